@@ -1,0 +1,68 @@
+"""What counts as the answer in generated text: one clean-up, the same for every backend."""
+
+import re
+import string
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_LABEL = re.compile(
+    r"(?:\*\*)?(?:(?:final\s+)?answer|답변|정답|답|a(?=\s*(?:\*\*)?[:：](?:\*\*)?(?:\s|$)))"
+    r"\s*(?:\*\*\s*[:：]|[:：]\s*\*\*|[:：])\s*",
+    re.IGNORECASE,
+)
+_BOLD = re.compile(r"\*\*([^*]+)\*\*")
+# A single quotation mark between letters is an apostrophe and may stand inside a quotation.
+_QUOTED = re.compile(
+    r'"([^"]+)"|“([^“”]+)”|`([^`]+)`'
+    r"|'((?:[^']|(?<=\w)'(?=\w))+)'|‘((?:[^‘’]|(?<=\w)’(?=\w))+)’"
+)
+_FINAL_PUNCTUATION = string.punctuation + "。．…！？"
+
+
+@dataclass(frozen=True, slots=True)
+class CleanAnswer:
+    """An answer after the clean-up; `abstained` means that the reader said there is none."""
+
+    text: str
+    abstained: bool
+
+
+def clean_answer(raw: str, no_answer: Sequence[str]) -> CleanAnswer:
+    """Reduce generated text to the answer itself.
+
+    In this order: the first line that holds more than a label ("Answer:", "답변:", "답:",
+    "정답:", "A:", bold or not) without that label; bold marks, then one pair of quotation marks,
+    where they wrap the whole of it; a no-answer phrase becomes "". Nothing else is changed.
+    """
+    lines = (_unwrap(_without_label(line.strip())) for line in raw.splitlines())
+    text = next((line for line in lines if line), "")
+    abstained = means_no_answer(text, no_answer)
+    return CleanAnswer("" if abstained else text, abstained)
+
+
+def means_no_answer(text: str, phrases: Iterable[str]) -> bool:
+    """Tell whether `text` is one of the phrases, whatever its case, spacing and final marks."""
+    key = _phrase_key(text)
+    return any(key == _phrase_key(phrase) for phrase in phrases)
+
+
+def _without_label(line: str) -> str:
+    label = _LABEL.match(line)
+    if label is None:
+        return line
+    answer = line[label.end() :]
+    opened = label[0].count("**") == 1
+    return answer.removesuffix("**").rstrip() if opened else answer
+
+
+def _unwrap(line: str) -> str:
+    for wrapped in (_BOLD, _QUOTED):
+        if match := wrapped.fullmatch(line):
+            line = next(group for group in match.groups() if group is not None).strip()
+    return line
+
+
+def _phrase_key(text: str) -> str:
+    collapsed = " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    return collapsed.rstrip(_FINAL_PUNCTUATION).rstrip() or collapsed

@@ -1,0 +1,38 @@
+"""The table of backends. Packages outside add theirs through the entry points `aqa.backends`."""
+
+import difflib
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from aqa.backends.base import Backend
+from aqa.errors import ConfigError
+
+BACKENDS = {
+    "llama-qlora": "aqa.backends.llama_qlora:LlamaQloraBackend",
+}
+ALIASES = {"llama": "llama-qlora"}
+GROUP = "aqa.backends"
+
+
+def backend_names() -> list[str]:
+    """Names that `find_backend` knows, aliases left out."""
+    return sorted({*BACKENDS, *(point.name for point in entry_points(group=GROUP))})
+
+
+def find_backend(name: str) -> type[Backend]:
+    """Import the class of a backend by name or alias.
+
+    Raises:
+        ConfigError: nobody provides a backend of this name.
+    """
+    canonical = ALIASES.get(name, name)
+    if canonical in BACKENDS:
+        module, _, attribute = BACKENDS[canonical].partition(":")
+        found: type[Backend] = getattr(import_module(module), attribute)
+        return found
+    for point in entry_points(group=GROUP, name=canonical):
+        loaded: type[Backend] = point.load()
+        return loaded
+    near = difflib.get_close_matches(name, [*backend_names(), *ALIASES], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(backend_names())}"
+    raise ConfigError(f"unknown backend {name}; {hint}")

@@ -1,0 +1,97 @@
+"""What a backend is: protocols, without any library behind them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Protocol, Self, runtime_checkable
+
+from aqa.config import BackendOptions, RunConfig
+from aqa.progress import Progress
+from aqa.records import Encoding, Prediction, Prompt, TrainStep
+
+
+class Backend(Protocol):
+    """A reader. Making one is cheap: weights are loaded, or a client opened, by `with`."""
+
+    Options: ClassVar[type[BackendOptions]]
+
+    def __init__(self, config: RunConfig, progress: Progress) -> None: ...
+
+    def __enter__(self) -> Self:
+        """Load the weights or open the client."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Free the memory or close the client."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of prompt and answer together that the reader takes."""
+
+    def length(self, prompt: Prompt) -> int:
+        """Tokens that a prompt and the room for its answer take; needs no weights."""
+
+    def identity(self) -> Mapping[str, object]:
+        """What decides the answers besides data and prompt: model, adapter hash, decoding."""
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer prompts, in any order, each as soon as it is known; reads them in windows."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A backend that can show the very token ids it trains on and reads."""
+
+    def encode(self, prompt: Prompt) -> Encoding:
+        """Token ids of a prompt and of its target; needs no weights."""
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+
+    @property
+    def begin_token_id(self) -> int | None:
+        """The begin-of-text token, where the tokenizer has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """What a training needs besides the reader's own configuration.
+
+    `train` and `dev` can be read any number of times. `score` judges predictions of dev prompts
+    on 0..100. `folder` is the run folder; `resume` goes on from its last checkpoint.
+    """
+
+    train: Callable[[], Iterable[Prompt]]
+    dev: Sequence[Prompt]
+    score: Callable[[Iterable[Prediction]], Mapping[str, float]]
+    folder: Path
+    resume: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrainEstimate:
+    """What a training will need, told before it begins."""
+
+    trainable_parameters: int
+    all_parameters: int
+    memory_bytes: int
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A backend that can be fine-tuned."""
+
+    def estimate(self) -> TrainEstimate:
+        """Count parameters and memory without loading weights."""
+
+    def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
+        """Fine-tune; leave the best weights loaded and give the folder they were written to.
+
+        Raises:
+            KeyboardInterrupt: the user stopped it; a checkpoint was written.
+        """

@@ -1,0 +1,215 @@
+"""The backend llama-qlora: causal models in 4 bits, fine-tuned with LoRA adapters."""
+
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from aqa.backends.base import TrainEstimate, TrainJob
+from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
+from aqa.backends.causal_models import (
+    ModelFiles,
+    convert_gguf,
+    find_model,
+    load_config,
+    load_model,
+    load_tokenizer,
+    quiet,
+)
+from aqa.backends.chat_encoding import ChatEncoder, make_chat_encoder
+from aqa.config import BackendOptions, LlamaQloraOptions, RunConfig
+from aqa.progress import Progress
+from aqa.records import Encoding, Prediction, Prompt, TrainStep
+from aqa.runs import hash_files
+
+
+class LlamaQloraBackend:
+    """A causal reader: encoding needs only the tokenizer; `with` or `train` load the weights."""
+
+    Options: ClassVar[type[BackendOptions]] = LlamaQloraOptions
+
+    def __init__(self, config: RunConfig, progress: Progress) -> None:
+        assert isinstance(config.backend, LlamaQloraOptions)
+        self.config = config
+        self.options = config.backend
+        self._progress = progress
+        self.model: Any = None
+
+    def __enter__(self) -> Self:
+        files = self.files = convert_gguf(self.files, self._progress)
+        with self._progress.task(f"Loading {files.spec}", unit="models"):
+            self.model = load_model(files, self.options, training=False)
+            if files.adapter is not None:
+                with quiet():
+                    from peft import PeftModel
+
+                    self.model = PeftModel.from_pretrained(self.model, files.adapter)
+        self.model.eval()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        import torch
+
+        self.model = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    @cached_property
+    def files(self) -> ModelFiles:
+        """Where the base model and its adapter lie."""
+        return find_model(self.options)
+
+    @cached_property
+    def _encoder(self) -> ChatEncoder:
+        tokenizer, generation_end = load_tokenizer(self.files, self.options)
+        return make_chat_encoder(tokenizer, generation_end, self._progress.note)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of prompt and answer together, as configured."""
+        return self.options.max_seq_length
+
+    @property
+    def begin_token_id(self) -> int | None:
+        """The begin-of-text token, where the tokenizer has one."""
+        begin: int | None = self._encoder.tokenizer.bos_token_id
+        return begin
+
+    def encode(self, prompt: Prompt) -> Encoding:
+        """Token ids of a prompt and of its target; training and prediction use no others."""
+        return self._encoder.encode(prompt)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        text: str = self._encoder.tokenizer.decode(token_ids)
+        return text
+
+    def encode_for_training(self, prompt: Prompt) -> tuple[Prompt, Encoding]:
+        """An encoding beside its prompt, whose id messages need."""
+        return prompt, self.encode(prompt)
+
+    def length(self, prompt: Prompt) -> int:
+        """Prompt tokens, and room for the target or for `max_new_tokens`, whichever is longer."""
+        encoding = self.encode(prompt)
+        room = max(len(encoding.target_ids), self.config.generation.max_new_tokens)
+        return len(encoding.prompt_ids) + room
+
+    def identity(self) -> Mapping[str, object]:
+        """The model, its adapter's hash and everything that has an influence on decoding."""
+        generation = self.config.generation
+        adapter = self.files.adapter
+        return {
+            "model": self.files.spec,
+            "revision": self.options.revision,
+            "adapter": hash_files(adapter) if adapter else None,
+            "quantization": self.options.quantization,
+            "quant_type": self.options.bnb_4bit_quant_type,
+            "max_seq_length": self.options.max_seq_length,
+            "max_new_tokens": generation.max_new_tokens,
+            "temperature": generation.temperature,
+            "top_p": generation.top_p,
+            "seed": self.config.seed if generation.temperature else None,
+        }
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer prompts window by window, in batches of like length, the longest first."""
+        options = self.config.generation
+        budget = options.batch_tokens or batch_tokens(self.model.device.type)
+        for window in windows(prompts, options.window):
+            encoded = [(prompt.id, self.encode(prompt).prompt_ids) for prompt in window]
+            for batch in batches_by_tokens(
+                encoded, lambda item: len(item[1]), options.max_new_tokens, budget
+            ):
+                yield from self._answer(batch)
+
+    def _answer(self, batch: list[tuple[str, tuple[int, ...]]]) -> Iterator[Prediction]:
+        """Answer one batch; where memory runs out, in two halves."""
+        try:
+            answers = self._generate([ids for _, ids in batch])
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            answers = None
+        if answers is not None:
+            for (name, ids), answer in zip(batch, answers, strict=True):
+                raw = self._encoder.tokenizer.decode(answer, skip_special_tokens=True)
+                yield Prediction(name, raw, None, len(ids), len(answer))
+        elif len(batch) == 1:
+            ((name, ids),) = batch
+            yield Prediction(
+                name, None, f"out of memory at a prompt of {len(ids)} tokens", len(ids)
+            )
+        else:
+            gc.collect()
+            self._progress.note(f"out of memory with {len(batch)} prompts: half as many at a time")
+            middle = len(batch) // 2
+            yield from self._answer(batch[:middle])
+            yield from self._answer(batch[middle:])
+
+    def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Generate for one batch of token ids; answers end before their end-of-turn token."""
+        import torch
+
+        longest = max(map(len, batch))
+        end_ids = list(self._encoder.end_token_ids)
+        # Padding is told by the mask alone: its token may well be the end-of-turn token.
+        ids = torch.full((len(batch), longest), end_ids[0])
+        mask = torch.zeros_like(ids)
+        for row, prompt_ids in enumerate(batch):
+            ids[row, longest - len(prompt_ids) :] = torch.tensor(prompt_ids)
+            mask[row, longest - len(prompt_ids) :] = 1
+        options = self.config.generation
+        sampling: dict[str, Any] = {"do_sample": False}
+        if options.temperature:
+            sampling = {
+                "do_sample": True,
+                "temperature": options.temperature,
+                "top_p": options.top_p,
+                "top_k": 0,
+            }
+        with torch.inference_mode():
+            output = self.model.generate(
+                input_ids=ids.to(self.model.device),
+                attention_mask=mask.to(self.model.device),
+                max_new_tokens=options.max_new_tokens,
+                eos_token_id=end_ids,
+                pad_token_id=end_ids[0],
+                **sampling,
+            )
+        answers: list[list[int]] = []
+        for row in output[:, longest:].tolist():
+            ends = [place for place, token in enumerate(row) if token in end_ids]
+            answers.append(row[: ends[0]] if ends else row)
+        return answers
+
+    def estimate(self) -> TrainEstimate:
+        """Count parameters and memory of a training on the shapes alone."""
+        from aqa.backends.causal_training import estimate_training
+
+        model_config = load_config(self.files, self.options)
+        return estimate_training(model_config, self.options, self.config.training)
+
+    def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
+        """Fine-tune an adapter; see `causal_training`. The best one stays loaded."""
+        from aqa.backends.causal_training import train_adapter
+
+        files = self.files = convert_gguf(self.files, self._progress)
+        with self._progress.task(f"Loading {files.spec}", unit="models"):
+            self.model = load_model(files, self.options, training=True)
+        return train_adapter(self, job, on_step)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )

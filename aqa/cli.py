@@ -1,0 +1,310 @@
+"""The command line: Typer signatures only; each body gathers its words and calls its verb."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from aqa.backends.base import Backend
+    from aqa.config import RawConfig, RunConfig
+
+app = typer.Typer(
+    name="aqa",
+    help="Fine-tune, run and compare generative readers on the same evidence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+BackendName = Annotated[str, typer.Argument(metavar="BACKEND", help="llama-qlora (or llama).")]
+Config = Annotated[
+    str | None, typer.Option("--config", "-c", help="YAML or JSON file, or a shipped one's name.")
+]
+Data = Annotated[str | None, typer.Option("--data", "-d", help="Examples: file, folder, hub name.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Run folder, adapter, model folder, hub id, package:FILE."),
+]
+PromptName = Annotated[str | None, typer.Option("--prompt", "-p", help="Template: name or path.")]
+OutputDir = Annotated[Path | None, typer.Option("--output-dir", "-o", help="The run folder.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a config key; any number of times."),
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--field", metavar="OURS=COLUMN", help="Column of id, question, passages, ..."),
+]
+Split = Annotated[str | None, typer.Option("--split", help="Split of a folder or hub data set.")]
+Corpus = Annotated[str | None, typer.Option("--corpus", help="Passages by document id (JSON).")]
+OnDuplicate = Annotated[
+    Literal["error", "keep-first", "number"] | None,
+    typer.Option("--on-duplicate-id", help="What to do where an id stands twice."),
+]
+Normalize = Annotated[
+    Literal["none", "nfc"] | None, typer.Option("--normalize", help="Unicode form of all text.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first examples.")]
+TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best passages.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
+
+
+@app.command(
+    epilog="Example: aqa train llama --config llama_smollm2 --set training.num_train_epochs=3"
+)
+def train(
+    backend: BackendName,
+    config: Config = None,
+    data: Data = None,
+    dev_data: Annotated[str | None, typer.Option("--dev-data", help="Validation examples.")] = None,
+    output_dir: OutputDir = None,
+    model: Model = None,
+    prompt: PromptName = None,
+    settings: Settings = None,
+    fields: Fields = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    fresh: Fresh = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be done; write nothing.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune a reader; scores before and after, adapter and predictions in the run folder."""
+    from aqa import console
+    from aqa.errors import UsageError
+    from aqa.runs import command_line
+    from aqa.train import dry_run as run_dry
+    from aqa.train import train as run_train
+
+    if resume and fresh:
+        raise UsageError("--resume and --fresh exclude each other")
+    flags: dict[str, Any] = {"data.path": data, "data.dev_path": dev_data, "backend.model": model}
+    flags |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
+    found, reader_type = _configure(backend, config, flags, settings, fields)
+    with console.open_progress(quiet) as progress:
+        if dry_run:
+            console.show_dry_run(run_dry(found, reader_type, progress), as_json)
+            return
+        folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
+        console.show_training(
+            run_train(found, reader_type, folder, progress, resume, fresh, command_line(sys.argv)),
+            as_json,
+        )
+
+
+@app.command(epilog="Example: aqa predict llama --model runs/llama_smollm2 --data questions.json")
+def predict(
+    backend: BackendName,
+    data: Data = None,
+    config: Config = None,
+    model: Model = None,
+    prompt: PromptName = None,
+    output_dir: OutputDir = None,
+    settings: Settings = None,
+    fields: Fields = None,
+    split: Split = None,
+    corpus: Corpus = None,
+    on_duplicate_id: OnDuplicate = None,
+    normalize: Normalize = None,
+    limit: Limit = None,
+    top_k: TopK = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Keep what was answered, or begin anew.")
+    ] = True,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Ask the failed examples again.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer every question of a file; resumes by itself what was broken off."""
+    from aqa import console
+    from aqa.predict import Resume
+    from aqa.predict import predict as run_predict
+    from aqa.runs import command_line
+
+    flags: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
+    flags |= {"data.split": split, "data.corpus": corpus, "data.limit": limit}
+    flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    flags |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
+    found, reader_type = _configure(backend, config, flags, settings, fields)
+    folder = output_dir or _prediction_folder(found)
+    with console.open_progress(quiet) as progress:
+        result = run_predict(
+            found,
+            reader_type,
+            folder,
+            progress,
+            Resume(not resume, retry_errors),
+            command_line(sys.argv),
+        )
+    console.show_predictions(result, as_json)
+
+
+@app.command(epilog="Example: aqa evaluate runs/a/predictions.json runs/b/predictions.json")
+def evaluate(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Prediction files or run folders.")
+    ],
+    data: Data = None,
+    metrics: Annotated[str, typer.Option("--metrics", help="em, f1, bertscore.")] = "em,f1",
+    profile: Annotated[
+        Literal["auto", "mixed", "squad", "korquad", "klue-mrc"],
+        typer.Option("--profile", help="How text is normalised and compared."),
+    ] = "auto",
+    normalize: Normalize = "none",
+    no_answer: Annotated[
+        list[str] | None, typer.Option("--no-answer", help="A phrase that means no answer.")
+    ] = None,
+    bert_model: Annotated[
+        str | None, typer.Option("--bert-model", help="Model of bertscore: hub id or folder.")
+    ] = None,
+    bert_num_layers: Annotated[
+        int | None, typer.Option("--bert-num-layers", min=1, help="Its layer to compare.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Where to write; metrics.json by default.")
+    ] = None,
+    fields: Fields = None,
+    split: Split = None,
+    on_duplicate_id: OnDuplicate = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score prediction files against their references; never loads a reader."""
+    from aqa import console
+    from aqa.evaluate import evaluate as run_evaluate
+    from aqa.evaluate import read_references
+    from aqa.metrics import MetricOptions
+    from aqa.runs import METRICS, write_json
+
+    with console.open_progress(quiet) as progress:
+        references = None
+        if data is not None:
+            references = read_references(
+                data, _pairs(fields), split, on_duplicate_id or "error", progress
+            )
+        report = run_evaluate(
+            files,
+            references,
+            [name.strip() for name in metrics.split(",")],
+            profile,
+            progress,
+            normalize or "none",
+            no_answer or (),
+            MetricOptions(bert_model, bert_num_layers),
+        )
+    first = files[0] if files[0].is_dir() else files[0].parent
+    write_json(output or first / METRICS, report.to_json())
+    console.show_report(report, as_json)
+
+
+@app.command(
+    "prompt-preview",
+    epilog="Example: aqa prompt-preview llama --data questions.json --tokens",
+)
+def prompt_preview(
+    backend: BackendName = "llama-qlora",
+    data: Data = None,
+    config: Config = None,
+    model: Model = None,
+    prompt: PromptName = None,
+    settings: Settings = None,
+    fields: Fields = None,
+    split: Split = None,
+    corpus: Corpus = None,
+    on_duplicate_id: OnDuplicate = None,
+    normalize: Normalize = None,
+    top_k: TopK = None,
+    number: Annotated[int, typer.Option("--n", min=1, help="How many prompts.")] = 3,
+    example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Colour what is trained on and what is masked.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what the model will really receive: messages, text, tokens, evidence."""
+    from aqa import console
+    from aqa.preview import preview
+
+    flags: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
+    flags |= {"data.split": split, "data.corpus": corpus, "evidence.top_k": top_k}
+    flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    if config is None and model is None and backend in ("llama", "llama-qlora"):
+        config = "llama_smollm2"
+    found, reader_type = _configure(backend, config, flags, settings, fields)
+    with console.open_progress(quiet) as progress:
+        shown = list(preview(found, reader_type, progress, number, example_id))
+    console.show_previews(shown, tokens, as_json)
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Fine-tune, run and compare generative readers on the same evidence."""
+    if version:
+        from aqa import __version__
+
+        typer.echo(__version__)
+
+
+def _configure(
+    backend: str,
+    config: str | None,
+    flags: dict[str, Any],
+    settings: list[str] | None,
+    fields: list[str] | None,
+) -> "tuple[RunConfig, type[Backend]]":
+    """Merge a run folder's config, a config file, flags and --set into one checked config."""
+    from aqa.backends import find_backend
+    from aqa.config import build_config, find_config, parse_assignment, read_config, set_value
+    from aqa.runs import inherited_config
+
+    reader_type = find_backend(backend)
+    layers: list[RawConfig] = []
+    if flags.get("backend.model"):
+        layers.append(inherited_config(Path(flags["backend.model"])))
+    if config is not None:
+        layers.append(read_config(find_config(config)))
+    spoken: RawConfig = {}
+    for key, value in flags.items():
+        if value is not None:
+            set_value(spoken, key, value)
+    for text in settings or ():
+        set_value(spoken, *parse_assignment(text))
+    for ours, column in _pairs(fields).items():
+        set_value(spoken, f"data.fields.{ours}", column)
+    return build_config(reader_type.Options, [*layers, spoken]), reader_type
+
+
+def _pairs(fields: list[str] | None) -> dict[str, str]:
+    from aqa.errors import UsageError
+
+    pairs = {}
+    for text in fields or ():
+        ours, equals, column = text.partition("=")
+        if not (ours and equals and column):
+            raise UsageError(f"--field {text}: write it as OURS=COLUMN, such as question=Question")
+        pairs[ours] = column
+    return pairs
+
+
+def _prediction_folder(config: "RunConfig") -> Path:
+    """Inside the run folder whose adapter answers, else under runs/."""
+    stem = Path(config.data.path or "data").name.split(".")[0]
+    trained = Path(config.backend.model)
+    if (trained / "run.json").is_file():
+        return trained / f"predict-{stem}"
+    return Path("runs", f"predict-{config.backend.name}-{stem}")

@@ -1,0 +1,108 @@
+"""Opening files: plain, gzip or Zstandard by their first bytes, without a byte-order mark."""
+
+import gzip
+import hashlib
+import io
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from aqa.errors import DataError, MissingExtraError
+
+# A row with the place it was read at ("dev.jsonl, line 12").
+Row = tuple[str, Mapping[str, object]]
+
+GZIP = b"\x1f\x8b"
+ZSTANDARD = b"\x28\xb5\x2f\xfd"
+BUFFER_BYTES = 1 << 16
+
+
+class _ZstandardFrames(io.RawIOBase):
+    """Reads one Zstandard frame after the other; a frame cut short is an EOFError."""
+
+    def __init__(self, stored: BinaryIO) -> None:
+        try:
+            import zstandard
+        except ImportError:
+            raise MissingExtraError("zstandard", "zstd") from None
+        self._stored = stored
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._damage = zstandard.ZstdError
+        self._frame = self._decompressor.decompressobj()
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: bytearray | memoryview) -> int:  # type: ignore[override]
+        while not self._ready:
+            stored = self._frame.unused_data if self._frame.eof else b""
+            stored = stored or self._stored.read(BUFFER_BYTES)
+            if not stored:
+                if self._frame.eof:
+                    return 0
+                raise EOFError("the last frame is cut short")
+            if self._frame.eof:
+                self._frame = self._decompressor.decompressobj()
+            try:
+                self._ready = memoryview(self._frame.decompress(stored))
+            except self._damage as damage:
+                raise EOFError(str(damage)) from None
+        size = min(len(target), len(self._ready))
+        target[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading what it holds when decompressed; DataError where it is empty."""
+    with path.open("rb") as stored, closing(_decompressed(stored)) as file:
+        start = file.peek(len(BOM_UTF8))
+        if not start:
+            raise DataError(f"{path} is empty; give a file with examples")
+        if start.startswith(BOM_UTF8):
+            file.read(len(BOM_UTF8))
+        yield file
+
+
+def _decompressed(stored: io.BufferedReader) -> io.BufferedReader:
+    magic = stored.peek(4)[:4]
+    if magic[:2] == GZIP:
+        return io.BufferedReader(gzip.GzipFile(fileobj=stored), BUFFER_BYTES)
+    if magic == ZSTANDARD:
+        return io.BufferedReader(_ZstandardFrames(stored), BUFFER_BYTES)
+    return stored
+
+
+def not_utf8(path: Path) -> DataError:
+    """Find the first line of a file that is not UTF-8 and make the error that names it."""
+    offset = number = 0
+    with open_bytes(path) as file:
+        for line in file:
+            number += 1
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                offset += error.start
+                break
+            offset += len(line)
+    return DataError(
+        f"{path.name}, line {number}: not UTF-8 at byte {offset}; save the file as UTF-8 "
+        "(for Korean of older Windows programs: iconv -f cp949 -t utf-8)"
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file's bytes as stored; of a folder, the names and hashes of its files."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    lines = [
+        f"{member.relative_to(path).as_posix()} {sha256_of(member)}\n"
+        for member in sorted(path.rglob("*"))
+        if member.is_file()
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,181 @@
+"""One whole pass over the data before anything expensive, and reading what it found to be sound."""
+
+import hashlib
+import re
+import unicodedata
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from aqa.data.files import sha256_of
+from aqa.data.formats import Source, local_path, parser_of, read_unchecked
+from aqa.data.hub import fingerprint
+from aqa.errors import DataError
+from aqa.records import Example
+
+HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a source holds. The counts are of examples as read_examples gives them.
+
+    `sha256` is of the stored bytes (files of a folder and the corpus included); for the hub, a
+    description of the version. `hangul` counts examples with Hangul in a reference, or in the
+    question where there is none. `notes` are sentences for the user.
+    """
+
+    count: int
+    sha256: str
+    unanswerable: int
+    unlabelled: int
+    hangul: int
+    generated_ids: int
+    notes: tuple[str, ...] = ()
+    duplicate_ids: frozenset[str] = frozenset()
+
+
+def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
+    """Check every row and count; DataError names the first bad row or repeated id.
+
+    Takes 8 bytes of memory a row, and a second pass only where hashes of ids repeat.
+    """
+    parser = parser_of(source)
+    tally = _Tally()
+    hashes = array("q")
+    for example in read_unchecked(source, parser):
+        tally.add(example)
+        hashes.append(hash(example.id))
+        if on_row is not None:
+            on_row()
+    repeated = _repeated(hashes)
+    del hashes
+    duplicate_ids = _settle_duplicates(source, repeated, tally) if repeated else frozenset()
+    return Survey(
+        count=tally.count,
+        sha256=_fingerprint(source),
+        unanswerable=tally.unanswerable,
+        unlabelled=tally.unlabelled,
+        hangul=tally.hangul,
+        generated_ids=parser.generated_ids,
+        notes=tuple(_notes(source, tally, parser.generated_ids, duplicate_ids)),
+        duplicate_ids=duplicate_ids,
+    )
+
+
+def read_examples(source: Source, survey: Survey | None = None) -> Iterator[Example]:
+    """Read the examples lazily, in file order; repeated ids become what the source says.
+
+    Without a survey of the same source every id is remembered, which takes memory for each row.
+    """
+    seen: dict[str, tuple[int, str]] = {}
+    for example in read_unchecked(source, parser_of(source)):
+        if survey is None or example.id in survey.duplicate_ids:
+            count, first_place = seen.get(example.id, (0, example.place))
+            seen[example.id] = (count + 1, first_place)
+            if count:
+                if source.on_duplicate_id == "error":
+                    raise DataError(_duplicate_message(example.id, first_place, example.place))
+                if source.on_duplicate_id == "keep-first":
+                    continue
+                example = replace(example, id=f"{example.id}#{count + 1}")
+        yield example
+
+
+class _Tally:
+    """Counts of examples; they can be taken back."""
+
+    def __init__(self) -> None:
+        self.count = self.unanswerable = self.unlabelled = self.hangul = self.decomposed = 0
+
+    def add(self, example: Example, amount: int = 1) -> None:
+        answers = example.answers
+        self.count += amount
+        if answers is None:
+            self.unlabelled += amount
+        elif not answers:
+            self.unanswerable += amount
+        if any(HANGUL.search(text) for text in answers or (example.question,)):
+            self.hangul += amount
+        texts = [example.question, *(answers or ())]
+        texts += [passage.text for passage in example.passages]
+        if any(_is_decomposed(text) for text in texts):
+            self.decomposed += amount
+
+
+def _is_decomposed(text: str) -> bool:
+    # Composing shortens only what was decomposed; other texts that are not NFC keep their length.
+    return not unicodedata.is_normalized("NFC", text) and len(
+        unicodedata.normalize("NFC", text)
+    ) < len(text)
+
+
+def _repeated(hashes: "array[int]") -> set[int]:
+    """Give the values that occur more than once; sorts in place."""
+    import numpy
+
+    values = numpy.frombuffer(hashes, dtype=numpy.int64)
+    values.sort()
+    repeated: list[int] = values[1:][values[1:] == values[:-1]].tolist()
+    return set(repeated)
+
+
+def _settle_duplicates(source: Source, repeated: set[int], tally: _Tally) -> frozenset[str]:
+    """Find the repeated ids exactly; DataError unless the source says what to do with them."""
+    first_places: dict[str, str] = {}
+    duplicate_ids: set[str] = set()
+    first_pair: tuple[str, str, str] | None = None
+    rows = 0
+    for example in read_unchecked(source, parser_of(source)):
+        base, mark, _ = example.id.rpartition("#")
+        if source.on_duplicate_id == "number" and mark and hash(base) in repeated:
+            raise DataError(
+                f'{example.place}: the id "{example.id}" is one that numbering "{base}" may give; '
+                "choose --on-duplicate-id keep-first"
+            )
+        if hash(example.id) not in repeated:
+            continue
+        first_place = first_places.setdefault(example.id, example.place)
+        if first_place != example.place:
+            rows += 1
+            duplicate_ids.add(example.id)
+            first_pair = first_pair or (example.id, first_place, example.place)
+            if source.on_duplicate_id == "keep-first":
+                tally.add(example, -1)
+    if first_pair is not None and source.on_duplicate_id == "error":
+        raise DataError(_duplicate_message(*first_pair, rows))
+    return frozenset(duplicate_ids)
+
+
+def _duplicate_message(example_id: str, first: str, second: str, rows: int = 1) -> str:
+    more = f" ({rows} rows repeat an id in all)" if rows > 1 else ""
+    return (
+        f'the id "{example_id}" stands at {first} and again at {second}{more}; '
+        "choose --on-duplicate-id keep-first or number"
+    )
+
+
+def _fingerprint(source: Source) -> str:
+    path = local_path(source.path)
+    data = fingerprint(source.path) if path is None else sha256_of(path)
+    corpus = source.corpus and local_path(source.corpus)
+    if not corpus:
+        return data
+    return hashlib.sha256(f"{data} {sha256_of(corpus)}".encode()).hexdigest()
+
+
+def _notes(
+    source: Source, tally: _Tally, generated_ids: int, duplicate_ids: frozenset[str]
+) -> Iterator[str]:
+    if generated_ids:
+        yield f"Rows without an id: {generated_ids}; their ids were made from their content."
+    if duplicate_ids:
+        done = {"keep-first": "the first row of each is kept", "number": "they got numbers"}
+        yield f"Ids that are repeated: {len(duplicate_ids)}; {done[source.on_duplicate_id]}."
+    if tally.decomposed:
+        yield (
+            f"Examples in decomposed Unicode (NFD): {tally.decomposed}; such text equals no "
+            "composed text when scored, --normalize nfc composes it."
+        )
+    if 0 < tally.unlabelled < tally.count:
+        yield f"Examples without a reference: {tally.unlabelled} of {tally.count}."

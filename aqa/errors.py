@@ -1,0 +1,56 @@
+"""The errors that a user can mend; each is shown as one message, without a traceback.
+
+AqaError                 exit code 1
+├── UsageError           wrong words on the command line (exit code 2)
+├── ConfigError          a config file, a --set or a shipped file's name
+├── DataError            a file of examples, passages or predictions
+├── PromptError          a prompt template, or a prompt that can't fit
+├── ModelError           a model, an adapter or the hardware to run it
+├── RunError             the run folder: in use, of another run, not writable
+└── MissingExtraError    an optional package is not installed
+"""
+
+
+class AqaError(Exception):
+    """Something the user can mend: the message says what, where and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(AqaError):
+    """The words of the command line do not fit together."""
+
+    exit_code = 2
+
+
+class ConfigError(AqaError):
+    """A configuration is not valid."""
+
+
+class DataError(AqaError):
+    """A file of examples, passages or predictions can't be used as it is."""
+
+
+class PromptError(AqaError):
+    """A prompt template is not valid, or a prompt can't fit."""
+
+
+class ModelError(AqaError):
+    """A model or adapter can't be loaded or run here."""
+
+
+class RunError(AqaError):
+    """A run folder can't be used: in use, of another run, or not writable."""
+
+
+class MissingExtraError(AqaError):
+    """An optional package is missing.
+
+    `package` is what could not be imported, `extra` the extra of aqa that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f'{package} is not installed; run: pip install "aqa[{extra}]"'
+            f' (in a checkout: pip install -c constraints.txt -e ".[{extra}]")'
+        )

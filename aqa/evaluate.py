@@ -1,0 +1,292 @@
+"""The verb evaluate: files of predictions and their references become scores."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from aqa.answers import means_no_answer
+from aqa.data import OnDuplicateId, Source, read_examples, survey
+from aqa.errors import DataError, UsageError
+from aqa.metrics import Metric, MetricOptions, load_metric
+from aqa.metrics.intervals import SIGNATURE, bootstrap_interval
+from aqa.metrics.normalize import choose_profile, mostly_hangul
+from aqa.metrics.pairs import Pairs
+from aqa.metrics.unicode_forms import Form, count_mixed, unicode_form
+from aqa.prediction_files import AnsweredRow, read_predictions
+from aqa.progress import Progress, Task
+from aqa.records import Example, Score
+
+References = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemScores:
+    """One system's scores. `groups` holds `has_answer` and `no_answer`: n and the mean scores."""
+
+    name: str
+    file: str
+    missing: int
+    failed: int
+    scores: Mapping[str, Score]
+    groups: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an evaluation found; the scores' values per example follow the order of `ids`."""
+
+    profile: str
+    ids: tuple[str, ...]
+    systems: tuple[SystemScores, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds: unrounded, without the values per example."""
+        systems = [
+            {
+                "name": system.name,
+                "file": system.file,
+                "missing": system.missing,
+                "failed": system.failed,
+                "scores": {name: _score_json(score) for name, score in system.scores.items()},
+                "groups": {name: dict(group) for name, group in system.groups.items()},
+            }
+            for system in self.systems
+        ]
+        return {"version": 1, "profile": self.profile, "n": len(self.ids), "systems": systems}
+
+
+@dataclass(frozen=True, slots=True)
+class _System:
+    name: str
+    file: str
+    rows: Mapping[str, AnsweredRow]
+
+
+def evaluate(
+    files: Sequence[Path],
+    references: Iterable[Example] | None,
+    metrics: Sequence[str],
+    profile: str,
+    progress: Progress,
+    normalize: str = "none",
+    no_answer: Sequence[str] = (),
+    metric_options: MetricOptions | None = None,
+) -> Report:
+    """Score each file of predictions against the same references, side by side.
+
+    `references` are those of the data, which then says what is scored; None takes those that the
+    files give. `normalize` is "none" or "nfc", for both sides. `no_answer` phrases count as "".
+    """
+    form = unicode_form(normalize)
+    scorers = [load_metric(name, metric_options) for name in metrics]
+    given = None if references is None else _data_references(references, form)
+    systems = [
+        _System(name, str(file), read_predictions(file, None if given is None else list(given)))
+        for name, file in zip(_names(files), files, strict=True)
+    ]
+    expected = _file_references(systems, form) if given is None else given
+    warnings = [*_alignment(systems, expected, given is not None, form)]
+    profile = choose_profile(profile, list(expected.values()))
+    if profile == "squad" and mostly_hangul(list(expected.values())):
+        warnings.append("the squad profile compares whole words: for Korean, use korquad")
+    found = []
+    with progress.task("Scoring", total=len(systems) * len(scorers), unit="scores") as task:
+        for system in systems:
+            pairs = _pairs(system, expected, profile, normalize, no_answer)
+            if mixed := count_mixed(pairs):
+                warnings.append(
+                    f"{system.name}: in {mixed} examples one of prediction and reference is in "
+                    "decomposed Unicode (NFD) and the other is not; compare with --normalize nfc"
+                )
+            found.append(_score(system, pairs, scorers, task))
+    return Report(profile, tuple(expected), tuple(found), tuple(warnings))
+
+
+def read_references(
+    path: str,
+    fields: Mapping[str, str],
+    split: str | None,
+    on_duplicate_id: OnDuplicateId,
+    progress: Progress,
+) -> Iterator[Example]:
+    """Read the examples whose references are to be scored against.
+
+    Raises:
+        DataError: the data can't be used as it is.
+    """
+    source = Source(path, split, fields, on_duplicate_id=on_duplicate_id)
+    found = survey(source)
+    for note in found.notes:
+        progress.note(note)
+    return read_examples(source, found)
+
+
+def _score(system: _System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
+    scores: dict[str, Score] = {}
+    for scorer in scorers:
+        score = _with_interval(scorer.score(pairs))
+        scores[score.name] = score
+        task.advance(1, {score.name: score.value})
+    groups = _groups(pairs, scores)
+    return SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """Name each system by its file, or its run folder; by the whole path where that is unclear."""
+    if not files:
+        raise UsageError("give at least one file of predictions")
+    whole = [str(file) for file in files]
+    if len(set(whole)) < len(whole):
+        raise UsageError("the same file of predictions is given twice")
+    places = [
+        file
+        if file.is_dir()
+        else file.parent
+        if file.stem == "predictions"
+        else file.with_suffix("")
+        for file in files
+    ]
+    names = [place.resolve().name for place in places]
+    return names if len(set(names)) == len(names) else whole
+
+
+def _data_references(examples: Iterable[Example], form: Form) -> References:
+    found: References = {}
+    without = []
+    for example in examples:
+        if example.id in found:
+            raise DataError(
+                f'the data holds the id "{example.id}" twice; each id names one example'
+            )
+        if example.answers is None:
+            without.append(example.id)
+        found[example.id] = tuple(map(form, example.answers or ()))
+    if without:
+        raise DataError(
+            f"the data gives no references for {_ids(without)}; give data in which each example "
+            "has answers, or an empty list of them where there is no answer"
+        )
+    if not found:
+        raise DataError("the data holds no examples to score")
+    return found
+
+
+def _file_references(systems: Sequence[_System], form: Form) -> References:
+    """Take the references that the files give; they must agree, and leave no id without."""
+    found: dict[str, tuple[str, ...] | None] = {}
+    different = []
+    for system in systems:
+        for row in system.rows.values():
+            answers = None if row.answers is None else tuple(map(form, row.answers))
+            known = found.setdefault(row.id, answers)
+            if known is None:
+                found[row.id] = answers
+            elif answers is not None and set(known) != set(answers):
+                different.append(row.id)
+    if different:
+        raise DataError(
+            f"the files give different references for {_ids(different)}; compare answers to the "
+            "same questions, or give the references with --data"
+        )
+    complete = {key: answers for key, answers in found.items() if answers is not None}
+    if len(complete) < len(found):
+        without = [key for key, answers in found.items() if answers is None]
+        raise DataError(f"no file gives references for {_ids(without)}; give them with --data")
+    return complete
+
+
+def _alignment(
+    systems: Sequence[_System],
+    expected: References,
+    has_data: bool,
+    form: Form,
+) -> Iterator[str]:
+    """Tell what does not line up; refuse a file that has no id in common with the rest."""
+    for system in systems:
+        others = [other.rows.keys() for other in systems if other is not system]
+        elsewhere = set().union(*others)
+        rest = expected.keys() if has_data else elsewhere
+        if (has_data or others) and rest.isdisjoint(system.rows):
+            where = "the data" if has_data else "the other files"
+            there = _first(key for key in expected if key in rest)
+            raise DataError(
+                f"no id of {system.file} is in {where}: "
+                f"it has {_first(system.rows)}; there are {there}"
+            )
+        missing = [key for key in expected if key not in system.rows]
+        if missing:
+            yield f"{system.name}: no prediction for {_ids(missing)}; they count 0"
+        unknown = [key for key in system.rows if key not in expected]
+        if unknown:
+            yield f"{system.name}: the data does not hold {_ids(unknown)}; they are not scored"
+        alone = [key for key in system.rows if key not in elsewhere]
+        if others and alone:
+            yield f"{system.name}: only this file holds {_ids(alone)}"
+        if has_data:
+            yield from _other_references(system, expected, form)
+
+
+def _other_references(system: _System, expected: References, form: Form) -> Iterator[str]:
+    different = [
+        key
+        for key, row in system.rows.items()
+        if row.answers is not None
+        and key in expected
+        and set(map(form, row.answers)) != set(expected[key])
+    ]
+    if different:
+        yield f"{system.name}: its own references differ from the data's for {_ids(different)}"
+
+
+def _pairs(
+    system: _System, expected: References, profile: str, normalize: str, no_answer: Sequence[str]
+) -> Pairs:
+    form = unicode_form(normalize)
+    predictions: list[str | None] = []
+    failed = 0
+    for key in expected:
+        row = system.rows.get(key)
+        text = None if row is None or row.prediction is None else form(row.prediction)
+        failed += row is not None and row.failed
+        predictions.append("" if text is not None and means_no_answer(text, no_answer) else text)
+    return Pairs(predictions, list(expected.values()), profile, failed, normalize)
+
+
+def _with_interval(score: Score) -> Score:
+    low, high = bootstrap_interval(score.per_example)
+    return replace(score, low=low, high=high, signature=f"{score.signature}|{SIGNATURE}")
+
+
+def _groups(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    """Split the means as SQuAD 2.0 does, by whether there is an answer."""
+    answerable = pairs.answerable
+    groups: dict[str, dict[str, float]] = {}
+    for name, wanted in (("has_answer", True), ("no_answer", False)):
+        groups[name] = {"n": answerable.count(wanted)}
+        for score in scores.values():
+            values = [
+                value
+                for value, group in zip(score.per_example, answerable, strict=True)
+                if group is wanted
+            ]
+            if values:
+                groups[name][score.name] = fmean(values)
+    return groups
+
+
+def _score_json(score: Score) -> dict[str, Any]:
+    fields = {"value": score.value, "low": score.low, "high": score.high}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return {**known, "signature": score.signature}
+
+
+def _ids(ids: Sequence[str]) -> str:
+    return f"{len(ids)} id{'s' * (len(ids) > 1)} ({_first(ids)})"
+
+
+def _first(ids: Iterable[str]) -> str:
+    found = list(ids)
+    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")

@@ -1,0 +1,71 @@
+"""Scores that can be trusted: the table of metrics, and EM/F1 in one call."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from aqa.errors import UsageError
+from aqa.metrics.base import Metric, MetricOptions
+from aqa.metrics.exact_match import ExactMatch
+from aqa.metrics.f1 import F1
+from aqa.metrics.normalize import choose_profile, second_score
+from aqa.metrics.pairs import Pairs
+from aqa.records import Score
+
+__all__ = ["METRICS", "Metric", "MetricOptions", "RunningScores", "load_metric", "score_pairs"]
+
+METRICS = {
+    "em": "aqa.metrics.exact_match:ExactMatch",
+    "f1": "aqa.metrics.f1:F1",
+    "bertscore": "aqa.metrics.bertscore:BertScore",
+}
+
+
+def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
+    """Import the metric of that name and make it."""
+    if name not in METRICS:
+        close = get_close_matches(name, METRICS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(METRICS)}."
+        raise UsageError(f"there is no metric {name!r}; {hint}")
+    module, _, attribute = METRICS[name].partition(":")
+    metric: Metric = getattr(import_module(module), attribute)(options or MetricOptions())
+    return metric
+
+
+def score_pairs(
+    predictions: Sequence[str | None], references: Sequence[Sequence[str]], profile: str = "auto"
+) -> dict[str, Score]:
+    """Score exact match and the profile's second score ("f1"; "rouge_w" for klue-mrc).
+
+    A prediction of None is missing and scores 0; references of () mean unanswerable.
+    """
+    pairs = Pairs(predictions, references, choose_profile(profile, references))
+    options = MetricOptions()
+    scores = (ExactMatch(options).score(pairs), F1(options).score(pairs))
+    return {score.name: score for score in scores}
+
+
+class RunningScores:
+    """EM and the second score while predictions come in, for a live display.
+
+    `auto` works as `mixed` here: the choice of one profile needs all the references.
+    """
+
+    def __init__(self, profile: str = "auto") -> None:
+        self._profile = "mixed" if profile == "auto" else choose_profile(profile, ())
+        self._count, self._exact, self._second = 0, 0.0, 0.0
+
+    def add(self, prediction: str | None, references: Sequence[str]) -> tuple[float, float]:
+        """Score one prediction (None: failed) and give its (em, second), 0..100."""
+        (exact,), (second,) = Pairs([prediction], [references], self._profile).agreement
+        self._count += 1
+        self._exact += exact
+        self._second += second
+        return exact, second
+
+    def means(self) -> dict[str, float]:
+        """Give the means so far by score name; empty before the first prediction."""
+        if not self._count:
+            return {}
+        second = second_score(self._profile)
+        return {"em": self._exact / self._count, second: self._second / self._count}

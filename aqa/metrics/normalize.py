@@ -1,0 +1,113 @@
+"""The named profiles: how texts are made comparable, and what partial agreement is worth."""
+
+import re
+import string
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from aqa.errors import UsageError
+from aqa.metrics.overlap import character_f1, longest_run_f1, word_f1
+
+_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff]")
+_PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]+")
+_DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_KORQUAD_MARKS = re.compile("['\"《》<>〈〉()‘’]")
+# \b(a|an|the)\b, with its first boundary behind the letters: so the search can leap to them.
+_ARTICLE = re.compile(r"(?:an?\b(?<!\wa)(?<!\wan)|the\b(?<!\wthe))")
+_SEPARATOR = "\0"  # no step of any profile touches it, and it is part of no word
+_BATCH = 4096  # texts at a time: what the processor's cache holds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """A way to compare two texts.
+
+    `clean` does all of the normalising but the white space; `overlap` scores two normalised texts
+    that are not equal, from 0 to 1; `second` is that score's name in reports, beside `em`.
+    """
+
+    name: str
+    clean: Callable[[str], str]
+    second: str
+    overlap: Callable[[str, str], float]
+
+    def normalize(self, text: str) -> str:
+        """Make one text comparable."""
+        return " ".join(self.clean(text).split())
+
+    def normalize_all(self, texts: Iterable[str]) -> dict[str, str]:
+        """Make each distinct text comparable; many are cleaned in one go, as one long text."""
+        distinct = sorted(set(texts), key=str.isascii)  # ASCII alone is faster to clean
+        normalized: dict[str, str] = {}
+        for start in range(0, len(distinct), _BATCH):
+            batch = distinct[start : start + _BATCH]
+            cleaned = self.clean(_SEPARATOR.join(batch)).split(_SEPARATOR)
+            if len(cleaned) != len(batch):  # a text holds the separator
+                cleaned = [self.clean(text) for text in batch]
+            normalized.update(zip(batch, [" ".join(text.split()) for text in cleaned], strict=True))
+        return normalized
+
+
+def _without_punctuation(text: str) -> str:
+    # Each way is several times faster than the other on its own kind of text.
+    if text.isascii():
+        return text.translate(_DELETE_PUNCTUATION)
+    return _PUNCTUATION.sub("", text)
+
+
+def clean_squad(text: str) -> str:
+    """Clean as the official SQuAD script does: no case, punctuation or articles."""
+    return _ARTICLE.sub(" ", _without_punctuation(text.lower()))
+
+
+def clean_korquad(text: str) -> str:
+    """Clean as the official KorQuAD 1.0 script does: brackets and quotes part words."""
+    return _without_punctuation(_KORQUAD_MARKS.sub(" ", text).lower())
+
+
+def clean_klue_mrc(text: str) -> str:
+    """Clean as KLUE's official script does in effect: its pattern for brackets never matches."""
+    return _without_punctuation(text.lower())
+
+
+PROFILES = {
+    "squad": Profile("squad", clean_squad, "f1", word_f1),
+    "korquad": Profile("korquad", clean_korquad, "f1", character_f1),
+    "klue-mrc": Profile("klue-mrc", clean_klue_mrc, "rouge_w", longest_run_f1),
+}
+
+
+def has_hangul(texts: Sequence[str]) -> bool:
+    """Tell whether any of the texts holds a Hangul letter, composed or not."""
+    return any(_HANGUL.search(text) for text in texts)
+
+
+def mostly_hangul(references: Sequence[Sequence[str]]) -> bool:
+    """Tell whether at least half of the examples that have a reference have Hangul in one."""
+    answerable = [texts for texts in references if any(texts)]
+    return bool(answerable) and 2 * sum(map(has_hangul, answerable)) >= len(answerable)
+
+
+def choose_profile(name: str, references: Sequence[Sequence[str]]) -> str:
+    """Check a profile's name and settle `auto` by the references' language."""
+    if name == "auto":
+        return "korquad" if mostly_hangul(references) else "squad"
+    known = ("auto", "mixed", *PROFILES)
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}."
+        raise UsageError(f"there is no profile {name!r}; {hint}")
+    return name
+
+
+def profile_for(name: str, references: Sequence[str]) -> Profile:
+    """Give the profile of one example; `mixed` goes by the language of its references."""
+    if name == "mixed":
+        name = "korquad" if has_hangul(references) else "squad"
+    return PROFILES[name]
+
+
+def second_score(name: str) -> str:
+    """Give the name of a profile's second score, "f1" or "rouge_w"."""
+    return "f1" if name == "mixed" else PROFILES[name].second

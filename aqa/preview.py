@@ -1,0 +1,74 @@
+"""The verb prompt-preview: what the model will really receive, token by token."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from aqa.backends.base import Backend, Encodes
+from aqa.config import RunConfig
+from aqa.data import read_examples
+from aqa.errors import DataError
+from aqa.predict import data_source, survey_data
+from aqa.progress import Progress
+from aqa.prompts import load_template, prepare
+from aqa.records import Encoding, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One prompt as train and predict would give it to the model.
+
+    `tokens` and `texts` run over prompt and target, of which the first `prompt_length` are read
+    and not trained on. A backend that sends text instead of tokens has none of these.
+    """
+
+    prompt: Prompt
+    encoding: Encoding | None = None
+    texts: tuple[str, ...] = ()
+    text: str = ""
+    begin_tokens: int = 0
+
+
+def preview(
+    config: RunConfig,
+    reader_type: type[Backend],
+    progress: Progress,
+    number: int = 3,
+    example_id: str | None = None,
+) -> Iterator[Preview]:
+    """Give the first prompts of the data, or the one of `example_id`.
+
+    Raises:
+        DataError: no example has this id.
+    """
+    template = load_template(config.prompt)
+    source = data_source(config)
+    found = survey_data(source, progress)
+    reader = reader_type(config, progress)
+    examples = enumerate(read_examples(source, found))
+    if example_id is not None:
+        chosen = [pair for pair in examples if pair[1].id == example_id]
+        if not chosen:
+            raise DataError(f"{source.path}: no example has the id {example_id}")
+    else:
+        chosen = list(islice(examples, number))
+    for index, example in chosen:
+        prompt = prepare(example, index, template, config.evidence, reader, with_target=True)
+        yield show(prompt, reader)
+
+
+def show(prompt: Prompt, reader: Backend) -> Preview:
+    """Take a prompt apart into the tokens that the reader makes of it."""
+    if not isinstance(reader, Encodes):
+        return Preview(prompt)
+    encoding = reader.encode(prompt)
+    ids = (*encoding.prompt_ids, *encoding.target_ids)
+    begin = reader.begin_token_id
+    begin_tokens = next((n for n, token in enumerate(ids) if token != begin), len(ids))
+    return Preview(
+        prompt,
+        encoding,
+        tuple(reader.decode([token]) for token in ids),
+        reader.decode(ids),
+        begin_tokens if begin is not None else 0,
+    )

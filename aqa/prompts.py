@@ -1,0 +1,175 @@
+"""Load a template by name or path, check it, and make the prompt of an example."""
+
+import difflib
+import hashlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from aqa.config import EvidenceOptions
+from aqa.errors import PromptError
+from aqa.evidence import fit, select
+from aqa.locations import find_shipped, shipped_names
+from aqa.records import PLACEHOLDER, Example, Message, Prompt, Template
+
+VARIABLES = ("context", "question")
+ROLES = ("system", "user", "assistant")
+SUFFIXES = (".txt", ".yaml", ".yml")
+
+
+class Measure(Protocol):
+    """What a reader must tell for prompts to be cut to its size."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of prompt and answer together."""
+
+    def length(self, prompt: Prompt) -> int:
+        """Tokens that a prompt and the room for its answer take."""
+
+
+def prepare(
+    example: Example,
+    index: int,
+    template: Template,
+    options: EvidenceOptions,
+    reader: Measure,
+    with_target: bool = False,
+) -> Prompt:
+    """Make the prompt that a reader gets: select the evidence, render, fit.
+
+    Training, prediction and preview all call this. `with_target` adds the text to train on, the
+    first reference or the template's no-answer phrase; prediction leaves it out, so that no gold
+    answer can have an influence.
+
+    Raises:
+        PromptError: the prompt can't fit even without passages.
+    """
+    prompt = Prompt(
+        id=example.id,
+        index=index,
+        question=example.question,
+        evidence=select(example, options),
+        template=template,
+        target=template.target(example.answers) if with_target else None,
+        answers=example.answers,
+    )
+    limit = min(reader.max_length, options.max_tokens or reader.max_length)
+    return fit(prompt, reader.length, limit)
+
+
+def load_template(name: str) -> Template:
+    """Load a template by path, or by the name of a shipped one.
+
+    A `.txt` file is a system message, to which the bare question is the user's; if it holds
+    {question} too, the whole is one user message. Front matter between two `---` lines may hold
+    `no_answer`. A `.yaml` file holds `messages` (role, content) and may hold `no_answer`.
+
+    Raises:
+        PromptError: no such template, or it is not valid.
+    """
+    path = _find(name)
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except OSError as error:
+        raise PromptError(f"{path}: can't read this template: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    if path.suffix == ".txt":
+        settings, body = _split_front_matter(text, path)
+        asks = "{question}" in body
+        messages = [Message("user" if asks else "system", body.strip())]
+        if not asks:
+            messages.append(Message("user", "{question}"))
+    else:
+        settings = _parse_yaml(text, path)
+        messages = _read_messages(settings.pop("messages", None), path)
+    no_answer = _read_no_answer(settings.pop("no_answer", []), path)
+    if settings:
+        raise PromptError(
+            f"{path}: unknown key {next(iter(settings))}; known: messages (in .yaml), no_answer"
+        )
+    _check_variables(messages, path)
+    digest = hashlib.sha256(content).hexdigest()
+    return Template(path.stem, tuple(messages), no_answer, digest)
+
+
+def _find(name: str) -> Path:
+    path = Path(name)
+    if path.suffix in SUFFIXES and path.is_file():
+        return path
+    if path.suffix in SUFFIXES and path.parent != Path():
+        raise PromptError(f"{name}: no such template; name a file or one of {_shipped_list()}")
+    for suffix in SUFFIXES:
+        shipped = find_shipped("prompts", path.stem + suffix)
+        if shipped and path.suffix in ("", suffix):
+            return shipped
+    if path.is_file():
+        raise PromptError(f"{name}: a template is a .txt or a .yaml file; rename it")
+    near = difflib.get_close_matches(path.stem, [Path(n).stem for n in shipped_names("prompts")], 1)
+    hint = f"did you mean {near[0]}?" if near else f"shipped: {_shipped_list()}"
+    raise PromptError(f"{name}: no such template; {hint}")
+
+
+def _shipped_list() -> str:
+    return ", ".join(sorted(Path(name).stem for name in shipped_names("prompts")))
+
+
+def _split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
+    if not text.startswith("---\n"):
+        return {}, text
+    head, line, body = text[4:].partition("\n---\n")
+    if not line:
+        raise PromptError(f"{path}: the front matter is not closed by a line of ---")
+    return _parse_yaml(head, path), body
+
+
+def _parse_yaml(text: str, path: Path) -> dict[str, Any]:
+    try:
+        parsed = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise PromptError(f"{path}{where}: not valid YAML") from error
+    if not isinstance(parsed, dict):
+        raise PromptError(f"{path}: a mapping of keys is expected, such as no_answer: [...]")
+    return parsed
+
+
+def _read_messages(raw: object, path: Path) -> list[Message]:
+    if not isinstance(raw, list) or not raw:
+        raise PromptError(f"{path}: messages must be a list of role and content")
+    messages = []
+    for number, turn in enumerate(raw, 1):
+        if not isinstance(turn, dict) or set(turn) != {"role", "content"}:
+            raise PromptError(f"{path}: message {number} must have just role and content")
+        if turn["role"] not in ROLES:
+            raise PromptError(
+                f"{path}: message {number} has the role {turn['role']}; use {', '.join(ROLES)}"
+            )
+        messages.append(Message(turn["role"], str(turn["content"])))
+    if messages[-1].role != "user":
+        raise PromptError(f"{path}: the last message must be the user's, which the model answers")
+    return messages
+
+
+def _read_no_answer(raw: object, path: Path) -> tuple[str, ...]:
+    phrases = [raw] if isinstance(raw, str) else raw
+    if not isinstance(phrases, list) or not all(isinstance(p, str) and p.strip() for p in phrases):
+        raise PromptError(f"{path}: no_answer must be a phrase or a list of phrases")
+    return tuple(phrases)
+
+
+def _check_variables(messages: list[Message], path: Path) -> None:
+    used = {name for turn in messages for name in PLACEHOLDER.findall(turn.content)}
+    unknown = sorted(used - set(VARIABLES))
+    if unknown:
+        raise PromptError(
+            f"{path}: unknown variable {{{unknown[0]}}}; a template knows {{context}} and"
+            " {question}"
+        )
+    for name in VARIABLES:
+        if name not in used:
+            raise PromptError(f"{path}: the variable {{{name}}} is missing")

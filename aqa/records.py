@@ -1,0 +1,167 @@
+"""The values that travel through aqa: frozen, slotted, standard library only."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Only {name} is a placeholder in a template; every other brace is text.
+PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One retrieved passage. `rank` counts from 1 in the order the data gives."""
+
+    text: str
+    title: str = ""
+    id: str | None = None
+    score: float | None = None
+    rank: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question with its evidence.
+
+    `answers` holds every reference; () means known to be unanswerable, None means that the data
+    gives no reference. `place` says where it was read ("file.jsonl, line 3"), for messages.
+    """
+
+    id: str
+    question: str
+    passages: tuple[Passage, ...]
+    answers: tuple[str, ...] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat: `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt template: messages with the placeholders {context} and {question}.
+
+    `no_answer` holds the phrases that mean "the evidence has no answer"; the first one is the
+    training target of an unanswerable question.
+    """
+
+    name: str
+    messages: tuple[Message, ...]
+    no_answer: tuple[str, ...] = ()
+    sha256: str = ""
+
+    def target(self, answers: tuple[str, ...] | None) -> str | None:
+        """The text to train on: the first reference, or the no-answer phrase; None without."""
+        if answers is None:
+            return None
+        return next(iter(answers or self.no_answer), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The passages a reader sees, best ranked first, and what was left out.
+
+    `dropped` are whole passages left out; `cut_characters` counts what the end of the lowest
+    ranked passage lost. `best_last` turns the reading order round.
+    """
+
+    passages: tuple[Passage, ...]
+    dropped: tuple[Passage, ...] = ()
+    cut_characters: int = 0
+    best_last: bool = False
+    title: bool = True
+    join: str = "\n\n"
+
+    @property
+    def reading_order(self) -> tuple[Passage, ...]:
+        """The kept passages as the reader meets them."""
+        return self.passages[::-1] if self.best_last else self.passages
+
+    @property
+    def context(self) -> str:
+        """The text that takes the place of {context}."""
+        return self.join.join(
+            f"{passage.title}\n{passage.text}" if self.title and passage.title else passage.text
+            for passage in self.reading_order
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What one example becomes before it meets a reader.
+
+    `index` is the example's position in the data, from 0. `target` is the text to train on, None
+    where the data has no reference.
+    """
+
+    id: str
+    index: int
+    question: str
+    evidence: Evidence
+    template: Template
+    target: str | None = None
+    answers: tuple[str, ...] | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The rendered chat; passages and question are inserted as text, never parsed again."""
+        values = {"context": self.evidence.context, "question": self.question}
+        return tuple(
+            Message(turn.role, PLACEHOLDER.sub(lambda match: values[match[1]], turn.content))
+            for turn in self.template.messages
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A prompt as token ids: `prompt_ids` are read, `target_ids` (may be empty) are trained on."""
+
+    prompt_ids: tuple[int, ...]
+    target_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A reader's answer to one prompt, or the reason why there is none.
+
+    `raw` is the text as generated; exactly one of `raw` and `error` is not None. Token counts are
+    those of the reader.
+    """
+
+    id: str
+    raw: str | None = None
+    error: str | None = None
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainStep:
+    """What a training loop reports: after an optimizer step, or an evaluation (`scores`)."""
+
+    step: int
+    total_steps: int
+    epoch: float
+    loss: float | None = None
+    learning_rate: float | None = None
+    tokens_per_second: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A corpus score on a 0..100 scale with the values per example it is the mean of."""
+
+    name: str
+    value: float
+    signature: str
+    per_example: tuple[float, ...] = ()
+    low: float | None = None
+    high: float | None = None

@@ -1,0 +1,343 @@
+"""The verb train: examples to prompts to a trainable reader to a run folder."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from aqa.backends.base import Backend, Trainable, TrainEstimate, TrainJob
+from aqa.config import RunConfig, as_raw
+from aqa.data import Source, Survey, read_examples
+from aqa.errors import ConfigError, ModelError, PromptError, RunError
+from aqa.evaluate import Report, evaluate
+from aqa.metrics import MetricOptions, score_pairs
+from aqa.predict import data_source, journal_row, run_fingerprint, survey_data
+from aqa.progress import Progress, Task
+from aqa.prompts import load_template, prepare
+from aqa.records import Prediction, Prompt, TrainStep
+from aqa.runs import METRICS, Run, hash_files, open_run, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a training came to: scores of the dev data by name, before (if asked for) and after."""
+
+    folder: Path
+    adapter: Path
+    before: Mapping[str, float]
+    report: Report | None
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a training would do. Lengths are tokens of prompt and answer."""
+
+    config: Mapping[str, Any]
+    counts: Mapping[str, int]
+    lengths: Mapping[str, float]
+    cut: Mapping[str, int]
+    estimate: TrainEstimate
+
+
+@dataclass(slots=True)
+class Cuts:
+    """How many prompts lost passages or text, or could not fit at all."""
+
+    shortened: int = 0
+    unfit: list[str] = field(default_factory=list)
+
+    def tell(self, progress: Progress) -> None:
+        """Say what was cut, if anything was."""
+        if self.shortened:
+            progress.note(f"{self.shortened} prompts lost passages or text to fit")
+        if self.unfit:
+            progress.note(f"{len(self.unfit)} examples can't fit and are left out: {self.unfit[0]}")
+
+
+class Plan:
+    """Data, template and reader of one training, checked before anything expensive."""
+
+    def __init__(self, config: RunConfig, reader_type: type[Backend], progress: Progress) -> None:
+        reader = reader_type(config, progress)
+        if not isinstance(reader, Trainable):
+            raise ModelError(
+                f"{config.backend.name} can't be trained here: its weights are not ours; use"
+                " `aqa predict` with it, or train llama-qlora"
+            )
+        self.config = config
+        self.progress = progress
+        self.reader = reader
+        self.template = load_template(config.prompt)
+        self.source = data_source(config)
+        self.found = survey_data(self.source, progress)
+        self.dev_source = data_source(config, dev=True) if config.data.dev_path else None
+        self.dev_found = survey_data(self.dev_source, progress) if self.dev_source else None
+        self._check()
+
+    def _check(self) -> None:
+        unanswerable = self.found.unanswerable
+        if unanswerable and not self.template.no_answer:
+            raise ConfigError(
+                f"{unanswerable} questions have no answer, but the template {self.template.name}"
+                " has no no_answer phrase to train on; add one, or take another template"
+            )
+        if self.found.unlabelled:
+            raise ConfigError(
+                f"{self.found.unlabelled} of {self.found.count} training examples have no"
+                " reference answer; name the column with --set data.fields.answers=NAME"
+            )
+
+    def train_prompts(self, cuts: Cuts) -> Iterator[Prompt]:
+        """Prompts with their targets."""
+        limit = self.config.data.limit
+        return self._prompts(self.source, self.found, limit, True, cuts)
+
+    def dev_prompts(self) -> list[Prompt]:
+        """Prompts of the validation data, without targets."""
+        if self.dev_source is None or self.dev_found is None:
+            return []
+        cuts = Cuts()
+        limit = self.config.data.dev_limit
+        prompts = list(self._prompts(self.dev_source, self.dev_found, limit, False, cuts))
+        cuts.tell(self.progress)
+        return prompts
+
+    def _prompts(
+        self, source: Source, found: Survey, limit: int | None, with_target: bool, cuts: Cuts
+    ) -> Iterator[Prompt]:
+        for index, example in enumerate(islice(read_examples(source, found), limit)):
+            try:
+                prompt = prepare(
+                    example, index, self.template, self.config.evidence, self.reader, with_target
+                )
+            except PromptError as error:
+                cuts.unfit.append(str(error))
+                continue
+            whole = self.config.evidence.top_k or len(example.passages)
+            kept = len(prompt.evidence.passages)
+            if prompt.evidence.cut_characters or kept < min(whole, len(example.passages)):
+                cuts.shortened += 1
+            yield prompt
+
+    def progressing(self, prompts: Iterable[Prompt]) -> Iterator[Prompt]:
+        """The same prompts, with a bar beside them."""
+        total = min(self.found.count, self.config.data.limit or self.found.count)
+        with self.progress.task("Tokenizing", total=total) as task:
+            for prompt in prompts:
+                yield prompt
+                task.advance()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a training to be resumed."""
+        return {
+            **run_fingerprint(self.config, self.template, self.found, self.reader),
+            "dev": self.dev_found.sha256 if self.dev_found else None,
+            "limits": [self.config.data.limit, self.config.data.dev_limit],
+            "options": self.config.backend.model_dump(),
+            "training": self.config.training.model_dump(),
+            "seed": self.config.seed,
+        }
+
+
+def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -> DryRun:
+    """Tell what a training would do; write nothing."""
+    plan = Plan(config, reader_type, progress)
+    cuts = Cuts()
+    with progress.task("Measuring prompts", total=plan.found.count) as task:
+        lengths = []
+        for prompt in plan.train_prompts(cuts):
+            lengths.append(plan.reader.length(prompt))
+            task.advance()
+    lengths = lengths or [0]
+    return DryRun(
+        config=as_raw(config),
+        counts={
+            "train": len(lengths),
+            "train_unanswerable": plan.found.unanswerable,
+            "dev": min(plan.dev_found.count, config.data.dev_limit or plan.dev_found.count)
+            if plan.dev_found
+            else 0,
+        },
+        lengths={"min": min(lengths), "median": median(lengths), "max": max(lengths)},
+        cut={"shortened": cuts.shortened, "left_out": len(cuts.unfit)},
+        estimate=plan.reader.estimate(),
+    )
+
+
+def train(
+    config: RunConfig,
+    reader_type: type[Backend],
+    folder: Path,
+    progress: Progress,
+    resume: bool = False,
+    fresh: bool = False,
+    command: str = "",
+) -> TrainResult:
+    """Fine-tune a reader; leave adapter, dev predictions, scores and manifest in the folder.
+
+    Raises:
+        AqaError: bad data, prompt or model, before anything is written; or a run folder that is
+            in use, or holds a training that is neither resumed nor begun anew.
+        KeyboardInterrupt: the user stopped it; `resume` goes on.
+    """
+    plan = Plan(config, reader_type, progress)
+    fingerprint = json_like(plan.fingerprint())
+    with open_run(folder, "train") as run:
+        check_previous(run, fingerprint, resume, fresh)
+        run.start(
+            {
+                "verb": "train",
+                "command": command,
+                "config": as_raw(config),
+                "fingerprint": fingerprint,
+                "counts": {"train": plan.found.count},
+            }
+        )
+        try:
+            return _train(plan, run, resume)
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            run.update({"status": "interrupted" if stopped else "failed"})
+            raise
+
+
+def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:
+    """Refuse to overwrite a training, or to resume another one.
+
+    Raises:
+        RunError: says what is there and what to do.
+    """
+    if not run.previous or fresh:
+        return
+    if not resume:
+        raise RunError(
+            f"{run.folder} holds a training ({run.previous.get('status')}); go on with --resume,"
+            " begin anew with --fresh, or name another --output-dir"
+        )
+    theirs = run.previous.get("fingerprint", {})
+    different = [key for key in fingerprint if fingerprint[key] != theirs.get(key)]
+    if different:
+        raise RunError(
+            f"{run.folder} holds another training: {', '.join(different)} differ; name another"
+            " --output-dir, or begin anew with --fresh"
+        )
+
+
+def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
+    assert isinstance(plan.reader, Trainable)
+    dev = plan.dev_prompts()
+    judge = Judge(dev, plan.config.evaluation.profile, plan.progress)
+    cuts = Cuts()
+    with ExitStack() as stack:
+        steps = Steps(plan.progress, stack)
+        job = TrainJob(
+            train=lambda: plan.progressing(plan.train_prompts(cuts)),
+            dev=dev,
+            score=judge.score,
+            folder=run.folder,
+            resume=resume,
+        )
+        adapter = plan.reader.train(job, steps.tell)
+    cuts.tell(plan.progress)
+    run.update({"history": steps.history, "adapter_sha256": hash_files(adapter)})
+    report = None
+    if dev:
+        judge.score(plan.reader.generate(dev))
+        report = _report(plan, run, judge)
+    run.update(
+        {
+            "status": "done",
+            "counts": {
+                "train": plan.found.count,
+                "left_out": len(cuts.unfit),
+                "shortened": cuts.shortened,
+                "dev": len(dev),
+            },
+        }
+    )
+    return TrainResult(run.folder, adapter, steps.before, report)
+
+
+def _report(plan: Plan, run: Run, judge: "Judge") -> Report:
+    """Write the dev predictions and their scores."""
+    with run.open_journal({"verb": "train"}, fresh=True) as journal:
+        for index, row in sorted(judge.rows.items()):
+            journal.append(index, row)
+        path = journal.write_predictions(max(judge.rows) + 1)
+    evaluation = plan.config.evaluation
+    metrics = ["em", "f1", *(["bertscore"] if evaluation.bert_model else [])]
+    options = MetricOptions(model=evaluation.bert_model, num_layers=evaluation.bert_num_layers)
+    report = evaluate(
+        [path], None, metrics, evaluation.profile, plan.progress, metric_options=options
+    )
+    write_json(run.folder / METRICS, report.to_json())
+    run.update({"predictions_sha256": hash_files(path)})
+    return report
+
+
+class Judge:
+    """Scores generated answers of the dev prompts; keeps the rows of the last time."""
+
+    def __init__(self, dev: Iterable[Prompt], profile: str, progress: Progress) -> None:
+        self._prompts = {prompt.id: prompt for prompt in dev}
+        self._profile = profile
+        self._progress = progress
+        self.rows: dict[int, dict[str, Any]] = {}
+
+    def score(self, predictions: Iterable[Prediction]) -> Mapping[str, float]:
+        """Mean scores by name, 0..100, over the examples that have a reference."""
+        self.rows = {}
+        with self._progress.task("Evaluating", total=len(self._prompts)) as task:
+            for prediction in predictions:
+                prompt = self._prompts[prediction.id]
+                self.rows[prompt.index] = journal_row(prompt, prediction)
+                task.advance()
+        judged = [row for row in self.rows.values() if row["answers"] is not None]
+        scores = score_pairs(
+            [row["predicted_answer"] for row in judged],
+            [row["answers"] for row in judged],
+            self._profile,
+        )
+        return {name: score.value for name, score in scores.items()}
+
+
+class Steps:
+    """Draws the steps of a training and keeps its evaluations."""
+
+    def __init__(self, progress: Progress, stack: ExitStack) -> None:
+        self._progress = progress
+        self._stack = stack
+        self._task: Task | None = None
+        self._done = 0
+        self.before: Mapping[str, float] = {}
+        self.history: list[dict[str, Any]] = []
+
+    def tell(self, step: TrainStep) -> None:
+        """Take a step's or an evaluation's figures."""
+        if step.scores:
+            self.history.append({"step": step.step, "epoch": step.epoch, **step.scores})
+            told = ", ".join(f"{name} {value:.2f}" for name, value in step.scores.items())
+            self._progress.note(f"step {step.step}: {told}")
+            if step.step == 0:
+                self.before = step.scores
+            return
+        if self._task is None:
+            task = self._progress.task("Training", step.total_steps, "steps")
+            self._task = self._stack.enter_context(task)
+        figures = {
+            "loss": step.loss,
+            "learning rate": step.learning_rate,
+            "tokens/s": step.tokens_per_second,
+        }
+        shown = {name: value for name, value in figures.items() if value is not None}
+        self._task.advance(step.step - self._done, shown)
+        self._done = step.step
+
+
+def json_like(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The same value as it is after a trip through JSON, so that it can be compared."""
+    return json.loads(json.dumps(value))  # type: ignore[no-any-return]

