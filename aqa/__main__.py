@@ -9,7 +9,7 @@ from aqa.errors import AqaError
 def main() -> None:
     """Run `aqa` with the arguments of this process, and exit."""
     try:
-        app()
+        app(prog_name="aqa")
     except AqaError as error:
         from aqa.console import say_error
 

@@ -162,15 +162,22 @@ def read_config(path: Path) -> RawConfig:
         ConfigError: the file can't be read, is not valid YAML, or is no mapping.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        # PyYAML refuses the tabs that JSON may be indented with.
+        raw = json.loads(text) if path.suffix == ".json" and text else yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(f"{path}: can't read this config: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError(f"{path}, {where}: not valid JSON: {error.msg}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
         raise ConfigError(f"{path}, {where}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
     if raw is None:
         raise ConfigError(f"{path}: the config is empty")
     if not isinstance(raw, dict):
@@ -188,7 +195,9 @@ def find_config(name: str) -> Path:
         ConfigError: there is no such file.
     """
     path = Path(name)
-    shipped = find_shipped("configs", f"{path.stem}.yaml")
+    shipped = None
+    if path.parent in (Path(), Path("configs")) and path.suffix in ("", ".yaml"):
+        shipped = find_shipped("configs", f"{path.stem}.yaml")
     if path.is_file() or (shipped is None and path.exists()):
         return path
     if shipped is None:
@@ -218,7 +227,9 @@ def set_value(config: RawConfig, key: str, value: Any) -> None:
     """Set a dotted key in place; a mapping is merged into what is there."""
     first, _, rest = key.partition(".")
     if rest:
-        inner = config.setdefault(first, {})
+        if config.get(first) is None:
+            config[first] = {}
+        inner = config[first]
         if not isinstance(inner, dict):
             raise ConfigError(f"{key}: {first} is a {_kind(inner)}, so it has no {rest}")
         set_value(inner, rest, value)
@@ -239,6 +250,8 @@ def build_config(options: type[BackendOptions], layers: Iterable[RawConfig]) -> 
     for layer in layers:
         for key, value in layer.items():
             set_value(merged, key, value)
+    # A section that a file opens and leaves empty is as good as left out.
+    merged = {key: value for key, value in merged.items() if value is not None}
     backend = merged.pop("backend", {})
     if not isinstance(backend, dict):
         raise ConfigError(f"backend is a mapping of options, not a {_kind(backend)}")
@@ -248,7 +261,7 @@ def build_config(options: type[BackendOptions], layers: Iterable[RawConfig]) -> 
             f"this config is for the backend {backend['name']}, not {name}; name that one, or"
             " another config"
         )
-    if not backend.get("model"):
+    if options.model_fields["model"].is_required() and not backend.get("model"):
         raise ConfigError(
             "no model is named; give --model NAME or --config FILE (a shipped one: llama_smollm2)"
         )
@@ -274,7 +287,7 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -
     key = ".".join(([prefix] if prefix else []) + path)
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, path[:-1])
-        near = difflib.get_close_matches(path[-1], known, n=1)
+        near = _homes(path[-1], model) or difflib.get_close_matches(path[-1], known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
         return ConfigError(f"unknown config key {key}; {hint}")
     if first["type"] == "missing":
@@ -292,6 +305,17 @@ def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
             model = inner
     top = model is RunConfig
     return [*model.model_fields, *(FLAT_KEYS if top else ())]
+
+
+def _homes(name: str, model: type[BaseModel]) -> list[str]:
+    """The sections' keys of exactly this name: learning_rate is at home in training."""
+    return [
+        f"{section}.{name}"
+        for section, field in model.model_fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, BaseModel)
+        and name in field.annotation.model_fields
+    ]
 
 
 def _kind(value: object) -> str:

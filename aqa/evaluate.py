@@ -141,16 +141,14 @@ def _names(files: Sequence[Path]) -> list[str]:
     whole = [str(file) for file in files]
     if len(set(whole)) < len(whole):
         raise UsageError("the same file of predictions is given twice")
-    places = [
-        file
-        if file.is_dir()
-        else file.parent
-        if file.stem == "predictions"
-        else file.with_suffix("")
-        for file in files
-    ]
-    names = [place.resolve().name for place in places]
+    names = [_name(file) for file in files]
     return names if len(set(names)) == len(names) else whole
+
+
+def _name(file: Path) -> str:
+    if file.is_dir():
+        return file.resolve().name
+    return file.resolve().parent.name if file.stem == "predictions" else file.stem
 
 
 def _data_references(examples: Iterable[Example], form: Form) -> References:

@@ -86,9 +86,11 @@ def _cut_last(evidence: Evidence, fits: Callable[[Evidence], bool]) -> Evidence 
 
     def ending_at(end: int) -> Evidence:
         if end == 0:
-            return replace(evidence, passages=(), dropped=(passage, *evidence.dropped))
+            dropped = (passage, *evidence.dropped)
+            return replace(evidence, passages=(), dropped=dropped, cut_characters=0)
         shorter = replace(passage, text=passage.text[:end])
-        return replace(evidence, passages=(shorter,), cut_characters=len(passage.text) - end)
+        cut = evidence.cut_characters + len(passage.text) - end
+        return replace(evidence, passages=(shorter,), cut_characters=cut)
 
     low, high = 0, len(passage.text)  # what ends at `low` fits, what ends at `high` does not
     if not fits(ending_at(0)):
@@ -96,7 +98,10 @@ def _cut_last(evidence: Evidence, fits: Callable[[Evidence], bool]) -> Evidence 
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(ending_at(middle)) else (low, middle)
-    return ending_at(_boundary(passage.text, low))
+    end = _boundary(passage.text, low)
+    while not fits(ending_at(end)):  # a tokenizer may need more tokens for a shorter text
+        end = _boundary(passage.text, end - 1)
+    return ending_at(end)
 
 
 def _boundary(text: str, end: int) -> int:
@@ -104,10 +109,13 @@ def _boundary(text: str, end: int) -> int:
 
     Without any white space (a Chinese or Japanese text, or one long token) `end` itself is taken.
     """
-    sentences = [match.end() for match in SENTENCE_END.finditer(text, 0, end)]
+    # One character more is looked at, or "3." of "3.14" would pass for the end of a sentence.
+    sentences, words = (
+        [match.end() for match in ending.finditer(text, 0, end + 1) if match.end() <= end]
+        for ending in (SENTENCE_END, WORD_END)
+    )
     if sentences and sentences[-1] >= end // 2:
         return sentences[-1]
-    words = [match.end() for match in WORD_END.finditer(text, 0, end + 1) if match.end() <= end]
     if words:
         return words[-1]
     return end if not re.search(r"\s", text.strip()) else 0

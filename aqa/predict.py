@@ -11,11 +11,12 @@ from aqa.backends.base import Backend
 from aqa.config import RunConfig, as_raw
 from aqa.data import Source, Survey, read_examples, survey
 from aqa.errors import AqaError, PromptError, RunError
+from aqa.hashes import hash_files
 from aqa.metrics import RunningScores
 from aqa.progress import Progress
 from aqa.prompts import load_template, prepare
 from aqa.records import Example, Prediction, Prompt, Template
-from aqa.runs import Journal, hash_files, open_run
+from aqa.runs import Journal, open_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ def predict(
             if not journal.is_done(index, resume.retry_errors)
         )
         answering = Answering(config, template, reader, journal)
-        before = sum(journal.counts(total))
+        answered, failed = journal.counts(total)
+        before = answered + (0 if resume.retry_errors else failed)
         try:
             with progress.task("Answering", total=total) as task:
                 task.advance(before)

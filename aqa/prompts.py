@@ -100,12 +100,11 @@ def _find(name: str) -> Path:
     path = Path(name)
     if path.suffix in SUFFIXES and path.is_file():
         return path
-    if path.suffix in SUFFIXES and path.parent != Path():
-        raise PromptError(f"{name}: no such template; name a file or one of {_shipped_list()}")
-    for suffix in SUFFIXES:
-        shipped = find_shipped("prompts", path.stem + suffix)
-        if shipped and path.suffix in ("", suffix):
-            return shipped
+    if path.parent in (Path(), Path("prompts")):
+        for suffix in SUFFIXES:
+            shipped = find_shipped("prompts", path.stem + suffix)
+            if shipped and path.suffix in ("", suffix):
+                return shipped
     if path.is_file():
         raise PromptError(f"{name}: a template is a .txt or a .yaml file; rename it")
     near = difflib.get_close_matches(path.stem, [Path(n).stem for n in shipped_names("prompts")], 1)
@@ -149,7 +148,9 @@ def _read_messages(raw: object, path: Path) -> list[Message]:
             raise PromptError(
                 f"{path}: message {number} has the role {turn['role']}; use {', '.join(ROLES)}"
             )
-        messages.append(Message(turn["role"], str(turn["content"])))
+        if not isinstance(turn["content"], str):
+            raise PromptError(f"{path}: the content of message {number} must be text")
+        messages.append(Message(turn["role"], turn["content"]))
     if messages[-1].role != "user":
         raise PromptError(f"{path}: the last message must be the user's, which the model answers")
     return messages

@@ -1,11 +1,11 @@
 """The run folder: its lock, manifest, journal of predictions and atomically written files."""
 
 import contextlib
-import hashlib
 import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import time
 from array import array
@@ -27,7 +27,7 @@ METRICS = "metrics.json"
 LOCK = ".lock"
 KIND = "aqa-journal"
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "accelerate", "openai")
-SECRET = re.compile(r"(sk|hf)[-_][A-Za-z0-9_-]{8,}")
+SECRET = re.compile(r"\b(sk|hf)[-_][A-Za-z0-9_-]{8,}")
 
 Json = dict[str, Any]
 
@@ -97,18 +97,6 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
-def hash_files(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their names, in hex."""
-    digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        if path.is_dir():
-            digest.update(str(file.relative_to(path)).encode() + b"\0")
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
-
-
 def read_manifest(folder: Path) -> Json:
     """The manifest of a run folder; empty where there is none.
 
@@ -117,12 +105,14 @@ def read_manifest(folder: Path) -> Json:
     """
     path = folder / MANIFEST
     try:
-        found: Json = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
         raise RunError(f"{path}: not JSON; restore it, or name another folder") from error
-    return found
+    raise RunError(f"{path}: not a manifest of aqa; name another folder")
 
 
 def inherited_config(folder: Path) -> Json:
@@ -252,7 +242,7 @@ class Journal:
         place = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
-                row = _parse(line)
+                row = _parse(line, ("index", int) if number else ("kind", str))
                 if row is None:
                     break
                 if number == 0:
@@ -264,7 +254,7 @@ class Journal:
                 return place > 0
             rest = 1 + sum(1 for _ in file)
         if place == 0:
-            return False
+            raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
         if rest > 1:
             raise RunError(
                 f"{self.path}: not JSON at byte {place}, with {rest - 1} lines after it, so it was"
@@ -304,15 +294,16 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _parse(line: bytes) -> Json | None:
-    """A whole line of the journal, or None where it is not one."""
+def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
+    """A whole line of the journal, or None where it is not one or lacks the key it needs."""
     if not line.endswith(b"\n"):
         return None
     try:
         row = json.loads(line)
     except ValueError:
         return None
-    return row if isinstance(row, dict) and ("index" in row or "kind" in row) else None
+    key, kind = needed
+    return row if isinstance(row, dict) and isinstance(row.get(key), kind) else None
 
 
 def _short(value: object) -> str:
@@ -341,5 +332,5 @@ def _git_revision() -> str | None:
 
 
 def command_line(arguments: list[str]) -> str:
-    """The command as typed, anything that looks like a key left out."""
-    return SECRET.sub("***", " ".join(arguments))
+    """The command as it can be typed again, anything that looks like a key left out."""
+    return SECRET.sub("***", shlex.join(["aqa", *arguments[1:]]))

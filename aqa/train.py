@@ -14,12 +14,13 @@ from aqa.config import RunConfig, as_raw
 from aqa.data import Source, Survey, read_examples
 from aqa.errors import ConfigError, ModelError, PromptError, RunError
 from aqa.evaluate import Report, evaluate
+from aqa.hashes import hash_files
 from aqa.metrics import MetricOptions, score_pairs
 from aqa.predict import data_source, journal_row, run_fingerprint, survey_data
 from aqa.progress import Progress, Task
 from aqa.prompts import load_template, prepare
 from aqa.records import Prediction, Prompt, TrainStep
-from aqa.runs import METRICS, Run, hash_files, open_run, write_json
+from aqa.runs import METRICS, Run, open_run, write_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,8 +227,9 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
     Raises:
         ModelError: no such model, or no 4-bit support on this machine.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
+    with quiet():
+        import torch
+        from transformers import AutoModelForCausalLM
 
     four_bit = options.quantization == "4bit"
     dtype = compute_dtype(options)

@@ -262,10 +262,10 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]  # transformers' types are 
         """Write a checkpoint after this step, and stop."""
         self.stopped = True
 
-    def take_tokens(self) -> int:
-        """Tokens trained on since the last call."""
-        tokens, self._collator.tokens = self._collator.tokens, 0
-        return tokens
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on so far, padding left out."""
+        return self._collator.tokens
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> EpochSampler:
         options = self._reader.config.training
@@ -335,7 +335,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
     def __init__(self, on_step: Callable[[TrainStep], None], trainer: AdapterTrainer) -> None:
         self._on_step = on_step
         self._trainer = trainer
-        self._last = time.perf_counter()
+        self._seconds = 0.0  # spent on steps, evaluations left out
+        self._last = 0.0
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any
@@ -344,9 +345,12 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         scores = {k.removeprefix("eval_"): v for k, v in logs.items() if k.startswith("eval_")}
         if "loss" not in logs and not scores:
             return
-        now = time.perf_counter()
-        speed = self._trainer.take_tokens() / (now - self._last) if "loss" in logs else None
-        self._last = now
+        speed = None
+        if "loss" in logs:
+            now = time.perf_counter()
+            self._seconds += now - self._last
+            self._last = now
+            speed = self._trainer.tokens / self._seconds
         self._on_step(
             TrainStep(
                 state.global_step,
@@ -358,6 +362,10 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                 scores,
             )
         )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock of the training speed."""
+        self._last = time.perf_counter()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave the time of an evaluation out of the training speed."""

@@ -19,7 +19,7 @@ def last_checkpoint(folder: Path) -> Path | None:
         try:
             state = json.loads((path / STATE).read_text(encoding="utf-8"))
             whole.append((int(state["global_step"]), path))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(path, ignore_errors=True)
     return max(whole, default=(0, None))[1]
 

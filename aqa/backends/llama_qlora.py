@@ -20,9 +20,9 @@ from aqa.backends.causal_models import (
 )
 from aqa.backends.chat_encoding import ChatEncoder, make_chat_encoder
 from aqa.config import BackendOptions, LlamaQloraOptions, RunConfig
+from aqa.hashes import hash_files
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
-from aqa.runs import hash_files
 
 
 class LlamaQloraBackend:
@@ -38,14 +38,7 @@ class LlamaQloraBackend:
         self.model: Any = None
 
     def __enter__(self) -> Self:
-        files = self.files = convert_gguf(self.files, self._progress)
-        with self._progress.task(f"Loading {files.spec}", unit="models"):
-            self.model = load_model(files, self.options, training=False)
-            if files.adapter is not None:
-                with quiet():
-                    from peft import PeftModel
-
-                    self.model = PeftModel.from_pretrained(self.model, files.adapter)
+        self._load(training=False)
         self.model.eval()
         return self
 
@@ -192,19 +185,30 @@ class LlamaQloraBackend:
 
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""
-        from aqa.backends.causal_training import estimate_training
+        with quiet():
+            from aqa.backends.causal_training import estimate_training
 
         model_config = load_config(self.files, self.options)
         return estimate_training(model_config, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
         """Fine-tune an adapter; see `causal_training`. The best one stays loaded."""
-        from aqa.backends.causal_training import train_adapter
+        with quiet():  # what it imports has hints of its own
+            from aqa.backends.causal_training import train_adapter
 
-        files = self.files = convert_gguf(self.files, self._progress)
-        with self._progress.task(f"Loading {files.spec}", unit="models"):
-            self.model = load_model(files, self.options, training=True)
+        self._load(training=True)
         return train_adapter(self, job, on_step)
+
+    def _load(self, training: bool) -> None:
+        """Load the base model, and for prediction its adapter if it has one."""
+        files = self.files = convert_gguf(self.files, self._progress)
+        with self._progress.task(f"Loading {files.spec}", 1, "models") as task, quiet():
+            self.model = load_model(files, self.options, training)
+            if files.adapter is not None and not training:
+                from peft import PeftModel
+
+                self.model = PeftModel.from_pretrained(self.model, files.adapter)
+            task.advance()
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,7 +1,6 @@
 """Opening files: plain, gzip or Zstandard by their first bytes, without a byte-order mark."""
 
 import gzip
-import hashlib
 import io
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
@@ -93,16 +92,3 @@ def not_utf8(path: Path) -> DataError:
         f"{path.name}, line {number}: not UTF-8 at byte {offset}; save the file as UTF-8 "
         "(for Korean of older Windows programs: iconv -f cp949 -t utf-8)"
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Hash a file's bytes as stored; of a folder, the names and hashes of its files."""
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    lines = [
-        f"{member.relative_to(path).as_posix()} {sha256_of(member)}\n"
-        for member in sorted(path.rglob("*"))
-        if member.is_file()
-    ]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

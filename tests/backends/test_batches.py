@@ -1,0 +1,88 @@
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"),
+    [
+        (0, 3, []),
+        (2, 3, [[0, 1]]),
+        (3, 3, [[0, 1, 2]]),
+        (7, 3, [[0, 1, 2], [3, 4, 5], [6]]),
+        (2, 1, [[0], [1]]),
+    ],
+)
+def test_windows(count: int, size: int, expected: list[list[int]]) -> None:
+    assert list(windows(range(count), size)) == expected
+
+
+def test_a_window_reads_no_further_than_it_must() -> None:
+    read = []
+
+    def stream() -> Iterator[int]:
+        for item in range(10):
+            read.append(item)
+            yield item
+
+    assert next(windows(stream(), 4)) == [0, 1, 2, 3]
+    assert read == [0, 1, 2, 3]
+
+
+# Items are their own lengths; a batch takes its size * (its longest + extra) tokens.
+@pytest.mark.parametrize(
+    ("lengths", "extra", "budget", "expected"),
+    [
+        ([], 0, 10, []),
+        ([3, 9, 5], 0, 27, [[9, 5, 3]]),
+        ([3, 9, 5], 0, 26, [[9, 5], [3]]),
+        ([4, 4, 4, 4], 1, 10, [[4, 4], [4, 4]]),
+        ([4, 4, 4, 4], 2, 11, [[4], [4], [4], [4]]),
+        ([50, 1, 1], 0, 10, [[50], [1, 1]]),  # longer than the budget, so alone
+        ([50, 40, 1], 5, 10, [[50], [40], [1]]),
+    ],
+)
+def test_batches(lengths: list[int], extra: int, budget: int, expected: list[list[int]]) -> None:
+    assert list(batches_by_tokens(lengths, lambda n: n, extra, budget)) == expected
+
+
+@given(
+    st.lists(st.integers(1, 300)),
+    st.integers(0, 64),
+    st.integers(1, 2000),
+)
+def test_nothing_is_lost_and_no_batch_is_too_big(
+    lengths: list[int], extra: int, budget: int
+) -> None:
+    items = list(enumerate(lengths))
+    batches = list(batches_by_tokens(items, lambda item: item[1], extra, budget))
+    flat = [item for batch in batches for item in batch]
+    assert sorted(flat) == items
+    assert [n for _, n in flat] == sorted(lengths, reverse=True)
+    for batch in batches:
+        longest = max(n for _, n in batch)
+        assert len(batch) == 1 or len(batch) * (longest + extra) <= budget
+    for batch, following in zip(batches, batches[1:], strict=False):
+        assert (len(batch) + 1) * (batch[0][1] + extra) > budget, "a batch had room for the next"
+        assert batch[-1][1] >= following[0][1]
+
+
+def test_items_of_one_length_keep_their_order() -> None:
+    items = [("a", 2), ("b", 2), ("c", 2)]
+    assert list(batches_by_tokens(items, lambda item: item[1], 0, 6)) == [items]
+
+
+@given(st.lists(st.integers()), st.integers(1, 20))
+def test_windows_joined_are_the_stream(items: list[int], size: int) -> None:
+    found = list(windows(items, size))
+    assert [item for window in found for item in window] == items
+    assert all(len(window) == size for window in found[:-1])
+    assert all(0 < len(window) <= size for window in found)
+
+
+def test_a_gpu_takes_larger_batches() -> None:
+    assert batch_tokens("cuda") > batch_tokens("cpu")

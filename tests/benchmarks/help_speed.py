@@ -1,0 +1,113 @@
+"""Wall time of `aqa --help` against a bare Typer application with four commands.
+
+Both start a fresh interpreter whose bytecode is already compiled. The bare application has the
+same four verbs with one argument and one option each, and nothing else.
+
+Run: python tests/benchmarks/help_speed.py [--runs 15]
+"""
+
+import argparse
+import compileall
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from arms import interleave, print_table, print_verdict, ratio
+
+TARGET = 1.25
+HEAVY = (
+    "accelerate bert_score bitsandbytes datasets evaluate numpy openai pandas peft pyarrow"
+    " pydantic torch transformers yaml"
+).split()
+BARE = '''
+import typer
+
+app = typer.Typer(help="A bare application.", no_args_is_help=True)
+
+
+@app.command()
+def train(backend: str, config: str = typer.Option("", "--config", help="A file.")) -> None:
+    """Train."""
+
+
+@app.command()
+def predict(backend: str, config: str = typer.Option("", "--config", help="A file.")) -> None:
+    """Predict."""
+
+
+@app.command()
+def evaluate(backend: str, config: str = typer.Option("", "--config", help="A file.")) -> None:
+    """Evaluate."""
+
+
+@app.command()
+def preview(backend: str, config: str = typer.Option("", "--config", help="A file.")) -> None:
+    """Preview."""
+'''
+CHECK = f"""
+import sys
+sys.argv = ["aqa", "--help"]
+from aqa.__main__ import main
+try:
+    main()
+except SystemExit:
+    pass
+print("HEAVY", *(name for name in {HEAVY!r} if name in sys.modules))
+"""
+
+
+def timed(command: list[str], folder: str) -> float:
+    """Seconds that a command takes, from its start to its end."""
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, cwd=folder)
+    return time.perf_counter() - started
+
+
+def heavy_modules() -> list[str]:
+    """The heavy modules that `aqa --help` imports; there should be none."""
+    output = subprocess.run(
+        [sys.executable, "-c", CHECK], check=True, capture_output=True, text=True
+    ).stdout
+    return output.rsplit("HEAVY", 1)[1].split()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=15, help="Runs of each arm, at least 10.")
+    runs = max(10, parser.parse_args().runs)
+    package = importlib.util.find_spec("aqa")
+    assert package is not None and package.submodule_search_locations
+    with tempfile.TemporaryDirectory() as folder:
+        # `python -m` of both: the arms differ in what they import and show, in nothing else.
+        bare = Path(folder, "bare", "__main__.py")
+        bare.parent.mkdir()
+        bare.with_name("commands.py").write_text(BARE, encoding="utf-8")
+        bare.write_text("from bare.commands import app\n\napp()\n", encoding="utf-8")
+        for path in (*package.submodule_search_locations, folder):
+            compileall.compile_dir(path, quiet=1)
+        arms = {
+            "python": [sys.executable, "-c", "pass"],
+            "bare typer": [sys.executable, "-m", "bare", "--help"],
+            "aqa": [sys.executable, "-m", "aqa", "--help"],
+        }
+        for command in arms.values():
+            timed(command, folder)  # reads the files into the page cache
+        costs = interleave(
+            {name: lambda c=command: timed(c, folder) for name, command in arms.items()}, runs
+        )
+    heavy = heavy_modules()
+    rows = [["arm", "median ms", "min ms", "max ms"]]
+    for name, seconds in costs.items():
+        rows.append([name, *(f"{1000 * f(seconds):.0f}" for f in (median, min, max))])
+    print_table(rows)
+    print(f"heavy modules imported by aqa --help: {', '.join(heavy) or 'none'}")
+    assert not heavy, heavy
+    print_verdict("aqa --help / bare typer --help", ratio(costs, "aqa", "bare typer"), TARGET, True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What all tests share: no hub, the stub backend, and aqa as a user calls it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STUB = Path(__file__).parent / "stub"
+
+# Before any library that reads them is imported; the processes that tests start inherit them. The
+# user's cache folder is left as it is: what was converted once serves all tests.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["COLUMNS"] = "200"
+for name in ("FORCE_COLOR", "OPENAI_API_KEY", "HF_TOKEN"):
+    os.environ.pop(name, None)
+os.environ["PYTHONPATH"] = os.pathsep.join([str(STUB), *filter(None, [os.getenv("PYTHONPATH")])])
+sys.path.insert(0, str(STUB))
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The published data sets beside the checkout, or where AQA_SHARED_DATA says."""
+    folder = Path(os.getenv("AQA_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data sets in {folder}; AQA_SHARED_DATA names another folder")
+    return folder
+
+
+@pytest.fixture
+def run_aqa(tmp_path: Path) -> Run:
+    """Run `aqa` in a process of its own, in the test's folder."""
+
+    def run(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "aqa", *map(str, arguments)],
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def call_aqa(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run `aqa` within this process, which is quicker and can be monkeypatched."""
+    from aqa.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        words = ["aqa", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", words)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        code = stop.value.code
+        assert code is None or isinstance(code, int)
+        return subprocess.CompletedProcess(words, code or 0, printed.out, printed.err)
+
+    return call
