@@ -20,6 +20,7 @@ from aqa.locations import PREFIX, locate_package_file
 from aqa.progress import Progress
 
 GGUF = ".gguf"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,23 @@ def find_model(options: LlamaQloraOptions) -> ModelFiles:
         adapter = folder / "adapter" if (folder / "adapter").is_dir() else folder
         config = adapter / "adapter_config.json"
         if config.is_file():
-            spec = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"]
-            if not spec:
-                raise ModelError(f"{config}: no base_model_name_or_path, so its base is unknown")
-            return _find_base(spec, adapter)
+            return _find_base(_base_of(config), adapter)
         if not (folder / "config.json").is_file():
             raise ModelError(
                 f"{folder}: holds neither a model (config.json) nor an adapter; name a run"
                 " folder that was trained, an adapter, a model's folder or a hub id"
             )
     return _find_base(options.model, None)
+
+
+def _base_of(config: Path) -> str:
+    try:
+        spec: str | None = json.loads(config.read_bytes()).get("base_model_name_or_path")
+    except ValueError as error:
+        raise ModelError(f"{config}: not JSON; restore it, or name another model") from error
+    if not spec:
+        raise ModelError(f"{config}: no base_model_name_or_path, so its base is unknown")
+    return spec
 
 
 def _find_base(spec: str, adapter: Path | None) -> ModelFiles:
@@ -144,20 +152,21 @@ def quiet() -> Iterator[None]:
 def explained(spec: str) -> Iterator[None]:
     """Turn what the hub or a broken folder answers into one sentence."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from safetensors import SafetensorError
 
     try:
         yield
     except GatedRepoError as error:
         raise ModelError(_gated(spec)) from error
-    except (RepositoryNotFoundError, OSError, ValueError) as error:
+    except (RepositoryNotFoundError, SafetensorError, OSError, ValueError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, GatedRepoError):
             cause = cause.__cause__
         if cause is not None or "gated repo" in str(error):
             raise ModelError(_gated(spec)) from error
-        if Path(spec).is_dir():
+        if Path(spec).exists() or spec.startswith(PREFIX):
             first = str(error).strip().splitlines()[0]
-            raise ModelError(f"{spec}: this folder's model can't be loaded: {first}") from error
+            raise ModelError(f"{spec}: this model can't be loaded: {first}") from error
         raise ModelError(
             f"{spec}: this model can't be had from the hub; check the name and the network, log in"
             " with `hf auth login` if it is private, or name a local folder"
@@ -225,12 +234,13 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
     mode, and every backward pass after that returns garbage; so that is switched off.
 
     Raises:
-        ModelError: no such model, or no 4-bit support on this machine.
+        ModelError: no such model, no causal one, or no 4-bit support on this machine.
     """
     with quiet():
         import torch
         from transformers import AutoModelForCausalLM
 
+    load_config(files, options)
     four_bit = options.quantization == "4bit"
     dtype = compute_dtype(options)
     with explained(files.spec), quiet():
@@ -255,6 +265,33 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
         lambda _, inputs: (inputs[0].contiguous(), *inputs[1:])
     )
     return model
+
+
+def load_adapter(model: Any, folder: Path) -> Any:
+    """Put a trained adapter over its base model.
+
+    Raises:
+        ModelError: its weights are not there as safetensors, or do not fit the base.
+    """
+    from peft import PeftModel
+
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise ModelError(
+            f"{folder}: this adapter has no {ADAPTER_WEIGHTS}; pickled weights are not read, so"
+            " save it as safetensors"
+        )
+    with explained(str(folder)), quiet():
+        # peft only warns of weights that are not there, and leaves them as they were drawn.
+        warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
+        try:
+            return PeftModel.from_pretrained(model, folder)
+        except (UserWarning, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "size mismatch" not in str(error):
+                raise
+            raise ModelError(
+                f"{folder}: this adapter does not fit its base model; it was trained on another"
+                " one, or the base has changed since"
+            ) from error
 
 
 def linear_4bit(model: Any) -> Iterator[Any]:

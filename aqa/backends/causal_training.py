@@ -9,6 +9,7 @@ import inspect
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
@@ -34,7 +35,7 @@ from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.causal_models import compute_dtype, quiet
 from aqa.backends.checkpoints import last_checkpoint, stops_at_interrupt
 from aqa.config import LlamaQloraOptions, LoraOptions, RunConfig, TrainingOptions
-from aqa.errors import DataError
+from aqa.errors import ConfigError, DataError
 from aqa.records import Encoding, Prompt, TrainStep
 
 if TYPE_CHECKING:
@@ -50,10 +51,15 @@ def train_adapter(
     """Train an adapter, leave the best one loaded and give the folder it was saved to.
 
     Raises:
+        ConfigError: it is to stop early, but nothing is evaluated; or an option can't be used.
         DataError: examples have nothing to train on.
-        RunError: there is no checkpoint to resume from.
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
     """
+    if reader.config.training.early_stopping_patience and not evaluates(reader.config, job):
+        raise ConfigError(
+            "training.early_stopping_patience needs evaluations; give --dev-data and set"
+            " training.eval_strategy to epoch or steps, or leave it out"
+        )
     checkpoints = job.folder / "checkpoints"
     start = last_checkpoint(checkpoints) if job.resume else None
     if not job.resume:
@@ -62,8 +68,9 @@ def train_adapter(
     set_seed(reader.config.seed)
     rows = tokenize(map(reader.encode_for_training, job.train()), checkpoints / ROWS)
     with quiet():
-        reader.model = add_adapter(reader.model, reader.options.lora, reader.files.spec)
-        trainer = AdapterTrainer(reader, job, on_step, rows)
+        with explained_options():
+            reader.model = add_adapter(reader.model, reader.options.lora, reader.files.spec)
+            trainer = AdapterTrainer(reader, job, on_step, rows)
         with stops_at_interrupt(trainer.stop):
             if start is None and job.dev and reader.config.training.evaluate_before:
                 on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))
@@ -73,6 +80,16 @@ def train_adapter(
         save_adapter(reader.model, job.folder / "adapter")
     (checkpoints / ROWS).unlink()
     return job.folder / "adapter"
+
+
+@contextmanager
+def explained_options() -> Iterator[None]:
+    """Turn what the libraries say of an optimizer, a tracker or a layer's name into a sentence."""
+    try:
+        yield
+    except (ImportError, RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ConfigError(f"training can't begin with these options: {first}") from error
 
 
 def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
@@ -251,7 +268,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]  # transformers' types are 
             train_dataset=rows,
             eval_dataset=[],
             callbacks=[
-                *([EarlyStoppingCallback(patience)] if patience and job.dev else []),
+                *([EarlyStoppingCallback(patience)] if patience else []),
                 Reporter(on_step, self),
             ],
         )
@@ -304,8 +321,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]  # transformers' types are 
     def generated_scores(self, limit: int | None) -> Mapping[str, float]:
         """Generate for the first `limit` dev prompts and score the answers."""
         self.model.eval()
-        with self.compute_loss_context_manager():
-            return self._job.score(self._reader.generate(self._job.dev[:limit]))
+        return self._job.score(self._reader.generate(self._job.dev[:limit]))
 
     def _dev_loss(self, limit: int | None) -> float:
         prompts = (
@@ -372,13 +388,19 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._last = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write a checkpoint and stop, where the user asked for it."""
+        """Write a checkpoint and stop, where the user asked for it.
+
+        At the end of an epoch that is left to what happens there, so that a resumed run has the
+        same evaluations.
+        """
         if self._trainer.stopped:
-            control.should_save = control.should_training_stop = True
+            control.should_training_stop = True
+            if args.save_strategy != "epoch" or not float(state.epoch).is_integer():
+                control.should_save = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Do not evaluate once more on the way out."""
-        if self._trainer.stopped:
+        """Do not evaluate on the way out of an epoch that is not over."""
+        if self._trainer.stopped and not float(state.epoch).is_integer():
             control.should_evaluate = control.should_save = False
 
 
@@ -393,7 +415,7 @@ def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
     assert isinstance(config.backend, LlamaQloraOptions)
     dtype = compute_dtype(config.backend)
     cuda = torch.cuda.is_available()
-    evaluates = bool(job.dev) and options.eval_strategy != "no"
+    evaluated = evaluates(config, job)
     return TrainingArguments(
         output_dir=str(job.folder / "checkpoints"),
         num_train_epochs=options.num_train_epochs,
@@ -410,13 +432,13 @@ def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
         optim=optimizer_name(options),
         neftune_noise_alpha=options.neftune_noise_alpha,
         logging_steps=options.logging_steps,
-        eval_strategy=options.eval_strategy if evaluates else "no",
+        eval_strategy=options.eval_strategy if evaluated else "no",
         eval_steps=options.eval_steps,
         save_strategy=options.eval_strategy if options.eval_strategy != "no" else "epoch",
         save_steps=options.eval_steps,
         save_total_limit=options.save_total_limit,
-        load_best_model_at_end=evaluates,
-        metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluates else None,
+        load_best_model_at_end=evaluated,
+        metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluated else None,
         greater_is_better=options.metric_for_best_model != "loss",
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16 and cuda,
@@ -430,7 +452,13 @@ def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
         disable_tqdm=True,
         logging_strategy="steps",
         logging_nan_inf_filter=False,
+        restore_callback_states_from_checkpoint=True,  # the patience that is left
     )
+
+
+def evaluates(config: RunConfig, job: TrainJob) -> bool:
+    """Whether dev data are evaluated during the training, so that there is a best checkpoint."""
+    return bool(job.dev) and config.training.eval_strategy != "no"
 
 
 def checkpoints_gradients(options: TrainingOptions) -> bool:

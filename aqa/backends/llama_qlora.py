@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +12,10 @@ from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.causal_models import (
     ModelFiles,
+    compute_dtype,
     convert_gguf,
     find_model,
+    load_adapter,
     load_config,
     load_model,
     load_tokenizer,
@@ -116,12 +119,21 @@ class LlamaQloraBackend:
         """Answer prompts window by window, in batches of like length, the longest first."""
         options = self.config.generation
         budget = options.batch_tokens or batch_tokens(self.model.device.type)
-        for window in windows(prompts, options.window):
-            encoded = [(prompt.id, self.encode(prompt).prompt_ids) for prompt in window]
-            for batch in batches_by_tokens(
-                encoded, lambda item: len(item[1]), options.max_new_tokens, budget
-            ):
-                yield from self._answer(batch)
+        with self._fast_adapter():
+            for window in windows(prompts, options.window):
+                encoded = [(prompt.id, self.encode(prompt).prompt_ids) for prompt in window]
+                for batch in batches_by_tokens(
+                    encoded, lambda item: len(item[1]), options.max_new_tokens, budget
+                ):
+                    yield from self._answer(batch)
+
+    def _fast_adapter(self) -> AbstractContextManager[None]:
+        """On a CPU an adapter is much faster fused; measured nowhere else."""
+        if self.model.device.type != "cpu" or not hasattr(self.model, "peft_config"):
+            return nullcontext()
+        from aqa.backends.fused_lora import fused_adapter
+
+        return fused_adapter(self.model, compute_dtype(self.options))
 
     def _answer(self, batch: list[tuple[str, tuple[int, ...]]]) -> Iterator[Prediction]:
         """Answer one batch; where memory runs out, in two halves."""
@@ -205,9 +217,7 @@ class LlamaQloraBackend:
         with self._progress.task(f"Loading {files.spec}", 1, "models") as task, quiet():
             self.model = load_model(files, self.options, training)
             if files.adapter is not None and not training:
-                from peft import PeftModel
-
-                self.model = PeftModel.from_pretrained(self.model, files.adapter)
+                self.model = load_adapter(self.model, files.adapter)
             task.advance()
 
 
