@@ -302,9 +302,11 @@ def _pairs(fields: list[str] | None) -> dict[str, str]:
 
 
 def _prediction_folder(config: "RunConfig") -> Path:
-    """Inside the run folder whose adapter answers, else under runs/."""
+    """Inside the run folder whose adapter answers, else inside the config's output folder."""
     stem = Path(config.data.path or "data").name.split(".")[0]
     trained = Path(config.backend.model)
     if (trained / "run.json").is_file():
         return trained / f"predict-{stem}"
+    if config.output_dir:
+        return Path(config.output_dir, f"predict-base-{stem}")
     return Path("runs", f"predict-{config.backend.name}-{stem}")

@@ -223,6 +223,7 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
     if as_json:
         _print_json(
             {
+                "backend": result.backend,
                 "folder": str(result.folder),
                 "adapter": str(result.adapter),
                 "before": dict(result.before),
@@ -242,7 +243,7 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
         console.print(table)
     console.print(f"adapter: {result.adapter}", markup=False, soft_wrap=True)
     console.print(
-        f"next: aqa predict llama --model {result.folder} --data YOUR_QUESTIONS.json",
+        f"next: aqa predict {result.backend} --model {result.folder} --data YOUR_QUESTIONS.json",
         markup=False,
         soft_wrap=True,
     )
@@ -322,15 +323,13 @@ def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) ->
     for preview in previews:
         prompt = preview.prompt
         console.rule(Text(prompt.id))
-        if tokens and preview.encoding is not None:
-            trained = len(preview.encoding.prompt_ids)
+        if preview.encoding is not None:
             text = Text()
-            for place, piece in enumerate(preview.texts):
-                style = "green" if place >= trained else ("dim" if place % 2 else "")
-                text.append(piece, style=style)
+            for place, piece in enumerate(preview.read):
+                text.append(piece, style="dim" if tokens and place % 2 else "")
+            for piece in preview.trained:
+                text.append(piece, style="green" if tokens else "")
             console.print(text, soft_wrap=True)
-        elif preview.text:
-            console.print(preview.text, markup=False, soft_wrap=True)
         else:
             for turn in prompt.messages:
                 console.print(Text.assemble((f"{turn.role}: ", "bold"), turn.content))
@@ -368,7 +367,7 @@ def preview_json(preview: "Preview") -> dict[str, object]:
     }
     if encoding is not None:
         value |= {
-            "text": preview.text,
+            "text": "".join((*preview.read, *preview.trained)),
             "prompt_ids": list(encoding.prompt_ids),
             "target_ids": list(encoding.target_ids),
             "begin_of_text_tokens": preview.begin_tokens,

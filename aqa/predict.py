@@ -111,7 +111,7 @@ def predict(
             {
                 "status": "done",
                 "counts": {"examples": total, "answered": answered, "failed": failed},
-                "tokens": {"prompt": answering.prompt_tokens, "answer": answering.answer_tokens},
+                "tokens": count_tokens(journal.rows(total)),
                 "predictions_sha256": hash_files(path),
             }
         )
@@ -156,7 +156,6 @@ class Answering:
         self._waiting: dict[str, Prompt] = {}
         self._unfit: list[tuple[int, Example, str]] = []
         self._scores = RunningScores(config.evaluation.profile)
-        self.prompt_tokens = self.answer_tokens = 0
 
     def run(self, todo: Iterator[tuple[int, Example]]) -> Iterator[Mapping[str, float | str]]:
         """Answer what is to do; after each journal line, give the running scores to show."""
@@ -167,8 +166,6 @@ class Answering:
             for prediction in reader.generate(self._prompts(chain([first], todo))):
                 yield from self._record_unfit()
                 prompt = self._waiting.pop(prediction.id)
-                self.prompt_tokens += prediction.prompt_tokens
-                self.answer_tokens += prediction.answer_tokens
                 row = journal_row(prompt, prediction)
                 self._journal.append(prompt.index, row)
                 yield self._live(row["predicted_answer"], prompt.answers)
@@ -229,6 +226,15 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     }
     row["tokens"] = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
     return row
+
+
+def count_tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Tokens of all finished examples, those of earlier sessions too."""
+    tokens = {"prompt": 0, "answer": 0}
+    for row in rows:
+        for name, count in row.get("tokens", {}).items():
+            tokens[name] += count
+    return tokens
 
 
 def _is_stop(error: BaseException) -> bool:

@@ -1,6 +1,6 @@
 """The verb prompt-preview: what the model will really receive, token by token."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,14 +18,15 @@ from aqa.records import Encoding, Prompt
 class Preview:
     """One prompt as train and predict would give it to the model.
 
-    `tokens` and `texts` run over prompt and target, of which the first `prompt_length` are read
-    and not trained on. A backend that sends text instead of tokens has none of these.
+    `read` and `trained` are the texts of the tokens that are read and of those trained on, in
+    pieces of one token, or of several where a character is spread over them. A backend that sends
+    text instead of tokens has none of these.
     """
 
     prompt: Prompt
     encoding: Encoding | None = None
-    texts: tuple[str, ...] = ()
-    text: str = ""
+    read: tuple[str, ...] = ()
+    trained: tuple[str, ...] = ()
     begin_tokens: int = 0
 
 
@@ -62,13 +63,25 @@ def show(prompt: Prompt, reader: Backend) -> Preview:
     if not isinstance(reader, Encodes):
         return Preview(prompt)
     encoding = reader.encode(prompt)
-    ids = (*encoding.prompt_ids, *encoding.target_ids)
     begin = reader.begin_token_id
-    begin_tokens = next((n for n, token in enumerate(ids) if token != begin), len(ids))
+    others = (place for place, token in enumerate(encoding.prompt_ids) if token != begin)
     return Preview(
         prompt,
         encoding,
-        tuple(reader.decode([token]) for token in ids),
-        reader.decode(ids),
-        begin_tokens if begin is not None else 0,
+        tuple(_pieces(encoding.prompt_ids, reader)),
+        tuple(_pieces(encoding.target_ids, reader)),
+        next(others, len(encoding.prompt_ids)) if begin is not None else 0,
     )
+
+
+def _pieces(token_ids: Sequence[int], reader: Encodes) -> Iterator[str]:
+    """Decode token by token; tokens that hold parts of one character go together."""
+    waiting: list[int] = []
+    for token in token_ids:
+        waiting.append(token)
+        text = reader.decode(waiting)
+        if not text.endswith("\ufffd"):
+            yield text
+            waiting = []
+    if waiting:
+        yield reader.decode(waiting)

@@ -122,7 +122,7 @@ def _split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
     head, line, body = text[4:].partition("\n---\n")
     if not line:
         raise PromptError(f"{path}: the front matter is not closed by a line of ---")
-    return _parse_yaml(head, path), body
+    return _parse_yaml("\n" + head, path), body  # the mark above counts as a line
 
 
 def _parse_yaml(text: str, path: Path) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(
             f"{folder}: can't write there ({error.strerror}); free some space, mend the"
-            " permissions, or name another --output-dir. What was answered so far is kept."
+            " permissions, or name another place. What was written before is kept."
         ) from error
 
 

@@ -27,6 +27,7 @@ from aqa.runs import METRICS, Run, open_run, write_json
 class TrainResult:
     """What a training came to: scores of the dev data by name, before (if asked for) and after."""
 
+    backend: str
     folder: Path
     adapter: Path
     before: Mapping[str, float]
@@ -260,7 +261,7 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
             },
         }
     )
-    return TrainResult(run.folder, adapter, steps.before, report)
+    return TrainResult(plan.config.backend.name, run.folder, adapter, steps.before, report)
 
 
 def _report(plan: Plan, run: Run, judge: "Judge") -> Report:

@@ -26,7 +26,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The published data sets beside the checkout, or where AQA_SHARED_DATA says."""
-    folder = Path(os.getenv("AQA_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    folder = Path(os.getenv("AQA_SHARED_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"no data sets in {folder}; AQA_SHARED_DATA names another folder")
     return folder

@@ -30,6 +30,7 @@ SIDEWAYS = {
     ("train", "evaluate"),
     ("preview", "predict"),
     ("evidence", "config"),
+    ("locations", "errors"),
 }
 HEAVY = {
     "torch", "transformers", "peft", "openai", "datasets", "evaluate", "pydantic", "yaml",
@@ -117,6 +118,14 @@ def test_a_quick_start_loads_nothing_heavy(start: str) -> None:
     loaded = set(done.stdout.partition("loaded:")[2].split())
     assert "typer" in loaded
     assert not loaded & HEAVY
+
+
+def test_the_verbs_load_no_reader() -> None:
+    code = "import sys, aqa.train, aqa.predict, aqa.evaluate, aqa.preview; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "pydantic" in loaded
+    assert not loaded & HEAVY - {"numpy", "pydantic", "yaml"}
 
 
 def test_a_backend_is_called_as_its_options_are() -> None:

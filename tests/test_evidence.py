@@ -86,7 +86,7 @@ KOREAN = "서울은 대한민국의 수도이다. 한강이 도시를 가로지�
         ("It takes 3.14159 metres of it", 11, "It takes"),
         ("It takes 3.14159 metres of it", 15, "It takes"),
         ("See www.example.org for the rest", 12, "See"),
-        (KOREAN, 30, "서울은 대한민국의 수도이다."),
+        (KOREAN, 29, "서울은 대한민국의 수도이다."),
         (KOREAN, 15, "서울은 대한민국의 수도이다."),
         (KOREAN, 14, "서울은 대한민국의"),
         (KOREAN, 32, "서울은 대한민국의 수도이다. 한강이 도시를 가로지른다."),
@@ -108,6 +108,16 @@ def test_where_a_passage_is_cut(text: str, limit: int, kept: str | None) -> None
 def test_what_fits_is_left_alone() -> None:
     prompt = prompt_of("one two", "three")
     assert fit(prompt, words, words(prompt)) is prompt
+
+
+def test_a_shorter_text_may_take_more_tokens() -> None:
+    prompt = prompt_of("a bb cccc dddd")
+
+    def length(trial: Prompt) -> int:
+        return characters(trial) + 50 * (trial.evidence.context == "a bb cccc")
+
+    fitted = fit(prompt, length, characters(prompt) - 3)
+    assert fitted.evidence.context == "a bb"
 
 
 def test_two_cuts_are_counted_together() -> None:

@@ -53,9 +53,9 @@ class StubBackend:
         return self.options.max_length
 
     def length(self, prompt: Prompt) -> int:
-        """Count words."""
+        """Words of the prompt, and room for the target or an answer, whichever is longer."""
         read = sum(len(turn.content.split()) for turn in prompt.messages)
-        return read + (len(prompt.target.split()) if prompt.target else ANSWER_WORDS)
+        return read + max(ANSWER_WORDS, len((prompt.target or "").split()))
 
     def identity(self) -> Mapping[str, object]:
         return {"model": self.options.model, "max_length": self.options.max_length}
