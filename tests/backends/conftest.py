@@ -1,13 +1,24 @@
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
-
 from tiny_llama import NO_SYSTEM, SMOLLM2, make_tokenizer, save_tiny, tiny_template
 
 from aqa.records import Template
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A tiny model gains nothing from threads, and they wait for each other on a busy machine.
+
+    A module that reads a larger model sets THREADS.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(getattr(request.module, "THREADS", 1))
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -66,7 +67,7 @@ def test_nothing_is_lost_and_no_batch_is_too_big(
     for batch in batches:
         longest = max(n for _, n in batch)
         assert len(batch) == 1 or len(batch) * (longest + extra) <= budget
-    for batch, following in zip(batches, batches[1:], strict=False):
+    for batch, following in itertools.pairwise(batches):
         assert (len(batch) + 1) * (batch[0][1] + extra) > budget, "a batch had room for the next"
         assert batch[-1][1] >= following[0][1]
 

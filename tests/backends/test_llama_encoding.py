@@ -35,7 +35,7 @@ VARIANTS = ["tiny", "tiny_no_system", "tiny_no_template", "tiny_pad_is_end"]
 FEW_SHOT = """\
 messages:
   - {role: system, content: Answer briefly.}
-  - {role: user, content: Where is Rome?}
+  - {role: user, content: "Where is Rome?"}
   - {role: assistant, content: Italy}
   - {role: user, content: "{context}\\n{question}"}
 """
@@ -126,7 +126,7 @@ LONG = [
         tuple(Passage(f"Mira lives in Ostry. {'It rains. ' * (n * k)}", rank=k) for k in (1, 2, 3)),
         ("Ostry",),
     )
-    for n in (1, 5, 40)
+    for n in (8, 16, 40)
 ]
 
 
@@ -159,7 +159,7 @@ def test_answer_room_is_the_longer_of_target_and_new_tokens(tiny: Path, template
 def test_a_question_that_can_never_fit_is_named(tiny: Path, template: Template) -> None:
     reader = make_reader(tiny)
     (prompt,) = make_prompts(reader, template, with_target=True, examples=LONG[:1])
-    with pytest.raises(PromptError, match=r"long1: .* more than the 20 that fit"):
+    with pytest.raises(PromptError, match=r"long8: .* more than the 20 that fit"):
         fit(prompt, reader.length, 20)
 
 
@@ -251,7 +251,6 @@ def test_preview_train_and_predict_use_the_same_ids(
     for found in preview(config, LlamaQloraBackend, SilentProgress(), number=100):
         assert found.encoding is not None
         assert found.begin_tokens == 1
-        assert found.text == "".join(found.texts)
         shown[found.prompt.id] = found.encoding
     assert len(shown) == len(rows()) + len(LONG)
 
@@ -269,15 +268,15 @@ def _training_rows(
 ) -> list[tuple[list[int], int]]:
     found: list[tuple[list[int], int]] = []
 
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     def catch(reader: object, job: object, on_step: object, rows: Any) -> None:
         found.extend((row["input_ids"], row["prompt_length"]) for row in rows)
-        raise Enough
+        raise EnoughError
 
     monkeypatch.setattr(causal_training, "AdapterTrainer", catch)
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         train(config, LlamaQloraBackend, folder, SilentProgress())
     return found
 

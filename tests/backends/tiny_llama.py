@@ -231,8 +231,9 @@ class Training:
         self.answers.append(found)
         if self.scores is not None:
             return self.scores(len(self.answers))
-        texts = [clean_answer(found[e.id] or "", ()).text for e in rows()]
-        scores = score_pairs(texts, [e.answers or () for e in rows()])
+        judged = [e for e in rows() if e.id in found]
+        texts = [clean_answer(found[e.id] or "", ()).text for e in judged]
+        scores = score_pairs(texts, [e.answers or () for e in judged])
         return {name: score.value for name, score in scores.items()}
 
 

@@ -2,42 +2,70 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.config import LlamaQloraOptions, RunConfig, build_config, find_config, read_config
 from aqa.data import Source, read_examples
-from aqa.records import Example
+from aqa.prompts import load_template, prepare
+from aqa.records import Example, Prompt
 from aqa.runs import inherited_config
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("AQA_SHARED_DATA") or ROOT.parent / "shared" / "data")
 SQUAD = SHARED / "squad2-cs224n" / "dev-v2.0.json"
 
-# What one arm took in each round, in seconds or any other unit of cost.
-Costs = dict[str, list[float]]
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one arm took in one round, in seconds.
+
+    `cpu` adds up the cores, this process and its children. It says what a machine would need that
+    nobody else uses, as long as no thread waits for another in a loop: take one thread for that.
+    """
+
+    wall: float
+    cpu: float
 
 
-def interleave(arms: Mapping[str, Callable[[], float]], rounds: int) -> Costs:
-    """Run every arm once a round, in turned order each second round (A B, B A, A B, ...).
+Costs = dict[str, list[Cost]]
+
+
+def interleave(arms: Mapping[str, Callable[[], object]], rounds: int) -> Costs:
+    """Run every arm once a round, the order turned in each second one (A B, B A, A B, ...).
 
     On a machine that others use, neighbours in time are slowed alike; so trust `ratio`.
     """
     costs: Costs = {name: [] for name in arms}
     for number in range(rounds):
-        order = list(arms) if number % 2 == 0 else list(arms)[::-1]
-        for name in order:
-            costs[name].append(arms[name]())
-            print(f"  round {number + 1}, {name}: {costs[name][-1]:.3f}", file=sys.stderr)
+        for name in list(arms) if number % 2 == 0 else list(arms)[::-1]:
+            cost = measure(arms[name])
+            costs[name].append(cost)
+            told = f"{cost.wall:.2f} s, {cost.cpu:.2f} s of CPU"
+            print(f"  round {number + 1}, {name}: {told}", file=sys.stderr)
     return costs
 
 
-def ratio(costs: Costs, dividend: str, divisor: str) -> float:
+def measure(work: Callable[[], object]) -> Cost:
+    """Do some work and give its cost."""
+    wall, cpu = time.perf_counter(), sum(os.times()[:4])
+    work()
+    return Cost(time.perf_counter() - wall, sum(os.times()[:4]) - cpu)
+
+
+def ratio(costs: Costs, dividend: str, divisor: str, kind: str = "wall") -> float:
     """The median over the rounds of one arm's cost divided by another's in the same round."""
     pairs = zip(costs[dividend], costs[divisor], strict=True)
-    return median(one / other for one, other in pairs)
+    return median(getattr(one, kind) / getattr(other, kind) for one, other in pairs)
+
+
+def typical(costs: Sequence[Cost]) -> Cost:
+    """The medians of an arm's rounds."""
+    return Cost(median(cost.wall for cost in costs), median(cost.cpu for cost in costs))
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
@@ -56,15 +84,26 @@ def print_verdict(name: str, value: float, target: float, at_most: bool = False)
     print(f"{name}: {value:.2f} (target: {bound} {target:g}; {'met' if met else 'MISSED'})")
 
 
-def squad_examples(count: int) -> list[Example]:
-    """The first answerable question of each of the first `count` SQuAD paragraphs that have one."""
+def squad_prompts(
+    reader: LlamaQloraBackend, count: int, consecutive: bool = False, with_target: bool = False
+) -> list[Prompt]:
+    """Prompts of answerable SQuAD questions in file order, over whole paragraphs.
+
+    Each paragraph gives its first one, or with `consecutive` all of them.
+    """
     if not SQUAD.is_file():
         sys.exit(f"{SQUAD}: no such file; name the folder of the data sets in AQA_SHARED_DATA")
-    by_passage: dict[str, Example] = {}
+    chosen: dict[str, Example] = {}
     for example in read_examples(Source(str(SQUAD))):
         if example.answers:
-            by_passage.setdefault(example.passages[0].text, example)
-    return list(islice(by_passage.values(), count))
+            chosen.setdefault(example.id if consecutive else example.passages[0].text, example)
+        if len(chosen) == count:
+            break
+    template = load_template(reader.config.prompt)
+    return [
+        prepare(example, index, template, reader.config.evidence, reader, with_target)
+        for index, example in enumerate(chosen.values())
+    ]
 
 
 def smollm2_config(**layers: dict[str, object]) -> RunConfig:

@@ -12,17 +12,15 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from statistics import median
 
-from arms import interleave, print_table, print_verdict, ratio
+from arms import interleave, print_table, print_verdict, ratio, typical
 
 TARGET = 1.25
 HEAVY = (
-    "accelerate bert_score bitsandbytes datasets evaluate numpy openai pandas peft pyarrow"
-    " pydantic torch transformers yaml"
-).split()
+    *("accelerate", "bert_score", "bitsandbytes", "datasets", "evaluate", "numpy", "openai"),
+    *("pandas", "peft", "pyarrow", "pydantic", "torch", "transformers", "yaml"),
+)
 BARE = '''
 import typer
 
@@ -60,11 +58,9 @@ print("HEAVY", *(name for name in {HEAVY!r} if name in sys.modules))
 """
 
 
-def timed(command: list[str], folder: str) -> float:
-    """Seconds that a command takes, from its start to its end."""
-    started = time.perf_counter()
+def run(command: list[str], folder: str) -> None:
+    """Run a command from its start to its end."""
     subprocess.run(command, check=True, capture_output=True, cwd=folder)
-    return time.perf_counter() - started
 
 
 def heavy_modules() -> list[str]:
@@ -80,14 +76,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15, help="Runs of each arm, at least 10.")
     runs = max(10, parser.parse_args().runs)
     package = importlib.util.find_spec("aqa")
-    assert package is not None and package.submodule_search_locations
+    assert package is not None
     with tempfile.TemporaryDirectory() as folder:
         # `python -m` of both: the arms differ in what they import and show, in nothing else.
         bare = Path(folder, "bare", "__main__.py")
         bare.parent.mkdir()
         bare.with_name("commands.py").write_text(BARE, encoding="utf-8")
         bare.write_text("from bare.commands import app\n\napp()\n", encoding="utf-8")
-        for path in (*package.submodule_search_locations, folder):
+        for path in (*(package.submodule_search_locations or ()), folder):
             compileall.compile_dir(path, quiet=1)
         arms = {
             "python": [sys.executable, "-c", "pass"],
@@ -95,14 +91,17 @@ def main() -> None:
             "aqa": [sys.executable, "-m", "aqa", "--help"],
         }
         for command in arms.values():
-            timed(command, folder)  # reads the files into the page cache
+            run(command, folder)  # reads the files into the page cache
         costs = interleave(
-            {name: lambda c=command: timed(c, folder) for name, command in arms.items()}, runs
+            {name: lambda c=command: run(c, folder) for name, command in arms.items()}, runs
         )
     heavy = heavy_modules()
-    rows = [["arm", "median ms", "min ms", "max ms"]]
-    for name, seconds in costs.items():
-        rows.append([name, *(f"{1000 * f(seconds):.0f}" for f in (median, min, max))])
+    rows = [["arm", "wall ms", "lowest", "CPU ms", "times bare"]]
+    for name, arm in costs.items():
+        lowest = min(cost.wall for cost in arm)
+        figures = (typical(arm).wall, lowest, typical(arm).cpu)
+        times = ratio(costs, name, "bare typer")
+        rows.append([name, *(f"{1000 * seconds:.0f}" for seconds in figures), f"{times:.2f}"])
     print_table(rows)
     print(f"heavy modules imported by aqa --help: {', '.join(heavy) or 'none'}")
     assert not heavy, heavy

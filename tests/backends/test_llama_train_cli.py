@@ -1,0 +1,245 @@
+"""`aqa train llama` from the command line on the tiny model, with all that it leaves behind."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_llama import adapter_weights, greatest_difference, rows, write_rows, write_template
+
+from aqa.hashes import hash_files
+from aqa.records import Example, Passage
+
+Aqa = Callable[..., tuple[int, str, str]]
+
+# Eight rows that are learnt by heart, one that is too long for 200 tokens and gets cut, one whose
+# question alone is too long and is left out.
+LONG = Example("long", "Where?", (Passage("Here it rains. " * 60),), ("Here",))
+UNFIT = Example("unfit", "Where? " * 100, (Passage("Here."),), ("Here",))
+
+
+@pytest.fixture
+def aqa(call_aqa: Callable[..., subprocess.CompletedProcess[str]]) -> Aqa:
+    """Run `aqa` in this process; give its exit code, its output and its messages."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        done = call_aqa(*arguments)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def words(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The arguments of a training that reproduces its rows."""
+    folder = tmp_path_factory.mktemp("data")
+    train = write_rows(folder / "train.jsonl", [*rows(), LONG, UNFIT])
+    dev = write_rows(folder / "dev.jsonl")
+    settings = {
+        "backend.quantization": "none",
+        "backend.compute_dtype": "float32",
+        "backend.max_seq_length": "200",
+        "backend.lora.dropout": "0",
+        "generation.max_new_tokens": "8",
+        "training.num_train_epochs": "20",
+        "training.learning_rate": "0.01",
+        "training.warmup_steps": "0",
+        "training.per_device_train_batch_size": "16",
+        "training.eval_strategy": "steps",
+        "training.eval_steps": "10",
+    }
+    words = ["train", "llama", "--model", str(tiny), "--data", str(train), "--dev-data", str(dev)]
+    words += ["--prompt", str(write_template(folder))]
+    return [*words, *(word for pair in settings.items() for word in ("--set", "=".join(pair)))]
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_training_leaves_adapter_predictions_scores_and_manifest(
+    aqa: Aqa, words: list[str], tiny: Path, tmp_path: Path
+) -> None:
+    code, out, err = aqa(*words, "--output-dir", tmp_path / "run")
+    assert code == 0, err
+    assert "before" in out
+    assert "next: aqa predict llama" in out
+    assert f"--model {tmp_path / 'run'} --data" in out
+    assert "1 prompts lost passages" in err
+    assert "1 examples can't fit and are left out: unfit" in err
+    run = tmp_path / "run"
+
+    predictions = read(run / "predictions.json")
+    assert list(predictions) == [example.id for example in rows()]
+    for example in rows():
+        row = predictions[example.id]
+        assert row["predicted_answer"] == row["raw"] == row["answer"] == (example.answers or ())[0]
+        assert row["answers"] == list(example.answers or ())
+
+    (system,) = read(run / "metrics.json")["systems"]
+    assert {name: score["value"] for name, score in system["scores"].items()} == {
+        "em": 100.0,
+        "f1": 100.0,
+    }
+
+    manifest = read(run / "run.json")
+    assert manifest["status"] == "done"
+    assert manifest["verb"] == "train"
+    assert manifest["counts"] == {"train": 10, "left_out": 1, "shortened": 1, "dev": 8}
+    assert manifest["config"]["training"]["learning_rate"] == 0.01
+    assert manifest["config"]["backend"]["model"] == str(tiny)
+    assert manifest["seed"] == 42 if "seed" in manifest else manifest["config"]["seed"] == 42
+    written = (run / "predictions.json").read_bytes()
+    assert manifest["predictions_sha256"] == hashlib.sha256(written).hexdigest()
+    assert manifest["adapter_sha256"] == hash_files(run / "adapter")
+    assert [entry["step"] for entry in manifest["history"]] == [0, 10, 20]
+    assert manifest["history"][0]["em"] == 0.0
+
+    suffixes = {path.suffix for path in (run / "adapter").iterdir()}
+    assert suffixes <= {".safetensors", ".json", ".md"}
+    predicted = tmp_path / "predicted"
+    data = words[words.index("--dev-data") + 1]
+    code, _, err = aqa("predict", "llama", "-m", run, "-d", data, "-o", predicted, "--quiet")
+    assert code == 0, err
+    answers = {key: row["predicted_answer"] for key, row in predictions.items()}
+    found = read(predicted / "predictions.json")
+    assert {key: row["predicted_answer"] for key, row in found.items()} == answers
+
+
+def test_a_second_start_is_refused_and_another_training_not_resumed(
+    aqa: Aqa, words: list[str], tmp_path: Path
+) -> None:
+    short = [*words, "--output-dir", tmp_path / "run", "--set", "training.max_steps=2", "--quiet"]
+    assert aqa(*short)[0] == 0
+    before = adapter_weights(tmp_path / "run" / "adapter")
+
+    code, _, err = aqa(*short)
+    assert code == 1
+    assert "holds a training (done); go on with --resume, begin anew with --fresh" in err
+
+    for setting, named in [
+        ("seed=7", "seed"),
+        ("training.learning_rate=0.02", "training"),
+        ("backend.lora.r=4", "options"),
+        ("evidence.top_k=1", "evidence"),
+    ]:
+        code, _, err = aqa(*short, "--set", setting, "--resume")
+        assert code == 1
+        assert f"holds another training: {named} differ" in err
+    other = write_rows(tmp_path / "other.jsonl", rows()[:4])
+    code, _, err = aqa(*short, "--resume", "--data", other)
+    assert code == 1
+    assert "holds another training: data differ" in err
+
+    code, _, err = aqa(*short, "--resume", "--fresh")
+    assert code == 2
+    assert "exclude each other" in err
+    assert greatest_difference(before, adapter_weights(tmp_path / "run" / "adapter")) == 0
+    code, _, err = aqa(*short, "--fresh", "--set", "seed=7")
+    assert code == 0, err
+    assert greatest_difference(before, adapter_weights(tmp_path / "run" / "adapter")) > 0
+
+
+def test_a_dry_run_tells_everything_and_writes_nothing(
+    aqa: Aqa, words: list[str], tmp_path: Path
+) -> None:
+    code, out, err = aqa(*words, "--output-dir", "run", "--dry-run", "--json", "--quiet")
+    assert code == 0, err
+    assert list(tmp_path.iterdir()) == []
+    told = json.loads(out)
+    assert told["counts"] == {"train": 9, "train_unanswerable": 0, "dev": 8}
+    assert told["cut"] == {"shortened": 1, "left_out": 1}
+    lengths = told["prompt_and_answer_tokens"]
+    assert 0 < lengths["min"] < lengths["median"] < lengths["max"] <= 200
+    assert told["estimated_memory_gib"] >= 0
+    assert told["config"]["training"]["num_train_epochs"] == 20
+    assert told["config"]["seed"] == 42, "defaults are written out"
+
+    code, _, err = aqa(*words, "--output-dir", "run", "--set", "training.max_steps=1")
+    assert code == 0, err
+    weights = adapter_weights(tmp_path / "run" / "adapter")
+    saved = sum(weight.numel() for weight in weights.values())
+    assert told["trainable_parameters"] == saved
+
+    code, out, err = aqa(*words, "--dry-run")
+    assert code == 0, err
+    assert "nothing was written" in out
+    assert f"{saved:,}" in out
+
+
+def test_ctrl_c_writes_a_checkpoint_exits_130_and_resume_finishes(
+    aqa: Aqa, words: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    long = [*words, "--set", "training.num_train_epochs=200", "--set", "training.eval_steps=20"]
+    long += ["--set", "training.evaluate_before=false", "--set", "data.limit=4"]
+    long += ["--output-dir", str(run)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aqa", *long],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoints" / "checkpoint-20" / "trainer_state.json").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted; `aqa train` goes on with --resume" in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert read(run / "run.json")["status"] == "interrupted"
+    assert not (run / "adapter").exists()
+    steps = sorted(int(path.name.split("-")[1]) for path in (run / "checkpoints").glob("check*"))
+    assert 20 <= steps[-1] < 200
+
+    code, out, err = aqa(*long, "--resume")
+    assert code == 0, err
+    manifest = read(run / "run.json")
+    assert manifest["status"] == "done"
+    assert manifest["history"][-1]["step"] == 200
+    assert read(run / "predictions.json")["q0"]["predicted_answer"] == "Ostry"
+
+
+def test_examples_without_reference_are_refused_before_anything_is_written(
+    aqa: Aqa, words: list[str], tmp_path: Path
+) -> None:
+    data = tmp_path / "unlabelled.jsonl"
+    data.write_text('{"id": "a", "question": "Where?", "context": "Here."}\n', encoding="utf-8")
+    code, _, err = aqa(*words, "--data", data, "--output-dir", tmp_path / "run")
+    assert code == 1
+    assert "no reference answer" in " ".join(err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_preview_shows_one_begin_of_text(aqa: Aqa, words: list[str]) -> None:
+    options = [word for word in words[2:] if not word.startswith("training.")]
+    kept: list[str] = []
+    for word, following in zip(options, [*options[1:], ""], strict=True):
+        if word == "--set" and following in ("", "--set"):
+            continue
+        kept.append(word)
+    dev = kept.index("--dev-data")
+    del kept[dev : dev + 2]
+    code, out, err = aqa("prompt-preview", "llama", *kept, "--json", "--quiet", "--n", "2")
+    assert code == 0, err
+    first, second = json.loads(out)
+    assert [first["id"], second["id"]] == ["q0", "q1"]
+    assert first["begin_of_text_tokens"] == second["begin_of_text_tokens"] == 1
+    assert first["text"].count("<|begin_of_text|>") == 1
+    assert first["text"].endswith("Ostry<|eot_id|>")
+    code, out, err = aqa("prompt-preview", "llama", *kept, "--tokens", "--id", "q1", "--quiet")
+    assert code == 0, err
+    assert "begin-of-text tokens: 1" in out
+    assert "is trained on, the rest is masked" in out

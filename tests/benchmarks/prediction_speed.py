@@ -1,0 +1,205 @@
+"""Prediction of 64 SQuAD questions by a trained SmolLM2: aqa against the usual way.
+
+All arms read the same token ids (whole paragraphs, the shipped prompt) with the same NF4 base
+model and adapter, greedily, at most 64 new tokens. Loading is not timed; each arm has answered
+one batch before, since bitsandbytes repacks weights at its first forward pass.
+
+aqa        LlamaQloraBackend.generate as `aqa predict` calls it, with every default
+usual      from_pretrained in NF4 with PeftModel over it as these libraries give them;
+           `generate` in file order, batches of 5 padded on the left, cache on
+no cache   the same with use_cache=False, as the predecessor had it: once, on a few questions,
+           next to the usual way on the same ones, and scaled by that ratio
+
+Then the greedy answers of aqa and of the usual way are compared; and where --exact is given, both
+ways once more in float32, where rounding decides no tie.
+
+Run: python tests/benchmarks/prediction_speed.py [--run FOLDER] [--consecutive] [--exact]
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+
+import torch  # noqa: TID253  (a script: the peer is what it is for)
+from arms import (
+    Costs,
+    interleave,
+    measure,
+    print_table,
+    print_verdict,
+    ratio,
+    run_config,
+    squad_prompts,
+    typical,
+)
+
+from aqa.backends.causal_models import quiet
+from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.config import RunConfig
+from aqa.progress import SilentProgress
+from aqa.records import Prompt
+
+TARGET = 3.0
+SAME_TARGET = 95.0  # per cent
+BATCH = 5
+MAX_NEW_TOKENS = 64
+
+Answers = dict[str, str]
+
+
+class UsualWay:
+    """NF4 and PEFT as they come, `generate` in file order."""
+
+    def __init__(self, reader: LlamaQloraBackend, dtype: torch.dtype) -> None:
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+        self._reader = reader
+        files = reader.files
+        with quiet():
+            self._tokenizer = AutoTokenizer.from_pretrained(files.base)
+            base = AutoModelForCausalLM.from_pretrained(
+                files.base,
+                dtype=dtype,
+                quantization_config=BitsAndBytesConfig(
+                    load_in_4bit=True,
+                    bnb_4bit_quant_type="nf4",
+                    bnb_4bit_use_double_quant=True,
+                    bnb_4bit_compute_dtype=dtype,
+                ),
+            )
+            self._model = PeftModel.from_pretrained(base, str(files.adapter)).eval()
+
+    def answer(self, prompts: Sequence[Prompt], use_cache: bool = True) -> Answers:
+        """Answer in file order, `BATCH` at a time."""
+        return {
+            prompt.id: text
+            for start in range(0, len(prompts), BATCH)
+            for prompt, text in self._batch(prompts[start : start + BATCH], use_cache)
+        }
+
+    def _batch(self, batch: Sequence[Prompt], use_cache: bool) -> Iterator[tuple[Prompt, str]]:
+        ids = [list(self._reader.encode(prompt).prompt_ids) for prompt in batch]
+        inputs = self._tokenizer.pad(
+            {"input_ids": ids}, padding_side="left", return_tensors="pt"
+        ).to(self._model.device)
+        with torch.no_grad():
+            output = self._model.generate(
+                **inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False, use_cache=use_cache
+            )
+        new = output[:, inputs["input_ids"].shape[1] :]
+        texts = self._tokenizer.batch_decode(new, skip_special_tokens=True)
+        return zip(batch, texts, strict=True)
+
+
+def aqa_answers(reader: LlamaQloraBackend, prompts: Sequence[Prompt]) -> Answers:
+    """Answer as `aqa predict` does; every prompt must get an answer."""
+    answers = {prediction.id: prediction.raw for prediction in reader.generate(prompts)}
+    assert all(text is not None for text in answers.values()), answers
+    return {name: text for name, text in answers.items() if text is not None}
+
+
+def same(one: Answers, other: Answers) -> tuple[int, list[str]]:
+    """How many answers are equal letter for letter, and the ids of the others."""
+    assert one.keys() == other.keys()
+    different = [name for name in one if one[name].strip() != other[name].strip()]
+    return len(one) - len(different), different
+
+
+def compare_exactly(config: RunConfig, prompts: Sequence[Prompt]) -> None:
+    """Answer both ways in float32 and count equal answers."""
+    options = config.backend.model_copy(update={"compute_dtype": "float32"})
+    with LlamaQloraBackend(config.model_copy(update={"backend": options}), SilentProgress()) as aqa:
+        own = aqa_answers(aqa, prompts)
+        other = UsualWay(aqa, torch.float32).answer(prompts)
+    count, different = same(own, other)
+    print(f"in float32 the same greedy answers on {count} of {len(own)}")
+    for name in different:
+        print(f"  {name}: aqa {own[name]!r}, usual {other[name]!r}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, default=Path("runs/llama_smollm2"))
+    parser.add_argument("--questions", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
+    parser.add_argument("--uncached", type=int, default=10, help="Questions without a cache.")
+    parser.add_argument("--exact", action="store_true", help="Compare in float32, too (slow).")
+    parser.add_argument(
+        "--consecutive",
+        action="store_true",
+        help="Questions as they stand in the file, several to a paragraph; else one to each.",
+    )
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    config = run_config(
+        options.run, generation={"max_new_tokens": MAX_NEW_TOKENS, "batch_tokens": None}
+    )
+    kept: dict[str, Answers] = {}
+    with LlamaQloraBackend(config, SilentProgress()) as reader:
+        prompts = squad_prompts(reader, options.questions, options.consecutive)
+        usual = UsualWay(reader, torch.bfloat16)
+
+        aqa_answers(reader, prompts[:BATCH])
+        usual.answer(prompts[:BATCH])
+        costs = interleave(
+            {
+                "aqa": lambda: kept.update(aqa=aqa_answers(reader, prompts)),
+                "usual": lambda: kept.update(usual=usual.answer(prompts)),
+            },
+            options.rounds,
+        )
+        slowdown = uncached_slowdown(usual, prompts[: options.uncached])
+        lengths = [len(reader.encode(prompt).prompt_ids) for prompt in prompts]
+    report(costs, slowdown, lengths, options.uncached)
+    count, different = same(kept["aqa"], kept["usual"])
+    for name in different:
+        print(f"  {name}: aqa {kept['aqa'][name]!r}, usual {kept['usual'][name]!r}")
+    if options.exact:
+        compare_exactly(config, prompts)
+    print_verdict("same greedy answers, per cent", 100 * count / len(prompts), SAME_TARGET)
+    print_verdict("usual / aqa, seconds", ratio(costs, "usual", "aqa"), TARGET)
+
+
+def uncached_slowdown(usual: UsualWay, prompts: Sequence[Prompt]) -> float:
+    """How many times longer the usual way takes without a cache, on the same questions."""
+    cached, uncached = (measure(lambda c=c: usual.answer(prompts, c)) for c in (True, False))
+    return uncached.wall / cached.wall
+
+
+def report(costs: Costs, slowdown: float, lengths: Sequence[int], uncached: int) -> None:
+    own, usual = typical(costs["aqa"]), typical(costs["usual"])
+    times = ratio(costs, "usual", "aqa")
+    print(
+        f"{len(lengths)} questions, prompts of {min(lengths)} to {max(lengths)} tokens"
+        f" (median {median(lengths):.0f}), at most {MAX_NEW_TOKENS} new;"
+        f" {torch.get_num_threads()} threads, {len(costs['aqa'])} rounds, loading excluded"
+    )
+    print_table(
+        [
+            ["arm", "seconds", "CPU seconds", "times aqa's", "by CPU"],
+            ["aqa", f"{own.wall:.1f}", f"{own.cpu:.1f}", "1.00", "1.00"],
+            [
+                "usual: NF4, file order, batches of 5",
+                f"{usual.wall:.1f}",
+                f"{usual.cpu:.1f}",
+                f"{times:.2f}",
+                f"{ratio(costs, 'usual', 'aqa', 'cpu'):.2f}",
+            ],
+            [
+                "no cache (scaled)",
+                f"{usual.wall * slowdown:.0f}",
+                "",
+                f"{times * slowdown:.1f}",
+                "",
+            ],
+        ]
+    )
+    print(f"without a cache: {slowdown:.1f}x the usual way's time on {uncached} questions")
+
+
+if __name__ == "__main__":
+    main()

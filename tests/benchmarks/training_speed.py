@@ -1,0 +1,329 @@
+"""Training tokens a second: aqa's trainer against a plain Trainer with peft and bitsandbytes.
+
+Both arms train the same rows with the same token ids and labels (answers only), base model in
+NF4 with double quantisation, LoRA over all linear layers, optimizer, learning rate, schedule and
+batches of 8, for one epoch. Each round takes the time from the first step's begin to the last
+step's end; tokens are counted without padding. Loading and checkpoints are not timed.
+
+aqa        AdapterTrainer with every default: batches of like length, logits where labels are
+plain      Trainer with `from_pretrained` and `get_peft_model` as they come: file order, padded to
+           the longest of the batch, attention as the model chooses it, the model's own loss over
+           all logits. Neither arm evaluates, so that bitsandbytes' repacking of weights on CPUs,
+           which spoils training after an evaluation, does not come up.
+
+Two more checks, each printed as a table: the losses of both arms in the same order, which must
+agree up to bfloat16's rounding; and the peak memory of one step of 8 x 512 tokens, with aqa's
+logits and with all of them.
+
+Run: python tests/benchmarks/training_speed.py [--data squad] [--rows 96] [--rounds 2]
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch  # noqa: TID253  (a script: the peer is what it is for)
+from arms import Cost, Costs, print_table, print_verdict, ratio, smollm2_config, squad_prompts
+from datasets import Dataset  # noqa: TID253
+from transformers import Trainer, TrainerCallback, TrainingArguments  # noqa: TID253
+
+from aqa.backends.base import TrainJob
+from aqa.backends.causal_models import compute_dtype, convert_gguf, load_model, quiet
+from aqa.backends.causal_training import (
+    ROWS,
+    AdapterTrainer,
+    Collator,
+    add_adapter,
+    answer_loss,
+    tokenize,
+    training_arguments,
+)
+from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.progress import SilentProgress
+from aqa.records import Prompt, TrainStep
+from aqa.train import Cuts, Plan
+
+TARGET = 1.3
+BATCH = 8
+SEED = 7
+NOISE = 0.03  # of a loss: bfloat16 keeps 8 bits, and the sums go in another order
+
+
+class Clock(TrainerCallback):
+    """Times the steps and keeps their losses."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self._started = (0.0, 0.0)
+        self.cost = Cost(0.0, 0.0)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 0:
+            self._started = (time.perf_counter(), time.process_time())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        wall, cpu = self._started
+        self.cost = Cost(time.perf_counter() - wall, time.process_time() - cpu)
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any
+    ) -> None:
+        if "loss" in logs:
+            self.losses.append(logs["loss"])
+
+
+class InFileOrder(AdapterTrainer):
+    """aqa's trainer with the plain arm's order, for comparing losses."""
+
+    def _get_train_sampler(self, train_dataset: object = None) -> torch.utils.data.Sampler[int]:
+        return torch.utils.data.SequentialSampler(self.train_dataset)
+
+
+class Arms:
+    """The same rows for both arms, in a temporary folder."""
+
+    def __init__(self, folder: Path, data: str, count: int) -> None:
+        training = {"per_device_train_batch_size": BATCH, "num_train_epochs": 1}
+        training |= {"eval_strategy": "no", "warmup_steps": 2}
+        self.reader = LlamaQloraBackend(smollm2_config(training=training), SilentProgress())
+        self.reader.files = convert_gguf(self.reader.files, SilentProgress())
+        self.folder = folder
+        prompts = self._prompts(data, count)
+        self.rows = tokenize(map(self.reader.encode_for_training, prompts), folder / ROWS)
+
+    def _prompts(self, data: str, count: int) -> Sequence[Prompt]:
+        if data == "squad":
+            return squad_prompts(self.reader, count, with_target=True)
+        limited = self.reader.config.data.model_copy(update={"limit": count})
+        config = self.reader.config.model_copy(update={"data": limited})
+        plan = Plan(config, LlamaQloraBackend, SilentProgress())
+        return list(plan.train_prompts(Cuts()))
+
+    def aqa(self, trainer_type: type[AdapterTrainer] = AdapterTrainer, steps: int = -1) -> Clock:
+        """Train one epoch, or some steps, with aqa's trainer."""
+        reader, clock = self.reader, Clock()
+        training = reader.config.training.model_copy(update={"max_steps": steps})
+        reader.config = reader.config.model_copy(update={"training": training})
+        job = TrainJob(list, [], _no_scores, self.folder, resume=False)
+        with quiet():
+            base = load_model(reader.files, reader.options, training=True)
+            torch.manual_seed(SEED)  # both arms begin with the same adapter
+            reader.model = add_adapter(base, reader.options.lora, reader.files.spec)
+            trainer = trainer_type(reader, job, _ignore, self.rows)
+            trainer.add_callback(clock)
+            trainer.train()
+        reader.model = None
+        return clock
+
+    def plain(self, steps: int = -1) -> Clock:
+        """Train one epoch, or some steps, with a plain Trainer."""
+        clock = Clock()
+        with quiet():
+            trainer = Trainer(
+                model=plain_model(self.reader),
+                args=self._plain_arguments(steps),
+                data_collator=pad,
+                train_dataset=self.rows,
+                callbacks=[clock],
+            )
+            trainer.train()
+        return clock
+
+    def _plain_arguments(self, steps: int) -> TrainingArguments:
+        options = self.reader.config.training
+        return TrainingArguments(
+            output_dir=str(self.folder / "plain"),
+            num_train_epochs=options.num_train_epochs,
+            max_steps=steps,
+            learning_rate=options.learning_rate,
+            lr_scheduler_type=options.lr_scheduler_type,
+            warmup_steps=options.warmup_steps,
+            weight_decay=options.weight_decay,
+            max_grad_norm=options.max_grad_norm,
+            per_device_train_batch_size=BATCH,
+            train_sampling_strategy="sequential",
+            bf16=compute_dtype(self.reader.options) == torch.bfloat16,
+            optim="adamw_torch",
+            use_cpu=not torch.cuda.is_available(),
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            disable_tqdm=True,
+            seed=SEED,
+        )
+
+
+def plain_model(reader: LlamaQloraBackend) -> Any:
+    """NF4 and peft as their documentation shows them."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    lora, dtype = reader.options.lora, compute_dtype(reader.options)
+    base = AutoModelForCausalLM.from_pretrained(
+        reader.files.base,
+        dtype=dtype,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        ),
+    )
+    torch.manual_seed(SEED)
+    return get_peft_model(
+        base,
+        LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=lora.target_modules,
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def pad(rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    """The usual collator: padded to the longest, labels of answers, all for the model itself."""
+    batch = Collator()(rows)
+    del batch["label_positions"]
+    return batch
+
+
+def _no_scores(predictions: object) -> dict[str, float]:
+    return {}
+
+
+def _ignore(step: TrainStep) -> None:
+    """Take no notice of a step."""
+
+
+def compare_speed(arms: Arms, rounds: int) -> float:
+    """Train in turn, print tokens a second, and give the ratio."""
+    runs: dict[str, Callable[[], Clock]] = {"aqa": arms.aqa, "plain": arms.plain}
+    costs: Costs = {name: [] for name in runs}
+    for number in range(rounds):
+        for name in list(runs) if number % 2 == 0 else list(runs)[::-1]:
+            costs[name].append(runs[name]().cost)
+            print(f"  round {number + 1}, {name}: {costs[name][-1]}", file=sys.stderr)
+    lengths = arms.rows["length"][:]
+    padded = BATCH * sum(max(lengths[i : i + BATCH]) for i in range(0, len(lengths), BATCH))
+    print(
+        f"{len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens (median"
+        f" {median(lengths):.0f}; padding in file order {1 - sum(lengths) / padded:.0%}),"
+        f" batches of {BATCH}, {torch.get_num_threads()} threads, {rounds} rounds"
+    )
+    rows = [["arm", "tokens/s", "tokens/s of CPU", "speed", "by CPU"]]
+    for name in runs:
+        own = costs[name]
+        wall, cpu = (sum(lengths) / median(getattr(c, k) for c in own) for k in ("wall", "cpu"))
+        faster = (ratio(costs, "plain", name, kind) for kind in ("wall", "cpu"))
+        rows.append([name, f"{wall:.0f}", f"{cpu:.0f}", *(f"{one:.2f}" for one in faster)])
+    print_table(rows)
+    return ratio(costs, "plain", "aqa")
+
+
+def compare_losses(arms: Arms, steps: int) -> None:
+    """Train both arms in file order from the same adapter, and print the losses side by side."""
+    own, other = arms.aqa(InFileOrder, steps).losses, arms.plain(steps).losses
+    rows = [["step", *(str(number + 1) for number in range(steps))]]
+    rows.append(["aqa", *(f"{loss:.4f}" for loss in own)])
+    rows.append(["plain", *(f"{loss:.4f}" for loss in other)])
+    print_table(rows)
+    gap = max(abs(one - two) / two for one, two in zip(own, other, strict=True))
+    print(f"losses in the same order differ by at most {gap:.1%} (bfloat16; allowed {NOISE:.0%})")
+    assert gap <= NOISE, (own, other)
+
+
+def measure_step(variant: str) -> None:
+    """Do one step of 8 x 512 tokens, 16 of each row labelled; print the memory as JSON."""
+    reader = LlamaQloraBackend(smollm2_config(), SilentProgress())
+    reader.files = convert_gguf(reader.files, SilentProgress())
+    with quiet():
+        if variant == "plain":
+            model = plain_model(reader)
+        else:
+            options = reader.options
+            if variant.endswith("sdpa"):
+                options = options.model_copy(update={"attn_implementation": "sdpa"})
+            base = load_model(reader.files, options, training=True)
+            model = add_adapter(base, reader.options.lora, reader.files.spec)
+    ids = torch.randint(1000, 40_000, (BATCH, 512), generator=torch.Generator().manual_seed(SEED))
+    rows = [{"input_ids": row, "prompt_length": 496, "length": 512} for row in ids.tolist()]
+    batch = Collator()(rows)
+    model.train()
+    before = resident()
+    with torch.autocast(ids.device.type, torch.bfloat16):
+        if variant.startswith("aqa"):
+            loss, count = answer_loss(model, batch, keeps=True)
+            loss = loss / count
+        else:
+            del batch["label_positions"]
+            loss = model(**batch, use_cache=False).loss
+    loss.backward()
+    print(json.dumps({"before": before, "peak": peak(), "loss": loss.item()}))
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak() -> int:
+    """The most bytes of memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def compare_memory() -> None:
+    """Measure one step in a process of its own for each variant, and print the peaks."""
+    variants = {
+        "aqa": "aqa: logits where labels are",
+        "all": "the same, all logits",
+        "aqa-sdpa": "aqa, PyTorch's attention",
+        "plain": "plain: PyTorch's attention, all logits",
+    }
+    rows = [["one step of 8 x 512 tokens", "peak GB", "of the step", "loss"]]
+    for variant, title in variants.items():
+        command = [sys.executable, __file__, "--measure-step", variant]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found = json.loads(output.splitlines()[-1])
+        sizes = (found["peak"], found["peak"] - found["before"])
+        rows.append([title, *(f"{size / 1e9:.2f}" for size in sizes), f"{found['loss']:.3f}"])
+    print_table(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", choices=["sample", "squad"], default="sample")
+    parser.add_argument("--rows", type=int, default=96)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--loss-steps", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
+    parser.add_argument("--measure-step", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.measure_step:
+        measure_step(options.measure_step)
+        return
+    compare_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        arms = Arms(Path(folder), options.data, options.rows)
+        compare_losses(arms, options.loss_steps)
+        times = compare_speed(arms, options.rounds)
+    print_verdict("aqa / plain, tokens a second", times, TARGET)
+
+
+if __name__ == "__main__":
+    main()
