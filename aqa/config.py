@@ -8,10 +8,18 @@ import difflib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SerializeAsAny, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    SerializeAsAny,
+    ValidationError,
+)
 
 from aqa.errors import ConfigError
 from aqa.locations import find_shipped, shipped_names
@@ -108,12 +116,14 @@ class TrainingOptions(Section):
     max_grad_norm: float = Field(1.0, gt=0)
     per_device_train_batch_size: int = Field(8, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
-    gradient_checkpointing: Literal["auto", "on", "off"] = "auto"  # auto: on where there is a GPU
+    gradient_checkpointing: bool | Literal["auto"] = "auto"  # auto: on where there is a GPU
     optim: str = "auto"  # auto: paged_adamw_8bit on CUDA, adamw_torch elsewhere
     neftune_noise_alpha: float | None = None  # off
     group_by_length: bool = True
     logging_steps: int = Field(1, ge=1)
-    eval_strategy: Literal["epoch", "steps", "no"] = "epoch"
+    eval_strategy: Annotated[  # YAML reads a bare `no` as false
+        Literal["epoch", "steps", "no"], BeforeValidator(lambda v: "no" if v is False else v)
+    ] = "epoch"
     eval_steps: int = Field(100, ge=1)  # optimizer steps between evaluations and checkpoints
     evaluate_before: bool = True  # score the untrained model, too
     eval_limit: int | None = Field(None, ge=1)  # dev examples of an evaluation during training

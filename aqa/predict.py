@@ -83,6 +83,7 @@ def predict(
     found = survey_data(source, progress)
     total = min(found.count, config.data.limit or found.count)
     reader = reader_type(config, progress)
+    reader.check()
     fingerprint = run_fingerprint(config, template, found, reader)
     with open_run(folder, "predict") as run, run.open_journal(fingerprint, resume.fresh) as journal:
         if journal.dropped_lines:

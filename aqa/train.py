@@ -79,6 +79,7 @@ class Plan:
         self.dev_source = data_source(config, dev=True) if config.data.dev_path else None
         self.dev_found = survey_data(self.dev_source, progress) if self.dev_source else None
         self._check()
+        reader.check()
 
     def _check(self) -> None:
         unanswerable = self.found.unanswerable
@@ -86,6 +87,13 @@ class Plan:
             raise ConfigError(
                 f"{unanswerable} questions have no answer, but the template {self.template.name}"
                 " has no no_answer phrase to train on; add one, or take another template"
+            )
+        training = self.config.training
+        evaluates = self.dev_source is not None and training.eval_strategy != "no"
+        if training.early_stopping_patience and not evaluates:
+            raise ConfigError(
+                "training.early_stopping_patience needs evaluations; give --dev-data and set"
+                " training.eval_strategy to epoch or steps, or leave it out"
             )
         if self.found.unlabelled:
             raise ConfigError(
@@ -197,6 +205,7 @@ def train(
                 "config": as_raw(config),
                 "fingerprint": fingerprint,
                 "counts": {"train": plan.found.count},
+                "history": run.previous.get("history", []) if resume else [],
             }
         )
         try:
@@ -235,7 +244,7 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
     judge = Judge(dev, plan.config.evaluation.profile, plan.progress)
     cuts = Cuts()
     with ExitStack() as stack:
-        steps = Steps(plan.progress, stack)
+        steps = Steps(plan.progress, stack, run)
         job = TrainJob(
             train=lambda: plan.progressing(plan.train_prompts(cuts)),
             dev=dev,
@@ -245,7 +254,7 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
         )
         adapter = plan.reader.train(job, steps.tell)
     cuts.tell(plan.progress)
-    run.update({"history": steps.history, "adapter_sha256": hash_files(adapter)})
+    run.update({"adapter_sha256": hash_files(adapter)})
     report = None
     if dev:
         judge.score(plan.reader.generate(dev))
@@ -310,22 +319,29 @@ class Judge:
 class Steps:
     """Draws the steps of a training and keeps its evaluations."""
 
-    def __init__(self, progress: Progress, stack: ExitStack) -> None:
+    def __init__(self, progress: Progress, stack: ExitStack, run: Run) -> None:
         self._progress = progress
         self._stack = stack
         self._task: Task | None = None
         self._done = 0
-        self.before: Mapping[str, float] = {}
-        self.history: list[dict[str, Any]] = []
+        self._run = run
+        self._history: list[dict[str, Any]] = run.manifest["history"]
+
+    @property
+    def before(self) -> dict[str, float]:
+        """The scores of the untrained model, where it was evaluated."""
+        first = next((past for past in self._history if past["step"] == 0), {})
+        return {name: value for name, value in first.items() if name not in ("step", "epoch")}
 
     def tell(self, step: TrainStep) -> None:
         """Take a step's or an evaluation's figures."""
         if step.scores:
-            self.history.append({"step": step.step, "epoch": step.epoch, **step.scores})
+            evaluation = {"step": step.step, "epoch": step.epoch, **step.scores}
+            earlier = [past for past in self._history if past["step"] < step.step]
+            self._history = [*earlier, evaluation]
+            self._run.update({"history": self._history})
             told = ", ".join(f"{name} {value:.2f}" for name, value in step.scores.items())
             self._progress.note(f"step {step.step}: {told}")
-            if step.step == 0:
-                self.before = step.scores
             return
         if self._task is None:
             task = self._progress.task("Training", step.total_steps, "steps")

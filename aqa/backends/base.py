@@ -33,6 +33,9 @@ class Backend(Protocol):
     def max_length(self) -> int:
         """Tokens of prompt and answer together that the reader takes."""
 
+    def check(self) -> None:
+        """Raise what would keep the reader from working here, as far as no weights are needed."""
+
     def length(self, prompt: Prompt) -> int:
         """Tokens that a prompt and the room for its answer take; needs no weights."""
 

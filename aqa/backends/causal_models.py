@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from aqa.config import LlamaQloraOptions
+from aqa.config import LlamaQloraOptions, LoraOptions
 from aqa.errors import ModelError
 from aqa.locations import PREFIX, locate_package_file
 from aqa.progress import Progress
@@ -158,6 +158,9 @@ def explained(spec: str) -> Iterator[None]:
         yield
     except GatedRepoError as error:
         raise ModelError(_gated(spec)) from error
+    except ImportError as error:  # flash attention, or what a model's own code needs
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"{spec}: a package is missing to load this model: {first}") from error
     except (RepositoryNotFoundError, SafetensorError, OSError, ValueError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, GatedRepoError):
@@ -241,6 +244,7 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
         from transformers import AutoModelForCausalLM
 
     load_config(files, options)
+    check_quantization(options)
     four_bit = options.quantization == "4bit"
     dtype = compute_dtype(options)
     with explained(files.spec), quiet():
@@ -265,6 +269,28 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
         lambda _, inputs: (inputs[0].contiguous(), *inputs[1:])
     )
     return model
+
+
+def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
+    """Freeze a base model and put a fresh LoRA adapter over its linear layers."""
+    from peft import LoraConfig, get_peft_model
+
+    model.requires_grad_(False)
+    adapted = get_peft_model(
+        model,
+        LoraConfig(
+            r=options.r,
+            lora_alpha=options.alpha,
+            lora_dropout=options.dropout,
+            target_modules=options.target_modules,
+            task_type="CAUSAL_LM",
+        ),
+    )
+    local = Path(base).is_dir()  # the adapter must find it from other folders, too
+    adapted.peft_config["default"].base_model_name_or_path = (
+        str(Path(base).resolve()) if local else base
+    )
+    return adapted
 
 
 def load_adapter(model: Any, folder: Path) -> Any:
@@ -321,22 +347,33 @@ def _attention(options: LlamaQloraOptions, training: bool) -> str:
     return "eager" if training and not torch.cuda.is_available() else "sdpa"
 
 
-def _quantization(options: LlamaQloraOptions, dtype: Any) -> Any:
-    """The bitsandbytes settings, after a look whether they can work here."""
+def check_quantization(options: LlamaQloraOptions) -> None:
+    """See whether 4-bit weights can work here, where they are asked for.
+
+    Raises:
+        ModelError: they can't; says what to choose.
+    """
+    if options.quantization == "none":
+        return
     way_out = "choose --set backend.quantization=none to train and run without 4 bits"
     try:
-        import bitsandbytes
-        from transformers import BitsAndBytesConfig
+        with quiet():
+            import bitsandbytes
     except ImportError as error:
         raise ModelError(f"bitsandbytes can't be loaded ({error}); {way_out}") from error
     import torch
 
+    sample = torch.zeros(64, dtype=compute_dtype(options))
     try:
-        bitsandbytes.functional.quantize_4bit(torch.zeros(64, dtype=dtype), quant_type="nf4")
+        bitsandbytes.functional.quantize_4bit(sample, quant_type=options.bnb_4bit_quant_type)
     except (RuntimeError, NotImplementedError, AttributeError) as error:
-        raise ModelError(
-            f"4-bit weights do not work on this machine ({error}); {way_out}"
-        ) from error
+        raise ModelError(f"4-bit weights do not work here ({error}); {way_out}") from error
+
+
+def _quantization(options: LlamaQloraOptions, dtype: Any) -> Any:
+    """The bitsandbytes settings."""
+    from transformers import BitsAndBytesConfig
+
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=options.bnb_4bit_quant_type,

@@ -8,58 +8,62 @@ that count only when they are whole, and Ctrl-C that first writes one.
 import inspect
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, get_peft_model
-from torch.utils.data import Sampler
 from transformers import (
-    AutoModelForCausalLM,
     EarlyStoppingCallback,
     PrinterCallback,
     Trainer,
     TrainerCallback,
-    TrainingArguments,
     set_seed,
 )
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from aqa.backends.base import TrainEstimate, TrainJob
-from aqa.backends.causal_models import compute_dtype, quiet
+from aqa.backends.base import TrainJob
+from aqa.backends.causal_models import ModelFiles, add_adapter, quiet
 from aqa.backends.checkpoints import last_checkpoint, stops_at_interrupt
-from aqa.config import LlamaQloraOptions, LoraOptions, RunConfig, TrainingOptions
-from aqa.errors import ConfigError, DataError
-from aqa.records import Encoding, Prompt, TrainStep
+from aqa.backends.training_arguments import training_arguments
+from aqa.backends.training_rows import IGNORED, Collator, EpochSampler, as_row, tokenize
+from aqa.config import LlamaQloraOptions, RunConfig
+from aqa.errors import ConfigError
+from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
-if TYPE_CHECKING:
-    from aqa.backends.llama_qlora import LlamaQloraBackend
-
-IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
 ROWS = "train.arrow"
 
 
+class CausalReader(Protocol):
+    """What a training needs of the reader whose base model is loaded."""
+
+    config: RunConfig
+    options: LlamaQloraOptions
+    model: Any
+
+    @property
+    def files(self) -> ModelFiles:
+        """Where the base model lies."""
+
+    def encode_for_training(self, prompt: Prompt) -> tuple[Prompt, Encoding]:
+        """An encoding beside its prompt."""
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer prompts with the model as it is now."""
+
+
 def train_adapter(
-    reader: "LlamaQloraBackend", job: TrainJob, on_step: Callable[[TrainStep], None]
+    reader: CausalReader, job: TrainJob, on_step: Callable[[TrainStep], None]
 ) -> Path:
     """Train an adapter, leave the best one loaded and give the folder it was saved to.
 
     Raises:
-        ConfigError: it is to stop early, but nothing is evaluated; or an option can't be used.
+        ConfigError: an option can't be used.
         DataError: examples have nothing to train on.
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
     """
-    if reader.config.training.early_stopping_patience and not evaluates(reader.config, job):
-        raise ConfigError(
-            "training.early_stopping_patience needs evaluations; give --dev-data and set"
-            " training.eval_strategy to epoch or steps, or leave it out"
-        )
     checkpoints = job.folder / "checkpoints"
     start = last_checkpoint(checkpoints) if job.resume else None
     if not job.resume:
@@ -92,23 +96,6 @@ def explained_options() -> Iterator[None]:
         raise ConfigError(f"training can't begin with these options: {first}") from error
 
 
-def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
-    """Freeze a base model and put a fresh LoRA adapter over its linear layers."""
-    model.requires_grad_(False)
-    adapted = get_peft_model(
-        model,
-        LoraConfig(
-            r=options.r,
-            lora_alpha=options.alpha,
-            lora_dropout=options.dropout,
-            target_modules=options.target_modules,
-            task_type="CAUSAL_LM",
-        ),
-    )
-    adapted.peft_config["default"].base_model_name_or_path = base
-    return adapted
-
-
 def save_adapter(model: Any, folder: Path) -> None:
     """Write the adapter as safetensors; the folder takes its name only when it is complete."""
     draft = folder.with_name(".adapter.draft")
@@ -116,107 +103,6 @@ def save_adapter(model: Any, folder: Path) -> None:
     model.save_pretrained(draft, save_embedding_layers=False)
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
-
-
-def tokenize(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> Dataset:
-    """Write token ids to an Arrow file and map it into memory; give it as a data set.
-
-    Raises:
-        DataError: examples have no answer to train on; some ids are named.
-    """
-    import pyarrow
-
-    schema = pyarrow.schema(
-        [
-            ("input_ids", pyarrow.list_(pyarrow.int32())),
-            ("prompt_length", pyarrow.int32()),
-            ("length", pyarrow.int32()),
-        ]
-    )
-    nothing_to_learn: list[str] = []
-    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
-        stream = iter(encoded)
-        while part := list(islice(stream, 1000)):
-            nothing_to_learn += [prompt.id for prompt, ids in part if not ids.target_ids]
-            ids = [[*e.prompt_ids, *e.target_ids] for _, e in part]
-            columns = [ids, [len(e.prompt_ids) for _, e in part], [len(row) for row in ids]]
-            writer.write(
-                pyarrow.record_batch(
-                    [pyarrow.array(c, f.type) for c, f in zip(columns, schema, strict=True)],
-                    schema=schema,
-                )
-            )
-    if nothing_to_learn:
-        raise DataError(
-            f"{len(nothing_to_learn)} training examples have no answer to learn"
-            f" ({', '.join(nothing_to_learn[:3])}); give them references, or a template with"
-            " a no_answer phrase, or leave them out"
-        )
-    rows = Dataset.from_file(str(path))
-    if len(rows) == 0:
-        raise DataError("no example is left to train on")
-    return rows
-
-
-class EpochSampler(Sampler[int]):
-    """Gives row numbers in an order that depends on seed and epoch alone.
-
-    So a resumed run goes on with the order that the interrupted one had, whatever random numbers
-    were drawn in between. With `grouped`, batches hold rows of like length.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, grouped: bool) -> None:
-        self._lengths = list(lengths)
-        self._batch_size = batch_size
-        self._seed = seed
-        self._grouped = grouped
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed + self._epoch)
-        if self._grouped:
-            order = get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
-        else:
-            order = torch.randperm(len(self._lengths), generator=generator).tolist()
-        return iter(order)
-
-
-class Collator:
-    """Pads rows to the longest of their batch, on the right; labels are the answers alone.
-
-    `label_positions` are the positions, over all rows, whose logits predict a label. `tokens`
-    counts the tokens that went by, padding left out.
-    """
-
-    def __init__(self) -> None:
-        self.tokens = 0
-
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Give tensors of shape (rows, longest)."""
-        longest = max(row["length"] for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        labels = torch.full_like(ids, IGNORED)
-        for place, row in enumerate(rows):
-            length, start = row["length"], row["prompt_length"]
-            ids[place, :length] = torch.tensor(row["input_ids"])
-            mask[place, :length] = 1
-            labels[place, start:length] = ids[place, start:length]
-            self.tokens += length
-        positions = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().flatten()
-        return {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "labels": labels,
-            "label_positions": positions,
-        }
 
 
 def answer_loss(
@@ -250,7 +136,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]  # transformers' types are 
 
     def __init__(
         self,
-        reader: "LlamaQloraBackend",
+        reader: CausalReader,
         job: TrainJob,
         on_step: Callable[[TrainStep], None],
         rows: Dataset,
@@ -333,7 +219,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]  # transformers' types are 
         collate = Collator()
         with torch.inference_mode(), self.compute_loss_context_manager():
             for start in range(0, len(encoded), self.args.train_batch_size):
-                batch = collate([_as_row(e) for e in encoded[start:][: self.args.train_batch_size]])
+                batch = collate([as_row(e) for e in encoded[start:][: self.args.train_batch_size]])
                 loss, count = answer_loss(
                     self.model, self._prepare_inputs(batch), self._keeps_logits
                 )
@@ -402,107 +288,3 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         """Do not evaluate on the way out of an epoch that is not over."""
         if self._trainer.stopped and not float(state.epoch).is_integer():
             control.should_evaluate = control.should_save = False
-
-
-def _as_row(encoding: Encoding) -> dict[str, Any]:
-    ids = [*encoding.prompt_ids, *encoding.target_ids]
-    return {"input_ids": ids, "prompt_length": len(encoding.prompt_ids), "length": len(ids)}
-
-
-def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
-    """Translate our options into transformers' TrainingArguments."""
-    options = config.training
-    assert isinstance(config.backend, LlamaQloraOptions)
-    dtype = compute_dtype(config.backend)
-    cuda = torch.cuda.is_available()
-    evaluated = evaluates(config, job)
-    return TrainingArguments(
-        output_dir=str(job.folder / "checkpoints"),
-        num_train_epochs=options.num_train_epochs,
-        max_steps=options.max_steps,
-        learning_rate=options.learning_rate,
-        lr_scheduler_type=options.lr_scheduler_type,
-        warmup_steps=options.warmup_steps,
-        weight_decay=options.weight_decay,
-        max_grad_norm=options.max_grad_norm,
-        per_device_train_batch_size=options.per_device_train_batch_size,
-        gradient_accumulation_steps=options.gradient_accumulation_steps,
-        activation_checkpointing=checkpoints_gradients(options),
-        activation_checkpointing_kwargs={"use_reentrant": False},
-        optim=optimizer_name(options),
-        neftune_noise_alpha=options.neftune_noise_alpha,
-        logging_steps=options.logging_steps,
-        eval_strategy=options.eval_strategy if evaluated else "no",
-        eval_steps=options.eval_steps,
-        save_strategy=options.eval_strategy if options.eval_strategy != "no" else "epoch",
-        save_steps=options.eval_steps,
-        save_total_limit=options.save_total_limit,
-        load_best_model_at_end=evaluated,
-        metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluated else None,
-        greater_is_better=options.metric_for_best_model != "loss",
-        bf16=dtype == torch.bfloat16,
-        fp16=dtype == torch.float16 and cuda,
-        use_cpu=not cuda,
-        use_liger_kernel=cuda and find_spec("liger_kernel") is not None,
-        seed=config.seed,
-        report_to=options.report_to or "none",
-        label_names=["labels"],
-        remove_unused_columns=False,
-        dataloader_pin_memory=cuda,
-        disable_tqdm=True,
-        logging_strategy="steps",
-        logging_nan_inf_filter=False,
-        restore_callback_states_from_checkpoint=True,  # the patience that is left
-    )
-
-
-def evaluates(config: RunConfig, job: TrainJob) -> bool:
-    """Whether dev data are evaluated during the training, so that there is a best checkpoint."""
-    return bool(job.dev) and config.training.eval_strategy != "no"
-
-
-def checkpoints_gradients(options: TrainingOptions) -> bool:
-    """Whether activations are computed again in the backward pass instead of kept."""
-    if options.gradient_checkpointing == "auto":
-        return torch.cuda.is_available()
-    return options.gradient_checkpointing == "on"
-
-
-def optimizer_name(options: TrainingOptions) -> str:
-    """The optimizer by transformers' name; paged 8-bit AdamW on CUDA (Dettmers et al. 2023)."""
-    if options.optim != "auto":
-        return options.optim
-    return "paged_adamw_8bit" if torch.cuda.is_available() else "adamw_torch"
-
-
-def estimate_training(
-    model_config: Any, options: LlamaQloraOptions, training: TrainingOptions
-) -> TrainEstimate:
-    """Count parameters on the shapes alone and estimate the memory of a training.
-
-    Weights: 4 bits and 0.127 bits of double-quantised constants for each weight of a linear layer
-    but the last (Dettmers et al. 2023), 16 bits for the rest. Adapter: weight, gradient and two
-    moments in 32 bits, or 8-bit moments. Activations: with checkpointing one hidden state for each
-    layer and one layer's own (about 34 values for each hidden one, Korthikanti et al. 2022),
-    without it that for every layer.
-    """
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(model_config)
-    head = model.get_output_embeddings()
-    linear = sum(
-        module.weight.numel()
-        for module in model.modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    )
-    total = sum(parameter.numel() for parameter in model.parameters())
-    with torch.device("meta"), quiet():
-        adapted = add_adapter(model, options.lora, "")
-    trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    bits = 16.0 if options.quantization == "none" else 4.0 + 0.127
-    moments = 2 if "8bit" in optimizer_name(training) else 8
-    weights = linear * bits / 8 + (total - linear) * 2 + trainable * (8 + moments)
-    tokens = training.per_device_train_batch_size * options.max_seq_length
-    hidden = tokens * model_config.hidden_size * 2
-    layers = model_config.num_hidden_layers
-    activations = hidden * (layers + 17 if checkpoints_gradients(training) else layers * 17)
-    return TrainEstimate(trainable, total + trainable, int(weights + activations))

@@ -12,6 +12,7 @@ from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.causal_models import (
     ModelFiles,
+    check_quantization,
     compute_dtype,
     convert_gguf,
     find_model,
@@ -68,6 +69,16 @@ class LlamaQloraBackend:
         tokenizer, generation_end = load_tokenizer(self.files, self.options)
         return make_chat_encoder(tokenizer, generation_end, self._progress.note)
 
+    def check(self) -> None:
+        """Look at the model's configuration, its tokenizer and the machine.
+
+        Raises:
+            ModelError: the model can't be had, is no causal one, or can't run here in 4 bits.
+        """
+        load_config(self.files, self.options)
+        check_quantization(self.options)
+        self._encoder  # noqa: B018  (loads the tokenizer)
+
     @property
     def max_length(self) -> int:
         """Tokens of prompt and answer together, as configured."""
@@ -108,6 +119,8 @@ class LlamaQloraBackend:
             "adapter": hash_files(adapter) if adapter else None,
             "quantization": self.options.quantization,
             "quant_type": self.options.bnb_4bit_quant_type,
+            "compute_dtype": self.options.compute_dtype,
+            "dequantize_on_cpu": self.options.dequantize_on_cpu,
             "max_seq_length": self.options.max_seq_length,
             "max_new_tokens": generation.max_new_tokens,
             "temperature": generation.temperature,
@@ -198,7 +211,7 @@ class LlamaQloraBackend:
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""
         with quiet():
-            from aqa.backends.causal_training import estimate_training
+            from aqa.backends.training_arguments import estimate_training
 
         model_config = load_config(self.files, self.options)
         return estimate_training(model_config, self.options, self.config.training)

@@ -1,11 +1,11 @@
 import random
 
 import pytest
-import torch  # noqa: TID253  (a tiny model is at work in every test here)
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqa.backends.causal_training import EpochSampler
+from aqa.backends.training_rows import EpochSampler
 
 DRAW = random.Random(3)
 LENGTHS = [DRAW.randint(20, 500) for _ in range(400)]

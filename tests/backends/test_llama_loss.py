@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch  # noqa: TID253  (a tiny model is at work in every test here)
+import torch
 from tiny_llama import (
     Training,
     adapter_weights,
@@ -13,16 +13,10 @@ from tiny_llama import (
     rows,
 )
 
-from aqa.backends.causal_models import quiet
-from aqa.backends.causal_training import (
-    IGNORED,
-    Collator,
-    add_adapter,
-    answer_loss,
-    keeps_logits,
-    tokenize,
-)
+from aqa.backends.causal_models import add_adapter, quiet
+from aqa.backends.causal_training import answer_loss, keeps_logits
 from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.backends.training_rows import IGNORED, Collator, tokenize
 from aqa.errors import DataError
 from aqa.records import Encoding, Example, Passage, Prompt, Template
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch  # noqa: TID253  (a tiny model is at work in every test here)
+import torch
 from tiny_llama import Training, make_prompts, make_reader, notes, rows
 
 from aqa.backends.llama_qlora import LlamaQloraBackend

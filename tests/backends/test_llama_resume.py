@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch  # noqa: TID253  (a tiny model is at work in every test here)
+import torch
 from tiny_llama import (
     Training,
     adapter_weights,

@@ -243,3 +243,20 @@ def test_preview_shows_one_begin_of_text(aqa: Aqa, words: list[str]) -> None:
     assert code == 0, err
     assert "begin-of-text tokens: 1" in out
     assert "is trained on, the rest is masked" in out
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (["--set", "training.early_stopping_patience=2", "--set", "training.eval_strategy=no"],
+         "early_stopping_patience needs evaluations"),
+        (["--model", "nowhere/at-all"], "can't be had from the hub"),
+    ],
+)  # fmt: skip
+def test_what_can_be_known_before_writes_nothing(
+    aqa: Aqa, words: list[str], tmp_path: Path, extra: list[str], said: str
+) -> None:
+    code, _, messages = aqa(*words, *extra, "--output-dir", tmp_path / "run")
+    assert code == 1
+    assert said in messages
+    assert not (tmp_path / "run").exists()

@@ -9,13 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch  # noqa: TID253  (a tiny model is at work in every test here)
+import torch
 from tiny_llama import make_config, make_prompts, make_reader
 
 from aqa.answers import clean_answer
-from aqa.backends.causal_models import convert_gguf, find_model, linear_4bit, load_model, quiet
-from aqa.backends.causal_training import Collator, add_adapter, answer_loss
+from aqa.backends.causal_models import (
+    add_adapter,
+    convert_gguf,
+    find_model,
+    linear_4bit,
+    load_model,
+    quiet,
+)
+from aqa.backends.causal_training import answer_loss
 from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.backends.training_rows import Collator
 from aqa.data import Source, read_examples
 from aqa.progress import SilentProgress
 from aqa.prompts import load_template

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
-import datasets  # noqa: TID253  (a script: the peer is what it is for)
-import evaluate  # noqa: TID253
+import datasets
+import evaluate
 
 from aqa.metrics import score_pairs
 

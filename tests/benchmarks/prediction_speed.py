@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-import torch  # noqa: TID253  (a script: the peer is what it is for)
+import torch
 from arms import (
     Costs,
     interleave,

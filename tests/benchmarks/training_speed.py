@@ -30,23 +30,21 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch  # noqa: TID253  (a script: the peer is what it is for)
+import torch
 from arms import Cost, Costs, print_table, print_verdict, ratio, smollm2_config, squad_prompts
-from datasets import Dataset  # noqa: TID253
-from transformers import Trainer, TrainerCallback, TrainingArguments  # noqa: TID253
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from aqa.backends.base import TrainJob
-from aqa.backends.causal_models import compute_dtype, convert_gguf, load_model, quiet
-from aqa.backends.causal_training import (
-    ROWS,
-    AdapterTrainer,
-    Collator,
+from aqa.backends.causal_models import (
     add_adapter,
-    answer_loss,
-    tokenize,
-    training_arguments,
+    compute_dtype,
+    convert_gguf,
+    load_model,
+    quiet,
 )
+from aqa.backends.causal_training import ROWS, AdapterTrainer, answer_loss
 from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.backends.training_rows import Collator, tokenize
 from aqa.progress import SilentProgress
 from aqa.records import Prompt, TrainStep
 from aqa.train import Cuts, Plan

@@ -48,6 +48,9 @@ class StubBackend:
     ) -> None:
         self.is_open = False
 
+    def check(self) -> None:
+        """There is nothing that could keep it from working."""
+
     @property
     def max_length(self) -> int:
         return self.options.max_length

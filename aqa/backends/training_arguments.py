@@ -1,0 +1,110 @@
+"""Our options in transformers' words, and what a training will need."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, TrainingArguments
+
+from aqa.backends.base import TrainEstimate, TrainJob
+from aqa.backends.causal_models import add_adapter, compute_dtype, quiet
+from aqa.config import LlamaQloraOptions, RunConfig, TrainingOptions
+
+
+def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
+    """Translate our options into transformers' TrainingArguments."""
+    options = config.training
+    assert isinstance(config.backend, LlamaQloraOptions)
+    dtype = compute_dtype(config.backend)
+    cuda = torch.cuda.is_available()
+    evaluated = evaluates(config, job)
+    return TrainingArguments(
+        output_dir=str(job.folder / "checkpoints"),
+        num_train_epochs=options.num_train_epochs,
+        max_steps=options.max_steps,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type=options.lr_scheduler_type,
+        warmup_steps=options.warmup_steps,
+        weight_decay=options.weight_decay,
+        max_grad_norm=options.max_grad_norm,
+        per_device_train_batch_size=options.per_device_train_batch_size,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
+        activation_checkpointing=checkpoints_gradients(options),
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        optim=optimizer_name(options),
+        neftune_noise_alpha=options.neftune_noise_alpha,
+        logging_steps=options.logging_steps,
+        eval_strategy=options.eval_strategy if evaluated else "no",
+        eval_steps=options.eval_steps,
+        save_strategy=options.eval_strategy if options.eval_strategy != "no" else "epoch",
+        save_steps=options.eval_steps,
+        save_total_limit=options.save_total_limit,
+        load_best_model_at_end=evaluated,
+        metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluated else None,
+        greater_is_better=options.metric_for_best_model != "loss",
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16 and cuda,
+        use_cpu=not cuda,
+        use_liger_kernel=cuda and find_spec("liger_kernel") is not None,
+        seed=config.seed,
+        report_to=options.report_to or "none",
+        label_names=["labels"],
+        remove_unused_columns=False,
+        dataloader_pin_memory=cuda,
+        disable_tqdm=True,
+        logging_strategy="steps",
+        logging_nan_inf_filter=False,
+        restore_callback_states_from_checkpoint=True,  # the patience that is left
+    )
+
+
+def evaluates(config: RunConfig, job: TrainJob) -> bool:
+    """Whether dev data are evaluated during the training, so that there is a best checkpoint."""
+    return bool(job.dev) and config.training.eval_strategy != "no"
+
+
+def checkpoints_gradients(options: TrainingOptions) -> bool:
+    """Whether activations are computed again in the backward pass instead of kept."""
+    if options.gradient_checkpointing == "auto":
+        return torch.cuda.is_available()
+    return options.gradient_checkpointing
+
+
+def optimizer_name(options: TrainingOptions) -> str:
+    """The optimizer by transformers' name; paged 8-bit AdamW on CUDA (Dettmers et al. 2023)."""
+    if options.optim != "auto":
+        return options.optim
+    return "paged_adamw_8bit" if torch.cuda.is_available() else "adamw_torch"
+
+
+def estimate_training(
+    model_config: Any, options: LlamaQloraOptions, training: TrainingOptions
+) -> TrainEstimate:
+    """Count parameters on the shapes alone and estimate the memory of a training.
+
+    Weights: 4 bits and 0.127 bits of double-quantised constants for each weight of a linear layer
+    but the last (Dettmers et al. 2023), 16 bits for the rest. Adapter: weight, gradient and two
+    moments in 32 bits, or 8-bit moments. Activations: with checkpointing one hidden state for each
+    layer and one layer's own (about 34 values for each hidden one, Korthikanti et al. 2022),
+    without it that for every layer.
+    """
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(model_config)
+    head = model.get_output_embeddings()
+    linear = sum(
+        module.weight.numel()
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    )
+    total = sum(parameter.numel() for parameter in model.parameters())
+    with torch.device("meta"), quiet():
+        adapted = add_adapter(model, options.lora, "")
+    trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    bits = 16.0 if options.quantization == "none" else 4.0 + 0.127
+    moments = 2 if "8bit" in optimizer_name(training) else 8
+    weights = linear * bits / 8 + (total - linear) * 2 + trainable * (8 + moments)
+    tokens = training.per_device_train_batch_size * options.max_seq_length
+    hidden = tokens * model_config.hidden_size * 2
+    layers = model_config.num_hidden_layers
+    activations = hidden * (layers + 17 if checkpoints_gradients(training) else layers * 17)
+    return TrainEstimate(trainable, total + trainable, int(weights + activations))

@@ -1,0 +1,123 @@
+"""Rows to train on: token ids in an Arrow file, their order, and batches of them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.utils.data import Sampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from aqa.errors import DataError
+from aqa.records import Encoding, Prompt
+
+IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
+
+
+def tokenize(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> Dataset:
+    """Write token ids to an Arrow file and map it into memory; give it as a data set.
+
+    Raises:
+        DataError: examples have no answer to train on; some ids are named.
+    """
+    import pyarrow
+
+    schema = pyarrow.schema(
+        [
+            ("input_ids", pyarrow.list_(pyarrow.int32())),
+            ("prompt_length", pyarrow.int32()),
+            ("length", pyarrow.int32()),
+        ]
+    )
+    nothing_to_learn: list[str] = []
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
+        stream = iter(encoded)
+        while part := list(islice(stream, 1000)):
+            nothing_to_learn += [prompt.id for prompt, ids in part if not ids.target_ids]
+            ids = [[*e.prompt_ids, *e.target_ids] for _, e in part]
+            columns = [ids, [len(e.prompt_ids) for _, e in part], [len(row) for row in ids]]
+            writer.write(
+                pyarrow.record_batch(
+                    [pyarrow.array(c, f.type) for c, f in zip(columns, schema, strict=True)],
+                    schema=schema,
+                )
+            )
+    if nothing_to_learn:
+        raise DataError(
+            f"{len(nothing_to_learn)} training examples have no answer to learn"
+            f" ({', '.join(nothing_to_learn[:3])}); give them references, or a template with"
+            " a no_answer phrase, or leave them out"
+        )
+    rows = Dataset.from_file(str(path))
+    if len(rows) == 0:
+        raise DataError("no example is left to train on")
+    return rows
+
+
+class EpochSampler(Sampler[int]):
+    """Gives row numbers in an order that depends on seed and epoch alone.
+
+    So a resumed run goes on with the order that the interrupted one had, whatever random numbers
+    were drawn in between. With `grouped`, batches hold rows of like length.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, grouped: bool) -> None:
+        self._lengths = list(lengths)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._grouped = grouped
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        if self._grouped:
+            order = get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
+        else:
+            order = torch.randperm(len(self._lengths), generator=generator).tolist()
+        return iter(order)
+
+
+class Collator:
+    """Pads rows to the longest of their batch, on the right; labels are the answers alone.
+
+    `label_positions` are the positions, over all rows, whose logits predict a label. `tokens`
+    counts the tokens that went by, padding left out.
+    """
+
+    def __init__(self) -> None:
+        self.tokens = 0
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Give tensors of shape (rows, longest)."""
+        longest = max(row["length"] for row in rows)
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        labels = torch.full_like(ids, IGNORED)
+        for place, row in enumerate(rows):
+            length, start = row["length"], row["prompt_length"]
+            ids[place, :length] = torch.tensor(row["input_ids"])
+            mask[place, :length] = 1
+            labels[place, start:length] = ids[place, start:length]
+            self.tokens += length
+        positions = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().flatten()
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "labels": labels,
+            "label_positions": positions,
+        }
+
+
+def as_row(encoding: Encoding) -> dict[str, Any]:
+    """An encoding as the collator takes it."""
+    ids = [*encoding.prompt_ids, *encoding.target_ids]
+    return {"input_ids": ids, "prompt_length": len(encoding.prompt_ids), "length": len(ids)}

@@ -1,0 +1,290 @@
+"""QLoRA training and prediction of a model of Llama-3.1-8B's shape, with random weights.
+
+Nothing is downloaded: the weights are drawn layer by layer on the device and saved as one
+safetensors file a layer (16 GB on the disk, at most one layer in memory), with a tokenizer made
+on the spot; then everything goes through aqa itself: `load_model` quantises to NF4 while it reads,
+`LlamaQloraBackend.train` trains on rows of 2,048 tokens, `generate` answers in batches. Random
+weights cost what trained ones cost; their answers mean nothing, and hardly ever end early.
+
+Operations a token, for N weights in the decoder's matrices: 2 N forward, 2 N backward (gradients
+of the inputs alone, since the base is frozen), and 2 N forward again with gradient checkpointing.
+Adapter, embeddings, the output layer (which meets answers only) and the products within attention
+(about 4 % of 2 N at 2,048 tokens) are left out, so the fraction of the limit is a lower bound.
+
+Run on a GPU: python tests/benchmarks/gpu_llama_8b.py [--steps 12] [--peak-tflops 989]
+Anywhere:     python tests/benchmarks/gpu_llama_8b.py --shape small
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from arms import print_table
+
+from aqa.backends.base import TrainJob
+from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.config import LlamaQloraOptions, RunConfig, build_config, find_config, read_config
+from aqa.progress import SilentProgress
+from aqa.records import Evidence, Message, Passage, Prompt, Template, TrainStep
+
+LLAMA_8B: dict[str, Any] = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-5,
+    "rope_parameters": {
+        "rope_type": "llama3",
+        "rope_theta": 500000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    },
+    "tie_word_embeddings": False,
+}
+# The same proportions, for trying this script on a CPU.
+SMALL = {
+    **LLAMA_8B,
+    "hidden_size": 256,
+    "intermediate_size": 896,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "vocab_size": 4096,
+}
+WARM_UP = 2  # steps that are not counted: kernels are chosen, memory is claimed
+ANSWER = 16  # tokens of each row's answer
+TEMPLATE = Template(
+    "benchmark", (Message("system", "{context}"), Message("user", "{question}")), ()
+)
+CHAT = (
+    "{{ bos_token }}{% for message in messages %}<|start|>{{ message['role'] }}\n"
+    "{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+
+
+def save_model(folder: Path, shape: Mapping[str, Any]) -> int:
+    """Draw the weights and save them with config and tokenizer; count the decoder's matrices."""
+    from safetensors.torch import save_file
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(**shape, dtype="bfloat16", bos_token_id=0, eos_token_id=1, pad_token_id=2)
+    config.architectures = ["LlamaForCausalLM"]
+    config.save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    with torch.device("meta"):
+        parameters = dict(LlamaForCausalLM(config).named_parameters())
+    shards: dict[str, dict[str, torch.Size]] = {}
+    for name, parameter in parameters.items():
+        layer = name.split(".")[2] if ".layers." in name else name.split(".")[-2]
+        shards.setdefault(f"model-{layer}.safetensors", {})[name] = parameter.shape
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    generator = torch.Generator(device).manual_seed(1)
+    for file, shapes in shards.items():
+        drawn = {}
+        for name, size in shapes.items():
+            weight = torch.ones(size, dtype=torch.bfloat16, device=device)
+            if len(size) > 1:
+                weight.normal_(0, 0.02, generator=generator)
+            drawn[name] = weight.cpu()
+        save_file(drawn, folder / file, {"format": "pt"})
+    index = {
+        "metadata": {"total_size": sum(2 * one.numel() for one in parameters.values())},
+        "weight_map": {name: file for file, shapes in shards.items() for name in shapes},
+    }
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    return sum(p.numel() for n, p in parameters.items() if ".layers." in n and p.dim() > 1)
+
+
+def make_tokenizer() -> Any:
+    """A tokenizer of single bytes: a text's length in ASCII letters is its length in tokens."""
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
+    from tokenizers.models import BPE
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<|begin|>", "<|end|>", "<|pad|>", "<|start|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*special, *alphabet])}
+    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|begin|>",
+        eos_token="<|end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=["<|start|>"],
+        chat_template=CHAT,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def make_prompts(
+    reader: LlamaQloraBackend, count: int, length: int, with_target: bool
+) -> list[Prompt]:
+    """Prompts that take exactly `length` tokens with their target."""
+
+    def make(number: int, letters: int) -> Prompt:
+        passage = Passage(f"{number:06d}".ljust(letters, "x"))
+        target = "y" * (ANSWER - 1) if with_target else None
+        return Prompt(str(number), number, "?", Evidence((passage,)), TEMPLATE, target)
+
+    def tokens(prompt: Prompt) -> int:
+        encoding = reader.encode(prompt)
+        return len(encoding.prompt_ids) + len(encoding.target_ids)
+
+    letters = length - (tokens(make(0, 100)) - 100)
+    prompts = [make(number, letters) for number in range(count)]
+    assert {tokens(prompt) for prompt in prompts} == {length}
+    return prompts
+
+
+class Meter:
+    """Time and memory of the device."""
+
+    def __init__(self) -> None:
+        self.cuda = torch.cuda.is_available()
+
+    def reset(self) -> None:
+        """Forget the peak so far."""
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+
+    def now(self) -> float:
+        """Seconds, once the device has done what it was asked."""
+        if self.cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def peak(self) -> str:
+        """The most memory held: of the GPU, or of this process (weights' drawing included)."""
+        if self.cuda:
+            return f"{torch.cuda.max_memory_allocated() / 1e9:.2f} GB"
+        import resource
+
+        return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB of RAM"
+
+
+def train(
+    reader: LlamaQloraBackend, options: argparse.Namespace, folder: Path
+) -> tuple[float, str]:
+    """Train through aqa's own trainer; give tokens a second and the peak memory."""
+    training = reader.config.training
+    rows = options.steps * training.per_device_train_batch_size
+    rows *= training.gradient_accumulation_steps
+    prompts = make_prompts(reader, rows, options.length, with_target=True)
+    meter, times = Meter(), []
+
+    def on_step(step: TrainStep) -> None:
+        if step.loss is not None:
+            times.append(meter.now())
+            assert step.loss == step.loss, "the loss is not a number"
+
+    meter.reset()
+    job = TrainJob(lambda: prompts, [], lambda predictions: {}, folder, resume=False)
+    reader.train(job, on_step)
+    assert len(times) == options.steps, times
+    seconds = [end - start for start, end in pairwise(times[WARM_UP - 1 :])]
+    return rows / options.steps * options.length / median(seconds), meter.peak()
+
+
+def predict(reader: LlamaQloraBackend, options: argparse.Namespace) -> tuple[float, float, str]:
+    """Answer prompts in batches; give prompt and new tokens a second, and the peak memory."""
+    meter = Meter()
+    prompts = make_prompts(reader, options.questions, options.length, with_target=False)
+    list(reader.generate(prompts[:2]))  # warms up
+    meter.reset()
+    started = meter.now()
+    answers = list(reader.generate(prompts))
+    seconds = meter.now() - started
+    assert not [answer.error for answer in answers if answer.error]
+    read, written = (
+        sum(getattr(answer, kind) for answer in answers)
+        for kind in ("prompt_tokens", "answer_tokens")
+    )
+    return read / seconds, written / seconds, meter.peak()
+
+
+def make_config(folder: Path, options: argparse.Namespace) -> RunConfig:
+    """The shipped config of Llama-3.1-8B, over the model made here."""
+    layers = {
+        "backend": {"model": str(folder), "max_seq_length": options.length + 128},
+        "training": {
+            "num_train_epochs": 1,
+            "warmup_steps": 2,
+            "per_device_train_batch_size": options.batch,
+            "gradient_accumulation_steps": 1,
+            "gradient_checkpointing": options.gradient_checkpointing,
+            "eval_strategy": "no",
+            "evaluate_before": False,
+        },
+        "generation": {"max_new_tokens": options.new_tokens},
+    }
+    return build_config(LlamaQloraOptions, [read_config(find_config("llama_3_1_8b")), layers])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", choices=["8b", "small"], default="8b")
+    parser.add_argument("--steps", type=int, help="Optimizer steps; default 12, small: 4.")
+    parser.add_argument("--length", type=int, help="Tokens of a row; default 2048, small: 256.")
+    parser.add_argument("--batch", type=int, default=4, help="Rows of a step.")
+    parser.add_argument("--questions", type=int, help="To answer; default 64, small: 8.")
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--gradient-checkpointing", choices=["auto", "on", "off"], default="auto")
+    parser.add_argument("--peak-tflops", type=float, default=989.0, help="989: H200, bf16, dense.")
+    parser.add_argument("--folder", type=Path, help="Where 16 GB fit; a temporary folder.")
+    options = parser.parse_args()
+    small = options.shape == "small"
+    options.steps = options.steps or (4 if small else 12)
+    options.length = options.length or (256 if small else 2048)
+    options.questions = options.questions or (8 if small else 64)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        measure(Path(folder), options)
+
+
+def measure(folder: Path, options: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    weights = save_model(folder / "base", SMALL if options.shape == "small" else LLAMA_8B)
+    print(f"{weights / 1e9:.3f} G weights drawn in {time.perf_counter() - started:.0f} s")
+    reader = LlamaQloraBackend(make_config(folder / "base", options), SilentProgress())
+    trained, train_peak = train(reader, options, folder)
+    from aqa.backends.training_arguments import checkpoints_gradients
+
+    passes = 3 if checkpoints_gradients(reader.config.training) else 2
+    reader.model.eval()
+    read, written, predict_peak = predict(reader, options)
+    limit = options.peak_tflops * 1e12 / (2 * passes * weights)
+    print_table(
+        [
+            ["", "tokens/s", "peak memory", "of the limit"],
+            ["training", f"{trained:,.0f}", train_peak, f"{trained / limit:.1%}"],
+            ["prediction, read", f"{read:,.0f}", predict_peak, ""],
+            ["prediction, written", f"{written:,.0f}", "", ""],
+        ]
+    )
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU: the figures say"
+    print(
+        f"{where}{'' if torch.cuda.is_available() else ' nothing'}; batches of {options.batch} x"
+        f" {options.length} tokens; limit {limit:,.0f} tokens/s = {options.peak_tflops:g} TFLOP/s"
+        f" / ({2 * passes} x {weights / 1e9:.2f} G), checkpointing {'on' if passes == 3 else 'off'}"
+    )
+    print(f"training / physical limit: {trained / limit:.3f} (target: none set; report it)")
+
+
+if __name__ == "__main__":
+    main()
