@@ -188,8 +188,7 @@ class Answering:
         """Put the examples whose prompt can't fit in the journal, as failures."""
         while self._unfit:
             index, example, error = self._unfit.pop()
-            row = {"id": example.id, **answer_fields(example.answers, None), "error": error}
-            self._journal.append(index, row)
+            self._journal.append(index, failure_row(example, error))
             yield self._live(None, example.answers)
 
     def _live(
@@ -208,6 +207,11 @@ def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> di
         "answers": None if answers is None else list(answers),
         "predicted_answer": prediction,
     }
+
+
+def failure_row(example: Example, error: str) -> dict[str, Any]:
+    """What is kept of an example that no reader could be asked."""
+    return {"id": example.id, **answer_fields(example.answers, None), "error": error}
 
 
 def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:

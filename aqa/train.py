@@ -16,10 +16,16 @@ from aqa.errors import ConfigError, ModelError, PromptError, RunError
 from aqa.evaluate import Report, evaluate
 from aqa.hashes import hash_files
 from aqa.metrics import MetricOptions, score_pairs
-from aqa.predict import data_source, journal_row, run_fingerprint, survey_data
+from aqa.predict import (
+    data_source,
+    failure_row,
+    journal_row,
+    run_fingerprint,
+    survey_data,
+)
 from aqa.progress import Progress, Task
 from aqa.prompts import load_template, prepare
-from aqa.records import Prediction, Prompt, TrainStep
+from aqa.records import Example, Prediction, Prompt, TrainStep
 from aqa.runs import METRICS, Run, open_run, write_json
 
 
@@ -50,14 +56,15 @@ class Cuts:
     """How many prompts lost passages or text, or could not fit at all."""
 
     shortened: int = 0
-    unfit: list[str] = field(default_factory=list)
+    unfit: list[tuple[int, Example, str]] = field(default_factory=list)
 
     def tell(self, progress: Progress) -> None:
         """Say what was cut, if anything was."""
         if self.shortened:
             progress.note(f"{self.shortened} prompts lost passages or text to fit")
         if self.unfit:
-            progress.note(f"{len(self.unfit)} examples can't fit and are left out: {self.unfit[0]}")
+            first = self.unfit[0][2]
+            progress.note(f"{len(self.unfit)} examples can't fit and are left out: {first}")
 
 
 class Plan:
@@ -95,26 +102,24 @@ class Plan:
                 "training.early_stopping_patience needs evaluations; give --dev-data and set"
                 " training.eval_strategy to epoch or steps, or leave it out"
             )
-        if self.found.unlabelled:
-            raise ConfigError(
-                f"{self.found.unlabelled} of {self.found.count} training examples have no"
-                " reference answer; name the column with --set data.fields.answers=NAME"
-            )
+        for kind, found in (("training", self.found), ("validation", self.dev_found)):
+            if found is not None and found.unlabelled:
+                raise ConfigError(
+                    f"{found.unlabelled} of {found.count} {kind} examples have no reference"
+                    " answer; name the column with --field answers=NAME"
+                )
 
     def train_prompts(self, cuts: Cuts) -> Iterator[Prompt]:
         """Prompts with their targets."""
         limit = self.config.data.limit
         return self._prompts(self.source, self.found, limit, True, cuts)
 
-    def dev_prompts(self) -> list[Prompt]:
+    def dev_prompts(self, cuts: Cuts) -> list[Prompt]:
         """Prompts of the validation data, without targets."""
         if self.dev_source is None or self.dev_found is None:
             return []
-        cuts = Cuts()
         limit = self.config.data.dev_limit
-        prompts = list(self._prompts(self.dev_source, self.dev_found, limit, False, cuts))
-        cuts.tell(self.progress)
-        return prompts
+        return list(self._prompts(self.dev_source, self.dev_found, limit, False, cuts))
 
     def _prompts(
         self, source: Source, found: Survey, limit: int | None, with_target: bool, cuts: Cuts
@@ -125,7 +130,7 @@ class Plan:
                     example, index, self.template, self.config.evidence, self.reader, with_target
                 )
             except PromptError as error:
-                cuts.unfit.append(str(error))
+                cuts.unfit.append((index, example, str(error)))
                 continue
             whole = self.config.evidence.top_k or len(example.passages)
             kept = len(prompt.evidence.passages)
@@ -240,9 +245,10 @@ def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh
 
 def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
     assert isinstance(plan.reader, Trainable)
-    dev = plan.dev_prompts()
-    judge = Judge(dev, plan.config.evaluation.profile, plan.progress)
-    cuts = Cuts()
+    cuts, dev_cuts = Cuts(), Cuts()
+    dev = plan.dev_prompts(dev_cuts)
+    dev_cuts.tell(plan.progress)
+    judge = Judge(dev, dev_cuts, plan.config.evaluation.profile, plan.progress)
     with ExitStack() as stack:
         steps = Steps(plan.progress, stack, run)
         job = TrainJob(
@@ -293,24 +299,25 @@ def _report(plan: Plan, run: Run, judge: "Judge") -> Report:
 class Judge:
     """Scores generated answers of the dev prompts; keeps the rows of the last time."""
 
-    def __init__(self, dev: Iterable[Prompt], profile: str, progress: Progress) -> None:
+    def __init__(self, dev: Iterable[Prompt], cuts: Cuts, profile: str, progress: Progress) -> None:
         self._prompts = {prompt.id: prompt for prompt in dev}
+        self._failed = {index: failure_row(example, error) for index, example, error in cuts.unfit}
         self._profile = profile
         self._progress = progress
         self.rows: dict[int, dict[str, Any]] = {}
 
     def score(self, predictions: Iterable[Prediction]) -> Mapping[str, float]:
-        """Mean scores by name, 0..100, over the examples that have a reference."""
-        self.rows = {}
+        """Mean scores by name, 0..100; examples that can't fit count 0."""
+        self.rows = dict(self._failed)
         with self._progress.task("Evaluating", total=len(self._prompts)) as task:
             for prediction in predictions:
                 prompt = self._prompts[prediction.id]
                 self.rows[prompt.index] = journal_row(prompt, prediction)
                 task.advance()
-        judged = [row for row in self.rows.values() if row["answers"] is not None]
+        rows = self.rows.values()
         scores = score_pairs(
-            [row["predicted_answer"] for row in judged],
-            [row["answers"] for row in judged],
+            [row["predicted_answer"] for row in rows],
+            [row["answers"] for row in rows],
             self._profile,
         )
         return {name: score.value for name, score in scores.items()}

@@ -245,6 +245,25 @@ def test_preview_shows_one_begin_of_text(aqa: Aqa, words: list[str]) -> None:
     assert "is trained on, the rest is masked" in out
 
 
+def test_validation_data_count_whole(aqa: Aqa, words: list[str], tmp_path: Path) -> None:
+    """What can't fit fails and counts 0; data without references are refused before training."""
+    dev = write_rows(tmp_path / "dev.jsonl", [*rows(), UNFIT])
+    run = tmp_path / "run"
+    code, _, messages = aqa(*words, "--dev-data", dev, "--output-dir", run)
+    assert code == 0, messages
+    assert "1 examples can't fit and are left out: unfit" in messages
+    (system,) = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["systems"]
+    assert system["failed"] == 1
+    assert system["scores"]["em"]["value"] == pytest.approx(100 * 8 / 9)
+
+    blind = tmp_path / "blind.jsonl"
+    blind.write_text('{"id": "1", "question": "Who?", "context": "Ann."}\n', encoding="utf-8")
+    code, _, messages = aqa(*words, "--dev-data", blind, "--output-dir", tmp_path / "other")
+    assert code == 1
+    assert "1 of 1 validation examples have no reference" in messages
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
