@@ -1,0 +1,93 @@
+"""Prompts that begin alike, such as questions on one passage: their beginning is read once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows that share their first `length` tokens; `members` are the rows' numbers."""
+
+    length: int
+    members: tuple[int, ...]
+
+
+def group_by_prefix(rows: Sequence[Row]) -> list[Group]:
+    """Group rows that share at least half of their tokens from the beginning on.
+
+    Of each row at least the last token is left over, to be read on its own.
+    """
+    groups: list[Group] = []
+    for number in sorted(range(len(rows)), key=lambda number: tuple(rows[number])):
+        row = rows[number]
+        if groups:
+            last = groups[-1]
+            shared = _shared(rows[last.members[0]][: last.length], row[:-1])
+            if 2 * shared >= len(row):
+                groups[-1] = Group(shared, (*last.members, number))
+                continue
+        groups.append(Group(len(row) - 1, (number,)))
+    return groups
+
+
+def _shared(one: Row, other: Row) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def pad_left(rows: Sequence[Row], filling: int) -> tuple[Any, Any]:
+    """Token ids and attention mask of shape (rows, longest), padded on the left.
+
+    Padding is told by the mask alone: its token may well be the end-of-turn token.
+    """
+    import torch
+
+    longest = max(map(len, rows))
+    ids = torch.full((len(rows), longest), filling)
+    mask = torch.zeros_like(ids)
+    for place, row in enumerate(rows):
+        ids[place, longest - len(row) :] = torch.tensor(row)
+        mask[place, longest - len(row) :] = 1
+    return ids, mask
+
+
+def read_prefixes(
+    model: Any, rows: Sequence[Row], groups: Sequence[Group], filling: int
+) -> tuple[Any, Any, Any]:
+    """Read the beginning of each group once; give ids, mask and keys and values for all rows.
+
+    A row becomes [padding, prefix, padding, rest]; the mask hides the padding in both places, and
+    positions are counted by the mask, so that the row means the same as without padding.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    firsts = [rows[group.members[0]][: group.length] for group in groups]
+    prefix_ids, prefix_mask = pad_left(firsts, filling)
+    device = model.device
+    cache = DynamicCache(config=model.config)
+    model(
+        input_ids=prefix_ids.to(device),
+        attention_mask=prefix_mask.to(device),
+        position_ids=(prefix_mask.cumsum(-1) - 1).clamp(min=0).to(device),
+        past_key_values=cache,
+        logits_to_keep=1,
+    )
+    group_of = {row: place for place, group in enumerate(groups) for row in group.members}
+    chosen = torch.tensor([group_of[row] for row in range(len(rows))])
+    cache.batch_select_indices(chosen.to(device))
+    rests = [row[groups[group_of[number]].length :] for number, row in enumerate(rows)]
+    rest_ids, rest_mask = pad_left(rests, filling)
+    ids = torch.cat([prefix_ids[chosen], rest_ids], dim=1)
+    return ids, torch.cat([prefix_mask[chosen], rest_mask], dim=1), cache
+
+
+def can_share(model: Any) -> bool:
+    """Whether every layer keeps the keys and values of all tokens, as a shared prefix needs."""
+    config = model.config.get_text_config()
+    layers = getattr(config, "layer_types", None) or ["full_attention"]
+    window = getattr(config, "sliding_window", None)
+    return window is None and all(layer == "full_attention" for layer in layers)
