@@ -31,11 +31,10 @@ from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
 
 class Encoded(NamedTuple):
-    """A prompt as ids, and the length of the longest prompt that begins like it."""
+    """A prompt as ids."""
 
     id: str
     ids: tuple[int, ...]
-    longest: int
 
 
 class LlamaQloraBackend:
@@ -142,22 +141,21 @@ class LlamaQloraBackend:
         options = self.config.generation
         budget = options.batch_tokens or batch_tokens(self.model.device.type)
         with self._fast_adapter():
-            for window in windows(prompts, options.window):
+            for window in windows(prompts, options.window, lambda prompt: prompt.index):
                 for batch in batches_by_tokens(
-                    self._encode_window(window),
-                    lambda item: item.longest,
+                    self._encode_groups(window),
+                    lambda item: len(item.ids),
                     options.max_new_tokens,
                     budget,
                 ):
                     yield from self._answer(batch)
 
-    def _encode_window(self, window: Sequence[Prompt]) -> list[Encoded]:
-        """Encode prompts; those that begin alike stand together, each as long as the longest."""
+    def _encode_groups(self, window: Sequence[Prompt]) -> list[list[Encoded]]:
+        """Encode prompts, those that begin alike together."""
         rows = [self.encode(prompt).prompt_ids for prompt in window]
         return [
-            Encoded(window[number].id, rows[number], max(len(rows[n]) for n in group.members))
+            [Encoded(window[number].id, rows[number]) for number in group.members]
             for group in group_by_prefix(rows)
-            for number in group.members
         ]
 
     def _fast_adapter(self) -> AbstractContextManager[None]:

@@ -19,7 +19,7 @@ from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
     ],
 )
 def test_windows(count: int, size: int, expected: list[list[int]]) -> None:
-    assert list(windows(range(count), size)) == expected
+    assert list(windows(range(count), size, int)) == expected
 
 
 def test_a_window_reads_no_further_than_it_must() -> None:
@@ -30,7 +30,7 @@ def test_a_window_reads_no_further_than_it_must() -> None:
             read.append(item)
             yield item
 
-    assert next(windows(stream(), 4)) == [0, 1, 2, 3]
+    assert next(windows(stream(), 4, int)) == [0, 1, 2, 3]
     assert read == [0, 1, 2, 3]
 
 
@@ -48,7 +48,23 @@ def test_a_window_reads_no_further_than_it_must() -> None:
     ],
 )
 def test_batches(lengths: list[int], extra: int, budget: int, expected: list[list[int]]) -> None:
-    assert list(batches_by_tokens(lengths, lambda n: n, extra, budget)) == expected
+    groups = [[length] for length in lengths]
+    assert list(batches_by_tokens(groups, int, extra, budget)) == expected
+
+
+@pytest.mark.parametrize(
+    ("groups", "budget", "expected"),
+    [
+        ([[5, 5, 5], [4, 4]], 20, [[5, 5, 5], [4, 4]]),  # the second group would be torn
+        ([[5, 5, 5], [4], [3]], 25, [[5, 5, 5, 4, 3]]),
+        ([[2, 2], [3, 1, 3]], 15, [[3, 1, 3, 2, 2]]),
+        ([[5, 5, 5], [4]], 10, [[5, 5], [5, 4]]),  # too large for any batch
+    ],
+)
+def test_groups_stay_together(
+    groups: list[list[int]], budget: int, expected: list[list[int]]
+) -> None:
+    assert list(batches_by_tokens(groups, int, 0, budget)) == expected
 
 
 @given(
@@ -60,7 +76,7 @@ def test_nothing_is_lost_and_no_batch_is_too_big(
     lengths: list[int], extra: int, budget: int
 ) -> None:
     items = list(enumerate(lengths))
-    batches = list(batches_by_tokens(items, lambda item: item[1], extra, budget))
+    batches = list(batches_by_tokens([[i] for i in items], lambda item: item[1], extra, budget))
     flat = [item for batch in batches for item in batch]
     assert sorted(flat) == items
     assert [n for _, n in flat] == sorted(lengths, reverse=True)
@@ -74,15 +90,17 @@ def test_nothing_is_lost_and_no_batch_is_too_big(
 
 def test_items_of_one_length_keep_their_order() -> None:
     items = [("a", 2), ("b", 2), ("c", 2)]
-    assert list(batches_by_tokens(items, lambda item: item[1], 0, 6)) == [items]
+    assert list(batches_by_tokens([[i] for i in items], lambda item: item[1], 0, 6)) == [items]
 
 
-@given(st.lists(st.integers()), st.integers(1, 20))
-def test_windows_joined_are_the_stream(items: list[int], size: int) -> None:
-    found = list(windows(items, size))
-    assert [item for window in found for item in window] == items
-    assert all(len(window) == size for window in found[:-1])
-    assert all(0 < len(window) <= size for window in found)
+@given(st.sets(st.integers(0, 200)), st.integers(1, 20))
+def test_windows_are_those_of_the_whole_stream(positions: set[int], size: int) -> None:
+    """What is missing, since it is done, moves nothing from one window to another."""
+    found = list(windows(sorted(positions), size, int))
+    assert [item for window in found for item in window] == sorted(positions)
+    numbers = [{item // size for item in window} for window in found]
+    assert all(len(number) == 1 for number in numbers)
+    assert len(set.union(set(), *numbers)) == len(found)
 
 
 def test_a_gpu_takes_larger_batches() -> None:

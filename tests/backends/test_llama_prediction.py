@@ -1,3 +1,6 @@
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -235,3 +238,27 @@ def test_identity_holds_what_decides_the_answers(trained: Path, tiny: Path) -> N
     warm = make_reader(tiny, "generation.temperature=0.5").identity()
     assert (base["seed"], warm["seed"]) == (None, 42)
     assert base != make_reader(tiny, "generation.max_new_tokens=9").identity()
+
+
+def test_killed_twice_and_resumed_the_answers_are_those_of_one_run(tmp_path: Path) -> None:
+    """With the real model: a resumed run meets the same batches, so no answer changes."""
+    words = [
+        *("predict", "llama", "--config", "llama_smollm2"),
+        *("--data", "package:aqa/samples/english_dev.json", "--limit", "30"),
+        *("--set", "generation.window=12", "--set", "generation.batch_tokens=900"),
+        *("--max-new-tokens", "4", "--quiet", "--output-dir"),
+    ]
+    command = [sys.executable, "-m", "aqa", *words]
+    one, killed = tmp_path / "one", tmp_path / "killed"
+    subprocess.run([*command, str(one)], check=True, capture_output=True)
+    for answered in (4, 15):
+        process = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL)
+        journal = killed / "predictions.jsonl"
+        while not (journal.exists() and journal.read_bytes().count(b"\n") > answered):
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    subprocess.run([*command, str(killed)], check=True, capture_output=True)
+    expected = (one / "predictions.json").read_bytes()
+    assert (killed / "predictions.json").read_bytes() == expected

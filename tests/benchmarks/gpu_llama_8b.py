@@ -16,6 +16,7 @@ Anywhere:     python tests/benchmarks/gpu_llama_8b.py --shape small
 """
 
 import argparse
+import gc
 import json
 import tempfile
 import time
@@ -260,13 +261,17 @@ def main() -> None:
 def measure(folder: Path, options: argparse.Namespace) -> None:
     started = time.perf_counter()
     weights = save_model(folder / "base", SMALL if options.shape == "small" else LLAMA_8B)
-    print(f"{weights / 1e9:.3f} G weights drawn in {time.perf_counter() - started:.0f} s")
+    print(
+        f"{weights:,} weights in the decoder's matrices,"
+        f" drawn in {time.perf_counter() - started:.0f} s"
+    )
     reader = LlamaQloraBackend(make_config(folder / "base", options), SilentProgress())
     trained, train_peak = train(reader, options, folder)
     from aqa.backends.training_arguments import checkpoints_gradients
 
     passes = 3 if checkpoints_gradients(reader.config.training) else 2
     reader.model.eval()
+    gc.collect()  # the trainer and its optimizer go before prediction's peak is taken
     read, written, predict_peak = predict(reader, options)
     limit = options.peak_tflops * 1e12 / (2 * passes * weights)
     print_table(
@@ -281,7 +286,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     print(
         f"{where}{'' if torch.cuda.is_available() else ' nothing'}; batches of {options.batch} x"
         f" {options.length} tokens; limit {limit:,.0f} tokens/s = {options.peak_tflops:g} TFLOP/s"
-        f" / ({2 * passes} x {weights / 1e9:.2f} G), checkpointing {'on' if passes == 3 else 'off'}"
+        f" / ({2 * passes} x {weights:,}), checkpointing {'on' if passes == 3 else 'off'}"
     )
     print(f"training / physical limit: {trained / limit:.3f} (target: none set; report it)")
 

@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 from arms import Cost, Costs, print_table, print_verdict, ratio, smollm2_config, squad_prompts
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from aqa.backends.base import TrainJob
 from aqa.backends.causal_models import (
@@ -132,6 +132,7 @@ class Arms:
                 train_dataset=self.rows,
                 callbacks=[clock],
             )
+            trainer.remove_callback(PrinterCallback)
             trainer.train()
         return clock
 
