@@ -1,6 +1,7 @@
 """What all tests share: no hub, the stub backend, and aqa as a user calls it."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ for name in ("FORCE_COLOR", "OPENAI_API_KEY", "HF_TOKEN"):
     os.environ.pop(name, None)
 os.environ["PYTHONPATH"] = os.pathsep.join([str(STUB), *filter(None, [os.getenv("PYTHONPATH")])])
 sys.path.insert(0, str(STUB))
+# Started in the background, a process ignores Ctrl-C, and so would those that tests stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
