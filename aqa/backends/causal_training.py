@@ -34,6 +34,9 @@ from aqa.errors import ConfigError
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
 ROWS = "train.arrow"
+# Plain attention, which trains faster on a CPU, keeps memory that grows with the length squared:
+# at 512 tokens it takes 3.8 GB more than PyTorch's.
+PLAIN_ATTENTION_LENGTH = 256
 
 
 class CausalReader(Protocol):
@@ -72,6 +75,11 @@ def train_adapter(
     set_seed(reader.config.seed)
     rows = tokenize(map(reader.encode_for_training, job.train()), checkpoints / ROWS)
     with quiet():
+        if (
+            max(rows["length"][:]) > PLAIN_ATTENTION_LENGTH
+            and reader.options.attn_implementation == "auto"
+        ):
+            reader.model.set_attn_implementation("sdpa")
         with explained_options():
             reader.model = add_adapter(reader.model, reader.options.lora, reader.files.spec)
             trainer = AdapterTrainer(reader, job, on_step, rows)
@@ -82,6 +90,7 @@ def train_adapter(
         if trainer.stopped:
             raise KeyboardInterrupt
         save_adapter(reader.model, job.folder / "adapter")
+    reader.model.eval()  # dropout is for training alone
     (checkpoints / ROWS).unlink()
     return job.folder / "adapter"
 
