@@ -23,7 +23,8 @@ from aqa.backends.causal_models import (
     quiet,
 )
 from aqa.backends.chat_encoding import ChatEncoder, make_chat_encoder
-from aqa.backends.shared_prefixes import can_share, group_by_prefix, pad_left, read_prefixes
+from aqa.backends.generation import write_answers
+from aqa.backends.shared_prefixes import group_by_prefix
 from aqa.config import BackendOptions, LlamaQloraOptions, RunConfig
 from aqa.hashes import hash_files
 from aqa.progress import Progress
@@ -191,39 +192,8 @@ class LlamaQloraBackend:
 
     def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[int]]:
         """Generate for one batch of token ids; answers end before their end-of-turn token."""
-        import torch
-
         end_ids = list(self._encoder.end_token_ids)
-        options = self.config.generation
-        sampling: dict[str, Any] = {"do_sample": False}
-        if options.temperature:
-            sampling = {
-                "do_sample": True,
-                "temperature": options.temperature,
-                "top_p": options.top_p,
-                "top_k": 0,
-            }
-        with torch.inference_mode():
-            groups = group_by_prefix(batch)
-            if len(groups) < len(batch) and can_share(self.model):
-                ids, mask, cache = read_prefixes(self.model, batch, groups, end_ids[0])
-            else:
-                ids, mask = pad_left(batch, end_ids[0])
-                cache = None
-            output = self.model.generate(
-                input_ids=ids.to(self.model.device),
-                attention_mask=mask.to(self.model.device),
-                past_key_values=cache,
-                max_new_tokens=options.max_new_tokens,
-                eos_token_id=end_ids,
-                pad_token_id=end_ids[0],
-                **sampling,
-            )
-        answers: list[list[int]] = []
-        for row in output[:, ids.shape[1] :].tolist():
-            ends = [place for place, token in enumerate(row) if token in end_ids]
-            answers.append(row[: ends[0]] if ends else row)
-        return answers
+        return write_answers(self.model, batch, end_ids, self.config.generation)
 
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_llama import Training, make_prompts, make_reader, notes, rows
+from transformers import LlamaConfig
 
 from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.records import Prediction, Prompt, Template
@@ -64,20 +65,21 @@ class FakeModel:
     """Answers every prompt with one token and an end token, as long as `fails` lets it."""
 
     device = torch.device("cpu")
+    config = LlamaConfig()
 
     def __init__(self, end: int, fails: Any = lambda rows, longest: None) -> None:
         self.end = end
         self.fails = fails
         self.calls: list[dict[str, Any]] = []
 
-    def generate(self, input_ids: torch.Tensor, **options: Any) -> torch.Tensor:
+    def generate(self, input_ids: torch.Tensor, **options: Any) -> SimpleNamespace:
         self.calls.append({"input_ids": input_ids, **options})
         count, longest = input_ids.shape
         if error := self.fails(count, longest):
             raise error
         new = torch.full((count, 3), self.end)
         new[:, 0] = 40
-        return torch.cat([input_ids, new], dim=1)
+        return SimpleNamespace(sequences=torch.cat([input_ids, new], dim=1))
 
     @property
     def sizes(self) -> list[int]:
@@ -217,13 +219,13 @@ def test_sampling_where_a_temperature_is_set(tiny: Path, template: Template) -> 
 
 
 def test_an_answer_ends_before_whichever_end_token_comes_first(tiny: Path) -> None:
-    reader = make_reader(tiny)
+    reader = make_reader(tiny, "generation.max_new_tokens=4")
     turn, text = reader._encoder.end_token_ids
 
     class Canned(FakeModel):
-        def generate(self, input_ids: torch.Tensor, **options: Any) -> torch.Tensor:
+        def generate(self, input_ids: torch.Tensor, **options: Any) -> SimpleNamespace:
             new = torch.tensor([[40, 41, turn, 42], [40, text, 41, turn], [40, 41, 42, 43]])
-            return torch.cat([input_ids, new], dim=1)
+            return SimpleNamespace(sequences=torch.cat([input_ids, new], dim=1))
 
     reader.model = Canned(turn)
     assert reader._generate([[1, 2], [1], [1, 2, 3]]) == [[40, 41], [40], [40, 41, 42, 43]]
