@@ -77,7 +77,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Fine-tune a reader; scores before and after, adapter and predictions in the run folder."""
-    from aqa import console
+    from aqa import console, tables
     from aqa.errors import UsageError
     from aqa.runs import command_line
     from aqa.train import dry_run as run_dry
@@ -90,10 +90,10 @@ def train(
     found, reader_type = _configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
         if dry_run:
-            console.show_dry_run(run_dry(found, reader_type, progress), as_json)
+            tables.show_dry_run(run_dry(found, reader_type, progress), as_json)
             return
         folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
-        console.show_training(
+        tables.show_training(
             run_train(found, reader_type, folder, progress, resume, fresh, command_line(sys.argv)),
             as_json,
         )
@@ -128,7 +128,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Answer every question of a file; resumes by itself what was broken off."""
-    from aqa import console
+    from aqa import console, tables
     from aqa.predict import Resume
     from aqa.predict import predict as run_predict
     from aqa.runs import command_line
@@ -148,7 +148,7 @@ def predict(
             Resume(not resume, retry_errors),
             command_line(sys.argv),
         )
-    console.show_predictions(result, as_json)
+    tables.show_predictions(result, as_json)
 
 
 @app.command(epilog="Example: aqa evaluate runs/a/predictions.json runs/b/predictions.json")
@@ -182,11 +182,12 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score prediction files against their references; never loads a reader."""
-    from aqa import console
+    from aqa import console, tables
+    from aqa.atomic_files import write_json
     from aqa.evaluate import evaluate as run_evaluate
     from aqa.evaluate import read_references
     from aqa.metrics import MetricOptions
-    from aqa.runs import METRICS, write_json
+    from aqa.runs import METRICS
 
     with console.open_progress(quiet) as progress:
         references = None
@@ -206,7 +207,7 @@ def evaluate(
         )
     first = files[0] if files[0].is_dir() else files[0].parent
     write_json(output or first / METRICS, report.to_json())
-    console.show_report(report, as_json)
+    tables.show_report(report, as_json)
 
 
 @app.command(
@@ -235,7 +236,7 @@ def prompt_preview(
     quiet: Quiet = False,
 ) -> None:
     """Show what the model will really receive: messages, text, tokens, evidence."""
-    from aqa import console
+    from aqa import console, tables
     from aqa.preview import preview
 
     flags: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
@@ -246,7 +247,7 @@ def prompt_preview(
     found, reader_type = _configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
         shown = list(preview(found, reader_type, progress, number, example_id))
-    console.show_previews(shown, tokens, as_json)
+    tables.show_previews(shown, tokens, as_json)
 
 
 @app.callback(invoke_without_command=True)

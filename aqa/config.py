@@ -65,8 +65,10 @@ class EvidenceOptions(Section):
 
     top_k: int | None = Field(None, ge=1)  # passages; None takes all
     order: Literal["given", "score", "best_last"] = "given"
+    dedupe: bool = True  # of identical passages only the best ranked
     max_chars: int | None = Field(None, ge=1)  # characters of all passages' texts and titles
-    max_tokens: int | None = Field(None, ge=1)  # tokens of the whole prompt, by the reader's count
+    max_tokens: int | None = Field(None, ge=1)  # the same in tokens of `tokenizer`
+    tokenizer: str | None = None  # a model whose tokenizer counts, so that all readers' are alike
     title: bool = True  # write a passage's title above its text
     join: str = "\n\n"  # between two passages
 
@@ -87,13 +89,18 @@ class BackendOptions(Section):
     model: str
 
 
-class LlamaQloraOptions(BackendOptions):
+class LocalModelOptions(BackendOptions):
+    """What the options of backends have whose weights are loaded here."""
+
+    revision: str | None = None  # of a model on the hub
+    trust_remote_code: bool = False
+
+
+class LlamaQloraOptions(LocalModelOptions):
     """A causal language model in 4 bits with a LoRA adapter (Dettmers et al. 2023)."""
 
     name: Literal["llama-qlora"] = "llama-qlora"
     model: str  # hub id, local folder, adapter or run folder, or package:NAME/FILE.gguf
-    revision: str | None = None
-    trust_remote_code: bool = False
     quantization: Literal["4bit", "none"] = "4bit"
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     bnb_4bit_use_double_quant: bool = True  # saves 0.37 bits a weight

@@ -1,43 +1,71 @@
 """Choose and order passages once, at passage granularity, for every backend alike."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Literal
 
 from aqa.config import EvidenceOptions
 from aqa.errors import PromptError
-from aqa.records import Evidence, Example, Prompt
+from aqa.records import Dropped, Evidence, Example, Passage, Prompt
 
 # A passage may end after a sentence; failing that, after a word.
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』)\]]*(?=\s|$)")
 WORD_END = re.compile(r"\S(?=\s)")
 
 
-def select(example: Example, options: EvidenceOptions) -> Evidence:
+def select(
+    example: Example, options: EvidenceOptions, count_tokens: Callable[[str], int] | None = None
+) -> Evidence:
     """Choose the passages of one example and put them in reading order.
 
     Passages are ranked as the data gives them (`given`) or by falling score (`score`,
     `best_last`; ties and passages without a score keep the data's order, those without a score
-    last); `top_k` and `max_chars` keep the best ranked; `best_last` then turns the order round, so
-    that the best stands next to the question.
+    last); of identical ones (`dedupe`) the best ranked stays; `top_k` and the budget, `max_chars`
+    or `max_tokens` by `count_tokens`, keep the best ranked; `best_last` then turns the order
+    round, so that the best stands next to the question.
     """
     ranked = list(example.passages)
     if options.order != "given":
         ranked.sort(key=lambda p: float("inf") if p.score is None else -p.score)
+    dropped = []
+    if options.dedupe:
+        ranked, doubles = _dedupe(ranked)
+        dropped += [Dropped(passage, "duplicate") for passage in doubles]
     top = options.top_k or len(ranked)
+    dropped += [Dropped(passage, "top_k") for passage in ranked[top:]]
     evidence = Evidence(
         tuple(ranked[:top]),
-        tuple(ranked[top:]),
+        tuple(dropped),
         best_last=options.order == "best_last",
         title=options.title,
         join=options.join,
     )
-    if options.max_chars is None:
-        return evidence
-    limit = options.max_chars
-    shorter = _shorten(evidence, lambda trial: len(trial.context) <= limit)
-    assert shorter is not None, "no passages at all take 0 characters"
+
+    def fits(trial: Evidence) -> bool:
+        context = trial.context
+        return (options.max_chars is None or len(context) <= options.max_chars) and (
+            options.max_tokens is None
+            or count_tokens is None
+            or count_tokens(context) <= options.max_tokens
+        )
+
+    shorter = _shorten(evidence, fits, "budget")
+    assert shorter is not None, "no passages at all take no room"
     return shorter
+
+
+def _dedupe(ranked: Iterable[Passage]) -> tuple[list[Passage], list[Passage]]:
+    """Part passages into first ones and those whose title and text stood there before."""
+    kept: dict[tuple[str, str], Passage] = {}
+    doubles = []
+    for passage in ranked:
+        key = (" ".join(passage.title.split()), " ".join(passage.text.split()))
+        if key in kept:
+            doubles.append(passage)
+        else:
+            kept[key] = passage
+    return list(kept.values()), doubles
 
 
 def fit(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Prompt:
@@ -53,7 +81,7 @@ def fit(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Prompt:
     if length(prompt) <= limit:
         return prompt
     shorter = _shorten(
-        prompt.evidence, lambda trial: length(replace(prompt, evidence=trial)) <= limit
+        prompt.evidence, lambda trial: length(replace(prompt, evidence=trial)) <= limit, "reader"
     )
     if shorter is None:
         bare = length(replace(prompt, evidence=replace(prompt.evidence, passages=())))
@@ -64,32 +92,66 @@ def fit(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Prompt:
     return replace(prompt, evidence=shorter)
 
 
-def _shorten(evidence: Evidence, fits: Callable[[Evidence], bool]) -> Evidence | None:
+def fit_each(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Prompt:
+    """Make a prompt fit whose passages are read one by one: each has the whole `limit` to itself.
+
+    `length` gives the tokens of a prompt with one passage, or without any.
+
+    Raises:
+        PromptError: the prompt does not fit even without a passage.
+    """
+    kept: list[Passage] = []
+    dropped, cut = list(prompt.evidence.dropped), 0
+    for passage in prompt.evidence.passages:
+        alone = replace(prompt.evidence, passages=(passage,), dropped=())
+        found = fit(replace(prompt, evidence=alone), length, limit).evidence
+        kept += found.passages
+        dropped += found.dropped
+        cut += found.reader_cut_characters
+    if not kept:
+        prompt = fit(replace(prompt, evidence=replace(prompt.evidence, passages=())), length, limit)
+    return replace(
+        prompt,
+        evidence=replace(
+            prompt.evidence, passages=tuple(kept), dropped=tuple(dropped), reader_cut_characters=cut
+        ),
+    )
+
+
+def _shorten(
+    evidence: Evidence, fits: Callable[[Evidence], bool], reason: Literal["budget", "reader"]
+) -> Evidence | None:
     """Drop the lowest ranked passages, then the end of the last; None where nothing fits."""
     if fits(evidence):
         return evidence
     kept = list(evidence.passages)
     dropped = list(evidence.dropped)
     while len(kept) > 1:
-        dropped.insert(0, kept.pop())
+        dropped.insert(0, Dropped(kept.pop(), reason))
         trial = replace(evidence, passages=tuple(kept), dropped=tuple(dropped))
         if fits(trial):
             return trial
     if not kept:
         return None  # there was nothing to cut
-    return _cut_last(replace(evidence, passages=tuple(kept), dropped=tuple(dropped)), fits)
+    return _cut_last(replace(evidence, passages=tuple(kept), dropped=tuple(dropped)), fits, reason)
 
 
-def _cut_last(evidence: Evidence, fits: Callable[[Evidence], bool]) -> Evidence | None:
+def _cut_last(
+    evidence: Evidence, fits: Callable[[Evidence], bool], reason: Literal["budget", "reader"]
+) -> Evidence | None:
     """Keep as much of the only passage's beginning as fits; without it where not a word does."""
     (passage,) = evidence.passages
 
     def ending_at(end: int) -> Evidence:
         if end == 0:
-            dropped = (passage, *evidence.dropped)
-            return replace(evidence, passages=(), dropped=dropped, cut_characters=0)
+            dropped = (Dropped(passage, reason), *evidence.dropped)
+            return replace(
+                evidence, passages=(), dropped=dropped, cut_characters=0, reader_cut_characters=0
+            )
         shorter = replace(passage, text=passage.text[:end])
-        cut = evidence.cut_characters + len(passage.text) - end
+        cut = len(passage.text) - end
+        if reason == "reader":
+            return replace(evidence, passages=(shorter,), reader_cut_characters=cut)
         return replace(evidence, passages=(shorter,), cut_characters=cut)
 
     low, high = 0, len(passage.text)  # what ends at `low` fits, what ends at `high` does not

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from aqa.errors import DataError
+from aqa.journal import JOURNAL, JOURNAL_KIND, PREDICTIONS
 
-RUN_FILES = ("predictions.json", "predictions.jsonl")  # of a finished run, or of one under way
-JOURNAL_KIND = "aqa-journal"
+RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
 ID_KEYS = ("id", "guid", "qid")
 PREDICTION_KEYS = ("predicted_answer", "prediction_text", "prediction")
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")

@@ -6,11 +6,10 @@ from itertools import islice
 
 from aqa.backends.base import Backend, Encodes
 from aqa.config import RunConfig
-from aqa.data import read_examples
 from aqa.errors import DataError
-from aqa.predict import data_source, survey_data
+from aqa.inputs import Inputs
 from aqa.progress import Progress
-from aqa.prompts import load_template, prepare
+from aqa.prompts import load_template
 from aqa.records import Encoding, Prompt
 
 
@@ -42,20 +41,17 @@ def preview(
     Raises:
         DataError: no example has this id.
     """
-    template = load_template(config.prompt)
-    source = data_source(config)
-    found = survey_data(source, progress)
+    inputs = Inputs(config, load_template(config.prompt), progress)
     reader = reader_type(config, progress)
-    examples = enumerate(read_examples(source, found))
+    examples = inputs.examples()
     if example_id is not None:
         chosen = [pair for pair in examples if pair[1].id == example_id]
         if not chosen:
-            raise DataError(f"{source.path}: no example has the id {example_id}")
+            raise DataError(f"{inputs.source.path}: no example has the id {example_id}")
     else:
         chosen = list(islice(examples, number))
     for index, example in chosen:
-        prompt = prepare(example, index, template, config.evidence, reader, with_target=True)
-        yield show(prompt, reader)
+        yield show(inputs.prompt(reader, index, example, with_target=True), reader)
 
 
 def show(prompt: Prompt, reader: Backend) -> Preview:

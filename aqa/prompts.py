@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import yaml
 
 from aqa.config import EvidenceOptions
 from aqa.errors import PromptError
-from aqa.evidence import fit, select
+from aqa.evidence import select
 from aqa.locations import find_shipped, shipped_names
 from aqa.records import PLACEHOLDER, Example, Message, Prompt, Template
 
@@ -18,15 +19,11 @@ ROLES = ("system", "user", "assistant")
 SUFFIXES = (".txt", ".yaml", ".yml")
 
 
-class Measure(Protocol):
-    """What a reader must tell for prompts to be cut to its size."""
+class Fits(Protocol):
+    """What a reader must do for prompts to be cut to its size."""
 
-    @property
-    def max_length(self) -> int:
-        """Tokens of prompt and answer together."""
-
-    def length(self, prompt: Prompt) -> int:
-        """Tokens that a prompt and the room for its answer take."""
+    def fit(self, prompt: Prompt) -> Prompt:
+        """Take away evidence until the prompt fits into the reader."""
 
 
 def prepare(
@@ -34,14 +31,16 @@ def prepare(
     index: int,
     template: Template,
     options: EvidenceOptions,
-    reader: Measure,
+    reader: Fits,
     with_target: bool = False,
+    count_tokens: Callable[[str], int] | None = None,
 ) -> Prompt:
-    """Make the prompt that a reader gets: select the evidence, render, fit.
+    """Make the prompt that a reader gets: select the evidence, then let the reader fit it.
 
     Training, prediction and preview all call this. `with_target` adds the text to train on, the
     first reference or the template's no-answer phrase; prediction leaves it out, so that no gold
-    answer can have an influence.
+    answer can have an influence. `count_tokens` counts the evidence's tokens for a plan with
+    `max_tokens`.
 
     Raises:
         PromptError: the prompt can't fit even without passages.
@@ -50,13 +49,12 @@ def prepare(
         id=example.id,
         index=index,
         question=example.question,
-        evidence=select(example, options),
+        evidence=select(example, options, count_tokens),
         template=template,
         target=template.target(example.answers) if with_target else None,
         answers=example.answers,
     )
-    limit = min(reader.max_length, options.max_tokens or reader.max_length)
-    return fit(prompt, reader.length, limit)
+    return reader.fit(prompt)
 
 
 def load_template(name: str) -> Template:

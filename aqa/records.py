@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 # Only {name} is a placeholder in a template; every other brace is text.
 PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
@@ -65,19 +65,39 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """A passage left out, and why.
+
+    It stood there before (`duplicate`), ranked too low (`top_k`), did not fit into the plan's
+    budget (`budget`), or into the reader (`reader`).
+    """
+
+    passage: Passage
+    reason: Literal["duplicate", "top_k", "budget", "reader"]
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """The passages a reader sees, best ranked first, and what was left out.
 
-    `dropped` are whole passages left out; `cut_characters` counts what the end of the lowest
-    ranked passage lost. `best_last` turns the reading order round.
+    The ends of passages may be cut, too: `cut_characters` counts what the evidence plan took away,
+    `reader_cut_characters` what the reader still had to. `best_last` turns the reading order
+    round.
     """
 
     passages: tuple[Passage, ...]
-    dropped: tuple[Passage, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
     cut_characters: int = 0
+    reader_cut_characters: int = 0
     best_last: bool = False
     title: bool = True
     join: str = "\n\n"
+
+    @property
+    def shortened(self) -> bool:
+        """Whether something did not fit, into the plan's budget or into the reader."""
+        cut = self.cut_characters + self.reader_cut_characters
+        return cut > 0 or any(drop.reason in ("budget", "reader") for drop in self.dropped)
 
     @property
     def reading_order(self) -> tuple[Passage, ...]:
@@ -87,10 +107,11 @@ class Evidence:
     @property
     def context(self) -> str:
         """The text that takes the place of {context}."""
-        return self.join.join(
-            f"{passage.title}\n{passage.text}" if self.title and passage.title else passage.text
-            for passage in self.reading_order
-        )
+        return self.join.join(self.text_of(passage) for passage in self.reading_order)
+
+    def text_of(self, passage: Passage) -> str:
+        """One passage as the reader meets it, under its title."""
+        return f"{passage.title}\n{passage.text}" if self.title and passage.title else passage.text
 
 
 @dataclass(frozen=True, slots=True)

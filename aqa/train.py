@@ -4,29 +4,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from aqa.atomic_files import write_json
 from aqa.backends.base import Backend, Trainable, TrainEstimate, TrainJob
 from aqa.config import RunConfig, as_raw
-from aqa.data import Source, Survey, read_examples
-from aqa.errors import ConfigError, ModelError, PromptError, RunError
+from aqa.errors import ConfigError, ModelError, RunError
 from aqa.evaluate import Report, evaluate
 from aqa.hashes import hash_files
+from aqa.inputs import Inputs, Unfit
+from aqa.journal import Journal, failure_row, journal_row
 from aqa.metrics import MetricOptions, score_pairs
-from aqa.predict import (
-    data_source,
-    failure_row,
-    journal_row,
-    run_fingerprint,
-    survey_data,
-)
 from aqa.progress import Progress, Task
-from aqa.prompts import load_template, prepare
-from aqa.records import Example, Prediction, Prompt, TrainStep
-from aqa.runs import METRICS, Run, open_run, write_json
+from aqa.prompts import load_template
+from aqa.records import Prediction, Prompt, TrainStep
+from aqa.runs import METRICS, Run, open_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +50,14 @@ class Cuts:
     """How many prompts lost passages or text, or could not fit at all."""
 
     shortened: int = 0
-    unfit: list[tuple[int, Example, str]] = field(default_factory=list)
+    unfit: list[Unfit] = field(default_factory=list)
 
     def tell(self, progress: Progress) -> None:
         """Say what was cut, if anything was."""
         if self.shortened:
             progress.note(f"{self.shortened} prompts lost passages or text to fit")
         if self.unfit:
-            first = self.unfit[0][2]
+            first = self.unfit[0].error
             progress.note(f"{len(self.unfit)} examples can't fit and are left out: {first}")
 
 
@@ -80,29 +74,28 @@ class Plan:
         self.config = config
         self.progress = progress
         self.reader = reader
-        self.template = load_template(config.prompt)
-        self.source = data_source(config)
-        self.found = survey_data(self.source, progress)
-        self.dev_source = data_source(config, dev=True) if config.data.dev_path else None
-        self.dev_found = survey_data(self.dev_source, progress) if self.dev_source else None
+        template = load_template(config.prompt)
+        self.data = Inputs(config, template, progress)
+        self.dev = Inputs(config, template, progress, dev=True) if config.data.dev_path else None
         self._check()
         reader.check()
 
     def _check(self) -> None:
-        unanswerable = self.found.unanswerable
-        if unanswerable and not self.template.no_answer:
+        template, unanswerable = self.data.template, self.data.found.unanswerable
+        if unanswerable and not template.no_answer:
             raise ConfigError(
-                f"{unanswerable} questions have no answer, but the template {self.template.name}"
+                f"{unanswerable} questions have no answer, but the template {template.name}"
                 " has no no_answer phrase to train on; add one, or take another template"
             )
         training = self.config.training
-        evaluates = self.dev_source is not None and training.eval_strategy != "no"
+        evaluates = self.dev is not None and training.eval_strategy != "no"
         if training.early_stopping_patience and not evaluates:
             raise ConfigError(
                 "training.early_stopping_patience needs evaluations; give --dev-data and set"
                 " training.eval_strategy to epoch or steps, or leave it out"
             )
-        for kind, found in (("training", self.found), ("validation", self.dev_found)):
+        for kind, inputs in (("training", self.data), ("validation", self.dev)):
+            found = inputs.found if inputs else None
             if found is not None and found.unlabelled:
                 raise ConfigError(
                     f"{found.unlabelled} of {found.count} {kind} examples have no reference"
@@ -111,37 +104,20 @@ class Plan:
 
     def train_prompts(self, cuts: Cuts) -> Iterator[Prompt]:
         """Prompts with their targets."""
-        limit = self.config.data.limit
-        return self._prompts(self.source, self.found, limit, True, cuts)
+        return self._prompts(self.data, cuts, with_target=True)
 
     def dev_prompts(self, cuts: Cuts) -> list[Prompt]:
         """Prompts of the validation data, without targets."""
-        if self.dev_source is None or self.dev_found is None:
-            return []
-        limit = self.config.data.dev_limit
-        return list(self._prompts(self.dev_source, self.dev_found, limit, False, cuts))
+        return [] if self.dev is None else list(self._prompts(self.dev, cuts))
 
-    def _prompts(
-        self, source: Source, found: Survey, limit: int | None, with_target: bool, cuts: Cuts
-    ) -> Iterator[Prompt]:
-        for index, example in enumerate(islice(read_examples(source, found), limit)):
-            try:
-                prompt = prepare(
-                    example, index, self.template, self.config.evidence, self.reader, with_target
-                )
-            except PromptError as error:
-                cuts.unfit.append((index, example, str(error)))
-                continue
-            whole = self.config.evidence.top_k or len(example.passages)
-            kept = len(prompt.evidence.passages)
-            if prompt.evidence.cut_characters or kept < min(whole, len(example.passages)):
-                cuts.shortened += 1
+    def _prompts(self, inputs: Inputs, cuts: Cuts, with_target: bool = False) -> Iterator[Prompt]:
+        for prompt in inputs.prompts(self.reader, inputs.examples(), cuts.unfit, with_target):
+            cuts.shortened += prompt.evidence.shortened
             yield prompt
 
     def progressing(self, prompts: Iterable[Prompt]) -> Iterator[Prompt]:
         """The same prompts, with a bar beside them."""
-        total = min(self.found.count, self.config.data.limit or self.found.count)
-        with self.progress.task("Tokenizing", total=total) as task:
+        with self.progress.task("Tokenizing", total=self.data.total) as task:
             for prompt in prompts:
                 yield prompt
                 task.advance()
@@ -149,8 +125,8 @@ class Plan:
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a training to be resumed."""
         return {
-            **run_fingerprint(self.config, self.template, self.found, self.reader),
-            "dev": self.dev_found.sha256 if self.dev_found else None,
+            **self.data.fingerprint(self.reader),
+            "dev": self.dev.found.sha256 if self.dev else None,
             "limits": [self.config.data.limit, self.config.data.dev_limit],
             "options": self.config.backend.model_dump(),
             "training": self.config.training.model_dump(),
@@ -162,7 +138,7 @@ def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -
     """Tell what a training would do; write nothing."""
     plan = Plan(config, reader_type, progress)
     cuts = Cuts()
-    with progress.task("Measuring prompts", total=plan.found.count) as task:
+    with progress.task("Measuring prompts", total=plan.data.total) as task:
         lengths = []
         for prompt in plan.train_prompts(cuts):
             lengths.append(plan.reader.length(prompt))
@@ -172,10 +148,8 @@ def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -
         config=as_raw(config),
         counts={
             "train": len(lengths),
-            "train_unanswerable": plan.found.unanswerable,
-            "dev": min(plan.dev_found.count, config.data.dev_limit or plan.dev_found.count)
-            if plan.dev_found
-            else 0,
+            "train_unanswerable": plan.data.found.unanswerable,
+            "dev": plan.dev.total if plan.dev else 0,
         },
         lengths={"min": min(lengths), "median": median(lengths), "max": max(lengths)},
         cut={"shortened": cuts.shortened, "left_out": len(cuts.unfit)},
@@ -209,16 +183,12 @@ def train(
                 "command": command,
                 "config": as_raw(config),
                 "fingerprint": fingerprint,
-                "counts": {"train": plan.found.count},
+                "counts": {"train": plan.data.found.count},
                 "history": run.previous.get("history", []) if resume else [],
             }
         )
-        try:
+        with run.recording():
             return _train(plan, run, resume)
-        except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt)
-            run.update({"status": "interrupted" if stopped else "failed"})
-            raise
 
 
 def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:
@@ -269,7 +239,7 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
         {
             "status": "done",
             "counts": {
-                "train": plan.found.count,
+                "train": plan.data.found.count,
                 "left_out": len(cuts.unfit),
                 "shortened": cuts.shortened,
                 "dev": len(dev),
@@ -281,7 +251,7 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
 
 def _report(plan: Plan, run: Run, judge: "Judge") -> Report:
     """Write the dev predictions and their scores."""
-    with run.open_journal({"verb": "train"}, fresh=True) as journal:
+    with Journal(run.folder, {"verb": "train"}, fresh=True) as journal:
         for index, row in sorted(judge.rows.items()):
             journal.append(index, row)
         path = journal.write_predictions(max(judge.rows) + 1)
@@ -301,7 +271,9 @@ class Judge:
 
     def __init__(self, dev: Iterable[Prompt], cuts: Cuts, profile: str, progress: Progress) -> None:
         self._prompts = {prompt.id: prompt for prompt in dev}
-        self._failed = {index: failure_row(example, error) for index, example, error in cuts.unfit}
+        self._failed = {
+            unfit.index: failure_row(unfit.example, unfit.error) for unfit in cuts.unfit
+        }
         self._profile = profile
         self._progress = progress
         self.rows: dict[int, dict[str, Any]] = {}

@@ -15,10 +15,20 @@ from aqa.errors import ConfigError
 
 PACKAGE = Path(aqa.__file__).parent
 FLOORS = {
-    4: {"__main__", "cli", "console"},
-    3: {"train", "predict", "evaluate", "preview"},
-    2: {"backends", "metrics", "data", "report", "prompts", "runs", "prediction_files"},
-    1: {"config", "progress", "evidence", "answers"},
+    5: {"__main__", "cli", "console", "tables"},
+    4: {"train", "predict", "evaluate", "preview"},
+    3: {"inputs"},
+    2: {
+        "backends",
+        "metrics",
+        "data",
+        "report",
+        "prompts",
+        "runs",
+        "journal",
+        "prediction_files",
+    },
+    1: {"config", "progress", "evidence", "answers", "atomic_files"},
     0: {"records", "errors", "hashes", "locations", "__init__"},
 }
 # All other imports go down. Of those within a floor, these are meant.
@@ -26,9 +36,10 @@ SIDEWAYS = {
     ("__main__", "cli"),
     ("__main__", "console"),
     ("cli", "console"),
-    ("train", "predict"),  # one renderer, one fingerprint, one form of a prediction
+    ("cli", "tables"),
+    ("tables", "console"),
     ("train", "evaluate"),
-    ("preview", "predict"),
+    ("prediction_files", "journal"),
     ("evidence", "config"),
     ("locations", "errors"),
 }
@@ -106,7 +117,11 @@ def test_the_lowest_floor_needs_the_standard_library_only() -> None:
 
 @pytest.mark.parametrize(
     "start",
-    ["import aqa.cli", "import aqa.__main__ as m; m.main()", "import aqa.cli, aqa.console"],
+    [
+        "import aqa.cli",
+        "import aqa.__main__ as m; m.main()",
+        "import aqa.cli, aqa.console, aqa.tables",
+    ],
 )
 def test_a_quick_start_loads_nothing_heavy(start: str) -> None:
     code = (

@@ -60,7 +60,7 @@ SCORED = passages("a", "b", "c", "d", scores=(1.0, None, 3.0, 3.0))
 def test_select(options: dict[str, object], reading: str, dropped: str) -> None:
     evidence = chosen(Example("q", "?", SCORED), **options)
     assert "".join(passage.text for passage in evidence.reading_order) == reading
-    assert "".join(passage.text for passage in evidence.dropped) == dropped
+    assert "".join(drop.passage.text for drop in evidence.dropped) == dropped
 
 
 def test_titles_count_and_can_be_left_out() -> None:
@@ -102,7 +102,7 @@ def test_where_a_passage_is_cut(text: str, limit: int, kept: str | None) -> None
     found = [passage.text for passage in fitted.evidence.passages]
     assert found == ([] if kept is None else [kept])
     if kept is not None:
-        assert fitted.evidence.cut_characters == len(text) - len(kept)
+        assert fitted.evidence.reader_cut_characters == len(text) - len(kept)
 
 
 def test_what_fits_is_left_alone() -> None:
@@ -120,16 +120,17 @@ def test_a_shorter_text_may_take_more_tokens() -> None:
     assert fitted.evidence.context == "a bb"
 
 
-def test_two_cuts_are_counted_together() -> None:
+def test_the_plans_cut_and_the_readers_are_counted_apart() -> None:
     text = "one two three four five six seven"
     evidence = chosen(Example("q", "?", passages(text)), max_chars=24)
     prompt = Prompt("q", 0, "?", evidence, TEMPLATE)
     fitted = fit(prompt, words, 5)
     assert fitted.evidence.passages[0].text == "one two three"
-    assert fitted.evidence.cut_characters == len(text) - len("one two three")
+    assert evidence.cut_characters == fitted.evidence.cut_characters == len(text) - 23
+    assert fitted.evidence.reader_cut_characters == 23 - len("one two three")
     bare = fit(prompt, words, 2)
-    assert (bare.evidence.passages, bare.evidence.cut_characters) == ((), 0)
-    assert [passage.rank for passage in bare.evidence.dropped] == [1]
+    assert (bare.evidence.passages, bare.evidence.reader_cut_characters) == ((), 0)
+    assert [drop.passage.rank for drop in bare.evidence.dropped] == [1]
 
 
 def test_too_long_without_any_passage() -> None:
@@ -172,18 +173,19 @@ def test_fit_spends_the_budget_on_passages_only(prompt: Prompt, limit: int, leng
     assert replace(fitted, evidence=original) == prompt
     evidence = fitted.evidence
     whole = [passage.rank for passage in original.passages]
-    assert [p.rank for p in (*evidence.passages, *evidence.dropped)] == whole
+    left = [*evidence.passages, *(drop.passage for drop in evidence.dropped)]
+    assert [passage.rank for passage in left] == whole
     kept = len(evidence.passages)
-    if kept > 1 or not evidence.cut_characters:
+    if kept > 1 or not evidence.reader_cut_characters:
         assert evidence.passages == original.passages[:kept]
     if length is not unstable and kept != len(whole) and kept > 0:
         more = replace(original, passages=original.passages[: kept + 1])
         assert length(replace(prompt, evidence=more)) > limit
-    if evidence.cut_characters:
+    if evidence.reader_cut_characters:
         text, full = evidence.passages[0].text, original.passages[0].text
         assert full.startswith(text)
         assert text
-        assert evidence.cut_characters == len(full) - len(text)
+        assert evidence.reader_cut_characters == len(full) - len(text)
         assert full[len(text)].isspace() or not any(c.isspace() for c in full.strip())
         assert (
             length(replace(prompt, evidence=replace(original, passages=(original.passages[0],))))
@@ -197,7 +199,7 @@ def test_a_cut_keeps_all_that_can_be_kept(text: str, limit: int) -> None:
     prompt = prompt_of(text)
     room = characters(prompt_of(""))
     fitted = fit(prompt, characters, room + limit)
-    if not fitted.evidence.cut_characters:
+    if not fitted.evidence.reader_cut_characters:
         return
     kept = fitted.evidence.passages[0].text
     longer = [

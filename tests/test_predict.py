@@ -16,9 +16,10 @@ from aqa_stub import WINDOW, StubBackend
 
 from aqa.config import RunConfig, build_config
 from aqa.errors import AqaError, RunError
+from aqa.journal import JOURNAL, PREDICTIONS
 from aqa.predict import PredictResult, Resume, predict
 from aqa.progress import SilentProgress
-from aqa.runs import JOURNAL, MANIFEST, PREDICTIONS, read_manifest
+from aqa.runs import MANIFEST, read_manifest
 
 KILLS = 20
 GO_ON = Resume()
@@ -71,7 +72,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert found["q1"]["answer"] == "1번 강 이다."
     assert found["q1"]["predicted_answer"] == found["q1"]["raw"] == "1번 강 이다."
     assert (found["q0"]["answer"], found["q0"]["answers"]) == (None, [])
-    assert found["q1"]["evidence"] == {"ranks": [1], "dropped": [], "cut_characters": 0}
+    assert found["q1"]["evidence"]["ranks"] == [1]
     manifest = read_manifest(tmp_path / "out")
     assert manifest["status"] == "done"
     assert manifest["counts"] == {"examples": 20, "answered": 20, "failed": 0}
@@ -86,11 +87,11 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     [("squad2-cs224n/dev-v2.0.json", "eng_v1"), ("korquad1/KorQuAD_v1.0_dev.json", "kor_v1")],
 )
 def test_published_data(tmp_path: Path, shared_data: Path, file: str, prompt: str) -> None:
-    layer = {"data": {"limit": 200}, "prompt": prompt, "evidence": {"max_tokens": 200}}
+    layer = {"data": {"limit": 200}, "prompt": prompt, "backend": {"max_length": 200}}
     result = run(configured(shared_data / file, layer), tmp_path / "out")
     assert (result.examples, result.answered, result.failed) == (200, 200, 0)
     rows = predictions(tmp_path / "out").values()
-    assert any(row["evidence"]["cut_characters"] for row in rows)
+    assert any(row["evidence"]["reader_cut_characters"] for row in rows)
     assert max(row["tokens"]["prompt"] for row in rows) <= 200 - 3
 
 

@@ -6,12 +6,12 @@ import pytest
 from aqa_stub import StubBackend
 
 from aqa.config import RunConfig, build_config
-from aqa.console import describe, preview_json, show_previews
 from aqa.errors import DataError
 from aqa.predict import predict
 from aqa.preview import Preview, preview
 from aqa.progress import SilentProgress
 from aqa.records import Encoding, Prompt
+from aqa.tables import describe, preview_json, show_previews
 
 ROWS: list[dict[str, object]] = [
     {
@@ -69,11 +69,15 @@ def test_what_is_shown_of_a_reader_of_text(config: RunConfig) -> None:
             {"role": "user", "content": "Who {x}?"},
         ],
         "target": "one",
-        "passages_used": [1, 2],
-        "passages_dropped": [3],
-        "cut_characters": 0,
+        "evidence": {
+            "ranks": [1, 2],
+            "characters": 19,
+            "dropped": {"reader": [3]},
+            "cut_characters": 0,
+            "reader_cut_characters": 0,
+        },
     }
-    assert describe(first) == "passages used: 1, 2; dropped: 3"
+    assert describe(first) == "passages used: 1, 2; too much for the reader: 3"
     assert [each.prompt.target for each in (second, third)] == ["none", None]
 
 

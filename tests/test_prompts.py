@@ -174,15 +174,15 @@ def test_the_target_is_there_for_training_only(
 
 
 @pytest.mark.parametrize(
-    ("max_length", "max_tokens", "kept"),
-    [(400, None, 20), (14, None, 10), (400, 14, 10), (14, 400, 10), (14, 9, 5)],
+    ("max_length", "max_chars", "kept"),
+    [(400, None, 20), (14, None, 10), (400, 50, 10), (14, 100, 10), (14, 25, 5)],
 )
 def test_the_smaller_limit_counts(
-    tmp_path: Path, max_length: int, max_tokens: int | None, kept: int
+    tmp_path: Path, max_length: int, max_chars: int | None, kept: int
 ) -> None:
     load(tmp_path, "{context}")
     example = Example("q", "who", (Passage("word " * 20),))
-    prompt = prepared(tmp_path / "t.txt", example, max_length=max_length, max_tokens=max_tokens)
+    prompt = prepared(tmp_path / "t.txt", example, max_length=max_length, max_chars=max_chars)
     assert len(prompt.evidence.context.split()) == kept
     with pytest.raises(PromptError, match="q: instructions, question and answer alone take 4"):
         prepared(tmp_path / "t.txt", example, max_length=3)

@@ -29,15 +29,18 @@ class Backend(Protocol):
     ) -> None:
         """Free the memory or close the client."""
 
-    @property
-    def max_length(self) -> int:
-        """Tokens of prompt and answer together that the reader takes."""
-
     def check(self) -> None:
         """Raise what would keep the reader from working here, as far as no weights are needed."""
 
     def length(self, prompt: Prompt) -> int:
         """Tokens that a prompt and the room for its answer take; needs no weights."""
+
+    def fit(self, prompt: Prompt) -> Prompt:
+        """Take away evidence until the prompt fits; see `aqa.evidence.fit`. Needs no weights.
+
+        Raises:
+            PromptError: it does not fit even without passages.
+        """
 
     def identity(self) -> Mapping[str, object]:
         """What decides the answers besides data and prompt: model, adapter hash, decoding."""

@@ -24,9 +24,11 @@ from transformers import (
     set_seed,
 )
 
+from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainJob
-from aqa.backends.causal_models import ModelFiles, add_adapter, quiet
 from aqa.backends.checkpoints import last_checkpoint, stops_at_interrupt
+from aqa.backends.model_files import ModelFiles
+from aqa.backends.pretrained import quiet
 from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import IGNORED, Collator, EpochSampler, as_row, tokenize
 from aqa.config import LlamaQloraOptions, RunConfig

@@ -8,24 +8,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
+from aqa.backends.adapters import load_adapter
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
-from aqa.backends.causal_models import (
-    ModelFiles,
-    check_quantization,
-    compute_dtype,
-    convert_gguf,
-    find_model,
-    load_adapter,
-    load_config,
-    load_model,
-    load_tokenizer,
-    quiet,
-)
+from aqa.backends.causal_models import check_quantization, compute_dtype, load_model
 from aqa.backends.chat_encoding import ChatEncoder, make_chat_encoder
 from aqa.backends.generation import write_answers
+from aqa.backends.gguf import convert_gguf
+from aqa.backends.model_files import ModelFiles, find_model
+from aqa.backends.pretrained import load_config, load_tokenizer, quiet
 from aqa.backends.shared_prefixes import group_by_prefix
 from aqa.config import BackendOptions, LlamaQloraOptions, RunConfig
+from aqa.evidence import fit
 from aqa.hashes import hash_files
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
@@ -74,6 +68,10 @@ class LlamaQloraBackend:
         return find_model(self.options)
 
     @cached_property
+    def _model_config(self) -> Any:
+        return load_config(self.files, self.options)
+
+    @cached_property
     def _encoder(self) -> ChatEncoder:
         tokenizer, generation_end = load_tokenizer(self.files, self.options)
         return make_chat_encoder(tokenizer, generation_end, self._progress.note)
@@ -84,14 +82,9 @@ class LlamaQloraBackend:
         Raises:
             ModelError: the model can't be had, is no causal one, or can't run here in 4 bits.
         """
-        load_config(self.files, self.options)
+        self._model_config  # noqa: B018  (loads it)
         check_quantization(self.options)
         self._encoder  # noqa: B018  (loads the tokenizer)
-
-    @property
-    def max_length(self) -> int:
-        """Tokens of prompt and answer together, as configured."""
-        return self.options.max_seq_length
 
     @property
     def begin_token_id(self) -> int | None:
@@ -117,6 +110,10 @@ class LlamaQloraBackend:
         encoding = self.encode(prompt)
         room = max(len(encoding.target_ids), self.config.generation.max_new_tokens)
         return len(encoding.prompt_ids) + room
+
+    def fit(self, prompt: Prompt) -> Prompt:
+        """Cut the evidence to `max_seq_length` tokens of prompt and answer together."""
+        return fit(prompt, self.length, self.options.max_seq_length)
 
     def identity(self) -> Mapping[str, object]:
         """The model, its adapter's hash and everything that has an influence on decoding."""
@@ -200,8 +197,7 @@ class LlamaQloraBackend:
         with quiet():
             from aqa.backends.training_arguments import estimate_training
 
-        model_config = load_config(self.files, self.options)
-        return estimate_training(model_config, self.options, self.config.training)
+        return estimate_training(self._model_config, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
         """Fine-tune an adapter; see `causal_training`. The best one stays loaded."""
@@ -213,6 +209,7 @@ class LlamaQloraBackend:
 
     def _load(self, training: bool) -> None:
         """Load the base model, and for prediction its adapter if it has one."""
+        self.check()
         files = self.files = convert_gguf(self.files, self._progress)
         with self._progress.task(f"Loading {files.spec}", 1, "models") as task, quiet():
             self.model = load_model(files, self.options, training)

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, TrainingArguments
 
+from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainEstimate, TrainJob
-from aqa.backends.causal_models import add_adapter, compute_dtype, quiet
+from aqa.backends.causal_models import compute_dtype
+from aqa.backends.pretrained import quiet
 from aqa.config import LlamaQloraOptions, RunConfig, TrainingOptions
 
 

@@ -144,7 +144,7 @@ def test_a_long_context_cuts_no_instruction_question_or_answer(
         assert reader.decode(encoding.target_ids) == f"Ostry{END_OF_TURN}"
         kept, dropped = prompt.evidence.passages, prompt.evidence.dropped
         assert len(kept) + len(dropped) == 3
-        assert dropped or prompt.evidence.cut_characters
+        assert dropped or prompt.evidence.reader_cut_characters
 
 
 def test_answer_room_is_the_longer_of_target_and_new_tokens(tiny: Path, template: Template) -> None:

@@ -13,9 +13,10 @@ from tiny_llama import (
     rows,
 )
 
-from aqa.backends.causal_models import add_adapter, quiet
+from aqa.backends.adapters import add_adapter
 from aqa.backends.causal_training import answer_loss, keeps_logits
 from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.backends.pretrained import quiet
 from aqa.backends.training_rows import IGNORED, Collator, tokenize
 from aqa.errors import DataError
 from aqa.records import Encoding, Example, Passage, Prompt, Template

@@ -10,16 +10,11 @@ import pytest
 import torch
 from tiny_llama import Training, make_config, make_prompts, make_reader
 
-from aqa.backends import causal_models
-from aqa.backends.causal_models import (
-    ModelFiles,
-    convert_gguf,
-    explained,
-    find_model,
-    load_config,
-    load_model,
-    load_tokenizer,
-)
+from aqa.backends import model_files
+from aqa.backends.causal_models import check_quantization, linear_4bit, load_model
+from aqa.backends.gguf import convert_gguf
+from aqa.backends.model_files import ModelFiles, find_model
+from aqa.backends.pretrained import explained, load_config, load_tokenizer
 from aqa.config import LlamaQloraOptions
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.progress import SilentProgress
@@ -163,13 +158,14 @@ def test_a_gated_model_as_transformers_tells_of_it() -> None:
         raise OSError("You are trying to access a gated repo.\nMake sure ...")
 
 
-@pytest.mark.parametrize("load", [load_config, load_model])
-def test_an_encoder_decoder_is_refused(load: Loader, tmp_path: Path) -> None:
+def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
     config = {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "d_model": 8}
-    chosen = options(write_config(tmp_path / "t5", config), quantization="none")
-    arguments = (False,) if load is load_model else ()
-    with pytest.raises(ModelError, match=r"is an encoder-decoder \(t5\).*takes causal models"):
-        load(find_model(chosen), chosen, *arguments)
+    folder = write_config(tmp_path / "t5", config)
+    told = r"is an encoder-decoder \(t5\).*takes a causal model; use the backend t5"
+    with pytest.raises(ModelError, match=told):
+        make_reader(folder).check()
+    with pytest.raises(ModelError, match=told), make_reader(folder):
+        pass
 
 
 def test_an_encoder_is_refused(tmp_path: Path, tiny: Path) -> None:
@@ -267,7 +263,7 @@ def test_bitsandbytes_missing_names_the_way_out(
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     chosen = options(tiny)
     with pytest.raises(ModelError, match="quantization=none"):
-        load_model(find_model(chosen), chosen, training=False)
+        check_quantization(chosen)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -280,7 +276,7 @@ def test_four_bits_are_asked_for_as_configured(training: bool, tiny: Path) -> No
         dequantize_on_cpu=False,
     )
     model = load_model(find_model(chosen), chosen, training)
-    layers = list(causal_models.linear_4bit(model))
+    layers = list(linear_4bit(model))
     assert len(layers) == 14
     assert {layer.weight.quant_state.quant_type for layer in layers} == {"fp4"}
     assert not any(layer.weight.quant_state.nested for layer in layers)
@@ -302,8 +298,9 @@ def test_an_adapter_changes_answers(run: Path, tiny: Path, template: Template) -
 CONVERT = """
 import sys, time
 from pathlib import Path
-from aqa.backends import causal_models
-from aqa.backends.causal_models import ModelFiles, convert_gguf
+from aqa.backends import gguf, model_files
+from aqa.backends.gguf import convert_gguf
+from aqa.backends.model_files import ModelFiles
 from aqa.progress import SilentProgress
 
 folder, log = Path(sys.argv[1]), Path(sys.argv[2])
@@ -315,8 +312,8 @@ def convert(source, file, target, progress):
     target.mkdir()
     (target / "config.json").write_text("{}")
 
-causal_models._convert = convert
-causal_models.user_cache_path = lambda name: folder / "cache"
+gguf._convert = convert
+model_files.user_cache_path = lambda name: folder / "cache"
 print(convert_gguf(ModelFiles("spec", str(folder), None, "m.gguf"), SilentProgress()).base)
 """
 
@@ -350,7 +347,7 @@ def test_a_conversion_broken_off_is_done_again(
 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", without_gguf)
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *a, **k: load_text(tiny))
-    monkeypatch.setattr(causal_models, "user_cache_path", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(model_files, "user_cache_path", lambda name: tmp_path / "cache")
     (tmp_path / "m.gguf").write_bytes(b"weights")
     files = find_model(options(tmp_path / "m.gguf"))
     assert files.gguf_file == "m.gguf"

@@ -13,16 +13,13 @@ import torch
 from tiny_llama import make_config, make_prompts, make_reader
 
 from aqa.answers import clean_answer
-from aqa.backends.causal_models import (
-    add_adapter,
-    convert_gguf,
-    find_model,
-    linear_4bit,
-    load_model,
-    quiet,
-)
+from aqa.backends.adapters import add_adapter
+from aqa.backends.causal_models import linear_4bit, load_model
 from aqa.backends.causal_training import answer_loss
+from aqa.backends.gguf import convert_gguf
 from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.backends.model_files import find_model
+from aqa.backends.pretrained import quiet
 from aqa.backends.training_rows import Collator
 from aqa.data import Source, read_examples
 from aqa.progress import SilentProgress

@@ -34,8 +34,8 @@ from arms import (
     typical,
 )
 
-from aqa.backends.causal_models import quiet
 from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.backends.pretrained import quiet
 from aqa.config import RunConfig
 from aqa.progress import SilentProgress
 from aqa.records import Prompt

@@ -34,16 +34,13 @@ import torch
 from arms import Cost, Costs, print_table, print_verdict, ratio, smollm2_config, squad_prompts
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainJob
-from aqa.backends.causal_models import (
-    add_adapter,
-    compute_dtype,
-    convert_gguf,
-    load_model,
-    quiet,
-)
+from aqa.backends.causal_models import compute_dtype, load_model
 from aqa.backends.causal_training import ROWS, AdapterTrainer, answer_loss
+from aqa.backends.gguf import convert_gguf
 from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.backends.pretrained import quiet
 from aqa.backends.training_rows import Collator, tokenize
 from aqa.progress import SilentProgress
 from aqa.records import Prompt, TrainStep

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import ClassVar, Literal, Self
 
 from aqa.config import BackendOptions, RunConfig
+from aqa.evidence import fit
 from aqa.progress import Progress
 from aqa.records import Prediction, Prompt
 
@@ -51,14 +52,13 @@ class StubBackend:
     def check(self) -> None:
         """There is nothing that could keep it from working."""
 
-    @property
-    def max_length(self) -> int:
-        return self.options.max_length
-
     def length(self, prompt: Prompt) -> int:
         """Words of the prompt, and room for the target or an answer, whichever is longer."""
         read = sum(len(turn.content.split()) for turn in prompt.messages)
         return read + max(ANSWER_WORDS, len((prompt.target or "").split()))
+
+    def fit(self, prompt: Prompt) -> Prompt:
+        return fit(prompt, self.length, self.options.max_length)
 
     def identity(self) -> Mapping[str, object]:
         return {"model": self.options.model, "max_length": self.options.max_length}

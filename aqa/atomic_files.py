@@ -1,0 +1,45 @@
+"""Files that are either the old ones or the whole new ones, however the process ends."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from aqa.errors import RunError
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{folder}: can't write there ({error.strerror}); free some space, mend the"
+            " permissions, or name another place. What was written before is kept."
+        ) from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that the file is either the old one or the whole new one."""
+    with atomic(path) as file:
+        text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
+        file.write(text.encode() + b"\n")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes its name only when it is complete and on the disk."""
+    draft = path.with_name(f".{path.name}.draft")
+    with explained(path.parent):
+        try:
+            with draft.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,77 @@
+"""Where a model's files lie: run folder, adapter, folder, package or hub id."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from aqa.config import BackendOptions
+from aqa.errors import ModelError
+from aqa.locations import PREFIX, locate_package_file
+
+GGUF = ".gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Where a base model and maybe its adapter lie.
+
+    `base` is a hub id or a folder; `gguf_file` names a file in that folder that is not converted.
+    `spec` is how the user named the base, for messages and for the adapter's config.
+    """
+
+    spec: str
+    base: str
+    adapter: Path | None = None
+    gguf_file: str | None = None
+
+
+def find_model(options: BackendOptions) -> ModelFiles:
+    """Find out what the option `model` names: run folder, adapter, folder, package or hub id.
+
+    Raises:
+        ModelError: a folder that holds no model.
+    """
+    folder = Path(options.model)
+    if folder.is_dir():
+        adapter = folder / "adapter" if (folder / "adapter").is_dir() else folder
+        config = adapter / "adapter_config.json"
+        if config.is_file():
+            return _find_base(_base_of(config), adapter)
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                f"{folder}: holds neither a model (config.json) nor an adapter; name a run"
+                " folder that was trained, an adapter, a model's folder or a hub id"
+            )
+    return _find_base(options.model, None)
+
+
+def _base_of(config: Path) -> str:
+    try:
+        spec: str | None = json.loads(config.read_bytes()).get("base_model_name_or_path")
+    except ValueError as error:
+        raise ModelError(f"{config}: not JSON; restore it, or name another model") from error
+    if not spec:
+        raise ModelError(f"{config}: no base_model_name_or_path, so its base is unknown")
+    return spec
+
+
+def _find_base(spec: str, adapter: Path | None) -> ModelFiles:
+    if not spec.startswith(PREFIX) and not spec.endswith(GGUF):
+        return ModelFiles(spec, spec, adapter)
+    path = locate_package_file(spec) if spec.startswith(PREFIX) else Path(spec)
+    if not path.exists():
+        raise ModelError(f"{spec}: no such file")
+    if path.suffix != GGUF:
+        return ModelFiles(spec, str(path), adapter)
+    converted = converted_folder(path)
+    if (converted / "config.json").is_file():
+        return ModelFiles(spec, str(converted), adapter)
+    return ModelFiles(spec, str(path.parent), adapter, gguf_file=path.name)
+
+
+def converted_folder(path: Path) -> Path:
+    """Where the converted form of a GGUF file lies, or will."""
+    size = path.stat().st_size
+    return user_cache_path("aqa") / "models" / f"{path.stem}-{size}"

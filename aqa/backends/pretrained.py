@@ -1,0 +1,122 @@
+"""What transformers loads for every local reader: tokenizer and configuration, quietly."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.model_files import ModelFiles
+from aqa.config import LocalModelOptions
+from aqa.errors import ModelError
+from aqa.locations import PREFIX
+
+KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' own hints and progress bars of loading off the screen."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "peft", "bitsandbytes")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            # peft asks transformers in a way that is deprecated there.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def explained(spec: str) -> Iterator[None]:
+    """Turn what the hub or a broken folder answers into one sentence."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except GatedRepoError as error:
+        raise ModelError(_gated(spec)) from error
+    except ImportError as error:  # flash attention, or what a model's own code needs
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"{spec}: a package is missing to load this model: {first}") from error
+    except (RepositoryNotFoundError, SafetensorError, OSError, ValueError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, GatedRepoError):
+            cause = cause.__cause__
+        if cause is not None or "gated repo" in str(error):
+            raise ModelError(_gated(spec)) from error
+        if Path(spec).exists() or spec.startswith(PREFIX):
+            first = str(error).strip().splitlines()[0]
+            raise ModelError(f"{spec}: this model can't be loaded: {first}") from error
+        raise ModelError(
+            f"{spec}: this model can't be had from the hub; check the name and the network, log in"
+            " with `hf auth login` if it is private, or name a local folder"
+        ) from error
+
+
+def _gated(spec: str) -> str:
+    return (
+        f"{spec}: this model is gated; accept its licence on its page on the hub and log in with"
+        " `hf auth login`, or name a local folder"
+    )
+
+
+def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, list[int]]:
+    """Load the tokenizer and the end tokens that the model's generation config names."""
+    from transformers import AutoTokenizer, GenerationConfig
+
+    with explained(files.spec), quiet():
+        tokenizer = AutoTokenizer.from_pretrained(
+            files.base,
+            revision=options.revision,
+            trust_remote_code=options.trust_remote_code,
+            **_gguf(files),
+        )
+    end: Any = None
+    if files.gguf_file is None:
+        with contextlib.suppress(OSError):  # a model without a generation config
+            end = GenerationConfig.from_pretrained(
+                files.base, revision=options.revision
+            ).eos_token_id
+    return tokenizer, [end] if isinstance(end, int) else list(end or ())
+
+
+def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
+    """Load the configuration of a model.
+
+    Raises:
+        ModelError: it can't be had, or the model is of the other backend's kind.
+    """
+    from transformers import AutoConfig
+
+    with explained(files.spec), quiet():
+        config = AutoConfig.from_pretrained(
+            files.base,
+            revision=options.revision,
+            trust_remote_code=options.trust_remote_code,
+            **_gguf(files),
+        )
+    kind, backend = KINDS[bool(config.is_encoder_decoder)]
+    if backend != options.name:
+        raise ModelError(
+            f"{files.spec} is {kind} ({config.model_type}); the backend {options.name} takes"
+            f" {KINDS[not config.is_encoder_decoder][0]}; use the backend {backend}"
+        )
+    return config
+
+
+def _gguf(files: ModelFiles) -> dict[str, str]:
+    return {} if files.gguf_file is None else {"gguf_file": files.gguf_file}

@@ -1,0 +1,102 @@
+"""What goes into a run: its data, checked beforehand, and the prompts made of them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from aqa.backends.base import Backend
+from aqa.config import DataOptions, RunConfig
+from aqa.data import Source, read_examples, survey
+from aqa.errors import AqaError, PromptError
+from aqa.progress import Progress
+from aqa.prompts import prepare
+from aqa.records import Example, Prompt, Template
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """An example whose prompt can't fit even without passages. `index` is its place in the data."""
+
+    index: int
+    example: Example
+    error: str
+
+
+class Inputs:
+    """The data of a run, or its validation data, and the template of their prompts.
+
+    All the data are looked through here, before anything expensive, and their notes passed on.
+
+    Raises:
+        AqaError: no data is named, or there is something wrong with them.
+    """
+
+    def __init__(
+        self, config: RunConfig, template: Template, progress: Progress, dev: bool = False
+    ) -> None:
+        self.template = template
+        self._config = config
+        self.source = _source(config.data, dev)
+        with progress.task(f"Checking {self.source.path}") as task:
+            self.found = survey(self.source, task.advance)
+        for note in self.found.notes:
+            progress.note(note)
+        limit = config.data.dev_limit if dev else config.data.limit
+        self.total = min(self.found.count, limit or self.found.count)
+
+    def examples(self) -> Iterator[tuple[int, Example]]:
+        """The examples up to the limit, each with its place in the data, from 0."""
+        return enumerate(islice(read_examples(self.source, self.found), self.total))
+
+    def prompt(
+        self, reader: Backend, index: int, example: Example, with_target: bool = False
+    ) -> Prompt:
+        """Make the prompt of one example; see `aqa.prompts.prepare`."""
+        evidence = self._config.evidence
+        return prepare(example, index, self.template, evidence, reader, with_target)
+
+    def prompts(
+        self,
+        reader: Backend,
+        examples: Iterable[tuple[int, Example]],
+        unfit: list[Unfit],
+        with_target: bool = False,
+    ) -> Iterator[Prompt]:
+        """Make the prompts that a reader gets; examples that can't fit go to `unfit`."""
+        for index, example in examples:
+            try:
+                yield self.prompt(reader, index, example, with_target)
+            except PromptError as error:
+                unfit.append(Unfit(index, example, str(error)))
+
+    def fingerprint(self, reader: Backend) -> dict[str, Any]:
+        """What must be the same for a run to be gone on with."""
+        data = self._config.data
+        return {
+            "backend": self._config.backend.name,
+            "data": {
+                "sha256": self.found.sha256,
+                "split": data.split,
+                "fields": dict(data.fields),
+                "on_duplicate_id": data.on_duplicate_id,
+                "normalize": data.normalize,
+            },
+            "evidence": self._config.evidence.model_dump(),
+            "prompt": {"name": self.template.name, "sha256": self.template.sha256},
+            "reader": dict(reader.identity()),
+        }
+
+
+def _source(data: DataOptions, dev: bool) -> Source:
+    path = data.dev_path if dev else data.path
+    if path is None:
+        raise AqaError("no data is named; give --data FILE, or data.path in the config")
+    return Source(
+        path=path,
+        split=data.dev_split if dev else data.split,
+        fields=data.fields,
+        corpus=data.corpus,
+        on_duplicate_id=data.on_duplicate_id,
+        normalize=data.normalize,
+    )

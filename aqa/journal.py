@@ -1,0 +1,217 @@
+"""The journal of predictions: one line for each finished example, on disk before anything else."""
+
+import contextlib
+import json
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from aqa.answers import clean_answer
+from aqa.atomic_files import atomic, explained
+from aqa.errors import RunError
+from aqa.records import Evidence, Example, Prediction, Prompt
+
+JOURNAL = "predictions.jsonl"
+PREDICTIONS = "predictions.json"
+JOURNAL_KIND = "aqa-journal"
+
+Json = dict[str, Any]
+
+
+class Journal:
+    """Append-only JSONL of finished examples; its first line holds the run's fingerprint.
+
+    Each line is flushed as it is written. For every example, by its index in the data, the
+    position of its last line is kept in memory (8 bytes an example), not the line.
+    """
+
+    def __init__(self, folder: Path, fingerprint: Mapping[str, Any], fresh: bool) -> None:
+        self.folder = folder
+        self.path = folder / JOURNAL
+        self.dropped_lines = 0
+        self._places: array[int] = array("Q")  # 0: no answer yet (the header stands there)
+        self._failed: set[int] = set()
+        header = {"kind": JOURNAL_KIND, "version": 1, "fingerprint": dict(fingerprint)}
+        with explained(folder):
+            if fresh:
+                self.path.unlink(missing_ok=True)
+                (folder / PREDICTIONS).unlink(missing_ok=True)
+            if not self._resume(header):
+                with atomic(self.path) as file:
+                    file.write(_line(header))
+            self._file = self.path.open("ab")
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with contextlib.suppress(OSError):  # a full disk was told of when it was met
+            self._file.close()
+
+    def is_done(self, index: int, retry_errors: bool = False) -> bool:
+        """Whether this example needs no more work."""
+        answered = index < len(self._places) and self._places[index] > 0
+        return answered and not (retry_errors and index in self._failed)
+
+    def append(self, index: int, row: Mapping[str, Any]) -> None:
+        """Put one finished example on disk before anything else happens."""
+        with explained(self.folder):
+            place = self._file.tell()
+            self._file.write(_line({"index": index, **row}))
+            self._file.flush()
+        self._remember(index, place, failed=row.get("error") is not None)
+
+    def counts(self, total: int) -> tuple[int, int]:
+        """How many of the first `total` examples were answered, and how many failed."""
+        done = sum(1 for index in range(min(total, len(self._places))) if self._places[index])
+        failed = sum(1 for index in self._failed if index < total)
+        return done - failed, failed
+
+    def rows(self, total: int) -> Iterator[Json]:
+        """Give the last line of each of the first `total` examples, in the data's order."""
+        with self.path.open("rb") as file:
+            for index in range(min(total, len(self._places))):
+                if self._places[index]:
+                    file.seek(self._places[index])
+                    yield json.loads(file.readline())
+
+    def write_predictions(self, total: int) -> Path:
+        """Write predictions.json, {id: row}, in the data's order and without timing."""
+        path = self.folder / PREDICTIONS
+        with atomic(path) as file:
+            opening = b"{"
+            for row in self.rows(total):
+                key = json.dumps(row.pop("id"), ensure_ascii=False)
+                del row["index"]
+                file.write(opening + f"\n {key}: ".encode() + _line(row).rstrip(b"\n"))
+                opening = b","
+            file.write(b"\n}\n" if opening == b"," else b"{}\n")
+        return path
+
+    def _resume(self, header: Json) -> bool:
+        """Take over an existing journal; False where there is none."""
+        if not self.path.exists():
+            return False
+        place = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                row = _parse(line, ("index", int) if number else ("kind", str))
+                if row is None:
+                    break
+                if number == 0:
+                    self._check_header(row, header)
+                else:
+                    self._remember(row["index"], place, failed=row.get("error") is not None)
+                place += len(line)
+            else:
+                return place > 0
+            rest = 1 + sum(1 for _ in file)
+        if place == 0:
+            raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
+        if rest > 1:
+            raise RunError(
+                f"{self.path}: not JSON at byte {place}, with {rest - 1} lines after it, so it was"
+                " changed by something else; restore it, or begin anew with --fresh"
+            )
+        self.dropped_lines = 1
+        os.truncate(self.path, place)
+        return True
+
+    def _check_header(self, found: Json, header: Json) -> None:
+        theirs = found.get("fingerprint")
+        if found.get("kind") != JOURNAL_KIND or not isinstance(theirs, dict):
+            raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
+        ours = json.loads(json.dumps(header["fingerprint"]))
+        different = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+        if different:
+            told = "; ".join(
+                f"{key} was {_short(theirs.get(key))} and is now {_short(ours.get(key))}"
+                for key in different[:3]
+            )
+            raise RunError(
+                f"{self.folder} holds another run: {told}. Name another --output-dir, or begin"
+                " anew with --fresh"
+            )
+
+    def _remember(self, index: int, place: int, failed: bool) -> None:
+        if index >= len(self._places):
+            self._places.extend([0] * (index + 1 - len(self._places)))
+        self._places[index] = place
+        if failed:
+            self._failed.add(index)
+        else:
+            self._failed.discard(index)
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
+    """A whole line of the journal, or None where it is not one or lacks the key it needs."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    key, kind = needed
+    return row if isinstance(row, dict) and isinstance(row.get(key), kind) else None
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> dict[str, Any]:
+    """The fields of a prediction file that every reader of such files looks for."""
+    return {
+        "answer": answers[0] if answers else None,
+        "answers": None if answers is None else list(answers),
+        "predicted_answer": prediction,
+    }
+
+
+def failure_row(example: Example, error: str) -> dict[str, Any]:
+    """What is kept of an example that no reader could be asked."""
+    return {"id": example.id, **answer_fields(example.answers, None), "error": error}
+
+
+def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
+    """What is kept of one finished example: the clean answer, the raw text, the evidence."""
+    row: dict[str, Any] = {"id": prompt.id}
+    if prediction.raw is None:
+        row |= answer_fields(prompt.answers, None) | {"error": prediction.error}
+    else:
+        clean = clean_answer(prediction.raw, prompt.template.no_answer)
+        row |= answer_fields(prompt.answers, clean.text)
+        row |= {"raw": prediction.raw, "abstained": clean.abstained}
+    row["evidence"] = evidence_fields(prompt.evidence)
+    row["tokens"] = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
+    return row
+
+
+def evidence_fields(evidence: Evidence) -> dict[str, Any]:
+    """What is kept of the evidence: ranks in reading order, and what was left out, by reason."""
+    dropped: dict[str, list[int]] = {}
+    for drop in evidence.dropped:
+        dropped.setdefault(drop.reason, []).append(drop.passage.rank)
+    return {
+        "ranks": [passage.rank for passage in evidence.reading_order],
+        "characters": len(evidence.context),
+        "dropped": dropped,
+        "cut_characters": evidence.cut_characters,
+        "reader_cut_characters": evidence.reader_cut_characters,
+    }
+
+
+def count_tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Tokens of all finished examples, those of earlier sessions too."""
+    tokens = {"prompt": 0, "answer": 0}
+    for row in rows:
+        for name, count in row.get("tokens", {}).items():
+            tokens[name] += count
+    return tokens

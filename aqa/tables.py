@@ -1,0 +1,223 @@
+"""What the verbs came to, on standard output: tables for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from aqa.console import say_warning
+from aqa.journal import evidence_fields
+
+if TYPE_CHECKING:
+    from aqa.evaluate import Report
+    from aqa.predict import PredictResult
+    from aqa.preview import Preview
+    from aqa.train import DryRun, TrainResult
+
+
+LEFT_OUT = {
+    "duplicate": "seen before",
+    "top_k": "ranked too low",
+    "budget": "over the budget",
+    "reader": "too much for the reader",
+}
+
+
+def _output() -> Console:
+    return Console(file=sys.stdout, highlight=False)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=1))  # noqa: T201  (data, not a message)
+
+
+def show_dry_run(found: "DryRun", as_json: bool) -> None:
+    """The resolved config, counts, lengths, cuts and needs of a training."""
+    estimate = found.estimate
+    facts = {
+        "counts": dict(found.counts),
+        "prompt_and_answer_tokens": dict(found.lengths),
+        "cut": dict(found.cut),
+        "trainable_parameters": estimate.trainable_parameters,
+        "all_parameters": estimate.all_parameters,
+        "estimated_memory_gib": round(estimate.memory_bytes / 2**30, 2),
+    }
+    if as_json:
+        _print_json({"config": dict(found.config), **facts})
+        return
+    console = _output()
+    console.print(json.dumps(dict(found.config), ensure_ascii=False, indent=1), markup=False)
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        shown = show_pairs(value) if isinstance(value, dict) else f"{value:,}"
+        table.add_row(name.replace("_", " "), shown)
+    console.print(table)
+    console.print("nothing was written", style="dim")
+
+
+def show_pairs(values: Mapping[str, object]) -> str:
+    """A small mapping on one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
+def show_training(result: "TrainResult", as_json: bool) -> None:
+    """Scores before and after, and what to run next."""
+    if as_json:
+        _print_json(
+            {
+                "backend": result.backend,
+                "folder": str(result.folder),
+                "adapter": str(result.adapter),
+                "before": dict(result.before),
+                "after": result.report.to_json() if result.report else None,
+            }
+        )
+        return
+    console = _output()
+    if result.report is not None:
+        table = Table(title=f"Validation scores, {len(result.report.ids)} questions")
+        for name, justify in (("", "left"), ("before", "right"), ("after", "right")):
+            table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column("95 % interval")
+        for name, score in result.report.systems[0].scores.items():
+            before = f"{result.before[name]:.2f}" if name in result.before else ""
+            table.add_row(name, before, f"{score.value:.2f}", _interval(score.low, score.high))
+        console.print(table)
+    console.print(f"adapter: {result.adapter}", markup=False, soft_wrap=True)
+    console.print(
+        f"next: aqa predict {result.backend} --model {result.folder} --data YOUR_QUESTIONS.json",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.1f} to {high:.1f}"
+
+
+def show_predictions(result: "PredictResult", as_json: bool) -> None:
+    """Counts, where the answers are, and what to run next."""
+    facts = {
+        "predictions": str(result.predictions),
+        "examples": result.examples,
+        "answered": result.answered,
+        "failed": result.failed,
+        "resumed": result.resumed,
+    }
+    if as_json:
+        _print_json(facts)
+        return
+    console = _output()
+    console.print(
+        f"{result.examples} examples: {result.answered} answered, {result.failed} failed"
+        + (f" ({result.resumed} from before)" if result.resumed else "")
+    )
+    if result.failed:
+        console.print("failed ones are asked again with --retry-errors")
+    console.print(f"predictions: {result.predictions}", markup=False, soft_wrap=True)
+    console.print(f"next: aqa evaluate {result.predictions}", markup=False, soft_wrap=True)
+
+
+def show_report(report: "Report", as_json: bool) -> None:
+    """The table of scores, one row a system, with intervals; warnings after it."""
+    for warning in report.warnings:
+        say_warning(warning)
+    if as_json:
+        _print_json(report.to_json())
+        return
+    console = _output()
+    table = Table(title=f"{len(report.ids)} examples, profile {report.profile}")
+    table.add_column("system", overflow="fold")
+    table.add_column("score")
+    for name in ("value", "95 % interval", "HasAns", "NoAns"):
+        if name not in ("HasAns", "NoAns") or _has_unanswerable(report):
+            table.add_column(name, justify="right")
+    for system in report.systems:
+        label = system.name
+        for name, score in system.scores.items():
+            row = [label, name, f"{score.value:.2f}", _interval(score.low, score.high)]
+            if _has_unanswerable(report):
+                row += [
+                    f"{system.groups[group][name]:.2f}" if name in system.groups[group] else ""
+                    for group in ("has_answer", "no_answer")
+                ]
+            table.add_row(*map(escape, row))
+            label = ""
+        if system.missing or system.failed:
+            told = f"missing {system.missing}, failed {system.failed}"
+            table.add_row("", Text(told, style="yellow"))
+    console.print(table)
+    for system in report.systems[:1]:
+        for score in system.scores.values():
+            console.print(score.signature, style="dim", markup=False, soft_wrap=True)
+
+
+def _has_unanswerable(report: "Report") -> bool:
+    return any(system.groups.get("no_answer", {}).get("n") for system in report.systems)
+
+
+def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) -> None:
+    """Prompts as the model receives them."""
+    if as_json:
+        _print_json([preview_json(preview) for preview in previews])
+        return
+    console = _output()
+    for preview in previews:
+        prompt = preview.prompt
+        console.rule(Text(prompt.id))
+        if preview.encoding is not None:
+            text = Text()
+            for place, piece in enumerate(preview.read):
+                text.append(piece, style="dim" if tokens and place % 2 else "")
+            for piece in preview.trained:
+                text.append(piece, style="green" if tokens else "")
+            console.print(text, soft_wrap=True)
+        else:
+            for turn in prompt.messages:
+                console.print(Text.assemble((f"{turn.role}: ", "bold"), turn.content))
+        console.print(Text(describe(preview), style="cyan"), soft_wrap=True)
+    if tokens:
+        console.print(Text.assemble(("green", "green"), " is trained on, the rest is masked"))
+
+
+def describe(preview: "Preview") -> str:
+    """Token counts and the evidence that was used and cut, in one line."""
+    evidence = preview.prompt.evidence
+    used = ", ".join(str(passage.rank) for passage in evidence.reading_order) or "none"
+    parts = [f"passages used: {used}"]
+    for reason in dict.fromkeys(drop.reason for drop in evidence.dropped):
+        ranks = (str(drop.passage.rank) for drop in evidence.dropped if drop.reason == reason)
+        parts.append(f"{LEFT_OUT[reason]}: {', '.join(ranks)}")
+    if evidence.cut_characters:
+        parts.append(f"{evidence.cut_characters} characters cut from the last one")
+    if evidence.reader_cut_characters:
+        parts.append(f"{evidence.reader_cut_characters} characters cut by the reader")
+    if preview.encoding is not None:
+        read, trained = len(preview.encoding.prompt_ids), len(preview.encoding.target_ids)
+        parts.append(f"{read} tokens read, {trained} trained on")
+        parts.append(f"begin-of-text tokens: {preview.begin_tokens}")
+    return "; ".join(parts)
+
+
+def preview_json(preview: "Preview") -> dict[str, object]:
+    """A preview as plain values."""
+    prompt, encoding = preview.prompt, preview.encoding
+    value: dict[str, object] = {
+        "id": prompt.id,
+        "messages": [{"role": turn.role, "content": turn.content} for turn in prompt.messages],
+        "target": prompt.target,
+        "evidence": evidence_fields(prompt.evidence),
+    }
+    if encoding is not None:
+        value |= {
+            "text": "".join((*preview.read, *preview.trained)),
+            "prompt_ids": list(encoding.prompt_ids),
+            "target_ids": list(encoding.target_ids),
+            "begin_of_text_tokens": preview.begin_tokens,
+        }
+    return value

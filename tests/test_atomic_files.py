@@ -1,0 +1,32 @@
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from aqa.atomic_files import write_json
+from aqa.errors import RunError
+
+
+def test_a_file_is_the_old_one_or_the_whole_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"답": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, float("nan"))
+
+    (tmp_path / "reader").hardlink_to(path)  # somebody who has the old file open
+    write_json(path, {"답": 1, "more": 2})
+    assert json.loads((tmp_path / "reader").read_bytes()) == {"답": 1}
+    (tmp_path / "reader").unlink()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RunError, match=r"can't write there \(No space left on device\); free some"):
+        write_json(path, {"답": 2})
+    assert json.loads(path.read_bytes()) == {"답": 1, "more": 2}
+    assert [found.name for found in tmp_path.iterdir()] == ["a.json"]
