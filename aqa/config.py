@@ -125,6 +125,8 @@ class TrainingOptions(Section):
     gradient_accumulation_steps: int = Field(1, ge=1)
     gradient_checkpointing: bool | Literal["auto"] = "auto"  # auto: on where there is a GPU
     optim: str = "auto"  # auto: paged_adamw_8bit on CUDA, adamw_torch elsewhere
+    targets: Literal["first", "all", "random"] = "first"  # all: a row each; random: one an epoch
+    label_smoothing_factor: float = Field(0.0, ge=0, lt=1)
     neftune_noise_alpha: float | None = None  # off
     group_by_length: bool = True
     logging_steps: int = Field(1, ge=1)
@@ -146,6 +148,9 @@ class GenerationOptions(Section):
     max_new_tokens: int = Field(64, ge=1)
     temperature: float = Field(0.0, ge=0)  # 0 is greedy
     top_p: float = Field(1.0, gt=0, le=1)
+    num_beams: int = Field(1, ge=1)
+    num_return_sequences: int = Field(1, ge=1)  # answers kept in `nbest`
+    length_penalty: float = 1.0  # of beams: above 1 favours longer answers
     batch_tokens: int | None = Field(None, ge=1)  # padded prompts and answers; None: by device
     window: int = Field(512, ge=1)  # prompts held in memory and sorted by length
 

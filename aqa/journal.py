@@ -189,6 +189,13 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
         clean = clean_answer(prediction.raw, prompt.template.no_answer)
         row |= answer_fields(prompt.answers, clean.text)
         row |= {"raw": prediction.raw, "abstained": clean.abstained}
+        if prediction.confidence is not None:
+            row["confidence"] = prediction.confidence
+        if prediction.nbest:
+            row["nbest"] = [
+                {"answer": clean_answer(text, prompt.template.no_answer).text, "score": score}
+                for text, score in prediction.nbest
+            ]
     row["evidence"] = evidence_fields(prompt.evidence)
     row["tokens"] = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
     return row

@@ -25,7 +25,8 @@ class Example:
     """One question with its evidence.
 
     `answers` holds every reference; () means known to be unanswerable, None means that the data
-    gives no reference. `place` says where it was read ("file.jsonl, line 3"), for messages.
+    gives no reference. `gold_ids` are the ids of passages that are known to hold the answer.
+    `place` says where it was read ("file.jsonl, line 3"), for messages.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Example:
     passages: tuple[Passage, ...]
     answers: tuple[str, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    gold_ids: tuple[str, ...] = ()
     place: str = ""
 
 
@@ -57,11 +59,15 @@ class Template:
     no_answer: tuple[str, ...] = ()
     sha256: str = ""
 
+    def targets(self, answers: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The texts that can be trained on: distinct references, or the first no-answer phrase."""
+        if answers is None:
+            return ()
+        return tuple(dict.fromkeys(answers)) or self.no_answer[:1]
+
     def target(self, answers: tuple[str, ...] | None) -> str | None:
         """The text to train on: the first reference, or the no-answer phrase; None without."""
-        if answers is None:
-            return None
-        return next(iter(answers or self.no_answer), None)
+        return next(iter(self.targets(answers)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,9 @@ class Prediction:
     """A reader's answer to one prompt, or the reason why there is none.
 
     `raw` is the text as generated; exactly one of `raw` and `error` is not None. Token counts are
-    those of the reader.
+    those of the reader. `confidence` is the mean log-probability of the answer's tokens, its end
+    token included. `nbest` holds answers with their scores, best first, where several were asked
+    for.
     """
 
     id: str
@@ -161,6 +169,8 @@ class Prediction:
     error: str | None = None
     prompt_tokens: int = 0
     answer_tokens: int = 0
+    confidence: float | None = None
+    nbest: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
