@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from aqa.backends.base import Backend
@@ -38,7 +39,7 @@ class Inputs:
         self.template = template
         self._config = config
         self.source = _source(config.data, dev)
-        with progress.task(f"Checking {self.source.path}") as task:
+        with progress.task(f"Checking {Path(self.source.path).name}") as task:
             self.found = survey(self.source, task.advance)
         for note in self.found.notes:
             progress.note(note)
