@@ -15,8 +15,9 @@ def test_a_bar_tells_count_rate_and_time_left(columns: int) -> None:
     console = Console(file=file, force_terminal=True, width=columns, color_system=None)
     bars = _bars(console)
     with RichProgress(bars).task("Tokenizing something with a long name", total=200) as task:
-        task.advance(20)
-        time.sleep(0.05)
+        for _ in range(2):
+            task.advance(10)
+            time.sleep(0.02)
         task.advance(20, {"loss": 0.5613, "learning rate": 2e-4, "tokens/s": 134.25})
         console.print(bars.get_renderable())
     drawn = file.getvalue()
