@@ -8,7 +8,7 @@ import difflib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -19,6 +19,8 @@ from pydantic import (
     InstanceOf,
     SerializeAsAny,
     ValidationError,
+    field_validator,
+    model_validator,
 )
 
 from aqa.errors import ConfigError
@@ -60,6 +62,17 @@ class DataOptions(Section):
     dev_limit: int | None = Field(None, ge=1)
 
 
+class TrainingEvidenceOptions(Section):
+    """Which passages training examples are given; see `aqa.training_evidence`."""
+
+    # gold: those that hold the answer; retrieved: as the data give them; mixed: gold + distractors
+    passages: Literal["gold", "retrieved", "mixed"] = "retrieved"
+    distractors: int = Field(4, ge=0)  # of an example
+    negatives: Literal["bm25", "random"] = "bm25"  # from other questions, where too few are given
+    gold_probability: float = Field(1.0, ge=0, le=1)  # that the gold passages are among them
+    unanswerable_probability: float = Field(0.0, ge=0, le=1)  # else: to be kept, with no answer
+
+
 class EvidenceOptions(Section):
     """Which passages a reader is shown, the same for every backend."""
 
@@ -71,6 +84,26 @@ class EvidenceOptions(Section):
     tokenizer: str | None = None  # a model whose tokenizer counts, so that all readers' are alike
     title: bool = True  # write a passage's title above its text
     join: str = "\n\n"  # between two passages
+    train: TrainingEvidenceOptions = TrainingEvidenceOptions()
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        """`train: mixed` is short for `train: {passages: mixed}`."""
+        return {"passages": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _counts_by_a_named_tokenizer(self) -> Self:
+        if self.max_tokens and not self.tokenizer:
+            raise ValueError(
+                "max_tokens needs evidence.tokenizer, a model whose tokenizer counts for every"
+                " reader alike; or use max_chars"
+            )
+        return self
+
+    def plan(self) -> RawConfig:
+        """What decides the evidence of a question, as plain values."""
+        return self.model_dump(exclude={"train"})
 
 
 class LoraOptions(Section):

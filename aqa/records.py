@@ -25,7 +25,8 @@ class Example:
     """One question with its evidence.
 
     `answers` holds every reference; () means known to be unanswerable, None means that the data
-    gives no reference. `gold_ids` are the ids of passages that are known to hold the answer.
+    gives no reference. `gold_ids` are the ids of passages that are known to hold the answer;
+    `own_passages` those that stand beside the question where `passages` were retrieved for it.
     `place` says where it was read ("file.jsonl, line 3"), for messages.
     """
 
@@ -35,6 +36,7 @@ class Example:
     answers: tuple[str, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     gold_ids: tuple[str, ...] = ()
+    own_passages: tuple[Passage, ...] = ()
     place: str = ""
 
 
@@ -125,7 +127,9 @@ class Prompt:
     """What one example becomes before it meets a reader.
 
     `index` is the example's position in the data, from 0. `target` is the text to train on, None
-    where the data has no reference.
+    where the data has no reference. `gold_ranks` are the ranks of all given passages that hold the
+    answer, and `gold_in_evidence` tells whether it stands in what the reader sees; None where no
+    answer is known.
     """
 
     id: str
@@ -135,6 +139,8 @@ class Prompt:
     template: Template
     target: str | None = None
     answers: tuple[str, ...] | None = None
+    gold_ranks: tuple[int, ...] | None = None
+    gold_in_evidence: bool | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:

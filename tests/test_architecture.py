@@ -17,7 +17,7 @@ PACKAGE = Path(aqa.__file__).parent
 FLOORS = {
     5: {"__main__", "cli", "console", "tables"},
     4: {"train", "predict", "evaluate", "preview"},
-    3: {"inputs"},
+    3: {"inputs", "training_evidence", "gold"},
     2: {
         "backends",
         "metrics",
@@ -40,6 +40,9 @@ SIDEWAYS = {
     ("tables", "console"),
     ("train", "evaluate"),
     ("prediction_files", "journal"),
+    ("inputs", "training_evidence"),
+    ("inputs", "gold"),
+    ("training_evidence", "gold"),
     ("evidence", "config"),
     ("locations", "errors"),
 }

@@ -75,9 +75,13 @@ def test_what_is_shown_of_a_reader_of_text(config: RunConfig) -> None:
             "dropped": {"reader": [3]},
             "cut_characters": 0,
             "reader_cut_characters": 0,
+            "gold_ranks": [1],
+            "gold_in_evidence": True,
         },
     }
-    assert describe(first) == "passages used: 1, 2; too much for the reader: 3"
+    assert describe(first) == (
+        "passages used: 1, 2; too much for the reader: 3; the answer is in the evidence"
+    )
     assert [each.prompt.target for each in (second, third)] == ["none", None]
 
 
