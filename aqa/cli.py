@@ -178,6 +178,12 @@ def evaluate(
     fields: Fields = None,
     split: Split = None,
     on_duplicate_id: OnDuplicate = None,
+    allow_different_evidence: Annotated[
+        bool,
+        typer.Option(
+            "--allow-different-evidence", help="Compare runs whose evidence plans differ."
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -204,6 +210,7 @@ def evaluate(
             normalize or "none",
             no_answer or (),
             MetricOptions(bert_model, bert_num_layers),
+            allow_different_evidence,
         )
     first = files[0] if files[0].is_dir() else files[0].parent
     write_json(output or first / METRICS, report.to_json())

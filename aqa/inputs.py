@@ -104,6 +104,10 @@ class Inputs:
             except PromptError as error:
                 unfit.append(Unfit(index, example, str(error)))
 
+    def evidence_plan(self) -> dict[str, Any]:
+        """What decides the evidence of each question; runs with the same plan can be compared."""
+        return self._config.evidence.plan()
+
     def fingerprint(self, reader: Backend) -> dict[str, Any]:
         """What must be the same for a run to be gone on with."""
         data = self._config.data
@@ -116,7 +120,7 @@ class Inputs:
                 "on_duplicate_id": data.on_duplicate_id,
                 "normalize": data.normalize,
             },
-            "evidence": self._config.evidence.plan(),
+            "evidence": self.evidence_plan(),
             "prompt": {"name": self.template.name, "sha256": self.template.sha256},
             "reader": dict(reader.identity()),
         }

@@ -193,12 +193,12 @@ def plan_table(prompt: "Prompt") -> Table:
     fate = {drop.passage.rank: LEFT_OUT[drop.reason] for drop in evidence.dropped}
     fate |= {p.rank: f"read as {place}" for place, p in enumerate(evidence.reading_order, 1)}
     given = [*evidence.passages, *(drop.passage for drop in evidence.dropped)]
-    table = Table(box=None, pad_edge=False)
-    for name, justify in (("rank", "right"), ("score", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("passage", no_wrap=True, ratio=1)
-    table.add_column("what became of it")
-    table.add_column("answer")
+    table = Table(box=None, pad_edge=False, expand=True)
+    for name in ("rank", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("passage", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("what became of it", no_wrap=True)
+    table.add_column("answer", no_wrap=True)
     for passage in sorted(given, key=lambda passage: passage.rank):
         score = "" if passage.score is None else f"{passage.score:.4g}"
         text = " ".join(evidence.text_of(passage).split())

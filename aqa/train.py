@@ -201,6 +201,7 @@ def train(
                 "command": command,
                 "config": as_raw(config),
                 "fingerprint": fingerprint,
+                "evidence": (plan.dev or plan.data).evidence_plan(),
                 "counts": {"train": plan.data.found.count},
                 "history": run.previous.get("history", []) if resume else [],
             }
