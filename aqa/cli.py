@@ -236,6 +236,9 @@ def prompt_preview(
     top_k: TopK = None,
     number: Annotated[int, typer.Option("--n", min=1, help="How many prompts.")] = 3,
     example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="With the evidence of a training: evidence.train.")
+    ] = False,
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Colour what is trained on and what is masked.")
     ] = False,
@@ -253,7 +256,7 @@ def prompt_preview(
         config = "llama_smollm2"
     found, reader_type = _configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
-        shown = list(preview(found, reader_type, progress, number, example_id))
+        shown = list(preview(found, reader_type, progress, number, example_id, training))
     tables.show_previews(shown, tokens, as_json)
 
 
