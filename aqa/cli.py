@@ -70,6 +70,9 @@ def train(
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
     fresh: Fresh = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write adapter and base as one model, too.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be done; write nothing.")
     ] = False,
@@ -87,6 +90,7 @@ def train(
         raise UsageError("--resume and --fresh exclude each other")
     flags: dict[str, Any] = {"data.path": data, "data.dev_path": dev_data, "backend.model": model}
     flags |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
+    flags["merge"] = merge or None
     found, reader_type = _configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
         if dry_run:

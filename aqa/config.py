@@ -207,6 +207,7 @@ class RunConfig(Section):
     generation: GenerationOptions = GenerationOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     output_dir: str | None = None
+    merge: bool = False  # after a training: write adapter and base as one model, too
     seed: int = Field(42, ge=0)
 
 

@@ -76,6 +76,8 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
                 "adapter": str(result.adapter),
                 "before": dict(result.before),
                 "after": result.report.to_json() if result.report else None,
+                "merged": str(result.merged.folder) if result.merged else None,
+                "merged_differs": result.merged.different if result.merged else None,
             }
         )
         return
@@ -90,6 +92,13 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             table.add_row(name, before, f"{score.value:.2f}", _interval(score.low, score.high))
         console.print(table)
     console.print(f"adapter: {result.adapter}", markup=False, soft_wrap=True)
+    if result.merged is not None:
+        console.print(
+            f"merged model: {result.merged.folder}; of {result.merged.compared} greedy answers"
+            f" {result.merged.different} differ from the adapter's",
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(
         f"next: aqa predict {result.backend} --model {result.folder} --data YOUR_QUESTIONS.json",
         markup=False,

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from aqa.atomic_files import write_json
-from aqa.backends.base import Backend, Trainable, TrainEstimate, TrainJob
+from aqa.backends.base import Backend, Mergeable, Merged, Trainable, TrainEstimate, TrainJob
 from aqa.config import RunConfig, as_raw
 from aqa.errors import ConfigError, ModelError, RunError
 from aqa.evaluate import Report, evaluate
@@ -22,6 +23,8 @@ from aqa.prompts import load_template
 from aqa.records import Example, Prediction, Prompt, TrainStep
 from aqa.runs import METRICS, Run, open_run
 
+MERGE_PROMPTS = 32  # whose answers by adapter and merged model are compared
+
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
@@ -32,6 +35,7 @@ class TrainResult:
     adapter: Path
     before: Mapping[str, float]
     report: Report | None
+    merged: Merged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,11 @@ class Plan:
         reader.check()
 
     def _check(self) -> None:
+        if self.config.merge and not isinstance(self.reader, Mergeable):
+            raise ConfigError(
+                f"{self.config.backend.name} trains no adapter that could be merged; leave --merge"
+                " out: its model is whole"
+            )
         template, unanswerable = self.data.template, self.data.found.unanswerable
         evidence = self.config.evidence.train
         lost = evidence.passages == "mixed" and evidence.unanswerable_probability > 0
@@ -254,6 +263,11 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
     if dev:
         judge.score(plan.reader.generate(dev))
         report = _report(plan, run, judge)
+    merged = None
+    if plan.config.merge and isinstance(plan.reader, Mergeable):
+        compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))
+        merged = plan.reader.merge(run.folder, compared[:MERGE_PROMPTS])
+        run.update({"merged": {"compared": merged.compared, "different": merged.different}})
     run.update(
         {
             "status": "done",
@@ -265,7 +279,7 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
             },
         }
     )
-    return TrainResult(plan.config.backend.name, run.folder, adapter, steps.before, report)
+    return TrainResult(plan.config.backend.name, run.folder, adapter, steps.before, report, merged)
 
 
 def _report(plan: Plan, run: Run, judge: "Judge") -> Report:
