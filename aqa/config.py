@@ -1,7 +1,7 @@
 """Typed configuration of a run: every option, its default and its unit; the only reader of configs.
 
 A config comes from, later ones winning: a run folder's own config, a YAML or JSON file, flags and
-`--set a.b=c` of the command line. The flat keys of the predecessor (FLAT_KEYS) work in all of them.
+`--set a.b=c` of the command line. The keys of the predecessor are understood (`predecessor`).
 """
 
 import difflib
@@ -25,17 +25,7 @@ from pydantic import (
 
 from aqa.errors import ConfigError
 from aqa.locations import find_shipped, shipped_names
-
-# The predecessor's flat keys and where each one lives now.
-FLAT_KEYS = {
-    "model_name": "backend.model",
-    "data_path": "data.path",
-    "prompt_path": "prompt",
-    "output_dir": "output_dir",
-    "bnb_4bit_quant_type": "backend.bnb_4bit_quant_type",
-    "num_train_epochs": "training.num_train_epochs",
-    "bert_model": "evaluation.bert_model",
-}
+from aqa.predecessor import FLAT_KEYS, translate
 
 # A config as it is before it is checked: nested mappings of plain values.
 RawConfig = dict[str, Any]
@@ -239,8 +229,8 @@ def read_config(path: Path) -> RawConfig:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: a config is a mapping of keys to values, not a {_kind(raw)}")
     config: RawConfig = {}
-    for key, value in raw.items():
-        set_value(config, FLAT_KEYS.get(str(key), str(key)), value)
+    for key, value in translate(raw):
+        set_value(config, key, value)
     return config
 
 
