@@ -13,6 +13,8 @@ GOLD_MARKS = ("isgold", "is_gold")
 GOLD_IDS = ("gold_ids", "positive_ids")
 GOLD_PASSAGES = ("positive_passages", "positive_ctxs")
 
+HIGHEST_RANK = 1 << 53  # above it floating point numbers are not exact
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -35,7 +37,7 @@ def list_passages(
     `ids_suffice`, an object needs no text, and what is no object is a passage's id.
     """
     if isinstance(value, dict):
-        value = _transposed(value)
+        value = _transposed(value, place)
     elif isinstance(value, str):
         value = [value]
     if not isinstance(value, list):
@@ -91,10 +93,11 @@ def read_rank(value: object, what: str, place: str) -> int | None:
     if value is None:
         return None
     try:
-        if isinstance(value, int | float | str) and float(value) == (rank := int(float(value))):
-            return rank
+        number = float(value) if isinstance(value, int | float | str) else None
     except (ValueError, OverflowError):
-        pass
+        number = None
+    if number is not None and number.is_integer() and abs(number) <= HIGHEST_RANK:
+        return int(number)
     raise DataError(f"{place}: the {what} is {value!r:.40}, which is no whole number")
 
 
@@ -134,9 +137,12 @@ def first(item: Mapping[str, object], columns: Iterable[str]) -> object:
     return next((item[column] for column in columns if item.get(column) is not None), None)
 
 
-def _transposed(columns: Mapping[str, object]) -> list[object]:
+def _transposed(columns: Mapping[str, object], place: str) -> list[object]:
     """Make one object per passage from an object of lists, as data sets on the hub have it."""
     lists = {column: value for column, value in columns.items() if isinstance(value, list)}
     if not isinstance(first(columns, PASSAGE_TEXT), list):
         return [columns]
+    if len({len(values) for values in lists.values()}) > 1:
+        lengths = ", ".join(f"{len(values)} of {column}" for column, values in lists.items())
+        raise DataError(f"{place}: lists of passages that differ in length, {lengths}")
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]

@@ -134,7 +134,7 @@ class Retrieved:
             place, document = self._index.execute(
                 "SELECT place, document FROM hits WHERE rowid = ?", (first,)
             ).fetchone()
-            others = f", nor are {count - 1} others that the passages name" if count > 1 else ""
+            others = f", the first of {count} such documents" if count > 1 else ""
             raise DataError(
                 f"{place}: document {document} is not in {corpus.name}{others}; "
                 "give the corpus that the retriever searched"
@@ -262,8 +262,8 @@ def with_passages(
 def _missing(count: int, example: Example, retrieved: Retrieved) -> DataError:
     some_id = retrieved.some_id()
     like = f' (its ids are like "{some_id}")' if some_id else " (it has no ids, but questions)"
-    others = f", nor for {count - 1} later questions" if count > 1 else ""
+    others = f"is the first of {count} that have" if count > 1 else "has"
     return DataError(
-        f'{example.place}: no passages for "{example.id}" in {retrieved.name}{like}{others}; '
-        "retrieve for these, too, or choose --missing-passages empty"
+        f'{example.place}: the question "{example.id}" {others} no passages in '
+        f"{retrieved.name}{like}; retrieve for all, or choose --missing-passages empty"
     )
