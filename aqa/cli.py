@@ -38,7 +38,14 @@ Fields = Annotated[
     typer.Option("--field", metavar="OURS=COLUMN", help="Column of id, question, passages, ..."),
 ]
 Split = Annotated[str | None, typer.Option("--split", help="Split of a folder or hub data set.")]
-Corpus = Annotated[str | None, typer.Option("--corpus", help="Passages by document id (JSON).")]
+Passages = Annotated[
+    str | None, typer.Option("--passages", help="A retriever's output, joined to --data by id.")
+]
+Missing = Annotated[
+    Literal["error", "empty"] | None,
+    typer.Option("--missing-passages", help="What to do where --passages lacks a question."),
+]
+Corpus = Annotated[str | None, typer.Option("--corpus", help="Texts of documents by id.")]
 OnDuplicate = Annotated[
     Literal["error", "keep-first", "number"] | None,
     typer.Option("--on-duplicate-id", help="What to do where an id stands twice."),
@@ -61,6 +68,12 @@ def train(
     config: Config = None,
     data: Data = None,
     dev_data: Annotated[str | None, typer.Option("--dev-data", help="Validation examples.")] = None,
+    passages: Passages = None,
+    dev_passages: Annotated[
+        str | None, typer.Option("--dev-passages", help="The same for --dev-data.")
+    ] = None,
+    missing_passages: Missing = None,
+    corpus: Corpus = None,
     output_dir: OutputDir = None,
     model: Model = None,
     prompt: PromptName = None,
@@ -91,6 +104,8 @@ def train(
     flags: dict[str, Any] = {"data.path": data, "data.dev_path": dev_data, "backend.model": model}
     flags |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
     flags["merge"] = merge or None
+    flags |= {"data.passages": passages, "data.dev_passages": dev_passages}
+    flags |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
     found, reader_type = _configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
         if dry_run:
@@ -114,6 +129,8 @@ def predict(
     settings: Settings = None,
     fields: Fields = None,
     split: Split = None,
+    passages: Passages = None,
+    missing_passages: Missing = None,
     corpus: Corpus = None,
     on_duplicate_id: OnDuplicate = None,
     normalize: Normalize = None,
@@ -140,6 +157,7 @@ def predict(
     flags: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
     flags |= {"data.split": split, "data.corpus": corpus, "data.limit": limit}
     flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    flags |= {"data.passages": passages, "data.missing_passages": missing_passages}
     flags |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
     found, reader_type = _configure(backend, config, flags, settings, fields)
     folder = output_dir or _prediction_folder(found)
@@ -234,6 +252,8 @@ def prompt_preview(
     settings: Settings = None,
     fields: Fields = None,
     split: Split = None,
+    passages: Passages = None,
+    missing_passages: Missing = None,
     corpus: Corpus = None,
     on_duplicate_id: OnDuplicate = None,
     normalize: Normalize = None,
@@ -256,6 +276,7 @@ def prompt_preview(
     flags: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
     flags |= {"data.split": split, "data.corpus": corpus, "evidence.top_k": top_k}
     flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    flags |= {"data.passages": passages, "data.missing_passages": missing_passages}
     if config is None and model is None and backend in ("llama", "llama-qlora"):
         config = "llama_smollm2"
     found, reader_type = _configure(backend, config, flags, settings, fields)

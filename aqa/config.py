@@ -44,7 +44,10 @@ class DataOptions(Section):
     dev_path: str | None = None  # validation data of a training
     split: str | None = None
     dev_split: str | None = None
-    corpus: str | None = None  # passages of a retriever's CSV, by document id
+    passages: str | None = None  # a retriever's output, which takes the place of own passages
+    dev_passages: str | None = None
+    missing_passages: Literal["error", "empty"] = "error"  # questions that it lacks
+    corpus: str | None = None  # texts of the documents that a retriever's output names
     fields: dict[str, str] = Field(default_factory=dict)  # our name -> the file's column
     on_duplicate_id: Literal["error", "keep-first", "number"] = "error"
     normalize: Literal["none", "nfc"] = "none"

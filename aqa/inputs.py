@@ -106,7 +106,7 @@ class Inputs:
 
     def evidence_plan(self) -> dict[str, Any]:
         """What decides the evidence of each question; runs with the same plan can be compared."""
-        return self._config.evidence.plan()
+        return {**self._config.evidence.plan(), "passages": self.found.passages_sha256}
 
     def fingerprint(self, reader: Backend) -> dict[str, Any]:
         """What must be the same for a run to be gone on with."""
@@ -115,6 +115,8 @@ class Inputs:
             "backend": self._config.backend.name,
             "data": {
                 "sha256": self.found.sha256,
+                "passages": self.found.passages_sha256,
+                "missing_passages": data.missing_passages,
                 "split": data.split,
                 "fields": dict(data.fields),
                 "on_duplicate_id": data.on_duplicate_id,
@@ -130,11 +132,15 @@ def _source(data: DataOptions, dev: bool) -> Source:
     path = data.dev_path if dev else data.path
     if path is None:
         raise AqaError("no data is named; give --data FILE, or data.path in the config")
+    passages = data.dev_passages if dev else data.passages
+    retrieves = (data.passages or data.dev_passages) is not None
     return Source(
         path=path,
         split=data.dev_split if dev else data.split,
         fields=data.fields,
-        corpus=data.corpus,
+        corpus=None if retrieves and passages is None else data.corpus,  # it is the passages' own
         on_duplicate_id=data.on_duplicate_id,
         normalize=data.normalize,
+        passages=passages,
+        missing_passages=data.missing_passages,
     )

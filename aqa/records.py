@@ -25,9 +25,10 @@ class Example:
     """One question with its evidence.
 
     `answers` holds every reference; () means known to be unanswerable, None means that the data
-    gives no reference. `gold_ids` are the ids of passages that are known to hold the answer;
-    `own_passages` those that stand beside the question where `passages` were retrieved for it.
-    `place` says where it was read ("file.jsonl, line 3"), for messages.
+    gives no reference. `gold_ids` are the ids of passages that are known to hold the answer. Where
+    a retriever's passages were joined, `passages` are those, and `own_passages` the gold ones that
+    stood beside the question itself. `place` says where it was read ("file.jsonl, line 3"), for
+    messages.
     """
 
     id: str

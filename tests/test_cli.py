@@ -67,6 +67,9 @@ BAD_WORDS = {
     "a folder that is no data set": (["--data", "folder"], "folder holds no data set"),
     "no such split": (["--split", "test"], "is a file, which has no splits"),
     "no such corpus": (["--corpus", "no.json"], "no.json: no such file"),
+    "no such passages": (["--passages", "no.json"], "no.json: no such file"),
+    "passages of other questions": (["--passages", "a.trec", "--corpus", "c.jsonl"], "have no pas"),
+    "a run without a corpus": (["--passages", "a.trec"], "give the corpus that was searched with"),
     "no such config": (["--config", "no.yaml"], "no.yaml: no such config"),
     "a config of another backend": (["--config", "llama_smollm2"], "the backend llama-qlora, not"),
     "an unknown key": (["--set", "evidence.topk=1"], "did you mean top_k?"),
@@ -87,6 +90,8 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
     (tmp_path / "folder").mkdir()
     (tmp_path / "bare.txt").write_text("Read this.", encoding="utf-8")
     (tmp_path / "odd.txt").write_text("{context} {passages}", encoding="utf-8")
+    (tmp_path / "a.trec").write_text("q9 Q0 d 1 0.5 tag\n")
+    (tmp_path / "c.jsonl").write_text('{"id": "d", "text": "t"}\n')
     before = sorted(tmp_path.rglob("*"))
     assert told in refused(call_aqa(*PREDICT, *words), tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
@@ -270,6 +275,55 @@ def test_options_reach_the_config(call_aqa: Call, tmp_path: Path) -> None:
     assert config["data"]["fields"] == {"question": "question"}
     assert manifest["command"].startswith("aqa predict stub --data data.jsonl -o out --config")
     assert manifest["counts"] == {"examples": 1, "answered": 1, "failed": 0}
+
+
+@pytest.fixture
+def retrieved(data: Path) -> list[str]:
+    """Questions without passages, and what a retriever found for the first of them."""
+    data.write_bytes(lines(without("context"), without("context") | {"id": "q2"}))
+    data.with_name("run.trec").write_text("q1 Q0 d2 1 2.5 tag\nq1 Q0 d1 2 0.5 tag\n")
+    corpus = lines({"id": "d1", "text": "부산 은 크다."}, {"id": "d2", "text": "서울 에 산다."})
+    data.with_name("corpus.jsonl").write_bytes(corpus)
+    return ["--passages", "run.trec", "--corpus", "corpus.jsonl"]
+
+
+def test_passages_are_joined(call_aqa: Call, tmp_path: Path, retrieved: list[str]) -> None:
+    told = refused(call_aqa(*PREDICT, *retrieved), tmp_path)
+    assert 'line 2: the question "q2" has no passages in run.trec' in told
+    done = call_aqa(*PREDICT, *retrieved, "--missing-passages", "empty")
+    assert done.returncode == 0
+    assert "Examples without passages: 1 of 2." in done.stderr
+    predicted = json.loads((tmp_path / "out" / "predictions.json").read_bytes())
+    assert predicted["q1"]["raw"] == "서울 에 산다."
+    assert [row["evidence"]["ranks"] for row in predicted.values()] == [[1, 2], []]
+    manifest = json.loads((tmp_path / "out" / "run.json").read_bytes())
+    found = manifest["fingerprint"]["data"]
+    assert (found["missing_passages"], len(found["passages"])) == ("empty", 64)
+    assert manifest["config"]["data"]["passages"] == "run.trec"
+    (tmp_path / "run.trec").write_text("q1 Q0 d1 1 2.5 tag\nq2 Q0 d1 1 0.5 tag\n")
+    changed = call_aqa(*PREDICT, *retrieved)
+    assert changed.returncode == 1
+    assert "holds another run: data was" in changed.stderr
+
+
+def test_passages_are_previewed(call_aqa: Call, retrieved: list[str]) -> None:
+    words = ["prompt-preview", "stub", "--data", "data.jsonl", "--json", "--id", "q1", *retrieved]
+    assert "has no passages in run.trec" in call_aqa(*words).stderr
+    (shown,) = json.loads(call_aqa(*words, "--missing-passages", "empty").stdout)
+    assert "서울 에 산다.\n\n부산 은 크다." in json.dumps(shown, ensure_ascii=False).replace(
+        "\\n", "\n"
+    )
+
+
+def test_passages_are_trained_on(call_aqa: Call, tmp_path: Path, retrieved: list[str]) -> None:
+    words = ["train", "llama", "--config", "llama_smollm2", "--dry-run", "--data", "data.jsonl"]
+    assert "no passages among" in refused(call_aqa(*words), tmp_path)
+    assert "has no passages in run.trec" in refused(call_aqa(*words, *retrieved), tmp_path)
+    words += [*retrieved, "--missing-passages", "empty", "--dev-data", "data.jsonl"]
+    assert "no passages among" in call_aqa(*words).stderr
+    told = call_aqa(*words, "--dev-passages", "data.jsonl").stderr
+    assert "data.jsonl, line 1: no passages among the columns id, question, answers; a" in told
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
 def test_version_and_help(call_aqa: Call) -> None:

@@ -5,23 +5,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from aqa.data.files import Row
-from aqa.data.json_stream import as_row, describe, read_members
+from aqa.data.files import Row, open_bytes
+from aqa.data.json_stream import as_row, describe, is_keyed, read_members
+from aqa.data.passages import first
+from aqa.data.row_files import read_row_file
+from aqa.data.rows import DOCUMENT_ID, read_id
 from aqa.errors import DataError
 
-DOCUMENT_ID = "document_id"
 PASSAGES = "passages"
+IDS = (DOCUMENT_ID, "docid", "doc_id", "id", "_id")
+TEXTS = ("text", "contents")
 
 
 def with_corpus(rows: Iterable[Row], corpus: Path) -> Iterator[Row]:
     """Give each row the documents its `document_id` lists, in their order, as its passages.
 
-    The corpus, {"0": {"text": ..., "title": ...}, ...}, is streamed into a private SQLite database
-    that lies in a temporary file, so memory grows neither with it nor with the rows.
+    The corpus, {"0": {"text": ..., "title": ...}, ...} or rows with an id, is streamed into a
+    private SQLite database that lies in a temporary file, so memory grows neither with it nor with
+    the rows.
     """
     with closing(sqlite3.connect("")) as index:
         index.execute("CREATE TABLE documents (id TEXT PRIMARY KEY, title TEXT, text TEXT)")
-        index.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", _documents(corpus))
+        index.executemany(
+            "INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", read_documents(corpus)
+        )
         rows = iter(rows)
         for place, row in rows:
             passages, missing = _look_up(index, row, place)
@@ -36,13 +43,31 @@ def with_corpus(rows: Iterable[Row], corpus: Path) -> Iterator[Row]:
             yield place, {**kept, PASSAGES: passages}
 
 
-def _documents(corpus: Path) -> Iterator[tuple[str, str, str]]:
-    for key, value in read_members(corpus):
-        document = as_row(value, f'{corpus.name}, document "{key}"')
-        text = document.get("text")
-        if not isinstance(text, str):
-            raise DataError(f'{corpus.name}, document "{key}": its "text" is {describe(text)}')
-        yield str(document.get(DOCUMENT_ID, key)), str(document.get("title") or ""), text
+def read_documents(corpus: Path) -> Iterator[tuple[str, str, str]]:
+    """Read ids, titles and texts: of one JSON object by ids, or of rows of any format."""
+    with open_bytes(corpus) as file:
+        opens_object = file.read(4096).lstrip()[:1] == b"{"
+    if opens_object and is_keyed(corpus, (*IDS, *TEXTS, "title")):
+        for key, value in read_members(corpus):
+            place = f'{corpus.name}, document "{key}"'
+            document = as_row(value, place)
+            yield str(document.get(DOCUMENT_ID, key)), *_title_and_text(document, place)
+        return
+    for place, row in read_row_file(corpus, (*IDS, *TEXTS, "title")):
+        document_id = read_id(first(row, IDS), place)
+        if document_id is None:
+            raise DataError(
+                f"{place}: no document's id among the columns {', '.join(map(str, row))}; "
+                f"name it {', '.join(IDS[:-1])} or {IDS[-1]}"
+            )
+        yield document_id, *_title_and_text(row, place)
+
+
+def _title_and_text(document: Mapping[str, object], place: str) -> tuple[str, str]:
+    text = first(document, TEXTS)
+    if not isinstance(text, str):
+        raise DataError(f'{place}: its "text" is {describe(text)}')
+    return str(document.get("title") or ""), text
 
 
 def _look_up(

@@ -2,25 +2,21 @@
 
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from aqa.data.corpus import PASSAGES, with_corpus
-from aqa.data.files import Row, open_bytes
+from aqa.data.files import Row
 from aqa.data.hub import is_hub_name, read_hub
-from aqa.data.json_stream import as_row, document_shape, read_items, read_lines
+from aqa.data.retrieved import MissingPassages, Retrieved, open_retrieved, with_passages
+from aqa.data.row_files import read_row_file
 from aqa.data.rows import COLUMNS, RowParser
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
-from aqa.data.squad import read_squad
-from aqa.data.tables import read_arrow, read_csv, read_parquet
 from aqa.errors import DataError
 from aqa.locations import PREFIX, locate_package_file
 from aqa.records import Example
-
-ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
-PARQUET = b"PAR1"
-
 
 OnDuplicateId = Literal["error", "keep-first", "number"]
 
@@ -30,8 +26,10 @@ class Source:
     """Where examples come from: a file, a folder, "package:NAME/FILE", or a data set of the hub.
 
     `fields` maps a field (id, question, passages, answers, title) to the column to take it from.
-    `corpus` is the file in which the rows' `document_id` are looked up. `normalize` "nfc" puts
-    questions, passages and answers in that Unicode form.
+    `passages` is a retriever's output, whose passages take the place of the rows' own; a question
+    that it lacks is an error, or has no passages, as `missing_passages` says. `corpus` is the file
+    in which the rows' `document_id`, or the documents of `passages`, are looked up. `normalize`
+    "nfc" puts questions, passages and answers in that Unicode form.
     """
 
     path: str
@@ -40,14 +38,18 @@ class Source:
     corpus: str | None = None
     on_duplicate_id: OnDuplicateId = "error"
     normalize: Literal["none", "nfc"] = "none"
+    passages: str | None = None
+    missing_passages: MissingPassages = "error"
 
 
-def read_unchecked(source: Source, parser: RowParser) -> Iterator[Example]:
+def read_unchecked(
+    source: Source, parser: RowParser, retrieved: Retrieved | None
+) -> Iterator[Example]:
     """Read every example, repeated ids as they are; DataError where there is none."""
     empty = True
     try:
-        for place, row in _rows(source):
-            yield parser.example(place, row)
+        for example in _examples(source, parser, retrieved):
+            yield example
             empty = False
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{source.path} can't be read ({error}); is it whole?") from None
@@ -55,12 +57,41 @@ def read_unchecked(source: Source, parser: RowParser) -> Iterator[Example]:
         raise DataError(f"{source.path} holds no examples")
 
 
+def _examples(source: Source, parser: RowParser, retrieved: Retrieved | None) -> Iterator[Example]:
+    rows = _rows(source)
+    if retrieved is None:
+        return (parser.example(place, row) for place, row in rows)
+    pairs = ((parser.example(place, row), parser.has_id(row)) for place, row in rows)
+    return with_passages(pairs, retrieved, source.missing_passages)
+
+
 def parser_of(source: Source) -> RowParser:
     """Make the parser of a source's rows; DataError where `fields` names none of ours."""
     fields = source.fields
-    if source.corpus is not None:
+    if source.corpus is not None and source.passages is None:
         fields = {**fields, "passages": PASSAGES}
-    return RowParser(fields, source.normalize == "nfc")
+    return RowParser(fields, source.normalize == "nfc", source.passages is not None)
+
+
+@contextmanager
+def open_passages(source: Source) -> Iterator[Retrieved | None]:
+    """Index the source's passages file, if it has one; DataError says what is wrong with it."""
+    if source.passages is None:
+        yield None
+        return
+    passages = local_file(source.passages, "passages")
+    corpus = source.corpus and local_file(source.corpus, "corpus")
+    id_column, nfc = source.fields.get("id"), source.normalize == "nfc"
+    with open_retrieved(passages, corpus or None, id_column, nfc) as retrieved:
+        yield retrieved
+
+
+def local_file(name: str, what: str) -> Path:
+    """Give the path of a file that `what` is to be taken from; DataError where there is none."""
+    path = local_path(name)
+    if path is None or not path.is_file():
+        raise DataError(f"{name}: no such file to take the {what} from")
+    return path
 
 
 def local_path(name: str) -> Path | None:
@@ -78,12 +109,9 @@ def local_path(name: str) -> Path | None:
 def _rows(source: Source) -> Iterator[Row]:
     path = local_path(source.path)
     rows = read_hub(source.path, source.split) if path is None else _read_path(source, path)
-    if source.corpus is None:
+    if source.corpus is None or source.passages is not None:
         return rows
-    corpus = local_path(source.corpus)
-    if corpus is None or not corpus.is_file():
-        raise DataError(f"{source.corpus}: no such file to take the corpus from")
-    return with_corpus(rows, corpus)
+    return with_corpus(rows, local_file(source.corpus, "corpus"))
 
 
 def _read_path(source: Source, path: Path) -> Iterator[Row]:
@@ -95,33 +123,9 @@ def _read_path(source: Source, path: Path) -> Iterator[Row]:
         raise DataError(f"{path} is a file, which has no splits; leave --split out")
     if not path.is_file():
         raise DataError(f"{path} is no regular file; it is read more than once, so save it first")
-    with open_bytes(path) as file:
-        head = file.read(4096)
-    start = head.lstrip()[:1]
-    if head.startswith(PARQUET):
-        return read_parquet(path)
-    if head.startswith(ARROW):
-        return read_arrow([path], path.name)
-    if b"\0" in head:
-        raise DataError(f"{path} is no UTF-8 text, Parquet or Arrow file; save it as one of these")
-    if start in (b"[", b"{") or path.suffix in (".json", ".jsonl"):
-        return _read_json(path)
     text_columns = {
         column
         for name in ("id", "question", "title")
         for column in (source.fields.get(name, ""), *COLUMNS[name])
     }
-    return read_csv(path, text_columns)
-
-
-def _read_json(path: Path) -> Iterator[Row]:
-    shape, prefix = document_shape(path)
-    if shape == "lines":
-        return read_lines(path)
-    if shape == "articles":
-        return read_squad(path, prefix)
-    return (
-        (place, as_row(item, place))
-        for number, item in enumerate(read_items(path, prefix), 1)
-        for place in (f"{path.name}, row {number}",)
-    )
+    return read_row_file(path, text_columns)

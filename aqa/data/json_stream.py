@@ -3,7 +3,7 @@
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
@@ -14,6 +14,7 @@ Value = TypeVar("Value")
 
 SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 FIRST_LINE_BYTES = 1 << 20
+KEYS_LOOKED_AT = 100  # of an object that may be a row or hold rows by their ids
 CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 
 
@@ -98,6 +99,27 @@ def document_shape(path: Path) -> tuple[Literal["lines", "rows", "articles"], st
         elif path_to == prefix and event not in ("start_map", "map_key"):
             break
     return ("rows", prefix) if prefix else ("lines", "")
+
+
+def is_keyed(path: Path, columns: Collection[str]) -> bool:
+    """Tell whether a JSON file is one object that holds records by their ids.
+
+    Its first keys are then no columns of a row, and each has a list or an object.
+    """
+    import ijson
+
+    count, at_value = 0, False
+    events = _parsed(path, lambda file: ijson.parse(file, multiple_values=True))
+    for path_to, event, value in events:
+        if at_value and event not in ("start_map", "start_array"):
+            return False
+        at_value = path_to == "" and event == "map_key"
+        if at_value and (value in columns or count == KEYS_LOOKED_AT):
+            return value not in columns
+        count += at_value
+        if path_to == "" and event in ("end_map", "start_array"):
+            break
+    return count > 0
 
 
 class _Metered:

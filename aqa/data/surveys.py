@@ -4,11 +4,12 @@ import hashlib
 import re
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from aqa.data.formats import Source, local_path, parser_of, read_unchecked
+from aqa.data.formats import Source, local_path, open_passages, parser_of, read_unchecked
 from aqa.data.hub import fingerprint
+from aqa.data.retrieved import Retrieved
 from aqa.errors import DataError
 from aqa.hashes import hash_files
 from aqa.records import Example
@@ -20,9 +21,11 @@ HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")
 class Survey:
     """What a source holds. The counts are of examples as read_examples gives them.
 
-    `sha256` is of the stored bytes (files of a folder and the corpus included); for the hub, a
-    description of the version. `hangul` counts examples with Hangul in a reference, or in the
-    question where there is none. `notes` are sentences for the user.
+    `sha256` is of the stored bytes (files of a folder, the passages file and the corpus included);
+    for the hub, a description of the version. `passages_sha256` is of the passages file, and of the
+    corpus if there is one; None where the data's own passages are read. `hangul` counts examples
+    with Hangul in a reference, or in the question where there is none. `notes` are sentences for
+    the user.
     """
 
     count: int
@@ -33,6 +36,7 @@ class Survey:
     generated_ids: int
     notes: tuple[str, ...] = ()
     duplicate_ids: frozenset[str] = frozenset()
+    passages_sha256: str | None = None
 
 
 def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
@@ -43,14 +47,19 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
     parser = parser_of(source)
     tally = _Tally()
     hashes = array("q")
-    for example in read_unchecked(source, parser):
-        tally.add(example)
-        hashes.append(hash(example.id))
-        if on_row is not None:
-            on_row()
-    repeated = _repeated(hashes)
-    del hashes
-    duplicate_ids = _settle_duplicates(source, repeated, tally) if repeated else frozenset()
+    duplicate_ids: frozenset[str] = frozenset()
+    with open_passages(source) as retrieved:
+        for example in read_unchecked(source, parser, retrieved):
+            tally.add(example)
+            hashes.append(hash(example.id))
+            if on_row is not None:
+                on_row()
+        repeated = _repeated(hashes)
+        del hashes
+        if repeated:
+            duplicate_ids = _settle_duplicates(source, repeated, tally, retrieved)
+        notes = [*_notes(source, tally, parser.generated_ids, duplicate_ids)]
+        notes += retrieved.notes() if retrieved else ()
     return Survey(
         count=tally.count,
         sha256=_fingerprint(source),
@@ -58,8 +67,9 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
         unlabelled=tally.unlabelled,
         hangul=tally.hangul,
         generated_ids=parser.generated_ids,
-        notes=tuple(_notes(source, tally, parser.generated_ids, duplicate_ids)),
+        notes=tuple(notes),
         duplicate_ids=duplicate_ids,
+        passages_sha256=_passages_sha256(source),
     )
 
 
@@ -68,8 +78,17 @@ def read_examples(source: Source, survey: Survey | None = None) -> Iterator[Exam
 
     Without a survey of the same source every id is remembered, which takes memory for each row.
     """
+    with open_passages(source) as retrieved:
+        examples = read_unchecked(source, parser_of(source), retrieved)
+        yield from _settled(examples, source, survey)
+
+
+def _settled(
+    examples: Iterable[Example], source: Source, survey: Survey | None
+) -> Iterator[Example]:
+    """Make of repeated ids what the source says."""
     seen: dict[str, tuple[int, str]] = {}
-    for example in read_unchecked(source, parser_of(source)):
+    for example in examples:
         if survey is None or example.id in survey.duplicate_ids:
             count, first_place = seen.get(example.id, (0, example.place))
             seen[example.id] = (count + 1, first_place)
@@ -87,6 +106,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.count = self.unanswerable = self.unlabelled = self.hangul = self.decomposed = 0
+        self.without_passages = 0
 
     def add(self, example: Example, amount: int = 1) -> None:
         answers = example.answers
@@ -97,6 +117,8 @@ class _Tally:
             self.unanswerable += amount
         if any(HANGUL.search(text) for text in answers or (example.question,)):
             self.hangul += amount
+        if not example.passages:
+            self.without_passages += amount
         texts = [example.question, *(answers or ())]
         texts += [passage.text for passage in example.passages]
         if any(_is_decomposed(text) for text in texts):
@@ -120,13 +142,15 @@ def _repeated(hashes: "array[int]") -> set[int]:
     return set(repeated)
 
 
-def _settle_duplicates(source: Source, repeated: set[int], tally: _Tally) -> frozenset[str]:
+def _settle_duplicates(
+    source: Source, repeated: set[int], tally: _Tally, retrieved: Retrieved | None
+) -> frozenset[str]:
     """Find the repeated ids exactly; DataError unless the source says what to do with them."""
     first_places: dict[str, str] = {}
     duplicate_ids: set[str] = set()
     first_pair: tuple[str, str, str] | None = None
     rows = 0
-    for example in read_unchecked(source, parser_of(source)):
+    for example in read_unchecked(source, parser_of(source), retrieved):
         base, mark, _ = example.id.rpartition("#")
         if source.on_duplicate_id == "number" and mark and hash(base) in repeated:
             raise DataError(
@@ -158,10 +182,25 @@ def _duplicate_message(example_id: str, first: str, second: str, rows: int = 1) 
 def _fingerprint(source: Source) -> str:
     path = local_path(source.path)
     data = fingerprint(source.path) if path is None else hash_files(path)
-    corpus = source.corpus and local_path(source.corpus)
-    if not corpus:
+    others = [path for path in (source.passages, source.corpus) if path is not None]
+    if not others:
         return data
-    return hashlib.sha256(f"{data} {hash_files(corpus)}".encode()).hexdigest()
+    return hashlib.sha256(" ".join([data, *map(_file_hash, others)]).encode()).hexdigest()
+
+
+def _passages_sha256(source: Source) -> str | None:
+    if source.passages is None:
+        return None
+    passages = _file_hash(source.passages)
+    if source.corpus is None:
+        return passages
+    return hashlib.sha256(f"{passages} {_file_hash(source.corpus)}".encode()).hexdigest()
+
+
+def _file_hash(name: str) -> str:
+    path = local_path(name)
+    assert path is not None, "it has been read"
+    return hash_files(path)
 
 
 def _notes(
@@ -177,5 +216,7 @@ def _notes(
             f"Examples in decomposed Unicode (NFD): {tally.decomposed}; such text equals no "
             "composed text when scored, --normalize nfc composes it."
         )
+    if tally.without_passages:
+        yield f"Examples without passages: {tally.without_passages} of {tally.count}."
     if 0 < tally.unlabelled < tally.count:
         yield f"Examples without a reference: {tally.unlabelled} of {tally.count}."

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from arms import SHARED, SQUAD
-
 from aqa.backends.learned_tokenizer import learn_tokenizer
 from aqa.backends.t5 import T5Backend
+from arms import SHARED, SQUAD
+
 from aqa.config import RunConfig, T5Options, build_config
 from aqa.data import Source, read_examples
 from aqa.evidence import select
@@ -45,7 +45,9 @@ def make_model(folder: Path, examples: list[Example]) -> Path:
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
-    texts = (text for e in examples for text in (e.question, e.passages[0].text, *(e.answers or ())))
+    texts = (
+        text for e in examples for text in (e.question, e.passages[0].text, *(e.answers or ()))
+    )
     tokenizer = learn_tokenizer(texts, LEARNED)
     torch.manual_seed(SEED)
     model = T5ForConditionalGeneration(

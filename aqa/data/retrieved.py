@@ -1,0 +1,269 @@
+"""Joining a retriever's passages to questions, by id or by the question's text."""
+
+import json
+import sqlite3
+import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from aqa.data.corpus import read_documents
+from aqa.data.passages import Listed
+from aqa.data.rankings import SHAPES, Ranking, read_rankings
+from aqa.errors import DataError
+from aqa.records import Example, Passage
+
+MissingPassages = Literal["error", "empty"]
+
+TABLES = """
+PRAGMA journal_mode = OFF;
+CREATE TABLE rankings (
+    number INTEGER PRIMARY KEY, id TEXT UNIQUE, question TEXT, place TEXT, gold TEXT,
+    partial INTEGER
+);
+CREATE TABLE hits (
+    ranking INTEGER, sorting REAL, rank INTEGER, score REAL, document TEXT, title TEXT, text TEXT,
+    place TEXT
+);
+CREATE TABLE documents (id TEXT PRIMARY KEY, title TEXT, text TEXT);
+CREATE INDEX by_question ON rankings (question);
+"""
+# Made when the hits are there, which is quicker.
+INDEXES = """
+CREATE INDEX by_ranking ON hits (ranking);
+CREATE INDEX by_document ON hits (document) WHERE text IS NULL;
+"""
+RANKS_SHOWN = 10
+
+
+class Retrieved:
+    """What a passages file holds, indexed in a private SQLite database.
+
+    `conflicts` counts questions whose scores do not fall with the ranks, `joined` those whose
+    documents stand in one text.
+    """
+
+    def __init__(self, path: Path, index: sqlite3.Connection, nfc: bool) -> None:
+        self.name = path.name
+        self.conflicts = self.joined = 0
+        self._index = index
+        self._nfc = nfc
+        index.executescript(TABLES)
+
+    def find(self, example: Example, has_id: bool) -> tuple[tuple[Passage, ...], str] | None:
+        """Give the passages of a question and the ids of gold ones as JSON; None without.
+
+        An id that the question's row has is looked up; where it has none, or the passages have
+        none, the text of the question.
+        """
+        query = "SELECT number, place, gold FROM rankings WHERE "
+        found = self._index.execute(query + "id = ?", (example.id,)).fetchall()
+        if not found:
+            condition = "question = ?" + (" AND id IS NULL" if has_id else "")
+            found = self._index.execute(query + condition, (example.question,)).fetchall()
+        if not found:
+            return None
+        number, place, gold = found[0]
+        passages = self._passages(number)
+        for other, other_place, _ in found[1:]:
+            if self._passages(other) != passages:
+                raise DataError(
+                    f"{example.place}: its question has passages at {place} and others at "
+                    f"{other_place}; give the rows ids"
+                )
+        return passages, gold
+
+    def some_id(self) -> str | None:
+        """Give the id of the first ranking that has one."""
+        query = "SELECT id FROM rankings WHERE id IS NOT NULL LIMIT 1"
+        found = self._index.execute(query).fetchone()
+        return found and str(found[0])
+
+    def notes(self) -> Iterator[str]:
+        """Give sentences for the user on what may not be meant."""
+        if self.conflicts:
+            yield (
+                f"Questions whose passages' scores do not fall with their ranks: {self.conflicts}; "
+                "the order of the ranks is kept, --set evidence.order=score goes by the scores."
+            )
+        if self.joined:
+            yield (
+                f"Rows whose documents are joined in one text: {self.joined}; it is taken as one "
+                "passage, --corpus FILE tells the documents apart."
+            )
+
+    def add(self, rankings: Iterable[Ranking]) -> None:
+        """Index rankings; DataError where there is none, or an id stands twice."""
+        number, key = 0, None
+        for count, ranking in enumerate(rankings, 1):
+            if not (ranking.partial and key == (ranking.id, ranking.question)):
+                number = self._known(ranking) or self._begin(ranking, count)
+            key = (ranking.id, ranking.question) if ranking.partial else None
+            self.joined += ranking.joined
+            self._index.executemany(
+                "INSERT INTO hits VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (number, _sorting(hit, ranking.partial), hit.rank, hit.score, hit.id,
+                     self._form(hit.title), self._form(hit.text), ranking.place)
+                    for hit in ranking.passages
+                ),
+            )  # fmt: skip
+        if not number:
+            raise DataError(f"{self.name} holds no passages; {SHAPES}")
+        self._index.executescript(INDEXES)
+
+    def add_corpus(self, corpus: Path) -> None:
+        """Index the documents that are named without a text; DataError where one is missing."""
+        self._index.executemany(
+            "INSERT OR REPLACE INTO documents SELECT ?1, ?2, ?3 "
+            "WHERE EXISTS (SELECT 1 FROM hits WHERE document = ?1 AND text IS NULL)",
+            (
+                (document_id, self._form(title), self._form(text))
+                for document_id, title, text in read_documents(corpus)
+            ),
+        )
+        count, first = self._index.execute(
+            "SELECT count(DISTINCT document), min(rowid) FROM hits "
+            "WHERE text IS NULL AND document NOT IN (SELECT id FROM documents)"
+        ).fetchone()
+        if count:
+            place, document = self._index.execute(
+                "SELECT place, document FROM hits WHERE rowid = ?", (first,)
+            ).fetchone()
+            others = f", the first of {count} such documents" if count > 1 else ""
+            raise DataError(
+                f"{place}: document {document} is not in {corpus.name}{others}; "
+                "give the corpus that the retriever searched"
+            )
+
+    def check_ranks(self) -> None:
+        """Count conflicts of ranks and scores; DataError where ranks are not 1, 2, 3, ..."""
+        hits = self._index.execute(
+            "SELECT ranking, rank, score FROM hits ORDER BY ranking, sorting NULLS LAST, rowid"
+        )
+        for number, group in groupby(hits, key=lambda hit: int(hit[0])):
+            _, ranks, scores = zip(*group, strict=True)
+            if any(rank is not None for rank in ranks):
+                start = 0 if ranks[0] == 0 else 1
+                if list(ranks) != list(range(start, start + len(ranks))):
+                    raise self._bad_ranks(number, ranks)
+            known = [score for score in scores if score is not None]
+            self.conflicts += known != sorted(known, reverse=True)
+
+    def _known(self, ranking: Ranking) -> int | None:
+        """Give the number of the ranking that a partial one goes on with."""
+        if ranking.id is None and not ranking.partial:
+            return None
+        found = self._index.execute(
+            "SELECT number, place, partial FROM rankings WHERE id = ?1 "
+            "OR (?1 IS NULL AND id IS NULL AND question = ?2 AND partial)",
+            (ranking.id, self._form(ranking.question)),
+        ).fetchone()
+        if found is None:
+            return None
+        number, place, partial = found
+        if not (partial and ranking.partial):
+            raise DataError(
+                f'the id "{ranking.id}" has passages at {place} and again at {ranking.place}; '
+                "leave one of these out"
+            )
+        return int(number)
+
+    def _begin(self, ranking: Ranking, number: int) -> int:
+        self._index.execute(
+            "INSERT INTO rankings VALUES (?, ?, ?, ?, ?, ?)",
+            (number, ranking.id, self._form(ranking.question), ranking.place,
+             json.dumps(ranking.gold_ids), ranking.partial),
+        )  # fmt: skip
+        return number
+
+    def _passages(self, number: int) -> tuple[Passage, ...]:
+        hits = self._index.execute(
+            "SELECT coalesce(hits.text, documents.text),"
+            " coalesce(nullif(hits.title, ''), documents.title, ''), document, score "
+            "FROM hits LEFT JOIN documents ON hits.text IS NULL AND documents.id = document "
+            "WHERE ranking = ? ORDER BY sorting NULLS LAST, hits.rowid",
+            (number,),
+        )
+        return tuple(
+            Passage(text, title, document, score, rank)
+            for rank, (text, title, document, score) in enumerate(hits, 1)
+        )
+
+    def _bad_ranks(self, number: int, ranks: Sequence[int | None]) -> DataError:
+        query = "SELECT coalesce(id, question), place FROM rankings WHERE number = ?"
+        key, place = self._index.execute(query, (number,)).fetchone()
+        found = ", ".join("none" if rank is None else str(rank) for rank in ranks[:RANKS_SHOWN])
+        more = ", ..." if len(ranks) > RANKS_SHOWN else ""
+        return DataError(
+            f'{place}: the passages of "{key}" have the ranks {found}{more}; '
+            "number them 1, 2, 3, ..., or leave all ranks out"
+        )
+
+    def _form(self, text: str | None) -> str | None:
+        return unicodedata.normalize("NFC", text) if self._nfc and text else text
+
+
+def _sorting(hit: Listed, partial: bool) -> float | None:
+    """What hits are sorted by: ranks, else scores where not the file's order tells them."""
+    if hit.rank is not None:
+        return hit.rank
+    return -hit.score if partial and hit.score is not None else None
+
+
+@contextmanager
+def open_retrieved(
+    path: Path, corpus: Path | None, id_column: str | None, nfc: bool
+) -> Iterator[Retrieved]:
+    """Index a passages file, with the texts of its documents from a corpus if there is one.
+
+    The database lies in a temporary file, so memory does not grow with the passages. With `nfc`
+    the texts are put in that Unicode form.
+
+    Raises:
+        DataError: the file has no shape that is known, or something in it can't be used.
+    """
+    with closing(sqlite3.connect("")) as index:
+        retrieved = Retrieved(path, index, nfc)
+        try:
+            retrieved.add(read_rankings(path, corpus is not None, id_column))
+            if corpus is not None:
+                retrieved.add_corpus(corpus)
+            retrieved.check_ranks()
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{path} can't be read ({error}); is it whole?") from None
+        yield retrieved
+
+
+def with_passages(
+    examples: Iterable[tuple[Example, bool]], retrieved: Retrieved, missing: MissingPassages
+) -> Iterator[Example]:
+    """Give each example, that comes with whether its row has an id, the passages retrieved for it.
+
+    Raises:
+        DataError: examples have none, and `missing` is "error".
+    """
+    examples = iter(examples)
+    for example, has_id in examples:
+        found = retrieved.find(example, has_id)
+        if found is None and missing == "error":
+            count = 1 + sum(retrieved.find(*later) is None for later in examples)
+            raise _missing(count, example, retrieved)
+        passages, gold = found or ((), "[]")
+        yield replace(
+            example, passages=passages, gold_ids=example.gold_ids or tuple(json.loads(gold))
+        )
+
+
+def _missing(count: int, example: Example, retrieved: Retrieved) -> DataError:
+    some_id = retrieved.some_id()
+    like = f' (its ids are like "{some_id}")' if some_id else " (it has no ids, but questions)"
+    others = f"is the first of {count} that have" if count > 1 else "has"
+    return DataError(
+        f'{example.place}: the question "{example.id}" {others} no passages in '
+        f"{retrieved.name}{like}; retrieve for all, or choose --missing-passages empty"
+    )

@@ -1,0 +1,42 @@
+"""The rows of one file, whichever of JSON, CSV, Parquet and Arrow it is."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from aqa.data.files import Row, open_bytes
+from aqa.data.json_stream import as_row, document_shape, read_items, read_lines
+from aqa.data.squad import read_squad
+from aqa.data.tables import read_arrow, read_csv, read_parquet
+from aqa.errors import DataError
+
+ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
+PARQUET = b"PAR1"
+
+
+def read_row_file(path: Path, text_columns: Collection[str]) -> Iterator[Row]:
+    """Read a file's rows; `text_columns` of a CSV file are never read as lists or objects."""
+    with open_bytes(path) as file:
+        head = file.read(4096)
+    start = head.lstrip()[:1]
+    if head.startswith(PARQUET):
+        return read_parquet(path)
+    if head.startswith(ARROW):
+        return read_arrow([path], path.name)
+    if b"\0" in head:
+        raise DataError(f"{path} is no UTF-8 text, Parquet or Arrow file; save it as one of these")
+    if start in (b"[", b"{") or path.suffix in (".json", ".jsonl"):
+        return _read_json(path)
+    return read_csv(path, text_columns)
+
+
+def _read_json(path: Path) -> Iterator[Row]:
+    shape, prefix = document_shape(path)
+    if shape == "lines":
+        return read_lines(path)
+    if shape == "articles":
+        return read_squad(path, prefix)
+    return (
+        (place, as_row(item, place))
+        for number, item in enumerate(read_items(path, prefix), 1)
+        for place in (f"{path.name}, row {number}",)
+    )

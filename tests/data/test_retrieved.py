@@ -1,0 +1,488 @@
+"""A retriever's output, in each of its shapes, joined to a question file; and what can't be."""
+
+import csv
+import io
+import json
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aqa.data import Source, read_examples, survey
+from aqa.errors import DataError
+from aqa.records import Example, Passage
+
+QUESTIONS = [
+    {"id": "a", "question": "수도는?", "context": "서울이다.", "answers": ["서울"]},
+    {"id": "b", "question": "Why?", "context": "Because.", "answers": []},
+]
+CORPUS = {
+    "d1": {"text": "서울은 수도이다.", "title": "서울"},
+    "d2": {"text": "부산은 항구이다.", "title": ""},
+    "d3": {"text": "Nobody knows.", "title": "Nobody"},
+}
+# (id, score) of the passages of each question.
+FOUND = {"a": [("d1", 2.5), ("d2", 1.0)], "b": [("d3", 7.0), ("d1", -1.0)]}
+EXPECTED = {
+    question: tuple(
+        Passage(CORPUS[document]["text"], CORPUS[document]["title"], document, score, rank)
+        for rank, (document, score) in enumerate(found, 1)
+    )
+    for question, found in FOUND.items()
+}
+
+
+def lines(rows: Sequence[object]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def hits(question: str, *left_out: str) -> list[dict[str, object]]:
+    """The passages of a question as objects."""
+    whole = [{"id": d, "score": s, **CORPUS[d]} for d, s in FOUND[question]]
+    return [{key: value for key, value in hit.items() if key not in left_out} for hit in whole]
+
+
+def rows(column: str, *left_out: str) -> list[dict[str, Any]]:
+    return [{"id": question, column: hits(question, *left_out)} for question in FOUND]
+
+
+def trec(score: bool = True, rank: Callable[[int], object] = lambda number: number) -> str:
+    return "".join(
+        f"{question} Q0 {document} {rank(number)} {value} bm25\n"
+        for question, found in FOUND.items()
+        for number, (document, value) in enumerate(found, 1)
+    )
+
+
+def table(header: str, cells: Sequence[Sequence[object]], delimiter: str = ",") -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, delimiter=delimiter)
+    writer.writerow(header.split(","))
+    writer.writerows(cells)
+    return file.getvalue()
+
+
+def long_form(delimiter: str = ",", reverse: bool = False) -> str:
+    cells = [
+        [question, rank, hit["text"], hit["title"], hit["score"], hit["id"]]
+        for question in FOUND
+        for rank, hit in enumerate(hits(question), 1)
+    ]
+    cells = cells[::-1] if reverse else cells
+    return table("qid,rank,text,title,score,docid", cells, delimiter)
+
+
+def joined_csv(**columns: Sequence[object]) -> str:
+    cells = [
+        ["?", question, repr([document for document, _ in found]), "joined", *more]
+        for (question, found), *more in zip(FOUND.items(), *columns.values(), strict=True)
+    ]
+    return table(",".join(["question,id,document_id,context", *columns]), cells)
+
+
+@pytest.fixture
+def join(tmp_path: Path) -> Callable[..., Source]:
+    """Write a question file, a passages file and a corpus; give the source that joins them."""
+
+    def write(
+        passages: str,
+        questions: Sequence[Mapping[str, object]] = QUESTIONS,
+        corpus: str | None = None,
+        **options: Any,
+    ) -> Source:
+        (tmp_path / "questions.jsonl").write_text(lines(questions), encoding="utf-8")
+        (tmp_path / "found").write_text(passages, encoding="utf-8")
+        if corpus is not None:
+            (tmp_path / "corpus").write_text(corpus, encoding="utf-8")
+            options["corpus"] = str(tmp_path / "corpus")
+        return Source(
+            str(tmp_path / "questions.jsonl"), passages=str(tmp_path / "found"), **options
+        )
+
+    return write
+
+
+def read(source: Source) -> list[Example]:
+    return list(read_examples(source, survey(source)))
+
+
+def by_id(examples: Sequence[Example]) -> dict[str, tuple[Passage, ...]]:
+    return {example.id: example.passages for example in examples}
+
+
+SCORES = [[score for _, score in found] for found in FOUND.values()]
+COLUMN_OF_LISTS = [
+    {"qid": question, "ctxs": {key: [hit[key] for hit in hits(question)] for key in hits("a")[0]}}
+    for question in FOUND
+]
+WITH_TEXTS = {
+    "lines": lines(rows("passages")),
+    "list": json.dumps(rows("contexts"), indent=1),
+    "data": json.dumps({"data": rows("documents")}),
+    "retrieved": lines([row | {"passages": ["gold"]} for row in rows("retrieved_passages")]),
+    "lists of columns": lines(COLUMN_OF_LISTS),
+    "other names": lines([{"query_id": row["id"], "ctxs": row["ctxs"]} for row in rows("ctxs")]),
+    "a number as score": lines(rows("passages")).replace("2.5", '"2.5"'),
+    "object of lists": json.dumps({row["id"]: row["p"] for row in rows("p")}),
+    "indented object of lists": json.dumps({row["id"]: row["p"] for row in rows("p")}, indent=2),
+    "object of rows": json.dumps({row["id"]: row for row in rows("ctxs")}),
+    "FiD": lines(
+        [
+            {"question": q["question"], "answers": ["x"], "ctxs": hits(str(q["id"]))}
+            for q in QUESTIONS
+        ]
+    ),
+    "long CSV": long_form(),
+    "long CSV, last ranks first": long_form(reverse=True),
+    "long TSV": long_form("\t"),
+    "long CSV, scores for ranks": long_form(reverse=True).replace("rank,", "no,"),
+    "long CSV, id beside qid": long_form().replace("docid", "id"),
+}
+WITH_CORPUS = {
+    "TREC": trec(),
+    "TREC from 0": trec(rank=lambda number: number - 1),
+    "TREC, tabs": trec().replace(" ", "\t"),
+    "TREC without ranks": "".join(trec(rank=lambda number: "-").splitlines(True)[::-1]),
+    "TREC, iteration as 0": trec().replace("Q0", "0"),
+    "objects without texts": lines(rows("passages", "text", "title")),
+    "object of scores": json.dumps({q: dict(found[::-1]) for q, found in FOUND.items()}),
+    "CSV": joined_csv(score=SCORES),
+    "CSV with ranks": joined_csv(score=[row[::1] for row in SCORES], rank=[[1, 2], [1, 2]]),
+    "long CSV without texts": "\n".join(
+        ["id,docid,score", *(f"{q},{d},{s}" for q, found in FOUND.items() for d, s in found)]
+    ),
+}
+CORPORA = {
+    "object": json.dumps(CORPUS),
+    "lines": lines([{"_id": key, **document} for key, document in CORPUS.items()]),
+    "contents": lines(
+        [{"id": key, "title": d["title"], "contents": d["text"]} for key, d in CORPUS.items()]
+    ),
+    "TSV": table("id,text,title", [[k, d["text"], d["title"]] for k, d in CORPUS.items()], "\t"),
+}
+
+
+@pytest.mark.parametrize("shape", WITH_TEXTS)
+def test_shapes_with_texts(join: Callable[..., Source], shape: str) -> None:
+    source = join(WITH_TEXTS[shape])
+    assert by_id(read(source)) == EXPECTED
+    assert survey(source).notes == ()
+
+
+@pytest.mark.parametrize("shape", WITH_CORPUS)
+def test_shapes_with_a_corpus(join: Callable[..., Source], shape: str) -> None:
+    source = join(WITH_CORPUS[shape], corpus=CORPORA["object"])
+    assert by_id(read(source)) == EXPECTED
+    assert survey(source).notes == ()
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_corpora(join: Callable[..., Source], corpus: str) -> None:
+    assert by_id(read(join(trec(), corpus=CORPORA[corpus]))) == EXPECTED
+
+
+def test_bare_texts_and_bare_ids(join: Callable[..., Source]) -> None:
+    bare = json.dumps({"a": ["d2", "d1"], "b": []})
+    texts = by_id(read(join(bare)))
+    assert texts == {"a": (Passage("d2"), Passage("d1", rank=2)), "b": ()}
+    documents = by_id(read(join(bare, corpus=CORPORA["lines"])))
+    assert [passage.title for passage in documents["a"]] == ["", "서울"]
+    assert documents["a"][0].text == "부산은 항구이다."
+
+
+def test_joined_documents_are_one_passage_and_told_of(join: Callable[..., Source]) -> None:
+    source = join(joined_csv())
+    assert by_id(read(source)) == {"a": (Passage("joined"),), "b": (Passage("joined"),)}
+    (note,) = survey(source).notes
+    assert note.startswith("Rows whose documents are joined in one text: 2; ")
+
+
+def test_ranks_win_over_scores_and_it_is_told(join: Callable[..., Source]) -> None:
+    source = join(trec().replace("2.5", "0.5"), corpus=CORPORA["object"])
+    assert [p.id for p in read(source)[0].passages] == ["d1", "d2"]
+    (note,) = survey(source).notes
+    assert note.startswith("Questions whose passages' scores do not fall with their ranks: 1; ")
+
+
+def test_ranks_order_a_list(join: Callable[..., Source]) -> None:
+    source = join(lines([{"id": q, "ctxs": [{"text": "2nd", "rank": 2}, {"text": "1st", "rank": 1}]}
+                         for q in "ab"]))  # fmt: skip
+    assert read(source)[0].passages == (Passage("1st"), Passage("2nd", rank=2))
+
+
+def test_questions_without_passages_of_their_own(join: Callable[..., Source]) -> None:
+    questions = [{"id": q["id"], "question": q["question"]} for q in QUESTIONS]
+    examples = read(join(WITH_TEXTS["lines"], questions))
+    assert by_id(examples) == EXPECTED
+    assert {(e.gold_ids, e.own_passages, e.answers) for e in examples} == {((), (), None)}
+
+
+GOLD: list[tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]] = [
+    ({}, (), ()),
+    ({"context": "c"}, (), ("c",)),
+    ({"context": "c", "document_id": 7}, ("7",), ("c",)),
+    ({"passages": [{"id": "d1", "text": "c"}, {"text": "e"}]}, ("d1",), ("c", "e")),
+    ({"ctxs": [{"id": "d1", "text": "c"}, {"id": "d2", "text": "e", "isgold": True}]},
+     ("d2",), ("e",)),
+    ({"ctxs": [{"id": "d1", "text": "c"}, {"text": "e", "is_gold": True}]}, (), ("e",)),
+    ({"ctxs": [{"id": "d1", "text": "c", "has_answer": True, "score": 2}]}, (), ()),
+    ({"ctxs": [{"id": "d1", "text": "c"}, {"id": "d2", "text": "e"}], "gold_ids": ["d2"]},
+     ("d2",), ("e",)),
+    ({"positive_ids": "d9", "context": "c"}, ("d9",), ("c",)),
+    ({"positive_ctxs": [{"passage_id": 4, "title": "t", "text": "c"}], "ctxs": ["e"]},
+     ("4",), ("c",)),
+    ({"positive_passages": [{"docid": "d1"}, {"docid": "d2", "text": "c"}], "ctxs": []},
+     ("d1", "d2"), ("c",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("columns", "gold_ids", "texts"), GOLD)
+def test_own_passages_are_the_gold_ones(
+    join: Callable[..., Source],
+    columns: dict[str, object],
+    gold_ids: tuple[str, ...],
+    texts: tuple[str, ...],
+) -> None:
+    questions = [{"id": "a", "question": "q", **columns}]
+    (example,) = read(join(WITH_TEXTS["lines"], questions))
+    assert example.passages == EXPECTED["a"]
+    assert example.gold_ids == gold_ids
+    assert tuple(passage.text for passage in example.own_passages) == texts
+
+
+def test_without_a_passages_file_only_what_is_marked_is_gold(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    ctxs = [{"id": 1, "text": "c"}, {"id": 2, "text": "d", "isgold": True}]
+    path.write_text(lines([{"question": "q", "ctxs": ctxs}, {"question": "r", "ctxs": ctxs[:1]}]))
+    first, second = read_examples(Source(str(path)))
+    assert (first.gold_ids, first.own_passages, len(first.passages)) == (("2",), (), 2)
+    assert (second.gold_ids, second.own_passages) == ((), ())
+
+
+def test_gold_marks_of_the_passages_file(join: Callable[..., Source]) -> None:
+    marked = [{"id": "a", "ctxs": [{"id": "x", "text": "t", "isgold": True}, "u"]}]
+    questions = [{"id": "a", "question": "q"}]
+    assert read(join(lines(marked), questions))[0].gold_ids == ("x",)
+    questions = [{"id": "a", "question": "q", "gold_ids": ["y"]}]
+    assert read(join(lines(marked), questions))[0].gold_ids == ("y",)
+
+
+def test_by_question_where_ids_are_missing(join: Callable[..., Source]) -> None:
+    found = [{"id": "0", "question": "수도는?", "ctxs": hits("a")}]
+    question: dict[str, object] = {"question": "수도는?"}
+    (example,) = read(join(lines(found), [question]))
+    assert example.passages == EXPECTED["a"]
+    with pytest.raises(
+        DataError, match='"7" has no passages in found'
+    ):  # both have ids: they must agree
+        survey(join(lines(found), [question | {"id": 7}]))
+    twice = [*found, found[0] | {"id": "1"}]
+    assert read(join(lines(twice), [question]))[0].passages == EXPECTED["a"]
+    twice[1]["ctxs"] = hits("b")
+    with pytest.raises(DataError) as caught:
+        survey(join(lines(twice), [question]))
+    assert str(caught.value) == (
+        "questions.jsonl, line 1: its question has passages at found, line 1 and others at found, "
+        "line 2; give the rows ids"
+    )
+
+
+def test_id_columns(join: Callable[..., Source]) -> None:
+    questions = [{"key": q["id"], "question": q["question"]} for q in QUESTIONS]
+    source = join(WITH_TEXTS["lines"], questions, fields={"id": "key"})
+    assert by_id(read(source)) == EXPECTED
+    found = [{"key": row["id"], "id": "other", "ctxs": row["ctxs"]} for row in rows("ctxs")]
+    assert by_id(read(join(lines(found), questions, fields={"id": "key"}))) == EXPECTED
+
+
+def test_generated_ids_do_not_depend_on_passages(join: Callable[..., Source]) -> None:
+    questions = [{"question": "수도는?", "context": "c"}]
+    source = join(WITH_TEXTS["FiD"], questions)
+    assert read(source)[0].id == next(read_examples(Source(source.path))).id
+
+
+def test_repeated_ids_all_get_passages(join: Callable[..., Source]) -> None:
+    source = join(WITH_TEXTS["lines"], [QUESTIONS[0], QUESTIONS[0]], on_duplicate_id="number")
+    assert by_id(read(source)) == {"a": EXPECTED["a"], "a#2": EXPECTED["a"]}
+
+
+def test_missing_passages(join: Callable[..., Source]) -> None:
+    questions = [*QUESTIONS, *({"id": f"c{n}", "question": "q", "context": "c"} for n in range(3))]
+    with pytest.raises(DataError) as caught:
+        survey(join(WITH_TEXTS["lines"], questions))
+    with pytest.raises(DataError, match='"c0" has no passages in found'):
+        survey(join(WITH_TEXTS["lines"], questions[:3]))
+    assert str(caught.value) == (
+        'questions.jsonl, line 3: the question "c0" is the first of 3 that have no passages in '
+        'found (its ids are like "a"); retrieve for all, or choose --missing-passages empty'
+    )
+    source = join(WITH_TEXTS["lines"], questions, missing_passages="empty")
+    assert survey(source).notes[0] == "Examples without passages: 3 of 5."
+    last = read(source)[-1]
+    assert (last.passages, [p.text for p in last.own_passages]) == ((), ["c"])
+
+
+def test_nfc(join: Callable[..., Source]) -> None:
+    decomposed = "\u1112\u1161\u11ab"
+    found = lines([{"question": decomposed, "ctxs": [{"text": decomposed, "title": decomposed}]}])
+    questions = [{"question": "한", "context": decomposed}]
+    with pytest.raises(DataError, match="it has no ids, but questions"):
+        survey(join(found, questions))
+    (example,) = read(join(found, questions, normalize="nfc"))
+    assert example.passages == (Passage("한", "한"),)
+    assert example.own_passages == (Passage("한"),)
+
+
+def test_hashes(join: Callable[..., Source]) -> None:
+    import hashlib
+
+    plain = join(WITH_TEXTS["lines"])
+    alone = survey(Source(plain.path))
+    found = survey(plain)
+    assert alone.passages_sha256 is None
+    assert found.passages_sha256 == hashlib.sha256(WITH_TEXTS["lines"].encode()).hexdigest()
+    with_corpus = survey(join(trec(), corpus=CORPORA["object"]))
+    other_corpus = survey(join(trec(), corpus=CORPORA["lines"]))
+    hashes = [found, with_corpus, other_corpus]
+    assert len({each.sha256 for each in [alone, *hashes]}) == 4
+    assert len({each.passages_sha256 for each in hashes}) == 3
+
+
+GOOD = lines(rows("ctxs"))
+BAD: list[tuple[str, str | None, str]] = [
+    ("", None, "found is empty"),
+    ("[]", None, "found holds no passages; a passages file is JSON rows"),
+    ("id,rank,text\n", None, "found holds no passages"),
+    (trec(), None, "found is a TREC run, which names documents without their texts; give the corp"),
+    (lines([{"id": "a", "answer": 1}]), None, "line 1: no passages among the columns id, answer;"),
+    ("just some\ntext\n", None, "found, line 2: neither an id nor a question"),
+    (lines([{"ctxs": ["c"]}]), None, "found, line 1: neither an id nor a question to join"),
+    (GOOD + GOOD, None, 'the id "a" has passages at found, line 1 and again at found, line 3;'),
+    ('{"a": ["c"], "a": ["d"]}', None, 'the id "a" has passages at found, "a" and again at'),
+    ("id,context\na,c\na,d\n", None, "passages at found, line 2 and again at found, line 3"),
+    (GOOD.replace("7.0", "NaN"), None, "line 2, \"ctxs\": the score of passage 1 is nan, which is"),
+    (GOOD.replace("7.0", "Infinity"), None, "the score of passage 1 is inf, which is no number"),
+    (GOOD.replace("7.0", '"x"'), None, "the score of passage 1 is 'x', which is no number"),
+    (long_form().replace("2.5", "high"), None, "found, line 2: the score is 'high', which is no"),
+    (long_form().replace("2.5", "nan"), None, "found, line 2: the score is 'nan', which is no"),
+    (long_form().replace("a,1", "a,1.5"), None, "line 2: the rank is '1.5', which is no whole"),
+    (long_form().replace("a,1", "a,1e99"), None, "line 2: the rank is '1e99', which is no whole"),
+    (trec().replace("7.0", "nan"), "object", "found, line 3: the score is 'nan', which is no num"),
+    (trec().replace("2.5", "x"), "object", "found, line 1: the score is 'x', which is no number"),
+    (trec().replace("d3 1", "d3 x"), "object", "found, line 3: the rank is 'x', which is no whol"),
+    (trec() + "b Q0 d2 3\n", "object", "found, line 5: 4 fields where a TREC run has 6, question"),
+    (trec().replace("d2 2", "d2 3"), "object", 'line 1: the passages of "a" have the ranks 1, 3;'),
+    (trec().replace("d2 2", "d2 1"), "object", 'the passages of "a" have the ranks 1, 1; number'),
+    (trec().replace("d2 2", "d2 -"), "object", 'the passages of "a" have the ranks none, 1; numb'),
+    (long_form().replace("b,1", "b,4"), None, 'line 4: the passages of "b" have the ranks 2, 4;'),
+    (lines([{"id": "a", "ctxs": [{"text": "t", "rank": n + 1} for n in range(12) if n != 6]}]),
+     None, 'the passages of "a" have the ranks 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, ...; number'),
+    (trec().replace("d2", "x2").replace("d3", "x3"), "object",
+     "found, line 2: document x2 is not in corpus, the first of 2 such documents; give the"),
+    (joined_csv().replace("d2", "x2"), "object", "line 2: document x2 is not in corpus; give the"),
+    (joined_csv(score=[[1.0], [2.0]]), "object", "1 values of score for 2 documents; give one"),
+    (lines(rows("passages", "text")), None, "passage 1 has no text under text, context, contents"),
+    ('{"a": {"d1": 1.5}}', None, 'found, "a": documents without their texts; give --corpus FILE'),
+    ("id,docid,score\na,d1,1\n", None, "line 2: a document without its text; give --corpus FILE"),
+    (lines([{"id": "a", "ctxs": {"text": ["c"], "title": []}}]), None,
+     "lists of passages that differ in length, 1 of text, 0 of title"),
+    (lines([{"id": "a", "ctxs": [["c"]]}]), None, "passage 1 is a list, not a text"),
+    (lines([{"id": 1.5, "ctxs": ["c"]}]), None, "the value 1.5 where an id, text or number, is"),
+    (GOOD + '{"id": 2 "q"}\n', None, "found, line 3, column 10: not valid JSON"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("passages", "corpus", "message"), BAD)
+def test_bad_passages(
+    join: Callable[..., Source], passages: str, corpus: str | None, message: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        survey(join(passages, corpus=corpus and CORPORA[corpus]))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_files(tmp_path: Path, join: Callable[..., Source]) -> None:
+    import gzip
+
+    source = join(GOOD)
+    (tmp_path / "found").write_bytes(trec().replace("bm25", "검색").encode("cp949"))
+    with pytest.raises(DataError, match="found, line 1: not UTF-8 at byte 14"):
+        survey(join_corpus(source, tmp_path))
+    (tmp_path / "found").write_bytes(gzip.compress(GOOD.encode())[:-9])
+    with pytest.raises(DataError, match=r"found can't be read .*is it whole\?"):
+        survey(source)
+    (tmp_path / "found").unlink()
+    with pytest.raises(DataError, match="found: no such file"):
+        survey(source)
+    (tmp_path / "found").mkdir()
+    with pytest.raises(DataError, match="found: no such file to take the passages from"):
+        survey(source)
+
+
+def join_corpus(source: Source, folder: Path) -> Source:
+    (folder / "corpus").write_text(CORPORA["object"])
+    return Source(source.path, passages=source.passages, corpus=str(folder / "corpus"))
+
+
+def test_memory_does_not_grow_with_the_passages(join: Callable[..., Source]) -> None:
+    def peak(count: int) -> int:
+        text = "x" * 2000
+        found = "".join(f'{{"id": "{n}", "ctxs": ["{text}{n}"]}}\n' for n in range(count))
+        source = join(found, [{"id": n, "question": "q"} for n in range(count)])
+        del found
+        tracemalloc.start()
+        try:
+            assert sum(len(example.passages) for example in read_examples(source)) == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    assert peak(2000) < peak(200) + 600_000  # the 1800 more texts alone are 3.6 MB
+
+
+def test_korquad(shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "korquad1/KorQuAD_v1.0_dev.json"
+    own = list(read_examples(Source(str(path))))
+    texts = list(dict.fromkeys(example.passages[0].text for example in own))
+    numbers = {text: number for number, text in enumerate(texts)}
+    (tmp_path / "corpus.jsonl").write_text(
+        lines([{"_id": number, "text": text} for text, number in numbers.items()]),
+        encoding="utf-8",
+    )
+    with (tmp_path / "run.trec").open("w") as run:
+        for example in own:
+            gold = numbers[example.passages[0].text]
+            ranked = [(gold + step) % len(texts) for step in (1, 0, 2)]  # the gold one is second
+            for rank, document in enumerate(ranked, 1):
+                run.write(f"{example.id} Q0 {document} {rank} {-rank / 10} made-up\n")
+    source = Source(
+        str(path), passages=str(tmp_path / "run.trec"), corpus=str(tmp_path / "corpus.jsonl")
+    )
+    found = survey(source)
+    assert (found.count, found.notes) == (5774, ())
+    for before, after in zip(own, read_examples(source, found), strict=True):
+        assert (after.id, after.answers, len(after.passages)) == (before.id, before.answers, 3)
+        assert after.passages[1].text == before.passages[0].text
+        assert (after.passages[1].rank, after.passages[1].score) == (2, -0.2)
+        assert after.own_passages == before.passages
+        assert after.gold_ids == (before.passages[0].id,)
+
+
+def test_nq_oracle(shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "nq-oracle/nq-open-oracle.jsonl.gz"
+    own = list(read_examples(Source(str(path))))
+    assert {example.gold_ids for example in own} == {()}  # they are marked, but have no ids
+    questions = [{"question": example.question} for example in own]
+    (tmp_path / "questions.jsonl").write_text(lines(questions))
+    source = Source(str(tmp_path / "questions.jsonl"), passages=str(path))
+    found = survey(source)
+    assert (found.count, found.generated_ids) == (2655, 2655)
+    joined = list(read_examples(source, found))
+    assert [e.passages for e in joined] == [e.passages for e in own]
+    both = list(read_examples(Source(str(path), passages=str(path))))
+    assert [e.own_passages for e in both] == [e.passages for e in own]
+    assert {e.gold_ids for e in both} == {()}
