@@ -18,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-BackendName = Annotated[str, typer.Argument(metavar="BACKEND", help="llama-qlora (or llama).")]
+BackendName = Annotated[str, typer.Argument(metavar="BACKEND", help="t5, or llama-qlora (llama).")]
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="YAML or JSON file, or a shipped one's name.")
 ]
@@ -92,7 +92,7 @@ def train(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fine-tune a reader; scores before and after, adapter and predictions in the run folder."""
+    """Fine-tune a reader; scores before and after, weights and predictions in the run folder."""
     from aqa import console, tables
     from aqa.errors import UsageError
     from aqa.runs import command_line
@@ -338,7 +338,7 @@ def _pairs(fields: list[str] | None) -> dict[str, str]:
 
 
 def _prediction_folder(config: "RunConfig") -> Path:
-    """Inside the run folder whose adapter answers, else inside the config's output folder."""
+    """Inside the run folder whose weights answer, else inside the config's output folder."""
     stem = Path(config.data.path or "data").name.split(".")[0]
     trained = Path(config.backend.model)
     if (trained / "run.json").is_file():

@@ -8,7 +8,7 @@ import difflib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import (
@@ -111,6 +111,9 @@ class LoraOptions(Section):
 class BackendOptions(Section):
     """What the options of every backend have; each backend derives its own."""
 
+    default_prompt: ClassVar[str] = "eng_v1"
+    shipped_config: ClassVar[str] = "llama_smollm2"  # the one to begin with
+
     name: str
     model: str
 
@@ -118,23 +121,55 @@ class BackendOptions(Section):
 class LocalModelOptions(BackendOptions):
     """What the options of backends have whose weights are loaded here."""
 
+    trains_adapter: ClassVar[bool]  # or else all weights
+    takes_float16: ClassVar[bool]
+
     revision: str | None = None  # of a model on the hub
     trust_remote_code: bool = False
+    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
 
 
 class LlamaQloraOptions(LocalModelOptions):
     """A causal language model in 4 bits with a LoRA adapter (Dettmers et al. 2023)."""
+
+    trains_adapter: ClassVar[bool] = True
+    takes_float16: ClassVar[bool] = True
 
     name: Literal["llama-qlora"] = "llama-qlora"
     model: str  # hub id, local folder, adapter or run folder, or package:NAME/FILE.gguf
     quantization: Literal["4bit", "none"] = "4bit"
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     bnb_4bit_use_double_quant: bool = True  # saves 0.37 bits a weight
-    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     dequantize_on_cpu: bool = True  # prediction only: 4-bit weights once to compute_dtype
     max_seq_length: int = Field(2048, ge=16)  # tokens of prompt and answer together
     lora: LoraOptions = LoraOptions()
+
+
+class FromScratchOptions(Section):
+    """The sizes of a T5 that is made here, with a tokenizer of the training data."""
+
+    vocab_size: int = Field(2000, ge=300)  # at most; 256 bytes and 3 special tokens among them
+    d_model: int = Field(128, ge=8)
+    d_ff: int = Field(256, ge=8)
+    d_kv: int = Field(32, ge=4)  # width of a head
+    num_heads: int = Field(4, ge=1)
+    num_layers: int = Field(2, ge=1)  # of the encoder, and as many of the decoder
+
+
+class T5Options(LocalModelOptions):
+    """An encoder-decoder (Raffel et al. 2020): T5, flan-T5, mT5, ByT5, BART and the like."""
+
+    default_prompt: ClassVar[str] = "t5_qa"
+    shipped_config: ClassVar[str] = "t5_tiny"
+    trains_adapter: ClassVar[bool] = False
+    takes_float16: ClassVar[bool] = False  # T5's activations overflow in it
+
+    name: Literal["t5"] = "t5"
+    model: str  # hub id, local folder or run folder; any name where it is made from scratch
+    max_seq_length: int = Field(1024, ge=16)  # tokens that are read; with fid, of each passage
+    fusion: Literal["concat", "fid"] = "concat"  # fid: fusion-in-decoder (Izacard & Grave 2021)
+    from_scratch: FromScratchOptions | None = None  # made by the training, if `model` is no folder
 
 
 class TrainingOptions(Section):
@@ -194,7 +229,7 @@ class RunConfig(Section):
 
     backend: SerializeAsAny[InstanceOf[BackendOptions]]
     data: DataOptions = DataOptions()
-    prompt: str = "eng_v1"  # a shipped template's name, or a path
+    prompt: str  # a shipped template's name, or a path; the backend's default where none is named
     evidence: EvidenceOptions = EvidenceOptions()
     training: TrainingOptions = TrainingOptions()
     generation: GenerationOptions = GenerationOptions()
@@ -312,16 +347,29 @@ def build_config(options: type[BackendOptions], layers: Iterable[RawConfig]) -> 
         )
     if options.model_fields["model"].is_required() and not backend.get("model"):
         raise ConfigError(
-            "no model is named; give --model NAME or --config FILE (a shipped one: llama_smollm2)"
+            "no model is named; give --model NAME or --config FILE (a shipped one:"
+            f" {options.shipped_config})"
         )
     try:
         checked = options.model_validate(backend)
     except ValidationError as error:
         raise _explain(error, options, "backend") from error
+    merged.setdefault("prompt", options.default_prompt)
     try:
-        return RunConfig.model_validate({**merged, "backend": checked})
+        config = RunConfig.model_validate({**merged, "backend": checked})
     except ValidationError as error:
         raise _explain(error, RunConfig) from error
+    _check_generation(config.generation)
+    return config
+
+
+def _check_generation(options: GenerationOptions) -> None:
+    wanted = options.num_return_sequences
+    if wanted > options.num_beams and not options.temperature:
+        raise ConfigError(
+            f"generation.num_return_sequences = {wanted} needs as many beams: set"
+            f" generation.num_beams to {wanted} or more, or sample with generation.temperature"
+        )
 
 
 def as_raw(config: RunConfig) -> RawConfig:

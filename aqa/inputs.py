@@ -97,12 +97,35 @@ class Inputs:
         unfit: list[Unfit],
         with_target: bool = False,
     ) -> Iterator[Prompt]:
-        """Make the prompts that a reader gets; examples that can't fit go to `unfit`."""
+        """Make the prompts that a reader gets; examples that can't fit go to `unfit`.
+
+        With targets there may be a prompt for each answer of an example (`training.targets`).
+        """
+        several = with_target and self._config.training.targets != "first"
         for index, example in examples:
-            try:
-                yield self.prompt(reader, index, example, with_target)
-            except PromptError as error:
-                unfit.append(Unfit(index, example, str(error)))
+            for each in self._each_answer(example) if several else (example,):
+                try:
+                    yield self.prompt(reader, index, each, with_target)
+                except PromptError as error:
+                    unfit.append(Unfit(index, each, str(error)))
+
+    def _each_answer(self, example: Example) -> Iterator[Example]:
+        """The example with one answer at a time, under ids of its own."""
+        answers = dict.fromkeys(example.answers or ())
+        if len(answers) < 2:
+            yield example
+            return
+        for number, answer in enumerate(answers, 1):
+            yield replace(example, id=f"{example.id}#{number}", answers=(answer,))
+
+    def texts(self) -> Iterator[str]:
+        """Questions, passages and answers, for a tokenizer to learn."""
+        for _, example in self.examples():
+            yield example.question
+            for passage in example.passages:
+                yield passage.title
+                yield passage.text
+            yield from self.template.targets(example.answers)
 
     def evidence_plan(self) -> dict[str, Any]:
         """What decides the evidence of each question; runs with the same plan can be compared."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from aqa.backends.base import Backend, Encodes
+from aqa.backends.base import Backend, Encodes, LearnsTokenizer
 from aqa.config import RunConfig
 from aqa.errors import DataError
 from aqa.inputs import Inputs
@@ -46,6 +46,8 @@ def preview(
     """
     inputs = Inputs(config, load_template(config.prompt), progress)
     reader = reader_type(config, progress)
+    if isinstance(reader, LearnsTokenizer):
+        reader.learn_tokenizer(inputs.texts())
     examples = inputs.training_examples() if training else inputs.examples()
     if example_id is not None:
         chosen = [pair for pair in examples if pair[1].id == example_id]

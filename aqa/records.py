@@ -155,10 +155,14 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """A prompt as token ids: `prompt_ids` are read, `target_ids` (may be empty) are trained on."""
+    """A prompt as token ids: `prompt_ids` are read, `target_ids` (may be empty) are trained on.
+
+    `part_lengths`, where there are any, cut `prompt_ids` into parts that are read apart.
+    """
 
     prompt_ids: tuple[int, ...]
     target_ids: tuple[int, ...] = ()
+    part_lengths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def read_manifest(folder: Path) -> Json:
 
 
 def inherited_config(folder: Path) -> Json:
-    """The parts of a run's config that its adapter was trained with, for going on with it.
+    """The parts of a run's config that its weights were trained with, for going on with it.
 
     Data, output folder and training options are the business of the new run.
     """

@@ -73,7 +73,7 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             {
                 "backend": result.backend,
                 "folder": str(result.folder),
-                "adapter": str(result.adapter),
+                "weights": str(result.weights),
                 "before": dict(result.before),
                 "after": result.report.to_json() if result.report else None,
                 "merged": str(result.merged.folder) if result.merged else None,
@@ -91,7 +91,7 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             before = f"{result.before[name]:.2f}" if name in result.before else ""
             table.add_row(name, before, f"{score.value:.2f}", _interval(score.low, score.high))
         console.print(table)
-    console.print(f"adapter: {result.adapter}", markup=False, soft_wrap=True)
+    console.print(f"{result.weights.name}: {result.weights}", markup=False, soft_wrap=True)
     if result.merged is not None:
         console.print(
             f"merged model: {result.merged.folder}; of {result.merged.compared} greedy answers"

@@ -10,7 +10,15 @@ from statistics import median
 from typing import Any
 
 from aqa.atomic_files import write_json
-from aqa.backends.base import Backend, Mergeable, Merged, Trainable, TrainEstimate, TrainJob
+from aqa.backends.base import (
+    Backend,
+    LearnsTokenizer,
+    Mergeable,
+    Merged,
+    Trainable,
+    TrainEstimate,
+    TrainJob,
+)
 from aqa.config import RunConfig, as_raw
 from aqa.errors import ConfigError, ModelError, RunError
 from aqa.evaluate import Report, evaluate
@@ -32,7 +40,7 @@ class TrainResult:
 
     backend: str
     folder: Path
-    adapter: Path
+    weights: Path
     before: Mapping[str, float]
     report: Report | None
     merged: Merged | None = None
@@ -79,7 +87,7 @@ class Plan:
         if not isinstance(reader, Trainable):
             raise ModelError(
                 f"{config.backend.name} can't be trained here: its weights are not ours; use"
-                " `aqa predict` with it, or train llama-qlora"
+                " `aqa predict` with it, or train t5 or llama-qlora"
             )
         self.config = config
         self.progress = progress
@@ -88,6 +96,8 @@ class Plan:
         self.data = Inputs(config, template, progress)
         self.dev = Inputs(config, template, progress, dev=True) if config.data.dev_path else None
         self._check()
+        if isinstance(reader, LearnsTokenizer):
+            reader.learn_tokenizer(self.data.texts())
         reader.check()
 
     def _check(self) -> None:
@@ -193,7 +203,7 @@ def train(
     fresh: bool = False,
     command: str = "",
 ) -> TrainResult:
-    """Fine-tune a reader; leave adapter, dev predictions, scores and manifest in the folder.
+    """Fine-tune a reader; leave weights, dev predictions, scores and manifest in the folder.
 
     Raises:
         AqaError: bad data, prompt or model, before anything is written; or a run folder that is
@@ -256,9 +266,9 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
             folder=run.folder,
             resume=resume,
         )
-        adapter = plan.reader.train(job, steps.tell)
+        weights = plan.reader.train(job, steps.tell)
     cuts.tell(plan.progress)
-    run.update({"adapter_sha256": hash_files(adapter)})
+    run.update({"weights_sha256": hash_files(weights)})
     report = None
     if dev:
         judge.score(plan.reader.generate(dev))
@@ -279,7 +289,7 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
             },
         }
     )
-    return TrainResult(plan.config.backend.name, run.folder, adapter, steps.before, report, merged)
+    return TrainResult(plan.config.backend.name, run.folder, weights, steps.before, report, merged)
 
 
 def _report(plan: Plan, run: Run, judge: "Judge") -> Report:

@@ -8,6 +8,7 @@ from aqa.backends.base import Backend
 from aqa.errors import ConfigError
 
 BACKENDS = {
+    "t5": "aqa.backends.t5:T5Backend",
     "llama-qlora": "aqa.backends.llama_qlora:LlamaQloraBackend",
 }
 ALIASES = {"llama": "llama-qlora"}

@@ -43,7 +43,7 @@ class Backend(Protocol):
         """
 
     def identity(self) -> Mapping[str, object]:
-        """What decides the answers besides data and prompt: model, adapter hash, decoding."""
+        """What decides the answers besides data and prompt: model, hash of weights, decoding."""
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
         """Answer prompts, in any order, each as soon as it is known; reads them in windows."""
@@ -62,6 +62,14 @@ class Encodes(Protocol):
     @property
     def begin_token_id(self) -> int | None:
         """The begin-of-text token, where the tokenizer has one."""
+
+
+@runtime_checkable
+class LearnsTokenizer(Protocol):
+    """A backend whose tokenizer may have to be made of the training data."""
+
+    def learn_tokenizer(self, texts: Iterable[str]) -> None:
+        """Make it, where there is none yet; before prompts are cut to size."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import explained, quiet
+from aqa.backends.pretrained import compute_dtype, explained, quiet
 from aqa.config import LlamaQloraOptions
 from aqa.errors import ModelError
 
@@ -53,17 +53,6 @@ def linear_4bit(model: Any) -> Iterator[Any]:
     from bitsandbytes.nn import Linear4bit
 
     return (module for module in model.modules() if isinstance(module, Linear4bit))
-
-
-def compute_dtype(options: LlamaQloraOptions) -> Any:
-    """The dtype of activations: bfloat16 where the hardware has it (float16 overflows)."""
-    import torch
-
-    if options.compute_dtype != "auto":
-        return getattr(torch, options.compute_dtype)
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
 def _attention(options: LlamaQloraOptions, training: bool) -> str:

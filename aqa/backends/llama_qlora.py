@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
@@ -11,13 +11,15 @@ from typing import Any, ClassVar, NamedTuple, Self
 from aqa.backends.adapters import load_adapter
 from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
-from aqa.backends.causal_models import check_quantization, compute_dtype, load_model
+from aqa.backends.causal_models import check_quantization, load_model
 from aqa.backends.chat_encoding import ChatEncoder, make_chat_encoder
 from aqa.backends.generation import write_answers
 from aqa.backends.gguf import convert_gguf
+from aqa.backends.memory import halving
 from aqa.backends.model_files import ModelFiles, find_model
-from aqa.backends.pretrained import load_config, load_tokenizer, quiet
+from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.shared_prefixes import group_by_prefix
+from aqa.backends.written import Written, as_prediction, decoding_identity
 from aqa.config import BackendOptions, LlamaQloraOptions, RunConfig
 from aqa.evidence import fit
 from aqa.hashes import hash_files
@@ -117,7 +119,6 @@ class LlamaQloraBackend:
 
     def identity(self) -> Mapping[str, object]:
         """The model, its adapter's hash and everything that has an influence on decoding."""
-        generation = self.config.generation
         adapter = self.files.adapter
         return {
             "model": self.files.spec,
@@ -128,10 +129,7 @@ class LlamaQloraBackend:
             "compute_dtype": self.options.compute_dtype,
             "dequantize_on_cpu": self.options.dequantize_on_cpu,
             "max_seq_length": self.options.max_seq_length,
-            "max_new_tokens": generation.max_new_tokens,
-            "temperature": generation.temperature,
-            "top_p": generation.top_p,
-            "seed": self.config.seed if generation.temperature else None,
+            **decoding_identity(self.config.generation, self.config.seed),
         }
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
@@ -146,7 +144,9 @@ class LlamaQloraBackend:
                     options.max_new_tokens,
                     budget,
                 ):
-                    yield from self._answer(batch)
+                    yield from halving(
+                        batch, self._answer, self._out_of_memory, self._progress.note
+                    )
 
     def _encode_groups(self, window: Sequence[Prompt]) -> list[list[Encoded]]:
         """Encode prompts, those that begin alike together."""
@@ -164,31 +164,19 @@ class LlamaQloraBackend:
 
         return fused_adapter(self.model, compute_dtype(self.options))
 
-    def _answer(self, batch: list[Encoded]) -> Iterator[Prediction]:
-        """Answer one batch; where memory runs out, in two halves."""
-        try:
-            answers = self._generate([item.ids for item in batch])
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            answers = None
-        if answers is not None:
-            for item, answer in zip(batch, answers, strict=True):
-                raw = self._encoder.tokenizer.decode(answer, skip_special_tokens=True)
-                yield Prediction(item.id, raw, None, len(item.ids), len(answer))
-        elif len(batch) == 1:
-            (item,) = batch
-            reason = f"out of memory at a prompt of {len(item.ids)} tokens"
-            yield Prediction(item.id, None, reason, len(item.ids))
-        else:
-            gc.collect()
-            self._progress.note(f"out of memory with {len(batch)} prompts: half as many at a time")
-            middle = len(batch) // 2
-            yield from self._answer(batch[:middle])
-            yield from self._answer(batch[middle:])
+    def _answer(self, batch: Sequence[Encoded]) -> Iterator[Prediction]:
+        answers = self._generate([item.ids for item in batch])
+        decode = partial(self._encoder.tokenizer.decode, skip_special_tokens=True)
+        for item, written in zip(batch, answers, strict=True):
+            yield as_prediction(item.id, len(item.ids), written, decode, self.config.generation)
 
-    def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Generate for one batch of token ids; answers end before their end-of-turn token."""
+    @staticmethod
+    def _out_of_memory(item: Encoded) -> Prediction:
+        reason = f"out of memory at a prompt of {len(item.ids)} tokens"
+        return Prediction(item.id, None, reason, len(item.ids))
+
+    def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[Written]]:
+        """Generate for one batch of token ids."""
         end_ids = list(self._encoder.end_token_ids)
         return write_answers(self.model, batch, end_ids, self.config.generation)
 
@@ -227,11 +215,3 @@ class LlamaQloraBackend:
             if files.adapter is not None and not training:
                 self.model = load_adapter(self.model, files.adapter)
             task.advance()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )

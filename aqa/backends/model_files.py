@@ -15,7 +15,7 @@ GGUF = ".gguf"
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """Where a base model and maybe its adapter lie.
+    """Where a model, whole or as a base and its adapter, lies.
 
     `base` is a hub id or a folder; `gguf_file` names a file in that folder that is not converted.
     `spec` is how the user named the base, for messages and for the adapter's config.
@@ -39,6 +39,8 @@ def find_model(options: BackendOptions) -> ModelFiles:
         config = adapter / "adapter_config.json"
         if config.is_file():
             return _find_base(_base_of(config), adapter)
+        if (folder / "model" / "config.json").is_file():
+            return ModelFiles(options.model, str(folder / "model"))
         if not (folder / "config.json").is_file():
             raise ModelError(
                 f"{folder}: holds neither a model (config.json) nor an adapter; name a run"

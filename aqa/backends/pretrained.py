@@ -118,6 +118,18 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
     return config
 
 
+def compute_dtype(options: LocalModelOptions) -> Any:
+    """The dtype of activations: bfloat16 where the hardware has it (float16 overflows)."""
+    import torch
+
+    if options.compute_dtype != "auto":
+        return getattr(torch, options.compute_dtype)
+    if torch.cuda.is_available():
+        without = torch.float16 if options.takes_float16 else torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else without
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
 def _gguf(files: ModelFiles) -> dict[str, str]:
     return {} if files.gguf_file is None else {"gguf_file": files.gguf_file}
 

@@ -4,19 +4,18 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, TrainingArguments
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, TrainingArguments
 
 from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainEstimate, TrainJob
-from aqa.backends.causal_models import compute_dtype
-from aqa.backends.pretrained import quiet
-from aqa.config import LlamaQloraOptions, RunConfig, TrainingOptions
+from aqa.backends.pretrained import compute_dtype, quiet
+from aqa.config import LlamaQloraOptions, LocalModelOptions, RunConfig, T5Options, TrainingOptions
 
 
 def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
     """Translate our options into transformers' TrainingArguments."""
     options = config.training
-    assert isinstance(config.backend, LlamaQloraOptions)
+    assert isinstance(config.backend, LocalModelOptions)
     dtype = compute_dtype(config.backend)
     cuda = torch.cuda.is_available()
     evaluated = evaluates(config, job)
@@ -33,7 +32,7 @@ def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         activation_checkpointing=checkpoints_gradients(options),
         activation_checkpointing_kwargs={"use_reentrant": False},
-        optim=optimizer_name(options),
+        optim=optimizer_name(options, config.backend.trains_adapter),
         neftune_noise_alpha=options.neftune_noise_alpha,
         logging_steps=options.logging_steps,
         eval_strategy=options.eval_strategy if evaluated else "no",
@@ -72,11 +71,14 @@ def checkpoints_gradients(options: TrainingOptions) -> bool:
     return options.gradient_checkpointing
 
 
-def optimizer_name(options: TrainingOptions) -> str:
-    """The optimizer by transformers' name; paged 8-bit AdamW on CUDA (Dettmers et al. 2023)."""
+def optimizer_name(options: TrainingOptions, adapter: bool = True) -> str:
+    """The optimizer by transformers' name; paged 8-bit AdamW on CUDA (Dettmers et al. 2023).
+
+    All weights of a model (no `adapter`) are trained with plain AdamW.
+    """
     if options.optim != "auto":
         return options.optim
-    return "paged_adamw_8bit" if torch.cuda.is_available() else "adamw_torch"
+    return "paged_adamw_8bit" if adapter and torch.cuda.is_available() else "adamw_torch"
 
 
 def estimate_training(
@@ -110,3 +112,23 @@ def estimate_training(
     layers = model_config.num_hidden_layers
     activations = hidden * (layers + 17 if checkpoints_gradients(training) else layers * 17)
     return TrainEstimate(trainable, total + trainable, int(weights + activations))
+
+
+def estimate_full_training(
+    model_config: Any, options: T5Options, training: TrainingOptions
+) -> TrainEstimate:
+    """Count parameters on the shapes alone and estimate the memory of training all of them.
+
+    Weight, gradient and two moments in 32 bits each; Adafactor keeps a row and a column of moments
+    (Shazeer & Stern 2018), which are left out here. Activations as in `estimate_training`, of one
+    passage for each question.
+    """
+    with torch.device("meta"):
+        model = AutoModelForSeq2SeqLM.from_config(model_config)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    values = 2 if optimizer_name(training, adapter=False) == "adafactor" else 4
+    tokens = training.per_device_train_batch_size * options.max_seq_length
+    hidden = tokens * model_config.hidden_size * 2
+    layers = model_config.num_hidden_layers
+    activations = hidden * (layers + 17 if checkpoints_gradients(training) else layers * 17)
+    return TrainEstimate(total, total, total * 4 * values + activations)

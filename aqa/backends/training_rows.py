@@ -15,9 +15,13 @@ from aqa.records import Encoding, Prompt
 
 IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
 
+Batch = Mapping[str, torch.Tensor]
+
 
 def tokenize(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> Dataset:
     """Write token ids to an Arrow file and map it into memory; give it as a data set.
+
+    `example` numbers the example that a row was made of: there may be a row for each answer.
 
     Raises:
         DataError: examples have no answer to train on; some ids are named.
@@ -28,7 +32,9 @@ def tokenize(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> Dataset:
         [
             ("input_ids", pyarrow.list_(pyarrow.int32())),
             ("prompt_length", pyarrow.int32()),
+            ("part_lengths", pyarrow.list_(pyarrow.int32())),
             ("length", pyarrow.int32()),
+            ("example", pyarrow.int32()),
         ]
     )
     nothing_to_learn: list[str] = []
@@ -36,14 +42,8 @@ def tokenize(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> Dataset:
         stream = iter(encoded)
         while part := list(islice(stream, 1000)):
             nothing_to_learn += [prompt.id for prompt, ids in part if not ids.target_ids]
-            ids = [[*e.prompt_ids, *e.target_ids] for _, e in part]
-            columns = [ids, [len(e.prompt_ids) for _, e in part], [len(row) for row in ids]]
-            writer.write(
-                pyarrow.record_batch(
-                    [pyarrow.array(c, f.type) for c, f in zip(columns, schema, strict=True)],
-                    schema=schema,
-                )
-            )
+            made = [{**as_row(ids), "example": prompt.index} for prompt, ids in part]
+            writer.write(pyarrow.RecordBatch.from_pylist(made, schema=schema))
     if nothing_to_learn:
         raise DataError(
             f"{len(nothing_to_learn)} training examples have no answer to learn"
@@ -60,11 +60,23 @@ class EpochSampler(Sampler[int]):
     """Gives row numbers in an order that depends on seed and epoch alone.
 
     So a resumed run goes on with the order that the interrupted one had, whatever random numbers
-    were drawn in between. With `grouped`, batches hold rows of like length.
+    were drawn in between. With `grouped`, batches hold rows of like length. With `examples`, the
+    number of each row's example, an epoch takes one row of each example, drawn anew.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, grouped: bool) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        seed: int,
+        grouped: bool,
+        examples: Sequence[int] | None = None,
+    ) -> None:
         self._lengths = list(lengths)
+        alike: dict[int, list[int]] = {}
+        for row, example in enumerate(range(len(lengths)) if examples is None else examples):
+            alike.setdefault(example, []).append(row)
+        self._choices = list(alike.values())
         self._batch_size = batch_size
         self._seed = seed
         self._grouped = grouped
@@ -75,15 +87,23 @@ class EpochSampler(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self._choices)
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        rows = [self._draw(choice, generator) for choice in self._choices]
         if self._grouped:
-            order = get_length_grouped_indices(self._lengths, self._batch_size, generator=generator)
+            lengths = [self._lengths[row] for row in rows]
+            order = get_length_grouped_indices(lengths, self._batch_size, generator=generator)
         else:
-            order = torch.randperm(len(self._lengths), generator=generator).tolist()
-        return iter(order)
+            order = torch.randperm(len(rows), generator=generator).tolist()
+        return iter([rows[place] for place in order])
+
+    @staticmethod
+    def _draw(rows: Sequence[int], generator: torch.Generator) -> int:
+        if len(rows) == 1:
+            return rows[0]
+        return rows[int(torch.randint(len(rows), (), generator=generator))]
 
 
 class Collator:
@@ -120,4 +140,9 @@ class Collator:
 def as_row(encoding: Encoding) -> dict[str, Any]:
     """An encoding as the collator takes it."""
     ids = [*encoding.prompt_ids, *encoding.target_ids]
-    return {"input_ids": ids, "prompt_length": len(encoding.prompt_ids), "length": len(ids)}
+    return {
+        "input_ids": ids,
+        "prompt_length": len(encoding.prompt_ids),
+        "part_lengths": list(encoding.part_lengths),
+        "length": len(ids),
+    }

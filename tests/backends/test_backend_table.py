@@ -18,9 +18,7 @@ def test_every_entry_of_the_table_is_the_backend_of_its_name() -> None:
     assert set(BACKENDS) <= set(backend_names())
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"), [("lama", "did you mean llama"), ("xyz", "known: llama-qlora")]
-)
+@pytest.mark.parametrize(("name", "hint"), [("lama", "did you mean llama"), ("xyz", "known: ")])
 def test_an_unknown_name_is_told_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=hint):
         find_backend(name)

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from aqa.backends import generation
 from aqa.backends.generation import write_answers
+from aqa.backends.written import Written
 from aqa.config import GenerationOptions
 
 NEW = 40
@@ -45,6 +46,10 @@ def whole(model: Any, row: list[int], end_ids: list[int]) -> list[int]:
     return new[: ends[0]] if ends else new
 
 
+def only_ids(found: list[list[Written]]) -> list[list[int]]:
+    return [written.ids for (written,) in found]
+
+
 def test_the_answers_of_one_whole_generation(
     model: Any, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +69,7 @@ def test_the_answers_of_one_whole_generation(
 
     monkeypatch.setattr(model, "generate", spy)
     options = GenerationOptions(max_new_tokens=NEW)
-    found = write_answers(model, prompts, [end], options)
+    found = only_ids(write_answers(model, prompts, [end], options))
     monkeypatch.undo()
     assert found == [whole(model, row, [end]) for row in prompts]
     assert [tokens for _, tokens in calls] == [8, 16, 16]
@@ -80,7 +85,7 @@ def test_one_round_where_the_cache_can_not_be_cut(
     options = GenerationOptions(max_new_tokens=NEW)
     met = {token for row in prompts for token in whole(model, row, [10_000])}
     never = next(token for token in range(model.config.vocab_size) if token not in met)
-    expected = write_answers(model, prompts, [never], options)
+    expected = only_ids(write_answers(model, prompts, [never], options))
     monkeypatch.setattr(generation, "can_share", lambda model: False)
     calls: list[int] = []
     generate = model.generate
@@ -89,5 +94,62 @@ def test_one_round_where_the_cache_can_not_be_cut(
         "generate",
         lambda **asked: calls.append(asked["max_new_tokens"]) or generate(**asked),
     )
-    assert write_answers(model, prompts, [never], options) == expected
+    assert only_ids(write_answers(model, prompts, [never], options)) == expected
     assert calls == [NEW]
+
+
+def log_probabilities(model: Any, row: list[int], new: list[int]) -> list[float]:
+    """Of each new token, read in one pass."""
+    with torch.no_grad():
+        found = model(input_ids=torch.tensor([[*row, *new]])).logits[0].log_softmax(-1)
+    return [found[len(row) - 1 + n, token].item() for n, token in enumerate(new)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        GenerationOptions(max_new_tokens=20),
+        GenerationOptions(max_new_tokens=20, temperature=1.5, num_return_sequences=3),
+        GenerationOptions(max_new_tokens=20, num_beams=4, num_return_sequences=3),
+        GenerationOptions(max_new_tokens=20, num_beams=3, temperature=1.0),
+    ],
+    ids=["greedy", "samples", "beams", "sampled beams"],
+)
+def test_log_probabilities_are_those_of_the_model(
+    model: Any, prompts: list[list[int]], options: GenerationOptions
+) -> None:
+    torch.manual_seed(2)
+    free = [whole(model, row, [10_000]) for row in prompts]
+    ends = [free[0][3], free[5][9], free[9][1]]  # some answers will end by themselves
+    found = write_answers(model, prompts, ends, options)
+    assert len(found) == 12
+    assert any(written.tokens > len(written.ids) for answers in found for written in answers)
+    for row, answers in zip(prompts, found, strict=True):
+        assert len(answers) == options.num_return_sequences
+        for written in answers:
+            ended = written.tokens > len(written.ids)
+            sums = [
+                sum(log_probabilities(model, row, [*written.ids, *end]))
+                for end in ([[end] for end in ends] if ended else [[]])
+            ]
+            assert min(abs(total - written.log_probability) for total in sums) < 1e-3
+
+
+def test_beams_are_those_of_transformers(model: Any, prompts: list[list[int]]) -> None:
+    options = GenerationOptions(max_new_tokens=12, num_beams=4, num_return_sequences=2)
+    found = write_answers(model, prompts, [7], options)
+    for row, answers in zip(prompts, found, strict=True):
+        output = model.generate(
+            input_ids=torch.tensor([row]),
+            attention_mask=torch.ones(1, len(row), dtype=torch.long),
+            max_new_tokens=12,
+            num_beams=4,
+            num_return_sequences=2,
+            do_sample=False,
+            eos_token_id=7,
+            pad_token_id=0,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        for written, score in zip(answers, output.sequences_scores.tolist(), strict=True):
+            assert written.score(1.0) == pytest.approx(score, abs=1e-4)

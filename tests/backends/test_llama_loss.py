@@ -92,7 +92,13 @@ def test_rows_come_back_from_disk_as_they_were(
     encoded = [(prompt, Encoding((1, 2, n), (n, 4))) for n in range(2500)]  # three parts
     found = tokenize(iter(encoded), tmp_path / "rows.arrow")
     assert len(found) == 2500
-    assert found[2345] == {"input_ids": [1, 2, 2345, 2345, 4], "prompt_length": 3, "length": 5}
+    assert found[2345] == {
+        "input_ids": [1, 2, 2345, 2345, 4],
+        "prompt_length": 3,
+        "part_lengths": [],
+        "length": 5,
+        "example": 0,
+    }
 
 
 class Adapted:

@@ -61,6 +61,12 @@ def test_every_model_that_was_loaded_is_let_go(tiny: Path) -> None:
     assert reader.model is None
 
 
+def note_even_scores(processors: Any, input_ids: torch.Tensor, steps: int) -> None:
+    """Call the processors as a generation does, with a vocabulary whose tokens are all alike."""
+    for _ in range(steps):
+        processors[0](input_ids, torch.zeros(len(input_ids), 400))
+
+
 class FakeModel:
     """Answers every prompt with one token and an end token, as long as `fails` lets it."""
 
@@ -75,6 +81,7 @@ class FakeModel:
     def generate(self, input_ids: torch.Tensor, **options: Any) -> SimpleNamespace:
         self.calls.append({"input_ids": input_ids, **options})
         count, longest = input_ids.shape
+        note_even_scores(options["logits_processor"], input_ids, 3)
         if error := self.fails(count, longest):
             raise error
         new = torch.full((count, 3), self.end)
@@ -224,11 +231,14 @@ def test_an_answer_ends_before_whichever_end_token_comes_first(tiny: Path) -> No
 
     class Canned(FakeModel):
         def generate(self, input_ids: torch.Tensor, **options: Any) -> SimpleNamespace:
+            note_even_scores(options["logits_processor"], input_ids, 4)
             new = torch.tensor([[40, 41, turn, 42], [40, text, 41, turn], [40, 41, 42, 43]])
             return SimpleNamespace(sequences=torch.cat([input_ids, new], dim=1))
 
     reader.model = Canned(turn)
-    assert reader._generate([[1, 2], [1], [1, 2, 3]]) == [[40, 41], [40], [40, 41, 42, 43]]
+    found = [written for (written,) in reader._generate([[1, 2], [1], [1, 2, 3]])]
+    assert [written.ids for written in found] == [[40, 41], [40], [40, 41, 42, 43]]
+    assert [written.tokens for written in found] == [3, 2, 4], "the end token counts"
 
 
 def test_identity_holds_what_decides_the_answers(trained: Path, tiny: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_training_leaves_adapter_predictions_scores_and_manifest(
     assert manifest["seed"] == 42 if "seed" in manifest else manifest["config"]["seed"] == 42
     written = (run / "predictions.json").read_bytes()
     assert manifest["predictions_sha256"] == hashlib.sha256(written).hexdigest()
-    assert manifest["adapter_sha256"] == hash_files(run / "adapter")
+    assert manifest["weights_sha256"] == hash_files(run / "adapter")
     assert [entry["step"] for entry in manifest["history"]] == [0, 10, 20]
     assert manifest["history"][0]["em"] == 0.0
 

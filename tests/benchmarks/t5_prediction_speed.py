@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from aqa.backends.fusion import pad_right
-from aqa.backends.t5 import T5Backend
 from arms import Costs, interleave, print_table, print_verdict, ratio, typical
 from t5_shape import make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM
 
+from aqa.backends.fusion import pad_right
 from aqa.backends.pretrained import quiet
+from aqa.backends.t5 import T5Backend
 from aqa.records import Example, Passage, Prompt
 
 LONGEST = 384

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from aqa.backends.learned_tokenizer import learn_tokenizer
-from aqa.backends.t5 import T5Backend
 from arms import SHARED, SQUAD
 
+from aqa.backends.learned_tokenizer import learn_tokenizer
+from aqa.backends.t5 import T5Backend
 from aqa.config import RunConfig, T5Options, build_config
 from aqa.data import Source, read_examples
 from aqa.evidence import select

@@ -20,14 +20,14 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from aqa.backends.seq2seq_training import Seq2SeqCollator, Seq2SeqTrainer
-from aqa.backends.trainer import ROWS
 from arms import interleave, print_table, print_verdict, ratio, typical
 from t5_shape import SEED, make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, TrainingArguments
 
 from aqa.backends.base import TrainJob
 from aqa.backends.pretrained import compute_dtype, quiet
+from aqa.backends.seq2seq_training import Seq2SeqCollator, Seq2SeqTrainer
+from aqa.backends.trainer import ROWS
 from aqa.backends.training_rows import tokenize
 
 LONGEST = 384

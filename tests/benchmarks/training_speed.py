@@ -36,11 +36,12 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainJob
-from aqa.backends.causal_models import compute_dtype, load_model
-from aqa.backends.causal_training import ROWS, AdapterTrainer, answer_loss
+from aqa.backends.causal_models import load_model
+from aqa.backends.causal_training import AdapterTrainer, answer_loss
 from aqa.backends.gguf import convert_gguf
 from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.backends.pretrained import quiet
+from aqa.backends.pretrained import compute_dtype, quiet
+from aqa.backends.trainer import ROWS
 from aqa.backends.training_rows import Collator, tokenize
 from aqa.progress import SilentProgress
 from aqa.records import Prompt, TrainStep

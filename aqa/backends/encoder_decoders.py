@@ -1,0 +1,73 @@
+"""Load encoder-decoder models, or make a small T5 from nothing."""
+
+from typing import Any
+
+from aqa.backends.model_files import ModelFiles
+from aqa.backends.pretrained import compute_dtype, explained, quiet
+from aqa.config import FromScratchOptions, T5Options
+from aqa.errors import ConfigError
+
+
+def check_precision(options: T5Options) -> None:
+    """Refuse what T5 can't compute in.
+
+    Raises:
+        ConfigError: float16 is asked for.
+    """
+    if options.compute_dtype == "float16":
+        raise ConfigError(
+            "backend.compute_dtype = float16: T5's activations overflow in it; choose bfloat16,"
+            " float32 or auto"
+        )
+
+
+def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
+    """Load the weights, for training in float32: bfloat16 would round small updates away.
+
+    Raises:
+        ModelError: no such model, or broken weights.
+    """
+    with quiet():
+        import torch
+        from transformers import AutoModelForSeq2SeqLM
+
+    attention = options.attn_implementation
+    with explained(files.spec), quiet():
+        model = AutoModelForSeq2SeqLM.from_pretrained(
+            files.base,
+            revision=options.revision,
+            trust_remote_code=options.trust_remote_code,
+            dtype=torch.float32 if training else compute_dtype(options),
+            attn_implementation=None if attention == "auto" else attention,
+            use_safetensors=True,
+        )
+    return model.to("cuda") if torch.cuda.is_available() else model
+
+
+def scratch_config(options: FromScratchOptions, tokenizer: Any) -> Any:
+    """The configuration of a T5 that is made here."""
+    from transformers import T5Config
+
+    return T5Config(
+        vocab_size=len(tokenizer),
+        d_model=options.d_model,
+        d_ff=options.d_ff,
+        d_kv=options.d_kv,
+        num_heads=options.num_heads,
+        num_layers=options.num_layers,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        dropout_rate=0.0,  # it learns few examples by heart; there is nothing to regularise
+    )
+
+
+def make_model(config: Any, seed: int) -> Any:
+    """A T5 of random weights, the same for the same seed."""
+    import torch
+    from transformers import T5ForConditionalGeneration
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = T5ForConditionalGeneration(config)
+    return model.to("cuda") if torch.cuda.is_available() else model

@@ -1,0 +1,244 @@
+"""The backend t5: encoder-decoder models, all of whose weights are fine-tuned."""
+
+import gc
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, NamedTuple, Self
+
+from aqa.backends.base import TrainEstimate, TrainJob
+from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
+from aqa.backends.encoder_decoders import check_precision, load_model, make_model, scratch_config
+from aqa.backends.learned_tokenizer import learn_tokenizer
+from aqa.backends.memory import halving
+from aqa.backends.model_files import ModelFiles, find_model
+from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
+from aqa.backends.seq2seq_generation import write_answers
+from aqa.backends.text_encoding import TextEncoder, make_text_encoder
+from aqa.backends.written import Written, as_prediction, decoding_identity
+from aqa.config import BackendOptions, FromScratchOptions, RunConfig, T5Options
+from aqa.errors import ModelError
+from aqa.evidence import fit, fit_each
+from aqa.hashes import hash_files
+from aqa.progress import Progress
+from aqa.records import Encoding, Prediction, Prompt, TrainStep
+
+# Tokens whose states a decoder may attend to, for each that goes through the encoder at once: the
+# encoder's activations take about ten times the room of what is kept of them.
+DECODED_PER_ENCODED = 8
+
+
+class Question(NamedTuple):
+    """A prompt as ids: the parts of it that are encoded apart, and their tokens together."""
+
+    id: str
+    parts: list[tuple[int, ...]]
+    tokens: int
+
+
+class T5Backend:
+    """An encoder-decoder: encoding needs only the tokenizer; `with` or `train` load the weights."""
+
+    Options: ClassVar[type[BackendOptions]] = T5Options
+
+    def __init__(self, config: RunConfig, progress: Progress) -> None:
+        assert isinstance(config.backend, T5Options)
+        self.config = config
+        self.options = config.backend
+        self._progress = progress
+        self._learned: Any = None  # the tokenizer of a model that is made from scratch
+        self.model: Any = None
+
+    def __enter__(self) -> Self:
+        self._load(training=False)
+        self.model.eval()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        import torch
+
+        self.model = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    @cached_property
+    def files(self) -> ModelFiles:
+        """Where the model lies."""
+        return find_model(self.options)
+
+    @property
+    def _scratch(self) -> FromScratchOptions | None:
+        """What to make the model of, where there is none yet."""
+        made = Path(self.options.model).is_dir()
+        return None if made else self.options.from_scratch
+
+    def learn_tokenizer(self, texts: Iterable[str]) -> None:
+        """Make the tokenizer of a model that is made from scratch; others have one."""
+        if self._scratch is not None:
+            self._learned = learn_tokenizer(texts, self._scratch.vocab_size)
+
+    @cached_property
+    def _encoder(self) -> TextEncoder:
+        return make_text_encoder(self._tokenizer)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        if self._scratch is None:
+            return load_tokenizer(self.files, self.options)[0]
+        if self._learned is None:
+            raise ModelError(
+                f"{self.options.model} is made from scratch by `aqa train t5`; name the run folder"
+                " of its training with --model"
+            )
+        return self._learned
+
+    @cached_property
+    def _model_config(self) -> Any:
+        if self._scratch is not None:
+            return scratch_config(self._scratch, self._tokenizer)
+        return load_config(self.files, self.options)
+
+    def check(self) -> None:
+        """Look at the model's configuration, its tokenizer and the precision asked for.
+
+        Raises:
+            ConfigError: float16 is asked for.
+            ModelError: the model can't be had, or is no encoder-decoder.
+        """
+        check_precision(self.options)
+        self._model_config  # noqa: B018  (loads it)
+        self._encoder  # noqa: B018  (loads the tokenizer)
+
+    @property
+    def begin_token_id(self) -> int | None:
+        """The begin-of-text token, where the tokenizer writes one."""
+        begin = self._encoder.begin_ids
+        return begin[0] if begin else None
+
+    def encode(self, prompt: Prompt) -> Encoding:
+        """Token ids of a prompt and of its target; training and prediction use no others."""
+        return self._encoder.encode(prompt, by_passage=self.options.fusion == "fid")
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        text: str = self._tokenizer.decode(token_ids)
+        return text
+
+    def encode_for_training(self, prompt: Prompt) -> tuple[Prompt, Encoding]:
+        """An encoding beside its prompt, whose id messages need."""
+        return prompt, self.encode(prompt)
+
+    def length(self, prompt: Prompt) -> int:
+        """Tokens that are read, with fid those of the longest passage; answers need no room."""
+        return max(self.encode(prompt).part_lengths)
+
+    def fit(self, prompt: Prompt) -> Prompt:
+        """Cut the evidence to `max_seq_length` tokens, with fid that of each passage."""
+        spend = fit_each if self.options.fusion == "fid" else fit
+        return spend(prompt, self.length, self.options.max_seq_length)
+
+    def identity(self) -> Mapping[str, object]:
+        """The model, its weights' hash and everything that has an influence on decoding."""
+        return {
+            "model": self.options.model,
+            "revision": self.options.revision,
+            "weights": self._weights_hash(),
+            "compute_dtype": self.options.compute_dtype,
+            "max_seq_length": self.options.max_seq_length,
+            "fusion": self.options.fusion,
+            **decoding_identity(self.config.generation, self.config.seed),
+        }
+
+    def _weights_hash(self) -> str | None:
+        """Of a local model all files, of one made from scratch its tokenizer."""
+        if self._scratch is not None:
+            learned = self._tokenizer.backend_tokenizer.to_str()
+            return hashlib.sha256(learned.encode()).hexdigest()
+        folder = Path(self.files.base)
+        return hash_files(folder) if folder.is_dir() else None
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer prompts window by window, in batches of like length, the longest first."""
+        options = self.config.generation
+        budget = options.batch_tokens or batch_tokens(self.model.device.type)
+        for window in windows(prompts, options.window, lambda prompt: prompt.index):
+            for batch in batches_by_tokens(
+                [[self._question(prompt)] for prompt in window],
+                lambda question: question.tokens,
+                options.max_new_tokens,
+                budget * (DECODED_PER_ENCODED if self.options.fusion == "fid" else 1),
+            ):
+                yield from halving(
+                    batch, partial(self._answer, budget), self._out_of_memory, self._progress.note
+                )
+
+    def _question(self, prompt: Prompt) -> Question:
+        encoding = self.encode(prompt)
+        ids = iter(encoding.prompt_ids)
+        parts = [tuple(next(ids) for _ in range(length)) for length in encoding.part_lengths]
+        return Question(prompt.id, parts, len(encoding.prompt_ids))
+
+    def _answer(self, budget: int, batch: Sequence[Question]) -> Iterator[Prediction]:
+        answers = self._generate([question.parts for question in batch], budget)
+        decode = partial(self._tokenizer.decode, skip_special_tokens=True)
+        for question, written in zip(batch, answers, strict=True):
+            yield as_prediction(
+                question.id, question.tokens, written, decode, self.config.generation
+            )
+
+    def _generate(
+        self, questions: Sequence[Sequence[Sequence[int]]], budget: int
+    ) -> list[list[Written]]:
+        """Generate for one batch of questions."""
+        with self._precision():
+            return write_answers(
+                self.model, questions, [self._encoder.end_id], self.config.generation, budget
+            )
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Weights that are trained are float32; they answer as they will when they are loaded."""
+        import torch
+
+        dtype = compute_dtype(self.options)
+        if self.model.dtype == dtype:
+            return nullcontext()
+        return torch.autocast(self.model.device.type, dtype)
+
+    @staticmethod
+    def _out_of_memory(question: Question) -> Prediction:
+        reason = f"out of memory at a prompt of {question.tokens} tokens"
+        return Prediction(question.id, None, reason, question.tokens)
+
+    def estimate(self) -> TrainEstimate:
+        """Count parameters and memory of a training on the shapes alone."""
+        with quiet():
+            from aqa.backends.training_arguments import estimate_full_training
+
+        return estimate_full_training(self._model_config, self.options, self.config.training)
+
+    def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
+        """Fine-tune all weights; see `seq2seq_training`. The best ones stay loaded."""
+        with quiet():  # what it imports has hints of its own
+            from aqa.backends.seq2seq_training import train_model
+
+        self._load(training=True)
+        return train_model(self, self._tokenizer, job, on_step)
+
+    def _load(self, training: bool) -> None:
+        """Load the model, or make it."""
+        self.check()
+        with self._progress.task(f"Loading {self.options.model}", 1, "models") as task, quiet():
+            if self._scratch is not None:
+                self.model = make_model(self._model_config, self.config.seed)
+            else:
+                self.model = load_model(self.files, self.options, training)
+            task.advance()

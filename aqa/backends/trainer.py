@@ -1,0 +1,271 @@
+"""The training loop that all local readers share: transformers' Trainer, with our own ways.
+
+What differs from a plain Trainer: loss on the answer alone, normalised over all accumulated answer
+tokens; batches of like length in an order that a resumed run repeats; evaluation by generation;
+checkpoints that count only when they are whole; Ctrl-C that first writes one.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from datasets import Dataset
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    set_seed,
+)
+
+from aqa.backends.base import TrainJob
+from aqa.backends.checkpoints import last_checkpoint, stops_at_interrupt
+from aqa.backends.training_arguments import training_arguments
+from aqa.backends.training_rows import Batch, EpochSampler, as_row, tokenize
+from aqa.config import RunConfig
+from aqa.errors import ConfigError
+from aqa.records import Encoding, Prediction, Prompt, TrainStep
+
+ROWS = "train.arrow"
+
+
+class TrainableReader(Protocol):
+    """What a training needs of the reader whose weights are loaded."""
+
+    config: RunConfig
+    model: Any
+
+    def encode_for_training(self, prompt: Prompt) -> tuple[Prompt, Encoding]:
+        """An encoding beside its prompt."""
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer prompts with the model as it is now."""
+
+
+class Collates(Protocol):
+    """Makes a batch of rows and counts the tokens that went by, padding left out."""
+
+    tokens: int
+
+    def __call__(self, rows: list[Mapping[str, Any]]) -> Batch:
+        """Give the tensors of one batch."""
+
+
+def training_rows(reader: TrainableReader, job: TrainJob) -> Dataset:
+    """Write the rows to train on beside the checkpoints; remove what an earlier training left.
+
+    Raises:
+        DataError: examples have nothing to train on.
+    """
+    checkpoints = job.folder / "checkpoints"
+    if not job.resume:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    set_seed(reader.config.seed)
+    return tokenize(map(reader.encode_for_training, job.train()), checkpoints / ROWS)
+
+
+def run_training(
+    trainer: "AnswerTrainer", job: TrainJob, on_step: Callable[[TrainStep], None]
+) -> None:
+    """Train, from the last whole checkpoint where the job resumes; the best weights stay loaded.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it; a checkpoint was written.
+    """
+    start = last_checkpoint(job.folder / "checkpoints") if job.resume else None
+    with stops_at_interrupt(trainer.stop):
+        if start is None and job.dev and trainer.options.evaluate_before:
+            on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    if trainer.stopped:
+        raise KeyboardInterrupt
+
+
+def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
+    """Let `save` write weights; the folder takes its name only when it is complete."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    save(draft)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.replace(folder)
+    (folder.parent / "checkpoints" / ROWS).unlink()
+    return folder
+
+
+@contextmanager
+def explained_options() -> Iterator[None]:
+    """Turn what the libraries say of an optimizer, a tracker or a layer's name into a sentence."""
+    try:
+        yield
+    except (ImportError, RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ConfigError(f"training can't begin with these options: {first}") from error
+
+
+class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are not followed
+    """A Trainer whose loss looks at answers alone and whose evaluation generates them."""
+
+    def __init__(
+        self,
+        reader: TrainableReader,
+        job: TrainJob,
+        on_step: Callable[[TrainStep], None],
+        rows: Dataset,
+        make_collator: Callable[[], Collates],
+    ) -> None:
+        self._reader = reader
+        self._job = job
+        self._make_collator = make_collator
+        self._collator = make_collator()
+        self.stopped = False
+        self.options = reader.config.training
+        patience = self.options.early_stopping_patience
+        super().__init__(
+            model=reader.model,
+            args=training_arguments(reader.config, job),
+            data_collator=self._collator,
+            train_dataset=rows,
+            eval_dataset=[],
+            callbacks=[
+                *([EarlyStoppingCallback(patience)] if patience else []),
+                Reporter(on_step, self),
+            ],
+        )
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = True  # so that all accumulated labels are counted
+
+    def answer_loss(
+        self, model: Any, inputs: Batch, label_smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Summed cross-entropy over the answers' tokens, and how many they are."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Write a checkpoint after this step, and stop."""
+        self.stopped = True
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on so far, padding left out."""
+        return self._collator.tokens
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> EpochSampler:
+        rows = self.train_dataset
+        return EpochSampler(
+            rows["length"][:],
+            self.args.train_batch_size * self.options.gradient_accumulation_steps,
+            self.args.seed,
+            self.options.group_by_length,
+            rows["example"][:] if self.options.targets == "random" else None,
+        )
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mean loss over the answer tokens of all accumulated batches."""
+        loss, count = self.answer_loss(model, inputs, self.options.label_smoothing_factor)
+        return loss / (count if num_items_in_batch is None else num_items_in_batch)
+
+    def evaluate(
+        self,
+        eval_dataset: object = None,
+        ignore_keys: object = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Score answers generated for the dev slice; add the loss where it is asked for."""
+        scores = dict(self.generated_scores(self.options.eval_limit))
+        if self.options.metric_for_best_model == "loss":
+            scores["loss"] = self._dev_loss(self.options.eval_limit)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
+        self.log(metrics)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def generated_scores(self, limit: int | None) -> Mapping[str, float]:
+        """Generate for the first `limit` dev prompts and score the answers."""
+        self.model.eval()
+        return self._job.score(self._reader.generate(self._job.dev[:limit]))
+
+    def _dev_loss(self, limit: int | None) -> float:
+        prompts = (
+            replace(prompt, target=prompt.template.target(prompt.answers))
+            for prompt in self._job.dev[:limit]
+        )
+        encoded = [e for _, e in map(self._reader.encode_for_training, prompts) if e.target_ids]
+        total, tokens = 0.0, 0
+        collate = self._make_collator()
+        with torch.inference_mode(), self.compute_loss_context_manager():
+            for start in range(0, len(encoded), self.args.train_batch_size):
+                batch = collate([as_row(e) for e in encoded[start:][: self.args.train_batch_size]])
+                loss, count = self.answer_loss(self.model, self._prepare_inputs(batch), 0.0)
+                total, tokens = total + loss.item(), tokens + int(count)
+        return total / max(tokens, 1)
+
+
+class Reporter(TrainerCallback):  # type: ignore[misc]
+    """Tells of steps and evaluations, and stops after a step when asked to."""
+
+    def __init__(self, on_step: Callable[[TrainStep], None], trainer: AnswerTrainer) -> None:
+        self._on_step = on_step
+        self._trainer = trainer
+        self._seconds = 0.0  # spent on steps, evaluations left out
+        self._last = 0.0
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any
+    ) -> None:
+        """Pass on a step's loss, or an evaluation's scores."""
+        scores = {k.removeprefix("eval_"): v for k, v in logs.items() if k.startswith("eval_")}
+        if "loss" not in logs and not scores:
+            return
+        speed = None
+        if "loss" in logs:
+            now = time.perf_counter()
+            self._seconds += now - self._last
+            self._last = now
+            speed = self._trainer.tokens / self._seconds
+        self._on_step(
+            TrainStep(
+                state.global_step,
+                state.max_steps,
+                state.epoch or 0.0,
+                logs.get("loss"),
+                logs.get("learning_rate"),
+                speed,
+                scores,
+            )
+        )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock of the training speed."""
+        self._last = time.perf_counter()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave the time of an evaluation out of the training speed."""
+        self._last = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write a checkpoint and stop, where the user asked for it.
+
+        At the end of an epoch that is left to what happens there, so that a resumed run has the
+        same evaluations.
+        """
+        if self._trainer.stopped:
+            control.should_training_stop = True
+            if args.save_strategy != "epoch" or not float(state.epoch).is_integer():
+                control.should_save = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Do not evaluate on the way out of an epoch that is not over."""
+        if self._trainer.stopped and not float(state.epoch).is_integer():
+            control.should_evaluate = control.should_save = False
