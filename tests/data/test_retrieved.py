@@ -149,6 +149,12 @@ WITH_CORPUS = {
     "objects without texts": lines(rows("passages", "text", "title")),
     "object of scores": json.dumps({q: dict(found[::-1]) for q, found in FOUND.items()}),
     "CSV": joined_csv(score=SCORES),
+    "JSON with the CSV's columns": lines(
+        [
+            {"id": q, "document_id": [d for d, _ in found], "score": [s for _, s in found]}
+            for q, found in FOUND.items()
+        ]
+    ),
     "CSV with ranks": joined_csv(score=[row[::1] for row in SCORES], rank=[[1, 2], [1, 2]]),
     "long CSV without texts": "\n".join(
         ["id,docid,score", *(f"{q},{d},{s}" for q, found in FOUND.items() for d, s in found)]
@@ -197,6 +203,14 @@ def test_joined_documents_are_one_passage_and_told_of(join: Callable[..., Source
     assert by_id(read(source)) == {"a": (Passage("joined"),), "b": (Passage("joined"),)}
     (note,) = survey(source).notes
     assert note.startswith("Rows whose documents are joined in one text: 2; ")
+
+
+def test_a_row_of_documents_with_one_score_is_whole(join: Callable[..., Source]) -> None:
+    source = join(joined_csv(score=[1.0, 2.0]), corpus=CORPORA["object"])
+    assert [p.id for p in read(source)[0].passages] == ["d1", "d2"]
+    again = joined_csv(score=[1.0, 2.0]).partition("\n")[2]
+    with pytest.raises(DataError, match='the id "a" has passages at found, line 2 and again at'):
+        survey(join(joined_csv(score=[1.0, 2.0]) + again))
 
 
 def test_ranks_win_over_scores_and_it_is_told(join: Callable[..., Source]) -> None:
