@@ -275,6 +275,16 @@ def test_without_a_passages_file_only_what_is_marked_is_gold(tmp_path: Path) -> 
     assert (second.gold_ids, second.own_passages) == ((), ())
 
 
+def test_gold_ids_of_another_corpus_are_told_of(join: Callable[..., Source]) -> None:
+    def notes(gold_id: str) -> tuple[str, ...]:
+        questions = [q | {"gold_ids": [gold_id]} for q in QUESTIONS]
+        return survey(join(WITH_TEXTS["lines"], questions)).notes
+
+    assert notes("d2") == ()  # a passage of one question at least
+    (note,) = notes("d9")
+    assert note.startswith("Examples that name gold passages by id: 2; none of these ids is among")
+
+
 def test_gold_marks_of_the_passages_file(join: Callable[..., Source]) -> None:
     marked = [{"id": "a", "ctxs": [{"id": "x", "text": "t", "isgold": True}, "u"]}]
     questions = [{"id": "a", "question": "q"}]
@@ -483,7 +493,7 @@ def test_korquad(shared_data: Path, tmp_path: Path) -> None:
         assert after.passages[1].text == before.passages[0].text
         assert (after.passages[1].rank, after.passages[1].score) == (2, -0.2)
         assert after.own_passages == before.passages
-        assert after.gold_ids == (before.passages[0].id,)
+        assert after.gold_ids == ()  # the passages' ids are made by us
 
 
 def test_nq_oracle(shared_data: Path, tmp_path: Path) -> None:
