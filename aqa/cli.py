@@ -83,6 +83,9 @@ def train(
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
     fresh: Fresh = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write adapter and base as one model, too.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be done; write nothing.")
     ] = False,
@@ -102,6 +105,7 @@ def train(
     flags |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
     flags |= {"data.passages": passages, "data.dev_passages": dev_passages}
     flags |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
+    flags["merge"] = merge or None
     found, reader_type = _configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
         if dry_run:
@@ -196,6 +200,12 @@ def evaluate(
     fields: Fields = None,
     split: Split = None,
     on_duplicate_id: OnDuplicate = None,
+    allow_different_evidence: Annotated[
+        bool,
+        typer.Option(
+            "--allow-different-evidence", help="Compare runs whose evidence plans differ."
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -222,6 +232,7 @@ def evaluate(
             normalize or "none",
             no_answer or (),
             MetricOptions(bert_model, bert_num_layers),
+            allow_different_evidence,
         )
     first = files[0] if files[0].is_dir() else files[0].parent
     write_json(output or first / METRICS, report.to_json())
@@ -249,6 +260,9 @@ def prompt_preview(
     top_k: TopK = None,
     number: Annotated[int, typer.Option("--n", min=1, help="How many prompts.")] = 3,
     example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="With the evidence of a training: evidence.train.")
+    ] = False,
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Colour what is trained on and what is masked.")
     ] = False,
@@ -267,7 +281,7 @@ def prompt_preview(
         config = "llama_smollm2"
     found, reader_type = _configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
-        shown = list(preview(found, reader_type, progress, number, example_id))
+        shown = list(preview(found, reader_type, progress, number, example_id, training))
     tables.show_previews(shown, tokens, as_json)
 
 

@@ -1,14 +1,14 @@
 """Typed configuration of a run: every option, its default and its unit; the only reader of configs.
 
 A config comes from, later ones winning: a run folder's own config, a YAML or JSON file, flags and
-`--set a.b=c` of the command line. The flat keys of the predecessor (FLAT_KEYS) work in all of them.
+`--set a.b=c` of the command line. The keys of the predecessor are understood (`predecessor`).
 """
 
 import difflib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -19,21 +19,13 @@ from pydantic import (
     InstanceOf,
     SerializeAsAny,
     ValidationError,
+    field_validator,
+    model_validator,
 )
 
 from aqa.errors import ConfigError
 from aqa.locations import find_shipped, shipped_names
-
-# The predecessor's flat keys and where each one lives now.
-FLAT_KEYS = {
-    "model_name": "backend.model",
-    "data_path": "data.path",
-    "prompt_path": "prompt",
-    "output_dir": "output_dir",
-    "bnb_4bit_quant_type": "backend.bnb_4bit_quant_type",
-    "num_train_epochs": "training.num_train_epochs",
-    "bert_model": "evaluation.bert_model",
-}
+from aqa.predecessor import FLAT_KEYS, translate
 
 # A config as it is before it is checked: nested mappings of plain values.
 RawConfig = dict[str, Any]
@@ -63,6 +55,17 @@ class DataOptions(Section):
     dev_limit: int | None = Field(None, ge=1)
 
 
+class TrainingEvidenceOptions(Section):
+    """Which passages training examples are given; see `aqa.training_evidence`."""
+
+    # gold: those that hold the answer; retrieved: as the data give them; mixed: gold + distractors
+    passages: Literal["gold", "retrieved", "mixed"] = "retrieved"
+    distractors: int = Field(4, ge=0)  # of an example
+    negatives: Literal["bm25", "random"] = "bm25"  # from other questions, where too few are given
+    gold_probability: float = Field(1.0, ge=0, le=1)  # that the gold passages are among them
+    unanswerable_probability: float = Field(0.0, ge=0, le=1)  # else: to be kept, with no answer
+
+
 class EvidenceOptions(Section):
     """Which passages a reader is shown, the same for every backend."""
 
@@ -74,6 +77,26 @@ class EvidenceOptions(Section):
     tokenizer: str | None = None  # a model whose tokenizer counts, so that all readers' are alike
     title: bool = True  # write a passage's title above its text
     join: str = "\n\n"  # between two passages
+    train: TrainingEvidenceOptions = TrainingEvidenceOptions()
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        """`train: mixed` is short for `train: {passages: mixed}`."""
+        return {"passages": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _counts_by_a_named_tokenizer(self) -> Self:
+        if self.max_tokens and not self.tokenizer:
+            raise ValueError(
+                "max_tokens needs evidence.tokenizer, a model whose tokenizer counts for every"
+                " reader alike; or use max_chars"
+            )
+        return self
+
+    def plan(self) -> RawConfig:
+        """What decides the evidence of a question, as plain values."""
+        return self.model_dump(exclude={"train"})
 
 
 class LoraOptions(Section):
@@ -177,6 +200,7 @@ class RunConfig(Section):
     generation: GenerationOptions = GenerationOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     output_dir: str | None = None
+    merge: bool = False  # after a training: write adapter and base as one model, too
     seed: int = Field(42, ge=0)
 
 
@@ -208,8 +232,8 @@ def read_config(path: Path) -> RawConfig:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: a config is a mapping of keys to values, not a {_kind(raw)}")
     config: RawConfig = {}
-    for key, value in raw.items():
-        set_value(config, FLAT_KEYS.get(str(key), str(key)), value)
+    for key, value in translate(raw):
+        set_value(config, key, value)
     return config
 
 

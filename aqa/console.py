@@ -11,10 +11,10 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.table import Column
 from rich.text import Text
 
 from aqa.progress import Progress, SilentProgress
@@ -59,30 +59,37 @@ def open_progress(quiet: bool) -> Iterator[Progress]:
 
 
 def _bars(console: Console) -> Bars:
+    """Bars for 80 columns: where room is short the live figures are folded, nothing else."""
     return Bars(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        TextColumn("{task.fields[live]}", style="cyan"),
+        TextColumn(
+            "{task.description}",
+            table_column=Column(max_width=26, no_wrap=True, overflow="ellipsis"),
+        ),
+        BarColumn(bar_width=10),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
+        TextColumn(
+            "{task.fields[live]}",
+            style="cyan",
+            table_column=Column(overflow="fold", no_wrap=False, ratio=1),
+        ),
         console=console,
+        expand=True,
     )
 
 
 class RichTask:
     """One bar."""
 
-    def __init__(self, bars: Bars, number: int, unit: str) -> None:
+    def __init__(self, bars: Bars, number: int) -> None:
         self._bars = bars
         self._number = number  # Rich's TaskID
-        self._unit = unit
 
     def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
         """Move the bar and show the latest figures."""
         task = next(task for task in self._bars.tasks if task.id == self._number)
-        rate = f"{task.speed:.1f} {self._unit}/s" if task.speed else ""
+        rate = f"{task.speed:.1f}/s" if task.speed else ""
         live = task.fields["live"] if fields is None else show_fields(fields)
         self._bars.update(task.id, advance=amount, rate=rate, live=live)
 
@@ -100,7 +107,7 @@ class RichProgress:
         """Draw a bar until the work is over."""
         number = self._bars.add_task(escape(title), total=total, rate="", live="")
         try:
-            yield RichTask(self._bars, number, unit)
+            yield RichTask(self._bars, number)
         finally:
             self._bars.stop_task(number)
             self._bars.refresh()

@@ -1,5 +1,6 @@
 """The verb evaluate: files of predictions and their references become scores."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from aqa.metrics.unicode_forms import Form, count_mixed, unicode_form
 from aqa.prediction_files import AnsweredRow, read_predictions
 from aqa.progress import Progress, Task
 from aqa.records import Example, Score
+from aqa.runs import read_manifest
 
 References = dict[str, tuple[str, ...]]
 
@@ -59,7 +61,9 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _System:
+class System:
+    """The predictions of one file, under the name it is shown by."""
+
     name: str
     file: str
     rows: Mapping[str, AnsweredRow]
@@ -74,21 +78,27 @@ def evaluate(
     normalize: str = "none",
     no_answer: Sequence[str] = (),
     metric_options: MetricOptions | None = None,
+    allow_different_evidence: bool = False,
 ) -> Report:
     """Score each file of predictions against the same references, side by side.
 
     `references` are those of the data, which then says what is scored; None takes those that the
     files give. `normalize` is "none" or "nfc", for both sides. `no_answer` phrases count as "".
+
+    Raises:
+        DataError: a file can't be read, or the files do not fit each other; runs with different
+            evidence plans, too, unless that is allowed.
     """
     form = unicode_form(normalize)
     scorers = [load_metric(name, metric_options) for name in metrics]
     given = None if references is None else _data_references(references, form)
     systems = [
-        _System(name, str(file), read_predictions(file, None if given is None else list(given)))
+        System(name, str(file), read_predictions(file, None if given is None else list(given)))
         for name, file in zip(_names(files), files, strict=True)
     ]
     expected = _file_references(systems, form) if given is None else given
     warnings = [*_alignment(systems, expected, given is not None, form)]
+    warnings += compare_evidence(systems, allow_different_evidence)
     profile = choose_profile(profile, list(expected.values()))
     if profile == "squad" and mostly_hangul(list(expected.values())):
         warnings.append("the squad profile compares whole words: for Korean, use korquad")
@@ -103,6 +113,49 @@ def evaluate(
                 )
             found.append(_score(system, pairs, scorers, task))
     return Report(profile, tuple(expected), tuple(found), tuple(warnings))
+
+
+def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
+    """Tell what keeps systems from being compared on equal evidence, as far as manifests say.
+
+    Raises:
+        DataError: their evidence plans differ, and that is not allowed.
+    """
+    if len(systems) < 2:
+        return
+    plans = {system.name: _evidence_plan(Path(system.file)) for system in systems}
+    known = [(name, plan) for name, plan in plans.items() if plan]
+    for name, plan in known[1:]:
+        first_name, first = known[0]
+        different = [key for key in {**first, **plan} if first.get(key) != plan.get(key)]
+        if different:
+            told = ", ".join(
+                f"{key} {json.dumps(first.get(key))} and {json.dumps(plan.get(key))}"
+                for key in different
+            )
+            told = f"{first_name} and {name} were given different evidence ({told})"
+            if not allowed:
+                raise DataError(
+                    f"{told}, so their scores do not compare readers; predict with the same"
+                    " evidence, or say --allow-different-evidence"
+                )
+            yield told
+    for system in systems:
+        cut = sum(_was_cut_by_reader(row) for row in system.rows.values())
+        if cut:
+            yield f"{system.name}: the reader itself had to cut the evidence of {cut} examples"
+
+
+def _evidence_plan(file: Path) -> Mapping[str, Any]:
+    plan = read_manifest(file if file.is_dir() else file.parent).get("evidence")
+    return plan if isinstance(plan, dict) else {}
+
+
+def _was_cut_by_reader(row: AnsweredRow) -> bool:
+    evidence = row.metadata.get("evidence")
+    if not isinstance(evidence, dict):
+        return False
+    return bool(evidence.get("reader_cut_characters") or "reader" in evidence.get("dropped", ()))
 
 
 def read_references(
@@ -124,7 +177,7 @@ def read_references(
     return read_examples(source, found)
 
 
-def _score(system: _System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
+def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
     scores: dict[str, Score] = {}
     for scorer in scorers:
         score = _with_interval(scorer.score(pairs))
@@ -172,7 +225,7 @@ def _data_references(examples: Iterable[Example], form: Form) -> References:
     return found
 
 
-def _file_references(systems: Sequence[_System], form: Form) -> References:
+def _file_references(systems: Sequence[System], form: Form) -> References:
     """Take the references that the files give; they must agree, and leave no id without."""
     found: dict[str, tuple[str, ...] | None] = {}
     different = []
@@ -197,7 +250,7 @@ def _file_references(systems: Sequence[_System], form: Form) -> References:
 
 
 def _alignment(
-    systems: Sequence[_System],
+    systems: Sequence[System],
     expected: References,
     has_data: bool,
     form: Form,
@@ -227,7 +280,7 @@ def _alignment(
             yield from _other_references(system, expected, form)
 
 
-def _other_references(system: _System, expected: References, form: Form) -> Iterator[str]:
+def _other_references(system: System, expected: References, form: Form) -> Iterator[str]:
     different = [
         key
         for key, row in system.rows.items()
@@ -240,7 +293,7 @@ def _other_references(system: _System, expected: References, form: Form) -> Iter
 
 
 def _pairs(
-    system: _System, expected: References, profile: str, normalize: str, no_answer: Sequence[str]
+    system: System, expected: References, profile: str, normalize: str, no_answer: Sequence[str]
 ) -> Pairs:
     form = unicode_form(normalize)
     predictions: list[str | None] = []

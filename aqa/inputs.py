@@ -1,17 +1,22 @@
 """What goes into a run: its data, checked beforehand, and the prompts made of them."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from aqa.backends.base import Backend
+from aqa.backends.pretrained import token_counter
 from aqa.config import DataOptions, RunConfig
 from aqa.data import Source, read_examples, survey
 from aqa.errors import AqaError, PromptError
+from aqa.gold import answer_finder, gold_ranks
 from aqa.progress import Progress
 from aqa.prompts import prepare
 from aqa.records import Example, Prompt, Template
+from aqa.training_evidence import TrainingEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +43,52 @@ class Inputs:
         self.template = template
         self._config = config
         self.source = _source(config.data, dev)
-        with progress.task(f"Checking {self.source.path}") as task:
+        with progress.task(f"Checking {Path(self.source.path).name}") as task:
             self.found = survey(self.source, task.advance)
         for note in self.found.notes:
             progress.note(note)
         limit = config.data.dev_limit if dev else config.data.limit
         self.total = min(self.found.count, limit or self.found.count)
+        self.left_out = 0  # by the evidence of training examples
 
     def examples(self) -> Iterator[tuple[int, Example]]:
         """The examples up to the limit, each with its place in the data, from 0."""
         return enumerate(islice(read_examples(self.source, self.found), self.total))
 
+    def training_examples(self) -> Iterator[tuple[int, Example]]:
+        """The same with the passages to train on; some are left out, see `TrainingEvidence`."""
+        options = self._config.evidence
+        others = (example for _, example in self.examples())
+        evidence = TrainingEvidence(options.train, options.top_k, self._config.seed, others)
+        self.left_out = 0
+        for index, example in self.examples():
+            changed = evidence.apply(example)
+            if changed is None:
+                self.left_out += 1
+            else:
+                yield index, changed
+
     def prompt(
         self, reader: Backend, index: int, example: Example, with_target: bool = False
     ) -> Prompt:
-        """Make the prompt of one example; see `aqa.prompts.prepare`."""
-        evidence = self._config.evidence
-        return prepare(example, index, self.template, evidence, reader, with_target)
+        """Make the prompt of one example, see `aqa.prompts.prepare`, and look for its answer."""
+        options = self._config.evidence
+        prompt = prepare(
+            example, index, self.template, options, reader, with_target, self._count_tokens
+        )
+        holds = answer_finder(example)
+        kept = gold_ranks(prompt.evidence.passages, holds)
+        return replace(
+            prompt,
+            gold_ranks=gold_ranks(example.passages, holds),
+            gold_in_evidence=None if kept is None else bool(kept),
+        )
+
+    @cached_property
+    def _count_tokens(self) -> Callable[[str], int] | None:
+        """What counts the evidence's tokens, where the plan has a budget of them."""
+        name = self._config.evidence.tokenizer
+        return None if name is None else token_counter(name)
 
     def prompts(
         self,
@@ -70,6 +104,10 @@ class Inputs:
             except PromptError as error:
                 unfit.append(Unfit(index, example, str(error)))
 
+    def evidence_plan(self) -> dict[str, Any]:
+        """What decides the evidence of each question; runs with the same plan can be compared."""
+        return self._config.evidence.plan()
+
     def fingerprint(self, reader: Backend) -> dict[str, Any]:
         """What must be the same for a run to be gone on with."""
         data = self._config.data
@@ -84,7 +122,7 @@ class Inputs:
                 "on_duplicate_id": data.on_duplicate_id,
                 "normalize": data.normalize,
             },
-            "evidence": self._config.evidence.model_dump(),
+            "evidence": self.evidence_plan(),
             "prompt": {"name": self.template.name, "sha256": self.template.sha256},
             "reader": dict(reader.identity()),
         }

@@ -11,7 +11,7 @@ from typing import Any
 from aqa.answers import clean_answer
 from aqa.atomic_files import atomic, explained
 from aqa.errors import RunError
-from aqa.records import Evidence, Example, Prediction, Prompt
+from aqa.records import Example, Prediction, Prompt
 
 JOURNAL = "predictions.jsonl"
 PREDICTIONS = "predictions.json"
@@ -196,22 +196,30 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
                 {"answer": clean_answer(text, prompt.template.no_answer).text, "score": score}
                 for text, score in prediction.nbest
             ]
-    row["evidence"] = evidence_fields(prompt.evidence)
+    row["evidence"] = evidence_fields(prompt)
     row["tokens"] = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
     return row
 
 
-def evidence_fields(evidence: Evidence) -> dict[str, Any]:
-    """What is kept of the evidence: ranks in reading order, and what was left out, by reason."""
+def evidence_fields(prompt: Prompt) -> dict[str, Any]:
+    """What is kept of the evidence: ranks in reading order, what was left out, where the answer is.
+
+    Passages left out stand by the reason, see `aqa.records.Dropped`.
+    """
+    evidence = prompt.evidence
     dropped: dict[str, list[int]] = {}
     for drop in evidence.dropped:
         dropped.setdefault(drop.reason, []).append(drop.passage.rank)
+    ids = [passage.id for passage in evidence.reading_order]
     return {
         "ranks": [passage.rank for passage in evidence.reading_order],
+        **({"ids": ids} if any(ids) else {}),
         "characters": len(evidence.context),
         "dropped": dropped,
         "cut_characters": evidence.cut_characters,
         "reader_cut_characters": evidence.reader_cut_characters,
+        "gold_ranks": None if prompt.gold_ranks is None else list(prompt.gold_ranks),
+        "gold_in_evidence": prompt.gold_in_evidence,
     }
 
 

@@ -62,6 +62,7 @@ def predict(
         "command": command,
         "config": as_raw(config),
         "fingerprint": fingerprint,
+        "evidence": inputs.evidence_plan(),
     }
     with open_run(folder, "predict") as run, Journal(folder, fingerprint, resume.fresh) as journal:
         if journal.dropped_lines:

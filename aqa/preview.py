@@ -35,15 +35,18 @@ def preview(
     progress: Progress,
     number: int = 3,
     example_id: str | None = None,
+    training: bool = False,
 ) -> Iterator[Preview]:
     """Give the first prompts of the data, or the one of `example_id`.
+
+    With `training` their evidence is that of training examples, which may leave some out.
 
     Raises:
         DataError: no example has this id.
     """
     inputs = Inputs(config, load_template(config.prompt), progress)
     reader = reader_type(config, progress)
-    examples = inputs.examples()
+    examples = inputs.training_examples() if training else inputs.examples()
     if example_id is not None:
         chosen = [pair for pair in examples if pair[1].id == example_id]
         if not chosen:

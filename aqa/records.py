@@ -37,8 +37,8 @@ class Example:
     answers: tuple[str, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     gold_ids: tuple[str, ...] = ()
-    place: str = ""
     own_passages: tuple[Passage, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,9 @@ class Prompt:
     """What one example becomes before it meets a reader.
 
     `index` is the example's position in the data, from 0. `target` is the text to train on, None
-    where the data has no reference.
+    where the data has no reference. `gold_ranks` are the ranks of all given passages that hold the
+    answer, and `gold_in_evidence` tells whether it stands in what the reader sees; None where no
+    answer is known.
     """
 
     id: str
@@ -138,6 +140,8 @@ class Prompt:
     template: Template
     target: str | None = None
     answers: tuple[str, ...] | None = None
+    gold_ranks: tuple[int, ...] | None = None
+    gold_in_evidence: bool | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:

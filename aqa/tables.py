@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aqa.evaluate import Report
     from aqa.predict import PredictResult
     from aqa.preview import Preview
+    from aqa.records import Prompt
     from aqa.train import DryRun, TrainResult
 
 
@@ -75,6 +76,8 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
                 "adapter": str(result.adapter),
                 "before": dict(result.before),
                 "after": result.report.to_json() if result.report else None,
+                "merged": str(result.merged.folder) if result.merged else None,
+                "merged_differs": result.merged.different if result.merged else None,
             }
         )
         return
@@ -89,6 +92,13 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             table.add_row(name, before, f"{score.value:.2f}", _interval(score.low, score.high))
         console.print(table)
     console.print(f"adapter: {result.adapter}", markup=False, soft_wrap=True)
+    if result.merged is not None:
+        console.print(
+            f"merged model: {result.merged.folder}; of {result.merged.compared} greedy answers"
+            f" {result.merged.different} differ from the adapter's",
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(
         f"next: aqa predict {result.backend} --model {result.folder} --data YOUR_QUESTIONS.json",
         markup=False,
@@ -180,9 +190,30 @@ def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) ->
         else:
             for turn in prompt.messages:
                 console.print(Text.assemble((f"{turn.role}: ", "bold"), turn.content))
+        console.print(plan_table(prompt))
         console.print(Text(describe(preview), style="cyan"), soft_wrap=True)
     if tokens:
         console.print(Text.assemble(("green", "green"), " is trained on, the rest is masked"))
+
+
+def plan_table(prompt: "Prompt") -> Table:
+    """The evidence plan at work: each given passage by rank, what became of it, and the answer."""
+    evidence = prompt.evidence
+    fate = {drop.passage.rank: LEFT_OUT[drop.reason] for drop in evidence.dropped}
+    fate |= {p.rank: f"read as {place}" for place, p in enumerate(evidence.reading_order, 1)}
+    given = [*evidence.passages, *(drop.passage for drop in evidence.dropped)]
+    table = Table(box=None, pad_edge=False, expand=True)
+    for name in ("rank", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("passage", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("what became of it", no_wrap=True)
+    table.add_column("answer", no_wrap=True)
+    for passage in sorted(given, key=lambda passage: passage.rank):
+        score = "" if passage.score is None else f"{passage.score:.4g}"
+        text = " ".join(evidence.text_of(passage).split())
+        gold = "here" if passage.rank in (prompt.gold_ranks or ()) else ""
+        table.add_row(str(passage.rank), score, escape(text), fate[passage.rank], gold)
+    return table
 
 
 def describe(preview: "Preview") -> str:
@@ -197,6 +228,12 @@ def describe(preview: "Preview") -> str:
         parts.append(f"{evidence.cut_characters} characters cut from the last one")
     if evidence.reader_cut_characters:
         parts.append(f"{evidence.reader_cut_characters} characters cut by the reader")
+    if preview.prompt.gold_in_evidence is not None:
+        parts.append(
+            "the answer is in the evidence"
+            if preview.prompt.gold_in_evidence
+            else "the answer is NOT in the evidence"
+        )
     if preview.encoding is not None:
         read, trained = len(preview.encoding.prompt_ids), len(preview.encoding.target_ids)
         parts.append(f"{read} tokens read, {trained} trained on")
@@ -211,7 +248,7 @@ def preview_json(preview: "Preview") -> dict[str, object]:
         "id": prompt.id,
         "messages": [{"role": turn.role, "content": turn.content} for turn in prompt.messages],
         "target": prompt.target,
-        "evidence": evidence_fields(prompt.evidence),
+        "evidence": evidence_fields(prompt),
     }
     if encoding is not None:
         value |= {

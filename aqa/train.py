@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from aqa.atomic_files import write_json
-from aqa.backends.base import Backend, Trainable, TrainEstimate, TrainJob
+from aqa.backends.base import Backend, Mergeable, Merged, Trainable, TrainEstimate, TrainJob
 from aqa.config import RunConfig, as_raw
 from aqa.errors import ConfigError, ModelError, RunError
 from aqa.evaluate import Report, evaluate
@@ -19,8 +20,10 @@ from aqa.journal import Journal, failure_row, journal_row
 from aqa.metrics import MetricOptions, score_pairs
 from aqa.progress import Progress, Task
 from aqa.prompts import load_template
-from aqa.records import Prediction, Prompt, TrainStep
+from aqa.records import Example, Prediction, Prompt, TrainStep
 from aqa.runs import METRICS, Run, open_run
+
+MERGE_PROMPTS = 32  # whose answers by adapter and merged model are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class TrainResult:
     adapter: Path
     before: Mapping[str, float]
     report: Report | None
+    merged: Merged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,21 @@ class DryRun:
 
 @dataclass(slots=True)
 class Cuts:
-    """How many prompts lost passages or text, or could not fit at all."""
+    """How many prompts lost passages or text, had no gold passage, or could not fit at all."""
 
     shortened: int = 0
+    without_gold: int = 0
     unfit: list[Unfit] = field(default_factory=list)
 
     def tell(self, progress: Progress) -> None:
         """Say what was cut, if anything was."""
         if self.shortened:
             progress.note(f"{self.shortened} prompts lost passages or text to fit")
+        if self.without_gold:
+            progress.note(
+                f"{self.without_gold} examples are left out: no passage holds their answer, or"
+                " evidence.train left the gold one out"
+            )
         if self.unfit:
             first = self.unfit[0].error
             progress.note(f"{len(self.unfit)} examples can't fit and are left out: {first}")
@@ -81,11 +91,19 @@ class Plan:
         reader.check()
 
     def _check(self) -> None:
-        template, unanswerable = self.data.template, self.data.found.unanswerable
-        if unanswerable and not template.no_answer:
+        if self.config.merge and not isinstance(self.reader, Mergeable):
             raise ConfigError(
-                f"{unanswerable} questions have no answer, but the template {template.name}"
-                " has no no_answer phrase to train on; add one, or take another template"
+                f"{self.config.backend.name} trains no adapter that could be merged; leave --merge"
+                " out: its model is whole"
+            )
+        template, unanswerable = self.data.template, self.data.found.unanswerable
+        evidence = self.config.evidence.train
+        lost = evidence.passages == "mixed" and evidence.unanswerable_probability > 0
+        if (unanswerable or lost) and not template.no_answer:
+            raise ConfigError(
+                f"{unanswerable or 'some'} questions have no answer, but the template"
+                f" {template.name} has no no_answer phrase to train on; add one, or take another"
+                " template"
             )
         training = self.config.training
         evaluates = self.dev is not None and training.eval_strategy != "no"
@@ -103,15 +121,23 @@ class Plan:
                 )
 
     def train_prompts(self, cuts: Cuts) -> Iterator[Prompt]:
-        """Prompts with their targets."""
-        return self._prompts(self.data, cuts, with_target=True)
+        """Prompts with their targets, and with the evidence of a training."""
+        examples = self.data.training_examples()
+        yield from self._prompts(self.data, examples, cuts, with_target=True)
+        cuts.without_gold = self.data.left_out
 
     def dev_prompts(self, cuts: Cuts) -> list[Prompt]:
         """Prompts of the validation data, without targets."""
-        return [] if self.dev is None else list(self._prompts(self.dev, cuts))
+        return [] if self.dev is None else list(self._prompts(self.dev, self.dev.examples(), cuts))
 
-    def _prompts(self, inputs: Inputs, cuts: Cuts, with_target: bool = False) -> Iterator[Prompt]:
-        for prompt in inputs.prompts(self.reader, inputs.examples(), cuts.unfit, with_target):
+    def _prompts(
+        self,
+        inputs: Inputs,
+        examples: Iterable[tuple[int, Example]],
+        cuts: Cuts,
+        with_target: bool = False,
+    ) -> Iterator[Prompt]:
+        for prompt in inputs.prompts(self.reader, examples, cuts.unfit, with_target):
             cuts.shortened += prompt.evidence.shortened
             yield prompt
 
@@ -130,6 +156,7 @@ class Plan:
             "limits": [self.config.data.limit, self.config.data.dev_limit],
             "options": self.config.backend.model_dump(),
             "training": self.config.training.model_dump(),
+            "training_evidence": self.config.evidence.train.model_dump(),
             "seed": self.config.seed,
         }
 
@@ -183,6 +210,7 @@ def train(
                 "command": command,
                 "config": as_raw(config),
                 "fingerprint": fingerprint,
+                "evidence": (plan.dev or plan.data).evidence_plan(),
                 "counts": {"train": plan.data.found.count},
                 "history": run.previous.get("history", []) if resume else [],
             }
@@ -235,6 +263,11 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
     if dev:
         judge.score(plan.reader.generate(dev))
         report = _report(plan, run, judge)
+    merged = None
+    if plan.config.merge and isinstance(plan.reader, Mergeable):
+        compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))
+        merged = plan.reader.merge(run.folder, compared[:MERGE_PROMPTS])
+        run.update({"merged": {"compared": merged.compared, "different": merged.different}})
     run.update(
         {
             "status": "done",
@@ -246,7 +279,7 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
             },
         }
     )
-    return TrainResult(plan.config.backend.name, run.folder, adapter, steps.before, report)
+    return TrainResult(plan.config.backend.name, run.folder, adapter, steps.before, report, merged)
 
 
 def _report(plan: Plan, run: Run, judge: "Judge") -> Report:

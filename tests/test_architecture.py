@@ -17,7 +17,7 @@ PACKAGE = Path(aqa.__file__).parent
 FLOORS = {
     5: {"__main__", "cli", "console", "tables"},
     4: {"train", "predict", "evaluate", "preview"},
-    3: {"inputs"},
+    3: {"inputs", "training_evidence", "gold"},
     2: {
         "backends",
         "metrics",
@@ -29,7 +29,7 @@ FLOORS = {
         "prediction_files",
     },
     1: {"config", "progress", "evidence", "answers", "atomic_files"},
-    0: {"records", "errors", "hashes", "locations", "__init__"},
+    0: {"records", "errors", "hashes", "locations", "predecessor", "__init__"},
 }
 # All other imports go down. Of those within a floor, these are meant.
 SIDEWAYS = {
@@ -40,8 +40,12 @@ SIDEWAYS = {
     ("tables", "console"),
     ("train", "evaluate"),
     ("prediction_files", "journal"),
+    ("inputs", "training_evidence"),
+    ("inputs", "gold"),
+    ("training_evidence", "gold"),
     ("evidence", "config"),
     ("locations", "errors"),
+    ("predecessor", "errors"),
 }
 HEAVY = {
     "torch", "transformers", "peft", "openai", "datasets", "evaluate", "pydantic", "yaml",

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import unicodedata
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aqa.atomic_files import write_json
 from aqa.errors import AqaError, DataError, UsageError
 from aqa.evaluate import Report, evaluate
 from aqa.progress import SilentProgress
@@ -264,3 +266,39 @@ def test_no_reader_and_no_library_of_models_is_loaded() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout == "set() []\n"
+
+
+# Equal evidence
+
+
+def run_of(folder: Path, reader_cut: int = 0, **plan: object) -> Path:
+    """A run folder with one prediction and the evidence plan in its manifest."""
+    folder.mkdir()
+    evidence = {"ranks": [1], "dropped": {}, "reader_cut_characters": reader_cut}
+    row = {"answers": ["a"], "predicted_answer": "a", "evidence": evidence}
+    write_json(folder / "predictions.json", {"q": row})
+    write_json(folder / "run.json", {"verb": "predict", "evidence": {"top_k": 5, **plan}})
+    return folder
+
+
+def test_different_evidence_is_refused(tmp_path: Path) -> None:
+    files = [run_of(tmp_path / "a"), run_of(tmp_path / "b", top_k=10) / "predictions.json"]
+    told = r"a and b were given different evidence \(top_k 5 and 10\)"
+    with pytest.raises(DataError, match=told + r".*--allow-different-evidence"):
+        evaluate(files, None, ["em"], "auto", SilentProgress())
+    report = evaluate(files, None, ["em"], "auto", SilentProgress(), allow_different_evidence=True)
+    assert re.search(told, report.warnings[0])
+    assert [system.scores["em"].value for system in report.systems] == [100.0, 100.0]
+
+
+def test_equal_evidence_is_compared_and_a_readers_cuts_are_told(tmp_path: Path) -> None:
+    files = [run_of(tmp_path / "a"), run_of(tmp_path / "b", reader_cut=7)]
+    report = evaluate(files, None, ["em"], "auto", SilentProgress())
+    assert report.warnings == ("b: the reader itself had to cut the evidence of 1 examples",)
+
+
+def test_files_without_a_manifest_are_compared(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    write_json(other, {"q": "a"})
+    report = evaluate([run_of(tmp_path / "a"), other], None, ["em"], "auto", SilentProgress())
+    assert report.warnings == ()

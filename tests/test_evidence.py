@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from aqa.config import EvidenceOptions
 from aqa.errors import PromptError
-from aqa.evidence import SENTENCE_END, fit, select
+from aqa.evidence import SENTENCE_END, fit, fit_each, select
 from aqa.records import Evidence, Example, Message, Passage, Prompt, Template
 
 TEMPLATE = Template("t", (Message("system", "Read: {context}"), Message("user", "{question}")))
@@ -210,3 +211,50 @@ def test_a_cut_keeps_all_that_can_be_kept(text: str, limit: int) -> None:
     if longer:
         assert SENTENCE_END.search(text[len(kept) - 1 : len(kept) + 1])
         assert len(kept) >= limit // 2
+
+
+def test_identical_passages_are_read_once() -> None:
+    texts = ("a b", " a  b ", "c", "a b")
+    example = Example("q", "?", passages(*texts, scores=(1.0, 4.0, 3.0, 2.0)))
+    evidence = chosen(example, order="score")
+    assert [passage.rank for passage in evidence.passages] == [2, 3]
+    assert [(d.passage.rank, d.reason) for d in evidence.dropped] == [
+        (4, "duplicate"),
+        (1, "duplicate"),
+    ]
+    assert len(chosen(example, dedupe=False).passages) == 4
+    assert [passage.rank for passage in chosen(example, top_k=2).passages] == [1, 3]
+    titled = (Passage("a", title="x", rank=1), Passage("a", title="y", rank=2))
+    assert len(chosen(Example("q", "?", titled)).passages) == 2
+
+
+def test_a_budget_of_tokens_needs_a_named_tokenizer() -> None:
+    with pytest.raises(ValidationError, match=r"max_tokens needs evidence\.tokenizer"):
+        EvidenceOptions(max_tokens=5)
+    options = EvidenceOptions(max_tokens=5, tokenizer="some/model")
+    example = Example("q", "?", passages("one two three", "four five", "six"))
+
+    def count(text: str) -> int:
+        return len(text.split())
+
+    evidence = select(example, options, count)
+    assert evidence.context == "one two three\n\nfour five"
+    assert [(d.passage.rank, d.reason) for d in evidence.dropped] == [(3, "budget")]
+
+
+def test_passages_that_are_read_one_by_one_are_cut_one_by_one() -> None:
+    prompt = prompt_of("one two three four five", "six", "seven eight nine ten")
+    fitted = fit_each(prompt, words, 8)  # instruction, question and answer take five words
+    assert [passage.text for passage in fitted.evidence.passages] == [
+        "one two three",
+        "six",
+        "seven eight nine",
+    ]
+    assert fitted.evidence.reader_cut_characters == len(" four five") + len(" ten")
+    assert fitted.evidence.dropped == ()
+    bare = fit_each(prompt, words, 5)
+    assert bare.evidence.passages == ()
+    assert [drop.reason for drop in bare.evidence.dropped] == ["reader"] * 3
+    with pytest.raises(PromptError, match="alone take 5"):
+        fit_each(prompt, words, 4)
+    assert fit_each(prompt_of(), words, 5).evidence.passages == ()

@@ -1,17 +1,19 @@
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from aqa_stub import StubBackend
+from rich.console import Console
 
-from aqa.config import RunConfig, build_config
+from aqa.config import RunConfig, TrainingEvidenceOptions, build_config
 from aqa.errors import DataError
 from aqa.predict import predict
 from aqa.preview import Preview, preview
 from aqa.progress import SilentProgress
 from aqa.records import Encoding, Prompt
-from aqa.tables import describe, preview_json, show_previews
+from aqa.tables import describe, plan_table, preview_json, show_previews
 
 ROWS: list[dict[str, object]] = [
     {
@@ -60,6 +62,25 @@ def test_the_first_prompts_or_one_by_its_id(config: RunConfig) -> None:
         shown(config, example_id="d")
 
 
+def test_the_evidence_of_a_training_is_shown(config: RunConfig) -> None:
+    mixed = TrainingEvidenceOptions(passages="gold")
+    evidence = config.evidence.model_copy(update={"train": mixed})
+    first, *_ = shown(config.model_copy(update={"evidence": evidence}), training=True)
+    assert [passage.text for passage in first.prompt.evidence.passages] == ["one two"]
+    assert first.prompt.target == "one"
+
+
+def test_the_plan_at_work_fits_a_terminal(config: RunConfig) -> None:
+    (first,) = shown(config, number=1)
+    console = Console(width=80, file=io.StringIO())
+    console.print(plan_table(first.prompt))
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    assert lines[1] == ["1", "one", "two", "read", "as", "1", "here"]
+    assert lines[2] == ["2", "three", "four", "read", "as", "2"]
+    assert lines[3][-5:] == ["too", "much", "for", "the", "reader"]
+
+
 def test_what_is_shown_of_a_reader_of_text(config: RunConfig) -> None:
     first, second, third = shown(config)
     assert preview_json(first) == {
@@ -75,9 +96,13 @@ def test_what_is_shown_of_a_reader_of_text(config: RunConfig) -> None:
             "dropped": {"reader": [3]},
             "cut_characters": 0,
             "reader_cut_characters": 0,
+            "gold_ranks": [1],
+            "gold_in_evidence": True,
         },
     }
-    assert describe(first) == "passages used: 1, 2; too much for the reader: 3"
+    assert describe(first) == (
+        "passages used: 1, 2; too much for the reader: 3; the answer is in the evidence"
+    )
     assert [each.prompt.target for each in (second, third)] == ["none", None]
 
 

@@ -88,6 +88,23 @@ class TrainEstimate:
     memory_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A merged model, and how many of the compared greedy answers differ from the adapter's."""
+
+    folder: Path
+    compared: int
+    different: int
+
+
+@runtime_checkable
+class Mergeable(Protocol):
+    """A backend whose trained adapter can become one model with its base."""
+
+    def merge(self, run_folder: Path, prompts: Sequence[Prompt]) -> Merged:
+        """Write the merged model into the run folder and compare its answers to the prompts."""
+
+
 @runtime_checkable
 class Trainable(Protocol):
     """A backend that can be fine-tuned."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
 from aqa.backends.adapters import load_adapter
-from aqa.backends.base import TrainEstimate, TrainJob
+from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.causal_models import check_quantization, compute_dtype, load_model
 from aqa.backends.chat_encoding import ChatEncoder, make_chat_encoder
@@ -206,6 +206,17 @@ class LlamaQloraBackend:
 
         self._load(training=True)
         return train_adapter(self, job, on_step)
+
+    def merge(self, run_folder: Path, prompts: Sequence[Prompt]) -> Merged:
+        """Merge the run's adapter into its base; see `merging`. What is loaded is freed before."""
+        from aqa.backends.merging import merge_adapter
+
+        self.__exit__(None, None, None)
+        return merge_adapter(type(self), self.config, run_folder, prompts, self._progress)
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer beside a model."""
+        self._encoder.tokenizer.save_pretrained(folder)
 
     def _load(self, training: bool) -> None:
         """Load the base model, and for prediction its adapter if it has one."""

@@ -3,12 +3,12 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.model_files import ModelFiles
+from aqa.backends.model_files import ModelFiles, find_model
 from aqa.config import LocalModelOptions
 from aqa.errors import ModelError
 from aqa.locations import PREFIX
@@ -120,3 +120,14 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
 
 def _gguf(files: ModelFiles) -> dict[str, str]:
     return {} if files.gguf_file is None else {"gguf_file": files.gguf_file}
+
+
+def token_counter(name: str) -> Callable[[str], int]:
+    """Give the function that counts the tokens of a text as the model `name` does.
+
+    Raises:
+        ModelError: no such model.
+    """
+    options = LocalModelOptions(name="evidence.tokenizer", model=name)
+    tokenizer, _ = load_tokenizer(find_model(options), options)
+    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])

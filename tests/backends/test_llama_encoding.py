@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aqa_stub import StubBackend
 from tiny_llama import (
     BEGIN,
     END_OF_TURN,
@@ -22,8 +23,10 @@ from tiny_llama import (
 from aqa.backends import causal_training
 from aqa.backends.chat_encoding import make_chat_encoder
 from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.config import build_config
 from aqa.errors import ModelError, PromptError
 from aqa.evidence import fit
+from aqa.inputs import Inputs
 from aqa.predict import predict
 from aqa.preview import preview
 from aqa.progress import SilentProgress
@@ -154,6 +157,21 @@ def test_answer_room_is_the_longer_of_target_and_new_tokens(tiny: Path, template
     encoding = tight.encode(prompt)
     assert tight.length(prompt) == len(encoding.prompt_ids) + len(encoding.target_ids)
     assert roomy.length(prompt) == len(encoding.prompt_ids) + 50
+
+
+def test_evidence_is_counted_by_the_named_tokenizer(
+    tiny: Path, tmp_path: Path, template: Template
+) -> None:
+    """Its tokenizer alone is needed, whatever the reader is."""
+    data = write_rows(tmp_path / "rows.jsonl", LONG)
+    layer = {"data": {"path": str(data)}, "evidence": {"max_tokens": 20, "tokenizer": str(tiny)}}
+    config = build_config(StubBackend.Options, [layer])
+    inputs = Inputs(config, template, SilentProgress())
+    reader = StubBackend(config, SilentProgress())
+    count = make_reader(tiny)._encoder.tokenizer
+    for index, example in inputs.examples():
+        context = inputs.prompt(reader, index, example).evidence.context
+        assert 10 < len(count(context, add_special_tokens=False)["input_ids"]) <= 20
 
 
 def test_a_question_that_can_never_fit_is_named(tiny: Path, template: Template) -> None:

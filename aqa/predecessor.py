@@ -1,0 +1,119 @@
+"""Configs of the predecessor in our words: flat keys, and the three sections of its T5 reader."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aqa.errors import ConfigError
+
+# Flat keys and where each one lives now; they work in files and in --set.
+FLAT_KEYS = {
+    "model_name": "backend.model",
+    "data_path": "data.path",
+    "prompt_path": "prompt",
+    "output_dir": "output_dir",
+    "bnb_4bit_quant_type": "backend.bnb_4bit_quant_type",
+    "num_train_epochs": "training.num_train_epochs",
+    "bert_model": "evaluation.bert_model",
+}
+# The T5 reader's sections, with the names of transformers' arguments.
+SECTIONS: Mapping[str, Mapping[str, str]] = {
+    "model_args": {
+        "model_name_or_path": "backend.model",
+        "model_revision": "backend.revision",
+        "trust_remote_code": "backend.trust_remote_code",
+    },
+    "data_args": {
+        "dataset_name": "data.path",
+        "train_file": "data.path",
+        "validation_file": "data.dev_path",
+        "max_train_samples": "data.limit",
+        "max_eval_samples": "data.dev_limit",
+        "max_seq_length": "backend.max_seq_length",
+        "max_source_length": "backend.max_seq_length",
+        "max_answer_length": "generation.max_new_tokens",
+        "max_target_length": "generation.max_new_tokens",
+        "val_max_answer_length": "generation.max_new_tokens",
+        "num_beams": "generation.num_beams",
+        "top_k_retrieval": "evidence.top_k",
+    },
+    "training_args": {
+        "output_dir": "output_dir",
+        "num_train_epochs": "training.num_train_epochs",
+        "max_steps": "training.max_steps",
+        "learning_rate": "training.learning_rate",
+        "lr_scheduler_type": "training.lr_scheduler_type",
+        "warmup_steps": "training.warmup_steps",
+        "weight_decay": "training.weight_decay",
+        "max_grad_norm": "training.max_grad_norm",
+        "per_device_train_batch_size": "training.per_device_train_batch_size",
+        "gradient_accumulation_steps": "training.gradient_accumulation_steps",
+        "gradient_checkpointing": "training.gradient_checkpointing",
+        "optim": "training.optim",
+        "label_smoothing_factor": "training.label_smoothing_factor",
+        "logging_steps": "training.logging_steps",
+        "evaluation_strategy": "training.eval_strategy",
+        "eval_strategy": "training.eval_strategy",
+        "eval_steps": "training.eval_steps",
+        "save_total_limit": "training.save_total_limit",
+        "report_to": "training.report_to",
+        "group_by_length": "training.group_by_length",
+        "generation_max_length": "generation.max_new_tokens",
+        "generation_num_beams": "generation.num_beams",
+        "seed": "seed",
+    },
+}
+# What aqa always or never does: these values change nothing, any other one is refused.
+SETTLED: Mapping[str, tuple[tuple[object, ...], str]] = {
+    "use_fast_tokenizer": ((True,), "tokenizers are always fast ones"),
+    "config_name": ((None,), "the configuration is that of the model"),
+    "tokenizer_name": ((None,), "the tokenizer is that of the model"),
+    "overwrite_cache": ((True, False), ""),
+    "preprocessing_num_workers": ((None, *range(129)), ""),
+    "pad_to_max_length": ((False,), "rows are padded to the longest of their batch"),
+    "ignore_pad_token_for_loss": ((True,), "padding is never trained on"),
+    "doc_stride": ((None,), "a context is not read in windows; evidence options say what is cut"),
+    "do_train": ((True, False), ""),  # the verb says it
+    "do_eval": ((True, False), ""),
+    "do_predict": ((True, False), ""),
+    "overwrite_output_dir": ((False,), "a run folder is overwritten by --fresh alone"),
+    "predict_with_generate": ((True,), "evaluation generates answers"),
+    "load_best_model_at_end": ((True,), "the best checkpoint is kept"),
+    "metric_for_best_model": ((), "use training.metric_for_best_model: f1, em or loss"),
+    "save_strategy": (("epoch", "steps"), "checkpoints are written at evaluations"),
+    "save_steps": ((None, *range(10**6)), ""),
+    "fp16": ((False,), "T5 overflows in float16: leave it out, bfloat16 is used where it can be"),
+    "bf16": ((True, False), ""),  # the hardware decides
+}
+BEST_METRICS = {"exact_match": "em", "em": "em", "f1": "f1", "eval_f1": "f1", "loss": "loss"}
+
+
+def translate(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give our dotted keys and the values of a config, of which any may be the predecessor's.
+
+    Raises:
+        ConfigError: a key of its sections has no meaning here; names it and what is near.
+    """
+    for key, value in raw.items():
+        if key not in SECTIONS:
+            yield FLAT_KEYS.get(str(key), str(key)), value
+        elif not isinstance(value, Mapping):
+            raise ConfigError(f"{key} is a section of keys, not a {type(value).__name__}")
+        else:
+            yield from _translate_section(key, value)
+
+
+def _translate_section(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if key in SECTIONS[section]:
+            yield SECTIONS[section][key], value
+        elif key == "metric_for_best_model" and value in BEST_METRICS:
+            yield "training.metric_for_best_model", BEST_METRICS[value]
+        elif key in SETTLED:
+            allowed, reason = SETTLED[key]
+            if value not in allowed:
+                raise ConfigError(f"{section}.{key} = {value!r} can't be had: {reason}")
+        else:
+            near = difflib.get_close_matches(str(key), [*SECTIONS[section], *SETTLED], n=1)
+            hint = f"did you mean {near[0]}?" if near else "leave it out"
+            raise ConfigError(f"unknown config key {section}.{key}; {hint}")

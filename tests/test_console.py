@@ -1,0 +1,37 @@
+import io
+import re
+import time
+
+import pytest
+from rich.console import Console
+
+from aqa.console import RichProgress, _bars, show_fields
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_a_bar_tells_count_rate_and_time_left(columns: int) -> None:
+    """On 80 columns, too: where room is short the live figures are folded, nothing else."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=columns, color_system=None)
+    bars = _bars(console)
+    with RichProgress(bars).task("Tokenizing something with a long name", total=200) as task:
+        for _ in range(2):
+            task.advance(10)
+            time.sleep(0.02)
+        task.advance(20, {"loss": 0.5613, "learning rate": 2e-4, "tokens/s": 134.25})
+        console.print(bars.get_renderable())
+    drawn = file.getvalue()
+    first = drawn.splitlines()[0]
+    assert "40/200" in first
+    assert "/s" in first
+    assert re.search(r"\d:\d\d:\d\d", first)  # the time left
+    assert "Tokenizing something" in first
+    for figure in ("0.56", "2.0e-04", "134.25"):
+        assert figure in drawn
+    assert all(len(line) <= columns for line in drawn.splitlines())
+
+
+def test_small_figures_are_not_rounded_away() -> None:
+    assert (
+        show_fields({"em": 40.0, "rate": 2e-5, "cost": "$1"}) == "em 40.00  rate 2.0e-05  cost $1"
+    )
