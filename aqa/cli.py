@@ -103,9 +103,9 @@ def train(
         raise UsageError("--resume and --fresh exclude each other")
     flags: dict[str, Any] = {"data.path": data, "data.dev_path": dev_data, "backend.model": model}
     flags |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
+    flags["merge"] = merge or None
     flags |= {"data.passages": passages, "data.dev_passages": dev_passages}
     flags |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
-    flags["merge"] = merge or None
     found, reader_type = _configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
         if dry_run:

@@ -106,7 +106,7 @@ class Inputs:
 
     def evidence_plan(self) -> dict[str, Any]:
         """What decides the evidence of each question; runs with the same plan can be compared."""
-        return self._config.evidence.plan()
+        return {**self._config.evidence.plan(), "passages": self.found.passages_sha256}
 
     def fingerprint(self, reader: Backend) -> dict[str, Any]:
         """What must be the same for a run to be gone on with."""

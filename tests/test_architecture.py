@@ -29,7 +29,7 @@ FLOORS = {
         "prediction_files",
     },
     1: {"config", "progress", "evidence", "answers", "atomic_files"},
-    0: {"records", "errors", "hashes", "locations", "predecessor", "__init__"},
+    0: {"records", "errors", "hashes", "locations", "predecessor", "processes", "__init__"},
 }
 # All other imports go down. Of those within a floor, these are meant.
 SIDEWAYS = {

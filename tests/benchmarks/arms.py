@@ -35,14 +35,20 @@ class Cost:
 Costs = dict[str, list[Cost]]
 
 
-def interleave(arms: Mapping[str, Callable[[], object]], rounds: int) -> Costs:
+def interleave(
+    arms: Mapping[str, Callable[[], object]],
+    rounds: int,
+    prepare: Callable[[str], object] = lambda name: None,
+) -> Costs:
     """Run every arm once a round, the order turned in each second one (A B, B A, A B, ...).
 
-    On a machine that others use, neighbours in time are slowed alike; so trust `ratio`.
+    On a machine that others use, neighbours in time are slowed alike; so trust `ratio`. What
+    `prepare` does for an arm before each of its rounds is not timed.
     """
     costs: Costs = {name: [] for name in arms}
     for number in range(rounds):
         for name in list(arms) if number % 2 == 0 else list(arms)[::-1]:
+            prepare(name)
             cost = measure(arms[name])
             costs[name].append(cost)
             told = f"{cost.wall:.2f} s, {cost.cpu:.2f} s of CPU"

@@ -1,0 +1,51 @@
+"""What the processes of one training tell each other; nothing to do where there is only one."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+import torch.distributed as distributed
+
+from aqa.processes import is_first_process, process_count, process_rank
+from aqa.records import Prediction, Prompt
+
+
+@contextmanager
+def first_process_first() -> Iterator[bool]:
+    """Let the first process do the work within while the others wait; tells which one it is."""
+    if is_first_process():
+        yield True
+        meet()
+    else:
+        meet()
+        yield False
+
+
+def meet() -> None:
+    """Wait until all processes are here."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def any_process(flag: bool) -> bool:
+    """Whether the flag is up in any process; all must ask at the same place."""
+    if not distributed.is_initialized():
+        return flag
+    flags: list[bool] = [False] * process_count()
+    distributed.all_gather_object(flags, flag)
+    return any(flags)
+
+
+def share_of(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
+    """The prompts that this process answers: every n-th, beginning with its own number."""
+    return islice(prompts, process_rank(), None, process_count())
+
+
+def gather_answers(answers: Iterable[Prediction]) -> list[Prediction]:
+    """The answers of all processes, in every one of them."""
+    mine = list(answers)
+    if not distributed.is_initialized():
+        return mine
+    all_answers: list[list[Prediction]] = [[] for _ in range(process_count())]
+    distributed.all_gather_object(all_answers, mine)
+    return [answer for share in all_answers for answer in share]

@@ -1,0 +1,174 @@
+"""Training of a T5 of flan-t5-small's shape: aqa against three ways to use transformers' Trainer.
+
+All arms train the same rows, SQuAD and KorQuAD in turn, cut to 384 tokens by aqa, from the same
+random weights, for one epoch at the same hyper-parameters. Loading is not timed.
+
+aqa        the trainer of `aqa train t5` with every default
+usual      float32, padding="max_length" to 384 as in run_seq2seq_qa.py, file order
+dynamic    float32, padded to the longest of the batch, file order
+best       bf16, padded to the longest, grouped by length: the best that is to be had by hand
+
+Run: python tests/benchmarks/t5_training_speed.py [--rows 64] [--rounds 2]
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from aqa.backends.seq2seq_training import Seq2SeqCollator, Seq2SeqTrainer
+from aqa.backends.trainer import ROWS
+from arms import interleave, print_table, print_verdict, ratio, typical
+from t5_shape import SEED, make_model, make_prompts, make_reader, questions
+from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, TrainingArguments
+
+from aqa.backends.base import TrainJob
+from aqa.backends.pretrained import compute_dtype, quiet
+from aqa.backends.training_rows import tokenize
+
+LONGEST = 384
+BATCH = 8
+IGNORED = -100
+TARGETS = {"usual": 3.0, "dynamic": 1.5, "best": 0.97}
+
+Row = Mapping[str, Any]
+
+
+class Arms:
+    """The arms over one folder with the model and the rows."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._folder = folder
+        examples = questions(count)
+        self._model = make_model(folder / "shape", examples)
+        training: dict[str, object] = {
+            "per_device_train_batch_size": BATCH,
+            "num_train_epochs": 1,
+            "learning_rate": 1e-3,
+            "warmup_steps": 0,
+            "eval_strategy": "no",
+            "save_total_limit": 1,
+        }
+        self._reader = make_reader(
+            self._model, backend={"max_seq_length": LONGEST}, training=training
+        )
+        prompts = make_prompts(self._reader, examples, with_target=True)
+        self.rows = tokenize(map(self._reader.encode_for_training, prompts), folder / ROWS)
+        self.losses: dict[str, list[float]] = {}
+        self.ready: dict[str, Trainer] = {}
+
+    def load(self, name: str) -> None:
+        """Load the weights and make the trainer of an arm, which is not timed."""
+        torch.manual_seed(SEED)
+        with quiet():
+            model = AutoModelForSeq2SeqLM.from_pretrained(self._model)
+            if name == "aqa":
+                self._reader.model = model
+                job = TrainJob(list, [], lambda _: {}, self._folder / "run", resume=False)
+                self.ready[name] = Seq2SeqTrainer(
+                    self._reader, job, lambda _: None, self.rows, Seq2SeqCollator
+                )
+                self.ready[name].args.set_save(strategy="no")
+                return
+            longest = LONGEST if name == "usual" else None
+            self.ready[name] = Trainer(
+                model=model,
+                args=self._arguments(name == "best"),
+                data_collator=partial(collate, longest=longest),
+                train_dataset=self.rows,
+            )
+            self.ready[name].remove_callback(PrinterCallback)
+
+    def train(self, name: str) -> None:
+        """Train one epoch."""
+        with quiet():
+            self.ready[name].train()
+        history = self.ready.pop(name).state.log_history
+        self.losses[name] = [step["loss"] for step in history if "loss" in step]
+
+    def _arguments(self, best: bool) -> TrainingArguments:
+        options = self._reader.config.training
+        dtype = compute_dtype(self._reader.options)
+        return TrainingArguments(
+            output_dir=str(self._folder / "peer"),
+            num_train_epochs=1,
+            learning_rate=options.learning_rate,
+            lr_scheduler_type=options.lr_scheduler_type,
+            warmup_steps=0,
+            weight_decay=options.weight_decay,
+            max_grad_norm=options.max_grad_norm,
+            per_device_train_batch_size=BATCH,
+            train_sampling_strategy="group_by_length" if best else "sequential",
+            bf16=best and dtype == torch.bfloat16,
+            optim="adamw_torch",
+            use_cpu=not torch.cuda.is_available(),
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            disable_tqdm=True,
+            seed=SEED,
+        )
+
+
+def collate(rows: Sequence[Row], longest: int | None) -> dict[str, torch.Tensor]:
+    """The usual collator: ids, mask and labels, padded to `longest` or the batch's longest."""
+    batch = Seq2SeqCollator()(rows)
+    del batch["part_counts"]
+    if longest is not None:
+        for name in ("input_ids", "attention_mask"):
+            padding = longest - batch[name].shape[1]
+            batch[name] = torch.nn.functional.pad(batch[name], (0, padding))
+    return batch
+
+
+def main() -> None:
+    """Print a table and the verdicts."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    names = ["aqa", "usual", "dynamic", "best"]
+    with tempfile.TemporaryDirectory() as folder:
+        arms = Arms(Path(folder), arguments.rows)
+
+        def work(name: str) -> Callable[[], None]:
+            return lambda: arms.train(name)
+
+        costs = interleave(
+            {name: work(name) for name in names}, arguments.rounds, prepare=arms.load
+        )
+        lengths = arms.rows["length"][:]
+    print(
+        f"{arguments.rows} rows of {min(lengths)} to {max(lengths)} tokens,"
+        f" batches of {BATCH}, {torch.get_num_threads()} threads, {arguments.rounds} rounds"
+    )
+    rows = [["arm", "seconds", "examples/s", "times aqa's", "mean loss", "last loss"]]
+    for name in names:
+        wall = typical(costs[name]).wall
+        losses = arms.losses[name]
+        rows.append(
+            [
+                name,
+                f"{wall:.1f}",
+                f"{arguments.rows / wall:.2f}",
+                f"{ratio(costs, name, 'aqa'):.2f}",
+                f"{fmean(losses):.3f}",
+                f"{losses[-1]:.3f}",
+            ]
+        )
+    print_table(rows)
+    for name, target in TARGETS.items():
+        print_verdict(f"{name} / aqa, seconds", ratio(costs, name, "aqa"), target)
+
+
+if __name__ == "__main__":
+    main()
