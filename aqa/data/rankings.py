@@ -149,7 +149,8 @@ def _ranking(
     place: str, row: Mapping[str, object], ids: Sequence[str], with_corpus: bool
 ) -> Ranking:
     column, documents = _passages_column(row), first(row, PASSAGE_ID)
-    partial = not column and any(isinstance(row.get(name), Scalar) for name in FIGURES)
+    ranked = any(isinstance(row.get(name), Scalar) for name in FIGURES)
+    partial = ranked and not column and not isinstance(documents, list)
     others = [name for name in ids if name != "id"]
     if partial and first(row, others) is not None:  # beside a "qid", "id" is the passage's
         ids, documents = others, row.get("id") if documents is None else documents

@@ -72,7 +72,7 @@ class RowParser:
         gold, gold_ids = find_gold(row, listed, place)
         if self._joined and not gold and not any(item.score is not None for item in listed):
             gold = listed  # what nothing ranked is what the question was asked about
-            gold_ids = gold_ids or tuple(item.id for item in listed if item.id is not None)
+            gold_ids = gold_ids or tuple(filter(None, map(_named_id, listed)))
         return Example(
             id=self._id(stored_id, question, passages, place),
             question=question,
@@ -145,6 +145,16 @@ def read_id(stored: object, place: str) -> str | None:
 def short_hash(text: str) -> str:
     """Give the first 16 hexadecimal digits of the text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def content_id(title: str, text: object) -> str:
+    """Make an id for a passage that has none."""
+    return short_hash(f"{title}\n{text}")
+
+
+def _named_id(passage: Listed) -> str | None:
+    """A passage's id, unless we made it: that one no retriever knows."""
+    return None if passage.id == content_id(passage.title, passage.text) else passage.id
 
 
 def _only(title: object, document_id: object) -> Listed:

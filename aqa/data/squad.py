@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aqa.data.files import Row
 from aqa.data.json_stream import as_row, describe, read_items
-from aqa.data.rows import COLUMNS, short_hash
+from aqa.data.rows import COLUMNS, content_id
 from aqa.errors import DataError
 
 # Of an article or paragraph, what would be taken for a field of its questions is left behind.
@@ -23,7 +23,7 @@ def read_squad(path: Path, prefix: str) -> Iterator[Row]:
             paragraph = as_row(paragraph_item, paragraph_place)
             inherited = {**_inherited(article), **_inherited(paragraph)}
             context = paragraph.get("context")
-            passage = {"text": context, "title": title, "id": short_hash(f"{title}\n{context}")}
+            passage = {"text": context, "title": title, "id": content_id(title, context)}
             for question_number, question_item in enumerate(
                 _list(paragraph, "qas", paragraph_place), 1
             ):

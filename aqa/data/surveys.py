@@ -106,7 +106,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.count = self.unanswerable = self.unlabelled = self.hangul = self.decomposed = 0
-        self.without_passages = 0
+        self.without_passages = self.gold_named = self.gold_found = 0
 
     def add(self, example: Example, amount: int = 1) -> None:
         answers = example.answers
@@ -119,6 +119,10 @@ class _Tally:
             self.hangul += amount
         if not example.passages:
             self.without_passages += amount
+        if example.gold_ids:
+            self.gold_named += amount
+            if any(passage.id in example.gold_ids for passage in example.passages):
+                self.gold_found += amount
         texts = [example.question, *(answers or ())]
         texts += [passage.text for passage in example.passages]
         if any(_is_decomposed(text) for text in texts):
@@ -218,5 +222,10 @@ def _notes(
         )
     if tally.without_passages:
         yield f"Examples without passages: {tally.without_passages} of {tally.count}."
+    if tally.gold_named and not tally.gold_found:
+        yield (
+            f"Examples that name gold passages by id: {tally.gold_named}; none of these ids is "
+            "among an example's passages, are they of the same corpus?"
+        )
     if 0 < tally.unlabelled < tally.count:
         yield f"Examples without a reference: {tally.unlabelled} of {tally.count}."

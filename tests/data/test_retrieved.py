@@ -149,6 +149,12 @@ WITH_CORPUS = {
     "objects without texts": lines(rows("passages", "text", "title")),
     "object of scores": json.dumps({q: dict(found[::-1]) for q, found in FOUND.items()}),
     "CSV": joined_csv(score=SCORES),
+    "JSON with the CSV's columns": lines(
+        [
+            {"id": q, "document_id": [d for d, _ in found], "score": [s for _, s in found]}
+            for q, found in FOUND.items()
+        ]
+    ),
     "CSV with ranks": joined_csv(score=[row[::1] for row in SCORES], rank=[[1, 2], [1, 2]]),
     "long CSV without texts": "\n".join(
         ["id,docid,score", *(f"{q},{d},{s}" for q, found in FOUND.items() for d, s in found)]
@@ -197,6 +203,14 @@ def test_joined_documents_are_one_passage_and_told_of(join: Callable[..., Source
     assert by_id(read(source)) == {"a": (Passage("joined"),), "b": (Passage("joined"),)}
     (note,) = survey(source).notes
     assert note.startswith("Rows whose documents are joined in one text: 2; ")
+
+
+def test_a_row_of_documents_with_one_score_is_whole(join: Callable[..., Source]) -> None:
+    source = join(joined_csv(score=[1.0, 2.0]), corpus=CORPORA["object"])
+    assert [p.id for p in read(source)[0].passages] == ["d1", "d2"]
+    again = joined_csv(score=[1.0, 2.0]).partition("\n")[2]
+    with pytest.raises(DataError, match='the id "a" has passages at found, line 2 and again at'):
+        survey(join(joined_csv(score=[1.0, 2.0]) + again))
 
 
 def test_ranks_win_over_scores_and_it_is_told(join: Callable[..., Source]) -> None:
@@ -259,6 +273,16 @@ def test_without_a_passages_file_only_what_is_marked_is_gold(tmp_path: Path) -> 
     first, second = read_examples(Source(str(path)))
     assert (first.gold_ids, first.own_passages, len(first.passages)) == (("2",), (), 2)
     assert (second.gold_ids, second.own_passages) == ((), ())
+
+
+def test_gold_ids_of_another_corpus_are_told_of(join: Callable[..., Source]) -> None:
+    def notes(gold_id: str) -> tuple[str, ...]:
+        questions = [q | {"gold_ids": [gold_id]} for q in QUESTIONS]
+        return survey(join(WITH_TEXTS["lines"], questions)).notes
+
+    assert notes("d2") == ()  # a passage of one question at least
+    (note,) = notes("d9")
+    assert note.startswith("Examples that name gold passages by id: 2; none of these ids is among")
 
 
 def test_gold_marks_of_the_passages_file(join: Callable[..., Source]) -> None:
@@ -469,7 +493,7 @@ def test_korquad(shared_data: Path, tmp_path: Path) -> None:
         assert after.passages[1].text == before.passages[0].text
         assert (after.passages[1].rank, after.passages[1].score) == (2, -0.2)
         assert after.own_passages == before.passages
-        assert after.gold_ids == (before.passages[0].id,)
+        assert after.gold_ids == ()  # the passages' ids are made by us
 
 
 def test_nq_oracle(shared_data: Path, tmp_path: Path) -> None:
