@@ -95,6 +95,7 @@ def train(
     """Fine-tune a reader; scores before and after, weights and predictions in the run folder."""
     from aqa import console, tables
     from aqa.errors import UsageError
+    from aqa.processes import is_first_process
     from aqa.runs import command_line
     from aqa.train import dry_run as run_dry
     from aqa.train import train as run_train
@@ -112,10 +113,10 @@ def train(
             tables.show_dry_run(run_dry(found, reader_type, progress), as_json)
             return
         folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
-        tables.show_training(
-            run_train(found, reader_type, folder, progress, resume, fresh, command_line(sys.argv)),
-            as_json,
-        )
+        command = command_line(sys.argv)
+        result = run_train(found, reader_type, folder, progress, resume, fresh, command)
+    if is_first_process():
+        tables.show_training(result, as_json)
 
 
 @app.command(epilog="Example: aqa predict llama --model runs/llama_smollm2 --data questions.json")

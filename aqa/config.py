@@ -169,6 +169,8 @@ class T5Options(LocalModelOptions):
     model: str  # hub id, local folder or run folder; any name where it is made from scratch
     max_seq_length: int = Field(1024, ge=16)  # tokens that are read; with fid, of each passage
     fusion: Literal["concat", "fid"] = "concat"  # fid: fusion-in-decoder (Izacard & Grave 2021)
+    engine: Literal["transformers", "ctranslate2", "auto"] = "transformers"  # of prediction
+    ctranslate2_type: Literal["int8", "float32"] = "int8"
     from_scratch: FromScratchOptions | None = None  # made by the training, if `model` is no folder
 
 

@@ -17,6 +17,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
+from aqa.processes import is_first_process
 from aqa.progress import Progress, SilentProgress
 
 PLAIN_SECONDS = 10.0  # between two plain lines of the same task
@@ -41,9 +42,11 @@ def say_warning(text: str) -> None:
 def open_progress(quiet: bool) -> Iterator[Progress]:
     """Bars on a terminal, plain lines now and then elsewhere, nothing when quiet.
 
+    Of several processes that work together only the first one shows anything.
+
     All goes to standard error: standard output is for data.
     """
-    if quiet:
+    if quiet or not is_first_process():
         yield SilentProgress()
         return
     console = _errors()

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from aqa import __version__
 from aqa.atomic_files import explained, write_json
 from aqa.errors import RunError
+from aqa.processes import is_first_process
 
 MANIFEST = "run.json"
 METRICS = "metrics.json"
@@ -32,12 +33,16 @@ Json = dict[str, Any]
 def open_run(folder: Path, verb: str) -> Iterator["Run"]:
     """Make the folder if need be and hold it for this process alone; `verb` will work in it.
 
-    The operating system frees the lock when a process dies, however it dies.
+    The operating system frees the lock when a process dies, however it dies. Of several processes
+    that work together the first one holds it, and alone writes.
 
     Raises:
         RunError: the folder can't be written, another process holds it, or another verb's run
             is in it.
     """
+    if not is_first_process():
+        yield Run(folder, writes=False)
+        return
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK)
@@ -90,10 +95,11 @@ def inherited_config(folder: Path) -> Json:
 class Run:
     """An open run folder. Make one with `open_run`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, writes: bool = True) -> None:
         self.folder = folder
         self.manifest: Json = {}
-        self.previous = read_manifest(folder)
+        self.previous = read_manifest(folder) if writes else {}
+        self._writes = writes
         self._started = time.time()
 
     def start(self, manifest: Mapping[str, Any]) -> None:
@@ -115,7 +121,8 @@ class Run:
         """Add to the manifest, on disk too."""
         self.manifest.update(fields)
         self.manifest["wall_seconds"] = round(time.time() - self._started, 3)
-        write_json(self.folder / MANIFEST, self.manifest)
+        if self._writes:
+            write_json(self.folder / MANIFEST, self.manifest)
 
     @contextmanager
     def recording(self) -> Iterator[None]:

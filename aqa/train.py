@@ -26,6 +26,7 @@ from aqa.hashes import hash_files
 from aqa.inputs import Inputs, Unfit
 from aqa.journal import Journal, failure_row, journal_row
 from aqa.metrics import MetricOptions, score_pairs
+from aqa.processes import is_first_process, process_count
 from aqa.progress import Progress, Task
 from aqa.prompts import load_template
 from aqa.records import Example, Prediction, Prompt, TrainStep
@@ -165,10 +166,19 @@ class Plan:
             "dev": self.dev.found.sha256 if self.dev else None,
             "limits": [self.config.data.limit, self.config.data.dev_limit],
             "options": self.config.backend.model_dump(),
-            "training": self.config.training.model_dump(),
+            "training": self.config.training.model_dump(
+                exclude={"per_device_train_batch_size", "gradient_accumulation_steps"}
+            ),
+            "batch": self._batch_size(),
             "training_evidence": self.config.evidence.train.model_dump(),
             "seed": self.config.seed,
         }
+
+    def _batch_size(self) -> int:
+        """Rows of one optimizer step; they may be spread over other processes by a resumed run."""
+        training = self.config.training
+        rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+        return rows * process_count()
 
 
 def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -> DryRun:
@@ -268,11 +278,10 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
         )
         weights = plan.reader.train(job, steps.tell)
     cuts.tell(plan.progress)
+    if not is_first_process():
+        return TrainResult(plan.config.backend.name, run.folder, weights, steps.before, None)
     run.update({"weights_sha256": hash_files(weights)})
-    report = None
-    if dev:
-        judge.score(plan.reader.generate(dev))
-        report = _report(plan, run, judge)
+    report = _report(plan, run, judge) if dev else None
     merged = None
     if plan.config.merge and isinstance(plan.reader, Mergeable):
         compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))

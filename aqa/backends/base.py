@@ -123,6 +123,8 @@ class Trainable(Protocol):
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
         """Fine-tune; leave the best weights loaded and give the folder they were written to.
 
+        Where there are dev prompts, the last thing is to score the best weights' answers to all.
+
         Raises:
             KeyboardInterrupt: the user stopped it; a checkpoint was written.
         """

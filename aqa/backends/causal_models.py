@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import compute_dtype, explained, quiet
+from aqa.backends.pretrained import compute_dtype, explained, local_device, quiet
 from aqa.config import LlamaQloraOptions
 from aqa.errors import ModelError
 
@@ -32,7 +32,7 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
             dtype=dtype,
             attn_implementation=_attention(options, training),
             quantization_config=_quantization(options, dtype) if four_bit else None,
-            device_map={"": 0} if torch.cuda.is_available() else "cpu",
+            device_map={"": local_device()},
             use_safetensors=True,
         )
         for module in linear_4bit(model) if four_bit else ():
@@ -80,8 +80,7 @@ def check_quantization(options: LlamaQloraOptions) -> None:
         raise ModelError(f"bitsandbytes can't be loaded ({error}); {way_out}") from error
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    sample = torch.zeros(64, dtype=compute_dtype(options), device=device)
+    sample = torch.zeros(64, dtype=compute_dtype(options), device=local_device())
     try:
         bitsandbytes.functional.quantize_4bit(sample, quant_type=options.bnb_4bit_quant_type)
     except (RuntimeError, NotImplementedError, AttributeError) as error:

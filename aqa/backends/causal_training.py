@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from datasets import Dataset
+from transformers import TrainingArguments
 
 from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainJob
@@ -21,6 +22,7 @@ from aqa.backends.trainer import (
     save_trained,
     training_rows,
 )
+from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import IGNORED, Batch, Collator
 from aqa.config import LlamaQloraOptions
 from aqa.records import TrainStep
@@ -50,7 +52,8 @@ def train_adapter(
         DataError: examples have nothing to train on.
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
     """
-    rows = training_rows(reader, job)
+    arguments = training_arguments(reader.config, job)
+    rows = training_rows(reader, job, arguments)
     with quiet():
         if (
             max(rows["length"][:]) > PLAIN_ATTENTION_LENGTH
@@ -59,11 +62,13 @@ def train_adapter(
             reader.model.set_attn_implementation("sdpa")
         with explained_options():
             reader.model = add_adapter(reader.model, reader.options.lora, reader.files.spec)
-            trainer = AdapterTrainer(reader, job, on_step, rows)
+            trainer = AdapterTrainer(reader, job, on_step, arguments, rows)
         run_training(trainer, job, on_step)
         save = partial(reader.model.save_pretrained, save_embedding_layers=False)
         folder = save_trained(job.folder / "adapter", save)
     reader.model.eval()  # dropout is for training alone
+    if job.dev:
+        trainer.generated_scores(None)
     return folder
 
 
@@ -105,9 +110,10 @@ class AdapterTrainer(AnswerTrainer):
         reader: CausalReader,
         job: TrainJob,
         on_step: Callable[[TrainStep], None],
+        arguments: TrainingArguments,
         rows: Dataset,
     ) -> None:
-        super().__init__(reader, job, on_step, rows, Collator)
+        super().__init__(reader, job, on_step, arguments, rows, Collator)
         self._keeps_logits = keeps_logits(reader.model)
 
     def answer_loss(

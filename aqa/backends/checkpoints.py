@@ -26,18 +26,24 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 @contextmanager
 def stops_at_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C ask for a stop at the end of the step; a second one breaks off."""
+    """Let Ctrl-C, or a scheduler's SIGTERM, ask for a stop at the end of the step.
+
+    The same signal once more breaks off. torchrun answers Ctrl-C with both.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.getsignal(signal.SIGINT)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        breaks_off = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, breaks_off)
         stop()
 
-    signal.signal(signal.SIGINT, ask)
+    for number in previous:
+        signal.signal(number, ask)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,30 +1,12 @@
 """What the processes of one training tell each other; nothing to do where there is only one."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 
 import torch.distributed as distributed
 
-from aqa.processes import is_first_process, process_count, process_rank
+from aqa.processes import process_count, process_rank
 from aqa.records import Prediction, Prompt
-
-
-@contextmanager
-def first_process_first() -> Iterator[bool]:
-    """Let the first process do the work within while the others wait; tells which one it is."""
-    if is_first_process():
-        yield True
-        meet()
-    else:
-        meet()
-        yield False
-
-
-def meet() -> None:
-    """Wait until all processes are here."""
-    if distributed.is_initialized():
-        distributed.barrier()
 
 
 def any_process(flag: bool) -> bool:

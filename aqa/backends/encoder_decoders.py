@@ -3,7 +3,7 @@
 from typing import Any
 
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import compute_dtype, explained, quiet
+from aqa.backends.pretrained import compute_dtype, explained, local_device, quiet
 from aqa.config import FromScratchOptions, T5Options
 from aqa.errors import ConfigError
 
@@ -41,7 +41,7 @@ def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
             attn_implementation=None if attention == "auto" else attention,
             use_safetensors=True,
         )
-    return model.to("cuda") if torch.cuda.is_available() else model
+    return model.to(local_device())
 
 
 def scratch_config(options: FromScratchOptions, tokenizer: Any) -> Any:
@@ -70,4 +70,4 @@ def make_model(config: Any, seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = T5ForConditionalGeneration(config)
-    return model.to("cuda") if torch.cuda.is_available() else model
+    return model.to(local_device())

@@ -12,6 +12,7 @@ from aqa.backends.model_files import ModelFiles, find_model
 from aqa.config import LocalModelOptions
 from aqa.errors import ModelError
 from aqa.locations import PREFIX
+from aqa.processes import local_rank
 
 KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
 
@@ -132,6 +133,13 @@ def compute_dtype(options: LocalModelOptions) -> Any:
 
 def _gguf(files: ModelFiles) -> dict[str, str]:
     return {} if files.gguf_file is None else {"gguf_file": files.gguf_file}
+
+
+def local_device() -> str:
+    """The GPU of this process, by its number on the machine; else the CPU."""
+    import torch
+
+    return f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu"
 
 
 def token_counter(name: str) -> Callable[[str], int]:

@@ -19,6 +19,7 @@ from aqa.backends.trainer import (
     save_trained,
     training_rows,
 )
+from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import IGNORED, Batch
 from aqa.config import T5Options
 from aqa.records import TrainStep
@@ -34,10 +35,11 @@ def train_model(
         DataError: examples have nothing to train on.
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
     """
-    rows = training_rows(reader, job)
+    arguments = training_arguments(reader.config, job)
+    rows = training_rows(reader, job, arguments)
     with quiet():
         with explained_options():
-            trainer = Seq2SeqTrainer(reader, job, on_step, rows, Seq2SeqCollator)
+            trainer = Seq2SeqTrainer(reader, job, on_step, arguments, rows, Seq2SeqCollator)
         run_training(trainer, job, on_step)
 
         def save(folder: Path) -> None:
@@ -48,6 +50,8 @@ def train_model(
     options = reader.config.backend
     assert isinstance(options, T5Options)
     reader.model.to(compute_dtype(options)).eval()  # as it is loaded for prediction
+    if job.dev:
+        trainer.generated_scores(None)
     return folder
 
 
@@ -55,8 +59,9 @@ def answer_loss(
     model: Any, inputs: Batch, label_smoothing: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Summed cross-entropy over the answers' tokens, and how many they are."""
+    whole = getattr(model, "module", model)  # out of the wrapper that adds up several processes'
     states, mask = lay_side_by_side(
-        encode(model, inputs["input_ids"], inputs["attention_mask"]),
+        encode(whole, inputs["input_ids"], inputs["attention_mask"]),
         inputs["attention_mask"],
         inputs["part_counts"].tolist(),
     )
@@ -64,7 +69,7 @@ def answer_loss(
     logits = model(
         encoder_outputs=BaseModelOutput(last_hidden_state=states),
         attention_mask=mask,
-        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(labels),
+        decoder_input_ids=whole.prepare_decoder_input_ids_from_labels(labels),
         use_cache=False,
     ).logits
     loss = torch.nn.functional.cross_entropy(

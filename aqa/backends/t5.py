@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
+from aqa.backends.ctranslate2_engine import Ctranslate2Engine, choose_engine, convert_model
 from aqa.backends.encoder_decoders import check_precision, load_model, make_model, scratch_config
 from aqa.backends.learned_tokenizer import learn_tokenizer
 from aqa.backends.memory import halving
@@ -50,11 +51,20 @@ class T5Backend:
         self.options = config.backend
         self._progress = progress
         self._learned: Any = None  # the tokenizer of a model that is made from scratch
+        self._converted: Ctranslate2Engine | None = None
         self.model: Any = None
 
     def __enter__(self) -> Self:
-        self._load(training=False)
-        self.model.eval()
+        self.check()
+        if self.options.engine == "auto":
+            self._progress.note(f"engine: {self._engine}")
+        if self._engine == "ctranslate2":
+            folder = convert_model(self.files, self.options, self._weights_hash, self._progress)
+            kind = self.options.ctranslate2_type
+            self._converted = Ctranslate2Engine(folder, kind, self._tokenizer)
+        else:
+            self._load(training=False)
+            self.model.eval()
         return self
 
     def __exit__(
@@ -65,7 +75,7 @@ class T5Backend:
     ) -> None:
         import torch
 
-        self.model = None
+        self.model = self._converted = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -107,15 +117,21 @@ class T5Backend:
             return scratch_config(self._scratch, self._tokenizer)
         return load_config(self.files, self.options)
 
+    @cached_property
+    def _engine(self) -> str:
+        generation = self.config.generation
+        return choose_engine(self.options, generation, self._model_config.model_type)
+
     def check(self) -> None:
         """Look at the model's configuration, its tokenizer and the precision asked for.
 
         Raises:
-            ConfigError: float16 is asked for.
+            ConfigError: float16 is asked for, or an engine for what it can't do.
             ModelError: the model can't be had, or is no encoder-decoder.
+            MissingExtraError: the engine is not installed.
         """
         check_precision(self.options)
-        self._model_config  # noqa: B018  (loads it)
+        self._engine  # noqa: B018  (looks at the model's configuration, too)
         self._encoder  # noqa: B018  (loads the tokenizer)
 
     @property
@@ -151,13 +167,21 @@ class T5Backend:
         return {
             "model": self.options.model,
             "revision": self.options.revision,
-            "weights": self._weights_hash(),
-            "compute_dtype": self.options.compute_dtype,
+            "weights": self._weights_hash,
+            "engine": self._engine,
+            "precision": self._precision_name,
             "max_seq_length": self.options.max_seq_length,
             "fusion": self.options.fusion,
             **decoding_identity(self.config.generation, self.config.seed),
         }
 
+    @property
+    def _precision_name(self) -> str:
+        if self._engine == "ctranslate2":
+            return self.options.ctranslate2_type
+        return self.options.compute_dtype
+
+    @cached_property
     def _weights_hash(self) -> str | None:
         """Of a local model all files, of one made from scratch its tokenizer."""
         if self._scratch is not None:
@@ -169,7 +193,8 @@ class T5Backend:
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
         """Answer prompts window by window, in batches of like length, the longest first."""
         options = self.config.generation
-        budget = options.batch_tokens or batch_tokens(self.model.device.type)
+        device = "cpu" if self._converted else self.model.device.type
+        budget = options.batch_tokens or batch_tokens(device)
         for window in windows(prompts, options.window, lambda prompt: prompt.index):
             for batch in batches_by_tokens(
                 [[self._question(prompt)] for prompt in window],
@@ -199,6 +224,9 @@ class T5Backend:
         self, questions: Sequence[Sequence[Sequence[int]]], budget: int
     ) -> list[list[Written]]:
         """Generate for one batch of questions."""
+        if self._converted:
+            rows = [parts[0] for parts in questions]
+            return self._converted.write_answers(rows, self.config.generation)
         with self._precision():
             return write_answers(
                 self.model, questions, [self._encoder.end_id], self.config.generation, budget

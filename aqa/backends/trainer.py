@@ -20,15 +20,17 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainingArguments,
     set_seed,
 )
 
 from aqa.backends.base import TrainJob
 from aqa.backends.checkpoints import last_checkpoint, stops_at_interrupt
-from aqa.backends.training_arguments import training_arguments
+from aqa.backends.collectives import any_process, gather_answers, share_of
 from aqa.backends.training_rows import Batch, EpochSampler, as_row, tokenize
 from aqa.config import RunConfig
 from aqa.errors import ConfigError
+from aqa.processes import is_first_process
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
 ROWS = "train.arrow"
@@ -56,18 +58,21 @@ class Collates(Protocol):
         """Give the tensors of one batch."""
 
 
-def training_rows(reader: TrainableReader, job: TrainJob) -> Dataset:
+def training_rows(reader: TrainableReader, job: TrainJob, arguments: TrainingArguments) -> Dataset:
     """Write the rows to train on beside the checkpoints; remove what an earlier training left.
 
     Raises:
         DataError: examples have nothing to train on.
     """
     checkpoints = job.folder / "checkpoints"
-    if not job.resume:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    checkpoints.mkdir(parents=True, exist_ok=True)
     set_seed(reader.config.seed)
-    return tokenize(map(reader.encode_for_training, job.train()), checkpoints / ROWS)
+    with arguments.main_process_first(local=False):
+        if not is_first_process():
+            return Dataset.from_file(str(checkpoints / ROWS))
+        if not job.resume:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        return tokenize(map(reader.encode_for_training, job.train()), checkpoints / ROWS)
 
 
 def run_training(
@@ -78,7 +83,8 @@ def run_training(
     Raises:
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
     """
-    start = last_checkpoint(job.folder / "checkpoints") if job.resume else None
+    with trainer.args.main_process_first(local=False):  # it removes broken checkpoints
+        start = last_checkpoint(job.folder / "checkpoints") if job.resume else None
     with stops_at_interrupt(trainer.stop):
         if start is None and job.dev and trainer.options.evaluate_before:
             on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))
@@ -89,12 +95,13 @@ def run_training(
 
 def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
     """Let `save` write weights; the folder takes its name only when it is complete."""
-    draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    save(draft)
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)
-    (folder.parent / "checkpoints" / ROWS).unlink()
+    if is_first_process():
+        draft = folder.with_name(f".{folder.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        save(draft)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.replace(folder)
+        (folder.parent / "checkpoints" / ROWS).unlink()
     return folder
 
 
@@ -116,6 +123,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         reader: TrainableReader,
         job: TrainJob,
         on_step: Callable[[TrainStep], None],
+        arguments: TrainingArguments,
         rows: Dataset,
         make_collator: Callable[[], Collates],
     ) -> None:
@@ -128,7 +136,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         patience = self.options.early_stopping_patience
         super().__init__(
             model=reader.model,
-            args=training_arguments(reader.config, job),
+            args=arguments,
             data_collator=self._collator,
             train_dataset=rows,
             eval_dataset=[],
@@ -159,7 +167,9 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         rows = self.train_dataset
         return EpochSampler(
             rows["length"][:],
-            self.args.train_batch_size * self.options.gradient_accumulation_steps,
+            self.args.train_batch_size
+            * self.options.gradient_accumulation_steps
+            * self.args.world_size,
             self.args.seed,
             self.options.group_by_length,
             rows["example"][:] if self.options.targets == "random" else None,
@@ -172,9 +182,16 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Mean loss over the answer tokens of all accumulated batches."""
+        """Mean loss over the answer tokens of all accumulated batches, in all processes.
+
+        Gradients are averaged over the processes, so each has its part multiplied by their number.
+        """
+        loss: torch.Tensor
         loss, count = self.answer_loss(model, inputs, self.options.label_smoothing_factor)
-        return loss / (count if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            return loss / count
+        mean: torch.Tensor = loss / num_items_in_batch
+        return mean * int(self.args.world_size)
 
     def evaluate(
         self,
@@ -192,9 +209,16 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         return metrics
 
     def generated_scores(self, limit: int | None) -> Mapping[str, float]:
-        """Generate for the first `limit` dev prompts and score the answers."""
+        """Generate for the first `limit` dev prompts and score the answers.
+
+        Each process generates its share, and all score the whole.
+        """
         self.model.eval()
-        return self._job.score(self._reader.generate(self._job.dev[:limit]))
+        prompts = self._job.dev[:limit]
+        if self.args.world_size == 1:
+            return self._job.score(self._reader.generate(prompts))
+        mine = self._reader.generate(list(share_of(prompts)))
+        return self._job.score(gather_answers(mine))
 
     def _dev_loss(self, limit: int | None) -> float:
         prompts = (
@@ -260,7 +284,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         At the end of an epoch that is left to what happens there, so that a resumed run has the
         same evaluations.
         """
-        if self._trainer.stopped:
+        if any_process(self._trainer.stopped):
+            self._trainer.stop()
             control.should_training_stop = True
             if args.save_strategy != "epoch" or not float(state.epoch).is_integer():
                 control.should_save = True

@@ -46,6 +46,8 @@ def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16 and cuda,
         use_cpu=not cuda,
+        ddp_backend=None if cuda else "gloo",
+        ddp_find_unused_parameters=False,
         use_liger_kernel=cuda and find_spec("liger_kernel") is not None,
         seed=config.seed,
         report_to=options.report_to or "none",

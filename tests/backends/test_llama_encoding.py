@@ -289,7 +289,7 @@ def _training_rows(
     class EnoughError(Exception):
         pass
 
-    def catch(reader: object, job: object, on_step: object, rows: Any) -> None:
+    def catch(reader: object, job: object, on_step: object, arguments: object, rows: Any) -> None:
         found.extend((row["input_ids"], row["prompt_length"]) for row in rows)
         raise EnoughError
 

@@ -28,6 +28,7 @@ from aqa.backends.base import TrainJob
 from aqa.backends.pretrained import compute_dtype, quiet
 from aqa.backends.seq2seq_training import Seq2SeqCollator, Seq2SeqTrainer
 from aqa.backends.trainer import ROWS
+from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import tokenize
 
 LONGEST = 384
@@ -69,8 +70,9 @@ class Arms:
             if name == "aqa":
                 self._reader.model = model
                 job = TrainJob(list, [], lambda _: {}, self._folder / "run", resume=False)
+                arguments = training_arguments(self._reader.config, job)
                 self.ready[name] = Seq2SeqTrainer(
-                    self._reader, job, lambda _: None, self.rows, Seq2SeqCollator
+                    self._reader, job, lambda _: None, arguments, self.rows, Seq2SeqCollator
                 )
                 self.ready[name].args.set_save(strategy="no")
                 return

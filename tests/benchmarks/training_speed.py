@@ -42,6 +42,7 @@ from aqa.backends.gguf import convert_gguf
 from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.backends.pretrained import compute_dtype, quiet
 from aqa.backends.trainer import ROWS
+from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import Collator, tokenize
 from aqa.progress import SilentProgress
 from aqa.records import Prompt, TrainStep
@@ -113,7 +114,8 @@ class Arms:
             base = load_model(reader.files, reader.options, training=True)
             torch.manual_seed(SEED)  # both arms begin with the same adapter
             reader.model = add_adapter(base, reader.options.lora, reader.files.spec)
-            trainer = trainer_type(reader, job, _ignore, self.rows)
+            arguments = training_arguments(reader.config, job)
+            trainer = trainer_type(reader, job, _ignore, arguments, self.rows)
             trainer.add_callback(clock)
             trainer.train()
         reader.model = None

@@ -1,0 +1,172 @@
+"""The engine CTranslate2 answers as transformers does, from a model that is converted once."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_llama import NAMES, TOWNS
+from tiny_t5 import answers, bart_tokenizer, golds, make_prompts, make_reader, save_bart, save_t5
+
+from aqa.backends import ctranslate2_engine
+from aqa.backends.ctranslate2_engine import Ctranslate2Engine
+from aqa.errors import ConfigError, MissingExtraError
+from aqa.records import Example, Passage
+
+FAST = "backend.engine=ctranslate2"
+FLOAT32 = "backend.ctranslate2_type=float32"
+
+
+def inputs(number: int) -> list[Example]:
+    draw = random.Random(8)
+    return [
+        Example(
+            f"i{n}",
+            f"Where does {draw.choice(NAMES)} live?",
+            tuple(
+                Passage(f"{draw.choice(NAMES)} lives in {draw.choice(TOWNS)} {draw.random()}.")
+                for _ in range(1 + n % 5)
+            ),
+        )
+        for n in range(number)
+    ]
+
+
+def test_500_answers_agree_with_transformers_in_float32(trained_t5: Path) -> None:
+    examples = inputs(500)
+    with make_reader(trained_t5) as reader:
+        prompts = make_prompts(reader, examples=examples)
+        expected = {p.id: p for p in reader.generate(prompts)}
+    with make_reader(trained_t5, FAST, FLOAT32) as reader:
+        assert reader.model is None
+        found = {p.id: p for p in reader.generate(prompts)}
+    same = [key for key, one in found.items() if one.raw == expected[key].raw]
+    assert len(same) >= 0.99 * 500
+    assert len({one.raw for one in expected.values()}) > 4
+    for key in same:
+        assert found[key].confidence == pytest.approx(expected[key].confidence, abs=5e-3)
+        assert found[key].answer_tokens == expected[key].answer_tokens
+        assert found[key].prompt_tokens == expected[key].prompt_tokens
+
+
+def test_nothing_that_is_read_is_cut(trained_t5: Path) -> None:
+    """CTranslate2 would cut at 1,024 tokens by default."""
+    long = Example("long", "Where does Mira live?", (Passage("It is small. " * 500),))
+    settings = ("backend.max_seq_length=6000", "generation.batch_tokens=9000")
+    with make_reader(trained_t5, *settings) as reader:
+        prompts = make_prompts(reader, examples=[long])
+        (expected,) = reader.generate(prompts)
+    with make_reader(trained_t5, *settings, FAST, FLOAT32) as reader:
+        (found,) = reader.generate(prompts)
+    assert found.prompt_tokens > 3000
+    assert found.raw == expected.raw
+    assert found.confidence == pytest.approx(expected.confidence, abs=5e-3)
+
+
+def test_beams_agree_with_transformers(trained_t5: Path) -> None:
+    settings = (
+        "generation.num_beams=4",
+        "generation.num_return_sequences=2",
+        "generation.length_penalty=1.5",
+    )
+    with make_reader(trained_t5, *settings) as reader:
+        prompts = make_prompts(reader)
+        expected = {p.id: p for p in reader.generate(prompts)}
+    with make_reader(trained_t5, *settings, FAST, FLOAT32) as reader:
+        for one in reader.generate(prompts):
+            assert one.raw == expected[one.id].raw
+            assert len(one.nbest) == 2
+            assert one.nbest[0][1] == pytest.approx(expected[one.id].nbest[0][1], abs=5e-3)
+
+
+def test_an_answer_that_does_not_end_is_cut_at_the_same_token(tiny_t5: Path) -> None:
+    with make_reader(tiny_t5) as reader:
+        prompts = make_prompts(reader)
+        expected = {p.id: (p.raw, p.answer_tokens) for p in reader.generate(prompts)}
+    with make_reader(tiny_t5, FAST, FLOAT32) as reader:
+        found = {p.id: (p.raw, p.answer_tokens) for p in reader.generate(prompts)}
+    assert found == expected
+    assert {tokens for _, tokens in found.values()} == {8}
+
+
+def test_it_is_converted_once_and_again_when_the_model_changes(
+    trained_t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(trained_t5 / "model", run / "model")
+    converted: list[Path] = []
+    convert = ctranslate2_engine._convert
+    monkeypatch.setattr(
+        ctranslate2_engine, "_convert", lambda *a: converted.append(a[-1]) or convert(*a)
+    )
+    for _ in range(2):
+        with make_reader(run, FAST) as reader:
+            assert answers(reader.generate(make_prompts(reader))) == golds()
+    assert converted == [run / "model-ctranslate2-int8"]
+    assert {path.name for path in run.iterdir()} - {"model-ctranslate2-int8.lock"} == {
+        "model",
+        "model-ctranslate2-int8",
+    }
+    with make_reader(run, FAST, FLOAT32):
+        assert len(converted) == 2
+
+    torch.manual_seed(9)
+    shutil.rmtree(run / "model")
+    save_t5(run / "model", make_reader(trained_t5)._tokenizer)
+    with make_reader(run, FAST) as reader:
+        assert answers(reader.generate(make_prompts(reader))) != golds()
+    assert len(converted) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("backend.fusion=fid",), "does not work with backend.fusion = fid"),
+        (("generation.temperature=1",), "greedily or with beams"),
+    ],
+)
+def test_what_it_can_not_do_is_refused(
+    settings: tuple[str, ...], said: str, trained_t5: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make_reader(trained_t5, FAST, *settings).check()
+    auto = make_reader(trained_t5, "backend.engine=auto", *settings)
+    assert auto.identity()["engine"] == "transformers"
+
+
+def test_other_kinds_of_models_are_refused(tmp_path: Path) -> None:
+    bart = save_bart(tmp_path, bart_tokenizer())
+    with pytest.raises(ConfigError, match="models of the kind bart"):
+        make_reader(bart, FAST).check()
+
+
+def test_a_missing_package_is_named_with_its_extra(
+    trained_t5: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctranslate2_engine, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"aqa\[fast\]"):
+        make_reader(trained_t5, FAST).check()
+    auto = make_reader(trained_t5, "backend.engine=auto", "backend.max_seq_length=32")
+    assert auto.identity()["engine"] == "transformers"
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "engine"), [(1024, 8, "transformers"), (128, 32, "ctranslate2")]
+)
+def test_auto_takes_the_likely_faster_one_and_says_so(
+    read: int, written: int, engine: str, trained_t5: Path
+) -> None:
+    reader = make_reader(
+        trained_t5,
+        "backend.engine=auto",
+        f"backend.max_seq_length={read}",
+        f"generation.max_new_tokens={written}",
+    )
+    with reader:
+        assert isinstance(reader._converted, Ctranslate2Engine) is (engine == "ctranslate2")
+        assert answers(reader.generate(make_prompts(reader))) == golds()
+    assert f"engine: {engine}" in reader._progress.notes  # type: ignore[attr-defined]
+    assert reader.identity()["engine"] == engine
+    assert reader.identity()["precision"] == ("int8" if engine == "ctranslate2" else "float32")
