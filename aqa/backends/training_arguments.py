@@ -10,6 +10,7 @@ from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.pretrained import compute_dtype, quiet
 from aqa.config import LlamaQloraOptions, LocalModelOptions, RunConfig, T5Options, TrainingOptions
+from aqa.processes import process_count
 
 
 def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
@@ -46,7 +47,7 @@ def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16 and cuda,
         use_cpu=not cuda,
-        ddp_backend=None if cuda else "gloo",
+        ddp_backend="gloo" if process_count() > 1 and not cuda else None,
         ddp_find_unused_parameters=False,
         use_liger_kernel=cuda and find_spec("liger_kernel") is not None,
         seed=config.seed,
