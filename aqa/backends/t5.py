@@ -146,8 +146,10 @@ class T5Backend:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids, special tokens included."""
-        text: str = self._tokenizer.decode(token_ids)
-        return text
+        # SentencePiece's tokenizers drop the space that a text begins with: so begin with another.
+        end = self._encoder.end_id
+        text: str = self._tokenizer.decode([end, *token_ids])
+        return text[len(self._tokenizer.decode([end])) :]
 
     def encode_for_training(self, prompt: Prompt) -> tuple[Prompt, Encoding]:
         """An encoding beside its prompt, whose id messages need."""

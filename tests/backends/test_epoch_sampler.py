@@ -54,3 +54,21 @@ def padded_share(rows: list[int]) -> float:
 def test_batches_hold_rows_of_like_length() -> None:
     assert padded_share(order(0, grouped=False)) > 0.3
     assert padded_share(order(0)) < 0.1
+
+
+def test_each_epoch_takes_one_row_of_each_example() -> None:
+    examples = [0, 0, 0, 1, 2, 2, 3]
+
+    def drawn(epoch: int, seed: int = 5, grouped: bool = False) -> list[int]:
+        sampler = EpochSampler([4, 5, 6, 7, 8, 9, 10], 2, seed, grouped, examples)
+        sampler.set_epoch(epoch)
+        assert len(sampler) == 4
+        return list(sampler)
+
+    for epoch in range(20):
+        for grouped in (False, True):
+            found = drawn(epoch, grouped=grouped)
+            assert sorted(examples[row] for row in found) == [0, 1, 2, 3]
+            assert drawn(epoch, grouped=grouped) == found
+    assert {row for epoch in range(20) for row in drawn(epoch)} == set(range(7))
+    assert any(drawn(epoch) != drawn(epoch, seed=6) for epoch in range(3))

@@ -156,6 +156,20 @@ def test_logits_are_computed_at_label_positions_only(tiny: Path, template: Templ
     assert seen[0] < length
 
 
+def test_label_smoothing_is_that_of_transformers(tiny: Path, template: Template) -> None:
+    from transformers.trainer_pt_utils import LabelSmoother
+
+    adapted = Adapted(tiny, template)
+    total, count = answer_loss(adapted.model, adapted.batch, keeps=True, label_smoothing=0.2)
+    inputs = {name: adapted.batch[name] for name in ("input_ids", "attention_mask")}
+    logits = adapted.model(**inputs).logits
+    smoother = LabelSmoother(epsilon=0.2)
+    wanted = smoother({"logits": logits}, adapted.batch["labels"], shift_labels=True)
+    assert (total / count).item() == pytest.approx(wanted.item(), rel=1e-5)
+    plain, _ = answer_loss(adapted.model, adapted.batch, keeps=True)
+    assert abs(total - plain) > 0.01
+
+
 def test_a_model_without_logits_to_keep_is_noticed() -> None:
     class Base:
         def forward(self, input_ids: object) -> None: ...

@@ -55,6 +55,19 @@ def test_answers_are_no_longer_than_asked_for(trained: Path, template: Template)
     assert all(p.raw and wanted[p.id].startswith(p.raw) for p in found)
 
 
+@pytest.mark.parametrize("ways", ["generation.num_beams=3", "generation.temperature=0.7"])
+def test_several_answers_are_ranked(ways: str, trained: Path, template: Template) -> None:
+    with make_reader(trained, ways, "generation.num_return_sequences=3") as reader:
+        found = list(reader.generate(make_prompts(reader, template, with_target=False)))
+    wanted = {e.id: (e.answers or ())[0] for e in rows()}
+    for prediction in found:
+        texts, scores = zip(*prediction.nbest, strict=True)
+        assert len(texts) == 3
+        assert prediction.raw == texts[0] == wanted[prediction.id]
+        assert list(scores) == sorted(scores, reverse=True)
+        assert prediction.confidence == scores[0]
+
+
 def test_every_model_that_was_loaded_is_let_go(tiny: Path) -> None:
     with make_reader(tiny) as reader:
         assert not reader.model.training
@@ -250,6 +263,7 @@ def test_identity_holds_what_decides_the_answers(trained: Path, tiny: Path) -> N
     warm = make_reader(tiny, "generation.temperature=0.5").identity()
     assert (base["seed"], warm["seed"]) == (None, 42)
     assert base != make_reader(tiny, "generation.max_new_tokens=9").identity()
+    assert base != make_reader(tiny, "generation.num_beams=2").identity()
 
 
 def test_killed_twice_and_resumed_the_answers_are_those_of_one_run(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,26 @@ def test_a_dry_run_tells_everything_and_writes_nothing(
     assert code == 0, err
     assert "nothing was written" in out
     assert f"{saved:,}" in out
+
+
+@pytest.mark.parametrize(("targets", "steps"), [("first", 2), ("all", 4), ("random", 2)])
+def test_targets_decide_how_many_rows_an_epoch_has(
+    aqa: Aqa, words: list[str], tmp_path: Path, targets: str, steps: int
+) -> None:
+    examples = [replace(e, answers=(*(e.answers or ()), "elsewhere")) for e in rows()[:4]]
+    data = write_rows(tmp_path / "several.jsonl", examples)
+    settings = {
+        "training.targets": targets,
+        "training.num_train_epochs": "1",
+        "training.per_device_train_batch_size": "2",
+        "training.eval_strategy": "epoch",
+        "training.evaluate_before": "false",
+        "training.label_smoothing_factor": "0.1",
+    }
+    pairs = (word for pair in settings.items() for word in ("--set", "=".join(pair)))
+    code, _, err = aqa(*words, *pairs, "--data", data, "--output-dir", tmp_path / "run", "-q")
+    assert code == 0, err
+    assert [entry["step"] for entry in read(tmp_path / "run/run.json")["history"]] == [steps]
 
 
 def test_ctrl_c_writes_a_checkpoint_exits_130_and_resume_finishes(

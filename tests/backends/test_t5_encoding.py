@@ -8,6 +8,7 @@ from tiny_t5 import make_prompts, make_reader, several, t5_tokenizer
 
 from aqa.backends.text_encoding import make_text_encoder, text_of
 from aqa.errors import ConfigError, ModelError, PromptError
+from aqa.preview import show
 from aqa.prompts import load_template
 from aqa.records import Example, Passage
 
@@ -118,7 +119,15 @@ def test_an_answer_is_never_cut(tiny_t5: Path) -> None:
         with_target=True,
         examples=[Example("long", "Where?", (Passage("Far."),), (answer,))],
     )
-    assert reader.decode(reader.encode(prompt).target_ids) == f"{answer}</s>"
+    assert reader.decode(reader.encode(prompt).target_ids) == f" {answer}</s>"
+
+
+def test_preview_keeps_the_spaces_between_words(tiny_t5: Path) -> None:
+    """Token by token, a tokenizer of SentencePiece's kind would drop them."""
+    reader = make_reader(tiny_t5)
+    shown = show(make_prompts(reader, with_target=True)[0], reader)
+    text = "".join((*shown.read, *shown.trained))
+    assert text == (" question: Where does Mira live? context: Mira lives in Ostry.</s> Ostry</s>")
 
 
 def test_float16_is_refused_before_any_weights(tiny_t5: Path) -> None:

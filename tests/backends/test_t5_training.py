@@ -21,7 +21,7 @@ from tiny_t5 import (
 
 from aqa.backends.seq2seq_training import Seq2SeqCollator, answer_loss
 from aqa.backends.training_arguments import training_arguments
-from aqa.backends.training_rows import IGNORED, EpochSampler, as_row
+from aqa.backends.training_rows import IGNORED, as_row
 from aqa.errors import DataError
 from aqa.records import Example, Passage, TrainStep
 
@@ -94,7 +94,9 @@ def test_a_model_learns_to_answer_and_to_stop(
 
 
 def training(model: Path, folder: Path, *settings: str, resume: bool = False) -> Training:
-    return Training(make_reader(model, *SETTINGS, *settings), folder, resume=resume)
+    reader = make_reader(model, *SETTINGS, *settings)
+    each = 3 if reader.config.training.targets == "random" else 1
+    return Training(reader, folder, resume=resume, targets_each=each)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,36 @@ def test_a_crashed_training_resumes_as_if_nothing_had_happened(
     saved, expected = (weights(t.folder / "model") for t in (resumed, whole))
     assert greatest_difference(saved, expected) <= 1e-5
     assert resumed.losses == pytest.approx(whole.losses[-len(resumed.losses) :], abs=1e-5)
+
+
+@pytest.mark.parametrize(("targets", "steps"), [("all", 6), ("random", 2)])
+def test_targets_all_takes_every_row_and_random_one_of_each_example(
+    targets: str, steps: int, tiny_t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    reader = make_reader(
+        tiny_t5,
+        f"training.targets={targets}",
+        "training.num_train_epochs=3",
+        "training.per_device_train_batch_size=4",
+        "training.eval_strategy='no'",
+    )
+    collate = Seq2SeqCollator.__call__
+
+    def spy(self: Seq2SeqCollator, batch: Any) -> Any:
+        seen.extend(reader.decode(row["input_ids"][row["prompt_length"] :]) for row in batch)
+        return collate(self, batch)
+
+    monkeypatch.setattr(Seq2SeqCollator, "__call__", spy)
+    made = Training(reader, tmp_path, targets_each=3)
+    made.run()
+    assert len(made.losses) == 3 * steps
+    epochs = [seen[start : start + 4 * steps] for start in range(0, len(seen), 4 * steps)]
+    assert len(epochs) == 3
+    for epoch in epochs:
+        towns = sorted(text.strip().removesuffix("</s>").rstrip("12") for text in epoch)
+        assert towns == sorted(list(golds().values()) * (3 if targets == "all" else 1))
+    assert len({frozenset(epoch) for epoch in epochs}) == (1 if targets == "all" else 3)
 
 
 def test_the_loss_is_the_mean_over_all_accumulated_answer_tokens(
@@ -237,24 +269,6 @@ def test_rows_with_nothing_to_learn_are_named(tiny_t5: Path, tmp_path: Path) -> 
     made = Training(make_reader(tiny_t5), tmp_path, train_rows=[*rows(), nothing])
     with pytest.raises(DataError, match=r"\(blank\)"):
         made.run()
-
-
-def test_each_epoch_takes_one_row_of_each_example() -> None:
-    examples = [0, 0, 0, 1, 2, 2, 3]
-
-    def drawn(epoch: int, seed: int = 5, grouped: bool = False) -> list[int]:
-        sampler = EpochSampler([4, 5, 6, 7, 8, 9, 10], 2, seed, grouped, examples)
-        sampler.set_epoch(epoch)
-        assert len(sampler) == 4
-        return list(sampler)
-
-    for epoch in range(20):
-        for grouped in (False, True):
-            found = drawn(epoch, grouped=grouped)
-            assert sorted(examples[row] for row in found) == [0, 1, 2, 3]
-            assert drawn(epoch, grouped=grouped) == found
-    assert {row for epoch in range(20) for row in drawn(epoch)} == set(range(7))
-    assert any(drawn(epoch) != drawn(epoch, seed=6) for epoch in range(3))
 
 
 def test_arguments_follow_the_config(tiny_t5: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,7 @@ class Training:
     with_dev: bool = True
     resume: bool = False
     train_rows: Sequence[Example] | None = None
+    targets_each: int = 1  # rows made of each example, with targets of their own
     steps: list[TrainStep] = field(default_factory=list)
 
     def run(self, on_step: Callable[[TrainStep], None] | None = None) -> Path:
@@ -207,7 +208,9 @@ class Training:
         return [step.loss for step in self.steps if step.loss is not None]
 
     def _train(self) -> Iterator[Prompt]:
-        return iter(make_prompts(self.reader, True, self.train_rows))
+        for prompt in make_prompts(self.reader, True, self.train_rows):
+            for number in range(self.targets_each):
+                yield replace(prompt, target=f"{prompt.target}{number}") if number else prompt
 
     def _score(self, predictions: Iterable[Prediction]) -> Mapping[str, float]:
         found = answers(predictions)
