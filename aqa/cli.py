@@ -79,6 +79,10 @@ def train(
     prompt: PromptName = None,
     settings: Settings = None,
     fields: Fields = None,
+    split: Split = None,
+    on_duplicate_id: OnDuplicate = None,
+    normalize: Normalize = None,
+    limit: Limit = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
@@ -104,7 +108,8 @@ def train(
         raise UsageError("--resume and --fresh exclude each other")
     flags: dict[str, Any] = {"data.path": data, "data.dev_path": dev_data, "backend.model": model}
     flags |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
-    flags["merge"] = merge or None
+    flags |= {"data.split": split, "data.limit": limit, "merge": merge or None}
+    flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
     flags |= {"data.passages": passages, "data.dev_passages": dev_passages}
     flags |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
     found, reader_type = _configure(backend, config, flags, settings, fields)
