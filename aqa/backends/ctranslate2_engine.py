@@ -156,6 +156,10 @@ def _convert(
             f"{files.spec}: CTranslate2 can't convert this model ({first}); choose"
             " backend.engine = transformers"
         ) from error
+    path = draft / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if config["unk_token"] is None:  # of a tokenizer that knows all; CTranslate2 insists on a name
+        path.write_text(json.dumps({**config, "unk_token": config["eos_token"]}), encoding="utf-8")
     (draft / SOURCE).write_text(json.dumps(source), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     draft.replace(target)
