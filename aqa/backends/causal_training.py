@@ -52,7 +52,8 @@ def train_adapter(
         DataError: examples have nothing to train on.
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
     """
-    arguments = training_arguments(reader.config, job)
+    with explained_options():
+        arguments = training_arguments(reader.config, job)
     rows = training_rows(reader, job, arguments)
     with quiet():
         if (

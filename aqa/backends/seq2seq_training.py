@@ -35,7 +35,8 @@ def train_model(
         DataError: examples have nothing to train on.
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
     """
-    arguments = training_arguments(reader.config, job)
+    with explained_options():
+        arguments = training_arguments(reader.config, job)
     rows = training_rows(reader, job, arguments)
     with quiet():
         with explained_options():

@@ -132,12 +132,13 @@ def test_steps_tell_what_a_progress_bar_shows(
     assert all(step.tokens_per_second for step in learnt)
     assert [step.step for step in training.evaluations] == [0, 2, 4]
     assert [set(step.scores) for step in training.evaluations] == [{"em", "f1"}] * 3
-    # Before training all of the dev data, then the first three.
-    assert [len(answers) for answers in training.answers] == [8, 3, 3]
+    # Before training all of the dev data, then the first three, and all by the best weights.
+    assert [len(answers) for answers in training.answers] == [8, 3, 3, 8]
 
 
 F1 = [10.0, 50.0, 30.0, 20.0]
 EM = [10.0, 20.0, 60.0, 30.0]
+LAST = {"em": 0.0, "f1": 0.0}  # of the best weights: it is too late to choose by them
 LOSS = [0.5, 0.9, 0.8, 0.7]
 
 
@@ -162,7 +163,10 @@ def test_the_best_checkpoint_is_loaded_and_saved(
         f"training.metric_for_best_model={metric}",
     )
     training = Training(
-        reader, template, tmp_path, scores=lambda n: {"em": EM[n - 1], "f1": F1[n - 1]}
+        reader,
+        template,
+        tmp_path,
+        scores=lambda n: {"em": EM[n - 1], "f1": F1[n - 1]} if n <= len(F1) else LAST,
     )
     saved = adapter_weights(training.run())
     assert [step.scores["f1"] for step in training.evaluations] == F1
