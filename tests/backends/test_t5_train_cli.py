@@ -80,7 +80,7 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
 
 
 def test_killed_and_resumed_the_weights_are_those_of_one_run(call_aqa: Aqa, tmp_path: Path) -> None:
-    settings = words("training.num_train_epochs=20", "training.eval_steps=10", limit=16)
+    settings = words("training.num_train_epochs=12", "training.eval_steps=8", limit=16)
     assert call_aqa(*settings, "-o", "whole", "-q").returncode == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "aqa", *settings, "-o", "killed", "-q"],
@@ -88,7 +88,7 @@ def test_killed_and_resumed_the_weights_are_those_of_one_run(call_aqa: Aqa, tmp_
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 120
-    while not (tmp_path / "killed/checkpoints/checkpoint-10/trainer_state.json").exists():
+    while not (tmp_path / "killed/checkpoints/checkpoint-8/trainer_state.json").exists():
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)

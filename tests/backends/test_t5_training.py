@@ -68,8 +68,10 @@ def test_labels_are_the_answer_and_its_end_token_alone(fusion: str, tiny_t5: Pat
     assert batch["part_counts"].tolist() == [1] * 8 + [3 if fusion == "fid" else 1, 1]
 
 
-@pytest.mark.parametrize("name", ["tiny_t5", "tiny_bart", "tiny_plain"])
-@pytest.mark.parametrize("fusion", ["concat", "fid"])
+@pytest.mark.parametrize(
+    ("name", "fusion"),
+    [("tiny_t5", "concat"), ("tiny_t5", "fid"), ("tiny_bart", "fid"), ("tiny_plain", "concat")],
+)
 def test_a_model_learns_to_answer_and_to_stop(
     name: str, fusion: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -225,14 +227,8 @@ def test_smoothing_and_optimizer_reach_the_training(tiny_t5: Path, tmp_path: Pat
     assert adafactor[1] != plain[1]
 
 
-@pytest.mark.parametrize(
-    ("settings", "bf16"),
-    [(("backend.compute_dtype=bfloat16",), True), (("backend.compute_dtype=float32",), False)],
-)
-def test_bfloat16_trains_float32_weights(
-    settings: tuple[str, ...], bf16: bool, tiny_t5: Path, tmp_path: Path
-) -> None:
-    reader = make_reader(tiny_t5, *BY_HEART, *settings)
+def test_bfloat16_trains_float32_weights(tiny_t5: Path, tmp_path: Path) -> None:
+    reader = make_reader(tiny_t5, *BY_HEART, "backend.compute_dtype=bfloat16")
     seen: set[torch.dtype] = set()
 
     def look(told: TrainStep) -> None:
@@ -241,8 +237,29 @@ def test_bfloat16_trains_float32_weights(
     made = Training(reader, tmp_path)
     made.run(look)
     assert seen == {torch.float32}
-    assert reader.model.dtype == (torch.bfloat16 if bf16 else torch.float32)
+    assert reader.model.dtype == torch.bfloat16, "as it is loaded for prediction"
     assert answers(reader.generate(make_prompts(reader))) == golds()
+
+
+@pytest.mark.parametrize("fusion", ["concat", "fid"])
+def test_gradient_checkpointing_changes_memory_only(
+    fusion: str, dropping: Path, tmp_path: Path
+) -> None:
+    found = {}
+    for choice in ("on", "off"):
+        reader = make_reader(
+            dropping,
+            f"backend.fusion={fusion}",
+            f"training.gradient_checkpointing='{choice}'",
+            "training.max_steps=3",
+            "training.learning_rate=0.01",
+            "training.eval_strategy='no'",
+        )
+        made = Training(reader, tmp_path / choice, train_rows=[*rows(), several(3)])
+        found[choice] = weights(made.run())
+        assert reader.model.is_activation_checkpointing is (choice == "on")
+    assert greatest_difference(found["on"], found["off"]) <= 1e-5
+    assert greatest_difference(found["on"], weights(dropping)) > 1e-3
 
 
 def test_precision_follows_the_hardware(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
