@@ -19,7 +19,7 @@ from aqa.backends.memory import halving
 from aqa.backends.model_files import ModelFiles, find_model
 from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.shared_prefixes import group_by_prefix
-from aqa.backends.written import Written, as_prediction, decoding_identity
+from aqa.backends.written import Written, as_prediction, decoding_identity, drawing
 from aqa.config import BackendOptions, LlamaQloraOptions, RunConfig
 from aqa.evidence import fit
 from aqa.hashes import hash_files
@@ -165,7 +165,8 @@ class LlamaQloraBackend:
         return fused_adapter(self.model, compute_dtype(self.options))
 
     def _answer(self, batch: Sequence[Encoded]) -> Iterator[Prediction]:
-        answers = self._generate([item.ids for item in batch])
+        with drawing(self.config.generation, self.config.seed, batch[0].id):
+            answers = self._generate([item.ids for item in batch])
         decode = partial(self._encoder.tokenizer.decode, skip_special_tokens=True)
         for item, written in zip(batch, answers, strict=True):
             yield as_prediction(item.id, len(item.ids), written, decode, self.config.generation)

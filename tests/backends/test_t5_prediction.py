@@ -70,13 +70,18 @@ def test_beams_give_the_best_answers_with_their_scores(
 def test_samples_differ_and_are_ranked(tiny_t5: Path) -> None:
     settings = ("generation.temperature=1.5", "generation.num_return_sequences=4")
     with make_reader(tiny_t5, *settings) as reader:
-        torch.manual_seed(1)
-        for one in reader.generate(make_prompts(reader)):
+        found = list(reader.generate(make_prompts(reader)))
+        for one in found:
             scores = [score for _, score in one.nbest]
             assert len(scores) == 4
             assert scores == sorted(scores, reverse=True)
             assert one.confidence == scores[0]
             assert len({text for text, _ in one.nbest}) > 1
+        state = torch.get_rng_state()
+        assert list(reader.generate(make_prompts(reader))) == found, "the seed decides"
+        assert torch.equal(torch.get_rng_state(), state), "a training's numbers are its own"
+    with make_reader(tiny_t5, *settings, "seed=1") as reader:
+        assert list(reader.generate(make_prompts(reader))) != found
 
 
 def test_a_trained_run_folder_answers_from_its_model_folder(trained_t5: Path) -> None:
