@@ -25,7 +25,7 @@ from aqa.backends.model_files import ModelFiles, find_model
 from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.seq2seq_generation import write_answers
 from aqa.backends.text_encoding import TextEncoder, make_text_encoder
-from aqa.backends.written import Written, as_prediction, decoding_identity, drawing
+from aqa.backends.written import Written, as_prediction, decoding_identity, drawing, rows_each
 from aqa.config import BackendOptions, FromScratchOptions, RunConfig, T5Options
 from aqa.errors import ModelError
 from aqa.evidence import fit, fit_each
@@ -33,9 +33,9 @@ from aqa.hashes import hash_files
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
-# Tokens whose states a decoder may attend to, for each that goes through the encoder at once: the
-# encoder's activations take about ten times the room of what is kept of them.
-DECODED_PER_ENCODED = 8
+# With fid: tokens that decoders attend to at once, for each that goes through the encoder at once.
+# Their keys and values take 37 KB a token in T5-base in bfloat16.
+DECODED_PER_ENCODED = 4
 
 
 class Question(NamedTuple):
@@ -204,12 +204,13 @@ class T5Backend:
         options = self.config.generation
         device = "cpu" if self._converted else self.model.device.type
         budget = options.batch_tokens or batch_tokens(device)
+        decoded = budget * (DECODED_PER_ENCODED if self.options.fusion == "fid" else 1)
         for window in windows(prompts, options.window, lambda prompt: prompt.index):
             for batch in batches_by_tokens(
                 [[self._question(prompt)] for prompt in window],
                 lambda question: question.tokens,
                 options.max_new_tokens,
-                budget * (DECODED_PER_ENCODED if self.options.fusion == "fid" else 1),
+                decoded // rows_each(options),
             ):
                 yield from halving(
                     batch, partial(self._answer, budget), self._out_of_memory, self._progress.note

@@ -110,6 +110,11 @@ def decoding(options: GenerationOptions) -> dict[str, Any]:
     return {**words, "do_sample": True, **sampling}
 
 
+def rows_each(options: GenerationOptions) -> int:
+    """How many rows of a batch each prompt takes."""
+    return max(options.num_beams, options.num_return_sequences)
+
+
 @contextmanager
 def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
     """Let samples of a batch depend on the seed and its first prompt alone; greedy draws nothing.

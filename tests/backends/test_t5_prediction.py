@@ -109,6 +109,22 @@ def test_answers_do_not_depend_on_the_batch(
             assert alone.prompt_tokens == len(reader.encode(prompt).prompt_ids)
 
 
+def test_beams_make_batches_smaller(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: dict[int, list[int]] = {1: [], 4: []}
+    write = t5.write_answers
+    for beams, found in sizes.items():
+
+        def spy(model: Any, questions: Any, *rest: Any, found: list[int] = found) -> Any:
+            found.append(len(questions))
+            return write(model, questions, *rest)
+
+        monkeypatch.setattr(t5, "write_answers", spy)
+        settings = (f"generation.num_beams={beams}", "generation.batch_tokens=1000")
+        with make_reader(tiny_t5, *settings) as reader:
+            list(reader.generate(make_prompts(reader)))
+    assert sizes == {1: [8], 4: [2, 2, 2, 2]}
+
+
 def test_out_of_memory_halves_the_batch_and_one_that_never_fits_fails_alone(
     tiny_t5: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
