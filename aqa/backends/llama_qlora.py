@@ -19,7 +19,7 @@ from aqa.backends.memory import halving
 from aqa.backends.model_files import ModelFiles, find_model
 from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.shared_prefixes import group_by_prefix
-from aqa.backends.written import Written, as_prediction, decoding_identity
+from aqa.backends.written import Written, as_prediction, decoding_identity, drawing, rows_each
 from aqa.config import BackendOptions, LlamaQloraOptions, RunConfig
 from aqa.evidence import fit
 from aqa.hashes import hash_files
@@ -142,7 +142,7 @@ class LlamaQloraBackend:
                     self._encode_groups(window),
                     lambda item: len(item.ids),
                     options.max_new_tokens,
-                    budget,
+                    budget // rows_each(options),
                 ):
                     yield from halving(
                         batch, self._answer, self._out_of_memory, self._progress.note
@@ -165,7 +165,8 @@ class LlamaQloraBackend:
         return fused_adapter(self.model, compute_dtype(self.options))
 
     def _answer(self, batch: Sequence[Encoded]) -> Iterator[Prediction]:
-        answers = self._generate([item.ids for item in batch])
+        with drawing(self.config.generation, self.config.seed, batch[0].id):
+            answers = self._generate([item.ids for item in batch])
         decode = partial(self._encoder.tokenizer.decode, skip_special_tokens=True)
         for item, written in zip(batch, answers, strict=True):
             yield as_prediction(item.id, len(item.ids), written, decode, self.config.generation)

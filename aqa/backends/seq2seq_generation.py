@@ -30,6 +30,7 @@ def write_answers(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
             attention_mask=mask,
             eos_token_id=end_ids,
+            pad_token_id=end_ids[0],
             logits_processor=[chosen] if chosen else None,
             **decoding(options),
         )

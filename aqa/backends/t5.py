@@ -12,14 +12,20 @@ from typing import Any, ClassVar, NamedTuple, Self
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.ctranslate2_engine import Ctranslate2Engine, choose_engine, convert_model
-from aqa.backends.encoder_decoders import check_precision, load_model, make_model, scratch_config
+from aqa.backends.encoder_decoders import (
+    check_positions,
+    check_precision,
+    load_model,
+    make_model,
+    scratch_config,
+)
 from aqa.backends.learned_tokenizer import learn_tokenizer
 from aqa.backends.memory import halving
 from aqa.backends.model_files import ModelFiles, find_model
 from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.seq2seq_generation import write_answers
 from aqa.backends.text_encoding import TextEncoder, make_text_encoder
-from aqa.backends.written import Written, as_prediction, decoding_identity
+from aqa.backends.written import Written, as_prediction, decoding_identity, drawing, rows_each
 from aqa.config import BackendOptions, FromScratchOptions, RunConfig, T5Options
 from aqa.errors import ModelError
 from aqa.evidence import fit, fit_each
@@ -27,9 +33,9 @@ from aqa.hashes import hash_files
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
-# Tokens whose states a decoder may attend to, for each that goes through the encoder at once: the
-# encoder's activations take about ten times the room of what is kept of them.
-DECODED_PER_ENCODED = 8
+# With fid: tokens that decoders attend to at once, for each that goes through the encoder at once.
+# Their keys and values take 37 KB a token in T5-base in bfloat16.
+DECODED_PER_ENCODED = 4
 
 
 class Question(NamedTuple):
@@ -126,12 +132,13 @@ class T5Backend:
         """Look at the model's configuration, its tokenizer and the precision asked for.
 
         Raises:
-            ConfigError: float16 is asked for, or an engine for what it can't do.
+            ConfigError: float16, a length or an engine is asked for that can't work.
             ModelError: the model can't be had, or is no encoder-decoder.
             MissingExtraError: the engine is not installed.
         """
         check_precision(self.options)
-        self._engine  # noqa: B018  (looks at the model's configuration, too)
+        check_positions(self._model_config, self.options)
+        self._engine  # noqa: B018
         self._encoder  # noqa: B018  (loads the tokenizer)
 
     @property
@@ -197,12 +204,13 @@ class T5Backend:
         options = self.config.generation
         device = "cpu" if self._converted else self.model.device.type
         budget = options.batch_tokens or batch_tokens(device)
+        decoded = budget * (DECODED_PER_ENCODED if self.options.fusion == "fid" else 1)
         for window in windows(prompts, options.window, lambda prompt: prompt.index):
             for batch in batches_by_tokens(
                 [[self._question(prompt)] for prompt in window],
                 lambda question: question.tokens,
                 options.max_new_tokens,
-                budget * (DECODED_PER_ENCODED if self.options.fusion == "fid" else 1),
+                decoded // rows_each(options),
             ):
                 yield from halving(
                     batch, partial(self._answer, budget), self._out_of_memory, self._progress.note
@@ -215,7 +223,8 @@ class T5Backend:
         return Question(prompt.id, parts, len(encoding.prompt_ids))
 
     def _answer(self, budget: int, batch: Sequence[Question]) -> Iterator[Prediction]:
-        answers = self._generate([question.parts for question in batch], budget)
+        with drawing(self.config.generation, self.config.seed, batch[0].id):
+            answers = self._generate([question.parts for question in batch], budget)
         decode = partial(self._tokenizer.decode, skip_special_tokens=True)
         for question, written in zip(batch, answers, strict=True):
             yield as_prediction(

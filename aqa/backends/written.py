@@ -1,6 +1,8 @@
 """Answers as a model wrote them, and how sure it was of them."""
 
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +108,27 @@ def decoding(options: GenerationOptions) -> dict[str, Any]:
         return {**words, "do_sample": False}
     sampling = {"temperature": options.temperature, "top_p": options.top_p, "top_k": 0}
     return {**words, "do_sample": True, **sampling}
+
+
+def rows_each(options: GenerationOptions) -> int:
+    """How many rows of a batch each prompt takes."""
+    return max(options.num_beams, options.num_return_sequences)
+
+
+@contextmanager
+def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
+    """Let samples of a batch depend on the seed and its first prompt alone; greedy draws nothing.
+
+    Random numbers drawn elsewhere, such as those of a training, go on as if nothing had happened.
+    """
+    if not options.temperature:
+        yield
+        return
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed ^ zlib.crc32(first_id.encode()))
+        yield
 
 
 def decoding_identity(options: GenerationOptions, seed: int) -> dict[str, object]:

@@ -68,6 +68,16 @@ def test_several_answers_are_ranked(ways: str, trained: Path, template: Template
         assert prediction.confidence == scores[0]
 
 
+def test_samples_are_decided_by_the_seed(tiny: Path, template: Template) -> None:
+    found = []
+    for seed in (1, 1, 2):
+        with make_reader(tiny, "generation.temperature=1", f"seed={seed}") as reader:
+            torch.rand(1 + len(found))  # what was drawn before does not matter
+            prompts = make_prompts(reader, template, with_target=False)
+            found.append(answers(list(reader.generate(prompts))))
+    assert found[0] == found[1] != found[2]
+
+
 def test_every_model_that_was_loaded_is_let_go(tiny: Path) -> None:
     with make_reader(tiny) as reader:
         assert not reader.model.training

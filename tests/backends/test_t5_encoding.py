@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tiny_t5 import make_prompts, make_reader, several, t5_tokenizer
+from transformers import ByT5Tokenizer
 
 from aqa.backends.text_encoding import make_text_encoder, text_of
 from aqa.errors import ConfigError, ModelError, PromptError
@@ -133,6 +134,21 @@ def test_preview_keeps_the_spaces_between_words(tiny_t5: Path) -> None:
 def test_float16_is_refused_before_any_weights(tiny_t5: Path) -> None:
     with pytest.raises(ConfigError, match="activations overflow"):
         make_reader(tiny_t5, "backend.compute_dtype=float16").check()
+
+
+def test_more_tokens_than_the_model_has_positions_are_refused(tiny_bart: Path) -> None:
+    with pytest.raises(ConfigError, match="has only 1024 positions"):
+        make_reader(tiny_bart, "backend.max_seq_length=1025").check()
+    make_reader(tiny_bart, "backend.max_seq_length=1024").check()
+
+
+def test_byt5_reads_bytes_with_one_end_token() -> None:
+    encoder = make_text_encoder(ByT5Tokenizer())
+    ids = encoder.ids("훈민정음</s>")
+    assert ids.count(1) == 1
+    assert ids[-1] == 1
+    assert len(ids) == len("훈민정음< /s>".encode()) + 1
+    assert encoder.tokenizer.decode(ids, skip_special_tokens=True) == "훈민정음< /s>"
 
 
 @pytest.mark.parametrize(("token", "said"), [("eos_token", "no end"), ("pad_token", "no padding")])

@@ -70,13 +70,19 @@ def test_beams_give_the_best_answers_with_their_scores(
 def test_samples_differ_and_are_ranked(tiny_t5: Path) -> None:
     settings = ("generation.temperature=1.5", "generation.num_return_sequences=4")
     with make_reader(tiny_t5, *settings) as reader:
-        torch.manual_seed(1)
-        for one in reader.generate(make_prompts(reader)):
+        found = list(reader.generate(make_prompts(reader)))
+        for one in found:
             scores = [score for _, score in one.nbest]
             assert len(scores) == 4
             assert scores == sorted(scores, reverse=True)
             assert one.confidence == scores[0]
             assert len({text for text, _ in one.nbest}) > 1
+        torch.manual_seed(77)
+        state = torch.get_rng_state()
+        assert list(reader.generate(make_prompts(reader))) == found, "the seed decides"
+        assert torch.equal(torch.get_rng_state(), state), "a training's numbers are its own"
+    with make_reader(tiny_t5, *settings, "seed=1") as reader:
+        assert list(reader.generate(make_prompts(reader))) != found
 
 
 def test_a_trained_run_folder_answers_from_its_model_folder(trained_t5: Path) -> None:
@@ -102,6 +108,22 @@ def test_answers_do_not_depend_on_the_batch(
             assert (alone.raw, alone.answer_tokens) == (found.raw, found.answer_tokens)
             assert alone.confidence == pytest.approx(found.confidence, abs=1e-4)
             assert alone.prompt_tokens == len(reader.encode(prompt).prompt_ids)
+
+
+def test_beams_make_batches_smaller(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: dict[int, list[int]] = {1: [], 4: []}
+    write = t5.write_answers
+    for beams, found in sizes.items():
+
+        def spy(model: Any, questions: Any, *rest: Any, found: list[int] = found) -> Any:
+            found.append(len(questions))
+            return write(model, questions, *rest)
+
+        monkeypatch.setattr(t5, "write_answers", spy)
+        settings = (f"generation.num_beams={beams}", "generation.batch_tokens=1000")
+        with make_reader(tiny_t5, *settings) as reader:
+            list(reader.generate(make_prompts(reader)))
+    assert sizes == {1: [8], 4: [2, 2, 2, 2]}
 
 
 def test_out_of_memory_halves_the_batch_and_one_that_never_fits_fails_alone(

@@ -99,7 +99,7 @@ def save_t5(folder: Path, tokenizer: Any, dropout: float = 0.0) -> Path:
 
 
 def save_bart(folder: Path, tokenizer: Any) -> Path:
-    """The same for BART, whose positions are learned and end at 512."""
+    """The same for BART, whose positions are learned and end at 1,024."""
     import torch
     from transformers import BartConfig, BartForConditionalGeneration
 
@@ -113,7 +113,7 @@ def save_bart(folder: Path, tokenizer: Any) -> Path:
         decoder_attention_heads=4,
         encoder_ffn_dim=128,
         decoder_ffn_dim=128,
-        max_position_embeddings=512,
+        max_position_embeddings=1024,
         bos_token_id=0,
         pad_token_id=1,
         eos_token_id=2,
