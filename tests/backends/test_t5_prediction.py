@@ -185,3 +185,26 @@ def test_the_plain_model_is_not_changed(tiny_t5: Path) -> None:
     with make_reader(tiny_t5) as reader:
         assert type(reader.model) is type(AutoModelForSeq2SeqLM.from_pretrained(tiny_t5))
         assert "forward" not in vars(reader.model)
+
+
+def test_a_fused_activation_gives_the_same_states() -> None:
+    import torch
+    from transformers import T5Config, T5EncoderModel
+    from transformers.activations import NewGELUActivation
+
+    from aqa.backends.encoder_decoders import fuse_activations
+
+    torch.manual_seed(0)
+    model = T5EncoderModel(
+        T5Config(
+            vocab_size=50, d_model=32, d_ff=64, num_layers=2, num_heads=2, d_kv=16,
+            feed_forward_proj="gated-gelu",
+        )
+    ).eval()  # fmt: skip
+    ids = torch.arange(40).view(2, 20)
+    with torch.inference_mode():
+        plain = model(ids).last_hidden_state
+        fused = fuse_activations(model)(ids).last_hidden_state
+    assert not any(isinstance(module, NewGELUActivation) for module in model.modules())
+    assert not torch.equal(plain, 0 * plain)
+    assert torch.allclose(plain, fused, atol=1e-6)

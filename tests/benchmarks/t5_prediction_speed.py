@@ -67,7 +67,7 @@ def by_ctranslate2(folder: Path, reader: T5Backend, rows: Ids, new_tokens: int) 
     translator = ctranslate2.Translator(
         str(target), intra_threads=torch.get_num_threads(), inter_threads=1
     )
-    tokens = [reader.tokenizer.convert_ids_to_tokens(row) for row in rows]
+    tokens = [reader._tokenizer.convert_ids_to_tokens(row) for row in rows]
 
     def work() -> None:
         translator.translate_batch(
