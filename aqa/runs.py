@@ -22,7 +22,16 @@ from aqa.errors import RunError
 MANIFEST = "run.json"
 METRICS = "metrics.json"
 LOCK = ".lock"
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "accelerate", "openai")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "ctranslate2",
+    "datasets",
+    "accelerate",
+    "openai",
+)
 SECRET = re.compile(r"\b(sk|hf)[-_][A-Za-z0-9_-]{8,}")
 
 Json = dict[str, Any]
