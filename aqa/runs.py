@@ -23,7 +23,16 @@ from aqa.processes import is_first_process
 MANIFEST = "run.json"
 METRICS = "metrics.json"
 LOCK = ".lock"
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "accelerate", "openai")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "ctranslate2",
+    "datasets",
+    "accelerate",
+    "openai",
+)
 SECRET = re.compile(r"\b(sk|hf)[-_][A-Za-z0-9_-]{8,}")
 
 Json = dict[str, Any]
