@@ -33,8 +33,8 @@ from aqa.hashes import hash_files
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
-# With fid: tokens that decoders attend to at once, for each that goes through the encoder at once.
-# Their keys and values take 37 KB a token in T5-base in bfloat16.
+# With fid or CTranslate2: tokens that decoders attend to at once, for each that goes through the
+# encoder at once. Their keys and values take 37 KB a token in T5-base in bfloat16.
 DECODED_PER_ENCODED = 4
 
 
@@ -204,7 +204,8 @@ class T5Backend:
         options = self.config.generation
         device = "cpu" if self._converted else self.model.device.type
         budget = options.batch_tokens or batch_tokens(device)
-        decoded = budget * (DECODED_PER_ENCODED if self.options.fusion == "fid" else 1)
+        apart = self.options.fusion == "fid" or self._converted is not None
+        decoded = budget * (DECODED_PER_ENCODED if apart else 1)
         for window in windows(prompts, options.window, lambda prompt: prompt.index):
             for batch in batches_by_tokens(
                 [[self._question(prompt)] for prompt in window],
@@ -237,7 +238,7 @@ class T5Backend:
         """Generate for one batch of questions."""
         if self._converted:
             rows = [parts[0] for parts in questions]
-            return self._converted.write_answers(rows, self.config.generation)
+            return self._converted.write_answers(rows, self.config.generation, budget)
         with self._precision():
             return write_answers(
                 self.model, questions, [self._encoder.end_id], self.config.generation, budget

@@ -159,11 +159,23 @@ def test_a_missing_package_is_named_with_its_extra(
 
 
 @pytest.mark.parametrize(
-    ("read", "written", "engine"), [(1024, 8, "transformers"), (128, 32, "ctranslate2")]
+    ("amx", "read", "written", "engine"),
+    [
+        (True, 1024, 8, "transformers"),
+        (True, 128, 32, "ctranslate2"),
+        (False, 1024, 8, "ctranslate2"),
+        (False, 128, 32, "ctranslate2"),
+    ],
 )
 def test_auto_takes_the_likely_faster_one_and_says_so(
-    read: int, written: int, engine: str, trained_t5: Path
+    amx: bool,
+    read: int,
+    written: int,
+    engine: str,
+    trained_t5: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": amx})
     reader = make_reader(
         trained_t5,
         "backend.engine=auto",
