@@ -187,7 +187,8 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         Gradients are averaged over the processes, so each has its part multiplied by their number.
         """
         loss: torch.Tensor
-        loss, count = self.answer_loss(model, inputs, self.options.label_smoothing_factor)
+        with self.accelerator.autocast():  # around the encoder, too, which is called on its own
+            loss, count = self.answer_loss(model, inputs, self.options.label_smoothing_factor)
         if num_items_in_batch is None:
             return loss / count
         mean: torch.Tensor = loss / num_items_in_batch
@@ -228,7 +229,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         encoded = [e for _, e in map(self._reader.encode_for_training, prompts) if e.target_ids]
         total, tokens = 0.0, 0
         collate = self._make_collator()
-        with torch.inference_mode(), self.compute_loss_context_manager():
+        with torch.inference_mode(), self.accelerator.autocast():
             for start in range(0, len(encoded), self.args.train_batch_size):
                 batch = collate([as_row(e) for e in encoded[start:][: self.args.train_batch_size]])
                 loss, count = self.answer_loss(self.model, self._prepare_inputs(batch), 0.0)

@@ -81,7 +81,7 @@ def optimizer_name(options: TrainingOptions, adapter: bool = True) -> str:
     """
     if options.optim != "auto":
         return options.optim
-    return "paged_adamw_8bit" if adapter and torch.cuda.is_available() else "adamw_torch"
+    return "paged_adamw_8bit" if adapter and torch.cuda.is_available() else "adamw_torch_fused"
 
 
 def estimate_training(

@@ -300,7 +300,7 @@ def test_precision_follows_compute_dtype(tiny: Path, job: TrainJob) -> None:
 
 @pytest.mark.parametrize(
     ("cuda", "optimizer", "checkpointing"),
-    [(True, "paged_adamw_8bit", True), (False, "adamw_torch", False)],
+    [(True, "paged_adamw_8bit", True), (False, "adamw_torch_fused", False)],
 )
 def test_auto_follows_the_hardware(
     cuda: bool, optimizer: str, checkpointing: bool, tiny: Path, monkeypatch: pytest.MonkeyPatch

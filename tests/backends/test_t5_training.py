@@ -297,6 +297,34 @@ def test_arguments_follow_the_config(tiny_t5: Path, tmp_path: Path) -> None:
         return training_arguments(make_reader(tiny_t5, *settings).config, job)
 
     assert made("training.optim=adafactor").optim == "adafactor"
-    assert made().optim == "adamw_torch"
+    assert made().optim == "adamw_torch_fused"
     assert made("backend.compute_dtype=bfloat16").bf16
     assert not made().fp16
+
+
+def test_the_encoder_is_in_bfloat16_too(tiny_t5: Path, tmp_path: Path) -> None:
+    """It is called on its own, outside of what transformers' Trainer wraps."""
+    import torch
+
+    seen: set[tuple[str, torch.dtype]] = set()
+    reader = make_reader(
+        tiny_t5,
+        "backend.compute_dtype=bfloat16",
+        "training.max_steps=1",
+        "training.eval_strategy=no",
+    )
+    load = reader._load
+
+    def watched(training: bool) -> None:
+        load(training)
+        for name, part in reader.model.named_modules():
+            if isinstance(part, torch.nn.Linear):
+                side = name.partition(".")[0]
+                part.register_forward_hook(
+                    lambda module, inputs, output, side=side: seen.add((side, output.dtype))
+                )
+
+    reader._load = watched  # type: ignore[method-assign]
+    Training(reader, tmp_path, with_dev=False).run()
+    assert seen == {(side, torch.bfloat16) for side in ("encoder", "decoder", "lm_head")}
+    assert {weight.dtype for weight in weights(tmp_path / "model").values()} == {torch.float32}

@@ -25,6 +25,7 @@ from t5_shape import SEED, make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, TrainingArguments
 
 from aqa.backends.base import TrainJob
+from aqa.backends.encoder_decoders import load_model
 from aqa.backends.pretrained import compute_dtype, quiet
 from aqa.backends.seq2seq_training import Seq2SeqCollator, Seq2SeqTrainer
 from aqa.backends.trainer import ROWS
@@ -66,9 +67,10 @@ class Arms:
         """Load the weights and make the trainer of an arm, which is not timed."""
         torch.manual_seed(SEED)
         with quiet():
-            model = AutoModelForSeq2SeqLM.from_pretrained(self._model)
             if name == "aqa":
-                self._reader.model = model
+                self._reader.model = load_model(
+                    self._reader.files, self._reader.options, training=True
+                )
                 job = TrainJob(list, [], lambda _: {}, self._folder / "run", resume=False)
                 arguments = training_arguments(self._reader.config, job)
                 self.ready[name] = Seq2SeqTrainer(
@@ -76,6 +78,7 @@ class Arms:
                 )
                 self.ready[name].args.set_save(strategy="no")
                 return
+            model = AutoModelForSeq2SeqLM.from_pretrained(self._model)
             longest = LONGEST if name == "usual" else None
             self.ready[name] = Trainer(
                 model=model,
@@ -106,7 +109,6 @@ class Arms:
             per_device_train_batch_size=BATCH,
             train_sampling_strategy="group_by_length" if best else "sequential",
             bf16=best and dtype == torch.bfloat16,
-            optim="adamw_torch",
             use_cpu=not torch.cuda.is_available(),
             logging_steps=1,
             save_strategy="no",
@@ -135,10 +137,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
+    parser.add_argument("--arms", nargs="+", default=["aqa", "usual", "dynamic", "best"])
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    names = ["aqa", "usual", "dynamic", "best"]
+    names = arguments.arms
     with tempfile.TemporaryDirectory() as folder:
         arms = Arms(Path(folder), arguments.rows)
 
@@ -169,6 +172,8 @@ def main() -> None:
         )
     print_table(rows)
     for name, target in TARGETS.items():
+        if name not in names:
+            continue
         print_verdict(f"{name} / aqa, seconds", ratio(costs, name, "aqa"), target)
 
 

@@ -150,7 +150,6 @@ class Arms:
             per_device_train_batch_size=BATCH,
             train_sampling_strategy="sequential",
             bf16=compute_dtype(self.reader.options) == torch.bfloat16,
-            optim="adamw_torch",
             use_cpu=not torch.cuda.is_available(),
             logging_steps=1,
             save_strategy="no",
