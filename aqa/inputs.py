@@ -11,7 +11,7 @@ from aqa.backends.base import Backend
 from aqa.backends.pretrained import token_counter
 from aqa.config import DataOptions, RunConfig
 from aqa.data import Source, read_examples, survey
-from aqa.errors import AqaError, PromptError
+from aqa.errors import AqaError, ConfigError, PromptError
 from aqa.gold import answer_finder, gold_ranks
 from aqa.progress import Progress
 from aqa.prompts import prepare
@@ -89,6 +89,18 @@ class Inputs:
         """What counts the evidence's tokens, where the plan has a budget of them."""
         name = self._config.evidence.tokenizer
         return None if name is None else token_counter(name)
+
+    def check_room(self, reader: Backend) -> None:
+        """See whether the template leaves room for a question at all.
+
+        Raises:
+            ConfigError: it does not fit into the reader even with nothing in it.
+        """
+        empty = Example(f"the template {self.template.name}", "", ())
+        try:
+            prepare(empty, 0, self.template, self._config.evidence, reader)
+        except PromptError as error:
+            raise ConfigError(str(error)) from error
 
     def prompts(
         self,

@@ -56,6 +56,7 @@ def predict(
     total = inputs.total
     reader = reader_type(config, progress)
     reader.check()
+    inputs.check_room(reader)
     fingerprint = inputs.fingerprint(reader)
     manifest = {
         "verb": "predict",

@@ -100,6 +100,7 @@ class Plan:
         if isinstance(reader, LearnsTokenizer):
             reader.learn_tokenizer(self.data.texts())
         reader.check()
+        self.data.check_room(reader)
 
     def _check(self) -> None:
         if self.config.merge and not isinstance(self.reader, Mergeable):

@@ -15,7 +15,7 @@ import pytest
 from aqa_stub import WINDOW, StubBackend
 
 from aqa.config import RunConfig, build_config
-from aqa.errors import AqaError, RunError
+from aqa.errors import AqaError, ConfigError, RunError
 from aqa.journal import JOURNAL, PREDICTIONS
 from aqa.predict import PredictResult, Resume, predict
 from aqa.progress import SilentProgress
@@ -137,6 +137,20 @@ def test_failures_are_kept_until_they_are_retried(tmp_path: Path) -> None:
     retried = run(configured(path), tmp_path / "out", Resume(retry_errors=True))
     assert (retried.answered, retried.failed, retried.resumed) == (20, 0, 18)
     assert "error" not in predictions(tmp_path / "out")["q3"]
+
+
+def test_a_template_that_can_not_fit_is_told_before_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_it(self: StubBackend) -> None:
+        raise AssertionError("the reader was opened")
+
+    monkeypatch.setattr(StubBackend, "__enter__", open_it)
+    config = configured(write_questions(tmp_path, 3), {"backend": {"max_length": 20}})
+    told = r"the template eng_v1: instructions, .* alone take \d+ tokens, more than the 20 that fit"
+    with pytest.raises(ConfigError, match=told):
+        run(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("long", [(0,), (5, 9), (19,), tuple(range(20))])
