@@ -60,9 +60,10 @@ class DryRun:
 
 @dataclass(slots=True)
 class Cuts:
-    """How many prompts lost passages or text, had no gold passage, or could not fit at all."""
+    """How many prompts lost text or the answer itself, had no gold passage, or can not fit."""
 
     shortened: int = 0
+    lost_gold: int = 0
     without_gold: int = 0
     unfit: list[Unfit] = field(default_factory=list)
 
@@ -70,6 +71,11 @@ class Cuts:
         """Say what was cut, if anything was."""
         if self.shortened:
             progress.note(f"{self.shortened} prompts lost passages or text to fit")
+        if self.lost_gold:
+            progress.note(
+                f"{self.lost_gold} of them lost the passage with the answer; raise"
+                " backend.max_seq_length, or give fewer passages"
+            )
         if self.without_gold:
             progress.note(
                 f"{self.without_gold} examples are left out: no passage holds their answer, or"
@@ -151,6 +157,7 @@ class Plan:
     ) -> Iterator[Prompt]:
         for prompt in inputs.prompts(self.reader, examples, cuts.unfit, with_target):
             cuts.shortened += prompt.evidence.shortened
+            cuts.lost_gold += bool(prompt.gold_ranks) and prompt.gold_in_evidence is False
             yield prompt
 
     def progressing(self, prompts: Iterable[Prompt]) -> Iterator[Prompt]:
