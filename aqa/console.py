@@ -66,9 +66,9 @@ def _bars(console: Console) -> Bars:
     return Bars(
         TextColumn(
             "{task.description}",
-            table_column=Column(max_width=26, no_wrap=True, overflow="ellipsis"),
+            table_column=Column(max_width=22, no_wrap=True, overflow="ellipsis"),
         ),
-        BarColumn(bar_width=10),
+        BarColumn(bar_width=8),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
         TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
@@ -108,6 +108,9 @@ class RichProgress:
         self, title: str, total: int | None = None, unit: str = "examples"
     ) -> Iterator[RichTask]:
         """Draw a bar until the work is over."""
+        for past in self._bars.tasks:  # of works that come again and again the last one is enough
+            if past.finished and past.description == escape(title):
+                self._bars.remove_task(past.id)
         number = self._bars.add_task(escape(title), total=total, rate="", live="")
         try:
             yield RichTask(self._bars, number)
@@ -184,4 +187,6 @@ def show_fields(fields: Fields) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.2f}"
+    if 0 < abs(value) < 0.001:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"

@@ -31,7 +31,21 @@ def test_a_bar_tells_count_rate_and_time_left(columns: int) -> None:
     assert all(len(line) <= columns for line in drawn.splitlines())
 
 
-def test_small_figures_are_not_rounded_away() -> None:
-    assert (
-        show_fields({"em": 40.0, "rate": 2e-5, "cost": "$1"}) == "em 40.00  rate 2.0e-05  cost $1"
-    )
+def test_a_work_that_comes_again_takes_the_place_of_the_last_one() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    bars = _bars(console)
+    progress = RichProgress(bars)
+    with progress.task("Training", total=9) as training:
+        for total in (3, 4, 5):
+            with progress.task("Evaluating", total=total) as task:
+                task.advance(total)
+        training.advance()
+    assert [(task.description, task.total) for task in bars.tasks] == [
+        ("Training", 9),
+        ("Evaluating", 5),
+    ]
+
+
+def test_figures_are_short_and_none_is_rounded_away() -> None:
+    shown = show_fields({"em": 40.0, "rate": 2e-5, "tokens/s": 14673.13, "cost": "$1"})
+    assert shown == "em 40.00  rate 2.0e-05  tokens/s 14,673  cost $1"
