@@ -200,6 +200,9 @@ def evaluate(
     bert_num_layers: Annotated[
         int | None, typer.Option("--bert-num-layers", min=1, help="Its layer to compare.")
     ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Compare each system with this one only.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Where to write; metrics.json by default.")
     ] = None,
@@ -216,7 +219,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score prediction files against their references; never loads a reader."""
-    from aqa import console, tables
+    from aqa import console, score_tables
     from aqa.atomic_files import write_json
     from aqa.evaluate import evaluate as run_evaluate
     from aqa.evaluate import read_references
@@ -239,10 +242,11 @@ def evaluate(
             no_answer or (),
             MetricOptions(bert_model, bert_num_layers),
             allow_different_evidence,
+            baseline,
         )
     first = files[0] if files[0].is_dir() else files[0].parent
     write_json(output or first / METRICS, report.to_json())
-    tables.show_report(report, as_json)
+    score_tables.show_report(report, as_json)
 
 
 @app.command(

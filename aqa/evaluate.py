@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from aqa.answers import means_no_answer
+from aqa.comparison import Comparison, compare
 from aqa.data import OnDuplicateId, Source, read_examples, survey
 from aqa.errors import DataError, UsageError
 from aqa.metrics import Metric, MetricOptions, load_metric
@@ -43,6 +44,7 @@ class Report:
     ids: tuple[str, ...]
     systems: tuple[SystemScores, ...]
     warnings: tuple[str, ...]
+    comparisons: tuple[Comparison, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds: unrounded, without the values per example."""
@@ -57,7 +59,10 @@ class Report:
             }
             for system in self.systems
         ]
-        return {"version": 1, "profile": self.profile, "n": len(self.ids), "systems": systems}
+        found = {"version": 1, "profile": self.profile, "n": len(self.ids), "systems": systems}
+        if self.comparisons:
+            found["comparisons"] = [comparison.to_json() for comparison in self.comparisons]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,13 @@ def evaluate(
     no_answer: Sequence[str] = (),
     metric_options: MetricOptions | None = None,
     allow_different_evidence: bool = False,
+    baseline: str | None = None,
 ) -> Report:
     """Score each file of predictions against the same references, side by side.
 
     `references` are those of the data, which then says what is scored; None takes those that the
     files give. `normalize` is "none" or "nfc", for both sides. `no_answer` phrases count as "".
+    Systems are compared pair by pair, or each with the `baseline`, a system's name or file.
 
     Raises:
         DataError: a file can't be read, or the files do not fit each other; runs with different
@@ -112,7 +119,14 @@ def evaluate(
                     "decomposed Unicode (NFD) and the other is not; compare with --normalize nfc"
                 )
             found.append(_score(system, pairs, scorers, task))
-    return Report(profile, tuple(expected), tuple(found), tuple(warnings))
+    comparisons = compare(
+        {
+            system.name: {name: score.per_example for name, score in system.scores.items()}
+            for system in found
+        },
+        _baseline(baseline, systems),
+    )
+    return Report(profile, tuple(expected), tuple(found), tuple(warnings), comparisons)
 
 
 def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
@@ -185,6 +199,10 @@ def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) 
         task.advance(1, {score.name: score.value})
     groups = _groups(pairs, scores)
     return SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
+
+
+def _baseline(name: str | None, systems: Sequence[System]) -> str | None:
+    return next((system.name for system in systems if name == system.file), name)
 
 
 def _names(files: Sequence[Path]) -> list[str]:

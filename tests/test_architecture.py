@@ -15,9 +15,9 @@ from aqa.errors import ConfigError
 
 PACKAGE = Path(aqa.__file__).parent
 FLOORS = {
-    5: {"__main__", "cli", "console", "tables"},
+    5: {"__main__", "cli", "console", "tables", "score_tables"},
     4: {"train", "predict", "evaluate", "preview"},
-    3: {"inputs", "training_evidence", "gold"},
+    3: {"inputs", "training_evidence", "gold", "comparison"},
     2: {
         "backends",
         "metrics",
@@ -37,7 +37,10 @@ SIDEWAYS = {
     ("__main__", "console"),
     ("cli", "console"),
     ("cli", "tables"),
+    ("cli", "score_tables"),
     ("tables", "console"),
+    ("score_tables", "console"),
+    ("score_tables", "tables"),
     ("train", "evaluate"),
     ("prediction_files", "journal"),
     ("inputs", "training_evidence"),

@@ -138,6 +138,33 @@ def test_systems_side_by_side(tmp_path: Path) -> None:
     )
 
 
+def test_comparisons_in_metrics_json(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / name, {"q1": "Paris", "q2": second, "q3": "", "q4": "Berlin"})
+        for name, second in (("a.json", "Athens"), ("b.json", "old Rome"), ("c.json", "Oslo"))
+    ]
+    found = run(files, GOLD).to_json()["comparisons"]
+    assert [(one["metric"], one["a"], one["b"]) for one in found] == [
+        (metric, *pair) for metric in ("em", "f1") for pair in ("ab", "ac", "bc")
+    ]
+    assert (
+        found[0].items()
+        >= {
+            "difference": 25.0,
+            "p": 1.0,
+            "p_holm": 1.0,
+            "test": "mcnemar-exact",
+            "wins": 1,
+            "ties": 3,
+            "losses": 0,
+        }.items()
+    )
+    assert found[3]["test"] == "paired-bootstrap"
+    for baseline in ("b", str(files[1])):
+        found = run(files, GOLD, baseline=baseline).to_json()["comparisons"]
+        assert [(one["a"], one["b"]) for one in found[:2]] == [("b", "a"), ("b", "c")]
+
+
 def test_a_file_without_references_takes_those_of_another(tmp_path: Path) -> None:
     one = write(tmp_path / "one.json", {"q1": "Paris"})
     two = write(tmp_path / "two.json", {"q1": {"predicted_answer": "Oslo", "answers": ["Paris"]}})

@@ -1,0 +1,81 @@
+"""What an evaluation found, on standard output: scores, comparisons, slices, mistakes."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from aqa.console import say_warning
+from aqa.tables import output, print_json, show_interval
+
+if TYPE_CHECKING:
+    from aqa.evaluate import Report
+
+
+def show_report(report: "Report", as_json: bool) -> None:
+    """The table of scores, one row a system, with intervals; warnings after it."""
+    for warning in report.warnings:
+        say_warning(warning)
+    if as_json:
+        print_json(report.to_json())
+        return
+    console = output()
+    table = Table(title=f"{len(report.ids)} examples, profile {report.profile}")
+    table.add_column("system", overflow="fold")
+    table.add_column("score")
+    for name in ("value", "95 % interval", "HasAns", "NoAns"):
+        if name not in ("HasAns", "NoAns") or _has_unanswerable(report):
+            table.add_column(name, justify="right")
+    for system in report.systems:
+        label = system.name
+        for name, score in system.scores.items():
+            row = [label, name, f"{score.value:.2f}", show_interval(score.low, score.high)]
+            if _has_unanswerable(report):
+                row += [
+                    f"{system.groups[group][name]:.2f}" if name in system.groups[group] else ""
+                    for group in ("has_answer", "no_answer")
+                ]
+            table.add_row(*map(escape, row))
+            label = ""
+        if system.missing or system.failed:
+            told = f"missing {system.missing}, failed {system.failed}"
+            table.add_row("", Text(told, style="yellow"))
+    console.print(table)
+    _show_comparisons(console, report)
+    for system in report.systems[:1]:
+        for score in system.scores.values():
+            console.print(score.signature, style="dim", markup=False, soft_wrap=True)
+
+
+def _has_unanswerable(report: "Report") -> bool:
+    return any(system.groups.get("no_answer", {}).get("n") for system in report.systems)
+
+
+def _show_comparisons(console: Console, report: "Report") -> None:
+    """The table of differences, and what each means in words."""
+    if not report.comparisons:
+        return
+    from aqa.comparison import verdict
+
+    table = Table(title="Differences, b - a")
+    for name in ("a", "b"):
+        table.add_column(name, overflow="fold")
+    table.add_column("score")
+    for name in ("b - a", "95 % interval", "p (Holm)", "+ / = / -"):
+        table.add_column(name, justify="right")
+    for found in report.comparisons:
+        table.add_row(
+            escape(found.a),
+            escape(found.b),
+            found.metric,
+            f"{found.difference:+.2f}",
+            show_interval(found.low, found.high),
+            f"{found.p_holm:.4f}",
+            f"{found.wins}/{found.ties}/{found.losses}",
+            style="bold" if found.is_real else None,
+        )
+    console.print(table)
+    for found in report.comparisons:
+        console.print(verdict(found, len(report.ids)), markup=False)
