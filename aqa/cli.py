@@ -203,6 +203,10 @@ def evaluate(
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Compare each system with this one only.")
     ] = None,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", metavar="KEY", help="Score by a column, language, gold_rank, ..."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Where to write; metrics.json by default.")
     ] = None,
@@ -243,6 +247,7 @@ def evaluate(
             MetricOptions(bert_model, bert_num_layers),
             allow_different_evidence,
             baseline,
+            slices or (),
         )
     first = files[0] if files[0].is_dir() else files[0].parent
     write_json(output or first / METRICS, report.to_json())

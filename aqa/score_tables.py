@@ -43,6 +43,8 @@ def show_report(report: "Report", as_json: bool) -> None:
             told = f"missing {system.missing}, failed {system.failed}"
             table.add_row("", Text(told, style="yellow"))
     console.print(table)
+    _show_slices(console, report)
+    _show_errors(console, report)
     _show_comparisons(console, report)
     for system in report.systems[:1]:
         for score in system.scores.values():
@@ -51,6 +53,40 @@ def show_report(report: "Report", as_json: bool) -> None:
 
 def _has_unanswerable(report: "Report") -> bool:
     return any(system.groups.get("no_answer", {}).get("n") for system in report.systems)
+
+
+def _show_slices(console: Console, report: "Report") -> None:
+    """One table for each key: a row a group, a column a system and score."""
+    for key in report.systems[0].slices:
+        for system in report.systems:
+            table = Table(title=escape(f"{system.name} by {key}"))
+            table.add_column(escape(key), overflow="fold")
+            table.add_column("n", justify="right")
+            for name in system.scores:
+                table.add_column(f"{name} (95 %)", justify="right")
+            for group, found in system.slices[key].items():
+                cells = [
+                    f"{found[name]['value']:.1f}"
+                    f" ({show_interval(found[name]['low'], found[name]['high'])})"
+                    for name in system.scores
+                ]
+                table.add_row(escape(group), str(found["n"]), *cells)
+            console.print(table)
+
+
+def _show_errors(console: Console, report: "Report") -> None:
+    """How many answers of each system are right, and what is wrong with the others."""
+    from aqa.mistakes import CATEGORIES
+
+    table = Table(title="Answers")
+    table.add_column("kind", overflow="fold")
+    for system in report.systems:
+        table.add_column(escape(system.name), justify="right", overflow="fold")
+    for name, meaning in CATEGORIES.items():
+        counts = [system.errors.get(name, 0) for system in report.systems]
+        if any(counts):
+            table.add_row(meaning, *map(str, counts))
+    console.print(table)
 
 
 def _show_comparisons(console: Console, report: "Report") -> None:

@@ -17,7 +17,7 @@ PACKAGE = Path(aqa.__file__).parent
 FLOORS = {
     5: {"__main__", "cli", "console", "tables", "score_tables"},
     4: {"train", "predict", "evaluate", "preview"},
-    3: {"inputs", "training_evidence", "gold", "comparison"},
+    3: {"inputs", "training_evidence", "gold", "comparison", "slices", "mistakes"},
     2: {
         "backends",
         "metrics",
@@ -38,7 +38,6 @@ SIDEWAYS = {
     ("cli", "console"),
     ("cli", "tables"),
     ("cli", "score_tables"),
-    ("tables", "console"),
     ("score_tables", "console"),
     ("score_tables", "tables"),
     ("train", "evaluate"),
@@ -47,6 +46,7 @@ SIDEWAYS = {
     ("inputs", "gold"),
     ("training_evidence", "gold"),
     ("evidence", "config"),
+    ("slices", "mistakes"),
     ("locations", "errors"),
     ("predecessor", "errors"),
 }

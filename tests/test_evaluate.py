@@ -78,6 +78,7 @@ def test_the_shape_of_metrics_json(tmp_path: Path) -> None:
             "has_answer": {"n": 4, "em": 25.0, "f1": pytest.approx((100 + 200 / 3) / 4)},
             "no_answer": {"n": 1, "em": 100.0, "f1": 100.0},
         },
+        "errors": {"missing": 2, "exact": 2, "partial": 1},
     }
     json.dumps(found, allow_nan=False)
 
