@@ -210,6 +210,16 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", help="Where to write; metrics.json by default.")
     ] = None,
+    per_example: Annotated[
+        Path | None, typer.Option("--per-example", help="Write each example's scores, as JSONL.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="The scores as CSV.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
+    as_latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX tabular.")] = False,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option("--fail-under", metavar="SCORE=LIMIT", help="Exit with 4 below, as f1=70."),
+    ] = None,
     fields: Fields = None,
     split: Split = None,
     on_duplicate_id: OnDuplicate = None,
@@ -223,13 +233,17 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score prediction files against their references; never loads a reader."""
-    from aqa import console, score_tables
+    from aqa import console, score_files, score_tables
     from aqa.atomic_files import write_json
     from aqa.evaluate import evaluate as run_evaluate
     from aqa.evaluate import read_references
     from aqa.metrics import MetricOptions
     from aqa.runs import METRICS
 
+    form = score_tables.choose_form(
+        {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
+    )
+    limits = score_files.parse_limits(fail_under or ())
     with console.open_progress(quiet) as progress:
         references = None
         if data is not None:
@@ -251,7 +265,10 @@ def evaluate(
         )
     first = files[0] if files[0].is_dir() else files[0].parent
     write_json(output or first / METRICS, report.to_json())
-    score_tables.show_report(report, as_json)
+    if per_example is not None:
+        score_files.write_per_example(per_example, report)
+    score_tables.show_report(report, form)
+    score_files.check_limits(limits, report)
 
 
 @app.command(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 SIGNIFICANT = 0.05
-_CELLS = 4_000_000  # of a block of resamples: 32 MB
+_CELLS = 200_000  # of a block of resamples: what the cache of a processor holds
 _EPSILON = 1e-9  # sums of the same scores in another order may differ by this
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
@@ -107,13 +107,14 @@ def resampled_means(values: "Matrix") -> "Matrix":
     examples, columns = values.shape
     generator = np.random.default_rng(SEED)
     block = max(1, min(RESAMPLES, _CELLS // examples))
+    counts = np.empty((block, examples))
     means = np.empty((RESAMPLES, columns))
     for start in range(0, RESAMPLES, block):
         size = min(block, RESAMPLES - start)
-        rows = generator.integers(0, examples, (size, examples), dtype=np.int64)
-        rows += np.arange(size)[:, None] * examples
-        counts = np.bincount(rows.ravel(), minlength=size * examples).reshape(size, examples)
-        means[start : start + size] = counts.astype(np.float64) @ values / examples
+        drawn = generator.integers(0, examples, (size, examples))
+        for place in range(size):
+            counts[place] = np.bincount(drawn[place], minlength=examples)
+        means[start : start + size] = counts[:size] @ values / examples
     return means
 
 

@@ -1,5 +1,6 @@
 """What an evaluation found, on standard output: scores, comparisons, slices, mistakes."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -8,18 +9,32 @@ from rich.table import Table
 from rich.text import Text
 
 from aqa.console import say_warning
+from aqa.errors import UsageError
+from aqa.paper_tables import csv_table, latex_table, markdown_table
 from aqa.tables import output, print_json, show_interval
 
 if TYPE_CHECKING:
     from aqa.evaluate import Report
 
 
-def show_report(report: "Report", as_json: bool) -> None:
-    """The table of scores, one row a system, with intervals; warnings after it."""
+def choose_form(asked: Mapping[str, bool]) -> str:
+    """Give the one form that was asked for, or "table"."""
+    chosen = [name for name, is_asked in asked.items() if is_asked]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other; take one of them")
+    return chosen[0] if chosen else "table"
+
+
+def show_report(report: "Report", form: str = "table") -> None:
+    """The scores as a table for people, "json", "csv", "markdown" or "latex"; warnings before."""
     for warning in report.warnings:
         say_warning(warning)
-    if as_json:
+    if form == "json":
         print_json(report.to_json())
+        return
+    if form != "table":
+        write = {"csv": csv_table, "markdown": markdown_table, "latex": latex_table}[form]
+        print(write(report), end="")  # noqa: T201  (data, not a message)
         return
     console = output()
     table = Table(title=f"{len(report.ids)} examples, profile {report.profile}")

@@ -15,7 +15,7 @@ from aqa.errors import ConfigError
 
 PACKAGE = Path(aqa.__file__).parent
 FLOORS = {
-    5: {"__main__", "cli", "console", "tables", "score_tables"},
+    5: {"__main__", "cli", "console", "tables", "score_tables", "paper_tables", "score_files"},
     4: {"train", "predict", "evaluate", "preview"},
     3: {"inputs", "training_evidence", "gold", "comparison", "slices", "mistakes"},
     2: {
@@ -38,6 +38,8 @@ SIDEWAYS = {
     ("cli", "console"),
     ("cli", "tables"),
     ("cli", "score_tables"),
+    ("cli", "score_files"),
+    ("score_tables", "paper_tables"),
     ("score_tables", "console"),
     ("score_tables", "tables"),
     ("train", "evaluate"),
