@@ -200,8 +200,25 @@ def evaluate(
     bert_num_layers: Annotated[
         int | None, typer.Option("--bert-num-layers", min=1, help="Its layer to compare.")
     ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Compare each system with this one only.")
+    ] = None,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", metavar="KEY", help="Score by a column, language, gold_rank, ..."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Where to write; metrics.json by default.")
+    ] = None,
+    per_example: Annotated[
+        Path | None, typer.Option("--per-example", help="Write each example's scores, as JSONL.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="The scores as CSV.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
+    as_latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX tabular.")] = False,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option("--fail-under", metavar="SCORE=LIMIT", help="Exit with 4 below, as f1=70."),
     ] = None,
     fields: Fields = None,
     split: Split = None,
@@ -216,13 +233,17 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score prediction files against their references; never loads a reader."""
-    from aqa import console, tables
+    from aqa import console, score_files, score_tables
     from aqa.atomic_files import write_json
     from aqa.evaluate import evaluate as run_evaluate
     from aqa.evaluate import read_references
     from aqa.metrics import MetricOptions
     from aqa.runs import METRICS
 
+    form = score_tables.choose_form(
+        {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
+    )
+    limits = score_files.parse_limits(fail_under or ())
     with console.open_progress(quiet) as progress:
         references = None
         if data is not None:
@@ -239,10 +260,15 @@ def evaluate(
             no_answer or (),
             MetricOptions(bert_model, bert_num_layers),
             allow_different_evidence,
+            baseline,
+            slices or (),
         )
     first = files[0] if files[0].is_dir() else files[0].parent
     write_json(output or first / METRICS, report.to_json())
-    tables.show_report(report, as_json)
+    if per_example is not None:
+        score_files.write_per_example(per_example, report)
+    score_tables.show_report(report, form)
+    score_files.check_limits(limits, report)
 
 
 @app.command(

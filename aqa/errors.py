@@ -7,7 +7,8 @@ AqaError                 exit code 1
 ├── PromptError          a prompt template, or a prompt that can't fit
 ├── ModelError           a model, an adapter or the hardware to run it
 ├── RunError             the run folder: in use, of another run, not writable
-└── MissingExtraError    an optional package is not installed
+├── MissingExtraError    an optional package is not installed
+└── ScoreError           a score is under the limit that was set (exit code 4)
 """
 
 
@@ -54,3 +55,9 @@ class MissingExtraError(AqaError):
             f'{package} is not installed; run: pip install "aqa[{extra}]"'
             f' (in a checkout: pip install -c constraints.txt -e ".[{extra}]")'
         )
+
+
+class ScoreError(AqaError):
+    """A score is under the limit that was set for it."""
+
+    exit_code = 4

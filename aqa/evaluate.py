@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from aqa.answers import means_no_answer
+from aqa.comparison import Comparison, compare
 from aqa.data import OnDuplicateId, Source, read_examples, survey
 from aqa.errors import DataError, UsageError
 from aqa.metrics import Metric, MetricOptions, load_metric
@@ -15,17 +16,22 @@ from aqa.metrics.intervals import SIGNATURE, bootstrap_interval
 from aqa.metrics.normalize import choose_profile, mostly_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.unicode_forms import Form, count_mixed, unicode_form
+from aqa.mistakes import CATEGORIES, categorize
 from aqa.prediction_files import AnsweredRow, read_predictions
 from aqa.progress import Progress, Task
 from aqa.records import Example, Score
 from aqa.runs import read_manifest
+from aqa.slices import Slices, slice_scores
 
 References = dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class SystemScores:
-    """One system's scores. `groups` holds `has_answer` and `no_answer`: n and the mean scores."""
+    """One system's scores. `groups` holds `has_answer` and `no_answer`: n and the mean scores.
+
+    `predictions` (as they were compared) and `categories` (see `aqa.mistakes`) follow the ids.
+    """
 
     name: str
     file: str
@@ -33,31 +39,54 @@ class SystemScores:
     failed: int
     scores: Mapping[str, Score]
     groups: Mapping[str, Mapping[str, float]]
+    slices: Slices = field(default_factory=dict)
+    predictions: tuple[str | None, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """How many examples each category has, where it has any."""
+        counts = {name: self.categories.count(name) for name in CATEGORIES}
+        return {name: count for name, count in counts.items() if count}
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "file": self.file,
+            "missing": self.missing,
+            "failed": self.failed,
+            "scores": {name: _score_json(score) for name, score in self.scores.items()},
+            "groups": {name: dict(group) for name, group in self.groups.items()},
+        }
+        if self.slices:
+            found["slices"] = self.slices
+        return {**found, "errors": self.errors}
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an evaluation found; the scores' values per example follow the order of `ids`."""
+    """What an evaluation found; `references` and the values per example follow the `ids`."""
 
     profile: str
     ids: tuple[str, ...]
     systems: tuple[SystemScores, ...]
     warnings: tuple[str, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    references: tuple[tuple[str, ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds: unrounded, without the values per example."""
-        systems = [
-            {
-                "name": system.name,
-                "file": system.file,
-                "missing": system.missing,
-                "failed": system.failed,
-                "scores": {name: _score_json(score) for name, score in system.scores.items()},
-                "groups": {name: dict(group) for name, group in system.groups.items()},
-            }
-            for system in self.systems
-        ]
-        return {"version": 1, "profile": self.profile, "n": len(self.ids), "systems": systems}
+        systems = [system.to_json() for system in self.systems]
+        found = {
+            "version": 1,
+            "profile": self.profile,
+            "n": len(self.ids),
+            "systems": systems,
+        }
+        if self.comparisons:
+            found["comparisons"] = [comparison.to_json() for comparison in self.comparisons]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +108,27 @@ def evaluate(
     no_answer: Sequence[str] = (),
     metric_options: MetricOptions | None = None,
     allow_different_evidence: bool = False,
+    baseline: str | None = None,
+    slices: Sequence[str] = (),
 ) -> Report:
     """Score each file of predictions against the same references, side by side.
 
     `references` are those of the data, which then says what is scored; None takes those that the
     files give. `normalize` is "none" or "nfc", for both sides. `no_answer` phrases count as "".
+    Systems are compared pair by pair, or each with the `baseline`, a system's name or file.
+    `slices` are keys to score parts of the examples by. The metric "evidence" is such a key:
+    whether the answer stood in what the reader saw.
 
     Raises:
         DataError: a file can't be read, or the files do not fit each other; runs with different
             evidence plans, too, unless that is allowed.
     """
     form = unicode_form(normalize)
-    scorers = [load_metric(name, metric_options) for name in metrics]
+    slices = [*slices, *(["gold_in_evidence"] if "evidence" in metrics else [])]
+    scorers = [load_metric(name, metric_options) for name in metrics if name != "evidence"]
+    columns: dict[str, Mapping[str, Any]] = {}
+    if references is not None and slices:
+        references = _keep_columns(references, slices, columns)
     given = None if references is None else _data_references(references, form)
     systems = [
         System(name, str(file), read_predictions(file, None if given is None else list(given)))
@@ -111,8 +149,37 @@ def evaluate(
                     f"{system.name}: in {mixed} examples one of prediction and reference is in "
                     "decomposed Unicode (NFD) and the other is not; compare with --normalize nfc"
                 )
-            found.append(_score(system, pairs, scorers, task))
-    return Report(profile, tuple(expected), tuple(found), tuple(warnings))
+            scored = _score(system, pairs, scorers, task)
+            rows = [system.rows.get(key) for key in expected]
+            found.append(
+                replace(
+                    scored,
+                    slices=slice_scores(
+                        slices,
+                        pairs,
+                        rows,
+                        [columns.get(key, {}) for key in expected],
+                        scored.scores,
+                    ),
+                    predictions=tuple(pairs.predictions),
+                    categories=categorize(pairs, rows),
+                )
+            )
+    comparisons = compare(
+        {
+            system.name: {name: score.per_example for name, score in system.scores.items()}
+            for system in found
+        },
+        _baseline(baseline, systems),
+    )
+    return Report(
+        profile,
+        tuple(expected),
+        tuple(found),
+        tuple(warnings),
+        comparisons,
+        tuple(expected.values()),
+    )
 
 
 def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
@@ -187,6 +254,10 @@ def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) 
     return SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
 
 
+def _baseline(name: str | None, systems: Sequence[System]) -> str | None:
+    return next((system.name for system in systems if name == system.file), name)
+
+
 def _names(files: Sequence[Path]) -> list[str]:
     """Name each system by its file, or its run folder; by the whole path where that is unclear."""
     if not files:
@@ -202,6 +273,17 @@ def _name(file: Path) -> str:
     if file.is_dir():
         return file.resolve().name
     return file.resolve().parent.name if file.stem == "predictions" else file.stem
+
+
+def _keep_columns(
+    examples: Iterable[Example], keys: Sequence[str], columns: dict[str, Mapping[str, Any]]
+) -> Iterator[Example]:
+    """Hand the examples on and keep their values of the keys, by id."""
+    for example in examples:
+        columns[example.id] = {
+            key: example.metadata[key] for key in keys if key in example.metadata
+        }
+        yield example
 
 
 def _data_references(examples: Iterable[Example], form: Form) -> References:

@@ -10,11 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from aqa.console import say_warning
 from aqa.journal import evidence_fields
 
 if TYPE_CHECKING:
-    from aqa.evaluate import Report
     from aqa.predict import PredictResult
     from aqa.preview import Preview
     from aqa.records import Prompt
@@ -29,11 +27,13 @@ LEFT_OUT = {
 }
 
 
-def _output() -> Console:
+def output() -> Console:
+    """A console on standard output."""
     return Console(file=sys.stdout, highlight=False)
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
+    """Write a value as JSON to standard output."""
     print(json.dumps(value, ensure_ascii=False, indent=1))  # noqa: T201  (data, not a message)
 
 
@@ -49,9 +49,9 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
         "estimated_memory_gib": round(estimate.memory_bytes / 2**30, 2),
     }
     if as_json:
-        _print_json({"config": dict(found.config), **facts})
+        print_json({"config": dict(found.config), **facts})
         return
-    console = _output()
+    console = output()
     console.print(json.dumps(dict(found.config), ensure_ascii=False, indent=1), markup=False)
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
@@ -69,7 +69,7 @@ def show_pairs(values: Mapping[str, object]) -> str:
 def show_training(result: "TrainResult", as_json: bool) -> None:
     """Scores before and after, and what to run next."""
     if as_json:
-        _print_json(
+        print_json(
             {
                 "backend": result.backend,
                 "folder": str(result.folder),
@@ -81,7 +81,7 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             }
         )
         return
-    console = _output()
+    console = output()
     if result.report is not None:
         table = Table(title=f"Validation scores, {len(result.report.ids)} questions")
         for name, justify in (("", "left"), ("before", "right"), ("after", "right")):
@@ -89,7 +89,7 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
         table.add_column("95 % interval")
         for name, score in result.report.systems[0].scores.items():
             before = f"{result.before[name]:.2f}" if name in result.before else ""
-            table.add_row(name, before, f"{score.value:.2f}", _interval(score.low, score.high))
+            table.add_row(name, before, f"{score.value:.2f}", show_interval(score.low, score.high))
         console.print(table)
     console.print(f"{result.weights.name}: {result.weights}", markup=False, soft_wrap=True)
     if result.merged is not None:
@@ -106,7 +106,8 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
     )
 
 
-def _interval(low: float | None, high: float | None) -> str:
+def show_interval(low: float | None, high: float | None) -> str:
+    """An interval in words; "" where it is not known."""
     return "" if low is None or high is None else f"{low:.1f} to {high:.1f}"
 
 
@@ -120,9 +121,9 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         "resumed": result.resumed,
     }
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
-    console = _output()
+    console = output()
     console.print(
         f"{result.examples} examples: {result.answered} answered, {result.failed} failed"
         + (f" ({result.resumed} from before)" if result.resumed else "")
@@ -133,50 +134,12 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
     console.print(f"next: aqa evaluate {result.predictions}", markup=False, soft_wrap=True)
 
 
-def show_report(report: "Report", as_json: bool) -> None:
-    """The table of scores, one row a system, with intervals; warnings after it."""
-    for warning in report.warnings:
-        say_warning(warning)
-    if as_json:
-        _print_json(report.to_json())
-        return
-    console = _output()
-    table = Table(title=f"{len(report.ids)} examples, profile {report.profile}")
-    table.add_column("system", overflow="fold")
-    table.add_column("score")
-    for name in ("value", "95 % interval", "HasAns", "NoAns"):
-        if name not in ("HasAns", "NoAns") or _has_unanswerable(report):
-            table.add_column(name, justify="right")
-    for system in report.systems:
-        label = system.name
-        for name, score in system.scores.items():
-            row = [label, name, f"{score.value:.2f}", _interval(score.low, score.high)]
-            if _has_unanswerable(report):
-                row += [
-                    f"{system.groups[group][name]:.2f}" if name in system.groups[group] else ""
-                    for group in ("has_answer", "no_answer")
-                ]
-            table.add_row(*map(escape, row))
-            label = ""
-        if system.missing or system.failed:
-            told = f"missing {system.missing}, failed {system.failed}"
-            table.add_row("", Text(told, style="yellow"))
-    console.print(table)
-    for system in report.systems[:1]:
-        for score in system.scores.values():
-            console.print(score.signature, style="dim", markup=False, soft_wrap=True)
-
-
-def _has_unanswerable(report: "Report") -> bool:
-    return any(system.groups.get("no_answer", {}).get("n") for system in report.systems)
-
-
 def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) -> None:
     """Prompts as the model receives them."""
     if as_json:
-        _print_json([preview_json(preview) for preview in previews])
+        print_json([preview_json(preview) for preview in previews])
         return
-    console = _output()
+    console = output()
     for preview in previews:
         prompt = preview.prompt
         console.rule(Text(prompt.id))

@@ -15,9 +15,9 @@ from aqa.errors import ConfigError
 
 PACKAGE = Path(aqa.__file__).parent
 FLOORS = {
-    5: {"__main__", "cli", "console", "tables"},
+    5: {"__main__", "cli", "console", "tables", "score_tables", "paper_tables", "score_files"},
     4: {"train", "predict", "evaluate", "preview"},
-    3: {"inputs", "training_evidence", "gold"},
+    3: {"inputs", "training_evidence", "gold", "comparison", "slices", "mistakes"},
     2: {
         "backends",
         "metrics",
@@ -37,13 +37,18 @@ SIDEWAYS = {
     ("__main__", "console"),
     ("cli", "console"),
     ("cli", "tables"),
-    ("tables", "console"),
+    ("cli", "score_tables"),
+    ("cli", "score_files"),
+    ("score_tables", "paper_tables"),
+    ("score_tables", "console"),
+    ("score_tables", "tables"),
     ("train", "evaluate"),
     ("prediction_files", "journal"),
     ("inputs", "training_evidence"),
     ("inputs", "gold"),
     ("training_evidence", "gold"),
     ("evidence", "config"),
+    ("slices", "mistakes"),
     ("locations", "errors"),
     ("predecessor", "errors"),
 }

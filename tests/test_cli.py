@@ -109,6 +109,8 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
         (["train", "stub", "--resume", "--fresh"], 2, "exclude each other"),
         (["prompt-preview", "stub", "--data", "data.jsonl", "--id", "q9"], 1, "has the id q9"),
         (["evaluate", "no.json"], 1, "no.json can't be read"),
+        (["evaluate", "no.json", "--csv", "--json"], 2, "exclude each other"),
+        (["evaluate", "no.json", "--fail-under", "f1"], 2, "--fail-under f1: write a score"),
         (["evaluate", "data.jsonl", "--metrics", "f2"], 2, "there is no metric 'f2'"),
     ],
 )

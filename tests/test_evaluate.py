@@ -78,6 +78,7 @@ def test_the_shape_of_metrics_json(tmp_path: Path) -> None:
             "has_answer": {"n": 4, "em": 25.0, "f1": pytest.approx((100 + 200 / 3) / 4)},
             "no_answer": {"n": 1, "em": 100.0, "f1": 100.0},
         },
+        "errors": {"missing": 2, "exact": 2, "partial": 1},
     }
     json.dumps(found, allow_nan=False)
 
@@ -136,6 +137,33 @@ def test_systems_side_by_side(tmp_path: Path) -> None:
         "one: no prediction for 1 id (q2); they count 0",
         "two: only this file holds 1 id (q2)",
     )
+
+
+def test_comparisons_in_metrics_json(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / name, {"q1": "Paris", "q2": second, "q3": "", "q4": "Berlin"})
+        for name, second in (("a.json", "Athens"), ("b.json", "old Rome"), ("c.json", "Oslo"))
+    ]
+    found = run(files, GOLD).to_json()["comparisons"]
+    assert [(one["metric"], one["a"], one["b"]) for one in found] == [
+        (metric, *pair) for metric in ("em", "f1") for pair in ("ab", "ac", "bc")
+    ]
+    assert (
+        found[0].items()
+        >= {
+            "difference": 25.0,
+            "p": 1.0,
+            "p_holm": 1.0,
+            "test": "mcnemar-exact",
+            "wins": 1,
+            "ties": 3,
+            "losses": 0,
+        }.items()
+    )
+    assert found[3]["test"] == "paired-bootstrap"
+    for baseline in ("b", str(files[1])):
+        found = run(files, GOLD, baseline=baseline).to_json()["comparisons"]
+        assert [(one["a"], one["b"]) for one in found[:2]] == [("b", "a"), ("b", "c")]
 
 
 def test_a_file_without_references_takes_those_of_another(tmp_path: Path) -> None:

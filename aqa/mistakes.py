@@ -1,0 +1,75 @@
+"""What kind of mistake each answer is: one category an example."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aqa.metrics.normalize import Profile, has_hangul, profile_for
+from aqa.metrics.pairs import Pairs
+from aqa.prediction_files import AnsweredRow
+
+# Every example falls into exactly one, the first that holds of:
+CATEGORIES = {
+    "missing": "no prediction, or a failed one",
+    "answered_unanswerable": "answered the unanswerable",
+    "exact": "exact",
+    "abstained_wrongly": "said that there is no answer, where there is one",
+    "empty": "empty",
+    "extra_words": "extra words around a right answer",
+    "partial": "partial: part of the answer, or a second score of 50 or more",
+    "wrong_with_evidence": "wrong, with the answer in the evidence",
+    "wrong_without_evidence": "wrong, without the answer in the evidence",
+    "wrong": "wrong; the file does not tell about the evidence",
+}
+PARTIAL = 50.0  # F1 over characters is above 0 for almost any two Korean texts
+
+
+def categorize(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> tuple[str, ...]:
+    """Name the category of each example; `rows` follow the pairs."""
+    exact, second = pairs.agreement
+    return tuple(
+        _category(profile_for(pairs.profile, texts), prediction, texts, scores, row)
+        for prediction, texts, *scores, row in zip(
+            pairs.predictions, pairs.references, exact, second, rows, strict=True
+        )
+    )
+
+
+def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
+    """What the row tells of the evidence that its reader saw; empty where it tells nothing."""
+    found = row.metadata.get("evidence") if row is not None else None
+    return found if isinstance(found, dict) else {}
+
+
+def _category(
+    profile: Profile,
+    prediction: str | None,
+    references: Sequence[str],
+    scores: Sequence[float],
+    row: AnsweredRow | None,
+) -> str:
+    if prediction is None or row is None:
+        return "missing"
+    if scores[0] == 100:
+        return "exact"
+    answer = profile.normalize(prediction)
+    expected = [text for text in map(profile.normalize, references) if text]
+    if not expected:
+        return "answered_unanswerable"
+    if not answer:
+        was_said = row.metadata.get("abstained") is True or bool(row.prediction)
+        return "abstained_wrongly" if was_said else "empty"
+    if any(_holds(answer, text) for text in expected):
+        return "extra_words"
+    if scores[1] >= PARTIAL or any(_holds(text, answer) for text in expected):
+        return "partial"
+    seen = evidence_of(row).get("gold_in_evidence")
+    if not isinstance(seen, bool):
+        return "wrong"
+    return "wrong_with_evidence" if seen else "wrong_without_evidence"
+
+
+def _holds(text: str, part: str) -> bool:
+    """Tell whether `part` stands in `text`: whole words, or in Hangul any run of characters."""
+    if has_hangul((part,)):  # particles follow without a space
+        return part.replace(" ", "") in text.replace(" ", "")
+    return f" {part} " in f" {text} "

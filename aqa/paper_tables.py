@@ -1,0 +1,83 @@
+"""The scores of an evaluation as CSV, Markdown and LaTeX, for papers and spreadsheets."""
+
+import csv
+import io
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aqa.evaluate import Report
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~])")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_table(report: "Report") -> str:
+    """One line for each system and score, unrounded, as spreadsheets read it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["system", "metric", "value", "low", "high", "n", "missing", "failed"])
+    for system in report.systems:
+        # A spreadsheet would run a name that begins like a formula.
+        name = f"'{system.name}" if system.name.startswith(_FORMULA) else system.name
+        for score in system.scores.values():
+            figures = [score.value, score.low, score.high]
+            counts = [len(report.ids), system.missing, system.failed]
+            writer.writerow([name, score.name, *figures, *counts])
+    return text.getvalue()
+
+
+def markdown_table(report: "Report") -> str:
+    """One line for each system, one column for each score, with 95 % intervals."""
+    lines = [["system", *_names(report)], ["---", *["---:"] * len(_names(report))]]
+    lines += [
+        [_MARKDOWN.sub(r"\\\1", _one_line(name)), *cells] for name, cells in _cells(report, "–")
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def latex_table(report: "Report") -> str:
+    """A tabular for the package booktabs."""
+    columns = "l" + "r" * len(_names(report))
+    rows = [
+        " & ".join([latex_escape(_one_line(name)), *cells]) + r" \\"
+        for name, cells in _cells(report, "--")
+    ]
+    head = " & ".join(["System", *map(latex_escape, _names(report))]) + r" \\"
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def latex_escape(text: str) -> str:
+    """Make a text safe between LaTeX's commands."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _names(report: "Report") -> "Sequence[str]":
+    return list(report.systems[0].scores)
+
+
+def _cells(report: "Report", dash: str) -> "list[tuple[str, list[str]]]":
+    """Give each system's name and its scores, rounded: `59.28 (58.2-60.3)`."""
+    return [
+        (
+            system.name,
+            [
+                f"{score.value:.2f} ({score.low or 0:.1f}{dash}{score.high or 0:.1f})"
+                for score in system.scores.values()
+            ],
+        )
+        for system in report.systems
+    ]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

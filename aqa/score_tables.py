@@ -1,0 +1,132 @@
+"""What an evaluation found, on standard output: scores, comparisons, slices, mistakes."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from aqa.console import say_warning
+from aqa.errors import UsageError
+from aqa.paper_tables import csv_table, latex_table, markdown_table
+from aqa.tables import output, print_json, show_interval
+
+if TYPE_CHECKING:
+    from aqa.evaluate import Report
+
+
+def choose_form(asked: Mapping[str, bool]) -> str:
+    """Give the one form that was asked for, or "table"."""
+    chosen = [name for name, is_asked in asked.items() if is_asked]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other; take one of them")
+    return chosen[0] if chosen else "table"
+
+
+def show_report(report: "Report", form: str = "table") -> None:
+    """The scores as a table for people, "json", "csv", "markdown" or "latex"; warnings before."""
+    for warning in report.warnings:
+        say_warning(warning)
+    if form == "json":
+        print_json(report.to_json())
+        return
+    if form != "table":
+        write = {"csv": csv_table, "markdown": markdown_table, "latex": latex_table}[form]
+        print(write(report), end="")  # noqa: T201  (data, not a message)
+        return
+    console = output()
+    table = Table(title=f"{len(report.ids)} examples, profile {report.profile}")
+    table.add_column("system", overflow="fold")
+    table.add_column("score")
+    for name in ("value", "95 % interval", "HasAns", "NoAns"):
+        if name not in ("HasAns", "NoAns") or _has_unanswerable(report):
+            table.add_column(name, justify="right")
+    for system in report.systems:
+        label = system.name
+        for name, score in system.scores.items():
+            row = [label, name, f"{score.value:.2f}", show_interval(score.low, score.high)]
+            if _has_unanswerable(report):
+                row += [
+                    f"{system.groups[group][name]:.2f}" if name in system.groups[group] else ""
+                    for group in ("has_answer", "no_answer")
+                ]
+            table.add_row(*map(escape, row))
+            label = ""
+        if system.missing or system.failed:
+            told = f"missing {system.missing}, failed {system.failed}"
+            table.add_row("", Text(told, style="yellow"))
+    console.print(table)
+    _show_slices(console, report)
+    _show_errors(console, report)
+    _show_comparisons(console, report)
+    for system in report.systems[:1]:
+        for score in system.scores.values():
+            console.print(score.signature, style="dim", markup=False, soft_wrap=True)
+
+
+def _has_unanswerable(report: "Report") -> bool:
+    return any(system.groups.get("no_answer", {}).get("n") for system in report.systems)
+
+
+def _show_slices(console: Console, report: "Report") -> None:
+    """One table for each key: a row a group, a column a system and score."""
+    for key in report.systems[0].slices:
+        for system in report.systems:
+            table = Table(title=escape(f"{system.name} by {key}"))
+            table.add_column(escape(key), overflow="fold")
+            table.add_column("n", justify="right")
+            for name in system.scores:
+                table.add_column(f"{name} (95 %)", justify="right")
+            for group, found in system.slices[key].items():
+                cells = [
+                    f"{found[name]['value']:.1f}"
+                    f" ({show_interval(found[name]['low'], found[name]['high'])})"
+                    for name in system.scores
+                ]
+                table.add_row(escape(group), str(found["n"]), *cells)
+            console.print(table)
+
+
+def _show_errors(console: Console, report: "Report") -> None:
+    """How many answers of each system are right, and what is wrong with the others."""
+    from aqa.mistakes import CATEGORIES
+
+    table = Table(title="Answers")
+    table.add_column("kind", overflow="fold")
+    for system in report.systems:
+        table.add_column(escape(system.name), justify="right", overflow="fold")
+    for name, meaning in CATEGORIES.items():
+        counts = [system.errors.get(name, 0) for system in report.systems]
+        if any(counts):
+            table.add_row(meaning, *map(str, counts))
+    console.print(table)
+
+
+def _show_comparisons(console: Console, report: "Report") -> None:
+    """The table of differences, and what each means in words."""
+    if not report.comparisons:
+        return
+    from aqa.comparison import verdict
+
+    table = Table(title="Differences, b - a")
+    for name in ("a", "b"):
+        table.add_column(name, overflow="fold")
+    table.add_column("score")
+    for name in ("b - a", "95 % interval", "p (Holm)", "+ / = / -"):
+        table.add_column(name, justify="right")
+    for found in report.comparisons:
+        table.add_row(
+            escape(found.a),
+            escape(found.b),
+            found.metric,
+            f"{found.difference:+.2f}",
+            show_interval(found.low, found.high),
+            f"{found.p_holm:.4f}",
+            f"{found.wins}/{found.ties}/{found.losses}",
+            style="bold" if found.is_real else None,
+        )
+    console.print(table)
+    for found in report.comparisons:
+        console.print(verdict(found, len(report.ids)), markup=False)

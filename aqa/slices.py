@@ -1,0 +1,155 @@
+"""Scores of parts of the examples: by a column of the data, or by what an answer was made from."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from aqa.errors import UsageError
+from aqa.metrics.intervals import bootstrap_interval
+from aqa.metrics.normalize import has_hangul
+from aqa.metrics.pairs import Pairs
+from aqa.mistakes import evidence_of
+from aqa.prediction_files import AnsweredRow
+from aqa.records import Score
+
+UNKNOWN = "unknown"
+MOST_GROUPS = 60
+
+Found = tuple[str | None, Sequence[str], bool, AnsweredRow | None]  # prediction, references, ...
+Slices = dict[str, dict[str, dict[str, Any]]]
+
+
+def _steps(value: object, ends: Sequence[int]) -> str | None:
+    """Name the step in which a count lies: "1-5" for 3 with ends (5, ...)."""
+    if type(value) is not int:
+        return None
+    start = 1
+    for end in ends:
+        if value <= end:
+            return "0" if value <= 0 else str(end) if start == end else f"{start}-{end}"
+        start = end + 1
+    return f"{start}+"
+
+
+def _yes(value: object) -> str | None:
+    return {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
+
+
+def _language(found: Found) -> str | None:
+    texts = found[1] if any(found[1]) else [found[0] or ""]
+    return "ko" if has_hangul(texts) else "other"
+
+
+def _answer_length(found: Found) -> str | None:
+    """Characters of the shortest reference that says something."""
+    return _steps(min((len(text) for text in found[1] if text), default=0), (5, 10, 20, 50))
+
+
+def _evidence_length(found: Found) -> str | None:
+    """Characters of the evidence that the reader saw."""
+    return _steps(evidence_of(found[3]).get("characters"), (500, 1000, 2000, 4000, 8000))
+
+
+def _gold_rank(found: Found) -> str | None:
+    """The best rank of a passage that holds the answer, among all that were retrieved."""
+    ranks = evidence_of(found[3]).get("gold_ranks")
+    if not isinstance(ranks, list):
+        return None
+    return _steps(min(ranks), (1, 2, 3, 5, 10, 20)) if ranks else "none"
+
+
+def _gold_in_evidence(found: Found) -> str | None:
+    return _yes(evidence_of(found[3]).get("gold_in_evidence"))
+
+
+def _answerable(found: Found) -> str | None:
+    return _yes(found[2])
+
+
+def _abstained(found: Found) -> str | None:
+    prediction, _, _, row = found
+    if prediction is None or row is None:
+        return None
+    return _yes(not prediction.strip())
+
+
+BUILT_IN: Mapping[str, Callable[[Found], str | None]] = {
+    "language": _language,
+    "answer_length": _answer_length,
+    "evidence_length": _evidence_length,
+    "gold_rank": _gold_rank,
+    "gold_in_evidence": _gold_in_evidence,
+    "answerable": _answerable,
+    "abstained": _abstained,
+}
+
+
+def slice_scores(
+    keys: Iterable[str],
+    pairs: Pairs,
+    rows: Sequence[AnsweredRow | None],
+    data: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, Score],
+) -> Slices:
+    """Score the groups of each key: n, and each score with its 95 % interval.
+
+    `rows` and `data` (the data's own columns) follow the pairs. A column of the data comes before
+    a built-in key of that name, a built-in key before a column of the predictions.
+
+    Raises:
+        UsageError: no example knows the key, or it has too many values to be a slice.
+    """
+    answerable = pairs.answerable
+    examples = list(zip(pairs.predictions, pairs.references, answerable, rows, strict=True))
+    return {key: _slice(_groups(key, examples, data), scores) for key in keys}
+
+
+def _groups(
+    key: str, examples: Sequence[Found], data: Sequence[Mapping[str, Any]]
+) -> dict[str, list[int]]:
+    in_data = any(key in columns for columns in data)
+    groups: dict[str, list[int]] = {}
+    for place, (found, columns) in enumerate(zip(examples, data, strict=True)):
+        if in_data or key not in BUILT_IN:
+            row = found[3]
+            value = columns.get(key) if in_data else row and row.metadata.get(key)
+            name = _name(value)
+        else:
+            name = BUILT_IN[key](found)
+        groups.setdefault(UNKNOWN if name is None else name, []).append(place)
+    if groups.keys() <= {UNKNOWN}:
+        raise UsageError(
+            f'no example knows "{key}", so there is nothing to slice by; name a column of the data '
+            f"or of the predictions, or one of {', '.join(BUILT_IN)}"
+        )
+    if len(groups) > MOST_GROUPS:
+        raise UsageError(
+            f'"{key}" has {len(groups)} values, too many to be slices; name a column of at most '
+            f"{MOST_GROUPS}"
+        )
+    return {name: groups[name] for name in sorted(groups, key=_order)}
+
+
+def _slice(
+    groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score]
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, places in groups.items():
+        found[name] = {"n": len(places)}
+        for score in scores.values():
+            values = [score.per_example[place] for place in places]
+            low, high = bootstrap_interval(values)
+            found[name][score.name] = {"value": fmean(values), "low": low, "high": high}
+    return found
+
+
+def _name(value: object) -> str | None:
+    if isinstance(value, bool):
+        return _yes(value)
+    return str(value) if isinstance(value, str | int | float) and value != "" else None
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    """Numbers by size, then words, then the unknown."""
+    digits = name.rstrip("+").partition("-")[0]
+    return name == UNKNOWN, int(digits) if digits.isdecimal() else 10**9, name

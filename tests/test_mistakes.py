@@ -1,0 +1,59 @@
+from typing import Any
+
+import pytest
+
+from aqa.metrics.pairs import Pairs
+from aqa.mistakes import CATEGORIES, categorize
+from aqa.prediction_files import AnsweredRow
+
+
+@pytest.mark.parametrize(
+    ("prediction", "references", "metadata", "category"),
+    [
+        (None, ["Paris"], {}, "missing"),
+        ("the Paris!", ["Paris"], {}, "exact"),
+        ("", [], {}, "exact"),
+        ("Paris", [], {}, "answered_unanswerable"),
+        ("Paris", ["."], {}, "answered_unanswerable"),
+        ("", ["Paris"], {}, "empty"),
+        ("", ["Paris"], {"abstained": True}, "abstained_wrongly"),
+        ("It is Paris, France", ["Lyon", "Paris"], {}, "extra_words"),
+        ("Parisian", ["Paris"], {}, "wrong"),
+        ("Smith", ["John Henry Adam Smith"], {}, "partial"),
+        ("king of France", ["king of Spain"], {}, "partial"),
+        ("Oslo", ["Paris"], {"evidence": {"gold_in_evidence": True}}, "wrong_with_evidence"),
+        ("Oslo", ["Paris"], {"evidence": {"gold_in_evidence": False}}, "wrong_without_evidence"),
+        ("Oslo", ["Paris"], {"evidence": {"gold_in_evidence": None}}, "wrong"),
+        ("Oslo", ["Paris"], {"evidence": "text"}, "wrong"),
+    ],
+)
+def test_categories(
+    prediction: str | None, references: list[str], metadata: dict[str, Any], category: str
+) -> None:
+    row = AnsweredRow("q", prediction, metadata=metadata)
+    assert categorize(Pairs([prediction], [references], "squad"), [row]) == (category,)
+    assert category in CATEGORIES
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reference", "category"),
+    [
+        ("서울특별시입니다", "서울특별시", "extra_words"),
+        ("복잡한감염병은", "복잡한 감염병", "extra_words"),
+        ("감염병", "복잡한 감염병", "partial"),
+        ("부산광역시", "서울특별시", "wrong"),
+    ],
+)
+def test_korean(prediction: str, reference: str, category: str) -> None:
+    row = AnsweredRow("q", prediction)
+    assert categorize(Pairs([prediction], [[reference]], "korquad"), [row]) == (category,)
+
+
+def test_a_phrase_that_means_no_answer() -> None:
+    # The phrase was mapped to "" before it was compared; the row holds it as it was.
+    row = AnsweredRow("q", "unanswerable")
+    assert categorize(Pairs([""], [["Paris"]], "squad"), [row]) == ("abstained_wrongly",)
+
+
+def test_an_example_that_the_file_lacks() -> None:
+    assert categorize(Pairs([None], [["Paris"]], "squad"), [None]) == ("missing",)

@@ -1,0 +1,139 @@
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aqa.errors import ScoreError, UsageError
+from aqa.evaluate import Report, evaluate
+from aqa.paper_tables import csv_table, latex_escape, latex_table, markdown_table
+from aqa.progress import SilentProgress
+from aqa.records import Example
+from aqa.score_files import check_limits, parse_limits, write_per_example
+from aqa.score_tables import choose_form, show_report
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    (tmp_path / "a_1&b.json").write_text('{"q1": "Paris", "q2": "old Rome"}', encoding="utf-8")
+    (tmp_path / "=b|c.json").write_text('{"q1": "서울 tower"}', encoding="utf-8")
+    data = [Example("q1", "?", (), ("Paris",)), Example("q2", "?", (), ("Rome", "roma"))]
+    files = [tmp_path / "a_1&b.json", tmp_path / "=b|c.json"]
+    return evaluate(files, data, ["em", "f1"], "auto", SilentProgress(), slices=["answer_length"])
+
+
+def test_per_example(report: Report, tmp_path: Path) -> None:
+    write_per_example(tmp_path / "scores.jsonl", report)
+    lines = (tmp_path / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {
+            "id": "q1",
+            "references": ["Paris"],
+            "systems": {
+                "a_1&b": {
+                    "prediction": "Paris",
+                    "scores": {"em": 100.0, "f1": 100.0},
+                    "category": "exact",
+                },
+                "=b|c": {
+                    "prediction": "서울 tower",
+                    "scores": {"em": 0.0, "f1": 0.0},
+                    "category": "wrong",
+                },
+            },
+        },
+        {
+            "id": "q2",
+            "references": ["Rome", "roma"],
+            "systems": {
+                "a_1&b": {
+                    "prediction": "old Rome",
+                    "scores": {"em": 0.0, "f1": pytest.approx(200 / 3)},
+                    "category": "extra_words",
+                },
+                "=b|c": {"scores": {"em": 0.0, "f1": 0.0}, "category": "missing"},
+            },
+        },
+    ]
+
+
+def test_csv(report: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_table(report))))
+    assert [row["system"] for row in rows] == ["a_1&b", "a_1&b", "'=b|c", "'=b|c"]
+    assert float(rows[1]["value"]) == pytest.approx((100 + 200 / 3) / 2)
+    assert (rows[2]["n"], rows[2]["missing"]) == ("2", "1")
+
+
+def test_markdown(report: Report) -> None:
+    assert markdown_table(report).splitlines() == [
+        "| system | em | f1 |",
+        "| --- | ---: | ---: |",
+        r"| a\_1&b | 50.00 (0.0–100.0) | 83.33 (66.7–100.0) |",
+        r"| =b\|c | 0.00 (0.0–0.0) | 0.00 (0.0–0.0) |",
+    ]
+
+
+def test_latex(report: Report) -> None:
+    assert latex_table(report).splitlines() == [
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"System & em & f1 \\",
+        r"\midrule",
+        r"a\_1\&b & 50.00 (0.0--100.0) & 83.33 (66.7--100.0) \\",
+        r"=b|c & 0.00 (0.0--0.0) & 0.00 (0.0--0.0) \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    assert latex_escape(r"\^~{50 %}") == (
+        r"\textbackslash{}\textasciicircum{}\textasciitilde{}\{50 \%\}"
+    )
+
+
+def test_limits(report: Report) -> None:
+    check_limits(parse_limits(["em=0", "f1=0"]), report)
+    with pytest.raises(ScoreError) as error:
+        check_limits(parse_limits(["em=60", " f1 =70"]), report)
+    assert error.value.exit_code == 4
+    assert str(error.value) == (
+        "a_1&b: em 50.00 is under 60; =b|c: em 0.00 is under 60; =b|c: f1 0.00 is under 70"
+    )
+    with pytest.raises(UsageError, match="--fail-under f2: there is no such score; there are em, "):
+        check_limits({"f2": 1}, report)
+
+
+@pytest.mark.parametrize("word", ["f1", "=70", "f1=much", "f1=nan", "f1=101", "f1=-1"])
+def test_limits_that_are_none(word: str) -> None:
+    with pytest.raises(UsageError, match=r"--fail-under .*: write a score"):
+        parse_limits([word])
+
+
+def test_one_form_at_a_time() -> None:
+    assert choose_form({"csv": False, "json": True}) == "json"
+    assert choose_form({"csv": False}) == "table"
+    with pytest.raises(UsageError, match="--csv and --json exclude each other"):
+        choose_form({"csv": True, "json": True})
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "markdown", "latex"])
+def test_forms(
+    report: Report, form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show_report(report, form)
+    shown = capsys.readouterr().out
+    if form == "json":
+        assert json.loads(shown) == json.loads(json.dumps(report.to_json()))
+    elif form == "table":
+        assert max(map(len, shown.splitlines()[:30])) <= 80
+        for words in ("by answer_length", "Answers", "Differences, b - a", "differences under"):
+            assert words in shown
+    assert shown.count("\n") > 3
+
+
+def test_one_system_is_compared_with_none(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_report(replace(report, systems=report.systems[:1], comparisons=()))
+    assert "Differences" not in capsys.readouterr().out

@@ -1,0 +1,74 @@
+from typing import Any
+
+import pytest
+
+from aqa.errors import UsageError
+from aqa.metrics.base import MetricOptions
+from aqa.metrics.exact_match import ExactMatch
+from aqa.metrics.pairs import Pairs
+from aqa.prediction_files import AnsweredRow
+from aqa.slices import slice_scores
+
+PREDICTIONS = ["Paris", "", None, "서울"]
+REFERENCES = [["Paris", "the city of Paris"], [], ["x" * 21], ["서울"]]
+EVIDENCE = [
+    {"characters": 500, "gold_ranks": [4, 2], "gold_in_evidence": True},
+    {"characters": 501, "gold_ranks": None, "gold_in_evidence": None},
+    {},
+    {"characters": 9000, "gold_ranks": [], "gold_in_evidence": False},
+]
+
+
+def sliced(key: str, data: list[dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
+    pairs = Pairs(PREDICTIONS, REFERENCES, "mixed")
+    score = ExactMatch(MetricOptions()).score(pairs)
+    rows = [
+        None
+        if prediction is None
+        else AnsweredRow(str(place), prediction, metadata={"evidence": evidence, "source": "web"})
+        for place, (prediction, evidence) in enumerate(zip(PREDICTIONS, EVIDENCE, strict=True))
+    ]
+    found = slice_scores([key], pairs, rows, data or [{}] * len(rows), {"em": score})
+    return found[key]
+
+
+@pytest.mark.parametrize(
+    ("key", "groups"),
+    [
+        ("language", {"ko": 1, "other": 3}),
+        ("answer_length", {"0": 1, "1-5": 2, "21-50": 1}),
+        ("evidence_length", {"1-500": 1, "501-1000": 1, "8001+": 1, "unknown": 1}),
+        ("gold_rank", {"2": 1, "none": 1, "unknown": 2}),
+        ("gold_in_evidence", {"no": 1, "yes": 1, "unknown": 2}),
+        ("answerable", {"no": 1, "yes": 3}),
+        ("abstained", {"no": 2, "yes": 1, "unknown": 1}),
+        ("source", {"web": 3, "unknown": 1}),
+    ],
+)
+def test_groups(key: str, groups: dict[str, int]) -> None:
+    found = {name: group["n"] for name, group in sliced(key).items()}
+    assert list(found.items()) == list(groups.items())
+
+
+def test_scores_have_intervals() -> None:
+    (yes,) = (group for name, group in sliced("answerable").items() if name == "yes")
+    assert yes["em"]["value"] == pytest.approx(200 / 3)
+    assert 0 <= yes["em"]["low"] < yes["em"]["value"] < yes["em"]["high"] <= 100
+
+
+def test_the_data_come_first_and_numbers_in_order() -> None:
+    data = [{"language": 10}, {"language": 9}, {"language": True}, {"language": ["de"]}]
+    assert list(sliced("language", data)) == ["9", "10", "yes", "unknown"]
+
+
+def test_a_key_that_nobody_knows() -> None:
+    with pytest.raises(UsageError, match=r'no example knows "colour".* or one of language, answer'):
+        sliced("colour")
+
+
+def test_too_many_values() -> None:
+    pairs = Pairs(["x"] * 61, [["x"]] * 61, "squad")
+    rows = [AnsweredRow(str(place), "x") for place in range(61)]
+    data = [{"id": place} for place in range(61)]
+    with pytest.raises(UsageError, match='"id" has 61 values'):
+        slice_scores(["id"], pairs, rows, data, {})
