@@ -18,7 +18,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-BackendName = Annotated[str, typer.Argument(metavar="BACKEND", help="t5, or llama-qlora (llama).")]
+BackendName = Annotated[
+    str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), or gpt4.")
+]
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="YAML or JSON file, or a shipped one's name.")
 ]
@@ -151,12 +153,22 @@ def predict(
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Ask the failed examples again.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what an API would cost; ask nothing.")
+    ] = False,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", help="US dollars at most, for an API.")
+    ] = None,
+    max_tokens_total: Annotated[
+        int | None, typer.Option("--max-tokens-total", min=1, help="Tokens at most, for an API.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Answer every question of a file; resumes by itself what was broken off."""
     from aqa import console, tables
     from aqa.predict import Resume
+    from aqa.predict import dry_run as run_dry
     from aqa.predict import predict as run_predict
     from aqa.runs import command_line
 
@@ -165,9 +177,13 @@ def predict(
     flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
     flags |= {"data.passages": passages, "data.missing_passages": missing_passages}
     flags |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
+    flags |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
     found, reader_type = _configure(backend, config, flags, settings, fields)
     folder = output_dir or _prediction_folder(found)
     with console.open_progress(quiet) as progress:
+        if dry_run:
+            tables.show_cost(run_dry(found, reader_type, progress), as_json)
+            return
         result = run_predict(
             found,
             reader_type,

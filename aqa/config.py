@@ -174,6 +174,34 @@ class T5Options(LocalModelOptions):
     from_scratch: FromScratchOptions | None = None  # made by the training, if `model` is no folder
 
 
+class PriceOptions(Section):
+    """US dollars for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached_input: float | None = Field(None, ge=0)  # None: as any input
+
+
+class Gpt4Options(BackendOptions):
+    """A model behind an API that speaks OpenAI's protocol; the key is OPENAI_API_KEY's."""
+
+    name: Literal["gpt4"] = "gpt4"
+    model: str = "gpt-4.1"
+    base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI itself
+    allow_http: bool = False  # unencrypted to another host than this one
+    organization: str | None = None  # None: OPENAI_ORG_ID
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    max_seq_length: int = Field(128_000, ge=16)  # tokens of prompt and answer together
+    max_concurrency: int = Field(64, ge=1)  # requests at a time
+    requests_per_minute: int | None = Field(None, ge=1)  # None: what the server's headers tell
+    tokens_per_minute: int | None = Field(None, ge=1)  # of prompts and answers; None as above
+    request_timeout: float = Field(120, gt=0)  # seconds
+    example_deadline: float = Field(900, gt=0)  # seconds of all attempts and waits together
+    price: PriceOptions | None = None  # None: by the package genai-prices
+    max_cost: float | None = Field(None, gt=0)  # US dollars of the whole run, resumed ones too
+    max_tokens_total: int | None = Field(None, ge=1)  # the same in tokens
+
+
 class TrainingOptions(Section):
     """The training loop; names and meanings are those of transformers' TrainingArguments."""
 

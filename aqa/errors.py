@@ -7,6 +7,7 @@ AqaError                 exit code 1
 ├── PromptError          a prompt template, or a prompt that can't fit
 ├── ModelError           a model, an adapter or the hardware to run it
 ├── RunError             the run folder: in use, of another run, not writable
+├── StoppedError         a limit on what a run may cost is reached (exit code 3)
 ├── MissingExtraError    an optional package is not installed
 └── ScoreError           a score is under the limit that was set (exit code 4)
 """
@@ -42,6 +43,12 @@ class ModelError(AqaError):
 
 class RunError(AqaError):
     """A run folder can't be used: in use, of another run, or not writable."""
+
+
+class StoppedError(AqaError):
+    """A run stopped where its user wanted it to; the same command goes on with it."""
+
+    exit_code = 3
 
 
 class MissingExtraError(AqaError):

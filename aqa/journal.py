@@ -5,13 +5,14 @@ import json
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from aqa.answers import clean_answer
 from aqa.atomic_files import atomic, explained
 from aqa.errors import RunError
-from aqa.records import Example, Prediction, Prompt
+from aqa.records import Example, Prediction, Prompt, Spent
 
 JOURNAL = "predictions.jsonl"
 PREDICTIONS = "predictions.json"
@@ -31,6 +32,7 @@ class Journal:
         self.folder = folder
         self.path = folder / JOURNAL
         self.dropped_lines = 0
+        self.spent = Spent()  # by all lines, those that a later one replaced too
         self._places: array[int] = array("Q")  # 0: no answer yet (the header stands there)
         self._failed: set[int] = set()
         header = {"kind": JOURNAL_KIND, "version": 1, "fingerprint": dict(fingerprint)}
@@ -61,6 +63,7 @@ class Journal:
             place = self._file.tell()
             self._file.write(_line({"index": index, **row}))
             self._file.flush()
+        self.spent += _spent(row)
         self._remember(index, place, failed=row.get("error") is not None)
 
     def counts(self, total: int) -> tuple[int, int]:
@@ -103,6 +106,7 @@ class Journal:
                 if number == 0:
                     self._check_header(row, header)
                 else:
+                    self.spent += _spent(row)
                     self._remember(row["index"], place, failed=row.get("error") is not None)
                 place += len(line)
             else:
@@ -161,6 +165,11 @@ def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
     return row if isinstance(row, dict) and isinstance(row.get(key), kind) else None
 
 
+def _spent(row: Mapping[str, Any]) -> Spent:
+    fields = row.get("spent")
+    return Spent(**fields) if fields else Spent()
+
+
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -198,6 +207,8 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
             ]
     row["evidence"] = evidence_fields(prompt)
     row["tokens"] = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
+    if prediction.spent is not None:
+        row["spent"] = asdict(prediction.spent)
     return row
 
 

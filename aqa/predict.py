@@ -1,13 +1,13 @@
 """The verb predict: examples to prompts to a reader to a journal, resumable at any moment."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from aqa.backends.base import Backend
+from aqa.backends.base import Backend, CostEstimate, Remote
 from aqa.config import RunConfig, as_raw
-from aqa.errors import RunError
+from aqa.errors import RunError, UsageError
 from aqa.hashes import hash_files
 from aqa.inputs import Inputs, Unfit
 from aqa.journal import Journal, count_tokens, failure_row, journal_row
@@ -52,9 +52,11 @@ def predict(
         AqaError: bad data, prompt or model, before anything is written; or a run folder that is
             in use, or of another run.
     """
+    reader = reader_type(config, progress)
+    if isinstance(reader, Remote):
+        reader.check_access()
     inputs = Inputs(config, load_template(config.prompt), progress)
     total = inputs.total
-    reader = reader_type(config, progress)
     reader.check()
     inputs.check_room(reader)
     fingerprint = inputs.fingerprint(reader)
@@ -76,27 +78,55 @@ def predict(
         )
         answered, failed = journal.counts(total)
         before = answered + (0 if resume.retry_errors else failed)
-        with run.recording(), progress.task("Answering", total=total) as task:
+        if isinstance(reader, Remote):
+            reader.take_up(journal.spent, run.previous.get("served") or {})
+        with (
+            run.recording(lambda: _so_far(reader, journal, total)),
+            progress.task("Answering", total=total) as task,
+        ):
             task.advance(before)
             answering = Answering(inputs, reader, journal, config.evaluation.profile)
             for live in answering.run(todo):
                 task.advance(1, live)
-        answered, failed = journal.counts(total)
         path = journal.write_predictions(total)
-        run.update(
-            {
-                "status": "done",
-                "counts": {"examples": total, "answered": answered, "failed": failed},
-                "tokens": count_tokens(journal.rows(total)),
-                "predictions_sha256": hash_files(path),
-            }
-        )
+        found = _so_far(reader, journal, total)
+        run.update({"status": "done", **found, "predictions_sha256": hash_files(path)})
+        answered, failed = journal.counts(total)
     if answered + failed != total:
         raise RunError(
             f"{folder}: {total} examples, but {answered} answers and {failed} failures; run the"
             " same command again to get the rest"
         )
     return PredictResult(folder, path, total, answered, failed, before)
+
+
+def _so_far(reader: Backend, journal: Journal, total: int) -> dict[str, object]:
+    """What the manifest tells of the answers, be it all of them or not."""
+    answered, failed = journal.counts(total)
+    found: dict[str, object] = {
+        "counts": {"examples": total, "answered": answered, "failed": failed},
+        "tokens": count_tokens(journal.rows(total)),
+    }
+    if isinstance(reader, Remote):
+        found["served"] = dict(reader.facts())
+    return found
+
+
+def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -> CostEstimate:
+    """Tell what a prediction would cost; nothing is asked and nothing is written.
+
+    Raises:
+        AqaError: bad data or prompt; or the reader asks no server.
+    """
+    reader = reader_type(config, progress)
+    if not isinstance(reader, Remote):
+        raise UsageError(f"--dry-run tells what an API costs; {config.backend.name} asks none")
+    inputs = Inputs(config, load_template(config.prompt), progress)
+    reader.check()
+    inputs.check_room(reader)
+    unfit: list[Unfit] = []
+    estimate = reader.estimate_cost(inputs.prompts(reader, inputs.examples(), unfit))
+    return replace(estimate, unfit=len(unfit))
 
 
 class Answering:
@@ -139,7 +169,8 @@ class Answering:
     def _live(
         self, prediction: str | None, answers: tuple[str, ...] | None
     ) -> Mapping[str, float | str]:
+        spent = self._reader.live() if isinstance(self._reader, Remote) else {}
         if answers is None:
-            return {}
+            return spent
         self._scores.add(prediction, answers)
-        return self._scores.means()
+        return {**self._scores.means(), **spent}

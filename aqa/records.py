@@ -166,13 +166,33 @@ class Encoding:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens that were paid for and what they cost in US dollars; None where no price is known.
+
+    `cached` are those of `input` that the server had kept from another request.
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cost: float | None = None
+
+    def __add__(self, other: "Spent") -> "Spent":
+        known = self.cost is not None or other.cost is not None
+        cost = (self.cost or 0.0) + (other.cost or 0.0) if known else None
+        return Spent(
+            self.input + other.input, self.output + other.output, self.cached + other.cached, cost
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A reader's answer to one prompt, or the reason why there is none.
 
     `raw` is the text as generated; exactly one of `raw` and `error` is not None. Token counts are
     those of the reader. `confidence` is the mean log-probability of the answer's tokens, its end
     token included. `nbest` holds answers with their scores, best first, where several were asked
-    for.
+    for. `spent` is what all attempts took together, where a reader is paid by the token.
     """
 
     id: str
@@ -182,6 +202,7 @@ class Prediction:
     answer_tokens: int = 0
     confidence: float | None = None
     nbest: tuple[tuple[str, float], ...] = ()
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True)

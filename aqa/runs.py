@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from aqa import __version__
 from aqa.atomic_files import explained, write_json
-from aqa.errors import RunError
+from aqa.errors import RunError, StoppedError
 from aqa.processes import is_first_process
 
 MANIFEST = "run.json"
@@ -134,13 +134,15 @@ class Run:
             write_json(self.folder / MANIFEST, self.manifest)
 
     @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Put it in the manifest when the work within is broken off: interrupted or failed."""
+    def recording(self, found: Callable[[], Mapping[str, Any]] = dict) -> Iterator[None]:
+        """Put it in the manifest when the work within is broken off, with what was `found`."""
         try:
             yield
         except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt)
-            self.update({"status": "interrupted" if stopped else "failed"})
+            status = "failed"
+            if isinstance(error, KeyboardInterrupt | StoppedError):
+                status = "stopped" if isinstance(error, StoppedError) else "interrupted"
+            self.update({"status": status, **found()})
             raise
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.text import Text
 from aqa.journal import evidence_fields
 
 if TYPE_CHECKING:
+    from aqa.backends.base import CostEstimate
     from aqa.predict import PredictResult
     from aqa.preview import Preview
     from aqa.records import Prompt
@@ -59,6 +61,30 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
         table.add_row(name.replace("_", " "), shown)
     console.print(table)
     console.print("nothing was written", style="dim")
+
+
+def show_cost(found: "CostEstimate", as_json: bool) -> None:
+    """What a prediction through an API would take."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    low, high = found.output_tokens
+    rows = {
+        "model": found.model,
+        "examples": f"{found.examples:,}" + (f", {found.unfit} too long" if found.unfit else ""),
+        "input tokens": f"{found.input_tokens:,}" + ("" if found.exact else " (estimated)"),
+        "output tokens": f"{low:,} to {high:,}",
+        "price": "not known" if found.cost is None else "${:,.4f} to ${:,.4f}".format(*found.cost),
+        "of which": found.price,
+    }
+    if found.seconds is not None:
+        rows["time at the limits"] = f"{found.seconds:,.0f} s"
+    console = output()
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    console.print(table)
+    console.print("nothing was asked, nothing was written", style="dim")
 
 
 def show_pairs(values: Mapping[str, object]) -> str:

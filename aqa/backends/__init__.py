@@ -9,6 +9,7 @@ from aqa.errors import ConfigError
 
 BACKENDS = {
     "t5": "aqa.backends.t5:T5Backend",
+    "gpt4": "aqa.backends.gpt4:Gpt4Backend",
     "llama-qlora": "aqa.backends.llama_qlora:LlamaQloraBackend",
 }
 ALIASES = {"llama": "llama-qlora"}

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol, Self, runtime_checkable
 
 from aqa.config import BackendOptions, RunConfig
 from aqa.progress import Progress
-from aqa.records import Encoding, Prediction, Prompt, TrainStep
+from aqa.records import Encoding, Prediction, Prompt, Spent, TrainStep
 
 
 class Backend(Protocol):
@@ -103,6 +103,46 @@ class Merged:
     folder: Path
     compared: int
     different: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """What a prediction would take, told before it begins.
+
+    `exact` tells whether the model's own tokenizer counted. Costs are in US dollars, the lower one
+    for answers of one token, the higher one for the longest; None where no price is known, which
+    `price` tells in words. `seconds` follow from the given limits; None where there are none.
+    """
+
+    model: str
+    examples: int
+    unfit: int
+    input_tokens: int
+    exact: bool
+    output_tokens: tuple[int, int]
+    cost: tuple[float, float] | None
+    price: str
+    seconds: float | None
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A backend that asks a server, which may want money."""
+
+    def check_access(self) -> None:
+        """Raise where the key or the address can't be right; nothing is asked yet."""
+
+    def take_up(self, spent: Spent, facts: Mapping[str, object]) -> None:
+        """Go on from what earlier sessions of the run spent and learnt; see `facts`."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What is worth keeping of the run: the model as the server calls it, requests, prices."""
+
+    def live(self) -> Mapping[str, float | str]:
+        """Tokens and money so far, to show."""
+
+    def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
+        """Tell what answering the prompts would take, without asking."""
 
 
 @runtime_checkable

@@ -1,0 +1,129 @@
+"""The way to an API: its address, the key from the environment, and the client that uses both."""
+
+import os
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from aqa.config import Gpt4Options
+from aqa.errors import ConfigError
+
+OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = "none"  # what servers on this machine get where there is no key
+SHOWN = 300  # characters of a server's message
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where requests go, and with which key; the key never leaves this object but to the server."""
+
+    url: str
+    is_local: bool
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Access({self.url})"
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether it is OpenAI itself, or one of its regions."""
+        host = urlsplit(self.url).hostname or ""
+        return host == "api.openai.com" or host.endswith(".api.openai.com")
+
+    def without_key(self, text: str) -> str:
+        """The text without the key, should a server have written it there."""
+        return text.replace(self.key, "***") if len(self.key) >= 8 else text
+
+    def shown(self, text: str) -> str:
+        """What a server says, on one short line without the key."""
+        line = CONTROL.sub(" ", self.without_key(text)).strip()
+        return line if len(line) <= SHOWN else line[: SHOWN - 3] + "..."
+
+
+def server_url(options: Gpt4Options) -> str:
+    """The address of the API."""
+    return (options.base_url or os.getenv("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
+
+
+def find_access(options: Gpt4Options) -> Access:
+    """Check the address and find the key.
+
+    Raises:
+        ConfigError: the address is none, is not encrypted, or holds a password; there is no key.
+    """
+    url = server_url(options)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(
+            "config key backend.base_url is no address of a server; write it as"
+            " https://HOST/v1 or http://localhost:8000/v1"
+        )
+    if parts.username or parts.password or parts.query:
+        raise ConfigError(
+            "config key backend.base_url holds a user, a password or a query, which would be"
+            " written to files; put the key into the environment variable OPENAI_API_KEY"
+        )
+    local = _is_loopback(host)
+    if parts.scheme == "http" and not local and not options.allow_http:
+        raise ConfigError(
+            f"config key backend.base_url: http to {host} sends the key and the questions"
+            " unencrypted; use https, or allow it with --set backend.allow_http=true"
+        )
+    key = os.getenv("OPENAI_API_KEY", "").strip()
+    if not key and not local:
+        raise ConfigError(
+            f"no API key for {host}: put it into the environment variable OPENAI_API_KEY"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError("the environment variable OPENAI_API_KEY holds no key: copy it again")
+    return Access(url, local, key or NO_KEY)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def open_client(access: Access, options: Gpt4Options) -> Any:
+    """An asynchronous client with a connection for each request at a time.
+
+    It follows no redirects, which could carry the key to another host, and retries nothing: that
+    is ours to do. With the package aiohttp its transport is taken, which needs less time.
+    """
+    import httpx2
+    from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
+
+    arguments: dict[str, Any] = {
+        "timeout": httpx2.Timeout(
+            options.request_timeout, connect=min(options.request_timeout, 15)
+        ),
+        "limits": httpx2.Limits(
+            max_connections=options.max_concurrency,
+            max_keepalive_connections=options.max_concurrency,
+        ),
+        "follow_redirects": False,
+    }
+    try:
+        import aiohttp  # noqa: F401
+
+        transport = DefaultAioHttpClient(**arguments)
+    except ImportError:
+        transport = DefaultAsyncHttpxClient(**arguments)
+    return AsyncOpenAI(
+        api_key=access.key,
+        base_url=access.url,
+        organization=options.organization,
+        max_retries=0,
+        http_client=transport,
+    )

@@ -1,0 +1,198 @@
+"""Asks an API for the answer to one prompt, again and again if need be, within all limits."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from aqa.backends.api_access import Access
+from aqa.backends.api_errors import Verdict, judge
+from aqa.backends.budget import Budget
+from aqa.backends.chat_requests import Parameters, Reply, read_reply
+from aqa.backends.pacing import Pace
+from aqa.backends.token_counts import TokenCounter
+from aqa.config import RunConfig
+from aqa.errors import AqaError, ModelError, StoppedError
+from aqa.records import Prediction, Prompt, Spent
+
+ATTEMPTS = 8  # of an example, those that the server was too busy for not counted
+FIRST_BACK_OFF = 0.5  # seconds, doubled with every attempt
+LONGEST_BACK_OFF = 30.0
+FATAL = 2  # errors in a row that concern every request, after which the run stops
+
+
+class Asker:
+    """What all requests of a run share: pace, budget, parameters, and what was learnt."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        access: Access,
+        client: Any,
+        pace: Pace,
+        budget: Budget,
+        parameters: Parameters,
+        counter: TokenCounter,
+        note: Callable[[str], None],
+    ) -> None:
+        options: Any = config.backend
+        self._access, self._client, self._pace, self._budget = access, client, pace, budget
+        self._parameters, self._counter, self._note = parameters, counter, note
+        self._timeout: float = options.request_timeout
+        self._deadline: float = options.example_deadline
+        self._answer_limit = config.generation.max_new_tokens
+        self._fatal = 0
+        self._stop: AqaError | None = None
+        self._stopped = asyncio.Event()
+        self.models: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+
+    async def ask(self, prompt: Prompt) -> Prediction:
+        """Answer one prompt, or record why it can't be answered.
+
+        Raises:
+            AqaError: the run has to stop; this prompt is to be asked again by the next one.
+        """
+        chat = prompt.messages
+        likely = self._counter.count(chat) + self._answer_limit
+        worst = self._budget.priced(Spent(self._counter.at_most(chat), self._answer_limit))
+        spent = Spent(cost=None if self._budget.price is None else 0.0)
+        until = time.monotonic() + self._deadline
+        failures = waits = 0
+        while True:
+            body = self._parameters.body(chat)
+            started = await self._start(likely, worst)
+            outcome, used = await self._request(body, worst)
+            spent += used
+            self._budget.settle(worst, used)
+            self._pace.end(likely, used.input + used.output or likely)
+            if isinstance(outcome, Reply):
+                self._pace.answered()
+                self._fatal = 0
+                self.models[outcome.model] += 1
+                return self._prediction(prompt, outcome, spent)
+            verdict = outcome
+            if verdict.refused and self._learn(body, verdict):
+                continue
+            if verdict.kind == "example":
+                return self._failed(prompt, verdict.reason, spent)
+            if verdict.kind == "run":
+                self._count_fatal(verdict)
+            if verdict.kind == "slow":
+                self._pace.slow_down(started, verdict.wait)
+                waits += 1
+            else:
+                failures += 1
+            pause = max(verdict.wait or 0.0, _back_off(failures + waits))
+            if failures >= ATTEMPTS or time.monotonic() + pause > until:
+                tried = failures + waits
+                return self._failed(
+                    prompt, f"given up after {tried} attempts: {verdict.reason}", spent
+                )
+            await self._sleep(pause)
+
+    async def _start(self, likely: float, worst: Spent) -> float:
+        """Wait for room in the server's limits and in the budget."""
+        async with self._pace.turn:
+            while True:
+                self._go_on()
+                if self._budget.has_room(worst):
+                    break
+                if not self._pace.active:
+                    self._halt(
+                        StoppedError(
+                            f"stopped at {self._budget.told()}: the next question could pass it;"
+                            " raise it and run the same command again to go on"
+                        )
+                    )
+                    continue
+                await self._pace.one_less()
+            self._budget.reserve(worst)
+            started = await self._pace.start(likely)
+            try:
+                self._go_on()
+            except AqaError:
+                self._pace.end(likely, 0)
+                self._budget.settle(worst, Spent())
+                raise
+            return started
+
+    async def _request(self, body: dict[str, Any], worst: Spent) -> tuple[Reply | Verdict, Spent]:
+        """One request: its reply or what to do about its error, and what it took."""
+        self.requests["sent"] += 1
+        create = self._client.chat.completions.with_raw_response.create
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await create(**body)
+            self._pace.heed(response.headers)
+            reply = read_reply(response.content)
+        except Exception as error:
+            headers = getattr(getattr(error, "response", None), "headers", None)
+            if headers is not None:
+                self._pace.heed(headers)
+            verdict = judge(error, self._access)
+            if verdict is None:
+                raise
+            self.requests[verdict.kind] += 1
+            return verdict, worst if verdict.maybe_paid else Spent()
+        self.requests["answered"] += 1
+        return reply, worst if reply.spent is None else self._budget.priced(reply.spent)
+
+    def _learn(self, body: dict[str, Any], verdict: Verdict) -> bool:
+        learnt = self._parameters.learn(body, verdict.param, verdict.reason)
+        if learnt:
+            self._note(learnt)
+        return learnt is not None
+
+    def _count_fatal(self, verdict: Verdict) -> None:
+        self._fatal += 1
+        if self._fatal >= FATAL:
+            self._halt(
+                ModelError(f"{verdict.reason}; what was answered is kept, run it again to go on")
+            )
+
+    def _halt(self, error: AqaError) -> None:
+        self._stop = self._stop or error
+        self._stopped.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, unless the run is stopped meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+        except TimeoutError:
+            return
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Raise what stopped the run, if anything did."""
+        if self._stop is not None:
+            raise self._stop
+
+    def _prediction(self, prompt: Prompt, reply: Reply, spent: Spent) -> Prediction:
+        if reply.text is None:
+            return self._failed(prompt, reply.error or "", spent)
+        counted = reply.spent or Spent()
+        return Prediction(
+            prompt.id,
+            self._access.without_key(reply.text),
+            prompt_tokens=counted.input,
+            answer_tokens=counted.output,
+            spent=_rounded(spent),
+        )
+
+    def _failed(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
+        return Prediction(prompt.id, error=self._access.shown(reason), spent=_rounded(spent))
+
+
+def _rounded(spent: Spent) -> Spent:
+    return spent if spent.cost is None else replace(spent, cost=round(spent.cost, 9))
+
+
+def _back_off(attempt: int) -> float:
+    """Seconds to wait after an attempt, from 1: doubled each time, somewhere in the upper half."""
+    longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2.0 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)

@@ -1,0 +1,49 @@
+"""What a run has spent and may still spend; nothing starts that could pass a cap."""
+
+from aqa.backends.prices import Price
+from aqa.records import Spent
+
+
+class Budget:
+    """Tokens and money: spent for certain, and reserved for what is in flight."""
+
+    def __init__(self, price: Price | None, max_cost: float | None, max_tokens: int | None) -> None:
+        self.price = price
+        self._max_cost = max_cost
+        self._max_tokens = max_tokens
+        self.spent = Spent(cost=0.0 if price else None)
+        self._reserved = Spent(cost=0.0)
+
+    def priced(self, spent: Spent) -> Spent:
+        """The same tokens with their cost."""
+        if self.price is None:
+            return spent
+        return Spent(spent.input, spent.output, spent.cached, self.price.cost(spent))
+
+    def has_room(self, worst: Spent) -> bool:
+        """Whether a request that takes so much at worst can't pass a cap."""
+        total = self.spent + self._reserved + worst
+        if self._max_tokens is not None and total.input + total.output > self._max_tokens:
+            return False
+        return self._max_cost is None or (total.cost or 0.0) <= self._max_cost
+
+    def reserve(self, worst: Spent) -> None:
+        """Put aside what a request may take."""
+        self._reserved += worst
+
+    def settle(self, worst: Spent, used: Spent) -> None:
+        """A request has ended: what it took is spent, the rest of its reserve is free again."""
+        self._reserved += Spent(
+            -worst.input, -worst.output, -worst.cached, -worst.cost if worst.cost else None
+        )
+        self.spent += used
+
+    def told(self) -> str:
+        """What was spent of which cap, in words."""
+        parts = []
+        if self._max_cost is not None:
+            parts.append(f"${self.spent.cost or 0.0:.4f} of --max-cost {self._max_cost:g}")
+        if self._max_tokens is not None:
+            used = self.spent.input + self.spent.output
+            parts.append(f"{used:,} tokens of --max-tokens-total {self._max_tokens:,}")
+        return " and ".join(parts)

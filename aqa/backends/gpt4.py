@@ -1,0 +1,209 @@
+"""The backend gpt4: models behind an API that speaks OpenAI's protocol."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from aqa.backends.api_access import Access, find_access, open_client, server_url
+from aqa.backends.asking import Asker
+from aqa.backends.async_answers import answers, running_loop
+from aqa.backends.base import CostEstimate
+from aqa.backends.budget import Budget
+from aqa.backends.chat_requests import Parameters
+from aqa.backends.pacing import Pace
+from aqa.backends.prices import Price, find_price
+from aqa.backends.token_counts import TokenCounter, byte_bound
+from aqa.config import BackendOptions, Gpt4Options, RunConfig
+from aqa.errors import ConfigError, MissingExtraError
+from aqa.evidence import fit
+from aqa.progress import Progress
+from aqa.records import Prediction, Prompt, Spent
+
+UNKNOWN_PRICE = "not known; give backend.price.input and backend.price.output"
+
+
+class Gpt4Backend:
+    """A reader that is asked through the internet, or through a server on this machine."""
+
+    Options: ClassVar[type[BackendOptions]] = Gpt4Options
+
+    def __init__(self, config: RunConfig, progress: Progress) -> None:
+        assert isinstance(config.backend, Gpt4Options)
+        self.config = config
+        self.options = config.backend
+        self._progress = progress
+        self._asker: Asker | None = None
+        self._earlier: Mapping[str, Any] = {}
+
+    @cached_property
+    def _access(self) -> Access:
+        return find_access(self.options)
+
+    @cached_property
+    def _price(self) -> Price | None:
+        return find_price(self.options)
+
+    @cached_property
+    def _budget(self) -> Budget:
+        return Budget(self._price, self.options.max_cost, self.options.max_tokens_total)
+
+    @cached_property
+    def _counter(self) -> TokenCounter:
+        return TokenCounter(self.options.model, ".openai.com" in server_url(self.options))
+
+    def check_access(self) -> None:
+        """See whether there are a key, an address, and the price that a cap needs.
+
+        Raises:
+            ConfigError: one of them is missing or wrong.
+        """
+        self._access  # noqa: B018  (finds the key)
+        if self.options.max_cost is not None and self._price is None:
+            raise ConfigError(
+                f"--max-cost can't be kept: the price of {self.options.model} at"
+                f" {self._access.url} is {UNKNOWN_PRICE}"
+            )
+
+    def check(self) -> None:
+        """See whether the options are such as an API knows, and its client is installed.
+
+        Raises:
+            AqaError: they are not, or it is not.
+        """
+        options = self.config.generation
+        for name in ("num_beams", "num_return_sequences"):
+            if getattr(options, name) != 1:
+                raise ConfigError(f"generation.{name}: an API gives one answer; set it to 1")
+        if find_spec("openai") is None:
+            raise MissingExtraError("openai", "api")
+
+    def length(self, prompt: Prompt) -> int:
+        """Tokens of the prompt, or the likely number, and of the longest answer."""
+        return self._counter.count(prompt.messages) + self.config.generation.max_new_tokens
+
+    def fit(self, prompt: Prompt) -> Prompt:
+        """Cut the evidence to `max_seq_length` tokens of prompt and answer together."""
+        limit = self.options.max_seq_length
+        if byte_bound(prompt.messages) + self.config.generation.max_new_tokens <= limit:
+            return prompt  # it fits without being counted
+        return fit(prompt, self.length, limit)
+
+    def identity(self) -> Mapping[str, object]:
+        """The model, the server and what decides an answer."""
+        options = self.config.generation
+        return {
+            "model": self.options.model,
+            "server": server_url(self.options),
+            "reasoning_effort": self.options.reasoning_effort,
+            "max_seq_length": self.options.max_seq_length,
+            "max_new_tokens": options.max_new_tokens,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "seed": self.config.seed,
+        }
+
+    def __enter__(self) -> Self:
+        self._open = ExitStack()
+        self._loop = self._open.enter_context(running_loop())
+        client, self._asker = self._wait(self._make())
+        self._open.callback(lambda: self._wait(client.close()))
+        return self
+
+    async def _make(self) -> tuple[Any, Asker]:
+        """Open the client within the loop that it will be used in."""
+        options = self.options
+        client = open_client(self._access, options)
+        pace = Pace(options.max_concurrency, options.requests_per_minute, options.tokens_per_minute)
+        parameters = Parameters(
+            options, self.config.generation, self.config.seed, self._access.is_openai
+        )
+        asker = Asker(
+            self.config, self._access, client, pace, self._budget, parameters, self._counter,
+            self._progress.note,
+        )  # fmt: skip
+        return client, asker
+
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer prompts in the order in which the server does, so many at a time."""
+        assert self._asker is not None
+        return answers(self._loop, prompts, self._asker.ask, self.options.max_concurrency)
+
+    def take_up(self, spent: Spent, facts: Mapping[str, object]) -> None:
+        """Count what earlier sessions spent against the caps, and go on counting requests."""
+        self._budget.spent += spent
+        self._earlier = facts
+
+    def facts(self) -> Mapping[str, object]:
+        """The models that answered, requests, prices and money of all sessions."""
+        asked = self._asker
+        return {
+            "models": _added(self._earlier.get("models"), asked.models if asked else {}),
+            "requests": _added(self._earlier.get("requests"), asked.requests if asked else {}),
+            "spent": {
+                "input_tokens": self._budget.spent.input,
+                "cached_input_tokens": self._budget.spent.cached,
+                "output_tokens": self._budget.spent.output,
+                "usd": _dollars(self._budget.spent.cost),
+            },
+            "price": self._price.shown() if self._price else UNKNOWN_PRICE,
+        }
+
+    def live(self) -> Mapping[str, float | str]:
+        """Tokens and money so far, to show."""
+        spent = self._budget.spent
+        shown: dict[str, float | str] = {"tokens": f"{spent.input + spent.output:,}"}
+        if spent.cost is not None:
+            shown["cost"] = f"${spent.cost:.4f}"
+        return shown
+
+    def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
+        """Count the prompts, and price them with answers of one token and of the longest."""
+        examples = tokens = 0
+        for prompt in prompts:
+            examples += 1
+            tokens += self._counter.count(prompt.messages)
+        longest = examples * self.config.generation.max_new_tokens
+        price = self._price
+        options = self.options
+        minutes = []
+        if options.requests_per_minute:
+            minutes.append(examples / options.requests_per_minute)
+        if options.tokens_per_minute:
+            minutes.append((tokens + longest) / options.tokens_per_minute)
+        return CostEstimate(
+            model=options.model,
+            examples=examples,
+            unfit=0,
+            input_tokens=tokens,
+            exact=self._counter.exact,
+            output_tokens=(examples, longest),
+            cost=None
+            if price is None
+            else (price.cost(Spent(tokens, examples)), price.cost(Spent(tokens, longest))),
+            price=price.shown() if price else UNKNOWN_PRICE,
+            seconds=60 * max(minutes) if minutes else None,
+        )
+
+
+def _added(earlier: object, now: Mapping[str, int]) -> dict[str, int]:
+    before = earlier if isinstance(earlier, Mapping) else {}
+    return {name: int(before.get(name, 0)) + now.get(name, 0) for name in sorted({*before, *now})}
+
+
+def _dollars(cost: float | None) -> float | None:
+    return None if cost is None else round(cost, 6)

@@ -1,0 +1,151 @@
+"""When a request may start: as many at a time, and as many a minute, as the server bears."""
+
+import asyncio
+import math
+import re
+import time
+from collections.abc import Mapping
+
+FIRST = 8  # requests at a time to begin with
+BURST = 1.0  # seconds of a rate that may be used at once
+DURATION = re.compile(r"([\d.]+)(ms|h|m|s)")
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Bucket:
+    """A rate of so many units a minute: what is taken comes back evenly."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self.given = per_minute is not None  # by the user, whom headers don't overrule
+        self.set_rate(per_minute)
+
+    def set_rate(self, per_minute: float | None) -> None:
+        """Take over a rate; None where there is no limit."""
+        self.per_second = per_minute / 60 if per_minute else None
+        self._level = 0.0  # below 0: to be waited for
+        self._seen = time.monotonic()
+
+    def wait(self) -> float:
+        """Seconds until something may be taken."""
+        if self.per_second is None:
+            return 0.0
+        now = time.monotonic()
+        self._level = min(
+            self._level + (now - self._seen) * self.per_second, self.per_second * BURST
+        )
+        self._seen = now
+        return max(0.0, -self._level / self.per_second)
+
+    def take(self, amount: float) -> None:
+        """Take; what is not there yet has to be waited for by the next one."""
+        self._level -= amount
+
+
+class Pace:
+    """Lets requests start, one after another.
+
+    Concurrency doubles with every round of answers until the server first slows us down, which
+    halves it; from then on it grows by one a round.
+    """
+
+    def __init__(
+        self, most: int, requests_per_minute: float | None, tokens_per_minute: float | None
+    ) -> None:
+        self._most = most
+        self._limit = float(min(FIRST, most))
+        self._growing_fast = True
+        self._active = 0
+        self._cut_at = 0.0
+        self._hold_until = 0.0
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+        self.requests = Bucket(requests_per_minute)
+        self.tokens = Bucket(tokens_per_minute)
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight now."""
+        return max(1, int(self._limit))
+
+    @property
+    def active(self) -> int:
+        """Requests in flight."""
+        return self._active
+
+    @property
+    def turn(self) -> asyncio.Lock:
+        """Held by the one that starts next."""
+        return self._turn
+
+    async def start(self, tokens: float) -> float:
+        """Wait until a request of so many tokens may go; give the time. The turn must be held."""
+        while True:
+            self._freed.clear()
+            if self._active >= self.limit:
+                await self._freed.wait()
+                continue
+            now = time.monotonic()
+            held = max(self._hold_until - now, self.requests.wait(), self.tokens.wait())
+            if held <= 0:
+                break
+            await asyncio.sleep(held)
+        self._active += 1
+        self.requests.take(1)
+        self.tokens.take(tokens)
+        return time.monotonic()
+
+    async def one_less(self) -> None:
+        """Wait until a request has ended."""
+        self._freed.clear()
+        await self._freed.wait()
+
+    def end(self, reserved: float, used: float) -> None:
+        """A request has ended; it took `used` tokens instead of what was reserved."""
+        self._active -= 1
+        self.tokens.take(used - reserved)
+        self._freed.set()
+
+    def answered(self) -> None:
+        """An answer came: dare more."""
+        self._limit = min(self._most, self._limit + (1 if self._growing_fast else 1 / self._limit))
+
+    def slow_down(self, started: float, wait: float | None) -> None:
+        """The server had too much: halve, once for all that was under way; and wait if told to."""
+        if started >= self._cut_at:
+            self._limit = max(1.0, self._limit / 2)
+            self._growing_fast = False
+            self._cut_at = time.monotonic()
+        if wait:
+            self._hold_until = max(self._hold_until, time.monotonic() + wait)
+
+    def heed(self, headers: Mapping[str, str]) -> None:
+        """Take over the limits that the server's `x-ratelimit-*` headers tell."""
+        for name, bucket in (("requests", self.requests), ("tokens", self.tokens)):
+            limit = _number(headers.get(f"x-ratelimit-limit-{name}"))
+            if limit and not bucket.given and bucket.per_second != limit / 60:
+                bucket.set_rate(limit)
+            if _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0:
+                reset = seconds_of(headers.get(f"x-ratelimit-reset-{name}"))
+                if reset and limit:  # one unit of the rate suffices to go on
+                    reset = min(reset, 60.0)
+                    self._hold_until = max(
+                        self._hold_until, time.monotonic() + max(reset / limit, 60 / limit)
+                    )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return None
+    return value if value is not None and math.isfinite(value) and value >= 0 else None
+
+
+def seconds_of(text: str | None) -> float | None:
+    """A duration such as 6m0s, 1.5s, 120ms or a bare number of seconds."""
+    if not text:
+        return None
+    parts = DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * SECONDS[unit] for number, unit in parts)
+    return _number(text)

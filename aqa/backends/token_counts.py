@@ -1,0 +1,78 @@
+"""How many tokens a chat takes: exactly where the model's tokenizer is at hand, else guessed."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from aqa.records import Message
+
+TABLES = {  # of the encodings; tiktoken keeps each under the hash of its address
+    "o200k_base": "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
+    "cl100k_base": "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
+}
+EACH_MESSAGE = 3  # OpenAI's cookbook, "How to count tokens with tiktoken"
+ROLE = 1
+REPLY = 3
+OTHERS_MESSAGE = 24  # bytes, at most, that other chat templates put around a message
+ASCII_PER_TOKEN = 4.0  # characters; other scripts take a token for about 1.5 characters
+OTHERS_PER_TOKEN = 1.5
+
+Chat = Sequence[Message]
+
+
+class TokenCounter:
+    """Counts a chat's tokens. `exact` tells whether by the model's own tokenizer."""
+
+    def __init__(self, model: str, is_openai: bool) -> None:
+        self._count = _tokenizer(model) if is_openai else None
+        self.exact = self._count is not None
+
+    def count(self, chat: Chat) -> int:
+        """The tokens of the chat as a prompt, or the likely number of them."""
+        if self._count is None:
+            return sum(_guess(turn.content) + EACH_MESSAGE + ROLE for turn in chat) + REPLY
+        return sum(self._count(turn.content) + EACH_MESSAGE + ROLE for turn in chat) + REPLY
+
+    def at_most(self, chat: Chat) -> int:
+        """A number that the tokens can't exceed: a token is a byte at least."""
+        if self._count is not None:
+            return self.count(chat) + REPLY
+        return byte_bound(chat)
+
+
+def byte_bound(chat: Chat) -> int:
+    """Bytes of the chat with what templates add; no tokenizer makes more tokens."""
+    return sum(len(turn.content.encode()) + OTHERS_MESSAGE for turn in chat) + OTHERS_MESSAGE
+
+
+def _guess(text: str) -> int:
+    plain = sum(map(str.isascii, text)) if not text.isascii() else len(text)
+    return round(plain / ASCII_PER_TOKEN + (len(text) - plain) / OTHERS_PER_TOKEN)
+
+
+def _tokenizer(model: str) -> Callable[[str], int] | None:
+    """Tiktoken's for the model, if its tables lie on this machine: nothing is fetched."""
+    try:
+        import tiktoken
+        from tiktoken.model import encoding_name_for_model
+    except ImportError:
+        return None
+    try:
+        name = encoding_name_for_model(model)
+    except KeyError:
+        return None
+    if not _has_tables(name):
+        return None
+    encoding: Any = tiktoken.get_encoding(name)
+    return lambda text: len(encoding.encode_ordinary(text))
+
+
+def _has_tables(name: str) -> bool:
+    url = TABLES.get(name)
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+    where = Path(folder) if folder else Path(tempfile.gettempdir(), "data-gym-cache")
+    key = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest() if url else ""
+    return bool(url) and (where / key).is_file()

@@ -1,0 +1,190 @@
+"""A server on loopback that speaks chat completions, with faults by a script or by chance.
+
+It answers a question with the last word of its prompt, counts a token for each word, and notes
+requests, tokens, refusals and concurrency.
+"""
+
+import asyncio
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+Body = dict[str, Any]
+Headers = dict[str, str]
+
+
+def failure(message: str, code: str | None = None, param: str | None = None) -> Body:
+    return {"error": {"message": message, "type": code, "code": code, "param": param}}
+
+
+@dataclass
+class Fault:
+    """What to do instead of answering."""
+
+    status: int = 200
+    body: Body | None = None
+    headers: Headers = field(default_factory=dict)
+    cut: bool = False  # only half of the answer's bytes
+    close: bool = False  # the connection is closed before anything is answered
+    hang: float = 0.0  # seconds of silence
+
+
+FAULTS = {
+    "429": Fault(429, failure("too many requests", "rate_limit_exceeded"), {"Retry-After": "0.05"}),
+    "429 bare": Fault(429, failure("too many requests", "rate_limit_exceeded")),
+    "500": Fault(500, failure("it broke")),
+    "502": Fault(502),
+    "503": Fault(503, failure("overloaded"), {"Retry-After": "0.05"}),
+    "close": Fault(close=True),
+    "cut": Fault(cut=True),
+    "empty": Fault(200, {"choices": [], "model": "m"}),
+}
+FILTERED = Fault(400, failure("the prompt was filtered", "content_filter"))
+QUOTA = Fault(429, failure("you exceeded your quota", "insufficient_quota"))
+BAD_KEY = Fault(401, failure("Incorrect API key provided: {key}", "invalid_api_key"))
+NO_MODEL = Fault(404, failure("The model does not exist", "model_not_found"))
+
+
+@dataclass
+class Server:
+    """Settings and counts. `script` decides on a request by its number and its body."""
+
+    script: Callable[[int, Body], Fault | None] = lambda number, body: None
+    latency: float = 0.0
+    headers: Headers = field(default_factory=dict)
+    answer: Callable[[Body], str] = lambda body: body["messages"][-1]["content"].split()[-1]
+    cached: int = 0
+    tokens_per_second: float | None = None  # a bucket of one second; beyond it 429
+    url: str = ""
+    requests: int = 0
+    answered: Counter[str] = field(default_factory=Counter)  # by the last message
+    refused: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    active: int = 0
+    most_active: int = 0
+    connections: int = 0
+    bodies: list[Body] = field(default_factory=list)
+    keep_bodies: bool = True
+    level: float = 0.0
+    seen: float = 0.0
+
+    def cost(self, read: float, written: float) -> float:
+        """Dollars for all that was answered, at prices for a million tokens."""
+        return (self.prompt_tokens * read + self.answer_tokens * written) / 1e6
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                lines = head.decode().split("\r\n")
+                fields = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
+                body = await reader.readexactly(int(fields.get("content-length", 0)))
+                if not await self.respond(lines, json.loads(body), writer):
+                    break
+        writer.close()
+
+    async def respond(self, lines: list[str], body: Body, writer: asyncio.StreamWriter) -> bool:
+        number, self.requests = self.requests, self.requests + 1
+        if self.keep_bodies:
+            self.bodies.append(body)
+        self.active += 1
+        self.most_active = max(self.most_active, self.active)
+        try:
+            fault = self.script(number, body) or self._limited(body) or Fault()
+            await asyncio.sleep(self.latency + fault.hang)
+        finally:
+            self.active -= 1
+        if fault.close:
+            return False
+        if fault.status != 200 or fault.body is not None:
+            self.refused += fault.status in (429, 503)
+            key = next((line[22:] for line in lines if line.lower().startswith("auth")), "")
+            told = json.dumps(fault.body or {}).replace("{key}", key.strip())
+            await send(writer, fault.status, told.encode(), self.headers | fault.headers)
+            return True
+        content = self._complete(body)
+        if fault.cut:
+            await send(writer, 200, content[: len(content) // 2], self.headers)
+            return True
+        self.answered[body["messages"][-1]["content"]] += 1
+        await send(writer, 200, content, self.headers)
+        return True
+
+    def _limited(self, body: Body) -> Fault | None:
+        if self.tokens_per_second is None:
+            return None
+        now = time.monotonic()
+        self.level = min(
+            self.tokens_per_second, self.level + (now - self.seen) * self.tokens_per_second
+        )
+        self.seen = now
+        needed = count(body)
+        if self.level < needed:
+            return FAULTS["429"]
+        self.level -= needed
+        return None
+
+    def _complete(self, body: Body) -> bytes:
+        text = self.answer(body)
+        read, written = count(body), len(text.split())
+        self.prompt_tokens += read
+        self.answer_tokens += written
+        usage = {"prompt_tokens": read, "completion_tokens": written}
+        usage_details = {"prompt_tokens_details": {"cached_tokens": self.cached}}
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        reply = {"id": "x", "object": "chat.completion", "model": f"{body['model']}-2026-01-01"}
+        return json.dumps(reply | {"choices": [choice], "usage": usage | usage_details}).encode()
+
+
+def count(body: Body) -> int:
+    return sum(len(turn["content"].split()) for turn in body["messages"])
+
+
+async def send(writer: asyncio.StreamWriter, status: int, body: bytes, headers: Headers) -> None:
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}"]
+    lines += ["Content-Type: application/json", *(f"{k}: {v}" for k, v in headers.items())]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+    await writer.drain()
+
+
+def by_chance(share: float, seed: int = 1) -> Callable[[int, Body], Fault | None]:
+    """Mixed faults in this share of the requests."""
+    chance = random.Random(seed)
+    kinds = list(FAULTS.values())
+    return lambda number, body: chance.choice(kinds) if chance.random() < share else None
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """Serve from a thread; sets `server.url`."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> asyncio.Server:
+        return await asyncio.start_server(server.serve, "127.0.0.1", 0)
+
+    async def stop(listening: asyncio.Server) -> None:
+        listening.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    listening = asyncio.run_coroutine_threadsafe(start(), loop).result()
+    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(stop(listening), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
