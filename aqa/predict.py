@@ -79,7 +79,8 @@ def predict(
         answered, failed = journal.counts(total)
         before = answered + (0 if resume.retry_errors else failed)
         if isinstance(reader, Remote):
-            reader.take_up(journal.spent, run.previous.get("served") or {})
+            known = {} if resume.fresh else run.previous.get("served")
+            reader.take_up(journal.spent, known or {})
         with (
             run.recording(lambda: _so_far(reader, journal, total)),
             progress.task("Answering", total=total) as task,

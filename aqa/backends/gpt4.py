@@ -145,8 +145,16 @@ class Gpt4Backend:
 
     def take_up(self, spent: Spent, facts: Mapping[str, object]) -> None:
         """Count what earlier sessions spent against the caps, and go on counting requests."""
-        self._budget.spent += spent
         self._earlier = facts
+        told = facts.get("spent")
+        if isinstance(told, Mapping):
+            # Attempts at examples that were never finished stand in the manifest alone; after a
+            # kill the journal knows more.
+            counts = [int(told.get(f"{kind}_tokens", 0)) for kind in ("input", "output")]
+            if sum(counts) > spent.input + spent.output:
+                cached, cost = int(told.get("cached_input_tokens", 0)), told.get("usd")
+                spent = Spent(*counts, cached, None if cost is None else float(cost))
+        self._budget.spent += spent
 
     def facts(self) -> Mapping[str, object]:
         """The models that answered, requests, prices and money of all sessions."""

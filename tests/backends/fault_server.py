@@ -11,10 +11,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+GONE = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
 Body = dict[str, Any]
 Headers = dict[str, str]
 
@@ -81,14 +82,13 @@ class Server:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        with closing(writer), suppress(*GONE):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode().split("\r\n")
                 fields = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
                 body = await reader.readexactly(int(fields.get("content-length", 0)))
                 if not await self.respond(lines, json.loads(body), writer):
                     break
-        writer.close()
 
     async def respond(self, lines: list[str], body: Body, writer: asyncio.StreamWriter) -> bool:
         number, self.requests = self.requests, self.requests + 1
@@ -178,6 +178,7 @@ def serving(server: Server) -> Iterator[Server]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # for the connections to be closed
 
     listening = asyncio.run_coroutine_threadsafe(start(), loop).result()
     server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
