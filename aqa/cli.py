@@ -201,7 +201,9 @@ def evaluate(
         list[Path], typer.Argument(metavar="FILE...", help="Prediction files or run folders.")
     ],
     data: Data = None,
-    metrics: Annotated[str, typer.Option("--metrics", help="em, f1, bertscore.")] = "em,f1",
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="em, f1, rougeL, chrf, lenient, evidence, ...")
+    ] = "em,f1",
     profile: Annotated[
         Literal["auto", "mixed", "squad", "korquad", "klue-mrc"],
         typer.Option("--profile", help="How text is normalised and compared."),

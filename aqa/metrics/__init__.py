@@ -17,6 +17,13 @@ __all__ = ["METRICS", "Metric", "MetricOptions", "RunningScores", "load_metric",
 METRICS = {
     "em": "aqa.metrics.exact_match:ExactMatch",
     "f1": "aqa.metrics.f1:F1",
+    "lenient": "aqa.metrics.lenient:Lenient",
+    "lenient_f1": "aqa.metrics.lenient:LenientF1",
+    "rouge1": "aqa.metrics.rouge:Rouge1",
+    "rouge2": "aqa.metrics.rouge:Rouge2",
+    "rougeL": "aqa.metrics.rouge:RougeL",
+    "bleu": "aqa.metrics.sacre:Bleu",
+    "chrf": "aqa.metrics.sacre:Chrf",
     "bertscore": "aqa.metrics.bertscore:BertScore",
 }
 

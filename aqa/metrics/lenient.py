@@ -1,0 +1,80 @@
+"""EM and F1 for Korean that forgive a particle or a copula at the end of an answer."""
+
+import string
+import unicodedata
+
+from aqa.errors import UsageError
+from aqa.metrics.base import MetricOptions
+from aqa.metrics.kiwi import kiwi_version, load_kiwi
+from aqa.metrics.normalize import mostly_hangul
+from aqa.metrics.pairs import Pairs
+from aqa.records import Score
+
+_MARKS = string.punctuation + "。．…！？ "
+
+
+class Lenient:
+    """Exact match by the profile korquad, without the particle or copula of the last word."""
+
+    name = "lenient"
+    second = False
+
+    def __init__(self, options: MetricOptions) -> None:
+        """Need no option."""
+
+    def score(self, pairs: Pairs) -> Score:
+        """Score every pair.
+
+        Raises:
+            UsageError: the references are not Korean.
+            MissingExtraError: Kiwi is not installed.
+        """
+        if not mostly_hangul(pairs.references):
+            raise UsageError(f"{self.name} is for Korean answers; take em and f1 for these")
+        texts = [text for text in pairs.predictions if text is not None]
+        texts += [text for references in pairs.references for text in references]
+        bare = {text: without_particle(text) for text in dict.fromkeys(texts)}
+        stripped = Pairs(
+            [None if text is None else bare[text] for text in pairs.predictions],
+            [[bare[text] for text in references] for references in pairs.references],
+            "korquad",
+        )
+        details = f"profile:korquad|particles:off|kiwi:{kiwi_version()}"
+        return pairs.score(self.name, stripped.agreement[self.second], details)
+
+
+class LenientF1(Lenient):
+    """F1 over characters, with the same forgiveness."""
+
+    name = "lenient_f1"
+    second = True
+
+
+def without_particle(text: str) -> str:
+    """Cut the particles (J*) or the copula (VCP with its ending) off the last word.
+
+    Only what follows another morpheme without a space goes: 이도 in `세종대왕 이도` is a name. Text
+    in decomposed Unicode stays as it is, for Kiwi reads composed letters.
+    """
+    answer = text.rstrip(_MARKS)
+    if not answer or not unicodedata.is_normalized("NFC", answer):
+        return text
+    tokens = list(load_kiwi().tokenize(answer))
+    word = len(answer) - len(answer.split()[-1])
+    kept = len(tokens)
+    while kept and tokens[kept - 1].tag.startswith("J"):
+        kept -= 1
+    if kept == len(tokens):
+        kept = _before_copula([token.tag for token in tokens])
+    if kept == len(tokens) or not kept or tokens[kept].start <= word:
+        return text
+    return answer[: tokens[kept].start]
+
+
+def _before_copula(tags: list[str]) -> int:
+    """Count the tokens before a final copula; all of them where there is none."""
+    place = len(tags)
+    while place and tags[place - 1] in ("EF", "EC", "EP"):
+        place -= 1
+    is_copula = 0 < place < len(tags) and tags[place - 1] == "VCP"
+    return place - 1 if is_copula else len(tags)
