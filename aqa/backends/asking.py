@@ -72,7 +72,7 @@ class Asker:
             if isinstance(outcome, Reply):
                 self._pace.answered()
                 self._fatal = 0
-                self.models[outcome.model] += 1
+                self.models[self._access.shown(outcome.model)] += 1
                 return self._prediction(prompt, outcome, spent)
             verdict = outcome
             if verdict.refused and self._learn(body, verdict):
