@@ -88,6 +88,9 @@ class Asker:
                 failures += 1
             pause = max(verdict.wait or 0.0, _back_off(failures + waits))
             if failures >= ATTEMPTS or time.monotonic() + pause > until:
+                if verdict.unreachable and not self.models:
+                    self._halt(ModelError(f"{verdict.reason}; is backend.base_url right?"))
+                    self._go_on()
                 tried = failures + waits
                 return self._failed(
                     prompt, f"given up after {tried} attempts: {verdict.reason}", spent
