@@ -30,12 +30,16 @@ class Verdict:
     maybe_paid: bool = False
     param: str | None = None
     refused: bool = False
+    unreachable: bool = False
 
 
 def judge(error: Exception, access: Access) -> Verdict | None:
     """Judge an error of a request; None where it is none that a server or network makes."""
     import openai
 
+    # ConnectError or ConnectTimeout (aiohttp's transport says so of refused connections, too).
+    if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):  # nothing was sent
+        return Verdict("retry", f"no connection to {access.url}", unreachable=True)
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         return Verdict("retry", "the server did not answer in time", maybe_paid=True)
     if isinstance(error, BadBodyError):
@@ -43,8 +47,6 @@ def judge(error: Exception, access: Access) -> Verdict | None:
     if isinstance(error, openai.APIStatusError):
         return _judge_status(error, access)
     if isinstance(error, openai.APIConnectionError):
-        if "connect" in type(error.__cause__).__name__.lower():  # nothing was sent
-            return Verdict("retry", f"no connection to {access.url}")
         return Verdict("retry", f"the connection to {access.url} broke off", maybe_paid=True)
     if isinstance(error, openai.APIError):
         return Verdict("retry", access.shown(str(error)), maybe_paid=True)

@@ -72,7 +72,7 @@ class Asker:
             if isinstance(outcome, Reply):
                 self._pace.answered()
                 self._fatal = 0
-                self.models[outcome.model] += 1
+                self.models[self._access.shown(outcome.model)] += 1
                 return self._prediction(prompt, outcome, spent)
             verdict = outcome
             if verdict.refused and self._learn(body, verdict):
@@ -88,6 +88,9 @@ class Asker:
                 failures += 1
             pause = max(verdict.wait or 0.0, _back_off(failures + waits))
             if failures >= ATTEMPTS or time.monotonic() + pause > until:
+                if verdict.unreachable and not self.models:
+                    self._halt(ModelError(f"{verdict.reason}; is backend.base_url right?"))
+                    self._go_on()
                 tried = failures + waits
                 return self._failed(
                     prompt, f"given up after {tried} attempts: {verdict.reason}", spent

@@ -150,10 +150,12 @@ class Gpt4Backend:
         if isinstance(told, Mapping):
             # Attempts at examples that were never finished stand in the manifest alone; after a
             # kill the journal knows more.
-            counts = [int(told.get(f"{kind}_tokens", 0)) for kind in ("input", "output")]
-            if sum(counts) > spent.input + spent.output:
-                cached, cost = int(told.get("cached_input_tokens", 0)), told.get("usd")
-                spent = Spent(*counts, cached, None if cost is None else float(cost))
+            read, written, cached = (
+                int(told.get(f"{kind}_tokens", 0)) for kind in ("input", "output", "cached_input")
+            )
+            if read + written > spent.input + spent.output:
+                cost = told.get("usd")
+                spent = Spent(read, written, cached, None if cost is None else float(cost))
         self._budget.spent += spent
 
     def facts(self) -> Mapping[str, object]:

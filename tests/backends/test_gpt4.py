@@ -175,6 +175,14 @@ def test_one_examples_error_is_recorded_for_it_alone(tmp_path: Path, server: Ser
     assert server.requests == 6
 
 
+def test_a_server_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
+    with serving(Server()) as gone:
+        config = configured(tmp_path, gone, 20)
+    with pytest.raises(ModelError, match="no connection to http"):
+        run(config, tmp_path / "out")
+    assert read_manifest(tmp_path / "out")["counts"]["failed"] == 0
+
+
 REFUSED = {
     "temperature": "Unsupported value: 'temperature' does not support 0 with this model.",
     "seed": "Unknown parameter: 'seed'.",
