@@ -175,6 +175,11 @@ def comparison(difference: float, low: float, high: float, p: float) -> Comparis
     ],
 )
 def test_verdicts(found: Comparison, words: str) -> None:
-    assert verdict(found, 240) == words + (
-        "with 240 questions differences under 3.4 F1 can't be seen"
+    seen = "are often missed" if found.is_real else "can't be seen"
+    assert verdict(found, 240) == f"{words}with 240 questions differences under 3.4 F1 {seen}"
+
+
+def test_a_large_difference_in_words() -> None:
+    assert verdict(comparison(5, 3, 7, 0.001), 1).endswith(
+        "with 1 question differences under 3.4 F1 can't be seen"
     )
