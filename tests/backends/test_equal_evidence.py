@@ -9,6 +9,7 @@ import pytest
 from aqa_stub import StubBackend
 
 from aqa.backends.base import Backend
+from aqa.backends.gpt4 import Gpt4Backend
 from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.backends.t5 import T5Backend
 from aqa.config import build_config
@@ -74,6 +75,7 @@ def test_one_plan_gives_all_readers_the_same_passages(
     roomy = {"max_seq_length": 100_000}
     found = [
         prompts_of(StubBackend, "stub", data, max_length=100_000),
+        prompts_of(Gpt4Backend, "gpt-4.1", data),
         prompts_of(LlamaQloraBackend, str(tiny), data, quantization="none", **roomy),
         prompts_of(T5Backend, str(tiny_t5), data, **roomy),
         prompts_of(T5Backend, str(tiny_t5), data, fusion="fid", **roomy),
