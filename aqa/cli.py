@@ -6,9 +6,32 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from aqa.flags import (
+    BackendName,
+    Config,
+    Corpus,
+    Data,
+    Fields,
+    Fresh,
+    Json,
+    Limit,
+    Missing,
+    Model,
+    Normalize,
+    OnDuplicate,
+    OutputDir,
+    Passages,
+    PromptName,
+    Quiet,
+    Settings,
+    Split,
+    TopK,
+    column_names,
+    configure,
+)
+
 if TYPE_CHECKING:
-    from aqa.backends.base import Backend
-    from aqa.config import RawConfig, RunConfig
+    from aqa.options import RunConfig
 
 app = typer.Typer(
     name="aqa",
@@ -17,49 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-BackendName = Annotated[
-    str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), or gpt4.")
-]
-Config = Annotated[
-    str | None, typer.Option("--config", "-c", help="YAML or JSON file, or a shipped one's name.")
-]
-Data = Annotated[str | None, typer.Option("--data", "-d", help="Examples: file, folder, hub name.")]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", help="Run folder, adapter, model folder, hub id, package:FILE."),
-]
-PromptName = Annotated[str | None, typer.Option("--prompt", "-p", help="Template: name or path.")]
-OutputDir = Annotated[Path | None, typer.Option("--output-dir", "-o", help="The run folder.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a config key; any number of times."),
-]
-Fields = Annotated[
-    list[str] | None,
-    typer.Option("--field", metavar="OURS=COLUMN", help="Column of id, question, passages, ..."),
-]
-Split = Annotated[str | None, typer.Option("--split", help="Split of a folder or hub data set.")]
-Passages = Annotated[
-    str | None, typer.Option("--passages", help="A retriever's output, joined to --data by id.")
-]
-Missing = Annotated[
-    Literal["error", "empty"] | None,
-    typer.Option("--missing-passages", help="What to do where --passages lacks a question."),
-]
-Corpus = Annotated[str | None, typer.Option("--corpus", help="Texts of documents by id.")]
-OnDuplicate = Annotated[
-    Literal["error", "keep-first", "number"] | None,
-    typer.Option("--on-duplicate-id", help="What to do where an id stands twice."),
-]
-Normalize = Annotated[
-    Literal["none", "nfc"] | None, typer.Option("--normalize", help="Unicode form of all text.")
-]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first examples.")]
-TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best passages.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
 
 
 @app.command(
@@ -114,7 +94,7 @@ def train(
     flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
     flags |= {"data.passages": passages, "data.dev_passages": dev_passages}
     flags |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
-    found, reader_type = _configure(backend, config, flags, settings, fields)
+    found, reader_type = configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
         if dry_run:
             tables.show_dry_run(run_dry(found, reader_type, progress), as_json)
@@ -178,7 +158,7 @@ def predict(
     flags |= {"data.passages": passages, "data.missing_passages": missing_passages}
     flags |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
     flags |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
-    found, reader_type = _configure(backend, config, flags, settings, fields)
+    found, reader_type = configure(backend, config, flags, settings, fields)
     folder = output_dir or _prediction_folder(found)
     with console.open_progress(quiet) as progress:
         if dry_run:
@@ -253,8 +233,8 @@ def evaluate(
     """Score prediction files against their references; never loads a reader."""
     from aqa import console, score_files, score_tables
     from aqa.atomic_files import write_json
+    from aqa.evaluate import Scoring, read_references
     from aqa.evaluate import evaluate as run_evaluate
-    from aqa.evaluate import read_references
     from aqa.metrics import MetricOptions
     from aqa.runs import METRICS
 
@@ -266,21 +246,19 @@ def evaluate(
         references = None
         if data is not None:
             references = read_references(
-                data, _pairs(fields), split, on_duplicate_id or "error", progress
+                data, column_names(fields), split, on_duplicate_id or "error", progress
             )
-        report = run_evaluate(
-            files,
-            references,
-            [name.strip() for name in metrics.split(",")],
-            profile,
-            progress,
-            normalize or "none",
-            no_answer or (),
-            MetricOptions(bert_model, bert_num_layers),
-            allow_different_evidence,
-            baseline,
-            slices or (),
+        scoring = Scoring(
+            metrics=[name.strip() for name in metrics.split(",")],
+            profile=profile,
+            normalize=normalize or "none",
+            no_answer=no_answer or (),
+            metric_options=MetricOptions(bert_model, bert_num_layers),
+            slices=slices or (),
+            baseline=baseline,
+            allow_different_evidence=allow_different_evidence,
         )
+        report = run_evaluate(files, references, scoring, progress)
     first = files[0] if files[0].is_dir() else files[0].parent
     write_json(output or first / METRICS, report.to_json())
     if per_example is not None:
@@ -329,7 +307,7 @@ def prompt_preview(
     flags |= {"data.passages": passages, "data.missing_passages": missing_passages}
     if config is None and model is None and backend in ("llama", "llama-qlora"):
         config = "llama_smollm2"
-    found, reader_type = _configure(backend, config, flags, settings, fields)
+    found, reader_type = configure(backend, config, flags, settings, fields)
     with console.open_progress(quiet) as progress:
         shown = list(preview(found, reader_type, progress, number, example_id, training))
     tables.show_previews(shown, tokens, as_json)
@@ -344,47 +322,6 @@ def about(
         from aqa import __version__
 
         typer.echo(__version__)
-
-
-def _configure(
-    backend: str,
-    config: str | None,
-    flags: dict[str, Any],
-    settings: list[str] | None,
-    fields: list[str] | None,
-) -> "tuple[RunConfig, type[Backend]]":
-    """Merge a run folder's config, a config file, flags and --set into one checked config."""
-    from aqa.backends import find_backend
-    from aqa.config import build_config, find_config, parse_assignment, read_config, set_value
-    from aqa.runs import inherited_config
-
-    reader_type = find_backend(backend)
-    layers: list[RawConfig] = []
-    if flags.get("backend.model"):
-        layers.append(inherited_config(Path(flags["backend.model"])))
-    if config is not None:
-        layers.append(read_config(find_config(config)))
-    spoken: RawConfig = {}
-    for key, value in flags.items():
-        if value is not None:
-            set_value(spoken, key, value)
-    for text in settings or ():
-        set_value(spoken, *parse_assignment(text))
-    for ours, column in _pairs(fields).items():
-        set_value(spoken, f"data.fields.{ours}", column)
-    return build_config(reader_type.Options, [*layers, spoken]), reader_type
-
-
-def _pairs(fields: list[str] | None) -> dict[str, str]:
-    from aqa.errors import UsageError
-
-    pairs = {}
-    for text in fields or ():
-        ours, equals, column = text.partition("=")
-        if not (ours and equals and column):
-            raise UsageError(f"--field {text}: write it as OURS=COLUMN, such as question=Question")
-        pairs[ours] = column
-    return pairs
 
 
 def _prediction_folder(config: "RunConfig") -> Path:

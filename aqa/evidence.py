@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Literal
 
-from aqa.config import EvidenceOptions
 from aqa.errors import PromptError
+from aqa.options import EvidenceOptions
 from aqa.records import Dropped, Evidence, Example, Passage, Prompt
 
 # A passage may end after a sentence; failing that, after a word.

@@ -9,10 +9,10 @@ from typing import Any
 
 from aqa.backends.base import Backend
 from aqa.backends.pretrained import token_counter
-from aqa.config import DataOptions, RunConfig
 from aqa.data import Source, read_examples, survey
 from aqa.errors import AqaError, ConfigError, PromptError
 from aqa.gold import answer_finder, gold_ranks
+from aqa.options import DataOptions, RunConfig
 from aqa.progress import Progress
 from aqa.prompts import prepare
 from aqa.records import Example, Prompt, Template

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aqa.evaluate import Report
+    from aqa.scored import Report
 
 _LATEX = {
     "\\": r"\textbackslash{}",

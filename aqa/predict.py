@@ -6,12 +6,13 @@ from itertools import chain
 from pathlib import Path
 
 from aqa.backends.base import Backend, CostEstimate, Remote
-from aqa.config import RunConfig, as_raw
+from aqa.config import as_raw
 from aqa.errors import RunError, UsageError
 from aqa.hashes import hash_files
 from aqa.inputs import Inputs, Unfit
 from aqa.journal import Journal, count_tokens, failure_row, journal_row
 from aqa.metrics import RunningScores
+from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.prompts import load_template
 from aqa.records import Example, Prompt

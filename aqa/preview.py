@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from aqa.backends.base import Backend, Encodes, LearnsTokenizer
-from aqa.config import RunConfig
 from aqa.errors import DataError
 from aqa.inputs import Inputs
+from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.prompts import load_template
 from aqa.records import Encoding, Prompt

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import yaml
 
-from aqa.config import EvidenceOptions
 from aqa.errors import PromptError
 from aqa.evidence import select
 from aqa.locations import find_shipped, shipped_names
+from aqa.options import EvidenceOptions
 from aqa.records import PLACEHOLDER, Example, Message, Prompt, Template
 
 VARIABLES = ("context", "question")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aqa.atomic_files import atomic
 from aqa.errors import ScoreError, UsageError
-from aqa.evaluate import Report
+from aqa.scored import Report
 
 
 def write_per_example(path: Path, report: Report) -> None:

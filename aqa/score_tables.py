@@ -14,7 +14,7 @@ from aqa.paper_tables import csv_table, latex_table, markdown_table
 from aqa.tables import output, print_json, show_interval
 
 if TYPE_CHECKING:
-    from aqa.evaluate import Report
+    from aqa.scored import Report
 
 
 def choose_form(asked: Mapping[str, bool]) -> str:

@@ -19,18 +19,20 @@ from aqa.backends.base import (
     TrainEstimate,
     TrainJob,
 )
-from aqa.config import RunConfig, as_raw
+from aqa.config import as_raw
 from aqa.errors import ConfigError, ModelError, RunError
-from aqa.evaluate import Report, evaluate
+from aqa.evaluate import Scoring, evaluate
 from aqa.hashes import hash_files
 from aqa.inputs import Inputs, Unfit
 from aqa.journal import Journal, failure_row, journal_row
 from aqa.metrics import MetricOptions, score_pairs
+from aqa.options import RunConfig
 from aqa.processes import is_first_process, process_count
 from aqa.progress import Progress, Task
 from aqa.prompts import load_template
 from aqa.records import Example, Prediction, Prompt, TrainStep
 from aqa.runs import METRICS, Run, open_run
+from aqa.scored import Report
 
 MERGE_PROMPTS = 32  # whose answers by adapter and merged model are compared
 
@@ -318,9 +320,8 @@ def _report(plan: Plan, run: Run, judge: "Judge") -> Report:
     evaluation = plan.config.evaluation
     metrics = ["em", "f1", *(["bertscore"] if evaluation.bert_model else [])]
     options = MetricOptions(model=evaluation.bert_model, num_layers=evaluation.bert_num_layers)
-    report = evaluate(
-        [path], None, metrics, evaluation.profile, plan.progress, metric_options=options
-    )
+    scoring = Scoring(metrics, evaluation.profile, metric_options=options)
+    report = evaluate([path], None, scoring, plan.progress)
     write_json(run.folder / METRICS, report.to_json())
     run.update({"predictions_sha256": hash_files(path)})
     return report

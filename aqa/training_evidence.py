@@ -6,8 +6,8 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from aqa.config import TrainingEvidenceOptions
 from aqa.gold import Holds, answer_finder
+from aqa.options import TrainingEvidenceOptions
 from aqa.records import Example, Passage
 
 WORD = re.compile(r"\w+")

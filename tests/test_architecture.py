@@ -9,15 +9,33 @@ from pathlib import Path
 import pytest
 
 import aqa
+from aqa.backend_options import BackendOptions
 from aqa.backends import ALIASES, BACKENDS, backend_names, find_backend
-from aqa.config import BackendOptions
 from aqa.errors import ConfigError
 
 PACKAGE = Path(aqa.__file__).parent
 FLOORS = {
-    5: {"__main__", "cli", "console", "tables", "score_tables", "paper_tables", "score_files"},
+    5: {
+        "__main__",
+        "cli",
+        "flags",
+        "console",
+        "tables",
+        "score_tables",
+        "paper_tables",
+        "score_files",
+    },
     4: {"train", "predict", "evaluate", "preview"},
-    3: {"inputs", "training_evidence", "gold", "comparison", "slices", "mistakes"},
+    3: {
+        "inputs",
+        "training_evidence",
+        "gold",
+        "comparison",
+        "slices",
+        "mistakes",
+        "systems",
+        "scored",
+    },
     2: {
         "backends",
         "metrics",
@@ -28,7 +46,7 @@ FLOORS = {
         "journal",
         "prediction_files",
     },
-    1: {"config", "progress", "evidence", "answers", "atomic_files"},
+    1: {"config", "options", "backend_options", "progress", "evidence", "answers", "atomic_files"},
     0: {"records", "errors", "hashes", "locations", "predecessor", "processes", "__init__"},
 }
 # All other imports go down. Of those within a floor, these are meant.
@@ -36,6 +54,7 @@ SIDEWAYS = {
     ("__main__", "cli"),
     ("__main__", "console"),
     ("cli", "console"),
+    ("cli", "flags"),
     ("cli", "tables"),
     ("cli", "score_tables"),
     ("cli", "score_files"),
@@ -47,7 +66,13 @@ SIDEWAYS = {
     ("inputs", "training_evidence"),
     ("inputs", "gold"),
     ("training_evidence", "gold"),
-    ("evidence", "config"),
+    ("evidence", "options"),
+    ("config", "options"),
+    ("config", "backend_options"),
+    ("options", "backend_options"),
+    ("scored", "comparison"),
+    ("scored", "mistakes"),
+    ("scored", "slices"),
     ("slices", "mistakes"),
     ("locations", "errors"),
     ("predecessor", "errors"),

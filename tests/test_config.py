@@ -5,21 +5,13 @@ from typing import Any
 import pytest
 from aqa_stub import StubOptions
 
+from aqa.backend_options import LlamaQloraOptions, RawConfig
 from aqa.backends import find_backend
-from aqa.config import (
-    FLAT_KEYS,
-    LlamaQloraOptions,
-    RawConfig,
-    RunConfig,
-    as_raw,
-    build_config,
-    find_config,
-    parse_assignment,
-    read_config,
-    set_value,
-)
+from aqa.config import as_raw, build_config, find_config, parse_assignment, read_config, set_value
 from aqa.errors import ConfigError
 from aqa.locations import find_shipped, shipped_names
+from aqa.options import RunConfig
+from aqa.predecessor import FLAT_KEYS
 
 LLAMA = LlamaQloraOptions
 

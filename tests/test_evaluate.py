@@ -11,9 +11,10 @@ import pytest
 
 from aqa.atomic_files import write_json
 from aqa.errors import AqaError, DataError, UsageError
-from aqa.evaluate import Report, evaluate
+from aqa.evaluate import Scoring, evaluate
 from aqa.progress import SilentProgress
 from aqa.records import Example
+from aqa.scored import Report
 
 
 def write(path: Path, content: Any) -> Path:
@@ -39,10 +40,8 @@ def run(
     return evaluate(
         [files] if isinstance(files, Path) else files,
         None if references is None else examples(references),
-        options.pop("metrics", ["em", "f1"]),
-        profile,
+        Scoring(profile=profile, **options),
         SilentProgress(),
-        **options,
     )
 
 
@@ -248,7 +247,7 @@ def test_an_id_twice_in_the_data(tmp_path: Path) -> None:
     twice = [*examples(GOLD), *examples({"q1": ["x"]})]
     file = write(tmp_path / "a.json", {"q1": "x"})
     with pytest.raises(DataError, match='the data holds the id "q1" twice'):
-        evaluate([file], twice, ["em"], "auto", SilentProgress())
+        evaluate([file], twice, Scoring(["em"]), SilentProgress())
 
 
 def test_files_must_be_given_once(tmp_path: Path) -> None:
@@ -313,20 +312,20 @@ def test_different_evidence_is_refused(tmp_path: Path) -> None:
     files = [run_of(tmp_path / "a"), run_of(tmp_path / "b", top_k=10) / "predictions.json"]
     told = r"a and b were given different evidence \(top_k 5 and 10\)"
     with pytest.raises(DataError, match=told + r".*--allow-different-evidence"):
-        evaluate(files, None, ["em"], "auto", SilentProgress())
-    report = evaluate(files, None, ["em"], "auto", SilentProgress(), allow_different_evidence=True)
+        evaluate(files, None, Scoring(["em"]), SilentProgress())
+    report = evaluate(files, None, Scoring(["em"], allow_different_evidence=True), SilentProgress())
     assert re.search(told, report.warnings[0])
     assert [system.scores["em"].value for system in report.systems] == [100.0, 100.0]
 
 
 def test_equal_evidence_is_compared_and_a_readers_cuts_are_told(tmp_path: Path) -> None:
     files = [run_of(tmp_path / "a"), run_of(tmp_path / "b", reader_cut=7)]
-    report = evaluate(files, None, ["em"], "auto", SilentProgress())
+    report = evaluate(files, None, Scoring(["em"]), SilentProgress())
     assert report.warnings == ("b: the reader itself had to cut the evidence of 1 examples",)
 
 
 def test_files_without_a_manifest_are_compared(tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     write_json(other, {"q": "a"})
-    report = evaluate([run_of(tmp_path / "a"), other], None, ["em"], "auto", SilentProgress())
+    report = evaluate([run_of(tmp_path / "a"), other], None, Scoring(["em"]), SilentProgress())
     assert report.warnings == ()

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aqa.config import EvidenceOptions
 from aqa.errors import PromptError
 from aqa.evidence import SENTENCE_END, fit, fit_each, select
+from aqa.options import EvidenceOptions
 from aqa.records import Evidence, Example, Message, Passage, Prompt, Template
 
 TEMPLATE = Template("t", (Message("system", "Read: {context}"), Message("user", "{question}")))

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from aqa.config import BackendOptions, LlamaQloraOptions, RunConfig, build_config, read_config
+from aqa.backend_options import BackendOptions, LlamaQloraOptions
+from aqa.config import build_config, read_config
 from aqa.errors import ConfigError
+from aqa.options import RunConfig
 from aqa.predecessor import SECTIONS
 
 CONFIG = """\

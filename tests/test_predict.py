@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from aqa_stub import WINDOW, StubBackend
 
-from aqa.config import RunConfig, build_config
+from aqa.config import build_config
 from aqa.errors import AqaError, ConfigError, RunError
 from aqa.journal import JOURNAL, PREDICTIONS
+from aqa.options import RunConfig
 from aqa.predict import PredictResult, Resume, predict
 from aqa.progress import SilentProgress
 from aqa.runs import MANIFEST, read_manifest

@@ -7,8 +7,9 @@ import pytest
 from aqa_stub import StubBackend
 from rich.console import Console
 
-from aqa.config import RunConfig, TrainingEvidenceOptions, build_config
+from aqa.config import build_config
 from aqa.errors import DataError
+from aqa.options import RunConfig, TrainingEvidenceOptions
 from aqa.predict import predict
 from aqa.preview import Preview, preview
 from aqa.progress import SilentProgress

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 from aqa_stub import StubBackend
 
-from aqa.config import EvidenceOptions, build_config
+from aqa.config import build_config
 from aqa.errors import PromptError
 from aqa.locations import shipped_names
+from aqa.options import EvidenceOptions
 from aqa.progress import SilentProgress
 from aqa.prompts import load_template, prepare
 from aqa.records import Example, Message, Passage, Prompt

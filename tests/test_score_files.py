@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from aqa.errors import ScoreError, UsageError
-from aqa.evaluate import Report, evaluate
+from aqa.evaluate import Scoring, evaluate
 from aqa.paper_tables import csv_table, latex_escape, latex_table, markdown_table
 from aqa.progress import SilentProgress
 from aqa.records import Example
 from aqa.score_files import check_limits, parse_limits, write_per_example
 from aqa.score_tables import choose_form, show_report
+from aqa.scored import Report
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def report(tmp_path: Path) -> Report:
     (tmp_path / "=b|c.json").write_text('{"q1": "서울 tower"}', encoding="utf-8")
     data = [Example("q1", "?", (), ("Paris",)), Example("q2", "?", (), ("Rome", "roma"))]
     files = [tmp_path / "a_1&b.json", tmp_path / "=b|c.json"]
-    return evaluate(files, data, ["em", "f1"], "auto", SilentProgress(), slices=["answer_length"])
+    return evaluate(files, data, Scoring(slices=["answer_length"]), SilentProgress())
 
 
 def test_per_example(report: Report, tmp_path: Path) -> None:

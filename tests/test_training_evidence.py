@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from aqa.config import TrainingEvidenceOptions
+from aqa.options import TrainingEvidenceOptions
 from aqa.records import Example, Passage
 from aqa.training_evidence import OtherPassages, TrainingEvidence, terms
 

@@ -4,8 +4,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from aqa.backend_options import LoraOptions
 from aqa.backends.pretrained import explained, quiet
-from aqa.config import LoraOptions
 from aqa.errors import ModelError
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from aqa.config import Gpt4Options
+from aqa.backend_options import Gpt4Options
 from aqa.errors import ConfigError
 
 OPENAI_URL = "https://api.openai.com/v1"

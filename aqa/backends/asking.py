@@ -14,8 +14,8 @@ from aqa.backends.budget import Budget
 from aqa.backends.chat_requests import Parameters, Reply, read_reply
 from aqa.backends.pacing import Pace
 from aqa.backends.token_counts import TokenCounter
-from aqa.config import RunConfig
 from aqa.errors import AqaError, ModelError, StoppedError
+from aqa.options import RunConfig
 from aqa.records import Prediction, Prompt, Spent
 
 ATTEMPTS = 8  # of an example, those that the server was too busy for not counted

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
-from aqa.config import BackendOptions, RunConfig
+from aqa.backend_options import BackendOptions
+from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, Spent, TrainStep
 

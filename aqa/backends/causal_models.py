@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from aqa.backend_options import LlamaQloraOptions
 from aqa.backends.model_files import ModelFiles
 from aqa.backends.pretrained import compute_dtype, explained, local_device, quiet
-from aqa.config import LlamaQloraOptions
 from aqa.errors import ModelError
 
 

@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from transformers import TrainingArguments
 
+from aqa.backend_options import LlamaQloraOptions
 from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainJob
 from aqa.backends.model_files import ModelFiles
@@ -24,7 +25,6 @@ from aqa.backends.trainer import (
 )
 from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import IGNORED, Batch, Collator
-from aqa.config import LlamaQloraOptions
 from aqa.records import TrainStep
 
 # Plain attention, which trains faster on a CPU, keeps memory that grows with the length squared:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aqa.config import GenerationOptions, Gpt4Options
+from aqa.backend_options import Gpt4Options
+from aqa.options import GenerationOptions
 from aqa.records import Message, Spent
 
 # Models that think before they answer refuse what would sample otherwise.

@@ -11,11 +11,12 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from aqa.atomic_files import explained
+from aqa.backend_options import T5Options
 from aqa.backends.model_files import ModelFiles
 from aqa.backends.pretrained import quiet
 from aqa.backends.written import Written
-from aqa.config import GenerationOptions, T5Options
 from aqa.errors import ConfigError, MissingExtraError, ModelError
+from aqa.options import GenerationOptions
 from aqa.progress import Progress
 
 MODEL_TYPES = ("t5", "mt5")

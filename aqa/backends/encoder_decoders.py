@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from aqa.backend_options import FromScratchOptions, T5Options
 from aqa.backends.model_files import ModelFiles
 from aqa.backends.pretrained import compute_dtype, explained, local_device, quiet
-from aqa.config import FromScratchOptions, T5Options
 from aqa.errors import ConfigError
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from aqa.backends.shared_prefixes import can_share, group_by_prefix, pad_left, read_prefixes
 from aqa.backends.written import ChosenTokens, Written, decoding, until_end
-from aqa.config import GenerationOptions
+from aqa.options import GenerationOptions
 
 FIRST_ROUND = 8  # tokens; most answers to questions end within them
 Rows = Sequence[Sequence[int]]

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from aqa.backend_options import BackendOptions, Gpt4Options
 from aqa.backends.api_access import Access, find_access, open_client, server_url
 from aqa.backends.asking import Asker
 from aqa.backends.async_answers import answers, running_loop
@@ -17,9 +18,9 @@ from aqa.backends.chat_requests import Parameters
 from aqa.backends.pacing import Pace
 from aqa.backends.prices import Price, find_price
 from aqa.backends.token_counts import TokenCounter, byte_bound
-from aqa.config import BackendOptions, Gpt4Options, RunConfig
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.evidence import fit
+from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Prediction, Prompt, Spent
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
+from aqa.backend_options import BackendOptions, LlamaQloraOptions
 from aqa.backends.adapters import load_adapter
 from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
@@ -20,9 +21,9 @@ from aqa.backends.model_files import ModelFiles, find_model
 from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.shared_prefixes import group_by_prefix
 from aqa.backends.written import Written, as_prediction, decoding_identity, drawing, rows_each
-from aqa.config import BackendOptions, LlamaQloraOptions, RunConfig
 from aqa.evidence import fit
 from aqa.hashes import hash_files
+from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from aqa.backends.base import Merged
 from aqa.backends.pretrained import quiet
-from aqa.config import RunConfig, as_raw
+from aqa.config import as_raw
+from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Prompt
 

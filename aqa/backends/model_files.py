@@ -6,7 +6,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from aqa.config import BackendOptions
+from aqa.backend_options import BackendOptions
 from aqa.errors import ModelError
 from aqa.locations import PREFIX, locate_package_file
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aqa.backend_options import LocalModelOptions
 from aqa.backends.model_files import ModelFiles, find_model
-from aqa.config import LocalModelOptions
 from aqa.errors import ModelError
 from aqa.locations import PREFIX
 from aqa.processes import local_rank

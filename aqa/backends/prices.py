@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from aqa.backend_options import Gpt4Options
 from aqa.backends.api_access import server_url
-from aqa.config import Gpt4Options
 from aqa.records import Spent
 
 MILLION = 1_000_000

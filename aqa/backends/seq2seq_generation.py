@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aqa.backends.written import ChosenTokens, Written, decoding, until_end
-from aqa.config import GenerationOptions
+from aqa.options import GenerationOptions
 
 Parts = Sequence[Sequence[int]]
 SCORED_VALUES = 2**26  # logits computed at once for the log-probabilities of beams: 256 MB

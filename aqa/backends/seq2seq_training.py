@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
+from aqa.backend_options import T5Options
 from aqa.backends.base import TrainJob
 from aqa.backends.fusion import encode, lay_side_by_side, pad_right
 from aqa.backends.pretrained import compute_dtype, quiet
@@ -21,7 +22,6 @@ from aqa.backends.trainer import (
 )
 from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import IGNORED, Batch
-from aqa.config import T5Options
 from aqa.records import TrainStep
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
+from aqa.backend_options import BackendOptions, FromScratchOptions, T5Options
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.ctranslate2_engine import Ctranslate2Engine, choose_engine, convert_model
@@ -26,10 +27,10 @@ from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, 
 from aqa.backends.seq2seq_generation import write_answers
 from aqa.backends.text_encoding import TextEncoder, make_text_encoder
 from aqa.backends.written import Written, as_prediction, decoding_identity, drawing, rows_each
-from aqa.config import BackendOptions, FromScratchOptions, RunConfig, T5Options
 from aqa.errors import ModelError
 from aqa.evidence import fit, fit_each
 from aqa.hashes import hash_files
+from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 

@@ -28,8 +28,8 @@ from aqa.backends.base import TrainJob
 from aqa.backends.checkpoints import last_checkpoint, stops_at_interrupt
 from aqa.backends.collectives import any_process, gather_answers, share_of
 from aqa.backends.training_rows import Batch, EpochSampler, as_row, tokenize
-from aqa.config import RunConfig
 from aqa.errors import ConfigError
+from aqa.options import RunConfig
 from aqa.processes import is_first_process
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, TrainingArguments
 
+from aqa.backend_options import LlamaQloraOptions, LocalModelOptions, T5Options
 from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.pretrained import compute_dtype, quiet
-from aqa.config import LlamaQloraOptions, LocalModelOptions, RunConfig, T5Options, TrainingOptions
+from aqa.options import RunConfig, TrainingOptions
 from aqa.processes import process_count
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aqa.config import GenerationOptions
+from aqa.options import GenerationOptions
 from aqa.records import Prediction
 
 

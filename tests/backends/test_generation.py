@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from aqa.backends import generation
 from aqa.backends.generation import write_answers
 from aqa.backends.written import Written
-from aqa.config import GenerationOptions
+from aqa.options import GenerationOptions
 
 NEW = 40
 

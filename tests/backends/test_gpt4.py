@@ -22,9 +22,10 @@ from fault_server import (
 
 from aqa.backends.base import Remote, Trainable
 from aqa.backends.gpt4 import Gpt4Backend
-from aqa.config import RunConfig, build_config
+from aqa.config import build_config
 from aqa.errors import AqaError, ConfigError, ModelError, StoppedError
 from aqa.journal import JOURNAL, PREDICTIONS
+from aqa.options import RunConfig
 from aqa.predict import PredictResult, Resume, dry_run, predict
 from aqa.progress import SilentProgress
 from aqa.runs import read_manifest

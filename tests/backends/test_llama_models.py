@@ -10,12 +10,12 @@ import pytest
 import torch
 from tiny_llama import Training, make_config, make_prompts, make_reader
 
+from aqa.backend_options import LlamaQloraOptions
 from aqa.backends import model_files
 from aqa.backends.causal_models import check_quantization, linear_4bit, load_model
 from aqa.backends.gguf import convert_gguf
 from aqa.backends.model_files import ModelFiles, find_model
 from aqa.backends.pretrained import explained, load_config, load_tokenizer
-from aqa.config import LlamaQloraOptions
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.progress import SilentProgress
 from aqa.records import Template

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from aqa.answers import clean_answer
+from aqa.backend_options import LlamaQloraOptions
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.config import LlamaQloraOptions, RunConfig, build_config, parse_assignment, set_value
+from aqa.config import build_config, parse_assignment, set_value
 from aqa.metrics import score_pairs
+from aqa.options import RunConfig
 from aqa.progress import SilentProgress
 from aqa.prompts import load_template, prepare
 from aqa.records import Example, Passage, Prediction, Prompt, Template, TrainStep

@@ -9,10 +9,12 @@ from typing import Any
 from tiny_llama import context, rows
 
 from aqa.answers import clean_answer
+from aqa.backend_options import T5Options
 from aqa.backends.base import TrainJob
 from aqa.backends.t5 import T5Backend
-from aqa.config import RunConfig, T5Options, build_config, parse_assignment, set_value
+from aqa.config import build_config, parse_assignment, set_value
 from aqa.metrics import score_pairs
+from aqa.options import RunConfig
 from aqa.progress import SilentProgress
 from aqa.prompts import load_template, prepare
 from aqa.records import Example, Passage, Prediction, Prompt, TrainStep

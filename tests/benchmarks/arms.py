@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from aqa.backend_options import LlamaQloraOptions
 from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.config import LlamaQloraOptions, RunConfig, build_config, find_config, read_config
+from aqa.config import build_config, find_config, read_config
 from aqa.data import Source, read_examples
+from aqa.options import RunConfig
 from aqa.prompts import load_template, prepare
 from aqa.records import Example, Prompt
 from aqa.runs import inherited_config

@@ -29,9 +29,11 @@ from typing import Any
 import torch
 from arms import print_table
 
+from aqa.backend_options import LlamaQloraOptions
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.config import LlamaQloraOptions, RunConfig, build_config, find_config, read_config
+from aqa.config import build_config, find_config, read_config
+from aqa.options import RunConfig
 from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Passage, Prompt, Template, TrainStep
 

@@ -36,7 +36,7 @@ from arms import (
 
 from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.backends.pretrained import quiet
-from aqa.config import RunConfig
+from aqa.options import RunConfig
 from aqa.progress import SilentProgress
 from aqa.records import Prompt
 

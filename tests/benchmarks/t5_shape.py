@@ -7,11 +7,13 @@ from pathlib import Path
 
 from arms import SHARED, SQUAD
 
+from aqa.backend_options import T5Options
 from aqa.backends.learned_tokenizer import learn_tokenizer
 from aqa.backends.t5 import T5Backend
-from aqa.config import RunConfig, T5Options, build_config
+from aqa.config import build_config
 from aqa.data import Source, read_examples
 from aqa.evidence import select
+from aqa.options import RunConfig
 from aqa.progress import SilentProgress
 from aqa.prompts import load_template
 from aqa.records import Example, Prompt

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, Self
 
-from aqa.config import BackendOptions, RunConfig
+from aqa.backend_options import BackendOptions
 from aqa.evidence import fit
+from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Prediction, Prompt
 

@@ -1,0 +1,117 @@
+"""Typed options of the backends: each one's default and its unit or source."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# A config as it is before it is checked: nested mappings of plain values.
+RawConfig = dict[str, Any]
+
+
+class Section(BaseModel):
+    """A part of the configuration in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class BackendOptions(Section):
+    """What the options of every backend have; each backend derives its own."""
+
+    default_prompt: ClassVar[str] = "eng_v1"
+    shipped_config: ClassVar[str] = "llama_smollm2"  # the one to begin with
+
+    name: str
+    model: str
+
+
+class LoraOptions(Section):
+    """The low-rank adapter (Hu et al. 2021)."""
+
+    r: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)  # scaling is alpha / r
+    dropout: float = Field(0.05, ge=0, lt=1)  # QLoRA's value for 7B and 13B models
+    target_modules: str | list[str] = "all-linear"  # QLoRA: needed to match full fine-tuning
+
+
+class LocalModelOptions(BackendOptions):
+    """What the options of backends have whose weights are loaded here."""
+
+    trains_adapter: ClassVar[bool]  # or else all weights
+    takes_float16: ClassVar[bool]
+
+    revision: str | None = None  # of a model on the hub
+    trust_remote_code: bool = False
+    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+
+
+class LlamaQloraOptions(LocalModelOptions):
+    """A causal language model in 4 bits with a LoRA adapter (Dettmers et al. 2023)."""
+
+    trains_adapter: ClassVar[bool] = True
+    takes_float16: ClassVar[bool] = True
+
+    name: Literal["llama-qlora"] = "llama-qlora"
+    model: str  # hub id, local folder, adapter or run folder, or package:NAME/FILE.gguf
+    quantization: Literal["4bit", "none"] = "4bit"
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
+    bnb_4bit_use_double_quant: bool = True  # saves 0.37 bits a weight
+    dequantize_on_cpu: bool = True  # prediction only: 4-bit weights once to compute_dtype
+    max_seq_length: int = Field(2048, ge=16)  # tokens of prompt and answer together
+    lora: LoraOptions = LoraOptions()
+
+
+class FromScratchOptions(Section):
+    """The sizes of a T5 that is made here, with a tokenizer of the training data."""
+
+    vocab_size: int = Field(2000, ge=300)  # at most; 256 bytes and 3 special tokens among them
+    d_model: int = Field(128, ge=8)
+    d_ff: int = Field(256, ge=8)
+    d_kv: int = Field(32, ge=4)  # width of a head
+    num_heads: int = Field(4, ge=1)
+    num_layers: int = Field(2, ge=1)  # of the encoder, and as many of the decoder
+
+
+class T5Options(LocalModelOptions):
+    """An encoder-decoder (Raffel et al. 2020): T5, flan-T5, mT5, ByT5, BART and the like."""
+
+    default_prompt: ClassVar[str] = "t5_qa"
+    shipped_config: ClassVar[str] = "t5_tiny"
+    trains_adapter: ClassVar[bool] = False
+    takes_float16: ClassVar[bool] = False  # T5's activations overflow in it
+
+    name: Literal["t5"] = "t5"
+    model: str  # hub id, local folder or run folder; any name where it is made from scratch
+    max_seq_length: int = Field(1024, ge=16)  # tokens that are read; with fid, of each passage
+    fusion: Literal["concat", "fid"] = "concat"  # fid: fusion-in-decoder (Izacard & Grave 2021)
+    engine: Literal["transformers", "ctranslate2", "auto"] = "transformers"  # of prediction
+    ctranslate2_type: Literal["int8", "float32"] = "int8"
+    from_scratch: FromScratchOptions | None = None  # made by the training, if `model` is no folder
+
+
+class PriceOptions(Section):
+    """US dollars for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached_input: float | None = Field(None, ge=0)  # None: as any input
+
+
+class Gpt4Options(BackendOptions):
+    """A model behind an API that speaks OpenAI's protocol; the key is OPENAI_API_KEY's."""
+
+    name: Literal["gpt4"] = "gpt4"
+    model: str = "gpt-4.1"
+    base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI itself
+    allow_http: bool = False  # unencrypted to another host than this one
+    organization: str | None = None  # None: OPENAI_ORG_ID
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    max_seq_length: int = Field(128_000, ge=16)  # tokens of prompt and answer together
+    max_concurrency: int = Field(64, ge=1)  # requests at a time
+    requests_per_minute: int | None = Field(None, ge=1)  # None: what the server's headers tell
+    tokens_per_minute: int | None = Field(None, ge=1)  # of prompts and answers; None as above
+    request_timeout: float = Field(120, gt=0)  # seconds
+    example_deadline: float = Field(900, gt=0)  # seconds of all attempts and waits together
+    price: PriceOptions | None = None  # None: by the package genai-prices
+    max_cost: float | None = Field(None, gt=0)  # US dollars of the whole run, resumed ones too
+    max_tokens_total: int | None = Field(None, ge=1)  # the same in tokens

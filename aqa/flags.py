@@ -1,0 +1,96 @@
+"""Flags that several commands take, and the one config that they, files and --set make."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from aqa.backend_options import RawConfig
+    from aqa.backends.base import Backend
+    from aqa.options import RunConfig
+
+BackendName = Annotated[
+    str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), or gpt4.")
+]
+Config = Annotated[
+    str | None, typer.Option("--config", "-c", help="YAML or JSON file, or a shipped one's name.")
+]
+Data = Annotated[str | None, typer.Option("--data", "-d", help="Examples: file, folder, hub name.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Run folder, adapter, model folder, hub id, package:FILE."),
+]
+PromptName = Annotated[str | None, typer.Option("--prompt", "-p", help="Template: name or path.")]
+OutputDir = Annotated[Path | None, typer.Option("--output-dir", "-o", help="The run folder.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a config key; any number of times."),
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--field", metavar="OURS=COLUMN", help="Column of id, question, passages, ..."),
+]
+Split = Annotated[str | None, typer.Option("--split", help="Split of a folder or hub data set.")]
+Passages = Annotated[
+    str | None, typer.Option("--passages", help="A retriever's output, joined to --data by id.")
+]
+Missing = Annotated[
+    Literal["error", "empty"] | None,
+    typer.Option("--missing-passages", help="What to do where --passages lacks a question."),
+]
+Corpus = Annotated[str | None, typer.Option("--corpus", help="Texts of documents by id.")]
+OnDuplicate = Annotated[
+    Literal["error", "keep-first", "number"] | None,
+    typer.Option("--on-duplicate-id", help="What to do where an id stands twice."),
+]
+Normalize = Annotated[
+    Literal["none", "nfc"] | None, typer.Option("--normalize", help="Unicode form of all text.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first examples.")]
+TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best passages.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
+
+
+def configure(
+    backend: str,
+    config: str | None,
+    flags: dict[str, Any],
+    settings: list[str] | None,
+    fields: list[str] | None,
+) -> "tuple[RunConfig, type[Backend]]":
+    """Merge a run folder's config, a config file, flags and --set into one checked config."""
+    from aqa.backends import find_backend
+    from aqa.config import build_config, find_config, parse_assignment, read_config, set_value
+    from aqa.runs import inherited_config
+
+    reader_type = find_backend(backend)
+    layers: list[RawConfig] = []
+    if flags.get("backend.model"):
+        layers.append(inherited_config(Path(flags["backend.model"])))
+    if config is not None:
+        layers.append(read_config(find_config(config)))
+    spoken: RawConfig = {}
+    for key, value in flags.items():
+        if value is not None:
+            set_value(spoken, key, value)
+    for text in settings or ():
+        set_value(spoken, *parse_assignment(text))
+    for ours, column in column_names(fields).items():
+        set_value(spoken, f"data.fields.{ours}", column)
+    return build_config(reader_type.Options, [*layers, spoken]), reader_type
+
+
+def column_names(fields: list[str] | None) -> dict[str, str]:
+    """Read the pairs of --field: our name to the file's column."""
+    from aqa.errors import UsageError
+
+    pairs = {}
+    for text in fields or ():
+        ours, equals, column = text.partition("=")
+        if not (ours and equals and column):
+            raise UsageError(f"--field {text}: write it as OURS=COLUMN, such as question=Question")
+        pairs[ours] = column
+    return pairs

@@ -1,0 +1,79 @@
+"""What an evaluation found: scores of systems, as metrics.json holds them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aqa.comparison import Comparison
+from aqa.mistakes import CATEGORIES
+from aqa.records import Score
+from aqa.slices import Slices
+
+
+@dataclass(frozen=True, slots=True)
+class SystemScores:
+    """One system's scores. `groups` holds `has_answer` and `no_answer`: n and the mean scores.
+
+    `predictions` (as they were compared) and `categories` (see `aqa.mistakes`) follow the ids.
+    """
+
+    name: str
+    file: str
+    missing: int
+    failed: int
+    scores: Mapping[str, Score]
+    groups: Mapping[str, Mapping[str, float]]
+    slices: Slices = field(default_factory=dict)
+    predictions: tuple[str | None, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """How many examples each category has, where it has any."""
+        counts = {name: self.categories.count(name) for name in CATEGORIES}
+        return {name: count for name, count in counts.items() if count}
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "file": self.file,
+            "missing": self.missing,
+            "failed": self.failed,
+            "scores": {name: _score_json(score) for name, score in self.scores.items()},
+            "groups": {name: dict(group) for name, group in self.groups.items()},
+        }
+        if self.slices:
+            found["slices"] = self.slices
+        return {**found, "errors": self.errors}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an evaluation found; `references` and the values per example follow the `ids`."""
+
+    profile: str
+    ids: tuple[str, ...]
+    systems: tuple[SystemScores, ...]
+    warnings: tuple[str, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    references: tuple[tuple[str, ...], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds: unrounded, without the values per example."""
+        systems = [system.to_json() for system in self.systems]
+        found = {
+            "version": 1,
+            "profile": self.profile,
+            "n": len(self.ids),
+            "systems": systems,
+        }
+        if self.comparisons:
+            found["comparisons"] = [comparison.to_json() for comparison in self.comparisons]
+        return found
+
+
+def _score_json(score: Score) -> dict[str, Any]:
+    fields = {"value": score.value, "low": score.low, "high": score.high}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return {**known, "signature": score.signature}

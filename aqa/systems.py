@@ -1,0 +1,188 @@
+"""Systems side by side: their predictions, the references they share, and what does not fit."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import DataError, UsageError
+from aqa.metrics.unicode_forms import Form
+from aqa.prediction_files import AnsweredRow
+from aqa.records import Example
+from aqa.runs import read_manifest
+
+References = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The predictions of one file, under the name it is shown by."""
+
+    name: str
+    file: str
+    rows: Mapping[str, AnsweredRow]
+
+
+def system_names(files: Sequence[Path]) -> list[str]:
+    """Name each system by its file, or its run folder; by the whole path where that is unclear."""
+    if not files:
+        raise UsageError("give at least one file of predictions")
+    whole = [str(file) for file in files]
+    if len(set(whole)) < len(whole):
+        raise UsageError("the same file of predictions is given twice")
+    names = [_name(file) for file in files]
+    return names if len(set(names)) == len(names) else whole
+
+
+def _name(file: Path) -> str:
+    if file.is_dir():
+        return file.resolve().name
+    return file.resolve().parent.name if file.stem == "predictions" else file.stem
+
+
+def data_references(examples: Iterable[Example], form: Form) -> References:
+    """Take the references of the data, which must have some for each example.
+
+    Raises:
+        DataError: it does not, or holds an id twice, or nothing at all.
+    """
+    found: References = {}
+    without = []
+    for example in examples:
+        if example.id in found:
+            raise DataError(
+                f'the data holds the id "{example.id}" twice; each id names one example'
+            )
+        if example.answers is None:
+            without.append(example.id)
+        found[example.id] = tuple(map(form, example.answers or ()))
+    if without:
+        raise DataError(
+            f"the data gives no references for {told_ids(without)}; give data in which each"
+            " example has answers, or an empty list of them where there is no answer"
+        )
+    if not found:
+        raise DataError("the data holds no examples to score")
+    return found
+
+
+def file_references(systems: Sequence[System], form: Form) -> References:
+    """Take the references that the files give; they must agree, and leave no id without."""
+    found: dict[str, tuple[str, ...] | None] = {}
+    different = []
+    for system in systems:
+        for row in system.rows.values():
+            answers = None if row.answers is None else tuple(map(form, row.answers))
+            known = found.setdefault(row.id, answers)
+            if known is None:
+                found[row.id] = answers
+            elif answers is not None and set(known) != set(answers):
+                different.append(row.id)
+    if different:
+        raise DataError(
+            f"the files give different references for {told_ids(different)}; compare answers to"
+            " the same questions, or give the references with --data"
+        )
+    complete = {key: answers for key, answers in found.items() if answers is not None}
+    if len(complete) < len(found):
+        without = [key for key, answers in found.items() if answers is None]
+        raise DataError(f"no file gives references for {told_ids(without)}; give them with --data")
+    return complete
+
+
+def check_alignment(
+    systems: Sequence[System],
+    expected: References,
+    has_data: bool,
+    form: Form,
+) -> Iterator[str]:
+    """Tell what does not line up; refuse a file that has no id in common with the rest."""
+    for system in systems:
+        others = [other.rows.keys() for other in systems if other is not system]
+        elsewhere = set().union(*others)
+        rest = expected.keys() if has_data else elsewhere
+        if (has_data or others) and rest.isdisjoint(system.rows):
+            where = "the data" if has_data else "the other files"
+            there = first_ids(key for key in expected if key in rest)
+            raise DataError(
+                f"no id of {system.file} is in {where}: "
+                f"it has {first_ids(system.rows)}; there are {there}"
+            )
+        missing = [key for key in expected if key not in system.rows]
+        if missing:
+            yield f"{system.name}: no prediction for {told_ids(missing)}; they count 0"
+        unknown = [key for key in system.rows if key not in expected]
+        if unknown:
+            yield f"{system.name}: the data does not hold {told_ids(unknown)}; they are not scored"
+        alone = [key for key in system.rows if key not in elsewhere]
+        if others and alone:
+            yield f"{system.name}: only this file holds {told_ids(alone)}"
+        if has_data:
+            yield from _other_references(system, expected, form)
+
+
+def _other_references(system: System, expected: References, form: Form) -> Iterator[str]:
+    different = [
+        key
+        for key, row in system.rows.items()
+        if row.answers is not None
+        and key in expected
+        and set(map(form, row.answers)) != set(expected[key])
+    ]
+    if different:
+        yield f"{system.name}: its own references differ from the data's for {told_ids(different)}"
+
+
+def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
+    """Tell what keeps systems from being compared on equal evidence, as far as manifests say.
+
+    Raises:
+        DataError: their evidence plans differ, and that is not allowed.
+    """
+    if len(systems) < 2:
+        return
+    plans = {system.name: _evidence_plan(Path(system.file)) for system in systems}
+    known = [(name, plan) for name, plan in plans.items() if plan]
+    for name, plan in known[1:]:
+        first_name, first = known[0]
+        different = [key for key in {**first, **plan} if first.get(key) != plan.get(key)]
+        if different:
+            told = ", ".join(
+                f"{key} {json.dumps(first.get(key))} and {json.dumps(plan.get(key))}"
+                for key in different
+            )
+            told = f"{first_name} and {name} were given different evidence ({told})"
+            if not allowed:
+                raise DataError(
+                    f"{told}, so their scores do not compare readers; predict with the same"
+                    " evidence, or say --allow-different-evidence"
+                )
+            yield told
+    for system in systems:
+        cut = sum(_was_cut_by_reader(row) for row in system.rows.values())
+        if cut:
+            yield f"{system.name}: the reader itself had to cut the evidence of {cut} examples"
+
+
+def _evidence_plan(file: Path) -> Mapping[str, Any]:
+    plan = read_manifest(file if file.is_dir() else file.parent).get("evidence")
+    return plan if isinstance(plan, dict) else {}
+
+
+def _was_cut_by_reader(row: AnsweredRow) -> bool:
+    evidence = row.metadata.get("evidence")
+    if not isinstance(evidence, dict):
+        return False
+    return bool(evidence.get("reader_cut_characters") or "reader" in evidence.get("dropped", ()))
+
+
+def told_ids(ids: Sequence[str]) -> str:
+    """Say how many ids there are, and the first three."""
+    return f"{len(ids)} id{'s' * (len(ids) > 1)} ({first_ids(ids)})"
+
+
+def first_ids(ids: Iterable[str]) -> str:
+    """Write out the first three."""
+    found = list(ids)
+    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
