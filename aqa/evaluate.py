@@ -45,7 +45,7 @@ class Scoring:
     profile: str = "auto"
     normalize: str = "none"
     no_answer: Sequence[str] = ()
-    metric_options: MetricOptions = MetricOptions()
+    metric_options: MetricOptions | None = None
     slices: Sequence[str] = ()
     baseline: str | None = None
     allow_different_evidence: bool = False
