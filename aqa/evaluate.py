@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from aqa.abstention import abstention, risk_coverage
 from aqa.answers import means_no_answer
 from aqa.comparison import compare
 from aqa.data import OnDuplicateId, Source, read_examples, survey
@@ -109,6 +110,8 @@ def evaluate(
                     ),
                     predictions=tuple(pairs.predictions),
                     categories=categorize(pairs, rows),
+                    abstention=abstention(pairs),
+                    risk_coverage=risk_coverage(pairs, rows),
                 )
             )
     comparisons = compare(

@@ -16,6 +16,8 @@ from aqa.tables import output, print_json, show_interval
 if TYPE_CHECKING:
     from aqa.scored import Report
 
+KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
+
 
 def choose_form(asked: Mapping[str, bool]) -> str:
     """Give the one form that was asked for, or "table"."""
@@ -60,6 +62,8 @@ def show_report(report: "Report", form: str = "table") -> None:
     console.print(table)
     _show_slices(console, report)
     _show_errors(console, report)
+    _show_abstention(console, report)
+    _show_confidence(console, report)
     _show_comparisons(console, report)
     for system in report.systems[:1]:
         for score in system.scores.values():
@@ -102,6 +106,43 @@ def _show_errors(console: Console, report: "Report") -> None:
         if any(counts):
             table.add_row(meaning, *map(str, counts))
     console.print(table)
+
+
+def _show_abstention(console: Console, report: "Report") -> None:
+    """Whether each system kept silent where there is no answer, and there alone."""
+    table = Table(title="Abstention: due among abstained, abstained among due")
+    table.add_column("system", overflow="fold")
+    for name in ("precision (95 %)", "recall (95 %)"):
+        table.add_column(name, justify="right")
+    for system in report.systems:
+        if (found := system.abstention) is not None:
+            shares = ((found.precision, found.abstained), (found.recall, found.unanswerable))
+            cells = [
+                f"{rate.value:.1f} of {of} ({show_interval(rate.low, rate.high)})"
+                if rate
+                else "of 0"
+                for rate, of in shares
+            ]
+            table.add_row(escape(system.name), *cells)
+    if table.row_count:
+        console.print(table)
+
+
+def _show_confidence(console: Console, report: "Report") -> None:
+    """How far each system's confidence tells right answers from wrong ones."""
+    table = Table(title="Wrong (not exact) among the most confident answers")
+    table.add_column("system", overflow="fold")
+    for name in (*(f"{share} %" for share in KEPT), "AURC", "at best"):
+        table.add_column(name, justify="right")
+    for system in report.systems:
+        if (found := system.risk_coverage) is not None:
+            risks = [
+                next(risk for coverage, risk in found.curve if coverage >= share) for share in KEPT
+            ]
+            cells = [f"{value:.1f}" for value in (*risks, found.area, found.best)]
+            table.add_row(escape(system.name), *cells)
+    if table.row_count:
+        console.print(table)
 
 
 def _show_comparisons(console: Console, report: "Report") -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aqa.abstention import Abstention, RiskCoverage
 from aqa.comparison import Comparison
 from aqa.mistakes import CATEGORIES
 from aqa.records import Score
@@ -15,6 +16,7 @@ class SystemScores:
     """One system's scores. `groups` holds `has_answer` and `no_answer`: n and the mean scores.
 
     `predictions` (as they were compared) and `categories` (see `aqa.mistakes`) follow the ids.
+    `abstention` is None where there is nothing to tell, `risk_coverage` where no confidence is.
     """
 
     name: str
@@ -26,6 +28,8 @@ class SystemScores:
     slices: Slices = field(default_factory=dict)
     predictions: tuple[str | None, ...] = ()
     categories: tuple[str, ...] = ()
+    abstention: Abstention | None = None
+    risk_coverage: RiskCoverage | None = None
 
     @property
     def errors(self) -> dict[str, int]:
@@ -45,6 +49,10 @@ class SystemScores:
         }
         if self.slices:
             found["slices"] = self.slices
+        if self.abstention is not None:
+            found["abstention"] = self.abstention.to_json()
+        if self.risk_coverage is not None:
+            found["risk_coverage"] = self.risk_coverage.to_json()
         return {**found, "errors": self.errors}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from aqa.errors import UsageError
 from aqa.metrics.intervals import bootstrap_interval
@@ -15,8 +15,17 @@ from aqa.records import Score
 UNKNOWN = "unknown"
 MOST_GROUPS = 60
 
-Found = tuple[str | None, Sequence[str], bool, AnsweredRow | None]  # prediction, references, ...
 Slices = dict[str, dict[str, dict[str, Any]]]
+
+
+class _Example(NamedTuple):
+    """What a built-in key may look at."""
+
+    prediction: str | None
+    references: Sequence[str]
+    is_answerable: bool
+    has_abstained: bool | None  # None where there is no prediction
+    row: AnsweredRow | None
 
 
 def _steps(value: object, ends: Sequence[int]) -> str | None:
@@ -35,45 +44,43 @@ def _yes(value: object) -> str | None:
     return {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
 
 
-def _language(found: Found) -> str | None:
-    texts = found[1] if any(found[1]) else [found[0] or ""]
+def _language(found: _Example) -> str | None:
+    texts = found.references if any(found.references) else [found.prediction or ""]
     return "ko" if has_hangul(texts) else "other"
 
 
-def _answer_length(found: Found) -> str | None:
+def _answer_length(found: _Example) -> str | None:
     """Characters of the shortest reference that says something."""
-    return _steps(min((len(text) for text in found[1] if text), default=0), (5, 10, 20, 50))
+    shortest = min((len(text) for text in found.references if text), default=0)
+    return _steps(shortest, (5, 10, 20, 50))
 
 
-def _evidence_length(found: Found) -> str | None:
+def _evidence_length(found: _Example) -> str | None:
     """Characters of the evidence that the reader saw."""
-    return _steps(evidence_of(found[3]).get("characters"), (500, 1000, 2000, 4000, 8000))
+    return _steps(evidence_of(found.row).get("characters"), (500, 1000, 2000, 4000, 8000))
 
 
-def _gold_rank(found: Found) -> str | None:
+def _gold_rank(found: _Example) -> str | None:
     """The best rank of a passage that holds the answer, among all that were retrieved."""
-    ranks = evidence_of(found[3]).get("gold_ranks")
-    if not isinstance(ranks, list):
+    ranks = evidence_of(found.row).get("gold_ranks")
+    if not isinstance(ranks, list) or any(type(rank) is not int for rank in ranks):
         return None
     return _steps(min(ranks), (1, 2, 3, 5, 10, 20)) if ranks else "none"
 
 
-def _gold_in_evidence(found: Found) -> str | None:
-    return _yes(evidence_of(found[3]).get("gold_in_evidence"))
+def _gold_in_evidence(found: _Example) -> str | None:
+    return _yes(evidence_of(found.row).get("gold_in_evidence"))
 
 
-def _answerable(found: Found) -> str | None:
-    return _yes(found[2])
+def _answerable(found: _Example) -> str | None:
+    return _yes(found.is_answerable)
 
 
-def _abstained(found: Found) -> str | None:
-    prediction, _, _, row = found
-    if prediction is None or row is None:
-        return None
-    return _yes(not prediction.strip())
+def _abstained(found: _Example) -> str | None:
+    return _yes(found.has_abstained)
 
 
-BUILT_IN: Mapping[str, Callable[[Found], str | None]] = {
+BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
     "language": _language,
     "answer_length": _answer_length,
     "evidence_length": _evidence_length,
@@ -99,19 +106,19 @@ def slice_scores(
     Raises:
         UsageError: no example knows the key, or it has too many values to be a slice.
     """
-    answerable = pairs.answerable
-    examples = list(zip(pairs.predictions, pairs.references, answerable, rows, strict=True))
+    facts = (pairs.predictions, pairs.references, pairs.answerable, pairs.abstained, rows)
+    examples = [_Example(*found) for found in zip(*facts, strict=True)]
     return {key: _slice(_groups(key, examples, data), scores) for key in keys}
 
 
 def _groups(
-    key: str, examples: Sequence[Found], data: Sequence[Mapping[str, Any]]
+    key: str, examples: Sequence[_Example], data: Sequence[Mapping[str, Any]]
 ) -> dict[str, list[int]]:
     in_data = any(key in columns for columns in data)
     groups: dict[str, list[int]] = {}
     for place, (found, columns) in enumerate(zip(examples, data, strict=True)):
         if in_data or key not in BUILT_IN:
-            row = found[3]
+            row = found.row
             value = columns.get(key) if in_data else row and row.metadata.get(key)
             name = _name(value)
         else:

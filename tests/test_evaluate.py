@@ -78,6 +78,13 @@ def test_the_shape_of_metrics_json(tmp_path: Path) -> None:
             "no_answer": {"n": 1, "em": 100.0, "f1": 100.0},
         },
         "errors": {"missing": 2, "exact": 2, "partial": 1},
+        "abstention": {
+            "abstained": 1,
+            "unanswerable": 1,
+            "rightly": 1,
+            "precision": {"value": 100.0, "low": 100.0, "high": 100.0},
+            "recall": {"value": 100.0, "low": 100.0, "high": 100.0},
+        },
     }
     json.dumps(found, allow_nan=False)
 

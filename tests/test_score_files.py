@@ -128,9 +128,28 @@ def test_forms(
         assert json.loads(shown) == json.loads(json.dumps(report.to_json()))
     elif form == "table":
         assert max(map(len, shown.splitlines()[:30])) <= 80
+        assert "Abstention" not in shown
         for words in ("by answer_length", "Answers", "Differences, b - a", "differences under"):
             assert words in shown
     assert shown.count("\n") > 3
+
+
+def test_abstention_and_confidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = {
+        "q1": {"predicted_answer": "Paris", "answers": ["Paris"], "confidence": -0.1},
+        "q2": {"predicted_answer": "", "answers": [], "confidence": -0.3},
+        "q3": {"predicted_answer": "", "answers": ["Rome"], "confidence": -0.2},
+        "q4": {"predicted_answer": "Oslo", "answers": ["Oslo"], "confidence": -0.4},
+    }
+    (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    show_report(evaluate([tmp_path / "a.json"], None, Scoring(), SilentProgress()))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "│ a │ 50.0 of 2 (0.0 to 100.0) │ 100.0 of 1 (100.0 to 100.0) │" in lines
+    # Most confident first: right, wrong, right, right.
+    assert "│ a │ 0.0 │ 50.0 │ 33.3 │ 25.0 │ 27.1 │ 6.2 │" in lines
 
 
 def test_one_system_is_compared_with_none(

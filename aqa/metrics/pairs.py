@@ -63,6 +63,14 @@ class Pairs:
             for texts, profile in zip(self.references, self._profiles, strict=True)
         ]
 
+    @property
+    def abstained(self) -> list[bool | None]:
+        """Tell whether a prediction says nothing once normalised; None where it is missing."""
+        return [
+            None if text is None else not profile.normalize(text)
+            for text, profile in zip(self.predictions, self._profiles, strict=True)
+        ]
+
     def score(self, name: str, values: Sequence[float], details: str = "") -> Score:
         """Sum up values per example (0..100) as a signed score."""
         if not values:
