@@ -180,6 +180,9 @@ def evaluate(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Prediction files or run folders.")
     ],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only tell what changed in these run folders.")
+    ] = False,
     data: Data = None,
     metrics: Annotated[
         str, typer.Option("--metrics", help="em, f1, rougeL, chrf, lenient, evidence, ...")
@@ -232,6 +235,12 @@ def evaluate(
 ) -> None:
     """Score prediction files against their references; never loads a reader."""
     from aqa import console, score_files, score_tables
+
+    if verify:
+        from aqa.verification import verify as run_verify
+
+        score_tables.show_verifications([run_verify(file) for file in files], as_json)
+        return
     from aqa.atomic_files import write_json
     from aqa.evaluate import Scoring, read_references
     from aqa.evaluate import evaluate as run_evaluate

@@ -1,7 +1,20 @@
 """Hashes of what a run was made from and of what it wrote."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """What a run was made from: its name as it was given, and its hash where it lies here."""
+
+    name: str
+    sha256: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """Give what a manifest holds."""
+        return {"name": self.name, **({"sha256": self.sha256} if self.sha256 else {})}
 
 
 def hash_files(path: Path) -> str:

@@ -7,11 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.base import Backend
+from aqa.backends.base import Backend, LoadsFiles
 from aqa.backends.pretrained import token_counter
 from aqa.data import Source, read_examples, survey
 from aqa.errors import AqaError, ConfigError, PromptError
 from aqa.gold import answer_finder, gold_ranks
+from aqa.hashes import Hashed
 from aqa.options import DataOptions, RunConfig
 from aqa.progress import Progress
 from aqa.prompts import prepare
@@ -143,6 +144,19 @@ class Inputs:
         """What decides the evidence of each question; runs with the same plan can be compared."""
         return {**self._config.evidence.plan(), "passages": self.found.passages_sha256}
 
+    def sources(self) -> dict[str, Hashed]:
+        """The files that the data come from, by what they hold, with their hashes."""
+        names = {
+            "data": self.source.path,
+            "passages": self.source.passages,
+            "corpus": self.source.corpus,
+        }
+        return {
+            kind: Hashed(name, self.found.files.get(kind))
+            for kind, name in names.items()
+            if name is not None
+        }
+
     def fingerprint(self, reader: Backend) -> dict[str, Any]:
         """What must be the same for a run to be gone on with."""
         data = self._config.data
@@ -161,6 +175,19 @@ class Inputs:
             "prompt": {"name": self.template.name, "sha256": self.template.sha256},
             "reader": dict(reader.identity()),
         }
+
+
+def describe_sources(
+    config: RunConfig, reader: Backend, inputs: Inputs, dev: Inputs | None = None
+) -> dict[str, dict[str, str]]:
+    """Give what a run is made from, as its manifest holds it: data, template, model."""
+    found = {
+        **inputs.sources(),
+        **{f"dev_{kind}": hashed for kind, hashed in (dev.sources() if dev else {}).items()},
+        "prompt": Hashed(config.prompt, inputs.template.sha256),
+        **(reader.sources() if isinstance(reader, LoadsFiles) else {}),
+    }
+    return {kind: hashed.to_json() for kind, hashed in found.items()}
 
 
 def _source(data: DataOptions, dev: bool) -> Source:

@@ -9,7 +9,7 @@ from aqa.backends.base import Backend, CostEstimate, Remote
 from aqa.config import as_raw
 from aqa.errors import RunError, UsageError
 from aqa.hashes import hash_files
-from aqa.inputs import Inputs, Unfit
+from aqa.inputs import Inputs, Unfit, describe_sources
 from aqa.journal import Journal, count_tokens, failure_row, journal_row
 from aqa.metrics import RunningScores
 from aqa.options import RunConfig
@@ -67,6 +67,7 @@ def predict(
         "config": as_raw(config),
         "fingerprint": fingerprint,
         "evidence": inputs.evidence_plan(),
+        "sources": describe_sources(config, reader, inputs),
     }
     with open_run(folder, "predict") as run, Journal(folder, fingerprint, resume.fresh) as journal:
         if journal.dropped_lines:

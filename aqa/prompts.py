@@ -67,7 +67,7 @@ def load_template(name: str) -> Template:
     Raises:
         PromptError: no such template, or it is not valid.
     """
-    path = _find(name)
+    path = find_template(name)
     try:
         content = path.read_bytes()
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
@@ -94,7 +94,8 @@ def load_template(name: str) -> Template:
     return Template(path.stem, tuple(messages), no_answer, digest)
 
 
-def _find(name: str) -> Path:
+def find_template(name: str) -> Path:
+    """Give the path of a template, or of a shipped one by its name; PromptError for neither."""
     path = Path(name)
     if path.suffix in SUFFIXES and path.is_file():
         return path

@@ -117,6 +117,7 @@ class Run:
             "version": 1,
             "status": "running",
             "aqa": __version__,
+            "directory": str(Path.cwd()),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),
             "git_revision": _git_revision(),
             "python": platform.python_version(),

@@ -1,6 +1,6 @@
 """What an evaluation found, on standard output: scores, comparisons, slices, mistakes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from aqa.console import say_warning
-from aqa.errors import UsageError
+from aqa.errors import RunError, UsageError
 from aqa.paper_tables import csv_table, latex_table, markdown_table
 from aqa.tables import output, print_json, show_interval
 
 if TYPE_CHECKING:
     from aqa.scored import Report
+    from aqa.verification import Verification
 
 KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
 
@@ -171,3 +172,31 @@ def _show_comparisons(console: Console, report: "Report") -> None:
     console.print(table)
     for found in report.comparisons:
         console.print(verdict(found, len(report.ids)), markup=False)
+
+
+def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
+    """Which files of runs are what they were.
+
+    Raises:
+        RunError: something changed, or is missing.
+    """
+    if as_json:
+        print_json({"version": 1, "runs": [each.to_json() for each in found]})
+    for verification in [] if as_json else found:
+        title = f"{verification.folder} ({verification.run_status})"
+        table = Table(title=escape(title))
+        for column in ("what", "status", "file"):
+            table.add_column(column, overflow="fold")
+        styles = {"changed": "bold red", "missing": "red", "unchecked": "dim"}
+        for each in verification.checked:
+            style = styles.get(each.status)
+            table.add_row(each.what, each.status, escape(each.name), style=style)
+        output().print(table)
+    told = [
+        f"{verification.folder}: {each.what} {each.status}"
+        for verification in found
+        for each in verification.checked
+        if each.status in ("changed", "missing")
+    ]
+    if told:
+        raise RunError("; ".join(told))

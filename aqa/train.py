@@ -23,7 +23,7 @@ from aqa.config import as_raw
 from aqa.errors import ConfigError, ModelError, RunError
 from aqa.evaluate import Scoring, evaluate
 from aqa.hashes import hash_files
-from aqa.inputs import Inputs, Unfit
+from aqa.inputs import Inputs, Unfit, describe_sources
 from aqa.journal import Journal, failure_row, journal_row
 from aqa.metrics import MetricOptions, score_pairs
 from aqa.options import RunConfig
@@ -241,6 +241,7 @@ def train(
                 "config": as_raw(config),
                 "fingerprint": fingerprint,
                 "evidence": (plan.dev or plan.data).evidence_plan(),
+                "sources": describe_sources(config, plan.reader, plan.data, plan.dev),
                 "counts": {"train": plan.data.found.count},
                 "history": run.previous.get("history", []) if resume else [],
             }
@@ -296,7 +297,8 @@ def _train(plan: Plan, run: Run, resume: bool) -> TrainResult:
     if plan.config.merge and isinstance(plan.reader, Mergeable):
         compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))
         merged = plan.reader.merge(run.folder, compared[:MERGE_PROMPTS])
-        run.update({"merged": {"compared": merged.compared, "different": merged.different}})
+        facts = {"compared": merged.compared, "different": merged.different}
+        run.update({"merged": facts, "merged_sha256": hash_files(merged.folder)})
     run.update(
         {
             "status": "done",

@@ -36,6 +36,7 @@ FLOORS = {
         "mistakes",
         "systems",
         "scored",
+        "verification",
     },
     2: {
         "backends",

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
 from aqa.backend_options import BackendOptions
+from aqa.hashes import Hashed
 from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, Spent, TrainStep
@@ -48,6 +49,14 @@ class Backend(Protocol):
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
         """Answer prompts, in any order, each as soon as it is known; reads them in windows."""
+
+
+@runtime_checkable
+class LoadsFiles(Protocol):
+    """A backend whose weights come from files or from the hub."""
+
+    def sources(self) -> Mapping[str, Hashed]:
+        """What it is loaded from, by role (model, adapter); nothing where it is made here."""
 
 
 @runtime_checkable

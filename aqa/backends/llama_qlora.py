@@ -17,12 +17,12 @@ from aqa.backends.chat_encoding import ChatEncoder, make_chat_encoder
 from aqa.backends.generation import write_answers
 from aqa.backends.gguf import convert_gguf
 from aqa.backends.memory import halving
-from aqa.backends.model_files import ModelFiles, find_model
+from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.shared_prefixes import group_by_prefix
 from aqa.backends.written import Written, as_prediction, decoding_identity, drawing, rows_each
 from aqa.evidence import fit
-from aqa.hashes import hash_files
+from aqa.hashes import Hashed
 from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
@@ -118,13 +118,22 @@ class LlamaQloraBackend:
         """Cut the evidence to `max_seq_length` tokens of prompt and answer together."""
         return fit(prompt, self.length, self.options.max_seq_length)
 
+    def sources(self) -> Mapping[str, Hashed]:
+        """The base model and its adapter."""
+        return self._hashes
+
+    @cached_property
+    def _hashes(self) -> Mapping[str, Hashed]:
+        return hash_model(self.files)
+
     def identity(self) -> Mapping[str, object]:
-        """The model, its adapter's hash and everything that has an influence on decoding."""
-        adapter = self.files.adapter
+        """The model, its and its adapter's hash, and everything that influences decoding."""
+        adapter = self.sources().get("adapter")
         return {
             "model": self.files.spec,
             "revision": self.options.revision,
-            "adapter": hash_files(adapter) if adapter else None,
+            "weights": self.sources()["model"].sha256,
+            "adapter": adapter.sha256 if adapter else None,
             "quantization": self.options.quantization,
             "quant_type": self.options.bnb_4bit_quant_type,
             "compute_dtype": self.options.compute_dtype,

@@ -8,6 +8,7 @@ from platformdirs import user_cache_path
 
 from aqa.backend_options import BackendOptions
 from aqa.errors import ModelError
+from aqa.hashes import Hashed, hash_files
 from aqa.locations import PREFIX, locate_package_file
 
 GGUF = ".gguf"
@@ -71,6 +72,16 @@ def _find_base(spec: str, adapter: Path | None) -> ModelFiles:
     if (converted / "config.json").is_file():
         return ModelFiles(spec, str(converted), adapter)
     return ModelFiles(spec, str(path.parent), adapter, gguf_file=path.name)
+
+
+def hash_model(files: ModelFiles) -> dict[str, Hashed]:
+    """Hash the model and its adapter, as far as they lie here; of a GGUF file, that very file."""
+    name = files.spec if files.spec.endswith(GGUF) else files.base
+    path = locate_package_file(name) if name.startswith(PREFIX) else Path(name)
+    found = {"model": Hashed(name, hash_files(path) if path.exists() else None)}
+    if files.adapter is not None:
+        found["adapter"] = Hashed(str(files.adapter), hash_files(files.adapter))
+    return found
 
 
 def converted_folder(path: Path) -> Path:

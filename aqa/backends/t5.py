@@ -22,14 +22,14 @@ from aqa.backends.encoder_decoders import (
 )
 from aqa.backends.learned_tokenizer import learn_tokenizer
 from aqa.backends.memory import halving
-from aqa.backends.model_files import ModelFiles, find_model
+from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.seq2seq_generation import write_answers
 from aqa.backends.text_encoding import TextEncoder, make_text_encoder
 from aqa.backends.written import Written, as_prediction, decoding_identity, drawing, rows_each
 from aqa.errors import ModelError
 from aqa.evidence import fit, fit_each
-from aqa.hashes import hash_files
+from aqa.hashes import Hashed
 from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
@@ -172,6 +172,14 @@ class T5Backend:
         spend = fit_each if self.options.fusion == "fid" else fit
         return spend(prompt, self.length, self.options.max_seq_length)
 
+    def sources(self) -> Mapping[str, Hashed]:
+        """The model, unless it is made from scratch."""
+        return {} if self._scratch is not None else self._hashes
+
+    @cached_property
+    def _hashes(self) -> Mapping[str, Hashed]:
+        return hash_model(self.files)
+
     def identity(self) -> Mapping[str, object]:
         """The model, its weights' hash and everything that has an influence on decoding."""
         return {
@@ -197,8 +205,7 @@ class T5Backend:
         if self._scratch is not None:
             learned = self._tokenizer.backend_tokenizer.to_str()
             return hashlib.sha256(learned.encode()).hexdigest()
-        folder = Path(self.files.base)
-        return hash_files(folder) if folder.is_dir() else None
+        return self._hashes["model"].sha256
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
         """Answer prompts window by window, in batches of like length, the longest first."""

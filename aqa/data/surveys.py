@@ -4,8 +4,8 @@ import hashlib
 import re
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from aqa.data.formats import Source, local_path, open_passages, parser_of, read_unchecked
 from aqa.data.hub import fingerprint
@@ -23,9 +23,10 @@ class Survey:
 
     `sha256` is of the stored bytes (files of a folder, the passages file and the corpus included);
     for the hub, a description of the version. `passages_sha256` is of the passages file, and of the
-    corpus if there is one; None where the data's own passages are read. `hangul` counts examples
-    with Hangul in a reference, or in the question where there is none. `notes` are sentences for
-    the user.
+    corpus if there is one; None where the data's own passages are read. `files` holds the hash of
+    each by itself: data, passages, corpus, as far as they lie here. `hangul` counts examples with
+    Hangul in a reference, or in the question where there is none. `notes` are sentences for the
+    user.
     """
 
     count: int
@@ -37,6 +38,7 @@ class Survey:
     notes: tuple[str, ...] = ()
     duplicate_ids: frozenset[str] = frozenset()
     passages_sha256: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
@@ -60,16 +62,18 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
             duplicate_ids = _settle_duplicates(source, repeated, tally, retrieved)
         notes = [*_notes(source, tally, parser.generated_ids, duplicate_ids)]
         notes += retrieved.notes() if retrieved else ()
+    files = _hash_files(source)
     return Survey(
         count=tally.count,
-        sha256=_fingerprint(source),
+        sha256=_fingerprint(source, files),
         unanswerable=tally.unanswerable,
         unlabelled=tally.unlabelled,
         hangul=tally.hangul,
         generated_ids=parser.generated_ids,
         notes=tuple(notes),
         duplicate_ids=duplicate_ids,
-        passages_sha256=_passages_sha256(source),
+        passages_sha256=_passages_sha256(files),
+        files=files,
     )
 
 
@@ -183,28 +187,26 @@ def _duplicate_message(example_id: str, first: str, second: str, rows: int = 1) 
     )
 
 
-def _fingerprint(source: Source) -> str:
-    path = local_path(source.path)
-    data = fingerprint(source.path) if path is None else hash_files(path)
-    others = [path for path in (source.passages, source.corpus) if path is not None]
-    if not others:
-        return data
-    return hashlib.sha256(" ".join([data, *map(_file_hash, others)]).encode()).hexdigest()
+def _hash_files(source: Source) -> dict[str, str]:
+    names = {"data": source.path, "passages": source.passages, "corpus": source.corpus}
+    paths = {kind: local_path(name) for kind, name in names.items() if name is not None}
+    return {kind: hash_files(path) for kind, path in paths.items() if path is not None}
 
 
-def _passages_sha256(source: Source) -> str | None:
-    if source.passages is None:
+def _fingerprint(source: Source, files: Mapping[str, str]) -> str:
+    data = files["data"] if "data" in files else fingerprint(source.path)
+    others = [files[kind] for kind in ("passages", "corpus") if kind in files]
+    return _joined([data, *others])
+
+
+def _passages_sha256(files: Mapping[str, str]) -> str | None:
+    if "passages" not in files:
         return None
-    passages = _file_hash(source.passages)
-    if source.corpus is None:
-        return passages
-    return hashlib.sha256(f"{passages} {_file_hash(source.corpus)}".encode()).hexdigest()
+    return _joined([files[kind] for kind in ("passages", "corpus") if kind in files])
 
 
-def _file_hash(name: str) -> str:
-    path = local_path(name)
-    assert path is not None, "it has been read"
-    return hash_files(path)
+def _joined(hashes: list[str]) -> str:
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def _notes(

@@ -17,6 +17,7 @@ from tiny_llama import adapter_weights, greatest_difference, rows, write_rows, w
 
 from aqa.hashes import hash_files
 from aqa.records import Example, Passage
+from aqa.verification import verify
 
 Aqa = Callable[..., tuple[int, str, str]]
 
@@ -112,6 +113,15 @@ def test_a_training_leaves_adapter_predictions_scores_and_manifest(
     answers = {key: row["predicted_answer"] for key, row in predictions.items()}
     found = read(predicted / "predictions.json")
     assert {key: row["predicted_answer"] for key, row in found.items()} == answers
+
+    statuses = {each.what: each.status for each in verify(predicted).checked}
+    read_files = ["data", "prompt", "model", "adapter", "predictions"]
+    assert statuses == dict.fromkeys(read_files, "same")
+    weights = run / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    changed = [each.what for each in verify(predicted).checked if each.status == "changed"]
+    changed += [each.what for each in verify(run).checked if each.status == "changed"]
+    assert changed == ["adapter", "weights"]
 
 
 def test_a_second_start_is_refused_and_another_training_not_resumed(

@@ -13,6 +13,7 @@ from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.backends.pretrained import quiet
 from aqa.progress import SilentProgress
 from aqa.train import Plan
+from aqa.verification import verify
 
 
 @pytest.mark.parametrize("quantization", ["4bit", "none"])
@@ -44,6 +45,13 @@ def test_the_merged_model_answers_as_its_parts(
     assert (told["merged"], told["merged_differs"]) == (str(merged), 0)
     manifest = json.loads((run / "run.json").read_bytes())
     assert manifest["merged"] == {"compared": len(rows()), "different": 0}
+    checked = {each.what: each.status for each in verify(run).checked}
+    assert checked == dict.fromkeys(
+        ["data", "dev_data", "prompt", "model", "weights", "merged", "predictions"], "same"
+    )
+    (merged / "config.json").write_bytes((merged / "config.json").read_bytes() + b"\n")
+    (changed,) = [each for each in verify(run).checked if each.status == "changed"]
+    assert changed.what == "merged"
     assert (merged / "model.safetensors").is_file()
     assert not list(merged.glob("*.bin"))
     assert "quantization_config" not in json.loads((merged / "config.json").read_bytes())

@@ -16,6 +16,7 @@ from tiny_t5 import weights
 
 from aqa.backends.learned_tokenizer import learn_tokenizer
 from aqa.hashes import hash_files
+from aqa.verification import verify
 
 Aqa = Callable[..., subprocess.CompletedProcess[str]]
 SIZES = {"vocab_size": 500, "d_model": 64, "d_ff": 128, "d_kv": 16, "num_heads": 4, "num_layers": 2}
@@ -66,6 +67,12 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
     }
     assert all(-2 < row["confidence"] <= 0 for row in predicted.values())
     assert "nbest" not in next(iter(predicted.values()))
+    statuses = {each.what: each.status for each in verify(tmp_path / "p").checked}
+    assert statuses == dict.fromkeys(["data", "prompt", "model", "predictions"], "same")
+    statuses = {each.what: each.status for each in verify(run).checked}
+    assert statuses == dict.fromkeys(
+        ["data", "dev_data", "prompt", "weights", "predictions"], "same"
+    ), "a model from scratch is made from no other"
 
     beams = ["--set", "generation.num_beams=3", "--set", "generation.num_return_sequences=2"]
     done = call_aqa("predict", "t5", "-m", "run", "-d", data, "--limit", "24", "-o", "p", *beams)
