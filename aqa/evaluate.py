@@ -10,6 +10,7 @@ from aqa.abstention import abstention, risk_coverage
 from aqa.answers import means_no_answer
 from aqa.comparison import compare
 from aqa.data import OnDuplicateId, Source, read_examples, survey
+from aqa.disagreement import disagreement
 from aqa.metrics import Metric, MetricOptions, load_metric
 from aqa.metrics.intervals import SIGNATURE, bootstrap_interval
 from aqa.metrics.normalize import choose_profile, mostly_hangul
@@ -114,20 +115,19 @@ def evaluate(
                     risk_coverage=risk_coverage(pairs, rows),
                 )
             )
-    comparisons = compare(
-        {
-            system.name: {name: score.per_example for name, score in system.scores.items()}
-            for system in found
-        },
-        _baseline(scoring.baseline, systems),
-    )
+    values = {
+        system.name: {name: score.per_example for name, score in system.scores.items()}
+        for system in found
+    }
+    ids = tuple(expected)
     return Report(
         profile,
-        tuple(expected),
+        ids,
         tuple(found),
         tuple(warnings),
-        comparisons,
+        compare(values, _baseline(scoring.baseline, systems)),
         tuple(expected.values()),
+        disagreement(ids, list(values.values())),
     )
 
 

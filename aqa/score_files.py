@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from aqa.atomic_files import atomic
 from aqa.errors import ScoreError, UsageError
@@ -11,7 +12,10 @@ from aqa.scored import Report
 
 
 def write_per_example(path: Path, report: Report) -> None:
-    """Write a line for each example: what each system answered, how it scored, and its kind."""
+    """Write a line for each example: what each system answered, how it scored, and its kind.
+
+    Two systems or more also have a `disagreement`: the spread of their scores.
+    """
     with atomic(path) as file:
         for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
             systems = {}
@@ -24,7 +28,9 @@ def write_per_example(path: Path, report: Report) -> None:
                     },
                     "category": system.categories[place],
                 }
-            row = {"id": key, "references": list(references), "systems": systems}
+            row: dict[str, Any] = {"id": key, "references": list(references), "systems": systems}
+            if report.disagreement is not None:
+                row["disagreement"] = report.disagreement.spreads[place]
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 

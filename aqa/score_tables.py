@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from aqa.scored import Report
     from aqa.verification import Verification
 
+DISPUTED = 3  # examples that the table shows
+LONGEST = 200  # characters of an answer in it
 KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
 
 
@@ -65,6 +67,7 @@ def show_report(report: "Report", form: str = "table") -> None:
     _show_errors(console, report)
     _show_abstention(console, report)
     _show_confidence(console, report)
+    _show_disagreement(console, report)
     _show_comparisons(console, report)
     for system in report.systems[:1]:
         for score in system.scores.values():
@@ -146,6 +149,26 @@ def _show_confidence(console: Console, report: "Report") -> None:
         console.print(table)
 
 
+def _show_disagreement(console: Console, report: "Report") -> None:
+    """The examples on which the systems' scores are farthest apart, answer by answer."""
+    found = report.disagreement
+    if found is None or not found.order:
+        return
+    table = Table(title=f"Disagreement: {len(found.order)} examples, the widest")
+    for name in ("id", "system", found.score, "answer"):
+        table.add_column(name, overflow="fold", justify="right" if name == found.score else "left")
+    for place in found.order[:DISPUTED]:
+        expected = " | ".join(dict.fromkeys(report.references[place])) or "(no answer)"
+        table.add_row(Text(report.ids[place]), "(gold)", "", Text(expected[:LONGEST]))
+        for system in report.systems:
+            value = system.scores[found.score].per_example[place]
+            answer = system.predictions[place]
+            shown = Text("(missing)") if answer is None else Text(answer[:LONGEST] or '""')
+            table.add_row("", Text(system.name), f"{value:.1f}", shown)
+        table.add_section()
+    console.print(table)
+
+
 def _show_comparisons(console: Console, report: "Report") -> None:
     """The table of differences, and what each means in words."""
     if not report.comparisons:
@@ -165,7 +188,7 @@ def _show_comparisons(console: Console, report: "Report") -> None:
             found.metric,
             f"{found.difference:+.2f}",
             show_interval(found.low, found.high),
-            f"{found.p_holm:.4f}",
+            f"{found.p_holm:.4f}" if found.p_holm >= 0.00005 else "< 0.0001",
             f"{found.wins}/{found.ties}/{found.losses}",
             style="bold" if found.is_real else None,
         )

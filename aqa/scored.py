@@ -6,6 +6,7 @@ from typing import Any
 
 from aqa.abstention import Abstention, RiskCoverage
 from aqa.comparison import Comparison
+from aqa.disagreement import Disagreement
 from aqa.mistakes import CATEGORIES
 from aqa.records import Score
 from aqa.slices import Slices
@@ -66,6 +67,7 @@ class Report:
     warnings: tuple[str, ...]
     comparisons: tuple[Comparison, ...] = ()
     references: tuple[tuple[str, ...], ...] = ()
+    disagreement: Disagreement | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds: unrounded, without the values per example."""
@@ -78,6 +80,8 @@ class Report:
         }
         if self.comparisons:
             found["comparisons"] = [comparison.to_json() for comparison in self.comparisons]
+        if self.disagreement is not None:
+            found["disagreement"] = self.disagreement.to_json()
         return found
 
 

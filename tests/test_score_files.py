@@ -44,6 +44,7 @@ def test_per_example(report: Report, tmp_path: Path) -> None:
                     "category": "wrong",
                 },
             },
+            "disagreement": 100.0,
         },
         {
             "id": "q2",
@@ -56,6 +57,7 @@ def test_per_example(report: Report, tmp_path: Path) -> None:
                 },
                 "=b|c": {"scores": {"em": 0.0, "f1": 0.0}, "category": "missing"},
             },
+            "disagreement": pytest.approx(200 / 3),
         },
     ]
 
@@ -129,7 +131,13 @@ def test_forms(
     elif form == "table":
         assert max(map(len, shown.splitlines()[:30])) <= 80
         assert "Abstention" not in shown
-        for words in ("by answer_length", "Answers", "Differences, b - a", "differences under"):
+        for words in (
+            "by answer_length",
+            "Answers",
+            "Disagreement: 2",
+            "Differences, b - a",
+            "differences under",
+        ):
             assert words in shown
     assert shown.count("\n") > 3
 
