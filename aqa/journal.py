@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from aqa.answers import clean_answer
+from aqa.answers import CleanAnswer, clean_answer
 from aqa.atomic_files import atomic, explained
 from aqa.errors import RunError
-from aqa.records import Example, Prediction, Prompt, Spent
+from aqa.records import Example, Prediction, Prompt, Spent, StructuredAnswer
 
 JOURNAL = "predictions.jsonl"
 PREDICTIONS = "predictions.json"
@@ -195,7 +195,7 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     if prediction.raw is None:
         row |= answer_fields(prompt.answers, None) | {"error": prediction.error}
     else:
-        clean = clean_answer(prediction.raw, prompt.template.no_answer)
+        clean = _clean(prediction.raw, prediction.structured, prompt.template.no_answer)
         row |= answer_fields(prompt.answers, clean.text)
         row |= {"raw": prediction.raw, "abstained": clean.abstained}
         if prediction.confidence is not None:
@@ -206,10 +206,29 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
                 for text, score in prediction.nbest
             ]
     row["evidence"] = evidence_fields(prompt)
+    if prediction.structured is not None:
+        row["evidence"]["named_ranks"] = _named_ranks(prompt, prediction.structured)
     row["tokens"] = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
     if prediction.spent is not None:
         row["spent"] = asdict(prediction.spent)
     return row
+
+
+def _clean(
+    raw: str, structured: StructuredAnswer | None, no_answer: tuple[str, ...]
+) -> CleanAnswer:
+    """The answer itself; that of an object goes the way of all answers."""
+    if structured is None:
+        return clean_answer(raw, no_answer)
+    if structured.abstained:
+        return CleanAnswer("", abstained=True)
+    return clean_answer(structured.text, no_answer)
+
+
+def _named_ranks(prompt: Prompt, structured: StructuredAnswer) -> list[int]:
+    """Ranks of the passages that the reader names for its answer; numbers of none are left out."""
+    read = prompt.evidence.reading_order
+    return [read[number - 1].rank for number in structured.passages if 0 < number <= len(read)]
 
 
 def evidence_fields(prompt: Prompt) -> dict[str, Any]:

@@ -186,6 +186,19 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class StructuredAnswer:
+    """What counts in an answer that is a JSON object.
+
+    `abstained` tells that the reader found no answer. `passages` are the numbers of those it names
+    for its answer, counted from 1 in reading order, as it gave them.
+    """
+
+    text: str
+    abstained: bool = False
+    passages: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A reader's answer to one prompt, or the reason why there is none.
 
@@ -193,6 +206,7 @@ class Prediction:
     those of the reader. `confidence` is the mean log-probability of the answer's tokens, its end
     token included. `nbest` holds answers with their scores, best first, where several were asked
     for. `spent` is what all attempts took together, where a reader is paid by the token.
+    `structured` is what counts in `raw` where that is an object of a schema.
     """
 
     id: str
@@ -203,6 +217,7 @@ class Prediction:
     confidence: float | None = None
     nbest: tuple[tuple[str, float], ...] = ()
     spent: Spent | None = None
+    structured: StructuredAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,16 @@ FLOORS = {
         "journal",
         "prediction_files",
     },
-    1: {"config", "options", "backend_options", "progress", "evidence", "answers", "atomic_files"},
+    1: {
+        "config",
+        "options",
+        "backend_options",
+        "progress",
+        "evidence",
+        "answers",
+        "atomic_files",
+        "response_schemas",
+    },
     0: {"records", "errors", "hashes", "locations", "predecessor", "processes", "__init__"},
 }
 # All other imports go down. Of those within a floor, these are meant.

@@ -21,6 +21,7 @@ from aqa.records import Prediction, Prompt, Spent
 ATTEMPTS = 8  # of an example, those that the server was too busy for not counted
 FIRST_BACK_OFF = 0.5  # seconds, doubled with every attempt
 LONGEST_BACK_OFF = 30.0
+MISFITS = 2  # times that an example is asked again for an object that follows the schema
 FATAL = 2  # errors in a row that concern every request, after which the run stops
 
 
@@ -61,7 +62,7 @@ class Asker:
         worst = self._budget.priced(Spent(self._counter.at_most(chat), self._answer_limit))
         spent = Spent(cost=None if self._budget.price is None else 0.0)
         until = time.monotonic() + self._deadline
-        failures = waits = 0
+        failures = waits = misfits = 0
         while True:
             body = self._parameters.body(chat)
             started = await self._start(likely, worst)
@@ -73,10 +74,15 @@ class Asker:
                 self._pace.answered()
                 self._fatal = 0
                 self.models[self._access.shown(outcome.model)] += 1
+                if outcome.misfit and misfits < MISFITS:
+                    misfits += 1
+                    continue
                 return self._prediction(prompt, outcome, spent)
             verdict = outcome
             if verdict.refused and self._learn(body, verdict):
                 continue
+            if verdict.refused:
+                verdict = self._unless_schema(verdict)
             if verdict.kind == "example":
                 return self._failed(prompt, verdict.reason, spent)
             if verdict.kind == "run":
@@ -131,7 +137,7 @@ class Asker:
             async with asyncio.timeout(self._timeout):
                 response = await create(**body)
             self._pace.heed(response.headers)
-            reply = read_reply(response.content)
+            reply = read_reply(response.content, self._parameters.schema)
         except Exception as error:
             headers = getattr(getattr(error, "response", None), "headers", None)
             if headers is not None:
@@ -141,7 +147,7 @@ class Asker:
                 raise
             self.requests[verdict.kind] += 1
             return verdict, worst if verdict.maybe_paid else Spent()
-        self.requests["answered"] += 1
+        self.requests["misfit" if reply.misfit else "answered"] += 1
         return reply, worst if reply.spent is None else self._budget.priced(reply.spent)
 
     def _learn(self, body: dict[str, Any], verdict: Verdict) -> bool:
@@ -149,6 +155,13 @@ class Asker:
         if learnt:
             self._note(learnt)
         return learnt is not None
+
+    def _unless_schema(self, verdict: Verdict) -> Verdict:
+        """The verdict, which is one on all requests if the answers' schema is refused."""
+        if not self._parameters.refuses_schema(verdict.param, verdict.reason):
+            return verdict
+        reason = f"the server takes no JSON schema for answers ({verdict.reason})"
+        return replace(verdict, kind="run", reason=reason)
 
     def _count_fatal(self, verdict: Verdict) -> None:
         self._fatal += 1
@@ -179,12 +192,16 @@ class Asker:
         if reply.text is None:
             return self._failed(prompt, reply.error or "", spent)
         counted = reply.spent or Spent()
+        structured = reply.structured
+        if structured is not None:
+            structured = replace(structured, text=self._access.without_key(structured.text))
         return Prediction(
             prompt.id,
             self._access.without_key(reply.text),
             prompt_tokens=counted.input,
             answer_tokens=counted.output,
             spent=_rounded(spent),
+            structured=structured,
         )
 
     def _failed(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:

@@ -8,10 +8,12 @@ from typing import Any
 
 from aqa.backend_options import Gpt4Options
 from aqa.options import GenerationOptions
-from aqa.records import Message, Spent
+from aqa.records import Message, Spent, StructuredAnswer
+from aqa.response_schemas import BadObjectError, ResponseSchema
 
 # Models that think before they answer refuse what would sample otherwise.
 FIXED_SAMPLING = re.compile(r"(?:^|/)(?:o\d|gpt-5(?!.*chat))")
+SCHEMA = re.compile(r"response_format|json_schema|structured[ _]output", re.IGNORECASE)
 OPTIONAL = ("temperature", "top_p", "seed", "reasoning_effort")
 
 
@@ -23,21 +25,30 @@ class BadBodyError(Exception):
 class Reply:
     """What a server answered: a text, or the reason why there is none, and what it counted.
 
-    `spent` has no cost yet; None where the server counts nothing.
+    `spent` has no cost yet; None where the server counts nothing. `structured` is what counts in
+    an object of a schema; `misfit` tells that the text is none, though it should be one.
     """
 
     text: str | None
     error: str | None
     model: str
     spent: Spent | None
+    structured: StructuredAnswer | None = None
+    misfit: bool = False
 
 
 class Parameters:
     """The parameters of every request; what the model refuses is learnt once and left out."""
 
     def __init__(
-        self, options: Gpt4Options, generation: GenerationOptions, seed: int, openai: bool
+        self,
+        options: Gpt4Options,
+        generation: GenerationOptions,
+        seed: int,
+        openai: bool,
+        schema: ResponseSchema | None = None,
     ) -> None:
+        self.schema = schema
         self._limit_name = "max_completion_tokens" if openai else "max_tokens"
         self._values: dict[str, Any] = {"model": options.model, "seed": seed}
         self._limit = generation.max_new_tokens
@@ -54,7 +65,18 @@ class Parameters:
         if not self._takes_system:
             messages = _without_system(messages)
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]
-        return {**self._values, self._limit_name: self._limit, "messages": turns}
+        body = {**self._values, self._limit_name: self._limit, "messages": turns}
+        if self.schema is not None:
+            named = {"name": self.schema.name, "schema": dict(self.schema.json_schema)}
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {**named, "strict": True},
+            }
+        return body
+
+    def refuses_schema(self, param: str | None, message: str) -> bool:
+        """See whether an error is about the answers' schema, which can't be done without."""
+        return self.schema is not None and bool(SCHEMA.search(f"{param or ''} {message}"))
 
     def learn(self, body: dict[str, Any], param: str | None, message: str) -> str | None:
         """See whether an error is about a parameter; if so, do without it and say so.
@@ -95,8 +117,8 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
     return [first, *rest[1:]]
 
 
-def read_reply(content: bytes) -> Reply:
-    """Read the body of a chat completion.
+def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
+    """Read the body of a chat completion, whose text has to be an object of the schema, if any.
 
     Raises:
         BadBodyError: it is not one, so that asking again may help.
@@ -108,13 +130,15 @@ def read_reply(content: bytes) -> Reply:
         text = message.get("content")
         finish = choice.get("finish_reason")
         refusal = message.get("refusal")
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BadBodyError("the server's answer is cut off or is no chat completion") from error
     model, spent = str(body.get("model") or ""), _read_usage(body.get("usage"))
+    # Half a surrogate pair, which JSON can hold, can't be written to any file.
+    text = _whole(text) if isinstance(text, str) else None
     reason = None
     if finish == "content_filter":
         reason = "the server's content filter held the answer back"
-    elif not isinstance(text, str) or not text.strip():
+    elif text is None or not text.strip():
         reason = "the model answered nothing"
         if refusal:
             reason = f"the model refused: {refusal}"
@@ -123,7 +147,21 @@ def read_reply(content: bytes) -> Reply:
                 "no token was left for the answer; raise generation.max_new_tokens, which holds"
                 " the model's reasoning too"
             )
-    return Reply(text if reason is None else None, reason, model, spent)
+    if schema is None or finish == "content_filter":
+        return Reply(text if reason is None else None, reason, model, spent)
+    if text is None or reason is not None:
+        return Reply(None, reason, model, spent, misfit=bool(refusal) or finish != "length")
+    try:
+        return Reply(text, None, model, spent, schema.read(text))
+    except BadObjectError as error:
+        reason = f"the answer is no object of the schema {schema.name}: {error}"
+        if finish == "length":
+            reason = "the answer was cut off within its object; raise generation.max_new_tokens"
+        return Reply(None, reason, model, spent, misfit=finish != "length")
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _read_usage(usage: object) -> Spent | None:

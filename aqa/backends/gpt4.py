@@ -1,6 +1,7 @@
 """The backend gpt4: models behind an API that speaks OpenAI's protocol."""
 
 import asyncio
+import json
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
@@ -17,12 +18,13 @@ from aqa.backends.budget import Budget
 from aqa.backends.chat_requests import Parameters
 from aqa.backends.pacing import Pace
 from aqa.backends.prices import Price, find_price
-from aqa.backends.token_counts import TokenCounter, byte_bound
+from aqa.backends.token_counts import TokenCounter
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.evidence import fit
 from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Prediction, Prompt, Spent
+from aqa.response_schemas import READER_ANSWER, ResponseSchema
 
 UNKNOWN_PRICE = "not known; give backend.price.input and backend.price.output"
 
@@ -32,8 +34,12 @@ class Gpt4Backend:
 
     Options: ClassVar[type[BackendOptions]] = Gpt4Options
 
-    def __init__(self, config: RunConfig, progress: Progress) -> None:
+    def __init__(
+        self, config: RunConfig, progress: Progress, schema: ResponseSchema | None = None
+    ) -> None:
+        """`schema` is that of the answers, in the place of a reader's own one or of plain text."""
         assert isinstance(config.backend, Gpt4Options)
+        self.schema = schema or (READER_ANSWER if config.backend.structured else None)
         self.config = config
         self.options = config.backend
         self._progress = progress
@@ -54,7 +60,8 @@ class Gpt4Backend:
 
     @cached_property
     def _counter(self) -> TokenCounter:
-        return TokenCounter(self.options.model, ".openai.com" in server_url(self.options))
+        schema = "" if self.schema is None else json.dumps(self.schema.json_schema)
+        return TokenCounter(self.options.model, ".openai.com" in server_url(self.options), schema)
 
     def check_access(self) -> None:
         """See whether there are a key, an address, and the price that a cap needs.
@@ -89,14 +96,16 @@ class Gpt4Backend:
     def fit(self, prompt: Prompt) -> Prompt:
         """Cut the evidence to `max_seq_length` tokens of prompt and answer together."""
         limit = self.options.max_seq_length
-        if byte_bound(prompt.messages) + self.config.generation.max_new_tokens <= limit:
+        if self._counter.at_most(prompt.messages) + self.config.generation.max_new_tokens <= limit:
             return prompt  # it fits without being counted
         return fit(prompt, self.length, limit)
 
     def identity(self) -> Mapping[str, object]:
         """The model, the server and what decides an answer."""
         options = self.config.generation
+        schema = {} if self.schema is None else {"schema": self.schema.identity()}
         return {
+            **schema,
             "model": self.options.model,
             "server": server_url(self.options),
             "reasoning_effort": self.options.reasoning_effort,
@@ -120,7 +129,11 @@ class Gpt4Backend:
         client = open_client(self._access, options)
         pace = Pace(options.max_concurrency, options.requests_per_minute, options.tokens_per_minute)
         parameters = Parameters(
-            options, self.config.generation, self.config.seed, self._access.is_openai
+            options,
+            self.config.generation,
+            self.config.seed,
+            self._access.is_openai,
+            self.schema,
         )
         asker = Asker(
             self.config, self._access, client, pace, self._budget, parameters, self._counter,

@@ -24,23 +24,28 @@ Chat = Sequence[Message]
 
 
 class TokenCounter:
-    """Counts a chat's tokens. `exact` tells whether by the model's own tokenizer."""
+    """Counts a chat's tokens. `exact` tells whether by the model's own tokenizer.
 
-    def __init__(self, model: str, is_openai: bool) -> None:
+    `schema` is the text of the JSON schema of answers, which is sent with every chat: how a server
+    counts it is not known, at most by its bytes.
+    """
+
+    def __init__(self, model: str, is_openai: bool, schema: str = "") -> None:
         self._count = _tokenizer(model) if is_openai else None
-        self.exact = self._count is not None
+        self._schema = _guess(schema)
+        self._schema_at_most = len(schema.encode())
+        self.exact = self._count is not None and not schema
 
     def count(self, chat: Chat) -> int:
         """The tokens of the chat as a prompt, or the likely number of them."""
-        if self._count is None:
-            return sum(_guess(turn.content) + EACH_MESSAGE + ROLE for turn in chat) + REPLY
-        return sum(self._count(turn.content) + EACH_MESSAGE + ROLE for turn in chat) + REPLY
+        of = self._count or _guess
+        return sum(of(turn.content) + EACH_MESSAGE + ROLE for turn in chat) + REPLY + self._schema
 
     def at_most(self, chat: Chat) -> int:
         """A number that the tokens can't exceed: a token is a byte at least."""
         if self._count is not None:
-            return self.count(chat) + REPLY
-        return byte_bound(chat)
+            return self.count(chat) + REPLY + self._schema_at_most
+        return byte_bound(chat) + self._schema_at_most
 
 
 def byte_bound(chat: Chat) -> int:

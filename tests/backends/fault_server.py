@@ -145,7 +145,8 @@ class Server:
 
 
 def count(body: Body) -> int:
-    return sum(len(turn["content"].split()) for turn in body["messages"])
+    schema = json.dumps(body["response_format"]) if "response_format" in body else ""
+    return len(schema.split()) + sum(len(turn["content"].split()) for turn in body["messages"])
 
 
 async def send(writer: asyncio.StreamWriter, status: int, body: bytes, headers: Headers) -> None:

@@ -4,7 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from fault_server import (
@@ -19,8 +19,10 @@ from fault_server import (
     failure,
     serving,
 )
+from pydantic import BaseModel, ConfigDict
 
 from aqa.backends.base import Remote, Trainable
+from aqa.backends.chat_requests import BadBodyError, read_reply
 from aqa.backends.gpt4 import Gpt4Backend
 from aqa.config import build_config
 from aqa.errors import AqaError, ConfigError, ModelError, StoppedError
@@ -28,6 +30,8 @@ from aqa.journal import JOURNAL, PREDICTIONS
 from aqa.options import RunConfig
 from aqa.predict import PredictResult, Resume, dry_run, predict
 from aqa.progress import SilentProgress
+from aqa.records import StructuredAnswer
+from aqa.response_schemas import ReaderAnswer, ResponseSchema
 from aqa.runs import read_manifest
 
 GO_ON = Resume()
@@ -294,6 +298,136 @@ def test_limits_that_headers_tell_are_kept(tmp_path: Path, server: Server) -> No
     result = run(configured(tmp_path, server, 150), tmp_path / "out")
     assert result.answered == 150
     assert server.refused <= 15
+
+
+# Answers in a JSON schema.
+
+
+def reader_answer(answer: str, passages: list[int], answerable: bool) -> str:
+    return json.dumps({"answer": answer, "passages": passages, "answerable": answerable})
+
+
+def test_structured_answers_go_where_plain_ones_go(tmp_path: Path, server: Server) -> None:
+    rows = [
+        {
+            "id": f"q{n}",
+            "question": f"who {n}",
+            "passages": [{"text": f"text {p}", "rank": 3 - p} for p in range(3)],
+            "answers": ["x"],
+        }
+        for n in range(3)
+    ]
+    replies = {
+        "0": reader_answer(' "Ann". ', [2, 9, 2, -1], True),
+        "1": reader_answer("", [], False),
+        "2": reader_answer("guess", [1], False),
+    }
+    server.answer = lambda body: replies[body["messages"][-1]["content"].split()[-1]]
+    config = configured(tmp_path, server, 1, structured=True, max_tokens_total=100_000)
+    Path(config.data.path or "").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(config, tmp_path / "out").answered == 3
+    found = predictions(tmp_path / "out")
+    assert [row["predicted_answer"] for row in found.values()] == ['"Ann".', "", ""]
+    assert [row["abstained"] for row in found.values()] == [False, True, True]
+    assert found["q0"]["evidence"]["named_ranks"] == [found["q0"]["evidence"]["ranks"][1]]
+    assert found["q0"]["raw"] == replies["0"]
+    asked = server.bodies[0]["response_format"]
+    assert asked["type"] == "json_schema"
+    assert asked["json_schema"]["strict"] is True
+    schema = asked["json_schema"]["schema"]
+    assert set(schema["required"]) == set(schema["properties"]) == set(ReaderAnswer.model_fields)
+    assert schema["additionalProperties"] is False
+    assert "response_format" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Ann", "no object of the schema reader_answer: Invalid JSON"),
+        ('{"answer": "Ann", "passages": []}', "answerable: Field required"),
+        (reader_answer("Ann", [], True)[:-1] + ', "why": 1}', "why: Extra inputs"),
+        ('{"answer": "Ann", "passages": ["1"], "answerable": true}', "passages.0: "),
+        (reader_answer(" ", [], True), "answer is empty"),
+        ("[" * 100_000, "recursion limit"),
+    ],
+)
+def test_what_is_no_object_is_asked_again_twice(
+    tmp_path: Path, server: Server, text: str, sentence: str
+) -> None:
+    server.answer = lambda body: text
+    config = configured(tmp_path, server, 1, structured=True)
+    result = run(config, tmp_path / "out")
+    assert (result.answered, result.failed, server.requests) == (0, 1, 3)
+    row = predictions(tmp_path / "out")["q0"]
+    assert sentence in row["error"]
+    assert row["spent"]["input"] == server.prompt_tokens  # of all three
+    server.answer = lambda body: reader_answer(str(server.requests), [], True)
+    server.script = lambda number, body: (
+        REFUSAL if number == 3 else CUT_OFF if number == 5 else None
+    )
+    retried = Resume(retry_errors=True)
+    assert run(config, tmp_path / "out", retried).answered == 1
+    assert predictions(tmp_path / "out")["q0"]["predicted_answer"] == "5"
+    assert run(config, tmp_path / "b").failed == 1
+    assert "raise generation.max_new_tokens" in predictions(tmp_path / "b")["q0"]["error"]
+    assert server.requests == 6  # what was cut off would be so again
+
+
+def test_a_refused_object_is_one_failure(tmp_path: Path, server: Server) -> None:
+    server.script = lambda number, body: REFUSAL
+    config = configured(tmp_path, server, 1, structured=True)
+    assert run(config, tmp_path / "out").failed == 1
+    assert predictions(tmp_path / "out")["q0"]["error"] == "the model refused: I won't"
+    assert server.requests == 3
+
+
+def completion(content: str | None, finish: str = "stop", **message: object) -> Fault:
+    choice = {"message": {"content": content, **message}, "finish_reason": finish}
+    return Fault(200, {"model": "m", "choices": [choice], "usage": USAGE})
+
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 2}
+REFUSAL = completion(None, refusal="I won't")
+CUT_OFF = completion('{"answer": "An', "length")
+
+
+def test_a_server_without_schemas_stops_the_run(tmp_path: Path, server: Server) -> None:
+    told = "Invalid parameter: 'response_format' of type 'json_schema' is not supported"
+    server.script = lambda number, body: Fault(400, failure(told, None, "response_format"))
+    config = configured(tmp_path, server, 40, structured=True, max_concurrency=2)
+    with pytest.raises(ModelError, match="takes no JSON schema for answers"):
+        run(config, tmp_path / "out")
+    assert server.requests <= 4
+
+
+def test_another_caller_asks_in_a_schema_of_its_own(tmp_path: Path, server: Server) -> None:
+    class Judgement(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+        verdict: Literal["correct", "incorrect"]
+        reason: str
+
+    schema = ResponseSchema.of("judgement", Judgement, lambda j: StructuredAnswer(j.verdict))
+    config = configured(tmp_path, server, 1)
+    server.answer = lambda body: '{"verdict": "correct", "reason": "it is"}'
+    with Gpt4Backend(config, SilentProgress(), schema) as judge:
+        prompts = many_prompts(config, judge, [])
+        (found,) = judge.generate([next(prompts)])
+        assert found.structured == StructuredAnswer("correct")
+        assert json.loads(found.raw or "")["reason"] == "it is"
+        server.answer = lambda body: '{"verdict": "perhaps", "reason": "it is"}'
+        (found,) = judge.generate([next(prompts)])
+        assert "schema judgement: verdict: " in (found.error or "")
+        assert judge.identity() != Gpt4Backend(config, SilentProgress()).identity()
+    assert server.bodies[0]["response_format"]["json_schema"]["name"] == "judgement"
+
+
+def test_a_text_that_no_file_can_hold(tmp_path: Path, server: Server) -> None:
+    """Half a surrogate pair, and a body nested too deep to be read."""
+    server.script = lambda number, body: completion("half \ud83d of it") if number == 0 else None
+    assert run(configured(tmp_path, server, 1), tmp_path / "out").answered == 1
+    assert predictions(tmp_path / "out")["q0"]["predicted_answer"] == "half \ufffd of it"
+    with pytest.raises(BadBodyError):
+        read_reply(b"[" * 200_000)
 
 
 # What is told before anything is asked.

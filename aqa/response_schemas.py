@@ -1,0 +1,81 @@
+"""Answers as JSON objects: the schema that a server is told to keep to, and how one is read."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aqa.records import StructuredAnswer
+
+Answered = TypeVar("Answered", bound=BaseModel)
+
+
+class BadObjectError(Exception):
+    """A text is no object of the schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseSchema:
+    """A schema that a server is asked to answer in.
+
+    `read` takes the text of an answer and gives what counts in it, or raises BadObjectError, after
+    which the question is asked again. Give one to `Gpt4Backend(config, progress, schema)`; what
+    `Prediction.raw` then holds is JSON that `read` has accepted.
+    """
+
+    name: str  # letters, digits, _ and -
+    json_schema: Mapping[str, Any]
+    read: Callable[[str], StructuredAnswer]
+
+    @classmethod
+    def of(
+        cls, name: str, model: type[Answered], answer: Callable[[Answered], StructuredAnswer]
+    ) -> Self:
+        """Make one of a pydantic model, all of whose fields must be required and extra forbidden.
+
+        That is what OpenAI's strict mode wants; its descriptions are shown to the model.
+        """
+
+        def read(text: str) -> StructuredAnswer:
+            try:
+                return answer(model.model_validate_json(text))
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                place = ".".join(map(str, first["loc"]))
+                raise BadObjectError(
+                    f"{place}: {first['msg']}" if place else first["msg"]
+                ) from None
+
+        return cls(name, model.model_json_schema(), read)
+
+    def identity(self) -> dict[str, str]:
+        """What tells it from another schema."""
+        text = json.dumps(self.json_schema, sort_keys=True)
+        return {"name": self.name, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+class ReaderAnswer(BaseModel):
+    """The answer to the question, and where it was found."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    answer: str = Field(description="The answer alone; empty if the passages do not answer it.")
+    passages: list[int] = Field(
+        description="Numbers of the passages that the answer stands in, counted from 1 in the"
+        " order in which they are given; empty if none."
+    )
+    answerable: bool = Field(description="Whether the passages answer the question.")
+
+
+def _reader_answer(found: ReaderAnswer) -> StructuredAnswer:
+    if not found.answerable:
+        return StructuredAnswer("", abstained=True)
+    if not found.answer.strip():
+        raise BadObjectError("answerable is true, but answer is empty")
+    return StructuredAnswer(found.answer, passages=tuple(dict.fromkeys(found.passages)))
+
+
+READER_ANSWER = ResponseSchema.of("reader_answer", ReaderAnswer, _reader_answer)
