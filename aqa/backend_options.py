@@ -116,3 +116,5 @@ class Gpt4Options(BackendOptions):
     price: PriceOptions | None = None  # None: by the package genai-prices
     max_cost: float | None = Field(None, gt=0)  # US dollars of the whole run, resumed ones too
     max_tokens_total: int | None = Field(None, ge=1)  # the same in tokens
+    cache: bool = False  # answers are kept, and taken again where the same is asked, across runs
+    cache_path: str | None = None  # a file; None: responses.sqlite in the user's cache folder

@@ -142,6 +142,9 @@ def predict(
     max_tokens_total: Annotated[
         int | None, typer.Option("--max-tokens-total", min=1, help="Tokens at most, for an API.")
     ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Keep an API's answers across runs; ask nothing twice.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -158,6 +161,7 @@ def predict(
     flags |= {"data.passages": passages, "data.missing_passages": missing_passages}
     flags |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
     flags |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
+    flags["backend.cache"] = cache or None
     found, reader_type = configure(backend, config, flags, settings, fields)
     folder = output_dir or _prediction_folder(found)
     with console.open_progress(quiet) as progress:

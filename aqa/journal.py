@@ -33,6 +33,8 @@ class Journal:
         self.path = folder / JOURNAL
         self.dropped_lines = 0
         self.spent = Spent()  # by all lines, those that a later one replaced too
+        self.saved = Spent()  # by the answers that were taken from a cache ...
+        self.hits = 0  # ... and how many these are
         self._places: array[int] = array("Q")  # 0: no answer yet (the header stands there)
         self._failed: set[int] = set()
         header = {"kind": JOURNAL_KIND, "version": 1, "fingerprint": dict(fingerprint)}
@@ -63,7 +65,7 @@ class Journal:
             place = self._file.tell()
             self._file.write(_line({"index": index, **row}))
             self._file.flush()
-        self.spent += _spent(row)
+        self._count(row)
         self._remember(index, place, failed=row.get("error") is not None)
 
     def counts(self, total: int) -> tuple[int, int]:
@@ -106,7 +108,7 @@ class Journal:
                 if number == 0:
                     self._check_header(row, header)
                 else:
-                    self.spent += _spent(row)
+                    self._count(row)
                     self._remember(row["index"], place, failed=row.get("error") is not None)
                 place += len(line)
             else:
@@ -139,6 +141,12 @@ class Journal:
                 " anew with --fresh"
             )
 
+    def _count(self, row: Mapping[str, Any]) -> None:
+        self.spent += _spent(row.get("spent"))
+        if saved := row.get("saved"):
+            self.saved += _spent(saved)
+            self.hits += 1
+
     def _remember(self, index: int, place: int, failed: bool) -> None:
         if index >= len(self._places):
             self._places.extend([0] * (index + 1 - len(self._places)))
@@ -165,8 +173,7 @@ def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
     return row if isinstance(row, dict) and isinstance(row.get(key), kind) else None
 
 
-def _spent(row: Mapping[str, Any]) -> Spent:
-    fields = row.get("spent")
+def _spent(fields: Mapping[str, Any] | None) -> Spent:
     return Spent(**fields) if fields else Spent()
 
 
@@ -211,6 +218,8 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     row["tokens"] = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
     if prediction.spent is not None:
         row["spent"] = asdict(prediction.spent)
+    if prediction.saved is not None:
+        row["saved"] = asdict(prediction.saved)
     return row
 
 

@@ -1,7 +1,7 @@
 """The verb predict: examples to prompts to a reader to a journal, resumable at any moment."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -29,7 +29,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class PredictResult:
-    """What a prediction run came to. `answered` and `failed` add up to `examples`."""
+    """What a prediction run came to. `answered` and `failed` add up to `examples`.
+
+    `cached` of the answers were taken from a cache, which `saved` tokens and money.
+    """
 
     folder: Path
     predictions: Path
@@ -37,6 +40,8 @@ class PredictResult:
     answered: int
     failed: int
     resumed: int
+    cached: int = 0
+    saved: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def predict(
@@ -100,7 +105,9 @@ def predict(
             f"{folder}: {total} examples, but {answered} answers and {failed} failures; run the"
             " same command again to get the rest"
         )
-    return PredictResult(folder, path, total, answered, failed, before)
+    return PredictResult(
+        folder, path, total, answered, failed, before, journal.hits, _saved(journal)
+    )
 
 
 def _so_far(reader: Backend, journal: Journal, total: int) -> dict[str, object]:
@@ -112,7 +119,15 @@ def _so_far(reader: Backend, journal: Journal, total: int) -> dict[str, object]:
     }
     if isinstance(reader, Remote):
         found["served"] = dict(reader.facts())
+    if journal.hits:
+        found["cache"] = {"hits": journal.hits, "saved": _saved(journal)}
     return found
+
+
+def _saved(journal: Journal) -> dict[str, float | None]:
+    saved = journal.saved
+    usd = None if saved.cost is None else round(saved.cost, 6)
+    return {"input_tokens": saved.input, "output_tokens": saved.output, "usd": usd}
 
 
 def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -> CostEstimate:
@@ -172,7 +187,11 @@ class Answering:
     def _live(
         self, prediction: str | None, answers: tuple[str, ...] | None
     ) -> Mapping[str, float | str]:
-        spent = self._reader.live() if isinstance(self._reader, Remote) else {}
+        spent = dict(self._reader.live()) if isinstance(self._reader, Remote) else {}
+        if self._journal.hits:
+            saved = self._journal.saved.cost
+            told = f" (${saved:.4f} saved)" if saved else ""
+            spent["cached"] = f"{self._journal.hits:,}{told}"
         if answers is None:
             return spent
         self._scores.add(prediction, answers)

@@ -206,7 +206,8 @@ class Prediction:
     those of the reader. `confidence` is the mean log-probability of the answer's tokens, its end
     token included. `nbest` holds answers with their scores, best first, where several were asked
     for. `spent` is what all attempts took together, where a reader is paid by the token.
-    `structured` is what counts in `raw` where that is an object of a schema.
+    `structured` is what counts in `raw` where that is an object of a schema. `model` is the name by
+    which a server calls what answered. `saved` is what an answer from a cache would have taken.
     """
 
     id: str
@@ -218,6 +219,8 @@ class Prediction:
     nbest: tuple[tuple[str, float], ...] = ()
     spent: Spent | None = None
     structured: StructuredAnswer | None = None
+    model: str = ""
+    saved: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True)

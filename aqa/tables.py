@@ -71,7 +71,9 @@ def show_cost(found: "CostEstimate", as_json: bool) -> None:
     low, high = found.output_tokens
     rows = {
         "model": found.model,
-        "examples": f"{found.examples:,}" + (f", {found.unfit} too long" if found.unfit else ""),
+        "examples": f"{found.examples:,}"
+        + (f", {found.unfit} too long" if found.unfit else "")
+        + (f", {found.cached:,} in the cache" if found.cached else ""),
         "input tokens": f"{found.input_tokens:,}" + ("" if found.exact else " (estimated)"),
         "output tokens": f"{low:,} to {high:,}",
         "price": "not known" if found.cost is None else "${:,.4f} to ${:,.4f}".format(*found.cost),
@@ -145,6 +147,8 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         "answered": result.answered,
         "failed": result.failed,
         "resumed": result.resumed,
+        "cached": result.cached,
+        "saved": dict(result.saved),
     }
     if as_json:
         print_json(facts)
@@ -154,6 +158,11 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         f"{result.examples} examples: {result.answered} answered, {result.failed} failed"
         + (f" ({result.resumed} from before)" if result.resumed else "")
     )
+    if result.cached:
+        read, written, usd = result.saved.values()
+        tokens = f"{(read or 0) + (written or 0):,} tokens"
+        saved = tokens if usd is None else f"${usd:,.4f} ({tokens})"
+        console.print(f"from the cache: {result.cached:,} answers, which saved {saved}")
     if result.failed:
         console.print("failed ones are asked again with --retry-errors")
     console.print(f"predictions: {result.predictions}", markup=False, soft_wrap=True)

@@ -202,6 +202,7 @@ class Asker:
             answer_tokens=counted.output,
             spent=_rounded(spent),
             structured=structured,
+            model=self._access.shown(reply.model),
         )
 
     def _failed(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:

@@ -122,6 +122,7 @@ class CostEstimate:
     `exact` tells whether the model's own tokenizer counted. Costs are in US dollars, the lower one
     for answers of one token, the higher one for the longest; None where no price is known, which
     `price` tells in words. `seconds` follow from the given limits; None where there are none.
+    `cached` of the examples have their answers in the cache and cost nothing.
     """
 
     model: str
@@ -133,6 +134,7 @@ class CostEstimate:
     cost: tuple[float, float] | None
     price: str
     seconds: float | None
+    cached: int = 0
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from aqa.backends.budget import Budget
 from aqa.backends.chat_requests import Parameters
 from aqa.backends.pacing import Pace
 from aqa.backends.prices import Price, find_price
+from aqa.backends.response_cache import Remembered, ResponseCache, cache_path, key_of
 from aqa.backends.token_counts import TokenCounter
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.evidence import fit
@@ -44,6 +45,7 @@ class Gpt4Backend:
         self.options = config.backend
         self._progress = progress
         self._asker: Asker | None = None
+        self._remembered: Remembered | None = None
         self._earlier: Mapping[str, Any] = {}
 
     @cached_property
@@ -75,6 +77,17 @@ class Gpt4Backend:
                 f"--max-cost can't be kept: the price of {self.options.model} at"
                 f" {self._access.url} is {UNKNOWN_PRICE}"
             )
+        with ExitStack() as opened:
+            self._open_cache(opened, only_found=True)
+
+    def _open_cache(self, opened: ExitStack, only_found: bool = False) -> ResponseCache | None:
+        """The cache where one is wanted, closed with the stack; `only_found`: none is made."""
+        path = cache_path(self.options.cache_path)
+        if not self.options.cache or (only_found and not path.exists()):
+            return None
+        cache = ResponseCache(path)
+        opened.callback(cache.close)
+        return cache
 
     def check(self) -> None:
         """See whether the options are such as an API knows, and its client is installed.
@@ -121,6 +134,10 @@ class Gpt4Backend:
         self._loop = self._open.enter_context(running_loop())
         client, self._asker = self._wait(self._make())
         self._open.callback(lambda: self._wait(client.close()))
+        if cache := self._open_cache(self._open):
+            self._remembered = Remembered(
+                cache, self.identity(), self._asker.ask, self._budget.priced, self._progress.note
+            )
         return self
 
     async def _make(self) -> tuple[Any, Asker]:
@@ -155,7 +172,8 @@ class Gpt4Backend:
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
         """Answer prompts in the order in which the server does, so many at a time."""
         assert self._asker is not None
-        return answers(self._loop, prompts, self._asker.ask, self.options.max_concurrency)
+        ask = self._remembered.ask if self._remembered else self._asker.ask
+        return answers(self._loop, prompts, ask, self.options.max_concurrency)
 
     def take_up(self, spent: Spent, facts: Mapping[str, object]) -> None:
         """Count what earlier sessions spent against the caps, and go on counting requests."""
@@ -175,8 +193,9 @@ class Gpt4Backend:
     def facts(self) -> Mapping[str, object]:
         """The models that answered, requests, prices and money of all sessions."""
         asked = self._asker
+        models = _added(self._earlier.get("models"), asked.models if asked else {})
         return {
-            "models": _added(self._earlier.get("models"), asked.models if asked else {}),
+            "models": _added(models, self._remembered.models if self._remembered else {}),
             "requests": _added(self._earlier.get("requests"), asked.requests if asked else {}),
             "spent": {
                 "input_tokens": self._budget.spent.input,
@@ -197,10 +216,15 @@ class Gpt4Backend:
 
     def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
         """Count the prompts, and price them with answers of one token and of the longest."""
-        examples = tokens = 0
-        for prompt in prompts:
-            examples += 1
-            tokens += self._counter.count(prompt.messages)
+        examples = tokens = cached = 0
+        with ExitStack() as opened:
+            cache, identity = self._open_cache(opened, only_found=True), self.identity()
+            for prompt in prompts:
+                if cache and cache.find(key_of(identity, prompt), prompt.id):
+                    cached += 1
+                    continue
+                examples += 1
+                tokens += self._counter.count(prompt.messages)
         longest = examples * self.config.generation.max_new_tokens
         price = self._price
         options = self.options
@@ -211,7 +235,7 @@ class Gpt4Backend:
             minutes.append((tokens + longest) / options.tokens_per_minute)
         return CostEstimate(
             model=options.model,
-            examples=examples,
+            examples=examples + cached,
             unfit=0,
             input_tokens=tokens,
             exact=self._counter.exact,
@@ -221,6 +245,7 @@ class Gpt4Backend:
             else (price.cost(Spent(tokens, examples)), price.cost(Spent(tokens, longest))),
             price=price.shown() if price else UNKNOWN_PRICE,
             seconds=60 * max(minutes) if minutes else None,
+            cached=cached,
         )
 
 

@@ -1,0 +1,141 @@
+"""Answers of an API kept across runs, so that the same question is not paid for twice."""
+
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, fields, replace
+from hashlib import sha256
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from aqa.errors import RunError
+from aqa.records import Prediction, Prompt, Spent, StructuredAnswer
+
+FILE = "responses.sqlite"
+LAYOUT = 1  # of the file; another one is refused
+LOCKED = 10.0  # seconds to wait for another process that writes
+ONE_RUNS_OWN = {"id", "error", "spent", "saved"}  # fields of a prediction that are not kept
+DEFAULTS = {field.name: field.default for field in fields(Prediction)}
+
+
+def cache_path(given: str | None) -> Path:
+    """The file that is meant: the one given, or that of this user."""
+    return Path(given).expanduser() if given else user_cache_path("aqa") / FILE
+
+
+class ResponseCache:
+    """Predictions by key in an SQLite file, which any number of processes may use at a time.
+
+    A key is a hash and a value an answer with its token counts: neither holds what was asked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            RunError: it can't be opened, or is something else.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Opened here and used by the thread that asks.
+            self._file = sqlite3.connect(
+                path, timeout=LOCKED, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare(path)
+            except BaseException:
+                self._file.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise RunError(
+                f"{path}: can't be used as the cache of answers ({error}); name another file with"
+                " --set backend.cache_path=FILE, or go without --cache"
+            ) from error
+
+    def _prepare(self, path: Path) -> None:
+        # Readers don't wait for a writer, and a killed process leaves no harm behind.
+        self._file.execute("PRAGMA journal_mode = WAL")
+        self._file.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last answers
+        self._file.execute("BEGIN IMMEDIATE")
+        (layout,) = self._file.execute("PRAGMA user_version").fetchone()
+        tables = [name for (name,) in self._file.execute("SELECT name FROM sqlite_master")]
+        if not layout and not tables:
+            self._file.execute(
+                "CREATE TABLE answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
+            )
+            self._file.execute(f"PRAGMA user_version = {LAYOUT}")
+        elif layout != LAYOUT or tables != ["answers"]:
+            raise sqlite3.DatabaseError("it holds something else")
+        self._file.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def find(self, key: bytes, id: str) -> Prediction | None:  # noqa: A002
+        """What was answered, as the answer to this id."""
+        row = self._file.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        kept = json.loads(row[0])
+        if inner := kept.pop("structured", None):
+            passages = tuple(inner.pop("passages"))
+            kept["structured"] = StructuredAnswer(**inner, passages=passages)
+        return Prediction(id, **kept)
+
+    def keep(self, key: bytes, prediction: Prediction) -> None:
+        """Keep an answer on disk; of several the first one stays, so that runs agree."""
+        kept = {
+            name: value
+            for name, value in asdict(prediction).items()
+            if name not in ONE_RUNS_OWN and value != DEFAULTS[name]
+        }
+        text = json.dumps(kept, ensure_ascii=False)
+        self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, text))
+
+
+def key_of(identity: Mapping[str, object], prompt: Prompt) -> bytes:
+    """The hash of all that decides an answer: server, model, parameters and messages."""
+    messages = [(turn.role, turn.content) for turn in prompt.messages]
+    # How long a prompt may be decides its messages alone.
+    decisive = {name: value for name, value in identity.items() if name != "max_seq_length"}
+    text = json.dumps([decisive, messages], sort_keys=True)
+    return sha256(text.encode()).digest()
+
+
+class Remembered:
+    """Asks only what no run has asked before. An answer without an error is kept."""
+
+    def __init__(
+        self,
+        cache: ResponseCache,
+        identity: Mapping[str, object],
+        ask: Callable[[Prompt], Awaitable[Prediction]],
+        priced: Callable[[Spent], Spent],
+        note: Callable[[str], None],
+    ) -> None:
+        self._cache, self._identity, self._ask = cache, identity, ask
+        self._priced, self._note = priced, note
+        self._writes = True
+        self.models: dict[str, int] = {}  # of the answers that were taken from the cache
+
+    async def ask(self, prompt: Prompt) -> Prediction:
+        """The answer to a prompt, from the cache or the server; see `Asker.ask`."""
+        key = key_of(self._identity, prompt)
+        try:
+            found = self._cache.find(key, prompt.id)
+        except sqlite3.Error:
+            found = None  # then it is asked for
+        if found is not None:
+            self.models[found.model] = self.models.get(found.model, 0) + 1
+            saved = self._priced(Spent(found.prompt_tokens, found.answer_tokens))
+            return replace(found, spent=self._priced(Spent()), saved=saved)
+        prediction = await self._ask(prompt)
+        if prediction.error is None and self._writes:
+            try:
+                self._cache.keep(key, prediction)
+            except sqlite3.Error as error:
+                self._writes = False
+                self._note(f"answers are no longer kept in the cache: {error}")
+        return prediction
