@@ -141,15 +141,16 @@ def show_interval(low: float | None, high: float | None) -> str:
 
 def show_predictions(result: "PredictResult", as_json: bool) -> None:
     """Counts, where the answers are, and what to run next."""
-    facts = {
+    facts: dict[str, object] = {
         "predictions": str(result.predictions),
         "examples": result.examples,
         "answered": result.answered,
         "failed": result.failed,
         "resumed": result.resumed,
         "cached": result.cached,
-        "saved": dict(result.saved),
     }
+    if result.cached:
+        facts["saved"] = dict(result.saved)
     if as_json:
         print_json(facts)
         return

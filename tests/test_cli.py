@@ -222,6 +222,7 @@ def test_json_is_all_that_is_on_standard_output(run_aqa: Call, tmp_path: Path) -
         "answered": 2,
         "failed": 0,
         "resumed": 0,
+        "cached": 0,
     }
     assert "Answering 2/2" in done.stderr
     scores = run_aqa("evaluate", "out/predictions.json", "--json")
