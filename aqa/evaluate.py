@@ -116,7 +116,9 @@ def evaluate(
                 )
             )
     values = {
-        system.name: {name: score.per_example for name, score in system.scores.items()}
+        system.name: {
+            name: score.per_example for name, score in system.scores.items() if score.per_example
+        }
         for system in found
     }
     ids = tuple(expected)
@@ -190,6 +192,8 @@ def _pairs(system: System, expected: References, profile: str, scoring: Scoring)
 
 
 def _with_interval(score: Score) -> Score:
+    if not score.per_example:
+        return score
     low, high = bootstrap_interval(score.per_example)
     return replace(score, low=low, high=high, signature=f"{score.signature}|{SIGNATURE}")
 
@@ -201,6 +205,8 @@ def _groups(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict[str, fl
     for name, wanted in (("has_answer", True), ("no_answer", False)):
         groups[name] = {"n": answerable.count(wanted)}
         for score in scores.values():
+            if not score.per_example:
+                continue
             values = [
                 value
                 for value, group in zip(score.per_example, answerable, strict=True)

@@ -71,7 +71,8 @@ def _cells(report: "Report", dash: str) -> "list[tuple[str, list[str]]]":
         (
             system.name,
             [
-                f"{score.value:.2f} ({score.low or 0:.1f}{dash}{score.high or 0:.1f})"
+                f"{score.value:.2f}"
+                + ("" if score.low is None else f" ({score.low:.1f}{dash}{score.high:.1f})")
                 for score in system.scores.values()
             ],
         )

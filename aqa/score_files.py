@@ -24,7 +24,9 @@ def write_per_example(path: Path, report: Report) -> None:
                 systems[system.name] = {
                     **({} if prediction is None else {"prediction": prediction}),
                     "scores": {
-                        name: score.per_example[place] for name, score in system.scores.items()
+                        name: score.per_example[place]
+                        for name, score in system.scores.items()
+                        if score.per_example
                     },
                     "category": system.categories[place],
                 }

@@ -85,13 +85,14 @@ def _show_slices(console: Console, report: "Report") -> None:
             table = Table(title=escape(f"{system.name} by {key}"))
             table.add_column(escape(key), overflow="fold")
             table.add_column("n", justify="right")
-            for name in system.scores:
+            names = [name for name, score in system.scores.items() if score.per_example]
+            for name in names:
                 table.add_column(f"{name} (95 %)", justify="right")
             for group, found in system.slices[key].items():
                 cells = [
                     f"{found[name]['value']:.1f}"
                     f" ({show_interval(found[name]['low'], found[name]['high'])})"
-                    for name in system.scores
+                    for name in names
                 ]
                 table.add_row(escape(group), str(found["n"]), *cells)
             console.print(table)

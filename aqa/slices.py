@@ -144,6 +144,8 @@ def _slice(
     for name, places in groups.items():
         found[name] = {"n": len(places)}
         for score in scores.values():
+            if not score.per_example:
+                continue
             values = [score.per_example[place] for place in places]
             low, high = bootstrap_interval(values)
             found[name][score.name] = {"value": fmean(values), "low": low, "high": high}

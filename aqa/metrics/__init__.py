@@ -29,10 +29,18 @@ METRICS = {
 
 
 def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
-    """Import the metric of that name and make it."""
+    """Import the metric of that name and make it; "hf:NAME" is any of Hugging Face evaluate."""
+    if name.startswith("hf:"):
+        from aqa.metrics.hugging_face import HuggingFaceMetric
+
+        return HuggingFaceMetric(name, options or MetricOptions())
     if name not in METRICS:
         close = get_close_matches(name, METRICS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(METRICS)}."
+        hint = (
+            f"did you mean {close[0]!r}?"
+            if close
+            else f"known are {', '.join(METRICS)} and hf:NAME."
+        )
         raise UsageError(f"there is no metric {name!r}; {hint}")
     module, _, attribute = METRICS[name].partition(":")
     metric: Metric = getattr(import_module(module), attribute)(options or MetricOptions())

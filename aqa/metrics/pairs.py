@@ -75,6 +75,10 @@ class Pairs:
         """Sum up values per example (0..100) as a signed score."""
         if not values:
             raise DataError("there are no examples to score")
+        return Score(name, fmean(values), self.signature(name, details), tuple(values))
+
+    def signature(self, name: str, details: str = "") -> str:
+        """Say how a score was made; without details by the profile."""
         parts = [
             name,
             details or f"profile:{self.profile}",
@@ -84,7 +88,7 @@ class Pairs:
             f"failed:{self.failed}" if self.failed else "",
             f"v:{__version__}",
         ]
-        return Score(name, fmean(values), "|".join(filter(None, parts)), tuple(values))
+        return "|".join(filter(None, parts))
 
     @property
     def second(self) -> str:

@@ -1,0 +1,274 @@
+"""Any metric of the library Hugging Face evaluate, by name or as a local module: `hf:NAME`."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from math import isclose, isfinite
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import DataError, ModelError, UsageError
+from aqa.metrics.base import MetricOptions
+from aqa.metrics.pairs import Pairs
+from aqa.records import Score
+
+PREFIX = "hf:"
+# What a metric gives to identical texts tells its scale. Words and letters enough for every kind.
+SAME = (
+    "the old lighthouse keeper wrote a long letter to his sister in the north",
+    "늙은 등대지기는 북쪽에 사는 누이에게 긴 편지를 쓰고 나서 바다를 오래 바라보았다",
+)
+# What foreign code may raise about texts that it was not made for.
+COMPLAINTS = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+Texts = Sequence[str]
+
+
+class HuggingFaceMetric:
+    """One number of a metric, put on the scale 0..100 where its scale can be told.
+
+    A metric that gives 1 to identical texts is multiplied by 100; one that gives 100 is left alone.
+    Any other (error rates, lengths) stays as the metric gives it, without values per example, since
+    higher need not be better. Where the metric gives a number for each example, the score is their
+    mean and all rules of our metrics hold; else it is the metric's own number for all examples, in
+    which missing answers and absent references are empty texts.
+    """
+
+    def __init__(self, spec: str, options: MetricOptions) -> None:
+        """Take NAME, or NAME#NUMBER for one of the several numbers that a metric gives."""
+        self._source, _, self._wanted = spec.removeprefix(PREFIX).partition("#")
+        if not self._source:
+            raise UsageError("hf: names no metric; write hf:NAME, or hf:PATH of a local module")
+        self._module: _Module | None = None
+
+    def score(self, pairs: Pairs) -> Score:
+        """Score every pair.
+
+        Raises:
+            ModelError: the metric can't be loaded, or fails on these texts.
+            UsageError: it is none that compares texts, or it is not clear which number counts.
+        """
+        from importlib.metadata import version
+
+        self._module = self._module or _Module(self._source, self._wanted)
+        module = self._module
+        name = f"{PREFIX}{module.name}" + (f"#{self._wanted}" if self._wanted else "")
+        details = [f"number:{module.number}", f"scale:{module.scale}"]
+        details += [f"evaluate:{version('evaluate')}"]
+        if module.hash:
+            details.append(f"module:{module.hash[:8]}")
+        values = module.values(pairs) if module.factor else None
+        if values is not None:
+            return pairs.score(name, values, "|".join(details))
+        told = "|".join([*details, "examples:together"])
+        return Score(name, module.together(pairs), pairs.signature(name, told))
+
+
+class _Module:
+    """A loaded metric: how it takes texts, which of its numbers counts, and on which scale."""
+
+    def __init__(self, source: str, wanted: str) -> None:
+        self._compute = _load(source)
+        self._shape = _shape(source, self._compute.features)
+        self.name = Path(source).stem
+        self.hash = str(getattr(self._compute, "_hash", None) or "")
+        self._source = source
+        parameters = inspect.signature(self._compute._compute).parameters
+        # How ROUGE and those made after it are asked for a number for each example.
+        self._extra = {"use_aggregator": False} if "use_aggregator" in parameters else {}
+        self.number = wanted
+        results = [self._run([text], [[text]]) for text in SAME]
+        self.number = wanted or self._choose(results[0])
+        peak = max(_mean(self._pick(result, 1)) for result in results)
+        self.factor = next(
+            (100 / full for full in (1, 100) if isclose(peak, full, rel_tol=0.01)), None
+        )
+        self.scale = "as-given" if self.factor is None else f"{self.factor:g}x"
+        self._lower_is_better = self.factor is None and isclose(peak, 0, abs_tol=1e-9)
+
+    def values(self, pairs: Pairs) -> list[float] | None:
+        """A number for each example, 0..100; None where the metric gives only one for all."""
+        found = []
+        owners: list[int] = []
+        predictions: list[str] = []
+        references: list[Texts] = []
+        for prediction, texts in zip(pairs.predictions, pairs.references, strict=True):
+            known = list(dict.fromkeys(text for text in texts if text.strip()))
+            says = prediction is not None and bool(prediction.strip())
+            found.append(100.0 if prediction is not None and not says and not known else 0.0)
+            if prediction is not None and says and known:
+                rows = [known] if self._takes_all else [[text] for text in known]
+                owners += [len(found) - 1] * len(rows)
+                predictions += [prediction] * len(rows)
+                references += rows
+        if not predictions:
+            return found
+        given = self._pick(self._run(predictions, references), len(predictions))
+        if not isinstance(given, list):
+            return None
+        for place, value in zip(owners, given, strict=True):
+            found[place] = max(found[place], value * (self.factor or 1))
+        return found
+
+    def together(self, pairs: Pairs) -> float:
+        """The metric's own number for all examples, each with the reference that fits it best."""
+        if not pairs.references:
+            raise DataError("there are no examples to score")
+        predictions = [text or "" for text in pairs.predictions]
+        references: list[Texts] = [texts or ("",) for texts in pairs.references]
+        if not self._takes_all:
+            references = [
+                [self._best(prediction, list(dict.fromkeys(texts)))]
+                for prediction, texts in zip(predictions, references, strict=True)
+            ]
+        result = self._run(predictions, references)
+        return _mean(self._pick(result, len(predictions))) * (self.factor or 1)
+
+    def _best(self, prediction: str, texts: list[str]) -> str:
+        if len(texts) == 1:
+            return texts[0]
+        choose = min if self._lower_is_better else max
+        return choose(
+            texts, key=lambda text: _mean(self._pick(self._run([prediction], [[text]]), 1))
+        )
+
+    @property
+    def _takes_all(self) -> bool:
+        return self._shape != "text"
+
+    def _run(self, predictions: Texts, references: Sequence[Texts]) -> Mapping[str, Any]:
+        rows = [
+            _row(self._shape, str(number), prediction, texts)
+            for number, (prediction, texts) in enumerate(zip(predictions, references, strict=True))
+        ]
+        try:
+            result = self._compute.compute(
+                predictions=[row[0] for row in rows],
+                references=[row[1] for row in rows],
+                **self._extra,
+            )
+        except COMPLAINTS as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(
+                f"{PREFIX}{self._source}: this metric can't score these texts ({first}); it may"
+                " need options or other columns, so take another metric"
+            ) from error
+        return result if isinstance(result, dict) else {self.name: result}
+
+    def _choose(self, result: Mapping[str, Any]) -> str:
+        """Name the number that counts: the only one, the metric's namesake, or its score."""
+        numbers = [key for key, value in result.items() if _is_number(value)]
+        numbers = numbers or [key for key in result if isinstance(_plain(result[key]), list)]
+        for name in (self.name, "score"):
+            if name in numbers:
+                return name
+        if len(numbers) == 1:
+            return numbers[0]
+        if not numbers:
+            raise UsageError(f"{PREFIX}{self._source}: this metric gives no number")
+        raise UsageError(
+            f"{PREFIX}{self._source} gives several numbers ({', '.join(numbers)}); name one of"
+            f" them, as in {PREFIX}{self._source}#{numbers[0]}"
+        )
+
+    def _pick(self, result: Mapping[str, Any], rows: int) -> float | list[float]:
+        found = _plain(result.get(self.number))
+        if found is None or (isinstance(found, list) and len(found) != rows):
+            known = ", ".join(key for key, value in result.items() if _plain(value) is not None)
+            raise UsageError(
+                f'{PREFIX}{self._source} gives no number "{self.number}", be it for all examples'
+                f" or for each; it gives {known}"
+            )
+        if not all(map(isfinite, found if isinstance(found, list) else [found])):
+            raise UsageError(
+                f'{PREFIX}{self._source}: "{self.number}" is no finite number for these texts;'
+                " take another metric"
+            )
+        return found
+
+
+def _load(source: str) -> Any:
+    """Load a metric by its name on the hub, or from a local module."""
+    import evaluate
+
+    path = Path(source).expanduser()
+    try:
+        return evaluate.load(str(path.resolve()) if path.exists() else source, keep_in_memory=True)
+    except (ImportError, SyntaxError, OSError, TypeError, ValueError) as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        raise ModelError(
+            f"{PREFIX}{source}: this metric can't be loaded: give the path of a local module, or a"
+            f" name on the hub while the hub can be reached ({reason.rstrip('.')})"
+        ) from error
+
+
+def _shape(source: str, features: Any) -> str:
+    """Tell how a metric takes its texts: references one at a time, all, or as SQuAD has them."""
+    found = [_shape_of(each) for each in (features if isinstance(features, list) else [features])]
+    for shape in ("texts", "text", "squad", "squad_v2"):
+        if shape in found:
+            return shape
+    raise UsageError(
+        f"{PREFIX}{source} compares no texts with reference texts (it takes"
+        f" {' '.join(str(features).split())}), so it can't score answers"
+    )
+
+
+def _shape_of(features: Mapping[str, Any]) -> str | None:
+    if set(features) != {"predictions", "references"}:
+        return None
+    predictions, references = features["predictions"], features["references"]
+    if _is_text(predictions):
+        if _is_text(references):
+            return "text"
+        return "texts" if _is_text(getattr(references, "feature", None)) else None
+    if isinstance(predictions, Mapping) and _is_text(predictions.get("prediction_text")):
+        return "squad_v2" if "no_answer_probability" in predictions else "squad"
+    return None
+
+
+def _is_text(feature: object) -> bool:
+    return getattr(feature, "dtype", None) in ("string", "large_string")
+
+
+def _row(shape: str, key: str, prediction: str, texts: Texts) -> tuple[Any, Any]:
+    if shape == "text":
+        return prediction, texts[0]
+    if shape == "texts":
+        return prediction, list(texts)
+    answers = [] if shape == "squad_v2" and not any(texts) else list(texts)
+    gold = {"id": key, "answers": {"text": answers, "answer_start": [0] * len(answers)}}
+    given: dict[str, Any] = {"id": key, "prediction_text": prediction}
+    if shape == "squad_v2":
+        given["no_answer_probability"] = 0.0 if prediction else 1.0
+    return given, gold
+
+
+def _plain(value: Any) -> float | list[float] | None:
+    """A number, or one for each example, out of what Python and numpy give."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if _is_number(value):
+        return float(value)
+    if isinstance(value, list) and value and all(_is_number(item) for item in value):
+        return [float(item) for item in value]
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _mean(value: float | list[float]) -> float:
+    return sum(value) / len(value) if isinstance(value, list) else value
