@@ -73,12 +73,12 @@ def compare(values: Values, baseline: str | None = None) -> tuple[Comparison, ..
         for a, b in combinations(values, 2)
         if baseline in (None, a, b)
     ]
-    if not pairs:
-        return ()
     metrics = [
         name for name in next(iter(values.values())) if all(name in own for own in values.values())
     ]
     columns = [(a, b, metric) for metric in metrics for a, b in pairs]
+    if not columns:
+        return ()
     import numpy as np
 
     differences = np.column_stack(

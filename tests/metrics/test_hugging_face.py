@@ -169,6 +169,8 @@ def test_systems_without_values_per_example_are_not_compared(tmp_path: Path) -> 
     report = evaluate(files, None, scoring, SilentProgress())
     assert [system.scores["hf:mine"].value for system in report.systems] == [100, 0]
     assert {found.metric for found in report.comparisons} == {"em"}
+    alone = evaluate(files, None, Scoring(metrics=[metric]), SilentProgress())
+    assert alone.comparisons == ()
     found: dict[str, Any] = report.to_json()["systems"][0]
     assert found["scores"]["hf:mine"].keys() == {"value", "signature"}
     assert "hf:mine" not in found["groups"]["has_answer"]
