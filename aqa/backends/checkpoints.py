@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from aqa.errors import RunError
+
 STATE = "trainer_state.json"  # the last file that transformers writes into a checkpoint
 
 
@@ -22,6 +24,24 @@ def last_checkpoint(folder: Path) -> Path | None:
         except (OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(path, ignore_errors=True)
     return max(whole, default=(0, None))[1]
+
+
+def check_optimizer(checkpoint: Path, deepspeed: bool, processes: int) -> None:
+    """See whether the optimizer's state in a checkpoint can be taken up.
+
+    transformers begins with a new one in silence where it finds none of its own kind; DeepSpeed's
+    lies in a part for each process.
+
+    Raises:
+        RunError: it is of another kind, or of another number of processes.
+    """
+    parts = len([*checkpoint.glob("global_step*/*optim_states.pt")])
+    if bool(parts) != deepspeed or (parts and parts != processes):
+        written = f"{parts} processes under DeepSpeed" if parts else "a training without DeepSpeed"
+        raise RunError(
+            f"{checkpoint}: its optimizer was written by {written}; go on in the same way, or begin"
+            " anew with --fresh"
+        )
 
 
 @contextmanager

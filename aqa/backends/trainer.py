@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from aqa.backends.base import TrainJob
-from aqa.backends.checkpoints import last_checkpoint, stops_at_interrupt
+from aqa.backends.checkpoints import check_optimizer, last_checkpoint, stops_at_interrupt
 from aqa.backends.collectives import any_process, gather_answers, share_of
 from aqa.backends.training_rows import Batch, EpochSampler, as_row, tokenize
 from aqa.errors import ConfigError
@@ -82,9 +82,12 @@ def run_training(
 
     Raises:
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
+        RunError: the checkpoint is of processes that shared an optimizer in another way.
     """
     with trainer.args.main_process_first(local=False):  # it removes broken checkpoints
         start = last_checkpoint(job.folder / "checkpoints") if job.resume else None
+    if start:
+        check_optimizer(start, trainer.is_deepspeed_enabled, trainer.args.world_size)
     with stops_at_interrupt(trainer.stop):
         if start is None and job.dev and trainer.options.evaluate_before:
             on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))

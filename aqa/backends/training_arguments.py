@@ -1,5 +1,6 @@
 """Our options in transformers' words, and what a training will need."""
 
+import os
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,18 +11,23 @@ from aqa.backend_options import LlamaQloraOptions, LocalModelOptions, T5Options
 from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.pretrained import compute_dtype, quiet
+from aqa.errors import ConfigError
 from aqa.options import RunConfig, TrainingOptions
 from aqa.processes import process_count
 
 
 def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
-    """Translate our options into transformers' TrainingArguments."""
+    """Translate our options into transformers' TrainingArguments.
+
+    Raises:
+        ConfigError: accelerate's config spreads the weights themselves over the processes.
+    """
     options = config.training
     assert isinstance(config.backend, LocalModelOptions)
     dtype = compute_dtype(config.backend)
     cuda = torch.cuda.is_available()
     evaluated = evaluates(config, job)
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(job.folder / "checkpoints"),
         num_train_epochs=options.num_train_epochs,
         max_steps=options.max_steps,
@@ -61,6 +67,29 @@ def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
         logging_nan_inf_filter=False,
         restore_callback_states_from_checkpoint=True,  # the patience that is left
     )
+    plugin = arguments.deepspeed_plugin
+    check_whole_weights(plugin.zero_stage if plugin else None)
+    return arguments
+
+
+def check_whole_weights(zero_stage: int | None) -> None:
+    """See that each process has all weights, since each writes answers of its own.
+
+    `zero_stage` is DeepSpeed's, or None without it; accelerate tells of FSDP in the environment.
+
+    Raises:
+        ConfigError: the weights are spread over the processes.
+    """
+    for asked, name in (
+        (os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true", "FSDP"),
+        (zero_stage == 3, "DeepSpeed's ZeRO stage 3"),
+    ):
+        if asked:
+            raise ConfigError(
+                f"{name} spreads a model's weights over the processes, each of which needs them"
+                " all to write answers; use DeepSpeed's ZeRO stage 2 in accelerate's config, which"
+                " spreads gradients and optimizer"
+            )
 
 
 def evaluates(config: RunConfig, job: TrainJob) -> bool:
