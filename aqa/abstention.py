@@ -8,7 +8,7 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
-from aqa.metrics.intervals import bootstrap_interval
+from aqa.metrics.intervals import SEED, bootstrap_interval
 from aqa.metrics.pairs import Pairs
 from aqa.prediction_files import AnsweredRow
 
@@ -80,7 +80,7 @@ class RiskCoverage:
         }
 
 
-def abstention(pairs: Pairs) -> Abstention | None:
+def abstention(pairs: Pairs, seed: int = SEED) -> Abstention | None:
     """Count a reader's silence; None where it answered all, and all has an answer."""
     silent = [found is True for found in pairs.abstained]
     open_ended = [not found for found in pairs.answerable]
@@ -91,8 +91,8 @@ def abstention(pairs: Pairs) -> Abstention | None:
         sum(silent),
         sum(open_ended),
         both.count((True, True)),
-        _rate([has_none for is_silent, has_none in both if is_silent]),
-        _rate([is_silent for is_silent, has_none in both if has_none]),
+        _rate([has_none for is_silent, has_none in both if is_silent], seed),
+        _rate([is_silent for is_silent, has_none in both if has_none], seed),
     )
 
 
@@ -137,11 +137,11 @@ def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> li
     return risks
 
 
-def _rate(facts: Sequence[bool]) -> Rate | None:
+def _rate(facts: Sequence[bool], seed: int) -> Rate | None:
     if not facts:
         return None
     values = [100.0 * fact for fact in facts]
-    return Rate(fmean(values), *bootstrap_interval(values))
+    return Rate(fmean(values), *bootstrap_interval(values, seed))
 
 
 def _confidence(row: AnsweredRow | None) -> float:

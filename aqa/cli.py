@@ -208,6 +208,9 @@ def evaluate(
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Compare each system with this one only.")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of intervals and tests; 12345 by default.")
+    ] = None,
     slices: Annotated[
         list[str] | None,
         typer.Option("--slice", metavar="KEY", help="Score by a column, language, gold_rank, ..."),
@@ -249,6 +252,7 @@ def evaluate(
     from aqa.evaluate import Scoring, read_references
     from aqa.evaluate import evaluate as run_evaluate
     from aqa.metrics import MetricOptions
+    from aqa.metrics.intervals import SEED
     from aqa.runs import METRICS
 
     form = score_tables.choose_form(
@@ -270,6 +274,7 @@ def evaluate(
             slices=slices or (),
             baseline=baseline,
             allow_different_evidence=allow_different_evidence,
+            seed=SEED if seed is None else seed,
         )
         report = run_evaluate(files, references, scoring, progress)
     first = files[0] if files[0].is_dir() else files[0].parent

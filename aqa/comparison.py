@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from aqa.errors import UsageError
-from aqa.metrics.intervals import RESAMPLES, SEED
+from aqa.metrics.intervals import SEED, resampled_means
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 SIGNIFICANT = 0.05
-_CELLS = 200_000  # of a block of resamples: what the cache of a processor holds
 _EPSILON = 1e-9  # sums of the same scores in another order may differ by this
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
@@ -57,81 +56,73 @@ class Comparison:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def compare(values: Values, baseline: str | None = None) -> tuple[Comparison, ...]:
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The 95 % interval of each system's mean score, by system and metric, and the comparisons."""
+
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]]
+    comparisons: tuple[Comparison, ...]
+
+
+def compare(values: Values, baseline: str | None = None, seed: int = SEED) -> Compared:
     """Compare each two systems, or each with the baseline (then a), by the metrics they share.
 
     `values` holds the values per example, 0..100, by system and metric. "em" is tested by
-    McNemar's exact test, every other score by the paired bootstrap.
+    McNemar's exact test, every other score by the paired bootstrap. Scores and differences are
+    resampled together: drawing is what takes the time.
 
     Raises:
         UsageError: the baseline is none of the systems.
     """
     if baseline is not None and baseline not in values:
         raise UsageError(f'the baseline "{baseline}" is no system; there are {", ".join(values)}')
-    pairs = [
-        (a, b) if baseline in (None, a) else (b, a)
-        for a, b in combinations(values, 2)
-        if baseline in (None, a, b)
-    ]
+    import numpy as np
+
+    scores = [(system, metric) for system, own in values.items() for metric in own]
     metrics = [
         name for name in next(iter(values.values())) if all(name in own for own in values.values())
     ]
-    columns = [(a, b, metric) for metric in metrics for a, b in pairs]
-    if not columns:
-        return ()
-    import numpy as np
-
-    differences = np.column_stack(
-        [np.subtract(values[b][metric], values[a][metric]) for a, b, metric in columns]
+    pairs = _pairs(list(values), baseline)
+    intervals: dict[str, dict[str, tuple[float, float]]] = {system: {} for system in values}
+    if not scores:
+        return Compared(intervals, ())
+    differences = [
+        np.subtract(values[b][metric], values[a][metric]) for metric in metrics for a, b in pairs
+    ]
+    drawn = resampled_means(
+        np.column_stack([*(values[a][metric] for a, metric in scores), *differences]), seed
     )
-    drawn = resampled_means(differences)
+    lows, highs = np.percentile(drawn, [2.5, 97.5], axis=0).tolist()
+    for (system, metric), low, high in zip(scores, lows, highs, strict=False):
+        intervals[system][metric] = (low, high)
     found: list[Comparison] = []
-    for start in range(0, len(columns), len(pairs)):
-        group = [
-            _tested(*columns[place], differences[:, place], drawn[:, place])
-            for place in range(start, start + len(pairs))
-        ]
+    place = len(scores)
+    for metric in metrics:
+        group = []
+        for a, b in pairs:
+            facts = _tested(metric, differences[place - len(scores)], drawn[:, place])
+            group.append({"a": a, "b": b, "low": lows[place], "high": highs[place], **facts})
+            place += 1
         corrected = holm([facts["p"] for facts in group])
         found += [Comparison(**facts, p_holm=p) for facts, p in zip(group, corrected, strict=True)]
-    return tuple(found)
+    return Compared(intervals, tuple(found))
 
 
-def resampled_means(values: "Matrix") -> "Matrix":
-    """Give the means of each column (one a score) over resamples of the rows (the examples).
-
-    All columns share the resamples, so what is paired stays paired. A resample is a row of counts,
-    how often it holds each example, and a block of them meets all columns in one multiplication.
-    """
-    import numpy as np
-
-    examples, columns = values.shape
-    generator = np.random.default_rng(SEED)
-    block = max(1, min(RESAMPLES, _CELLS // examples))
-    counts = np.empty((block, examples))
-    means = np.empty((RESAMPLES, columns))
-    for start in range(0, RESAMPLES, block):
-        size = min(block, RESAMPLES - start)
-        drawn = generator.integers(0, examples, (size, examples))
-        for place in range(size):
-            counts[place] = np.bincount(drawn[place], minlength=examples)
-        means[start : start + size] = counts[:size] @ values / examples
-    return means
+def _pairs(systems: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
+    return [
+        (a, b) if baseline in (None, a) else (b, a)
+        for a, b in combinations(systems, 2)
+        if baseline in (None, a, b)
+    ]
 
 
-def _tested(a: str, b: str, metric: str, values: "Matrix", drawn: "Matrix") -> dict[str, Any]:
-    import numpy as np
-
+def _tested(metric: str, values: "Matrix", drawn: "Matrix") -> dict[str, Any]:
     difference = float(values.mean())
     wins, losses = int((values > _EPSILON).sum()), int((values < -_EPSILON).sum())
-    low, high = np.percentile(drawn, [2.5, 97.5])
     is_binary = metric == "em"
     return {
-        "a": a,
-        "b": b,
         "metric": metric,
         "difference": difference,
-        "low": float(low),
-        "high": float(high),
         "p": mcnemar(wins, losses) if is_binary else bootstrap_p(drawn, difference),
         "test": "mcnemar-exact" if is_binary else "paired-bootstrap",
         "wins": wins,

@@ -12,7 +12,7 @@ from aqa.comparison import compare
 from aqa.data import OnDuplicateId, Source, read_examples, survey
 from aqa.disagreement import disagreement
 from aqa.metrics import Metric, MetricOptions, load_metric
-from aqa.metrics.intervals import SIGNATURE, bootstrap_interval
+from aqa.metrics.intervals import SEED, interval_signature
 from aqa.metrics.normalize import choose_profile, mostly_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.unicode_forms import count_mixed, unicode_form
@@ -40,7 +40,7 @@ class Scoring:
     `normalize` is "none" or "nfc", for both sides. `no_answer` phrases count as "". Systems are
     compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
     to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
-    in what the reader saw.
+    in what the reader saw. The `seed` is that of intervals and tests.
     """
 
     metrics: Sequence[str] = ("em", "f1")
@@ -51,6 +51,7 @@ class Scoring:
     slices: Sequence[str] = ()
     baseline: str | None = None
     allow_different_evidence: bool = False
+    seed: int = SEED
 
 
 def evaluate(
@@ -108,10 +109,11 @@ def evaluate(
                         rows,
                         [columns.get(key, {}) for key in expected],
                         scored.scores,
+                        scoring.seed,
                     ),
                     predictions=tuple(pairs.predictions),
                     categories=categorize(pairs, rows),
-                    abstention=abstention(pairs),
+                    abstention=abstention(pairs, scoring.seed),
                     risk_coverage=risk_coverage(pairs, rows),
                 )
             )
@@ -121,13 +123,17 @@ def evaluate(
         }
         for system in found
     }
+    compared = compare(values, _baseline(scoring.baseline, systems), scoring.seed)
     ids = tuple(expected)
     return Report(
         profile,
         ids,
-        tuple(found),
+        tuple(
+            _with_intervals(system, compared.intervals[system.name], scoring.seed)
+            for system in found
+        ),
         tuple(warnings),
-        compare(values, _baseline(scoring.baseline, systems)),
+        compared.comparisons,
         tuple(expected.values()),
         disagreement(ids, list(values.values())),
     )
@@ -155,7 +161,7 @@ def read_references(
 def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
     scores: dict[str, Score] = {}
     for scorer in scorers:
-        score = _with_interval(scorer.score(pairs))
+        score = scorer.score(pairs)
         scores[score.name] = score
         task.advance(1, {score.name: score.value})
     groups = _groups(pairs, scores)
@@ -191,11 +197,15 @@ def _pairs(system: System, expected: References, profile: str, scoring: Scoring)
     return Pairs(predictions, list(expected.values()), profile, failed, scoring.normalize)
 
 
-def _with_interval(score: Score) -> Score:
-    if not score.per_example:
-        return score
-    low, high = bootstrap_interval(score.per_example)
-    return replace(score, low=low, high=high, signature=f"{score.signature}|{SIGNATURE}")
+def _with_intervals(
+    system: SystemScores, intervals: Mapping[str, tuple[float, float]], seed: int
+) -> SystemScores:
+    scores = dict(system.scores)
+    for name, (low, high) in intervals.items():
+        score = scores[name]
+        signature = f"{score.signature}|{interval_signature(seed)}"
+        scores[name] = replace(score, low=low, high=high, signature=signature)
+    return replace(system, scores=scores)
 
 
 def _groups(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:

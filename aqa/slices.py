@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from aqa.errors import UsageError
-from aqa.metrics.intervals import bootstrap_interval
+from aqa.metrics.intervals import SEED, bootstrap_intervals
 from aqa.metrics.normalize import has_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.mistakes import evidence_of
@@ -97,6 +97,7 @@ def slice_scores(
     rows: Sequence[AnsweredRow | None],
     data: Sequence[Mapping[str, Any]],
     scores: Mapping[str, Score],
+    seed: int = SEED,
 ) -> Slices:
     """Score the groups of each key: n, and each score with its 95 % interval.
 
@@ -108,7 +109,7 @@ def slice_scores(
     """
     facts = (pairs.predictions, pairs.references, pairs.answerable, pairs.abstained, rows)
     examples = [_Example(*found) for found in zip(*facts, strict=True)]
-    return {key: _slice(_groups(key, examples, data), scores) for key in keys}
+    return {key: _slice(_groups(key, examples, data), scores, seed) for key in keys}
 
 
 def _groups(
@@ -138,16 +139,15 @@ def _groups(
 
 
 def _slice(
-    groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score]
+    groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score], seed: int
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, places in groups.items():
         found[name] = {"n": len(places)}
-        for score in scores.values():
-            if not score.per_example:
-                continue
-            values = [score.per_example[place] for place in places]
-            low, high = bootstrap_interval(values)
+        known = [score for score in scores.values() if score.per_example]
+        columns = [[score.per_example[place] for place in places] for score in known]
+        intervals = bootstrap_intervals(columns, seed)
+        for score, values, (low, high) in zip(known, columns, intervals, strict=True):
             found[name][score.name] = {"value": fmean(values), "low": low, "high": high}
     return found
 

@@ -1,7 +1,5 @@
 import random
-import time
-import tracemalloc
-from statistics import fmean, stdev
+from statistics import stdev
 
 import numpy as np
 import pytest
@@ -11,14 +9,21 @@ from scipy import stats
 
 from aqa.comparison import (
     Comparison,
+    Values,
     compare,
     detectable_difference,
     holm,
     mcnemar,
-    resampled_means,
     verdict,
 )
 from aqa.errors import UsageError
+from aqa.metrics.intervals import SEED, bootstrap_interval
+
+
+def comparisons(
+    values: Values, baseline: str | None = None, seed: int = SEED
+) -> tuple[Comparison, ...]:
+    return compare(values, baseline, seed).comparisons
 
 
 def noisy(count: int, mean: float, seed: int) -> list[float]:
@@ -64,7 +69,7 @@ def test_holm(given: list[float], corrected: list[float]) -> None:
 
 def test_interval_and_p_agree_with_scipy() -> None:
     a, b = noisy(200, 50, 1), noisy(200, 53, 2)
-    (found,) = compare({"a": {"f1": a}, "b": {"f1": b}})
+    (found,) = comparisons({"a": {"f1": a}, "b": {"f1": b}})
     difference = np.subtract(b, a)
     theirs = stats.bootstrap((difference,), np.mean, method="percentile", rng=3)
     assert found.difference == pytest.approx(difference.mean())
@@ -76,7 +81,7 @@ def test_interval_and_p_agree_with_scipy() -> None:
 def test_counts_and_tests_of_em() -> None:
     a = [100.0] * 3 + [0.0] * 12 + [100.0] * 5
     b = [0.0] * 3 + [100.0] * 12 + [100.0] * 5
-    (found,) = compare({"a": {"em": a}, "b": {"em": b}})
+    (found,) = comparisons({"a": {"em": a}, "b": {"em": b}})
     assert (found.wins, found.ties, found.losses) == (12, 5, 3)
     assert found.difference == pytest.approx(45)
     assert (found.test, found.p) == ("mcnemar-exact", pytest.approx(0.03515625))
@@ -84,8 +89,8 @@ def test_counts_and_tests_of_em() -> None:
 
 def test_the_other_way_round_is_the_mirror_image() -> None:
     a, b = noisy(90, 50, 1), noisy(90, 60, 2)
-    (one,) = compare({"a": {"f1": a}, "b": {"f1": b}})
-    (two,) = compare({"b": {"f1": b}, "a": {"f1": a}})
+    (one,) = comparisons({"a": {"f1": a}, "b": {"f1": b}})
+    (two,) = comparisons({"b": {"f1": b}, "a": {"f1": a}})
     assert one.difference == pytest.approx(-two.difference)
     assert (one.low, one.high) == pytest.approx((-two.high, -two.low))
     assert (one.wins, one.losses, one.p) == (two.losses, two.wins, two.p)
@@ -97,31 +102,31 @@ def test_holm_counts_the_pairs_of_one_metric() -> None:
         name: {"em": [100.0 * (value > 50) for value in noisy(50, mean, seed)]}
         for name, mean, seed in (("a", 40, 1), ("b", 50, 2), ("c", 80, 3))
     }
-    found = compare(values)
+    found = comparisons(values)
     assert [(one.a, one.b) for one in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert [one.p_holm for one in found] == pytest.approx(holm([one.p for one in found]))
 
 
 def test_a_baseline_is_the_a_of_every_pair() -> None:
     values = {name: {"f1": noisy(20, 50, seed)} for seed, name in enumerate("abc")}
-    assert [(one.a, one.b) for one in compare(values, "b")] == [("b", "a"), ("b", "c")]
+    assert [(one.a, one.b) for one in comparisons(values, "b")] == [("b", "a"), ("b", "c")]
     with pytest.raises(UsageError, match='the baseline "x" is no system; there are a, b, c'):
-        compare(values, "x")
+        comparisons(values, "x")
 
 
 def test_only_shared_metrics_are_compared() -> None:
     values = {"a": {"em": [0.0], "f1": [50.0]}, "b": {"f1": [60.0]}}
-    assert [one.metric for one in compare(values)] == ["f1"]
+    assert [one.metric for one in comparisons(values)] == ["f1"]
 
 
 def test_one_system_has_no_pair() -> None:
-    assert compare({"a": {"em": [0.0]}}) == ()
+    assert comparisons({"a": {"em": [0.0]}}) == ()
 
 
 @pytest.mark.parametrize("count", [1, 40])
 def test_equal_systems(count: int) -> None:
     same = {"em": [100.0, *[0.0] * (count - 1)]}
-    (found,) = compare({"a": same, "b": same})
+    (found,) = comparisons({"a": same, "b": same})
     assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
     assert not found.is_real
     assert 0 < found.detectable <= 100
@@ -137,24 +142,22 @@ def test_the_detectable_difference_is_detected_in_four_of_five() -> None:
     assert shown == pytest.approx(0.8, abs=0.06)
 
 
-def test_resamples_are_paired() -> None:
-    a = np.array(noisy(300, 50, 1))
-    drawn = resampled_means(np.column_stack([a, a + 2]))
-    assert drawn[:, 1] - drawn[:, 0] == pytest.approx(np.full(len(drawn), 2))
-    assert drawn[:, 0].std() == pytest.approx(a.std() / 300**0.5, rel=0.05)
-    assert drawn[:, 0].mean() == pytest.approx(fmean(a), abs=0.1)
+@pytest.mark.parametrize("count", [40, 900])
+def test_each_score_has_its_interval(count: int) -> None:
+    a, b = noisy(count, 50, 1), noisy(count, 53, 2)
+    right = [100.0 * (value > 50) for value in a]
+    found = compare({"a": {"em": right, "f1": a}, "b": {"f1": b}}).intervals
+    assert {name: list(own) for name, own in found.items()} == {"a": ["em", "f1"], "b": ["f1"]}
+    for interval, values in ((found["a"]["em"], right), (found["b"]["f1"], b)):
+        assert interval == pytest.approx(bootstrap_interval(values), abs=1e-9)
 
 
-def test_many_examples_need_little_memory_and_time() -> None:
-    values = np.random.default_rng(1).random((10_000, 12))
-    started = time.process_time()
-    resampled_means(values[:100])
-    assert time.process_time() - started < 5
-    tracemalloc.start()
-    resampled_means(values)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 200 * 2**20
+def test_another_seed_gives_other_resamples() -> None:
+    values = {"a": {"f1": noisy(90, 50, 1)}, "b": {"f1": noisy(90, 53, 2)}}
+    assert comparisons(values, seed=7) == comparisons(values, seed=7)
+    one, two = comparisons(values), comparisons(values, seed=7)
+    assert one[0].low != two[0].low
+    assert one[0].low == pytest.approx(two[0].low, abs=0.5)
 
 
 def comparison(difference: float, low: float, high: float, p: float) -> Comparison:
