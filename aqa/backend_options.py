@@ -98,11 +98,17 @@ class PriceOptions(Section):
 
 
 class Gpt4Options(BackendOptions):
-    """A model behind an API that speaks OpenAI's protocol; the key is OPENAI_API_KEY's."""
+    """A model behind an API that speaks OpenAI's protocol.
+
+    The key is that of the environment's OPENAI_API_KEY, or AZURE_OPENAI_API_KEY.
+    """
 
     name: Literal["gpt4"] = "gpt4"
-    model: str = "gpt-4.1"
-    base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI itself
+    model: str = "gpt-4.1"  # of Azure: the deployment
+    provider: Literal["openai", "azure"] = "openai"  # openai: whoever speaks as OpenAI does
+    api: Literal["chat", "responses"] = "chat"  # chat completions, or responses
+    base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI; AZURE_OPENAI_ENDPOINT
+    api_version: str | None = None  # of Azure; None: OPENAI_API_VERSION
     allow_http: bool = False  # unencrypted to another host than this one
     organization: str | None = None  # None: OPENAI_ORG_ID
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None

@@ -23,6 +23,8 @@ class Access:
     url: str
     is_local: bool
     key: str
+    key_name: str = "OPENAI_API_KEY"  # the environment variable that holds it
+    api_version: str | None = None  # of Azure, where that is
 
     def __repr__(self) -> str:
         return f"Access({self.url})"
@@ -44,17 +46,26 @@ class Access:
 
 
 def server_url(options: Gpt4Options) -> str:
-    """The address of the API."""
-    return (options.base_url or os.getenv("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
+    """The address of the API; of Azure without the deployment."""
+    if options.provider == "azure":
+        url = options.base_url or os.getenv("AZURE_OPENAI_ENDPOINT") or ""
+    else:
+        url = options.base_url or os.getenv("OPENAI_BASE_URL") or OPENAI_URL
+    return url.rstrip("/")
 
 
 def find_access(options: Gpt4Options) -> Access:
     """Check the address and find the key.
 
     Raises:
-        ConfigError: the address is none, is not encrypted, or holds a password; there is no key.
+        ConfigError: the address is none, is not encrypted, or holds a password; there is no key,
+            or no version of Azure's API.
     """
     url = server_url(options)
+    key_name, version = "OPENAI_API_KEY", None
+    if options.provider == "azure":
+        key_name, version = "AZURE_OPENAI_API_KEY", azure_version(options)
+        _check_azure(url, version)
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -68,7 +79,7 @@ def find_access(options: Gpt4Options) -> Access:
     if parts.username or parts.password or parts.query:
         raise ConfigError(
             "config key backend.base_url holds a user, a password or a query, which would be"
-            " written to files; put the key into the environment variable OPENAI_API_KEY"
+            f" written to files; put the key into the environment variable {key_name}"
         )
     local = _is_loopback(host)
     if parts.scheme == "http" and not local and not options.allow_http:
@@ -76,14 +87,31 @@ def find_access(options: Gpt4Options) -> Access:
             f"config key backend.base_url: http to {host} sends the key and the questions"
             " unencrypted; use https, or allow it with --set backend.allow_http=true"
         )
-    key = os.getenv("OPENAI_API_KEY", "").strip()
+    key = os.getenv(key_name, "").strip()
     if not key and not local:
-        raise ConfigError(
-            f"no API key for {host}: put it into the environment variable OPENAI_API_KEY"
-        )
+        raise ConfigError(f"no API key for {host}: put it into the environment variable {key_name}")
     if not (key.isascii() and key.isprintable()):
-        raise ConfigError("the environment variable OPENAI_API_KEY holds no key: copy it again")
-    return Access(url, local, key or NO_KEY)
+        raise ConfigError(f"the environment variable {key_name} holds no key: copy it again")
+    return Access(url, local, key or NO_KEY, key_name, version)
+
+
+def azure_version(options: Gpt4Options) -> str | None:
+    """The version of Azure's API."""
+    return options.api_version or os.getenv("OPENAI_API_VERSION")
+
+
+def _check_azure(url: str, version: str | None) -> None:
+    if not url or "/deployments" in url or url.endswith("/openai/v1"):
+        raise ConfigError(
+            "Azure needs the resource's address, such as https://NAME.openai.azure.com, in"
+            " backend.base_url or the environment variable AZURE_OPENAI_ENDPOINT; the deployment"
+            " is named by --model"
+        )
+    if not version:
+        raise ConfigError(
+            "Azure needs the version of its API, such as 2024-10-21, in backend.api_version or the"
+            " environment variable OPENAI_API_VERSION"
+        )
 
 
 def _is_loopback(host: str) -> bool:
@@ -102,7 +130,9 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
     is ours to do. With the package aiohttp its transport is taken, which needs less time.
     """
     import httpx2
-    from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
+    from openai import AsyncAzureOpenAI, AsyncOpenAI
+
+    from aqa.backends.bounded_client import BoundedAioHttpClient, BoundedHttpxClient
 
     arguments: dict[str, Any] = {
         "timeout": httpx2.Timeout(
@@ -117,9 +147,17 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
     try:
         import aiohttp  # noqa: F401
 
-        transport = DefaultAioHttpClient(**arguments)
+        transport: httpx2.AsyncClient = BoundedAioHttpClient(**arguments)
     except ImportError:
-        transport = DefaultAsyncHttpxClient(**arguments)
+        transport = BoundedHttpxClient(**arguments)
+    if access.api_version is not None:
+        return AsyncAzureOpenAI(
+            api_key=access.key,
+            azure_endpoint=access.url,
+            api_version=access.api_version,
+            max_retries=0,
+            http_client=transport,
+        )
     return AsyncOpenAI(
         api_key=access.key,
         base_url=access.url,

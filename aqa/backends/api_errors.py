@@ -37,9 +37,14 @@ def judge(error: Exception, access: Access) -> Verdict | None:
     """Judge an error of a request; None where it is none that a server or network makes."""
     import openai
 
+    from aqa.backends.bounded_client import LARGEST, TooLargeError
+
     # ConnectError or ConnectTimeout (aiohttp's transport says so of refused connections, too).
     if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):  # nothing was sent
         return Verdict("retry", f"no connection to {access.url}", unreachable=True)
+    if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
+        told = f"the server's answer has more than {LARGEST >> 20} MiB, which are not read"
+        return Verdict("example", told, maybe_paid=True)
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         return Verdict("retry", "the server did not answer in time", maybe_paid=True)
     if isinstance(error, BadBodyError):
@@ -70,7 +75,7 @@ def _judge_status(error: object, access: Access) -> Verdict:
     if status >= 500 or status in AGAIN:
         return Verdict("retry", told, wait)
     if status == 401:
-        return Verdict("run", f"the server refuses the key of OPENAI_API_KEY ({told})")
+        return Verdict("run", f"the server refuses the key of {access.key_name} ({told})")
     if status == 403:
         return Verdict("run", f"the server refuses access to the model ({told})")
     if status == 404:

@@ -11,7 +11,7 @@ from typing import Any
 from aqa.backends.api_access import Access
 from aqa.backends.api_errors import Verdict, judge
 from aqa.backends.budget import Budget
-from aqa.backends.chat_requests import Parameters, Reply, read_reply
+from aqa.backends.chat_requests import Parameters, Reply
 from aqa.backends.pacing import Pace
 from aqa.backends.token_counts import TokenCounter
 from aqa.errors import AqaError, ModelError, StoppedError
@@ -61,12 +61,17 @@ class Asker:
         likely = self._counter.count(chat) + self._answer_limit
         worst = self._budget.priced(Spent(self._counter.at_most(chat), self._answer_limit))
         spent = Spent(cost=None if self._budget.price is None else 0.0)
-        until = time.monotonic() + self._deadline
+        until: float | None = None  # the clock of an example starts with its first request
+        reason = ""
         failures = waits = misfits = 0
         while True:
             body = self._parameters.body(chat)
             started = await self._start(likely, worst)
-            outcome, used = await self._request(body, worst)
+            until = until or started + self._deadline
+            if started >= until:
+                self._leave(likely, worst)
+                return self._given_up(prompt, failures + waits, reason, spent)
+            outcome, used = await self._request(body, worst, until - started)
             spent += used
             self._budget.settle(worst, used)
             self._pace.end(likely, used.input + used.output or likely)
@@ -92,15 +97,13 @@ class Asker:
                 waits += 1
             else:
                 failures += 1
+            reason = verdict.reason
             pause = max(verdict.wait or 0.0, _back_off(failures + waits))
             if failures >= ATTEMPTS or time.monotonic() + pause > until:
                 if verdict.unreachable and not self.models:
                     self._halt(ModelError(f"{verdict.reason}; is backend.base_url right?"))
                     self._go_on()
-                tried = failures + waits
-                return self._failed(
-                    prompt, f"given up after {tried} attempts: {verdict.reason}", spent
-                )
+                return self._given_up(prompt, failures + waits, reason, spent)
             await self._sleep(pause)
 
     async def _start(self, likely: float, worst: Spent) -> float:
@@ -124,20 +127,25 @@ class Asker:
             try:
                 self._go_on()
             except AqaError:
-                self._pace.end(likely, 0)
-                self._budget.settle(worst, Spent())
+                self._leave(likely, worst)
                 raise
             return started
 
-    async def _request(self, body: dict[str, Any], worst: Spent) -> tuple[Reply | Verdict, Spent]:
+    def _leave(self, likely: float, worst: Spent) -> None:
+        """Give room and reserve back without a request."""
+        self._pace.end(likely, 0)
+        self._budget.settle(worst, Spent())
+
+    async def _request(
+        self, body: dict[str, Any], worst: Spent, seconds: float
+    ) -> tuple[Reply | Verdict, Spent]:
         """One request: its reply or what to do about its error, and what it took."""
         self.requests["sent"] += 1
-        create = self._client.chat.completions.with_raw_response.create
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await create(**body)
+            async with asyncio.timeout(min(self._timeout, seconds)):
+                response = await self._parameters.call(self._client)(**body)
             self._pace.heed(response.headers)
-            reply = read_reply(response.content, self._parameters.schema)
+            reply = self._parameters.read(response.content)
         except Exception as error:
             headers = getattr(getattr(error, "response", None), "headers", None)
             if headers is not None:
@@ -204,6 +212,9 @@ class Asker:
             structured=structured,
             model=self._access.shown(reply.model),
         )
+
+    def _given_up(self, prompt: Prompt, tried: int, reason: str, spent: Spent) -> Prediction:
+        return self._failed(prompt, f"given up after {tried} attempts: {reason}", spent)
 
     def _failed(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
         return Prediction(prompt.id, error=self._access.shown(reason), spent=_rounded(spent))

@@ -2,19 +2,25 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from aqa.backend_options import Gpt4Options
 from aqa.options import GenerationOptions
 from aqa.records import Message, Spent, StructuredAnswer
 from aqa.response_schemas import BadObjectError, ResponseSchema
 
-# Models that think before they answer refuse what would sample otherwise.
-FIXED_SAMPLING = re.compile(r"(?:^|/)(?:o\d|gpt-5(?!.*chat))")
-SCHEMA = re.compile(r"response_format|json_schema|structured[ _]output", re.IGNORECASE)
+# Models that think before they answer: they refuse what would sample otherwise.
+REASONS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)(?!.*chat))")
+USER_ONLY = re.compile(r"(?:^|/)o1-(?:mini|preview)")  # the first of them, without a system role
 OPTIONAL = ("temperature", "top_p", "seed", "reasoning_effort")
+MAX_TOKENS = re.compile(r"\bmax_(completion_)?tokens\b")
+SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]output", re.I)
+LARGEST_COUNT = 10**8  # tokens; what claims more counts wrongly
+
+# Why an answer ended before it was whole.
+End = Literal["filter", "length"]
 
 
 class BadBodyError(Exception):
@@ -40,6 +46,8 @@ class Reply:
 class Parameters:
     """The parameters of every request; what the model refuses is learnt once and left out."""
 
+    spelling: ClassVar[Mapping[str, str]] = {}  # of OPTIONAL ones, where the API's name is another
+
     def __init__(
         self,
         options: Gpt4Options,
@@ -49,23 +57,31 @@ class Parameters:
         schema: ResponseSchema | None = None,
     ) -> None:
         self.schema = schema
-        self._limit_name = "max_completion_tokens" if openai else "max_tokens"
+        reasons = bool(REASONS.search(options.model))
+        self._limit_name = "max_completion_tokens" if openai or reasons else "max_tokens"
         self._values: dict[str, Any] = {"model": options.model, "seed": seed}
         self._limit = generation.max_new_tokens
-        if not FIXED_SAMPLING.search(options.model):
+        if not reasons:
             self._values["temperature"] = generation.temperature
             if generation.top_p < 1:
                 self._values["top_p"] = generation.top_p
         if options.reasoning_effort is not None:
             self._values["reasoning_effort"] = options.reasoning_effort
-        self._takes_system = True
+        # What the system's turns are called, the best first; None: they go before the user's.
+        self._system: list[str | None] = ["system", None]
+        if USER_ONLY.search(options.model):
+            self._system = [None]
+        elif reasons and (openai or options.provider == "azure"):
+            self._system = ["developer", "system", None]
+        self._knows_developer = "developer" in self._system
+
+    def call(self, client: Any) -> Any:
+        """The client's function that sends a body and gives the server's bytes."""
+        return client.chat.completions.with_raw_response.create
 
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
         """The whole request as plain values."""
-        if not self._takes_system:
-            messages = _without_system(messages)
-        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
-        body = {**self._values, self._limit_name: self._limit, "messages": turns}
+        body = {**self._values, self._limit_name: self._limit, "messages": self.turns(messages)}
         if self.schema is not None:
             named = {"name": self.schema.name, "schema": dict(self.schema.json_schema)}
             body["response_format"] = {
@@ -73,6 +89,22 @@ class Parameters:
                 "json_schema": {**named, "strict": True},
             }
         return body
+
+    def turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
+        """The chat in the roles that the model takes."""
+        role = self._system[0]
+        if role is None:
+            messages = _without_system(messages)
+        roles = {"system": role or "system"}
+        return [{"role": roles.get(t.role, t.role), "content": t.content} for t in messages]
+
+    def read(self, content: bytes) -> Reply:
+        """Read the body of an answer.
+
+        Raises:
+            BadBodyError: it is none, so that asking again may help.
+        """
+        return read_reply(content, self.schema)
 
     def refuses_schema(self, param: str | None, message: str) -> bool:
         """See whether an error is about the answers' schema, which can't be done without."""
@@ -85,36 +117,53 @@ class Parameters:
         request can be made again ("" is returned).
         """
         text = f"{param or ''} {message}"
-        if self._limit_name in body and re.search(r"\bmax_(completion_)?tokens\b", text):
+        if self._limit_name in body and MAX_TOKENS.search(text):
             others = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
             other = others[self._limit_name]
             # An error about the value, not the name, names no other one.
             if (param == self._limit_name and "unsupported" in text.lower()) or other in text:
                 self._limit_name = other
                 return f"the model takes {other}, which is sent from now on"
-        elif re.search(r"\bmax_(completion_)?tokens\b", text) and self._limit_name not in body:
+        elif MAX_TOKENS.search(text) and self._limit_name not in body:
             return ""
         for name in OPTIONAL:
-            if name in body and (param == name or (param is None and f"'{name}'" in message)):
+            spelt = self.spelling.get(name, name)
+            named = param.partition(".")[0] if param else None
+            if spelt in body and (named == spelt or (named is None and f"'{spelt}" in message)):
                 if self._values.pop(name, None) is None:
                     return ""
                 return f"the model refuses {name}, which is left out from now on"
-        if re.search(r"\bsystem\b.*\brole\b|\brole\b.*\bsystem\b", message, re.I | re.S) and any(
-            turn["role"] == "system" for turn in body["messages"]
-        ):
-            if not self._takes_system:
-                return ""
-            self._takes_system = False
+        return self._learn_role(body, message)
+
+    def _learn_role(self, body: dict[str, Any], message: str) -> str | None:
+        sent = {turn["role"] for turn in body.get("messages") or body.get("input") or ()}
+        for refused in ("developer", "system"):
+            about = rf"\b{refused}\b.*\brole|\brole.*\b{refused}\b"
+            if refused in sent and re.search(about, message, re.I | re.S):
+                break
+        else:
+            return None
+        if self._system[:1] != [refused]:
+            return ""
+        self._system.pop(0)
+        if refused == "system" and "developer" in message and not self._knows_developer:
+            self._system.insert(0, "developer")
+            self._knows_developer = True
+        role = self._system[0]
+        if role is None:
             return "the model has no system role; its text goes before the question from now on"
-        return None
+        return f"the model refuses the role {refused}; {role} is sent from now on"
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:
     """The system's text before the first turn of the user."""
     system = [turn.content for turn in messages if turn.role == "system"]
     rest = [turn for turn in messages if turn.role != "system"]
-    first = Message(rest[0].role, "\n\n".join([*system, rest[0].content]))
-    return [first, *rest[1:]]
+    first = next((place for place, turn in enumerate(rest) if turn.role == "user"), None)
+    if first is None or not system:
+        return list(messages)
+    rest[first] = Message("user", "\n\n".join([*system, rest[first].content]))
+    return rest
 
 
 def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
@@ -132,46 +181,63 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
         refusal = message.get("refusal")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BadBodyError("the server's answer is cut off or is no chat completion") from error
-    model, spent = str(body.get("model") or ""), _read_usage(body.get("usage"))
+    names = ("prompt_tokens", "completion_tokens")
+    spent = read_usage(body.get("usage"), names, "prompt_tokens_details")
+    ends: dict[object, End] = {"content_filter": "filter", "length": "length"}
+    end = ends.get(finish) if isinstance(finish, str) else None
+    return make_reply(text, refusal, end, str(body.get("model") or ""), spent, schema)
+
+
+def make_reply(
+    text: object,
+    refusal: object,
+    end: End | None,
+    model: str,
+    spent: Spent | None,
+    schema: ResponseSchema | None,
+) -> Reply:
+    """Judge what was read of an answer: its text, what was said in its place, and how it ended."""
     # Half a surrogate pair, which JSON can hold, can't be written to any file.
-    text = _whole(text) if isinstance(text, str) else None
+    text = _whole(text) if isinstance(text, str) else ""
     reason = None
-    if finish == "content_filter":
+    if end == "filter":
         reason = "the server's content filter held the answer back"
-    elif text is None or not text.strip():
+    elif not text.strip():
         reason = "the model answered nothing"
         if refusal:
-            reason = f"the model refused: {refusal}"
-        elif finish == "length":
+            reason = f"the model refused: {_whole(str(refusal))}"
+        elif end == "length":
             reason = (
                 "no token was left for the answer; raise generation.max_new_tokens, which holds"
                 " the model's reasoning too"
             )
-    if schema is None or finish == "content_filter":
-        return Reply(text if reason is None else None, reason, model, spent)
-    if text is None or reason is not None:
-        return Reply(None, reason, model, spent, misfit=bool(refusal) or finish != "length")
+    if reason is not None:
+        misfit = schema is not None and end is None
+        return Reply(None, reason, model, spent, misfit=misfit)
+    if schema is None:
+        return Reply(text, None, model, spent)
     try:
         return Reply(text, None, model, spent, schema.read(text))
     except BadObjectError as error:
         reason = f"the answer is no object of the schema {schema.name}: {error}"
-        if finish == "length":
+        if end == "length":
             reason = "the answer was cut off within its object; raise generation.max_new_tokens"
-        return Reply(None, reason, model, spent, misfit=finish != "length")
+        return Reply(None, reason, model, spent, misfit=end is None)
 
 
 def _whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _read_usage(usage: object) -> Spent | None:
+def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spent | None:
+    """Tokens read, written and cached; None where they are not told, or can't be."""
     if not isinstance(usage, dict):
         return None
-    details = usage.get("prompt_tokens_details")
+    details = usage.get(details_name)
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    counts = [usage.get("prompt_tokens"), usage.get("completion_tokens"), cached or 0]
+    counts = [*(usage.get(name) for name in names), cached or 0]
     # Wrong numbers are as good as none: money is then counted at its worst case.
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts):
+    if not all(type(n) is int and 0 <= n <= LARGEST_COUNT for n in counts):
         return None
     read, written, kept = (int(n or 0) for n in counts)
     return Spent(read, written, min(kept, read))

@@ -10,15 +10,16 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from aqa.backend_options import BackendOptions, Gpt4Options
-from aqa.backends.api_access import Access, find_access, open_client, server_url
+from aqa.backends.api_access import Access, azure_version, find_access, open_client, server_url
 from aqa.backends.asking import Asker
 from aqa.backends.async_answers import answers, running_loop
 from aqa.backends.base import CostEstimate
 from aqa.backends.budget import Budget
 from aqa.backends.chat_requests import Parameters
 from aqa.backends.pacing import Pace
-from aqa.backends.prices import Price, find_price
+from aqa.backends.prices import Price, find_context, find_price
 from aqa.backends.response_cache import Remembered, ResponseCache, cache_path, key_of
+from aqa.backends.responses_requests import FEWEST_TOKENS, ResponsesParameters
 from aqa.backends.token_counts import TokenCounter
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.evidence import fit
@@ -55,6 +56,12 @@ class Gpt4Backend:
     @cached_property
     def _price(self) -> Price | None:
         return find_price(self.options)
+
+    @cached_property
+    def _most_tokens(self) -> int:
+        """Of prompt and answer: what the options allow, or the model's context if that is less."""
+        most, context = self.options.max_seq_length, find_context(self.options)
+        return most if context is None else min(most, context)
 
     @cached_property
     def _budget(self) -> Budget:
@@ -99,6 +106,10 @@ class Gpt4Backend:
         for name in ("num_beams", "num_return_sequences"):
             if getattr(options, name) != 1:
                 raise ConfigError(f"generation.{name}: an API gives one answer; set it to 1")
+        if self.options.api == "responses" and options.max_new_tokens < FEWEST_TOKENS:
+            raise ConfigError(
+                f"generation.max_new_tokens: the responses API takes {FEWEST_TOKENS} or more"
+            )
         if find_spec("openai") is None:
             raise MissingExtraError("openai", "api")
 
@@ -107,8 +118,8 @@ class Gpt4Backend:
         return self._counter.count(prompt.messages) + self.config.generation.max_new_tokens
 
     def fit(self, prompt: Prompt) -> Prompt:
-        """Cut the evidence to `max_seq_length` tokens of prompt and answer together."""
-        limit = self.options.max_seq_length
+        """Cut the evidence to `max_seq_length` or the context, prompt and answer together."""
+        limit = self._most_tokens
         if self._counter.at_most(prompt.messages) + self.config.generation.max_new_tokens <= limit:
             return prompt  # it fits without being counted
         return fit(prompt, self.length, limit)
@@ -116,13 +127,20 @@ class Gpt4Backend:
     def identity(self) -> Mapping[str, object]:
         """The model, the server and what decides an answer."""
         options = self.config.generation
-        schema = {} if self.schema is None else {"schema": self.schema.identity()}
+        # What few runs have is left out of the others.
+        told: dict[str, object] = {}
+        if self.schema is not None:
+            told["schema"] = self.schema.identity()
+        if self.options.api != "chat":
+            told["api"] = self.options.api
+        if self.options.provider == "azure":
+            told["api_version"] = azure_version(self.options)
         return {
-            **schema,
+            **told,
             "model": self.options.model,
             "server": server_url(self.options),
             "reasoning_effort": self.options.reasoning_effort,
-            "max_seq_length": self.options.max_seq_length,
+            "max_seq_length": self._most_tokens,
             "max_new_tokens": options.max_new_tokens,
             "temperature": options.temperature,
             "top_p": options.top_p,
@@ -145,7 +163,8 @@ class Gpt4Backend:
         options = self.options
         client = open_client(self._access, options)
         pace = Pace(options.max_concurrency, options.requests_per_minute, options.tokens_per_minute)
-        parameters = Parameters(
+        kind = ResponsesParameters if options.api == "responses" else Parameters
+        parameters = kind(
             options,
             self.config.generation,
             self.config.seed,

@@ -1,10 +1,14 @@
-"""What tokens cost, by the config or by the package genai-prices."""
+"""What tokens cost and how many fit, by the config or by the package genai-prices."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aqa.backend_options import Gpt4Options
 from aqa.backends.api_access import server_url
 from aqa.records import Spent
+
+if TYPE_CHECKING:
+    from genai_prices.types import PriceCalculation
 
 MILLION = 1_000_000
 
@@ -44,27 +48,40 @@ def find_price(options: Gpt4Options) -> Price | None:
         return Price(given.input, given.output, cached, "backend.price")
     if options.model.startswith("ft:"):
         return None  # fine-tuned models have prices of their own
+    found = _look_up(options)
+    if found is None:
+        return None
+    known = found.model_price
+    read, written = _highest(known.input_mtok), _highest(known.output_mtok)
+    if read is None or written is None:
+        return None
+    from importlib.metadata import version
+
+    kept = _highest(known.cache_read_mtok)
+    source = f"genai-prices {version('genai-prices')}"
+    return Price(read, written, read if kept is None else kept, source)
+
+
+def find_context(options: Gpt4Options) -> int | None:
+    """Tokens of prompt and answer that the model has room for; None where nobody knows it."""
+    found = _look_up(options)
+    return None if found is None else found.model.context_window
+
+
+def _look_up(options: Gpt4Options) -> "PriceCalculation | None":
+    """What genai-prices knows of the model at this server."""
     try:
         from genai_prices import Usage, calc_price
     except ImportError:
         return None
-    from importlib.metadata import version
-
     try:
-        found = calc_price(
+        return calc_price(
             Usage(input_tokens=1, output_tokens=1),
             model_ref=options.model,
             provider_api_url=server_url(options),
         )
     except LookupError:
         return None
-    known = found.model_price
-    read, written = _highest(known.input_mtok), _highest(known.output_mtok)
-    if read is None or written is None:
-        return None
-    kept = _highest(known.cache_read_mtok)
-    source = f"genai-prices {version('genai-prices')}"
-    return Price(read, written, read if kept is None else kept, source)
 
 
 def _highest(price: object) -> float | None:

@@ -1,4 +1,6 @@
-"""A server on loopback that speaks chat completions, with faults by a script or by chance.
+"""A server on loopback that speaks chat completions and responses, as OpenAI and as Azure do.
+
+Faults come by a script or by chance.
 
 It answers a question with the last word of its prompt, counts a token for each word, and notes
 requests, tokens, refusals and concurrency.
@@ -34,6 +36,10 @@ class Fault:
     cut: bool = False  # only half of the answer's bytes
     close: bool = False  # the connection is closed before anything is answered
     hang: float = 0.0  # seconds of silence
+    reset: bool = False  # the connection breaks off within the body
+    drip: float = 0.0  # seconds before each byte of the body
+    large: int = 0  # bytes of a body without end
+    raw: bytes | None = None  # a body that is no JSON
 
 
 FAULTS = {
@@ -45,6 +51,8 @@ FAULTS = {
     "close": Fault(close=True),
     "cut": Fault(cut=True),
     "empty": Fault(200, {"choices": [], "model": "m"}),
+    "reset": Fault(reset=True),
+    "not json": Fault(raw=b"<html>a gateway's page</html>"),
 }
 FILTERED = Fault(400, failure("the prompt was filtered", "content_filter"))
 QUOTA = Fault(429, failure("you exceeded your quota", "insufficient_quota"))
@@ -59,7 +67,7 @@ class Server:
     script: Callable[[int, Body], Fault | None] = lambda number, body: None
     latency: float = 0.0
     headers: Headers = field(default_factory=dict)
-    answer: Callable[[Body], str] = lambda body: body["messages"][-1]["content"].split()[-1]
+    answer: Callable[[Body], str] = lambda body: turns(body)[-1]["content"].split()[-1]
     cached: int = 0
     tokens_per_second: float | None = None  # a bucket of one second; beyond it 429
     url: str = ""
@@ -72,6 +80,9 @@ class Server:
     most_active: int = 0
     connections: int = 0
     bodies: list[Body] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    keys: list[tuple[str, str]] = field(default_factory=list)  # authorization, api-key
+    usage: Body | None = None  # told in the place of what was counted
     keep_bodies: bool = True
     level: float = 0.0
     seen: float = 0.0
@@ -92,8 +103,14 @@ class Server:
 
     async def respond(self, lines: list[str], body: Body, writer: asyncio.StreamWriter) -> bool:
         number, self.requests = self.requests, self.requests + 1
+        path = lines[0].split()[1]
+        sent = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+        sent = {name.lower(): value for name, value in sent.items()}
+        key = sent.get("authorization", "").removeprefix("Bearer ")
         if self.keep_bodies:
             self.bodies.append(body)
+            self.paths.append(path)
+            self.keys.append((key, sent.get("api-key", "")))
         self.active += 1
         self.most_active = max(self.most_active, self.active)
         try:
@@ -105,15 +122,23 @@ class Server:
             return False
         if fault.status != 200 or fault.body is not None:
             self.refused += fault.status in (429, 503)
-            key = next((line[22:] for line in lines if line.lower().startswith("auth")), "")
-            told = json.dumps(fault.body or {}).replace("{key}", key.strip())
+            told = json.dumps(fault.body or {}).replace("{key}", key or sent.get("api-key", ""))
             await send(writer, fault.status, told.encode(), self.headers | fault.headers)
             return True
-        content = self._complete(body)
+        if fault.raw is not None:
+            await send(writer, 200, fault.raw, self.headers | fault.headers)
+            return True
+        if fault.large:
+            await pour(writer, fault.large)
+            return False
+        content = self._complete(body, "/responses" in path)
+        if fault.reset or fault.drip:
+            await falter(writer, content, fault)
+            return False
         if fault.cut:
             await send(writer, 200, content[: len(content) // 2], self.headers)
             return True
-        self.answered[body["messages"][-1]["content"]] += 1
+        self.answered[turns(body)[-1]["content"]] += 1
         await send(writer, 200, content, self.headers)
         return True
 
@@ -131,22 +156,40 @@ class Server:
         self.level -= needed
         return None
 
-    def _complete(self, body: Body) -> bytes:
+    def _complete(self, body: Body, as_response: bool) -> bytes:
         text = self.answer(body)
         read, written = count(body), len(text.split())
         self.prompt_tokens += read
         self.answer_tokens += written
+        if as_response:
+            return self._respond_with(body["model"], text, read, written)
         usage = {"prompt_tokens": read, "completion_tokens": written}
         usage_details = {"prompt_tokens_details": {"cached_tokens": self.cached}}
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         reply = {"id": "x", "object": "chat.completion", "model": f"{body['model']}-2026-01-01"}
-        return json.dumps(reply | {"choices": [choice], "usage": usage | usage_details}).encode()
+        usage_told = self.usage or usage | usage_details
+        return json.dumps(reply | {"choices": [choice], "usage": usage_told}).encode()
+
+    def _respond_with(self, model: str, text: str, read: int, written: int) -> bytes:
+        usage = {"input_tokens": read, "output_tokens": written}
+        details = {"input_tokens_details": {"cached_tokens": self.cached}}
+        thought = {"type": "reasoning", "summary": []}
+        part = {"type": "output_text", "text": text, "annotations": []}
+        message = {"type": "message", "role": "assistant", "content": [part]}
+        reply = {"object": "response", "status": "completed", "model": f"{model}-2026-01-01"}
+        output = {"output": [thought, message], "usage": usage | details}
+        return json.dumps(reply | output).encode()
+
+
+def turns(body: Body) -> list[Body]:
+    found: list[Body] = body["input"] if "input" in body else body["messages"]
+    return found
 
 
 def count(body: Body) -> int:
-    schema = json.dumps(body["response_format"]) if "response_format" in body else ""
-    return len(schema.split()) + sum(len(turn["content"].split()) for turn in body["messages"])
+    schema = json.dumps([body.get("response_format", ""), body.get("text", "")])
+    return len(schema.split()) - 2 + sum(len(turn["content"].split()) for turn in turns(body))
 
 
 async def send(writer: asyncio.StreamWriter, status: int, body: bytes, headers: Headers) -> None:
@@ -154,6 +197,29 @@ async def send(writer: asyncio.StreamWriter, status: int, body: bytes, headers: 
     lines += ["Content-Type: application/json", *(f"{k}: {v}" for k, v in headers.items())]
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
     await writer.drain()
+
+
+async def falter(writer: asyncio.StreamWriter, content: bytes, fault: Fault) -> None:
+    """Send half of a body and break off, or send it byte by byte."""
+    writer.write(f"HTTP/1.1 200 X\r\nContent-Length: {len(content)}\r\n\r\n".encode())
+    if fault.reset:
+        writer.write(content[: len(content) // 2])
+        await writer.drain()
+        writer.transport.abort()
+        return
+    for byte in content:
+        await asyncio.sleep(fault.drip)
+        writer.write(bytes([byte]))
+        await writer.drain()
+
+
+async def pour(writer: asyncio.StreamWriter, size: int) -> None:
+    """Send so many bytes of an answer that does not end."""
+    writer.write(b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\n\r\n")
+    writer.write(b'{"choices": [{"message": {"content": "')
+    for _ in range(size // 2**16):
+        writer.write(b"x" * 2**16)
+        await writer.drain()
 
 
 def by_chance(share: float, seed: int = 1) -> Callable[[int, Body], Fault | None]:

@@ -19,6 +19,7 @@ from fault_server import (
     failure,
     serving,
 )
+from gpt4_runs import completion, configured, predictions, run, write_questions
 from pydantic import BaseModel, ConfigDict
 
 from aqa.backends.base import Remote, Trainable
@@ -26,15 +27,14 @@ from aqa.backends.chat_requests import BadBodyError, read_reply
 from aqa.backends.gpt4 import Gpt4Backend
 from aqa.config import build_config
 from aqa.errors import AqaError, ConfigError, ModelError, StoppedError
-from aqa.journal import JOURNAL, PREDICTIONS
+from aqa.journal import JOURNAL
 from aqa.options import RunConfig
-from aqa.predict import PredictResult, Resume, dry_run, predict
+from aqa.predict import Resume, dry_run
 from aqa.progress import SilentProgress
 from aqa.records import StructuredAnswer
 from aqa.response_schemas import ReaderAnswer, ResponseSchema
 from aqa.runs import read_manifest
 
-GO_ON = Resume()
 KEY = "sk-test-0123456789abcdef-secret"
 Script = Callable[[int, dict[str, Any]], Fault | None]
 
@@ -43,41 +43,6 @@ Script = Callable[[int, dict[str, Any]], Fault | None]
 def server() -> Iterator[Server]:
     with serving(Server()) as found:
         yield found
-
-
-def write_questions(folder: Path, count: int) -> Path:
-    path = folder / "questions.jsonl"
-    rows = [
-        {"id": f"q{n}", "question": f"who {n}", "context": "some words", "answers": [str(n)]}
-        for n in range(count)
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def configured(folder: Path, server: Server, count: int, **backend: object) -> RunConfig:
-    options = {"base_url": server.url, "price": {"input": 1, "output": 2}, **backend}
-    layer: dict[str, Any] = {
-        "data": {"path": str(write_questions(folder, count))},
-        "backend": options,
-        "generation": {"max_new_tokens": 4},
-    }
-    return build_config(Gpt4Backend.Options, [layer])
-
-
-def run(
-    config: RunConfig, folder: Path, resume: Resume = GO_ON, notes: list[str] | None = None
-) -> PredictResult:
-    progress = SilentProgress()
-    try:
-        return predict(config, Gpt4Backend, folder, progress, resume)
-    finally:
-        if notes is not None:
-            notes += progress.notes
-
-
-def predictions(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / PREDICTIONS).read_bytes())  # type: ignore[no-any-return]
 
 
 @pytest.fixture(autouse=True)
@@ -381,12 +346,6 @@ def test_a_refused_object_is_one_failure(tmp_path: Path, server: Server) -> None
     assert server.requests == 3
 
 
-def completion(content: str | None, finish: str = "stop", **message: object) -> Fault:
-    choice = {"message": {"content": content, **message}, "finish_reason": finish}
-    return Fault(200, {"model": "m", "choices": [choice], "usage": USAGE})
-
-
-USAGE = {"prompt_tokens": 10, "completion_tokens": 2}
 REFUSAL = completion(None, refusal="I won't")
 CUT_OFF = completion('{"answer": "An', "length")
 

@@ -1,0 +1,57 @@
+"""HTTP clients that read an answer only up to a size, whatever the server sends."""
+
+from typing import Any
+
+import httpx2
+from openai import DefaultAioHttpClient, DefaultAsyncHttpxClient
+
+# The longest answers of today's models, 128,000 tokens, are under 4 MiB with all of JSON's escapes.
+LARGEST = 8 * 2**20  # bytes, decompressed
+OF_THE_WIRE = ("content-encoding", "content-length", "transfer-encoding")
+
+
+class TooLargeError(Exception):
+    """A server sent more than LARGEST bytes."""
+
+
+class BoundedClient(httpx2.AsyncClient):
+    """Reads answers to what was posted, errors too, piece by piece, and stops at LARGEST bytes.
+
+    Files that are fetched (GET) may be longer.
+    """
+
+    async def send(
+        self, request: httpx2.Request, *, stream: bool = False, **arguments: Any
+    ) -> httpx2.Response:
+        """Send a request and read its answer.
+
+        Raises:
+            TooLargeError: the answer is too long; its connection is closed.
+        """
+        if stream or request.method != "POST":
+            return await super().send(request, stream=stream, **arguments)
+        response = await super().send(request, stream=True, **arguments)
+        pieces, size = [], 0
+        try:
+            async for piece in response.aiter_bytes():
+                size += len(piece)
+                if size > LARGEST:
+                    raise TooLargeError
+                pieces.append(piece)
+        finally:
+            await response.aclose()
+        return httpx2.Response(
+            response.status_code,
+            headers=[pair for pair in response.headers.multi_items() if pair[0] not in OF_THE_WIRE],
+            content=b"".join(pieces),
+            request=request,
+            extensions=response.extensions,
+        )
+
+
+class BoundedHttpxClient(BoundedClient, DefaultAsyncHttpxClient):
+    """The one that is always there."""
+
+
+class BoundedAioHttpClient(BoundedClient, DefaultAioHttpClient):
+    """The quicker one, by the package aiohttp."""
