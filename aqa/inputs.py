@@ -74,20 +74,20 @@ class Inputs:
     ) -> Prompt:
         """Make the prompt of one example, see `aqa.prompts.prepare`, and look for its answer."""
         options = self._config.evidence
-        prompt = prepare(
-            example, index, self.template, options, reader, with_target, self._count_tokens
-        )
+        count = self._count_tokens
+        prompt = prepare(example, index, self.template, options, reader, with_target, count)
         holds = answer_finder(example)
         kept = gold_ranks(prompt.evidence.passages, holds)
         return replace(
             prompt,
             gold_ranks=gold_ranks(example.passages, holds),
             gold_in_evidence=None if kept is None else bool(kept),
+            evidence_tokens=count(prompt.evidence.context) if count else None,
         )
 
     @cached_property
     def _count_tokens(self) -> Callable[[str], int] | None:
-        """What counts the evidence's tokens, where the plan has a budget of them."""
+        """What counts the evidence's tokens, where the plan names a tokenizer."""
         name = self._config.evidence.tokenizer
         return None if name is None else token_counter(name)
 

@@ -250,10 +250,12 @@ def evidence_fields(prompt: Prompt) -> dict[str, Any]:
     for drop in evidence.dropped:
         dropped.setdefault(drop.reason, []).append(drop.passage.rank)
     ids = [passage.id for passage in evidence.reading_order]
+    tokens = prompt.evidence_tokens
     return {
         "ranks": [passage.rank for passage in evidence.reading_order],
         **({"ids": ids} if any(ids) else {}),
         "characters": len(evidence.context),
+        **({} if tokens is None else {"tokens": tokens}),
         "dropped": dropped,
         "cut_characters": evidence.cut_characters,
         "reader_cut_characters": evidence.reader_cut_characters,

@@ -130,7 +130,8 @@ class Prompt:
     `index` is the example's position in the data, from 0. `target` is the text to train on, None
     where the data has no reference. `gold_ranks` are the ranks of all given passages that hold the
     answer, and `gold_in_evidence` tells whether it stands in what the reader sees; None where no
-    answer is known.
+    answer is known. `evidence_tokens` counts what was kept, where the evidence plan names a
+    tokenizer.
     """
 
     id: str
@@ -142,6 +143,7 @@ class Prompt:
     answers: tuple[str, ...] | None = None
     gold_ranks: tuple[int, ...] | None = None
     gold_in_evidence: bool | None = None
+    evidence_tokens: int | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -27,6 +27,7 @@ from aqa.config import build_config
 from aqa.errors import ModelError, PromptError
 from aqa.evidence import fit
 from aqa.inputs import Inputs
+from aqa.journal import evidence_fields
 from aqa.predict import predict
 from aqa.preview import preview
 from aqa.progress import SilentProgress
@@ -170,8 +171,10 @@ def test_evidence_is_counted_by_the_named_tokenizer(
     reader = StubBackend(config, SilentProgress())
     count = make_reader(tiny)._encoder.tokenizer
     for index, example in inputs.examples():
-        context = inputs.prompt(reader, index, example).evidence.context
-        assert 10 < len(count(context, add_special_tokens=False)["input_ids"]) <= 20
+        prompt = inputs.prompt(reader, index, example)
+        tokens = len(count(prompt.evidence.context, add_special_tokens=False)["input_ids"])
+        assert 10 < tokens <= 20
+        assert evidence_fields(prompt)["tokens"] == tokens  # in the journal
 
 
 def test_a_question_that_can_never_fit_is_named(tiny: Path, template: Template) -> None:
