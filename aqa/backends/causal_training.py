@@ -2,9 +2,8 @@
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from datasets import Dataset
@@ -14,16 +13,7 @@ from aqa.backend_options import LlamaQloraOptions
 from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainJob
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import quiet
-from aqa.backends.trainer import (
-    AnswerTrainer,
-    TrainableReader,
-    explained_options,
-    run_training,
-    save_trained,
-    training_rows,
-)
-from aqa.backends.training_arguments import training_arguments
+from aqa.backends.trainer import AnswerTrainer, TrainableReader
 from aqa.backends.training_rows import IGNORED, Batch, Collator
 from aqa.records import TrainStep
 
@@ -40,37 +30,6 @@ class CausalReader(TrainableReader, Protocol):
     @property
     def files(self) -> ModelFiles:
         """Where the base model lies."""
-
-
-def train_adapter(
-    reader: CausalReader, job: TrainJob, on_step: Callable[[TrainStep], None]
-) -> Path:
-    """Train an adapter, leave the best one loaded and give the folder it was saved to.
-
-    Raises:
-        ConfigError: an option can't be used.
-        DataError: examples have nothing to train on.
-        KeyboardInterrupt: the user stopped it; a checkpoint was written.
-    """
-    with explained_options():
-        arguments = training_arguments(reader.config, job)
-    rows = training_rows(reader, job, arguments)
-    with quiet():
-        if (
-            max(rows["length"][:]) > PLAIN_ATTENTION_LENGTH
-            and reader.options.attn_implementation == "auto"
-        ):
-            reader.model.set_attn_implementation("sdpa")
-        with explained_options():
-            reader.model = add_adapter(reader.model, reader.options.lora, reader.files.spec)
-            trainer = AdapterTrainer(reader, job, on_step, arguments, rows)
-        run_training(trainer, job, on_step)
-        save = partial(reader.model.save_pretrained, save_embedding_layers=False)
-        folder = save_trained(job.folder / "adapter", save)
-    reader.model.eval()  # dropout is for training alone
-    if job.dev:
-        trainer.generated_scores(None)
-    return folder
 
 
 def answer_loss(
@@ -106,6 +65,8 @@ def keeps_logits(model: Any) -> bool:
 class AdapterTrainer(AnswerTrainer):
     """Trains and saves the adapter alone."""
 
+    folder_name: ClassVar[str] = "adapter"
+
     def __init__(
         self,
         reader: CausalReader,
@@ -114,6 +75,11 @@ class AdapterTrainer(AnswerTrainer):
         arguments: TrainingArguments,
         rows: Dataset,
     ) -> None:
+        options = reader.options
+        longest = max(rows["length"][:])
+        if longest > PLAIN_ATTENTION_LENGTH and options.attn_implementation == "auto":
+            reader.model.set_attn_implementation("sdpa")
+        reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
         super().__init__(reader, job, on_step, arguments, rows, Collator)
         self._keeps_logits = keeps_logits(reader.model)
 
@@ -123,6 +89,6 @@ class AdapterTrainer(AnswerTrainer):
         """Summed cross-entropy over the answers' tokens, and how many they are."""
         return answer_loss(model, inputs, self._keeps_logits, label_smoothing)
 
-    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
-        """Write the adapter alone: no pickled arguments, no tokenizer."""
-        self.model.save_pretrained(output_dir, save_embedding_layers=False)
+    def write(self, folder: str | Path) -> None:
+        """Write the adapter."""
+        self.model.save_pretrained(folder, save_embedding_layers=False)

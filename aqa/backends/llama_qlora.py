@@ -1,6 +1,5 @@
 """The backend llama-qlora: causal models in 4 bits, fine-tuned with LoRA adapters."""
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
@@ -16,7 +15,7 @@ from aqa.backends.causal_models import check_quantization, load_model
 from aqa.backends.chat_encoding import ChatEncoder, make_chat_encoder
 from aqa.backends.generation import write_answers
 from aqa.backends.gguf import convert_gguf
-from aqa.backends.memory import halving
+from aqa.backends.memory import free_memory, halving
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.shared_prefixes import group_by_prefix
@@ -58,12 +57,8 @@ class LlamaQloraBackend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        import torch
-
         self.model = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
     @cached_property
     def files(self) -> ModelFiles:
@@ -103,10 +98,6 @@ class LlamaQloraBackend:
         """The text of token ids, special tokens included."""
         text: str = self._encoder.tokenizer.decode(token_ids)
         return text
-
-    def encode_for_training(self, prompt: Prompt) -> tuple[Prompt, Encoding]:
-        """An encoding beside its prompt, whose id messages need."""
-        return prompt, self.encode(prompt)
 
     def length(self, prompt: Prompt) -> int:
         """Prompt tokens, and room for the target or for `max_new_tokens`, whichever is longer."""
@@ -201,10 +192,11 @@ class LlamaQloraBackend:
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
         """Fine-tune an adapter; see `causal_training`. The best one stays loaded."""
         with quiet():  # what it imports has hints of its own
-            from aqa.backends.causal_training import train_adapter
+            from aqa.backends.causal_training import AdapterTrainer
+            from aqa.backends.training import train_reader
 
         self._load(training=True)
-        return train_adapter(self, job, on_step)
+        return train_reader(AdapterTrainer, self, job, on_step)
 
     def merge(self, run_folder: Path, prompts: Sequence[Prompt]) -> Merged:
         """Merge the run's adapter into its base; see `merging`. What is loaded is freed before."""

@@ -1,4 +1,4 @@
-"""Work on a batch that is halved where memory runs out."""
+"""Memory: given back when a model is done with, and work in halves where it runs out."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,6 +6,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def free_memory() -> None:
+    """Give back what is no longer referred to, the GPU's too."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def halving(

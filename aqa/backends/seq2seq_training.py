@@ -3,57 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
+from datasets import Dataset
+from transformers import TrainingArguments
 from transformers.modeling_outputs import BaseModelOutput
 
 from aqa.backend_options import T5Options
 from aqa.backends.base import TrainJob
 from aqa.backends.fusion import encode, lay_side_by_side, pad_right
-from aqa.backends.pretrained import compute_dtype, quiet
-from aqa.backends.trainer import (
-    AnswerTrainer,
-    TrainableReader,
-    explained_options,
-    run_training,
-    save_trained,
-    training_rows,
-)
-from aqa.backends.training_arguments import training_arguments
+from aqa.backends.pretrained import compute_dtype
+from aqa.backends.trainer import AnswerTrainer, TrainableReader
 from aqa.backends.training_rows import IGNORED, Batch
 from aqa.records import TrainStep
-
-
-def train_model(
-    reader: TrainableReader, tokenizer: Any, job: TrainJob, on_step: Callable[[TrainStep], None]
-) -> Path:
-    """Train a model, leave the best weights loaded and give the folder they were saved to.
-
-    Raises:
-        ConfigError: an option can't be used.
-        DataError: examples have nothing to train on.
-        KeyboardInterrupt: the user stopped it; a checkpoint was written.
-    """
-    with explained_options():
-        arguments = training_arguments(reader.config, job)
-    rows = training_rows(reader, job, arguments)
-    with quiet():
-        with explained_options():
-            trainer = Seq2SeqTrainer(reader, job, on_step, arguments, rows, Seq2SeqCollator)
-        run_training(trainer, job, on_step)
-
-        def save(folder: Path) -> None:
-            reader.model.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-
-        folder = save_trained(job.folder / "model", save)
-    options = reader.config.backend
-    assert isinstance(options, T5Options)
-    reader.model.to(compute_dtype(options)).eval()  # as it is loaded for prediction
-    if job.dev:
-        trainer.generated_scores(None)
-    return folder
 
 
 def answer_loss(
@@ -83,8 +46,31 @@ def answer_loss(
     return loss, (labels != IGNORED).sum()
 
 
+class Seq2SeqReader(TrainableReader, Protocol):
+    """What a training needs of the reader whose model is loaded."""
+
+    options: T5Options
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer beside a model."""
+
+
 class Seq2SeqTrainer(AnswerTrainer):
     """Trains and saves all weights."""
+
+    folder_name: ClassVar[str] = "model"
+
+    def __init__(
+        self,
+        reader: Seq2SeqReader,
+        job: TrainJob,
+        on_step: Callable[[TrainStep], None],
+        arguments: TrainingArguments,
+        rows: Dataset,
+    ) -> None:
+        super().__init__(reader, job, on_step, arguments, rows, Seq2SeqCollator)
+        self._save_tokenizer = reader.save_tokenizer
+        self._dtype = compute_dtype(reader.options)
 
     def answer_loss(
         self, model: Any, inputs: Batch, label_smoothing: float
@@ -92,9 +78,19 @@ class Seq2SeqTrainer(AnswerTrainer):
         """Summed cross-entropy over the answers' tokens, and how many they are."""
         return answer_loss(model, inputs, label_smoothing)
 
-    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
-        """Write the weights alone: no pickled arguments, no tokenizer."""
-        self.model.save_pretrained(output_dir)
+    def write(self, folder: str | Path) -> None:
+        """Write the weights."""
+        self.model.save_pretrained(folder)
+
+    def write_trained(self, folder: Path) -> None:
+        """Write the weights, and the tokenizer beside them."""
+        self.write(folder)
+        self._save_tokenizer(folder)
+
+    def settle(self) -> None:
+        """Make the model such as it is loaded for prediction."""
+        self.model.to(self._dtype)
+        super().settle()
 
 
 class Seq2SeqCollator:

@@ -1,6 +1,5 @@
 """The backend t5: encoder-decoder models, all of whose weights are fine-tuned."""
 
-import gc
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +20,7 @@ from aqa.backends.encoder_decoders import (
     scratch_config,
 )
 from aqa.backends.learned_tokenizer import learn_tokenizer
-from aqa.backends.memory import halving
+from aqa.backends.memory import free_memory, halving
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
 from aqa.backends.seq2seq_generation import write_answers
@@ -80,12 +79,8 @@ class T5Backend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        import torch
-
         self.model = self._converted = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
     @cached_property
     def files(self) -> ModelFiles:
@@ -158,10 +153,6 @@ class T5Backend:
         end = self._encoder.end_id
         text: str = self._tokenizer.decode([end, *token_ids])
         return text[len(self._tokenizer.decode([end])) :]
-
-    def encode_for_training(self, prompt: Prompt) -> tuple[Prompt, Encoding]:
-        """An encoding beside its prompt, whose id messages need."""
-        return prompt, self.encode(prompt)
 
     def length(self, prompt: Prompt) -> int:
         """Tokens that are read, with fid those of the longest passage; answers need no room."""
@@ -276,10 +267,15 @@ class T5Backend:
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
         """Fine-tune all weights; see `seq2seq_training`. The best ones stay loaded."""
         with quiet():  # what it imports has hints of its own
-            from aqa.backends.seq2seq_training import train_model
+            from aqa.backends.seq2seq_training import Seq2SeqTrainer
+            from aqa.backends.training import train_reader
 
         self._load(training=True)
-        return train_model(self, self._tokenizer, job, on_step)
+        return train_reader(Seq2SeqTrainer, self, job, on_step)
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer beside a model."""
+        self._tokenizer.save_pretrained(folder)
 
     def _load(self, training: bool) -> None:
         """Load the model, or make it."""

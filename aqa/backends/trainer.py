@@ -5,13 +5,11 @@ tokens; batches of like length in an order that a resumed run repeats; evaluatio
 checkpoints that count only when they are whole; Ctrl-C that first writes one.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from datasets import Dataset
@@ -21,19 +19,13 @@ from transformers import (
     Trainer,
     TrainerCallback,
     TrainingArguments,
-    set_seed,
 )
 
 from aqa.backends.base import TrainJob
-from aqa.backends.checkpoints import check_optimizer, last_checkpoint, stops_at_interrupt
 from aqa.backends.collectives import any_process, gather_answers, share_of
-from aqa.backends.training_rows import Batch, EpochSampler, as_row, tokenize
-from aqa.errors import ConfigError
+from aqa.backends.training_rows import Batch, EpochSampler, as_row
 from aqa.options import RunConfig
-from aqa.processes import is_first_process
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
-
-ROWS = "train.arrow"
 
 
 class TrainableReader(Protocol):
@@ -42,8 +34,8 @@ class TrainableReader(Protocol):
     config: RunConfig
     model: Any
 
-    def encode_for_training(self, prompt: Prompt) -> tuple[Prompt, Encoding]:
-        """An encoding beside its prompt."""
+    def encode(self, prompt: Prompt) -> Encoding:
+        """Token ids of a prompt and of its target."""
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
         """Answer prompts with the model as it is now."""
@@ -58,68 +50,10 @@ class Collates(Protocol):
         """Give the tensors of one batch."""
 
 
-def training_rows(reader: TrainableReader, job: TrainJob, arguments: TrainingArguments) -> Dataset:
-    """Write the rows to train on beside the checkpoints; remove what an earlier training left.
-
-    Raises:
-        DataError: examples have nothing to train on.
-    """
-    checkpoints = job.folder / "checkpoints"
-    set_seed(reader.config.seed)
-    with arguments.main_process_first(local=False):
-        if not is_first_process():
-            return Dataset.from_file(str(checkpoints / ROWS))
-        if not job.resume:
-            shutil.rmtree(checkpoints, ignore_errors=True)
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        return tokenize(map(reader.encode_for_training, job.train()), checkpoints / ROWS)
-
-
-def run_training(
-    trainer: "AnswerTrainer", job: TrainJob, on_step: Callable[[TrainStep], None]
-) -> None:
-    """Train, from the last whole checkpoint where the job resumes; the best weights stay loaded.
-
-    Raises:
-        KeyboardInterrupt: the user stopped it; a checkpoint was written.
-        RunError: the checkpoint is of processes that shared an optimizer in another way.
-    """
-    with trainer.args.main_process_first(local=False):  # it removes broken checkpoints
-        start = last_checkpoint(job.folder / "checkpoints") if job.resume else None
-    if start:
-        check_optimizer(start, trainer.is_deepspeed_enabled, trainer.args.world_size)
-    with stops_at_interrupt(trainer.stop):
-        if start is None and job.dev and trainer.options.evaluate_before:
-            on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))
-        trainer.train(resume_from_checkpoint=str(start) if start else None)
-    if trainer.stopped:
-        raise KeyboardInterrupt
-
-
-def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
-    """Let `save` write weights; the folder takes its name only when it is complete."""
-    if is_first_process():
-        draft = folder.with_name(f".{folder.name}.draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        save(draft)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.replace(folder)
-        (folder.parent / "checkpoints" / ROWS).unlink()
-    return folder
-
-
-@contextmanager
-def explained_options() -> Iterator[None]:
-    """Turn what the libraries say of an optimizer, a tracker or a layer's name into a sentence."""
-    try:
-        yield
-    except (ImportError, RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ConfigError(f"training can't begin with these options: {first}") from error
-
-
 class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are not followed
     """A Trainer whose loss looks at answers alone and whose evaluation generates them."""
+
+    folder_name: ClassVar[str]  # of what was trained, in the run folder
 
     def __init__(
         self,
@@ -156,6 +90,23 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed cross-entropy over the answers' tokens, and how many they are."""
         raise NotImplementedError
+
+    def write(self, folder: str | Path) -> None:
+        """Write what is trained, as a checkpoint holds it."""
+        raise NotImplementedError
+
+    def write_trained(self, folder: Path) -> None:
+        """Write what prediction needs."""
+        self.write(folder)
+
+    def settle(self) -> None:
+        """Make the model such as it is loaded for prediction."""
+        self.model.eval()  # dropout is for training alone
+
+    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
+        """Write weights alone: no pickled arguments, no tokenizer."""
+        assert output_dir is not None
+        self.write(output_dir)
 
     def stop(self) -> None:
         """Write a checkpoint after this step, and stop."""
@@ -229,7 +180,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
             replace(prompt, target=prompt.template.target(prompt.answers))
             for prompt in self._job.dev[:limit]
         )
-        encoded = [e for _, e in map(self._reader.encode_for_training, prompts) if e.target_ids]
+        encoded = [e for e in map(self._reader.encode, prompts) if e.target_ids]
         total, tokens = 0.0, 0
         collate = self._make_collator()
         with torch.inference_mode(), self.accelerator.autocast():

@@ -77,7 +77,7 @@ def test_rows_with_nothing_to_learn_are_named(
     not_learnt = make_prompts(reader, template, with_target=False)
     mixed = [learnt[0], not_learnt[1], learnt[2], *not_learnt[3:]]
     with pytest.raises(DataError, match=r"^6 training examples .*\(q1, q3, q4\)"):
-        tokenize(map(reader.encode_for_training, mixed), tmp_path / "rows.arrow")
+        tokenize(((prompt, reader.encode(prompt)) for prompt in mixed), tmp_path / "rows.arrow")
 
 
 def test_no_row_at_all_is_refused(tmp_path: Path) -> None:

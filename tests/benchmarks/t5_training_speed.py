@@ -28,7 +28,7 @@ from aqa.backends.base import TrainJob
 from aqa.backends.encoder_decoders import load_model
 from aqa.backends.pretrained import compute_dtype, quiet
 from aqa.backends.seq2seq_training import Seq2SeqCollator, Seq2SeqTrainer
-from aqa.backends.trainer import ROWS
+from aqa.backends.training import ROWS
 from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import tokenize
 
@@ -59,7 +59,9 @@ class Arms:
             self._model, backend={"max_seq_length": LONGEST}, training=training
         )
         prompts = make_prompts(self._reader, examples, with_target=True)
-        self.rows = tokenize(map(self._reader.encode_for_training, prompts), folder / ROWS)
+        self.rows = tokenize(
+            ((prompt, self._reader.encode(prompt)) for prompt in prompts), folder / ROWS
+        )
         self.losses: dict[str, list[float]] = {}
         self.ready: dict[str, Trainer] = {}
 

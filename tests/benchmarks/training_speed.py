@@ -41,7 +41,7 @@ from aqa.backends.causal_training import AdapterTrainer, answer_loss
 from aqa.backends.gguf import convert_gguf
 from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.backends.pretrained import compute_dtype, quiet
-from aqa.backends.trainer import ROWS
+from aqa.backends.training import ROWS
 from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import Collator, tokenize
 from aqa.progress import SilentProgress
@@ -94,7 +94,9 @@ class Arms:
         self.reader.files = convert_gguf(self.reader.files, SilentProgress())
         self.folder = folder
         prompts = self._prompts(data, count)
-        self.rows = tokenize(map(self.reader.encode_for_training, prompts), folder / ROWS)
+        self.rows = tokenize(
+            ((prompt, self.reader.encode(prompt)) for prompt in prompts), folder / ROWS
+        )
 
     def _prompts(self, data: str, count: int) -> Sequence[Prompt]:
         if data == "squad":
