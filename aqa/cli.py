@@ -221,6 +221,10 @@ def evaluate(
     per_example: Annotated[
         Path | None, typer.Option("--per-example", help="Write each example's scores, as JSONL.")
     ] = None,
+    report_file: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write one HTML file with charts and every example."),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="The scores as CSV.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX tabular.")] = False,
@@ -228,6 +232,8 @@ def evaluate(
         list[str] | None,
         typer.Option("--fail-under", metavar="SCORE=LIMIT", help="Exit with 4 below, as f1=70."),
     ] = None,
+    passages: Passages = None,
+    corpus: Corpus = None,
     fields: Fields = None,
     split: Split = None,
     on_duplicate_id: OnDuplicate = None,
@@ -249,12 +255,16 @@ def evaluate(
         score_tables.show_verifications([run_verify(file) for file in files], as_json)
         return
     from aqa.atomic_files import write_json
+    from aqa.data import Source
+    from aqa.errors import UsageError
     from aqa.evaluate import Scoring, read_references
     from aqa.evaluate import evaluate as run_evaluate
     from aqa.metrics import MetricOptions
     from aqa.metrics.intervals import SEED
     from aqa.runs import METRICS
 
+    if (passages or corpus) and not (data and report_file):
+        raise UsageError("--passages and --corpus are for a --report, beside --data")
     form = score_tables.choose_form(
         {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
     )
@@ -262,9 +272,16 @@ def evaluate(
     with console.open_progress(quiet) as progress:
         references = None
         if data is not None:
-            references = read_references(
-                data, column_names(fields), split, on_duplicate_id or "error", progress
+            source = Source(
+                data,
+                split,
+                column_names(fields),
+                corpus,
+                on_duplicate_id or "error",
+                passages=passages,
+                missing_passages="empty",
             )
+            references = read_references(source, progress)
         scoring = Scoring(
             metrics=[name.strip() for name in metrics.split(",")],
             profile=profile,
@@ -277,11 +294,15 @@ def evaluate(
             seed=SEED if seed is None else seed,
         )
         report = run_evaluate(files, references, scoring, progress)
+    if report_file is not None:
+        from aqa.report import write_report
+
+        write_report(report_file, report, references, Path(data or "").name)
     first = files[0] if files[0].is_dir() else files[0].parent
     write_json(output or first / METRICS, report.to_json())
     if per_example is not None:
         score_files.write_per_example(per_example, report)
-    score_tables.show_report(report, form)
+    score_tables.show_report(report, form, report_file)
     score_files.check_limits(limits, report)
 
 

@@ -4,7 +4,7 @@ Every difference is b - a of two systems that answered the same questions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,19 @@ class Comparison:
     def is_real(self) -> bool:
         """Whether chance alone is an unlikely reason."""
         return self.p_holm < SIGNIFICANT and self.difference != 0
+
+    def turned(self) -> "Comparison":
+        """Give the same comparison as a - b."""
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            difference=-self.difference,
+            low=-self.high,
+            high=-self.low,
+            wins=self.losses,
+            losses=self.wins,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""

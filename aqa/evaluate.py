@@ -9,7 +9,7 @@ from typing import Any
 from aqa.abstention import abstention, risk_coverage
 from aqa.answers import means_no_answer
 from aqa.comparison import compare
-from aqa.data import OnDuplicateId, Source, read_examples, survey
+from aqa.data import Source, Survey, read_examples, survey
 from aqa.disagreement import disagreement
 from aqa.metrics import Metric, MetricOptions, load_metric
 from aqa.metrics.intervals import SEED, interval_signature
@@ -115,6 +115,7 @@ def evaluate(
                     categories=categorize(pairs, rows),
                     abstention=abstention(pairs, scoring.seed),
                     risk_coverage=risk_coverage(pairs, rows),
+                    rows=tuple(rows),
                 )
             )
     values = {
@@ -139,23 +140,27 @@ def evaluate(
     )
 
 
-def read_references(
-    path: str,
-    fields: Mapping[str, str],
-    split: str | None,
-    on_duplicate_id: OnDuplicateId,
-    progress: Progress,
-) -> Iterator[Example]:
-    """Read the examples whose references are to be scored against.
+def read_references(source: Source, progress: Progress) -> Iterable[Example]:
+    """Check the examples whose references are to be scored against; they can be read repeatedly.
 
     Raises:
         DataError: the data can't be used as it is.
     """
-    source = Source(path, split, fields, on_duplicate_id=on_duplicate_id)
     found = survey(source)
     for note in found.notes:
         progress.note(note)
-    return read_examples(source, found)
+    return _Examples(source, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    """Examples of a file, read anew each time."""
+
+    source: Source
+    found: Survey
+
+    def __iter__(self) -> Iterator[Example]:
+        return read_examples(self.source, self.found)
 
 
 def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:

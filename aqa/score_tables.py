@@ -1,6 +1,7 @@
 """What an evaluation found, on standard output: scores, comparisons, slices, mistakes."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -30,8 +31,11 @@ def choose_form(asked: Mapping[str, bool]) -> str:
     return chosen[0] if chosen else "table"
 
 
-def show_report(report: "Report", form: str = "table") -> None:
-    """The scores as a table for people, "json", "csv", "markdown" or "latex"; warnings before."""
+def show_report(report: "Report", form: str = "table", written: Path | None = None) -> None:
+    """The scores as a table for people, "json", "csv", "markdown" or "latex"; warnings before.
+
+    `written` is the file of the report, where there is one.
+    """
     for warning in report.warnings:
         say_warning(warning)
     if form == "json":
@@ -72,6 +76,8 @@ def show_report(report: "Report", form: str = "table") -> None:
     for system in report.systems[:1]:
         for score in system.scores.values():
             console.print(score.signature, style="dim", markup=False, soft_wrap=True)
+    if written is not None:
+        console.print(f"report: {written}", markup=False, soft_wrap=True)
 
 
 def _has_unanswerable(report: "Report") -> bool:

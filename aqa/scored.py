@@ -8,6 +8,7 @@ from aqa.abstention import Abstention, RiskCoverage
 from aqa.comparison import Comparison
 from aqa.disagreement import Disagreement
 from aqa.mistakes import CATEGORIES
+from aqa.prediction_files import AnsweredRow
 from aqa.records import Score
 from aqa.slices import Slices
 
@@ -16,8 +17,9 @@ from aqa.slices import Slices
 class SystemScores:
     """One system's scores. `groups` holds `has_answer` and `no_answer`: n and the mean scores.
 
-    `predictions` (as they were compared) and `categories` (see `aqa.mistakes`) follow the ids.
-    `abstention` is None where there is nothing to tell, `risk_coverage` where no confidence is.
+    `predictions` (as they were compared), `categories` (see `aqa.mistakes`) and `rows` (as they
+    were read) follow the ids. `abstention` is None where there is nothing to tell, `risk_coverage`
+    where no confidence is.
     """
 
     name: str
@@ -31,6 +33,7 @@ class SystemScores:
     categories: tuple[str, ...] = ()
     abstention: Abstention | None = None
     risk_coverage: RiskCoverage | None = None
+    rows: tuple[AnsweredRow | None, ...] = ()
 
     @property
     def errors(self) -> dict[str, int]:

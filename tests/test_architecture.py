@@ -24,6 +24,7 @@ FLOORS = {
         "score_tables",
         "paper_tables",
         "score_files",
+        "report",
     },
     4: {"train", "predict", "evaluate", "preview"},
     3: {
@@ -43,7 +44,6 @@ FLOORS = {
         "backends",
         "metrics",
         "data",
-        "report",
         "prompts",
         "runs",
         "journal",
@@ -70,6 +70,7 @@ SIDEWAYS = {
     ("cli", "tables"),
     ("cli", "score_tables"),
     ("cli", "score_files"),
+    ("cli", "report"),
     ("score_tables", "paper_tables"),
     ("score_tables", "console"),
     ("score_tables", "tables"),

@@ -1,0 +1,154 @@
+"""Charts as inline SVG: dots with intervals on a shared scale, stacked bars.
+
+Colours and strokes are those of page.css, by class: `s0`, `s1`, ... are the systems'. A row of a
+chart is a small picture of its own, so that its figures can stand beside it in a table; grid lines
+run through the whole height and meet those of the rows above and below.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from markupsafe import Markup
+
+SERIES = 8  # colours of systems; more systems take them again
+WIDTH = 200  # of a row's picture, in CSS pixels
+ROW_HEIGHT = 26
+STEP = 12  # between two systems in one row
+_MARGIN = 16  # on both sides, for the labels of the axis
+_RADIUS = 4.5
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with what it could as well be; `low` and `high` are its own where nothing is known.
+
+    `series` is the number of the system whose colour it takes, None for ink. A hollow dot stands
+    for a value that chance explains, too.
+    """
+
+    value: float
+    low: float
+    high: float
+    series: int | None = None
+    is_hollow: bool = False
+
+    @property
+    def told(self) -> str:
+        """The figures in words, for those who can't see the picture."""
+        return f"{self.value:.1f}, 95 % interval {self.low:.1f} to {self.high:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A linear scale from `low` to `high` over the width of a picture, with round tick values."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    def place(self, value: float) -> float:
+        """Give the distance of a value from the left edge; values beyond the ends stay there."""
+        share = (value - self.low) / (self.high - self.low)
+        return _MARGIN + min(1.0, max(0.0, share)) * (WIDTH - 2 * _MARGIN)
+
+
+def fit_scale(values: Iterable[float], around: float | None = None) -> Scale:
+    """Choose round ends that hold all values, or lie evenly around one, and about five ticks."""
+    found = list(values)
+    low, high = min(found), max(found)
+    if around is not None:
+        reach = max(abs(low - around), abs(high - around))
+        low, high = around - reach, around + reach
+    if high - low < 1e-9:
+        low, high = low - 1, high + 1
+    step = _round_step((high - low) / 4)
+    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    return Scale(first * step, last * step, tuple(tick * step for tick in range(first, last + 1)))
+
+
+def _round_step(size: float) -> float:
+    """Give the least of 1, 2, 5, 10, ... times a power of ten that is not under the size."""
+    power: float = 10.0 ** floor(log10(size))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= size - 1e-9)
+
+
+def dots(
+    intervals: Sequence[Interval],
+    scale: Scale,
+    zero: float | None = None,
+    band: tuple[float, float] | None = None,
+) -> Markup:
+    """Draw one row: a dot and its interval for each system, one below another.
+
+    `zero` marks a value by a stronger line, `band` a range by a shade.
+    """
+    height = ROW_HEIGHT + STEP * (len(intervals) - 1)
+    told = "; ".join(interval.told for interval in intervals)
+    svg = _picture(height, told)
+    if band is not None:
+        left, right = (scale.place(end) for end in band)
+        _draw(svg, "rect", "band", x=left, y=0, width=right - left, height=height)
+    for tick in scale.ticks:
+        _line(svg, "zero" if tick == zero else "grid", scale.place(tick), 0, height)
+    for number, interval in enumerate(intervals):
+        y = ROW_HEIGHT / 2 + STEP * number
+        name = "ink" if interval.series is None else f"s{interval.series % SERIES}"
+        left, right = scale.place(interval.low), scale.place(interval.high)
+        _draw(svg, "line", f"whisker {name}", x1=left, x2=right, y1=y, y2=y)
+        kind = "dot hollow" if interval.is_hollow else "dot"
+        _draw(svg, "circle", f"{kind} {name}", cx=scale.place(interval.value), cy=y, r=_RADIUS)
+    return _markup(svg)
+
+
+def axis(scale: Scale, signed: bool = False) -> Markup:
+    """Draw the labels of a scale's ticks."""
+    svg = _picture(18, None)
+    digits = max(0, -floor(log10(scale.ticks[1] - scale.ticks[0]) + 1e-9))
+    form = f"{'+' if signed else ''}.{digits}f"
+    for tick in scale.ticks:
+        label = _draw(svg, "text", "tick", x=scale.place(tick), y=13)
+        label.text = "0" if tick == 0 else format(tick, form).replace("-", "\N{MINUS SIGN}")
+    return _markup(svg)
+
+
+def stacked_bar(parts: Mapping[str, int], told: Mapping[str, str]) -> Markup:
+    """Draw counts as parts of one bar, each in the colour of its name; `told` says what it is."""
+    total = sum(parts.values()) or 1
+    svg = Element(
+        "svg",
+        {
+            "class": "bar",
+            "viewBox": "0 0 1000 20",
+            "preserveAspectRatio": "none",
+            "role": "img",
+            "aria-label": "; ".join(f"{told[name]}: {count}" for name, count in parts.items()),
+        },
+    )
+    start = 0.0
+    for name, count in parts.items():
+        width = 1000 * count / total
+        part = _draw(svg, "rect", f"k-{name}", x=start, y=0, width=width, height=20)
+        SubElement(part, "title").text = f"{told[name]}: {count} ({100 * count / total:.1f} %)"
+        start += width
+    return _markup(svg)
+
+
+def _picture(height: float, told: str | None) -> Element:
+    size = {"width": f"{WIDTH}", "height": f"{height:g}", "viewBox": f"0 0 {WIDTH} {height:g}"}
+    spoken = {"aria-hidden": "true"} if told is None else {"role": "img", "aria-label": told}
+    return Element("svg", {"class": "plot", **size, **spoken})
+
+
+def _line(svg: Element, name: str, x: float, top: float, bottom: float) -> None:
+    _draw(svg, "line", name, x1=x, x2=x, y1=top, y2=bottom)
+
+
+def _draw(parent: Element, shape: str, name: str, **numbers: float) -> Element:
+    attributes = {key: f"{number:.2f}".rstrip("0").rstrip(".") for key, number in numbers.items()}
+    return SubElement(parent, shape, {"class": name, **attributes})
+
+
+def _markup(svg: Element) -> Markup:
+    return Markup(tostring(svg, encoding="unicode"))  # noqa: S704  (ElementTree escapes)
