@@ -30,6 +30,8 @@ FLOORS = {
     3: {
         "inputs",
         "training_evidence",
+        "training_plan",
+        "training_watch",
         "gold",
         "abstention",
         "comparison",
@@ -77,6 +79,8 @@ SIDEWAYS = {
     ("train", "evaluate"),
     ("prediction_files", "journal"),
     ("inputs", "training_evidence"),
+    ("training_plan", "inputs"),
+    ("training_watch", "training_plan"),
     ("inputs", "gold"),
     ("training_evidence", "gold"),
     ("evidence", "options"),

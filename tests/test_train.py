@@ -9,7 +9,7 @@ from aqa.backends.base import TrainEstimate
 from aqa.config import build_config
 from aqa.progress import SilentProgress
 from aqa.records import Prompt
-from aqa.train import Cuts, Plan
+from aqa.training_plan import Cuts, TrainingPlan
 
 ROW = '{{"id": "{}", "question": "who", "passages": [{}], "answers": ["Anna"]}}\n'
 
@@ -36,7 +36,7 @@ def plan(folder: Path, max_length: int, **train: object) -> Plan:
         "backend": {"max_length": max_length},
         "evidence": {"train": train},
     }
-    return Plan(build_config(StubBackend.Options, [layer]), Trained, SilentProgress())
+    return TrainingPlan(build_config(StubBackend.Options, [layer]), Trained, SilentProgress())
 
 
 def told(made: Plan) -> tuple[list[str], list[str]]:

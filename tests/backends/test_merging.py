@@ -12,7 +12,7 @@ from tiny_llama import make_config, rows, write_rows, write_template
 from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.backends.pretrained import quiet
 from aqa.progress import SilentProgress
-from aqa.train import Plan
+from aqa.training_plan import TrainingPlan
 from aqa.verification import verify
 
 
@@ -83,7 +83,7 @@ def test_a_difference_is_counted(
     shutil.copytree(tiny, run)
     config = make_config(run, f"data.path={write_rows(tmp_path / 'rows.jsonl')}")
     config = config.model_copy(update={"prompt": str(write_template(tmp_path))})
-    plan = Plan(config, LlamaQloraBackend, SilentProgress())
+    plan = TrainingPlan(config, LlamaQloraBackend, SilentProgress())
     prompts = list(plan.data.prompts(plan.reader, plan.data.examples(), []))
 
     class Changing(LlamaQloraBackend):

@@ -46,7 +46,7 @@ from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import Collator, tokenize
 from aqa.progress import SilentProgress
 from aqa.records import Prompt, TrainStep
-from aqa.train import Cuts, Plan
+from aqa.training_plan import Cuts, TrainingPlan
 
 TARGET = 1.3
 BATCH = 8
@@ -103,7 +103,7 @@ class Arms:
             return squad_prompts(self.reader, count, with_target=True)
         limited = self.reader.config.data.model_copy(update={"limit": count})
         config = self.reader.config.model_copy(update={"data": limited})
-        plan = Plan(config, LlamaQloraBackend, SilentProgress())
+        plan = TrainingPlan(config, LlamaQloraBackend, SilentProgress())
         return list(plan.train_prompts(Cuts()))
 
     def aqa(self, trainer_type: type[AdapterTrainer] = AdapterTrainer, steps: int = -1) -> Clock:
