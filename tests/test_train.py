@@ -24,7 +24,7 @@ class Trained(StubBackend):
         raise NotImplementedError
 
 
-def plan(folder: Path, max_length: int, **train: object) -> Plan:
+def plan(folder: Path, max_length: int, **train: object) -> TrainingPlan:
     data, prompt = folder / "rows.jsonl", folder / "t.txt"
     texts = {"near": '"Anna", "one two"', "far": '"one two", "Anna"', "none": '"one", "two"'}
     rows = [ROW.format(name, passages) for name, passages in texts.items()]
@@ -39,7 +39,7 @@ def plan(folder: Path, max_length: int, **train: object) -> Plan:
     return TrainingPlan(build_config(StubBackend.Options, [layer]), Trained, SilentProgress())
 
 
-def told(made: Plan) -> tuple[list[str], list[str]]:
+def told(made: TrainingPlan) -> tuple[list[str], list[str]]:
     """The ids of the training prompts, and what is said of the others."""
     cuts = Cuts()
     prompts: Iterator[Prompt] = made.train_prompts(cuts)
