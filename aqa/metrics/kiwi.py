@@ -1,6 +1,6 @@
 """Korean morphemes by Kiwi, which the extra `korean` brings."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from aqa.errors import MissingExtraError
@@ -32,3 +32,9 @@ def load_kiwi() -> Any:
     except ImportError as error:
         raise MissingExtraError("kiwipiepy", "korean") from error
     return Kiwi(num_workers=1)
+
+
+@lru_cache(maxsize=1 << 17)
+def morphemes(text: str) -> tuple[str, ...]:
+    """Part a text into morphemes; it is kept, for several metrics ask for the same texts."""
+    return tuple(token.form for token in load_kiwi().tokenize(text))

@@ -16,7 +16,7 @@ FULL, NOTHING = (100.0, 100.0), (0.0, 0.0)  # exact match and the second score
 _WORD = re.compile("[^\\W_AEHNTaehnt]")  # a letter or digit that no article is made of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pairs:
     """Aligned predictions and references with the profile that compares them.
 

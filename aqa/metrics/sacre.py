@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aqa.metrics.base import MetricOptions
-from aqa.metrics.best_reference import best_scores, mostly_ascii
+from aqa.metrics.best_reference import mostly_ascii, single
 from aqa.metrics.normalize import mostly_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
@@ -43,10 +43,11 @@ class Chrf:
 
 
 def _score(name: str, metric: Any, pairs: Pairs) -> Score:
-    def compare(prediction: str, reference: str) -> float:
-        return min(100.0, float(metric.sentence_score(prediction, [reference]).score))
-
-    values = best_scores(compare, pairs)
+    apart = single(pairs)
+    values = [
+        min(100.0, float(metric.sentence_score(prediction, [reference]).score))
+        for prediction, reference in zip(apart.predictions, apart.references, strict=True)
+    ]
     metric.num_refs = 1  # the signature needs it, even where no text met the metric
     signature = str(metric.get_signature()).removeprefix("nrefs:1|").replace("version", "sacrebleu")
-    return pairs.score(name, values, f"sentences:mean|{signature}")
+    return pairs.score(name, apart.best(values), f"sentences:mean|{signature}")

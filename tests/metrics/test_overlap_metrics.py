@@ -1,7 +1,10 @@
-import random
 import unicodedata
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from real_pairs import COUNT, Pair, english_pairs, korean_pairs
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -10,9 +13,9 @@ from aqa.errors import MissingExtraError, UsageError
 from aqa.metrics import load_metric
 from aqa.metrics.lenient import without_particle
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.rouge import Characters, Morphemes, Tokenizer
 
 NAMES = ["rouge1", "rouge2", "rougeL", "bleu", "chrf"]
-WORDS = "the a river flows north of old Rome , 1848 and Queen Victoria's gold !".split()  # noqa: SIM905
 NFD = unicodedata.normalize("NFD", "서울에서")
 
 
@@ -20,30 +23,64 @@ def score(name: str, prediction: str | None, *references: str) -> float:
     return load_metric(name).score(Pairs([prediction], [references], "squad")).value
 
 
-def texts(count: int, seed: int) -> list[str]:
-    generator = random.Random(seed)
-    return [" ".join(generator.choices(WORDS, k=generator.randint(2, 12))) for _ in range(count)]
+def one_by_one(name: str, pairs: list[Pair], tokenizer: Tokenizer | None = None) -> list[float]:
+    """The scores of rouge-score and sacrebleu, pair by pair."""
+    if name.startswith("rouge"):
+        rouge = RougeScorer([name], tokenizer=tokenizer)
+        return [100 * rouge.score(expected, said)[name].fmeasure for said, expected in pairs]
+    tokens = "13a" if tokenizer is None else "char"
+    metric = CHRF() if name == "chrf" else BLEU(effective_order=True, tokenize=tokens)
+    return [metric.sentence_score(said, [expected]).score for said, expected in pairs]
 
 
-def test_equal_to_the_packages() -> None:
-    predictions, references = texts(500, 1), texts(500, 2)
-    pairs = Pairs(predictions, [[text] for text in references], "squad")
-    rouge = RougeScorer(["rouge1", "rouge2", "rougeL"])
-    bleu, chrf = BLEU(effective_order=True), CHRF()
-    for name in NAMES:
-        ours = load_metric(name).score(pairs).per_example
-        if name.startswith("rouge"):
-            theirs = [
-                100 * rouge.score(reference, prediction)[name].fmeasure
-                for prediction, reference in zip(predictions, references, strict=True)
-            ]
-        else:
-            metric = bleu if name == "bleu" else chrf
-            theirs = [
-                metric.sentence_score(prediction, [reference]).score
-                for prediction, reference in zip(predictions, references, strict=True)
-            ]
-        assert ours == pytest.approx(theirs, abs=1e-9)
+def together(name: str, pairs: list[Pair], profile: str) -> tuple[float, ...]:
+    predictions, references = zip(*pairs, strict=True)
+    return (
+        load_metric(name)
+        .score(Pairs(predictions, [[text] for text in references], profile))
+        .per_example
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_english_equals_the_packages_on_real_pairs(name: str, shared_data: Path) -> None:
+    pairs = english_pairs(shared_data)
+    assert len(pairs) == COUNT
+    ours = together(name, pairs, "squad")
+    assert ours == pytest.approx(one_by_one(name, pairs), abs=1e-9)
+    assert len(set(ours)) > 50
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("tokenizer", [Morphemes, Characters])
+def test_korean_equals_the_packages_on_real_pairs(
+    name: str, tokenizer: type[Tokenizer], shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqa.metrics.rouge.has_kiwi", lambda: tokenizer is Morphemes)
+    pairs = korean_pairs(shared_data)
+    assert len(pairs) == COUNT
+    ours = together(name, pairs, "korquad")
+    assert ours == pytest.approx(one_by_one(name, pairs, tokenizer()), abs=1e-9)
+    assert len(set(ours)) > 20
+
+
+LETTERS = st.text(st.sampled_from("abAB 12.'İßſK\u0130é서울 \t\n"), max_size=30)
+
+
+@pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])
+@pytest.mark.parametrize("tokenizer", [None, Characters()])
+@given(pairs=st.lists(st.tuples(LETTERS, LETTERS), min_size=1, max_size=4))
+def test_rouge_equals_rouge_score_on_any_text(
+    name: str, tokenizer: Tokenizer | None, pairs: list[Pair]
+) -> None:
+    metric = load_metric(name)
+    known = [pair for pair in pairs if pair[0].strip() and pair[1].strip()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aqa.metrics.rouge._tokenizer", lambda *_: (tokenizer, "given"))
+        ours = [
+            metric.score(Pairs([said], [[expected]], "squad")).value for said, expected in known
+        ]
+    assert ours == pytest.approx(one_by_one(name, known, tokenizer), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "rougeL"])
@@ -73,7 +110,7 @@ def test_plain_rouge_is_wrong_for_korean_and_ours_is_not() -> None:
 @pytest.mark.parametrize(
     ("name", "reference", "part"),
     [
-        ("rougeL", "Rome", "rougeL|tokenizer:default|stemmer:no|rouge-score:0.1.2|refs:max|"),
+        ("rougeL", "Rome", "rougeL|tokenizer:default|stemmer:no|rouge-score-rs:0.2.1|refs:max|"),
         ("rougeL", "서울", "rougeL|tokenizer:kiwi-"),
         ("rougeL", "東京", "rougeL|tokenizer:characters|"),
         ("bleu", "Rome", "bleu|sentences:mean|case:mixed|eff:yes|tok:13a|smooth:exp|sacrebleu:"),

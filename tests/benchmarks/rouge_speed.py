@@ -1,0 +1,107 @@
+"""ROUGE-1, -2 and -L of 10,000 real pairs: aqa against rouge-score as it is usually called.
+
+English: a person's answer to a question of TweetQA beside the whole tweet, about 100 characters,
+and long answers of CLAPNQ beside their passages (300 of them, again and again). Korean: answers of
+KorQuAD as they stand in the text, by Kiwi's morphemes, which the peer is given as its tokenizer:
+there, Kiwi takes nearly all of the time. Rounds are interleaved, and all scores are compared.
+
+Run: python tests/benchmarks/rouge_speed.py [ROUNDS]
+"""
+
+import json
+import sys
+from collections.abc import Callable
+
+from arms import SHARED, interleave, print_table, print_verdict, ratio, typical
+from rouge_score.rouge_scorer import RougeScorer
+
+from aqa.metrics import load_metric
+from aqa.metrics.kiwi import load_kiwi, morphemes
+from aqa.metrics.pairs import Pairs
+
+PAIRS = 10_000
+NAMES = ["rouge1", "rouge2", "rougeL"]
+TARGET = 5
+Pair = tuple[str, str]
+
+
+class Kiwi:
+    """The tokenizer that one would write for rouge-score."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return [token.form for token in load_kiwi().tokenize(text.lower())]
+
+
+def english() -> list[Pair]:
+    rows = json.loads((SHARED / "tweetqa" / "train.json").read_text(encoding="utf-8"))
+    return [(row["Tweet"], row["Answer"][0]) for row in rows[:PAIRS]]
+
+
+def long_english() -> list[Pair]:
+    lines = (SHARED / "clapnq" / "clapnq_dev_answerable.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in lines.splitlines()]
+    pairs = [(row["passages"][0]["text"], row["output"][0]["answer"]) for row in rows]
+    return [pairs[place % len(pairs)] for place in range(PAIRS)]
+
+
+def korean() -> list[Pair]:
+    file = SHARED / "korquad1" / "KorQuAD_v1.0_dev.json"
+    pairs = []
+    for article in json.loads(file.read_text(encoding="utf-8"))["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                start, text = (question["answers"][0][key] for key in ("answer_start", "text"))
+                end = start + len(text)
+                pairs.append((paragraph["context"][start : end + 3], text))
+                pairs.append((paragraph["context"][max(0, start - 9) : end], text))
+    return pairs[:PAIRS]
+
+
+def score(pairs: list[Pair]) -> list[tuple[float, ...]]:
+    said, expected = zip(*pairs, strict=True)
+    found = Pairs(said, [(text,) for text in expected], "squad")
+    return [load_metric(name).score(found).per_example for name in NAMES]
+
+
+def usual(pairs: list[Pair], tokenizer: Kiwi | None) -> list[tuple[float, ...]]:
+    scorer = RougeScorer(NAMES, use_stemmer=False, tokenizer=tokenizer)
+    found = [scorer.score(expected, said) for said, expected in pairs]
+    return [tuple(100 * one[name].fmeasure for one in found) for name in NAMES]
+
+
+def compare(language: str, pairs: list[Pair], tokenizer: Kiwi | None, rounds: int) -> None:
+    results: dict[str, list[tuple[float, ...]]] = {}
+
+    def arm(name: str, work: Callable[[], list[tuple[float, ...]]]) -> Callable[[], None]:
+        return lambda: results.update({name: work()})
+
+    arms = {
+        "aqa": arm("aqa", lambda: score(pairs)),
+        "rouge-score": arm("rouge-score", lambda: usual(pairs, tokenizer)),
+    }
+    costs = interleave(arms, rounds, lambda _: morphemes.cache_clear())
+    ours, theirs = results["aqa"], results["rouge-score"]
+    worst = max(
+        abs(one - other)
+        for own, others in zip(ours, theirs, strict=True)
+        for one, other in zip(own, others, strict=True)
+    )
+    assert worst < 1e-9, worst
+    print(f"{language}: {len(pairs):,} pairs, scores equal to {worst:.0e}")
+    rows = [
+        [name, f"{typical(own).wall:.2f} s", f"{typical(own).cpu:.2f} s of CPU"]
+        for name, own in costs.items()
+    ]
+    print_table(rows)
+    print_verdict(f"{language}: times as fast", ratio(costs, "rouge-score", "aqa"), TARGET)
+
+
+def main(rounds: int) -> None:
+    load_kiwi().tokenize("한국어")
+    compare("English, short", english(), None, rounds)
+    compare("English, long", long_english(), None, rounds)
+    compare("Korean", korean(), Kiwi(), rounds)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
