@@ -97,6 +97,15 @@ class PriceOptions(Section):
     cached_input: float | None = Field(None, ge=0)  # None: as any input
 
 
+class BatchOptions(Section):
+    """OpenAI's Batch API: files of requests that are answered within a day."""
+
+    max_requests: int = Field(50_000, ge=1)  # of a file; OpenAI's limit
+    max_bytes: int = Field(200_000_000, ge=1)  # of a file; OpenAI's limit
+    poll_seconds: float = Field(30, gt=0)  # between two looks at how far it is
+    price_share: float = Field(0.5, gt=0, le=1)  # of the price of the same request asked live
+
+
 class Gpt4Options(BackendOptions):
     """A model behind an API that speaks OpenAI's protocol.
 
@@ -124,3 +133,5 @@ class Gpt4Options(BackendOptions):
     max_tokens_total: int | None = Field(None, ge=1)  # the same in tokens
     cache: bool = False  # answers are kept, and taken again where the same is asked, across runs
     cache_path: str | None = None  # a file; None: responses.sqlite in the user's cache folder
+    batch_api: bool = False  # asks by batches instead of one by one
+    batch: BatchOptions = BatchOptions()

@@ -145,16 +145,26 @@ def predict(
     cache: Annotated[
         bool, typer.Option("--cache", help="Keep an API's answers across runs; ask nothing twice.")
     ] = False,
+    batch_api: Annotated[
+        bool, typer.Option("--batch-api", help="Ask an API by batches: a day, for half the price.")
+    ] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="End the run's batches; keep what they answered.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Answer every question of a file; resumes by itself what was broken off."""
     from aqa import console, tables
+    from aqa.errors import UsageError
     from aqa.predict import Resume
+    from aqa.predict import cancel as run_cancel
     from aqa.predict import dry_run as run_dry
     from aqa.predict import predict as run_predict
     from aqa.runs import command_line
 
+    if cancel and (dry_run or not resume):
+        raise UsageError("--cancel goes with neither --dry-run nor --fresh")
     flags: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
     flags |= {"data.split": split, "data.corpus": corpus, "data.limit": limit}
     flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
@@ -162,11 +172,16 @@ def predict(
     flags |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
     flags |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
     flags["backend.cache"] = cache or None
+    flags |= {"backend.batch_api": batch_api or None}
     found, reader_type = configure(backend, config, flags, settings, fields)
     folder = output_dir or _prediction_folder(found)
     with console.open_progress(quiet) as progress:
         if dry_run:
             tables.show_cost(run_dry(found, reader_type, progress), as_json)
+            return
+        if cancel:
+            ended = run_cancel(found, reader_type, folder, progress, command_line(sys.argv))
+            tables.show_cancelled(ended, as_json)
             return
         result = run_predict(
             found,

@@ -54,10 +54,14 @@ class Journal:
         with contextlib.suppress(OSError):  # a full disk was told of when it was met
             self._file.close()
 
-    def is_done(self, index: int, retry_errors: bool = False) -> bool:
-        """Whether this example needs no more work."""
-        answered = index < len(self._places) and self._places[index] > 0
-        return answered and not (retry_errors and index in self._failed)
+    def size(self) -> int:
+        """Bytes so far; what is appended from now on stands behind them."""
+        return self._file.tell()
+
+    def is_done(self, index: int, since: int = 0) -> bool:
+        """Whether this example needs no more work; failures that stand before `since` do."""
+        place = self._places[index] if index < len(self._places) else 0
+        return place > 0 and not (place < since and index in self._failed)
 
     def append(self, index: int, row: Mapping[str, Any]) -> None:
         """Put one finished example on disk before anything else happens."""

@@ -15,7 +15,7 @@ from aqa.journal import evidence_fields
 
 if TYPE_CHECKING:
     from aqa.backends.base import CostEstimate
-    from aqa.predict import PredictResult
+    from aqa.predict import CancelResult, PredictResult
     from aqa.preview import Preview
     from aqa.records import Prompt
     from aqa.train import DryRun, TrainResult
@@ -168,6 +168,19 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         console.print("failed ones are asked again with --retry-errors")
     console.print(f"predictions: {result.predictions}", markup=False, soft_wrap=True)
     console.print(f"next: aqa evaluate {result.predictions}", markup=False, soft_wrap=True)
+
+
+def show_cancelled(result: "CancelResult", as_json: bool) -> None:
+    """What was answered when a run's batches were cancelled."""
+    facts = {"examples": result.examples, "answered": result.answered, "failed": result.failed}
+    if as_json:
+        print_json({"cancelled": True, **facts})
+        return
+    output().print(
+        f"no batch is open any more; {result.examples} examples: {result.answered} answered,"
+        f" {result.failed} failed; the same command without --cancel goes on",
+        soft_wrap=True,
+    )
 
 
 def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) -> None:

@@ -28,6 +28,7 @@ FLOORS = {
     },
     4: {"train", "predict", "evaluate", "preview"},
     3: {
+        "answering",
         "inputs",
         "training_evidence",
         "training_plan",
@@ -78,6 +79,7 @@ SIDEWAYS = {
     ("score_tables", "tables"),
     ("train", "evaluate"),
     ("prediction_files", "journal"),
+    ("answering", "inputs"),
     ("inputs", "training_evidence"),
     ("training_plan", "inputs"),
     ("training_watch", "training_plan"),

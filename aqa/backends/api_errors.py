@@ -50,7 +50,7 @@ def judge(error: Exception, access: Access) -> Verdict | None:
     if isinstance(error, BadBodyError):
         return Verdict("retry", str(error), maybe_paid=True)
     if isinstance(error, openai.APIStatusError):
-        return _judge_status(error, access)
+        return judge_status(error.status_code, error.response.headers, error.body, access)
     if isinstance(error, openai.APIConnectionError):
         return Verdict("retry", f"the connection to {access.url} broke off", maybe_paid=True)
     if isinstance(error, openai.APIError):
@@ -58,13 +58,12 @@ def judge(error: Exception, access: Access) -> Verdict | None:
     return None
 
 
-def _judge_status(error: object, access: Access) -> Verdict:
-    import openai
-
-    assert isinstance(error, openai.APIStatusError)
-    status, headers = error.status_code, error.response.headers
-    told = access.shown(_told(error.body) or f"status {status}")
-    code = f"{error.code or ''} {error.type or ''}"
+def judge_status(status: int, headers: Mapping[str, str], error: object, access: Access) -> Verdict:
+    """Judge an answer that is an error; `error` is what its body holds under that name."""
+    told = access.shown(_told(error) or f"status {status}")
+    fields = error if isinstance(error, Mapping) else {}
+    code = f"{fields.get('code') or ''} {fields.get('type') or ''}"
+    param = fields.get("param")
     wait = retry_after(headers)
     if status in (402, 429) and (status == 402 or "insufficient_quota" in code):
         return Verdict("run", f"the account's quota is used up ({told}); add credit and go on")
@@ -89,7 +88,8 @@ def _judge_status(error: object, access: Access) -> Verdict:
             f"{access.url} sends requests on to another address, where the key is not sent; put"
             " the right one into backend.base_url",
         )
-    return Verdict("example", told, param=error.param, refused=status in (400, 422))
+    named = param if isinstance(param, str) else None
+    return Verdict("example", told, param=named, refused=status in (400, 422))
 
 
 def _told(body: object) -> str:

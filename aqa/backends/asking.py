@@ -82,14 +82,14 @@ class Asker:
                 if outcome.misfit and misfits < MISFITS:
                     misfits += 1
                     continue
-                return self._prediction(prompt, outcome, spent)
+                return as_prediction(prompt, outcome, spent, self._access)
             verdict = outcome
             if verdict.refused and self._learn(body, verdict):
                 continue
             if verdict.refused:
-                verdict = self._unless_schema(verdict)
+                verdict = unless_schema(verdict, self._parameters)
             if verdict.kind == "example":
-                return self._failed(prompt, verdict.reason, spent)
+                return as_failure(prompt, verdict.reason, spent, self._access)
             if verdict.kind == "run":
                 self._count_fatal(verdict)
             if verdict.kind == "slow":
@@ -98,7 +98,7 @@ class Asker:
             else:
                 failures += 1
             reason = verdict.reason
-            pause = max(verdict.wait or 0.0, _back_off(failures + waits))
+            pause = max(verdict.wait or 0.0, back_off(failures + waits))
             if failures >= ATTEMPTS or time.monotonic() + pause > until:
                 if verdict.unreachable and not self.models:
                     self._halt(ModelError(f"{verdict.reason}; is backend.base_url right?"))
@@ -158,18 +158,15 @@ class Asker:
         self.requests["misfit" if reply.misfit else "answered"] += 1
         return reply, worst if reply.spent is None else self._budget.priced(reply.spent)
 
+    def _given_up(self, prompt: Prompt, tried: int, reason: str, spent: Spent) -> Prediction:
+        reason = f"given up after {tried} attempts: {reason}"
+        return as_failure(prompt, reason, spent, self._access)
+
     def _learn(self, body: dict[str, Any], verdict: Verdict) -> bool:
         learnt = self._parameters.learn(body, verdict.param, verdict.reason)
         if learnt:
             self._note(learnt)
         return learnt is not None
-
-    def _unless_schema(self, verdict: Verdict) -> Verdict:
-        """The verdict, which is one on all requests if the answers' schema is refused."""
-        if not self._parameters.refuses_schema(verdict.param, verdict.reason):
-            return verdict
-        reason = f"the server takes no JSON schema for answers ({verdict.reason})"
-        return replace(verdict, kind="run", reason=reason)
 
     def _count_fatal(self, verdict: Verdict) -> None:
         self._fatal += 1
@@ -196,35 +193,44 @@ class Asker:
         if self._stop is not None:
             raise self._stop
 
-    def _prediction(self, prompt: Prompt, reply: Reply, spent: Spent) -> Prediction:
-        if reply.text is None:
-            return self._failed(prompt, reply.error or "", spent)
-        counted = reply.spent or Spent()
-        structured = reply.structured
-        if structured is not None:
-            structured = replace(structured, text=self._access.without_key(structured.text))
-        return Prediction(
-            prompt.id,
-            self._access.without_key(reply.text),
-            prompt_tokens=counted.input,
-            answer_tokens=counted.output,
-            spent=_rounded(spent),
-            structured=structured,
-            model=self._access.shown(reply.model),
-        )
 
-    def _given_up(self, prompt: Prompt, tried: int, reason: str, spent: Spent) -> Prediction:
-        return self._failed(prompt, f"given up after {tried} attempts: {reason}", spent)
+def as_prediction(prompt: Prompt, reply: Reply, spent: Spent, access: Access) -> Prediction:
+    """What a reply means for the example that it answers; `spent` is what all attempts took."""
+    if reply.text is None:
+        return as_failure(prompt, reply.error or "", spent, access)
+    counted = reply.spent or Spent()
+    structured = reply.structured
+    if structured is not None:
+        structured = replace(structured, text=access.without_key(structured.text))
+    return Prediction(
+        prompt.id,
+        access.without_key(reply.text),
+        prompt_tokens=counted.input,
+        answer_tokens=counted.output,
+        spent=_rounded(spent),
+        structured=structured,
+        model=access.shown(reply.model),
+    )
 
-    def _failed(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
-        return Prediction(prompt.id, error=self._access.shown(reason), spent=_rounded(spent))
+
+def as_failure(prompt: Prompt, reason: str, spent: Spent, access: Access) -> Prediction:
+    """An example that is given up."""
+    return Prediction(prompt.id, error=access.shown(reason), spent=_rounded(spent))
+
+
+def unless_schema(verdict: Verdict, parameters: Parameters) -> Verdict:
+    """The verdict, which is one on all requests if the answers' schema is refused."""
+    if not parameters.refuses_schema(verdict.param, verdict.reason):
+        return verdict
+    reason = f"the server takes no JSON schema for answers ({verdict.reason})"
+    return replace(verdict, kind="run", reason=reason)
 
 
 def _rounded(spent: Spent) -> Spent:
     return spent if spent.cost is None else replace(spent, cost=round(spent.cost, 9))
 
 
-def _back_off(attempt: int) -> float:
+def back_off(attempt: int) -> float:
     """Seconds to wait after an attempt, from 1: doubled each time, somewhere in the upper half."""
     longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2.0 ** (attempt - 1))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)

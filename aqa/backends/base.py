@@ -1,6 +1,6 @@
 """What a backend is: protocols, without any library behind them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -155,6 +155,44 @@ class Remote(Protocol):
 
     def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
         """Tell what answering the prompts would take, without asking."""
+
+
+class Questions(Protocol):
+    """What a run asks, for a reader that goes through it more than once."""
+
+    def mark(self) -> int:
+        """A moment of the run; what is answered from now on stands behind it."""
+
+    def todo(self) -> Iterator[Prompt]:
+        """The prompts of all that has no answer yet."""
+
+    def of(self, indices: Collection[int], since: int) -> Iterator[Prompt]:
+        """The prompts of these examples that have no answer, nor a failure from after `since`."""
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A backend that can leave questions with a server and fetch the answers later.
+
+    Answers come with their prompts: whoever takes one has it on the disk before the next.
+    """
+
+    def take_up_batches(self, folder: Path, fresh: bool) -> bool:
+        """Look what a run folder's batches are like; tell whether any are open.
+
+        Raises:
+            RunError: the run is to begin anew, although some are.
+        """
+
+    @property
+    def asks_by_batch(self) -> bool:
+        """Whether all questions are to be asked so."""
+
+    def answer_by_batch(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+        """Collect the answers of open batches; if asked so, of all other questions, too."""
+
+    def cancel_batches(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+        """End the open batches, and give what they answered until then."""
 
 
 @runtime_checkable

@@ -46,6 +46,7 @@ class Reply:
 class Parameters:
     """The parameters of every request; what the model refuses is learnt once and left out."""
 
+    endpoint: ClassVar[str] = "/v1/chat/completions"  # as batches name it
     spelling: ClassVar[Mapping[str, str]] = {}  # of OPTIONAL ones, where the API's name is another
 
     def __init__(

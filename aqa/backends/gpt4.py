@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -13,7 +15,11 @@ from aqa.backend_options import BackendOptions, Gpt4Options
 from aqa.backends.api_access import Access, azure_version, find_access, open_client, server_url
 from aqa.backends.asking import Asker
 from aqa.backends.async_answers import answers, running_loop
-from aqa.backends.base import CostEstimate
+from aqa.backends.base import CostEstimate, Questions
+from aqa.backends.batch_api import BatchRun
+from aqa.backends.batch_record import BatchRecord
+from aqa.backends.batch_replies import Account, Replies
+from aqa.backends.batch_server import BatchServer
 from aqa.backends.budget import Budget
 from aqa.backends.chat_requests import Parameters
 from aqa.backends.pacing import Pace
@@ -47,6 +53,8 @@ class Gpt4Backend:
         self._progress = progress
         self._asker: Asker | None = None
         self._remembered: Remembered | None = None
+        self._replies: Replies | None = None
+        self._record: BatchRecord | None = None
         self._earlier: Mapping[str, Any] = {}
 
     @cached_property
@@ -64,8 +72,18 @@ class Gpt4Backend:
         return most if context is None else min(most, context)
 
     @cached_property
+    def _batch_price(self) -> Price | None:
+        price = self._price
+        return None if price is None else price.of_batches(self.options.batch.price_share)
+
+    @property
+    def _price_now(self) -> Price | None:
+        """That of what this process asks."""
+        return self._batch_price if self.options.batch_api else self._price
+
+    @cached_property
     def _budget(self) -> Budget:
-        return Budget(self._price, self.options.max_cost, self.options.max_tokens_total)
+        return Budget(self._price_now, self.options.max_cost, self.options.max_tokens_total)
 
     @cached_property
     def _counter(self) -> TokenCounter:
@@ -152,6 +170,7 @@ class Gpt4Backend:
         self._loop = self._open.enter_context(running_loop())
         client, self._asker = self._wait(self._make())
         self._open.callback(lambda: self._wait(client.close()))
+        self._client = client
         if cache := self._open_cache(self._open):
             self._remembered = Remembered(
                 cache, self.identity(), self._asker.ask, self._budget.priced, self._progress.note
@@ -163,19 +182,17 @@ class Gpt4Backend:
         options = self.options
         client = open_client(self._access, options)
         pace = Pace(options.max_concurrency, options.requests_per_minute, options.tokens_per_minute)
-        kind = ResponsesParameters if options.api == "responses" else Parameters
-        parameters = kind(
-            options,
-            self.config.generation,
-            self.config.seed,
-            self._access.is_openai,
-            self.schema,
-        )
         asker = Asker(
-            self.config, self._access, client, pace, self._budget, parameters, self._counter,
+            self.config, self._access, client, pace, self._budget, self._parameters, self._counter,
             self._progress.note,
         )  # fmt: skip
         return client, asker
+
+    @cached_property
+    def _parameters(self) -> Parameters:
+        options, config = self.options, self.config
+        kind = ResponsesParameters if options.api == "responses" else Parameters
+        return kind(options, config.generation, config.seed, self._access.is_openai, self.schema)
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -194,9 +211,42 @@ class Gpt4Backend:
         ask = self._remembered.ask if self._remembered else self._asker.ask
         return answers(self._loop, prompts, ask, self.options.max_concurrency)
 
+    @property
+    def asks_by_batch(self) -> bool:
+        """Whether all questions are asked through the Batch API."""
+        return self.options.batch_api
+
+    def take_up_batches(self, folder: Path, fresh: bool) -> bool:
+        """Read what of the run lies with the server; tell whether anything does."""
+        self._record = BatchRecord(folder, fresh)
+        return bool(self._record.open)
+
+    def answer_by_batch(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+        """Collect what lies with the server; ask the rest through the Batch API, if told to."""
+        return self._batch_run().answer(questions, self.options.batch_api)
+
+    def cancel_batches(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+        """End what lies with the server, and give what was answered."""
+        return self._batch_run().cancel(questions)
+
+    def _batch_run(self) -> BatchRun:
+        assert self._record is not None
+        options, access = self.options, self._access
+        account = Account(
+            self._budget, self._batch_price, self._counter, self.config.generation.max_new_tokens
+        )
+        self._replies = Replies(access, self._parameters, account, self._progress.note)
+        server = BatchServer(self._client, access, options.example_deadline, self._wait)
+        return BatchRun(
+            options.batch, self._record, server, account, self._replies, self._remembered,
+            self._progress,
+        )  # fmt: skip
+
     def take_up(self, spent: Spent, facts: Mapping[str, object]) -> None:
         """Count what earlier sessions spent against the caps, and go on counting requests."""
         self._earlier = facts
+        if self._record is not None:
+            spent += self._record.lost
         told = facts.get("spent")
         if isinstance(told, Mapping):
             # Attempts at examples that were never finished stand in the manifest alone; after a
@@ -211,19 +261,28 @@ class Gpt4Backend:
 
     def facts(self) -> Mapping[str, object]:
         """The models that answered, requests, prices and money of all sessions."""
-        asked = self._asker
-        models = _added(self._earlier.get("models"), asked.models if asked else {})
+        models: Counter[str] = Counter(self._remembered.models if self._remembered else ())
+        requests: Counter[str] = Counter()
+        for asked in (self._asker, self._replies):
+            if asked is not None:
+                models += asked.models
+                requests += asked.requests
+        record = self._record
         return {
-            "models": _added(models, self._remembered.models if self._remembered else {}),
-            "requests": _added(self._earlier.get("requests"), asked.requests if asked else {}),
+            "models": _added(self._earlier.get("models"), models),
+            "requests": _added(self._earlier.get("requests"), requests),
+            **({"batches": record.told()} if record and record.told() else {}),
             "spent": {
                 "input_tokens": self._budget.spent.input,
                 "cached_input_tokens": self._budget.spent.cached,
                 "output_tokens": self._budget.spent.output,
                 "usd": _dollars(self._budget.spent.cost),
             },
-            "price": self._price.shown() if self._price else UNKNOWN_PRICE,
+            "price": self._shown_price(),
         }
+
+    def _shown_price(self) -> str:
+        return self._price_now.shown() if self._price_now else UNKNOWN_PRICE
 
     def live(self) -> Mapping[str, float | str]:
         """Tokens and money so far, to show."""
@@ -245,12 +304,12 @@ class Gpt4Backend:
                 examples += 1
                 tokens += self._counter.count(prompt.messages)
         longest = examples * self.config.generation.max_new_tokens
-        price = self._price
         options = self.options
+        price = self._price_now
         minutes = []
-        if options.requests_per_minute:
+        if options.requests_per_minute and not options.batch_api:
             minutes.append(examples / options.requests_per_minute)
-        if options.tokens_per_minute:
+        if options.tokens_per_minute and not options.batch_api:
             minutes.append((tokens + longest) / options.tokens_per_minute)
         return CostEstimate(
             model=options.model,
@@ -262,7 +321,7 @@ class Gpt4Backend:
             cost=None
             if price is None
             else (price.cost(Spent(tokens, examples)), price.cost(Spent(tokens, longest))),
-            price=price.shown() if price else UNKNOWN_PRICE,
+            price=self._shown_price(),
             seconds=60 * max(minutes) if minutes else None,
             cached=cached,
         )

@@ -30,6 +30,14 @@ class Price:
             + spent.output * self.output
         ) / MILLION
 
+    def of_batches(self, share: float) -> "Price":
+        """The price of the same tokens through the Batch API.
+
+        Cached input counts as any other: most models have no lower price for it there.
+        """
+        read, written = self.input * share, self.output * share
+        return Price(read, written, read, f"{self.source}, of which batches cost {share:.0%}")
+
     def shown(self) -> str:
         """The price in words."""
         return (

@@ -122,20 +122,30 @@ class Remembered:
 
     async def ask(self, prompt: Prompt) -> Prediction:
         """The answer to a prompt, from the cache or the server; see `Asker.ask`."""
-        key = key_of(self._identity, prompt)
-        try:
-            found = self._cache.find(key, prompt.id)
-        except sqlite3.Error:
-            found = None  # then it is asked for
+        found = self.known(prompt)
         if found is not None:
-            self.models[found.model] = self.models.get(found.model, 0) + 1
-            saved = self._priced(Spent(found.prompt_tokens, found.answer_tokens))
-            return replace(found, spent=self._priced(Spent()), saved=saved)
+            return found
         prediction = await self._ask(prompt)
+        self.keep(prompt, prediction)
+        return prediction
+
+    def known(self, prompt: Prompt) -> Prediction | None:
+        """The answer that the cache holds; None where the server has to be asked."""
+        try:
+            found = self._cache.find(key_of(self._identity, prompt), prompt.id)
+        except sqlite3.Error:
+            return None
+        if found is None:
+            return None
+        self.models[found.model] = self.models.get(found.model, 0) + 1
+        saved = self._priced(Spent(found.prompt_tokens, found.answer_tokens))
+        return replace(found, spent=self._priced(Spent()), saved=saved)
+
+    def keep(self, prompt: Prompt, prediction: Prediction) -> None:
+        """Keep what the server answered, if it is no error."""
         if prediction.error is None and self._writes:
             try:
-                self._cache.keep(key, prediction)
+                self._cache.keep(key_of(self._identity, prompt), prediction)
             except sqlite3.Error as error:
                 self._writes = False
                 self._note(f"answers are no longer kept in the cache: {error}")
-        return prediction

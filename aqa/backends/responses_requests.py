@@ -25,6 +25,7 @@ PASSING = ("server_error", "rate_limit_exceeded")  # failures after which asking
 class ResponsesParameters(Parameters):
     """The same parameters as of chat completions, where responses have them: there is no seed."""
 
+    endpoint: ClassVar[str] = "/v1/responses"
     spelling: ClassVar[Mapping[str, str]] = {"reasoning_effort": "reasoning"}
 
     def __init__(

@@ -98,8 +98,12 @@ class Server:
                 lines = head.decode().split("\r\n")
                 fields = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
                 body = await reader.readexactly(int(fields.get("content-length", 0)))
-                if not await self.respond(lines, json.loads(body), writer):
+                if not await self.handle(lines, body, writer):
                     break
+
+    async def handle(self, lines: list[str], body: bytes, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; False closes the connection."""
+        return await self.respond(lines, json.loads(body), writer)
 
     async def respond(self, lines: list[str], body: Body, writer: asyncio.StreamWriter) -> bool:
         number, self.requests = self.requests, self.requests + 1
@@ -131,7 +135,7 @@ class Server:
         if fault.large:
             await pour(writer, fault.large)
             return False
-        content = self._complete(body, "/responses" in path)
+        content = self.complete(body, "/responses" in path)
         if fault.reset or fault.drip:
             await falter(writer, content, fault)
             return False
@@ -156,7 +160,7 @@ class Server:
         self.level -= needed
         return None
 
-    def _complete(self, body: Body, as_response: bool) -> bytes:
+    def complete(self, body: Body, as_response: bool) -> bytes:
         text = self.answer(body)
         read, written = count(body), len(text.split())
         self.prompt_tokens += read
