@@ -28,7 +28,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class PredictResult:
-    """What a prediction run came to. `answered` and `failed` add up to `examples`."""
+    """What a prediction run came to. `answered` and `failed` add up to `examples`.
+
+    `cached` of the answers were taken from a cache, which `saved` tokens and money.
+    """
 
     folder: Path
     predictions: Path
