@@ -220,6 +220,13 @@ def evaluate(
     bert_num_layers: Annotated[
         int | None, typer.Option("--bert-num-layers", min=1, help="Its layer to compare.")
     ] = None,
+    bert_bf16: Annotated[
+        bool, typer.Option("--bert-bf16", help="Compute it in bfloat16: faster, less exact.")
+    ] = False,
+    bert_cache: Annotated[
+        bool,
+        typer.Option("--bert-cache/--no-bert-cache", help="Keep references' embeddings on disk."),
+    ] = True,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Compare each system with this one only.")
     ] = None,
@@ -302,7 +309,9 @@ def evaluate(
             profile=profile,
             normalize=normalize or "none",
             no_answer=no_answer or (),
-            metric_options=MetricOptions(bert_model, bert_num_layers),
+            metric_options=MetricOptions(
+                bert_model, bert_num_layers, bf16=bert_bf16, cache=bert_cache, progress=progress
+            ),
             slices=slices or (),
             baseline=baseline,
             allow_different_evidence=allow_different_evidence,

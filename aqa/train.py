@@ -189,7 +189,9 @@ def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
         path = journal.write_predictions(max(dev_scores.rows) + 1)
     evaluation = plan.config.evaluation
     metrics = ["em", "f1", *(["bertscore"] if evaluation.bert_model else [])]
-    options = MetricOptions(model=evaluation.bert_model, num_layers=evaluation.bert_num_layers)
+    options = MetricOptions(
+        evaluation.bert_model, evaluation.bert_num_layers, progress=plan.progress
+    )
     scoring = Scoring(metrics, evaluation.profile, metric_options=options)
     report = evaluate([path], None, scoring, plan.progress)
     write_json(run.folder / METRICS, report.to_json())

@@ -1,23 +1,28 @@
-"""BERTScore: how alike two answers are to an encoder, by the bert-score package."""
+"""BERTScore: how alike two answers are to an encoder, as the bert-score package computes it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from aqa.errors import ModelError, UsageError
+from aqa.errors import UsageError
 from aqa.metrics.base import MetricOptions
+from aqa.metrics.embedding_cache import EmbeddingCache, cache_file
+from aqa.metrics.encoder import Embedded, Encoder, match
 from aqa.metrics.normalize import mostly_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 MODELS = {"en": "distilbert-base-uncased", "ko": "bert-base-multilingual-cased"}
-_CHUNK = 2048  # comparisons at a time: bert-score keeps every token's state of a call in memory
+_WINDOW = 2048  # comparisons at a time: their tokens' states are in memory
+
+Compared = tuple[str, str]  # a prediction and a reference
 
 
 class BertScore:
     """F1 over the likeness of tokens, the best over the references, never rescaled.
 
-    An empty prediction scores 0, and 100 where the question is unanswerable.
+    An empty prediction scores 0, and 100 where the question is unanswerable; so does a prediction
+    that equals a reference, which need not meet the model.
     """
 
     def __init__(self, options: MetricOptions) -> None:
@@ -28,74 +33,78 @@ class BertScore:
                 'use "en" or "ko", or name a model.'
             )
         self._options = options
-        self._scorers: dict[str, Any] = {}
+        self._encoders: dict[str, Encoder] = {}
+        self._cache = EmbeddingCache(cache_file()) if options.cache else None
 
     def score(self, pairs: Pairs) -> Score:
         """Score every pair with the model of the references' language."""
+        from bert_score import __version__
+
         language = self._options.language or ("ko" if mostly_hangul(pairs.references) else "en")
         model = self._options.model or MODELS[language]
-        if model not in self._scorers:
-            self._scorers[model] = _load(model, self._options.num_layers)
-        scorer = self._scorers[model]
+        if model not in self._encoders:
+            self._encoders[model] = Encoder(model, self._options.num_layers, self._options.bf16)
+        encoder = self._encoders[model]
         name = "/".join(Path(model).parts[-2:])  # owner/model, or the end of a folder's path
-        details = f"model:{name}|layer:{scorer.num_layers}|rescaled:no|bert-score:{_version()}"
-        return pairs.score("bertscore", _values(scorer, pairs), details)
+        details = f"model:{name}|layer:{encoder.num_layers}|rescaled:no|bert-score:{__version__}"
+        if self._options.bf16:
+            details += "|dtype:bfloat16"
+        return pairs.score("bertscore", self._values(encoder, pairs), details)
+
+    def _values(self, encoder: Encoder, pairs: Pairs) -> list[float]:
+        """Score each example, 0..100; only different texts that say something meet the model."""
+        values: list[float] = []
+        owners: dict[Compared, list[int]] = {}
+        for prediction, texts in zip(pairs.predictions, pairs.references, strict=True):
+            references = [text for text in texts if text.strip()]
+            says = prediction is not None and bool(prediction.strip())
+            silent = prediction is not None and not says and not references
+            values.append(100.0 if silent or (says and prediction in references) else 0.0)
+            if prediction is not None and says and not values[-1]:
+                for reference in dict.fromkeys(references):
+                    owners.setdefault((prediction, reference), []).append(len(values) - 1)
+        ordered = sorted(owners, key=lambda pair: max(map(len, pair)), reverse=True)
+        with self._options.progress.task("BERTScore", len(ordered), "pairs") as task:
+            for pair, likeness in self._compare(encoder, ordered):
+                for index in owners[pair]:
+                    values[index] = max(values[index], min(100.0 * likeness, 100.0))
+                task.advance()
+        return values
+
+    def _compare(
+        self, encoder: Encoder, ordered: list[Compared]
+    ) -> Iterator[tuple[Compared, float]]:
+        """Compare pairs window by window; each text is embedded once and kept while it is needed.
+
+        The pairs come longest first, so that those of a window are of like length.
+        """
+        uses = Counter(text for pair in ordered for text in pair)
+        known: dict[str, Embedded] = {}
+        for start in range(0, len(ordered), _WINDOW):
+            window = ordered[start : start + _WINDOW]
+            references = dict.fromkeys(b for _, b in window if b not in known)
+            known.update(self._embed_references(encoder, list(references)))
+            known.update(encoder.encode(_missing((a for a, _ in window), known)))
+            likeness = match([(known[a], known[b]) for a, b in window])
+            yield from zip(window, likeness, strict=True)
+            uses.subtract(text for pair in window for text in pair)
+            for text in [text for text in known if not uses[text]]:
+                del known[text]
+
+    def _embed_references(self, encoder: Encoder, texts: list[str]) -> dict[str, Embedded]:
+        """Take from the cache on disk what it holds, and keep there what is new."""
+        if self._cache is None:
+            return dict(encoder.encode(texts))
+        keys = {text: encoder.key(text) for text in texts}
+        stored = self._cache.get(list(keys.values()))
+        read = {
+            text: Embedded.from_bytes(stored[key]) for text, key in keys.items() if key in stored
+        }
+        found = {text: embedded for text, embedded in read.items() if embedded is not None}
+        new = dict(encoder.encode(_missing(texts, found)))
+        self._cache.put({keys[text]: embedded.to_bytes() for text, embedded in new.items()})
+        return found | new
 
 
-def _version() -> str:
-    from bert_score import __version__
-
-    return str(__version__)
-
-
-def _values(scorer: Any, pairs: Pairs) -> list[float]:
-    """Score each example, 0..100; only two texts that both say something meet the model."""
-    values: list[float] = []
-    owners: list[int] = []
-    compared: list[tuple[str, str]] = []
-    for index, (prediction, texts) in enumerate(
-        zip(pairs.predictions, pairs.references, strict=True)
-    ):
-        references = [text for text in texts if text.strip()]
-        agree = prediction is not None and not prediction.strip() and not references
-        values.append(100.0 if agree else 0.0)
-        if prediction is not None and prediction.strip():
-            owners += [index] * len(references)
-            compared += [(prediction, reference) for reference in references]
-    for start in range(0, len(compared), _CHUNK):
-        likeness = _likeness(scorer, compared[start : start + _CHUNK])
-        for index, value in zip(owners[start : start + _CHUNK], likeness, strict=True):
-            values[index] = max(values[index], min(100.0 * value, 100.0))
-    return values
-
-
-def _likeness(scorer: Any, compared: Sequence[tuple[str, str]]) -> list[float]:
-    predictions, references = map(list, zip(*compared, strict=True))
-    _, _, f1 = scorer.score(predictions, references)
-    values: list[float] = f1.tolist()
-    return values
-
-
-def _load(model: str, num_layers: int | None) -> Any:
-    from bert_score import BERTScorer
-    from bert_score.utils import model2layers
-
-    if num_layers is None and model not in model2layers:
-        raise ModelError(
-            f"bertscore does not know which layer of {model} to compare: give the number of "
-            "layers, such as 9 for an encoder of 12."
-        )
-    try:
-        scorer = BERTScorer(model_type=model, num_layers=num_layers)
-    except AssertionError as error:  # how bert-score refuses a layer
-        raise ModelError(f"bertscore can't use {model}: {error}.") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"bertscore can't load the model {model}: give a local folder, or a model on the hub "
-            f"while the hub can be reached ({str(error).splitlines()[0]})"
-        ) from error
-    tokenizer = scorer._tokenizer
-    longest = getattr(scorer._model.config, "max_position_embeddings", None)
-    if longest and tokenizer.model_max_length > longest:  # a folder that doesn't say
-        tokenizer.model_max_length = longest - 2  # RoBERTa's first two positions are no words'
-    return scorer
+def _missing(texts: Iterable[str], known: dict[str, Embedded]) -> list[str]:
+    return [text for text in dict.fromkeys(texts) if text not in known]

@@ -1,14 +1,19 @@
 import importlib.util
 import json
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aqa.data import Source, read_examples
 from aqa.errors import ModelError, UsageError
 from aqa.metrics import MetricOptions, load_metric
+from aqa.metrics.encoder import Embedded, Encoder, find_layer
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
@@ -31,9 +36,21 @@ def encoder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
+def minilm(**options: Any) -> MetricOptions:
+    return MetricOptions(model=str(encoder()), num_layers=6, **options)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep what a test embeds out of the user's cache."""
+    path = tmp_path / "cache" / "bertscore.sqlite"
+    monkeypatch.setattr("aqa.metrics.bertscore.cache_file", lambda: path)
+    return path
+
+
 @pytest.fixture(scope="module")
 def score() -> Score:
-    metric = load_metric("bertscore", MetricOptions(model=str(encoder()), num_layers=6))
+    metric = load_metric("bertscore", minilm(cache=False))
     return metric.score(Pairs(PREDICTIONS, REFERENCES, "squad"))
 
 
@@ -62,7 +79,10 @@ def test_the_signature_names_the_model(score: Score) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (MetricOptions(model="klue/roberta-base"), "which layer of klue/roberta-base"),
+        (
+            MetricOptions(model="klue/roberta-base"),
+            "which layer of klue/roberta-base to compare: give .* with --bert-num-layers",
+        ),
         (MetricOptions(model="/no/such/folder", num_layers=3), "can't load the model /no/such"),
     ],
 )
@@ -121,3 +141,111 @@ def test_without_a_hub_one_sentence_names_the_default(
     )
     assert f"can't load the model {model}: give a local folder" in done.stdout
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        ("bert-base-multilingual-cased", 9),
+        ("distilbert-base-uncased", 5),
+        ("microsoft/deberta-base", 9),
+    ],
+)
+def test_the_layer_of_known_models(model: str, layer: int) -> None:
+    assert find_layer(model, None) == layer
+    assert find_layer(model, 3) == 3
+
+
+def answers(folder: Path, count: int) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Answers of one SQuAD annotator against the others', or words of the passage."""
+    chance = random.Random(5)
+    predictions, references = [], []
+    for example in read_examples(Source(str(folder / "squad2-cs224n" / "dev-v2.0.json"))):
+        texts = list(dict.fromkeys(example.answers or ()))
+        if len(texts) > 1:
+            predictions.append(texts.pop(chance.randrange(len(texts))))
+        elif texts:
+            words = example.passages[0].text.split()
+            start = chance.randrange(len(words))
+            predictions.append(" ".join(words[start : start + chance.randint(1, 12)]))
+        if texts:
+            references.append(tuple(texts))
+        if len(predictions) == count:
+            break
+    return predictions, references
+
+
+def test_it_equals_bert_score_on_500_real_pairs(shared_data: Path) -> None:
+    from bert_score import BERTScorer
+
+    predictions, references = answers(shared_data, 500)
+    scorer = BERTScorer(model_type=str(encoder()), num_layers=6, device="cpu")
+    _, _, expected = scorer.score(predictions, list(map(list, references)))
+    assert max(map(len, references)) > 1
+    found = load_metric("bertscore", minilm()).score(Pairs(predictions, references, "squad"))
+    assert found.per_example == pytest.approx([100 * f1 for f1 in expected.tolist()], abs=1e-3)
+    half = load_metric("bertscore", minilm(bf16=True))
+    halved = half.score(Pairs(predictions[:100], references[:100], "squad"))
+    assert halved.per_example == pytest.approx(found.per_example[:100], abs=1)
+    assert halved.per_example != found.per_example[:100]
+    assert "|dtype:bfloat16|" in halved.signature
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that meet the model, in order."""
+    met: list[str] = []
+    encode = Encoder.encode
+
+    def noted(self: Encoder, texts: Sequence[str]) -> Iterator[tuple[str, Embedded]]:
+        met.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(Encoder, "encode", noted)
+    return met
+
+
+def test_each_text_is_embedded_once(embedded: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aqa.metrics.bertscore._WINDOW", 2)
+    predictions = ["Rome", "Bonn", "Rome", "Oslo", "Bern", "Rome"]
+    references = [("Bonn", "Bern"), ("Oslo",), ("Bonn",), ("Bern", "Rome"), ("Bern",), ("Rome",)]
+    cached = load_metric("bertscore", minilm()).score(Pairs(predictions, references, "squad"))
+    assert sorted(embedded) == ["Bern", "Bonn", "Oslo", "Rome"], "over windows, too"
+    plain = load_metric("bertscore", minilm(cache=False))
+    assert plain.score(Pairs(predictions, references, "squad")) == cached
+    assert cached.per_example[4] == cached.per_example[5] == 100
+
+
+def test_references_are_embedded_once_for_all_runs(embedded: list[str], own_cache: Path) -> None:
+    pairs = Pairs(["Rome", "Bonn"], [("the town of Bonn", "Bonn?"), ("Bern",)], "squad")
+    first = load_metric("bertscore", minilm()).score(pairs)
+    embedded.clear()
+    assert load_metric("bertscore", minilm()).score(pairs) == first
+    assert sorted(embedded) == ["Bonn", "Rome"], "predictions are not kept"
+    embedded.clear()
+    shallow = MetricOptions(model=str(encoder()), num_layers=2)
+    assert load_metric("bertscore", shallow).score(pairs).value != first.value
+    assert "Bern" in embedded, "another layer is another embedding"
+    embedded.clear()
+    size = own_cache.stat().st_size
+    own_cache.unlink()
+    assert load_metric("bertscore", minilm(cache=False)).score(pairs) == first
+    assert "Bern" in embedded
+    assert size > 0
+    assert not own_cache.exists()
+
+
+def test_embeddings_as_bytes() -> None:
+    (_, found), *_ = Encoder(str(encoder()), 6, bf16=False).encode(["Bonn"])
+    again = Embedded.from_bytes(found.to_bytes())
+    assert again is not None
+    assert again.counts.tolist() == found.counts.tolist() == [False, True, False]
+    assert again.states.equal(found.states)
+    for broken in (b"", b"\0" * 99, found.to_bytes()[:-1], found.to_bytes()[:7]):
+        assert Embedded.from_bytes(broken) is None
+
+
+def test_a_text_without_tokens() -> None:
+    """The tokenizer drops what it takes for control characters; bert-score gives 0 then."""
+    metric = load_metric("bertscore", minilm(cache=False))
+    assert metric.score(Pairs(["\u200b\u200b"], [("Bonn",)], "squad")).value == 0

@@ -1,0 +1,115 @@
+"""Embeddings on disk for every process of this user, the least recently used ones forgotten."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+LIMIT = 2**30  # bytes of embeddings: about 35,000 answers for an encoder of BERT's size
+PATIENCE = 30.0  # seconds to wait for another process that writes
+FRESH = 3600.0  # seconds in which a second use need not be noted
+_AT_ONCE = 500  # keys of a query
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS states (
+    key BLOB PRIMARY KEY, used REAL NOT NULL, size INTEGER NOT NULL, value BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_use ON states (used, size);
+"""
+
+_logger = logging.getLogger(__name__)
+
+
+def cache_file() -> Path:
+    """Where the cache of this user lies."""
+    return user_cache_path("aqa") / "bertscore.sqlite"
+
+
+class EmbeddingCache:
+    """Bytes by key, in one SQLite file of a bounded size.
+
+    Processes wait for each other. A cache that can't be used is told of once and does without: it
+    saves time and decides nothing.
+    """
+
+    def __init__(self, path: Path, limit: int = LIMIT) -> None:
+        self._path, self._limit = path, limit
+        self._is_usable = True
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Give the values of those keys that are known."""
+        found: dict[bytes, bytes] = {}
+        now = time.time()
+        try:
+            if not self._is_usable or not self._path.exists():
+                return found
+            with closing(self._open()) as database:
+                for some in _batched(keys):
+                    marks = ",".join("?" * len(some))
+                    query = f"SELECT key, value FROM states WHERE key IN ({marks})"  # noqa: S608
+                    found.update(database.execute(query, some))
+                    with database:
+                        database.execute(
+                            f"UPDATE states SET used = ? WHERE used < ? AND key IN ({marks})",  # noqa: S608
+                            (now, now - FRESH, *some),
+                        )
+        except (OSError, sqlite3.Error) as error:
+            self._give_up(error)
+        return found
+
+    def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Keep values, and forget old ones where there are too many."""
+        try:
+            if not self._is_usable or not values:
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._open()) as database, database:
+                now = time.time()
+                database.executemany(
+                    "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)",
+                    ((key, now, len(value), value) for key, value in values.items()),
+                )
+                self._forget(database)
+        except (OSError, sqlite3.Error) as error:
+            self._give_up(error)
+
+    def _forget(self, database: sqlite3.Connection) -> None:
+        """Delete what was not used for longest, so that a tenth is free again."""
+        (total,) = database.execute("SELECT SUM(size) FROM states").fetchone()
+        if total <= self._limit:
+            return
+        excess = total - self._limit * 9 // 10
+        rows: list[tuple[int]] = []
+        for row, size in database.execute("SELECT rowid, size FROM states ORDER BY used, size"):
+            if excess <= 0:
+                break
+            rows.append((row,))
+            excess -= size
+        database.executemany("DELETE FROM states WHERE rowid = ?", rows)
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, timeout=PATIENCE)
+        try:
+            database.executescript(_SCHEMA)
+        except sqlite3.Error:
+            database.close()
+            raise
+        return database
+
+    def _give_up(self, error: Exception) -> None:
+        self._is_usable = False
+        _logger.warning(
+            "%s: this cache of embeddings can't be used (%s); scoring goes on without it",
+            self._path,
+            error,
+        )
+
+
+def _batched(keys: Iterable[bytes]) -> Iterable[list[bytes]]:
+    waiting = iter(keys)
+    while some := list(islice(waiting, _AT_ONCE)):
+        yield some

@@ -1,0 +1,194 @@
+"""The encoder behind BERTScore: texts become normalised states of their tokens."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aqa.errors import ModelError
+from aqa.hashes import hash_files
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CPU_TOKENS = 512  # of a batch, padding included, for each thread; more leave its cache
+CUDA_TOKENS = 65_536
+ROWS = 512  # of a batch
+_SIZE = 4  # bytes of a stored number
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A text's tokens: their states (tokens x width, of length 1), and which of them count."""
+
+    states: "Tensor"
+    counts: "Tensor"
+
+    def to_bytes(self) -> bytes:
+        """The same as plain bytes: how many tokens, a flag for each, then their states."""
+        size = len(self.counts).to_bytes(_SIZE, "little")
+        return size + bytes(self.counts.numpy().tobytes() + self.states.numpy().tobytes())
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> "Embedded | None":
+        """Undo `to_bytes`; None where the bytes are something else."""
+        import torch
+
+        tokens = int.from_bytes(stored[:_SIZE], "little")
+        begin = _SIZE + tokens
+        if not tokens or (len(stored) - begin) % (4 * tokens) or len(stored) <= begin:
+            return None
+        counts = torch.frombuffer(bytearray(stored[_SIZE:begin]), dtype=torch.bool)
+        states = torch.frombuffer(bytearray(stored[begin:]), dtype=torch.float32)
+        return cls(states.view(tokens, -1), counts)
+
+
+class Encoder:
+    """A model and its tokenizer as bert-score loads them, cut off above the compared layer."""
+
+    def __init__(self, model: str, num_layers: int | None, bf16: bool) -> None:
+        import torch
+
+        self.num_layers = find_layer(model, num_layers)
+        self._model, self._tokenizer = _load(model, self.num_layers)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model.to(self._device, torch.bfloat16 if bf16 else torch.float32)
+        # bert-score gives begin and end of a text no weight.
+        self._unweighted = {self._tokenizer.sep_token_id, self._tokenizer.cls_token_id}
+        self._identity = _identity(model, self._model, self.num_layers, bf16)
+
+    def key(self, text: str) -> bytes:
+        """Name a text's embedding among those of all models and layers."""
+        return hashlib.sha256(f"{self._identity}\n{text}".encode("utf-8", "surrogatepass")).digest()
+
+    def encode(self, texts: Sequence[str]) -> Iterator[tuple[str, Embedded]]:
+        """Embed texts, in batches of like length."""
+        import torch
+
+        ids = self._token_ids(texts)
+        order = sorted(range(len(texts)), key=lambda place: len(ids[place]), reverse=True)
+        cpu_tokens = CPU_TOKENS * torch.get_num_threads()
+        room = CUDA_TOKENS if self._device == "cuda" else cpu_tokens
+        for batch in _batches(order, ids, room):
+            lengths = [len(ids[place]) for place in batch]
+            padding = self._tokenizer.pad_token_id or 0
+            rows = [ids[place] + [padding] * (lengths[0] - len(ids[place])) for place in batch]
+            mask = torch.arange(lengths[0]) < torch.tensor(lengths)[:, None]
+            with torch.inference_mode():
+                states = self._model(
+                    torch.tensor(rows, device=self._device),
+                    attention_mask=mask.long().to(self._device),
+                )[0].float()
+                states = (states / states.norm(dim=-1, keepdim=True)).cpu()
+            for place, row, length in zip(batch, states, lengths, strict=True):
+                counts = torch.tensor([token not in self._unweighted for token in ids[place]])
+                yield texts[place], Embedded(row[:length].clone(), counts)
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        from bert_score.utils import sent_encode
+        from transformers import GPT2Tokenizer, RobertaTokenizer
+
+        if isinstance(self._tokenizer, GPT2Tokenizer | RobertaTokenizer):
+            return [list(sent_encode(self._tokenizer, text)) for text in texts]
+        if not texts:
+            return []
+        found: list[list[int]] = self._tokenizer(
+            [text.strip() for text in texts],
+            max_length=self._tokenizer.model_max_length,
+            truncation=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+        return found
+
+
+def match(pairs: Sequence[tuple[Embedded, Embedded]]) -> list[float]:
+    """Give BERTScore's F1 of (prediction, reference): each token meets the likest of the other.
+
+    Zhang et al. (2020), "BERTScore", section 3, without weights of rarity. A token that is like
+    none of the other text scores 0, not less: so bert-score has it wherever its batches are padded.
+    """
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    lengths = [(len(a.counts), len(b.counts)) for a, b in pairs]
+    order = sorted(range(len(pairs)), key=lambda place: max(lengths[place]))
+    found = [0.0] * len(pairs)
+    for start in range(0, len(order), ROWS):
+        places = order[start : start + ROWS]
+        sides, weights, masks = [], [], []
+        for side in (0, 1):
+            texts = [pairs[place][side] for place in places]
+            sides.append(pad_sequence([text.states for text in texts], batch_first=True).to(device))
+            counts = pad_sequence([text.counts for text in texts], batch_first=True).to(device)
+            weights.append(counts.float() / counts.sum(dim=1, keepdim=True).clamp(min=1))
+            sizes = torch.tensor([lengths[place][side] for place in places], device=device)
+            masks.append(torch.arange(counts.shape[1], device=device) < sizes[:, None])
+        likeness = torch.bmm(sides[0], sides[1].transpose(1, 2))
+        likeness *= masks[0][:, :, None] & masks[1][:, None, :]
+        precision, recall = likeness.amax(2).clamp(min=0), likeness.amax(1).clamp(min=0)
+        p, r = (precision * weights[0]).sum(1), (recall * weights[1]).sum(1)
+        f1 = torch.where(p + r == 0, 0.0, 2 * p * r / (p + r))
+        for place, value in zip(places, f1.tolist(), strict=True):
+            found[place] = value
+    return found
+
+
+def find_layer(model: str, num_layers: int | None) -> int:
+    """Give the layer to compare: the one that is asked for, or bert-score's choice for a model."""
+    from bert_score.utils import model2layers
+
+    layer: int | None = model2layers.get(model) if num_layers is None else num_layers
+    if layer is None:
+        raise ModelError(
+            f"bertscore does not know which layer of {model} to compare: give the number of layers"
+            " with --bert-num-layers (evaluation.bert_num_layers in a config), such as 9 for an"
+            " encoder of 12"
+        )
+    return layer
+
+
+def _load(model: str, num_layers: int) -> tuple[Any, Any]:
+    from bert_score.utils import get_model, get_tokenizer
+
+    try:
+        tokenizer = get_tokenizer(model)
+        encoder = get_model(model, num_layers)
+    except AssertionError as error:  # how bert-score refuses a layer
+        raise ModelError(f"bertscore can't use {model}: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"bertscore can't load the model {model}: give a local folder, or a model on the hub "
+            f"while the hub can be reached ({str(error).splitlines()[0]})"
+        ) from error
+    longest = getattr(encoder.config, "max_position_embeddings", None)
+    if longest and tokenizer.model_max_length > longest:  # a folder that doesn't say
+        tokenizer.model_max_length = longest - 2  # RoBERTa's first two positions are no words'
+    return encoder, tokenizer
+
+
+def _identity(model: str, encoder: Any, num_layers: int, bf16: bool) -> str:
+    """What an embedding depends on besides its text."""
+    from transformers import __version__
+
+    folder = Path(model)
+    commit = getattr(encoder.config, "_commit_hash", None)
+    weights = hash_files(folder) if folder.is_dir() else f"{model} {commit}"
+    return f"{weights} layer {num_layers} bf16 {bf16} transformers {__version__}"
+
+
+def _batches(
+    order: Sequence[int], ids: Sequence[Sequence[int]], padded_tokens: int
+) -> Iterator[list[int]]:
+    """Cut a sequence, longest first, into batches that hold so many tokens with padding."""
+    batch: list[int] = []
+    for place in order:
+        full = batch and (len(batch) + 1) * len(ids[batch[0]]) > padded_tokens
+        if full or len(batch) == ROWS:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
