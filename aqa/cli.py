@@ -95,10 +95,12 @@ def train(
     flags |= {"data.passages": passages, "data.dev_passages": dev_passages}
     flags |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
     found, reader_type = configure(backend, config, flags, settings, fields)
+    if dry_run:
+        with console.open_progress(quiet) as progress:
+            needs = run_dry(found, reader_type, progress)
+        tables.show_dry_run(needs, as_json)
+        return
     with console.open_progress(quiet) as progress:
-        if dry_run:
-            tables.show_dry_run(run_dry(found, reader_type, progress), as_json)
-            return
         folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
         command = command_line(sys.argv)
         result = run_train(found, reader_type, folder, progress, resume, fresh, command)
@@ -175,14 +177,17 @@ def predict(
     flags |= {"backend.batch_api": batch_api or None}
     found, reader_type = configure(backend, config, flags, settings, fields)
     folder = output_dir or _prediction_folder(found)
-    with console.open_progress(quiet) as progress:
-        if dry_run:
-            tables.show_cost(run_dry(found, reader_type, progress), as_json)
-            return
-        if cancel:
+    if dry_run:
+        with console.open_progress(quiet) as progress:
+            estimate = run_dry(found, reader_type, progress)
+        tables.show_cost(estimate, as_json)
+        return
+    if cancel:
+        with console.open_progress(quiet) as progress:
             ended = run_cancel(found, reader_type, folder, progress, command_line(sys.argv))
-            tables.show_cancelled(ended, as_json)
-            return
+        tables.show_cancelled(ended, as_json)
+        return
+    with console.open_progress(quiet) as progress:
         result = run_predict(
             found,
             reader_type,

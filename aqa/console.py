@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,13 +18,14 @@ from rich.text import Text
 
 from aqa.processes import is_first_process
 from aqa.progress import Progress, SilentProgress
+from aqa.terminal import SafeConsole
 
 PLAIN_SECONDS = 10.0  # between two plain lines of the same task
 Fields = Mapping[str, float | str]
 
 
 def _errors() -> Console:
-    return Console(file=sys.stderr, highlight=False)
+    return SafeConsole(sys.stderr)
 
 
 def say_error(text: str) -> None:
@@ -66,19 +66,22 @@ def _bars(console: Console) -> Bars:
     return Bars(
         TextColumn(
             "{task.description}",
+            markup=False,
             table_column=Column(max_width=22, no_wrap=True, overflow="ellipsis"),
         ),
         BarColumn(bar_width=8),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[rate]}", markup=False, table_column=Column(no_wrap=True)),
         TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
         TextColumn(
             "{task.fields[live]}",
+            markup=False,
             style="cyan",
             table_column=Column(overflow="fold", no_wrap=False, ratio=1),
         ),
         console=console,
         expand=True,
+        redirect_stdout=False,  # it is for data; Rich would send it to standard error
     )
 
 
@@ -109,9 +112,9 @@ class RichProgress:
     ) -> Iterator[RichTask]:
         """Draw a bar until the work is over."""
         for past in self._bars.tasks:  # of works that come again and again the last one is enough
-            if past.finished and past.description == escape(title):
+            if past.finished and past.description == title:
                 self._bars.remove_task(past.id)
-        number = self._bars.add_task(escape(title), total=total, rate="", live="")
+        number = self._bars.add_task(title, total=total, rate="", live="")
         try:
             yield RichTask(self._bars, number)
         finally:

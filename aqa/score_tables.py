@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +12,7 @@ from aqa.console import say_warning
 from aqa.errors import RunError, UsageError
 from aqa.paper_tables import csv_table, latex_table, markdown_table
 from aqa.tables import output, print_json, show_interval
+from aqa.terminal import safe_text
 
 if TYPE_CHECKING:
     from aqa.scored import Report
@@ -43,7 +43,7 @@ def show_report(report: "Report", form: str = "table", written: Path | None = No
         return
     if form != "table":
         write = {"csv": csv_table, "markdown": markdown_table, "latex": latex_table}[form]
-        print(write(report), end="")  # noqa: T201  (data, not a message)
+        print(safe_text(write(report)), end="")  # noqa: T201  (data, not a message)
         return
     console = output()
     table = Table(title=f"{len(report.ids)} examples, profile {report.profile}")
@@ -61,7 +61,7 @@ def show_report(report: "Report", form: str = "table", written: Path | None = No
                     f"{system.groups[group][name]:.2f}" if name in system.groups[group] else ""
                     for group in ("has_answer", "no_answer")
                 ]
-            table.add_row(*map(escape, row))
+            table.add_row(*row)
             label = ""
         if system.missing or system.failed:
             told = f"missing {system.missing}, failed {system.failed}"
@@ -75,9 +75,9 @@ def show_report(report: "Report", form: str = "table", written: Path | None = No
     _show_comparisons(console, report)
     for system in report.systems[:1]:
         for score in system.scores.values():
-            console.print(score.signature, style="dim", markup=False, soft_wrap=True)
+            console.print(score.signature, style="dim", soft_wrap=True)
     if written is not None:
-        console.print(f"report: {written}", markup=False, soft_wrap=True)
+        console.print(f"report: {written}", soft_wrap=True)
 
 
 def _has_unanswerable(report: "Report") -> bool:
@@ -88,8 +88,8 @@ def _show_slices(console: Console, report: "Report") -> None:
     """One table for each key: a row a group, a column a system and score."""
     for key in report.systems[0].slices:
         for system in report.systems:
-            table = Table(title=escape(f"{system.name} by {key}"))
-            table.add_column(escape(key), overflow="fold")
+            table = Table(title=f"{system.name} by {key}")
+            table.add_column(key, overflow="fold")
             table.add_column("n", justify="right")
             names = [name for name, score in system.scores.items() if score.per_example]
             for name in names:
@@ -100,7 +100,7 @@ def _show_slices(console: Console, report: "Report") -> None:
                     f" ({show_interval(found[name]['low'], found[name]['high'])})"
                     for name in names
                 ]
-                table.add_row(escape(group), str(found["n"]), *cells)
+                table.add_row(group, str(found["n"]), *cells)
             console.print(table)
 
 
@@ -111,7 +111,7 @@ def _show_errors(console: Console, report: "Report") -> None:
     table = Table(title="Answers")
     table.add_column("kind", overflow="fold")
     for system in report.systems:
-        table.add_column(escape(system.name), justify="right", overflow="fold")
+        table.add_column(system.name, justify="right", overflow="fold")
     for name, meaning in CATEGORIES.items():
         counts = [system.errors.get(name, 0) for system in report.systems]
         if any(counts):
@@ -134,7 +134,7 @@ def _show_abstention(console: Console, report: "Report") -> None:
                 else "of 0"
                 for rate, of in shares
             ]
-            table.add_row(escape(system.name), *cells)
+            table.add_row(system.name, *cells)
     if table.row_count:
         console.print(table)
 
@@ -151,7 +151,7 @@ def _show_confidence(console: Console, report: "Report") -> None:
                 next(risk for coverage, risk in found.curve if coverage >= share) for share in KEPT
             ]
             cells = [f"{value:.1f}" for value in (*risks, found.area, found.best)]
-            table.add_row(escape(system.name), *cells)
+            table.add_row(system.name, *cells)
     if table.row_count:
         console.print(table)
 
@@ -190,8 +190,8 @@ def _show_comparisons(console: Console, report: "Report") -> None:
         table.add_column(name, justify="right")
     for found in report.comparisons:
         table.add_row(
-            escape(found.a),
-            escape(found.b),
+            found.a,
+            found.b,
             found.metric,
             f"{found.difference:+.2f}",
             show_interval(found.low, found.high),
@@ -201,7 +201,7 @@ def _show_comparisons(console: Console, report: "Report") -> None:
         )
     console.print(table)
     for found in report.comparisons:
-        console.print(verdict(found, len(report.ids)), markup=False)
+        console.print(verdict(found, len(report.ids)))
 
 
 def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
@@ -214,13 +214,13 @@ def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
         print_json({"version": 1, "runs": [each.to_json() for each in found]})
     for verification in [] if as_json else found:
         title = f"{verification.folder} ({verification.run_status})"
-        table = Table(title=escape(title))
+        table = Table(title=title)
         for column in ("what", "status", "file"):
             table.add_column(column, overflow="fold")
         styles = {"changed": "bold red", "missing": "red", "unchecked": "dim"}
         for each in verification.checked:
             style = styles.get(each.status)
-            table.add_row(each.what, each.status, escape(each.name), style=style)
+            table.add_row(each.what, each.status, each.name, style=style)
         output().print(table)
     told = [
         f"{verification.folder}: {each.what} {each.status}"

@@ -1,17 +1,16 @@
 """What the verbs came to, on standard output: tables for people, JSON for programs."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from aqa.journal import evidence_fields
+from aqa.terminal import SafeConsole, safe_json
 
 if TYPE_CHECKING:
     from aqa.backends.base import CostEstimate
@@ -31,12 +30,12 @@ LEFT_OUT = {
 
 def output() -> Console:
     """A console on standard output."""
-    return Console(file=sys.stdout, highlight=False)
+    return SafeConsole(sys.stdout)
 
 
 def print_json(value: object) -> None:
     """Write a value as JSON to standard output."""
-    print(json.dumps(value, ensure_ascii=False, indent=1))  # noqa: T201  (data, not a message)
+    print(safe_json(value))  # noqa: T201  (data, not a message)
 
 
 def show_dry_run(found: "DryRun", as_json: bool) -> None:
@@ -54,7 +53,7 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
         print_json({"config": dict(found.config), **facts})
         return
     console = output()
-    console.print(json.dumps(dict(found.config), ensure_ascii=False, indent=1), markup=False)
+    console.print(safe_json(dict(found.config)))
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
         shown = show_pairs(value) if isinstance(value, dict) else f"{value:,}"
@@ -119,17 +118,15 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             before = f"{result.before[name]:.2f}" if name in result.before else ""
             table.add_row(name, before, f"{score.value:.2f}", show_interval(score.low, score.high))
         console.print(table)
-    console.print(f"{result.weights.name}: {result.weights}", markup=False, soft_wrap=True)
+    console.print(f"{result.weights.name}: {result.weights}", soft_wrap=True)
     if result.merged is not None:
         console.print(
             f"merged model: {result.merged.folder}; of {result.merged.compared} greedy answers"
             f" {result.merged.different} differ from the adapter's",
-            markup=False,
             soft_wrap=True,
         )
     console.print(
         f"next: aqa predict {result.backend} --model {result.folder} --data YOUR_QUESTIONS.json",
-        markup=False,
         soft_wrap=True,
     )
 
@@ -166,8 +163,8 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         console.print(f"from the cache: {result.cached:,} answers, which saved {saved}")
     if result.failed:
         console.print("failed ones are asked again with --retry-errors")
-    console.print(f"predictions: {result.predictions}", markup=False, soft_wrap=True)
-    console.print(f"next: aqa evaluate {result.predictions}", markup=False, soft_wrap=True)
+    console.print(f"predictions: {result.predictions}", soft_wrap=True)
+    console.print(f"next: aqa evaluate {result.predictions}", soft_wrap=True)
 
 
 def show_cancelled(result: "CancelResult", as_json: bool) -> None:
@@ -224,7 +221,7 @@ def plan_table(prompt: "Prompt") -> Table:
         score = "" if passage.score is None else f"{passage.score:.4g}"
         text = " ".join(evidence.text_of(passage).split())
         gold = "here" if passage.rank in (prompt.gold_ranks or ()) else ""
-        table.add_row(str(passage.rank), score, escape(text), fate[passage.rank], gold)
+        table.add_row(str(passage.rank), score, text, fate[passage.rank], gold)
     return table
 
 

@@ -20,6 +20,7 @@ FLOORS = {
         "cli",
         "flags",
         "console",
+        "terminal",
         "tables",
         "score_tables",
         "paper_tables",
@@ -70,6 +71,9 @@ SIDEWAYS = {
     ("__main__", "console"),
     ("cli", "console"),
     ("cli", "flags"),
+    ("console", "terminal"),
+    ("tables", "terminal"),
+    ("score_tables", "terminal"),
     ("cli", "tables"),
     ("cli", "score_tables"),
     ("cli", "score_files"),
@@ -221,3 +225,12 @@ def test_an_unknown_backend(name: str, hint: str) -> None:
     with pytest.raises(ConfigError, match="unknown backend") as error:
         find_backend(name)
     assert hint in str(error.value)
+
+
+def test_the_terminal_is_reached_in_one_way() -> None:
+    """Text of data and servers can't steer it: `aqa.terminal` has the only console."""
+    for path in PACKAGE.rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        if path.name != "terminal.py":
+            assert "Console(" not in source.replace("SafeConsole(", ""), path
+            assert "rich.markup" not in source, path  # it reads no markup: nothing to escape

@@ -13,7 +13,7 @@ from aqa.errors import ConfigError
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"  # what servers on this machine get where there is no key
 SHOWN = 300  # characters of a server's message
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")  # and what can't be written
 
 
 @dataclass(frozen=True, slots=True)

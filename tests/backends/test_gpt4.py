@@ -382,7 +382,10 @@ def test_another_caller_asks_in_a_schema_of_its_own(tmp_path: Path, server: Serv
 
 def test_a_text_that_no_file_can_hold(tmp_path: Path, server: Server) -> None:
     """Half a surrogate pair, and a body nested too deep to be read."""
-    server.script = lambda number, body: completion("half \ud83d of it") if number == 0 else None
+    half = completion("half \ud83d of it")
+    server.script = lambda number, body: (
+        Fault(200, (half.body or {}) | {"model": "m\ud83d"}) if number == 0 else None
+    )
     assert run(configured(tmp_path, server, 1), tmp_path / "out").answered == 1
     assert predictions(tmp_path / "out")["q0"]["predicted_answer"] == "half \ufffd of it"
     with pytest.raises(BadBodyError):
