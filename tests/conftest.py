@@ -1,5 +1,6 @@
-"""What all tests share: no hub, the stub backend, and aqa as a user calls it."""
+"""What all tests share: no hub, no internet, the stub backend, and aqa as a user calls it."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 STUB = Path(__file__).parent / "stub"
+GUARD = Path(__file__).parent / "guard"
 
 # Before any library that reads them is imported; the processes that tests start inherit them. The
 # user's cache folder is left as it is: what was converted once serves all tests.
@@ -18,8 +20,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["COLUMNS"] = "200"
 for name in ("FORCE_COLOR", "OPENAI_API_KEY", "HF_TOKEN"):
     os.environ.pop(name, None)
-os.environ["PYTHONPATH"] = os.pathsep.join([str(STUB), *filter(None, [os.getenv("PYTHONPATH")])])
-sys.path.insert(0, str(STUB))
+folders = [str(STUB), str(GUARD)]
+os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [os.getenv("PYTHONPATH")])])
+sys.path[:0] = folders
+importlib.import_module("loopback_only")  # pytest-socket guards this process; this its children
 # Started in the background, a process ignores Ctrl-C, and so would those that tests stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
