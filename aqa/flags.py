@@ -63,13 +63,19 @@ def configure(
 ) -> "tuple[RunConfig, type[Backend]]":
     """Merge a run folder's config, a config file, flags and --set into one checked config."""
     from aqa.backends import find_backend
+    from aqa.backends.base import Remote
     from aqa.config import build_config, find_config, parse_assignment, read_config, set_value
     from aqa.runs import inherited_config
 
     reader_type = find_backend(backend)
     layers: list[RawConfig] = []
     if flags.get("backend.model"):
-        layers.append(inherited_config(Path(flags["backend.model"])))
+        inherited = inherited_config(Path(flags["backend.model"]))
+        if issubclass(reader_type, Remote):
+            # The server has the weights, under the name of their folder; what they were trained
+            # to be asked, and how, is needed here.
+            inherited.pop("backend", None)
+        layers.append(inherited)
     if config is not None:
         layers.append(read_config(find_config(config)))
     spoken: RawConfig = {}
