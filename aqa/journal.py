@@ -46,6 +46,7 @@ class Journal:
                 with atomic(self.path) as file:
                     file.write(_line(header))
             self._file = self.path.open("ab")
+            self._end = self._file.tell()
 
     def __enter__(self) -> "Journal":
         return self
@@ -66,9 +67,10 @@ class Journal:
     def append(self, index: int, row: Mapping[str, Any]) -> None:
         """Put one finished example on disk before anything else happens."""
         with explained(self.folder):
-            place = self._file.tell()
-            self._file.write(_line({"index": index, **row}))
+            place, line = self._end, _line({"index": index, **row})
+            self._file.write(line)
             self._file.flush()
+            self._end += len(line)
         self._count(row)
         self._remember(index, place, failed=row.get("error") is not None)
 

@@ -9,7 +9,10 @@ from queue import Empty, SimpleQueue
 from aqa.errors import AqaError
 from aqa.records import Prediction, Prompt
 
+AHEAD = 4  # to so many that are in flight one more prompt lies ready
+
 Answer = Prediction | AqaError | BaseException
+Ask = Callable[[Prompt], Awaitable[Prediction]]
 
 
 @contextmanager
@@ -35,45 +38,84 @@ async def _cancel_all() -> None:
     await asyncio.get_running_loop().shutdown_default_executor()
 
 
+class Places:
+    """Places in the loop, each of which asks one prompt after another while some lie ready.
+
+    So a place that falls free goes on at once, before its answer is taken by the other thread; and
+    the loop is woken, which takes long, for places that had nothing to do alone.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Ask, most: int) -> None:
+        self._loop, self._ask, self._most = loop, ask, most
+        self._ready: SimpleQueue[Prompt] = SimpleQueue()
+        self._working: set[asyncio.Task[None]] = set()
+        self._open = True
+        self.done: SimpleQueue[Answer] = SimpleQueue()
+
+    def add(self, prompt: Prompt) -> None:
+        """Lay one more prompt ready; called by the other thread."""
+        self._ready.put(prompt)
+        if len(self._working) < self._most:
+            self._loop.call_soon_threadsafe(self._start)
+
+    def close(self) -> None:
+        """Let no place take another prompt."""
+        self._open = False
+
+    def _start(self) -> None:
+        if len(self._working) < self._most and not self._ready.empty():
+            self._working.add(self._loop.create_task(self._work()))
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while (prompt := self._take()) is not None:
+                self.done.put(await self._ask_for(prompt))
+        finally:
+            self._working.discard(task)
+            # A prompt may have come between the last look and leaving: then nobody was woken.
+            if self._open:
+                self._start()
+
+    def _take(self) -> Prompt | None:
+        try:
+            return self._ready.get_nowait() if self._open else None
+        except Empty:
+            return None
+
+    async def _ask_for(self, prompt: Prompt) -> Answer:
+        try:
+            return await self._ask(prompt)
+        except BaseException as error:  # noqa: BLE001  (raised again where answers are taken)
+            if not isinstance(error, AqaError):
+                self.close()
+            return error
+
+
 def answers(
-    loop: asyncio.AbstractEventLoop,
-    prompts: Iterable[Prompt],
-    ask: Callable[[Prompt], Awaitable[Prediction]],
-    room: int,
+    loop: asyncio.AbstractEventLoop, prompts: Iterable[Prompt], ask: Ask, room: int
 ) -> Iterator[Prediction]:
     """Ask `room` prompts at a time and give each answer as it comes; prompts are read as needed.
 
     Once `ask` raises an AqaError no more prompts are read; what is in flight is waited for and
     given, and then the error is raised.
     """
-    done: SimpleQueue[Answer] = SimpleQueue()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def run(prompt: Prompt) -> None:
-        try:
-            done.put(await ask(prompt))
-        except BaseException as error:  # noqa: BLE001  (raised again where answers are taken)
-            done.put(error)
-
-    def start(prompt: Prompt) -> None:
-        task = loop.create_task(run(prompt))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
+    places = Places(loop, ask, room)
     waiting = iter(prompts)
     asked, stop, more = 0, None, True
     try:
         while True:
-            while more and stop is None and asked < room:
+            while more and stop is None and asked < room + room // AHEAD:
                 prompt = next(waiting, None)
                 if prompt is None:
                     more = False
                     break
-                loop.call_soon_threadsafe(start, prompt)
+                places.add(prompt)
                 asked += 1
             if not asked:
                 break
-            answer = done.get()
+            answer = places.done.get()
             asked -= 1
             if isinstance(answer, Prediction):
                 yield answer
@@ -82,8 +124,11 @@ def answers(
             else:
                 raise answer
     except KeyboardInterrupt:
-        yield from _left(done)
+        places.close()
+        yield from _left(places.done)
         raise
+    finally:
+        places.close()
     if stop is not None:
         raise stop
 

@@ -76,10 +76,6 @@ class Parameters:
             self._system = ["developer", "system", None]
         self._knows_developer = "developer" in self._system
 
-    def call(self, client: Any) -> Any:
-        """The client's function that sends a body and gives the server's bytes."""
-        return client.chat.completions.with_raw_response.create
-
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
         """The whole request as plain values."""
         body = {**self._values, self._limit_name: self._limit, "messages": self.turns(messages)}

@@ -6,7 +6,8 @@ import re
 import time
 from collections.abc import Mapping
 
-FIRST = 8  # requests at a time to begin with
+FIRST = 16  # requests at a time to begin with
+GROWTH = 3  # more at a time for each answer, until the server first slows us down
 BURST = 1.0  # seconds of a rate that may be used at once
 DURATION = re.compile(r"([\d.]+)(ms|h|m|s)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -44,8 +45,8 @@ class Bucket:
 class Pace:
     """Lets requests start, one after another.
 
-    Concurrency doubles with every round of answers until the server first slows us down, which
-    halves it; from then on it grows by one a round.
+    Concurrency is four times as high after every round of answers until the server first slows us
+    down, which halves it; from then on it grows by one a round.
     """
 
     def __init__(
@@ -107,7 +108,8 @@ class Pace:
 
     def answered(self) -> None:
         """An answer came: dare more."""
-        self._limit = min(self._most, self._limit + (1 if self._growing_fast else 1 / self._limit))
+        more = GROWTH if self._growing_fast else 1 / self._limit
+        self._limit = min(self._most, self._limit + more)
 
     def slow_down(self, started: float, wait: float | None) -> None:
         """The server had too much: halve, once for all that was under way; and wait if told to."""

@@ -40,10 +40,6 @@ class ResponsesParameters(Parameters):
         del self._values["seed"]
         self._limit_name = "max_output_tokens"
 
-    def call(self, client: Any) -> Any:
-        """The client's function that sends a body and gives the server's bytes."""
-        return client.responses.with_raw_response.create
-
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
         """The whole request as plain values; the server is not to keep it."""
         values = dict(self._values)
