@@ -1,4 +1,4 @@
-"""Charts as inline SVG: dots with intervals on a shared scale, stacked bars.
+"""Charts as inline SVG: dots with intervals on a shared scale, stacked bars, curves.
 
 Colours and strokes are those of page.css, by class: `s0`, `s1`, ... are the systems'. A row of a
 chart is a small picture of its own, so that its figures can stand beside it in a table; grid lines
@@ -6,7 +6,7 @@ run through the whole height and meet those of the rows above and below.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor, log10
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -18,6 +18,7 @@ ROW_HEIGHT = 26
 STEP = 12  # between two systems in one row
 _MARGIN = 16  # on both sides, for the labels of the axis
 _RADIUS = 4.5
+_CURVES = (560, 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,24 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A linear scale from `low` to `high` over the width of a picture, with round tick values."""
+    """A linear scale from `low` to `high` with round tick values, over a length of a picture."""
 
     low: float
     high: float
     ticks: tuple[float, ...]
+    start: float = _MARGIN
+    end: float = WIDTH - _MARGIN
 
     def place(self, value: float) -> float:
-        """Give the distance of a value from the left edge; values beyond the ends stay there."""
+        """Give a value's place in the picture; values beyond the ends stay there."""
         share = (value - self.low) / (self.high - self.low)
-        return _MARGIN + min(1.0, max(0.0, share)) * (WIDTH - 2 * _MARGIN)
+        return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Write the ticks with as many digits as tell them apart."""
+        digits = max(0, -floor(log10(self.ticks[1] - self.ticks[0]) + 1e-9))
+        return tuple(f"{tick:.{digits}f}" for tick in self.ticks)
 
 
 def fit_scale(values: Iterable[float], around: float | None = None) -> Scale:
@@ -105,11 +114,32 @@ def dots(
 def axis(scale: Scale, signed: bool = False) -> Markup:
     """Draw the labels of a scale's ticks."""
     svg = _picture(18, None)
-    digits = max(0, -floor(log10(scale.ticks[1] - scale.ticks[0]) + 1e-9))
-    form = f"{'+' if signed else ''}.{digits}f"
-    for tick in scale.ticks:
+    for tick, text in zip(scale.ticks, scale.labels, strict=True):
         label = _draw(svg, "text", "tick", x=scale.place(tick), y=13)
-        label.text = "0" if tick == 0 else format(tick, form).replace("-", "\N{MINUS SIGN}")
+        sign = "+" if signed and tick > 0 else ""
+        label.text = "0" if tick == 0 else sign + text.replace("-", "\N{MINUS SIGN}")
+    return _markup(svg)
+
+
+def curves(lines: Mapping[int, Sequence[tuple[float, float]]], told: str) -> Markup:
+    """Draw a line for each system over shares of the examples from 0 to 100 %.
+
+    A line begins at its first point; values are in %, too, from 0 up.
+    """
+    across = Scale(0, 100, (0, 25, 50, 75, 100), 40, _CURVES[0] - 12)
+    highest = max(value for points in lines.values() for _, value in points)
+    up = replace(fit_scale([0, highest]), start=_CURVES[1] - 30, end=10)
+    svg = _picture(_CURVES[1], told, _CURVES[0])
+    for tick, text in zip(up.ticks, up.labels, strict=True):
+        y = up.place(tick)
+        _draw(svg, "line", "zero" if tick == 0 else "grid", x1=40, x2=across.end, y1=y, y2=y)
+        _draw(svg, "text", "tick end", x=32, y=y + 4).text = f"{text} %"
+    for tick, text in zip(across.ticks, across.labels, strict=True):
+        _draw(svg, "text", "tick", x=across.place(tick), y=_CURVES[1] - 12).text = f"{text} %"
+    for series, points in lines.items():
+        places = [f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in points]
+        line = {"class": f"curve s{series % SERIES}", "points": " ".join(places)}
+        SubElement(svg, "polyline", line)
     return _markup(svg)
 
 
@@ -135,8 +165,12 @@ def stacked_bar(parts: Mapping[str, int], told: Mapping[str, str]) -> Markup:
     return _markup(svg)
 
 
-def _picture(height: float, told: str | None) -> Element:
-    size = {"width": f"{WIDTH}", "height": f"{height:g}", "viewBox": f"0 0 {WIDTH} {height:g}"}
+def _picture(height: float, told: str | None, width: float = WIDTH) -> Element:
+    size = {
+        "width": f"{width:g}",
+        "height": f"{height:g}",
+        "viewBox": f"0 0 {width:g} {height:g}",
+    }
     spoken = {"aria-hidden": "true"} if told is None else {"role": "img", "aria-label": told}
     return Element("svg", {"class": "plot", **size, **spoken})
 

@@ -16,6 +16,8 @@ SCORE_NAMES = {
     "lenient_f1": "Lenient F1",
 }
 
+NEAREST = 2  # systems that the finding names the distance to
+
 
 def score_name(name: str) -> str:
     """Give a score's name as people write it."""
@@ -36,9 +38,9 @@ def primary_score(report: Report) -> str:
 
 
 def finding(report: Report) -> tuple[str, str]:
-    """Say in a line what the primary score came to, and in a sentence by how much.
+    """Say in a line what the primary score came to, and in another how near the next ones are.
 
-    The sentence is empty where nothing was compared with the best system.
+    That is empty where nothing was compared with the best system.
     """
     name = primary_score(report)
     best = max(report.systems, key=lambda system: system.scores[name].value)
@@ -51,7 +53,7 @@ def finding(report: Report) -> tuple[str, str]:
     told = "; ".join(
         f"{with_minus(f'{found.difference:+.1f}')} against {found.a}"
         f" (95 %: {told_range(found.low, found.high)})"
-        for found in sorted(met, key=lambda found: found.difference)
+        for found in sorted(met, key=lambda found: found.difference)[:NEAREST]
     )
     rivals = [found.a for found in met if not found.is_real]
     if rivals:

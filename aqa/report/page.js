@@ -118,7 +118,7 @@
       bar.style.setProperty("--share", spread[index] / 100);
       cells.push(cell("spread", spread[index] ? figure(spread[index]) : "", bar));
     }
-    cells.push(cell("question", row.question ? prose("span", row.question, "clamp") : make("span", { class: "nothing" }, row.id)));
+    cells.push(cell("question", row.question ? prose("span", row.question, "clamp") : make("span", { class: "nothing clamp" }, row.id)));
     const texts = gold(row);
     cells.push(cell("gold", texts ? prose("span", texts.join(" · "), "clamp") : make("span", { class: "nothing" }, "unanswerable")));
     facts.systems.forEach((_, system) => {

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from aqa import __version__
 from aqa.atomic_files import atomic
 from aqa.records import Example
-from aqa.report import panels
+from aqa.report import confidence, panels
 from aqa.report.charts import SERIES
 from aqa.report.examples import Library, facts, rows, script_json
 from aqa.report.finding import finding
@@ -50,6 +50,9 @@ def write_report(
         score_panels=list(panels.score_panels(report)),
         difference_panels=list(panels.difference_panels(report)),
         slice_panels=panels.slice_panels(report),
+        confidence_curves=confidence.confidence_curves(report),
+        confidence_rows=confidence.confidence_rows(report),
+        abstention_rows=confidence.abstention_rows(report),
         mistake_bars=panels.mistake_bars(report),
         mistake_kinds=panels.mistake_kinds(report),
         facts=script_json(facts(report)),

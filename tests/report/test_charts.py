@@ -2,7 +2,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from aqa.report.charts import Interval, axis, dots, fit_scale, stacked_bar
+from aqa.report.charts import Interval, axis, curves, dots, fit_scale, stacked_bar
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,30 @@ def test_a_bar_is_full_and_its_texts_are_escaped() -> None:
 
 def test_a_bar_of_nothing() -> None:
     assert shapes(stacked_bar({}, {}), "rect") == []
+
+
+def test_curves() -> None:
+    drawn = curves({0: [(1, 0), (50, 10), (100, 40)], 9: [(50, 20), (100, 20)]}, "how it went")
+    first, second = shapes(drawn, "polyline")
+    assert (first["class"], second["class"]) == ("curve s0", "curve s1")
+    points = [tuple(map(float, point.split(","))) for point in first["points"].split()]
+    assert points == sorted(points)  # to the right
+    assert [y for _, y in points] == sorted((y for _, y in points), reverse=True)  # and up
+    assert points[-1][1] == pytest.approx(10)  # 40 is a round end, at the top
+    (level,) = {point.split(",")[1] for point in second["points"].split()}
+    assert float(level) == pytest.approx((points[0][1] + points[-1][1]) / 2)
+    labels = [text.text for text in ElementTree.fromstring(drawn).iter("text")]
+    assert labels == [
+        "0 %",
+        "10 %",
+        "20 %",
+        "30 %",
+        "40 %",
+        *["0 %", "25 %", "50 %", "75 %", "100 %"],
+    ]
+    assert shapes(drawn, "svg")[0]["aria-label"] == "how it went"
+
+
+def test_a_curve_without_errors() -> None:
+    (line,) = shapes(curves({0: [(50, 0), (100, 0)]}, "nothing wrong"), "polyline")
+    assert len({point.split(",")[1] for point in line["points"].split()}) == 1
