@@ -209,8 +209,9 @@ def evaluate(
     ] = False,
     data: Data = None,
     metrics: Annotated[
-        str, typer.Option("--metrics", help="em, f1, rougeL, chrf, lenient, evidence, ...")
-    ] = "em,f1",
+        str | None,
+        typer.Option("--metrics", help="em,f1,rougeL,bertscore,...; by default as fits."),
+    ] = None,
     profile: Annotated[
         Literal["auto", "mixed", "squad", "korquad", "klue-mrc"],
         typer.Option("--profile", help="How text is normalised and compared."),
@@ -310,7 +311,7 @@ def evaluate(
             )
             references = read_references(source, progress)
         scoring = Scoring(
-            metrics=[name.strip() for name in metrics.split(",")],
+            metrics=[name.strip() for name in (metrics or "").split(",") if name.strip()],
             profile=profile,
             normalize=normalize or "none",
             no_answer=no_answer or (),

@@ -11,13 +11,13 @@ from aqa.answers import means_no_answer
 from aqa.comparison import compare
 from aqa.data import Source, Survey, read_examples, survey
 from aqa.disagreement import disagreement
-from aqa.metrics import Metric, MetricOptions, load_metric
+from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric
 from aqa.metrics.intervals import SEED, interval_signature
 from aqa.metrics.normalize import choose_profile, mostly_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.unicode_forms import count_mixed, unicode_form
 from aqa.mistakes import categorize
-from aqa.prediction_files import read_predictions
+from aqa.prediction_files import AnsweredRow, read_predictions
 from aqa.progress import Progress, Task
 from aqa.records import Example, Score
 from aqa.scored import Report, SystemScores
@@ -37,13 +37,14 @@ from aqa.systems import (
 class Scoring:
     """What to score, and how.
 
-    `normalize` is "none" or "nfc", for both sides. `no_answer` phrases count as "". Systems are
+    No `metrics` mean those that fit the references' language, see `default_metrics`. `normalize`
+    is "none" or "nfc", for both sides. `no_answer` phrases count as "". Systems are
     compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
     to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
     in what the reader saw. The `seed` is that of intervals and tests.
     """
 
-    metrics: Sequence[str] = ("em", "f1")
+    metrics: Sequence[str] = ()
     profile: str = "auto"
     normalize: str = "none"
     no_answer: Sequence[str] = ()
@@ -70,11 +71,10 @@ def evaluate(
             evidence plans, too, unless that is allowed.
     """
     form = unicode_form(scoring.normalize)
-    metrics, slices = list(scoring.metrics), list(scoring.slices)
-    if "evidence" in metrics:
-        metrics.remove("evidence")
-        slices.append("gold_in_evidence")
-    scorers = [load_metric(name, scoring.metric_options) for name in metrics]
+    named = [name for name in scoring.metrics if name != "evidence"]
+    by_evidence = ["gold_in_evidence"] if "evidence" in scoring.metrics else []
+    slices = [*scoring.slices, *by_evidence]
+    scorers = [load_metric(name, scoring.metric_options) for name in named]
     columns: dict[str, Mapping[str, Any]] = {}
     if references is not None and slices:
         references = _keep_columns(references, slices, columns)
@@ -89,6 +89,7 @@ def evaluate(
     profile = choose_profile(scoring.profile, list(expected.values()))
     if profile == "squad" and mostly_hangul(list(expected.values())):
         warnings.append("the squad profile compares whole words: for Korean, use korquad")
+    scorers = scorers or _default_scorers(expected, scoring.metric_options)
     found = []
     with progress.task("Scoring", total=len(systems) * len(scorers), unit="scores") as task:
         for system in systems:
@@ -98,46 +99,12 @@ def evaluate(
                     f"{system.name}: in {mixed} examples one of prediction and reference is in "
                     "decomposed Unicode (NFD) and the other is not; compare with --normalize nfc"
                 )
-            scored = _score(system, pairs, scorers, task)
             rows = [system.rows.get(key) for key in expected]
-            found.append(
-                replace(
-                    scored,
-                    slices=slice_scores(
-                        slices,
-                        pairs,
-                        rows,
-                        [columns.get(key, {}) for key in expected],
-                        scored.scores,
-                        scoring.seed,
-                    ),
-                    predictions=tuple(pairs.predictions),
-                    categories=categorize(pairs, rows),
-                    abstention=abstention(pairs, scoring.seed),
-                    risk_coverage=risk_coverage(pairs, rows),
-                    rows=tuple(rows),
-                )
-            )
-    values = {
-        system.name: {
-            name: score.per_example for name, score in system.scores.items() if score.per_example
-        }
-        for system in found
-    }
-    compared = compare(values, _baseline(scoring.baseline, systems), scoring.seed)
-    ids = tuple(expected)
-    return Report(
-        profile,
-        ids,
-        tuple(
-            _with_intervals(system, compared.intervals[system.name], scoring.seed)
-            for system in found
-        ),
-        tuple(warnings),
-        compared.comparisons,
-        tuple(expected.values()),
-        disagreement(ids, list(values.values())),
-    )
+            scored = _described(_score(system, pairs, scorers, task), pairs, rows, scoring.seed)
+            data = [columns.get(key, {}) for key in expected]
+            parts = slice_scores(slices, pairs, rows, data, scored.scores, scoring.seed)
+            found.append(replace(scored, slices=parts))
+    return _compared(profile, expected, found, warnings, scoring)
 
 
 def read_references(source: Source, progress: Progress) -> Iterable[Example]:
@@ -173,7 +140,58 @@ def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) 
     return SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
 
 
-def _baseline(name: str | None, systems: Sequence[System]) -> str | None:
+def _default_scorers(expected: References, options: MetricOptions | None) -> list[Metric]:
+    """Load what fits the language; BERTScore, too, where a model is named for it."""
+    names = default_metrics(list(expected.values()))
+    if options is not None and options.model:
+        names.append("bertscore")
+    return [load_metric(name, options) for name in names]
+
+
+def _described(
+    scored: SystemScores, pairs: Pairs, rows: Sequence[AnsweredRow | None], seed: int
+) -> SystemScores:
+    """Add what the answers tell beside their scores."""
+    return replace(
+        scored,
+        predictions=tuple(pairs.predictions),
+        categories=categorize(pairs, rows),
+        abstention=abstention(pairs, seed),
+        risk_coverage=risk_coverage(pairs, rows),
+        rows=tuple(rows),
+    )
+
+
+def _compared(
+    profile: str,
+    expected: References,
+    systems: Sequence[SystemScores],
+    warnings: Sequence[str],
+    scoring: Scoring,
+) -> Report:
+    """Put the systems side by side, each score with its interval."""
+    values = {
+        system.name: {
+            name: score.per_example for name, score in system.scores.items() if score.per_example
+        }
+        for system in systems
+    }
+    found = compare(values, _baseline(scoring.baseline, systems), scoring.seed)
+    return Report(
+        profile,
+        tuple(expected),
+        tuple(
+            _with_intervals(system, found.intervals[system.name], scoring.seed)
+            for system in systems
+        ),
+        tuple(warnings),
+        found.comparisons,
+        tuple(expected.values()),
+        disagreement(list(expected), list(values.values())),
+    )
+
+
+def _baseline(name: str | None, systems: Sequence[SystemScores]) -> str | None:
     return next((system.name for system in systems if name == system.file), name)
 
 

@@ -1,6 +1,6 @@
 """Scores of parts of the examples: by a column of the data, or by what an answer was made from."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -92,7 +92,7 @@ BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
 
 
 def slice_scores(
-    keys: Iterable[str],
+    keys: Sequence[str],
     pairs: Pairs,
     rows: Sequence[AnsweredRow | None],
     data: Sequence[Mapping[str, Any]],
@@ -107,6 +107,8 @@ def slice_scores(
     Raises:
         UsageError: no example knows the key, or it has too many values to be a slice.
     """
+    if not keys:
+        return {}
     facts = (pairs.predictions, pairs.references, pairs.answerable, pairs.abstained, rows)
     examples = [_Example(*found) for found in zip(*facts, strict=True)]
     return {key: _slice(_groups(key, examples, data), scores, seed) for key in keys}

@@ -40,7 +40,7 @@ def run(
     return evaluate(
         [files] if isinstance(files, Path) else files,
         None if references is None else examples(references),
-        Scoring(profile=profile, **options),
+        Scoring(**{"metrics": ["em", "f1"], "profile": profile, **options}),
         SilentProgress(),
     )
 
@@ -300,6 +300,47 @@ def test_no_reader_and_no_library_of_models_is_loaded() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout == "set() []\n"
+
+
+# Metrics by default
+
+
+@pytest.mark.parametrize(
+    ("reference", "has_kiwi", "names"),
+    [
+        ("서울", True, ["em", "f1", "chrf", "lenient"]),
+        ("서울", False, ["em", "f1", "chrf"]),
+        ("Paris", True, ["em", "f1", "rougeL"]),
+        ("東京", True, ["em", "f1", "chrf"]),
+        ("", True, ["em", "f1", "rougeL"]),
+    ],
+)
+def test_metrics_by_language(
+    reference: str,
+    has_kiwi: bool,
+    names: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aqa.metrics.has_kiwi", lambda: has_kiwi)
+    file = write(tmp_path / "a.json", {"q1": reference})
+    scores = run(file, {"q1": [reference]}, metrics=[]).systems[0].scores
+    assert list(scores) == names
+    assert {score.value for score in scores.values()} == {100.0}
+
+
+def test_evidence_alone_is_the_usual_metrics_by_evidence(tmp_path: Path) -> None:
+    rows = {
+        key: {"predicted_answer": text, "answers": ["a b"], "evidence": {"gold_in_evidence": seen}}
+        for key, text, seen in (("1", "a b", True), ("2", "x", True), ("3", "x", False))
+    }
+    (system,) = run(write(tmp_path / "a.json", rows), metrics=["evidence"]).systems
+    assert list(system.scores) == ["em", "f1", "rougeL"]
+    found = system.slices["gold_in_evidence"]
+    assert {name: (group["n"], group["em"]["value"]) for name, group in found.items()} == {
+        "no": (1, 0.0),
+        "yes": (2, 50.0),
+    }
 
 
 # Equal evidence

@@ -22,7 +22,7 @@ def report(tmp_path: Path) -> Report:
     (tmp_path / "=b|c.json").write_text('{"q1": "서울 tower"}', encoding="utf-8")
     data = [Example("q1", "?", (), ("Paris",)), Example("q2", "?", (), ("Rome", "roma"))]
     files = [tmp_path / "a_1&b.json", tmp_path / "=b|c.json"]
-    return evaluate(files, data, Scoring(slices=["answer_length"]), SilentProgress())
+    return evaluate(files, data, Scoring(["em", "f1"], slices=["answer_length"]), SilentProgress())
 
 
 def test_per_example(report: Report, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_abstention_and_confidence(
         "q4": {"predicted_answer": "Oslo", "answers": ["Oslo"], "confidence": -0.4},
     }
     (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
-    show_report(evaluate([tmp_path / "a.json"], None, Scoring(), SilentProgress()))
+    show_report(evaluate([tmp_path / "a.json"], None, Scoring(["em"]), SilentProgress()))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "│ a │ 50.0 of 2 (0.0 to 100.0) │ 100.0 of 1 (100.0 to 100.0) │" in lines
     # Most confident first: right, wrong, right, right.

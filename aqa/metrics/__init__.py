@@ -6,13 +6,23 @@ from importlib import import_module
 
 from aqa.errors import UsageError
 from aqa.metrics.base import Metric, MetricOptions
+from aqa.metrics.best_reference import mostly_ascii
 from aqa.metrics.exact_match import ExactMatch
 from aqa.metrics.f1 import F1
-from aqa.metrics.normalize import choose_profile, second_score
+from aqa.metrics.kiwi import has_kiwi
+from aqa.metrics.normalize import choose_profile, mostly_hangul, second_score
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
-__all__ = ["METRICS", "Metric", "MetricOptions", "RunningScores", "load_metric", "score_pairs"]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "MetricOptions",
+    "RunningScores",
+    "default_metrics",
+    "load_metric",
+    "score_pairs",
+]
 
 METRICS = {
     "em": "aqa.metrics.exact_match:ExactMatch",
@@ -45,6 +55,16 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
     module, _, attribute = METRICS[name].partition(":")
     metric: Metric = getattr(import_module(module), attribute)(options or MetricOptions())
     return metric
+
+
+def default_metrics(references: Sequence[Sequence[str]]) -> list[str]:
+    """Name the metrics that fit the references' language, cheap ones first; none needs a model.
+
+    ROUGE-L reads English words; chrF fits every script; `lenient` needs the extra `korean`.
+    """
+    if mostly_hangul(references):
+        return ["em", "f1", "chrf", *(["lenient"] if has_kiwi() else [])]
+    return ["em", "f1", "rougeL" if mostly_ascii(references) else "chrf"]
 
 
 def score_pairs(

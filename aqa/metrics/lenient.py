@@ -2,6 +2,8 @@
 
 import string
 import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
 
 from aqa.errors import UsageError
 from aqa.metrics.base import MetricOptions
@@ -31,14 +33,15 @@ class Lenient:
         """
         if not mostly_hangul(pairs.references):
             raise UsageError(f"{self.name} is for Korean answers; take em and f1 for these")
-        texts = [text for text in pairs.predictions if text is not None]
-        texts += [text for references in pairs.references for text in references]
-        bare = {text: without_particle(text) for text in dict.fromkeys(texts)}
-        stripped = Pairs(
-            [None if text is None else bare[text] for text in pairs.predictions],
-            [[bare[text] for text in references] for references in pairs.references],
-            "korquad",
-        )
+        load_kiwi()
+        predictions: list[str | None] = []
+        references: list[Sequence[str]] = []
+        for text, expected in zip(pairs.predictions, pairs.references, strict=True):
+            # Of a missing answer, or one that is right to the letter, nothing need be cut.
+            is_settled = text is None or text in expected
+            predictions.append(text if is_settled else without_particle(text or ""))
+            references.append(expected if is_settled else list(map(without_particle, expected)))
+        stripped = Pairs(predictions, references, "korquad")
         details = f"profile:korquad|particles:off|kiwi:{kiwi_version()}"
         return pairs.score(self.name, stripped.agreement[self.second], details)
 
@@ -50,6 +53,7 @@ class LenientF1(Lenient):
     second = True
 
 
+@lru_cache(maxsize=1 << 17)
 def without_particle(text: str) -> str:
     """Cut the particles (J*) or the copula (VCP with its ending) off the last word.
 

@@ -55,19 +55,19 @@ class Pairs:
         """How many examples have no prediction, failures apart."""
         return self.predictions.count(None) - self.failed
 
-    @property
+    @cached_property
     def answerable(self) -> list[bool]:
         """Tell for each example whether a reference is more than "" once normalised."""
         return [
-            any(profile.normalize(text) for text in texts)
+            any(_says_something(text, profile) for text in texts)
             for texts, profile in zip(self.references, self._profiles, strict=True)
         ]
 
-    @property
+    @cached_property
     def abstained(self) -> list[bool | None]:
         """Tell whether a prediction says nothing once normalised; None where it is missing."""
         return [
-            None if text is None else not profile.normalize(text)
+            None if text is None else not _says_something(text, profile)
             for text, profile in zip(self.predictions, self._profiles, strict=True)
         ]
 
@@ -109,6 +109,11 @@ class Pairs:
                 texts.append(prediction)
                 texts.extend(references)
         return {profile: profile.normalize_all(texts) for profile in set(self._profiles)}
+
+
+def _says_something(text: str, profile: Profile) -> bool:
+    """Tell whether a text is more than "" once normalised; cheaply where a letter makes it sure."""
+    return bool(_WORD.search(text) or profile.normalize(text))
 
 
 def _is_settled(prediction: str | None, references: Sequence[str]) -> bool:

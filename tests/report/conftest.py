@@ -29,7 +29,9 @@ def score(tmp_path: Path) -> Score:
         for name, rows in answers.items():
             files.append(tmp_path / f"{name}.json")
             files[-1].write_text(json.dumps(rows), encoding="utf-8")
-        return evaluate(files, examples, Scoring(**scoring), SilentProgress())
+        return evaluate(
+            files, examples, Scoring(**{"metrics": ["em", "f1"], **scoring}), SilentProgress()
+        )
 
     return run
 
