@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gpt4_runs
 import pytest
 from fault_batches import BatchingServer, disordered
 from fault_server import BAD_KEY, FAULTS, FILTERED, Fault, failure, serving
+from gpt4_runs import completion, predictions, run, write_questions
 
 from aqa.backends.gpt4 import Gpt4Backend
-from aqa.config import build_config
 from aqa.errors import AqaError, ModelError, RunError, StoppedError
 from aqa.journal import JOURNAL, PREDICTIONS
-from aqa.options import RunConfig
-from aqa.predict import CancelResult, PredictResult, Resume, cancel, dry_run, predict
+from aqa.options import GenerationOptions, RunConfig
+from aqa.predict import CancelResult, Resume, cancel, dry_run
 from aqa.progress import SilentProgress
 from aqa.runs import read_manifest
 
-GO_ON = Resume()
 Call = Callable[..., subprocess.CompletedProcess[str]]
 KEY = "sk-test-0123456789abcdef-secret"
 
@@ -39,49 +39,16 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aqa.backends.asking.FIRST_BACK_OFF", 0.01)
 
 
-def write_questions(folder: Path, count: int) -> Path:
-    path = folder / "questions.jsonl"
-    rows = [
-        {"id": f"q{n}", "question": f"who {n}", "context": "some words", "answers": [str(n)]}
-        for n in range(count)
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
 def configured(
     folder: Path, server: BatchingServer, count: int = 20, *, live: bool = False, **backend: Any
 ) -> RunConfig:
     batch = {"poll_seconds": 0.01} | backend.pop("batch", {})
-    options = {"base_url": server.url, "batch": batch, "batch_api": not live, **backend}
-    layer: dict[str, Any] = {
-        "data": {"path": str(write_questions(folder, count))},
-        "backend": options,
-        "generation": {"max_new_tokens": 4},
-    }
-    return build_config(Gpt4Backend.Options, [layer])
-
-
-def run(
-    config: RunConfig,
-    folder: Path,
-    resume: Resume = GO_ON,
-    notes: list[str] | None = None,
-) -> PredictResult:
-    progress = SilentProgress()
-    try:
-        return predict(config, Gpt4Backend, folder, progress, resume)
-    finally:
-        if notes is not None:
-            notes += progress.notes
+    options = {"batch": batch, "batch_api": not live, "price": None, **backend}
+    return gpt4_runs.configured(folder, server, count, **options)
 
 
 def end(config: RunConfig, folder: Path) -> CancelResult:
     return cancel(config, Gpt4Backend, folder, SilentProgress())
-
-
-def predictions(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / PREDICTIONS).read_bytes())  # type: ignore[no-any-return]
 
 
 def errors(folder: Path) -> dict[str, str]:
@@ -219,6 +186,64 @@ def test_missing_lines_are_asked_again(tmp_path: Path, server: BatchingServer) -
     server.arrange = lambda lines: lines[::2] if len(lines) > 5 else lines
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
     assert [len(batch.requests) for batch in server.batches.values()] == [20, 10, 5]
+
+
+def test_an_answer_that_misses_its_schema_is_asked_again(
+    tmp_path: Path, server: BatchingServer
+) -> None:
+    good = '{"answer": "it", "passages": [1], "answerable": true}'
+    server.answer = lambda body: good
+    server.line = at_first(completion("no object"), times=2)
+    config = configured(tmp_path, server, 5, structured=True, price={"input": 1, "output": 2})
+    assert run(config, tmp_path / "out").answered == 5
+    assert len(server.batches) == 3
+    row = predictions(tmp_path / "out")["q3"]
+    assert (row["predicted_answer"], row["evidence"]["named_ranks"]) == ("it", [1])
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]
+    assert spent["input_tokens"] == server.prompt_tokens + 2 * 10
+    server.line = at_first(completion("no object"), times=9)
+    run(config, tmp_path / "never")
+    assert "no object of the schema" in errors(tmp_path / "never")["q3"]
+
+
+def test_responses_by_batch(tmp_path: Path, server: BatchingServer) -> None:
+    generation = GenerationOptions(max_new_tokens=16)
+    asked_live, by_batch = (
+        configured(tmp_path, server, live=live, api="responses").model_copy(
+            update={"generation": generation}
+        )
+        for live in (True, False)
+    )
+    live, found = run(asked_live, tmp_path / "live"), run(by_batch, tmp_path / "out")
+    assert (live.answered, found.answered) == (20, 20)
+    assert predictions(tmp_path / "live") == predictions(tmp_path / "out")
+    assert server.batches["batch_1"].requests[0]["url"] == "/v1/responses"
+
+
+def test_azures_batches(
+    tmp_path: Path, server: BatchingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_VERSION", "2024-10-21")
+    options = {"provider": "azure", "base_url": server.url.removesuffix("/v1")}
+    assert run(configured(tmp_path, server, **options), tmp_path / "out").answered == 20
+    assert server.batches["batch_1"].requests[0]["url"] == "/chat/completions"
+
+
+def test_the_cache_serves_both_ways(tmp_path: Path, server: BatchingServer) -> None:
+    cache = {
+        "cache": True,
+        "cache_path": str(tmp_path / "cache"),
+        "price": {"input": 1, "output": 2},
+    }
+    run(configured(tmp_path, server, 5, **cache), tmp_path / "first")
+    found = run(configured(tmp_path, server, 20, **cache), tmp_path / "second")
+    assert (found.answered, found.cached) == (20, 5)
+    assert [len(batch.requests) for batch in server.batches.values()] == [5, 15]
+    live = run(configured(tmp_path, server, 20, live=True, **cache), tmp_path / "third")
+    assert (live.answered, live.cached, server.requests) == (20, 20, 0)
+    served = read_manifest(tmp_path / "second")["served"]
+    assert served["models"] == {"gpt-4.1-2026-01-01": 20}
 
 
 # Batches that end otherwise.
