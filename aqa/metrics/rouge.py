@@ -3,6 +3,7 @@
 The package gives the scores of rouge-score, the published implementation, many times as fast.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import ClassVar, Protocol
@@ -13,6 +14,8 @@ from aqa.metrics.kiwi import has_kiwi, kiwi_version, morphemes
 from aqa.metrics.normalize import mostly_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
+
+_WORD = re.compile("[a-z0-9]")  # what the default tokenizer makes words of
 
 
 class Tokenizer(Protocol):
@@ -74,11 +77,17 @@ def _scored(pairs: Pairs, language: str | None) -> tuple[dict[str, list[float]],
 
     tokenizer, named = _tokenizer(pairs.references, language)
     apart = single(pairs)
-    predictions, references = apart.predictions, apart.references
-    if tokenizer is not None:
-        words = _words_for_tokens(tokenizer, (*predictions, *references))
-        predictions = [words[text] for text in predictions]
-        references = [words[text] for text in references]
+    places: Sequence[int] = range(len(apart.references))
+    if tokenizer is None:
+        # Where ROUGE's own finds no word in a reference, even the same text would score 0.
+        places = [at for at in places if not _WORD.search(apart.references[at].lower())]
+        tokenizer, named = Characters(), "default+characters" if places else "default"
+    predictions, references = list(apart.predictions), list(apart.references)
+    words = _words_for_tokens(
+        tokenizer, (text for at in places for text in (predictions[at], references[at]))
+    )
+    for at in places:
+        predictions[at], references[at] = words[predictions[at]], words[references[at]]
     names = [metric.name for metric in (Rouge1, Rouge2, RougeL)]
     found = RougeScorer(names).score_batch(references, predictions)
     return (
