@@ -14,6 +14,11 @@ from aqa.flags import (
     Fields,
     Fresh,
     Json,
+    JudgeLabels,
+    JudgeMaxCost,
+    JudgeModel,
+    JudgeRepeats,
+    JudgeSettings,
     Limit,
     Missing,
     Model,
@@ -28,6 +33,7 @@ from aqa.flags import (
     TopK,
     column_names,
     configure,
+    configure_judge,
 )
 
 if TYPE_CHECKING:
@@ -233,6 +239,14 @@ def evaluate(
         bool,
         typer.Option("--bert-cache/--no-bert-cache", help="Keep references' embeddings on disk."),
     ] = True,
+    judge_model: JudgeModel = None,
+    judge_max_cost: JudgeMaxCost = None,
+    judge_repeats: JudgeRepeats = 1,
+    judge_labels: JudgeLabels = None,
+    judge_settings: JudgeSettings = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what the judge would cost; ask nothing.")
+    ] = False,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Compare each system with this one only.")
     ] = None,
@@ -275,7 +289,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score prediction files against their references; never loads a reader."""
-    from aqa import console, score_files, score_tables
+    from aqa import console, score_files, score_tables, tables
 
     if verify:
         from aqa.verification import verify as run_verify
@@ -285,14 +299,20 @@ def evaluate(
     from aqa.atomic_files import write_json
     from aqa.data import Source
     from aqa.errors import UsageError
-    from aqa.evaluate import Scoring, read_references
+    from aqa.evaluate import Scoring, estimate_judge, read_references
     from aqa.evaluate import evaluate as run_evaluate
     from aqa.metrics import MetricOptions
     from aqa.metrics.intervals import SEED
     from aqa.runs import METRICS
 
-    if (passages or corpus) and not (data and report_file):
-        raise UsageError("--passages and --corpus are for a --report, beside --data")
+    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+    judges = "judge" in names
+    if (passages or corpus) and not (data and (report_file or judges)):
+        raise UsageError("--passages and --corpus are for a --report or a judge, beside --data")
+    if not judges and (dry_run or judge_labels or judge_settings):
+        raise UsageError("--dry-run and --judge-... are for the judge; add it to --metrics")
+    first = files[0] if files[0].is_dir() else files[0].parent
+    output = output or first / METRICS
     form = score_tables.choose_form(
         {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
     )
@@ -310,8 +330,19 @@ def evaluate(
                 missing_passages="empty",
             )
             references = read_references(source, progress)
+        judge = labels = None
+        if judges:
+            from aqa.human_labels import read_labels
+            from aqa.judging import Judging
+
+            labels = None if judge_labels is None else read_labels(judge_labels)
+            found, template = configure_judge(
+                judge_model, judge_max_cost, judge_repeats, judge_settings
+            )
+            place = output.parent / "judge"
+            judge = Judging(found, place, progress, judge_repeats, template, passages is not None)
         scoring = Scoring(
-            metrics=[name.strip() for name in (metrics or "").split(",") if name.strip()],
+            metrics=names,
             profile=profile,
             normalize=normalize or "none",
             no_answer=no_answer or (),
@@ -322,14 +353,18 @@ def evaluate(
             baseline=baseline,
             allow_different_evidence=allow_different_evidence,
             seed=SEED if seed is None else seed,
+            judge=judge,
+            judge_labels=labels,
         )
+        if dry_run:
+            tables.show_cost(estimate_judge(files, references, scoring), as_json)
+            return
         report = run_evaluate(files, references, scoring, progress)
     if report_file is not None:
         from aqa.report import write_report
 
         write_report(report_file, report, references, Path(data or "").name)
-    first = files[0] if files[0].is_dir() else files[0].parent
-    write_json(output or first / METRICS, report.to_json())
+    write_json(output, report.to_json())
     if per_example is not None:
         score_files.write_per_example(per_example, report)
     score_tables.show_report(report, form, report_file)

@@ -4,13 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aqa.abstention import abstention, risk_coverage
 from aqa.answers import means_no_answer
 from aqa.comparison import compare
 from aqa.data import Source, Survey, read_examples, survey
 from aqa.disagreement import disagreement
+from aqa.errors import UsageError
+from aqa.human_labels import Labels
+from aqa.judge_cases import Material, cases_of, judge_systems
 from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric
 from aqa.metrics.intervals import SEED, interval_signature
 from aqa.metrics.normalize import choose_profile, mostly_hangul
@@ -32,6 +35,10 @@ from aqa.systems import (
     system_names,
 )
 
+if TYPE_CHECKING:
+    from aqa.backends.base import CostEstimate
+    from aqa.judging import Judging
+
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
@@ -41,7 +48,8 @@ class Scoring:
     is "none" or "nfc", for both sides. `no_answer` phrases count as "". Systems are
     compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
     to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
-    in what the reader saw. The `seed` is that of intervals and tests.
+    in what the reader saw. The `seed` is that of intervals and tests. The metric "judge" asks the
+    `judge`, whose verdicts are compared with people's `judge_labels`.
     """
 
     metrics: Sequence[str] = ()
@@ -53,6 +61,8 @@ class Scoring:
     baseline: str | None = None
     allow_different_evidence: bool = False
     seed: int = SEED
+    judge: "Judging | None" = None
+    judge_labels: Labels | None = None
 
 
 def evaluate(
@@ -70,14 +80,69 @@ def evaluate(
         DataError: a file can't be read, or the files do not fit each other; runs with different
             evidence plans, too, unless that is allowed.
     """
-    form = unicode_form(scoring.normalize)
     named = [name for name in scoring.metrics if name != "evidence"]
     by_evidence = ["gold_in_evidence"] if "evidence" in scoring.metrics else []
     slices = [*scoring.slices, *by_evidence]
     scorers = [load_metric(name, scoring.metric_options) for name in named]
     columns: dict[str, Mapping[str, Any]] = {}
+    kept = references
     if references is not None and slices:
-        references = _keep_columns(references, slices, columns)
+        kept = _keep_columns(references, slices, columns)
+    material = _read(files, kept, scoring)
+    expected, warnings = material.expected, material.warnings
+    judged = None
+    if "judge" in named:
+        judged = judge_systems(*_judge_of(scoring, references), material, scoring.judge_labels)
+        warnings += judged.warnings
+    scorers = scorers or _default_scorers(expected, scoring.metric_options)
+    found = []
+    all_pairs = material.pairs if judged is None else judged.pairs
+    total = len(material.systems) * len(scorers)
+    with progress.task("Scoring", total=total, unit="scores") as task:
+        for system in material.systems:
+            pairs = all_pairs[system.name]
+            if mixed := count_mixed(pairs):
+                warnings.append(
+                    f"{system.name}: in {mixed} examples one of prediction and reference is in "
+                    "decomposed Unicode (NFD) and the other is not; compare with --normalize nfc"
+                )
+            rows = [system.rows.get(key) for key in expected]
+            scored = _described(_score(system, pairs, scorers, task), pairs, rows, scoring.seed)
+            data = [columns.get(key, {}) for key in expected]
+            parts = slice_scores(slices, pairs, rows, data, scored.scores, scoring.seed)
+            found.append(replace(scored, slices=parts))
+    report = _compared(material.profile, expected, found, warnings, scoring)
+    return report if judged is None else replace(report, judge=judged.facts)
+
+
+def estimate_judge(
+    files: Sequence[Path], references: Iterable[Example] | None, scoring: Scoring
+) -> "CostEstimate":
+    """Tell what the judge of these files would cost; nothing is asked and nothing is written.
+
+    Raises:
+        AqaError: as `evaluate`.
+    """
+    judge, examples = _judge_of(scoring, references)
+    return judge.estimate(cases_of(examples, _read(files, examples, scoring), judge.joined))
+
+
+def _judge_of(
+    scoring: Scoring, references: Iterable[Example] | None
+) -> "tuple[Judging, Iterable[Example]]":
+    if scoring.judge is None or references is None:
+        raise UsageError(
+            "the judge reads questions and passages, which predictions do not hold; name the data"
+            " with --data"
+        )
+    return scoring.judge, references
+
+
+def _read(
+    files: Sequence[Path], references: Iterable[Example] | None, scoring: Scoring
+) -> Material:
+    """Read the predictions, put them beside their references, and tell what does not fit."""
+    form = unicode_form(scoring.normalize)
     given = None if references is None else data_references(references, form)
     systems = [
         System(name, str(file), read_predictions(file, None if given is None else list(given)))
@@ -89,22 +154,8 @@ def evaluate(
     profile = choose_profile(scoring.profile, list(expected.values()))
     if profile == "squad" and mostly_hangul(list(expected.values())):
         warnings.append("the squad profile compares whole words: for Korean, use korquad")
-    scorers = scorers or _default_scorers(expected, scoring.metric_options)
-    found = []
-    with progress.task("Scoring", total=len(systems) * len(scorers), unit="scores") as task:
-        for system in systems:
-            pairs = _pairs(system, expected, profile, scoring)
-            if mixed := count_mixed(pairs):
-                warnings.append(
-                    f"{system.name}: in {mixed} examples one of prediction and reference is in "
-                    "decomposed Unicode (NFD) and the other is not; compare with --normalize nfc"
-                )
-            rows = [system.rows.get(key) for key in expected]
-            scored = _described(_score(system, pairs, scorers, task), pairs, rows, scoring.seed)
-            data = [columns.get(key, {}) for key in expected]
-            parts = slice_scores(slices, pairs, rows, data, scored.scores, scoring.seed)
-            found.append(replace(scored, slices=parts))
-    return _compared(profile, expected, found, warnings, scoring)
+    pairs = {system.name: _pairs(system, expected, profile, scoring) for system in systems}
+    return Material(systems, expected, profile, pairs, warnings)
 
 
 def read_references(source: Source, progress: Progress) -> Iterable[Example]:
@@ -159,6 +210,7 @@ def _described(
         abstention=abstention(pairs, seed),
         risk_coverage=risk_coverage(pairs, rows),
         rows=tuple(rows),
+        verdicts=pairs.verdicts,
     )
 
 

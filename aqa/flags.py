@@ -52,6 +52,43 @@ TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
+JudgeModel = Annotated[
+    str | None, typer.Option("--judge-model", help="Model of the metric judge; gpt-4.1 if none.")
+]
+JudgeMaxCost = Annotated[
+    float | None, typer.Option("--judge-max-cost", help="US dollars at most, for the judge.")
+]
+JudgeRepeats = Annotated[
+    int, typer.Option("--judge-repeats", min=1, max=99, help="Times each answer is judged.")
+]
+JudgeLabels = Annotated[
+    Path | None,
+    typer.Option("--judge-labels", help="People's verdicts, to compare the judge's with."),
+]
+JudgeSettings = Annotated[
+    list[str] | None,
+    typer.Option("--judge-set", metavar="KEY=VALUE", help="--set for the judge's gpt4 config."),
+]
+
+
+def configure_judge(
+    model: str | None, max_cost: float | None, repeats: int, settings: list[str] | None
+) -> "tuple[RunConfig, str | None]":
+    """Make the judge's config, and name the template where one was given."""
+    from aqa.backends.gpt4 import Gpt4Backend
+    from aqa.config import build_config, parse_assignment, set_value
+    from aqa.options import JUDGE_DEFAULTS, JUDGE_REPEATS_TEMPERATURE
+
+    spoken: RawConfig = {}
+    if repeats > 1:
+        set_value(spoken, "generation.temperature", JUDGE_REPEATS_TEMPERATURE)
+    for key, value in {"backend.model": model, "backend.max_cost": max_cost}.items():
+        if value is not None:
+            set_value(spoken, key, value)
+    for text in settings or ():
+        set_value(spoken, *parse_assignment(text))
+    template = spoken.get("prompt")
+    return build_config(Gpt4Backend.Options, [JUDGE_DEFAULTS, spoken]), template
 
 
 def configure(

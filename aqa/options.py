@@ -120,6 +120,11 @@ class GenerationOptions(Section):
     window: int = Field(512, ge=1)  # prompts held in memory and sorted by length
 
 
+# What a judge's config begins with, in the place of a reader's; and the temperature of repeats.
+JUDGE_DEFAULTS: RawConfig = {"generation": {"max_new_tokens": 1024}}  # a reason, and reasoning
+JUDGE_REPEATS_TEMPERATURE = 0.7  # at 0 repeats would show the server's noise alone
+
+
 class EvaluationOptions(Section):
     """How the validation predictions of a training are scored."""
 

@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,12 +57,13 @@ def prepare(
     return reader.fit(prompt)
 
 
-def load_template(name: str) -> Template:
+def load_template(name: str, variables: Sequence[str] = VARIABLES) -> Template:
     """Load a template by path, or by the name of a shipped one.
 
     A `.txt` file is a system message, to which the bare question is the user's; if it holds
     {question} too, the whole is one user message. Front matter between two `---` lines may hold
-    `no_answer`. A `.yaml` file holds `messages` (role, content) and may hold `no_answer`.
+    `no_answer`. A `.yaml` file holds `messages` (role, content) and may hold `no_answer`. It must
+    use all `variables` and no others.
 
     Raises:
         PromptError: no such template, or it is not valid.
@@ -89,7 +90,7 @@ def load_template(name: str) -> Template:
         raise PromptError(
             f"{path}: unknown key {next(iter(settings))}; known: messages (in .yaml), no_answer"
         )
-    _check_variables(messages, path)
+    _check_variables(messages, variables, path)
     digest = hashlib.sha256(content).hexdigest()
     return Template(path.stem, tuple(messages), no_answer, digest)
 
@@ -112,7 +113,8 @@ def find_template(name: str) -> Path:
 
 
 def _shipped_list() -> str:
-    return ", ".join(sorted(Path(name).stem for name in shipped_names("prompts")))
+    names = sorted(Path(name).stem for name in shipped_names("prompts"))
+    return ", ".join(name for name in names if not name.startswith("judge_"))
 
 
 def _split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
@@ -162,14 +164,14 @@ def _read_no_answer(raw: object, path: Path) -> tuple[str, ...]:
     return tuple(phrases)
 
 
-def _check_variables(messages: list[Message], path: Path) -> None:
+def _check_variables(messages: list[Message], variables: Sequence[str], path: Path) -> None:
     used = {name for turn in messages for name in PLACEHOLDER.findall(turn.content)}
-    unknown = sorted(used - set(VARIABLES))
+    unknown = sorted(used - set(variables))
     if unknown:
         raise PromptError(
-            f"{path}: unknown variable {{{unknown[0]}}}; a template knows {{context}} and"
-            " {question}"
+            f"{path}: unknown variable {{{unknown[0]}}}; this template knows"
+            f" {' and '.join(f'{{{name}}}' for name in variables)}"
         )
-    for name in VARIABLES:
+    for name in variables:
         if name not in used:
             raise PromptError(f"{path}: the variable {{{name}}} is missing")

@@ -131,7 +131,7 @@ class Prompt:
     where the data has no reference. `gold_ranks` are the ranks of all given passages that hold the
     answer, and `gold_in_evidence` tells whether it stands in what the reader sees; None where no
     answer is known. `evidence_tokens` counts what was kept, where the evidence plan names a
-    tokenizer.
+    tokenizer. `values` take the places of a template's other variables.
     """
 
     id: str
@@ -144,11 +144,12 @@ class Prompt:
     gold_ranks: tuple[int, ...] | None = None
     gold_in_evidence: bool | None = None
     evidence_tokens: int | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def messages(self) -> tuple[Message, ...]:
         """The rendered chat; passages and question are inserted as text, never parsed again."""
-        values = {"context": self.evidence.context, "question": self.question}
+        values = {**self.values, "context": self.evidence.context, "question": self.question}
         return tuple(
             Message(turn.role, PLACEHOLDER.sub(lambda match: values[match[1]], turn.content))
             for turn in self.template.messages

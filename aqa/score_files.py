@@ -18,7 +18,7 @@ def write_per_example(path: Path, report: Report) -> None:
     """
     with atomic(path) as file:
         for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
-            systems = {}
+            systems: dict[str, dict[str, Any]] = {}
             for system in report.systems:
                 prediction = system.predictions[place]
                 systems[system.name] = {
@@ -30,6 +30,9 @@ def write_per_example(path: Path, report: Report) -> None:
                     },
                     "category": system.categories[place],
                 }
+                if system.verdicts is not None:
+                    given = [verdict.to_json() for verdict in system.verdicts.examples[place]]
+                    systems[system.name]["verdicts"] = given
             row: dict[str, Any] = {"id": key, "references": list(references), "systems": systems}
             if report.disagreement is not None:
                 row["disagreement"] = report.disagreement.spreads[place]

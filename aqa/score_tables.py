@@ -67,6 +67,7 @@ def show_report(report: "Report", form: str = "table", written: Path | None = No
             told = f"missing {system.missing}, failed {system.failed}"
             table.add_row("", Text(told, style="yellow"))
     console.print(table)
+    _show_judge(console, report)
     _show_slices(console, report)
     _show_errors(console, report)
     _show_abstention(console, report)
@@ -82,6 +83,35 @@ def show_report(report: "Report", form: str = "table", written: Path | None = No
 
 def _has_unanswerable(report: "Report") -> bool:
     return any(system.groups.get("no_answer", {}).get("n") for system in report.systems)
+
+
+def _show_judge(console: Console, report: "Report") -> None:
+    """How often each verdict fell, what the judge cost, and how far people agree with it."""
+    if report.judge is None:
+        return
+    table = Table(title="Verdicts of the judge")
+    table.add_column("verdict")
+    found = [system.verdicts.to_json() for system in report.systems if system.verdicts]
+    for system in report.systems:
+        table.add_column(system.name, justify="right", overflow="fold")
+    for name in found[0]["verdicts"]:
+        table.add_row(name.replace("_", " "), *(str(own["verdicts"][name]) for own in found))
+    table.add_row("failed", *(str(own["failed_verdicts"]) for own in found))
+    for system, own in zip(report.systems, found, strict=True):
+        if repeats := own.get("repeats"):
+            scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
+            told = f"{system.name}: repeats {scores}; variance {repeats['variance']:.2f}"
+            table.caption = "\n".join(filter(None, [str(table.caption or ""), told]))
+    console.print(table)
+    spent = report.judge["spent"]
+    cost = "price not known" if spent["usd"] is None else f"${spent['usd']:.4f}"
+    tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
+    told = f"{report.judge['asked']} verdicts asked for now; all in {report.judge['folder']}"
+    console.print(f"{told}: {tokens}, {cost}", markup=False, soft_wrap=True)
+    if labels := report.judge.get("human_labels"):
+        kappa = f"{labels['kappa']:.2f}" if "kappa" in labels else "not defined"
+        told = f"people agree on {labels['agreement']:.1f} % of {labels['n']} labelled answers"
+        console.print(f"{told}; Cohen's kappa {kappa}", markup=False)
 
 
 def _show_slices(console: Console, report: "Report") -> None:

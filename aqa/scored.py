@@ -7,6 +7,7 @@ from typing import Any
 from aqa.abstention import Abstention, RiskCoverage
 from aqa.comparison import Comparison
 from aqa.disagreement import Disagreement
+from aqa.metrics.verdicts import Verdicts
 from aqa.mistakes import CATEGORIES
 from aqa.prediction_files import AnsweredRow
 from aqa.records import Score
@@ -19,7 +20,7 @@ class SystemScores:
 
     `predictions` (as they were compared), `categories` (see `aqa.mistakes`) and `rows` (as they
     were read) follow the ids. `abstention` is None where there is nothing to tell, `risk_coverage`
-    where no confidence is.
+    where no confidence is. `verdicts` are a judge's.
     """
 
     name: str
@@ -34,6 +35,7 @@ class SystemScores:
     abstention: Abstention | None = None
     risk_coverage: RiskCoverage | None = None
     rows: tuple[AnsweredRow | None, ...] = ()
+    verdicts: Verdicts | None = None
 
     @property
     def errors(self) -> dict[str, int]:
@@ -57,12 +59,17 @@ class SystemScores:
             found["abstention"] = self.abstention.to_json()
         if self.risk_coverage is not None:
             found["risk_coverage"] = self.risk_coverage.to_json()
+        if self.verdicts is not None:
+            found["judge"] = self.verdicts.to_json()
         return {**found, "errors": self.errors}
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an evaluation found; `references` and the values per example follow the `ids`."""
+    """What an evaluation found; `references` and the values per example follow the `ids`.
+
+    `judge` holds what is worth telling of the one that was asked: models, requests, money.
+    """
 
     profile: str
     ids: tuple[str, ...]
@@ -71,6 +78,7 @@ class Report:
     comparisons: tuple[Comparison, ...] = ()
     references: tuple[tuple[str, ...], ...] = ()
     disagreement: Disagreement | None = None
+    judge: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds: unrounded, without the values per example."""
@@ -85,6 +93,8 @@ class Report:
             found["comparisons"] = [comparison.to_json() for comparison in self.comparisons]
         if self.disagreement is not None:
             found["disagreement"] = self.disagreement.to_json()
+        if self.judge is not None:
+            found["judge"] = self.judge
         return found
 
 

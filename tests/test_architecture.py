@@ -43,6 +43,8 @@ FLOORS = {
         "systems",
         "scored",
         "verification",
+        "judge_cases",
+        "judging",
     },
     2: {
         "backends",
@@ -52,6 +54,7 @@ FLOORS = {
         "runs",
         "journal",
         "prediction_files",
+        "human_labels",
     },
     1: {
         "config",
@@ -83,6 +86,7 @@ SIDEWAYS = {
     ("score_tables", "tables"),
     ("train", "evaluate"),
     ("prediction_files", "journal"),
+    ("human_labels", "metrics"),
     ("answering", "inputs"),
     ("inputs", "training_evidence"),
     ("training_plan", "inputs"),
@@ -99,6 +103,9 @@ SIDEWAYS = {
     ("scored", "mistakes"),
     ("scored", "slices"),
     ("slices", "mistakes"),
+    ("judging", "judge_cases"),
+    ("judge_cases", "mistakes"),
+    ("judge_cases", "systems"),
     ("locations", "errors"),
     ("predecessor", "errors"),
 }

@@ -35,6 +35,7 @@ METRICS = {
     "bleu": "aqa.metrics.sacre:Bleu",
     "chrf": "aqa.metrics.sacre:Chrf",
     "bertscore": "aqa.metrics.bertscore:BertScore",
+    "judge": "aqa.metrics.judge:Judge",
 }
 
 

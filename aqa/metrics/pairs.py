@@ -9,6 +9,7 @@ from statistics import fmean
 from aqa import __version__
 from aqa.errors import DataError
 from aqa.metrics.normalize import Profile, profile_for, second_score
+from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
 
 FULL, NOTHING = (100.0, 100.0), (0.0, 0.0)  # exact match and the second score
@@ -23,6 +24,7 @@ class Pairs:
     A prediction is None where it is missing or failed, and then scores 0; `failed` says how many
     of them failed. References () mean unanswerable: the reference is the empty string. `profile`
     is settled, never "auto". `unicode_form` says what the texts were put in: "none" or "nfc".
+    `verdicts` are a judge's, where one was asked.
     """
 
     predictions: Sequence[str | None]
@@ -30,6 +32,7 @@ class Pairs:
     profile: str
     failed: int = 0
     unicode_form: str = "none"
+    verdicts: Verdicts | None = None
 
     @cached_property
     def agreement(self) -> tuple[list[float], list[float]]:
@@ -71,19 +74,29 @@ class Pairs:
             for text, profile in zip(self.predictions, self._profiles, strict=True)
         ]
 
-    def score(self, name: str, values: Sequence[float], details: str = "") -> Score:
+    @property
+    def silence(self) -> list[float]:
+        """What saying nothing counts, 0..100: right where there is no answer to give."""
+        return [
+            0.0 if answerable or prediction is None else 100.0
+            for prediction, answerable in zip(self.predictions, self.answerable, strict=True)
+        ]
+
+    def score(
+        self, name: str, values: Sequence[float], details: str = "", refs: str = "max"
+    ) -> Score:
         """Sum up values per example (0..100) as a signed score."""
         if not values:
             raise DataError("there are no examples to score")
-        return Score(name, fmean(values), self.signature(name, details), tuple(values))
+        return Score(name, fmean(values), self.signature(name, details, refs), tuple(values))
 
-    def signature(self, name: str, details: str = "") -> str:
+    def signature(self, name: str, details: str = "", refs: str = "max") -> str:
         """Say how a score was made; without details by the profile."""
         parts = [
             name,
             details or f"profile:{self.profile}",
             "" if self.unicode_form == "none" else f"unicode:{self.unicode_form}",
-            "refs:max",
+            f"refs:{refs}",
             f"missing:{self.missing}",
             f"failed:{self.failed}" if self.failed else "",
             f"v:{__version__}",
