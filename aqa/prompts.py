@@ -169,7 +169,7 @@ def _check_variables(messages: list[Message], variables: Sequence[str], path: Pa
     unknown = sorted(used - set(variables))
     if unknown:
         raise PromptError(
-            f"{path}: unknown variable {{{unknown[0]}}}; this template knows"
+            f"{path}: unknown variable {{{unknown[0]}}}; a template knows"
             f" {' and '.join(f'{{{name}}}' for name in variables)}"
         )
     for name in variables:

@@ -6,7 +6,9 @@ from aqa_stub import StubBackend
 
 from aqa.config import build_config
 from aqa.errors import PromptError
+from aqa.judging import JUDGE_VARIABLES
 from aqa.locations import shipped_names
+from aqa.metrics.verdicts import VERDICTS
 from aqa.options import EvidenceOptions
 from aqa.progress import SilentProgress
 from aqa.prompts import load_template, prepare
@@ -30,7 +32,21 @@ def prepared(
     return prepare(example, 3, load_template(str(template)), evidence, reader, with_target)
 
 
-@pytest.mark.parametrize("name", shipped_names("prompts"))
+@pytest.mark.parametrize("language", ["eng", "kor"])
+def test_shipped_templates_of_the_judge(language: str) -> None:
+    with pytest.raises(PromptError, match=r"unknown variable \{answer\}"):
+        load_template(f"judge_{language}")
+    template = load_template(f"judge_{language}", JUDGE_VARIABLES)
+    text = "".join(turn.content for turn in template.messages)
+    assert all(text.count(f"{{{name}}}") == 1 for name in JUDGE_VARIABLES)
+    assert all(f"\n{verdict}: " in text for verdict in VERDICTS)
+    assert (language == "kor") == any(letter in text for letter in HANGUL)
+    assert template.no_answer
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in shipped_names("prompts") if not name.startswith("judge_")]
+)
 def test_shipped_templates(name: str) -> None:
     template = load_template(Path(name).stem)
     assert template.messages[-1].role == "user"
