@@ -58,6 +58,12 @@ class BatchRun:
             StoppedError: what is left could pass a cap.
             ModelError: the server refuses, or cancelled, or does not get on.
         """
+        self._record.tidy()
+        if self._record.open and not more:
+            self._progress.note(
+                "batches of this run are open: their answers are waited for before the rest is"
+                " asked; --cancel ends them"
+            )
         try:
             yield from self._finish(questions, more)
             if more and self._remembered is not None:
@@ -114,12 +120,12 @@ class BatchRun:
         if not self._record.open:
             return
         total = sum(part.requests for part in self._record.open)
-        finished: dict[int, int] = {}
         with self._progress.task("At the server", total, "requests") as task:
+            bar = _Bar(task)
             while True:
                 for part in self._record.open:
                     batch = self._look(part)
-                    _tell(task, batch, finished, part)
+                    bar.tell(part, batch)
                     if batch.ended:
                         yield from self._collect(part, batch, questions)
                 if not self._record.open:
@@ -277,9 +283,18 @@ class BatchRun:
             yield Request(line, worst)
 
 
-def _tell(task: Task, batch: Batch, finished: dict[int, int], part: Part) -> None:
-    """Move the bar by what the server has finished since it was last asked."""
-    now = part.requests if batch.ended else min(batch.finished, part.requests)
-    before = finished.get(part.number, 0)
-    finished[part.number] = max(now, before)
-    task.advance(finished[part.number] - before, {"batch": batch.status.replace("_", " ")})
+class _Bar:
+    """Shows how far the batches are, where that has changed: logs need no line for each look."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._seen: dict[int, tuple[int, str]] = {}
+
+    def tell(self, part: Part, batch: Batch) -> None:
+        """Move on by what the server has finished since the last look."""
+        before, _ = known = self._seen.get(part.number, (0, ""))
+        finished = part.requests if batch.ended else min(batch.finished, part.requests)
+        now = max(finished, before), batch.status
+        if now != known:
+            self._seen[part.number] = now
+            self._task.advance(now[0] - before, {"batch": batch.status.replace("_", " ")})

@@ -160,6 +160,12 @@ class BatchRecord:
             self._content.closed.append(closed)
         self._content.lost += lost
         self._save()
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Take away the files of no open part, those of a process that was killed among them."""
+        kept = {f"{part.number:04}" for part in self._content.open}
         with explained(self._folder):
-            for path in (self.requests_file(part.number), *self.answer_files(part)):
-                path.unlink(missing_ok=True)
+            for path in self._folder.glob("*.jsonl"):
+                if path.name.partition(".")[0] not in kept:
+                    path.unlink()

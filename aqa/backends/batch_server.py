@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ KEY = "aqa"  # of a batch's metadata: the part of the run that it answers
 PAGE = 100  # batches of a list
 PAGES = 100
 DOWNLOADS = 3  # of a file that ends within a line, before it is taken as it is
+PLAIN = re.compile(r"[\w.:=-]{1,200}")  # ids and statuses, which go to addresses and are shown
 CLOCKS = 86_400.0  # seconds that the server's clock and ours may differ
 
 T = TypeVar("T")
@@ -188,8 +190,8 @@ class BatchServer:
             id=_text(body, "id"),
             status=_text(body, "status"),
             finished=sum(n for n in finished if isinstance(n, int)),
-            answers=_maybe(body.get("output_file_id")),
-            errors=_maybe(body.get("error_file_id")),
+            answers=_text(body, "output_file_id") if body.get("output_file_id") else None,
+            errors=_text(body, "error_file_id") if body.get("error_file_id") else None,
             problem=self._access.shown(line + str(first.get("message") or "no reason was given")),
             code=str(first.get("code") or ""),
         )
@@ -233,10 +235,6 @@ def _object(content: bytes) -> Json:
 
 def _text(body: Json, key: str) -> str:
     value = body.get(key)
-    if not isinstance(value, str) or not value:
-        raise BadBodyError(f"the server's answer has no {key}")
+    if not isinstance(value, str) or not PLAIN.fullmatch(value):
+        raise BadBodyError(f"the server's answer has no {key}, or an odd one")
     return value
-
-
-def _maybe(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -59,6 +59,7 @@ class BatchingServer(Server):
     problem: dict[str, Any] = field(default_factory=lambda: {"code": "invalid", "message": "bad"})
     arrange: Callable[[list[bytes]], list[bytes]] = lambda lines: lines
     looks: int = 1  # until a batch has ended
+    pauses: int = 1  # looks that see the same
     page: int = 100  # batches of a list at most
     steps: Counter[str] = field(default_factory=Counter)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -145,7 +146,7 @@ class BatchingServer(Server):
         elif batch.status in ("validating", "in_progress"):
             batch.looks += 1
             batch.status = "in_progress"
-            if batch.looks >= self.looks:
+            if batch.looks >= self.looks * self.pauses:
                 self.finish(batch, batch.end)
 
     def finish(self, batch: Batch, end: str) -> None:
@@ -193,7 +194,7 @@ class BatchingServer(Server):
     def shown(self, batch: Batch) -> Body:
         total = len(batch.requests)
         ended = batch.status in ("completed", "expired", "cancelled")
-        done = total if ended else total * batch.looks // (self.looks + 1)
+        done = total if ended else total * (batch.looks // self.pauses) // (self.looks + 1)
         failed = batch.status == "failed"
         return {
             "id": batch.id,

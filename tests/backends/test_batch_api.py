@@ -20,7 +20,7 @@ from aqa.errors import AqaError, ModelError, RunError, StoppedError
 from aqa.journal import JOURNAL, PREDICTIONS
 from aqa.options import GenerationOptions, RunConfig
 from aqa.predict import CancelResult, Resume, cancel, dry_run
-from aqa.progress import SilentProgress
+from aqa.progress import SilentProgress, SilentTask
 from aqa.runs import read_manifest
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -106,6 +106,23 @@ def test_a_request_that_no_file_may_hold(tmp_path: Path, server: BatchingServer)
     assert result.failed == 3
     assert "more than a file may hold" in errors(tmp_path / "out")["q0"]
     assert not server.files
+
+
+def test_progress_tells_what_is_new(
+    tmp_path: Path, server: BatchingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, object]] = []
+
+    def advance(self: SilentTask, amount: int = 1, fields: Any = None) -> None:
+        if fields and "batch" in fields:
+            told.append((amount, fields["batch"]))
+
+    monkeypatch.setattr(SilentTask, "advance", advance)
+    server.looks, server.pauses = 3, 4
+    run(configured(tmp_path, server, 8), tmp_path / "out")
+    assert told == [
+        (0, "in progress"), (2, "in progress"), (2, "in progress"), (4, "completed"),
+    ]  # fmt: skip
 
 
 # Errors of one line.
@@ -358,6 +375,13 @@ def test_answers_that_the_server_no_longer_has(tmp_path: Path, server: BatchingS
     assert run(config, tmp_path / "out").answered == 20
 
 
+@pytest.mark.parametrize("odd", ["\x1b[2J", "../files", "", 7])
+def test_odd_ids_are_not_taken(tmp_path: Path, server: BatchingServer, odd: object) -> None:
+    server.after = lambda step, number: Fault(200, {"id": odd, "status": "completed"})
+    with pytest.raises(ModelError, match="no id, or an odd one"):
+        run(configured(tmp_path, server, example_deadline=0.05), tmp_path / "out")
+
+
 # Caps.
 
 
@@ -423,8 +447,10 @@ def test_an_open_batch_is_collected_before_anything_is_asked_live(
 ) -> None:
     interrupted(configured(tmp_path, server), tmp_path / "out", server)
     server.batches["batch_1"].end = "expired"
-    found = run(configured(tmp_path, server, live=True), tmp_path / "out")
+    notes: list[str] = []
+    found = run(configured(tmp_path, server, live=True), tmp_path / "out", notes=notes)
     assert (found.answered, len(server.batches)) == (20, 1)
+    assert "batches of this run are open" in notes[0]
     assert set(server.answered.values()) == {1}
 
 
@@ -548,7 +574,9 @@ def test_the_key_is_nowhere(
     assert "***" in (tmp_path / "out" / JOURNAL).read_text(encoding="utf-8")
 
 
-def test_ctrl_c_leaves_the_batch_at_the_server(tmp_path: Path, server: BatchingServer) -> None:
+def test_ctrl_c_leaves_the_batch_at_the_server(
+    tmp_path: Path, server: BatchingServer, call_aqa: Call
+) -> None:
     write_questions(tmp_path, 12)
     server.looks = 10**6
     words = [sys.executable, "-m", "aqa", *command(server)]
@@ -565,11 +593,8 @@ def test_ctrl_c_leaves_the_batch_at_the_server(tmp_path: Path, server: BatchingS
     manifest = read_manifest(tmp_path / "out")
     assert manifest["status"] == "interrupted"
     assert manifest["served"]["batches"] == [{"id": "batch_1", "status": "open", "requests": 12}]
-    ended = subprocess.run(
-        [*words, "--cancel", "--json", "--quiet"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    ended = call_aqa(*command(server), "--cancel", "--json", "--quiet")
     assert json.loads(ended.stdout) == {
         "cancelled": True, "examples": 12, "answered": 6, "failed": 0,
     }  # fmt: skip
-    assert ended.stderr == ""
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -81,6 +81,9 @@ def asked_live(tmp_path_factory: pytest.TempPathFactory, context: ForkServerCont
 def check(folder: Folder, server: BatchingServer, asked_live: bytes, told: str) -> None:
     assert folder.predictions() == asked_live, told
     assert folder.journal_lines() == QUESTIONS, told
+    assert [path.name for path in (folder.path / OUT / "batches").iterdir()] == ["record.json"], (
+        told
+    )
     assert [len(batch.requests) for batch in server.batches.values()] == [2, 1], told
     assert len(server.answered) == server.answered.total() == QUESTIONS - 1, told
 
