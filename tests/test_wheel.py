@@ -62,3 +62,13 @@ def test_wheel_in_an_empty_folder(
     assert answer.returncode == 0, answer.stderr
     assert shown in answer.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_the_wheel_writes_a_report(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"q": {"predicted_answer": "x", "answers": ["x"]}}')
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    words = ["evaluate", "a.json", "--report", "report.html"]
+    subprocess.run([installed, *words], cwd=tmp_path, env=environment, check=True)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "a reaches 100.0 F1" in page
+    assert page.count("</script>") == 3  # facts, rows and what shows them
