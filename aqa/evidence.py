@@ -40,6 +40,7 @@ def select(
         best_last=options.order == "best_last",
         title=options.title,
         join=options.join,
+        numbered=options.numbered,
     )
 
     def fits(trial: Evidence) -> bool:

@@ -54,6 +54,7 @@ class EvidenceOptions(Section):
     tokenizer: str | None = None  # a model whose tokenizer counts, so that all readers' are alike
     title: bool = True  # write a passage's title above its text
     join: str = "\n\n"  # between two passages
+    numbered: bool = False  # [1], [2], ... before them, for readers that name passages
     train: TrainingEvidenceOptions = TrainingEvidenceOptions()
 
     @field_validator("train", mode="before")
@@ -73,7 +74,8 @@ class EvidenceOptions(Section):
 
     def plan(self) -> RawConfig:
         """What decides the evidence of a question, as plain values."""
-        return self.model_dump(exclude={"train"})
+        # Runs from before there were numbers are compared with those of now.
+        return self.model_dump(exclude={"train"} | (set() if self.numbered else {"numbered"}))
 
 
 class TrainingOptions(Section):

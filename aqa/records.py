@@ -91,7 +91,7 @@ class Evidence:
 
     The ends of passages may be cut, too: `cut_characters` counts what the evidence plan took away,
     `reader_cut_characters` what the reader still had to. `best_last` turns the reading order
-    round.
+    round; `numbered` writes [1], [2] and so on before the passages, as they are read.
     """
 
     passages: tuple[Passage, ...]
@@ -101,6 +101,7 @@ class Evidence:
     best_last: bool = False
     title: bool = True
     join: str = "\n\n"
+    numbered: bool = False
 
     @property
     def shortened(self) -> bool:
@@ -116,7 +117,10 @@ class Evidence:
     @property
     def context(self) -> str:
         """The text that takes the place of {context}."""
-        return self.join.join(self.text_of(passage) for passage in self.reading_order)
+        texts = [self.text_of(passage) for passage in self.reading_order]
+        if self.numbered:
+            texts = [f"[{number}] {text}" for number, text in enumerate(texts, 1)]
+        return self.join.join(texts)
 
     def text_of(self, passage: Passage) -> str:
         """One passage as the reader meets it, under its title."""

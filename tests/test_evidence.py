@@ -64,6 +64,14 @@ def test_select(options: dict[str, object], reading: str, dropped: str) -> None:
     assert "".join(drop.passage.text for drop in evidence.dropped) == dropped
 
 
+def test_passages_are_numbered_as_they_are_read() -> None:
+    example = Example("q", "who ?", passages("a", "b", "c"))
+    plan = {"numbered": True, "order": "best_last", "join": "\n", "max_chars": 11}
+    assert chosen(example, **plan).context == "[1] b\n[2] a"
+    assert "numbered" not in EvidenceOptions().plan()
+    assert EvidenceOptions(numbered=True).plan()["numbered"] is True
+
+
 def test_titles_count_and_can_be_left_out() -> None:
     example = Example("q", "?", (Passage("one two", "Title"), Passage("three", rank=2)))
     assert chosen(example).context == "Title\none two\n\nthree"

@@ -15,6 +15,7 @@ from aqa.terminal import SafeConsole, safe_json, safe_text
 LINK = "\x1b]8;;http://example.org\x1b\\here\x1b]8;;\x1b\\"
 EVIL = f"\x1b[2J{LINK}\x9b2Jdrawn\u202e\u2066\x07\x7f[red]kept[/][/no] :bomb:"
 SHOWN = "2Jdrawn[red]kept[/][/no] :bomb:"  # what is left of its end
+DATA = "data[red]\x1b[2J.json"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -78,21 +79,21 @@ def write_evil(folder: Path) -> None:
         }
         for n in range(4)
     ]
-    folder.joinpath("data.json").write_text(json.dumps(rows), encoding="utf-8")
+    folder.joinpath(DATA).write_text(json.dumps(rows), encoding="utf-8")
     for name in ("a", "b"):
         answers = {row["id"]: f"{EVIL} {name}" for row in rows}
         folder.joinpath(f"{name}[red]\x1b[2J.json").write_text(json.dumps(answers))
 
 
 COMMANDS = {
-    "preview": ["prompt-preview", "gpt4", "--data", "data.json", "--tokens"],
-    "predict": ["predict", "stub", "--data", "data.json", "-o", "out[red]\x1b[2J"],
-    "evaluate": ["evaluate", "a[red]\x1b[2J.json", "b[red]\x1b[2J.json", "-d", "data.json"],
-    "dry run": ["predict", "gpt4", "--data", "data.json", "--dry-run", "-m", EVIL],
+    "preview": ["prompt-preview", "gpt4", "--data", DATA, "--tokens"],
+    "predict": ["predict", "stub", "--data", DATA, "-o", "out[red]\x1b[2J"],
+    "evaluate": ["evaluate", "a[red]\x1b[2J.json", "b[red]\x1b[2J.json", "-d", DATA],
+    "dry run": ["predict", "gpt4", "--data", DATA, "--dry-run", "-m", EVIL],
     "no file": ["predict", "stub", "--data", EVIL],
     "no backend": ["predict", EVIL],
-    "no model": ["predict", "llama", "--data", "data.json", "--model", EVIL],
-    "no key": ["predict", "stub", "--data", "data.json", "--set", "x[red]\x1b[2J=1"],
+    "no model": ["predict", "llama", "--data", DATA, "--model", EVIL],
+    "no key": ["predict", "stub", "--data", DATA, "--set", "x[red]\x1b[2J=1"],
 }
 
 

@@ -47,9 +47,10 @@ def text_of(prompt: Prompt) -> str:
 
 
 def apart(prompt: Prompt) -> list[Prompt]:
-    """The same prompt for each of its passages, in reading order."""
+    """The same prompt for each of its passages, in reading order and without a number."""
     evidence = prompt.evidence
-    alone = [replace(evidence, passages=(passage,)) for passage in evidence.reading_order]
+    bare = replace(evidence, numbered=False)
+    alone = [replace(bare, passages=(passage,)) for passage in evidence.reading_order]
     return [replace(prompt, evidence=one) for one in alone] or [prompt]
 
 

@@ -124,6 +124,9 @@ class Server:
             self.active -= 1
         if fault.close:
             return False
+        if fault.large:
+            await pour(writer, fault)
+            return False
         if fault.status != 200 or fault.body is not None:
             self.refused += fault.status in (429, 503)
             told = json.dumps(fault.body or {}).replace("{key}", key or sent.get("api-key", ""))
@@ -132,9 +135,6 @@ class Server:
         if fault.raw is not None:
             await send(writer, 200, fault.raw, self.headers | fault.headers)
             return True
-        if fault.large:
-            await pour(writer, fault.large)
-            return False
         content = self.complete(body, "/responses" in path)
         if fault.reset or fault.drip:
             await falter(writer, content, fault)
@@ -217,11 +217,12 @@ async def falter(writer: asyncio.StreamWriter, content: bytes, fault: Fault) -> 
         await writer.drain()
 
 
-async def pour(writer: asyncio.StreamWriter, size: int) -> None:
-    """Send so many bytes of an answer that does not end."""
-    writer.write(b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\n\r\n")
+async def pour(writer: asyncio.StreamWriter, fault: Fault) -> None:
+    """Send many bytes of an answer that does not end."""
+    head = f"HTTP/1.1 {fault.status} X\r\nContent-Type: application/json\r\n\r\n"
+    writer.write(head.encode())
     writer.write(b'{"choices": [{"message": {"content": "')
-    for _ in range(size // 2**16):
+    for _ in range(fault.large // 2**16):
         writer.write(b"x" * 2**16)
         await writer.drain()
 

@@ -214,9 +214,10 @@ def test_what_azure_needs(
     "fault",
     [
         Fault(large=200 * 2**20),
+        Fault(500, large=200 * 2**20),
         Fault(raw=gzip.compress(bytes(100 * 2**20), 1), headers={"Content-Encoding": "gzip"}),
     ],
-    ids=["large", "bomb"],
+    ids=["large", "large error", "bomb"],
 )
 def test_an_answer_of_200_mb_is_not_read(tmp_path: Path, server: Server, fault: Fault) -> None:
     """It is the error of its example, asked once, and is never held in memory."""
