@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from aqa.backends.pacing import Pace
 from aqa.backends.token_counts import TokenCounter
 from aqa.errors import AqaError, ModelError, StoppedError
 from aqa.options import RunConfig
-from aqa.records import Prediction, Prompt, Spent
+from aqa.records import Message, Prediction, Prompt, Spent
 
 ATTEMPTS = 8  # of an example, those that the server was too busy for not counted
 FIRST_BACK_OFF = 0.5  # seconds, doubled with every attempt
@@ -70,7 +70,7 @@ class Asker:
             until = until or started + self._deadline
             if started >= until:
                 self._leave(likely, worst)
-                return self._given_up(prompt, failures + waits, reason, spent)
+                return self._given_up(prompt, failures + waits + misfits, reason, spent)
             outcome, used = await self._request(body, worst, until - started)
             spent += used
             self._budget.settle(worst, used)
@@ -81,10 +81,11 @@ class Asker:
                 self.models[self._access.shown(outcome.model)] += 1
                 if outcome.misfit and misfits < MISFITS:
                     misfits += 1
+                    reason = outcome.error or ""
                     continue
                 return as_prediction(prompt, outcome, spent, self._access)
             verdict = outcome
-            if verdict.refused and self._learn(body, verdict):
+            if verdict.refused and self._learn(chat, body, verdict):
                 continue
             if verdict.refused:
                 verdict = unless_schema(verdict, self._parameters)
@@ -103,7 +104,7 @@ class Asker:
                 if verdict.unreachable and not self.models:
                     self._halt(ModelError(f"{verdict.reason}; is backend.base_url right?"))
                     self._go_on()
-                return self._given_up(prompt, failures + waits, reason, spent)
+                return self._given_up(prompt, failures + waits + misfits, reason, spent)
             await self._sleep(pause)
 
     async def _start(self, likely: float, worst: Spent) -> float:
@@ -174,11 +175,15 @@ class Asker:
         )
 
     def _given_up(self, prompt: Prompt, tried: int, reason: str, spent: Spent) -> Prediction:
-        reason = f"given up after {tried} attempts: {reason}"
+        times = "1 attempt" if tried == 1 else f"{tried} attempts"
+        reason = f"given up after {times}: {reason}"
         return as_failure(prompt, reason, spent, self._access)
 
-    def _learn(self, body: dict[str, Any], verdict: Verdict) -> bool:
+    def _learn(self, chat: Sequence[Message], body: dict[str, Any], verdict: Verdict) -> bool:
+        """Whether the request can be made again in another form, which may be learnt by now."""
         learnt = self._parameters.learn(body, verdict.param, verdict.reason)
+        if learnt == "" and self._parameters.body(chat) == body:
+            return False
         if learnt:
             self._note(learnt)
         return learnt is not None

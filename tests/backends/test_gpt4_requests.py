@@ -2,13 +2,14 @@
 
 import gzip
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_server import Fault, Server, failure, serving
+from fault_server import FAULTS, Fault, Server, failure, serving
 from gpt4_runs import completion, configured, predictions, run
 
 from aqa.backend_options import Gpt4Options
@@ -20,7 +21,7 @@ from aqa.errors import ConfigError, ModelError
 from aqa.options import GenerationOptions, RunConfig
 from aqa.predict import Resume, dry_run
 from aqa.progress import SilentProgress
-from aqa.records import Message, Spent
+from aqa.records import Evidence, Message, Prompt, Spent, Template
 from aqa.runs import read_manifest
 
 KEY = "azure-0123456789abcdef-secret"
@@ -247,6 +248,20 @@ def test_a_body_that_drips_meets_its_deadline(tmp_path: Path, server: Server) ->
     assert server.requests <= 2 * 4
 
 
+def test_an_example_has_a_deadline_of_its_own(tmp_path: Path, server: Server) -> None:
+    """It cuts a request off, and no request starts after it, however long the turn took."""
+    server.script = lambda number, body: Fault(hang=20)
+    config = configured(tmp_path, server, 1, request_timeout=20, example_deadline=0.5)
+    began = time.monotonic()
+    assert run(config, tmp_path / "out").failed == 1
+    assert time.monotonic() - began < 10
+    server.script = lambda number, body: FAULTS["500"]
+    options = {"requests_per_minute": 60, "example_deadline": 0.5}  # a second between two
+    run(configured(tmp_path, server, 1, **options), tmp_path / "b")
+    assert predictions(tmp_path / "b")["q0"]["error"] == "given up after 1 attempt: it broke"
+    assert server.requests == 2
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -364,6 +379,16 @@ def test_the_systems_role_is_learnt(
 
 
 SAMPLES = {"temperature", "top_p"}
+
+
+def test_what_is_learnt_to_no_end_is_an_error(tmp_path: Path, server: Server) -> None:
+    """A chat without a turn of the user's keeps its system role, and is not sent for ever."""
+    server.script = refusing("system", "developer")
+    with Gpt4Backend(configured(tmp_path, server, 1), SilentProgress()) as reader:
+        template = Template("t", (Message("system", "{context} {question}"),))
+        (found,) = reader.generate([Prompt("p", 0, "who ?", Evidence(()), template)])
+    assert "does not support 'system'" in (found.error or "")
+    assert server.requests <= 4
 
 
 @pytest.mark.parametrize(
