@@ -22,6 +22,7 @@ ENDED = {"completed", "failed", "expired", "cancelled"}
 KEY = "aqa"  # of a batch's metadata: the part of the run that it answers
 PAGE = 100  # batches of a list
 PAGES = 100
+PIECE = 1 << 20  # bytes that are in memory of a file
 DOWNLOADS = 3  # of a file that ends within a line, before it is taken as it is
 PLAIN = re.compile(r"[\w.:=-]{1,200}")  # ids and statuses, which go to addresses and are shown
 CLOCKS = 86_400.0  # seconds that the server's clock and ours may differ
@@ -144,17 +145,17 @@ class BatchServer:
     async def _fetch(self, file_id: str, path: Path, last: bool) -> None:
         import httpx2
 
-        end = b""
+        before = end = b""
         with atomic(path) as file:
             # An OSError within would be taken for one of the disk.
             try:
                 async with self._client.files.with_streaming_response.content(file_id) as response:
-                    async for piece in response.iter_bytes(1 << 16):
+                    async for piece in response.iter_bytes(PIECE):
                         file.write(piece)
-                        end = piece or end
+                        before, end = end, piece
             except (httpx2.HTTPError, TimeoutError, ConnectionError) as error:
                 raise BadBodyError("a file of answers arrived only in part") from error
-            if not end.endswith((b"\n", b"}")) and not last:
+            if not last and not _whole(before + end):
                 raise BadBodyError("a file of answers ends within a line")
 
     async def _look_for(self, part: Part) -> Batch | None:
@@ -221,6 +222,15 @@ class BatchServer:
                     " goes on there, and the same command goes on with it"
                 )
             await asyncio.sleep(pause)
+
+
+def _whole(end: bytes) -> bool:
+    """Whether a file with this end was not cut off: it ends with a line, or with a value."""
+    *_, last = end.split(b"\n")
+    try:
+        return not last.strip() or json.loads(last) is not None
+    except ValueError:
+        return False
 
 
 def _object(content: bytes) -> Json:
