@@ -97,12 +97,12 @@ def _show_judge(console: Console, report: "Report") -> None:
     for name in found[0]["verdicts"]:
         table.add_row(name.replace("_", " "), *(str(own["verdicts"][name]) for own in found))
     table.add_row("failed", *(str(own["failed_verdicts"]) for own in found))
+    console.print(table)
     for system, own in zip(report.systems, found, strict=True):
         if repeats := own.get("repeats"):
             scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
             told = f"{system.name}: repeats {scores}; variance {repeats['variance']:.2f}"
-            table.caption = "\n".join(filter(None, [str(table.caption or ""), told]))
-    console.print(table)
+            console.print(told, soft_wrap=True)
     spent = report.judge["spent"]
     cost = "price not known" if spent["usd"] is None else f"${spent['usd']:.4f}"
     tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"

@@ -72,7 +72,7 @@ def verify(folder: Path) -> Verification:
         raise RunError(f"{folder} is no run folder: it holds no {MANIFEST}")
     sources = manifest.get("sources")
     if not isinstance(sources, dict):
-        raise RunError(f"{folder / MANIFEST} names no sources; an older aqa wrote it")
+        raise RunError(f"{folder / MANIFEST} names no sources to compare with")
     started_in = manifest.get("directory")
     directories = [Path(started_in)] if isinstance(started_in, str) else []
     directories.append(Path.cwd())

@@ -209,6 +209,33 @@ def test_failed_verdicts_are_counted_and_asked_for_again(
     assert server.requests == 12
 
 
+def test_an_answer_too_long_for_the_judge(call_aqa: Call, tmp_path: Path, server: Server) -> None:
+    write(tmp_path, count=3)
+    (tmp_path / "a.json").write_text(json.dumps({"q0": "right", "q2": "wrong " * 2000}))
+    done = call_aqa(*words(server, "a.json"), "--judge-set", "backend.max_seq_length=2500")
+    assert done.returncode == 0, done.stderr
+    assert server.requests == 1
+    (system,) = scored(tmp_path)["systems"]
+    assert system["judge"]["failed_verdicts"] == 1
+    assert system["scores"]["judge"]["value"] == pytest.approx(100 / 3)
+
+
+def test_the_cache_of_answers_serves_the_judge(
+    call_aqa: Call, tmp_path: Path, server: Server
+) -> None:
+    write(tmp_path, count=4)
+    cache = ["--judge-set", "backend.cache=true", "--judge-set", "backend.cache_path=kept.sqlite"]
+    assert call_aqa(*words(server, "a.json"), *cache).returncode == 0
+    first = scored(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    done = call_aqa(*words(server, "a.json"), *cache, "--output", "elsewhere/metrics.json")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "elsewhere" / "judge").is_dir()
+    second = scored(tmp_path / "elsewhere")
+    assert second["systems"] == first["systems"]
+    assert (server.requests, second["judge"]["spent"]["usd"]) == (3, 0)
+
+
 def test_a_judge_that_keeps_to_no_schema(call_aqa: Call, tmp_path: Path, server: Server) -> None:
     write(tmp_path, count=1)
     server.answer = lambda body: '{"verdict": "splendid", "reason": ""}'

@@ -76,9 +76,10 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.parametrize("read_first", [False, True])
 @pytest.mark.parametrize("kind", ["no database", "a folder", "below a file"])
 def test_a_cache_that_can_not_be_used(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, read_first: bool
 ) -> None:
     path = tmp_path / "cache"
     if kind == "a folder":
@@ -87,6 +88,8 @@ def test_a_cache_that_can_not_be_used(
         path.write_bytes(b"this is no database " * 100)
     cache = EmbeddingCache(path / "below" if kind == "below a file" else path)
     with caplog.at_level(logging.WARNING):
+        if read_first:
+            assert cache.get([key(1)]) == {}
         for _ in range(2):
             cache.put({key(1): b"value"})
             assert cache.get([key(1)]) == {}

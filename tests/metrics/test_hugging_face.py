@@ -111,6 +111,26 @@ def test_references_as_squad_has_them(tmp_path: Path) -> None:
         score(metric)
 
 
+def test_references_as_squad_2_has_them(tmp_path: Path) -> None:
+    """Without an answer there are no texts, and silence is sure of that."""
+    body = (
+        "import numpy; silent = [p['no_answer_probability'] for p, r in pairs];"
+        "same = [s if not r['answers']['text'] else p['prediction_text'] in r['answers']['text']"
+        " for s, (p, r) in zip(silent, pairs)];"
+        "return {'exact': numpy.mean(same), 'note': 'x'}"
+    )
+    predictions = f"{{'no_answer_probability': datasets.Value('float32'), {SQUAD[0][1:]}"
+    found = score(make(tmp_path, body, predictions, SQUAD[1]))
+    assert found.value == pytest.approx(200 / 6)
+    assert "|number:exact|scale:100x|" in found.signature
+
+
+def test_where_nothing_is_said_nothing_is_compared(tmp_path: Path) -> None:
+    metric = load_metric(make(tmp_path, "return {'mine': [1.0] * len(pairs)}"))
+    found = metric.score(Pairs(["", None], [(), ("Ada",)], "squad"))
+    assert found.per_example == (100, 0)
+
+
 def test_an_error_rate_stays_as_it_is(tmp_path: Path) -> None:
     """Lower is better, so the best reference is the one with the least."""
     body = "return 2.5 * sum(p != r for p, r in pairs) / len(pairs)"
