@@ -33,3 +33,11 @@ def test_with_tables_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert counter.count(CHAT) == in_bytes + 2 * 4 + 3
     assert not TokenCounter("gpt-4.1", is_openai=False).exact
     assert not TokenCounter("a-local-model", is_openai=True).exact
+
+
+def test_a_schema_that_is_sent_along_counts_too() -> None:
+    schema = '{"description": "답변과 근거 passages"}'
+    plain, structured = TokenCounter("m", False), TokenCounter("m", False, schema)
+    chat = [Message("user", "who ?")]
+    assert structured.at_most(chat) == plain.at_most(chat) + len(schema.encode())
+    assert plain.count(chat) < structured.count(chat) < structured.at_most(chat)
