@@ -18,6 +18,7 @@ from aqa.report.finding import finding
 from aqa.scored import Report
 
 _FOLDER = Path(__file__).parent
+_SCRIPTS = ("facts.js", "table.js", "example.js", "keys.js")  # in this order they are one
 
 
 def write_report(
@@ -34,7 +35,9 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = ((_FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    style = (_FOLDER / "page.css").read_text("utf-8")
+    parts = "\n".join((_FOLDER / name).read_text("utf-8") for name in _SCRIPTS)
+    script = f'"use strict";\n{{\n{parts}}}\n'  # a block of its own keeps names off the window
     library = Library()
     headline, margin = finding(report)
     pieces = environment.get_template("page.html").generate(

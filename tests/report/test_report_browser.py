@@ -146,6 +146,18 @@ def test_the_keyboard_alone_is_enough(page) -> None:
     assert focused(page) == "q1"
 
 
+@pytest.mark.parametrize(("key", "code"), [("ㅓ", "KeyJ"), ("Process", "KeyJ"), ("ㅏ", "KeyK")])
+def test_a_korean_keyboard_in_hangul_mode(page, key: str, code: str) -> None:
+    page.press("j", "j")
+    page.run(
+        "const told = { key: arguments[0], code: arguments[1], bubbles: true };"
+        "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', told))",
+        key,
+        code,
+    )
+    assert focused(page) == {"KeyJ": LINKED, "KeyK": "q1"}[code]
+
+
 def test_texts_stay_texts(page) -> None:
     page.press("j", Keys.ENTER)
     assert "<img src=x onerror=alert(1)>" in opened(page)
