@@ -1,10 +1,12 @@
 """The fast scores against the published definitions, written out step by step."""
 
+import json
 import re
 import string
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -78,3 +80,34 @@ def test_equal_to_the_definition(
     scores = score_pairs([prediction], [references], profile).values()
     expected = published(prediction, references, profile)
     assert [score.value for score in scores] == pytest.approx(expected, abs=1e-9)
+
+
+def test_equal_to_torchmetrics_on_real_questions(shared_data: Path) -> None:
+    from torchmetrics.functional.text import squad
+
+    file = shared_data / "squad2-cs224n" / "dev-v2.0.json"
+    predictions, references = [], []
+    for article in json.loads(file.read_text(encoding="utf-8"))["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                if texts := [answer["text"] for answer in question["answers"]]:
+                    # An annotator's answer, more or less of the text around it, or something else.
+                    start = question["answers"][0]["answer_start"] - 5 * (len(references) % 4)
+                    end = start + len(texts[0]) + 3 * (len(references) % 3)
+                    around = paragraph["context"][max(0, start) : end]
+                    predictions.append(texts[-1] if len(references) % 5 == 0 else around)
+                    references.append(tuple(texts))
+    assert len(references) == 2910
+    predictions, references = predictions[:500], references[:500]
+    theirs = squad(
+        [{"id": str(at), "prediction_text": text} for at, text in enumerate(predictions)],
+        [
+            {"id": str(at), "answers": {"text": list(texts), "answer_start": [0] * len(texts)}}
+            for at, texts in enumerate(references)
+        ],
+    )
+    ours = score_pairs(predictions, references, "squad")
+    assert 20 < ours["em"].value < ours["f1"].value < 95
+    # It sums in float32.
+    assert ours["em"].value == pytest.approx(float(theirs["exact_match"]), abs=1e-4)
+    assert ours["f1"].value == pytest.approx(float(theirs["f1"]), abs=1e-4)
