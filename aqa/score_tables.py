@@ -151,7 +151,7 @@ def _show_errors(console: Console, report: "Report") -> None:
 
 def _show_abstention(console: Console, report: "Report") -> None:
     """Whether each system kept silent where there is no answer, and there alone."""
-    table = Table(title="Abstention: due among abstained, abstained among due")
+    table = Table(title="Abstention")
     table.add_column("system", overflow="fold")
     for name in ("precision (95 %)", "recall (95 %)"):
         table.add_column(name, justify="right")

