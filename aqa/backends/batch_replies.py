@@ -10,9 +10,8 @@ from aqa.backends.api_access import Access
 from aqa.backends.api_errors import Verdict, judge_status
 from aqa.backends.asking import as_failure, as_prediction, unless_schema
 from aqa.backends.batch_lines import Requests
-from aqa.backends.budget import Budget
 from aqa.backends.chat_requests import BadBodyError, Parameters, Reply
-from aqa.backends.prices import Price
+from aqa.backends.ledger import Ledger
 from aqa.backends.token_counts import TokenCounter
 from aqa.records import Message, Prediction, Prompt, Spent
 
@@ -23,13 +22,11 @@ Json = dict[str, Any]
 
 
 class Account:
-    """What answers take at the price of batches, and at most, of one budget."""
+    """What answers take at the price of batches, and at most."""
 
-    def __init__(
-        self, budget: Budget, price: Price | None, counter: TokenCounter, answer_limit: int
-    ) -> None:
-        self.budget = budget
-        self._price, self._counter, self._answer_limit = price, counter, answer_limit
+    def __init__(self, ledger: Ledger, counter: TokenCounter, answer_limit: int) -> None:
+        self.budget, self._price = ledger.budget, ledger.batch_price
+        self._counter, self._answer_limit = counter, answer_limit
 
     def priced(self, spent: Spent) -> Spent:
         """The same tokens with their cost."""

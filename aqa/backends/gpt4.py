@@ -20,10 +20,10 @@ from aqa.backends.batch_api import BatchRun
 from aqa.backends.batch_record import BatchRecord
 from aqa.backends.batch_replies import Account, Replies
 from aqa.backends.batch_server import BatchServer
-from aqa.backends.budget import Budget
 from aqa.backends.chat_requests import Parameters
+from aqa.backends.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.pacing import Pace
-from aqa.backends.prices import Price, find_context, find_price
+from aqa.backends.prices import find_context
 from aqa.backends.response_cache import Remembered, ResponseCache, cache_path, key_of
 from aqa.backends.responses_requests import FEWEST_TOKENS, ResponsesParameters
 from aqa.backends.token_counts import TokenCounter
@@ -33,8 +33,6 @@ from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Prediction, Prompt, Spent
 from aqa.response_schemas import READER_ANSWER, ResponseSchema
-
-UNKNOWN_PRICE = "not known; give backend.price.input and backend.price.output"
 
 
 class Gpt4Backend:
@@ -56,34 +54,17 @@ class Gpt4Backend:
         self._replies: Replies | None = None
         self._record: BatchRecord | None = None
         self._earlier: Mapping[str, Any] = {}
+        self._ledger = Ledger(config.backend)
 
     @cached_property
     def _access(self) -> Access:
         return find_access(self.options)
 
     @cached_property
-    def _price(self) -> Price | None:
-        return find_price(self.options)
-
-    @cached_property
     def _most_tokens(self) -> int:
         """Of prompt and answer: what the options allow, or the model's context if that is less."""
         most, context = self.options.max_seq_length, find_context(self.options)
         return most if context is None else min(most, context)
-
-    @cached_property
-    def _batch_price(self) -> Price | None:
-        price = self._price
-        return None if price is None else price.of_batches(self.options.batch.price_share)
-
-    @property
-    def _price_now(self) -> Price | None:
-        """That of what this process asks."""
-        return self._batch_price if self.options.batch_api else self._price
-
-    @cached_property
-    def _budget(self) -> Budget:
-        return Budget(self._price_now, self.options.max_cost, self.options.max_tokens_total)
 
     @cached_property
     def _counter(self) -> TokenCounter:
@@ -97,7 +78,7 @@ class Gpt4Backend:
             ConfigError: one of them is missing or wrong.
         """
         self._access  # noqa: B018  (finds the key)
-        if self.options.max_cost is not None and self._price is None:
+        if self.options.max_cost is not None and self._ledger.live_price is None:
             raise ConfigError(
                 f"--max-cost can't be kept: the price of {self.options.model} at"
                 f" {self._access.url} is {UNKNOWN_PRICE}"
@@ -172,8 +153,9 @@ class Gpt4Backend:
         self._open.callback(lambda: self._wait(client.close()))
         self._client = client
         if cache := self._open_cache(self._open):
+            priced = self._ledger.budget.priced
             self._remembered = Remembered(
-                cache, self.identity(), self._asker.ask, self._budget.priced, self._progress.note
+                cache, self.identity(), self._asker.ask, priced, self._progress.note
             )
         return self
 
@@ -183,8 +165,8 @@ class Gpt4Backend:
         client = open_client(self._access, options)
         pace = Pace(options.max_concurrency, options.requests_per_minute, options.tokens_per_minute)
         asker = Asker(
-            self.config, self._access, client, pace, self._budget, self._parameters, self._counter,
-            self._progress.note,
+            self.config, self._access, client, pace, self._ledger.budget, self._parameters,
+            self._counter, self._progress.note,
         )  # fmt: skip
         return client, asker
 
@@ -232,9 +214,7 @@ class Gpt4Backend:
     def _batch_run(self) -> BatchRun:
         assert self._record is not None
         options, access = self.options, self._access
-        account = Account(
-            self._budget, self._batch_price, self._counter, self.config.generation.max_new_tokens
-        )
+        account = Account(self._ledger, self._counter, self.config.generation.max_new_tokens)
         self._replies = Replies(access, self._parameters, account, self._progress.note)
         server = BatchServer(self._client, access, options.example_deadline, self._wait)
         return BatchRun(
@@ -247,17 +227,7 @@ class Gpt4Backend:
         self._earlier = facts
         if self._record is not None:
             spent += self._record.lost
-        told = facts.get("spent")
-        if isinstance(told, Mapping):
-            # Attempts at examples that were never finished stand in the manifest alone; after a
-            # kill the journal knows more.
-            read, written, cached = (
-                int(told.get(f"{kind}_tokens", 0)) for kind in ("input", "output", "cached_input")
-            )
-            if read + written > spent.input + spent.output:
-                cost = told.get("usd")
-                spent = Spent(read, written, cached, None if cost is None else float(cost))
-        self._budget.spent += spent
+        self._ledger.take_up(spent, facts.get("spent"))
 
     def facts(self) -> Mapping[str, object]:
         """The models that answered, requests, prices and money of all sessions."""
@@ -272,25 +242,13 @@ class Gpt4Backend:
             "models": _added(self._earlier.get("models"), models),
             "requests": _added(self._earlier.get("requests"), requests),
             **({"batches": record.told()} if record and record.told() else {}),
-            "spent": {
-                "input_tokens": self._budget.spent.input,
-                "cached_input_tokens": self._budget.spent.cached,
-                "output_tokens": self._budget.spent.output,
-                "usd": _dollars(self._budget.spent.cost),
-            },
-            "price": self._shown_price(),
+            "spent": self._ledger.told(),
+            "price": self._ledger.shown_price(),
         }
-
-    def _shown_price(self) -> str:
-        return self._price_now.shown() if self._price_now else UNKNOWN_PRICE
 
     def live(self) -> Mapping[str, float | str]:
         """Tokens and money so far, to show."""
-        spent = self._budget.spent
-        shown: dict[str, float | str] = {"tokens": f"{spent.input + spent.output:,}"}
-        if spent.cost is not None:
-            shown["cost"] = f"${spent.cost:.4f}"
-        return shown
+        return self._ledger.live()
 
     def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
         """Count the prompts, and price them with answers of one token and of the longest."""
@@ -303,34 +261,10 @@ class Gpt4Backend:
                     continue
                 examples += 1
                 tokens += self._counter.count(prompt.messages)
-        longest = examples * self.config.generation.max_new_tokens
-        options = self.options
-        price = self._price_now
-        minutes = []
-        if options.requests_per_minute and not options.batch_api:
-            minutes.append(examples / options.requests_per_minute)
-        if options.tokens_per_minute and not options.batch_api:
-            minutes.append((tokens + longest) / options.tokens_per_minute)
-        return CostEstimate(
-            model=options.model,
-            examples=examples + cached,
-            unfit=0,
-            input_tokens=tokens,
-            exact=self._counter.exact,
-            output_tokens=(examples, longest),
-            cost=None
-            if price is None
-            else (price.cost(Spent(tokens, examples)), price.cost(Spent(tokens, longest))),
-            price=self._shown_price(),
-            seconds=60 * max(minutes) if minutes else None,
-            cached=cached,
-        )
+        longest = self.config.generation.max_new_tokens
+        return self._ledger.estimate(examples, tokens, longest, self._counter.exact, cached)
 
 
 def _added(earlier: object, now: Mapping[str, int]) -> dict[str, int]:
     before = earlier if isinstance(earlier, Mapping) else {}
     return {name: int(before.get(name, 0)) + now.get(name, 0) for name in sorted({*before, *now})}
-
-
-def _dollars(cost: float | None) -> float | None:
-    return None if cost is None else round(cost, 6)

@@ -1,0 +1,101 @@
+"""What a run through an API costs: its prices, its budget over all sessions, and the estimate."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from aqa.backend_options import Gpt4Options
+from aqa.backends.base import CostEstimate
+from aqa.backends.budget import Budget
+from aqa.backends.prices import Price, find_price
+from aqa.records import Spent
+
+UNKNOWN_PRICE = "not known; give backend.price.input and backend.price.output"
+
+
+class Ledger:
+    """Prices are looked up when they are first needed."""
+
+    def __init__(self, options: Gpt4Options) -> None:
+        self._options = options
+
+    @cached_property
+    def live_price(self) -> Price | None:
+        """That of what is asked one by one; None where nobody knows it."""
+        return find_price(self._options)
+
+    @cached_property
+    def batch_price(self) -> Price | None:
+        """That of the same through the Batch API."""
+        price = self.live_price
+        return None if price is None else price.of_batches(self._options.batch.price_share)
+
+    @property
+    def price(self) -> Price | None:
+        """That of what this process asks."""
+        return self.batch_price if self._options.batch_api else self.live_price
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What is spent, and may be."""
+        return Budget(self.price, self._options.max_cost, self._options.max_tokens_total)
+
+    def shown_price(self) -> str:
+        """The price in words."""
+        return self.price.shown() if self.price else UNKNOWN_PRICE
+
+    def take_up(self, spent: Spent, told: object) -> None:
+        """Count what earlier sessions spent: by the journal, or as their manifest told."""
+        if isinstance(told, Mapping):
+            # Attempts at examples that were never finished stand in the manifest alone; after a
+            # kill the journal knows more.
+            read, written, cached = (
+                int(told.get(f"{kind}_tokens", 0)) for kind in ("input", "output", "cached_input")
+            )
+            if read + written > spent.input + spent.output:
+                cost = told.get("usd")
+                spent = Spent(read, written, cached, None if cost is None else float(cost))
+        self.budget.spent += spent
+
+    def told(self) -> dict[str, object]:
+        """What is spent, for the manifest; see `take_up`."""
+        spent = self.budget.spent
+        return {
+            "input_tokens": spent.input,
+            "cached_input_tokens": spent.cached,
+            "output_tokens": spent.output,
+            "usd": None if spent.cost is None else round(spent.cost, 6),
+        }
+
+    def live(self) -> dict[str, float | str]:
+        """Tokens and money so far, to show."""
+        spent = self.budget.spent
+        shown: dict[str, float | str] = {"tokens": f"{spent.input + spent.output:,}"}
+        if spent.cost is not None:
+            shown["cost"] = f"${spent.cost:.4f}"
+        return shown
+
+    def estimate(
+        self, examples: int, tokens: int, longest_answer: int, exact: bool, cached: int
+    ) -> CostEstimate:
+        """What examples with so many tokens of prompts would take, beside those in the cache."""
+        longest = examples * longest_answer
+        options, price = self._options, self.price
+        minutes = []
+        if options.requests_per_minute and not options.batch_api:
+            minutes.append(examples / options.requests_per_minute)
+        if options.tokens_per_minute and not options.batch_api:
+            minutes.append((tokens + longest) / options.tokens_per_minute)
+        return CostEstimate(
+            model=options.model,
+            examples=examples + cached,
+            unfit=0,
+            input_tokens=tokens,
+            exact=exact,
+            output_tokens=(examples, longest),
+            cost=None
+            if price is None
+            else (price.cost(Spent(tokens, examples)), price.cost(Spent(tokens, longest))),
+            price=self.shown_price(),
+            seconds=60 * max(minutes) if minutes else None,
+            cached=cached,
+        )
