@@ -77,9 +77,11 @@ def configure_judge(
     """Make the judge's config, and name the template where one was given."""
     from aqa.backends.gpt4 import Gpt4Backend
     from aqa.config import build_config, parse_assignment, set_value
-    from aqa.options import JUDGE_DEFAULTS, JUDGE_REPEATS_TEMPERATURE
+    from aqa.errors import ConfigError
+    from aqa.options import JUDGE_MAX_NEW_TOKENS, JUDGE_REPEATS_TEMPERATURE, JUDGE_SECTIONS
 
     spoken: RawConfig = {}
+    set_value(spoken, "generation.max_new_tokens", JUDGE_MAX_NEW_TOKENS)
     if repeats > 1:
         set_value(spoken, "generation.temperature", JUDGE_REPEATS_TEMPERATURE)
     for key, value in {"backend.model": model, "backend.max_cost": max_cost}.items():
@@ -87,8 +89,11 @@ def configure_judge(
             set_value(spoken, key, value)
     for text in settings or ():
         set_value(spoken, *parse_assignment(text))
-    template = spoken.get("prompt")
-    return build_config(Gpt4Backend.Options, [JUDGE_DEFAULTS, spoken]), template
+    for section in spoken:
+        if section not in JUDGE_SECTIONS:
+            known = ", ".join(JUDGE_SECTIONS)
+            raise ConfigError(f"--judge-set {section}: a judge's config has only {known}")
+    return build_config(Gpt4Backend.Options, [spoken]), spoken.get("prompt")
 
 
 def configure(

@@ -122,9 +122,10 @@ class GenerationOptions(Section):
     window: int = Field(512, ge=1)  # prompts held in memory and sorted by length
 
 
-# What a judge's config begins with, in the place of a reader's; and the temperature of repeats.
-JUDGE_DEFAULTS: RawConfig = {"generation": {"max_new_tokens": 1024}}  # a reason, and reasoning
+# Where the config of a judge differs from that of a reader, and which sections it has.
+JUDGE_MAX_NEW_TOKENS = 1024  # a reason, and what a model thinks before
 JUDGE_REPEATS_TEMPERATURE = 0.7  # at 0 repeats would show the server's noise alone
+JUDGE_SECTIONS = ("backend", "generation", "prompt", "seed")
 
 
 class EvaluationOptions(Section):

@@ -330,6 +330,7 @@ def test_labels_that_fit_nothing(call_aqa: Call, tmp_path: Path, server: Server)
         (["--data"], "name the data with --data"),
         (["--judge-set", "backend.batch_api=true"], "leave backend.batch_api out"),
         (["--judge-set", "backend.modell=x"], "modell"),
+        (["--judge-set", "evidence.top_k=1"], "a judge's config has only backend, generation"),
     ],
 )
 def test_what_can_not_be_judged(
