@@ -186,3 +186,12 @@ def test_a_large_difference_in_words() -> None:
     assert verdict(comparison(5, 3, 7, 0.001), 1).endswith(
         "with 1 question differences under 3.4 F1 can't be seen"
     )
+
+
+def test_a_comparison_turned_round() -> None:
+    found = comparison(2.0, -1.0, 5.0, 0.2)
+    turned = found.turned()
+    assert (turned.a, turned.b) == ("B", "A")
+    assert (turned.difference, turned.low, turned.high) == (-2.0, -5.0, 1.0)
+    assert (turned.wins, turned.ties, turned.losses) == (3, 2, 1)
+    assert turned.turned() == found
