@@ -2,6 +2,8 @@
 
 import email.utils
 import json
+import socket
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ class Verdict:
 
     `wait` are the seconds that the server asked for. `maybe_paid` tells that the server may have
     answered and counted, although nothing arrived. `param` names a parameter that was refused.
+    `unreachable` tells that there was no server to send anything to.
     """
 
     kind: Kind
@@ -31,6 +34,7 @@ class Verdict:
     param: str | None = None
     refused: bool = False
     unreachable: bool = False
+    timed_out: bool = False
 
 
 def judge(error: Exception, access: Access) -> Verdict | None:
@@ -41,12 +45,14 @@ def judge(error: Exception, access: Access) -> Verdict | None:
 
     # ConnectError or ConnectTimeout (aiohttp's transport says so of refused connections, too).
     if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):  # nothing was sent
-        return Verdict("retry", f"no connection to {access.url}", unreachable=True)
+        why = _why_unreachable(error)
+        return Verdict("retry", f"no connection to {access.url}{why}", unreachable=True)
     if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
         told = f"the server's answer has more than {LARGEST >> 20} MiB, which are not read"
         return Verdict("example", told, maybe_paid=True)
     if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return Verdict("retry", "the server did not answer in time", maybe_paid=True)
+        told = "the server did not answer in time (backend.request_timeout)"
+        return Verdict("retry", told, maybe_paid=True, timed_out=True)
     if isinstance(error, BadBodyError):
         return Verdict("retry", str(error), maybe_paid=True)
     if isinstance(error, openai.APIStatusError):
@@ -56,6 +62,22 @@ def judge(error: Exception, access: Access) -> Verdict | None:
     if isinstance(error, openai.APIError):
         return Verdict("retry", access.shown(str(error)), maybe_paid=True)
     return None
+
+
+def _why_unreachable(error: Exception) -> str:
+    """What the operating system or TLS said, in words; empty where that is nothing special."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f" (its certificate is not trusted: {cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):
+            return " (it does not speak https)"
+        if isinstance(cause, socket.gaierror):
+            return " (there is no such host)"
+        if isinstance(cause, ConnectionRefusedError):
+            return " (nothing listens there)"
+        cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def judge_status(status: int, headers: Mapping[str, str], error: object, access: Access) -> Verdict:

@@ -13,8 +13,9 @@ from aqa.backends.api_errors import Verdict, judge
 from aqa.backends.budget import Budget
 from aqa.backends.chat_requests import Parameters, Reply
 from aqa.backends.pacing import Pace
+from aqa.backends.server_state import ServerState
 from aqa.backends.token_counts import TokenCounter
-from aqa.errors import AqaError, ModelError, StoppedError
+from aqa.errors import AqaError, StoppedError
 from aqa.options import RunConfig
 from aqa.records import Message, Prediction, Prompt, Spent
 
@@ -22,7 +23,6 @@ ATTEMPTS = 8  # of an example, those that the server was too busy for not counte
 FIRST_BACK_OFF = 0.5  # seconds, doubled with every attempt
 LONGEST_BACK_OFF = 30.0
 MISFITS = 2  # times that an example is asked again for an object that follows the schema
-FATAL = 2  # errors in a row that concern every request, after which the run stops
 
 
 class Asker:
@@ -45,9 +45,7 @@ class Asker:
         self._timeout: float = options.request_timeout
         self._deadline: float = options.example_deadline
         self._answer_limit = config.generation.max_new_tokens
-        self._fatal = 0
-        self._stop: AqaError | None = None
-        self._stopped = asyncio.Event()
+        self._server = ServerState(self._timeout)
         self.models: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
 
@@ -76,8 +74,7 @@ class Asker:
             self._budget.settle(worst, used)
             self._pace.end(likely, used.input + used.output or likely)
             if isinstance(outcome, Reply):
-                self._pace.answered()
-                self._fatal = 0
+                self._pace.answered(self._server.answered(time.monotonic() - started))
                 self.models[self._access.shown(outcome.model)] += 1
                 if outcome.misfit and misfits < MISFITS:
                     misfits += 1
@@ -89,33 +86,37 @@ class Asker:
                 continue
             if verdict.refused:
                 verdict = unless_schema(verdict, self._parameters)
+            self._server.heed(verdict)
             if verdict.kind == "example":
+                if verdict.refused:
+                    self._server.failed(verdict.reason)
                 return as_failure(prompt, verdict.reason, spent, self._access)
-            if verdict.kind == "run":
-                self._count_fatal(verdict)
+            self._make_way(verdict, started)
+            reason = verdict.reason
+            if verdict.unreachable:
+                waits += 1
+                continue
             if verdict.kind == "slow":
-                self._pace.slow_down(started, verdict.wait)
                 waits += 1
             else:
                 failures += 1
-            reason = verdict.reason
             pause = max(verdict.wait or 0.0, back_off(failures + waits))
             if failures >= ATTEMPTS or time.monotonic() + pause > until:
-                if verdict.unreachable and not self.models:
-                    self._halt(ModelError(f"{verdict.reason}; is backend.base_url right?"))
-                    self._go_on()
                 return self._given_up(prompt, failures + waits + misfits, reason, spent)
-            await self._sleep(pause)
+            await self._server.sleep(pause)
 
     async def _start(self, likely: float, worst: Spent) -> float:
         """Wait for room in the server's limits and in the budget."""
         async with self._pace.turn:
             while True:
-                self._go_on()
+                self._server.go_on()
+                if self._server.is_lost and self._pace.active:
+                    await self._pace.one_less()
+                    continue
                 if self._budget.has_room(worst):
                     break
                 if not self._pace.active:
-                    self._halt(
+                    self._server.stop(
                         StoppedError(
                             f"stopped at {self._budget.told()}: the next question could pass it;"
                             " raise it and run the same command again to go on"
@@ -126,7 +127,7 @@ class Asker:
             self._budget.reserve(worst)
             started = await self._pace.start(likely)
             try:
-                self._go_on()
+                self._server.go_on()
             except AqaError:
                 self._leave(likely, worst)
                 raise
@@ -174,7 +175,16 @@ class Asker:
             options={"idempotency_key": "unused"},
         )
 
+    def _make_way(self, verdict: Verdict, started: float) -> None:
+        """Ask for less where the server has too much, and for nothing while it is away."""
+        if verdict.kind == "slow" or verdict.timed_out:
+            self._pace.slow_down(started, verdict.wait)
+        if verdict.unreachable:
+            pause = back_off(self._server.refused_connections)
+            self._pace.hold(min(pause, self._server.patience_left()))
+
     def _given_up(self, prompt: Prompt, tried: int, reason: str, spent: Spent) -> Prediction:
+        self._server.failed(reason)
         times = "1 attempt" if tried == 1 else f"{tried} attempts"
         reason = f"given up after {times}: {reason}"
         return as_failure(prompt, reason, spent, self._access)
@@ -187,31 +197,6 @@ class Asker:
         if learnt:
             self._note(learnt)
         return learnt is not None
-
-    def _count_fatal(self, verdict: Verdict) -> None:
-        self._fatal += 1
-        if self._fatal >= FATAL:
-            self._halt(
-                ModelError(f"{verdict.reason}; what was answered is kept, run it again to go on")
-            )
-
-    def _halt(self, error: AqaError) -> None:
-        self._stop = self._stop or error
-        self._stopped.set()
-
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, unless the run is stopped meanwhile."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopped.wait()
-        except TimeoutError:
-            return
-        self._go_on()
-
-    def _go_on(self) -> None:
-        """Raise what stopped the run, if anything did."""
-        if self._stop is not None:
-            raise self._stop
 
 
 def as_prediction(prompt: Prompt, reply: Reply, spent: Spent, access: Access) -> Prediction:

@@ -106,8 +106,10 @@ class Pace:
         self.tokens.take(used - reserved)
         self._freed.set()
 
-    def answered(self) -> None:
-        """An answer came: dare more."""
+    def answered(self, grow: bool) -> None:
+        """An answer came: dare more, unless it was long in coming."""
+        if not grow:
+            return
         more = GROWTH if self._growing_fast else 1 / self._limit
         self._limit = min(self._most, self._limit + more)
 
@@ -118,7 +120,11 @@ class Pace:
             self._growing_fast = False
             self._cut_at = time.monotonic()
         if wait:
-            self._hold_until = max(self._hold_until, time.monotonic() + wait)
+            self.hold(wait)
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing start for so long."""
+        self._hold_until = max(self._hold_until, time.monotonic() + seconds)
 
     def heed(self, headers: Mapping[str, str]) -> None:
         """Take over the limits that the server's `x-ratelimit-*` headers tell."""

@@ -235,14 +235,14 @@ def by_chance(share: float, seed: int = 1) -> Callable[[int, Body], Fault | None
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[Server]:
-    """Serve from a thread; sets `server.url`."""
+def serving(server: Server, port: int = 0) -> Iterator[Server]:
+    """Serve from a thread, at a free port where none is given; sets `server.url`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     async def start() -> asyncio.Server:
-        return await asyncio.start_server(server.serve, "127.0.0.1", 0)
+        return await asyncio.start_server(server.serve, "127.0.0.1", port)
 
     async def stop(listening: asyncio.Server) -> None:
         listening.close()
