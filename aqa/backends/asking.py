@@ -74,7 +74,8 @@ class Asker:
             self._budget.settle(worst, used)
             self._pace.end(likely, used.input + used.output or likely)
             if isinstance(outcome, Reply):
-                self._pace.answered(self._server.answered(time.monotonic() - started))
+                self._pace.answered((time.monotonic() - started) / self._timeout)
+                self._server.answered()
                 self.models[self._access.shown(outcome.model)] += 1
                 if outcome.misfit and misfits < MISFITS:
                     misfits += 1

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 FIRST = 16  # requests at a time to begin with
 GROWTH = 3  # more at a time for each answer, until the server first slows us down
+SHORT = 0.125  # of the time that an answer has: then GROWTH more may start
+LONG = 0.5  # of that time: from here on no more at a time
 BURST = 1.0  # seconds of a rate that may be used at once
 DURATION = re.compile(r"([\d.]+)(ms|h|m|s)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -106,12 +108,15 @@ class Pace:
         self.tokens.take(used - reserved)
         self._freed.set()
 
-    def answered(self, grow: bool) -> None:
-        """An answer came: dare more, unless it was long in coming."""
-        if not grow:
-            return
-        more = GROWTH if self._growing_fast else 1 / self._limit
-        self._limit = min(self._most, self._limit + more)
+    def answered(self, waited: float) -> None:
+        """An answer came, which took this share of the time that it had: dare more.
+
+        A server that answers one after another would else be asked for more than it can do in
+        time, and what is given up when its time is over stays in its queue.
+        """
+        if waited < LONG:
+            fast = self._growing_fast and waited < SHORT
+            self._limit = min(self._most, self._limit + (GROWTH if fast else 1 / self._limit))
 
     def slow_down(self, started: float, wait: float | None) -> None:
         """The server had too much: halve, once for all that was under way; and wait if told to."""

@@ -9,10 +9,6 @@ from aqa.errors import AqaError, ModelError
 FATAL = 2  # errors in a row that concern every request, after which the run stops
 ALIKE = 4  # examples that fail in the same words, before any was answered, after which it stops
 FIRST_CONTACT = 3.0  # seconds of refused connections, before the server was ever there
-# Of the time that a request has: an answer in less is no sign of a long queue. What such answers let
-# start beside them (see `pacing.GROWTH`) has then room for half of that time.
-CALM = 0.125
-QUEUED = 4.0  # times the quickest answer: nor is one in less than that
 KEPT = "what was answered is kept, run it again to go on"
 
 
@@ -25,7 +21,6 @@ class ServerState:
 
     def __init__(self, request_timeout: float) -> None:
         self._timeout = request_timeout
-        self._quickest = float("inf")
         self._lost_since: float | None = None
         self._was_there = self._answered = False
         self._fatal = 0
@@ -39,17 +34,11 @@ class ServerState:
         """Whether the last one to try found no server; then one at a time tries."""
         return self._lost_since is not None
 
-    def answered(self, took: float) -> bool:
-        """An answer came; tell whether the server seems to bear more requests at a time.
-
-        One that answers one after another would else be asked for more than it can do in time, and
-        what is given up after that time stays in its queue.
-        """
+    def answered(self) -> None:
+        """An answer came."""
         self._found()
         self._answered = True
         self._fatal = 0
-        self._quickest = min(self._quickest, took)
-        return took < CALM * self._timeout or took < QUEUED * self._quickest
 
     def heed(self, verdict: Verdict) -> None:
         """Take an error to heart."""

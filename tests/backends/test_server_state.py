@@ -92,7 +92,7 @@ def test_failures_alike_after_an_answer_stop_nothing(tmp_path: Path) -> None:
 
 def test_a_server_that_answers_one_after_another_is_not_flooded(tmp_path: Path) -> None:
     """Requests whose time is up stay in its queue, and keep it from those that still wait."""
-    work, free = 0.05, 0.0
+    work, free = 0.06, 0.0
 
     def script(number: int, body: object) -> Fault:
         nonlocal free
@@ -101,7 +101,7 @@ def test_a_server_that_answers_one_after_another_is_not_flooded(tmp_path: Path) 
         return Fault(hang=free - now)
 
     with serving(Server(script=script)) as server:
-        config = configured(tmp_path, server, QUESTIONS, request_timeout=2)
+        config = configured(tmp_path, server, QUESTIONS, request_timeout=3)
         result = run(config, tmp_path / "out")
     assert result.answered == QUESTIONS
     assert server.requests <= 1.1 * QUESTIONS
