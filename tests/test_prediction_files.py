@@ -1,5 +1,7 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -176,6 +178,19 @@ def test_broken_files_are_one_sentence(fault: str, tmp_path: Path) -> None:
         read_predictions(write(tmp_path / name, content), ids=["q1", "q2"])
     assert str(tmp_path / name) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("fault", list(BROKEN))
+def test_nothing_is_written_for_a_broken_file(
+    fault: str, tmp_path: Path, call_aqa: Callable[..., CompletedProcess[str]]
+) -> None:
+    name, content, _ = BROKEN[fault]
+    write(tmp_path / name, content)
+    done = call_aqa("evaluate", name, "--per-example", "scores.jsonl", "--report", "report.html")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_missing_file(tmp_path: Path) -> None:
