@@ -5,7 +5,7 @@ import time
 import pytest
 from rich.console import Console
 
-from aqa.console import RichProgress, _bars, show_fields
+from aqa.console import RichProgress, _bars, open_progress, show_fields
 
 
 @pytest.mark.parametrize("columns", [80, 100])
@@ -49,3 +49,12 @@ def test_a_work_that_comes_again_takes_the_place_of_the_last_one() -> None:
 def test_figures_are_short_and_none_is_rounded_away() -> None:
     shown = show_fields({"em": 40.0, "rate": 2e-5, "tokens/s": 14673.13, "cost": "$1"})
     assert shown == "em 40.00  rate 2.0e-05  tokens/s 14,673  cost $1"
+
+
+def test_data_printed_beside_bars_stay_on_standard_output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with open_progress(quiet=False) as progress, progress.task("Working", total=1):
+        print("data")
+    assert capsys.readouterr().out == "data\n"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aqa.backends.api_access import Access
-from aqa.backends.chat_requests import BadBodyError
+from aqa.backends.replies import BadBodyError
 
 # retry: ask again; slow: the same, and ask less; example: only this one fails; run: all would.
 Kind = Literal["retry", "slow", "example", "run"]

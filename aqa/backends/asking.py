@@ -11,8 +11,9 @@ from typing import Any
 from aqa.backends.api_access import Access
 from aqa.backends.api_errors import Verdict, judge
 from aqa.backends.budget import Budget
-from aqa.backends.chat_requests import Parameters, Reply
+from aqa.backends.chat_requests import Parameters
 from aqa.backends.pacing import Pace
+from aqa.backends.replies import Reply
 from aqa.backends.server_state import ServerState
 from aqa.backends.token_counts import TokenCounter
 from aqa.errors import AqaError, StoppedError

@@ -10,8 +10,9 @@ from aqa.backends.api_access import Access
 from aqa.backends.api_errors import Verdict, judge_status
 from aqa.backends.asking import as_failure, as_prediction, unless_schema
 from aqa.backends.batch_lines import Requests
-from aqa.backends.chat_requests import BadBodyError, Parameters, Reply
+from aqa.backends.chat_requests import Parameters
 from aqa.backends.ledger import Ledger
+from aqa.backends.replies import BadBodyError, Reply
 from aqa.backends.token_counts import TokenCounter
 from aqa.records import Message, Prediction, Prompt, Spent
 

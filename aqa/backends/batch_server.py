@@ -14,7 +14,7 @@ from aqa.backends.api_access import Access
 from aqa.backends.api_errors import judge
 from aqa.backends.asking import back_off
 from aqa.backends.batch_record import Part
-from aqa.backends.chat_requests import BadBodyError
+from aqa.backends.replies import BadBodyError
 from aqa.errors import ModelError
 
 WINDOW = "24h"  # the only one that OpenAI knows

@@ -5,14 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aqa.backend_options import Gpt4Options
-from aqa.backends.chat_requests import (
-    BadBodyError,
-    End,
-    Parameters,
-    Reply,
-    make_reply,
-    read_usage,
-)
+from aqa.backends.chat_requests import Parameters
+from aqa.backends.replies import BadBodyError, End, Reply, make_reply, read_usage
 from aqa.options import GenerationOptions
 from aqa.records import Message
 from aqa.response_schemas import ResponseSchema

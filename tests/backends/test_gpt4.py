@@ -23,8 +23,9 @@ from gpt4_runs import completion, configured, predictions, run, write_questions
 from pydantic import BaseModel, ConfigDict
 
 from aqa.backends.base import Remote, Trainable
-from aqa.backends.chat_requests import BadBodyError, read_reply
+from aqa.backends.chat_requests import read_reply
 from aqa.backends.gpt4 import Gpt4Backend
+from aqa.backends.replies import BadBodyError
 from aqa.config import build_config
 from aqa.errors import AqaError, ConfigError, ModelError, StoppedError
 from aqa.journal import JOURNAL

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ from fault_server import FAULTS, Fault, Server, failure, serving
 from gpt4_runs import completion, configured, predictions, run
 
 from aqa.backend_options import Gpt4Options
-from aqa.backends.chat_requests import BadBodyError, Parameters, read_usage
+from aqa.backends.chat_requests import Parameters
 from aqa.backends.gpt4 import Gpt4Backend
+from aqa.backends.replies import BadBodyError, read_usage
 from aqa.backends.responses_requests import read_response
 from aqa.config import build_config
 from aqa.errors import ConfigError, ModelError
@@ -237,6 +239,16 @@ def test_an_answer_of_200_mb_is_not_read(tmp_path: Path, server: Server, fault: 
     assert row["error"] == "the server's answer has more than 8 MiB, which are not read"
     assert row["spent"]["input"] > 0  # it may have been counted
     assert peak < 64 * 2**20
+
+
+def test_without_aiohttp_it_is_read_as_far(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    server.script = lambda number, body: Fault(large=200 * 2**20) if number == 0 else None
+    result = run(configured(tmp_path, server, 3, max_concurrency=1), tmp_path / "out")
+    assert (result.answered, result.failed, server.requests) == (2, 1, 3)
+    assert "8 MiB" in predictions(tmp_path / "out")["q0"]["error"]
 
 
 def test_a_body_that_drips_meets_its_deadline(tmp_path: Path, server: Server) -> None:
