@@ -163,7 +163,10 @@ class BatchServer:
         for _ in range(PAGES):
             response = await self._client.batches.with_raw_response.list(limit=PAGE, **after)
             page = _object(response.content)
-            found = [batch for batch in page.get("data") or () if isinstance(batch, dict)]
+            listed = page.get("data")
+            if not isinstance(listed, list):
+                raise BadBodyError("the server's list of batches is none")
+            found = [batch for batch in listed if isinstance(batch, dict)]
             for batch in found:
                 metadata = batch.get("metadata")
                 marked = isinstance(metadata, dict) and metadata.get(KEY) == part.key
@@ -172,11 +175,15 @@ class BatchServer:
             made = [batch.get("created_at") for batch in found]
             oldest = min((time for time in made if isinstance(time, int | float)), default=None)
             if not found or not page.get("has_more"):
-                break
+                return None
             if oldest is not None and oldest < part.planned - CLOCKS:  # the newest come first
-                break
+                return None
             after = {"after": _text(found[-1], "id")}
-        return None
+        raise ModelError(
+            "a batch of this run may be among the server's, but is not among the last"
+            f" {PAGES * PAGE:,}; look for one with the metadata {KEY}: {part.key}, cancel it there,"
+            " and begin anew in another --output-dir"
+        )
 
     def _batch(self, body: Json) -> Batch:
         counts = body.get("request_counts")

@@ -519,6 +519,30 @@ def test_an_id_is_found_among_many(tmp_path: Path, server: BatchingServer) -> No
     assert len(server.batches) == 4
 
 
+def test_where_it_can_not_be_told_nothing_is_sent_again(
+    tmp_path: Path, server: BatchingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other in range(2):
+        run(configured(tmp_path, server), tmp_path / f"other{other}")
+    server.page = 1
+    monkeypatch.setattr("aqa.backends.batch_server.PAGES", 1)
+    server.after = lambda step, number: (
+        Fault(close=True) if step == "create" and number == 2 else None
+    )
+    before = server.create
+
+    def create_and_more(body: dict[str, Any]) -> dict[str, Any]:
+        """Another run's batch comes after ours."""
+        made = before(body)
+        before(body | {"metadata": {}, "input_file_id": "file-1"})
+        return made
+
+    server.create = create_and_more  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match="may be among the server's"):
+        run(configured(tmp_path, server), tmp_path / "out")
+    assert len(server.batches) == 4
+
+
 def test_a_local_reader_has_no_batches(tmp_path: Path, call_aqa: Call) -> None:
     write_questions(tmp_path, 2)
     words = ["predict", "stub", "-d", "questions.jsonl"]
