@@ -89,6 +89,22 @@ def test_the_shape_of_metrics_json(tmp_path: Path) -> None:
     json.dumps(found, allow_nan=False)
 
 
+def test_the_shape_that_the_readme_tells(tmp_path: Path) -> None:
+    files = []
+    for name, texts in (("a", ("Paris", "")), ("b", ("Rome", "Rome"))):
+        rows = {
+            f"q{at}": {"predicted_answer": text, "confidence": -at} for at, text in enumerate(texts)
+        }
+        files.append(write(tmp_path / f"{name}.json", rows))
+    report = run(files, {"q0": ["Paris"], "q1": []}, metrics=["em"], slices=["answerable"])
+    found = report.to_json()
+    del found["systems"][1]
+    found["systems"][0]["file"] = "a.json"
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    told = readme.partition("### metrics.json")[2].partition("```json\n")[2].partition("```")[0]
+    assert json.loads(told) == found
+
+
 def test_values_per_example_follow_the_ids(tmp_path: Path) -> None:
     report = run(write(tmp_path / "a.json", {"q4": "Berlin", "q1": "Rome"}), GOLD)
     assert report.ids == ("q1", "q2", "q3", "q4")
