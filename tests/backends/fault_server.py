@@ -118,8 +118,11 @@ class Server:
         self.active += 1
         self.most_active = max(self.most_active, self.active)
         try:
-            fault = self.script(number, body) or self._limited(body) or Fault()
-            await asyncio.sleep(self.latency + fault.hang)
+            scripted = self.script(number, body)
+            limited = None if scripted else self._limited(body)
+            fault = scripted or limited or Fault()
+            if limited is None:  # a limiter stands before the model and refuses at once
+                await asyncio.sleep(self.latency + fault.hang)
         finally:
             self.active -= 1
         if fault.close:

@@ -1,0 +1,323 @@
+"""Asking an API: against the ideal, a sequential client, and lm-eval; CPU and memory.
+
+ideal       answers a second over min(connections / latency, request limit, token limit)
+sequential  questions a second over those of the client of openai in a loop, at 32 connections
+cpu         CPU of this process for a request with a prompt of 1,500 words
+peer        questions a second, and refused requests, under a tight token limit with 429s, against
+            lm-eval's local-chat-completions: same server, same prompts, as many at a time
+memory      peak memory of 100,000 questions against that of 1,000
+
+The server is that of the tests, in a process of its own. The peer has an environment of its own:
+
+    python -m venv /tmp/lm-eval && /tmp/lm-eval/bin/pip install "lm_eval[api]==0.4.13"
+
+Run: python tests/benchmarks/api_speed.py [PART ...] [--quick]
+         [--peer-python /tmp/lm-eval/bin/python]
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from arms import interleave, measure, print_table, print_verdict
+from loopback import Counts, Loopback
+
+from aqa.backends.gpt4 import Gpt4Backend
+from aqa.config import build_config
+from aqa.inputs import Inputs
+from aqa.options import RunConfig
+from aqa.predict import predict
+from aqa.progress import SilentProgress
+from aqa.prompts import load_template
+
+IDEAL = 0.95  # the targets
+TIMES_SEQUENTIAL = 30
+CPU_MILLISECONDS = 3.5
+TIMES_PEER = 2
+GROWTH = 16  # MiB
+FEW = 1000
+WORDS = 60  # of a passage, where its length does not matter
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured: seconds that an ideal run would take, questions, and rounds."""
+
+    seconds: int
+    sequential: int
+    cpu: int
+    peer: int
+    memory: int
+    rounds: int
+
+
+WHOLE = Size(seconds=60, sequential=25, cpu=3000, peer=900, memory=100_000, rounds=3)
+QUICK = Size(seconds=8, sequential=4, cpu=300, peer=120, memory=3000, rounds=1)
+
+
+def configure(
+    folder: Path, url: str, count: int, words: int = WORDS, **backend: object
+) -> RunConfig:
+    """Questions that differ, on a passage of so many words, and the options of a run."""
+    path = folder / f"questions-{count}-{words}.jsonl"
+    if not path.exists():
+        context = " ".join(f"word{number}" for number in range(words))
+        with path.open("w", encoding="utf-8") as file:
+            for number in range(count):
+                row = {"id": f"q{number}", "question": f"Who wrote book {number}?"}
+                file.write(json.dumps({**row, "context": context, "answers": ["x"]}) + "\n")
+    options = {"base_url": url, "price": {"input": 1, "output": 2}, **backend}
+    layer = {"data": {"path": str(path)}, "backend": options, "generation": {"max_new_tokens": 16}}
+    return build_config(Gpt4Backend.Options, [layer])
+
+
+def answer_all(config: RunConfig) -> None:
+    """A whole run: data, requests, journal, predictions; every question is answered."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = predict(config, Gpt4Backend, Path(folder, "out"), SilentProgress())
+    assert result.answered == result.examples
+
+
+def ideal(folder: Path, size: Size) -> None:
+    """The time of a whole run, start and end included, against what each limit allows."""
+    latency, connections, rate = 1.0, 64, 40
+    with Loopback(latency=latency) as server:
+        words = words_of_a_prompt(folder, server)
+        bounds = {
+            "64 connections, 1 s": (connections / latency, {}),
+            "40 requests a second": (rate, {"requests_per_minute": 60 * rate}),
+            "tokens for 40 a second": (
+                rate,
+                {"tokens_per_minute": round(60 * rate * (words + 1))},
+            ),
+        }
+        table = [["bound", "questions", "ideal", "measured", "of the ideal"]]
+        fractions = []
+        for name, (ideal_rate, limits) in bounds.items():
+            count = round(size.seconds * ideal_rate)
+            config = configure(folder, server.url, count, max_concurrency=connections, **limits)
+            walls = [measure(partial(answer_all, config)).wall for _ in range(size.rounds)]
+            wall = median(walls)
+            fractions.append(count / ideal_rate / wall)
+            seconds = f"{count / ideal_rate:.1f} s"
+            table.append([name, f"{count:,}", seconds, f"{wall:.1f} s", f"{fractions[-1]:.3f}"])
+    print_table(table)
+    print_verdict("ideal: the lowest fraction", min(fractions), IDEAL)
+
+
+def words_of_a_prompt(folder: Path, server: Loopback) -> float:
+    """Words of one prompt, which are the server's tokens."""
+    answer_all(configure(folder, server.url, 1))
+    return server.counts()["prompt_tokens"]
+
+
+def sequential(folder: Path, size: Size) -> None:
+    """Questions a second of a whole run, over those of a loop whose client is open already."""
+    from openai import OpenAI
+
+    connections, latency = 32, 1.0
+    with Loopback(latency=latency) as server:
+        count = size.seconds * connections
+        config = configure(folder, server.url, count, max_concurrency=connections)
+        chats = rendered(configure(folder, server.url, size.sequential))
+        client = OpenAI(api_key="none", base_url=server.url)
+
+        def loop() -> None:
+            for chat in chats:
+                client.chat.completions.create(model="m", messages=chat, max_tokens=16)
+
+        loop()
+        arms: dict[str, Callable[[], object]] = {
+            "aqa": partial(answer_all, config),
+            "openai": loop,
+        }
+        costs = interleave(arms, size.rounds)
+    ratios = [
+        (count / own.wall) / (len(chats) / other.wall)
+        for own, other in zip(costs["aqa"], costs["openai"], strict=True)
+    ]
+    print_verdict(
+        "sequential: times the loop's questions a second", median(ratios), TIMES_SEQUENTIAL
+    )
+
+
+def rendered(config: RunConfig) -> list[list[dict[str, str]]]:
+    """The messages that aqa would send."""
+    reader = Gpt4Backend(config, SilentProgress())
+    inputs = Inputs(config, load_template(config.prompt), SilentProgress())
+    return [
+        [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
+        for prompt in inputs.prompts(reader, inputs.examples(), [])
+    ]
+
+
+def cpu(folder: Path, size: Size) -> None:
+    """User and system time of this process, imports of the client included, by request."""
+    with Loopback(latency=0.5) as server:
+        config = configure(folder, server.url, size.cpu, words=1500, max_concurrency=64)
+        costs = [measure(partial(answer_all, config)) for _ in range(size.rounds)]
+    spent = median(cost.cpu for cost in costs) / size.cpu * 1000
+    print_verdict("cpu: milliseconds a request", spent, CPU_MILLISECONDS, at_most=True)
+
+
+def peer(folder: Path, size: Size, python: str | None) -> None:
+    """By a server that tells its limit in headers, as OpenAI's does, and by one that only refuses.
+
+    The server's own clock counts, from the first request to the last answer.
+    """
+    if python is None:
+        print("peer: left out; name its environment with --peer-python (see --help)")
+        return
+    rate = 20
+    with Loopback() as free:
+        words = words_of_a_prompt(folder, free)
+    headers = {"x-ratelimit-limit-tokens": str(round(60 * rate * words))}
+    verdicts = []
+    for name, told in (("told in headers", headers), ("not told", {})):
+        with Loopback(tokens_per_second=rate * words, headers=told, latency=0.5) as server:
+            found = against_peer(folder, size, server, python)
+        table = [[f"20 questions a second, {name}", "answered", "a second", "refused requests"]]
+        for arm, rounds in found.items():
+            answered, refused = (
+                median(one[key] for one in rounds) for key in ("answered", "refused")
+            )
+            table.append(
+                [arm, f"{answered:.0f}", f"{median(map(speed, rounds)):.1f}", f"{refused:.0f}"]
+            )
+        print_table(table)
+        pairs = list(zip(found["aqa"], found["lm-eval"], strict=True))
+        ratio = median(speed(own) / speed(other) for own, other in pairs)
+        refusals = median(own["refused"] / max(1, other["refused"]) for own, other in pairs)
+        verdicts.append((f"peer, {name}: refused requests, aqa's over its", refusals, 1, True))
+        verdicts.append((f"peer, {name}: times its questions a second", ratio, TIMES_PEER, False))
+    for verdict in verdicts:
+        print_verdict(*verdict)
+
+
+def speed(counts: Counts) -> float:
+    return counts["answered"] / counts["seconds"]
+
+
+def against_peer(
+    folder: Path, size: Size, server: Loopback, python: str, connections: int = 64
+) -> dict[str, list[Counts]]:
+    """What the server counted in each round of both."""
+    config = configure(folder, server.url, size.peer, max_concurrency=connections)
+    command = peer_command(python, write_task(folder, rendered(config)), server.url, connections)
+    arms: dict[str, Callable[[], object]] = {
+        "aqa": partial(answer_all, config),
+        "lm-eval": partial(run_peer, command),
+    }
+    found: dict[str, list[Counts]] = {name: [] for name in arms}
+    for number in range(size.rounds):
+        for name in list(arms) if number % 2 == 0 else list(arms)[::-1]:
+            time.sleep(2)  # for the server's bucket to be full again
+            server.counts()
+            arms[name]()
+            found[name].append(server.counts())
+    return found
+
+
+def write_task(folder: Path, chats: list[list[dict[str, str]]]) -> Path:
+    """A task of lm-eval with the same words in each prompt."""
+    rows = [{"prompt": "\n\n".join(turn["content"] for turn in chat)} for chat in chats]
+    data = folder / "peer.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = folder / "tasks"
+    task.mkdir(exist_ok=True)
+    fields = {
+        "task": "aqa_speed",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "{{prompt}}",
+        "doc_to_target": "x",
+        "generation_kwargs": {"max_gen_toks": 16, "until": [], "do_sample": False},
+        "metric_list": [{"metric": "exact_match"}],
+    }
+    (task / "aqa_speed.yaml").write_text(json.dumps(fields), encoding="utf-8")  # JSON is YAML
+    return task
+
+
+def peer_command(python: str, task: Path, url: str, connections: int) -> list[str]:
+    """Its own way to be called; with 3 attempts, its default, it gives up under such a limit."""
+    model = f"model=m,base_url={url}/chat/completions,num_concurrent={connections},max_retries=100"
+    words = ["--model", "local-chat-completions", "--model_args", model, "--tasks", "aqa_speed"]
+    return [python, "-m", "lm_eval", *words, "--include_path", str(task), "--apply_chat_template"]
+
+
+def run_peer(command: list[str]) -> None:
+    environment = {**os.environ, "OPENAI_API_KEY": "none", "HF_DATASETS_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"lm-eval failed:\n{done.stderr[-2000:]}")
+
+
+def memory(folder: Path, size: Size) -> None:
+    """Peak memory of processes of their own."""
+    peaks = {}
+    with Loopback() as server:
+        for count in (FEW, size.memory):
+            config = configure(folder, server.url, count)
+            command = [sys.executable, __file__, "--measure-memory", str(count), server.url]
+            command.append(str(config.data.path))
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            peaks[count] = float(output)
+    for count, peak in peaks.items():
+        print(f"  {count:,} questions: {peak:.1f} MiB at most")
+    growth = peaks[size.memory] - peaks[FEW]
+    print_verdict("memory: MiB more", growth, GROWTH, at_most=True)
+
+
+def measure_memory(count: str, url: str, path: str) -> None:
+    """Answer a file and print this process's peak."""
+    config = configure(Path(path).parent, url, int(count))
+    answer_all(config)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def main() -> None:
+    """Run the parts that are named, or all."""
+    parts = {"ideal": ideal, "sequential": sequential, "cpu": cpu, "memory": memory}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", nargs="*", help="ideal, sequential, cpu, peer, memory; default all")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--rounds", type=int, help="of each arm")
+    parser.add_argument("--peer-python", help="the Python of an environment with lm-eval")
+    parser.add_argument("--measure-memory", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure_memory:
+        measure_memory(*arguments.measure_memory)
+        return
+    known = [*parts, "peer"]
+    if unknown := set(arguments.part) - set(known):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    size = QUICK if arguments.quick else WHOLE
+    size = replace(size, rounds=arguments.rounds or size.rounds)
+    os.environ.pop("OPENAI_API_KEY", None)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in arguments.part or known:
+            print(f"{part}:", file=sys.stderr)
+            if part == "peer":
+                peer(folder, size, arguments.peer_python)
+            else:
+                parts[part](folder, size)
+
+
+if __name__ == "__main__":
+    main()
