@@ -121,6 +121,7 @@ class Gpt4Options(BackendOptions):
     allow_http: bool = False  # unencrypted to another host than this one
     organization: str | None = None  # None: OPENAI_ORG_ID
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    tokenizer: str | None = None  # a served model's folder or hub id, to count its tokens exactly
     structured: bool = False  # answers as JSON: {answer, passages, answerable}
     max_seq_length: int = Field(128_000, ge=16)  # tokens of prompt and answer together
     max_concurrency: int = Field(64, ge=1)  # requests at a time

@@ -120,8 +120,9 @@ class CostEstimate:
     """What a prediction would take, told before it begins.
 
     `exact` tells whether the model's own tokenizer counted. Costs are in US dollars, the lower one
-    for answers of one token, the higher one for the longest; None where no price is known, which
-    `price` tells in words. `seconds` follow from the given limits; None where there are none.
+    for answers of one token, the higher one for the longest, with a margin where tokens are
+    guessed; None where no price is known, which `price` tells in words. `seconds` follow from the
+    given limits; None where there are none.
     `cached` of the examples have their answers in the cache and cost nothing.
     """
 

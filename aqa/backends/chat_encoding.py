@@ -28,8 +28,10 @@ class ChatEncoder:
         The answer is tokenized apart from the prompt, so that training meets the very prompt ids
         that prediction does. Nothing is truncated.
         """
-        head, tail = self._texts(prompt)
+        turns = self._turns(prompt.messages)
+        head = self._head(turns)
         prompt_ids = self._begin() + self._ids(head)
+        tail = self._tail(turns, head, prompt.target)
         if tail is None:
             return Encoding(tuple(prompt_ids))
         ids = self._ids(tail)
@@ -38,20 +40,27 @@ class ChatEncoder:
             return Encoding(tuple(prompt_ids), (*ids, self.end_token_ids[0]))
         return Encoding(tuple(prompt_ids), tuple(ids[: ends[0] + 1]))
 
-    def _texts(self, prompt: Prompt) -> tuple[str, str | None]:
-        """The prompt as the template writes it, and what it writes for the answer."""
-        turns = self._turns(prompt.messages)
+    def count(self, messages: Sequence[Message]) -> int:
+        """How many ids of a chat are read."""
+        return len(self._begin()) + len(self._ids(self._head(self._turns(messages))))
+
+    def _head(self, turns: Sequence[dict[str, str]]) -> str:
+        """The prompt as the template writes it."""
         if self.tokenizer.chat_template is None:
-            return "\n\n".join(turn["content"] for turn in turns) + "\n", prompt.target
+            return "\n\n".join(turn["content"] for turn in turns) + "\n"
         head: str = self.tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=True
         )
-        if prompt.target is None:
-            return head, None
+        return head
+
+    def _tail(self, turns: Sequence[dict[str, str]], head: str, target: str | None) -> str | None:
+        """What the template writes for the answer."""
+        if target is None or self.tokenizer.chat_template is None:
+            return target
         whole: str = self.tokenizer.apply_chat_template(
-            [*turns, {"role": "assistant", "content": prompt.target}], tokenize=False
+            [*turns, {"role": "assistant", "content": target}], tokenize=False
         )
-        return head, whole[len(head) :] if whole.startswith(head) else prompt.target
+        return whole[len(head) :] if whole.startswith(head) else target
 
     def _turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from importlib.util import find_spec
@@ -26,12 +26,12 @@ from aqa.backends.pacing import Pace
 from aqa.backends.prices import find_context
 from aqa.backends.response_cache import Remembered, ResponseCache, cache_path, key_of
 from aqa.backends.responses_requests import FEWEST_TOKENS, ResponsesParameters
-from aqa.backends.token_counts import TokenCounter
+from aqa.backends.token_counts import TokenCounter, chat_counter
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.evidence import fit
 from aqa.options import RunConfig
 from aqa.progress import Progress
-from aqa.records import Prediction, Prompt, Spent
+from aqa.records import Message, Prediction, Prompt, Spent
 from aqa.response_schemas import READER_ANSWER, ResponseSchema
 
 
@@ -69,7 +69,13 @@ class Gpt4Backend:
     @cached_property
     def _counter(self) -> TokenCounter:
         schema = "" if self.schema is None else json.dumps(self.schema.json_schema)
-        return TokenCounter(self.options.model, ".openai.com" in server_url(self.options), schema)
+        is_openai = ".openai.com" in server_url(self.options)
+        return TokenCounter(self.options.model, is_openai, schema, self._chat_count)
+
+    @cached_property
+    def _chat_count(self) -> Callable[[Sequence[Message]], int] | None:
+        name = self.options.tokenizer
+        return None if name is None else chat_counter(name, self._progress.note)
 
     def check_access(self) -> None:
         """See whether there are a key, an address, and the price that a cap needs.
@@ -111,6 +117,7 @@ class Gpt4Backend:
             )
         if find_spec("openai") is None:
             raise MissingExtraError("openai", "api")
+        self._chat_count  # noqa: B018  (loads the tokenizer)
 
     def length(self, prompt: Prompt) -> int:
         """Tokens of the prompt, or the likely number, and of the longest answer."""
@@ -132,6 +139,8 @@ class Gpt4Backend:
             told["schema"] = self.schema.identity()
         if self.options.api != "chat":
             told["api"] = self.options.api
+        if self.options.tokenizer is not None:
+            told["tokenizer"] = self.options.tokenizer
         if self.options.provider == "azure":
             told["api_version"] = azure_version(self.options)
         return {

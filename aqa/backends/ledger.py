@@ -7,6 +7,7 @@ from aqa.backend_options import Gpt4Options
 from aqa.backends.base import CostEstimate
 from aqa.backends.budget import Budget
 from aqa.backends.prices import Price, find_price
+from aqa.backends.token_counts import GUESS_ERROR
 from aqa.records import Spent
 
 UNKNOWN_PRICE = "not known; give backend.price.input and backend.price.output"
@@ -79,6 +80,7 @@ class Ledger:
     ) -> CostEstimate:
         """What examples with so many tokens of prompts would take, beside those in the cache."""
         longest = examples * longest_answer
+        few, many = (1.0, 1.0) if exact else GUESS_ERROR
         options, price = self._options, self.price
         minutes = []
         if options.requests_per_minute and not options.batch_api:
@@ -94,7 +96,10 @@ class Ledger:
             output_tokens=(examples, longest),
             cost=None
             if price is None
-            else (price.cost(Spent(tokens, examples)), price.cost(Spent(tokens, longest))),
+            else (
+                price.cost(Spent(round(tokens * few), examples)),
+                price.cost(Spent(round(tokens * many), longest)),
+            ),
             price=self.shown_price(),
             seconds=60 * max(minutes) if minutes else None,
             cached=cached,

@@ -15,6 +15,7 @@ from aqa.records import Prediction, Prompt, Spent, StructuredAnswer
 FILE = "responses.sqlite"
 LAYOUT = 1  # of the file; another one is refused
 LOCKED = 10.0  # seconds to wait for another process that writes
+CUTTING = {"max_seq_length", "tokenizer"}  # decide the messages alone, which the key has
 ONE_RUNS_OWN = {"id", "error", "spent", "saved"}  # fields of a prediction that are not kept
 DEFAULTS = {field.name: field.default for field in fields(Prediction)}
 
@@ -98,8 +99,7 @@ class ResponseCache:
 def key_of(identity: Mapping[str, object], prompt: Prompt) -> bytes:
     """The hash of all that decides an answer: server, model, parameters and messages."""
     messages = [(turn.role, turn.content) for turn in prompt.messages]
-    # How long a prompt may be decides its messages alone.
-    decisive = {name: value for name, value in identity.items() if name != "max_seq_length"}
+    decisive = {name: value for name, value in identity.items() if name not in CUTTING}
     text = json.dumps([decisive, messages], sort_keys=True)
     return sha256(text.encode()).digest()
 

@@ -68,6 +68,7 @@ class Server:
     latency: float = 0.0
     headers: Headers = field(default_factory=dict)
     answer: Callable[[Body], str] = lambda body: turns(body)[-1]["content"].split()[-1]
+    count: Callable[[Body], int] = lambda body: count_words(body)
     cached: int = 0
     tokens_per_second: float | None = None  # a bucket of one second; beyond it 429
     url: str = ""
@@ -157,7 +158,7 @@ class Server:
             self.tokens_per_second, self.level + (now - self.seen) * self.tokens_per_second
         )
         self.seen = now
-        needed = count(body)
+        needed = self.count(body)
         if self.level < needed:
             return FAULTS["429"]
         self.level -= needed
@@ -165,7 +166,7 @@ class Server:
 
     def complete(self, body: Body, as_response: bool) -> bytes:
         text = self.answer(body)
-        read, written = count(body), len(text.split())
+        read, written = self.count(body), len(text.split())
         self.prompt_tokens += read
         self.answer_tokens += written
         if as_response:
@@ -194,7 +195,7 @@ def turns(body: Body) -> list[Body]:
     return found
 
 
-def count(body: Body) -> int:
+def count_words(body: Body) -> int:
     schema = json.dumps([body.get("response_format", ""), body.get("text", "")])
     return len(schema.split()) - 2 + sum(len(turn["content"].split()) for turn in turns(body))
 

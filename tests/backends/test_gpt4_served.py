@@ -79,11 +79,16 @@ def test_a_served_model_answers_as_the_same_one_read_here(
     words = [*SAMPLE, *DECODING, "--model", weights, "--quiet"]
     here = call_aqa("predict", "llama", *words, *plain, "-o", ours)
     assert here.returncode == 0, here.stderr
-    there = call_aqa("predict", "gpt4", *words, "--set", f"backend.base_url={url}", "-o", theirs)
+    asking = ["predict", "gpt4", *words, "--set", f"backend.base_url={url}"]
+    asking += ["--set", f"backend.tokenizer={weights}"]
+    told = json.loads(call_aqa(*asking, "--dry-run", "--json").stdout)
+    there = call_aqa(*asking, "-o", theirs)
     assert there.returncode == 0, there.stderr
     read, served = predictions(ours), predictions(theirs)
     assert list(read) == list(served)
     assert len(read) == QUESTIONS
+    counted = sum(row["tokens"]["prompt"] for row in served.values())
+    assert (told["exact"], told["input_tokens"]) == (True, counted)
     # The same evidence through the same template and chat template: the very same prompts.
     for id_, row in read.items():
         assert row["tokens"]["prompt"] == served[id_]["tokens"]["prompt"], id_
