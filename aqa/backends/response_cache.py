@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, fields, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -44,7 +45,7 @@ class ResponseCache:
                 path, timeout=LOCKED, isolation_level=None, check_same_thread=False
             )
             try:
-                self._prepare(path)
+                self._prepare()
             except BaseException:
                 self._file.close()
                 raise
@@ -54,7 +55,7 @@ class ResponseCache:
                 " --set backend.cache_path=FILE, or go without --cache"
             ) from error
 
-    def _prepare(self, path: Path) -> None:
+    def _prepare(self) -> None:
         # Readers don't wait for a writer, and a killed process leaves no harm behind.
         self._file.execute("PRAGMA journal_mode = WAL")
         self._file.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last answers
@@ -75,15 +76,13 @@ class ResponseCache:
         self._file.close()
 
     def find(self, key: bytes, id: str) -> Prediction | None:  # noqa: A002
-        """What was answered, as the answer to this id."""
-        row = self._file.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            return None
-        kept = json.loads(row[0])
-        if inner := kept.pop("structured", None):
-            passages = tuple(inner.pop("passages"))
-            kept["structured"] = StructuredAnswer(**inner, passages=passages)
-        return Prediction(id, **kept)
+        """What was answered, as the answer to this id; None, too, where it can't be read."""
+        select = "SELECT answer FROM answers WHERE key = ?"
+        try:
+            row = self._file.execute(select, (key,)).fetchone()
+            return None if row is None else _prediction(id, json.loads(row[0]))
+        except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError):
+            return None  # damaged, or of a later version of aqa
 
     def keep(self, key: bytes, prediction: Prediction) -> None:
         """Keep an answer on disk; of several the first one stays, so that runs agree."""
@@ -94,6 +93,13 @@ class ResponseCache:
         }
         text = json.dumps(kept, ensure_ascii=False)
         self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, text))
+
+
+def _prediction(id: str, kept: dict[str, Any]) -> Prediction:  # noqa: A002
+    if inner := kept.pop("structured", None):
+        passages = tuple(inner.pop("passages"))
+        kept["structured"] = StructuredAnswer(**inner, passages=passages)
+    return Prediction(id, **kept)
 
 
 def key_of(identity: Mapping[str, object], prompt: Prompt) -> bytes:
@@ -131,10 +137,7 @@ class Remembered:
 
     def known(self, prompt: Prompt) -> Prediction | None:
         """The answer that the cache holds; None where the server has to be asked."""
-        try:
-            found = self._cache.find(key_of(self._identity, prompt), prompt.id)
-        except sqlite3.Error:
-            return None
+        found = self._cache.find(key_of(self._identity, prompt), prompt.id)
         if found is None:
             return None
         self.models[found.model] = self.models.get(found.model, 0) + 1

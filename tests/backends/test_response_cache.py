@@ -237,6 +237,16 @@ def test_another_database_is_refused(tmp_path: Path) -> None:
         ResponseCache(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"raw": "x", "of_a_later_version": 1}'])
+def test_what_can_not_be_read_is_not_there(tmp_path: Path, text: str) -> None:
+    cache = ResponseCache(tmp_path / "x.sqlite")
+    with sqlite3.connect(tmp_path / "x.sqlite") as other:
+        other.execute("INSERT INTO answers VALUES (?, ?)", (b"key", text))
+    other.close()
+    assert cache.find(b"key", "q") is None
+    cache.close()
+
+
 def test_a_disk_that_fails_costs_no_answer(
     tmp_path: Path, server: Server, kept: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
