@@ -135,7 +135,7 @@ class Journal:
         theirs = found.get("fingerprint")
         if found.get("kind") != JOURNAL_KIND or not isinstance(theirs, dict):
             raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
-        ours = json.loads(json.dumps(header["fingerprint"]))
+        ours, theirs = _flat(json.loads(json.dumps(header["fingerprint"]))), _flat(theirs)
         different = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
         if different:
             told = "; ".join(
@@ -181,6 +181,17 @@ def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
 
 def _spent(fields: Mapping[str, Any] | None) -> Spent:
     return Spent(**fields) if fields else Spent()
+
+
+def _flat(fingerprint: Mapping[str, Any]) -> Json:
+    """The fingerprint with dotted keys, so that a difference within a part can be named."""
+    flat: Json = {}
+    for key, value in fingerprint.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{name}": inner for name, inner in _flat(value).items()}
+        else:
+            flat[key] = value
+    return flat
 
 
 def _short(value: object) -> str:

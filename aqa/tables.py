@@ -75,9 +75,12 @@ def show_cost(found: "CostEstimate", as_json: bool) -> None:
         + (f", {found.cached:,} in the cache" if found.cached else ""),
         "input tokens": f"{found.input_tokens:,}" + ("" if found.exact else " (estimated)"),
         "output tokens": f"{low:,} to {high:,}",
-        "price": "not known" if found.cost is None else "${:,.4f} to ${:,.4f}".format(*found.cost),
-        "of which": found.price,
     }
+    if found.cost is None:
+        rows["price"] = found.price
+    else:
+        rows["price"] = "${:,.4f} to ${:,.4f}".format(*found.cost)
+        rows["of which"] = found.price
     if found.seconds is not None:
         rows["time at the limits"] = f"{found.seconds:,.0f} s"
     console = output()

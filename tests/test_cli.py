@@ -198,7 +198,7 @@ def test_a_folder_of_another_run_is_left_as_it_is(call_aqa: Call, tmp_path: Path
     kept = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     done = call_aqa(*PREDICT, "--prompt", "eng_v2")
     assert done.returncode == 1
-    assert 'prompt was {"name": "eng_v1"' in done.stderr
+    assert 'prompt.name was "eng_v1" and is now "eng_v2"' in done.stderr
     assert done.stderr.splitlines()[-1].endswith("or begin anew with --fresh")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == kept
     assert call_aqa(*PREDICT, "--prompt", "eng_v2", "--fresh").returncode == 0
@@ -306,7 +306,7 @@ def test_passages_are_joined(call_aqa: Call, tmp_path: Path, retrieved: list[str
     (tmp_path / "run.trec").write_text("q1 Q0 d1 1 2.5 tag\nq2 Q0 d1 1 0.5 tag\n")
     changed = call_aqa(*PREDICT, *retrieved)
     assert changed.returncode == 1
-    assert "holds another run: data was" in changed.stderr
+    assert "holds another run: data." in changed.stderr
 
 
 def test_passages_are_previewed(call_aqa: Call, retrieved: list[str]) -> None:

@@ -100,3 +100,25 @@ def test_a_served_model_answers_as_the_same_one_read_here(
     ]
     assert len(different) <= 0.1 * QUESTIONS, different
     assert len({row["raw"] for row in served.values()}) > QUESTIONS / 2  # answers, not one phrase
+
+
+def test_a_served_model_is_asked_as_the_folder_of_a_training_says(
+    tmp_path: Path, call_aqa: Aqa
+) -> None:
+    """Its template and decoding are those of the training; how it is loaded is the server's."""
+    merged = tmp_path / "run" / "merged"
+    merged.mkdir(parents=True)
+    config = {
+        "backend": {"name": "llama-qlora", "model": "base"},
+        "prompt": "eng_v2",
+        "generation": {"max_new_tokens": 3},
+    }
+    manifest = json.dumps({"verb": "train", "config": config})
+    (tmp_path / "run" / "run.json").write_text(manifest)
+    words = ["--model", merged, *SAMPLE, "--set", "backend.base_url=http://127.0.0.1:9/v1"]
+    done = call_aqa("predict", "gpt4", *words, "--dry-run", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["output_tokens"] == [QUESTIONS, 3 * QUESTIONS]
+    other = call_aqa("predict", "gpt4", *words, "--dry-run", "--json", "--quiet", "-p", "eng_v1")
+    assert json.loads(other.stdout)["input_tokens"] != told["input_tokens"]
