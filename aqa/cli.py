@@ -2,39 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aqa.flags import (
-    BackendName,
-    Config,
-    Corpus,
-    Data,
-    Fields,
-    Fresh,
-    Json,
-    JudgeLabels,
-    JudgeMaxCost,
-    JudgeModel,
-    JudgeRepeats,
-    JudgeSettings,
-    Limit,
-    Missing,
-    Model,
-    Normalize,
-    OnDuplicate,
-    OutputDir,
-    Passages,
-    PromptName,
-    Quiet,
-    Settings,
-    Split,
-    TopK,
-    column_names,
-    configure,
-    configure_judge,
-)
+from aqa import flags
+from aqa.command_config import column_names, configure, configure_judge
 
 if TYPE_CHECKING:
     from aqa.options import RunConfig
@@ -52,37 +25,35 @@ app = typer.Typer(
     epilog="Example: aqa train llama --config llama_smollm2 --set training.num_train_epochs=3"
 )
 def train(
-    backend: BackendName,
-    config: Config = None,
-    data: Data = None,
-    dev_data: Annotated[str | None, typer.Option("--dev-data", help="Validation examples.")] = None,
-    passages: Passages = None,
-    dev_passages: Annotated[
-        str | None, typer.Option("--dev-passages", help="The same for --dev-data.")
-    ] = None,
-    missing_passages: Missing = None,
-    corpus: Corpus = None,
-    output_dir: OutputDir = None,
-    model: Model = None,
-    prompt: PromptName = None,
-    settings: Settings = None,
-    fields: Fields = None,
-    split: Split = None,
-    on_duplicate_id: OnDuplicate = None,
-    normalize: Normalize = None,
-    limit: Limit = None,
+    backend: flags.BackendName,
+    config: flags.Config = None,
+    data: flags.Data = None,
+    dev_data: flags.DevData = None,
+    passages: flags.Passages = None,
+    dev_passages: flags.DevPassages = None,
+    missing_passages: flags.Missing = None,
+    corpus: flags.Corpus = None,
+    output_dir: flags.OutputDir = None,
+    model: flags.Model = None,
+    prompt: flags.PromptName = None,
+    settings: flags.Settings = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    normalize: flags.Normalize = None,
+    limit: flags.Limit = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
-    fresh: Fresh = False,
+    fresh: flags.Fresh = False,
     merge: Annotated[
         bool, typer.Option("--merge", help="Write adapter and base as one model, too.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be done; write nothing.")
     ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
 ) -> None:
     """Fine-tune a reader; scores before and after, weights and predictions in the run folder."""
     from aqa import console, tables
@@ -94,13 +65,13 @@ def train(
 
     if resume and fresh:
         raise UsageError("--resume and --fresh exclude each other")
-    flags: dict[str, Any] = {"data.path": data, "data.dev_path": dev_data, "backend.model": model}
-    flags |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
-    flags |= {"data.split": split, "data.limit": limit, "merge": merge or None}
-    flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
-    flags |= {"data.passages": passages, "data.dev_passages": dev_passages}
-    flags |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
-    found, reader_type = configure(backend, config, flags, settings, fields)
+    spoken: dict[str, Any] = {"data.path": data, "data.dev_path": dev_data, "backend.model": model}
+    spoken |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
+    spoken |= {"data.split": split, "data.limit": limit, "merge": merge or None}
+    spoken |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    spoken |= {"data.passages": passages, "data.dev_passages": dev_passages}
+    spoken |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
+    found, reader_type = configure(backend, config, spoken, settings, fields)
     if dry_run:
         with console.open_progress(quiet) as progress:
             needs = run_dry(found, reader_type, progress)
@@ -116,22 +87,22 @@ def train(
 
 @app.command(epilog="Example: aqa predict llama --model runs/llama_smollm2 --data questions.json")
 def predict(
-    backend: BackendName,
-    data: Data = None,
-    config: Config = None,
-    model: Model = None,
-    prompt: PromptName = None,
-    output_dir: OutputDir = None,
-    settings: Settings = None,
-    fields: Fields = None,
-    split: Split = None,
-    passages: Passages = None,
-    missing_passages: Missing = None,
-    corpus: Corpus = None,
-    on_duplicate_id: OnDuplicate = None,
-    normalize: Normalize = None,
-    limit: Limit = None,
-    top_k: TopK = None,
+    backend: flags.BackendName,
+    data: flags.Data = None,
+    config: flags.Config = None,
+    model: flags.Model = None,
+    prompt: flags.PromptName = None,
+    output_dir: flags.OutputDir = None,
+    settings: flags.Settings = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    passages: flags.Passages = None,
+    missing_passages: flags.Missing = None,
+    corpus: flags.Corpus = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    normalize: flags.Normalize = None,
+    limit: flags.Limit = None,
+    top_k: flags.TopK = None,
     max_new_tokens: Annotated[
         int | None, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")
     ] = None,
@@ -144,23 +115,13 @@ def predict(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what an API would cost; ask nothing.")
     ] = False,
-    max_cost: Annotated[
-        float | None, typer.Option("--max-cost", help="US dollars at most, for an API.")
-    ] = None,
-    max_tokens_total: Annotated[
-        int | None, typer.Option("--max-tokens-total", min=1, help="Tokens at most, for an API.")
-    ] = None,
-    cache: Annotated[
-        bool, typer.Option("--cache", help="Keep an API's answers across runs; ask nothing twice.")
-    ] = False,
-    batch_api: Annotated[
-        bool, typer.Option("--batch-api", help="Ask an API by batches: a day, for half the price.")
-    ] = False,
-    cancel: Annotated[
-        bool, typer.Option("--cancel", help="End the run's batches; keep what they answered.")
-    ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    max_cost: flags.MaxCost = None,
+    max_tokens_total: flags.MaxTokensTotal = None,
+    cache: flags.Cache = False,
+    batch_api: flags.BatchApi = False,
+    cancel: flags.Cancel = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
 ) -> None:
     """Answer every question of a file; resumes by itself what was broken off."""
     from aqa import console, tables
@@ -173,15 +134,15 @@ def predict(
 
     if cancel and (dry_run or not resume):
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
-    flags: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
-    flags |= {"data.split": split, "data.corpus": corpus, "data.limit": limit}
-    flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
-    flags |= {"data.passages": passages, "data.missing_passages": missing_passages}
-    flags |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
-    flags |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
+    spoken: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
+    spoken |= {"data.split": split, "data.corpus": corpus, "data.limit": limit}
+    spoken |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    spoken |= {"data.passages": passages, "data.missing_passages": missing_passages}
+    spoken |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
+    spoken |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
     flags["backend.cache"] = cache or None
-    flags |= {"backend.batch_api": batch_api or None}
-    found, reader_type = configure(backend, config, flags, settings, fields)
+    spoken |= {"backend.batch_api": batch_api or None}
+    found, reader_type = configure(backend, config, spoken, settings, fields)
     folder = output_dir or _prediction_folder(found)
     if dry_run:
         with console.open_progress(quiet) as progress:
@@ -213,80 +174,41 @@ def evaluate(
     verify: Annotated[
         bool, typer.Option("--verify", help="Only tell what changed in these run folders.")
     ] = False,
-    data: Data = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option("--metrics", help="em,f1,rougeL,bertscore,...; by default as fits."),
-    ] = None,
-    profile: Annotated[
-        Literal["auto", "mixed", "squad", "korquad", "klue-mrc"],
-        typer.Option("--profile", help="How text is normalised and compared."),
-    ] = "auto",
-    normalize: Normalize = "none",
-    no_answer: Annotated[
-        list[str] | None, typer.Option("--no-answer", help="A phrase that means no answer.")
-    ] = None,
-    bert_model: Annotated[
-        str | None, typer.Option("--bert-model", help="Model of bertscore: hub id or folder.")
-    ] = None,
-    bert_num_layers: Annotated[
-        int | None, typer.Option("--bert-num-layers", min=1, help="Its layer to compare.")
-    ] = None,
-    bert_bf16: Annotated[
-        bool, typer.Option("--bert-bf16", help="Compute it in bfloat16: faster, less exact.")
-    ] = False,
-    bert_cache: Annotated[
-        bool,
-        typer.Option("--bert-cache/--no-bert-cache", help="Keep references' embeddings on disk."),
-    ] = True,
-    judge_model: JudgeModel = None,
-    judge_max_cost: JudgeMaxCost = None,
-    judge_repeats: JudgeRepeats = 1,
-    judge_labels: JudgeLabels = None,
-    judge_settings: JudgeSettings = None,
+    data: flags.Data = None,
+    metrics: flags.MetricNames = None,
+    profile: flags.Profile = "auto",
+    normalize: flags.Normalize = "none",
+    no_answer: flags.NoAnswer = None,
+    bert_model: flags.BertModel = None,
+    bert_num_layers: flags.BertNumLayers = None,
+    bert_bf16: flags.BertBf16 = False,
+    bert_cache: flags.BertCache = True,
+    judge_model: flags.JudgeModel = None,
+    judge_max_cost: flags.JudgeMaxCost = None,
+    judge_repeats: flags.JudgeRepeats = 1,
+    judge_labels: flags.JudgeLabels = None,
+    judge_settings: flags.JudgeSettings = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what the judge would cost; ask nothing.")
     ] = False,
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Compare each system with this one only.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Of intervals and tests; 12345 by default.")
-    ] = None,
-    slices: Annotated[
-        list[str] | None,
-        typer.Option("--slice", metavar="KEY", help="Score by a column, language, gold_rank, ..."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Where to write; metrics.json by default.")
-    ] = None,
-    per_example: Annotated[
-        Path | None, typer.Option("--per-example", help="Write each example's scores, as JSONL.")
-    ] = None,
-    report_file: Annotated[
-        Path | None,
-        typer.Option("--report", help="Write one HTML file with charts and every example."),
-    ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="The scores as CSV.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
-    as_latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX tabular.")] = False,
-    fail_under: Annotated[
-        list[str] | None,
-        typer.Option("--fail-under", metavar="SCORE=LIMIT", help="Exit with 4 below, as f1=70."),
-    ] = None,
-    passages: Passages = None,
-    corpus: Corpus = None,
-    fields: Fields = None,
-    split: Split = None,
-    on_duplicate_id: OnDuplicate = None,
-    allow_different_evidence: Annotated[
-        bool,
-        typer.Option(
-            "--allow-different-evidence", help="Compare runs whose evidence plans differ."
-        ),
-    ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    baseline: flags.Baseline = None,
+    seed: flags.Seed = None,
+    slices: flags.SliceKeys = None,
+    output: flags.Output = None,
+    per_example: flags.PerExample = None,
+    report_file: flags.ReportFile = None,
+    as_csv: flags.Csv = False,
+    as_markdown: flags.Markdown = False,
+    as_latex: flags.Latex = False,
+    fail_under: flags.FailUnder = None,
+    passages: flags.Passages = None,
+    corpus: flags.Corpus = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    allow_different_evidence: flags.AllowDifferentEvidence = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
 ) -> None:
     """Score prediction files against their references; never loads a reader."""
     from aqa import console, score_files, score_tables, tables
@@ -376,20 +298,20 @@ def evaluate(
     epilog="Example: aqa prompt-preview llama --data questions.json --tokens",
 )
 def prompt_preview(
-    backend: BackendName = "llama-qlora",
-    data: Data = None,
-    config: Config = None,
-    model: Model = None,
-    prompt: PromptName = None,
-    settings: Settings = None,
-    fields: Fields = None,
-    split: Split = None,
-    passages: Passages = None,
-    missing_passages: Missing = None,
-    corpus: Corpus = None,
-    on_duplicate_id: OnDuplicate = None,
-    normalize: Normalize = None,
-    top_k: TopK = None,
+    backend: flags.BackendName = "llama-qlora",
+    data: flags.Data = None,
+    config: flags.Config = None,
+    model: flags.Model = None,
+    prompt: flags.PromptName = None,
+    settings: flags.Settings = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    passages: flags.Passages = None,
+    missing_passages: flags.Missing = None,
+    corpus: flags.Corpus = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    normalize: flags.Normalize = None,
+    top_k: flags.TopK = None,
     number: Annotated[int, typer.Option("--n", min=1, help="How many prompts.")] = 3,
     example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
     training: Annotated[
@@ -398,20 +320,20 @@ def prompt_preview(
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Colour what is trained on and what is masked.")
     ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
 ) -> None:
     """Show what the model will really receive: messages, text, tokens, evidence."""
     from aqa import console, tables
     from aqa.preview import preview
 
-    flags: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
-    flags |= {"data.split": split, "data.corpus": corpus, "evidence.top_k": top_k}
-    flags |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
-    flags |= {"data.passages": passages, "data.missing_passages": missing_passages}
+    spoken: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
+    spoken |= {"data.split": split, "data.corpus": corpus, "evidence.top_k": top_k}
+    spoken |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    spoken |= {"data.passages": passages, "data.missing_passages": missing_passages}
     if config is None and model is None and backend in ("llama", "llama-qlora"):
         config = "llama_smollm2"
-    found, reader_type = configure(backend, config, flags, settings, fields)
+    found, reader_type = configure(backend, config, spoken, settings, fields)
     with console.open_progress(quiet) as progress:
         shown = list(preview(found, reader_type, progress, number, example_id, training))
     tables.show_previews(shown, tokens, as_json)

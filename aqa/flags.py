@@ -1,14 +1,9 @@
-"""Flags that several commands take, and the one config that they, files and --set make."""
+"""The flags of the commands, by the panel of --help that shows them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from aqa.backend_options import RawConfig
-    from aqa.backends.base import Backend
-    from aqa.options import RunConfig
 
 BackendName = Annotated[
     str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), or gpt4.")
@@ -16,7 +11,10 @@ BackendName = Annotated[
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="YAML or JSON file, or a shipped one's name.")
 ]
-Data = Annotated[str | None, typer.Option("--data", "-d", help="Examples: file, folder, hub name.")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", "-d", help="Examples: file, folder, hub name.", rich_help_panel="Data"),
+]
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Run folder, adapter, model folder, hub id, package:FILE."),
@@ -29,116 +27,234 @@ Settings = Annotated[
 ]
 Fields = Annotated[
     list[str] | None,
-    typer.Option("--field", metavar="OURS=COLUMN", help="Column of id, question, passages, ..."),
+    typer.Option(
+        "--field",
+        metavar="OURS=COLUMN",
+        help="Column of id, question, passages, ...",
+        rich_help_panel="Data",
+    ),
 ]
-Split = Annotated[str | None, typer.Option("--split", help="Split of a folder or hub data set.")]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="Split of a folder or hub data set.", rich_help_panel="Data"),
+]
 Passages = Annotated[
-    str | None, typer.Option("--passages", help="A retriever's output, joined to --data by id.")
+    str | None,
+    typer.Option(
+        "--passages", help="A retriever's output, joined to --data by id.", rich_help_panel="Data"
+    ),
 ]
 Missing = Annotated[
     Literal["error", "empty"] | None,
-    typer.Option("--missing-passages", help="What to do where --passages lacks a question."),
+    typer.Option(
+        "--missing-passages",
+        help="What to do where --passages lacks a question.",
+        rich_help_panel="Data",
+    ),
 ]
-Corpus = Annotated[str | None, typer.Option("--corpus", help="Texts of documents by id.")]
+Corpus = Annotated[
+    str | None, typer.Option("--corpus", help="Texts of documents by id.", rich_help_panel="Data")
+]
 OnDuplicate = Annotated[
     Literal["error", "keep-first", "number"] | None,
-    typer.Option("--on-duplicate-id", help="What to do where an id stands twice."),
+    typer.Option(
+        "--on-duplicate-id", help="What to do where an id stands twice.", rich_help_panel="Data"
+    ),
 ]
 Normalize = Annotated[
-    Literal["none", "nfc"] | None, typer.Option("--normalize", help="Unicode form of all text.")
+    Literal["none", "nfc"] | None,
+    typer.Option("--normalize", help="Unicode form of all text.", rich_help_panel="Data"),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first examples.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Only the first examples.", rich_help_panel="Data"),
+]
 TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best passages.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
 JudgeModel = Annotated[
-    str | None, typer.Option("--judge-model", help="Model of the metric judge; gpt-4.1 if none.")
+    str | None,
+    typer.Option(
+        "--judge-model", help="Model of the metric judge; gpt-4.1 if none.", rich_help_panel="Judge"
+    ),
 ]
 JudgeMaxCost = Annotated[
-    float | None, typer.Option("--judge-max-cost", help="US dollars at most, for the judge.")
+    float | None,
+    typer.Option(
+        "--judge-max-cost", help="US dollars at most, for the judge.", rich_help_panel="Judge"
+    ),
 ]
 JudgeRepeats = Annotated[
-    int, typer.Option("--judge-repeats", min=1, max=99, help="Times each answer is judged.")
+    int,
+    typer.Option(
+        "--judge-repeats",
+        min=1,
+        max=99,
+        help="Times each answer is judged.",
+        rich_help_panel="Judge",
+    ),
 ]
 JudgeLabels = Annotated[
     Path | None,
-    typer.Option("--judge-labels", help="People's verdicts, to compare the judge's with."),
+    typer.Option(
+        "--judge-labels",
+        help="People's verdicts, to compare the judge's with.",
+        rich_help_panel="Judge",
+    ),
 ]
 JudgeSettings = Annotated[
     list[str] | None,
-    typer.Option("--judge-set", metavar="KEY=VALUE", help="--set for the judge's gpt4 config."),
+    typer.Option(
+        "--judge-set",
+        metavar="KEY=VALUE",
+        help="--set for the judge's gpt4 config.",
+        rich_help_panel="Judge",
+    ),
 ]
-
-
-def configure_judge(
-    model: str | None, max_cost: float | None, repeats: int, settings: list[str] | None
-) -> "tuple[RunConfig, str | None]":
-    """Make the judge's config, and name the template where one was given."""
-    from aqa.backends.gpt4 import Gpt4Backend
-    from aqa.config import build_config, parse_assignment, set_value
-    from aqa.errors import ConfigError
-    from aqa.options import JUDGE_MAX_NEW_TOKENS, JUDGE_REPEATS_TEMPERATURE, JUDGE_SECTIONS
-
-    spoken: RawConfig = {}
-    set_value(spoken, "generation.max_new_tokens", JUDGE_MAX_NEW_TOKENS)
-    if repeats > 1:
-        set_value(spoken, "generation.temperature", JUDGE_REPEATS_TEMPERATURE)
-    for key, value in {"backend.model": model, "backend.max_cost": max_cost}.items():
-        if value is not None:
-            set_value(spoken, key, value)
-    for text in settings or ():
-        set_value(spoken, *parse_assignment(text))
-    for section in spoken:
-        if section not in JUDGE_SECTIONS:
-            known = ", ".join(JUDGE_SECTIONS)
-            raise ConfigError(f"--judge-set {section}: a judge's config has only {known}")
-    return build_config(Gpt4Backend.Options, [spoken]), spoken.get("prompt")
-
-
-def configure(
-    backend: str,
-    config: str | None,
-    flags: dict[str, Any],
-    settings: list[str] | None,
-    fields: list[str] | None,
-) -> "tuple[RunConfig, type[Backend]]":
-    """Merge a run folder's config, a config file, flags and --set into one checked config."""
-    from aqa.backends import find_backend
-    from aqa.backends.base import Remote
-    from aqa.config import build_config, find_config, parse_assignment, read_config, set_value
-    from aqa.runs import inherited_config
-
-    reader_type = find_backend(backend)
-    layers: list[RawConfig] = []
-    if flags.get("backend.model"):
-        inherited = inherited_config(Path(flags["backend.model"]))
-        if issubclass(reader_type, Remote):
-            # The server has the weights, under the name of their folder; what they were trained
-            # to be asked, and how, is needed here.
-            inherited.pop("backend", None)
-        layers.append(inherited)
-    if config is not None:
-        layers.append(read_config(find_config(config)))
-    spoken: RawConfig = {}
-    for key, value in flags.items():
-        if value is not None:
-            set_value(spoken, key, value)
-    for text in settings or ():
-        set_value(spoken, *parse_assignment(text))
-    for ours, column in column_names(fields).items():
-        set_value(spoken, f"data.fields.{ours}", column)
-    return build_config(reader_type.Options, [*layers, spoken]), reader_type
-
-
-def column_names(fields: list[str] | None) -> dict[str, str]:
-    """Read the pairs of --field: our name to the file's column."""
-    from aqa.errors import UsageError
-
-    pairs = {}
-    for text in fields or ():
-        ours, equals, column = text.partition("=")
-        if not (ours and equals and column):
-            raise UsageError(f"--field {text}: write it as OURS=COLUMN, such as question=Question")
-        pairs[ours] = column
-    return pairs
+DevData = Annotated[
+    str | None, typer.Option("--dev-data", help="Validation examples.", rich_help_panel="Data")
+]
+DevPassages = Annotated[
+    str | None,
+    typer.Option("--dev-passages", help="The same for --dev-data.", rich_help_panel="Data"),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", help="US dollars at most, for an API.", rich_help_panel="API"),
+]
+MaxTokensTotal = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens-total", min=1, help="Tokens at most, for an API.", rich_help_panel="API"
+    ),
+]
+Cache = Annotated[
+    bool,
+    typer.Option(
+        "--cache",
+        help="Keep an API's answers across runs; ask nothing twice.",
+        rich_help_panel="API",
+    ),
+]
+BatchApi = Annotated[
+    bool,
+    typer.Option(
+        "--batch-api",
+        help="Ask an API by batches: a day, for half the price.",
+        rich_help_panel="API",
+    ),
+]
+Cancel = Annotated[
+    bool,
+    typer.Option(
+        "--cancel", help="End the run's batches; keep what they answered.", rich_help_panel="API"
+    ),
+]
+BertModel = Annotated[
+    str | None,
+    typer.Option(
+        "--bert-model", help="Model of bertscore: hub id or folder.", rich_help_panel="BERTScore"
+    ),
+]
+BertNumLayers = Annotated[
+    int | None,
+    typer.Option(
+        "--bert-num-layers", min=1, help="Its layer to compare.", rich_help_panel="BERTScore"
+    ),
+]
+BertBf16 = Annotated[
+    bool,
+    typer.Option(
+        "--bert-bf16",
+        help="Compute it in bfloat16: faster, less exact.",
+        rich_help_panel="BERTScore",
+    ),
+]
+BertCache = Annotated[
+    bool,
+    typer.Option(
+        "--bert-cache/--no-bert-cache",
+        help="Keep references' embeddings on disk.",
+        rich_help_panel="BERTScore",
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline", help="Compare each system with this one only.", rich_help_panel="Comparison"
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        min=0,
+        help="Of intervals and tests; 12345 by default.",
+        rich_help_panel="Comparison",
+    ),
+]
+SliceKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slice",
+        metavar="KEY",
+        help="Score by a column, language, gold_rank, ...",
+        rich_help_panel="Comparison",
+    ),
+]
+AllowDifferentEvidence = Annotated[
+    bool,
+    typer.Option(
+        "--allow-different-evidence",
+        help="Compare runs whose evidence plans differ.",
+        rich_help_panel="Comparison",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", help="Where to write; metrics.json by default.", rich_help_panel="Output"
+    ),
+]
+PerExample = Annotated[
+    Path | None,
+    typer.Option(
+        "--per-example", help="Write each example's scores, as JSONL.", rich_help_panel="Output"
+    ),
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="Write one HTML file with charts and every example.",
+        rich_help_panel="Output",
+    ),
+]
+Csv = Annotated[bool, typer.Option("--csv", help="The scores as CSV.", rich_help_panel="Output")]
+Markdown = Annotated[
+    bool, typer.Option("--markdown", help="As a Markdown table.", rich_help_panel="Output")
+]
+Latex = Annotated[
+    bool, typer.Option("--latex", help="As a LaTeX tabular.", rich_help_panel="Output")
+]
+FailUnder = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-under",
+        metavar="SCORE=LIMIT",
+        help="Exit with 4 below, as f1=70.",
+        rich_help_panel="Output",
+    ),
+]
+NoAnswer = Annotated[
+    list[str] | None, typer.Option("--no-answer", help="A phrase that means no answer.")
+]
+MetricNames = Annotated[
+    str | None,
+    typer.Option("--metrics", help="em,f1,rougeL,bertscore,...; by default as fits."),
+]
+Profile = Annotated[
+    Literal["auto", "mixed", "squad", "korquad", "klue-mrc"],
+    typer.Option("--profile", help="How text is normalised and compared."),
+]
