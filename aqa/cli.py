@@ -140,7 +140,7 @@ def predict(
     spoken |= {"data.passages": passages, "data.missing_passages": missing_passages}
     spoken |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
     spoken |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
-    flags["backend.cache"] = cache or None
+    spoken["backend.cache"] = cache or None
     spoken |= {"backend.batch_api": batch_api or None}
     found, reader_type = configure(backend, config, spoken, settings, fields)
     folder = output_dir or _prediction_folder(found)
