@@ -94,8 +94,7 @@ def _drawn_one_by_one(values: "Matrix", seed: int) -> "Matrix":
     means = np.empty((RESAMPLES, columns))
     for start in range(0, RESAMPLES, block):
         size = min(block, RESAMPLES - start)
-        # Half the bits take half the time to draw; bincount wants the machine's own integers.
-        drawn = generator.integers(0, examples, (size, examples), np.uint32).astype(np.intp)
+        drawn = generator.integers(0, examples, (size, examples))
         for place in range(size):
             counts[place] = np.bincount(drawn[place], minlength=examples)
         means[start : start + size] = counts[:size] @ values / examples

@@ -2,7 +2,8 @@
 
 Each score gets its interval, and each pair of systems the interval of its difference (aqa: with
 tests, too). SciPy's `stats.bootstrap` gets the same values, vectorised, in batches of 100 resamples
-to bound its memory (its default would need 800 MB for each). Rounds are interleaved.
+to bound its memory (its default would need 800 MB for each). Rounds are interleaved, times are the
+processor's: set OMP_NUM_THREADS=1.
 
 Run: python tests/benchmarks/bootstrap_speed.py [ROUNDS]
 """
@@ -46,21 +47,21 @@ def main(rounds: int) -> None:
     scores = [column for own in values.values() for column in own.values()]
     ratios = []
     for _ in range(rounds):
-        started = time.perf_counter()
+        started = time.process_time()
         bootstrap_intervals(scores)
-        alone = time.perf_counter() - started
-        started = time.perf_counter()
+        alone = time.process_time() - started
+        started = time.process_time()
         compared = compare(values)
-        ours = time.perf_counter() - started
+        ours = time.process_time() - started
         differences = [
             np.subtract(values[one.b][one.metric], values[one.a][one.metric])
             for one in compared.comparisons
         ]
-        started = time.perf_counter()
+        started = time.process_time()
         theirs = scipy_intervals(scores)
-        scipy_alone = time.perf_counter() - started
+        scipy_alone = time.process_time() - started
         theirs += scipy_intervals(differences)
-        scipy_all = time.perf_counter() - started
+        scipy_all = time.process_time() - started
         found = [interval for own in compared.intervals.values() for interval in own.values()]
         found += [(one.low, one.high) for one in compared.comparisons]
         worst = np.abs(np.subtract(theirs, found))
