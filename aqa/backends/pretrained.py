@@ -2,9 +2,10 @@
 
 import contextlib
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-ql
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' own hints and progress bars of loading off the screen."""
+    """Keep the libraries' own hints and progress bars of loading off the screen.
+
+    What they print all the same (DeepSpeed does) goes to standard error: the other is for data.
+    """
     loggers = [logging.getLogger(name) for name in ("transformers", "peft", "bitsandbytes")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -29,7 +33,7 @@ def quiet() -> Iterator[None]:
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
             # peft asks transformers in a way that is deprecated there.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             yield

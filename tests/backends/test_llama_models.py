@@ -15,7 +15,7 @@ from aqa.backends import model_files
 from aqa.backends.causal_models import check_quantization, linear_4bit, load_model
 from aqa.backends.gguf import convert_gguf
 from aqa.backends.model_files import ModelFiles, find_model
-from aqa.backends.pretrained import explained, load_config, load_tokenizer
+from aqa.backends.pretrained import explained, load_config, load_tokenizer, quiet
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.progress import SilentProgress
 from aqa.records import Template
@@ -439,3 +439,10 @@ def test_defaults_are_safe() -> None:
     assert not chosen.trust_remote_code
     assert (chosen.bnb_4bit_quant_type, chosen.bnb_4bit_use_double_quant) == ("nf4", True)
     assert chosen.lora.target_modules == "all-linear"
+
+
+def test_what_libraries_print_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with quiet():
+        print("a hint")
+    print("data")
+    assert capsys.readouterr() == ("data\n", "a hint\n")
