@@ -107,6 +107,18 @@ def test_holm_counts_the_pairs_of_one_metric() -> None:
     assert [one.p_holm for one in found] == pytest.approx(holm([one.p for one in found]))
 
 
+@pytest.mark.parametrize(("count", "p"), [(1, 1.0), (2, 0.5), (5, 0.0625), (8, 0.0078125)])
+def test_few_differing_examples_prove_little(count: int, p: float) -> None:
+    values = {"a": {"f1": [0.0] * 20}, "b": {"f1": [80.0] * count + [0.0] * (20 - count)}}
+    (found,) = compare(values).comparisons
+    assert found.p >= p
+    (alone,) = compare(
+        {name: {"f1": own["f1"][:count]} for name, own in values.items()}
+    ).comparisons
+    assert alone.p == p
+    assert alone.is_real == (count > 5)
+
+
 def test_a_baseline_is_the_a_of_every_pair() -> None:
     values = {name: {"f1": noisy(20, 50, seed)} for seed, name in enumerate("abc")}
     assert [(one.a, one.b) for one in comparisons(values, "b")] == [("b", "a"), ("b", "c")]
