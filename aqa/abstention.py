@@ -104,12 +104,12 @@ def risk_coverage(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> RiskCover
     El-Yaniv (2019), "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", ICLR. Every
     prediction counts, an abstention as the answer "", a missing one as wrong.
     """
-    confidences = [_confidence(row) for row in rows]
-    confident = sum(value > -inf for value in confidences)
+    confidences = [confidence_of(row) for row in rows]
+    confident = len(confidences) - confidences.count(None)
     if not confident:
         return None
     losses = [100.0 - value for value in pairs.agreement[0]]
-    risks = selective_risks(losses, confidences)
+    risks = selective_risks(losses, [-inf if value is None else value for value in confidences])
     count = len(risks)
     kept = sorted({-(-count * step // POINTS) for step in range(1, POINTS + 1)})
     return RiskCoverage(
@@ -144,11 +144,11 @@ def _rate(facts: Sequence[bool], seed: int) -> Rate | None:
     return Rate(fmean(values), *bootstrap_interval(values, seed))
 
 
-def _confidence(row: AnsweredRow | None) -> float:
-    """How sure the reader was, by the file; -inf where that says nothing usable."""
+def confidence_of(row: AnsweredRow | None) -> float | None:
+    """How sure the reader was of its answer, by the file; None where that says nothing usable."""
     if row is None or row.prediction is None:
-        return -inf
+        return None
     found = row.metadata.get("confidence")
     if isinstance(found, bool) or not isinstance(found, int | float):
-        return -inf
-    return found if -inf < found < inf else -inf
+        return None
+    return found if -inf < found < inf else None

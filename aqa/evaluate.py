@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aqa.abstention import abstention, risk_coverage
 from aqa.answers import means_no_answer
-from aqa.comparison import compare
+from aqa.comparison import check_baseline, compare
 from aqa.data import Source, Survey, read_examples, survey
 from aqa.disagreement import disagreement
 from aqa.errors import UsageError
@@ -24,7 +24,7 @@ from aqa.prediction_files import AnsweredRow, read_predictions
 from aqa.progress import Progress, Task
 from aqa.records import Example, Score
 from aqa.scored import Report, SystemScores
-from aqa.slices import slice_scores
+from aqa.slices import Groups, check_known, group_examples, slice_scores
 from aqa.systems import (
     References,
     System,
@@ -90,6 +90,9 @@ def evaluate(
         kept = _keep_columns(references, slices, columns)
     material = _read(files, kept, scoring)
     expected, warnings = material.expected, material.warnings
+    # What can be refused is refused before a judge or a model costs anything.
+    check_baseline(_baseline(scoring.baseline, material.systems), list(material.pairs))
+    groups = _groups_of_systems(slices, material, columns)
     judged = None
     if "judge" in named:
         judged = judge_systems(*_judge_of(scoring, references), material, scoring.judge_labels)
@@ -103,13 +106,13 @@ def evaluate(
             pairs = all_pairs[system.name]
             if mixed := count_mixed(pairs):
                 warnings.append(
-                    f"{system.name}: in {mixed} examples one of prediction and reference is in "
-                    "decomposed Unicode (NFD) and the other is not; compare with --normalize nfc"
+                    f"{system.name}: in {mixed} example{'s' * (mixed > 1)} one of prediction and"
+                    " reference is in decomposed Unicode (NFD) and the other is not; compare with"
+                    " --normalize nfc"
                 )
             rows = [system.rows.get(key) for key in expected]
             scored = _described(_score(system, pairs, scorers, task), pairs, rows, scoring.seed)
-            data = [columns.get(key, {}) for key in expected]
-            parts = slice_scores(slices, pairs, rows, data, scored.scores, scoring.seed)
+            parts = slice_scores(groups[system.name], scored.scores, scoring.seed)
             found.append(replace(scored, slices=parts))
     report = _compared(material.profile, expected, found, warnings, scoring)
     return report if judged is None else replace(report, judge=judged.facts)
@@ -181,6 +184,24 @@ class _Examples:
         return read_examples(self.source, self.found)
 
 
+def _groups_of_systems(
+    keys: Sequence[str], material: Material, columns: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Groups]:
+    """Group each system's examples: what its reader saw may put one into another group."""
+    data = [columns.get(key, {}) for key in material.expected]
+    groups = {
+        system.name: group_examples(
+            keys,
+            material.pairs[system.name],
+            [system.rows.get(key) for key in material.expected],
+            data,
+        )
+        for system in material.systems
+    }
+    check_known(list(groups.values()))
+    return groups
+
+
 def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
     scores: dict[str, Score] = {}
     for scorer in scorers:
@@ -243,7 +264,7 @@ def _compared(
     )
 
 
-def _baseline(name: str | None, systems: Sequence[SystemScores]) -> str | None:
+def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str | None:
     return next((system.name for system in systems if name == system.file), name)
 
 

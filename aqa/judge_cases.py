@@ -10,8 +10,7 @@ from aqa.human_labels import Labels
 from aqa.metrics.normalize import has_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.verdicts import Agreement, Verdict, Verdicts, agreement, most_given
-from aqa.mistakes import evidence_of
-from aqa.prediction_files import AnsweredRow
+from aqa.prediction_files import AnsweredRow, evidence_of
 from aqa.records import Evidence, Example
 from aqa.runs import read_manifest
 from aqa.systems import References, System, first_ids
@@ -160,7 +159,7 @@ def _make_cases(examples: Iterable[Example], material: Material) -> Iterator[Cas
 def _seen(example: Example, row: AnsweredRow | None) -> Evidence:
     by_rank = {passage.rank: passage for passage in example.passages}
     ranks = evidence_of(row).get("ranks")
-    if isinstance(ranks, list) and all(rank in by_rank for rank in ranks):
+    if ranks is not None and all(rank in by_rank for rank in ranks):
         return Evidence(tuple(by_rank[rank] for rank in ranks))
     return Evidence(example.passages)
 

@@ -1,11 +1,10 @@
 """What kind of mistake each answer is: one category an example."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from aqa.metrics.normalize import Profile, has_hangul, profile_for
 from aqa.metrics.pairs import Pairs
-from aqa.prediction_files import AnsweredRow
+from aqa.prediction_files import AnsweredRow, evidence_of
 
 # Every example falls into exactly one, the first that holds of:
 CATEGORIES = {
@@ -34,12 +33,6 @@ def categorize(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> tuple[str, .
     )
 
 
-def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
-    """What the row tells of the evidence that its reader saw; empty where it tells nothing."""
-    found = row.metadata.get("evidence") if row is not None else None
-    return found if isinstance(found, dict) else {}
-
-
 def _category(
     profile: Profile,
     prediction: str | None,
@@ -63,7 +56,7 @@ def _category(
     if scores[1] >= PARTIAL or any(_holds(text, answer) for text in expected):
         return "partial"
     seen = evidence_of(row).get("gold_in_evidence")
-    if not isinstance(seen, bool):
+    if seen is None:
         return "wrong"
     return "wrong_with_evidence" if seen else "wrong_without_evidence"
 

@@ -32,6 +32,17 @@ class AnsweredRow:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
+    """What the row tells of the evidence that its reader saw; empty where it tells nothing.
+
+    Any file may have a column of that name: what is not as our journals have it is left out.
+    """
+    found = row.metadata.get("evidence") if row is not None else None
+    if not isinstance(found, dict):
+        return {}
+    return {name: value for name, value in found.items() if _is_ours(name, value)}
+
+
 def read_predictions(path: Path, ids: Sequence[str] | None = None) -> dict[str, AnsweredRow]:
     """Read a file of predictions, or a run folder's, by id.
 
@@ -104,6 +115,8 @@ def _json_entries(file: Path, text: str) -> list[Entry] | None:
         return [(f"{file}, item {number}", None, row) for number, row in enumerate(document, 1)]
     if not isinstance(document, dict):
         raise DataError(f"{file} holds {_describe(document)}, where predictions by id are needed")
+    if document.keys() >= {"version", "profile", "systems"}:
+        raise DataError(f"{file} holds scores of `aqa evaluate`, where predictions are needed")
     if _is_row(document):
         return [(str(file), None, document)]
     return [(f'{file}, id "{key}"', key, value) for key, value in document.items()]
@@ -214,6 +227,17 @@ def _text(place: str, value: Any) -> str | None:
             f"{place}: the answer holds half of a surrogate pair, which is no character"
         )
     return value
+
+
+def _is_ours(name: str, value: object) -> bool:
+    """Tell whether a fact of the evidence has the type that `aqa.journal` writes it in."""
+    if name in ("ranks", "gold_ranks"):
+        return isinstance(value, list) and all(type(rank) is int for rank in value)
+    if name == "ids":
+        return isinstance(value, list) and all(isinstance(key, str | None) for key in value)
+    if name == "dropped":
+        return isinstance(value, dict)
+    return type(value) is (bool if name == "gold_in_evidence" else int)
 
 
 def _describe(value: Any) -> str:

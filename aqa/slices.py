@@ -8,13 +8,13 @@ from aqa.errors import UsageError
 from aqa.metrics.intervals import SEED, bootstrap_intervals
 from aqa.metrics.normalize import has_hangul
 from aqa.metrics.pairs import Pairs
-from aqa.mistakes import evidence_of
-from aqa.prediction_files import AnsweredRow
+from aqa.prediction_files import AnsweredRow, evidence_of
 from aqa.records import Score
 
 UNKNOWN = "unknown"
 MOST_GROUPS = 60
 
+Groups = dict[str, dict[str, list[int]]]  # by key and name: the places of the examples
 Slices = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -63,7 +63,7 @@ def _evidence_length(found: _Example) -> str | None:
 def _gold_rank(found: _Example) -> str | None:
     """The best rank of a passage that holds the answer, among all that were retrieved."""
     ranks = evidence_of(found.row).get("gold_ranks")
-    if not isinstance(ranks, list) or any(type(rank) is not int for rank in ranks):
+    if ranks is None:
         return None
     return _steps(min(ranks), (1, 2, 3, 5, 10, 20)) if ranks else "none"
 
@@ -91,27 +91,44 @@ BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
 }
 
 
-def slice_scores(
+def group_examples(
     keys: Sequence[str],
     pairs: Pairs,
     rows: Sequence[AnsweredRow | None],
     data: Sequence[Mapping[str, Any]],
-    scores: Mapping[str, Score],
-    seed: int = SEED,
-) -> Slices:
-    """Score the groups of each key: n, and each score with its 95 % interval.
+) -> Groups:
+    """Group the examples by each key; `rows` and `data` (the data's own columns) follow the pairs.
 
-    `rows` and `data` (the data's own columns) follow the pairs. A column of the data comes before
-    a built-in key of that name, a built-in key before a column of the predictions.
+    A column of the data comes before a built-in key of that name, a built-in key before a column
+    of the predictions.
 
     Raises:
-        UsageError: no example knows the key, or it has too many values to be a slice.
+        UsageError: a key has too many values to be a slice.
     """
     if not keys:
         return {}
     facts = (pairs.predictions, pairs.references, pairs.answerable, pairs.abstained, rows)
     examples = [_Example(*found) for found in zip(*facts, strict=True)]
-    return {key: _slice(_groups(key, examples, data), scores, seed) for key in keys}
+    return {key: _groups(key, examples, data) for key in keys}
+
+
+def check_known(systems: Sequence[Groups]) -> None:
+    """Refuse a key of which no system's examples know anything.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for key in systems[0]:
+        if all(groups[key].keys() <= {UNKNOWN} for groups in systems):
+            raise UsageError(
+                f'no example knows "{key}", so there is nothing to slice by; name a column of the'
+                f" data or of the predictions, or one of {', '.join(BUILT_IN)}"
+            )
+
+
+def slice_scores(groups: Groups, scores: Mapping[str, Score], seed: int = SEED) -> Slices:
+    """Score the groups of each key: n, and each score with its 95 % interval."""
+    return {key: _slice(own, scores, seed) for key, own in groups.items()}
 
 
 def _groups(
@@ -127,11 +144,6 @@ def _groups(
         else:
             name = BUILT_IN[key](found)
         groups.setdefault(UNKNOWN if name is None else name, []).append(place)
-    if groups.keys() <= {UNKNOWN}:
-        raise UsageError(
-            f'no example knows "{key}", so there is nothing to slice by; name a column of the data '
-            f"or of the predictions, or one of {', '.join(BUILT_IN)}"
-        )
     if len(groups) > MOST_GROUPS:
         raise UsageError(
             f'"{key}" has {len(groups)} values, too many to be slices; name a column of at most '
@@ -144,9 +156,9 @@ def _slice(
     groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score], seed: int
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
+    known = [score for score in scores.values() if score.per_example]
     for name, places in groups.items():
         found[name] = {"n": len(places)}
-        known = [score for score in scores.values() if score.per_example]
         columns = [[score.per_example[place] for place in places] for score in known]
         intervals = bootstrap_intervals(columns, seed)
         for score, values, (low, high) in zip(known, columns, intervals, strict=True):

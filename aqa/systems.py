@@ -8,7 +8,7 @@ from typing import Any
 
 from aqa.errors import DataError, UsageError
 from aqa.metrics.unicode_forms import Form
-from aqa.prediction_files import AnsweredRow
+from aqa.prediction_files import AnsweredRow, evidence_of
 from aqa.records import Example
 from aqa.runs import read_manifest
 
@@ -29,7 +29,7 @@ def system_names(files: Sequence[Path]) -> list[str]:
     if not files:
         raise UsageError("give at least one file of predictions")
     whole = [str(file) for file in files]
-    if len(set(whole)) < len(whole):
+    if len({file.resolve() for file in files}) < len(files):
         raise UsageError("the same file of predictions is given twice")
     names = [_name(file) for file in files]
     return names if len(set(names)) == len(names) else whole
@@ -77,7 +77,7 @@ def file_references(systems: Sequence[System], form: Form) -> References:
             known = found.setdefault(row.id, answers)
             if known is None:
                 found[row.id] = answers
-            elif answers is not None and set(known) != set(answers):
+            elif answers is not None and _texts(known) != _texts(answers):
                 different.append(row.id)
     if different:
         raise DataError(
@@ -89,6 +89,11 @@ def file_references(systems: Sequence[System], form: Form) -> References:
         without = [key for key, answers in found.items() if answers is None]
         raise DataError(f"no file gives references for {told_ids(without)}; give them with --data")
     return complete
+
+
+def _texts(references: Iterable[str]) -> set[str]:
+    """Leave out the empty ones: [""] and [] both say that there is no answer."""
+    return {text for text in references if text.strip()}
 
 
 def check_alignment(
@@ -128,7 +133,7 @@ def _other_references(system: System, expected: References, form: Form) -> Itera
         for key, row in system.rows.items()
         if row.answers is not None
         and key in expected
-        and set(map(form, row.answers)) != set(expected[key])
+        and _texts(map(form, row.answers)) != _texts(expected[key])
     ]
     if different:
         yield f"{system.name}: its own references differ from the data's for {told_ids(different)}"
@@ -162,7 +167,8 @@ def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
     for system in systems:
         cut = sum(_was_cut_by_reader(row) for row in system.rows.values())
         if cut:
-            yield f"{system.name}: the reader itself had to cut the evidence of {cut} examples"
+            told = f"{cut} example{'s' * (cut > 1)}"
+            yield f"{system.name}: the reader itself had to cut the evidence of {told}"
 
 
 def _evidence_plan(file: Path) -> Mapping[str, Any]:
@@ -171,9 +177,7 @@ def _evidence_plan(file: Path) -> Mapping[str, Any]:
 
 
 def _was_cut_by_reader(row: AnsweredRow) -> bool:
-    evidence = row.metadata.get("evidence")
-    if not isinstance(evidence, dict):
-        return False
+    evidence = evidence_of(row)
     return bool(evidence.get("reader_cut_characters") or "reader" in evidence.get("dropped", ()))
 
 

@@ -205,6 +205,45 @@ def test_different_references_are_refused(tmp_path: Path) -> None:
     assert report.warnings == ("two: its own references differ from the data's for 1 id (q1)",)
 
 
+def test_no_answer_has_two_spellings(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / "a.json", {"q": {"predicted_answer": "", "answers": []}}),
+        write(tmp_path / "b.json", {"q": {"predicted_answer": "", "answers": [""]}}),
+    ]
+    assert run(files).warnings == ()
+    assert run(files, {"q": [" "]}).warnings == ()
+
+
+FOREIGN = [{"dropped": None}, {"dropped": 7}, {"ranks": [[1]]}, {"ranks": 3, "characters": "many"}]
+
+
+@pytest.mark.parametrize("evidence", FOREIGN)
+def test_a_foreign_column_named_evidence_tells_nothing(
+    evidence: dict[str, Any], tmp_path: Path
+) -> None:
+    row = {"predicted_answer": "Rome", "answers": ["Paris"], "evidence": evidence}
+    files = [write(tmp_path / f"{name}.json", {"q": row}) for name in "ab"]
+    assert run(files).systems[0].errors == {"wrong": 1}
+    with pytest.raises(UsageError, match='no example knows "gold_rank"'):
+        run(files, slices=["gold_rank"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"baseline": "c"}, 'the baseline "c" is no system; there are a, b'),
+        ({"slices": ["colour"]}, 'no example knows "colour"'),
+    ],
+)
+def test_what_is_misspelt_is_refused_before_anything_is_scored(
+    options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqa.evaluate._score", lambda *_: pytest.fail("it was scored"))
+    files = [write(tmp_path / f"{name}.json", {"q1": "Paris"}) for name in "ab"]
+    with pytest.raises(UsageError, match=message):
+        run(files, {"q1": ["Paris"]}, **options)
+
+
 def test_names_come_from_files_and_run_folders(tmp_path: Path) -> None:
     files = [
         write(tmp_path / "first" / "predictions.json", {"q1": "x"}),
@@ -273,10 +312,18 @@ def test_an_id_twice_in_the_data(tmp_path: Path) -> None:
         evaluate([file], twice, Scoring(["em"]), SilentProgress())
 
 
+def test_scores_are_no_predictions(tmp_path: Path) -> None:
+    report = run(write(tmp_path / "a.json", {"q1": "Paris"}), {"q1": ["Paris"]})
+    with pytest.raises(DataError, match="holds scores of `aqa evaluate`, where predictions"):
+        run(write(tmp_path / "metrics.json", report.to_json()), {"q1": ["Paris"]})
+
+
 def test_files_must_be_given_once(tmp_path: Path) -> None:
     file = write(tmp_path / "a.json", {"q1": "x"})
     with pytest.raises(UsageError, match="given twice"):
         run([file, file], GOLD)
+    with pytest.raises(UsageError, match="given twice"):
+        run([file, tmp_path / "." / "x" / ".." / "a.json"], GOLD)
     with pytest.raises(UsageError, match="at least one"):
         run([], GOLD)
 
@@ -290,7 +337,7 @@ def test_decomposed_korean(decomposed: str, tmp_path: Path) -> None:
     report = run(file, references)
     assert report.systems[0].scores["em"].value == 50
     (warning,) = report.warnings
-    assert warning.startswith("a: in 1 examples one of prediction and reference is in decomposed")
+    assert warning.startswith("a: in 1 example one of prediction and reference is in decomposed")
     assert "--normalize nfc" in warning
     put_right = run(file, references, normalize="nfc")
     assert put_right.warnings == ()
@@ -385,7 +432,7 @@ def test_different_evidence_is_refused(tmp_path: Path) -> None:
 def test_equal_evidence_is_compared_and_a_readers_cuts_are_told(tmp_path: Path) -> None:
     files = [run_of(tmp_path / "a"), run_of(tmp_path / "b", reader_cut=7)]
     report = evaluate(files, None, Scoring(["em"]), SilentProgress())
-    assert report.warnings == ("b: the reader itself had to cut the evidence of 1 examples",)
+    assert report.warnings == ("b: the reader itself had to cut the evidence of 1 example",)
 
 
 def test_files_without_a_manifest_are_compared(tmp_path: Path) -> None:

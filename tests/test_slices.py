@@ -7,7 +7,7 @@ from aqa.metrics.base import MetricOptions
 from aqa.metrics.exact_match import ExactMatch
 from aqa.metrics.pairs import Pairs
 from aqa.prediction_files import AnsweredRow
-from aqa.slices import slice_scores
+from aqa.slices import check_known, group_examples, slice_scores
 
 PREDICTIONS = ["Paris", "", None, "서울"]
 REFERENCES = [["Paris", "the city of Paris"], [], ["x" * 21], ["서울"]]
@@ -28,8 +28,9 @@ def sliced(key: str, data: list[dict[str, Any]] | None = None) -> dict[str, dict
         else AnsweredRow(str(place), prediction, metadata={"evidence": evidence, "source": "web"})
         for place, (prediction, evidence) in enumerate(zip(PREDICTIONS, EVIDENCE, strict=True))
     ]
-    found = slice_scores([key], pairs, rows, data or [{}] * len(rows), {"em": score})
-    return found[key]
+    groups = group_examples([key], pairs, rows, data or [{}] * len(rows))
+    check_known([groups])
+    return slice_scores(groups, {"em": score})[key]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,17 @@ def test_a_key_that_nobody_knows() -> None:
         sliced("colour")
 
 
+def test_a_key_that_one_of_two_systems_knows() -> None:
+    pairs = Pairs(["x"], [["x"]], "squad")
+    rows = [AnsweredRow("q", "x", metadata={"evidence": EVIDENCE[0]})], [AnsweredRow("q", "x")]
+    groups = [group_examples(["gold_rank"], pairs, own, [{}]) for own in rows]
+    check_known(groups)
+    assert groups == [{"gold_rank": {"2": [0]}}, {"gold_rank": {"unknown": [0]}}]
+
+
 def test_too_many_values() -> None:
     pairs = Pairs(["x"] * 61, [["x"]] * 61, "squad")
     rows = [AnsweredRow(str(place), "x") for place in range(61)]
     data = [{"id": place} for place in range(61)]
     with pytest.raises(UsageError, match='"id" has 61 values'):
-        slice_scores(["id"], pairs, rows, data, {})
+        group_examples(["id"], pairs, rows, data)

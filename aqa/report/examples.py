@@ -8,8 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from aqa.mistakes import CATEGORIES, evidence_of
-from aqa.prediction_files import AnsweredRow
+from aqa.abstention import confidence_of
+from aqa.mistakes import CATEGORIES
+from aqa.prediction_files import AnsweredRow, evidence_of
 from aqa.records import Example, Passage
 from aqa.report.finding import example_scores, primary_score, score_name
 from aqa.report.panels import SHORT_CATEGORIES
@@ -110,10 +111,10 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
             row["passages"] = passages
         if any(map(evidence_of, answered)):
             row["evidence"] = [_evidence(evidence_of(one), passages) for one in answered]
-        confidences = [None if one is None else one.metadata.get("confidence") for one in answered]
-        if any(isinstance(value, float) for value in confidences):
+        confidences = [confidence_of(one) for one in answered]
+        if any(value is not None for value in confidences):
             row["confidence"] = [
-                round(value, 4) if isinstance(value, float) else None for value in confidences
+                None if value is None else round(value, 4) for value in confidences
             ]
         yield script_json(row)
 
@@ -139,12 +140,12 @@ def _evidence(told: Mapping[str, Any], passages: Sequence[Json]) -> Json:
     Ranks are left out where these passages are not those that the reader was given.
     """
     found: Json = {}
-    if isinstance(told.get("characters"), int):
+    if "characters" in told:
         found["characters"] = told["characters"]
-    if isinstance(told.get("gold_in_evidence"), bool):
+    if "gold_in_evidence" in told:
         found["gold"] = told["gold_in_evidence"]
     ranks = told.get("ranks")
-    if isinstance(ranks, list):
+    if ranks is not None:
         found["read"] = len(ranks)
         ids = told.get("ids") or [None] * len(ranks)
         known = {passage.get("rank"): passage.get("id") for passage in passages}

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from aqa.errors import RunError
+from aqa.evaluate import Scoring, evaluate
+from aqa.progress import SilentProgress
 from aqa.records import Example, Passage
 from aqa.report import write_report
 from aqa.report.examples import BLOCK, Library, rows, script_json
@@ -127,8 +129,33 @@ def test_what_a_reader_saw(
     report = score(answers, [Example("q", "?", (), ("x",))])
     library = Library({"q": "Which?"}, {"q": PLACES})
     (row,) = map(json.loads, rows(report, library))
-    assert row["evidence"] == [told]
+    assert row.get("evidence", [{}]) == [told]
     assert row["question"] == "Which?"
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"confidence": 1}, {"confidence": [1]}),
+        ({"confidence": float("1e999")}, {}),
+        ({"confidence": "high"}, {}),
+        ({"evidence": {"ranks": [1], "ids": 5}}, {"evidence": [{"read": 1}]}),
+        ({"evidence": {"characters": float("1e999")}}, {}),
+        ({"evidence": "none"}, {}),
+    ],
+)
+def test_columns_of_other_tools(
+    columns: dict[str, Any], told: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_text(
+        json.dumps({"q": {"predicted_answer": "x", **columns}}).replace("Infinity", "1e999"),
+        encoding="utf-8",
+    )
+    report = evaluate(
+        [tmp_path / "a.json"], [Example("q", "?", (), ("x",))], Scoring(["em"]), SilentProgress()
+    )
+    (row,) = map(json.loads, rows(report, Library()))
+    assert {name: row[name] for name in ("confidence", "evidence") if name in row} == told
 
 
 def test_a_question_of_the_predictions_file(score: Callable[..., Report]) -> None:
