@@ -1,6 +1,6 @@
 """The answers of a run: each is in the journal before anything else happens."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -55,7 +55,7 @@ class Session:
             "tokens": count_tokens(self.journal.rows(total)),
         }
         if isinstance(self.reader, Remote):
-            found["served"] = dict(self.reader.facts())
+            found["served"] = dict(self.reader.facts(self.journal.spent))
         if self.journal.hits:
             found["cache"] = {"hits": self.journal.hits, "saved": self.saved()}
         return found
@@ -91,7 +91,8 @@ class BatchQuestions:
 
     def _chosen(self, indices: Collection[int], since: int) -> Iterator[tuple[int, Example]]:
         last = max(indices, default=-1)
-        for index, example in self._session.inputs.examples():
+        # What was asked under a higher limit is paid for, and kept for when it is raised again.
+        for index, example in self._session.inputs.all_examples():
             if index > last:
                 return
             if index in indices and not self._session.journal.is_done(index, since):
@@ -123,7 +124,7 @@ class Answering:
         self._unfit: list[Unfit] = []
         self._scores = RunningScores(profile)
 
-    def run(self) -> Iterator[Live]:
+    def run(self) -> Generator[Live, None, None]:
         """Answer what is to do; after each journal line, give the running scores to show."""
         reader = self._reader
         if isinstance(reader, Batched) and (reader.asks_by_batch or self._session.batches):
@@ -132,7 +133,7 @@ class Answering:
         if not (isinstance(reader, Batched) and reader.asks_by_batch):
             yield from self._one_by_one()
 
-    def cancel(self, reader: Batched) -> Iterator[Live]:
+    def cancel(self, reader: Batched) -> Generator[Live, None, None]:
         """End the open batches; give the running scores after each of their answers."""
         yield from self._by_batch(BatchQuestions(self._session), reader.cancel_batches)
 

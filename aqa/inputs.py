@@ -54,7 +54,11 @@ class Inputs:
 
     def examples(self) -> Iterator[tuple[int, Example]]:
         """The examples up to the limit, each with its place in the data, from 0."""
-        return enumerate(islice(read_examples(self.source, self.found), self.total))
+        return islice(self.all_examples(), self.total)
+
+    def all_examples(self) -> Iterator[tuple[int, Example]]:
+        """The same of the whole data, whatever the limit."""
+        return enumerate(read_examples(self.source, self.found))
 
     def training_examples(self) -> Iterator[tuple[int, Example]]:
         """The same with the passages to train on; some are left out, see `TrainingEvidence`."""

@@ -28,7 +28,16 @@ class Journal:
     position of its last line is kept in memory (8 bytes an example), not the line.
     """
 
-    def __init__(self, folder: Path, fingerprint: Mapping[str, Any], fresh: bool) -> None:
+    def __init__(
+        self, folder: Path, fingerprint: Mapping[str, Any], fresh: bool, awaits: bool = False
+    ) -> None:
+        """Go on with the folder's journal; where it is empty, another run's is begun in its place.
+
+        `awaits` tells that answers to its run are under way elsewhere.
+
+        Raises:
+            RunError: it is of another run, or damaged.
+        """
         self.folder = folder
         self.path = folder / JOURNAL
         self.dropped_lines = 0
@@ -42,7 +51,7 @@ class Journal:
             if fresh:
                 self.path.unlink(missing_ok=True)
                 (folder / PREDICTIONS).unlink(missing_ok=True)
-            if not self._resume(header):
+            if not self._resume(header, awaits):
                 with atomic(self.path) as file:
                     file.write(_line(header))
             self._file = self.path.open("ab")
@@ -101,8 +110,8 @@ class Journal:
             file.write(b"\n}\n" if opening == b"," else b"{}\n")
         return path
 
-    def _resume(self, header: Json) -> bool:
-        """Take over an existing journal; False where there is none."""
+    def _resume(self, header: Json, awaits: bool) -> bool:
+        """Take over an existing journal; False where there is none, or one of nothing."""
         if not self.path.exists():
             return False
         place = 0
@@ -112,7 +121,14 @@ class Journal:
                 if row is None:
                     break
                 if number == 0:
-                    self._check_header(row, header)
+                    different = self._compare(row, header)
+                    if different and not awaits and not file.read(1):
+                        return False  # nothing was answered: of a wrong server, for instance
+                    if different:
+                        raise RunError(
+                            f"{self.folder} holds another run: {'; '.join(different[:3])}. Name"
+                            " another --output-dir, or begin anew with --fresh"
+                        )
                 else:
                     self._count(row)
                     self._remember(row["index"], place, failed=row.get("error") is not None)
@@ -131,21 +147,17 @@ class Journal:
         os.truncate(self.path, place)
         return True
 
-    def _check_header(self, found: Json, header: Json) -> None:
+    def _compare(self, found: Json, header: Json) -> list[str]:
+        """Tell what of the fingerprint differs from that of the journal."""
         theirs = found.get("fingerprint")
         if found.get("kind") != JOURNAL_KIND or not isinstance(theirs, dict):
             raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
         ours, theirs = _flat(json.loads(json.dumps(header["fingerprint"]))), _flat(theirs)
-        different = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
-        if different:
-            told = "; ".join(
-                f"{key} was {_short(theirs.get(key))} and is now {_short(ours.get(key))}"
-                for key in different[:3]
-            )
-            raise RunError(
-                f"{self.folder} holds another run: {told}. Name another --output-dir, or begin"
-                " anew with --fresh"
-            )
+        return [
+            f"{key} was {_short(theirs.get(key))} and is now {_short(ours.get(key))}"
+            for key in {**ours, **theirs}
+            if ours.get(key) != theirs.get(key)
+        ]
 
     def _count(self, row: Mapping[str, Any]) -> None:
         self.spent += _spent(row.get("spent"))

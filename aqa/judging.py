@@ -115,19 +115,18 @@ class Judging:
         ):
             known = _read_verdicts(journal.rows(maxsize))
             served = run.previous.get("served") or {}
-            run.start(
-                {"verb": VERB, "config": as_raw(self._config), "fingerprint": self._fingerprint}
-            )
+            manifest = {"config": as_raw(self._config), "fingerprint": self._fingerprint}
+            run.start({"verb": VERB, **manifest, "served": served})
             asked = 0
             keys: dict[tuple[str, str], list[str]] = {}
             for repeat in range(self.repeats):
                 reader = self._reader(repeat)
                 reader.take_up(journal.spent, served)
                 todo = self._missing(cases, reader, repeat, known, keys)
-                with run.recording(partial(_served, reader)):
+                with run.recording(partial(_served, reader, journal)):
                     self._ask(reader, todo, known, journal)
                 asked += len(todo)
-                served = dict(reader.facts())
+                served = dict(reader.facts(journal.spent))
             run.update({"status": "done", "served": served})
         verdicts = {name: tuple(known[key][1] for key in own) for name, own in keys.items()}
         return Judged(verdicts, {"folder": str(self.folder), "asked": asked, **served})
@@ -199,8 +198,8 @@ class Judging:
                 bar.advance(1, reader.live())
 
 
-def _served(reader: Gpt4Backend) -> dict[str, Any]:
-    return {"served": dict(reader.facts())}
+def _served(reader: Gpt4Backend, journal: Journal) -> dict[str, Any]:
+    return {"served": dict(reader.facts(journal.spent))}
 
 
 def _key(prompt: Prompt, repeat: int) -> str:

@@ -1,7 +1,7 @@
 """The verb predict: examples to prompts to a reader to a journal, resumable at any moment."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -76,9 +76,14 @@ def predict(
             progress.note("the journal's last line was incomplete; that example is asked again")
         answered, failed = journal.counts(total)
         before = answered + (0 if resume.retry_errors else failed)
-        with session.recording(), progress.task("Answering", total=total) as task:
+        answering = Answering(session, config.evaluation.profile)
+        with (
+            session.recording(),
+            progress.task("Answering", total=total) as task,
+            closing(answering.run()) as answers,
+        ):
             task.advance(before)
-            for live in Answering(session, config.evaluation.profile).run():
+            for live in answers:
                 task.advance(1, live)
         path = journal.write_predictions(total)
         session.end("done", {"predictions_sha256": hash_files(path)})
@@ -112,8 +117,13 @@ def cancel(
     with _opened(folder, config, inputs, reader, Resume(), command) as session:
         if not session.batches:
             raise RunError(f"{folder}: no batch of this run is open; there is nothing to cancel")
-        with session.recording(), progress.task("Collecting") as task:
-            for live in Answering(session, config.evaluation.profile).cancel(reader):
+        answering = Answering(session, config.evaluation.profile)
+        with (
+            session.recording(),
+            progress.task("Collecting") as task,
+            closing(answering.cancel(reader)) as answers,
+        ):
+            for live in answers:
                 task.advance(1, live)
         session.end("cancelled", {})
         return CancelResult(folder, inputs.total, *session.journal.counts(inputs.total))
@@ -150,11 +160,13 @@ def _opened(
     }
     with open_run(folder, "predict") as run:
         batches = isinstance(reader, Batched) and reader.take_up_batches(folder, resume.fresh)
-        with Journal(folder, fingerprint, resume.fresh) as journal:
-            run.start(manifest)
+        with Journal(folder, fingerprint, resume.fresh, awaits=batches) as journal:
             if isinstance(reader, Remote):
                 known = {} if resume.fresh else run.previous.get("served")
                 reader.take_up(journal.spent, known or {})
+                # In the manifest from the beginning, so that no kill takes it away.
+                manifest["served"] = dict(reader.facts(journal.spent))
+            run.start(manifest)
             since = journal.size() if resume.retry_errors else 0
             yield Session(inputs, reader, run, journal, since, batches)
 

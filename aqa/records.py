@@ -191,6 +191,10 @@ class Spent:
             self.input + other.input, self.output + other.output, self.cached + other.cached, cost
         )
 
+    def __sub__(self, other: "Spent") -> "Spent":
+        cost = None if other.cost is None else -other.cost
+        return self + Spent(-other.input, -other.output, -other.cached, cost)
+
 
 @dataclass(frozen=True, slots=True)
 class StructuredAnswer:

@@ -156,7 +156,7 @@ def read_first(folder: Path) -> Mapping[str, Any]:
 
 
 def test_another_run_is_refused_by_what_differs(tmp_path: Path) -> None:
-    path = filled(tmp_path, 0)
+    path = filled(tmp_path, 1)
     before = path.read_bytes()
     with pytest.raises(RunError) as error:
         journal(tmp_path, reader={"model": "n"}, more=1)
@@ -166,6 +166,22 @@ def test_another_run_is_refused_by_what_differs(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     with journal(tmp_path, fresh=True, reader={"model": "n"}) as opened:
         assert opened.counts(1) == (0, 0)
+
+
+def test_a_run_without_any_answer_gives_way_to_another(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    before = path.read_bytes()
+    other = FINGERPRINT | {"reader": {"model": "n"}}
+    with pytest.raises(RunError, match="holds another run"):
+        Journal(tmp_path, other, fresh=False, awaits=True)
+    path.write_bytes(before + b'{"index": 0')
+    with pytest.raises(RunError, match="holds another run"):
+        Journal(tmp_path, other, fresh=False)
+    path.write_bytes(before)
+    with Journal(tmp_path, other, fresh=False) as opened:
+        opened.append(0, answer(0))
+    assert read_first(tmp_path)["fingerprint"] == other
+    assert len(path.read_bytes().splitlines()) == 2
 
 
 def test_fresh_forgets_the_predictions_too(tmp_path: Path) -> None:

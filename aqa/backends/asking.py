@@ -50,6 +50,10 @@ class Asker:
         self.models: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
 
+    def trust(self) -> None:
+        """Take it that the server answers the run's questions, since an earlier session saw so."""
+        self._server.has_answered = True
+
     async def ask(self, prompt: Prompt) -> Prediction:
         """Answer one prompt, or record why it can't be answered.
 
@@ -70,9 +74,12 @@ class Asker:
             if started >= until:
                 self._leave(likely, worst)
                 return self._given_up(prompt, failures + waits + misfits, reason, spent)
-            outcome, used = await self._request(body, worst, until - started)
+            used = worst  # where it is broken off: it may be answered, and paid, nevertheless
+            try:
+                outcome, used = await self._request(body, worst, until - started)
+            finally:
+                self._budget.settle(worst, used)
             spent += used
-            self._budget.settle(worst, used)
             self._pace.end(likely, used.input + used.output or likely)
             if isinstance(outcome, Reply):
                 self._pace.answered((time.monotonic() - started) / self._timeout)

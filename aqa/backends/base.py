@@ -146,10 +146,13 @@ class Remote(Protocol):
         """Raise where the key or the address can't be right; nothing is asked yet."""
 
     def take_up(self, spent: Spent, facts: Mapping[str, object]) -> None:
-        """Go on from what earlier sessions of the run spent and learnt; see `facts`."""
+        """Go on from what earlier sessions spent, by the journal, and learnt; see `facts`."""
 
-    def facts(self) -> Mapping[str, object]:
-        """What is worth keeping of the run: the model as the server calls it, requests, prices."""
+    def facts(self, spent: Spent) -> Mapping[str, object]:
+        """What is worth keeping of the run: the model as the server calls it, requests, prices.
+
+        `spent` is what the journal knows to be.
+        """
 
     def live(self) -> Mapping[str, float | str]:
         """Tokens and money so far, to show."""

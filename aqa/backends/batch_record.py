@@ -64,6 +64,8 @@ class BatchRecord:
     def __init__(self, folder: Path, fresh: bool = False) -> None:
         self._folder = folder / FOLDER
         self._content = self._read()
+        if not any(part.file_id for part in self._content.open):
+            self._content.open = []  # none reached the server: planned anew, perhaps for another
         if fresh and self._content.open:
             raise RunError(
                 f"{folder}: batches of this run are still at the server; end them with --cancel, or"

@@ -33,9 +33,7 @@ class Budget:
 
     def settle(self, worst: Spent, used: Spent) -> None:
         """A request has ended: what it took is spent, the rest of its reserve is free again."""
-        self._reserved += Spent(
-            -worst.input, -worst.output, -worst.cached, -worst.cost if worst.cost else None
-        )
+        self._reserved -= worst
         self.spent += used
 
     def told(self) -> str:

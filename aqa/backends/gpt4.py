@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 from aqa.backend_options import BackendOptions, Gpt4Options
 from aqa.backends.api_access import Access, azure_version, find_access, open_client, server_url
 from aqa.backends.asking import Asker
-from aqa.backends.async_answers import answers, running_loop
+from aqa.backends.async_answers import answers, cancel_all, running_loop
 from aqa.backends.base import CostEstimate, Questions
 from aqa.backends.batch_api import BatchRun
 from aqa.backends.batch_record import BatchRecord
@@ -158,15 +158,19 @@ class Gpt4Backend:
     def __enter__(self) -> Self:
         self._open = ExitStack()
         self._loop = self._open.enter_context(running_loop())
-        client, self._asker = self._wait(self._make())
-        self._open.callback(lambda: self._wait(client.close()))
-        self._client = client
+        self._client, self._asker = self._wait(self._make())
+        self._open.callback(lambda: self._wait(self._close()))
         if cache := self._open_cache(self._open):
             priced = self._ledger.budget.priced
             self._remembered = Remembered(
                 cache, self.identity(), self._asker.ask, priced, self._progress.note
             )
         return self
+
+    async def _close(self) -> None:
+        # First the requests: to them a client that closes would be a server that is away.
+        await cancel_all()
+        await self._client.close()
 
     async def _make(self) -> tuple[Any, Asker]:
         """Open the client within the loop that it will be used in."""
@@ -177,6 +181,8 @@ class Gpt4Backend:
             self.config, self._access, client, pace, self._ledger.budget, self._parameters,
             self._counter, self._progress.note,
         )  # fmt: skip
+        if _added(self._earlier.get("requests"), {}).get("answered"):
+            asker.trust()
         return client, asker
 
     @cached_property
@@ -234,11 +240,13 @@ class Gpt4Backend:
     def take_up(self, spent: Spent, facts: Mapping[str, object]) -> None:
         """Count what earlier sessions spent against the caps, and go on counting requests."""
         self._earlier = facts
-        if self._record is not None:
-            spent += self._record.lost
-        self._ledger.take_up(spent, facts.get("spent"))
+        self._ledger.take_up(self._kept(spent), facts)
 
-    def facts(self) -> Mapping[str, object]:
+    def _kept(self, spent: Spent) -> Spent:
+        """The same with what the record of batches knows of, beside the journal."""
+        return spent if self._record is None else spent + self._record.lost
+
+    def facts(self, spent: Spent) -> Mapping[str, object]:
         """The models that answered, requests, prices and money of all sessions."""
         models: Counter[str] = Counter(self._remembered.models if self._remembered else ())
         requests: Counter[str] = Counter()
@@ -251,7 +259,7 @@ class Gpt4Backend:
             "models": _added(self._earlier.get("models"), models),
             "requests": _added(self._earlier.get("requests"), requests),
             **({"batches": record.told()} if record and record.told() else {}),
-            "spent": self._ledger.told(),
+            **self._ledger.told(self._kept(spent)),
             "price": self._ledger.shown_price(),
         }
 

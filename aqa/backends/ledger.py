@@ -10,6 +10,7 @@ from aqa.backends.prices import Price, find_price
 from aqa.backends.token_counts import GUESS_ERROR
 from aqa.records import Spent
 
+LEAST = 1e-6  # dollars; less comes of rounding
 UNKNOWN_PRICE = "not known; give backend.price.input and backend.price.output"
 
 
@@ -44,28 +45,26 @@ class Ledger:
         """The price in words."""
         return self.price.shown() if self.price else UNKNOWN_PRICE
 
-    def take_up(self, spent: Spent, told: object) -> None:
-        """Count what earlier sessions spent: by the journal, or as their manifest told."""
-        if isinstance(told, Mapping):
-            # Attempts at examples that were never finished stand in the manifest alone; after a
-            # kill the journal knows more.
-            read, written, cached = (
-                int(told.get(f"{kind}_tokens", 0)) for kind in ("input", "output", "cached_input")
-            )
-            if read + written > spent.input + spent.output:
-                cost = told.get("usd")
-                spent = Spent(read, written, cached, None if cost is None else float(cost))
-        self.budget.spent += spent
+    def take_up(self, kept: Spent, facts: Mapping[str, object]) -> None:
+        """Count what earlier sessions spent: on what is kept, and beside it by their `told`."""
+        self.budget.spent += self._in_money(kept) + _read(facts.get("unfinished"))
 
-    def told(self) -> dict[str, object]:
-        """What is spent, for the manifest; see `take_up`."""
+    def told(self, kept: Spent) -> dict[str, object]:
+        """What is spent, for the manifest: all, and apart what was not on anything that is kept.
+
+        That are attempts at examples that were never finished, which stand in no journal.
+        """
         spent = self.budget.spent
+        unfinished = spent - self._in_money(kept)
+        is_some = unfinished.input or unfinished.output or (unfinished.cost or 0.0) > LEAST
         return {
-            "input_tokens": spent.input,
-            "cached_input_tokens": spent.cached,
-            "output_tokens": spent.output,
-            "usd": None if spent.cost is None else round(spent.cost, 6),
+            "spent": _written(spent),
+            **({"unfinished": _written(unfinished)} if is_some else {}),
         }
+
+    def _in_money(self, spent: Spent) -> Spent:
+        """With its cost, should no price have been known at the time."""
+        return self.budget.priced(spent) if spent.cost is None else spent
 
     def live(self) -> dict[str, float | str]:
         """Tokens and money so far, to show."""
@@ -104,3 +103,22 @@ class Ledger:
             seconds=60 * max(minutes) if minutes else None,
             cached=cached,
         )
+
+
+def _written(spent: Spent) -> dict[str, object]:
+    return {
+        "input_tokens": spent.input,
+        "cached_input_tokens": spent.cached,
+        "output_tokens": spent.output,
+        "usd": None if spent.cost is None else round(spent.cost, 6),
+    }
+
+
+def _read(told: object) -> Spent:
+    """What `_written` made of it; nothing where there is none."""
+    if not isinstance(told, Mapping):
+        return Spent()
+    names = ("input_tokens", "output_tokens", "cached_input_tokens")
+    read, written, cached = (int(told.get(name, 0)) for name in names)
+    cost = told.get("usd")
+    return Spent(read, written, cached, None if cost is None else float(cost))

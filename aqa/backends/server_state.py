@@ -22,7 +22,8 @@ class ServerState:
     def __init__(self, request_timeout: float) -> None:
         self._timeout = request_timeout
         self._lost_since: float | None = None
-        self._was_there = self._answered = False
+        self._was_there = False
+        self.has_answered = False  # to this run, perhaps in an earlier session
         self._fatal = 0
         self._last_failure, self._alike = "", 0
         self._stop: AqaError | None = None
@@ -37,7 +38,7 @@ class ServerState:
     def answered(self) -> None:
         """An answer came."""
         self._found()
-        self._answered = True
+        self.has_answered = True
         self._fatal = 0
 
     def heed(self, verdict: Verdict) -> None:
@@ -59,7 +60,7 @@ class ServerState:
         """
         if self.is_lost:
             self.stop(self._away(reason))
-        elif not self._answered:
+        elif not self.has_answered:
             self._alike = self._alike + 1 if reason == self._last_failure else 1
             self._last_failure = reason
             if self._alike >= ALIKE:

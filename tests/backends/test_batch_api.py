@@ -466,6 +466,41 @@ def test_a_run_with_open_batches_does_not_begin_anew(
     assert len(server.batches) == 2
 
 
+def test_a_lower_limit_loses_no_answer_of_an_open_batch(
+    tmp_path: Path, server: BatchingServer
+) -> None:
+    config = configured(tmp_path, server)
+    interrupted(config, tmp_path / "out", server)
+    few = config.model_copy(update={"data": config.data.model_copy(update={"limit": 5})})
+    assert run(few, tmp_path / "out").answered == 5
+    assert list(predictions(tmp_path / "out")) == [f"q{n}" for n in range(5)]
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]
+    assert spent["input_tokens"] == server.prompt_tokens
+    result = run(config, tmp_path / "out")
+    assert (result.answered, result.resumed, len(server.batches)) == (20, 20, 1)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_never_reached_the_server_binds_nobody(
+    tmp_path: Path, server: BatchingServer, fresh: bool
+) -> None:
+    server.before = lambda step, number: Fault(400, failure("no such deployment"))
+    with pytest.raises(ModelError, match="refuses batches"):
+        run(configured(tmp_path, server, model="wrong"), tmp_path / "out")
+    server.before = lambda step, number: None
+    config = configured(tmp_path, server, model="right")
+    assert run(config, tmp_path / "out", Resume(fresh=fresh)).answered == 20
+    (batch,) = server.batches.values()
+    assert {line["body"]["model"] for line in batch.requests} == {"right"}
+
+
+def test_a_run_with_open_batches_is_not_another_one(tmp_path: Path, server: BatchingServer) -> None:
+    interrupted(configured(tmp_path, server), tmp_path / "out", server)
+    with pytest.raises(RunError, match=r"holds another run: reader\.model"):
+        run(configured(tmp_path, server, model="other"), tmp_path / "out")
+    assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
+
+
 def test_cancelling_keeps_what_was_answered(tmp_path: Path, server: BatchingServer) -> None:
     config = configured(tmp_path, server)
     interrupted(config, tmp_path / "out", server)

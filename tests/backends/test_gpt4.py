@@ -1,7 +1,9 @@
 """The backend gpt4 against a server on loopback, and what it says when something is wrong."""
 
 import json
+import multiprocessing
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -206,6 +208,63 @@ def count_words(server: Server, folder: Path) -> int:
     server.prompt_tokens = server.answer_tokens = 0
     server.answered.clear()
     return words
+
+
+def test_a_run_that_never_got_an_answer_goes_on_otherwise(tmp_path: Path, server: Server) -> None:
+    server.script = lambda number, body: NO_MODEL if body["model"] == "gpt-9" else None
+    with pytest.raises(ModelError, match="no such model"):
+        run(configured(tmp_path, server, 5, model="gpt-9"), tmp_path / "out")
+    assert run(configured(tmp_path, server, 5, model="gpt-4.1"), tmp_path / "out").answered == 5
+    assert read_manifest(tmp_path / "out")["fingerprint"]["reader"]["model"] == "gpt-4.1"
+    with pytest.raises(AqaError, match="holds another run"):
+        run(configured(tmp_path, server, 5, model="gpt-9"), tmp_path / "out")
+
+
+def spent(folder: Path) -> dict[str, float]:
+    return read_manifest(folder)["served"]["spent"]  # type: ignore[no-any-return]
+
+
+def test_no_session_forgets_what_was_paid_for_nothing(tmp_path: Path, server: Server) -> None:
+    """Misfits of an example that was never finished stand in no journal, but count for a cap."""
+    folder = tmp_path / "out"
+    options = {"structured": True, "max_concurrency": 1}
+    server.script = lambda number, body: NO_MODEL if number else None  # a plain text, no object
+    with pytest.raises(ModelError):
+        run(configured(tmp_path, server, 5, **options), folder)
+    lost = spent(folder)
+    assert lost["input_tokens"] == server.prompt_tokens > 0
+    assert read_manifest(folder)["served"]["unfinished"] == lost
+    server.script, before = lambda number, body: Fault(hang=60), server.requests
+    config = configured(tmp_path, server, 5, **options)
+    killed = multiprocessing.get_context("forkserver").Process(target=run, args=(config, folder))
+    killed.start()
+    while server.requests == before:
+        assert killed.is_alive()
+        time.sleep(0.01)
+    killed.kill()
+    killed.join()
+    assert read_manifest(folder)["status"] == "running"
+    assert spent(folder) == lost
+    server.script = lambda number, body: None
+    server.answer = lambda body: '{"answer": "x", "passages": [], "answerable": true}'
+    assert run(config, folder).answered == 5  # whose answers take more than what was lost
+    assert spent(folder)["input_tokens"] == server.prompt_tokens
+    assert spent(folder)["usd"] == pytest.approx(server.cost(1, 2), abs=2e-6)
+
+
+def test_tokens_of_before_a_price_was_known_count_for_a_cap(tmp_path: Path, server: Server) -> None:
+    folder, few = tmp_path / "out", {"model": "nobody-knows", "price": None}
+    server.script = lambda number, body: BAD_KEY if number >= 10 else None
+    with pytest.raises(ModelError):
+        run(configured(tmp_path, server, 20, max_concurrency=1, **few), folder)
+    assert spent(folder)["usd"] is None
+    server.script = lambda number, body: None
+    before, paid = server.requests, server.cost(1, 2)
+    with pytest.raises(StoppedError):
+        run(configured(tmp_path, server, 20, model="nobody-knows", max_cost=paid), folder)
+    assert server.requests == before
+    run(configured(tmp_path, server, 20, model="nobody-knows"), folder)
+    assert spent(folder)["usd"] == pytest.approx(server.cost(1, 2), abs=2e-6)
 
 
 def test_a_cap_on_tokens(tmp_path: Path, server: Server) -> None:

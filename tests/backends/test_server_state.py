@@ -12,7 +12,7 @@ from fault_server import FAULTS, Fault, Server, failure, serving
 from test_gpt4 import configured, run
 
 from aqa.errors import ModelError
-from aqa.predict import PredictResult
+from aqa.predict import PredictResult, Resume
 from aqa.runs import read_manifest
 
 QUESTIONS = 80
@@ -87,6 +87,16 @@ def test_failures_alike_after_an_answer_stop_nothing(tmp_path: Path) -> None:
     script = lambda number, body: refused if number else None  # noqa: E731
     with serving(Server(script=script)) as server:
         result = run(configured(tmp_path, server, 30, max_concurrency=1), tmp_path / "out")
+    assert (result.answered, result.failed) == (1, 29)
+
+
+def test_nor_after_an_answer_to_an_earlier_session(tmp_path: Path) -> None:
+    refused = Fault(400, failure("the prompt was filtered", "content_filter"))
+    script = lambda number, body: refused if number else None  # noqa: E731
+    with serving(Server(script=script)) as server:
+        config = configured(tmp_path, server, 30, max_concurrency=1)
+        run(config, tmp_path / "out")
+        result = run(config, tmp_path / "out", Resume(retry_errors=True))
     assert (result.answered, result.failed) == (1, 29)
 
 
