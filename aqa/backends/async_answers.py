@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
+from aqa.backends.interrupts import stops_at_interrupt
 from aqa.errors import AqaError
 from aqa.records import Prediction, Prompt
 
@@ -104,32 +105,38 @@ def answers(
     """Ask `room` prompts at a time and give each answer as it comes; prompts are read as needed.
 
     Once `ask` raises an AqaError no more prompts are read; what is in flight is waited for and
-    given, and then the error is raised.
+    given, and then the error is raised. Ctrl-C ends what is in flight; all that came before it is
+    given, wherever it is met.
     """
     places = Places(loop, ask, room)
     waiting = iter(prompts)
     asked, stop, more = 0, None, True
+    interruption = stops_at_interrupt(lambda: places.done.put(KeyboardInterrupt()))
     try:
-        while True:
-            while more and stop is None and asked < room + room // AHEAD:
-                prompt = next(waiting, None)
-                if prompt is None:
-                    more = False
+        with interruption:
+            while True:
+                while more and stop is None and asked < room + room // AHEAD:
+                    prompt = next(waiting, None)
+                    if prompt is None:
+                        more = False
+                        break
+                    places.add(prompt)
+                    asked += 1
+                if not asked:
                     break
-                places.add(prompt)
-                asked += 1
-            if not asked:
-                break
-            answer = places.done.get()
-            asked -= 1
-            if isinstance(answer, Prediction):
-                yield answer
-            elif isinstance(answer, AqaError):
-                stop = stop or answer
-            else:
-                raise answer
+                answer = places.done.get()
+                asked -= 1
+                if isinstance(answer, Prediction):
+                    yield answer
+                elif isinstance(answer, AqaError):
+                    stop = stop or answer
+                else:
+                    raise answer
+        if stop is None and not places.done.empty():
+            raise KeyboardInterrupt  # with the last answer
     except KeyboardInterrupt:
         places.close()
+        asyncio.run_coroutine_threadsafe(cancel_all(), loop).result()
         yield from _left(places.done)
         raise
     finally:

@@ -1,13 +1,8 @@
-"""Checkpoints that count only when they are whole, and stopping a training politely."""
+"""Checkpoints that count only when they are whole."""
 
 import json
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from aqa.errors import RunError
 
@@ -42,28 +37,3 @@ def check_optimizer(checkpoint: Path, deepspeed: bool, processes: int) -> None:
             f"{checkpoint}: its optimizer was written by {written}; go on in the same way, or begin"
             " anew with --fresh"
         )
-
-
-@contextmanager
-def stops_at_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C, or a scheduler's SIGTERM, ask for a stop at the end of the step.
-
-    The same signal once more breaks off. torchrun answers Ctrl-C with both.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        breaks_off = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-        signal.signal(number, breaks_off)
-        stop()
-
-    for number in previous:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

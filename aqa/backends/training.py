@@ -10,7 +10,8 @@ from datasets import Dataset
 from transformers import TrainingArguments, set_seed
 
 from aqa.backends.base import TrainJob
-from aqa.backends.checkpoints import check_optimizer, last_checkpoint, stops_at_interrupt
+from aqa.backends.checkpoints import check_optimizer, last_checkpoint
+from aqa.backends.interrupts import stops_at_interrupt
 from aqa.backends.pretrained import quiet
 from aqa.backends.trainer import AnswerTrainer, TrainableReader
 from aqa.backends.training_arguments import training_arguments

@@ -1,12 +1,9 @@
 import json
-import os
-import signal
-import threading
 from pathlib import Path
 
 import pytest
 
-from aqa.backends.checkpoints import STATE, last_checkpoint, stops_at_interrupt
+from aqa.backends.checkpoints import STATE, last_checkpoint
 
 
 def make(folder: Path, step: int, state: str | None) -> Path:
@@ -44,29 +41,3 @@ def test_half_a_checkpoint_is_removed_and_ignored(tmp_path: Path, state: str | N
 @pytest.mark.parametrize("exists", [True, False])
 def test_no_checkpoint(tmp_path: Path, exists: bool) -> None:
     assert last_checkpoint(tmp_path if exists else tmp_path / "missing") is None
-
-
-def test_the_first_interrupt_asks_and_the_second_breaks_off() -> None:
-    asked = []
-    before = signal.getsignal(signal.SIGINT)
-    with stops_at_interrupt(lambda: asked.append(True)):
-        os.kill(os.getpid(), signal.SIGINT)
-        assert asked == [True]
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert asked == [True]
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_another_thread_leaves_the_signal_alone() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    found = []
-
-    def work() -> None:
-        with stops_at_interrupt(lambda: None):
-            found.append(signal.getsignal(signal.SIGINT))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found == [before]
