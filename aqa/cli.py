@@ -235,6 +235,9 @@ def evaluate(
         raise UsageError("--dry-run and --judge-... are for the judge; add it to --metrics")
     first = files[0] if files[0].is_dir() else files[0].parent
     output = output or first / METRICS
+    places = {"--output": output, "--report": report_file, "--per-example": per_example}
+    sources = [*files, *(Path(path) for path in (data, passages, corpus, judge_labels) if path)]
+    score_files.check_places({flag: path for flag, path in places.items() if path}, sources)
     form = score_tables.choose_form(
         {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
     )
@@ -250,6 +253,7 @@ def evaluate(
                 on_duplicate_id or "error",
                 passages=passages,
                 missing_passages="empty",
+                needs_passages=False,
             )
             references = read_references(source, progress)
         judge = labels = None
@@ -282,6 +286,7 @@ def evaluate(
             tables.show_cost(estimate_judge(files, references, scoring), as_json)
             return
         report = run_evaluate(files, references, scoring, progress)
+    score_files.check_limit_names(limits, report)
     if report_file is not None:
         from aqa.report import write_report
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from aqa.atomic_files import atomic
-from aqa.errors import ScoreError, UsageError
+from aqa.errors import RunError, ScoreError, UsageError
 from aqa.scored import Report
+
+ROUNDING = 1e-9  # sums of floats may be off by this
 
 
 def write_per_example(path: Path, report: Report) -> None:
@@ -60,12 +62,11 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
     return limits
 
 
-def check_limits(limits: Mapping[str, float], report: Report) -> None:
-    """Compare every system's scores with the least they may be.
+def check_limit_names(limits: Mapping[str, float], report: Report) -> None:
+    """See whether all limits are for scores that were computed.
 
     Raises:
-        UsageError: a limit is for a score that was not computed.
-        ScoreError: a score is under its limit.
+        UsageError: one is not.
     """
     known = report.systems[0].scores
     for name in limits:
@@ -73,11 +74,44 @@ def check_limits(limits: Mapping[str, float], report: Report) -> None:
             raise UsageError(
                 f"--fail-under {name}: there is no such score; there are {', '.join(known)}"
             )
+
+
+def check_limits(limits: Mapping[str, float], report: Report) -> None:
+    """Compare every system's scores with the least they may be.
+
+    Raises:
+        ScoreError: a score is under its limit.
+    """
     told = [
-        f"{system.name}: {name} {system.scores[name].value:.2f} is under {limit:g}"
+        f"{system.name}: {name} {_told_under(value, limit)} is under {limit:g}"
         for system in report.systems
         for name, limit in limits.items()
-        if system.scores[name].value < limit
+        if (value := system.scores[name].value) < limit - ROUNDING
     ]
     if told:
         raise ScoreError("; ".join(told))
+
+
+def _told_under(value: float, limit: float) -> str:
+    """Write a value with as many digits as show that it is under the limit."""
+    digits = next((digits for digits in range(2, 9) if float(f"{value:.{digits}f}") < limit), 9)
+    return f"{value:.{digits}f}"
+
+
+def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
+    """See whether files can be written where they shall be, before there is anything to write.
+
+    `written` goes by the flag that names the place.
+
+    Raises:
+        RunError: a folder does not exist, or a file that is needed would be overwritten.
+    """
+    taken = {path.resolve(): str(path) for path in read}
+    folders = {path.parent for path in read}
+    for flag, path in written.items():
+        if path.is_dir():
+            raise RunError(f"{flag} {path}: that is a folder; name a file in it")
+        if path.parent not in folders and not path.parent.is_dir():
+            raise RunError(f"{flag} {path}: there is no folder {path.parent}; make it first")
+        if (other := taken.setdefault(path.resolve(), flag)) != flag:
+            raise RunError(f"{flag} {path} would overwrite {other}; name another file")

@@ -1,8 +1,11 @@
 import csv
 import io
 import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from aqa.evaluate import Scoring, evaluate
 from aqa.paper_tables import csv_table, latex_escape, latex_table, markdown_table
 from aqa.progress import SilentProgress
 from aqa.records import Example
-from aqa.score_files import check_limits, parse_limits, write_per_example
+from aqa.score_files import check_limit_names, check_limits, parse_limits, write_per_example
 from aqa.score_tables import choose_form, show_report
 from aqa.scored import Report
 
@@ -103,7 +106,46 @@ def test_limits(report: Report) -> None:
         "a_1&b: em 50.00 is under 60; =b|c: em 0.00 is under 60; =b|c: f1 0.00 is under 70"
     )
     with pytest.raises(UsageError, match="--fail-under f2: there is no such score; there are em, "):
-        check_limits({"f2": 1}, report)
+        check_limit_names({"f2": 1}, report)
+
+
+def test_a_score_at_its_limit_is_not_under_it(report: Report) -> None:
+    first = report.systems[0]
+    score = replace(first.scores["em"], value=69.99999999999999)
+    met = replace(report, systems=(replace(first, scores={"em": score}),))
+    check_limits({"em": 70}, met)
+    with pytest.raises(ScoreError, match=r"a_1&b: em 69\.99996 is under 70"):
+        missed = replace(first, scores={"em": replace(score, value=69.99996)})
+        check_limits({"em": 70}, replace(report, systems=(missed,)))
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "message"),
+    [
+        ("--report", "gone/r.html", "there is no folder .*gone; make it first"),
+        ("--per-example", "gone/p.jsonl", "there is no folder .*gone; make it first"),
+        ("--output", "gone/m.json", "there is no folder .*gone; make it first"),
+        ("--report", "", "that is a folder; name a file in it"),
+        ("--report", "metrics.json", "would overwrite --output"),
+        ("--per-example", "a.json", r"would overwrite .*a\.json; name another file"),
+        ("--output", "data.json", r"would overwrite .*data\.json; name another file"),
+        ("--fail-under", "rouge9=3", "there is no such score"),
+    ],
+)
+def test_nothing_is_written_where_one_place_is_none(
+    flag: str, name: str, message: str, call_aqa: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_text('{"q1": "Paris"}', encoding="utf-8")
+    rows = [{"id": "q1", "question": "?", "answers": ["Paris"]}]
+    (tmp_path / "data.json").write_text(json.dumps(rows), encoding="utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    value = name if flag == "--fail-under" else str(tmp_path / name)
+    found = call_aqa(
+        "evaluate", str(tmp_path / "a.json"), "--data", str(tmp_path / "data.json"), flag, value
+    )
+    assert found.returncode == (2 if flag == "--fail-under" else 1)
+    assert re.search(message, " ".join(found.stderr.split()))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("word", ["f1", "=70", "f1=much", "f1=nan", "f1=101", "f1=-1"])

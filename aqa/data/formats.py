@@ -29,7 +29,8 @@ class Source:
     `passages` is a retriever's output, whose passages take the place of the rows' own; a question
     that it lacks is an error, or has no passages, as `missing_passages` says. `corpus` is the file
     in which the rows' `document_id`, or the documents of `passages`, are looked up. `normalize`
-    "nfc" puts questions, passages and answers in that Unicode form.
+    "nfc" puts questions, passages and answers in that Unicode form. What is only scored against
+    `needs_passages` not.
     """
 
     path: str
@@ -40,6 +41,7 @@ class Source:
     normalize: Literal["none", "nfc"] = "none"
     passages: str | None = None
     missing_passages: MissingPassages = "error"
+    needs_passages: bool = True
 
 
 def read_unchecked(
@@ -70,7 +72,8 @@ def parser_of(source: Source) -> RowParser:
     fields = source.fields
     if source.corpus is not None and source.passages is None:
         fields = {**fields, "passages": PASSAGES}
-    return RowParser(fields, source.normalize == "nfc", source.passages is not None)
+    joined = source.passages is not None
+    return RowParser(fields, source.normalize == "nfc", joined, source.needs_passages)
 
 
 @contextmanager

@@ -30,7 +30,13 @@ class RowParser:
     `joined`, a row needs none of its own, and has them in `own_passages`.
     """
 
-    def __init__(self, fields: Mapping[str, str], nfc: bool, joined: bool = False) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, str],
+        nfc: bool,
+        joined: bool = False,
+        needs_passages: bool = True,
+    ) -> None:
         if unknown := sorted(fields.keys() - COLUMNS.keys()):
             raise DataError(
                 f'there is no field "{unknown[0]}" to name a column for; '
@@ -43,6 +49,7 @@ class RowParser:
         }
         self._nfc = nfc
         self._joined = joined
+        self._needs_passages = needs_passages and not joined
         self.generated_ids = 0
 
     def example(self, place: str, row: Mapping[str, object]) -> Example:
@@ -57,7 +64,7 @@ class RowParser:
         only = _only(title, row.get(DOCUMENT_ID))
         listed = list_passages(passage_values, place, only)
         passages = tuple(self._passage(item, rank) for rank, item in enumerate(listed, 1))
-        if not self._joined and not any(passage.text.strip() for passage in passages):
+        if self._needs_passages and not any(passage.text.strip() for passage in passages):
             self._refuse("passages", passages_column, passage_values, row, place)
         answers = _answers(answer_values, place)
         if is_true(row.get("is_impossible")):

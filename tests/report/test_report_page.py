@@ -225,5 +225,5 @@ def test_a_report_that_cant_be_written(call_aqa: Callable, tmp_path: Path) -> No
     write_inputs(tmp_path)
     done = call_aqa("evaluate", "a.json", "--data", "data.json", "--report", "missing/report.html")
     assert done.returncode == 1
-    assert "missing: can't write there" in done.stderr
+    assert "there is no folder missing; make it first" in done.stderr
     assert not (tmp_path / "metrics.json").exists()
