@@ -131,9 +131,10 @@ def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> li
     lost = 0.0
     for _, group in groupby(ranked, key=itemgetter(0)):
         own = [loss for _, loss in group]
+        more = sum(own)
         for place in range(1, len(own) + 1):
-            risks.append((lost + sum(own) * place / len(own)) / (len(risks) + 1))
-        lost += sum(own)
+            risks.append((lost + more * place / len(own)) / (len(risks) + 1))
+        lost += more
     return risks
 
 

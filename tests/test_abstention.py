@@ -90,6 +90,11 @@ LOSSES = st.lists(
 )
 
 
+def test_many_equal_confidences_take_no_longer_than_others() -> None:
+    # In time that grows with the square of the examples this would take an hour.
+    assert set(selective_risks([50.0] * 1_000_000, [1.0] * 1_000_000)) == {50.0}
+
+
 @given(LOSSES)
 def test_equal_confidences_are_the_mean_over_their_orders(pairs: list[tuple[float, int]]) -> None:
     orders = [
