@@ -87,6 +87,8 @@ class _Module:
         self.number = wanted
         results = [self._run([text], [[text]]) for text in SAME]
         self.number = wanted or self._choose(results[0])
+        # With one text a metric that gives a number for each gives a list of one.
+        self.gives_each = isinstance(self._pick(results[0], 1), list)
         peak = max(_mean(self._pick(result, 1)) for result in results)
         self.factor = next(
             (100 / full for full in (1, 100) if isclose(peak, full, rel_tol=0.01)), None
@@ -109,8 +111,8 @@ class _Module:
                 owners += [len(found) - 1] * len(rows)
                 predictions += [prediction] * len(rows)
                 references += rows
-        if not predictions:
-            return found
+        if not predictions or not self.gives_each:
+            return found if self.gives_each else None
         given = self._pick(self._run(predictions, references), len(predictions))
         if not isinstance(given, list):
             return None

@@ -131,6 +131,13 @@ def test_where_nothing_is_said_nothing_is_compared(tmp_path: Path) -> None:
     assert found.per_example == (100, 0)
 
 
+def test_a_number_for_all_stays_one_where_nothing_is_said(tmp_path: Path) -> None:
+    """Else one system had values per example and the next one none."""
+    metric = load_metric(make(tmp_path, f"{EQUAL}; return {{'mine': mean}}"))
+    for prediction in ("Ada", None):
+        assert metric.score(Pairs([prediction], [("Ada",)], "squad")).per_example == ()
+
+
 def test_an_error_rate_stays_as_it_is(tmp_path: Path) -> None:
     """Lower is better, so the best reference is the one with the least."""
     body = "return 2.5 * sum(p != r for p, r in pairs) / len(pairs)"
