@@ -129,7 +129,7 @@ class Judging:
                 served = dict(reader.facts(journal.spent))
             run.update({"status": "done", "served": served})
         verdicts = {name: tuple(known[key][1] for key in own) for name, own in keys.items()}
-        return Judged(verdicts, {"folder": str(self.folder), "asked": asked, **served})
+        return Judged(verdicts, {"folder": str(self.folder), "asked": asked, **_known(served)})
 
     def estimate(self, cases: Cases) -> CostEstimate:
         """Tell what the verdicts would cost that are not known yet; nothing is asked or written."""
@@ -196,6 +196,15 @@ class Judging:
                 journal.append(place, _row(todo[key][0], prediction, verdict))
                 known[key] = (place, verdict)
                 bar.advance(1, reader.live())
+
+
+def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what nobody knows, such as the money where there is no price."""
+    return {
+        name: _known(value) if isinstance(value, Mapping) else value
+        for name, value in facts.items()
+        if value is not None
+    }
 
 
 def _served(reader: Gpt4Backend, journal: Journal) -> dict[str, Any]:

@@ -46,7 +46,8 @@ def show_report(report: "Report", form: str = "table", written: Path | None = No
         print(safe_text(write(report)), end="")  # noqa: T201  (data, not a message)
         return
     console = output()
-    table = Table(title=f"{len(report.ids)} examples, profile {report.profile}")
+    count = len(report.ids)
+    table = Table(title=f"{count} example{'s' * (count != 1)}, profile {report.profile}")
     table.add_column("system", overflow="fold")
     table.add_column("score")
     for name in ("value", "95 % interval", "HasAns", "NoAns"):
@@ -104,13 +105,15 @@ def _show_judge(console: Console, report: "Report") -> None:
             told = f"{system.name}: repeats {scores}; variance {repeats['variance']:.2f}"
             console.print(told, soft_wrap=True)
     spent = report.judge["spent"]
-    cost = "price not known" if spent["usd"] is None else f"${spent['usd']:.4f}"
+    cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
     tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
-    told = f"{report.judge['asked']} verdicts asked for now; all in {report.judge['folder']}"
+    asked = report.judge["asked"]
+    told = f"{asked} verdict{'s' * (asked != 1)} asked for now; all in {report.judge['folder']}"
     console.print(f"{told}: {tokens}, {cost}", markup=False, soft_wrap=True)
     if labels := report.judge.get("human_labels"):
         kappa = f"{labels['kappa']:.2f}" if "kappa" in labels else "not defined"
-        told = f"people agree on {labels['agreement']:.1f} % of {labels['n']} labelled answers"
+        answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"
+        told = f"people agree on {labels['agreement']:.1f} % of {answers}"
         console.print(f"{told}; Cohen's kappa {kappa}", markup=False)
 
 
@@ -191,7 +194,8 @@ def _show_disagreement(console: Console, report: "Report") -> None:
     found = report.disagreement
     if found is None or not found.order:
         return
-    table = Table(title=f"Disagreement: {len(found.order)} examples, the widest")
+    count = len(found.order)
+    table = Table(title=f"Disagreement: {count} example{'s' * (count != 1)}, the widest")
     for name in ("id", "system", found.score, "answer"):
         table.add_column(name, overflow="fold", justify="right" if name == found.score else "left")
     for place in found.order[:DISPUTED]:

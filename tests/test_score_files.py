@@ -114,8 +114,8 @@ def test_a_score_at_its_limit_is_not_under_it(report: Report) -> None:
     score = replace(first.scores["em"], value=69.99999999999999)
     met = replace(report, systems=(replace(first, scores={"em": score}),))
     check_limits({"em": 70}, met)
+    missed = replace(first, scores={"em": replace(score, value=69.99996)})
     with pytest.raises(ScoreError, match=r"a_1&b: em 69\.99996 is under 70"):
-        missed = replace(first, scores={"em": replace(score, value=69.99996)})
         check_limits({"em": 70}, replace(report, systems=(missed,)))
 
 

@@ -189,6 +189,26 @@ def test_known_verdicts_are_not_asked_for_again(
     assert len(list((tmp_path / "judge").iterdir())) == 2
 
 
+def test_without_a_price_there_is_no_money_to_tell_of(
+    call_aqa: Call, tmp_path: Path, server: Server
+) -> None:
+    write(tmp_path, count=1)
+    named = ["evaluate", "a.json", "--data", "data.jsonl", "--metrics", "em,judge", "-q"]
+    named += ["--judge-model", "mine", "--judge-set", f"backend.base_url={server.url}"]
+    done = call_aqa(*named, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert "null" not in done.stdout
+    assert found["judge"]["spent"].keys() == {
+        "input_tokens",
+        "cached_input_tokens",
+        "output_tokens",
+    }
+    shown = call_aqa(*named).stdout
+    assert "0 verdicts asked for now" in shown
+    assert "price not known" in shown
+
+
 def test_failed_verdicts_are_counted_and_asked_for_again(
     call_aqa: Call, tmp_path: Path, server: Server
 ) -> None:
@@ -196,7 +216,7 @@ def test_failed_verdicts_are_counted_and_asked_for_again(
     server.script = lambda number, body: FILTERED if graded(body) == "right 4" else None
     done = call_aqa(*words(server, "a.json"), "--per-example", "each.jsonl")
     assert done.returncode == 0, done.stderr
-    assert "1 verdicts of the judge failed and count 0" in done.stderr
+    assert "failed verdicts of the judge, which count 0: 1; give the same" in done.stderr
     (system,) = scored(tmp_path)["systems"]
     assert system["judge"]["failed_verdicts"] == 1
     assert "|failed-verdicts:1|" in system["scores"]["judge"]["signature"]
