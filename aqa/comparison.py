@@ -235,9 +235,11 @@ def verdict(comparison: Comparison, examples: int) -> str:
         f" {comparison.detectable:.1f} {metric} {missed}"
     )
     if not comparison.is_real:
+        # The interval is that of this pair alone, p is corrected for all pairs.
+        doubt = f", yet p (Holm) is {comparison.p_holm:.4f}" if low > 0 or high < 0 else ""
         return (
             f"{a} and {b} can't be told apart by {metric} ({b} - {a}: {comparison.difference:+.1f};"
-            f" 95 %: {low:.1f} to {high:.1f}); {seen}"
+            f" 95 %: {low:.1f} to {high:.1f}{doubt}); {seen}"
         )
     if comparison.difference < 0:
         a, b, low, high = b, a, -high, -low

@@ -187,6 +187,11 @@ def comparison(difference: float, low: float, high: float, p: float) -> Comparis
             comparison(0.3, -0.8, 1.4, 0.6),
             "A and B can't be told apart by F1 (B - A: +0.3; 95 %: -0.8 to 1.4); ",
         ),
+        (
+            comparison(-2.0, -3.6, -0.4, 0.07),
+            "A and B can't be told apart by F1 (B - A: -2.0; 95 %: -3.6 to -0.4, yet p (Holm) is"
+            " 0.0700); ",
+        ),
     ],
 )
 def test_verdicts(found: Comparison, words: str) -> None:
