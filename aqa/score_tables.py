@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DISPUTED = 3  # examples that the table shows
 LONGEST = 200  # characters of an answer in it
+VERDICTS = 12  # differences that are all told in words; of more, those by one score
+ON_ONE_LINE = 2  # scores whose intervals stand beside them in 80 columns
 KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
 
 
@@ -121,20 +123,22 @@ def _show_slices(console: Console, report: "Report") -> None:
     """One table for each key: a row a group, a column a system and score."""
     for key in report.systems[0].slices:
         for system in report.systems:
-            table = Table(title=f"{system.name} by {key}")
-            table.add_column(key, overflow="fold")
+            table = Table(title=f"{system.name} by {key}, with 95 % intervals")
+            table.add_column("group", overflow="fold")
             table.add_column("n", justify="right")
             names = [name for name, score in system.scores.items() if score.per_example]
             for name in names:
-                table.add_column(f"{name} (95 %)", justify="right")
+                table.add_column(name, justify="right")
             for group, found in system.slices[key].items():
-                cells = [
-                    f"{found[name]['value']:.1f}"
-                    f" ({show_interval(found[name]['low'], found[name]['high'])})"
-                    for name in names
-                ]
+                cells = [_with_interval(found[name], len(names)) for name in names]
                 table.add_row(group, str(found["n"]), *cells)
             console.print(table)
+
+
+def _with_interval(found: Mapping[str, float], scores: int) -> str:
+    """A value with its interval beside it; below it, where there are many scores."""
+    value, interval = f"{found['value']:.1f}", show_interval(found["low"], found["high"])
+    return f"{value} ({interval})" if scores <= ON_ONE_LINE else f"{value}\n{interval}"
 
 
 def _show_errors(console: Console, report: "Report") -> None:
@@ -234,8 +238,14 @@ def _show_comparisons(console: Console, report: "Report") -> None:
             style="bold" if found.is_real else None,
         )
     console.print(table)
-    for found in report.comparisons:
+    told = report.comparisons
+    if len(told) > VERDICTS and report.disagreement is not None:
+        score = report.disagreement.score
+        told = tuple(found for found in told if found.metric == score)
+    for found in told:
         console.print(verdict(found, len(report.ids)))
+    if len(told) < len(report.comparisons):
+        console.print("the other scores stand in the table; --baseline compares with one system")
 
 
 def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """What an evaluation found: scores of systems, as metrics.json holds them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,8 +41,8 @@ class SystemScores:
     @property
     def errors(self) -> dict[str, int]:
         """How many examples each category has, where it has any."""
-        counts = {name: self.categories.count(name) for name in CATEGORIES}
-        return {name: count for name, count in counts.items() if count}
+        counts = Counter(self.categories)
+        return {name: counts[name] for name in CATEGORIES if counts[name]}
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""

@@ -202,6 +202,27 @@ def test_abstention_and_confidence(
     assert "│ a │ 0.0 │ 50.0 │ 33.3 │ 25.0 │ 27.1 │ 6.2 │" in lines
 
 
+def test_many_systems_in_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every pair stands in the table; in words only by the score that tells most."""
+    monkeypatch.setenv("COLUMNS", "80")
+    files = [tmp_path / f"{name}.json" for name in "abcd"]
+    for file in files:
+        file.write_text('{"q1": "Paris"}', encoding="utf-8")
+    data = [Example("q1", "?", (), ("Paris",))]
+    scoring = Scoring(["em", "f1", "rougeL", "chrf"], slices=["answer_length"])
+    report = evaluate(files, data, scoring, SilentProgress())
+    show_report(report)
+    shown = capsys.readouterr().out
+    assert "1 example, profile squad" in shown
+    assert max(map(len, shown.partition("em|profile")[0].splitlines())) <= 80
+    assert shown.count("told apart by F1") == 6 == shown.count("can't be told apart")
+    assert len(report.comparisons) == 24
+    (group,) = [line for line in shown.splitlines() if line.startswith("│ 1-5")][:1]
+    assert group.split() == ["│", "1-5", "│", "1", *["│", "100.0"] * 4, "│"]
+
+
 def test_one_system_is_compared_with_none(
     report: Report, capsys: pytest.CaptureFixture[str]
 ) -> None:
