@@ -265,7 +265,9 @@ def _compared(
 
 
 def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str | None:
-    return next((system.name for system in systems if name == system.file), name)
+    if name is None:
+        return None
+    return next((system.name for system in systems if Path(name) == Path(system.file)), name)
 
 
 def _keep_columns(

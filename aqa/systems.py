@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from aqa.errors import DataError, UsageError
 from aqa.metrics.unicode_forms import Form
@@ -110,9 +112,12 @@ def check_alignment(
         if (has_data or others) and rest.isdisjoint(system.rows):
             where = "the data" if has_data else "the other files"
             there = first_ids(key for key in expected if key in rest)
+            nfc = partial(normalize, "NFC")
+            looks_alike = not set(map(nfc, rest)).isdisjoint(map(nfc, system.rows))
+            hint = "; they look alike, but are in other forms of Unicode (NFC, NFD)"
             raise DataError(
                 f"no id of {system.file} is in {where}: "
-                f"it has {first_ids(system.rows)}; there are {there}"
+                f"it has {first_ids(system.rows)}; there are {there}{hint * looks_alike}"
             )
         missing = [key for key in expected if key not in system.rows]
         if missing:

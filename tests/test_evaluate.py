@@ -305,6 +305,21 @@ def test_files_with_no_id_in_common(tmp_path: Path) -> None:
         run(files)
 
 
+def test_ids_that_only_look_alike(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.json", {unicodedata.normalize("NFD", "질문"): "x"})
+    with pytest.raises(DataError, match="they look alike, but are in other forms of Unicode"):
+        run(file, {"질문": ["x"]})
+
+
+def test_a_baseline_is_named_by_its_file_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = [write(Path(f"{name}.json"), {"q1": "x"}) for name in "abc"]
+    report = run(files, {"q1": ["x"]}, baseline="./b.json", metrics=["em"])
+    assert [(found.a, found.b) for found in report.comparisons] == [("b", "a"), ("b", "c")]
+
+
 def test_an_id_twice_in_the_data(tmp_path: Path) -> None:
     twice = [*examples(GOLD), *examples({"q1": ["x"]})]
     file = write(tmp_path / "a.json", {"q1": "x"})

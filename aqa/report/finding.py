@@ -14,6 +14,7 @@ SCORE_NAMES = {
     "bertscore": "BERTScore",
     "lenient": "Lenient exact match",
     "lenient_f1": "Lenient F1",
+    "judge": "Judge",
 }
 
 NEAREST = 2  # systems that the finding names the distance to
