@@ -83,18 +83,21 @@ def predict(
             closing(answering.run()) as answers,
         ):
             task.advance(before)
-            for live in answers:
-                task.advance(1, live)
+            asked = 0
+            for asked, live in enumerate(answers, 1):
+                # Of a batch even failures are collected that were not to be asked again.
+                task.advance(int(before + asked <= total), live)
         path = journal.write_predictions(total)
         session.end("done", {"predictions_sha256": hash_files(path)})
         answered, failed = journal.counts(total)
+        resumed = max(total - asked, 0)
     if answered + failed != total:
         raise RunError(
             f"{folder}: {total} examples, but {answered} answers and {failed} failures; run the"
             " same command again to get the rest"
         )
     return PredictResult(
-        folder, path, total, answered, failed, before, journal.hits, session.saved()
+        folder, path, total, answered, failed, resumed, journal.hits, session.saved()
     )
 
 

@@ -10,6 +10,7 @@ from aqa.backends.interrupts import stops_at_interrupt
 from aqa.errors import AqaError
 from aqa.records import Prediction, Prompt
 
+GRACE = 3.0  # seconds that answers under way have after Ctrl-C; they may be paid for already
 AHEAD = 4  # to so many that are in flight one more prompt lies ready
 
 Answer = Prediction | AqaError | BaseException
@@ -68,6 +69,12 @@ class Places:
         """Let no place take another prompt."""
         self._open = False
 
+    async def finish(self) -> None:
+        """Give what is under way a moment, once no place takes another prompt; then end it."""
+        if self._working:
+            await asyncio.wait(self._working, timeout=GRACE)
+        await cancel_all()
+
     def _start(self) -> None:
         if len(self._working) < self._most and not self._ready.empty():
             self._working.add(self._loop.create_task(self._work()))
@@ -105,8 +112,7 @@ def answers(
     """Ask `room` prompts at a time and give each answer as it comes; prompts are read as needed.
 
     Once `ask` raises an AqaError no more prompts are read; what is in flight is waited for and
-    given, and then the error is raised. Ctrl-C ends what is in flight; all that came before it is
-    given, wherever it is met.
+    given, and then the error is raised. So with Ctrl-C, but not for long.
     """
     places = Places(loop, ask, room)
     waiting = iter(prompts)
@@ -136,7 +142,7 @@ def answers(
             raise KeyboardInterrupt  # with the last answer
     except KeyboardInterrupt:
         places.close()
-        asyncio.run_coroutine_threadsafe(cancel_all(), loop).result()
+        asyncio.run_coroutine_threadsafe(places.finish(), loop).result()
         yield from _left(places.done)
         raise
     finally:

@@ -480,6 +480,21 @@ def test_a_lower_limit_loses_no_answer_of_an_open_batch(
     assert (result.answered, result.resumed, len(server.batches)) == (20, 20, 1)
 
 
+def test_failures_that_were_asked_again_are_not_resumed(
+    tmp_path: Path, server: BatchingServer
+) -> None:
+    config = configured(tmp_path, server, 4)
+    server.line = lambda body: FILTERED if body["messages"][-1]["content"] == "who 3" else None
+    run(config, tmp_path / "out")
+    server.line = lambda body: None
+    server.before = lambda step, number: Fault(400, failure("off")) if step == "retrieve" else None
+    with pytest.raises(ModelError):
+        run(config, tmp_path / "out", Resume(retry_errors=True))
+    server.before = lambda step, number: None
+    found = run(config, tmp_path / "out")
+    assert (found.answered, found.resumed) == (4, 3)
+
+
 @pytest.mark.parametrize("fresh", [False, True])
 def test_what_never_reached_the_server_binds_nobody(
     tmp_path: Path, server: BatchingServer, fresh: bool

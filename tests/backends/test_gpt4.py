@@ -34,7 +34,7 @@ from aqa.journal import JOURNAL
 from aqa.options import RunConfig
 from aqa.predict import Resume, dry_run
 from aqa.progress import SilentProgress
-from aqa.records import StructuredAnswer
+from aqa.records import Spent, StructuredAnswer
 from aqa.response_schemas import ReaderAnswer, ResponseSchema
 from aqa.runs import read_manifest
 
@@ -250,6 +250,20 @@ def test_no_session_forgets_what_was_paid_for_nothing(tmp_path: Path, server: Se
     assert run(config, folder).answered == 5  # whose answers take more than what was lost
     assert spent(folder)["input_tokens"] == server.prompt_tokens
     assert spent(folder)["usd"] == pytest.approx(server.cost(1, 2), abs=2e-6)
+
+
+def test_what_is_broken_off_counts_at_its_worst(tmp_path: Path, server: Server) -> None:
+    server.script = lambda number, body: Fault(hang=60) if number else None
+    config = configured(tmp_path, server, 1, max_concurrency=2)
+    with Gpt4Backend(config, SilentProgress()) as reader:
+        first = next(iter(reader.generate(many_prompts(config, reader, []))))
+        until = time.monotonic() + 10
+        while server.requests < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+    assert server.requests == 2
+    told: Any = reader.facts(first.spent or Spent())
+    assert told["unfinished"]["output_tokens"] == config.generation.max_new_tokens
+    assert told["unfinished"]["input_tokens"] >= server.prompt_tokens
 
 
 def test_tokens_of_before_a_price_was_known_count_for_a_cap(tmp_path: Path, server: Server) -> None:

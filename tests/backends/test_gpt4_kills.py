@@ -78,9 +78,6 @@ def test_ctrl_c_keeps_what_was_answered(tmp_path: Path) -> None:
     assert not {"Traceback", "Warning", "never"} & set(errors.split())
     manifest = read_manifest(tmp_path / "out")
     assert manifest["status"] == "interrupted"
-    requests = manifest["served"]["requests"]
-    assert manifest["counts"]["answered"] == requests["answered"]  # what came is kept
-    under_way = requests["sent"] - requests["answered"]
-    assert under_way > 0
-    assert manifest["served"]["unfinished"]["output_tokens"] >= under_way  # at its worst
+    assert manifest["counts"]["answered"] == manifest["served"]["requests"]["sent"]
+    assert "unfinished" not in manifest["served"]
     assert manifest["counts"]["answered"] >= 30 - 16
