@@ -38,13 +38,15 @@ def disagreement(
     """Compare the systems example by example; None where there is but one.
 
     `values` holds each system's values per example by score. The profile's second score is taken
-    where all have it, for it tells near misses from misses; else the first that they share.
+    where all have it, for it tells near misses from misses; else the first that they share, exact
+    match last.
     """
     if len(values) < 2:
         return None
     shared = [name for name in values[0] if all(name in own for own in values)]
     if not shared:
         return None
-    score = next((name for name in _SECOND_SCORES if name in shared), shared[0])
+    graded = [name for name in shared if name != "em"] or shared
+    score = next((name for name in _SECOND_SCORES if name in shared), graded[0])
     columns = zip(*(own[score] for own in values), strict=True)
     return Disagreement(score, ids, [max(column) - min(column) for column in columns])

@@ -36,7 +36,12 @@ def test_systems_in_another_order_disagree_as_much() -> None:
 
 @pytest.mark.parametrize(
     ("names", "score"),
-    [(("em", "rouge_w"), "rouge_w"), (("chrf", "em"), "chrf"), (("em", "chrf", "f1"), "f1")],
+    [
+        (("em", "rouge_w"), "rouge_w"),
+        (("chrf", "em"), "chrf"),
+        (("em", "judge"), "judge"),
+        (("em", "chrf", "f1"), "f1"),
+    ],
 )
 def test_which_score_tells(names: tuple[str, ...], score: str) -> None:
     values = [{name: [value] for name in names} for value in (0.0, 100.0)]
