@@ -80,7 +80,7 @@ def evaluate(
         DataError: a file can't be read, or the files do not fit each other; runs with different
             evidence plans, too, unless that is allowed.
     """
-    named = [name for name in scoring.metrics if name != "evidence"]
+    named = [name for name in dict.fromkeys(scoring.metrics) if name != "evidence"]
     by_evidence = ["gold_in_evidence"] if "evidence" in scoring.metrics else []
     slices = [*scoring.slices, *by_evidence]
     scorers = [load_metric(name, scoring.metric_options) for name in named]
@@ -206,6 +206,8 @@ def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) 
     scores: dict[str, Score] = {}
     for scorer in scorers:
         score = scorer.score(pairs)
+        if score.name in scores:  # modules of one name in two folders
+            raise UsageError(f"two metrics give the score {score.name}; take one of them")
         scores[score.name] = score
         task.advance(1, {score.name: score.value})
     groups = _groups(pairs, scores)

@@ -61,7 +61,7 @@ def make(
 ) -> str:
     """Write a metric and give the name by which aqa finds it."""
     path = folder / name / f"{name}.py"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     names = {"predictions": predictions, "references": references, "parameters": parameters}
     path.write_text(MODULE.format(body=body, **names), encoding="utf-8")
     return f"hf:{path.parent}"
@@ -136,6 +136,15 @@ def test_a_number_for_all_stays_one_where_nothing_is_said(tmp_path: Path) -> Non
     metric = load_metric(make(tmp_path, f"{EQUAL}; return {{'mine': mean}}"))
     for prediction in ("Ada", None):
         assert metric.score(Pairs([prediction], [("Ada",)], "squad")).per_example == ()
+
+
+def test_two_modules_of_one_name_are_refused(tmp_path: Path) -> None:
+    names = [make(tmp_path / at, f"{EQUAL}; return {{'mine': mean}}") for at in ("one", "two")]
+    (tmp_path / "a.json").write_text('{"q": {"predicted_answer": "x", "answers": ["x"]}}')
+    with pytest.raises(UsageError, match="two metrics give the score hf:mine"):
+        evaluate([tmp_path / "a.json"], None, Scoring(names), SilentProgress())
+    found = evaluate([tmp_path / "a.json"], None, Scoring(["em", "em"]), SilentProgress())
+    assert list(found.systems[0].scores) == ["em"]
 
 
 def test_an_error_rate_stays_as_it_is(tmp_path: Path) -> None:
