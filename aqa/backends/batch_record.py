@@ -68,8 +68,8 @@ class BatchRecord:
             self._content.open = []  # none reached the server: planned anew, perhaps for another
         if fresh and self._content.open:
             raise RunError(
-                f"{folder}: batches of this run are still at the server; end them with --cancel, or"
-                " collect them by the same command without --fresh"
+                f"{folder}: batches of this run are still at the server; the command that began it"
+                " (see run.json) collects them without --fresh, or ends them with --cancel"
             )
         if fresh:
             with explained(folder):

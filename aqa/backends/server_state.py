@@ -23,7 +23,7 @@ class ServerState:
         self._timeout = request_timeout
         self._lost_since: float | None = None
         self._was_there = False
-        self.has_answered = False  # to this run, perhaps in an earlier session
+        self.has_answered = False  # anything of this run, perhaps in an earlier session
         self._fatal = 0
         self._last_failure, self._alike = "", 0
         self._stop: AqaError | None = None
