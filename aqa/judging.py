@@ -121,7 +121,7 @@ class Judging:
             keys: dict[tuple[str, str], list[str]] = {}
             for repeat in range(self.repeats):
                 reader = self._reader(repeat)
-                reader.take_up(journal.spent, served)
+                reader.take_up(journal.spent, served, self.folder, fresh=False)
                 todo = self._missing(cases, reader, repeat, known, keys)
                 with run.recording(partial(_served, reader, journal)):
                     self._ask(reader, todo, known, journal)

@@ -166,7 +166,7 @@ def _opened(
         with Journal(folder, fingerprint, resume.fresh, awaits=batches) as journal:
             if isinstance(reader, Remote):
                 known = {} if resume.fresh else run.previous.get("served")
-                reader.take_up(journal.spent, known or {})
+                reader.take_up(journal.spent, known or {}, folder, resume.fresh)
                 # In the manifest from the beginning, so that no kill takes it away.
                 manifest["served"] = dict(reader.facts(journal.spent))
             run.start(manifest)

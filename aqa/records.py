@@ -195,6 +195,16 @@ class Spent:
         cost = None if other.cost is None else -other.cost
         return self + Spent(-other.input, -other.output, -other.cached, cost)
 
+    def highest(self, other: "Spent") -> "Spent":
+        """The larger of each figure; a cost that is not known is the smaller one."""
+        costs = [spent.cost for spent in (self, other) if spent.cost is not None]
+        return Spent(
+            max(self.input, other.input),
+            max(self.output, other.output),
+            max(self.cached, other.cached),
+            max(costs, default=None),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class StructuredAnswer:

@@ -78,7 +78,7 @@ class Asker:
             try:
                 outcome, used = await self._request(body, worst, until - started)
             finally:
-                self._budget.settle(worst, used)
+                self._budget.end(worst, used)
             spent += used
             self._pace.end(likely, used.input + used.output or likely)
             if isinstance(outcome, Reply):
@@ -133,7 +133,7 @@ class Asker:
                     )
                     continue
                 await self._pace.one_less()
-            self._budget.reserve(worst)
+            self._budget.start(worst)
             started = await self._pace.start(likely)
             try:
                 self._server.go_on()
@@ -145,7 +145,7 @@ class Asker:
     def _leave(self, likely: float, worst: Spent) -> None:
         """Give room and reserve back without a request."""
         self._pace.end(likely, 0)
-        self._budget.settle(worst, Spent())
+        self._budget.end(worst, Spent())
 
     async def _request(
         self, body: dict[str, Any], worst: Spent, seconds: float

@@ -145,8 +145,11 @@ class Remote(Protocol):
     def check_access(self) -> None:
         """Raise where the key or the address can't be right; nothing is asked yet."""
 
-    def take_up(self, spent: Spent, facts: Mapping[str, object]) -> None:
-        """Go on from what earlier sessions spent, by the journal, and learnt; see `facts`."""
+    def take_up(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
+        """Go on from what earlier sessions spent, by the journal, and learnt; see `facts`.
+
+        What one that was killed may have spent stands in the `folder`; `fresh` forgets it.
+        """
 
     def facts(self, spent: Spent) -> Mapping[str, object]:
         """What is worth keeping of the run: the model as the server calls it, requests, prices.

@@ -1,6 +1,7 @@
 """What a run has spent and may still spend; nothing starts that could pass a cap."""
 
 from aqa.backends.prices import Price
+from aqa.backends.spending import SpendingRecord
 from aqa.records import Spent
 
 
@@ -13,6 +14,12 @@ class Budget:
         self._max_tokens = max_tokens
         self.spent = Spent(cost=0.0 if price else None)
         self._reserved = Spent(cost=0.0)
+        self._under_way = Spent()
+        self._record: SpendingRecord | None = None
+
+    def keep_in(self, record: SpendingRecord) -> None:
+        """Write down what may be spent before each request; what batches may take, theirs knows."""
+        self._record = record
 
     def priced(self, spent: Spent) -> Spent:
         """The same tokens with their cost."""
@@ -35,6 +42,22 @@ class Budget:
         """A request has ended: what it took is spent, the rest of its reserve is free again."""
         self._reserved -= worst
         self.spent += used
+
+    def start(self, worst: Spent) -> None:
+        """Reserve what a request may take, on disk before it is sent."""
+        self.reserve(worst)
+        self._under_way += worst
+        self._write()
+
+    def end(self, worst: Spent, used: Spent) -> None:
+        """Settle a request that was started."""
+        self.settle(worst, used)
+        self._under_way -= worst
+        self._write()
+
+    def _write(self) -> None:
+        if self._record is not None:
+            self._record.write(self.spent + self._under_way)
 
     def told(self) -> str:
         """What was spent of which cap, in words."""

@@ -26,6 +26,7 @@ from aqa.backends.pacing import Pace
 from aqa.backends.prices import find_context
 from aqa.backends.response_cache import Remembered, ResponseCache, cache_path, key_of
 from aqa.backends.responses_requests import FEWEST_TOKENS, ResponsesParameters
+from aqa.backends.spending import SpendingRecord
 from aqa.backends.token_counts import TokenCounter, chat_counter
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.evidence import fit
@@ -53,6 +54,7 @@ class Gpt4Backend:
         self._remembered: Remembered | None = None
         self._replies: Replies | None = None
         self._record: BatchRecord | None = None
+        self._spending: SpendingRecord | None = None
         self._earlier: Mapping[str, Any] = {}
         self._ledger = Ledger(config.backend)
 
@@ -159,6 +161,8 @@ class Gpt4Backend:
         self._open = ExitStack()
         self._loop = self._open.enter_context(running_loop())
         self._client, self._asker = self._wait(self._make())
+        if self._spending:
+            self._open.callback(self._spending.close)
         self._open.callback(lambda: self._wait(self._close()))
         if cache := self._open_cache(self._open):
             priced = self._ledger.budget.priced
@@ -237,10 +241,11 @@ class Gpt4Backend:
             self._progress,
         )  # fmt: skip
 
-    def take_up(self, spent: Spent, facts: Mapping[str, object]) -> None:
+    def take_up(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
         """Count what earlier sessions spent against the caps, and go on counting requests."""
         self._earlier = facts
-        self._ledger.take_up(self._kept(spent), facts)
+        self._spending = SpendingRecord(folder, fresh)
+        self._ledger.take_up(self._kept(spent), facts, self._spending)
 
     def _kept(self, spent: Spent) -> Spent:
         """The same with what the record of batches knows of, beside the journal."""

@@ -7,6 +7,7 @@ from aqa.backend_options import Gpt4Options
 from aqa.backends.base import CostEstimate
 from aqa.backends.budget import Budget
 from aqa.backends.prices import Price, find_price
+from aqa.backends.spending import SpendingRecord
 from aqa.backends.token_counts import GUESS_ERROR
 from aqa.records import Spent
 
@@ -45,9 +46,14 @@ class Ledger:
         """The price in words."""
         return self.price.shown() if self.price else UNKNOWN_PRICE
 
-    def take_up(self, kept: Spent, facts: Mapping[str, object]) -> None:
-        """Count what earlier sessions spent: on what is kept, and beside it by their `told`."""
-        self.budget.spent += self._in_money(kept) + _read(facts.get("unfinished"))
+    def take_up(self, kept: Spent, facts: Mapping[str, object], record: SpendingRecord) -> None:
+        """Count what earlier sessions spent: on what is kept, and beside it by their `told`.
+
+        What one that was killed may have spent in all stands in the `record`.
+        """
+        known = self._in_money(kept) + _read(facts.get("unfinished"))
+        self.budget.spent += known.highest(self._in_money(record.read()))
+        self.budget.keep_in(record)
 
     def told(self, kept: Spent) -> dict[str, object]:
         """What is spent, for the manifest: all, and apart what was not on anything that is kept.

@@ -248,8 +248,13 @@ def test_no_session_forgets_what_was_paid_for_nothing(tmp_path: Path, server: Se
     server.script = lambda number, body: None
     server.answer = lambda body: '{"answer": "x", "passages": [], "answerable": true}'
     assert run(config, folder).answered == 5  # whose answers take more than what was lost
-    assert spent(folder)["input_tokens"] == server.prompt_tokens
-    assert spent(folder)["usd"] == pytest.approx(server.cost(1, 2), abs=2e-6)
+    worst = spent(folder)["input_tokens"] - server.prompt_tokens  # of what the kill broke off
+    longest = config.generation.max_new_tokens
+    assert spent(folder)["output_tokens"] == server.answer_tokens + longest
+    assert worst > 0
+    assert spent(folder)["usd"] == pytest.approx(
+        server.cost(1, 2) + (worst + 2 * longest) / 1e6, abs=2e-6
+    )
 
 
 def test_what_is_broken_off_counts_at_its_worst(tmp_path: Path, server: Server) -> None:

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import pytest
 from fault_server import Server, by_chance, serving
 
 from aqa.backends.gpt4 import Gpt4Backend
 from aqa.config import build_config
+from aqa.errors import StoppedError
 from aqa.journal import JOURNAL, PREDICTIONS
 from aqa.predict import predict
 from aqa.progress import SilentProgress
@@ -23,32 +26,42 @@ KILLS = 15
 CONCURRENCY = 16
 
 
-def answer(data: Path, url: str, folder: Path) -> None:
-    backend = {"base_url": url, "max_concurrency": CONCURRENCY}
+def answer(data: Path, url: str, folder: Path, **options: object) -> None:
+    backend = {"base_url": url, "max_concurrency": CONCURRENCY, **options}
     layer = {"data": {"path": str(data)}, "backend": backend}
     config = build_config(Gpt4Backend.Options, [layer])
     predict(config, Gpt4Backend, folder, SilentProgress())
 
 
-def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
-    data, folder = tmp_path / "data.jsonl", tmp_path / "out"
-    rows = [{"id": f"q{n}", "question": f"who {n}", "context": "text"} for n in range(QUESTIONS)]
+def questions(folder: Path, count: int) -> Path:
+    data = folder / "data.jsonl"
+    rows = [{"id": f"q{n}", "question": f"who {n}", "context": "text"} for n in range(count)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return data
+
+
+def kill(server: Server, wait: float, *arguments: object, **options: object) -> None:
+    """Begin to answer, and kill -9 so many seconds after the first request."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aqa.predict", "aqa.backends.gpt4", "openai"])
+    before = server.requests
+    process = context.Process(target=answer, args=arguments, kwargs=options)
+    process.start()
+    while server.requests == before:
+        assert process.is_alive()
+        time.sleep(0.01)
+    time.sleep(wait)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "the moments must lie within the run"
+
+
+def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
+    data, folder = questions(tmp_path, QUESTIONS), tmp_path / "out"
     moments = random.Random(15)
     with serving(Server(script=by_chance(0.2), latency=0.005, keep_bodies=False)) as server:
         for _ in range(KILLS):
-            before = server.requests
-            process = context.Process(target=answer, args=(data, server.url, folder))
-            process.start()
-            while server.requests == before:
-                assert process.is_alive()
-                time.sleep(0.01)
-            time.sleep(moments.uniform(0.0, 0.4))
-            process.kill()
-            process.join()
-            assert process.exitcode == -signal.SIGKILL, "the moments must lie within the run"
+            kill(server, moments.uniform(0.0, 0.4), data, server.url, folder)
         assert folder.joinpath(JOURNAL).stat().st_size > 0
         answer(data, server.url, folder)
     found = json.loads((folder / PREDICTIONS).read_bytes())
@@ -58,6 +71,25 @@ def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
     assert server.requests <= 1.6 * QUESTIONS + KILLS * CONCURRENCY
     lines = (folder / JOURNAL).read_bytes().splitlines()[1:]
     assert len(lines) == QUESTIONS  # no answer stands twice
+
+
+def test_no_kill_hides_spending_from_a_cap(tmp_path: Path) -> None:
+    """Answers that were paid for and had not come when a session was killed count, too."""
+    data, folder = questions(tmp_path, 600), tmp_path / "out"
+    options: dict[str, Any] = {"price": {"input": 1, "output": 2}, "max_concurrency": 4}
+    with serving(Server(latency=0.03, keep_bodies=False)) as server:
+        answer(data, server.url, tmp_path / "whole", **options)
+        options["max_cost"] = cap = server.cost(1, 2) / 2
+        server.prompt_tokens = server.answer_tokens = 0
+        for _ in range(2):  # each in the middle of its requests
+            kill(server, 0.3, data, server.url, folder, **options)
+        with pytest.raises(StoppedError, match="max-cost"):
+            answer(data, server.url, folder, **options)
+        paid = server.cost(1, 2)
+    told = read_manifest(folder)["served"]["spent"]["usd"]
+    journal = [json.loads(line) for line in (folder / JOURNAL).read_bytes().splitlines()[1:]]
+    answers = sum(row["spent"]["cost"] for row in journal)
+    assert answers < paid <= told <= cap
 
 
 def test_ctrl_c_keeps_what_was_answered(tmp_path: Path) -> None:

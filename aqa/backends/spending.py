@@ -1,0 +1,53 @@
+"""What a run may have spent by now, on disk before each request: no kill hides it from a cap."""
+
+import json
+from pathlib import Path
+from typing import BinaryIO
+
+from aqa.errors import RunError
+from aqa.records import Spent
+
+SPENDING = "spending.json"
+LENGTH = 160  # bytes; overwritten in place by one write, which a killed process has made or not
+
+
+class SpendingRecord:
+    """The highest sum of what is spent and what is under way at its worst, in the run folder."""
+
+    def __init__(self, folder: Path, fresh: bool) -> None:
+        self._path = folder / SPENDING
+        self._file: BinaryIO | None = None
+        if fresh:
+            self._path.unlink(missing_ok=True)
+
+    def read(self) -> Spent:
+        """What an earlier session left; nothing where there was none.
+
+        Raises:
+            RunError: the file was changed.
+        """
+        try:
+            told = json.loads(self._path.read_bytes())
+            return Spent(told["input"], told["output"], told["cached"], told["usd"])
+        except FileNotFoundError:
+            return Spent()
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{self._path}: it should tell what was spent, and does not; delete it to count"
+                " the answers alone"
+            ) from error
+
+    def write(self, spent: Spent) -> None:
+        """Take the place of what stood there."""
+        if self._file is None:
+            self._path.touch()
+            self._file = self._path.open("r+b", buffering=0)
+        told = {"input": spent.input, "output": spent.output, "cached": spent.cached}
+        self._file.seek(0)
+        self._file.write(json.dumps({**told, "usd": spent.cost}).encode().ljust(LENGTH))
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
