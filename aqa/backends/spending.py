@@ -27,7 +27,10 @@ class SpendingRecord:
             RunError: the file was changed.
         """
         try:
-            told = json.loads(self._path.read_bytes())
+            content = self._path.read_bytes()
+            if not content:
+                return Spent()  # killed before the first request
+            told = json.loads(content)
             return Spent(told["input"], told["output"], told["cached"], told["usd"])
         except FileNotFoundError:
             return Spent()

@@ -14,6 +14,8 @@ from aqa.records import Spent
 def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:
     record = SpendingRecord(tmp_path, fresh=False)
     assert record.read() == Spent()
+    (tmp_path / SPENDING).touch()
+    assert record.read() == Spent()
     budget = Budget(Price(1.0, 2.0, 0.5, "here"), None, None)
     budget.keep_in(record)
     budget.reserve(Spent(999, 9))  # of a batch, which its own record knows
@@ -36,7 +38,7 @@ def test_a_fresh_run_forgets_it(tmp_path: Path) -> None:
     assert SpendingRecord(tmp_path, fresh=True).read() == Spent()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"input": 1}'])
+@pytest.mark.parametrize("content", ["[]", "{", '{"input": 1}'])
 def test_a_changed_file_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / SPENDING).write_text(content, encoding="utf-8")
     with pytest.raises(RunError, match=r"spending\.json: it should tell what was spent"):
