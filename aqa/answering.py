@@ -7,7 +7,8 @@ from itertools import chain
 
 from aqa.backends.base import Backend, Batched, Remote
 from aqa.inputs import Inputs, Unfit
-from aqa.journal import Journal, count_tokens, failure_row, journal_row
+from aqa.journal import Journal, count_tokens
+from aqa.journal_rows import failure_row, journal_row
 from aqa.metrics import RunningScores
 from aqa.records import Example, Prediction, Prompt
 from aqa.runs import Run

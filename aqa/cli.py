@@ -221,8 +221,9 @@ def evaluate(
     from aqa.atomic_files import write_json
     from aqa.data import Source
     from aqa.errors import UsageError
-    from aqa.evaluate import Scoring, estimate_judge, read_references
+    from aqa.evaluate import estimate_judge
     from aqa.evaluate import evaluate as run_evaluate
+    from aqa.material import Scoring, read_references
     from aqa.metrics import MetricOptions
     from aqa.metrics.intervals import SEED
     from aqa.runs import METRICS

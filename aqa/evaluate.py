@@ -1,26 +1,23 @@
 """The verb evaluate: files of predictions and their references become scores."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from aqa.abstention import abstention, risk_coverage
-from aqa.answers import means_no_answer
 from aqa.comparison import check_baseline, compare
-from aqa.data import Source, Survey, read_examples, survey
 from aqa.disagreement import disagreement
 from aqa.errors import UsageError
-from aqa.human_labels import Labels
-from aqa.judge_cases import Material, cases_of, judge_systems
+from aqa.judge_cases import cases_of, judge_systems
+from aqa.material import Material, Scoring, keep_columns, read_material
 from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric
-from aqa.metrics.intervals import SEED, interval_signature
-from aqa.metrics.normalize import choose_profile, mostly_hangul
+from aqa.metrics.intervals import interval_signature
 from aqa.metrics.pairs import Pairs
-from aqa.metrics.unicode_forms import count_mixed, unicode_form
+from aqa.metrics.unicode_forms import count_mixed
 from aqa.mistakes import categorize
-from aqa.prediction_files import AnsweredRow, read_predictions
+from aqa.prediction_files import AnsweredRow
 from aqa.progress import Progress, Task
 from aqa.records import Example, Score
 from aqa.scored import Report, SystemScores
@@ -28,41 +25,11 @@ from aqa.slices import Groups, check_known, group_examples, slice_scores
 from aqa.systems import (
     References,
     System,
-    check_alignment,
-    compare_evidence,
-    data_references,
-    file_references,
-    system_names,
 )
 
 if TYPE_CHECKING:
     from aqa.backends.base import CostEstimate
     from aqa.judging import Judging
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """What to score, and how.
-
-    No `metrics` mean those that fit the references' language, see `default_metrics`. `normalize`
-    is "none" or "nfc", for both sides. `no_answer` phrases count as "". Systems are
-    compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
-    to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
-    in what the reader saw. The `seed` is that of intervals and tests. The metric "judge" asks the
-    `judge`, whose verdicts are compared with people's `judge_labels`.
-    """
-
-    metrics: Sequence[str] = ()
-    profile: str = "auto"
-    normalize: str = "none"
-    no_answer: Sequence[str] = ()
-    metric_options: MetricOptions | None = None
-    slices: Sequence[str] = ()
-    baseline: str | None = None
-    allow_different_evidence: bool = False
-    seed: int = SEED
-    judge: "Judging | None" = None
-    judge_labels: Labels | None = None
 
 
 def evaluate(
@@ -87,8 +54,8 @@ def evaluate(
     columns: dict[str, Mapping[str, Any]] = {}
     kept = references
     if references is not None and slices:
-        kept = _keep_columns(references, slices, columns)
-    material = _read(files, kept, scoring)
+        kept = keep_columns(references, slices, columns)
+    material = read_material(files, kept, scoring)
     expected, warnings = material.expected, material.warnings
     # What can be refused is refused before a judge or a model costs anything.
     check_baseline(_baseline(scoring.baseline, material.systems), list(material.pairs))
@@ -127,7 +94,7 @@ def estimate_judge(
         AqaError: as `evaluate`.
     """
     judge, examples = _judge_of(scoring, references)
-    return judge.estimate(cases_of(examples, _read(files, examples, scoring), judge.joined))
+    return judge.estimate(cases_of(examples, read_material(files, examples, scoring), judge.joined))
 
 
 def _judge_of(
@@ -139,49 +106,6 @@ def _judge_of(
             " with --data"
         )
     return scoring.judge, references
-
-
-def _read(
-    files: Sequence[Path], references: Iterable[Example] | None, scoring: Scoring
-) -> Material:
-    """Read the predictions, put them beside their references, and tell what does not fit."""
-    form = unicode_form(scoring.normalize)
-    given = None if references is None else data_references(references, form)
-    systems = [
-        System(name, str(file), read_predictions(file, None if given is None else list(given)))
-        for name, file in zip(system_names(files), files, strict=True)
-    ]
-    expected = file_references(systems, form) if given is None else given
-    warnings = [*check_alignment(systems, expected, given is not None, form)]
-    warnings += compare_evidence(systems, scoring.allow_different_evidence)
-    profile = choose_profile(scoring.profile, list(expected.values()))
-    if profile == "squad" and mostly_hangul(list(expected.values())):
-        warnings.append("the squad profile compares whole words: for Korean, use korquad")
-    pairs = {system.name: _pairs(system, expected, profile, scoring) for system in systems}
-    return Material(systems, expected, profile, pairs, warnings)
-
-
-def read_references(source: Source, progress: Progress) -> Iterable[Example]:
-    """Check the examples whose references are to be scored against; they can be read repeatedly.
-
-    Raises:
-        DataError: the data can't be used as it is.
-    """
-    found = survey(source)
-    for note in found.notes:
-        progress.note(note)
-    return _Examples(source, found)
-
-
-@dataclass(frozen=True, slots=True)
-class _Examples:
-    """Examples of a file, read anew each time."""
-
-    source: Source
-    found: Survey
-
-    def __iter__(self) -> Iterator[Example]:
-        return read_examples(self.source, self.found)
 
 
 def _groups_of_systems(
@@ -270,31 +194,6 @@ def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str
     if name is None:
         return None
     return next((system.name for system in systems if Path(name) == Path(system.file)), name)
-
-
-def _keep_columns(
-    examples: Iterable[Example], keys: Sequence[str], columns: dict[str, Mapping[str, Any]]
-) -> Iterator[Example]:
-    """Hand the examples on and keep their values of the keys, by id."""
-    for example in examples:
-        columns[example.id] = {
-            key: example.metadata[key] for key in keys if key in example.metadata
-        }
-        yield example
-
-
-def _pairs(system: System, expected: References, profile: str, scoring: Scoring) -> Pairs:
-    form = unicode_form(scoring.normalize)
-    predictions: list[str | None] = []
-    failed = 0
-    for key in expected:
-        row = system.rows.get(key)
-        text = None if row is None or row.prediction is None else form(row.prediction)
-        failed += row is not None and row.failed
-        predictions.append(
-            "" if text is not None and means_no_answer(text, scoring.no_answer) else text
-        )
-    return Pairs(predictions, list(expected.values()), profile, failed, scoring.normalize)
 
 
 def _with_intervals(

@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 from aqa.errors import DataError, UsageError
 from aqa.human_labels import Labels
+from aqa.material import Material
 from aqa.metrics.normalize import has_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.verdicts import Agreement, Verdict, Verdicts, agreement, most_given
 from aqa.prediction_files import AnsweredRow, evidence_of
 from aqa.records import Evidence, Example
 from aqa.runs import read_manifest
-from aqa.systems import References, System, first_ids
+from aqa.systems import System, first_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,6 @@ class Judged:
 
     verdicts: Mapping[tuple[str, str], tuple[Verdict, ...]]
     facts: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """Systems beside their references: what is scored, and what does not fit."""
-
-    systems: Sequence[System]
-    expected: References
-    profile: str
-    pairs: Mapping[str, Pairs]
-    warnings: list[str]
 
 
 @dataclass(frozen=True, slots=True)

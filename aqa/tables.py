@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aqa.journal import evidence_fields
+from aqa.journal_rows import evidence_fields
 from aqa.terminal import SafeConsole, safe_json
 
 if TYPE_CHECKING:

@@ -20,10 +20,11 @@ from aqa.backends.base import (
 )
 from aqa.config import as_raw
 from aqa.errors import RunError
-from aqa.evaluate import Scoring, evaluate
+from aqa.evaluate import evaluate
 from aqa.hashes import hash_files
 from aqa.inputs import describe_sources
 from aqa.journal import Journal
+from aqa.material import Scoring
 from aqa.metrics import MetricOptions
 from aqa.options import RunConfig
 from aqa.processes import is_first_process

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from aqa.journal import failure_row, journal_row
+from aqa.journal_rows import failure_row, journal_row
 from aqa.metrics import score_pairs
 from aqa.progress import Progress, Task
 from aqa.records import Prediction, Prompt, TrainStep

@@ -11,7 +11,8 @@ import pytest
 
 from aqa.atomic_files import write_json
 from aqa.errors import AqaError, DataError, UsageError
-from aqa.evaluate import Scoring, evaluate
+from aqa.evaluate import evaluate
+from aqa.material import Scoring
 from aqa.progress import SilentProgress
 from aqa.records import Example
 from aqa.scored import Report

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from aqa.errors import ScoreError, UsageError
-from aqa.evaluate import Scoring, evaluate
+from aqa.evaluate import evaluate
+from aqa.material import Scoring
 from aqa.paper_tables import csv_table, latex_escape, latex_table, markdown_table
 from aqa.progress import SilentProgress
 from aqa.records import Example

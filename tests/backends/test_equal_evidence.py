@@ -16,7 +16,7 @@ from aqa.config import build_config
 from aqa.data import Source, read_examples
 from aqa.hashes import hash_files
 from aqa.inputs import Inputs
-from aqa.journal import evidence_fields
+from aqa.journal_rows import evidence_fields
 from aqa.progress import SilentProgress
 from aqa.prompts import load_template
 from aqa.records import Prompt

@@ -27,7 +27,7 @@ from aqa.config import build_config
 from aqa.errors import ModelError, PromptError
 from aqa.evidence import fit
 from aqa.inputs import Inputs
-from aqa.journal import evidence_fields
+from aqa.journal_rows import evidence_fields
 from aqa.predict import predict
 from aqa.preview import preview
 from aqa.progress import SilentProgress

@@ -10,7 +10,8 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from aqa.evaluate import Scoring, evaluate
+from aqa.evaluate import evaluate
+from aqa.material import Scoring
 from aqa.progress import SilentProgress
 from aqa.records import Example, Passage
 from aqa.report import write_report

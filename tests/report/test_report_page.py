@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from aqa.errors import RunError
-from aqa.evaluate import Scoring, evaluate
+from aqa.evaluate import evaluate
+from aqa.material import Scoring
 from aqa.progress import SilentProgress
 from aqa.records import Example, Passage
 from aqa.report import write_report
