@@ -116,6 +116,12 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
             row["confidence"] = [
                 None if value is None else round(value, 4) for value in confidences
             ]
+        verdicts = [
+            [each.to_json() for each in system.verdicts.examples[place]] if system.verdicts else []
+            for system in report.systems
+        ]
+        if any(verdicts):
+            row["verdicts"] = verdicts
         yield script_json(row)
 
 

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from aqa.data import Source, read_examples
+from aqa.metrics.verdicts import Verdict, Verdicts
 from aqa.records import Example, Passage
 from aqa.scored import Report
 
@@ -198,6 +200,21 @@ def test_answers_are_marked_in_the_evidence(page) -> None:
     page.browser.find_element(By.CLASS_NAME, "unfold").click()
     assert first.get_attribute("open")
     assert second.get_attribute("open")
+
+
+def test_what_a_judge_said(open_report: Callable, capitals: Report) -> None:
+    said = (Verdict("partially_correct", "<b>Nearly</b>."), Verdict(None, "refused"))
+    verdicts = Verdicts((said, (), (), ()), (0, 100, 0, 0), 2, "model:m")
+    left, right = capitals.systems
+    page = open_report(replace(capitals, systems=(replace(left, verdicts=verdicts), right)))
+    page.press("j", Keys.ENTER)
+    notes = page.texts("#detail .notes")
+    assert "partially correct, says the judge: <b>Nearly</b>." in notes[0]
+    assert "no verdict: refused" in notes[0]
+    assert "verdict" not in notes[1]
+    assert "judge" not in notes[1]
+    page.press("j")
+    assert "judge" not in "".join(page.texts("#detail .notes"))
 
 
 def test_an_answer_within_a_number_or_before_a_particle(page) -> None:
