@@ -57,7 +57,7 @@ def open_progress(quiet: bool) -> Iterator[Progress]:
         else:
             yield PlainProgress(console)
     except KeyboardInterrupt:
-        console.print("interrupted; `aqa train` goes on with --resume, `aqa predict` by itself")
+        console.print("interrupted; the same command goes on (`aqa train` with --resume)")
         raise
 
 

@@ -94,8 +94,10 @@ function notesOf(row, system, passages) {
     notes.push("the gold answer was not in what it read");
   const confidence = row.confidence?.[system];
   if (typeof confidence === "number") notes.push(`confidence ${confidence.toFixed(2)}`);
-  for (const { verdict, reason, error } of row.verdicts?.[system] ?? [])
-    notes.push(error ? `no verdict: ${error}` : `${verdict.replace("_", " ")}, says the judge: ${reason}`);
+  for (const { verdict, reason, error } of row.verdicts?.[system] ?? []) {
+    const said = `${verdict?.replace("_", " ")}, says the judge: ${reason}`;
+    notes.push(error === undefined ? said : `no verdict: ${error}`);
+  }
   return notes;
 }
 

@@ -227,7 +227,7 @@ def test_ctrl_c_writes_a_checkpoint_exits_130_and_resume_finishes(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "interrupted; `aqa train` goes on with --resume" in err
+    assert "interrupted; the same command goes on (`aqa train` with --resume)" in err
     assert "Traceback" not in err
     assert out == ""
     assert read(run / "run.json")["status"] == "interrupted"
