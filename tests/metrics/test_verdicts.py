@@ -1,6 +1,9 @@
 """What verdicts count, how far repeats differ, and agreement with people."""
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
 
 from aqa.errors import UsageError
 from aqa.metrics import load_metric
@@ -86,6 +89,19 @@ def test_kappa_of_a_published_example() -> None:
     assert found.agreement == pytest.approx(89)
     assert found.kappa == pytest.approx(0.23 / 0.34)
     assert agreement([(b, a) for a, b in pairs]) == found
+
+
+LABELS = st.sampled_from(["correct", "partially_correct", "incorrect", "unsupported"])
+
+
+@hypothesis.given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
+def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
+    first, second = zip(*pairs, strict=True)
+    kappa = agreement(pairs).kappa
+    if kappa is None:
+        assert len({*first, *second}) == 1
+    else:
+        assert kappa == pytest.approx(cohen_kappa_score(first, second), abs=1e-9)
 
 
 @pytest.mark.parametrize(
