@@ -14,6 +14,7 @@ from aqa.predict import PredictResult, Resume, predict
 from aqa.progress import SilentProgress
 
 GO_ON = Resume()
+KEY = "sk-test-0123456789abcdef-secret"
 USAGE = {"prompt_tokens": 10, "completion_tokens": 2}
 
 

@@ -13,7 +13,7 @@ import gpt4_runs
 import pytest
 from fault_batches import BatchingServer, disordered
 from fault_server import BAD_KEY, FAULTS, FILTERED, Fault, failure, serving
-from gpt4_runs import completion, predictions, run, write_questions
+from gpt4_runs import KEY, completion, predictions, run, write_questions
 
 from aqa.backends.gpt4 import Gpt4Backend
 from aqa.errors import AqaError, ModelError, RunError, StoppedError
@@ -23,8 +23,9 @@ from aqa.predict import CancelResult, Resume, cancel, dry_run
 from aqa.progress import SilentProgress, SilentTask
 from aqa.runs import read_manifest
 
+pytestmark = pytest.mark.usefixtures("hurried")
+
 Call = Callable[..., subprocess.CompletedProcess[str]]
-KEY = "sk-test-0123456789abcdef-secret"
 
 
 @pytest.fixture
@@ -32,11 +33,6 @@ def server() -> Iterator[BatchingServer]:
     with serving(BatchingServer()) as found:
         assert isinstance(found, BatchingServer)
         yield found
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aqa.backends.asking.FIRST_BACK_OFF", 0.01)
 
 
 def configured(

@@ -21,7 +21,7 @@ from fault_server import (
     failure,
     serving,
 )
-from gpt4_runs import completion, configured, predictions, run, write_questions
+from gpt4_runs import KEY, completion, configured, predictions, run, write_questions
 from pydantic import BaseModel, ConfigDict
 
 from aqa.backends.base import Remote, Trainable
@@ -38,19 +38,9 @@ from aqa.records import Spent, StructuredAnswer
 from aqa.response_schemas import ReaderAnswer, ResponseSchema
 from aqa.runs import read_manifest
 
-KEY = "sk-test-0123456789abcdef-secret"
+pytestmark = pytest.mark.usefixtures("hurried")
+
 Script = Callable[[int, dict[str, Any]], Fault | None]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(Server()) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aqa.backends.asking.FIRST_BACK_OFF", 0.01)
 
 
 def test_it_is_a_remote_reader_that_is_not_trained() -> None:

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,10 @@ from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Prompt, Spent, Template
 from aqa.runs import read_manifest
 
+pytestmark = pytest.mark.usefixtures("hurried")
+
 KEY = "azure-0123456789abcdef-secret"
 AGAIN = Resume(retry_errors=True)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(Server()) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aqa.backends.asking.FIRST_BACK_OFF", 0.01)
 
 
 def longer(config: RunConfig, tokens: int) -> RunConfig:

@@ -15,6 +15,8 @@ from fault_server import FAULTS, FILTERED, Body, Server, serving
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
+pytestmark = pytest.mark.usefixtures("hurried")
+
 QUESTIONS = 12
 KILLS = 2
 MARKS = ("<answer_to_grade>\n", "<채점할_답변>\n")
@@ -38,11 +40,6 @@ def verdict(body: Body) -> str:
 def server() -> Iterator[Server]:
     with serving(Server(answer=verdict)) as found:
         yield found
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aqa.backends.asking.FIRST_BACK_OFF", 0.01)
 
 
 def write(folder: Path, korean: bool = False, count: int = QUESTIONS) -> None:

@@ -5,13 +5,13 @@ import multiprocessing
 import os
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fault_server import FILTERED, Fault, Server, failure, serving
-from test_gpt4 import KEY, configured, run, write_questions
+from gpt4_runs import KEY, configured, run, write_questions
 
 from aqa.backends.gpt4 import Gpt4Backend
 from aqa.backends.response_cache import ResponseCache, key_of
@@ -26,12 +26,6 @@ from aqa.runs import read_manifest
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 Options = dict[str, Any]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(Server()) as found:
-        yield found
 
 
 @pytest.fixture

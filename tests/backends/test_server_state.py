@@ -9,18 +9,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from fault_server import FAULTS, Fault, Server, failure, serving
-from test_gpt4 import configured, run
+from gpt4_runs import configured, run
 
 from aqa.errors import ModelError
 from aqa.predict import PredictResult, Resume
 from aqa.runs import read_manifest
 
+pytestmark = pytest.mark.usefixtures("hurried")
+
 QUESTIONS = 80
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aqa.backends.asking.FIRST_BACK_OFF", 0.01)
 
 
 @contextmanager
