@@ -245,16 +245,33 @@ def serving(server: Server, port: int = 0) -> Iterator[Server]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = loop.create_task(server.serve(reader, writer))
+        connections[task] = writer
+        task.add_done_callback(connections.pop)
+
     async def start() -> asyncio.Server:
-        return await asyncio.start_server(server.serve, "127.0.0.1", port)
+        return await asyncio.start_server(accept, "127.0.0.1", port)
 
     async def stop(listening: asyncio.Server) -> None:
+        """Break off all connections: one that stayed open would be waited for, and never answer.
+
+        A server that is closed while it accepts a connection forgets that one, open as it is.
+        """
+        for listener in listening.sockets:
+            loop.remove_reader(listener.fileno())
+        for _ in range(8):
+            await asyncio.sleep(0)
         listening.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
+        open_ = dict(connections)
+        for task in open_:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.01)  # for the connections to be closed
+        await asyncio.gather(*open_, return_exceptions=True)
+        for writer in open_.values():
+            writer.transport.abort()
+        await asyncio.sleep(0.01)  # for the sockets to be closed
 
     listening = asyncio.run_coroutine_threadsafe(start(), loop).result()
     server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
