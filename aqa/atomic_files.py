@@ -31,7 +31,15 @@ def write_json(path: Path, value: object) -> None:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name only when it is complete and on the disk."""
+    """Open a file that takes its name only when it is complete and on the disk.
+
+    A link leads to the file that is written; a device or a pipe (/dev/null) takes what comes.
+    """
+    if path.exists() and not path.is_file():
+        with explained(path.parent), path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
     draft = path.with_name(f".{path.name}.draft")
     with explained(path.parent):
         try:
