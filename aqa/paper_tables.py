@@ -15,8 +15,13 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
+    # At the beginning of a row these would be an option of the line break before it.
+    **{character: f"{{{character}}}" for character in "[]*"},
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
 }
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~&])")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -37,10 +42,9 @@ def csv_table(report: "Report") -> str:
 
 def markdown_table(report: "Report") -> str:
     """One line for each system, one column for each score, with 95 % intervals."""
-    lines = [["system", *_names(report)], ["---", *["---:"] * len(_names(report))]]
-    lines += [
-        [_MARKDOWN.sub(r"\\\1", _one_line(name)), *cells] for name, cells in _cells(report, "–")
-    ]
+    names = list(map(_markdown_escape, _names(report)))
+    lines = [["system", *names], ["---", *["---:"] * len(names)]]
+    lines += [[_markdown_escape(_one_line(name)), *cells] for name, cells in _cells(report, "–")]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -59,6 +63,10 @@ def latex_table(report: "Report") -> str:
 def latex_escape(text: str) -> str:
     """Make a text safe between LaTeX's commands."""
     return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _markdown_escape(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", text)
 
 
 def _names(report: "Report") -> "Sequence[str]":

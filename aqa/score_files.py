@@ -8,9 +8,12 @@ from typing import Any
 
 from aqa.atomic_files import atomic
 from aqa.errors import RunError, ScoreError, UsageError
+from aqa.journal import JOURNAL, PREDICTIONS
+from aqa.runs import MANIFEST
 from aqa.scored import Report
 
 ROUNDING = 1e-9  # sums of floats may be off by this
+OF_A_RUN = (MANIFEST, JOURNAL, PREDICTIONS)  # of a run folder: what no evaluation can make anew
 
 
 def write_per_example(path: Path, report: Report) -> None:
@@ -45,9 +48,9 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
     """Read `f1=70`.
 
     Raises:
-        UsageError: it is no score's name and a number.
+        UsageError: it is no score's name and a number, or the score has another limit already.
     """
-    limits = {}
+    limits: dict[str, float] = {}
     for word in words:
         name, _, text = word.partition("=")
         try:
@@ -58,7 +61,10 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
             raise UsageError(
                 f'--fail-under {word}: write a score and the least it may be, such as "f1=70"'
             )
-        limits[name.strip()] = limit
+        if limits.setdefault(name.strip(), limit) != limit:
+            raise UsageError(
+                f"--fail-under {word}: {name.strip()} has another limit, too; give one"
+            )
     return limits
 
 
@@ -107,6 +113,9 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
         RunError: a folder does not exist, or a file that is needed would be overwritten.
     """
     taken = {path.resolve(): str(path) for path in read}
+    for folder in {path if path.is_dir() else path.parent for path in read}:
+        if (folder / MANIFEST).is_file():
+            taken |= {(folder / name).resolve(): str(folder / name) for name in OF_A_RUN}
     folders = {path.parent for path in read}
     for flag, path in written.items():
         if path.is_dir():

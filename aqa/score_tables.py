@@ -1,6 +1,6 @@
 """What an evaluation found, on standard output: scores, comparisons, slices, mistakes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,13 @@ from aqa.tables import output, print_json, show_interval
 from aqa.terminal import safe_text
 
 if TYPE_CHECKING:
-    from aqa.scored import Report
+    from aqa.scored import Report, SystemScores
     from aqa.verification import Verification
 
 DISPUTED = 3  # examples that the table shows
 LONGEST = 200  # characters of an answer in it
 VERDICTS = 12  # differences that are all told in words; of more, those by one score
+ABREAST = 5  # systems that have a column each in 80 columns
 ON_ONE_LINE = 2  # scores whose intervals stand beside them in 80 columns
 KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
 
@@ -92,15 +93,14 @@ def _show_judge(console: Console, report: "Report") -> None:
     """How often each verdict fell, what the judge cost, and how far people agree with it."""
     if report.judge is None:
         return
-    table = Table(title="Verdicts of the judge")
-    table.add_column("verdict")
+    for systems in _side_by_side(report):
+        table = _system_columns("Verdicts of the judge", "verdict", systems)
+        found = [system.verdicts.to_json() for system in systems if system.verdicts]
+        for name in found[0]["verdicts"]:
+            table.add_row(name.replace("_", " "), *(str(own["verdicts"][name]) for own in found))
+        table.add_row("failed", *(str(own["failed_verdicts"]) for own in found))
+        console.print(table)
     found = [system.verdicts.to_json() for system in report.systems if system.verdicts]
-    for system in report.systems:
-        table.add_column(system.name, justify="right", overflow="fold")
-    for name in found[0]["verdicts"]:
-        table.add_row(name.replace("_", " "), *(str(own["verdicts"][name]) for own in found))
-    table.add_row("failed", *(str(own["failed_verdicts"]) for own in found))
-    console.print(table)
     for system, own in zip(report.systems, found, strict=True):
         if repeats := own.get("repeats"):
             scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
@@ -117,6 +117,21 @@ def _show_judge(console: Console, report: "Report") -> None:
         answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"
         told = f"people agree on {labels['agreement']:.1f} % of {answers}"
         console.print(f"{told}; Cohen's kappa {kappa}", markup=False)
+
+
+def _side_by_side(report: "Report") -> "Iterator[Sequence[SystemScores]]":
+    """Give as many systems at a time as can stand side by side."""
+    for start in range(0, len(report.systems), ABREAST):
+        yield report.systems[start : start + ABREAST]
+
+
+def _system_columns(title: str, rows: str, systems: "Sequence[SystemScores]") -> Table:
+    """Begin a table with a column a system; `rows` says what stands before them."""
+    table = Table(title=title)
+    table.add_column(rows, overflow="fold", min_width=24)
+    for system in systems:
+        table.add_column(system.name, justify="right", overflow="fold")
+    return table
 
 
 def _show_slices(console: Console, report: "Report") -> None:
@@ -145,15 +160,13 @@ def _show_errors(console: Console, report: "Report") -> None:
     """How many answers of each system are right, and what is wrong with the others."""
     from aqa.mistakes import CATEGORIES
 
-    table = Table(title="Answers")
-    table.add_column("kind", overflow="fold")
-    for system in report.systems:
-        table.add_column(system.name, justify="right", overflow="fold")
-    for name, meaning in CATEGORIES.items():
-        counts = [system.errors.get(name, 0) for system in report.systems]
-        if any(counts):
-            table.add_row(meaning, *map(str, counts))
-    console.print(table)
+    for systems in _side_by_side(report):
+        table = _system_columns("Answers", "kind", systems)
+        for name, meaning in CATEGORIES.items():
+            counts = [system.errors.get(name, 0) for system in systems]
+            if any(counts):
+                table.add_row(meaning, *map(str, counts))
+        console.print(table)
 
 
 def _show_abstention(console: Console, report: "Report") -> None:

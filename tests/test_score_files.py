@@ -77,7 +77,7 @@ def test_markdown(report: Report) -> None:
     assert markdown_table(report).splitlines() == [
         "| system | em | f1 |",
         "| --- | ---: | ---: |",
-        r"| a\_1&b | 50.00 (0.0–100.0) | 83.33 (66.7–100.0) |",
+        r"| a\_1\&b | 50.00 (0.0–100.0) | 83.33 (66.7–100.0) |",
         r"| =b\|c | 0.00 (0.0–0.0) | 0.00 (0.0–0.0) |",
     ]
 
@@ -89,7 +89,7 @@ def test_latex(report: Report) -> None:
         r"System & em & f1 \\",
         r"\midrule",
         r"a\_1\&b & 50.00 (0.0--100.0) & 83.33 (66.7--100.0) \\",
-        r"=b|c & 0.00 (0.0--0.0) & 0.00 (0.0--0.0) \\",
+        r"=b\textbar{}c & 0.00 (0.0--0.0) & 0.00 (0.0--0.0) \\",
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -229,3 +229,44 @@ def test_one_system_is_compared_with_none(
 ) -> None:
     show_report(replace(report, systems=report.systems[:1], comparisons=()))
     assert "Differences" not in capsys.readouterr().out
+
+
+def test_a_dozen_systems_keep_their_words_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    files = [tmp_path / f"reader-number-{place}.json" for place in range(12)]
+    for file in files:
+        file.write_text('{"q1": "Rome"}', encoding="utf-8")
+    data = [Example("q1", "?", (), ("Paris",))]
+    show_report(evaluate(files, data, Scoring(["em"], baseline=files[0].stem), SilentProgress()))
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.partition("em|profile")[0].splitlines())) <= 80
+    assert shown.count("│ wrong; the file does ") == 3
+
+
+@pytest.mark.parametrize("name", ["predictions.json", "predictions.jsonl", "run.json"])
+@pytest.mark.parametrize("read", ["run", "run/predictions.json"])
+def test_what_a_run_is_made_of_is_not_written_over(
+    name: str, read: str, call_aqa: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    row = '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}'
+    (tmp_path / "run/predictions.json").write_text(row, encoding="utf-8")
+    (tmp_path / "run/run.json").write_text('{"status": "done"}', encoding="utf-8")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    found = call_aqa("evaluate", read, "--output", f"run/{name}")
+    assert found.returncode == 1
+    assert f"--output run/{name} would overwrite" in found.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_one_limit_a_score() -> None:
+    assert parse_limits(["f1=70", "f1=70.0"]) == {"f1": 70}
+    with pytest.raises(UsageError, match="--fail-under f1=10: f1 has another limit, too"):
+        parse_limits(["f1=70", "f1=10"])
+
+
+def test_names_that_begin_like_an_option_of_latex() -> None:
+    # \\[x] would be read as the height of the line break before it, \\* as a kind of it.
+    assert latex_escape("[x] *<a|b>") == (r"{[}x{]} {*}\textless{}a\textbar{}b\textgreater{}")
