@@ -53,7 +53,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield f"{path}, line {reader.line_num}", row
         return
     if suffix in (".jsonl", ".ndjson"):
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         rows = [(f"{path}, line {number}", _parse(path, number, line)) for number, line in lines]
     else:
         document = _parse(path, 1, text)

@@ -2,18 +2,23 @@
 
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from aqa.data.files import decompressed
 from aqa.errors import DataError
 from aqa.journal import JOURNAL, JOURNAL_KIND, PREDICTIONS
 
 RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
 ID_KEYS = ("id", "guid", "qid")
 PREDICTION_KEYS = ("predicted_answer", "prediction_text", "prediction")
+PACKED = (".gz", ".zst")
+TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -48,10 +53,15 @@ def read_predictions(path: Path, ids: Sequence[str] | None = None) -> dict[str, 
 
     Known are {id: text}, {id: {"predicted_answer", "answers", ...}}, a list or JSON Lines of
     {"id", "prediction_text" or "predicted_answer", ...}, a run's journal, and plain lines of text,
-    which need the `ids` of the data in its order. Raises DataError, saying where, for a file that
-    is none of these.
+    which need the `ids` of the data in its order; packed by gzip or Zstandard, too. Raises
+    DataError, saying where, for a file that is none of these.
     """
     file = _file_in(path) if path.is_dir() else path
+    if _suffix(file) in TABLES:
+        raise DataError(
+            f"{file} is a table, where predictions by id are needed; write it as {{id: text}}, or"
+            " as rows in JSON or JSON Lines"
+        )
     text = _read_text(file)
     entries = _json_entries(file, text)
     if entries is None:
@@ -77,12 +87,20 @@ def _file_in(folder: Path) -> Path:
     raise DataError(f"{folder} is no run folder: it holds no {' or '.join(RUN_FILES)}")
 
 
+def _suffix(file: Path) -> str:
+    """The end of the name that tells the format, before that of a packed file."""
+    suffix = file.suffix.lower()
+    return Path(file.stem).suffix.lower() if suffix in PACKED else suffix
+
+
 def _read_text(file: Path) -> str:
     try:
-        stored = file.read_bytes()
+        with file.open("rb") as opened, closing(decompressed(opened)) as whole:
+            stored = whole.read()
         text = stored.decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{file} can't be read: {error.strerror}") from error
+    except (EOFError, OSError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or f"{error}; is it whole?"
+        raise DataError(f"{file} can't be read: {reason}") from error
     except UnicodeDecodeError as error:
         line = stored.count(b"\n", 0, error.start) + 1
         raise DataError(f"{file}, line {line}: not UTF-8 text; save it as UTF-8") from error
@@ -96,7 +114,7 @@ Entry = tuple[str, str | None, Any]  # where it stands, its key in an object of 
 
 def _json_entries(file: Path, text: str) -> list[Entry] | None:
     """Take the file apart, or give None where it is no JSON and no one says that it is."""
-    suffix = file.suffix.lower()
+    suffix = _suffix(file)
     if suffix in (".jsonl", ".ndjson"):
         return list(_lines(file, text))
     if suffix != ".json" and text.lstrip()[0] not in "{[":
@@ -188,7 +206,7 @@ def _row(place: str, key: str | None, value: Any) -> AnsweredRow:
             raise DataError(f"{place}: {_describe(value)} where an object with an id is needed")
         return AnsweredRow(key, _text(place, value))
     name = _id(place, value) if key is None else key
-    failed = value.get("error") is not None
+    failed = value.get("error") not in (None, "", False)  # tables have "" where there is none
     found = next((column for column in PREDICTION_KEYS if column in value), None)
     if found is None and not failed:
         raise DataError(f"{place}: no prediction; it needs one of {', '.join(PREDICTION_KEYS)}")

@@ -90,6 +90,7 @@ SIDEWAYS = {
     ("score_tables", "tables"),
     ("train", "evaluate"),
     ("prediction_files", "journal"),
+    ("prediction_files", "data"),
     ("human_labels", "metrics"),
     ("answering", "inputs"),
     ("inputs", "training_evidence"),

@@ -21,6 +21,11 @@ ROWS = [{"id": "q1", "label": "correct"}, {"id": "q2", "verdict": "partially-cor
         ("l.json", '{"q1": "correct", "q2": "Partially correct"}', TWO),
         ("l.json", json.dumps(ROWS), TWO),
         ("l.jsonl", "\n\n".join(map(json.dumps, ROWS)), TWO),
+        (
+            "l.jsonl",
+            '{"id": "q1", "label": "correct", "note": "a\u2028b"}',
+            {(None, "q1"): "correct"},
+        ),
         ("l.csv", "\ufeffid,label\nq1,correct\nq2,PARTIALLY_CORRECT\n", TWO),
         ("l.tsv", "system\tid\tlabel\na\tq1\tcorrect\nb\tq1\tunsupported\n", WITH_SYSTEM),
         ("l.json", '[{"id": 1, "label": "correct", "system": ""}]', {(None, "1"): "correct"}),

@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,18 @@ SHAPES = {
         [("7", "x", ("y",))],
     ),
     "no answer given": ("a.json", '{"q1": null}', [("q1", None, None)]),
+    "packed": ("a.json.gz", gzip.compress('{"q1": "서울", "q2": ""}'.encode()), TWO),
+    "packed lines of rows": (
+        "a.jsonl.gz",
+        gzip.compress(b'\xef\xbb\xbf{"id": "q1", "prediction": "x"}\n'),
+        [("q1", "x", None)],
+    ),
+    "a column of errors without one": (
+        "a.json",
+        '[{"id": "q1", "prediction": "서울", "error": ""},'
+        ' {"id": "q2", "prediction": "", "error": false}]',
+        TWO,
+    ),
     "plain lines": ("a.txt", "서울\n\n", TWO),
     "plain lines without a last end": ("a.txt", "서울\r\n[x]", [TWO[0], ("q2", "[x]", None)]),
     "plain lines that look like JSON": ("a.txt", "[서울\n\n", [("q1", "[서울", None), TWO[1]]),
@@ -167,6 +180,10 @@ BROKEN = {
         "the references are a list; texts are needed",
     ),
     "too few lines": ("a.txt", "x\n", "holds 1 lines but the data 2 examples"),
+    "packed and cut": ("a.json.gz", gzip.compress(b'{"q1": "x"}')[:-9], "can't be read: .*whole"),
+    "packed and empty": ("a.json.gz", gzip.compress(b""), "is empty"),
+    "a table": ("a.csv", "id,prediction\nq1,x\n", "is a table, where predictions by id are needed"),
+    "a packed table": ("a.tsv.gz", gzip.compress(b"q1\tx\nq2\ty\n"), "is a table, where"),
     "half a surrogate pair": ("a.json", '{"q1": "\\ud800"}', 'id "q1": .*half of a surrogate pair'),
 }
 

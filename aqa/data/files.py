@@ -58,7 +58,7 @@ class _ZstandardFrames(io.RawIOBase):
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading what it holds when decompressed; DataError where it is empty."""
-    with path.open("rb") as stored, closing(_decompressed(stored)) as file:
+    with path.open("rb") as stored, closing(decompressed(stored)) as file:
         start = file.peek(len(BOM_UTF8))
         if not start:
             raise DataError(f"{path} is empty; give a file with examples")
@@ -67,7 +67,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _decompressed(stored: io.BufferedReader) -> io.BufferedReader:
+def decompressed(stored: io.BufferedReader) -> io.BufferedReader:
+    """Give what reads the bytes as they were before they were packed, if they were."""
     magic = stored.peek(4)[:4]
     if magic[:2] == GZIP:
         return io.BufferedReader(gzip.GzipFile(fileobj=stored), BUFFER_BYTES)
