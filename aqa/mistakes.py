@@ -49,7 +49,8 @@ def _category(
     if not expected:
         return "answered_unanswerable"
     if not answer:
-        was_said = row.metadata.get("abstained") is True or bool(row.prediction)
+        # A phrase that means so was made "" of; white space and bare marks say nothing.
+        was_said = row.metadata.get("abstained") is True or bool(row.prediction and not prediction)
         return "abstained_wrongly" if was_said else "empty"
     if any(_holds(answer, text) for text in expected):
         return "extra_words"

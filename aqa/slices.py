@@ -90,6 +90,8 @@ BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
     "abstained": _abstained,
 }
 
+OF_EVIDENCE = ("evidence_length", "gold_rank", "gold_in_evidence")  # known of our own runs alone
+
 
 def group_examples(
     keys: Sequence[str],
@@ -120,6 +122,11 @@ def check_known(systems: Sequence[Groups]) -> None:
     """
     for key in systems[0]:
         if all(groups[key].keys() <= {UNKNOWN} for groups in systems):
+            if key in OF_EVIDENCE:
+                raise UsageError(
+                    f'no file of predictions tells "{key}": what a reader saw stands in the run'
+                    " folders of aqa predict; give such a folder, or leave this out"
+                )
             raise UsageError(
                 f'no example knows "{key}", so there is nothing to slice by; name a column of the'
                 f" data or of the predictions, or one of {', '.join(BUILT_IN)}"
@@ -175,4 +182,5 @@ def _name(value: object) -> str | None:
 def _order(name: str) -> tuple[bool, int, str]:
     """Numbers by size, then words, then the unknown."""
     digits = name.rstrip("+").partition("-")[0]
-    return name == UNKNOWN, int(digits) if digits.isdecimal() else 10**9, name
+    is_number = digits.isdecimal() and len(digits) < 10
+    return name == UNKNOWN, int(digits) if is_number else 10**9, name

@@ -71,7 +71,7 @@ def verify(folder: Path) -> Verification:
     if not manifest:
         raise RunError(f"{folder} is no run folder: it holds no {MANIFEST}")
     sources = manifest.get("sources")
-    if not isinstance(sources, dict):
+    if not isinstance(sources, dict) or not all(map(_is_source, sources.values())):
         raise RunError(f"{folder / MANIFEST} names no sources to compare with")
     started_in = manifest.get("directory")
     directories = [Path(started_in)] if isinstance(started_in, str) else []
@@ -82,6 +82,11 @@ def verify(folder: Path) -> Verification:
     ]
     checked += _check_written(folder, manifest)
     return Verification(folder, str(manifest.get("status")), tuple(checked))
+
+
+def _is_source(found: object) -> bool:
+    """Tell whether it is as a run writes it, for anybody may have edited the manifest."""
+    return isinstance(found, dict) and isinstance(found.get("name"), str)
 
 
 def _check_written(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Checked]:

@@ -112,6 +112,8 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
         (["evaluate", "no.json", "--csv", "--json"], 2, "exclude each other"),
         (["evaluate", "no.json", "--fail-under", "f1"], 2, "--fail-under f1: write a score"),
         (["evaluate", "data.jsonl", "--metrics", "f2"], 2, "there is no metric 'f2'"),
+        (["evaluate", "data.jsonl", "--metrics", "EM"], 2, "did you mean 'em'?"),
+        (["evaluate", "data.jsonl", "--metrics", "evidense"], 2, "did you mean 'evidence'?"),
     ],
 )
 def test_words_that_do_not_fit(

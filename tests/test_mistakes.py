@@ -16,6 +16,8 @@ from aqa.prediction_files import AnsweredRow
         ("Paris", [], {}, "answered_unanswerable"),
         ("Paris", ["."], {}, "answered_unanswerable"),
         ("", ["Paris"], {}, "empty"),
+        (" \n", ["Paris"], {}, "empty"),
+        ("...", ["Paris"], {}, "empty"),
         ("", ["Paris"], {"abstained": True}, "abstained_wrongly"),
         ("It is Paris, France", ["Lyon", "Paris"], {}, "extra_words"),
         ("Parisian", ["Paris"], {}, "wrong"),

@@ -67,6 +67,18 @@ def test_a_key_that_nobody_knows() -> None:
         sliced("colour")
 
 
+def test_evidence_that_no_file_tells() -> None:
+    pairs = Pairs(["x"], [["x"]], "squad")
+    groups = group_examples(["gold_in_evidence"], pairs, [AnsweredRow("q", "x")], [{}])
+    with pytest.raises(UsageError, match=r"tells \"gold_in_evidence\".* folders of aqa predict"):
+        check_known([groups])
+
+
+def test_a_value_of_thousands_of_digits() -> None:
+    data = [{"code": "9" * 5000}, {"code": "10"}, {"code": "9"}, {}]
+    assert list(sliced("code", data)) == ["9", "10", "9" * 5000, "unknown"]
+
+
 def test_a_key_that_one_of_two_systems_knows() -> None:
     pairs = Pairs(["x"], [["x"]], "squad")
     rows = [AnsweredRow("q", "x", metadata={"evidence": EVIDENCE[0]})], [AnsweredRow("q", "x")]

@@ -113,3 +113,10 @@ def test_no_run_folder(tmp_path: Path) -> None:
     write_json(tmp_path / MANIFEST, {"status": "done"})
     with pytest.raises(RunError, match="names no sources"):
         verify(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["questions.jsonl", {"sha256": "0"}, {"name": 5}])
+def test_a_manifest_that_was_edited(tmp_path: Path, source: object) -> None:
+    write_json(tmp_path / MANIFEST, {"status": "done", "sources": {"data": source}})
+    with pytest.raises(RunError, match="names no sources"):
+        verify(tmp_path)

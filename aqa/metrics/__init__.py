@@ -46,11 +46,12 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
 
         return HuggingFaceMetric(name, options or MetricOptions())
     if name not in METRICS:
-        close = get_close_matches(name, METRICS, n=1)
+        known = {each.lower(): each for each in (*METRICS, "evidence")}
+        close = get_close_matches(name.lower(), known, n=1)
         hint = (
-            f"did you mean {close[0]!r}?"
+            f"did you mean {known[close[0]]!r}?"
             if close
-            else f"known are {', '.join(METRICS)} and hf:NAME."
+            else f"known are {', '.join(known.values())} and hf:NAME."
         )
         raise UsageError(f"there is no metric {name!r}; {hint}")
     module, _, attribute = METRICS[name].partition(":")
