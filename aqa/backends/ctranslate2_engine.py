@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from aqa.progress import Progress
 
 MODEL_TYPES = ("t5", "mt5")
 SOURCE = "source.json"  # what a converted model was made of
+CONVERSION = 2  # the way of converting; models of an earlier one are converted again
 
 # T5-small on two CPU cores. With AMX, 16 prompts of 384 tokens and answers of 8 take transformers
 # in bfloat16 half as long as CTranslate2 in int8, and 8 of 64 with answers of 32 three times as
@@ -128,7 +129,7 @@ def convert_model(
     if not base.is_dir():
         base = user_cache_path("aqa") / "models" / files.base.replace("/", "--")
     target = base.with_name(f"{base.name}-ctranslate2-{kind}")
-    source = {"weights": weights, "revision": options.revision}
+    source = {"weights": weights, "revision": options.revision, "conversion": CONVERSION}
     with explained(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
@@ -148,14 +149,29 @@ def _source_of(folder: Path) -> Any:
 
 
 def _convert(
-    files: ModelFiles, options: T5Options, source: dict[str, str | None], target: Path
+    files: ModelFiles, options: T5Options, source: Mapping[str, object], target: Path
 ) -> None:
     with quiet():
         from ctranslate2.converters import TransformersConverter
 
+    class Converter(TransformersConverter):  # type: ignore[misc]
+        """Knows which models scale their decoder's outputs."""
+
+        def load_model(self, *arguments: Any, **options: Any) -> Any:
+            """Load the model, and tell in CTranslate2's words whether its outputs are scaled.
+
+            It goes by `tie_word_embeddings`, which transformers 5 makes true of all T5. Scaled
+            where they should not be (T5 1.1, flan-T5, mT5), the first choice of a step is the
+            same, but all log-probabilities are wrong, and beams with them.
+            """
+            model = super().load_model(*arguments, **options)
+            scaled = getattr(model.config, "scale_decoder_outputs", False)
+            model.config.tie_word_embeddings = scaled
+            return model
+
     draft = target.with_name(f".{target.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
-    converter = TransformersConverter(
+    converter = Converter(
         files.base, revision=options.revision, trust_remote_code=options.trust_remote_code
     )
     try:

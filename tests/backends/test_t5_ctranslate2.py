@@ -6,7 +6,23 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_llama import NAMES, TOWNS
-from tiny_t5 import answers, bart_tokenizer, golds, make_prompts, make_reader, save_bart, save_t5
+from tiny_t5 import (
+    answers,
+    bart_tokenizer,
+    golds,
+    make_prompts,
+    make_reader,
+    save,
+    save_bart,
+    save_t5,
+    t5_tokenizer,
+)
+from transformers import (
+    MT5Config,
+    MT5ForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from aqa.backends import ctranslate2_engine
 from aqa.backends.ctranslate2_engine import Ctranslate2Engine
@@ -96,6 +112,39 @@ def test_an_answer_that_does_not_end_is_cut_at_the_same_token(
         found = {p.id: (p.raw, p.answer_tokens) for p in reader.generate(prompts)}
     assert found == expected
     assert {tokens for _, tokens in found.values()} == {8}
+
+
+@pytest.mark.parametrize("kind", ["t5", "t5-1.1", "mt5"])
+def test_log_probabilities_agree_whether_outputs_are_scaled_or_not(
+    kind: str, tmp_path: Path
+) -> None:
+    """T5 1.1, flan-T5 and mT5 do not scale them, which their configs say in a word of their own."""
+    tokenizer = t5_tokenizer()
+    words = {
+        "vocab_size": len(tokenizer),
+        "d_model": 64,
+        "d_kv": 16,
+        "d_ff": 64,
+        "num_layers": 1,
+        "num_heads": 4,
+        "feed_forward_proj": "relu" if kind == "t5" else "gated-gelu",
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "decoder_start_token_id": tokenizer.pad_token_id,
+        "initializer_factor": 0.3,  # or else one token would have all the probability
+    }
+    torch.manual_seed(3)
+    if kind == "mt5":
+        model = MT5ForConditionalGeneration(MT5Config(**words))
+    else:
+        model = T5ForConditionalGeneration(T5Config(**words, tie_word_embeddings=kind == "t5"))
+    folder = save(model, tokenizer, tmp_path / "model")
+    with make_reader(folder) as reader:
+        prompts = make_prompts(reader)[:4]
+        expected = {p.id: p.confidence for p in reader.generate(prompts)}
+    with make_reader(folder, FAST, FLOAT32) as reader:
+        found = {p.id: p.confidence for p in reader.generate(prompts)}
+    assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_it_is_converted_once_and_again_when_the_model_changes(
