@@ -1,5 +1,6 @@
 """Where the answer stands: which passages are known, or seem, to hold it."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from aqa.metrics.normalize import has_hangul, profile_for
@@ -7,38 +8,69 @@ from aqa.records import Example, Passage
 
 Holds = Callable[[Passage], bool]
 
+# Words and numbers as they stand in a text: "Rollo" in "Rollo's", "BTV" in "BTV에서는", "1940" in
+# "1939–1940", but no "000" in "1,000".
+WORD = re.compile(r"\d+(?:[.,]\d+)+|[가-힣]+|[^\W_가-힣]+")
+
 
 def answer_finder(example: Example) -> Holds | None:
     """Give the function that tells whether a passage holds the answer; None where none is known.
 
     By the passage's id where the data name gold ones and the passage has an id, unless the text
-    was cut before the answer; else by an answer that stands in the text or the title, normalised
-    like predictions: whole words, or for Hangul, whose words have endings, any characters.
+    was cut before the answer; a passage of the same text is as good as the gold one. Else by what
+    `text_finder` finds.
     """
     if not any(example.answers or ()):
         return None
-    answers = [text for text in example.answers or () if text]
-    profile = profile_for("mixed", answers)
-    edge = "" if has_hangul(answers) else " "
-    wanted = [f"{edge}{text}{edge}" for text in map(profile.normalize, answers) if text]
-
-    def says(passage: Passage) -> bool:
-        text = f" {profile.normalize(passage.title)} {profile.normalize(passage.text)} "
-        return any(answer in text for answer in wanted)
-
+    says = text_finder(example)
     if not example.gold_ids:
         return says
-    whole = {passage.id: passage for passage in (*example.passages, *example.own_passages)}
+    given = (*example.passages, *example.own_passages)
+    whole = {passage.id: passage for passage in given}
+    gold_texts = {_text(passage) for passage in given if passage.id in example.gold_ids}
 
     def is_gold(passage: Passage) -> bool:
         if passage.id is None:
             return says(passage)
-        if passage.id not in example.gold_ids:
-            return False
         full = whole.get(passage.id, passage)
+        if passage.id not in example.gold_ids and _text(full) not in gold_texts:
+            return False
         return len(passage.text) >= len(full.text) or says(passage) or not says(full)
 
     return is_gold
+
+
+def text_finder(example: Example) -> Holds:
+    """Give the function that tells whether an answer stands in a passage's text or title.
+
+    Both are normalised like predictions, or taken apart into words: an answer is whole words, or,
+    for Hangul, whose words have endings, any characters.
+    """
+    answers = [text for text in example.answers or () if text]
+    profile = profile_for("mixed", answers)
+    edge = "" if has_hangul(answers) else " "
+
+    def found_in(text: str, wanted: Sequence[str]) -> bool:
+        return any(f"{edge}{answer}{edge}" in f" {text} " for answer in wanted)
+
+    normalised = [text for text in map(profile.normalize, answers) if text]
+    apart = [text for text in map(_words, answers) if text]
+
+    def says(passage: Passage) -> bool:
+        parts = (passage.title, passage.text)
+        return found_in(" ".join(map(profile.normalize, parts)), normalised) or found_in(
+            " ".join(map(_words, parts)), apart
+        )
+
+    return says
+
+
+def _words(text: str) -> str:
+    return " ".join(WORD.findall(text.lower()))
+
+
+def _text(passage: Passage) -> str:
+    return " ".join(passage.text.split())
 
 
 def gold_ranks(passages: Sequence[Passage], holds: Holds | None) -> tuple[int, ...] | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -73,35 +74,39 @@ class TrainingEvidence:
             kept = kept[: self._top_k]
             number = min(number, self._top_k - len(kept))
         texts = {passage.text for passage in gold}
-        found = [
-            passage
-            for passage in example.passages
-            if passage.text not in texts and not (holds and holds(passage))
-        ][:number]
+        found = list(islice(_distractors(example.passages, texts, holds), number))
         if len(found) < number:
-            texts.update(passage.text for passage in found)
-            found += self._from_others(example, number - len(found), texts, holds, chance)
+            others = self._of_others(example, number + len(texts) + SPARE, chance)
+            found += islice(_distractors(others, texts, holds), number - len(found))
         mixed = [*kept, *found]
         chance.shuffle(mixed)
         return replace(example, passages=_ranked(mixed))
 
-    def _from_others(
-        self, example: Example, number: int, texts: set[str], holds: Holds | None, chance: Random
-    ) -> list[Passage]:
+    def _of_others(self, example: Example, number: int, chance: Random) -> Iterator[Passage]:
         if self._others is None:
             self._others = OtherPassages(self._examples)
-        candidates = (
-            self._others.nearest(example.question, number + len(texts) + SPARE)
+        found = (
+            self._others.nearest(example.question, number)
             if self._options.negatives == "bm25"
-            else self._others.drawn(number + len(texts) + SPARE, chance)
+            else self._others.drawn(number, chance)
         )
-        found = []
-        for passage in candidates:
-            # A passage of another question has ids of its own: only its text can tell.
-            if passage.text not in texts and not (holds and holds(replace(passage, id=None))):
-                texts.add(passage.text)
-                found.append(passage)
-        return found[:number]
+        # A passage of another question has ids of its own: only its text can tell.
+        return (replace(passage, id=None) for passage in found)
+
+
+def _distractors(
+    passages: Iterable[Passage], texts: set[str], holds: Holds | None
+) -> Iterator[Passage]:
+    """Those whose text is not among `texts`, where it is put, and that do not hold the answer.
+
+    Gold passages may be known by id, but what says the answer under another id is no distractor,
+    either: where the gold one is left out, the example is to have no answer.
+    """
+    for passage in passages:
+        holding = holds and (holds(passage) or holds(replace(passage, id=None)))
+        if passage.text not in texts and not holding:
+            texts.add(passage.text)
+            yield passage
 
 
 class OtherPassages:
@@ -121,10 +126,11 @@ class OtherPassages:
         import bm25s
 
         if self._index is None:
+            words = [list(terms(f"{p.title} {p.text}")) for p in self._passages]
+            if not any(words):
+                return []  # nothing to search in
             self._index = bm25s.BM25()
-            self._index.index(
-                [list(terms(f"{p.title} {p.text}")) for p in self._passages], show_progress=False
-            )
+            self._index.index(words, show_progress=False)
         number = min(number, len(self._passages))
         found = self._index.retrieve([list(terms(question))], k=number, show_progress=False)
         return [self._passages[place] for place in found.documents[0].tolist()]

@@ -20,6 +20,19 @@ def ranks(
         (["서울은 수도이다", "부산"], ("서울",), (1,)),  # words of Hangul have endings
         (["It costs $1,000.", "1000"], ("1,000",), (1, 2)),
         (["one", "two"], ("three", "two"), (2,)),
+        (
+            ["Rollo's arrival", "the Adriatic—fell", "in 1939–1940"],
+            ("Rollo", "the Adriatic"),
+            (1, 2),
+        ),
+        (["in 1939–1940", "in 19400"], ("1940",), (1,)),
+        (
+            ["중국 BTV에서는 2012년에", "NBTV에서"],
+            ("BTV",),
+            (1,),
+        ),  # their endings stick to others, too
+        (["약 45~46cm를 가리킴"], ("45~46cm",), (1,)),
+        (["It costs $1,000.", "3.14"], ("000", "14"), ()),  # a number is one word
         (["one"], (), None),
         (["one"], None, None),
         (["one"], ("",), None),
@@ -45,6 +58,11 @@ def test_ids_decide_where_the_data_name_gold_ones() -> None:
     holds = answer_finder(example)
     assert holds is not None
     assert holds(Passage("says Anna"))
+
+
+def test_a_copy_of_the_gold_passage_under_another_id_is_gold() -> None:
+    """Of identical passages the plan keeps the best ranked, whichever was named gold."""
+    assert ranks(["It rained.", "It  rained.", "no"], ("wet",), gold_ids=("2",)) == (1, 2)
 
 
 def test_a_gold_passage_cut_before_the_answer_is_none() -> None:

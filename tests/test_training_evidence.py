@@ -106,6 +106,31 @@ def test_distractors_alone_are_unanswerable_or_left_out() -> None:
     assert 0 < sum(example is None for example in many) < 10
 
 
+def test_what_says_the_answer_under_another_id_is_no_distractor() -> None:
+    """Gold is known by id; with it left out, "no answer" must be true of the rest."""
+    texts_found = ["Ostry is where she lives.", "Gold: Ostry.", "Nothing.", "Gold: Ostry.", "Else."]
+    found = tuple(Passage(text, id=f"d{n}", rank=n) for n, text in enumerate(texts_found, 1))
+    row = Example("q", "Where does she live?", found, ("Ostry",), gold_ids=("d2",))
+    options = {"passages": "mixed", "distractors": 2, "unanswerable_probability": 1.0}
+    (without,) = applied([row], **options, gold_probability=0.0)
+    assert sorted(texts(without)) == ["Else.", "Nothing."]
+    (beside,) = applied([row], **options)
+    assert {"Gold: Ostry.", "Nothing.", "Else."} == set(texts(beside))
+
+
+def test_distractors_are_distinct() -> None:
+    found = tuple(Passage(text) for text in ("Ostry.", "Nothing.", "Nothing.", "Else."))
+    (row,) = applied([Example("q", "Where?", found, ("Ostry",))], passages="mixed", distractors=2)
+    assert set(texts(row)) == {"Ostry.", "Nothing.", "Else."}
+
+
+@pytest.mark.parametrize("passages", [(), (Passage("..."),)])
+def test_nothing_to_search_in(passages: tuple[Passage, ...]) -> None:
+    rows = [Example("u", "Where?", passages, ())]
+    (found,) = applied(rows, passages="mixed")
+    assert texts(found) == [passage.text for passage in passages]
+
+
 def test_unanswerable_questions() -> None:
     rows = [*examples(), Example("u", "Where does nobody live?", (Passage("Empty."),), ())]
     assert texts(applied(rows, passages="gold")[-1]) == ["Empty."]
