@@ -146,10 +146,11 @@ def build_config(options: type[BackendOptions], layers: Iterable[RawConfig]) -> 
 
 def _check_generation(options: GenerationOptions) -> None:
     wanted = options.num_return_sequences
-    if wanted > options.num_beams and not options.temperature:
+    if wanted > options.num_beams and (options.num_beams > 1 or not options.temperature):
         raise ConfigError(
             f"generation.num_return_sequences = {wanted} needs as many beams: set"
             f" generation.num_beams to {wanted} or more, or sample with generation.temperature"
+            " and one beam"
         )
 
 

@@ -96,14 +96,17 @@ class Inputs:
         return None if name is None else token_counter(name)
 
     def check_room(self, reader: Backend) -> None:
-        """See whether the template leaves room for a question at all.
+        """See whether the template leaves room for a question at all, and the plan can count.
 
         Raises:
             ConfigError: it does not fit into the reader even with nothing in it.
+            ModelError: the tokenizer that the plan names can't be had.
         """
         empty = Example(f"the template {self.template.name}", "", ())
         try:
-            prepare(empty, 0, self.template, self._config.evidence, reader)
+            prepare(
+                empty, 0, self.template, self._config.evidence, reader, False, self._count_tokens
+            )
         except PromptError as error:
             raise ConfigError(str(error)) from error
 

@@ -42,7 +42,7 @@ def preview(
     With `training` their evidence is that of training examples, which may leave some out.
 
     Raises:
-        DataError: no example has this id.
+        DataError: no example has this id, or its evidence leaves it out of the training.
     """
     inputs = Inputs(config, load_template(config.prompt), progress)
     reader = reader_type(config, progress)
@@ -51,6 +51,11 @@ def preview(
     examples = inputs.training_examples() if training else inputs.examples()
     if example_id is not None:
         chosen = [pair for pair in examples if pair[1].id == example_id]
+        if not chosen and any(example.id == example_id for _, example in inputs.examples()):
+            raise DataError(
+                f"{inputs.source.path}: a training leaves {example_id} out: no passage holds its"
+                " answer, or evidence.train left the gold one out"
+            )
         if not chosen:
             raise DataError(f"{inputs.source.path}: no example has the id {example_id}")
     else:

@@ -72,7 +72,11 @@ class TrainingPlan:
             )
         template, unanswerable = self.data.template, self.data.found.unanswerable
         evidence = self.config.evidence.train
-        lost = evidence.passages == "mixed" and evidence.unanswerable_probability > 0
+        lost = (
+            evidence.passages == "mixed"
+            and evidence.gold_probability < 1
+            and evidence.unanswerable_probability > 0
+        )
         if (unanswerable or lost) and not template.no_answer:
             raise ConfigError(
                 f"{unanswerable or 'some'} questions have no answer, but the template"

@@ -15,7 +15,7 @@ import pytest
 from aqa_stub import WINDOW, StubBackend
 
 from aqa.config import build_config
-from aqa.errors import AqaError, ConfigError, RunError
+from aqa.errors import AqaError, ConfigError, ModelError, RunError
 from aqa.journal import JOURNAL, PREDICTIONS
 from aqa.options import RunConfig
 from aqa.predict import PredictResult, Resume, predict
@@ -150,6 +150,14 @@ def test_a_template_that_can_not_fit_is_told_before_anything(
     config = configured(write_questions(tmp_path, 3), {"backend": {"max_length": 20}})
     told = r"the template eng_v1: instructions, .* alone take \d+ tokens, more than the 20 that fit"
     with pytest.raises(ConfigError, match=told):
+        run(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tokenizer_that_can_not_be_had_is_told_before_anything(tmp_path: Path) -> None:
+    evidence = {"max_tokens": 5, "tokenizer": str(tmp_path)}
+    config = configured(write_questions(tmp_path, 3), {"evidence": evidence})
+    with pytest.raises(ModelError, match="holds neither a model"):
         run(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

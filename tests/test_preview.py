@@ -69,6 +69,12 @@ def test_the_evidence_of_a_training_is_shown(config: RunConfig) -> None:
     first, *_ = shown(config.model_copy(update={"evidence": evidence}), training=True)
     assert [passage.text for passage in first.prompt.evidence.passages] == ["one two"]
     assert first.prompt.target == "one"
+    silent = {"passages": "mixed", "gold_probability": 0.0}
+    evidence = config.evidence.model_copy(
+        update={"train": TrainingEvidenceOptions.model_validate(silent)}
+    )
+    with pytest.raises(DataError, match="a training leaves a out"):
+        shown(config.model_copy(update={"evidence": evidence}), training=True, example_id="a")
 
 
 def test_the_plan_at_work_fits_a_terminal(config: RunConfig) -> None:

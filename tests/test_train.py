@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from aqa_stub import StubBackend
 
 from aqa.backends.base import TrainEstimate
 from aqa.config import build_config
+from aqa.errors import ConfigError
 from aqa.progress import SilentProgress
 from aqa.records import Prompt
 from aqa.training_plan import Cuts, TrainingPlan
@@ -59,6 +61,14 @@ def test_answers_that_are_cut_away_are_told(tmp_path: Path) -> None:
     assert ids == ["near", "far", "none"]
     assert notes[0].startswith("2 prompts lost passages")
     assert notes[1].startswith("1 of them lost the passage with the answer")
+
+
+def test_nothing_is_unanswerable_where_gold_is_never_left_out(tmp_path: Path) -> None:
+    """Its template has no phrase for that; one is asked for only where it is needed."""
+    train = {"passages": "mixed", "distractors": 0, "unanswerable_probability": 1.0}
+    assert told(plan(tmp_path, 100, **train))[0] == ["near", "far"]
+    with pytest.raises(ConfigError, match="no no_answer phrase"):
+        plan(tmp_path, 100, **train, gold_probability=0.5)
 
 
 def test_examples_without_a_gold_passage_are_counted(tmp_path: Path) -> None:

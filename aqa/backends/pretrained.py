@@ -15,6 +15,7 @@ from aqa.errors import ModelError
 from aqa.locations import PREFIX
 from aqa.processes import local_rank
 
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
 
 
@@ -80,9 +81,14 @@ def _gated(spec: str) -> str:
 
 
 def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, list[int]]:
-    """Load the tokenizer and the end tokens that the model's generation config names."""
+    """Load the tokenizer and the end tokens that the model's generation config names.
+
+    Raises:
+        ModelError: it can't be had.
+    """
     from transformers import AutoTokenizer, GenerationConfig
 
+    _check_tokenizer(files)
     with explained(files.spec), quiet():
         tokenizer = AutoTokenizer.from_pretrained(
             files.base,
@@ -97,6 +103,18 @@ def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, 
                 files.base, revision=options.revision
             ).eos_token_id
     return tokenizer, [end] if isinstance(end, int) else list(end or ())
+
+
+def _check_tokenizer(files: ModelFiles) -> None:
+    """See that a folder has a tokenizer: without one transformers makes one that knows no word."""
+    folder = Path(files.base)
+    if files.gguf_file is not None or not folder.is_dir():
+        return
+    if not any(next(folder.glob(pattern), None) for pattern in TOKENIZER_FILES):
+        raise ModelError(
+            f"{files.spec}: this folder has no tokenizer; name the run folder of the training if"
+            " it is a checkpoint, or put the model's tokenizer files into it"
+        )
 
 
 def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
@@ -154,4 +172,6 @@ def token_counter(name: str) -> Callable[[str], int]:
     """
     options = LocalModelOptions(name="evidence.tokenizer", model=name)
     tokenizer, _ = load_tokenizer(find_model(options), options)
-    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return lambda text: len(
+        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # nothing is read
+    )

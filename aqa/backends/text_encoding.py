@@ -37,7 +37,10 @@ class TextEncoder:
         """The ids of a text with just one end token, whatever the text says."""
         # "</s>" in a text is text: with a space in it, it can't be taken for the token.
         plain = self.special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
-        found: list[int] = self.tokenizer(plain, add_special_tokens=False)["input_ids"]
+        # Without `verbose` it does not warn of a length that T5 has no need to keep to.
+        found: list[int] = self.tokenizer(plain, add_special_tokens=False, verbose=False)[
+            "input_ids"
+        ]
         return (*self.begin_ids, *found, self.end_id)
 
 

@@ -1,5 +1,6 @@
 """What an encoder-decoder reads: plain text, one end token, all of the answer."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,6 +152,22 @@ def test_byt5_reads_bytes_with_one_end_token() -> None:
     assert encoder.tokenizer.decode(ids, skip_special_tokens=True) == "훈민정음< /s>"
 
 
+def test_a_length_that_t5_need_not_keep_to_is_not_warned_of(tmp_path: Path) -> None:
+    """flan-T5's tokenizer says 512, and transformers would foretell errors beyond it."""
+    tokenizer = t5_tokenizer()
+    tokenizer.model_max_length = 5
+    make_text_encoder(tokenizer).ids("where does Mira live " * 9)
+    assert not any(tokenizer.deprecation_warnings.values())
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tiny_t5: Path, tmp_path: Path) -> None:
+    """A checkpoint has none; transformers would make one to which every word is unknown."""
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny_t5 / name, tmp_path)
+    with pytest.raises(ModelError, match="this folder has no tokenizer; name the run folder"):
+        make_reader(tmp_path).check()
+
+
 @pytest.mark.parametrize(("token", "said"), [("eos_token", "no end"), ("pad_token", "no padding")])
 def test_a_tokenizer_that_lacks_a_token_is_refused(token: str, said: str) -> None:
     tokenizer = t5_tokenizer()
@@ -167,4 +184,11 @@ def test_a_causal_model_is_sent_to_the_other_backend(tiny: Path) -> None:
 def test_more_answers_than_beams_are_refused(tiny_t5: Path) -> None:
     with pytest.raises(ConfigError, match=r"set generation.num_beams to 3 or more"):
         make_reader(tiny_t5, "generation.num_return_sequences=3")
+    with pytest.raises(ConfigError, match="and one beam"):  # sampled beams are beams, too
+        make_reader(
+            tiny_t5,
+            "generation.num_return_sequences=3",
+            "generation.num_beams=2",
+            "generation.temperature=1",
+        )
     make_reader(tiny_t5, "generation.num_return_sequences=3", "generation.temperature=1")
