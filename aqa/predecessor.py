@@ -105,6 +105,8 @@ def translate(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _translate_section(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
+        if value is None and (key in SECTIONS[section] or key in SETTLED):
+            continue  # transformers' way to leave an argument at its default
         if key in SECTIONS[section]:
             yield SECTIONS[section][key], value
         elif key == "metric_for_best_model" and value in BEST_METRICS:

@@ -53,6 +53,19 @@ def test_its_t5_config_is_read(tmp_path: Path) -> None:
     assert (config.output_dir, config.seed) == ("runs/old", 7)
 
 
+def test_null_leaves_a_key_out(tmp_path: Path) -> None:
+    """It is the default of many of transformers' arguments, which configs write out."""
+    path = tmp_path / "old.yaml"
+    path.write_text(
+        "data_args: {train_file: a.json, dataset_name: null, max_answer_length: 30,"
+        " val_max_answer_length: null, num_beams: null}\n"
+        "training_args: {generation_max_length: null, metric_for_best_model: null}",
+        encoding="utf-8",
+    )
+    raw = read_config(path)
+    assert raw == {"data": {"path": "a.json"}, "generation": {"max_new_tokens": 30}}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

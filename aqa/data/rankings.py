@@ -149,7 +149,8 @@ def _ranking(
     place: str, row: Mapping[str, object], ids: Sequence[str], with_corpus: bool
 ) -> Ranking:
     column, documents = _passages_column(row), first(row, PASSAGE_ID)
-    ranked = any(isinstance(row.get(name), Scalar) for name in FIGURES)
+    # A cell may be empty: what a row says of its kind are its columns.
+    ranked = any(name in row and isinstance(row[name], Scalar | None) for name in FIGURES)
     partial = ranked and not column and not isinstance(documents, list)
     others = [name for name in ids if name != "id"]
     if partial and first(row, others) is not None:  # beside a "qid", "id" is the passage's
@@ -179,6 +180,8 @@ def _single(row: Mapping[str, object], document: object, place: str, with_corpus
     if not isinstance(text, str) and not (with_corpus and isinstance(document, str | int)):
         if document is not None and text is None:
             raise DataError(f"{place}: a document without its text; give --corpus FILE")
+        if empty := next((name for name in TEXTS if name in row and text is None), None):
+            raise DataError(f'{place}: its "{empty}" is empty; a passage needs a text')
         columns = ", ".join(map(str, row))
         raise DataError(f"{place}: no passages among the columns {columns}; {SHAPES}")
     return Listed(

@@ -220,6 +220,17 @@ def test_ranks_win_over_scores_and_it_is_told(join: Callable[..., Source]) -> No
     assert note.startswith("Questions whose passages' scores do not fall with their ranks: 1; ")
 
 
+def test_a_score_may_be_missing(join: Callable[..., Source]) -> None:
+    """The row is a passage like the others, after those with a score."""
+    found = "id,text,score\na,none,\na,low,1.5\na,high,3\nb,b,\n"
+    first, _ = read_examples(join(found))
+    assert [(p.text, p.score) for p in first.passages] == [
+        ("high", 3),
+        ("low", 1.5),
+        ("none", None),
+    ]
+
+
 def test_ranks_order_a_list(join: Callable[..., Source]) -> None:
     source = join(lines([{"id": q, "ctxs": [{"text": "2nd", "rank": 2}, {"text": "1st", "rank": 1}]}
                          for q in "ab"]))  # fmt: skip
@@ -386,6 +397,7 @@ BAD: list[tuple[str, str | None, str]] = [
     (GOOD + GOOD, None, 'the id "a" has passages at found, line 1 and again at found, line 3;'),
     ('{"a": ["c"], "a": ["d"]}', None, 'the id "a" has passages at found, "a" and again at'),
     ("id,context\na,c\na,d\n", None, "passages at found, line 2 and again at found, line 3"),
+    ("id,rank,text\na,1,c\na,2,\n", None, 'found, line 3: its "text" is empty; a passage needs'),
     (GOOD.replace("7.0", "NaN"), None, "line 2, \"ctxs\": the score of passage 1 is nan, which is"),
     (GOOD.replace("7.0", "Infinity"), None, "the score of passage 1 is inf, which is no number"),
     (GOOD.replace("7.0", '"x"'), None, "the score of passage 1 is 'x', which is no number"),
