@@ -29,8 +29,8 @@ class Cuts:
             progress.note(f"{self.shortened} prompts lost passages or text to fit")
         if self.lost_gold:
             progress.note(
-                f"{self.lost_gold} of them lost the passage with the answer; raise"
-                " backend.max_seq_length, or give fewer passages"
+                f"{self.lost_gold} prompts lost the passage with the answer; raise"
+                " backend.max_seq_length or what evidence allows (top_k, max_chars, max_tokens)"
             )
         if self.without_gold:
             progress.note(

@@ -26,7 +26,7 @@ class Trained(StubBackend):
         raise NotImplementedError
 
 
-def plan(folder: Path, max_length: int, **train: object) -> TrainingPlan:
+def plan(folder: Path, max_length: int, top_k: int | None = None, **train: object) -> TrainingPlan:
     data, prompt = folder / "rows.jsonl", folder / "t.txt"
     texts = {"near": '"Anna", "one two"', "far": '"one two", "Anna"', "none": '"one", "two"'}
     rows = [ROW.format(name, passages) for name, passages in texts.items()]
@@ -36,7 +36,7 @@ def plan(folder: Path, max_length: int, **train: object) -> TrainingPlan:
         "data": {"path": str(data)},
         "prompt": str(prompt),
         "backend": {"max_length": max_length},
-        "evidence": {"train": train},
+        "evidence": {"train": train, "top_k": top_k},
     }
     return TrainingPlan(build_config(StubBackend.Options, [layer]), Trained, SilentProgress())
 
@@ -60,7 +60,15 @@ def test_answers_that_are_cut_away_are_told(tmp_path: Path) -> None:
     ids, notes = told(plan(tmp_path, 6))
     assert ids == ["near", "far", "none"]
     assert notes[0].startswith("2 prompts lost passages")
-    assert notes[1].startswith("1 of them lost the passage with the answer")
+    assert notes[1].startswith("1 prompts lost the passage with the answer")
+
+
+def test_answers_that_the_plan_leaves_out_are_told(tmp_path: Path) -> None:
+    """No text is cut, so the reader's length is not what to raise."""
+    ids, (note,) = told(plan(tmp_path, 100, top_k=1))
+    assert ids == ["near", "far", "none"]
+    assert note.startswith("1 prompts lost the passage with the answer")
+    assert "top_k" in note
 
 
 def test_nothing_is_unanswerable_where_gold_is_never_left_out(tmp_path: Path) -> None:
