@@ -69,6 +69,7 @@ def find_access(options: Gpt4Options) -> Access:
     try:
         parts = urlsplit(url)
         host = parts.hostname
+        parts.port  # noqa: B018  (a number that can be one)
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not host:
@@ -127,7 +128,8 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
     """An asynchronous client with a connection for each request at a time.
 
     It follows no redirects, which could carry the key to another host, and retries nothing: that
-    is ours to do. With the package aiohttp its transport is taken, which needs less time.
+    is ours to do. What goes to this machine goes through no proxy, which may be another one's.
+    With the package aiohttp its transport is taken, which needs less time.
     """
     import httpx2
     from openai import AsyncAzureOpenAI, AsyncOpenAI
@@ -144,6 +146,8 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
         ),
         "follow_redirects": False,
     }
+    if access.is_local:
+        arguments["mounts"] = {f"all://{urlsplit(access.url).netloc}": None}
     try:
         import aiohttp  # noqa: F401
 

@@ -7,7 +7,7 @@ from openai import DefaultAioHttpClient, DefaultAsyncHttpxClient
 
 # The longest answers of today's models, 128,000 tokens, are under 4 MiB with all of JSON's escapes.
 LARGEST = 8 * 2**20  # bytes, decompressed
-OF_THE_WIRE = ("content-encoding", "content-length", "transfer-encoding")
+OF_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class TooLargeError(Exception):
@@ -42,7 +42,8 @@ class BoundedClient(httpx2.AsyncClient):
             await response.aclose()
         return httpx2.Response(
             response.status_code,
-            headers=[pair for pair in response.headers.multi_items() if pair[0] not in OF_THE_WIRE],
+            # As bytes: a server may write them in any encoding.
+            headers=[pair for pair in response.headers.raw if pair[0].lower() not in OF_THE_WIRE],
             content=b"".join(pieces),
             request=request,
             extensions=response.extensions,
@@ -55,3 +56,29 @@ class BoundedHttpxClient(BoundedClient, DefaultAsyncHttpxClient):
 
 class BoundedAioHttpClient(BoundedClient, DefaultAioHttpClient):
     """The quicker one, by the package aiohttp."""
+
+    async def send(self, request: httpx2.Request, **arguments: Any) -> httpx2.Response:
+        """Send a request and read its answer; errors are told apart as httpx2 does.
+
+        Else a connection that broke off after the request would be one that was never made, a
+        proxy that is away the server, and a malformed answer no error of httpx2's at all.
+        """
+        import aiohttp
+
+        try:
+            return await super().send(request, **arguments)
+        except (httpx2.TransportError, aiohttp.ClientResponseError) as error:
+            cause = error.__cause__ if isinstance(error, httpx2.TransportError) else error
+            match cause:
+                case aiohttp.ClientProxyConnectionError():
+                    raise httpx2.ProxyError("it is not there", request=request) from error
+                case aiohttp.ClientHttpProxyError():
+                    told = f"it answers {cause.status}"
+                    raise httpx2.ProxyError(told, request=request) from error
+                case aiohttp.ClientConnectorError() | aiohttp.ServerTimeoutError():
+                    raise
+                case aiohttp.ClientConnectionError():
+                    raise httpx2.ReadError("it broke off", request=request) from error
+                case aiohttp.ClientResponseError():
+                    raise httpx2.RemoteProtocolError("no HTTP", request=request) from error
+            raise

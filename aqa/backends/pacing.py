@@ -11,7 +11,7 @@ GROWTH = 3  # more at a time for each answer, until the server first slows us do
 SHORT = 0.125  # of the time that an answer has: then GROWTH more may start
 LONG = 0.5  # of that time: from here on no more at a time
 BURST = 1.0  # seconds of a rate that may be used at once
-DURATION = re.compile(r"([\d.]+)(ms|h|m|s)")
+DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|h|m|s)", re.ASCII)
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
