@@ -1,7 +1,7 @@
 """What an error of an API means: wait and ask again, give the example up, or stop the run."""
 
 import email.utils
-import json
+import re
 import socket
 import ssl
 import time
@@ -15,6 +15,10 @@ from aqa.backends.replies import BadBodyError
 # retry: ask again; slow: the same, and ask less; example: only this one fails; run: all would.
 Kind = Literal["retry", "slow", "example", "run"]
 AGAIN = {408, 409, 425}
+# Codes of accounts that can't pay: OpenAI's, and that of LiteLLM's proxy.
+QUOTA = re.compile(r"insufficient_quota|billing_|budget_exceeded")
+TOO_LARGE = re.compile(r"^request too large\b", re.I)  # for the limit of a minute: never goes
+FLAGGED = "flagged_input"  # what OpenRouter says of a prompt that its moderation holds back
 LONGEST_WAIT = 120.0  # seconds that a server may make us wait by Retry-After
 
 
@@ -39,13 +43,14 @@ class Verdict:
 
 def judge(error: Exception, access: Access) -> Verdict | None:
     """Judge an error of a request; None where it is none that a server or network makes."""
+    import httpx2
     import openai
 
     from aqa.backends.bounded_client import LARGEST, TooLargeError
 
-    # ConnectError or ConnectTimeout (aiohttp's transport says so of refused connections, too).
-    if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):  # nothing was sent
-        why = _why_unreachable(error)
+    # aiohttp's transport says ConnectTimeout of refused connections, too.
+    if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
+        why = _why_unreachable(error)  # nothing was sent
         return Verdict("retry", f"no connection to {access.url}{why}", unreachable=True)
     if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
         told = f"the server's answer has more than {LARGEST >> 20} MiB, which are not read"
@@ -65,9 +70,13 @@ def judge(error: Exception, access: Access) -> Verdict | None:
 
 
 def _why_unreachable(error: Exception) -> str:
-    """What the operating system or TLS said, in words; empty where that is nothing special."""
+    """What the operating system, TLS or a proxy said; empty where that is nothing special."""
+    import httpx2
+
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, httpx2.ProxyError):
+            return f" through the proxy that the environment names: {cause}"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f" (its certificate is not trusted: {cause.verify_message})"
         if isinstance(cause, ssl.SSLError):
@@ -82,21 +91,23 @@ def _why_unreachable(error: Exception) -> str:
 
 def judge_status(status: int, headers: Mapping[str, str], error: object, access: Access) -> Verdict:
     """Judge an answer that is an error; `error` is what its body holds under that name."""
-    told = access.shown(_told(error) or f"status {status}")
+    told = access.shown(error_text(error) or f"status {status}")
     fields = error if isinstance(error, Mapping) else {}
     code = f"{fields.get('code') or ''} {fields.get('type') or ''}"
     param = fields.get("param")
     wait = retry_after(headers)
-    if status in (402, 429) and (status == 402 or "insufficient_quota" in code):
+    if status == 402 or (status in (400, 403, 429) and QUOTA.search(code)):
         return Verdict("run", f"the account's quota is used up ({told}); add credit and go on")
-    if status == 429:
-        return Verdict("slow", told, wait)
-    if status == 503:
+    if status == 429 and TOO_LARGE.search(told):
+        return Verdict("example", told)
+    if status in (429, 503):
         return Verdict("slow", told, wait)
     if status >= 500 or status in AGAIN:
         return Verdict("retry", told, wait)
     if status == 401:
         return Verdict("run", f"the server refuses the key of {access.key_name} ({told})")
+    if status == 403 and FLAGGED in str(fields.get("metadata")):
+        return Verdict("example", told)
     if status == 403:
         return Verdict("run", f"the server refuses access to the model ({told})")
     if status == 404:
@@ -114,12 +125,22 @@ def judge_status(status: int, headers: Mapping[str, str], error: object, access:
     return Verdict("example", told, param=named, refused=status in (400, 422))
 
 
-def _told(body: object) -> str:
-    """The message of an error's body, which the SDK has unpacked from `error`."""
-    if isinstance(body, Mapping):
-        message = body.get("message") or body.get("error") or body.get("detail")
-        return message if isinstance(message, str) else json.dumps(message) if message else ""
-    return body if isinstance(body, str) else ""
+def error_text(body: object, depth: int = 5) -> str:
+    """The message in an error's body, whichever way the server writes it; empty if none is found.
+
+    That are OpenAI's `error`, of which its client takes the inside, a plain text, and FastAPI's
+    `detail`, a list of what is wrong where.
+    """
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list) and depth:
+        return "; ".join(filter(None, (error_text(part, depth - 1) for part in body)))
+    if not isinstance(body, Mapping) or not depth:
+        return ""
+    if isinstance(told := body.get("msg"), str):
+        place = body.get("loc")
+        return f"{'.'.join(map(str, place))}: {told}" if isinstance(place, list) else told
+    return error_text(body.get("message") or body.get("error") or body.get("detail"), depth - 1)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

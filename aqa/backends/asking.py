@@ -193,6 +193,7 @@ class Asker:
             self._pace.hold(min(pause, self._server.patience_left()))
 
     def _given_up(self, prompt: Prompt, tried: int, reason: str, spent: Spent) -> Prediction:
+        reason = self._access.shown(reason)
         self._server.failed(reason)
         times = "1 attempt" if tried == 1 else f"{tried} attempts"
         reason = f"given up after {times}: {reason}"

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from aqa.backend_options import Gpt4Options
-from aqa.backends.replies import BadBodyError, End, Reply, make_reply, read_usage
+from aqa.backends.api_errors import error_text
+from aqa.backends.replies import BadBodyError, End, Reply, joined_parts, make_reply, read_usage
 from aqa.options import GenerationOptions
 from aqa.records import Message
 from aqa.response_schemas import ResponseSchema
@@ -15,7 +16,12 @@ from aqa.response_schemas import ResponseSchema
 REASONS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)(?!.*chat))")
 USER_ONLY = re.compile(r"(?:^|/)o1-(?:mini|preview)")  # the first of them, without a system role
 OPTIONAL = ("temperature", "top_p", "seed", "reasoning_effort")
+BROKEN_OFF = ("error", "abort")  # OpenRouter's and vLLM's reasons why an answer is not whole
 MAX_TOKENS = re.compile(r"\bmax_(completion_)?tokens\b")
+# What says that a name is refused, rather than its value.
+REFUSED = re.compile(
+    r"unsupported|not support|unknown|unrecogni|unexpected|not (?:permit|allow)", re.I
+)
 SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]output", re.I)
 
 
@@ -38,6 +44,7 @@ class Parameters:
         self._limit_name = "max_completion_tokens" if openai or reasons else "max_tokens"
         self._values: dict[str, Any] = {"model": options.model, "seed": seed}
         self._limit = generation.max_new_tokens
+        self._refused_limits: set[str] = set()  # names, lest two be tried in turn for ever
         if not reasons:
             self._values["temperature"] = generation.temperature
             if generation.top_p < 1:
@@ -92,9 +99,9 @@ class Parameters:
         text = f"{param or ''} {message}"
         if self._limit_name in body and MAX_TOKENS.search(text):
             others = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-            other = others[self._limit_name]
-            # An error about the value, not the name, names no other one.
-            if (param == self._limit_name and "unsupported" in text.lower()) or other in text:
+            other = others.get(self._limit_name)
+            if other and REFUSED.search(text) and other not in self._refused_limits:
+                self._refused_limits.add(self._limit_name)
                 self._limit_name = other
                 return f"the model takes {other}, which is sent from now on"
         elif MAX_TOKENS.search(text) and self._limit_name not in body:
@@ -102,7 +109,9 @@ class Parameters:
         for name in OPTIONAL:
             spelt = self.spelling.get(name, name)
             named = param.partition(".")[0] if param else None
-            if spelt in body and (named == spelt or (named is None and f"'{spelt}" in message)):
+            # In some sort of quotation marks, or as FastAPI's servers write it: body.seed.
+            told = named is None and re.search(rf"""['"`.]{spelt}\b""", message)
+            if spelt in body and (named == spelt or told):
                 if self._values.pop(name, None) is None:
                     return ""
                 return f"the model refuses {name}, which is left out from now on"
@@ -147,13 +156,18 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
     """
     try:
         body = json.loads(content)
+        if body.get("error") and not body.get("choices"):
+            raise BadBodyError(f"the server's answer is an error: {error_text(body)}")
         choice = body["choices"][0]
         message = choice["message"]
-        text = message.get("content")
+        text = joined_parts(message.get("content"))
         finish = choice.get("finish_reason")
         refusal = message.get("refusal")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BadBodyError("the server's answer is cut off or is no chat completion") from error
+    if finish in BROKEN_OFF:
+        told = error_text(choice.get("error")) or "no reason was given"
+        raise BadBodyError(f"the server broke its answer off: {told}")
     names = ("prompt_tokens", "completion_tokens")
     spent = read_usage(body.get("usage"), names, "prompt_tokens_details")
     ends: dict[object, End] = {"content_filter": "filter", "length": "length"}

@@ -84,4 +84,16 @@ def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spen
     if not all(type(n) is int and 0 <= n <= LARGEST_COUNT for n in counts):
         return None
     read, written, kept = (int(n or 0) for n in counts)
+    # Some servers (xAI, Gemini) count what the model thought, which is paid, in the total alone.
+    total = usage.get("total_tokens")
+    if type(total) is int and read + written < total <= LARGEST_COUNT:
+        written = total - read
     return Spent(read, written, min(kept, read))
+
+
+def joined_parts(content: object) -> object:
+    """The text of a message that some servers (Mistral's thinking models) give in parts."""
+    if not isinstance(content, list):
+        return content
+    texts = (part.get("text") for part in content if part.get("type") == "text")
+    return "".join(text for text in texts if isinstance(text, str))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aqa.backend_options import Gpt4Options
+from aqa.backends.api_errors import error_text
 from aqa.backends.chat_requests import Parameters
 from aqa.backends.replies import BadBodyError, End, Reply, make_reply, read_usage
 from aqa.options import GenerationOptions
@@ -63,6 +64,8 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
     """
     try:
         body = json.loads(content)
+        if body.get("error") and "output" not in body:
+            raise BadBodyError(f"the server's answer is an error: {error_text(body)}")
         status, parts = body["status"], list(_parts(body["output"]))
         reason = (body.get("incomplete_details") or {}).get("reason")
         failure = body.get("error") or {}

@@ -40,6 +40,7 @@ class Fault:
     drip: float = 0.0  # seconds before each byte of the body
     large: int = 0  # bytes of a body without end
     raw: bytes | None = None  # a body that is no JSON
+    wire: bytes | None = None  # all that is sent, the head too, before the connection is closed
 
 
 FAULTS = {
@@ -126,7 +127,10 @@ class Server:
                 await asyncio.sleep(self.latency + fault.hang)
         finally:
             self.active -= 1
-        if fault.close:
+        if fault.wire is not None:
+            writer.write(fault.wire)
+            await writer.drain()
+        if fault.close or fault.wire is not None:
             return False
         if fault.large:
             await pour(writer, fault)
