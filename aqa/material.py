@@ -16,6 +16,7 @@ from aqa.metrics.unicode_forms import unicode_form
 from aqa.prediction_files import read_predictions
 from aqa.progress import Progress
 from aqa.records import Example
+from aqa.slices import QUESTION
 from aqa.systems import (
     References,
     System,
@@ -112,11 +113,15 @@ class _Examples:
 def keep_columns(
     examples: Iterable[Example], keys: Sequence[str], columns: dict[str, Mapping[str, Any]]
 ) -> Iterator[Example]:
-    """Hand the examples on and keep their values of the keys, by id."""
+    """Hand the examples on and keep, by id, their values of the keys and what these are read from.
+
+    The key "language" is read from the question.
+    """
     for example in examples:
-        columns[example.id] = {
-            key: example.metadata[key] for key in keys if key in example.metadata
-        }
+        own = {key: example.metadata[key] for key in keys if key in example.metadata}
+        if "language" in keys:
+            own[QUESTION] = example.question
+        columns[example.id] = own
         yield example
 
 

@@ -13,6 +13,7 @@ from aqa.records import Score
 
 UNKNOWN = "unknown"
 MOST_GROUPS = 60
+QUESTION = "question"  # a column of the data, or of the predictions
 
 Groups = dict[str, dict[str, list[int]]]  # by key and name: the places of the examples
 Slices = dict[str, dict[str, dict[str, Any]]]
@@ -21,11 +22,11 @@ Slices = dict[str, dict[str, dict[str, Any]]]
 class _Example(NamedTuple):
     """What a built-in key may look at."""
 
-    prediction: str | None
     references: Sequence[str]
     is_answerable: bool
     has_abstained: bool | None  # None where there is no prediction
     row: AnsweredRow | None
+    question: object  # None where neither the data nor the predictions tell it
 
 
 def _steps(value: object, ends: Sequence[int]) -> str | None:
@@ -45,8 +46,10 @@ def _yes(value: object) -> str | None:
 
 
 def _language(found: _Example) -> str | None:
-    texts = found.references if any(found.references) else [found.prediction or ""]
-    return "ko" if has_hangul(texts) else "other"
+    """Of the references and the question: 1945 and silence are answers in any language."""
+    question = found.question if isinstance(found.question, str) else ""
+    texts = [text for text in (*found.references, question) if text.strip()]
+    return ("ko" if has_hangul(texts) else "other") if texts else None
 
 
 def _answer_length(found: _Example) -> str | None:
@@ -101,6 +104,8 @@ def group_examples(
 ) -> Groups:
     """Group the examples by each key; `rows` and `data` (the data's own columns) follow the pairs.
 
+    `data` may tell the question, which the key "language" reads.
+
     A column of the data comes before a built-in key of that name, a built-in key before a column
     of the predictions.
 
@@ -109,7 +114,11 @@ def group_examples(
     """
     if not keys:
         return {}
-    facts = (pairs.predictions, pairs.references, pairs.answerable, pairs.abstained, rows)
+    questions = [
+        columns.get(QUESTION) or (row and row.metadata.get(QUESTION))
+        for row, columns in zip(rows, data, strict=True)
+    ]
+    facts = (pairs.references, pairs.answerable, pairs.abstained, rows, questions)
     examples = [_Example(*found) for found in zip(*facts, strict=True)]
     return {key: _groups(key, examples, data) for key in keys}
 

@@ -112,6 +112,7 @@ SIDEWAYS = {
     ("judge_cases", "systems"),
     ("material", "systems"),
     ("material", "judging"),
+    ("material", "slices"),
     ("locations", "errors"),
     ("predecessor", "errors"),
 }
