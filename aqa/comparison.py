@@ -57,9 +57,9 @@ class Comparison:
             self,
             a=self.b,
             b=self.a,
-            difference=-self.difference,
-            low=-self.high,
-            high=-self.low,
+            difference=0.0 - self.difference,  # of no difference, not -0.0
+            low=0.0 - self.high,
+            high=0.0 - self.low,
             wins=self.losses,
             losses=self.wins,
         )

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from statistics import stdev
 
 import numpy as np
@@ -212,3 +213,4 @@ def test_a_comparison_turned_round() -> None:
     assert (turned.difference, turned.low, turned.high) == (-2.0, -5.0, 1.0)
     assert (turned.wins, turned.ties, turned.losses) == (3, 2, 1)
     assert turned.turned() == found
+    assert f"{replace(found, difference=0.0).turned().difference:+.1f}" == "+0.0"

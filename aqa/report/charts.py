@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from markupsafe import Markup
 
-SERIES = 8  # colours of systems; more systems take them again
+SERIES = 8  # colours of systems; more systems take them again, as dashes
 WIDTH = 200  # of a row's picture, in CSS pixels
 ROW_HEIGHT = 26
 STEP = 12  # between two systems in one row
@@ -138,7 +138,8 @@ def curves(lines: Mapping[int, Sequence[tuple[float, float]]], told: str) -> Mar
         _draw(svg, "text", "tick", x=across.place(tick), y=_CURVES[1] - 12).text = f"{text} %"
     for series, points in lines.items():
         places = [f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in points]
-        line = {"class": f"curve s{series % SERIES}", "points": " ".join(places)}
+        kind = "curve again" if series >= SERIES else "curve"
+        line = {"class": f"{kind} s{series % SERIES}", "points": " ".join(places)}
         SubElement(svg, "polyline", line)
     return _markup(svg)
 

@@ -50,7 +50,9 @@ function prose(name, text, kind = "") {
 }
 
 const nothing = (text, kind = "") => make("span", { class: `nothing ${kind}` }, text);
-const swatch = (system) => make("i", { class: `key s${system % COLOURS}` });
+// Beyond the colours there are, they come again as rings, and in charts as dashes.
+const swatch = (system) =>
+  make("i", { class: `key s${system % COLOURS}${system < COLOURS ? "" : " again"}` });
 const figure = (value) => value.toFixed(Number.isInteger(value) ? 0 : 1);
 const counted = (number) => number.toLocaleString("en");
 

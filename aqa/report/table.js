@@ -108,6 +108,7 @@ function drawHead() {
     column(String(system), label, kindFilter(system));
   }
   byId("table").style.setProperty("--systems", systems.length);
+  byId("table").style.setProperty("--abreast", Math.min(systems.length, 4)); // on paper
   byId("table").classList.toggle("single", !isSeveral);
 }
 

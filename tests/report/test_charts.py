@@ -90,7 +90,7 @@ def test_a_bar_of_nothing() -> None:
 def test_curves() -> None:
     drawn = curves({0: [(1, 0), (50, 10), (100, 40)], 9: [(50, 20), (100, 20)]}, "how it went")
     first, second = shapes(drawn, "polyline")
-    assert (first["class"], second["class"]) == ("curve s0", "curve s1")
+    assert (first["class"], second["class"]) == ("curve s0", "curve again s1")
     points = [tuple(map(float, point.split(","))) for point in first["points"].split()]
     assert points == sorted(points)  # to the right
     assert [y for _, y in points] == sorted((y for _, y in points), reverse=True)  # and up

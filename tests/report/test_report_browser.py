@@ -266,6 +266,39 @@ def test_one_system(open_report: Callable, score: Callable) -> None:
 EXAMPLES = [Example("q1", "Where?", (), ("Paris",)), Example("q4", "When?", (), ("1801",))]
 
 
+@pytest.fixture
+def crowd(open_report: Callable, score: Callable):
+    """Nine systems, one of them of an unbreakable name and with an answer of many lines."""
+    said = {"predicted_answer": "Paris " * 500, "confidence": 1}
+    names = ["a_reader_whose_name_does_not_end_and_holds_no_space" * 2, *"bcdefghi"]
+    report = score({name: {"q1": said, "q5": said} for name in names}, EXAMPLES)
+    return open_report(report, EXAMPLES, link="#id=q1")
+
+
+@pytest.mark.parametrize(("media", "width"), [("screen", 500), ("print", 680)])
+def test_nothing_sticks_out_on_a_narrow_window_or_on_paper(crowd, media: str, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    crowd.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    crowd.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
+    wide = crowd.run("return document.documentElement.scrollWidth")
+    answer = crowd.run(
+        "const said = document.querySelector('.said-text .answer');"
+        "return said.scrollHeight > said.clientHeight"
+    )
+    crowd.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    crowd.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide <= width
+    assert answer is (media == "screen")  # where it scrolls: paper does not
+
+
+def test_a_ninth_system_has_a_sign_of_its_own(crowd) -> None:
+    signs = crowd.run(
+        "return [...document.querySelectorAll('#head i, .kinds thead i')].map((i) => i.className)"
+    )
+    assert len(signs) == 18
+    assert len(set(signs)) == 9
+
+
 @pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
 def test_light_and_dark(page, scheme: str, is_dark: bool) -> None:
     feature = {"name": "prefers-color-scheme", "value": scheme}
