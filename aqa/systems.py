@@ -16,6 +16,8 @@ from aqa.runs import read_manifest
 
 References = dict[str, tuple[str, ...]]
 
+PASSAGE_FACTS = ("ids", "ranks", "characters", "cut_characters")  # of a row's evidence
+
 
 @dataclass(frozen=True, slots=True)
 class System:
@@ -145,24 +147,20 @@ def _other_references(system: System, expected: References, form: Form) -> Itera
 
 
 def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
-    """Tell what keeps systems from being compared on equal evidence, as far as manifests say.
+    """Tell what keeps systems from being compared on equal evidence, as far as their runs say.
 
     Raises:
-        DataError: their evidence plans differ, and that is not allowed.
+        DataError: their evidence plans differ, or what was chosen by them, and that is not allowed.
     """
     if len(systems) < 2:
         return
-    plans = {system.name: _evidence_plan(Path(system.file)) for system in systems}
-    known = [(name, plan) for name, plan in plans.items() if plan]
-    for name, plan in known[1:]:
-        first_name, first = known[0]
-        different = [key for key in {**first, **plan} if first.get(key) != plan.get(key)]
-        if different:
-            told = ", ".join(
-                f"{key} {json.dumps(first.get(key))} and {json.dumps(plan.get(key))}"
-                for key in different
-            )
-            told = f"{first_name} and {name} were given different evidence ({told})"
+    plans = [(system, _evidence_plan(Path(system.file))) for system in systems]
+    known = [(system, plan) for system, plan in plans if plan]
+    for system, plan in known[1:]:
+        first, first_plan = known[0]
+        told = _different_plans(first_plan, plan) or _different_passages(first, system)
+        if told:
+            told = f"{first.name} and {system.name} were given different evidence ({told})"
             if not allowed:
                 raise DataError(
                     f"{told}, so their scores do not compare readers; predict with the same"
@@ -179,6 +177,32 @@ def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
 def _evidence_plan(file: Path) -> Mapping[str, Any]:
     plan = read_manifest(file if file.is_dir() else file.parent).get("evidence")
     return plan if isinstance(plan, dict) else {}
+
+
+def _different_plans(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {json.dumps(one.get(key))} and {json.dumps(other.get(key))}"
+        for key in {**one, **other}
+        if one.get(key) != other.get(key)
+    )
+
+
+def _different_passages(one: System, other: System) -> str:
+    """Tell of examples with other passages under one plan, which are those of other data."""
+    different = []
+    for key in (key for key in one.rows if key in other.rows):
+        chosen, others = _chosen_passages(one.rows[key]), _chosen_passages(other.rows[key])
+        if chosen and others and chosen != others:
+            different.append(key)
+    return f"other passages for {told_ids(different)}" if different else ""
+
+
+def _chosen_passages(row: AnsweredRow) -> Mapping[str, Any]:
+    """What tells the passages that the plan chose; nothing where the reader cut them further."""
+    if _was_cut_by_reader(row):
+        return {}
+    evidence = evidence_of(row)
+    return {key: evidence[key] for key in PASSAGE_FACTS if key in evidence}
 
 
 def _was_cut_by_reader(row: AnsweredRow) -> bool:

@@ -425,10 +425,11 @@ def test_evidence_alone_is_the_usual_metrics_by_evidence(tmp_path: Path) -> None
 # Equal evidence
 
 
-def run_of(folder: Path, reader_cut: int = 0, **plan: object) -> Path:
+def run_of(folder: Path, reader_cut: int = 0, characters: int = 9, **plan: object) -> Path:
     """A run folder with one prediction and the evidence plan in its manifest."""
     folder.mkdir()
     evidence = {"ranks": [1], "dropped": {}, "reader_cut_characters": reader_cut}
+    evidence["characters"] = characters - reader_cut
     row = {"answers": ["a"], "predicted_answer": "a", "evidence": evidence}
     write_json(folder / "predictions.json", {"q": row})
     write_json(folder / "run.json", {"verb": "predict", "evidence": {"top_k": 5, **plan}})
@@ -443,6 +444,16 @@ def test_different_evidence_is_refused(tmp_path: Path) -> None:
     report = evaluate(files, None, Scoring(["em"], allow_different_evidence=True), SilentProgress())
     assert re.search(told, report.warnings[0])
     assert [system.scores["em"].value for system in report.systems] == [100.0, 100.0]
+
+
+def test_other_passages_under_the_same_plan_are_refused(tmp_path: Path) -> None:
+    """The plan's options can't tell them apart where each data file has passages of its own."""
+    files = [run_of(tmp_path / "a"), run_of(tmp_path / "b", characters=12)]
+    told = r"a and b were given different evidence \(other passages for 1 id \(q\)\)"
+    with pytest.raises(DataError, match=told):
+        evaluate(files, None, Scoring(["em"]), SilentProgress())
+    report = evaluate(files, None, Scoring(["em"], allow_different_evidence=True), SilentProgress())
+    assert re.search(told, report.warnings[0])
 
 
 def test_equal_evidence_is_compared_and_a_readers_cuts_are_told(tmp_path: Path) -> None:
