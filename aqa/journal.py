@@ -150,12 +150,7 @@ class Journal:
         theirs = found.get("fingerprint")
         if found.get("kind") != JOURNAL_KIND or not isinstance(theirs, dict):
             raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
-        ours, theirs = _flat(json.loads(json.dumps(header["fingerprint"]))), _flat(theirs)
-        return [
-            f"{key} was {_short(theirs.get(key))} and is now {_short(ours.get(key))}"
-            for key in {**ours, **theirs}
-            if ours.get(key) != theirs.get(key)
-        ]
+        return differences(theirs, json.loads(json.dumps(header["fingerprint"])))
 
     def _count(self, row: Mapping[str, Any]) -> None:
         self.spent += _spent(row.get("spent"))
@@ -191,6 +186,16 @@ def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
 
 def _spent(fields: Mapping[str, Any] | None) -> Spent:
     return Spent(**fields) if fields else Spent()
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Tell in what a run's fingerprint differs from the one that is wanted, part by part."""
+    was, now = _flat(theirs), _flat(ours)
+    return [
+        f"{key} was {_short(was.get(key))} and is now {_short(now.get(key))}"
+        for key in {**now, **was}
+        if was.get(key) != now.get(key)
+    ]
 
 
 def _flat(fingerprint: Mapping[str, Any]) -> Json:

@@ -23,7 +23,7 @@ from aqa.errors import RunError
 from aqa.evaluate import evaluate
 from aqa.hashes import hash_files
 from aqa.inputs import describe_sources
-from aqa.journal import Journal
+from aqa.journal import Journal, differences
 from aqa.material import Scoring
 from aqa.metrics import MetricOptions
 from aqa.options import RunConfig
@@ -132,11 +132,10 @@ def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh
             f"{run.folder} holds a training ({run.previous.get('status')}); go on with --resume,"
             " begin anew with --fresh, or name another --output-dir"
         )
-    theirs = run.previous.get("fingerprint", {})
-    different = [key for key in fingerprint if fingerprint[key] != theirs.get(key)]
+    different = differences(run.previous.get("fingerprint", {}), fingerprint)
     if different:
         raise RunError(
-            f"{run.folder} holds another training: {', '.join(different)} differ; name another"
+            f"{run.folder} holds another training: {'; '.join(different[:3])}. Name another"
             " --output-dir, or begin anew with --fresh"
         )
 

@@ -136,18 +136,18 @@ def test_a_second_start_is_refused_and_another_training_not_resumed(
     assert "holds a training (done); go on with --resume, begin anew with --fresh" in err
 
     for setting, named in [
-        ("seed=7", "seed"),
-        ("training.learning_rate=0.02", "training"),
-        ("backend.lora.r=4", "options"),
-        ("evidence.top_k=1", "evidence"),
+        ("seed=7", "seed was 42 and is now 7"),
+        ("training.learning_rate=0.02", "training.learning_rate was"),
+        ("backend.lora.r=4", "options.lora.r was"),
+        ("evidence.top_k=1", "evidence.top_k was null and is now 1"),
     ]:
         code, _, err = aqa(*short, "--set", setting, "--resume")
         assert code == 1
-        assert f"holds another training: {named} differ" in err
+        assert f"holds another training: {named}" in err
     other = write_rows(tmp_path / "other.jsonl", rows()[:4])
     code, _, err = aqa(*short, "--resume", "--data", other)
     assert code == 1
-    assert "holds another training: data differ" in err
+    assert "holds another training: data.sha256 was" in err
 
     code, _, err = aqa(*short, "--resume", "--fresh")
     assert code == 2
