@@ -1,7 +1,6 @@
 """What counts as the answer in generated text: one clean-up, the same for every backend."""
 
 import re
-import string
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ _QUOTED = re.compile(
     r'"([^"]+)"|“([^“”]+)”|`([^`]+)`'
     r"|'((?:[^']|(?<=\w)'(?=\w))+)'|‘((?:[^‘’]|(?<=\w)’(?=\w))+)’"
 )
-_FINAL_PUNCTUATION = string.punctuation + "。．…！？"
+_PUNCTUATION = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def clean_answer(raw: str, no_answer: Sequence[str]) -> CleanAnswer:
 
 
 def means_no_answer(text: str, phrases: Iterable[str]) -> bool:
-    """Tell whether `text` is one of the phrases, whatever its case, spacing and final marks."""
+    """Tell whether `text` is one of the phrases, whatever its case, spacing and punctuation."""
     key = _phrase_key(text)
     return any(key == _phrase_key(phrase) for phrase in phrases)
 
@@ -64,5 +63,5 @@ def _unwrap(line: str) -> str:
 
 
 def _phrase_key(text: str) -> str:
-    collapsed = " ".join(unicodedata.normalize("NFC", text).casefold().split())
-    return collapsed.rstrip(_FINAL_PUNCTUATION).rstrip() or collapsed
+    folded = unicodedata.normalize("NFC", text).casefold()
+    return " ".join(_PUNCTUATION.sub(" ", folded).split()) or folded.strip()

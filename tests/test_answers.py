@@ -49,7 +49,20 @@ def test_clean_up(raw: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", ["No answer", "no  ANSWER.", '"No answer."', "Answer: no answer!", "모름", "답: 모름。"]
+    "raw",
+    [
+        "No answer",
+        "no  ANSWER.",
+        '"No answer."',
+        "Answer: no answer!",
+        "(no answer)",
+        "- No answer",
+        "no-answer",
+        "*No answer*.",
+        "모름",
+        "답: 모름。",
+        "'모름'.",
+    ],
 )
 def test_no_answer_phrases_become_empty(raw: str) -> None:
     assert clean_answer(raw, ("No answer.", "모름")) == CleanAnswer("", abstained=True)
