@@ -43,18 +43,17 @@ def answer_finder(example: Example) -> Holds | None:
 def text_finder(example: Example) -> Holds:
     """Give the function that tells whether an answer stands in a passage's text or title.
 
-    Both are normalised like predictions, or taken apart into words: an answer is whole words, or,
-    for Hangul, whose words have endings, any characters.
+    Both are normalised like predictions, or taken apart into words: an answer is whole words, but
+    where it begins or ends with Hangul, whose words have endings, they may go on there.
     """
     answers = [text for text in example.answers or () if text]
     profile = profile_for("mixed", answers)
-    edge = "" if has_hangul(answers) else " "
 
     def found_in(text: str, wanted: Sequence[str]) -> bool:
-        return any(f"{edge}{answer}{edge}" in f" {text} " for answer in wanted)
+        return any(answer in f" {text} " for answer in wanted)
 
-    normalised = [text for text in map(profile.normalize, answers) if text]
-    apart = [text for text in map(_words, answers) if text]
+    normalised = [_edged(text) for text in map(profile.normalize, answers) if text]
+    apart = [_edged(text) for text in map(_words, answers) if text]
 
     def says(passage: Passage) -> bool:
         parts = (passage.title, passage.text)
@@ -63,6 +62,11 @@ def text_finder(example: Example) -> Holds:
         )
 
     return says
+
+
+def _edged(answer: str) -> str:
+    before, after = ("" if has_hangul((end,)) else " " for end in (answer[0], answer[-1]))
+    return before + answer + after
 
 
 def _words(text: str) -> str:

@@ -63,7 +63,25 @@ def _category(
 
 
 def _holds(text: str, part: str) -> bool:
-    """Tell whether `part` stands in `text`: whole words, or in Hangul any run of characters."""
-    if has_hangul((part,)):  # particles follow without a space
-        return part.replace(" ", "") in text.replace(" ", "")
-    return f" {part} " in f" {text} "
+    """Tell whether `part` stands in `text`: whole words, but Hangul, which needs no spaces."""
+    if _stands_in(text, part):
+        return True
+    return has_hangul((part,)) and _stands_in(text.replace(" ", ""), part.replace(" ", ""))
+
+
+def _stands_in(text: str, part: str) -> bool:
+    """Look for `part` where it is no piece of a longer word or number: no 3명 in 13명."""
+    start = text.find(part)
+    while start >= 0:
+        end = start + len(part)
+        if not _is_one_word(text[start - 1 : start], part[0]) and not _is_one_word(
+            part[-1], text[end : end + 1]
+        ):
+            return True
+        start = text.find(part, start + 1)
+    return False
+
+
+def _is_one_word(left: str, right: str) -> bool:
+    """Tell whether two neighbours are of one word; Hangul joins any word as its ending."""
+    return left.isalnum() and right.isalnum() and not has_hangul((left, right))

@@ -33,6 +33,9 @@ def ranks(
         ),  # their endings stick to others, too
         (["약 45~46cm를 가리킴"], ("45~46cm",), (1,)),
         (["It costs $1,000.", "3.14"], ("000", "14"), ()),  # a number is one word
+        (["13명이 왔다", "약3명", "그 3명만", "1,003명"], ("3명",), (2, 3)),  # with a counter, too
+        (["MBC방송", "BC방송과"], ("BC방송",), (2,)),
+        (["1988년에", "19880년"], ("1988", "천구백"), (1,)),
         (["one"], (), None),
         (["one"], None, None),
         (["one"], ("",), None),

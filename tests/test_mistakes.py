@@ -44,6 +44,12 @@ def test_categories(
         ("복잡한감염병은", "복잡한 감염병", "extra_words"),
         ("감염병", "복잡한 감염병", "partial"),
         ("부산광역시", "서울특별시", "wrong"),
+        ("3명이었다", "3명", "extra_words"),
+        ("1988년입니다", "1988", "extra_words"),
+        ("KBS가 13 명을", "13명", "extra_words"),
+        ("모두 합쳐서 13명", "3명", "wrong"),
+        ("13명", "3명", "partial"),
+        ("2000", "2000년", "partial"),
     ],
 )
 def test_korean(prediction: str, reference: str, category: str) -> None:
