@@ -1,5 +1,6 @@
 """What an evaluation found, on standard output: scores, comparisons, slices, mistakes."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -217,14 +218,21 @@ def _show_disagreement(console: Console, report: "Report") -> None:
         table.add_column(name, overflow="fold", justify="right" if name == found.score else "left")
     for place in found.order[:DISPUTED]:
         expected = " | ".join(dict.fromkeys(report.references[place])) or "(no answer)"
-        table.add_row(Text(report.ids[place]), "(gold)", "", Text(expected[:LONGEST]))
+        table.add_row(Text(report.ids[place]), "(gold)", "", Text(_shortened(expected)))
         for system in report.systems:
             value = system.scores[found.score].per_example[place]
             answer = system.predictions[place]
-            shown = Text("(missing)") if answer is None else Text(answer[:LONGEST] or '""')
-            table.add_row("", Text(system.name), f"{value:.1f}", shown)
+            shown = "(missing)" if answer is None else _shortened(answer)
+            table.add_row("", Text(system.name), f"{value:.1f}", Text(shown))
         table.add_section()
     console.print(table)
+
+
+def _shortened(text: str) -> str:
+    """Cut a long text where one sees it; show one of nothing but white space in quotes."""
+    if not text.strip():
+        return json.dumps(text)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _show_comparisons(console: Console, report: "Report") -> None:

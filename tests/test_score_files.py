@@ -270,3 +270,17 @@ def test_one_limit_a_score() -> None:
 def test_names_that_begin_like_an_option_of_latex() -> None:
     # \\[x] would be read as the height of the line break before it, \\* as a kind of it.
     assert latex_escape("[x] *<a|b>") == (r"{[}x{]} {*}\textless{}a\textbar{}b\textgreater{}")
+
+
+def test_answers_that_are_long_or_blank(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    (tmp_path / "long.json").write_text(json.dumps({"q1": "Rome " * 50}), encoding="utf-8")
+    (tmp_path / "blank.json").write_text('{"q1": "\\t "}', encoding="utf-8")
+    data = [Example("q1", "?", (), ("Rome",))]
+    files = [tmp_path / "long.json", tmp_path / "blank.json"]
+    show_report(evaluate(files, data, Scoring(["em", "f1"]), SilentProgress()))
+    shown = capsys.readouterr().out
+    assert f"{'Rome ' * 40}…" in shown
+    assert r'"\t "' in shown
