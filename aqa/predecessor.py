@@ -1,7 +1,7 @@
 """Configs of the predecessor in our words: flat keys, and the three sections of its T5 reader."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aqa.errors import ConfigError
@@ -64,12 +64,14 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 # What aqa always or never does: these values change nothing, any other one is refused.
-SETTLED: Mapping[str, tuple[tuple[object, ...], str]] = {
+SETTLED: Mapping[str, tuple[Sequence[object], str]] = {
     "use_fast_tokenizer": ((True,), "tokenizers are always fast ones"),
     "config_name": ((None,), "the configuration is that of the model"),
     "tokenizer_name": ((None,), "the tokenizer is that of the model"),
     "overwrite_cache": ((True, False), ""),
-    "preprocessing_num_workers": ((None, *range(129)), ""),
+    "preprocessing_num_workers": (range(129), ""),
+    "dataloader_num_workers": (range(129), ""),
+    "per_device_eval_batch_size": (range(1, 4097), ""),  # batches of answers go by tokens
     "pad_to_max_length": ((False,), "rows are padded to the longest of their batch"),
     "ignore_pad_token_for_loss": ((True,), "padding is never trained on"),
     "doc_stride": ((None,), "a context is not read in windows; evidence options say what is cut"),
@@ -81,7 +83,10 @@ SETTLED: Mapping[str, tuple[tuple[object, ...], str]] = {
     "load_best_model_at_end": ((True,), "the best checkpoint is kept"),
     "metric_for_best_model": ((), "use training.metric_for_best_model: f1, em or loss"),
     "save_strategy": (("epoch", "steps"), "checkpoints are written at evaluations"),
-    "save_steps": ((None, *range(10**6)), ""),
+    "save_steps": (range(10**6), ""),
+    "logging_strategy": (("steps",), "losses are told every logging_steps"),
+    "warmup_ratio": ((0,), "give warmup_steps, a number of steps"),
+    "adafactor": ((False,), "write optim: adafactor"),
     "fp16": ((False,), "T5 overflows in float16: leave it out, bfloat16 is used where it can be"),
     "bf16": ((True, False), ""),  # the hardware decides
 }

@@ -58,8 +58,9 @@ def test_null_leaves_a_key_out(tmp_path: Path) -> None:
     path = tmp_path / "old.yaml"
     path.write_text(
         "data_args: {train_file: a.json, dataset_name: null, max_answer_length: 30,"
-        " val_max_answer_length: null, num_beams: null}\n"
-        "training_args: {generation_max_length: null, metric_for_best_model: null}",
+        " val_max_answer_length: null, num_beams: null, preprocessing_num_workers: null}\n"
+        "training_args: {generation_max_length: null, metric_for_best_model: null,"
+        " per_device_eval_batch_size: 16}",
         encoding="utf-8",
     )
     raw = read_config(path)
@@ -75,6 +76,7 @@ def test_null_leaves_a_key_out(tmp_path: Path) -> None:
             r"unknown .* training_args\.learning_rat; did",
         ),
         ("data_args: {doc_stride: 128}", "not read in windows"),
+        ("training_args: {warmup_ratio: 0.1}", "give warmup_steps, a number of steps"),
         ("data_args: {pad_to_max_length: true}", "padded to the longest"),
         ("training_args: {metric_for_best_model: bleu}", "f1, em or loss"),
         ("data_args: {xyz: 1}", r"unknown config key data_args\.xyz; leave it out"),

@@ -252,18 +252,24 @@ def with_passages(
         found = retrieved.find(example, has_id)
         if found is None and missing == "error":
             count = 1 + sum(retrieved.find(*later) is None for later in examples)
-            raise _missing(count, example, retrieved)
+            raise _missing(count, example, has_id, retrieved)
         passages, gold = found or ((), "[]")
         yield replace(
             example, passages=passages, gold_ids=example.gold_ids or tuple(json.loads(gold))
         )
 
 
-def _missing(count: int, example: Example, retrieved: Retrieved) -> DataError:
+def _missing(count: int, example: Example, has_id: bool, retrieved: Retrieved) -> DataError:
     some_id = retrieved.some_id()
     like = f' (its ids are like "{some_id}")' if some_id else " (it has no ids, but questions)"
     others = f"is the first of {count} that have" if count > 1 else "has"
+    forms = {unicodedata.normalize(form, example.question) for form in ("NFC", "NFD")}
+    forms.discard(example.question)
+    if any(retrieved.find(replace(example, question=form), has_id) for form in forms):
+        mend = "its question stands there in another form of Unicode: give --normalize nfc"
+    else:
+        mend = "retrieve for all, or choose --missing-passages empty"
     return DataError(
         f'{example.place}: the question "{example.id}" {others} no passages in '
-        f"{retrieved.name}{like}; retrieve for all, or choose --missing-passages empty"
+        f"{retrieved.name}{like}; {mend}"
     )

@@ -5,8 +5,10 @@ import io
 import json
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 
@@ -368,6 +370,21 @@ def test_nfc(join: Callable[..., Source]) -> None:
     (example,) = read(join(found, questions, normalize="nfc"))
     assert example.passages == (Passage("한", "한"),)
     assert example.own_passages == (Passage("한"),)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_question_in_another_form_is_told(
+    join: Callable[..., Source], ours: str, theirs: str
+) -> None:
+    """Files that macOS wrote are decomposed: the texts look the same and do not match."""
+    question = "수도는?"
+    found = join(
+        lines([{"question": normalize(theirs, question), "ctxs": ["c"]}]),
+        questions=[{"id": "a", "question": normalize(ours, question)}],
+    )
+    with pytest.raises(DataError, match="another form of Unicode: give --normalize nfc"):
+        survey(found)
+    assert survey(replace(found, normalize="nfc")).count == 1
 
 
 def test_hashes(join: Callable[..., Source]) -> None:
