@@ -108,6 +108,14 @@ class TrainingOptions(Section):
     save_total_limit: int = Field(2, ge=1)  # checkpoints kept
     report_to: list[str] = Field(default_factory=list)  # tensorboard, wandb, mlflow
 
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        """One name, or `none`, will do, as with transformers."""
+        if isinstance(value, str):
+            return [] if value == "none" else [value]
+        return value
+
 
 class GenerationOptions(Section):
     """How answers are written."""

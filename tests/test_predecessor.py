@@ -53,6 +53,20 @@ def test_its_t5_config_is_read(tmp_path: Path) -> None:
     assert (config.output_dir, config.seed) == ("runs/old", 7)
 
 
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("none", []), ("wandb", ["wandb"]), ("[wandb, mlflow]", ["wandb", "mlflow"])],
+)
+def test_where_it_reports_to(value: str, found: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(
+        f"model_args: {{model_name_or_path: m}}\ntraining_args: {{report_to: {value}}}",
+        encoding="utf-8",
+    )
+    config = build_config(LlamaQloraOptions, [read_config(path)])
+    assert config.training.report_to == found
+
+
 def test_null_leaves_a_key_out(tmp_path: Path) -> None:
     """It is the default of many of transformers' arguments, which configs write out."""
     path = tmp_path / "old.yaml"
