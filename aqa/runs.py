@@ -98,7 +98,11 @@ def inherited_config(folder: Path) -> Json:
     manifest = read_manifest(folder) or read_manifest(folder.parent)
     config: Json = manifest.get("config", {}) if manifest.get("verb") == "train" else {}
     kept = ("backend", "prompt", "evidence", "generation", "evaluation", "seed")
-    return {key: config[key] for key in kept if key in config}
+    inherited = {key: config[key] for key in kept if key in config}
+    template = Path(manifest.get("directory", ""), inherited.get("prompt", ""))
+    if template.suffix and template.is_file():  # a path is one from where the training was started
+        inherited["prompt"] = str(template)
+    return inherited
 
 
 class Run:

@@ -68,6 +68,23 @@ def test_an_adapter_goes_on_as_it_was_trained(tmp_path: Path, below: str) -> Non
     assert inherited_config(tmp_path / below) == {}
 
 
+@pytest.mark.parametrize("prompt", ["mine/t.txt", "kor_v1", "gone.txt"])
+def test_a_template_is_found_from_another_folder(
+    prompt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its path is one from where the training was started; names are those of shipped ones."""
+    for folder in ("mine", "run"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "mine" / "t.txt").touch()
+    (tmp_path / "elsewhere" / "mine").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "mine" / "t.txt").touch()  # another template of the same name
+    manifest = {"verb": "train", "directory": str(tmp_path), "config": {"prompt": prompt}}
+    write_json(tmp_path / "run" / MANIFEST, manifest)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = inherited_config(Path("../run"))["prompt"]
+    assert found == (str(tmp_path / prompt) if prompt == "mine/t.txt" else prompt)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
