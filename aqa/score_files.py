@@ -1,6 +1,7 @@
 """What an evaluation leaves for programs: scores per example, and limits that they must reach."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -110,7 +111,8 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
     `written` goes by the flag that names the place.
 
     Raises:
-        RunError: a folder does not exist, or a file that is needed would be overwritten.
+        RunError: a folder does not exist or can't be written in, or a file that is needed would be
+            overwritten.
     """
     taken = {path.resolve(): str(path) for path in read}
     for folder in {path if path.is_dir() else path.parent for path in read}:
@@ -122,5 +124,8 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
             raise RunError(f"{flag} {path}: that is a folder; name a file in it")
         if path.parent not in folders and not path.parent.is_dir():
             raise RunError(f"{flag} {path}: there is no folder {path.parent}; make it first")
+        place = path if path.exists() and not path.is_file() else path.parent  # a device: itself
+        if path.parent.is_dir() and not os.access(place, os.W_OK):
+            raise RunError(f"{flag} {path}: no permission to write there; name another place")
         if (other := taken.setdefault(path.resolve(), flag)) != flag:
             raise RunError(f"{flag} {path} would overwrite {other}; name another file")

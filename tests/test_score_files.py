@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
-from aqa.errors import ScoreError, UsageError
+from aqa.errors import RunError, ScoreError, UsageError
 from aqa.evaluate import evaluate
 from aqa.material import Scoring
 from aqa.paper_tables import csv_table, latex_escape, latex_table, markdown_table
 from aqa.progress import SilentProgress
 from aqa.records import Example
-from aqa.score_files import check_limit_names, check_limits, parse_limits, write_per_example
+from aqa.score_files import (
+    check_limit_names,
+    check_limits,
+    check_places,
+    parse_limits,
+    write_per_example,
+)
 from aqa.score_tables import choose_form, show_report
 from aqa.scored import Report
 
@@ -259,6 +265,16 @@ def test_what_a_run_is_made_of_is_not_written_over(
     assert found.returncode == 1
     assert f"--output run/{name} would overwrite" in found.stderr
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_place_without_permission_is_told_before_anything_is_scored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Not by the mode of the folder: who runs tests as root may write anywhere.
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
+    with pytest.raises(RunError, match=r"--output .*metrics\.json: no permission to write there"):
+        check_places({"--output": tmp_path / "metrics.json"}, [tmp_path / "a.json"])
+    check_places({"--output": Path("/dev/null")}, [tmp_path / "a.json"])
 
 
 def test_one_limit_a_score() -> None:
