@@ -4,7 +4,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,9 @@ PREDICTION_KEYS = ("predicted_answer", "prediction_text", "prediction")
 PACKED = (".gz", ".zst")
 TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+_ESCAPED_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # both halves, as JSON may write them
+
+Entry = tuple[str, str | None, Any]  # where it stands, its key in an object of ids, its value
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ def read_predictions(path: Path, ids: Sequence[str] | None = None) -> dict[str, 
     entries = _json_entries(file, text)
     if entries is None:
         return _plain_lines(file, text, ids)
+    if _ESCAPED_PAIR.search(text):
+        _check_characters(entries)
     is_journal = bool(entries) and _is_header(entries[0][2])
     rows: dict[str, AnsweredRow] = {}
     for place, key, value in entries:
@@ -78,6 +83,13 @@ def read_predictions(path: Path, ids: Sequence[str] | None = None) -> dict[str, 
     if not rows:
         raise DataError(f"{file} holds no predictions")
     return rows
+
+
+def _check_characters(entries: Iterable[Entry]) -> None:
+    """Refuse what could be written nowhere, be it in an answer, an id or another column."""
+    for place, key, value in entries:
+        if _HALF_A_PAIR.search(json.dumps([key, value], ensure_ascii=False)):
+            raise DataError(f"{place}: there is half of a surrogate pair, which is no character")
 
 
 def _file_in(folder: Path) -> Path:
@@ -107,9 +119,6 @@ def _read_text(file: Path) -> str:
     if not text.strip():
         raise DataError(f"{file} is empty; a file of predictions is needed")
     return text
-
-
-Entry = tuple[str, str | None, Any]  # where it stands, its key in an object of ids, its value
 
 
 def _json_entries(file: Path, text: str) -> list[Entry] | None:
@@ -240,10 +249,6 @@ def _answers(place: str, row: Mapping[str, Any]) -> tuple[str, ...] | None:
 def _text(place: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise DataError(f"{place}: the answer is {_describe(value)}; write it as text, in quotes")
-    if value is not None and _HALF_A_PAIR.search(value):
-        raise DataError(
-            f"{place}: the answer holds half of a surrogate pair, which is no character"
-        )
     return value
 
 

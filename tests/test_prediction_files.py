@@ -185,6 +185,16 @@ BROKEN = {
     "a table": ("a.csv", "id,prediction\nq1,x\n", "is a table, where predictions by id are needed"),
     "a packed table": ("a.tsv.gz", gzip.compress(b"q1\tx\nq2\ty\n"), "is a table, where"),
     "half a surrogate pair": ("a.json", '{"q1": "\\ud800"}', 'id "q1": .*half of a surrogate pair'),
+    "half a pair in a reference": (
+        "a.json",
+        '[{"id": "q1", "prediction": "\\ud83d\\ude00", "answers": ["\\uDE00"]}]',
+        "item 1: there is half of a surrogate pair",
+    ),
+    "half a pair in a column": (
+        "a.jsonl",
+        '{"id": "q1", "prediction": "x", "kind": {"a": "\\ud83d"}}',
+        "line 1: there is half of a surrogate pair",
+    ),
 }
 
 
