@@ -11,7 +11,10 @@ RawConfig = dict[str, Any]
 class Section(BaseModel):
     """A part of the configuration in which an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    # No number is infinite: JSON, and so no manifest, knows such ones.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class BackendOptions(Section):

@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,7 +60,7 @@ def find_access(options: Gpt4Options) -> Access:
 
     Raises:
         ConfigError: the address is none, is not encrypted, or holds a password; there is no key,
-            or no version of Azure's API.
+            no version of Azure's API, or what is no organization.
     """
     url = server_url(options)
     key_name, version = "OPENAI_API_KEY", None
@@ -93,6 +94,12 @@ def find_access(options: Gpt4Options) -> Access:
         raise ConfigError(f"no API key for {host}: put it into the environment variable {key_name}")
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"the environment variable {key_name} holds no key: copy it again")
+    organization = options.organization or os.getenv("OPENAI_ORG_ID", "").strip()
+    if not (organization.isascii() and organization.isprintable()):
+        raise ConfigError(
+            "config key backend.organization, or the environment variable OPENAI_ORG_ID, holds no"
+            " organization: copy it again"
+        )
     return Access(url, local, key or NO_KEY, key_name, version)
 
 
@@ -148,12 +155,19 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
     }
     if access.is_local:
         arguments["mounts"] = {f"all://{urlsplit(access.url).netloc}": None}
+    kind = BoundedHttpxClient if find_spec("aiohttp") is None else BoundedAioHttpClient
     try:
-        import aiohttp  # noqa: F401
-
-        transport: httpx2.AsyncClient = BoundedAioHttpClient(**arguments)
-    except ImportError:
-        transport = BoundedHttpxClient(**arguments)
+        transport: httpx2.AsyncClient = kind(**arguments)
+    except OSError as error:
+        raise ConfigError(
+            "the certificates that the environment names (SSL_CERT_FILE, SSL_CERT_DIR) can't be"
+            f" read: {error}"
+        ) from error
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) is none that"
+            " can be asked; write it as http://HOST:PORT"
+        ) from error
     if access.api_version is not None:
         return AsyncAzureOpenAI(
             api_key=access.key,

@@ -158,17 +158,19 @@ class Gpt4Backend:
         }
 
     def __enter__(self) -> Self:
-        self._open = ExitStack()
-        self._loop = self._open.enter_context(running_loop())
-        self._client, self._asker = self._wait(self._make())
-        if self._spending:
-            self._open.callback(self._spending.close)
-        self._open.callback(lambda: self._wait(self._close()))
-        if cache := self._open_cache(self._open):
-            priced = self._ledger.budget.priced
-            self._remembered = Remembered(
-                cache, self.identity(), self._asker.ask, priced, self._progress.note
-            )
+        # What fails here closes the loop as well: no process ends with a thread that waits.
+        with ExitStack() as opened:
+            self._loop = opened.enter_context(running_loop())
+            self._client, self._asker = self._wait(self._make())
+            if self._spending:
+                opened.callback(self._spending.close)
+            opened.callback(lambda: self._wait(self._close()))
+            if cache := self._open_cache(opened):
+                priced = self._ledger.budget.priced
+                self._remembered = Remembered(
+                    cache, self.identity(), self._asker.ask, priced, self._progress.note
+                )
+            self._open = opened.pop_all()
         return self
 
     async def _close(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,36 @@ def test_a_port_that_is_none(tmp_path: Path, server: Server, port: str) -> None:
     with pytest.raises(ConfigError, match="no address of a server"):
         run(configured(tmp_path, server, 1), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/at.pem", r"certificates .* can't be read: .*No such file"),
+        ("ALL_PROXY", "foo://127.0.0.1:1", "write it as http://HOST:PORT"),
+        ("OPENAI_ORG_ID", "org-\u00fc", "no organization"),
+    ],
+)
+def test_what_the_environment_has_wrong_leaves_no_thread_that_waits(
+    tmp_path: Path,
+    server: Server,
+    name: str,
+    value: str,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process would wait for the thread of the requests at its end, and never end."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=sentence):
+        run(configured(tmp_path, server, 1), tmp_path / "out")
+    assert not [thread for thread in threading.enumerate() if thread.name == "requests"]
+    assert server.requests == 0
+
+
+@pytest.mark.parametrize("key", ["request_timeout", "max_cost"])
+def test_nothing_is_infinite(tmp_path: Path, server: Server, key: str) -> None:
+    with pytest.raises(ConfigError, match="finite number"):
+        configured(tmp_path, server, 1, **{key: float("inf")})
 
 
 # Errors as servers write them.
