@@ -11,7 +11,7 @@ from typing import Any
 
 import gpt4_runs
 import pytest
-from fault_batches import BatchingServer, disordered
+from fault_batches import Batch, BatchingServer, disordered
 from fault_server import BAD_KEY, FAULTS, FILTERED, Fault, failure, serving
 from gpt4_runs import KEY, completion, predictions, run, write_questions
 
@@ -199,6 +199,9 @@ def test_missing_lines_are_asked_again(tmp_path: Path, server: BatchingServer) -
     server.arrange = lambda lines: lines[::2] if len(lines) > 5 else lines
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
     assert [len(batch.requests) for batch in server.batches.values()] == [20, 10, 5]
+    # What a whole batch left out may have been answered, and paid.
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]
+    assert server.prompt_tokens <= spent["input_tokens"]
 
 
 def test_an_answer_that_misses_its_schema_is_asked_again(
@@ -291,6 +294,18 @@ def test_a_batch_that_is_refused(tmp_path: Path, server: BatchingServer) -> None
     )
     server.ends = lambda number: "completed"
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
+
+
+def test_what_a_failed_batch_answered_is_kept(tmp_path: Path, server: BatchingServer) -> None:
+    finish = server.finish
+
+    def fail_late(batch: Batch, end: str) -> None:
+        finish(batch, "expired" if batch.id == "batch_1" else end)
+        batch.status = "failed" if batch.id == "batch_1" else end
+
+    server.finish = fail_late  # type: ignore[method-assign]
+    assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
+    assert [len(batch.requests) for batch in server.batches.values()] == [20, 10]
 
 
 def test_more_than_may_wait_is_asked_later(tmp_path: Path, server: BatchingServer) -> None:

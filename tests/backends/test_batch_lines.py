@@ -74,7 +74,7 @@ EXPIRED = line("1", None, n="expired")
         ([BAD, B, A], [], "b"),
         ([A], [BAD], "a"),
         ([], [EXPIRED, BAD], "expired"),
-        ([b"", b"{", b"[1]", b"1", b"\xff", A], [], "a"),
+        ([b"[" * 100_000, b"", b"{", b"[1]", b"1", b"\xff", A], [], "a"),
         (
             [line("2", 200), line(1, 200), line("01", 200), line("x", 200), line("9" * 50, 200)],
             [],
