@@ -158,7 +158,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Json]]:
                 continue
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict):
                 yield place, value

@@ -76,8 +76,11 @@ class Replies:
         `completed` tells that the batch came to its end, `asked` holds what was asked.
         """
         self.requests["sent"] += 1
+        if line is None and completed:  # it may be answered, and paid, nevertheless
+            self.lost += self._account.worst(prompt.messages)
+            return self._missed(prompt, "the server's answers lack it")
         if line is None:
-            return self._missed(prompt, "the server's answers lack it") if completed else None
+            return None
         try:
             outcome = self._outcome(line)
         except BadBodyError as error:

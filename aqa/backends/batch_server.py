@@ -236,14 +236,14 @@ def _whole(end: bytes) -> bool:
     *_, last = end.split(b"\n")
     try:
         return not last.strip() or json.loads(last) is not None
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
 def _object(content: bytes) -> Json:
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadBodyError("the server's answer is cut off or is not JSON") from error
     if not isinstance(value, dict):
         raise BadBodyError("the server's answer is no JSON object")
