@@ -1,6 +1,7 @@
 """What an error of an API means: wait and ask again, give the example up, or stop the run."""
 
 import email.utils
+import math
 import re
 import socket
 import ssl
@@ -19,7 +20,7 @@ AGAIN = {408, 409, 425}
 QUOTA = re.compile(r"insufficient_quota|billing_|budget_exceeded")
 TOO_LARGE = re.compile(r"^request too large\b", re.I)  # for the limit of a minute: never goes
 FLAGGED = "flagged_input"  # what OpenRouter says of a prompt that its moderation holds back
-LONGEST_WAIT = 120.0  # seconds that a server may make us wait by Retry-After
+LONGEST_WAIT = 900.0  # seconds; a server that asks for more has no more for today
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,9 @@ def judge_status(status: int, headers: Mapping[str, str], error: object, access:
         return Verdict("run", f"the account's quota is used up ({told}); add credit and go on")
     if status == 429 and TOO_LARGE.search(told):
         return Verdict("example", told)
+    if status == 429 and wait is not None and wait > LONGEST_WAIT:
+        return Verdict("run", f"the server asks to wait {wait / 60:,.0f} minutes ({told})")
+    wait = None if wait is None else min(wait, LONGEST_WAIT)
     if status in (429, 503):
         return Verdict("slow", told, wait)
     if status >= 500 or status in AGAIN:
@@ -156,6 +160,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
                 seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
             except (TypeError, ValueError):
                 continue
-        if seconds == seconds:  # not NaN
-            return min(max(seconds, 0.0), LONGEST_WAIT)
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
     return None

@@ -195,6 +195,29 @@ def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
     assert judge_status(status, {}, error, access).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("status", "asked", "kind", "wait"),
+    [
+        (429, "600", "slow", 600),
+        (429, "0.5", "slow", 0.5),
+        (429, "-5", "slow", 0),
+        (429, "inf", "slow", None),
+        (429, "soon", "slow", None),
+        (429, "Wed, 21 Oct 2015 07:28:00 GMT", "slow", 0),
+        (429, "86400", "run", None),  # the quota of a day
+        (503, "86400", "slow", 900),
+    ],
+)
+def test_how_long_a_server_is_waited_for(
+    status: int, asked: str, kind: Kind, wait: float | None
+) -> None:
+    access = Access("https://x/v1", is_local=False, key=KEY)
+    verdict = judge_status(status, {"retry-after": asked}, {"message": "busy"}, access)
+    assert (verdict.kind, verdict.wait) == (kind, wait)
+    if kind == "run":
+        assert verdict.reason == "the server asks to wait 1,440 minutes (busy)"
+
+
 TOO_LONG = (
     "'max_tokens' or 'max_completion_tokens' is too large: 5000. This model's maximum context"
     " length is 4096 tokens and your request has 10 input tokens (5000 > 4096 - 10)."
