@@ -70,19 +70,8 @@ class TrainingPlan:
                 f"{self.config.backend.name} trains no adapter that could be merged; leave --merge"
                 " out: its model is whole"
             )
-        template, unanswerable = self.data.template, self.data.found.unanswerable
-        evidence = self.config.evidence.train
-        lost = (
-            evidence.passages == "mixed"
-            and evidence.gold_probability < 1
-            and evidence.unanswerable_probability > 0
-        )
-        if (unanswerable or lost) and not template.no_answer:
-            raise ConfigError(
-                f"{unanswerable or 'some'} questions have no answer, but the template"
-                f" {template.name} has no no_answer phrase to train on; add one, or take another"
-                " template"
-            )
+        if not self.data.template.no_answer:
+            self._check_answerable()
         training = self.config.training
         evaluates = self.dev is not None and training.eval_strategy != "no"
         if training.early_stopping_patience and not evaluates:
@@ -96,6 +85,26 @@ class TrainingPlan:
                 raise ConfigError(
                     f"{found.unlabelled} of {found.count} {kind} examples have no reference"
                     " answer; name the column with --field answers=NAME"
+                )
+
+    def _check_answerable(self) -> None:
+        """See that no question needs the no-answer phrase that the template lacks."""
+        evidence = self.config.evidence.train
+        lost = (
+            evidence.passages == "mixed"
+            and evidence.gold_probability < 1
+            and evidence.unanswerable_probability > 0
+        )
+        by_loss = self.config.training.metric_for_best_model == "loss"
+        for unanswerable, use in (
+            (self.data.found.unanswerable or ("some" if lost else 0), "train on"),
+            (self.dev.found.unanswerable if self.dev and by_loss else 0, "take the loss of"),
+        ):
+            if unanswerable:
+                raise ConfigError(
+                    f"{unanswerable} questions have no answer, but the template"
+                    f" {self.data.template.name} has no no_answer phrase to {use}; add one, or"
+                    " take another template"
                 )
 
     def train_prompts(self, cuts: Cuts) -> Iterator[Prompt]:

@@ -1,13 +1,14 @@
 """What the verb train does itself, whatever the reader."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from aqa_stub import StubBackend
 
+from aqa.backend_options import RawConfig
 from aqa.backends.base import TrainEstimate
-from aqa.config import build_config
+from aqa.config import build_config, set_value
 from aqa.errors import ConfigError
 from aqa.progress import SilentProgress
 from aqa.records import Prompt
@@ -26,18 +27,22 @@ class Trained(StubBackend):
         raise NotImplementedError
 
 
-def plan(folder: Path, max_length: int, top_k: int | None = None, **train: object) -> TrainingPlan:
+def plan(
+    folder: Path, max_length: int, others: Mapping[str, object] | None = None, **train: object
+) -> TrainingPlan:
     data, prompt = folder / "rows.jsonl", folder / "t.txt"
     texts = {"near": '"Anna", "one two"', "far": '"one two", "Anna"', "none": '"one", "two"'}
     rows = [ROW.format(name, passages) for name, passages in texts.items()]
     data.write_text("".join(rows), encoding="utf-8")
     prompt.write_text("{context}", encoding="utf-8")
-    layer = {
+    layer: RawConfig = {
         "data": {"path": str(data)},
         "prompt": str(prompt),
         "backend": {"max_length": max_length},
-        "evidence": {"train": train, "top_k": top_k},
+        "evidence": {"train": train},
     }
+    for key, value in (others or {}).items():
+        set_value(layer, key, value)
     return TrainingPlan(build_config(StubBackend.Options, [layer]), Trained, SilentProgress())
 
 
@@ -65,7 +70,7 @@ def test_answers_that_are_cut_away_are_told(tmp_path: Path) -> None:
 
 def test_answers_that_the_plan_leaves_out_are_told(tmp_path: Path) -> None:
     """No text is cut, so the reader's length is not what to raise."""
-    ids, (note,) = told(plan(tmp_path, 100, top_k=1))
+    ids, (note,) = told(plan(tmp_path, 100, {"evidence.top_k": 1}))
     assert ids == ["near", "far", "none"]
     assert note.startswith("1 prompts lost the passage with the answer")
     assert "top_k" in note
@@ -77,6 +82,15 @@ def test_nothing_is_unanswerable_where_gold_is_never_left_out(tmp_path: Path) ->
     assert told(plan(tmp_path, 100, **train))[0] == ["near", "far"]
     with pytest.raises(ConfigError, match="no no_answer phrase"):
         plan(tmp_path, 100, **train, gold_probability=0.5)
+
+
+def test_a_loss_needs_a_target_for_each_validation_question(tmp_path: Path) -> None:
+    """Without a phrase for "no answer" such questions have none, and may be all there are."""
+    dev = tmp_path / "dev.json"
+    dev.write_text('[{"question": "who", "passages": ["x"], "answers": []}]', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"1 questions have no answer.* to take the loss of"):
+        plan(tmp_path, 100, {"data.dev_path": str(dev), "training.metric_for_best_model": "loss"})
+    plan(tmp_path, 100, {"data.dev_path": str(dev)})
 
 
 def test_examples_without_a_gold_passage_are_counted(tmp_path: Path) -> None:
