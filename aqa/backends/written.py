@@ -1,13 +1,22 @@
 """Answers as a model wrote them, and how sure it was of them."""
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aqa.options import GenerationOptions
 from aqa.records import Prediction
+
+# What a model's generation config may ask for, as BART's does for summaries and Qwen's for talk:
+# answers to questions are short, copied from the evidence, and written by our options alone.
+PLAIN: Mapping[str, object] = {
+    "min_length": 0,
+    "no_repeat_ngram_size": 0,
+    "repetition_penalty": 1.0,
+    "early_stopping": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,7 @@ class ChosenTokens:
 def decoding(options: GenerationOptions) -> dict[str, Any]:
     """Our options in the words of transformers' `generate`; greedy at temperature 0."""
     words: dict[str, Any] = {
+        **PLAIN,
         "max_new_tokens": options.max_new_tokens,
         "num_beams": options.num_beams,
         "num_return_sequences": options.num_return_sequences,

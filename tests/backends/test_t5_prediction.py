@@ -1,5 +1,7 @@
 """Answers, confidences and n-best lists are those of transformers' plain calls."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,22 @@ def test_answers_do_not_depend_on_the_batch(
             assert (alone.raw, alone.answer_tokens) == (found.raw, found.answer_tokens)
             assert alone.confidence == pytest.approx(found.confidence, abs=1e-4)
             assert alone.prompt_tokens == len(reader.encode(prompt).prompt_ids)
+
+
+@pytest.mark.parametrize("settings", [(), BEAMS], ids=["greedy", "beams"])
+def test_a_models_own_ways_of_writing_are_not_taken(
+    settings: tuple[str, ...], tiny_bart: Path, tmp_path: Path
+) -> None:
+    """BART's configs for summaries ask for a least length and no phrase twice."""
+    shutil.copytree(tiny_bart, tmp_path / "model")
+    path = tmp_path / "model" / "generation_config.json"
+    own = {"min_length": 7, "no_repeat_ngram_size": 1, "repetition_penalty": 9.0, "num_beams": 4}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **own, "early_stopping": True}))
+    found = []
+    for folder in (tiny_bart, tmp_path / "model"):
+        with make_reader(folder, *settings) as reader:
+            found.append({p.id: p.raw for p in reader.generate(make_prompts(reader)[:4])})
+    assert found[0] == found[1]
 
 
 def test_beams_make_batches_smaller(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
