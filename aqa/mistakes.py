@@ -52,7 +52,8 @@ def _category(
         # A phrase that means so was made "" of; white space and bare marks say nothing.
         was_said = row.metadata.get("abstained") is True or bool(row.prediction and not prediction)
         return "abstained_wrongly" if was_said else "empty"
-    if any(_holds(answer, text) for text in expected):
+    differs_by_spaces = _closed(answer) in map(_closed, expected)
+    if any(_holds(answer, text) for text in expected) and not differs_by_spaces:
         return "extra_words"
     if scores[1] >= PARTIAL or any(_holds(text, answer) for text in expected):
         return "partial"
@@ -66,7 +67,11 @@ def _holds(text: str, part: str) -> bool:
     """Tell whether `part` stands in `text`: whole words, but Hangul, which needs no spaces."""
     if _stands_in(text, part):
         return True
-    return has_hangul((part,)) and _stands_in(text.replace(" ", ""), part.replace(" ", ""))
+    return has_hangul((part,)) and _stands_in(_closed(text), _closed(part))
+
+
+def _closed(text: str) -> str:
+    return text.replace(" ", "")
 
 
 def _stands_in(text: str, part: str) -> bool:

@@ -225,7 +225,7 @@ def test_a_foreign_column_named_evidence_tells_nothing(
     row = {"predicted_answer": "Rome", "answers": ["Paris"], "evidence": evidence}
     files = [write(tmp_path / f"{name}.json", {"q": row}) for name in "ab"]
     assert run(files).systems[0].errors == {"wrong": 1}
-    with pytest.raises(UsageError, match='no example knows "gold_rank"'):
+    with pytest.raises(UsageError, match='no file of predictions tells "gold_rank"'):
         run(files, slices=["gold_rank"])
 
 

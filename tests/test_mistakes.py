@@ -43,6 +43,7 @@ def test_categories(
         ("서울특별시입니다", "서울특별시", "extra_words"),
         ("복잡한감염병은", "복잡한 감염병", "extra_words"),
         ("감염병", "복잡한 감염병", "partial"),
+        ("복잡한감염병", "복잡한 감염병", "partial"),  # nothing is extra: a space is missing
         ("부산광역시", "서울특별시", "wrong"),
         ("3명이었다", "3명", "extra_words"),
         ("1988년입니다", "1988", "extra_words"),
