@@ -15,6 +15,8 @@ def explained(folder: Path) -> Iterator[None]:
     """Turn the system's refusal to write into one sentence."""
     try:
         yield
+    except FileExistsError as error:
+        raise RunError(f"{folder} is a file, where a folder is needed; name another") from error
     except OSError as error:
         raise RunError(
             f"{folder}: can't write there ({error.strerror}); free some space, mend the"

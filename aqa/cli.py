@@ -118,6 +118,7 @@ def predict(
     max_cost: flags.MaxCost = None,
     max_tokens_total: flags.MaxTokensTotal = None,
     cache: flags.Cache = False,
+    allow_http: flags.AllowHttp = False,
     batch_api: flags.BatchApi = False,
     cancel: flags.Cancel = False,
     as_json: flags.Json = False,
@@ -140,8 +141,8 @@ def predict(
     spoken |= {"data.passages": passages, "data.missing_passages": missing_passages}
     spoken |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
     spoken |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
-    spoken["backend.cache"] = cache or None
-    spoken |= {"backend.batch_api": batch_api or None}
+    spoken |= {"backend.cache": cache or None, "backend.batch_api": batch_api or None}
+    spoken["backend.allow_http"] = allow_http or None
     found, reader_type = configure(backend, config, spoken, settings, fields)
     folder = output_dir or _prediction_folder(found)
     if dry_run:
@@ -268,6 +269,8 @@ def evaluate(
             )
             place = output.parent / "judge"
             judge = Judging(found, place, progress, judge_repeats, template, passages is not None)
+            if not dry_run:
+                judge.check_access()
         scoring = Scoring(
             metrics=names,
             profile=profile,

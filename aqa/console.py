@@ -190,6 +190,6 @@ def show_fields(fields: Fields) -> str:
 
 
 def _figure(value: float) -> str:
-    if 0 < abs(value) < 0.001:
+    if 0 < abs(value) < 0.01:
         return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"

@@ -137,6 +137,14 @@ Cache = Annotated[
         rich_help_panel="API",
     ),
 ]
+AllowHttp = Annotated[
+    bool,
+    typer.Option(
+        "--allow-http",
+        help="Ask another host than this one unencrypted.",
+        rich_help_panel="API",
+    ),
+]
 BatchApi = Annotated[
     bool,
     typer.Option(

@@ -10,7 +10,7 @@ from typing import Any
 from aqa.backends.base import Backend, LoadsFiles
 from aqa.backends.pretrained import token_counter
 from aqa.data import Source, read_examples, survey
-from aqa.errors import AqaError, ConfigError, PromptError
+from aqa.errors import ConfigError, PromptError, UsageError
 from aqa.gold import answer_finder, gold_ranks
 from aqa.hashes import Hashed
 from aqa.options import DataOptions, RunConfig
@@ -35,7 +35,7 @@ class Inputs:
     All the data are looked through here, before anything expensive, and their notes passed on.
 
     Raises:
-        AqaError: no data is named, or there is something wrong with them.
+        AqaError: no data are named, or there is something wrong with them.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ def describe_sources(
 def _source(data: DataOptions, dev: bool) -> Source:
     path = data.dev_path if dev else data.path
     if path is None:
-        raise AqaError("no data is named; give --data FILE, or data.path in the config")
+        raise UsageError("no data is named; give --data FILE, or data.path in the config")
     passages = data.dev_passages if dev else data.passages
     retrieves = (data.passages or data.dev_passages) is not None
     return Source(

@@ -101,8 +101,8 @@ def judge_systems(
         {name: replace(pairs, verdicts=found[name]) for name, pairs in material.pairs.items()},
         facts,
         [
-            f"{name}: failed verdicts of the judge, which count 0: {own.failed}; give the same"
-            " command again to ask for them again"
+            f"{name}: failed verdicts of the judge, which count 0: {own.failed} (the first one:"
+            f" {own.first_failure}); give the same command again to ask for them again"
             for name, own in found.items()
             if own.failed
         ],

@@ -81,7 +81,6 @@ class Judging:
         if getattr(config.backend, "batch_api", False):
             raise ConfigError("the judge asks one by one; leave backend.batch_api out")
         reader = self._reader(0)
-        reader.check_access()
         reader.check()
         self._fingerprint = {
             "reader": dict(reader.identity()),
@@ -102,6 +101,14 @@ class Judging:
             f"model:{self._config.backend.model}|prompt:{prompts}|temperature:{temperature}"
             f"|repeats:{self.repeats}"
         )
+
+    def check_access(self) -> None:
+        """See whether there are a key, an address, and the price that a cap needs.
+
+        Raises:
+            ConfigError: one of them is missing or wrong.
+        """
+        self._reader(0).check_access()
 
     def ask(self, cases: Cases) -> Judged:
         """Get the verdicts on all cases, from the journal or from the judge.

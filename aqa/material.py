@@ -25,6 +25,7 @@ from aqa.systems import (
     data_references,
     file_references,
     system_names,
+    unfinished_runs,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def read_material(
     ]
     expected = file_references(systems, form) if given is None else given
     warnings = [*check_alignment(systems, expected, given is not None, form)]
+    warnings += unfinished_runs(systems)
     warnings += compare_evidence(systems, scoring.allow_different_evidence)
     profile = choose_profile(scoring.profile, list(expected.values()))
     if profile == "squad" and mostly_hangul(list(expected.values())):

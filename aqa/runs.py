@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 from aqa import __version__
 from aqa.atomic_files import explained, write_json
 from aqa.errors import RunError, StoppedError
+from aqa.hashes import MANIFEST as MANIFEST
 from aqa.processes import is_first_process
 
-MANIFEST = "run.json"
 METRICS = "metrics.json"
 LOCK = ".lock"
 PACKAGES = (

@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 from aqa.errors import DataError, UsageError
 from aqa.metrics.unicode_forms import Form
-from aqa.prediction_files import AnsweredRow, evidence_of
+from aqa.prediction_files import RUN_FILES, AnsweredRow, evidence_of
 from aqa.records import Example
 from aqa.runs import read_manifest
 
@@ -174,9 +174,26 @@ def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
             yield f"{system.name}: the reader itself had to cut the evidence of {told}"
 
 
+def unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
+    """Tell of systems whose prediction has not come to its end, so that examples may be missing."""
+    for system in systems:
+        file = Path(system.file)
+        manifest = _manifest(file) if file.is_dir() or file.name in RUN_FILES else {}
+        status = manifest.get("status", "done")
+        if manifest.get("verb") == "predict" and status != "done":
+            yield (
+                f"{system.name}: its run is not done ({status}); what it has not answered counts 0"
+                " where --data tells the examples, else it is left out"
+            )
+
+
 def _evidence_plan(file: Path) -> Mapping[str, Any]:
-    plan = read_manifest(file if file.is_dir() else file.parent).get("evidence")
+    plan = _manifest(file).get("evidence")
     return plan if isinstance(plan, dict) else {}
+
+
+def _manifest(file: Path) -> Mapping[str, Any]:
+    return read_manifest(file if file.is_dir() else file.parent)
 
 
 def _different_plans(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

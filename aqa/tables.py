@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -129,7 +130,8 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             soft_wrap=True,
         )
     console.print(
-        f"next: aqa predict {result.backend} --model {result.folder} --data YOUR_QUESTIONS.json",
+        f"next: aqa predict {result.backend} --model {quote(str(result.folder))}"
+        " --data YOUR_QUESTIONS.json",
         soft_wrap=True,
     )
 
@@ -167,7 +169,7 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
     if result.failed:
         console.print("failed ones are asked again with --retry-errors")
     console.print(f"predictions: {result.predictions}", soft_wrap=True)
-    console.print(f"next: aqa evaluate {result.predictions}", soft_wrap=True)
+    console.print(f"next: aqa evaluate {quote(str(result.predictions))}", soft_wrap=True)
 
 
 def show_cancelled(result: "CancelResult", as_json: bool) -> None:

@@ -159,7 +159,12 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
     cuts.tell(plan.progress)
     if not is_first_process():
         return TrainResult(plan.config.backend.name, run.folder, weights, steps.before, None)
-    run.update({"weights_sha256": hash_files(weights)})
+    trained = {"weights_sha256": hash_files(weights)}
+    if resume and trained["weights_sha256"] == run.previous.get("weights_sha256"):
+        # What an earlier session merged is still these weights.
+        merging = ("merged", "merged_sha256")
+        trained |= {key: run.previous[key] for key in merging if key in run.previous}
+    run.update(trained)
     report = _report(plan, run, dev_scores) if dev else None
     merged = None
     if plan.config.merge and isinstance(plan.reader, Mergeable):

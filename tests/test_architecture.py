@@ -11,7 +11,7 @@ import pytest
 import aqa
 from aqa.backend_options import BackendOptions
 from aqa.backends import ALIASES, BACKENDS, backend_names, find_backend
-from aqa.errors import ConfigError
+from aqa.errors import UsageError
 
 PACKAGE = Path(aqa.__file__).parent
 FLOORS = {
@@ -236,7 +236,7 @@ def test_another_package_adds_a_backend() -> None:
     [("lama", "did you mean llama?"), ("stup", "did you mean stub?"), ("xyz", "known: ")],
 )
 def test_an_unknown_backend(name: str, hint: str) -> None:
-    with pytest.raises(ConfigError, match="unknown backend") as error:
+    with pytest.raises(UsageError, match="unknown backend") as error:
         find_backend(name)
     assert hint in str(error.value)
 

@@ -100,10 +100,10 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (["predict", "stbu"], 1, "unknown backend stbu; did you mean stub?"),
-        (["train", "lama"], 1, "unknown backend lama; did you mean llama?"),
+        (["predict", "stbu"], 2, "unknown backend stbu; did you mean stub?"),
+        (["train", "lama"], 2, "unknown backend lama; did you mean llama?"),
         (["train", "stub", "--data", "data.jsonl"], 1, "stub can't be trained here"),
-        (["predict", "stub"], 1, "no data is named"),
+        (["predict", "stub"], 2, "no data is named"),
         (["predict", "llama", "--data", "data.jsonl"], 1, "no model is named"),
         (["predict", "stub", "--field", "question"], 2, "write it as OURS=COLUMN"),
         (["train", "stub", "--resume", "--fresh"], 2, "exclude each other"),

@@ -436,6 +436,17 @@ def run_of(folder: Path, reader_cut: int = 0, characters: int = 9, **plan: objec
     return folder
 
 
+@pytest.mark.parametrize(("status", "told"), [("interrupted", True), ("done", False)])
+def test_a_run_that_is_not_done_is_said_to_be(tmp_path: Path, status: str, told: bool) -> None:
+    folder = run_of(tmp_path / "a")
+    write_json(folder / "run.json", {"verb": "predict", "status": status})
+    for file in (folder, folder / "predictions.json"):
+        report = evaluate([file], None, Scoring(["em"]), SilentProgress())
+        assert ("a: its run is not done (interrupted)" in "".join(report.warnings)) == told
+    (folder / "other.json").write_text('{"q": {"predicted_answer": "a", "answers": ["a"]}}')
+    assert not evaluate([folder / "other.json"], None, Scoring(["em"]), SilentProgress()).warnings
+
+
 def test_different_evidence_is_refused(tmp_path: Path) -> None:
     files = [run_of(tmp_path / "a"), run_of(tmp_path / "b", top_k=10) / "predictions.json"]
     told = r"a and b were given different evidence \(top_k 5 and 10\)"

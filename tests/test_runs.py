@@ -12,8 +12,11 @@ from aqa.runs import MANIFEST, command_line, inherited_config, open_run, read_ma
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    for folder in (file, file / "below"):
-        with pytest.raises(RunError, match="can't write there"), open_run(folder, "predict"):
+    for folder, told in (
+        (file, "is a file, where a folder"),
+        (file / "below", "can't write there"),
+    ):
+        with pytest.raises(RunError, match=told), open_run(folder, "predict"):
             pass
 
 

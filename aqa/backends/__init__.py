@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from aqa.backends.base import Backend
-from aqa.errors import ConfigError
+from aqa.errors import UsageError
 
 BACKENDS = {
     "t5": "aqa.backends.t5:T5Backend",
@@ -25,7 +25,7 @@ def find_backend(name: str) -> type[Backend]:
     """Import the class of a backend by name or alias.
 
     Raises:
-        ConfigError: nobody provides a backend of this name.
+        UsageError: nobody provides a backend of this name.
     """
     canonical = ALIASES.get(name, name)
     if canonical in BACKENDS:
@@ -37,4 +37,4 @@ def find_backend(name: str) -> type[Backend]:
         return loaded
     near = difflib.get_close_matches(name, [*backend_names(), *ALIASES], n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(backend_names())}"
-    raise ConfigError(f"unknown backend {name}; {hint}")
+    raise UsageError(f"unknown backend {name}; {hint}")

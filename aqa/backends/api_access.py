@@ -87,7 +87,7 @@ def find_access(options: Gpt4Options) -> Access:
     if parts.scheme == "http" and not local and not options.allow_http:
         raise ConfigError(
             f"config key backend.base_url: http to {host} sends the key and the questions"
-            " unencrypted; use https, or allow it with --set backend.allow_http=true"
+            " unencrypted; use https, or allow it with --allow-http (backend.allow_http)"
         )
     key = os.getenv(key_name, "").strip()
     if not key and not local:

@@ -90,5 +90,7 @@ class AdapterTrainer(AnswerTrainer):
         return answer_loss(model, inputs, self._keeps_logits, label_smoothing)
 
     def write(self, folder: str | Path) -> None:
-        """Write the adapter."""
+        """Write the adapter, the same bytes for the same weights."""
+        config = self.model.peft_config["default"]
+        config.target_modules = sorted(config.target_modules)  # else a set, in any order
         self.model.save_pretrained(folder, save_embedding_layers=False)

