@@ -25,7 +25,7 @@ app = typer.Typer(
     epilog="Example: aqa train llama --config llama_smollm2 --set training.num_train_epochs=3"
 )
 def train(
-    backend: flags.BackendName,
+    backend: flags.TrainedBackend,
     config: flags.Config = None,
     data: flags.Data = None,
     dev_data: flags.DevData = None,

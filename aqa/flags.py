@@ -8,6 +8,9 @@ import typer
 BackendName = Annotated[
     str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), or gpt4.")
 ]
+TrainedBackend = Annotated[
+    str, typer.Argument(metavar="BACKEND", help="t5, or llama-qlora (llama).")
+]
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="YAML or JSON file, or a shipped one's name.")
 ]
