@@ -145,9 +145,10 @@ def predict(
     spoken["backend.allow_http"] = allow_http or None
     found, reader_type = configure(backend, config, spoken, settings, fields)
     folder = output_dir or _prediction_folder(found)
+    how = Resume(not resume, retry_errors)
     if dry_run:
         with console.open_progress(quiet) as progress:
-            estimate = run_dry(found, reader_type, progress)
+            estimate = run_dry(found, reader_type, folder, progress, how)
         tables.show_cost(estimate, as_json)
         return
     if cancel:
@@ -161,7 +162,7 @@ def predict(
             reader_type,
             folder,
             progress,
-            Resume(not resume, retry_errors),
+            how,
             command_line(sys.argv),
         )
     tables.show_predictions(result, as_json)

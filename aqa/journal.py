@@ -168,6 +168,33 @@ class Journal:
             self._failed.discard(index)
 
 
+def read_lines(path: Path) -> Iterator[Json]:
+    """Give the lines of a journal that is left as it is, the header first, a broken end left out.
+
+    There are none where there is no journal.
+    """
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        for number, line in enumerate(file):
+            row = _parse(line, ("index", int) if number else ("kind", str))
+            if row is not None:
+                yield row
+
+
+def done_before(folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool) -> set[int]:
+    """The places of the examples that a run which goes on would not answer again."""
+    lines = read_lines(folder / JOURNAL)
+    theirs = next(lines, {}).get("fingerprint")
+    if not isinstance(theirs, dict) or differences(theirs, json.loads(json.dumps(fingerprint))):
+        return set()
+    done: set[int] = set()
+    for row in lines:
+        if retry_errors and row.get("error") is not None:
+            done.discard(row["index"])
+        else:
+            done.add(row["index"])
+    return done
+
+
 def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 

@@ -3,11 +3,10 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from sys import maxsize
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from aqa.backends.base import CostEstimate
 from aqa.backends.gpt4 import Gpt4Backend
 from aqa.config import as_raw
 from aqa.errors import ConfigError, PromptError
-from aqa.journal import JOURNAL, Journal
+from aqa.journal import JOURNAL, Journal, read_lines
 from aqa.judge_cases import Case, Cases, Judged
 from aqa.metrics.verdicts import Verdict
 from aqa.options import RunConfig
@@ -140,9 +139,7 @@ class Judging:
 
     def estimate(self, cases: Cases) -> CostEstimate:
         """Tell what the verdicts would cost that are not known yet; nothing is asked or written."""
-        known: Known = {}
-        with suppress(FileNotFoundError):
-            known = _read_verdicts(_parsed(self.folder / JOURNAL))
+        known = _read_verdicts(islice(read_lines(self.folder / JOURNAL), 1, None))
         found: CostEstimate | None = None
         for repeat in range(self.repeats):
             reader = self._reader(repeat)
@@ -251,16 +248,6 @@ def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:
         said = Verdict(row.get("verdict"), str(row.get("reason", row.get("error", ""))))
         known[row["id"]] = (row["index"], said)
     return known
-
-
-def _parsed(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The lines of a journal that is left as it is, the header and a broken end left out."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            with suppress(ValueError):
-                row = json.loads(line)
-                if isinstance(row, dict) and "index" in row:
-                    yield row
 
 
 def _added(first: CostEstimate | None, second: CostEstimate) -> CostEstimate:

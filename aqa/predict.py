@@ -11,7 +11,7 @@ from aqa.config import as_raw
 from aqa.errors import RunError, UsageError
 from aqa.hashes import hash_files
 from aqa.inputs import Inputs, Unfit, describe_sources
-from aqa.journal import Journal
+from aqa.journal import Journal, done_before
 from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.prompts import load_template
@@ -174,8 +174,16 @@ def _opened(
             yield Session(inputs, reader, run, journal, since, batches)
 
 
-def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -> CostEstimate:
+def dry_run(
+    config: RunConfig,
+    reader_type: type[Backend],
+    folder: Path,
+    progress: Progress,
+    resume: Resume = Resume(),
+) -> CostEstimate:
     """Tell what a prediction would cost; nothing is asked and nothing is written.
+
+    What was answered in the `folder` is left out, as `resume` says.
 
     Raises:
         AqaError: bad data or prompt; or the reader asks no server.
@@ -186,6 +194,11 @@ def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -
     inputs = Inputs(config, load_template(config.prompt), progress)
     reader.check()
     inputs.check_room(reader)
+    done: set[int] = set()
+    if not resume.fresh:
+        done = done_before(folder, inputs.fingerprint(reader), resume.retry_errors)
     unfit: list[Unfit] = []
-    estimate = reader.estimate_cost(inputs.prompts(reader, inputs.examples(), unfit))
-    return replace(estimate, unfit=len(unfit))
+    left = ((index, example) for index, example in inputs.examples() if index not in done)
+    estimate = reader.estimate_cost(inputs.prompts(reader, left, unfit))
+    answered = sum(index < inputs.total for index in done)
+    return replace(estimate, unfit=len(unfit), answered=answered)

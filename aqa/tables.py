@@ -73,7 +73,8 @@ def show_cost(found: "CostEstimate", as_json: bool) -> None:
         "model": found.model,
         "examples": f"{found.examples:,}"
         + (f", {found.unfit} too long" if found.unfit else "")
-        + (f", {found.cached:,} in the cache" if found.cached else ""),
+        + (f", {found.cached:,} in the cache" if found.cached else "")
+        + (f"; {found.answered:,} were answered before" if found.answered else ""),
         "input tokens": f"{found.input_tokens:,}" + ("" if found.exact else " (estimated)"),
         "output tokens": f"{low:,} to {high:,}",
     }
@@ -81,7 +82,7 @@ def show_cost(found: "CostEstimate", as_json: bool) -> None:
         rows["price"] = found.price
     else:
         rows["price"] = "${:,.4f} to ${:,.4f}".format(*found.cost)
-        rows["of which"] = found.price
+        rows["prices"] = found.price
     if found.seconds is not None:
         rows["time at the limits"] = f"{found.seconds:,.0f} s"
     console = output()

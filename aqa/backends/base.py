@@ -123,7 +123,8 @@ class CostEstimate:
     for answers of one token, the higher one for the longest, with a margin where tokens are
     guessed; None where no price is known, which `price` tells in words. `seconds` follow from the
     given limits; None where there are none.
-    `cached` of the examples have their answers in the cache and cost nothing.
+    `cached` of the examples have their answers in the cache and cost nothing; `answered` others
+    have theirs in the run folder.
     """
 
     model: str
@@ -136,6 +137,7 @@ class CostEstimate:
     price: str
     seconds: float | None
     cached: int = 0
+    answered: int = 0
 
 
 @runtime_checkable

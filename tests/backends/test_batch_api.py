@@ -74,7 +74,7 @@ def test_the_same_files_as_asked_live(tmp_path: Path, server: BatchingServer) ->
 def test_half_the_price(tmp_path: Path, server: BatchingServer) -> None:
     price = {"input": 1, "output": 2, "cached_input": 0.25}
     config = configured(tmp_path, server, price=price)
-    estimate = dry_run(config, Gpt4Backend, SilentProgress())
+    estimate = dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
     live = dry_run(
         configured(tmp_path, server, live=True, price=price), Gpt4Backend, SilentProgress()
     )

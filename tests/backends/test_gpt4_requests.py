@@ -169,7 +169,7 @@ def test_a_dry_run_of_azure_needs_no_key(
     for name in ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION"):
         monkeypatch.delenv(name, raising=False)
     config = configured(tmp_path, server, 3, provider="azure", base_url=None, price=None)
-    assert "not known" in dry_run(config, Gpt4Backend, SilentProgress()).price
+    assert "not known" in dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress()).price
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_schema_that_is_sent_along_counts_too() -> None:
 
 def check_dry_run(folder: Path, server: Server, exact: bool = True, **backend: object) -> None:
     config = configured(folder, server, 30, **backend)
-    told = dry_run(config, Gpt4Backend, SilentProgress())
+    told = dry_run(config, Gpt4Backend, folder / "out", SilentProgress())
     assert run(config, folder / "out").answered == 30
     assert told.exact == exact
     assert (told.input_tokens == server.prompt_tokens) == exact
@@ -123,5 +123,5 @@ def test_a_tokenizer_that_can_not_count_chats(tmp_path: Path, tiny_no_template: 
             with pytest.raises(ModelError, match=sentence):
                 run(config, tmp_path / "out")
             with pytest.raises(ModelError, match=sentence):
-                dry_run(config, Gpt4Backend, SilentProgress())
+                dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
     assert not (tmp_path / "out").exists()
