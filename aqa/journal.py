@@ -237,6 +237,8 @@ def _flat(fingerprint: Mapping[str, Any]) -> Json:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, str) and len(value) > 40:
+        value = value[:37] + "..."
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
 

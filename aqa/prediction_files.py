@@ -184,6 +184,10 @@ def _no_constant(name: str) -> NoReturn:
 
 def _refuse(place: str, error: Exception) -> NoReturn:
     reason = getattr(error, "msg", str(error))
+    if isinstance(error, json.JSONDecodeError) and (
+        error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+    ):
+        reason = "it ends too early"
     raise DataError(f"{place}: not valid JSON ({reason}); mend it there") from error
 
 

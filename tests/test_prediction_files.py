@@ -134,6 +134,8 @@ def test_folder_without_predictions(tmp_path: Path) -> None:
 
 BROKEN = {
     "not JSON": ("a.json", '{"q1": "x",\n "q2": y}', r"a\.json, line 2, column 8: not valid JSON"),
+    "cut off": ("a.json", '{"q1": "x",\n "q2": ', r"a\.json, line 2, .*it ends too early"),
+    "cut off in a text": ("a.json", '{"q1": "x', r"a\.json, line 1, .*it ends too early"),
     "plain text named json": ("a.json", "Paris", r"a\.json, line 1, column 1: not valid JSON"),
     "a broken line": ("a.jsonl", '{"id": "q1", "prediction": "x"}\n{"id"', "line 2, column 6"),
     "a broken line of a journal": (
