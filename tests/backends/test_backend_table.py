@@ -3,7 +3,7 @@ import pytest
 from aqa.backends import ALIASES, BACKENDS, backend_names, find_backend
 from aqa.backends.base import Encodes, Trainable
 from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.errors import ConfigError
+from aqa.errors import UsageError
 
 
 @pytest.mark.parametrize("name", ["llama", "llama-qlora"])
@@ -20,7 +20,7 @@ def test_every_entry_of_the_table_is_the_backend_of_its_name() -> None:
 
 @pytest.mark.parametrize(("name", "hint"), [("lama", "did you mean llama"), ("xyz", "known: ")])
 def test_an_unknown_name_is_told_the_nearest(name: str, hint: str) -> None:
-    with pytest.raises(ConfigError, match=hint):
+    with pytest.raises(UsageError, match=hint):
         find_backend(name)
 
 
