@@ -75,9 +75,8 @@ def test_half_the_price(tmp_path: Path, server: BatchingServer) -> None:
     price = {"input": 1, "output": 2, "cached_input": 0.25}
     config = configured(tmp_path, server, price=price)
     estimate = dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
-    live = dry_run(
-        configured(tmp_path, server, live=True, price=price), Gpt4Backend, SilentProgress()
-    )
+    asked_live = configured(tmp_path, server, live=True, price=price)
+    live = dry_run(asked_live, Gpt4Backend, tmp_path / "out", SilentProgress())
     assert estimate.cost
     assert live.cost
     assert estimate.cost == pytest.approx([cost / 2 for cost in live.cost])
