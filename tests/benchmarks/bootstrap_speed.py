@@ -3,14 +3,17 @@
 Each score gets its interval, and each pair of systems the interval of its difference (aqa: with
 tests, too). SciPy's `stats.bootstrap` gets the same values, vectorised, in batches of 100 resamples
 to bound its memory (its default would need 800 MB for each). Rounds are interleaved, times are the
-processor's: set OMP_NUM_THREADS=1.
+processor's, on one thread: a second one that waits would count as work.
 
 Run: python tests/benchmarks/bootstrap_speed.py [ROUNDS]
 """
 
+import os
 import sys
 import time
 from statistics import median
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is loaded
 
 import numpy as np
 from numpy.typing import NDArray
