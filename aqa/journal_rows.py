@@ -40,12 +40,18 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     row["evidence"] = evidence_fields(prompt)
     if prediction.structured is not None:
         row["evidence"]["named_ranks"] = _named_ranks(prompt, prediction.structured)
-    row["tokens"] = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
+    return row | cost_fields(prediction)
+
+
+def cost_fields(prediction: Prediction) -> dict[str, Any]:
+    """What is kept of an answer's price: its tokens, what was spent on it, what a cache saved."""
+    tokens = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
+    found: dict[str, Any] = {"tokens": tokens}
     if prediction.spent is not None:
-        row["spent"] = asdict(prediction.spent)
+        found["spent"] = asdict(prediction.spent)
     if prediction.saved is not None:
-        row["saved"] = asdict(prediction.saved)
-    return row
+        found["saved"] = asdict(prediction.saved)
+    return found
 
 
 def _clean(

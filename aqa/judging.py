@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from aqa.backends.gpt4 import Gpt4Backend
 from aqa.config import as_raw
 from aqa.errors import ConfigError, PromptError
 from aqa.journal import JOURNAL, Journal, read_lines
+from aqa.journal_rows import cost_fields
 from aqa.judge_cases import Case, Cases, Judged
 from aqa.metrics.verdicts import Verdict
 from aqa.options import RunConfig
@@ -234,12 +235,7 @@ def _row(case: Case, prediction: Prediction, verdict: Verdict) -> dict[str, Any]
     row |= {"answer": case.answer, **verdict.to_json()}
     if prediction.model:
         row["model"] = prediction.model
-    row["tokens"] = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
-    if prediction.spent is not None:
-        row["spent"] = asdict(prediction.spent)
-    if prediction.saved is not None:
-        row["saved"] = asdict(prediction.saved)
-    return row
+    return row | cost_fields(prediction)
 
 
 def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:
