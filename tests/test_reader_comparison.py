@@ -17,7 +17,7 @@ from scipy import stats
 from aqa.metrics.normalize import PROFILES
 
 ROOT = Path(__file__).parents[1]
-ASKED = 3  # questions that the real model answers
+ASKED = 40  # questions that the real model answers
 
 Call = Callable[..., CompletedProcess[str]]
 Gold = dict[str, list[str]]
