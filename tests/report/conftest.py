@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.wait import WebDriverWait
 
 from aqa.evaluate import evaluate
 from aqa.material import Scoring
@@ -108,6 +109,9 @@ class Page:
         for kind in ("browser", "performance"):
             browser.get_log(kind)
         browser.get(address)
+        # A busy machine's driver may come back while the page is still being read.
+        is_whole = "return location.protocol !== 'about:' && document.readyState === 'complete'"
+        WebDriverWait(browser, 20).until(lambda _: self.run(is_whole))
 
     def run(self, script: str, *arguments: object) -> Any:
         return self.browser.execute_script(script, *arguments)
