@@ -69,6 +69,12 @@ def _obstacle(options: T5Options, generation: GenerationOptions, model_type: str
     return "" if model_type in MODEL_TYPES else f"models of the kind {model_type}"
 
 
+# Each thread translates batches of its own, small enough for its cache. T5-small in int8 on two
+# cores, 64 prompts of 67 to 334 tokens and answers of 8: 1.4 s at 1,024 to 2,048 tokens, where two
+# threads that share batches of 4,096 take 2.0 s, and 2.8 s at 1,024.
+WORKER_TOKENS = 1536
+
+
 class Ctranslate2Engine:
     """A converted model, and the tokenizer whose tokens it reads and writes."""
 
@@ -77,19 +83,27 @@ class Ctranslate2Engine:
         import torch
 
         self._tokenizer = tokenizer
+        self._workers = torch.get_num_threads()
         self._translator = ctranslate2.Translator(
-            str(folder), device="cpu", compute_type=kind, intra_threads=torch.get_num_threads()
+            str(folder),
+            device="cpu",
+            compute_type=kind,
+            inter_threads=self._workers,
+            intra_threads=1,
         )
+        torch.set_num_threads(self._workers)  # or else this thread, too, has one from now on
 
     def write_answers(
         self, rows: Sequence[Sequence[int]], options: GenerationOptions, encoded_tokens: int
     ) -> list[list[Written]]:
         """Give each row's answers; at most `encoded_tokens` go through the encoder at once."""
+        shared = sum(map(len, rows)) // self._workers
+        each = min(encoded_tokens // self._workers, WORKER_TOKENS, shared)
         results = self._translator.translate_batch(
             [self._tokenizer.convert_ids_to_tokens(list(row)) for row in rows],
             beam_size=options.num_beams,
             patience=PATIENCE,
-            max_batch_size=max(encoded_tokens // options.num_beams, 1),
+            max_batch_size=max(each // options.num_beams, 1),
             batch_type="tokens",
             num_hypotheses=options.num_return_sequences,
             length_penalty=options.length_penalty,

@@ -33,9 +33,11 @@ from aqa.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
-# With fid or CTranslate2: tokens that decoders attend to at once, for each that goes through the
-# encoder at once. Their keys and values take 37 KB a token in T5-base in bfloat16.
-DECODED_PER_ENCODED = 4
+# Tokens of a batch, for each that goes through the encoder at once. With fid they are what the
+# decoder attends to: keys and values of 37 KB a token in T5-base in bfloat16. CTranslate2's
+# threads share them out, and are the busier the more there are; the answers come all together.
+FID_BATCH = 4
+CTRANSLATE2_BATCH = 8
 
 
 class Question(NamedTuple):
@@ -203,14 +205,17 @@ class T5Backend:
         options = self.config.generation
         device = "cpu" if self._converted else self.model.device.type
         budget = options.batch_tokens or batch_tokens(device)
-        apart = self.options.fusion == "fid" or self._converted is not None
-        decoded = budget * (DECODED_PER_ENCODED if apart else 1)
+        size = budget
+        if self._converted:
+            size *= CTRANSLATE2_BATCH
+        elif self.options.fusion == "fid":
+            size *= FID_BATCH
         for window in windows(prompts, options.window, lambda prompt: prompt.index):
             for batch in batches_by_tokens(
                 [[self._question(prompt)] for prompt in window],
                 lambda question: question.tokens,
                 options.max_new_tokens,
-                decoded // rows_each(options),
+                size // rows_each(options),
             ):
                 yield from halving(
                     batch, partial(self._answer, budget), self._out_of_memory, self._progress.note

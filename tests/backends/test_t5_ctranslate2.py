@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -63,6 +64,42 @@ def test_500_answers_agree_with_transformers_in_float32(trained_t5: Path) -> Non
         assert found[key].confidence == pytest.approx(expected[key].confidence, abs=5e-3)
         assert found[key].answer_tokens == expected[key].answer_tokens
         assert found[key].prompt_tokens == expected[key].prompt_tokens
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ((), 960),  # each thread has a half of 80 rows of 24 tokens
+        (("generation.batch_tokens=480",), 240),  # what is encoded at once, for both together
+        (("generation.num_beams=4",), 240),
+    ],
+)
+def test_threads_share_the_work(
+    settings: tuple[str, ...], size: int, tiny_t5: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads with batches of their own are faster than two that share each batch."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with make_reader(tiny_t5, FAST, *settings) as reader:
+            assert torch.get_num_threads() == 2  # CTranslate2 would leave one to all others
+            engine = reader._converted
+            assert engine is not None
+            translate = engine._translator.translate_batch
+            sizes = []
+
+            def spy(tokens: object, **options: object) -> object:
+                sizes.append(options["max_batch_size"])
+                return translate(tokens, **options)
+
+            monkeypatch.setattr(engine, "_translator", SimpleNamespace(translate_batch=spy))
+            rows = [[*range(3, 26), 1]] * 80
+            generation = reader.config.generation
+            found = engine.write_answers(rows, generation, generation.batch_tokens or 4096)
+    finally:
+        torch.set_num_threads(before)
+    assert sizes == [size]
+    assert len(found) == 80
 
 
 def test_nothing_that_is_read_is_cut(trained_t5: Path) -> None:
