@@ -226,7 +226,7 @@ def evaluate(
     from aqa.evaluate import estimate_judge
     from aqa.evaluate import evaluate as run_evaluate
     from aqa.material import Scoring, read_references
-    from aqa.metrics import MetricOptions
+    from aqa.metrics import MetricOptions, possible_scores
     from aqa.metrics.intervals import SEED
     from aqa.runs import METRICS
 
@@ -245,6 +245,7 @@ def evaluate(
         {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
     )
     limits = score_files.parse_limits(fail_under or ())
+    score_files.check_limit_names(limits, possible_scores(names))  # before anything is paid for
     with console.open_progress(quiet) as progress:
         references = None
         if data is not None:
@@ -291,7 +292,7 @@ def evaluate(
             tables.show_cost(estimate_judge(files, references, scoring), as_json)
             return
         report = run_evaluate(files, references, scoring, progress)
-    score_files.check_limit_names(limits, report)
+    score_files.check_limit_names(limits, report.systems[0].scores)
     if report_file is not None:
         from aqa.report import write_report
 

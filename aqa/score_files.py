@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,14 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
     return limits
 
 
-def check_limit_names(limits: Mapping[str, float], report: Report) -> None:
-    """See whether all limits are for scores that were computed.
+def check_limit_names(limits: Mapping[str, float], known: Collection[str] | None) -> None:
+    """See whether all limits are for scores that there are; None: which ones is not known yet.
 
     Raises:
         UsageError: one is not.
     """
-    known = report.systems[0].scores
     for name in limits:
-        if name not in known:
+        if known is not None and name not in known:
             raise UsageError(
                 f"--fail-under {name}: there is no such score; there are {', '.join(known)}"
             )

@@ -12,6 +12,7 @@ import pytest
 from aqa.errors import RunError, ScoreError, UsageError
 from aqa.evaluate import evaluate
 from aqa.material import Scoring
+from aqa.metrics import possible_scores
 from aqa.paper_tables import csv_table, latex_escape, latex_table, markdown_table
 from aqa.progress import SilentProgress
 from aqa.records import Example
@@ -113,7 +114,32 @@ def test_limits(report: Report) -> None:
         "a_1&b: em 50.00 is under 60; =b|c: em 0.00 is under 60; =b|c: f1 0.00 is under 70"
     )
     with pytest.raises(UsageError, match="--fail-under f2: there is no such score; there are em, "):
-        check_limit_names({"f2": 1}, report)
+        check_limit_names({"f2": 1}, report.systems[0].scores)
+    check_limit_names({"f2": 1}, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "limit", "refused"),
+    [
+        ((), "jugde", True),
+        ((), "bleu", False),
+        ((), "rouge_w", False),  # f1's place in the profile klue-mrc
+        (("em", "judge"), "jugde", True),
+        (("em", "judge"), "f1", True),
+        (("em", "f1"), "rouge_w", False),
+        (("em", "hf:mine"), "anything", False),
+        (("evidence",), "evidence", True),
+    ],
+)
+def test_limits_of_scores_that_can_not_come_are_refused_before_scoring(
+    words: tuple[str, ...], limit: str, refused: bool
+) -> None:
+    known = possible_scores(words)
+    if not refused:
+        check_limit_names({limit: 1}, known)
+        return
+    with pytest.raises(UsageError, match=f"--fail-under {limit}: there is no such score"):
+        check_limit_names({limit: 1}, known)
 
 
 def test_a_score_at_its_limit_is_not_under_it(report: Report) -> None:

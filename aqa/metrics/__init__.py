@@ -10,7 +10,7 @@ from aqa.metrics.best_reference import mostly_ascii
 from aqa.metrics.exact_match import ExactMatch
 from aqa.metrics.f1 import F1
 from aqa.metrics.kiwi import has_kiwi
-from aqa.metrics.normalize import choose_profile, mostly_hangul, second_score
+from aqa.metrics.normalize import PROFILES, choose_profile, mostly_hangul, second_score
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
@@ -21,6 +21,7 @@ __all__ = [
     "RunningScores",
     "default_metrics",
     "load_metric",
+    "possible_scores",
     "score_pairs",
 ]
 
@@ -57,6 +58,18 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
     module, _, attribute = METRICS[name].partition(":")
     metric: Metric = getattr(import_module(module), attribute)(options or MetricOptions())
     return metric
+
+
+def possible_scores(metrics: Sequence[str]) -> list[str] | None:
+    """Name the scores that metrics may give, all where none is chosen; None: that can't be told.
+
+    Modules of Hugging Face's name their scores themselves.
+    """
+    if any(name.startswith("hf:") for name in metrics):
+        return None
+    given = [name for name in metrics if name != "evidence"] or list(METRICS)
+    seconds = [profile.second for profile in PROFILES.values()] if "f1" in given else []
+    return list(dict.fromkeys([*given, *seconds]))
 
 
 def default_metrics(references: Sequence[Sequence[str]]) -> list[str]:
