@@ -26,18 +26,29 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_table(report: "Report") -> str:
-    """One line for each system and score, unrounded, as spreadsheets read it."""
+    """One line for each system and score, unrounded, and one for each group of a slice."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["system", "metric", "value", "low", "high", "n", "missing", "failed"])
+    figures = ["value", "low", "high", "n", "missing", "failed"]
+    writer.writerow(["system", "metric", *figures, "slice", "group"])
     for system in report.systems:
-        # A spreadsheet would run a name that begins like a formula.
-        name = f"'{system.name}" if system.name.startswith(_FORMULA) else system.name
+        name = _no_formula(system.name)
         for score in system.scores.values():
-            figures = [score.value, score.low, score.high]
             counts = [len(report.ids), system.missing, system.failed]
-            writer.writerow([name, score.name, *figures, *counts])
+            writer.writerow([name, score.name, score.value, score.low, score.high, *counts, "", ""])
+        for key, groups in system.slices.items():
+            for group, found in groups.items():
+                for metric, part in found.items():
+                    if metric != "n":
+                        part_of = [_no_formula(key), _no_formula(group)]
+                        values = [part["value"], part["low"], part["high"], found["n"], "", ""]
+                        writer.writerow([name, metric, *values, *part_of])
     return text.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    """A spreadsheet would run a text that begins like a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def markdown_table(report: "Report") -> str:

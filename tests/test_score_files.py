@@ -74,10 +74,25 @@ def test_per_example(report: Report, tmp_path: Path) -> None:
 
 
 def test_csv(report: Report) -> None:
-    rows = list(csv.DictReader(io.StringIO(csv_table(report))))
+    table = list(csv.DictReader(io.StringIO(csv_table(report))))
+    rows = [row for row in table if not row["slice"]]
     assert [row["system"] for row in rows] == ["a_1&b", "a_1&b", "'=b|c", "'=b|c"]
     assert float(rows[1]["value"]) == pytest.approx((100 + 200 / 3) / 2)
     assert (rows[2]["n"], rows[2]["missing"]) == ("2", "1")
+    parts = [row for row in table if row["slice"]]
+    assert {(row["slice"], row["group"], row["n"]) for row in parts} == {
+        ("answer_length", "1-5", "2")
+    }
+    assert [row["value"] for row in parts] == [row["value"] for row in rows]
+
+
+def test_csv_names_groups_as_the_data_do_but_for_formulas(report: Report) -> None:
+    first = replace(
+        report.systems[0],
+        slices={"kind": {"=1+1": {"n": 1, "em": {"value": 100.0, "low": 100.0, "high": 100.0}}}},
+    )
+    table = csv_table(replace(report, systems=(first,)))
+    assert table.splitlines()[-1] == "a_1&b,em,100.0,100.0,100.0,1,,,kind,'=1+1"
 
 
 def test_markdown(report: Report) -> None:
