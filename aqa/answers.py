@@ -10,6 +10,8 @@ _LABEL = re.compile(
     r"\s*(?:\*\*\s*[:：]|[:：]\s*\*\*|[:：])\s*",
     re.IGNORECASE,
 )
+# Of models that think first, where nobody takes that out; often the prompt has the opening mark.
+_ENDS_OF_THOUGHT = ("</think>", "</thought>")
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 # A single quotation mark between letters is an apostrophe and may stand inside a quotation.
 _QUOTED = re.compile(
@@ -30,11 +32,15 @@ class CleanAnswer:
 def clean_answer(raw: str, no_answer: Sequence[str]) -> CleanAnswer:
     """Reduce generated text to the answer itself.
 
-    In this order: the first line that holds more than a label ("Answer:", "답변:", "답:",
-    "정답:", "A:", bold or not) without that label; bold marks, then one pair of quotation marks,
-    where they wrap the whole of it; a no-answer phrase becomes "". Nothing else is changed.
+    In this order: what a model thought before (up to "</think>" or "</thought>") goes; the first
+    line that holds more than a label ("Answer:", "답변:", "답:", "정답:", "A:", bold or not)
+    without that label; bold marks, then one pair of quotation marks, where they wrap the whole of
+    it; a no-answer phrase becomes "". Nothing else is changed.
     """
-    lines = (_unwrap(_without_label(line.strip())) for line in raw.splitlines())
+    said = raw
+    for mark in _ENDS_OF_THOUGHT:
+        said = said.rpartition(mark)[-1]
+    lines = (_unwrap(_without_label(line.strip())) for line in said.splitlines())
     text = next((line for line in lines if line), "")
     abstained = means_no_answer(text, no_answer)
     return CleanAnswer("" if abstained else text, abstained)
