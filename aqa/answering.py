@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from aqa.backends.base import Backend, Batched, Remote
 from aqa.inputs import Inputs, Unfit
@@ -36,6 +37,12 @@ class Session:
         for index, example in self.inputs.examples():
             if not self.journal.is_done(index, self.since):
                 yield index, example
+
+    def done(self) -> Iterator[Mapping[str, Any]]:
+        """The lines of the examples that earlier sessions finished."""
+        for row in self.journal.rows(self.inputs.total):
+            if self.journal.is_done(row["index"], self.since):
+                yield row
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -126,7 +133,13 @@ class Answering:
         self._scores = RunningScores(profile)
 
     def run(self) -> Generator[Live, None, None]:
-        """Answer what is to do; after each journal line, give the running scores to show."""
+        """Answer what is to do; after each journal line, give the running scores to show.
+
+        They are those of all answers, earlier sessions' among them.
+        """
+        for row in self._session.done():
+            if row["answers"] is not None:
+                self._scores.add(row["predicted_answer"], row["answers"])
         reader = self._reader
         if isinstance(reader, Batched) and (reader.asks_by_batch or self._session.batches):
             questions = BatchQuestions(self._session)

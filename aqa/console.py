@@ -108,13 +108,13 @@ class RichProgress:
 
     @contextmanager
     def task(
-        self, title: str, total: int | None = None, unit: str = "examples"
+        self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
     ) -> Iterator[RichTask]:
         """Draw a bar until the work is over."""
         for past in self._bars.tasks:  # of works that come again and again the last one is enough
             if past.finished and past.description == title:
                 self._bars.remove_task(past.id)
-        number = self._bars.add_task(title, total=total, rate="", live="")
+        number = self._bars.add_task(title, total=total, completed=done, rate="", live="")
         try:
             yield RichTask(self._bars, number)
         finally:
@@ -129,12 +129,14 @@ class RichProgress:
 class PlainTask:
     """Lines such as "Answering 40/200, 3.1 examples/s, 52 s left, em 40.0"."""
 
-    def __init__(self, console: Console, title: str, total: int | None, unit: str) -> None:
+    def __init__(
+        self, console: Console, title: str, total: int | None, unit: str, done: int
+    ) -> None:
         self._console = console
         self._title = title
         self._total = total
         self._unit = unit
-        self._done = self._first = 0
+        self._done = self._first = done
         self._live = ""
         self._start = self._last = time.monotonic()
 
@@ -151,7 +153,7 @@ class PlainTask:
     def say(self) -> None:
         """Write one line."""
         seconds = max(time.monotonic() - self._start, 1e-9)
-        rate = self._done / seconds
+        rate = (self._done - self._first) / seconds
         parts = [f"{self._title} {self._done}" + (f"/{self._total}" if self._total else "")]
         parts.append(f"{rate:.1f} {self._unit}/s")
         if self._total and self._done < self._total and rate:
@@ -169,10 +171,10 @@ class PlainProgress:
 
     @contextmanager
     def task(
-        self, title: str, total: int | None = None, unit: str = "examples"
+        self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
     ) -> Iterator[PlainTask]:
         """Write lines now and then, and one at the end."""
-        task = PlainTask(self._console, title, total, unit)
+        task = PlainTask(self._console, title, total, unit, done)
         yield task
         task.say()
 

@@ -79,10 +79,9 @@ def predict(
         answering = Answering(session, config.evaluation.profile)
         with (
             session.recording(),
-            progress.task("Answering", total=total) as task,
+            progress.task("Answering", total=total, done=before) as task,
             closing(answering.run()) as answers,
         ):
-            task.advance(before)
             asked = 0
             for asked, live in enumerate(answers, 1):
                 # Of a batch even failures are collected that were not to be asked again.

@@ -16,9 +16,12 @@ class Progress(Protocol):
     """Where work reports to: a bar, plain lines, or nothing."""
 
     def task(
-        self, title: str, total: int | None = None, unit: str = "examples"
+        self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
     ) -> AbstractContextManager[Task]:
-        """Open a stretch of work of `total` units; None where the total is not known."""
+        """Open a stretch of work of `total` units; None where the total is not known.
+
+        `done` of them were done before: they say nothing of how fast it goes.
+        """
 
     def note(self, text: str) -> None:
         """Tell the user one thing worth knowing."""
@@ -39,7 +42,7 @@ class SilentProgress:
 
     @contextmanager
     def task(
-        self, title: str, total: int | None = None, unit: str = "examples"
+        self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
     ) -> Iterator[SilentTask]:
         """Give a task that draws nothing."""
         yield SilentTask()

@@ -69,7 +69,8 @@ class Steps:
             self._progress.note(f"step {step.step}: {told}")
             return
         if self._task is None:
-            task = self._progress.task("Training", step.total_steps, "steps")
+            self._done = step.step  # of these, earlier sessions' among them, no time is known
+            task = self._progress.task("Training", step.total_steps, "steps", self._done)
             self._task = self._stack.enter_context(task)
         figures = {
             "loss": step.loss,

@@ -31,6 +31,31 @@ def test_a_bar_tells_count_rate_and_time_left(columns: int) -> None:
     assert all(len(line) <= columns for line in drawn.splitlines())
 
 
+def test_what_was_done_before_tells_nothing_of_the_speed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr("aqa.console.time.monotonic", lambda: next(clock))
+    with (
+        open_progress(quiet=False) as progress,
+        progress.task("Answering", 1000, done=900) as task,
+    ):
+        task.advance(20)
+    assert "Answering 920/1000, 0.5 examples/s, 160 s left" in capsys.readouterr().err
+
+
+def test_a_bar_that_goes_on_begins_where_it_stood() -> None:
+    bars = _bars(Console(file=io.StringIO(), force_terminal=True, width=80))
+    with RichProgress(bars).task("Answering", 1000, done=900) as task:
+        for _ in range(3):
+            time.sleep(0.02)
+            task.advance(2)
+        (bar,) = bars.tasks
+        assert bar.completed == 906
+        assert bar.speed is not None
+        assert bar.speed < 2 / 0.02
+
+
 def test_a_work_that_comes_again_takes_the_place_of_the_last_one() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
     bars = _bars(console)

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,6 +83,31 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert manifest["tokens"]["prompt"] == sum(count["prompt"] for count in counts) > 400
     assert manifest["tokens"]["answer"] == sum(count["answer"] for count in counts) == 60
     assert manifest["config"]["backend"]["name"] == "stub"
+
+
+def test_a_resumed_run_shows_the_scores_of_all_answers(tmp_path: Path) -> None:
+    questions = write_questions(tmp_path, 9)  # of each three the stub answers the first one wrongly
+    run(configured(questions, {"data": {"limit": 1}}), tmp_path / "out")
+    told: list[tuple[int, Any]] = []
+
+    class Told(SilentProgress):
+        @contextmanager
+        def task(
+            self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
+        ) -> Iterator[Any]:
+            advanced = done
+
+            def advance(amount: int = 1, fields: Any = None) -> None:
+                nonlocal advanced
+                advanced += amount
+                told.append((advanced, fields))
+
+            yield SimpleNamespace(advance=advance)
+
+    progress = Told()
+    predict(configured(questions), StubBackend, tmp_path / "out", progress, GO_ON)
+    assert [count for count, fields in told if fields] == list(range(2, 10))
+    assert told[-1][1]["em"] == pytest.approx(100 * 6 / 9)  # of this session alone 6 of 8
 
 
 @pytest.mark.parametrize(
