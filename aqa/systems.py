@@ -29,20 +29,27 @@ class System:
 
 
 def system_names(files: Sequence[Path]) -> list[str]:
-    """Name each system by its file, or its run folder; by the whole path where that is unclear."""
+    """Name each system by its file or run folder, or by the nearest folder that tells them apart.
+
+    So runs/llama/predict-dev and runs/t5/predict-dev are "llama" and "t5". Where no folder does,
+    each has its whole path.
+    """
     if not files:
         raise UsageError("give at least one file of predictions")
-    whole = [str(file) for file in files]
     if len({file.resolve() for file in files}) < len(files):
         raise UsageError("the same file of predictions is given twice")
-    names = [_name(file) for file in files]
-    return names if len(set(names)) == len(names) else whole
+    places = [_named_after(file).parts[::-1] for file in files]
+    for names in zip(*places, strict=False):
+        if len(set(names)) == len(names):
+            return list(names)
+    return [str(file) for file in files]
 
 
-def _name(file: Path) -> str:
+def _named_after(file: Path) -> Path:
+    whole = file.resolve()
     if file.is_dir():
-        return file.resolve().name
-    return file.resolve().parent.name if file.stem == "predictions" else file.stem
+        return whole
+    return whole.parent if file.stem == "predictions" else whole.with_suffix("")
 
 
 def data_references(examples: Iterable[Example], form: Form) -> References:

@@ -256,8 +256,25 @@ def test_names_come_from_files_and_run_folders(tmp_path: Path) -> None:
         "second",
         "v1.5",
     ]
-    twins = [write(tmp_path / folder / "a.json", {"q1": "x"}) for folder in ("b", "c")]
-    assert [system.name for system in run(twins, {"q1": ["x"]}).systems] == list(map(str, twins))
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (["b/a.json", "c/a.json"], ["b", "c"]),
+        (["llama/predict-dev", "t5/predict-dev/predictions.json"], ["llama", "t5"]),
+        (["x/llama/predict-dev", "y/llama/predict-dev"], ["x", "y"]),
+        (["a/predict-dev", "a/predict-test", "b/predict-dev"], None),
+    ],
+)
+def test_systems_of_one_name_are_named_by_what_tells_them_apart(
+    places: list[str], names: list[str] | None, tmp_path: Path
+) -> None:
+    files = [tmp_path / place for place in places]
+    for file in files:
+        write(file if file.suffix else file / "predictions.json", {"q1": "x"})
+    found = [system.name for system in run(files, {"q1": ["x"]}).systems]
+    assert found == (names or list(map(str, files)))
 
 
 def test_ids_beyond_the_data_are_told(tmp_path: Path) -> None:
