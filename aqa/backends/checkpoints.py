@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+from aqa.atomic_files import atomic
 from aqa.errors import RunError
 
 STATE = "trainer_state.json"  # the last file that transformers writes into a checkpoint
@@ -19,6 +20,20 @@ def last_checkpoint(folder: Path) -> Path | None:
         except (OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(path, ignore_errors=True)
     return max(whole, default=(0, None))[1]
+
+
+def find_best(checkpoint: Path) -> None:
+    """Let a checkpoint name the best one where it is now, should the run folder have been moved.
+
+    Else transformers forgets it, and saves the last weights where no step is left.
+    """
+    path = checkpoint / STATE
+    state = json.loads(path.read_text(encoding="utf-8"))
+    best = Path(state.get("best_model_checkpoint") or checkpoint)
+    beside = checkpoint.with_name(best.name)
+    if not best.is_dir() and beside.is_dir():
+        with atomic(path) as file:
+            file.write(json.dumps({**state, "best_model_checkpoint": str(beside)}).encode())
 
 
 def check_optimizer(checkpoint: Path, deepspeed: bool, processes: int) -> None:

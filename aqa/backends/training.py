@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import TrainingArguments, set_seed
 
 from aqa.backends.base import TrainJob
-from aqa.backends.checkpoints import check_optimizer, last_checkpoint
+from aqa.backends.checkpoints import check_optimizer, find_best, last_checkpoint
 from aqa.backends.interrupts import stops_at_interrupt
 from aqa.backends.pretrained import quiet
 from aqa.backends.trainer import AnswerTrainer, TrainableReader
@@ -94,6 +94,8 @@ def run_training(
     """
     with trainer.args.main_process_first(local=False):  # it removes broken checkpoints
         start = last_checkpoint(job.folder / "checkpoints") if job.resume else None
+        if start and is_first_process():
+            find_best(start)
     if start:
         check_optimizer(start, trainer.is_deepspeed_enabled, trainer.args.world_size)
     with stops_at_interrupt(trainer.stop):

@@ -187,6 +187,27 @@ def test_the_best_checkpoint_outlives_newer_ones(
     assert kept == ["checkpoint-1", "checkpoint-5"]
 
 
+def test_a_run_folder_that_was_moved_keeps_its_best_checkpoint(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    """Broken off after the last step: no later checkpoint leads back to the best one."""
+    settings = ("training.num_train_epochs=3", "training.learning_rate=0.01")
+    training = Training(
+        make_reader(tiny, *settings),
+        template,
+        tmp_path / "here",
+        scores=lambda n: {"em": 0.0, "f1": 10.0 / n},
+    )
+    training.run()
+    (tmp_path / "here").rename(tmp_path / "there")
+    resumed = Training(make_reader(tiny, *settings), template, tmp_path / "there", resume=True)
+    saved = adapter_weights(resumed.run())
+    assert not resumed.losses
+    checkpoints = tmp_path / "there" / "checkpoints"
+    first, last = (adapter_weights(checkpoints / f"checkpoint-{step}") for step in (1, 3))
+    assert greatest_difference(saved, first) == 0 < greatest_difference(saved, last)
+
+
 def test_without_progress_the_training_stops_early(
     tiny: Path, template: Template, tmp_path: Path
 ) -> None:
