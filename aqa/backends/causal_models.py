@@ -5,7 +5,7 @@ from typing import Any
 
 from aqa.backend_options import LlamaQloraOptions
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import compute_dtype, explained, local_device, quiet
+from aqa.backends.pretrained import compute_dtype, explained, load_whole, local_device, quiet
 from aqa.errors import ModelError
 
 
@@ -16,7 +16,7 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
     mode, and every backward pass after that returns garbage; so that is switched off.
 
     Raises:
-        ModelError: no such model, or broken weights.
+        ModelError: no such model, or weights that are broken or not there.
     """
     with quiet():
         import torch
@@ -24,17 +24,18 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
 
     four_bit = options.quantization == "4bit"
     dtype = compute_dtype(options)
+    model = load_whole(
+        AutoModelForCausalLM,
+        files,
+        revision=options.revision,
+        trust_remote_code=options.trust_remote_code,
+        dtype=dtype,
+        attn_implementation=_attention(options, training),
+        quantization_config=_quantization(options, dtype) if four_bit else None,
+        device_map={"": local_device()},
+        use_safetensors=True,
+    )
     with explained(files.spec), quiet():
-        model = AutoModelForCausalLM.from_pretrained(
-            files.base,
-            revision=options.revision,
-            trust_remote_code=options.trust_remote_code,
-            dtype=dtype,
-            attn_implementation=_attention(options, training),
-            quantization_config=_quantization(options, dtype) if four_bit else None,
-            device_map={"": local_device()},
-            use_safetensors=True,
-        )
         for module in linear_4bit(model) if four_bit else ():
             module.support_avx512bf16_for_cpu = False
         on_cpu = not torch.cuda.is_available()

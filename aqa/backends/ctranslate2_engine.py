@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 from aqa.atomic_files import explained
 from aqa.backend_options import T5Options
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import quiet
+from aqa.backends.pretrained import load_whole, quiet
 from aqa.backends.written import Written
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.options import GenerationOptions
@@ -169,16 +169,16 @@ def _convert(
         from ctranslate2.converters import TransformersConverter
 
     class Converter(TransformersConverter):  # type: ignore[misc]
-        """Knows which models scale their decoder's outputs."""
+        """Loads as we do, and knows which models scale their decoder's outputs."""
 
-        def load_model(self, *arguments: Any, **options: Any) -> Any:
+        def load_model(self, model_class: Any, _: str, **found: Any) -> Any:
             """Load the model, and tell in CTranslate2's words whether its outputs are scaled.
 
             It goes by `tie_word_embeddings`, which transformers 5 makes true of all T5. Scaled
             where they should not be (T5 1.1, flan-T5, mT5), the first choice of a step is the
             same, but all log-probabilities are wrong, and beams with them.
             """
-            model = super().load_model(*arguments, **options)
+            model = load_whole(model_class, files, use_safetensors=True, **found)
             scaled = getattr(model.config, "scale_decoder_outputs", False)
             model.config.tie_word_embeddings = scaled
             return model

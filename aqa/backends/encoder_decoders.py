@@ -4,7 +4,7 @@ from typing import Any
 
 from aqa.backend_options import FromScratchOptions, T5Options
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import compute_dtype, explained, local_device, quiet
+from aqa.backends.pretrained import compute_dtype, load_whole, local_device, quiet
 from aqa.errors import ConfigError
 
 
@@ -39,22 +39,22 @@ def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
     """Load the weights, for training in float32: bfloat16 would round small updates away.
 
     Raises:
-        ModelError: no such model, or broken weights.
+        ModelError: no such model, or weights that are broken or not there.
     """
     with quiet():
         import torch
         from transformers import AutoModelForSeq2SeqLM
 
     attention = options.attn_implementation
-    with explained(files.spec), quiet():
-        model = AutoModelForSeq2SeqLM.from_pretrained(
-            files.base,
-            revision=options.revision,
-            trust_remote_code=options.trust_remote_code,
-            dtype=torch.float32 if training else compute_dtype(options),
-            attn_implementation=None if attention == "auto" else attention,
-            use_safetensors=True,
-        )
+    model = load_whole(
+        AutoModelForSeq2SeqLM,
+        files,
+        revision=options.revision,
+        trust_remote_code=options.trust_remote_code,
+        dtype=torch.float32 if training else compute_dtype(options),
+        attn_implementation=None if attention == "auto" else attention,
+        use_safetensors=True,
+    )
     return fuse_activations(model).to(local_device())
 
 

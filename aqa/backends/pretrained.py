@@ -143,6 +143,26 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
     return config
 
 
+def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
+    """Load a model by an auto class, `kind`, and see that its files hold all its weights.
+
+    Those that are not there transformers draws at random, and only logs it.
+
+    Raises:
+        ModelError: no such model, or weights that are broken or not there.
+    """
+    with explained(files.spec), quiet():
+        model, found = kind.from_pretrained(files.base, output_loading_info=True, **options)
+    absent = sorted(found["missing_keys"] & {name for name, _ in model.named_parameters()})
+    if absent:
+        raise ModelError(
+            f"{files.spec}: {len(absent)} of this model's weights are not in its files"
+            f" ({', '.join(absent[:3])}{', ...' * (len(absent) > 3)}), and random ones would give"
+            " random answers; it was saved for another task, or in part"
+        )
+    return model
+
+
 def compute_dtype(options: LocalModelOptions) -> Any:
     """The dtype of activations: bfloat16 where the hardware has it (float16 overflows)."""
     import torch

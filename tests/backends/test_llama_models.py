@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_llama import Training, make_config, make_prompts, make_reader
+from tiny_llama import Training, make_config, make_prompts, make_reader, take_out
 
 from aqa.backend_options import LlamaQloraOptions
 from aqa.backends import model_files
@@ -223,6 +223,21 @@ def test_cut_off_weights(tiny: Path, tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(ModelError, match="can't be loaded"):
         load_everything(folder)
+
+
+def test_a_model_without_all_its_weights_is_refused(tiny: Path, tmp_path: Path) -> None:
+    """transformers only logs that it draws them at random: of a bare LlamaModel, for instance."""
+    folder = tmp_path / "bare"
+    shutil.copytree(tiny, folder)
+    take_out(folder / "model.safetensors", "lm_head.weight")
+    with pytest.raises(ModelError) as caught:
+        load_everything(folder)
+    assert str(caught.value) == (
+        f"{folder}: 1 of this model's weights are not in its files (lm_head.weight), and random"
+        " ones would give random answers; it was saved for another task, or in part"
+    )
+    with pytest.raises(ModelError, match=r"weights are not in its files \(lm_head"):
+        make_reader(folder, "backend.quantization=4bit").__enter__()
 
 
 def test_code_of_a_model_is_never_run_unasked(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """The engine CTranslate2 answers as transformers does, from a model that is converted once."""
 
 import random
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_llama import NAMES, TOWNS
+from safetensors.torch import load_file
+from tiny_llama import NAMES, TOWNS, take_out
 from tiny_t5 import (
     answers,
     bart_tokenizer,
@@ -27,7 +29,7 @@ from transformers import (
 
 from aqa.backends import ctranslate2_engine
 from aqa.backends.ctranslate2_engine import Ctranslate2Engine
-from aqa.errors import ConfigError, MissingExtraError
+from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.records import Example, Passage
 
 FAST = "backend.engine=ctranslate2"
@@ -187,8 +189,6 @@ def test_log_probabilities_agree_whether_outputs_are_scaled_or_not(
 def test_it_is_converted_once_and_again_when_the_model_changes(
     trained_t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-
     run = tmp_path / "run"
     shutil.copytree(trained_t5 / "model", run / "model")
     converted: list[Path] = []
@@ -229,6 +229,28 @@ def test_what_it_can_not_do_is_refused(
         make_reader(trained_t5, FAST, *settings).check()
     auto = make_reader(trained_t5, "backend.engine=auto", *settings)
     assert auto.identity()["engine"] == "transformers"
+
+
+@pytest.mark.parametrize("settings", [(), (FAST,)])
+def test_a_model_without_all_its_weights_is_refused(
+    settings: tuple[str, ...], tiny_t5: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "part"
+    shutil.copytree(tiny_t5, folder)
+    names = [f"encoder.block.1.layer.1.DenseReluDense.{name}.weight" for name in ("wi", "wo")]
+    take_out(folder / "model.safetensors", *names)
+    with pytest.raises(ModelError, match="2 of this model's weights are not in its files"):
+        make_reader(folder, *settings).__enter__()
+
+
+def test_pickled_weights_are_not_converted(tiny_t5: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny_t5, folder)
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"can't be loaded.*safetensors"):
+        make_reader(folder, FAST).__enter__()
 
 
 def test_other_kinds_of_models_are_refused(tmp_path: Path) -> None:

@@ -243,6 +243,16 @@ def tiny_template(folder: Path) -> Template:
     return load_template(str(write_template(folder)))
 
 
+def take_out(file: Path, *names: str) -> None:
+    """Remove weights from a file of safetensors."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(file)
+    for name in names:
+        del weights[name]
+    save_file(weights, file, metadata={"format": "pt"})
+
+
 def adapter_weights(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
