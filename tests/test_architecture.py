@@ -68,6 +68,7 @@ FLOORS = {
         "answers",
         "atomic_files",
         "response_schemas",
+        "quiet",
     },
     0: {"records", "errors", "hashes", "locations", "predecessor", "processes", "__init__"},
 }

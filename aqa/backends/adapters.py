@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from aqa.backend_options import LoraOptions
-from aqa.backends.pretrained import explained, quiet
+from aqa.backends.pretrained import explained
 from aqa.errors import ModelError
+from aqa.quiet import quiet
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 

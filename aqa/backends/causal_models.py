@@ -5,8 +5,9 @@ from typing import Any
 
 from aqa.backend_options import LlamaQloraOptions
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import compute_dtype, explained, load_whole, local_device, quiet
+from aqa.backends.pretrained import compute_dtype, explained, load_whole, local_device
 from aqa.errors import ModelError
+from aqa.quiet import quiet
 
 
 def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) -> Any:

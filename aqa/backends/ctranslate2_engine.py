@@ -13,11 +13,12 @@ from platformdirs import user_cache_path
 from aqa.atomic_files import explained
 from aqa.backend_options import T5Options
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import load_whole, quiet
+from aqa.backends.pretrained import load_whole
 from aqa.backends.written import Written
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.options import GenerationOptions
 from aqa.progress import Progress
+from aqa.quiet import quiet
 
 MODEL_TYPES = ("t5", "mt5")
 SOURCE = "source.json"  # what a converted model was made of

@@ -4,8 +4,9 @@ from typing import Any
 
 from aqa.backend_options import FromScratchOptions, T5Options
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.pretrained import compute_dtype, load_whole, local_device, quiet
+from aqa.backends.pretrained import compute_dtype, load_whole, local_device
 from aqa.errors import ConfigError
+from aqa.quiet import quiet
 
 
 def check_precision(options: T5Options) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from aqa.backends.model_files import ModelFiles, converted_folder
-from aqa.backends.pretrained import quiet
 from aqa.progress import Progress
+from aqa.quiet import quiet
 
 
 def convert_gguf(files: ModelFiles, progress: Progress) -> ModelFiles:

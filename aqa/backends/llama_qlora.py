@@ -17,13 +17,14 @@ from aqa.backends.generation import write_answers
 from aqa.backends.gguf import convert_gguf
 from aqa.backends.memory import free_memory, halving
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
-from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
+from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer
 from aqa.backends.shared_prefixes import group_by_prefix
 from aqa.backends.written import Written, as_prediction, decoding_identity, drawing, rows_each
 from aqa.evidence import fit
 from aqa.hashes import Hashed
 from aqa.options import RunConfig
 from aqa.progress import Progress
+from aqa.quiet import quiet
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aqa.backends.base import Merged
-from aqa.backends.pretrained import quiet
 from aqa.config import as_raw
 from aqa.options import RunConfig
 from aqa.progress import Progress
+from aqa.quiet import quiet
 from aqa.records import Prompt
 
 if TYPE_CHECKING:

@@ -1,11 +1,8 @@
-"""What transformers loads for every local reader: tokenizer and configuration, quietly."""
+"""What transformers loads for every local reader: tokenizer, configuration, and all weights."""
 
 import contextlib
-import logging
-import sys
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +11,10 @@ from aqa.backends.model_files import ModelFiles, find_model
 from aqa.errors import ModelError
 from aqa.locations import PREFIX
 from aqa.processes import local_rank
+from aqa.quiet import quiet
 
-NOISY = ("transformers", "peft", "bitsandbytes", "huggingface_hub")
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries' own hints and progress bars of loading off the screen.
-
-    What they print all the same (DeepSpeed does) goes to standard error: the other is for data.
-    """
-    loggers = [logging.getLogger(name) for name in NOISY]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    from transformers.utils import logging as transformers_logging
-
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        with redirect_stdout(sys.stderr), warnings.catch_warnings():
-            # peft asks transformers in a way that is deprecated there.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from aqa.backends.encoder_decoders import (
 from aqa.backends.learned_tokenizer import learn_tokenizer
 from aqa.backends.memory import free_memory, halving
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
-from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer, quiet
+from aqa.backends.pretrained import compute_dtype, load_config, load_tokenizer
 from aqa.backends.seq2seq_generation import write_answers
 from aqa.backends.text_encoding import TextEncoder, make_text_encoder
 from aqa.backends.written import Written, as_prediction, decoding_identity, drawing, rows_each
@@ -31,6 +31,7 @@ from aqa.evidence import fit, fit_each
 from aqa.hashes import Hashed
 from aqa.options import RunConfig
 from aqa.progress import Progress
+from aqa.quiet import quiet
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
 # Tokens of a batch, for each that goes through the encoder at once. With fid they are what the

@@ -12,12 +12,12 @@ from transformers import TrainingArguments, set_seed
 from aqa.backends.base import TrainJob
 from aqa.backends.checkpoints import check_optimizer, find_best, last_checkpoint
 from aqa.backends.interrupts import stops_at_interrupt
-from aqa.backends.pretrained import quiet
 from aqa.backends.trainer import AnswerTrainer, TrainableReader
 from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import tokenize
 from aqa.errors import ConfigError
 from aqa.processes import is_first_process
+from aqa.quiet import quiet
 from aqa.records import TrainStep
 
 ROWS = "train.arrow"

@@ -10,10 +10,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, TrainingAr
 from aqa.backend_options import LlamaQloraOptions, LocalModelOptions, T5Options
 from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainEstimate, TrainJob
-from aqa.backends.pretrained import compute_dtype, quiet
+from aqa.backends.pretrained import compute_dtype
 from aqa.errors import ConfigError
 from aqa.options import RunConfig, TrainingOptions
 from aqa.processes import process_count
+from aqa.quiet import quiet
 
 
 def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aqa.errors import ModelError
 from aqa.hashes import hash_files
+from aqa.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,8 +155,10 @@ def _load(model: str, num_layers: int) -> tuple[Any, Any]:
     from bert_score.utils import get_model, get_tokenizer
 
     try:
-        tokenizer = get_tokenizer(model)
-        encoder = get_model(model, num_layers)
+        with quiet():
+            _check_whole(model)
+            tokenizer = get_tokenizer(model)
+            encoder = get_model(model, num_layers)
     except AssertionError as error:  # how bert-score refuses a layer
         raise ModelError(f"bertscore can't use {model}: {error}.") from error
     except (OSError, ValueError) as error:
@@ -167,6 +170,27 @@ def _load(model: str, num_layers: int) -> tuple[Any, Any]:
     if longest and tokenizer.model_max_length > longest:  # a folder that doesn't say
         tokenizer.model_max_length = longest - 2  # RoBERTa's first two positions are no words'
     return encoder, tokenizer
+
+
+def _check_whole(model: str) -> None:
+    """See that the files hold all weights that bert-score loads: others would be random.
+
+    It takes everything with "t5" in its name or path for a T5.
+    """
+    from transformers import AutoModel, T5EncoderModel
+
+    if model.startswith("scibert"):  # which bert-score has files of its own for
+        return
+    kind: Any = T5EncoderModel if "t5" in model else AutoModel
+    shapes, found = kind.from_pretrained(model, output_loading_info=True, device_map="meta")
+    weights = {name for name, _ in shapes.named_parameters() if not name.startswith("pooler.")}
+    if absent := sorted(found["missing_keys"] & weights):
+        of_t5 = " as a T5, which bert-score takes every path with t5 in it for" * ("t5" in model)
+        raise ModelError(
+            f"bertscore can't use {model}{of_t5}: {len(absent)} of its weights are not in its files"
+            f" ({', '.join(absent[:3])}{', ...' * (len(absent) > 3)}), and random ones would give"
+            " random scores"
+        )
 
 
 def _identity(model: str, encoder: Any, num_layers: int, bf16: bool) -> str:

@@ -16,9 +16,9 @@ from tiny_llama import (
 from aqa.backends.adapters import add_adapter
 from aqa.backends.causal_training import answer_loss, keeps_logits
 from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.backends.pretrained import quiet
 from aqa.backends.training_rows import IGNORED, Collator, tokenize
 from aqa.errors import DataError
+from aqa.quiet import quiet
 from aqa.records import Encoding, Example, Passage, Prompt, Template
 
 # Answers of unlike lengths: a mean of means differs from the mean over all tokens.

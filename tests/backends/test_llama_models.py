@@ -15,9 +15,10 @@ from aqa.backends import model_files
 from aqa.backends.causal_models import check_quantization, linear_4bit, load_model
 from aqa.backends.gguf import convert_gguf
 from aqa.backends.model_files import ModelFiles, find_model
-from aqa.backends.pretrained import explained, load_config, load_tokenizer, quiet
+from aqa.backends.pretrained import explained, load_config, load_tokenizer
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.progress import SilentProgress
+from aqa.quiet import quiet
 from aqa.records import Template
 
 

@@ -10,9 +10,9 @@ import pytest
 from tiny_llama import make_config, rows, write_rows, write_template
 
 from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.backends.pretrained import quiet
 from aqa.hashes import hash_files
 from aqa.progress import SilentProgress
+from aqa.quiet import quiet
 from aqa.training_plan import TrainingPlan
 from aqa.verification import verify
 

@@ -19,11 +19,11 @@ from aqa.backends.causal_training import answer_loss
 from aqa.backends.gguf import convert_gguf
 from aqa.backends.llama_qlora import LlamaQloraBackend
 from aqa.backends.model_files import find_model
-from aqa.backends.pretrained import quiet
 from aqa.backends.training_rows import Collator
 from aqa.data import Source, read_examples
 from aqa.progress import SilentProgress
 from aqa.prompts import load_template
+from aqa.quiet import quiet
 from aqa.records import Example, Prompt, Template
 
 LAYERS = 4  # the first ones of thirty: enough for gradients, and much faster

@@ -35,9 +35,9 @@ from arms import (
 )
 
 from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.backends.pretrained import quiet
 from aqa.options import RunConfig
 from aqa.progress import SilentProgress
+from aqa.quiet import quiet
 from aqa.records import Prompt
 
 TARGET = 3.0

@@ -26,8 +26,8 @@ from t5_shape import make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM
 
 from aqa.backends.fusion import pad_right
-from aqa.backends.pretrained import quiet
 from aqa.backends.t5 import T5Backend
+from aqa.quiet import quiet
 from aqa.records import Example, Passage, Prompt
 
 LONGEST = 384

@@ -26,11 +26,12 @@ from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, Traini
 
 from aqa.backends.base import TrainJob
 from aqa.backends.encoder_decoders import load_model
-from aqa.backends.pretrained import compute_dtype, quiet
+from aqa.backends.pretrained import compute_dtype
 from aqa.backends.seq2seq_training import Seq2SeqCollator, Seq2SeqTrainer
 from aqa.backends.training import ROWS
 from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import tokenize
+from aqa.quiet import quiet
 
 LONGEST = 384
 BATCH = 8

@@ -40,11 +40,12 @@ from aqa.backends.causal_models import load_model
 from aqa.backends.causal_training import AdapterTrainer, answer_loss
 from aqa.backends.gguf import convert_gguf
 from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.backends.pretrained import compute_dtype, quiet
+from aqa.backends.pretrained import compute_dtype
 from aqa.backends.training import ROWS
 from aqa.backends.training_arguments import training_arguments
 from aqa.backends.training_rows import Collator, tokenize
 from aqa.progress import SilentProgress
+from aqa.quiet import quiet
 from aqa.records import Prompt, TrainStep
 from aqa.training_plan import Cuts, TrainingPlan
 

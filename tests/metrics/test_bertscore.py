@@ -2,6 +2,7 @@ import importlib.util
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -89,6 +90,32 @@ def test_the_signature_names_the_model(score: Score) -> None:
 def test_models_that_can_not_be_used(options: MetricOptions, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         load_metric("bertscore", options).score(Pairs(["a"], [("b",)], "squad"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "without", "message"),
+    [
+        ("t5/minilm", (), r"as a T5, which bert-score takes every path with t5 in it for: \d+ of"),
+        ("part", ("encoder.layer.3.output.dense.weight",), r"1 of its weights .* \(encoder\.layer"),
+        ("no-pooler", ("pooler.dense.weight", "pooler.dense.bias"), None),  # nobody reads it
+    ],
+)
+def test_weights_that_are_not_there_are_not_made_up(
+    folder: str, without: Sequence[str], message: str | None, tmp_path: Path
+) -> None:
+    """transformers draws them at random, and only logs it."""
+    from safetensors.torch import load_file, save_file
+
+    model = tmp_path / folder
+    shutil.copytree(encoder(), model)
+    weights = load_file(model / "model.safetensors")
+    kept = {name: weights[name] for name in weights if name not in without}
+    save_file(kept, model / "model.safetensors", metadata={"format": "pt"})
+    if message is None:
+        Encoder(str(model), 6, bf16=False)
+        return
+    with pytest.raises(ModelError, match=message):
+        Encoder(str(model), 6, bf16=False)
 
 
 def test_a_layer_that_the_model_does_not_have() -> None:

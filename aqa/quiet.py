@@ -1,0 +1,35 @@
+"""Keep libraries from talking beside what aqa says."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+NOISY = ("transformers", "peft", "bitsandbytes", "huggingface_hub")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' own hints and progress bars of loading off the screen.
+
+    What they print all the same (DeepSpeed does) goes to standard error: the other is for data.
+    """
+    loggers = [logging.getLogger(name) for name in NOISY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            # peft asks transformers in a way that is deprecated there.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
