@@ -360,10 +360,12 @@ def test_a_conversion_broken_off_is_done_again(
 
     load, load_text = AutoModelForCausalLM.from_pretrained, AutoTokenizer.from_pretrained
 
-    def without_gguf(folder: str, gguf_file: str, dtype: torch.dtype) -> Any:
-        model = load(tiny, dtype=dtype)
+    absent: set[str] = {"model.norm.weight"}
+
+    def without_gguf(folder: str, gguf_file: str, **options: Any) -> Any:
+        model, found = load(tiny, **options)
         model.config.quantization_config = {}
-        return model
+        return model, {**found, "missing_keys": absent}
 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", without_gguf)
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *a, **k: load_text(tiny))
@@ -373,6 +375,10 @@ def test_a_conversion_broken_off_is_done_again(
     assert files.gguf_file == "m.gguf"
     target = tmp_path / "cache" / "models" / "m-7"
 
+    with pytest.raises(ModelError, match=r"weights are not in its files \(model\.norm\.weight\)"):
+        convert_gguf(files, SilentProgress())
+    assert not target.exists()
+    absent.clear()
     tokenizer = load_text(tiny)
 
     def no_space(folder: Path) -> None:
