@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,11 @@ class Ctranslate2Engine:
 
     def write_answers(
         self, rows: Sequence[Sequence[int]], options: GenerationOptions, encoded_tokens: int
-    ) -> list[list[Written]]:
-        """Give each row's answers; at most `encoded_tokens` go through the encoder at once."""
+    ) -> Iterator[list[Written]]:
+        """Give each row's answers, as soon as its batch is done.
+
+        At most `encoded_tokens` go through the encoder at once.
+        """
         shared = sum(map(len, rows)) // self._workers
         each = min(encoded_tokens // self._workers, WORKER_TOKENS, shared)
         results = self._translator.translate_batch(
@@ -113,14 +116,14 @@ class Ctranslate2Engine:
             max_decoding_length=options.max_new_tokens,
             return_scores=True,
             return_end_token=True,
+            asynchronous=True,
         )
-        return [
-            [
+        for coming in results:
+            result = coming.result()
+            yield [
                 self._written(*pair, options.length_penalty)
                 for pair in zip(result.hypotheses, result.scores, strict=True)
             ]
-            for result in results
-        ]
 
     def _written(self, tokens: list[str], score: float, length_penalty: float) -> Written:
         count = max(len(tokens), 1)

@@ -23,23 +23,29 @@ def halving(
     give_up: Callable[[T], R],
     note: Callable[[str], None],
 ) -> Iterator[R]:
-    """Work on a batch, where memory runs out on its halves; `give_up` on one that never fits."""
+    """Work on a batch, where memory runs out on its halves; `give_up` on one that never fits.
+
+    `work` gives its results in the batch's order; those that it gave already are not made again.
+    """
+    done = 0
     try:
-        done = list(work(batch))
+        for result in work(batch):
+            done += 1
+            yield result
+        return
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-    else:
-        yield from done
-        return
-    if len(batch) == 1:
-        yield give_up(batch[0])
+    rest = batch[done:]
+    if len(rest) == 1 and not done:
+        yield give_up(rest[0])
         return
     gc.collect()
-    note(f"out of memory with {len(batch)} prompts: half as many at a time")
-    middle = len(batch) // 2
-    yield from halving(batch[:middle], work, give_up, note)
-    yield from halving(batch[middle:], work, give_up, note)
+    note(f"out of memory with {len(rest)} prompts: half as many at a time")
+    middle = len(rest) // 2
+    for half in (rest[:middle], rest[middle:]):
+        if half:
+            yield from halving(half, work, give_up, note)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -36,7 +36,7 @@ from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
 # Tokens of a batch, for each that goes through the encoder at once. With fid they are what the
 # decoder attends to: keys and values of 37 KB a token in T5-base in bfloat16. CTranslate2's
-# threads share them out, and are the busier the more there are; the answers come all together.
+# threads share them out, and are the busier the more there are.
 FID_BATCH = 4
 CTRANSLATE2_BATCH = 8
 
@@ -239,7 +239,7 @@ class T5Backend:
 
     def _generate(
         self, questions: Sequence[Sequence[Sequence[int]]], budget: int
-    ) -> list[list[Written]]:
+    ) -> Iterable[list[Written]]:
         """Generate for one batch of questions."""
         if self._converted:
             rows = [parts[0] for parts in questions]

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -97,11 +98,36 @@ def test_threads_share_the_work(
             monkeypatch.setattr(engine, "_translator", SimpleNamespace(translate_batch=spy))
             rows = [[*range(3, 26), 1]] * 80
             generation = reader.config.generation
-            found = engine.write_answers(rows, generation, generation.batch_tokens or 4096)
+            budget = generation.batch_tokens or 4096
+            found = list(engine.write_answers(rows, generation, budget))
     finally:
         torch.set_num_threads(before)
     assert sizes == [size]
     assert len(found) == 80
+
+
+def test_answers_come_as_they_are_written(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long call nothing that is answered waits for the rest, nor does Ctrl-C."""
+    with make_reader(tiny_t5, FAST) as reader:
+        engine = reader._converted
+        assert engine is not None
+        translate = engine._translator.translate_batch
+        waited = []
+
+        def spy(*arguments: object, **options: object) -> list[object]:
+            coming = translate(*arguments, **options)
+
+            def result(place: int) -> object:
+                waited.append(place)
+                return coming[place].result()
+
+            return [SimpleNamespace(result=partial(result, at)) for at in range(len(coming))]
+
+        monkeypatch.setattr(engine, "_translator", SimpleNamespace(translate_batch=spy))
+        found = reader.generate(make_prompts(reader))
+        next(found)
+        assert waited == [0]
+        assert len(list(found)) + 1 == len(waited) > 2
 
 
 def test_nothing_that_is_read_is_cut(trained_t5: Path) -> None:
