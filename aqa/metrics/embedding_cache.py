@@ -68,6 +68,7 @@ class EmbeddingCache:
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._open()) as database, database:
+                database.execute("BEGIN IMMEDIATE")  # who waited for others is as fresh as they
                 now = time.time()
                 database.executemany(
                     "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)",

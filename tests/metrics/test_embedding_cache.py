@@ -3,6 +3,9 @@
 import logging
 import multiprocessing
 import sqlite3
+import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,11 +56,16 @@ def test_its_size_is_bounded(tmp_path: Path) -> None:
 
 def write_and_read(path: Path, process: int) -> None:
     cache = EmbeddingCache(path, limit=50_000)
+    forgotten = 0
     for number in range(ROUNDS):
         own = key(1000 * (process + 1) + number)
         cache.put({own: own * 20, key(number): b"shared"})
-        assert cache.get([own])[own] == own * 20
+        found = cache.get([own])
+        # While this process had no turn, the others may have made it one of the oldest.
+        assert found in ({own: own * 20}, {})
+        forgotten += not found
     assert cache._is_usable
+    assert forgotten <= ROUNDS / 5
 
 
 def test_several_processes_at_once(tmp_path: Path) -> None:
@@ -74,6 +82,24 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
     with sqlite3.connect(path) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
+
+
+def test_what_waited_for_others_is_as_fresh_as_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1.0
+    monkeypatch.setattr("aqa.metrics.embedding_cache.time.time", lambda: now)
+    cache = EmbeddingCache(tmp_path / "cache")
+    cache.put({key(1): b"x"})
+    with closing(sqlite3.connect(tmp_path / "cache")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = threading.Thread(target=cache.put, args=({key(2): b"x"},))
+        waiting.start()
+        time.sleep(0.3)
+        now = 2.0
+        other.rollback()
+        waiting.join()
+        assert other.execute("SELECT used FROM states ORDER BY key").fetchall() == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("read_first", [False, True])
