@@ -34,6 +34,11 @@ READ_PER_WRITTEN = 16
 # go on while a better one is possible; at 2 all 500 were the same.
 PATIENCE = 2
 
+# Each thread translates batches of its own, small enough for its cache. T5-small in int8 on two
+# cores, 64 prompts of 67 to 334 tokens and answers of 8: 1.4 s at 1,024 to 2,048 tokens, where two
+# threads that share batches of 4,096 take 2.0 s, and 2.8 s at 1,024.
+WORKER_TOKENS = 1536
+
 
 def choose_engine(options: T5Options, generation: GenerationOptions, model_type: str) -> str:
     """The engine asked for, or what is likely the faster of those that can work here.
@@ -68,12 +73,6 @@ def _obstacle(options: T5Options, generation: GenerationOptions, model_type: str
     if generation.temperature:
         return "generation.temperature: it writes greedily or with beams"
     return "" if model_type in MODEL_TYPES else f"models of the kind {model_type}"
-
-
-# Each thread translates batches of its own, small enough for its cache. T5-small in int8 on two
-# cores, 64 prompts of 67 to 334 tokens and answers of 8: 1.4 s at 1,024 to 2,048 tokens, where two
-# threads that share batches of 4,096 take 2.0 s, and 2.8 s at 1,024.
-WORKER_TOKENS = 1536
 
 
 class Ctranslate2Engine:
