@@ -2,7 +2,7 @@
 
 import sys
 
-from aqa.cli import app
+from aqa.cli.app import app
 from aqa.errors import AqaError
 
 
@@ -11,7 +11,7 @@ def main() -> None:
     try:
         app(prog_name="aqa")
     except AqaError as error:
-        from aqa.console import say_error
+        from aqa.cli.console import say_error
 
         say_error(str(error))
         sys.exit(error.exit_code)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-STUB = Path(__file__).parent / "stub"
+STUB = Path(__file__).parent / "fakes"
 GUARD = Path(__file__).parent / "guard"
 
 # Before any library that reads them is imported; the processes that tests start inherit them. The

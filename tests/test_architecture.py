@@ -3,119 +3,36 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import aqa
-from aqa.backend_options import BackendOptions
 from aqa.backends import ALIASES, BACKENDS, backend_names, find_backend
+from aqa.config.backend_options import BackendOptions
 from aqa.errors import UsageError
 
 PACKAGE = Path(aqa.__file__).parent
-FLOORS = {
-    5: {
-        "__main__",
-        "cli",
-        "flags",
-        "command_config",
-        "console",
-        "terminal",
-        "tables",
-        "score_tables",
-        "paper_tables",
-        "score_files",
-        "report",
-    },
-    4: {"train", "predict", "evaluate", "preview"},
-    3: {
-        "answering",
-        "inputs",
-        "training_evidence",
-        "training_plan",
-        "training_watch",
-        "gold",
-        "abstention",
-        "comparison",
-        "disagreement",
-        "slices",
-        "mistakes",
-        "systems",
-        "material",
-        "scored",
-        "verification",
-        "judge_cases",
-        "judging",
-    },
-    2: {
-        "backends",
-        "metrics",
-        "data",
-        "prompts",
-        "runs",
-        "journal",
-        "journal_rows",
-        "prediction_files",
-        "human_labels",
-    },
-    1: {
-        "config",
-        "options",
-        "backend_options",
-        "progress",
-        "evidence",
-        "answers",
-        "atomic_files",
-        "response_schemas",
-        "quiet",
-    },
-    0: {"records", "errors", "hashes", "locations", "predecessor", "processes", "__init__"},
-}
-# All other imports go down. Of those within a floor, these are meant.
-SIDEWAYS = {
-    ("__main__", "cli"),
-    ("__main__", "console"),
-    ("cli", "console"),
-    ("cli", "flags"),
-    ("cli", "command_config"),
-    ("console", "terminal"),
-    ("tables", "terminal"),
-    ("score_tables", "terminal"),
-    ("cli", "tables"),
-    ("cli", "score_tables"),
-    ("cli", "score_files"),
-    ("cli", "report"),
-    ("score_tables", "paper_tables"),
-    ("score_tables", "console"),
-    ("score_tables", "tables"),
-    ("train", "evaluate"),
-    ("prediction_files", "journal"),
-    ("prediction_files", "data"),
-    ("human_labels", "metrics"),
-    ("answering", "inputs"),
-    ("inputs", "training_evidence"),
-    ("training_plan", "inputs"),
-    ("training_watch", "training_plan"),
-    ("inputs", "gold"),
-    ("training_evidence", "gold"),
-    ("evidence", "options"),
-    ("config", "options"),
-    ("config", "backend_options"),
-    ("options", "backend_options"),
-    ("scored", "abstention"),
-    ("scored", "comparison"),
-    ("scored", "disagreement"),
-    ("scored", "mistakes"),
-    ("scored", "slices"),
-    ("judging", "judge_cases"),
-    ("judge_cases", "material"),
-    ("judge_cases", "systems"),
-    ("material", "systems"),
-    ("material", "judging"),
-    ("material", "slices"),
-    ("locations", "errors"),
-    ("predecessor", "errors"),
+# From the top down: a file may import from the floors below its own, and from its own folder.
+FLOORS = (
+    {"__main__"},
+    {"cli"},
+    {"verbs"},
+    {"evaluation"},
+    {"prompting"},
+    {"backends", "metrics", "data"},
+    {"runs"},
+    {"config"},
+    {"records", "errors", "progress", "processes", "library_output", "__init__"},
+)
+# Inside `backends`: whose files each folder may import besides its own and those of no folder.
+BACKEND_FOLDERS = {
+    "openai_api": set(),
+    "local": set(),
+    "t5": {"local"},
+    "llama_qlora": {"local"},
 }
 HEAVY = {
     "torch", "transformers", "peft", "openai", "datasets", "evaluate", "pydantic", "yaml",
@@ -123,19 +40,17 @@ HEAVY = {
 }  # fmt: skip
 
 
-def modules() -> dict[str, list[Path]]:
-    """The files of each module at the top of the package."""
-    found = {}
-    for path in PACKAGE.iterdir():
-        if path.suffix == ".py":
-            found[path.stem] = [path]
-        elif files := [file for file in path.rglob("*.py") if not path.name.startswith("_")]:
-            found[path.name] = files
-    return found
+def module_name(path: Path) -> str:
+    """The dotted name below aqa: `backends.base`, and `backends` for its __init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def imported(source: str) -> Iterator[str]:
-    """Modules of aqa that are imported anywhere in the source, named by their first part."""
+    """Modules of aqa that are imported anywhere in the source, lazily or for types alone too."""
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -146,42 +61,58 @@ def imported(source: str) -> Iterator[str]:
         for name in names:
             package, _, rest = name.partition(".")
             if package == "aqa":
-                first = rest.partition(".")[0]
-                yield first if first in modules() else "__init__"
+                while rest and rest not in MODULES:
+                    rest = rest.rpartition(".")[0]
+                yield rest or "__init__"
 
 
-def edges() -> set[tuple[str, str]]:
-    return {
-        (module, target)
-        for module, files in modules().items()
-        for file in files
-        for target in imported(file.read_text(encoding="utf-8"))
-        if target != module
-    }
+IMPORTS: Mapping[str, set[str]] = {
+    module: set(imported(path.read_text(encoding="utf-8"))) - {module}
+    for module, path in MODULES.items()
+}
 
 
 def test_imports_are_found_wherever_they_stand() -> None:
     source = (
         "from typing import TYPE_CHECKING\nimport aqa.runs\n"
         "if TYPE_CHECKING:\n    from aqa.data.files import Row\n"
-        "def later():\n    from aqa import console, __version__\n"
+        "def later():\n    from aqa import errors, __version__\n"
     )
-    assert set(imported(source)) == {"runs", "data", "console", "__init__"}
+    assert set(imported(source)) == {"runs", "data.files", "errors", "__init__"}
 
 
-def test_every_module_has_a_floor() -> None:
-    assert modules().keys() <= set().union(*FLOORS.values())
+def test_imports_between_folders_go_down() -> None:
+    floor = {place: number for number, places in enumerate(FLOORS) for place in places}
+    for module, targets in IMPORTS.items():
+        own = module.partition(".")[0]
+        for target in targets:
+            other = target.partition(".")[0]
+            assert own == other or floor[own] < floor[other], f"{module} imports {target}"
 
 
-def test_imports_go_down() -> None:
-    floor = {module: number for number, members in FLOORS.items() for module in members}
-    upwards = {(a, b) for a, b in edges() if floor[a] <= floor[b]}
-    assert upwards == SIDEWAYS
+def test_backends_do_not_know_each_other() -> None:
+    def folder(module: str) -> str | None:
+        parts = module.split(".")
+        return parts[1] if parts[0] == "backends" and parts[1:2] and len(parts) > 2 else None
+
+    for module, targets in IMPORTS.items():
+        own = folder(module)
+        for target in targets if module.startswith("backends.") else ():
+            other = folder(target)
+            allowed = {own, None} | BACKEND_FOLDERS.get(own or "", set())
+            assert other in allowed, f"{module} imports {target}"
+
+
+def test_no_circle_of_files() -> None:
+    try:
+        list(TopologicalSorter(IMPORTS).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 def test_the_lowest_floor_needs_the_standard_library_only() -> None:
-    for module in sorted(FLOORS[0]):
-        for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))):
+    for module in sorted(FLOORS[-1] - {"library_output"}):
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names.append(node.module or "")
@@ -192,9 +123,9 @@ def test_the_lowest_floor_needs_the_standard_library_only() -> None:
 @pytest.mark.parametrize(
     "start",
     [
-        "import aqa.cli",
+        "import aqa.cli.app",
         "import aqa.__main__ as m; m.main()",
-        "import aqa.cli, aqa.console, aqa.tables",
+        "import aqa.cli.app, aqa.cli.console, aqa.cli.tables",
     ],
 )
 def test_a_quick_start_loads_nothing_heavy(start: str) -> None:
@@ -210,7 +141,8 @@ def test_a_quick_start_loads_nothing_heavy(start: str) -> None:
 
 
 def test_the_verbs_load_no_reader() -> None:
-    code = "import sys, aqa.train, aqa.predict, aqa.evaluate, aqa.preview; print(*sys.modules)"
+    verbs = "train, predict, preview"
+    code = f"import sys; from aqa.verbs import {verbs}; import aqa.evaluation.scoring; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "pydantic" in loaded
@@ -243,7 +175,7 @@ def test_an_unknown_backend(name: str, hint: str) -> None:
 
 
 def test_the_terminal_is_reached_in_one_way() -> None:
-    """Text of data and servers can't steer it: `aqa.terminal` has the only console."""
+    """Text of data and servers can't steer it: `aqa.cli.terminal` has the only console."""
     for path in PACKAGE.rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         if path.name != "terminal.py":

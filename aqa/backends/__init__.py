@@ -8,9 +8,9 @@ from aqa.backends.base import Backend
 from aqa.errors import UsageError
 
 BACKENDS = {
-    "t5": "aqa.backends.t5:T5Backend",
-    "gpt4": "aqa.backends.gpt4:Gpt4Backend",
-    "llama-qlora": "aqa.backends.llama_qlora:LlamaQloraBackend",
+    "t5": "aqa.backends.t5.backend:T5Backend",
+    "gpt4": "aqa.backends.openai_api.backend:Gpt4Backend",
+    "llama-qlora": "aqa.backends.llama_qlora.backend:LlamaQloraBackend",
 }
 ALIASES = {"llama": "llama-qlora"}
 GROUP = "aqa.backends"

@@ -6,11 +6,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
-from aqa.backend_options import BackendOptions
-from aqa.hashes import Hashed
-from aqa.options import RunConfig
+from aqa.config.backend_options import BackendOptions
+from aqa.config.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, Spent, TrainStep
+from aqa.runs.hashes import Hashed
 
 
 class Backend(Protocol):
@@ -38,7 +38,7 @@ class Backend(Protocol):
         """Tokens that a prompt and the room for its answer take; needs no weights."""
 
     def fit(self, prompt: Prompt) -> Prompt:
-        """Take away evidence until the prompt fits; see `aqa.evidence.fit`. Needs no weights.
+        """Take away evidence until the prompt fits, see `fitting.fit`; needs no weights.
 
         Raises:
             PromptError: it does not fit even without passages.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from aqa.backend_options import BackendOptions
+from aqa.config.backend_options import BackendOptions
+from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.errors import ModelError
-from aqa.hashes import Hashed, hash_files
-from aqa.locations import PREFIX, locate_package_file
+from aqa.runs.hashes import Hashed, hash_files
 
 GGUF = ".gguf"
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from aqa.data.examples import DOCUMENT_ID, read_id
 from aqa.data.files import Row, open_bytes
 from aqa.data.json_stream import as_row, describe, is_keyed, read_members
 from aqa.data.passages import first
-from aqa.data.row_files import read_row_file
-from aqa.data.rows import DOCUMENT_ID, read_id
+from aqa.data.rows import read_row_file
 from aqa.errors import DataError
 
 PASSAGES = "passages"

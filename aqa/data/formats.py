@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.data.corpus import PASSAGES, with_corpus
+from aqa.data.examples import COLUMNS, RowParser
 from aqa.data.files import Row
 from aqa.data.hub import is_hub_name, read_hub
 from aqa.data.retrieved import MissingPassages, Retrieved, open_retrieved, with_passages
-from aqa.data.row_files import read_row_file
-from aqa.data.rows import COLUMNS, RowParser
+from aqa.data.rows import read_row_file
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
 from aqa.errors import DataError
-from aqa.locations import PREFIX, locate_package_file
 from aqa.records import Example
 
 OnDuplicateId = Literal["error", "keep-first", "number"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aqa.data.examples import COLUMNS, DOCUMENT_ID, read_id
 from aqa.data.files import not_utf8, open_bytes
 from aqa.data.json_stream import is_keyed, read_members
 from aqa.data.passages import (
@@ -15,8 +16,7 @@ from aqa.data.passages import (
     read_rank,
     read_score,
 )
-from aqa.data.row_files import read_row_file
-from aqa.data.rows import COLUMNS, DOCUMENT_ID, read_id
+from aqa.data.rows import read_row_file
 from aqa.errors import DataError
 
 RETRIEVED = "retrieved"  # what a column of passages may begin with

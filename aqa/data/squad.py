@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from aqa.data.examples import COLUMNS, content_id
 from aqa.data.files import Row
 from aqa.data.json_stream import as_row, describe, read_items
-from aqa.data.rows import COLUMNS, content_id
 from aqa.errors import DataError
 
 # Of an article or paragraph, what would be taken for a field of its questions is left behind.

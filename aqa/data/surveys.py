@@ -11,8 +11,8 @@ from aqa.data.formats import Source, local_path, open_passages, parser_of, read_
 from aqa.data.hub import fingerprint
 from aqa.data.retrieved import Retrieved
 from aqa.errors import DataError
-from aqa.hashes import hash_files
 from aqa.records import Example
+from aqa.runs.hashes import hash_files
 
 HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")
 

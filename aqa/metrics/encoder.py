@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqa.errors import ModelError
-from aqa.hashes import hash_files
-from aqa.quiet import quiet
+from aqa.library_output import quiet
+from aqa.runs.hashes import hash_files
 
 if TYPE_CHECKING:
     from torch import Tensor

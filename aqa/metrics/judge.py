@@ -1,4 +1,4 @@
-"""The mean of a judge's verdicts; the judge itself is asked elsewhere, see `aqa.judging`."""
+"""The mean of a judge's verdicts; see `aqa.evaluation.judge` for how it is asked."""
 
 from aqa.errors import UsageError
 from aqa.metrics.base import MetricOptions

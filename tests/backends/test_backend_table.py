@@ -2,7 +2,7 @@ import pytest
 
 from aqa.backends import ALIASES, BACKENDS, backend_names, find_backend
 from aqa.backends.base import Encodes, Trainable
-from aqa.backends.llama_qlora import LlamaQloraBackend
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.errors import UsageError
 
 

@@ -9,17 +9,17 @@ import pytest
 from aqa_stub import StubBackend
 
 from aqa.backends.base import Backend
-from aqa.backends.gpt4 import Gpt4Backend
-from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.backends.t5 import T5Backend
-from aqa.config import build_config
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.t5.backend import T5Backend
+from aqa.config.load import build_config
 from aqa.data import Source, read_examples
-from aqa.hashes import hash_files
-from aqa.inputs import Inputs
-from aqa.journal_rows import evidence_fields
 from aqa.progress import SilentProgress
-from aqa.prompts import load_template
+from aqa.prompting.build import Inputs
+from aqa.prompting.templates import load_template
 from aqa.records import Prompt
+from aqa.runs.hashes import hash_files
+from aqa.runs.journal_rows import evidence_fields
 
 COUNT = 250  # questions of each data set
 PASSAGES = 10

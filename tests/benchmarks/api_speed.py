@@ -31,13 +31,13 @@ from statistics import median
 from arms import interleave, measure, print_table, print_verdict
 from loopback import Counts, Loopback
 
-from aqa.backends.gpt4 import Gpt4Backend
-from aqa.config import build_config
-from aqa.inputs import Inputs
-from aqa.options import RunConfig
-from aqa.predict import predict
+from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.config.load import build_config
+from aqa.config.options import RunConfig
 from aqa.progress import SilentProgress
-from aqa.prompts import load_template
+from aqa.prompting.build import Inputs
+from aqa.prompting.templates import load_template
+from aqa.verbs.predict import predict
 
 IDEAL = 0.95  # the targets
 TIMES_SEQUENTIAL = 30

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from aqa.backend_options import LlamaQloraOptions
-from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.config import build_config, find_config, read_config
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.config.load import build_config, find_config, read_config
+from aqa.config.options import RunConfig
 from aqa.data import Source, read_examples
-from aqa.options import RunConfig
-from aqa.prompts import load_template, prepare
+from aqa.prompting.templates import load_template, prepare
 from aqa.records import Example, Prompt
-from aqa.runs import inherited_config
+from aqa.runs.folder import inherited_config
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("AQA_SHARED_DATA") or ROOT.parent / "shared" / "data")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from aqa.comparison import compare
+from aqa.evaluation.comparison import compare
 from aqa.metrics.intervals import bootstrap_intervals
 
 EXAMPLES, SYSTEMS, METRICS = 10_000, 3, 4

@@ -29,11 +29,11 @@ from typing import Any
 import torch
 from arms import print_table
 
-from aqa.backend_options import LlamaQloraOptions
 from aqa.backends.base import TrainJob
-from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.config import build_config, find_config, read_config
-from aqa.options import RunConfig
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.config.load import build_config, find_config, read_config
+from aqa.config.options import RunConfig
 from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Passage, Prompt, Template, TrainStep
 
@@ -269,7 +269,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     )
     reader = LlamaQloraBackend(make_config(folder / "base", options), SilentProgress())
     trained, train_peak = train(reader, options, folder)
-    from aqa.backends.training_arguments import checkpoints_gradients
+    from aqa.backends.local.training_arguments import checkpoints_gradients
 
     passes = 3 if checkpoints_gradients(reader.config.training) else 2
     reader.model.eval()

@@ -24,11 +24,11 @@ import torch
 from arms import print_table
 from gpu_llama_8b import ANSWER, WARM_UP, Meter, make_tokenizer
 
-from aqa.backend_options import T5Options
 from aqa.backends.base import TrainJob
-from aqa.backends.t5 import T5Backend
-from aqa.backends.training_arguments import checkpoints_gradients
-from aqa.config import build_config
+from aqa.backends.local.training_arguments import checkpoints_gradients
+from aqa.backends.t5.backend import T5Backend
+from aqa.config.backend_options import T5Options
+from aqa.config.load import build_config
 from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Passage, Prompt, Template, TrainStep
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-BACKEND_TESTS = Path(__file__).parents[1] / "backends"
+BACKEND_TESTS = Path(__file__).parents[1] / "fakes"
 Counts = dict[str, float]
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 FEW = 10_000
 TARGET = 100  # MiB that the memory may grow
-STUB = Path(__file__).parents[1] / "stub"
+STUB = Path(__file__).parents[1] / "fakes"
 
 Seconds = dict[str, float]
 
@@ -65,9 +65,9 @@ def predict(path: Path) -> Seconds:
     sys.path.insert(0, str(STUB))
     from aqa_stub import StubBackend
 
-    from aqa.config import build_config
-    from aqa.predict import predict as run
+    from aqa.config.load import build_config
     from aqa.progress import SilentProgress
+    from aqa.verbs.predict import predict as run
 
     config = build_config(StubBackend.Options, [{"data": {"path": str(path)}}])
     seconds = Seconds()

@@ -34,10 +34,10 @@ from arms import (
     typical,
 )
 
-from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.options import RunConfig
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.config.options import RunConfig
+from aqa.library_output import quiet
 from aqa.progress import SilentProgress
-from aqa.quiet import quiet
 from aqa.records import Prompt
 
 TARGET = 3.0

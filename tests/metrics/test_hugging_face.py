@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from aqa.errors import AqaError, ModelError, UsageError
-from aqa.evaluate import evaluate
-from aqa.material import Scoring
+from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.scoring import evaluate
 from aqa.metrics import load_metric
 from aqa.metrics.pairs import Pairs
 from aqa.progress import SilentProgress

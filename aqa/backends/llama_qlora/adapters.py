@@ -1,0 +1,61 @@
+"""LoRA adapters: put a fresh or a trained one over a base model."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.tokenizers import explained
+from aqa.config.backend_options import LoraOptions
+from aqa.errors import ModelError
+from aqa.library_output import quiet
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
+    """Freeze a base model and put a fresh LoRA adapter over its linear layers."""
+    from peft import LoraConfig, get_peft_model
+
+    model.requires_grad_(False)
+    adapted = get_peft_model(
+        model,
+        LoraConfig(
+            r=options.r,
+            lora_alpha=options.alpha,
+            lora_dropout=options.dropout,
+            target_modules=options.target_modules,
+            task_type="CAUSAL_LM",
+        ),
+    )
+    local = Path(base).is_dir()  # the adapter must find it from other folders, too
+    adapted.peft_config["default"].base_model_name_or_path = (
+        str(Path(base).resolve()) if local else base
+    )
+    return adapted
+
+
+def load_adapter(model: Any, folder: Path) -> Any:
+    """Put a trained adapter over its base model.
+
+    Raises:
+        ModelError: its weights are not there as safetensors, or do not fit the base.
+    """
+    from peft import PeftModel
+
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise ModelError(
+            f"{folder}: this adapter has no {ADAPTER_WEIGHTS}; pickled weights are not read, so"
+            " save it as safetensors"
+        )
+    with explained(str(folder)), quiet():
+        # peft only warns of weights that are not there, and leaves them as they were drawn.
+        warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
+        try:
+            return PeftModel.from_pretrained(model, folder)
+        except (UserWarning, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "size mismatch" not in str(error):
+                raise
+            raise ModelError(
+                f"{folder}: this adapter does not fit its base model; it was trained on another"
+                " one, or the base has changed since"
+            ) from error

@@ -1,0 +1,232 @@
+"""The backend llama-qlora: causal models in 4 bits, fine-tuned with LoRA adapters."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, NamedTuple, Self
+
+from aqa.backends.base import Merged, TrainEstimate, TrainJob
+from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
+from aqa.backends.fitting import fit
+from aqa.backends.llama_qlora.adapters import load_adapter
+from aqa.backends.llama_qlora.generation import write_answers
+from aqa.backends.llama_qlora.gguf import convert_gguf
+from aqa.backends.llama_qlora.models import check_quantization, load_model
+from aqa.backends.llama_qlora.prefixes import group_by_prefix
+from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
+from aqa.backends.local.decoding import (
+    Written,
+    as_prediction,
+    decoding_identity,
+    drawing,
+    rows_each,
+)
+from aqa.backends.local.loading import compute_dtype, load_config
+from aqa.backends.local.memory import free_memory, halving
+from aqa.backends.model_files import ModelFiles, find_model, hash_model
+from aqa.backends.tokenizers import load_tokenizer
+from aqa.config.backend_options import BackendOptions, LlamaQloraOptions
+from aqa.config.options import RunConfig
+from aqa.library_output import quiet
+from aqa.progress import Progress
+from aqa.records import Encoding, Prediction, Prompt, TrainStep
+from aqa.runs.hashes import Hashed
+
+
+class Encoded(NamedTuple):
+    """A prompt as ids."""
+
+    id: str
+    ids: tuple[int, ...]
+
+
+class LlamaQloraBackend:
+    """A causal reader: encoding needs only the tokenizer; `with` or `train` load the weights."""
+
+    Options: ClassVar[type[BackendOptions]] = LlamaQloraOptions
+
+    def __init__(self, config: RunConfig, progress: Progress) -> None:
+        assert isinstance(config.backend, LlamaQloraOptions)
+        self.config = config
+        self.options = config.backend
+        self._progress = progress
+        self.model: Any = None
+
+    def __enter__(self) -> Self:
+        self._load(training=False)
+        self.model.eval()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.model = None
+        free_memory()
+
+    @cached_property
+    def files(self) -> ModelFiles:
+        """Where the base model and its adapter lie."""
+        return find_model(self.options)
+
+    @cached_property
+    def _model_config(self) -> Any:
+        return load_config(self.files, self.options)
+
+    @cached_property
+    def _encoder(self) -> ChatEncoder:
+        tokenizer, generation_end = load_tokenizer(self.files, self.options)
+        return make_chat_encoder(tokenizer, generation_end, self._progress.note)
+
+    def check(self) -> None:
+        """Look at the model's configuration, its tokenizer and the machine.
+
+        Raises:
+            ModelError: the model can't be had, is no causal one, or can't run here in 4 bits.
+        """
+        self._model_config  # noqa: B018  (loads it)
+        check_quantization(self.options)
+        self._encoder  # noqa: B018  (loads the tokenizer)
+
+    @property
+    def begin_token_id(self) -> int | None:
+        """The begin-of-text token, where the tokenizer has one."""
+        begin: int | None = self._encoder.tokenizer.bos_token_id
+        return begin
+
+    def encode(self, prompt: Prompt) -> Encoding:
+        """Token ids of a prompt and of its target; training and prediction use no others."""
+        return self._encoder.encode(prompt)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        text: str = self._encoder.tokenizer.decode(token_ids)
+        return text
+
+    def length(self, prompt: Prompt) -> int:
+        """Prompt tokens, and room for the target or for `max_new_tokens`, whichever is longer."""
+        encoding = self.encode(prompt)
+        room = max(len(encoding.target_ids), self.config.generation.max_new_tokens)
+        return len(encoding.prompt_ids) + room
+
+    def fit(self, prompt: Prompt) -> Prompt:
+        """Cut the evidence to `max_seq_length` tokens of prompt and answer together."""
+        return fit(prompt, self.length, self.options.max_seq_length)
+
+    def sources(self) -> Mapping[str, Hashed]:
+        """The base model and its adapter."""
+        return self._hashes
+
+    @cached_property
+    def _hashes(self) -> Mapping[str, Hashed]:
+        return hash_model(self.files)
+
+    def identity(self) -> Mapping[str, object]:
+        """The model, its and its adapter's hash, and everything that influences decoding."""
+        adapter = self.sources().get("adapter")
+        return {
+            "model": self.files.spec,
+            "revision": self.options.revision,
+            "weights": self.sources()["model"].sha256,
+            "adapter": adapter.sha256 if adapter else None,
+            "quantization": self.options.quantization,
+            "quant_type": self.options.bnb_4bit_quant_type,
+            "compute_dtype": self.options.compute_dtype,
+            "dequantize_on_cpu": self.options.dequantize_on_cpu,
+            "max_seq_length": self.options.max_seq_length,
+            **decoding_identity(self.config.generation, self.config.seed),
+        }
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer prompts window by window, in batches of like length, the longest first."""
+        options = self.config.generation
+        budget = options.batch_tokens or batch_tokens(self.model.device.type)
+        with self._fast_adapter():
+            for window in windows(prompts, options.window, lambda prompt: prompt.index):
+                for batch in batches_by_tokens(
+                    self._encode_groups(window),
+                    lambda item: len(item.ids),
+                    options.max_new_tokens,
+                    budget // rows_each(options),
+                ):
+                    yield from halving(
+                        batch, self._answer, self._out_of_memory, self._progress.note
+                    )
+
+    def _encode_groups(self, window: Sequence[Prompt]) -> list[list[Encoded]]:
+        """Encode prompts, those that begin alike together."""
+        rows = [self.encode(prompt).prompt_ids for prompt in window]
+        return [
+            [Encoded(window[number].id, rows[number]) for number in group.members]
+            for group in group_by_prefix(rows)
+        ]
+
+    def _fast_adapter(self) -> AbstractContextManager[None]:
+        """On a CPU an adapter is much faster fused; measured nowhere else."""
+        if self.model.device.type != "cpu" or not hasattr(self.model, "peft_config"):
+            return nullcontext()
+        from aqa.backends.llama_qlora.fused_lora import fused_adapter
+
+        return fused_adapter(self.model, compute_dtype(self.options))
+
+    def _answer(self, batch: Sequence[Encoded]) -> Iterator[Prediction]:
+        with drawing(self.config.generation, self.config.seed, batch[0].id):
+            answers = self._generate([item.ids for item in batch])
+        decode = partial(self._encoder.tokenizer.decode, skip_special_tokens=True)
+        for item, written in zip(batch, answers, strict=True):
+            yield as_prediction(item.id, len(item.ids), written, decode, self.config.generation)
+
+    @staticmethod
+    def _out_of_memory(item: Encoded) -> Prediction:
+        reason = f"out of memory at a prompt of {len(item.ids)} tokens"
+        return Prediction(item.id, None, reason, len(item.ids))
+
+    def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[Written]]:
+        """Generate for one batch of token ids."""
+        end_ids = list(self._encoder.end_token_ids)
+        return write_answers(self.model, batch, end_ids, self.config.generation)
+
+    def estimate(self) -> TrainEstimate:
+        """Count parameters and memory of a training on the shapes alone."""
+        with quiet():
+            from aqa.backends.llama_qlora.estimate import estimate_training
+
+        return estimate_training(self._model_config, self.options, self.config.training)
+
+    def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
+        """Fine-tune an adapter; see `causal_training`. The best one stays loaded."""
+        with quiet():  # what it imports has hints of its own
+            from aqa.backends.llama_qlora.training import AdapterTrainer
+            from aqa.backends.local.training import train_reader
+
+        self._load(training=True)
+        return train_reader(AdapterTrainer, self, job, on_step)
+
+    def merge(self, run_folder: Path, prompts: Sequence[Prompt]) -> Merged:
+        """Merge the run's adapter into its base; see `merging`. What is loaded is freed before."""
+        from aqa.backends.llama_qlora.merging import merge_adapter
+
+        self.__exit__(None, None, None)
+
+        def open_reader(config: RunConfig) -> LlamaQloraBackend:
+            return LlamaQloraBackend(config, self._progress)
+
+        return merge_adapter(open_reader, self.config, run_folder, prompts)
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer beside a model."""
+        self._encoder.tokenizer.save_pretrained(folder)
+
+    def _load(self, training: bool) -> None:
+        """Load the base model, and for prediction its adapter if it has one."""
+        self.check()
+        files = self.files = convert_gguf(self.files, self._progress)
+        with self._progress.task(f"Loading {files.spec}", 1, "models") as task, quiet():
+            self.model = load_model(files, self.options, training)
+            if files.adapter is not None and not training:
+                self.model = load_adapter(self.model, files.adapter)
+            task.advance()

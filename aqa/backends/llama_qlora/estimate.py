@@ -1,0 +1,46 @@
+"""What a training of an adapter will need, told before it begins."""
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from aqa.backends.base import TrainEstimate
+from aqa.backends.llama_qlora.adapters import add_adapter
+from aqa.backends.local.training_arguments import checkpoints_gradients, optimizer_name
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.config.options import TrainingOptions
+from aqa.library_output import quiet
+
+
+def estimate_training(
+    model_config: Any, options: LlamaQloraOptions, training: TrainingOptions
+) -> TrainEstimate:
+    """Count parameters on the shapes alone and estimate the memory of a training.
+
+    Weights: 4 bits and 0.127 bits of double-quantised constants for each weight of a linear layer
+    but the last (Dettmers et al. 2023), 16 bits for the rest. Adapter: weight, gradient and two
+    moments in 32 bits, or 8-bit moments. Activations: with checkpointing one hidden state for each
+    layer and one layer's own (about 34 values for each hidden one, Korthikanti et al. 2022),
+    without it that for every layer.
+    """
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(model_config)
+    head = model.get_output_embeddings()
+    linear = sum(
+        module.weight.numel()
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    )
+    total = sum(parameter.numel() for parameter in model.parameters())
+    with torch.device("meta"), quiet():
+        adapted = add_adapter(model, options.lora, "")
+    trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    bits = 16.0 if options.quantization == "none" else 4.0 + 0.127
+    moments = 2 if "8bit" in optimizer_name(training) else 8
+    weights = linear * bits / 8 + (total - linear) * 2 + trainable * (8 + moments)
+    tokens = training.per_device_train_batch_size * options.max_seq_length
+    hidden = tokens * model_config.hidden_size * 2
+    layers = model_config.num_hidden_layers
+    activations = hidden * (layers + 17 if checkpoints_gradients(training) else layers * 17)
+    return TrainEstimate(trainable, total + trainable, int(weights + activations))

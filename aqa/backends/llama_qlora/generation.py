@@ -1,0 +1,116 @@
+"""Generate answers for one batch of token ids, doing no work for rows that have ended."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aqa.backends.llama_qlora.prefixes import can_share, group_by_prefix, pad_left, read_prefixes
+from aqa.backends.local.decoding import ChosenTokens, Written, decoding, until_end
+from aqa.config.options import GenerationOptions
+
+FIRST_ROUND = 8  # tokens; most answers to questions end within them
+Rows = Sequence[Sequence[int]]
+
+
+def write_answers(
+    model: Any, rows: Rows, end_ids: list[int], options: GenerationOptions
+) -> list[list[Written]]:
+    """Give each row's answers, of `max_new_tokens` at most; one, unless several are asked for."""
+    each = options.num_return_sequences
+    if options.num_beams > 1:
+        found = _write_beams(model, rows, end_ids, options)
+    else:
+        # Rows that are alike are read once, so that further answers cost their own tokens only.
+        found = _write_in_rounds(model, [r for r in rows for _ in range(each)], end_ids, options)
+    return [found[place : place + each] for place in range(0, len(found), each)]
+
+
+def _write_in_rounds(
+    model: Any, rows: Rows, end_ids: list[int], options: GenerationOptions
+) -> list[Written]:
+    """Rounds of 8, 16, 32, ... tokens: after each, rows that have ended leave the batch.
+
+    So one long answer does not keep the others' rows at work.
+    """
+    import torch
+
+    tokens: list[list[int]] = [[] for _ in rows]
+    probabilities: list[list[float]] = [[] for _ in rows]
+    open_rows = list(range(len(rows)))
+    words = {**decoding(options), "num_return_sequences": 1}
+    with torch.inference_mode():
+        ids, mask, cache = _begin(model, rows, end_ids[0])
+        keeps_cache = can_share(model)
+        round_tokens = FIRST_ROUND if keeps_cache else options.max_new_tokens
+        left = options.max_new_tokens
+        while open_rows:
+            chosen = ChosenTokens()
+            output = model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                past_key_values=cache,
+                eos_token_id=end_ids,
+                pad_token_id=end_ids[0],
+                return_dict_in_generate=True,
+                logits_processor=[chosen],
+                **{**words, "max_new_tokens": min(round_tokens, left)},
+            )
+            new = output.sequences[:, ids.shape[1] :].tolist()
+            found = chosen.log_probabilities(output.sequences)
+            left -= len(new[0])
+            going_on = []
+            for place, row in enumerate(open_rows):
+                tokens[row] += new[place]
+                probabilities[row] += found[place]
+                if left > 0 and not set(end_ids).intersection(new[place]):
+                    going_on.append(place)
+            open_rows = [open_rows[place] for place in going_on]
+            if open_rows:
+                kept = torch.tensor(going_on)
+                mask = torch.nn.functional.pad(mask[kept], (0, len(new[0])), value=1)
+                ids, cache = output.sequences[kept], output.past_key_values
+                cache.batch_select_indices(kept.to(model.device))
+                round_tokens *= 2
+    return [until_end(*pair, end_ids) for pair in zip(tokens, probabilities, strict=True)]
+
+
+def _begin(model: Any, rows: Rows, filling: int) -> tuple[Any, Any, Any]:
+    """Ids, mask and, where rows begin alike, the keys and values of their beginnings."""
+    groups = group_by_prefix(rows)
+    if len(groups) < len(rows) and can_share(model):
+        return read_prefixes(model, rows, groups, filling)
+    return *pad_left(rows, filling), None
+
+
+def _write_beams(
+    model: Any, rows: Rows, end_ids: list[int], options: GenerationOptions
+) -> list[Written]:
+    """All tokens in one round; the answers are read once more for their log-probabilities."""
+    import torch
+
+    with torch.inference_mode():
+        ids, mask = pad_left(rows, end_ids[0])
+        sequences = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            eos_token_id=end_ids,
+            pad_token_id=end_ids[0],
+            **decoding(options),
+        )
+        new = sequences[:, ids.shape[1] :]
+        each = options.num_return_sequences
+        written: list[Written] = []
+        for place, tokens in enumerate(new.split(each)):  # a row at a time: logits are large
+            prompt = mask[place : place + 1].expand(each, -1).to(model.device)
+            whole = torch.cat([prompt, torch.ones_like(tokens)], dim=1)
+            logits = model(
+                input_ids=sequences[place * each : (place + 1) * each],
+                attention_mask=whole,
+                position_ids=(whole.cumsum(-1) - 1).clamp(min=0),
+                logits_to_keep=tokens.shape[1] + 1,
+                use_cache=False,
+            ).logits[:, :-1]
+            logits = logits.float()
+            found = logits.gather(-1, tokens[..., None]) - logits.logsumexp(-1, keepdim=True)
+            pairs = zip(tokens.tolist(), found.squeeze(-1).tolist(), strict=True)
+            written += [until_end(*pair, end_ids) for pair in pairs]
+    return written

@@ -1,0 +1,84 @@
+"""Merge a trained adapter into its base model, and see whether the answers stay the same."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from aqa.backends.base import Merged
+from aqa.config.load import as_raw
+from aqa.config.options import RunConfig
+from aqa.library_output import quiet
+from aqa.records import Prediction, Prompt
+
+MERGED = "merged"
+
+
+class AdapterReader(Protocol):
+    """A loaded reader whose model has an adapter."""
+
+    model: Any
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer the prompts."""
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer beside a model."""
+
+
+OpenReader = Callable[[RunConfig], AbstractContextManager[AdapterReader]]
+
+
+def merge_adapter(
+    open_reader: OpenReader, config: RunConfig, run_folder: Path, prompts: Sequence[Prompt]
+) -> Merged:
+    """Write the run's model as one, `run_folder/merged`, and compare greedy answers to `prompts`.
+
+    A 4-bit base is dequantised first: the adapter was trained over those weights, not over the
+    ones that they were rounded from. The manifest in the folder makes `aqa predict` take the
+    merged weights as they are. Sums are rounded to the compute type once more than beside an
+    adapter, so that a few answers may differ.
+    """
+    greedy = config.generation.model_copy(
+        update={"temperature": 0.0, "num_beams": 1, "num_return_sequences": 1}
+    )
+    options = config.backend
+    adapted = config.model_copy(
+        update={
+            "backend": options.model_copy(
+                update={"model": str(run_folder), "dequantize_on_cpu": True}
+            ),
+            "generation": greedy,
+        }
+    )
+    folder = run_folder / MERGED
+    with open_reader(adapted) as reader:
+        before = {answer.id: answer.raw for answer in reader.generate(prompts)}
+        _write(reader, folder)
+    whole = options.model_copy(update={"model": str(folder), "quantization": "none"})
+    merged = config.model_copy(update={"backend": whole, "generation": greedy})
+    with open_reader(merged) as reader:
+        after = {answer.id: answer.raw for answer in reader.generate(prompts)}
+    manifest = {"verb": "train", "merged_from": str(run_folder.resolve())}
+    settled = config.model_copy(update={"backend": whole})
+    text = json.dumps({**manifest, "config": as_raw(settled)}, ensure_ascii=False, indent=1)
+    (folder / "run.json").write_text(text + "\n", encoding="utf-8")
+    different = sum(before[key] != after[key] for key in before)
+    return Merged(folder, len(before), different)
+
+
+def _write(reader: AdapterReader, folder: Path) -> None:
+    """Merge the loaded adapter in place and save the whole; the name is given to a complete one."""
+    draft = folder.with_name(f".{MERGED}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    with quiet():
+        model = reader.model
+        if getattr(model.get_base_model(), "is_quantized", False):
+            model.base_model.model = model.get_base_model().dequantize()
+        model = model.merge_and_unload(safe_merge=True)
+        model.save_pretrained(draft)
+        reader.save_tokenizer(draft)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.replace(folder)

@@ -1,0 +1,96 @@
+"""Fine-tune a LoRA adapter over a (4-bit) causal model; logits only where there are labels."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from datasets import Dataset
+from transformers import TrainingArguments
+
+from aqa.backends.base import TrainJob
+from aqa.backends.llama_qlora.adapters import add_adapter
+from aqa.backends.local.trainer import AnswerTrainer, TrainableReader
+from aqa.backends.local.training_batches import IGNORED, Batch, Collator
+from aqa.backends.model_files import ModelFiles
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.records import TrainStep
+
+# Plain attention, which trains faster on a CPU, keeps memory that grows with the length squared:
+# at 512 tokens it takes 3.8 GB more than PyTorch's.
+PLAIN_ATTENTION_LENGTH = 256
+
+
+class CausalReader(TrainableReader, Protocol):
+    """What a training needs of the reader whose base model is loaded."""
+
+    options: LlamaQloraOptions
+
+    @property
+    def files(self) -> ModelFiles:
+        """Where the base model lies."""
+
+
+def answer_loss(
+    model: Any, inputs: Batch, keeps: bool, label_smoothing: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed cross-entropy over the answers' tokens, and how many they are.
+
+    `keeps` tells that the model computes logits for chosen positions only (`logits_to_keep`). The
+    logits of a batch are often its largest tensor: rows * length * vocabulary in float32.
+    """
+    positions = inputs["label_positions"]
+    arguments = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
+    if keeps:
+        logits = model(**arguments, logits_to_keep=positions, use_cache=False).logits
+    else:
+        logits = model(**arguments, use_cache=False).logits[:, positions]
+    targets = inputs["labels"][:, positions + 1]
+    loss = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(),
+        targets.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    return loss, (targets != IGNORED).sum()
+
+
+def keeps_logits(model: Any) -> bool:
+    """Whether a causal model's forward takes `logits_to_keep`."""
+    return "logits_to_keep" in inspect.signature(model.get_base_model().forward).parameters
+
+
+class AdapterTrainer(AnswerTrainer):
+    """Trains and saves the adapter alone."""
+
+    folder_name: ClassVar[str] = "adapter"
+
+    def __init__(
+        self,
+        reader: CausalReader,
+        job: TrainJob,
+        on_step: Callable[[TrainStep], None],
+        arguments: TrainingArguments,
+        rows: Dataset,
+    ) -> None:
+        options = reader.options
+        longest = max(rows["length"][:])
+        if longest > PLAIN_ATTENTION_LENGTH and options.attn_implementation == "auto":
+            reader.model.set_attn_implementation("sdpa")
+        reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
+        super().__init__(reader, job, on_step, arguments, rows, Collator)
+        self._keeps_logits = keeps_logits(reader.model)
+
+    def answer_loss(
+        self, model: Any, inputs: Batch, label_smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Summed cross-entropy over the answers' tokens, and how many they are."""
+        return answer_loss(model, inputs, self._keeps_logits, label_smoothing)
+
+    def write(self, folder: str | Path) -> None:
+        """Write the adapter, the same bytes for the same weights."""
+        config = self.model.peft_config["default"]
+        config.target_modules = sorted(config.target_modules)  # else a set, in any order
+        self.model.save_pretrained(folder, save_embedding_layers=False)

@@ -1,0 +1,1 @@
+"""What readers with weights of their own share."""

@@ -1,0 +1,54 @@
+"""Checkpoints that count only when they are whole."""
+
+import json
+import shutil
+from pathlib import Path
+
+from aqa.errors import RunError
+from aqa.runs.files import atomic
+
+STATE = "trainer_state.json"  # the last file that transformers writes into a checkpoint
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Give the newest whole checkpoint; remove what a killed process left half written."""
+    whole: list[tuple[int, Path]] = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            state = json.loads((path / STATE).read_text(encoding="utf-8"))
+            whole.append((int(state["global_step"]), path))
+        except (OSError, ValueError, KeyError, TypeError):
+            shutil.rmtree(path, ignore_errors=True)
+    return max(whole, default=(0, None))[1]
+
+
+def find_best(checkpoint: Path) -> None:
+    """Let a checkpoint name the best one where it is now, should the run folder have been moved.
+
+    Else transformers forgets it, and saves the last weights where no step is left.
+    """
+    path = checkpoint / STATE
+    state = json.loads(path.read_text(encoding="utf-8"))
+    best = Path(state.get("best_model_checkpoint") or checkpoint)
+    beside = checkpoint.with_name(best.name)
+    if not best.is_dir() and beside.is_dir():
+        with atomic(path) as file:
+            file.write(json.dumps({**state, "best_model_checkpoint": str(beside)}).encode())
+
+
+def check_optimizer(checkpoint: Path, deepspeed: bool, processes: int) -> None:
+    """See whether the optimizer's state in a checkpoint can be taken up.
+
+    transformers begins with a new one in silence where it finds none of its own kind; DeepSpeed's
+    lies in a part for each process.
+
+    Raises:
+        RunError: it is of another kind, or of another number of processes.
+    """
+    parts = len([*checkpoint.glob("global_step*/*optim_states.pt")])
+    if bool(parts) != deepspeed or (parts and parts != processes):
+        written = f"{parts} processes under DeepSpeed" if parts else "a training without DeepSpeed"
+        raise RunError(
+            f"{checkpoint}: its optimizer was written by {written}; go on in the same way, or begin"
+            " anew with --fresh"
+        )

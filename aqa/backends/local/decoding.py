@@ -1,0 +1,154 @@
+"""Answers as a model wrote them, and how sure it was of them."""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aqa.config.options import GenerationOptions
+from aqa.records import Prediction
+
+# What a model's generation config may ask for, as BART's does for summaries and Qwen's for talk:
+# answers to questions are short, copied from the evidence, and written by our options alone.
+PLAIN: Mapping[str, object] = {
+    "min_length": 0,
+    "no_repeat_ngram_size": 0,
+    "repetition_penalty": 1.0,
+    "early_stopping": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The ids of an answer, its end token left out.
+
+    `log_probability` is the sum over its `tokens`, the end token among them where it was written.
+    """
+
+    ids: list[int]
+    log_probability: float
+    tokens: int
+
+    @property
+    def confidence(self) -> float:
+        """The mean log-probability of the tokens."""
+        return self.score(1.0)
+
+    def score(self, length_penalty: float) -> float:
+        """The log-probability over a power of the length, as beam search compares answers."""
+        length: float = max(self.tokens, 1) ** length_penalty
+        return self.log_probability / length
+
+
+def until_end(
+    tokens: Sequence[int], log_probabilities: Sequence[float], end_ids: Sequence[int]
+) -> Written:
+    """Cut what was written at its first end token."""
+    ends = [place for place, token in enumerate(tokens) if token in end_ids]
+    counted = ends[0] + 1 if ends else len(tokens)
+    ids = list(tokens[: ends[0]] if ends else tokens)
+    return Written(ids, sum(log_probabilities[:counted]), counted)
+
+
+def as_prediction(
+    prompt_id: str,
+    prompt_tokens: int,
+    answers: Sequence[Written],
+    decode: Callable[[Sequence[int]], str],
+    options: GenerationOptions,
+) -> Prediction:
+    """The best of one prompt's answers, and all of them where several were asked for."""
+    ranked = sorted(answers, key=lambda a: a.score(options.length_penalty), reverse=True)
+    best = ranked[0]
+    nbest = [(decode(a.ids), a.score(options.length_penalty)) for a in ranked]
+    return Prediction(
+        prompt_id,
+        nbest[0][0],
+        prompt_tokens=prompt_tokens,
+        answer_tokens=len(best.ids),
+        confidence=best.confidence,
+        nbest=tuple(nbest) if options.num_return_sequences > 1 else (),
+    )
+
+
+class ChosenTokens:
+    """A logits processor that notes the log-probabilities of the tokens that are chosen.
+
+    It meets the scores before the choice, which stands at the end of the ids at the next step: so
+    one step's scores are kept instead of all steps'. Not for beams, which change places.
+    """
+
+    def __init__(self) -> None:
+        self._scores: Any = None
+        self._total: Any = None  # log of the sum over the vocabulary
+        self._steps: list[Any] = []
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Look up the token chosen last; keep the scores of the next one."""
+        self._look_up(input_ids[:, -1:])
+        self._scores, self._total = scores, scores.logsumexp(-1, keepdim=True)
+        return scores
+
+    def log_probabilities(self, sequences: Any) -> list[list[float]]:
+        """Those of all tokens that were written, row by row; `sequences` end with them."""
+        import torch
+
+        self._look_up(sequences[:, -1:])
+        self._scores = None
+        found: list[list[float]] = torch.cat(self._steps, dim=-1).tolist()
+        return found
+
+    def _look_up(self, chosen: Any) -> None:
+        if self._scores is not None:
+            self._steps.append(self._scores.gather(-1, chosen) - self._total)
+
+
+def decoding(options: GenerationOptions) -> dict[str, Any]:
+    """Our options in the words of transformers' `generate`; greedy at temperature 0."""
+    words: dict[str, Any] = {
+        **PLAIN,
+        "max_new_tokens": options.max_new_tokens,
+        "num_beams": options.num_beams,
+        "num_return_sequences": options.num_return_sequences,
+    }
+    if options.num_beams > 1:
+        words["length_penalty"] = options.length_penalty
+    if not options.temperature:
+        return {**words, "do_sample": False}
+    sampling = {"temperature": options.temperature, "top_p": options.top_p, "top_k": 0}
+    return {**words, "do_sample": True, **sampling}
+
+
+def rows_each(options: GenerationOptions) -> int:
+    """How many rows of a batch each prompt takes."""
+    return max(options.num_beams, options.num_return_sequences)
+
+
+@contextmanager
+def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
+    """Let samples of a batch depend on the seed and its first prompt alone; greedy draws nothing.
+
+    Random numbers drawn elsewhere, such as those of a training, go on as if nothing had happened.
+    """
+    if not options.temperature:
+        yield
+        return
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed ^ zlib.crc32(first_id.encode()))
+        yield
+
+
+def decoding_identity(options: GenerationOptions, seed: int) -> dict[str, object]:
+    """What of the options and the seed decides the answers."""
+    return {
+        "max_new_tokens": options.max_new_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "num_beams": options.num_beams,
+        "num_return_sequences": options.num_return_sequences,
+        "length_penalty": options.length_penalty,
+        "seed": seed if options.temperature else None,
+    }

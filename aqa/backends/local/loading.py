@@ -1,0 +1,75 @@
+"""What transformers loads for every local reader: tokenizer, configuration, and all weights."""
+
+from typing import Any
+
+from aqa.backends.model_files import ModelFiles
+from aqa.backends.tokenizers import explained, gguf_option
+from aqa.config.backend_options import LocalModelOptions
+from aqa.errors import ModelError
+from aqa.library_output import quiet
+from aqa.processes import local_rank
+
+KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
+
+
+def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
+    """Load the configuration of a model.
+
+    Raises:
+        ModelError: it can't be had, or the model is of the other backend's kind.
+    """
+    from transformers import AutoConfig
+
+    with explained(files.spec), quiet():
+        config = AutoConfig.from_pretrained(
+            files.base,
+            revision=options.revision,
+            trust_remote_code=options.trust_remote_code,
+            **gguf_option(files),
+        )
+    kind, backend = KINDS[bool(config.is_encoder_decoder)]
+    if backend != options.name:
+        raise ModelError(
+            f"{files.spec} is {kind} ({config.model_type}); the backend {options.name} takes"
+            f" {KINDS[not config.is_encoder_decoder][0]}; use the backend {backend}"
+        )
+    return config
+
+
+def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
+    """Load a model by an auto class, `kind`, and see that its files hold all its weights.
+
+    Those that are not there transformers draws at random, and only logs it.
+
+    Raises:
+        ModelError: no such model, or weights that are broken or not there.
+    """
+    with explained(files.spec), quiet():
+        model, found = kind.from_pretrained(files.base, output_loading_info=True, **options)
+    absent = sorted(found["missing_keys"] & {name for name, _ in model.named_parameters()})
+    if absent:
+        raise ModelError(
+            f"{files.spec}: {len(absent)} of this model's weights are not in its files"
+            f" ({', '.join(absent[:3])}{', ...' * (len(absent) > 3)}), and random ones would give"
+            " random answers; it was saved for another task, or in part"
+        )
+    return model
+
+
+def compute_dtype(options: LocalModelOptions) -> Any:
+    """The dtype of activations: bfloat16 where the hardware has it (float16 overflows)."""
+    import torch
+
+    if options.compute_dtype != "auto":
+        return getattr(torch, options.compute_dtype)
+    if torch.cuda.is_available():
+        without = torch.float16 if options.takes_float16 else torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else without
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+def local_device() -> str:
+    """The GPU of this process, by its number on the machine; else the CPU."""
+    import torch
+
+    return f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,128 @@
+"""A training from rows to saved weights, the same for all local readers."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from datasets import Dataset
+from transformers import TrainingArguments, set_seed
+
+from aqa.backends.base import TrainJob
+from aqa.backends.interrupts import stops_at_interrupt
+from aqa.backends.local.checkpoints import check_optimizer, find_best, last_checkpoint
+from aqa.backends.local.trainer import AnswerTrainer, TrainableReader
+from aqa.backends.local.training_arguments import training_arguments
+from aqa.backends.local.training_batches import tokenize
+from aqa.errors import ConfigError
+from aqa.library_output import quiet
+from aqa.processes import is_first_process
+from aqa.records import TrainStep
+
+ROWS = "train.arrow"
+
+
+def training_rows(reader: TrainableReader, job: TrainJob, arguments: TrainingArguments) -> Dataset:
+    """Write the rows to train on beside the checkpoints; remove what an earlier training left.
+
+    Raises:
+        DataError: examples have nothing to train on.
+    """
+    checkpoints = job.folder / "checkpoints"
+    set_seed(reader.config.seed)
+    with arguments.main_process_first(local=False):
+        if not is_first_process():
+            return Dataset.from_file(str(checkpoints / ROWS))
+        if not job.resume:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        encoded = ((prompt, reader.encode(prompt)) for prompt in job.train())
+        return tokenize(encoded, checkpoints / ROWS)
+
+
+class MakesTrainer(Protocol):
+    """A kind of trainer, called with the reader whose weights are loaded."""
+
+    def __call__(
+        self,
+        reader: Any,
+        job: TrainJob,
+        on_step: Callable[[TrainStep], None],
+        arguments: TrainingArguments,
+        rows: Dataset,
+    ) -> AnswerTrainer:
+        """Make the trainer, and make the model such as it is trained."""
+
+
+def train_reader(
+    make_trainer: MakesTrainer,
+    reader: TrainableReader,
+    job: TrainJob,
+    on_step: Callable[[TrainStep], None],
+) -> Path:
+    """Train, leave the best weights loaded and give the folder they were saved to.
+
+    Raises:
+        ConfigError: an option can't be used.
+        DataError: examples have nothing to train on.
+        KeyboardInterrupt: the user stopped it; a checkpoint was written.
+        RunError: the checkpoint is of processes that shared an optimizer in another way.
+    """
+    with explained_options():
+        arguments = training_arguments(reader.config, job)
+    rows = training_rows(reader, job, arguments)
+    with quiet():
+        with explained_options():
+            trainer = make_trainer(reader, job, on_step, arguments, rows)
+        run_training(trainer, job, on_step)
+        folder = save_trained(job.folder / trainer.folder_name, trainer.write_trained)
+    trainer.settle()
+    if job.dev:
+        trainer.generated_scores(None)
+    return folder
+
+
+def run_training(
+    trainer: AnswerTrainer, job: TrainJob, on_step: Callable[[TrainStep], None]
+) -> None:
+    """Train, from the last whole checkpoint where the job resumes; the best weights stay loaded.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it; a checkpoint was written.
+        RunError: the checkpoint is of processes that shared an optimizer in another way.
+    """
+    with trainer.args.main_process_first(local=False):  # it removes broken checkpoints
+        start = last_checkpoint(job.folder / "checkpoints") if job.resume else None
+        if start and is_first_process():
+            find_best(start)
+    if start:
+        check_optimizer(start, trainer.is_deepspeed_enabled, trainer.args.world_size)
+    with stops_at_interrupt(trainer.stop):
+        if start is None and job.dev and trainer.options.evaluate_before:
+            on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    if trainer.stopped:
+        raise KeyboardInterrupt
+
+
+def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
+    """Let `save` write weights; the folder takes its name only when it is complete."""
+    if is_first_process():
+        draft = folder.with_name(f".{folder.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        save(draft)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.replace(folder)
+        (folder.parent / "checkpoints" / ROWS).unlink()
+    return folder
+
+
+@contextmanager
+def explained_options() -> Iterator[None]:
+    """Turn what the libraries say of an optimizer, a tracker or a layer's name into a sentence."""
+    try:
+        yield
+    except (ImportError, RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ConfigError(f"training can't begin with these options: {first}") from error

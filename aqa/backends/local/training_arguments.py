@@ -1,0 +1,112 @@
+"""Our options in transformers' words."""
+
+import os
+from importlib.util import find_spec
+
+import torch
+from transformers import TrainingArguments
+
+from aqa.backends.base import TrainJob
+from aqa.backends.local.loading import compute_dtype
+from aqa.config.backend_options import LocalModelOptions
+from aqa.config.options import RunConfig, TrainingOptions
+from aqa.errors import ConfigError
+from aqa.processes import process_count
+
+
+def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
+    """Translate our options into transformers' TrainingArguments.
+
+    Raises:
+        ConfigError: accelerate's config spreads the weights themselves over the processes.
+    """
+    options = config.training
+    assert isinstance(config.backend, LocalModelOptions)
+    dtype = compute_dtype(config.backend)
+    cuda = torch.cuda.is_available()
+    evaluated = evaluates(config, job)
+    arguments = TrainingArguments(
+        output_dir=str(job.folder / "checkpoints"),
+        num_train_epochs=options.num_train_epochs,
+        max_steps=options.max_steps,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type=options.lr_scheduler_type,
+        warmup_steps=options.warmup_steps,
+        weight_decay=options.weight_decay,
+        max_grad_norm=options.max_grad_norm,
+        per_device_train_batch_size=options.per_device_train_batch_size,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
+        activation_checkpointing=checkpoints_gradients(options),
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        optim=optimizer_name(options, config.backend.trains_adapter),
+        neftune_noise_alpha=options.neftune_noise_alpha,
+        logging_steps=options.logging_steps,
+        eval_strategy=options.eval_strategy if evaluated else "no",
+        eval_steps=options.eval_steps,
+        save_strategy=options.eval_strategy if options.eval_strategy != "no" else "epoch",
+        save_steps=options.eval_steps,
+        save_total_limit=options.save_total_limit,
+        load_best_model_at_end=evaluated,
+        metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluated else None,
+        greater_is_better=options.metric_for_best_model != "loss",
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16 and cuda,
+        use_cpu=not cuda,
+        ddp_backend="gloo" if process_count() > 1 and not cuda else None,
+        ddp_find_unused_parameters=False,
+        use_liger_kernel=cuda and find_spec("liger_kernel") is not None,
+        seed=config.seed,
+        report_to=options.report_to or "none",
+        label_names=["labels"],
+        remove_unused_columns=False,
+        dataloader_pin_memory=cuda,
+        disable_tqdm=True,
+        logging_strategy="steps",
+        logging_nan_inf_filter=False,
+        restore_callback_states_from_checkpoint=True,  # the patience that is left
+    )
+    plugin = arguments.deepspeed_plugin
+    check_whole_weights(plugin.zero_stage if plugin else None)
+    return arguments
+
+
+def check_whole_weights(zero_stage: int | None) -> None:
+    """See that each process has all weights, since each writes answers of its own.
+
+    `zero_stage` is DeepSpeed's, or None without it; accelerate tells of FSDP in the environment.
+
+    Raises:
+        ConfigError: the weights are spread over the processes.
+    """
+    for asked, name in (
+        (os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true", "FSDP"),
+        (zero_stage == 3, "DeepSpeed's ZeRO stage 3"),
+    ):
+        if asked:
+            raise ConfigError(
+                f"{name} spreads a model's weights over the processes, each of which needs them"
+                " all to write answers; use DeepSpeed's ZeRO stage 2 in accelerate's config, which"
+                " spreads gradients and optimizer"
+            )
+
+
+def evaluates(config: RunConfig, job: TrainJob) -> bool:
+    """Whether dev data are evaluated during the training, so that there is a best checkpoint."""
+    return bool(job.dev) and config.training.eval_strategy != "no"
+
+
+def checkpoints_gradients(options: TrainingOptions) -> bool:
+    """Whether activations are computed again in the backward pass instead of kept."""
+    if options.gradient_checkpointing == "auto":
+        return torch.cuda.is_available()
+    return options.gradient_checkpointing
+
+
+def optimizer_name(options: TrainingOptions, adapter: bool = True) -> str:
+    """The optimizer by transformers' name; paged 8-bit AdamW on CUDA (Dettmers et al. 2023).
+
+    All weights of a model (no `adapter`) are trained with plain AdamW.
+    """
+    if options.optim != "auto":
+        return options.optim
+    return "paged_adamw_8bit" if adapter and torch.cuda.is_available() else "adamw_torch_fused"

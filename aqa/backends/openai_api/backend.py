@@ -1,0 +1,300 @@
+"""The backend gpt4: models behind an API that speaks OpenAI's protocol."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from aqa.backends.base import CostEstimate, Questions
+from aqa.backends.fitting import fit
+from aqa.backends.openai_api.access import (
+    Access,
+    azure_version,
+    find_access,
+    open_client,
+    server_url,
+)
+from aqa.backends.openai_api.asker import Asker
+from aqa.backends.openai_api.batch.record import BatchRecord
+from aqa.backends.openai_api.batch.results import Account, Replies
+from aqa.backends.openai_api.batch.run import BatchRun
+from aqa.backends.openai_api.batch.server import BatchServer
+from aqa.backends.openai_api.cache import Remembered, ResponseCache, cache_path, key_of
+from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.event_loop import answers, cancel_all, running_loop
+from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
+from aqa.backends.openai_api.pacing import Pace
+from aqa.backends.openai_api.prices import find_context
+from aqa.backends.openai_api.responses import FEWEST_TOKENS, ResponsesParameters
+from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
+from aqa.backends.openai_api.spending import SpendingRecord
+from aqa.backends.openai_api.tokens import TokenCounter, chat_counter
+from aqa.config.backend_options import BackendOptions, Gpt4Options
+from aqa.config.options import RunConfig
+from aqa.errors import ConfigError, MissingExtraError
+from aqa.progress import Progress
+from aqa.records import Message, Prediction, Prompt, Spent
+
+
+class Gpt4Backend:
+    """A reader that is asked through the internet, or through a server on this machine."""
+
+    Options: ClassVar[type[BackendOptions]] = Gpt4Options
+
+    def __init__(
+        self, config: RunConfig, progress: Progress, schema: ResponseSchema | None = None
+    ) -> None:
+        """`schema` is that of the answers, in the place of a reader's own one or of plain text."""
+        assert isinstance(config.backend, Gpt4Options)
+        self.schema = schema or (READER_ANSWER if config.backend.structured else None)
+        self.config = config
+        self.options = config.backend
+        self._progress = progress
+        self._asker: Asker | None = None
+        self._remembered: Remembered | None = None
+        self._replies: Replies | None = None
+        self._record: BatchRecord | None = None
+        self._spending: SpendingRecord | None = None
+        self._earlier: Mapping[str, Any] = {}
+        self._ledger = Ledger(config.backend)
+
+    @cached_property
+    def _access(self) -> Access:
+        return find_access(self.options)
+
+    @cached_property
+    def _most_tokens(self) -> int:
+        """Of prompt and answer: what the options allow, or the model's context if that is less."""
+        most, context = self.options.max_seq_length, find_context(self.options)
+        return most if context is None else min(most, context)
+
+    @cached_property
+    def _counter(self) -> TokenCounter:
+        schema = "" if self.schema is None else json.dumps(self.schema.json_schema)
+        is_openai = ".openai.com" in server_url(self.options)
+        return TokenCounter(self.options.model, is_openai, schema, self._chat_count)
+
+    @cached_property
+    def _chat_count(self) -> Callable[[Sequence[Message]], int] | None:
+        name = self.options.tokenizer
+        return None if name is None else chat_counter(name, self._progress.note)
+
+    def check_access(self) -> None:
+        """See whether there are a key, an address, and the price that a cap needs.
+
+        Raises:
+            ConfigError: one of them is missing or wrong.
+        """
+        self._access  # noqa: B018  (finds the key)
+        if self.options.max_cost is not None and self._ledger.live_price is None:
+            raise ConfigError(
+                f"--max-cost can't be kept: the price of {self.options.model} at"
+                f" {self._access.url} is {UNKNOWN_PRICE}"
+            )
+        with ExitStack() as opened:
+            self._open_cache(opened, only_found=True)
+
+    def _open_cache(self, opened: ExitStack, only_found: bool = False) -> ResponseCache | None:
+        """The cache where one is wanted, closed with the stack; `only_found`: none is made."""
+        path = cache_path(self.options.cache_path)
+        if not self.options.cache or (only_found and not path.exists()):
+            return None
+        cache = ResponseCache(path)
+        opened.callback(cache.close)
+        return cache
+
+    def check(self) -> None:
+        """See whether the options are such as an API knows, and its client is installed.
+
+        Raises:
+            AqaError: they are not, or it is not.
+        """
+        options = self.config.generation
+        for name in ("num_beams", "num_return_sequences"):
+            if getattr(options, name) != 1:
+                raise ConfigError(f"generation.{name}: an API gives one answer; set it to 1")
+        if self.options.api == "responses" and options.max_new_tokens < FEWEST_TOKENS:
+            raise ConfigError(
+                f"generation.max_new_tokens: the responses API takes {FEWEST_TOKENS} or more"
+            )
+        if find_spec("openai") is None:
+            raise MissingExtraError("openai", "api")
+        self._chat_count  # noqa: B018  (loads the tokenizer)
+
+    def length(self, prompt: Prompt) -> int:
+        """Tokens of the prompt, or the likely number, and of the longest answer."""
+        return self._counter.count(prompt.messages) + self.config.generation.max_new_tokens
+
+    def fit(self, prompt: Prompt) -> Prompt:
+        """Cut the evidence to `max_seq_length` or the context, prompt and answer together."""
+        limit = self._most_tokens
+        if self._counter.at_most(prompt.messages) + self.config.generation.max_new_tokens <= limit:
+            return prompt  # it fits without being counted
+        return fit(prompt, self.length, limit)
+
+    def identity(self) -> Mapping[str, object]:
+        """The model, the server and what decides an answer."""
+        options = self.config.generation
+        # What few runs have is left out of the others.
+        told: dict[str, object] = {}
+        if self.schema is not None:
+            told["schema"] = self.schema.identity()
+        if self.options.api != "chat":
+            told["api"] = self.options.api
+        if self.options.tokenizer is not None:
+            told["tokenizer"] = self.options.tokenizer
+        if self.options.provider == "azure":
+            told["api_version"] = azure_version(self.options)
+        return {
+            **told,
+            "model": self.options.model,
+            "server": server_url(self.options),
+            "reasoning_effort": self.options.reasoning_effort,
+            "max_seq_length": self._most_tokens,
+            "max_new_tokens": options.max_new_tokens,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "seed": self.config.seed,
+        }
+
+    def __enter__(self) -> Self:
+        # What fails here closes the loop as well: no process ends with a thread that waits.
+        with ExitStack() as opened:
+            self._loop = opened.enter_context(running_loop())
+            self._client, self._asker = self._wait(self._make())
+            if self._spending:
+                opened.callback(self._spending.close)
+            opened.callback(lambda: self._wait(self._close()))
+            if cache := self._open_cache(opened):
+                priced = self._ledger.budget.priced
+                self._remembered = Remembered(
+                    cache, self.identity(), self._asker.ask, priced, self._progress.note
+                )
+            self._open = opened.pop_all()
+        return self
+
+    async def _close(self) -> None:
+        # First the requests: to them a client that closes would be a server that is away.
+        await cancel_all()
+        await self._client.close()
+
+    async def _make(self) -> tuple[Any, Asker]:
+        """Open the client within the loop that it will be used in."""
+        options = self.options
+        client = open_client(self._access, options)
+        pace = Pace(options.max_concurrency, options.requests_per_minute, options.tokens_per_minute)
+        asker = Asker(
+            self.config, self._access, client, pace, self._ledger.budget, self._parameters,
+            self._counter, self._progress.note,
+        )  # fmt: skip
+        if _added(self._earlier.get("requests"), {}).get("answered"):
+            asker.trust()
+        return client, asker
+
+    @cached_property
+    def _parameters(self) -> Parameters:
+        options, config = self.options, self.config
+        kind = ResponsesParameters if options.api == "responses" else Parameters
+        return kind(options, config.generation, config.seed, self._access.is_openai, self.schema)
+
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer prompts in the order in which the server does, so many at a time."""
+        assert self._asker is not None
+        ask = self._remembered.ask if self._remembered else self._asker.ask
+        return answers(self._loop, prompts, ask, self.options.max_concurrency)
+
+    @property
+    def asks_by_batch(self) -> bool:
+        """Whether all questions are asked through the Batch API."""
+        return self.options.batch_api
+
+    def take_up_batches(self, folder: Path, fresh: bool) -> bool:
+        """Read what of the run lies with the server; tell whether anything does."""
+        self._record = BatchRecord(folder, fresh)
+        return bool(self._record.open)
+
+    def answer_by_batch(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+        """Collect what lies with the server; ask the rest through the Batch API, if told to."""
+        return self._batch_run().answer(questions, self.options.batch_api)
+
+    def cancel_batches(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+        """End what lies with the server, and give what was answered."""
+        return self._batch_run().cancel(questions)
+
+    def _batch_run(self) -> BatchRun:
+        assert self._record is not None
+        options, access = self.options, self._access
+        account = Account(self._ledger, self._counter, self.config.generation.max_new_tokens)
+        self._replies = Replies(access, self._parameters, account, self._progress.note)
+        server = BatchServer(self._client, access, options.example_deadline, self._wait)
+        return BatchRun(
+            options.batch, self._record, server, account, self._replies, self._remembered,
+            self._progress,
+        )  # fmt: skip
+
+    def take_up(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
+        """Count what earlier sessions spent against the caps, and go on counting requests."""
+        self._earlier = facts
+        self._spending = SpendingRecord(folder, fresh)
+        self._ledger.take_up(self._kept(spent), facts, self._spending)
+
+    def _kept(self, spent: Spent) -> Spent:
+        """The same with what the record of batches knows of, beside the journal."""
+        return spent if self._record is None else spent + self._record.lost
+
+    def facts(self, spent: Spent) -> Mapping[str, object]:
+        """The models that answered, requests, prices and money of all sessions."""
+        models: Counter[str] = Counter(self._remembered.models if self._remembered else ())
+        requests: Counter[str] = Counter()
+        for asked in (self._asker, self._replies):
+            if asked is not None:
+                models += asked.models
+                requests += asked.requests
+        record = self._record
+        return {
+            "models": _added(self._earlier.get("models"), models),
+            "requests": _added(self._earlier.get("requests"), requests),
+            **({"batches": record.told()} if record and record.told() else {}),
+            **self._ledger.told(self._kept(spent)),
+            "price": self._ledger.shown_price(),
+        }
+
+    def live(self) -> Mapping[str, float | str]:
+        """Tokens and money so far, to show."""
+        return self._ledger.live()
+
+    def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
+        """Count the prompts, and price them with answers of one token and of the longest."""
+        examples = tokens = cached = 0
+        with ExitStack() as opened:
+            cache, identity = self._open_cache(opened, only_found=True), self.identity()
+            for prompt in prompts:
+                if cache and cache.find(key_of(identity, prompt), prompt.id):
+                    cached += 1
+                    continue
+                examples += 1
+                tokens += self._counter.count(prompt.messages)
+        longest = self.config.generation.max_new_tokens
+        return self._ledger.estimate(examples, tokens, longest, self._counter.exact, cached)
+
+
+def _added(earlier: object, now: Mapping[str, int]) -> dict[str, int]:
+    before = earlier if isinstance(earlier, Mapping) else {}
+    return {name: int(before.get(name, 0)) + now.get(name, 0) for name in sorted({*before, *now})}

@@ -1,0 +1,164 @@
+"""The files of the Batch API: requests split by its limits, answers found by their place."""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import RunError
+from aqa.records import Spent
+from aqa.runs.files import atomic
+
+CUSTOM_ID = re.compile(rb'\{"custom_id": "(\d+)"')
+LONGEST_LINE = 1 << 24  # bytes of an answer, twice of what is read live; longer ones are not there
+# What some readers take for the end of a line.
+ESCAPED = str.maketrans({"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One line of a file of requests, and the most that its answer may take."""
+
+    line: bytes
+    worst: Spent
+
+
+def request_line(index: int, url: str, body: Json) -> bytes:
+    """The request for the example at this place in the data; the answer comes with the same id."""
+    line = {"custom_id": str(index), "method": "POST", "url": url, "body": body}
+    return json.dumps(line, ensure_ascii=False).translate(ESCAPED).encode() + b"\n"
+
+
+def write_requests(
+    requests: Iterable[Request], path: Callable[[int], Path], max_requests: int, max_bytes: int
+) -> list[tuple[int, Spent]]:
+    """Write as many files as the limits ask for; `path` gives each one's by its number from 0.
+
+    Gives the requests of each file and the most that they may take. No request may be longer than
+    a file.
+    """
+    sizes: list[tuple[int, Spent]] = []
+    waiting = iter(requests)
+    first = next(waiting, None)
+    while first is not None:
+        count = length = 0
+        worst = Spent()
+        with atomic(path(len(sizes))) as file:
+            for request in chain([first], waiting):
+                if count == max_requests or length + len(request.line) > max_bytes:
+                    first = request
+                    break
+                file.write(request.line)
+                count += 1
+                length += len(request.line)
+                worst += request.worst
+            else:
+                first = None
+        sizes.append((count, worst))
+    return sizes
+
+
+class Requests(Collection[int]):
+    """The requests of a file, by the places of their examples in the data."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: dict[int, int] = {}
+        place = 0
+        if not path.exists():
+            raise RunError(
+                f"{path} is missing: it tells which questions a batch answers; restore it"
+            )
+        with path.open("rb") as file:
+            for line in file:
+                if match := CUSTOM_ID.match(line):
+                    self._places[int(match[1])] = place
+                place += len(line)
+
+    def __contains__(self, index: object) -> bool:
+        return index in self._places
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def body(self, index: int) -> Json:
+        """What was asked for this example."""
+        body: Json = _read(self._path, self._places[index])["body"]
+        return body
+
+
+class Answers:
+    """The lines of a batch's files of answers and errors, which stay on the disk.
+
+    They come in any order. Of several lines on a request the first answer counts, or the first
+    error where there is no answer; what is not JSON or was not asked is not there.
+    """
+
+    def __init__(self, paths: Iterable[Path], asked: Collection[int]) -> None:
+        self._places: dict[int, tuple[Path, int]] = {}
+        answered: set[int] = set()
+        for path in paths:
+            for place, line in _lines(path):
+                index = _asked_index(line.get("custom_id"), asked)
+                if index is None or index in answered:
+                    continue
+                good = _status(line) == 200
+                if good or index not in self._places:
+                    self._places[index] = path, place
+                if good:
+                    answered.add(index)
+
+    def get(self, index: int) -> Json | None:
+        """The line on the example at this place in the data; None where there is none."""
+        found = self._places.get(index)
+        return None if found is None else _read(*found)
+
+
+def _asked_index(custom_id: object, asked: Collection[int]) -> int | None:
+    """The index that an id stands for, written in the only way that we write it."""
+    if not isinstance(custom_id, str) or not custom_id.isdecimal() or len(custom_id) > 18:
+        return None
+    index = int(custom_id)
+    return index if str(index) == custom_id and index in asked else None
+
+
+def _status(line: Json) -> object:
+    response = line.get("response")
+    return response.get("status_code") if isinstance(response, dict) else None
+
+
+def _read(path: Path, place: int) -> Json:
+    with path.open("rb") as file:
+        file.seek(place)
+        line: Json = json.loads(file.readline())
+    return line
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Json]]:
+    """The objects of a file with their places; nothing where there is no file."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        while True:
+            place = file.tell()
+            line = file.readline(LONGEST_LINE)
+            if not line:
+                return
+            if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
+                while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                    pass
+                continue
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                yield place, value

@@ -1,0 +1,173 @@
+"""What of a run lies with the server: written before it is sent, so that no kill loses or doubles.
+
+A part is planned, uploaded, created and closed, and each step is on the disk before the next one.
+"""
+
+import time
+import uuid
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from aqa.errors import RunError
+from aqa.records import Spent
+from aqa.runs.files import explained, write_json
+
+FOLDER = "batches"
+RECORD = "record.json"
+
+
+class Part(BaseModel):
+    """A file of requests, and the batch that answers it as far as that has come.
+
+    `since` is the size of the journal when it was planned: its answers stand behind that.
+    `worst` is the most that the answers may take. Without `batch_id` a batch may have been created
+    nevertheless, and has to be looked for by `key` or `file_id`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: int
+    key: str
+    planned: float  # seconds since 1970
+    since: int
+    requests: int
+    worst: Spent
+    file_id: str | None = None
+    batch_id: str | None = None
+
+
+class Closed(BaseModel):
+    """A batch that has ended and whose answers are in the journal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    status: str
+    requests: int
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = 1
+    run: str = ""
+    parts: int = 0  # planned so far
+    open: list[Part] = []
+    closed: list[Closed] = []
+    lost: Spent = Spent()  # paid, but with no line in the journal
+
+
+class BatchRecord:
+    """The record in a run folder, and the files beside it."""
+
+    def __init__(self, folder: Path, fresh: bool = False) -> None:
+        self._folder = folder / FOLDER
+        self._content = self._read()
+        if not any(part.file_id for part in self._content.open):
+            self._content.open = []  # none reached the server: planned anew, perhaps for another
+        if fresh and self._content.open:
+            raise RunError(
+                f"{folder}: batches of this run are still at the server; the command that began it"
+                " (see run.json) collects them without --fresh, or ends them with --cancel"
+            )
+        if fresh:
+            with explained(folder):
+                self._path.unlink(missing_ok=True)
+            self._content = _Content()
+        self._content.run = self._content.run or uuid.uuid4().hex
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / RECORD
+
+    def _read(self) -> _Content:
+        try:
+            return _Content.model_validate_json(self._path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return _Content()
+        except ValidationError as error:
+            raise RunError(
+                f"{self._path}: not a record of batches; restore it, since it knows what was paid"
+                " for at the server"
+            ) from error
+
+    def _save(self) -> None:
+        write_json(self._path, self._content.model_dump(mode="json"))
+
+    @property
+    def open(self) -> tuple[Part, ...]:
+        """The parts that are planned or at the server."""
+        return tuple(self._content.open)
+
+    def told(self) -> list[dict[str, object]]:
+        """All batches of the run, for its manifest."""
+        created = [part for part in self._content.open if part.batch_id is not None]
+        return [
+            *(batch.model_dump() for batch in self._content.closed),
+            *({"id": p.batch_id, "status": "open", "requests": p.requests} for p in created),
+        ]
+
+    @property
+    def lost(self) -> Spent:
+        """What was paid for answers that could not be used."""
+        return self._content.lost
+
+    def part(self, number: int) -> Part:
+        """The open part of this number, as it is now."""
+        return next(part for part in self._content.open if part.number == number)
+
+    def requests_file(self, number: int) -> Path:
+        """Where the requests of a part lie."""
+        return self._folder / f"{number:04}.requests.jsonl"
+
+    def answer_files(self, part: Part) -> tuple[Path, Path]:
+        """Where a part's answers and its errors are put."""
+        stem = f"{part.number:04}"
+        return self._folder / f"{stem}.answers.jsonl", self._folder / f"{stem}.errors.jsonl"
+
+    def next_number(self) -> int:
+        """The number of the part that is planned next."""
+        with explained(self._folder.parent):
+            self._folder.mkdir(exist_ok=True)
+        return self._content.parts + 1
+
+    def plan(self, sizes: list[tuple[int, Spent]], since: int) -> None:
+        """Intend to send the files of requests that were written; (requests, worst) of each."""
+        for requests, worst in sizes:
+            number = self._content.parts = self._content.parts + 1
+            key = f"{self._content.run}-{number}"
+            self._content.open.append(
+                Part(number=number, key=key, planned=time.time(), since=since, requests=requests,
+                     worst=worst)
+            )  # fmt: skip
+        self._save()
+
+    def advance(
+        self, part: Part, *, file_id: str | None = None, batch_id: str | None = None
+    ) -> Part:
+        """Note how far a part has come."""
+        later = part.model_copy(
+            update={"file_id": file_id or part.file_id, "batch_id": batch_id or part.batch_id}
+        )
+        self._content.open[self._content.open.index(part)] = later
+        self._save()
+        return later
+
+    def close(self, part: Part, status: str, lost: Spent) -> None:
+        """A batch has ended and was collected, or was never created; its files go."""
+        self._content.open.remove(part)
+        if part.batch_id is not None:
+            closed = Closed(id=part.batch_id, status=status, requests=part.requests)
+            self._content.closed.append(closed)
+        self._content.lost += lost
+        self._save()
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Take away the files of no open part, those of a process that was killed among them."""
+        kept = {f"{part.number:04}" for part in self._content.open}
+        with explained(self._folder):
+            for path in self._folder.glob("*.jsonl"):
+                if path.name.partition(".")[0] not in kept:
+                    path.unlink()

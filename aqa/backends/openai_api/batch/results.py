@@ -1,0 +1,146 @@
+"""What a line of a batch's answers means: judged as the same answer would be if asked live."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.asker import as_failure, as_prediction, unless_schema
+from aqa.backends.openai_api.batch.lines import Requests
+from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.errors import Verdict, judge_status
+from aqa.backends.openai_api.ledger import Ledger
+from aqa.backends.openai_api.replies import BadBodyError, Reply
+from aqa.backends.openai_api.tokens import TokenCounter
+from aqa.records import Message, Prediction, Prompt, Spent
+
+ATTEMPTS = 3  # batches that an example is asked in before it counts as failed
+UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before their turn
+
+Json = dict[str, Any]
+
+
+class Account:
+    """What answers take at the price of batches, and at most."""
+
+    def __init__(self, ledger: Ledger, counter: TokenCounter, answer_limit: int) -> None:
+        self.budget, self._price = ledger.budget, ledger.batch_price
+        self._counter, self._answer_limit = counter, answer_limit
+
+    def priced(self, spent: Spent) -> Spent:
+        """The same tokens with their cost."""
+        return spent if self._price is None else replace(spent, cost=self._price.cost(spent))
+
+    def worst(self, chat: Sequence[Message]) -> Spent:
+        """What the answer to a chat can't exceed."""
+        return self.priced(Spent(self._counter.at_most(chat), self._answer_limit))
+
+
+class Replies:
+    """Reads the lines of all batches of a run.
+
+    `learnt` counts parameters that were found to be refused, `attempts` how often an example's
+    line was an error that may pass. `stops` holds the reasons that concern every request, `lost`
+    what was paid for lines that could not be used.
+    """
+
+    def __init__(
+        self, access: Access, parameters: Parameters, account: Account, note: Callable[[str], None]
+    ) -> None:
+        self._access, self._parameters = access, parameters
+        self._account, self._note = account, note
+        self.models: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+        self.attempts: Counter[int] = Counter()
+        self.learnt = 0
+        self.stops: list[str] = []
+        self.lost = Spent()
+
+    @property
+    def endpoint(self) -> str:
+        """Where the server would be asked live; Azure's batches name it without the version."""
+        endpoint = self._parameters.endpoint
+        return endpoint.removeprefix("/v1") if self._access.api_version else endpoint
+
+    def body(self, prompt: Prompt) -> Json:
+        """What to ask for a prompt, without what was learnt to be refused."""
+        return self._parameters.body(prompt.messages)
+
+    def read(
+        self, prompt: Prompt, line: Json | None, completed: bool, asked: Requests
+    ) -> Prediction | None:
+        """The answer, or its failure; None where the example is to be asked again.
+
+        `completed` tells that the batch came to its end, `asked` holds what was asked.
+        """
+        self.requests["sent"] += 1
+        if line is None and completed:  # it may be answered, and paid, nevertheless
+            self.lost += self._account.worst(prompt.messages)
+            return self._missed(prompt, "the server's answers lack it")
+        if line is None:
+            return None
+        try:
+            outcome = self._outcome(line)
+        except BadBodyError as error:
+            self.lost += self._account.worst(prompt.messages)
+            self.requests["retry"] += 1
+            return self._missed(prompt, str(error))
+        if isinstance(outcome, Reply):
+            return self._answered(prompt, outcome)
+        if outcome is None:
+            return None
+        self.requests[outcome.kind] += 1
+        if outcome.refused:
+            if self._learn(asked.body(prompt.index), outcome):
+                return None
+            outcome = unless_schema(outcome, self._parameters)
+        if outcome.kind == "example":
+            return self.failed(prompt, outcome.reason)
+        if outcome.kind == "run":
+            self.stops.append(outcome.reason)
+        return self._missed(prompt, outcome.reason)
+
+    def failed(self, prompt: Prompt, reason: str) -> Prediction:
+        """An example that is given up."""
+        return as_failure(prompt, reason, self._account.priced(Spent()), self._access)
+
+    def _answered(self, prompt: Prompt, reply: Reply) -> Prediction | None:
+        self.requests["misfit" if reply.misfit else "answered"] += 1
+        self.models[self._access.shown(reply.model)] += 1
+        counted = reply.spent
+        worst = self._account.worst(prompt.messages)
+        spent = worst if counted is None else self._account.priced(counted)
+        if reply.misfit:
+            self.attempts[prompt.index] += 1
+            if self.attempts[prompt.index] < ATTEMPTS:
+                self.lost += spent
+                return None
+        return as_prediction(prompt, reply, spent, self._access)
+
+    def _outcome(self, line: Json) -> Reply | Verdict | None:
+        error, response = line.get("error"), line.get("response")
+        if isinstance(response, dict):
+            status, body = response.get("status_code"), response.get("body")
+            if status == 200:
+                return self._parameters.read(json.dumps(body).encode())
+            told = body.get("error", body) if isinstance(body, dict) else body
+            return judge_status(status if isinstance(status, int) else 500, {}, told, self._access)
+        if isinstance(error, dict) and error.get("code") in UNANSWERED:
+            return None
+        return judge_status(500, {}, error, self._access)
+
+    def _learn(self, body: Json, verdict: Verdict) -> bool:
+        learnt = self._parameters.learn(body, verdict.param, verdict.reason)
+        if learnt:
+            self._note(learnt)
+        self.learnt += learnt is not None
+        return learnt is not None
+
+    def _missed(self, prompt: Prompt, reason: str) -> Prediction | None:
+        self.attempts[prompt.index] += 1
+        tried = self.attempts[prompt.index]
+        if tried < ATTEMPTS:
+            return None
+        return self.failed(prompt, f"given up after {tried} attempts: {reason}")

@@ -1,0 +1,306 @@
+"""Answers through the Batch API: files of requests that the server works off within a day."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from aqa.backends.base import Questions
+from aqa.backends.openai_api.batch.lines import (
+    Answers,
+    Request,
+    Requests,
+    request_line,
+    write_requests,
+)
+from aqa.backends.openai_api.batch.record import BatchRecord, Part
+from aqa.backends.openai_api.batch.results import Account, Replies
+from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
+from aqa.backends.openai_api.cache import Remembered
+from aqa.config.backend_options import BatchOptions
+from aqa.errors import ModelError, StoppedError
+from aqa.progress import Progress, Task
+from aqa.records import Prediction, Prompt, Spent
+
+FATAL = 2  # errors that concern every request, after which the run stops
+EXPIRED = 3  # rounds of batches that expired before all was answered
+CAPPED = 5  # rounds that a cap made smaller, after which the run stops
+FULL = "token_limit_exceeded"  # more than the account may have waiting
+
+Answered = tuple[Prompt, Prediction]
+
+
+class BatchRun:
+    """The batches of one run, in rounds: what lies at the server is collected, then the rest sent.
+
+    Whoever takes an answer has it on the disk before asking for the next one.
+    """
+
+    def __init__(
+        self,
+        options: BatchOptions,
+        record: BatchRecord,
+        server: BatchServer,
+        account: Account,
+        replies: Replies,
+        remembered: Remembered | None,
+        progress: Progress,
+    ) -> None:
+        self._options, self._record, self._server = options, record, server
+        self._account, self._budget = account, account.budget
+        self._replies, self._remembered, self._progress = replies, remembered, progress
+        self._statuses: Counter[str] = Counter()  # in which the batches of this round ended
+        self._given = 0  # answers and failures of this round
+        self._before: tuple[int, int, int] | None = None  # the same and more, as it began
+        self._too_long: list[Answered] = []
+        self._capped = False
+        self._capped_rounds = 0
+        for part in record.open:
+            self._budget.reserve(part.worst)
+
+    def answer(self, questions: Questions, more: bool) -> Iterator[Answered]:
+        """Collect what is at the server; if `more` is wanted, ask all that has no answer yet.
+
+        Raises:
+            StoppedError: what is left could pass a cap.
+            ModelError: the server refuses, or cancelled, or does not get on.
+        """
+        self._record.tidy()
+        if self._record.open and not more:
+            self._progress.note(
+                "batches of this run are open: their answers are waited for before the rest is"
+                " asked; --cancel ends them"
+            )
+        try:
+            yield from self._finish(questions, more)
+            if more and self._remembered is not None:
+                yield from self._known(questions, self._remembered)
+            expired = 0
+            while more and any(True for _ in questions.todo()):
+                self._end_round()
+                expired += self._statuses["expired"] > 0
+                if expired >= EXPIRED:
+                    raise ModelError(
+                        f"batches expired {expired} times before all was answered; what they"
+                        " answered is kept, the same command asks the rest again"
+                    )
+                planned = self._plan(questions)
+                yield from self._too_long
+                if not planned:
+                    return
+                yield from self._finish(questions, more)
+        except KeyboardInterrupt:
+            if open_ids := [part.batch_id for part in self._record.open if part.batch_id]:
+                self._progress.note(
+                    f"at the server it goes on ({', '.join(open_ids)}); the same command collects"
+                    " the answers, and with --cancel it ends there"
+                )
+            raise
+
+    def cancel(self, questions: Questions) -> Iterator[Answered]:
+        """End what is at the server, and collect what was answered until then."""
+        for part in self._record.open:
+            batch_id = self._created(part)
+            try:
+                if batch_id is not None:
+                    self._server.cancel(batch_id)
+            except NotThereError:
+                self._progress.note(f"the server does not know the batch {batch_id}")
+                self._drop(self._record.part(part.number), "unknown")
+        yield from self._finish(questions, more=False)
+
+    def _known(self, questions: Questions, remembered: Remembered) -> Iterator[Answered]:
+        """Give what is in the cache of answers."""
+        for prompt in questions.todo():
+            found = remembered.known(prompt)
+            if found is not None:
+                yield prompt, found
+
+    def _finish(self, questions: Questions, more: bool) -> Iterator[Answered]:
+        """Send what is planned, and wait for all that is at the server."""
+        self._statuses, self._given = Counter(), 0
+        for part in self._record.open:
+            if more and self._budget.has_room(Spent()):
+                self._send(part)
+            else:
+                self._created(part)
+        if not self._record.open:
+            return
+        total = sum(part.requests for part in self._record.open)
+        with self._progress.task("At the server", total, "requests") as task:
+            bar = _Bar(task)
+            while True:
+                for part in self._record.open:
+                    batch = self._look(part)
+                    bar.tell(part, batch)
+                    if batch.ended:
+                        yield from self._collect(part, batch, questions)
+                if not self._record.open:
+                    return
+                time.sleep(self._options.poll_seconds)
+
+    def _send(self, part: Part) -> None:
+        """Upload a part and create its batch, from wherever an earlier process got to."""
+        if part.batch_id is not None:
+            return
+        seek = part.file_id is not None
+        try:
+            if not seek:
+                path = self._record.requests_file(part.number)
+                part = self._record.advance(part, file_id=self._server.upload(part, path))
+            batch = self._server.create(part, self._replies.endpoint, seek)
+        except NotThereError as error:
+            self._drop(part, "not created")
+            raise ModelError(
+                f"the server has no Batch API, or has lost a file of this run ({error}); the same"
+                " command tries again, without --batch-api it asks live"
+            ) from None
+        self._record.advance(part, batch_id=batch.id)
+        self._progress.note(
+            f"batch {batch.id}: {part.requests} requests, to be answered within a day; Ctrl-C"
+            " leaves it there, and the same command goes on with it"
+        )
+
+    def _created(self, part: Part) -> str | None:
+        """The id of a part's batch, if one was created; else the part is dropped."""
+        if part.batch_id is not None:
+            return part.batch_id
+        batch = self._server.find(part) if part.file_id else None
+        if batch is None:
+            self._drop(part, "not created")
+            return None
+        self._record.advance(part, batch_id=batch.id)
+        return batch.id
+
+    def _drop(self, part: Part, status: str) -> None:
+        self._budget.settle(part.worst, Spent())
+        self._record.close(part, status, Spent())
+
+    def _look(self, part: Part) -> Batch:
+        assert part.batch_id is not None
+        try:
+            batch = self._server.retrieve(part.batch_id)
+        except NotThereError as error:
+            raise ModelError(
+                f"the server does not know the batch {part.batch_id} ({error}); use the key that"
+                " it was created with, or give it up with --cancel"
+            ) from None
+        return batch
+
+    def _collect(self, part: Part, batch: Batch, questions: Questions) -> Iterator[Answered]:
+        """Give the answers of a batch that has ended, then close it."""
+        self._statuses[FULL if batch.code == FULL else batch.status] += 1
+        if batch.status == "failed" and batch.answers is None:  # none was asked
+            self._drop(part, batch.status)
+            if batch.code != FULL:
+                raise ModelError(f"the server refused the batch {batch.id}: {batch.problem}")
+            return
+        self._download(part, batch)
+        asked = Requests(self._record.requests_file(part.number))
+        answers = Answers(self._record.answer_files(part), asked)
+        self._replies.lost = Spent()
+        for prompt in questions.of(asked, part.since):
+            line = answers.get(prompt.index)
+            completed = batch.status == "completed"
+            prediction = self._replies.read(prompt, line, completed, asked)
+            if prediction is not None:
+                self._budget.spent += prediction.spent or Spent()
+                self._given += 1
+                if self._remembered is not None:
+                    self._remembered.keep(prompt, prediction)
+                yield prompt, prediction
+        lost = self._replies.lost
+        self._budget.settle(part.worst, lost)
+        self._record.close(part, batch.status, lost)
+
+    def _download(self, part: Part, batch: Batch) -> None:
+        files = zip((batch.answers, batch.errors), self._record.answer_files(part), strict=True)
+        try:
+            for file_id, path in files:
+                if file_id is not None and not path.exists():
+                    self._server.download(file_id, path)
+        except NotThereError as error:
+            self._budget.settle(part.worst, part.worst)
+            self._record.close(part, batch.status, part.worst)
+            raise ModelError(
+                f"the server no longer has the answers of the batch {batch.id} ({error}); they"
+                " count at their worst case, and the same command asks them again"
+            ) from None
+
+    def _end_round(self) -> None:
+        """See whether another round makes sense."""
+        if len(self._replies.stops) >= FATAL:
+            raise ModelError(
+                f"{self._replies.stops[0]}; what was answered is kept, run it again to go on"
+            )
+        if self._statuses["cancelled"]:
+            raise ModelError(
+                "a batch of this run was cancelled; what it answered is kept, and the same command"
+                " asks the rest in a new one"
+            )
+        if self._before == (self._given, self._replies.learnt, self._replies.attempts.total()):
+            told = ", ".join(self._statuses)
+            raise ModelError(
+                f"the batches of this run answered nothing ({told}); try again later, with smaller"
+                " ones (--set backend.batch.max_requests), or without --batch-api"
+            )
+
+    def _plan(self, questions: Questions) -> bool:
+        """Write files of requests for what has no answer yet; False where nothing is left."""
+        first = self._record.next_number()
+        since = questions.mark()
+        self._capped, self._too_long = False, []
+        self._before = (0, self._replies.learnt, self._replies.attempts.total())
+        sizes = write_requests(
+            self._requests(questions),
+            lambda number: self._record.requests_file(first + number),
+            self._options.max_requests,
+            self._options.max_bytes,
+        )
+        if self._capped and (not sizes or self._capped_rounds == CAPPED):
+            raise StoppedError(
+                f"stopped at {self._budget.told()}: what is left could pass it at its worst; raise"
+                " it and run the same command again to go on"
+            )
+        if self._capped:
+            self._capped_rounds += 1
+            count = sum(requests for requests, _ in sizes)
+            self._progress.note(
+                f"the cap leaves room for the next {count} questions at their worst; they are"
+                " asked first"
+            )
+        if sizes:
+            self._record.plan(sizes, since)
+        return bool(sizes)
+
+    def _requests(self, questions: Questions) -> Iterator[Request]:
+        """The requests for what has no answer, as far as no cap can be passed."""
+        for prompt in questions.todo():
+            chat = prompt.messages
+            line = request_line(prompt.index, self._replies.endpoint, self._replies.body(prompt))
+            if len(line) > self._options.max_bytes:
+                reason = f"its request of {len(line):,} bytes is more than a file may hold"
+                self._too_long.append((prompt, self._replies.failed(prompt, reason)))
+                continue
+            worst = self._account.worst(chat)
+            if not self._budget.has_room(worst):
+                self._capped = True
+                return
+            self._budget.reserve(worst)
+            yield Request(line, worst)
+
+
+class _Bar:
+    """Shows how far the batches are, where that has changed: logs need no line for each look."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._seen: dict[int, tuple[int, str]] = {}
+
+    def tell(self, part: Part, batch: Batch) -> None:
+        """Move on by what the server has finished since the last look."""
+        before, _ = known = self._seen.get(part.number, (0, ""))
+        finished = part.requests if batch.ended else min(batch.finished, part.requests)
+        now = max(finished, before), batch.status
+        if now != known:
+            self._seen[part.number] = now
+            self._task.advance(now[0] - before, {"batch": batch.status.replace("_", " ")})

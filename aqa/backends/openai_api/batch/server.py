@@ -1,0 +1,257 @@
+"""Files and batches of the Batch API over HTTP, asked again while the server is unwell."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.asker import back_off
+from aqa.backends.openai_api.batch.record import Part
+from aqa.backends.openai_api.errors import judge
+from aqa.backends.openai_api.replies import BadBodyError
+from aqa.errors import ModelError
+from aqa.runs.files import atomic
+
+WINDOW = "24h"  # the only one that OpenAI knows
+ENDED = {"completed", "failed", "expired", "cancelled"}
+KEY = "aqa"  # of a batch's metadata: the part of the run that it answers
+PAGE = 100  # batches of a list
+PAGES = 100
+PIECE = 1 << 20  # bytes that are in memory of a file
+DOWNLOADS = 3  # of a file that ends within a line, before it is taken as it is
+PLAIN = re.compile(r"[\w.:=-]{1,200}")  # ids and statuses, which go to addresses and are shown
+CLOCKS = 86_400.0  # seconds that the server's clock and ours may differ
+
+T = TypeVar("T")
+Json = dict[str, Any]
+Wait = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class NotThereError(ModelError):
+    """The server does not know, or no longer knows, a file or a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as the server tells of it. `problem` is why it failed, if it did."""
+
+    id: str
+    status: str
+    finished: int
+    answers: str | None
+    errors: str | None
+    problem: str
+    code: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in ENDED
+
+
+class BatchServer:
+    """Each request is made again for `patience` seconds where that may help.
+
+    `wait` runs a coroutine in the loop that the client belongs to.
+
+    All methods raise:
+        NotThereError: the server does not know a file or a batch.
+        ModelError: it refuses, or is unwell for too long.
+    """
+
+    def __init__(self, client: Any, access: Access, patience: float, wait: Wait) -> None:
+        self._client, self._access = client, access
+        self._patience, self._wait = patience, wait
+
+    def upload(self, part: Part, path: Path) -> str:
+        """Send a file of requests as it lies on the disk; give the server's id of it."""
+
+        async def send() -> str:
+            with path.open("rb") as file:
+                response = await self._client.files.with_raw_response.create(
+                    file=(f"{part.key}.jsonl", file), purpose="batch"
+                )
+            return _text(_object(response.content), "id")
+
+        return self._persist(send)
+
+    def create(self, part: Part, endpoint: str, seek: bool) -> Batch:
+        """Create the batch of an uploaded part, unless there is one.
+
+        It is looked for first where `seek` is set, and after every error: what did not answer may
+        have created it nevertheless.
+        """
+        file_id = part.file_id or ""
+
+        async def send() -> Batch:
+            nonlocal seek
+            if seek and (found := await self._look_for(part)):
+                return found
+            seek = True
+            response = await self._client.batches.with_raw_response.create(
+                input_file_id=file_id,
+                endpoint=endpoint,
+                completion_window=WINDOW,
+                metadata={KEY: part.key},
+                extra_headers={"Idempotency-Key": part.key},  # known to some servers
+            )
+            return self._batch(_object(response.content))
+
+        return self._persist(send)
+
+    def find(self, part: Part) -> Batch | None:
+        """The batch of a part whose id was not recorded; None where none was created."""
+        return self._persist(lambda: self._look_for(part))
+
+    def retrieve(self, batch_id: str) -> Batch:
+        """How far a batch is."""
+        return self._persist(lambda: self._retrieve(batch_id))
+
+    def cancel(self, batch_id: str) -> None:
+        """Ask for a batch to be ended, unless it has."""
+        import openai
+
+        async def ask() -> None:
+            if (await self._retrieve(batch_id)).ended:
+                return
+            try:
+                await self._client.batches.with_raw_response.cancel(batch_id)
+            except openai.BadRequestError:
+                if not (await self._retrieve(batch_id)).ended:  # it has just done so
+                    raise
+
+        self._persist(ask)
+
+    def download(self, file_id: str, path: Path) -> None:
+        """Put a file of the server on the disk, whole or not at all."""
+        tries = 0
+
+        async def fetch() -> None:
+            nonlocal tries
+            tries += 1
+            await self._fetch(file_id, path, last=tries == DOWNLOADS)
+
+        self._persist(fetch)
+
+    async def _retrieve(self, batch_id: str) -> Batch:
+        response = await self._client.batches.with_raw_response.retrieve(batch_id)
+        return self._batch(_object(response.content))
+
+    async def _fetch(self, file_id: str, path: Path, last: bool) -> None:
+        import httpx2
+
+        before = end = b""
+        with atomic(path) as file:
+            # An OSError within would be taken for one of the disk.
+            try:
+                async with self._client.files.with_streaming_response.content(file_id) as response:
+                    async for piece in response.iter_bytes(PIECE):
+                        file.write(piece)
+                        before, end = end, piece
+            except (httpx2.HTTPError, TimeoutError, ConnectionError) as error:
+                raise BadBodyError("a file of answers arrived only in part") from error
+            if not last and not _whole(before + end):
+                raise BadBodyError("a file of answers ends within a line")
+
+    async def _look_for(self, part: Part) -> Batch | None:
+        after: dict[str, str] = {}
+        for _ in range(PAGES):
+            response = await self._client.batches.with_raw_response.list(limit=PAGE, **after)
+            page = _object(response.content)
+            listed = page.get("data")
+            if not isinstance(listed, list):
+                raise BadBodyError("the server's list of batches is none")
+            found = [batch for batch in listed if isinstance(batch, dict)]
+            for batch in found:
+                metadata = batch.get("metadata")
+                marked = isinstance(metadata, dict) and metadata.get(KEY) == part.key
+                if marked or (part.file_id and batch.get("input_file_id") == part.file_id):
+                    return self._batch(batch)
+            made = [batch.get("created_at") for batch in found]
+            oldest = min((time for time in made if isinstance(time, int | float)), default=None)
+            if not found or not page.get("has_more"):
+                return None
+            if oldest is not None and oldest < part.planned - CLOCKS:  # the newest come first
+                return None
+            after = {"after": _text(found[-1], "id")}
+        raise ModelError(
+            "a batch of this run may be among the server's, but is not among the last"
+            f" {PAGES * PAGE:,}; look for one with the metadata {KEY}: {part.key}, cancel it there,"
+            " and begin anew in another --output-dir"
+        )
+
+    def _batch(self, body: Json) -> Batch:
+        counts = body.get("request_counts")
+        done = counts if isinstance(counts, dict) else {}
+        errors = body.get("errors")
+        listed = errors.get("data") if isinstance(errors, dict) else None
+        first = listed[0] if isinstance(listed, list) and listed else {}
+        first = first if isinstance(first, dict) else {}
+        line = f"line {first['line']}: " if isinstance(first.get("line"), int) else ""
+        finished = (done.get("completed"), done.get("failed"))
+        return Batch(
+            id=_text(body, "id"),
+            status=_text(body, "status"),
+            finished=sum(n for n in finished if isinstance(n, int)),
+            answers=_text(body, "output_file_id") if body.get("output_file_id") else None,
+            errors=_text(body, "error_file_id") if body.get("error_file_id") else None,
+            problem=self._access.shown(line + str(first.get("message") or "no reason was given")),
+            code=str(first.get("code") or ""),
+        )
+
+    def _persist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        found: T = self._wait(self._until_answered(ask))
+        return found
+
+    async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+        until, attempts = time.monotonic() + self._patience, 0
+        while True:
+            try:
+                return await ask()
+            except Exception as error:
+                verdict = judge(error, self._access)
+                if verdict is None:
+                    raise
+                if getattr(error, "status_code", None) == 404:
+                    raise NotThereError(verdict.reason) from None
+            if verdict.kind not in ("retry", "slow"):
+                raise ModelError(f"the server refuses batches: {verdict.reason}")
+            attempts += 1
+            pause = max(verdict.wait or 0.0, back_off(attempts))
+            if time.monotonic() + pause > until:
+                raise ModelError(
+                    f"given up after {attempts} attempts: {verdict.reason}; what is at the server"
+                    " goes on there, and the same command goes on with it"
+                )
+            await asyncio.sleep(pause)
+
+
+def _whole(end: bytes) -> bool:
+    """Whether a file with this end was not cut off: it ends with a line, or with a value."""
+    *_, last = end.split(b"\n")
+    try:
+        return not last.strip() or json.loads(last) is not None
+    except (ValueError, RecursionError):
+        return False
+
+
+def _object(content: bytes) -> Json:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BadBodyError("the server's answer is cut off or is not JSON") from error
+    if not isinstance(value, dict):
+        raise BadBodyError("the server's answer is no JSON object")
+    return value
+
+
+def _text(body: Json, key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not PLAIN.fullmatch(value):
+        raise BadBodyError(f"the server's answer has no {key}, or an odd one")
+    return value

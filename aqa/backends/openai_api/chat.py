@@ -1,0 +1,182 @@
+"""Chat completions: the body of a request, what a model is known to refuse, and its answer."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from aqa.backends.openai_api.errors import error_text
+from aqa.backends.openai_api.replies import (
+    BadBodyError,
+    End,
+    Reply,
+    joined_parts,
+    make_reply,
+    read_usage,
+)
+from aqa.backends.openai_api.schemas import ResponseSchema
+from aqa.config.backend_options import Gpt4Options
+from aqa.config.options import GenerationOptions
+from aqa.records import Message
+
+# Models that think before they answer: they refuse what would sample otherwise.
+REASONS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)(?!.*chat))")
+USER_ONLY = re.compile(r"(?:^|/)o1-(?:mini|preview)")  # the first of them, without a system role
+OPTIONAL = ("temperature", "top_p", "seed", "reasoning_effort")
+BROKEN_OFF = ("error", "abort")  # OpenRouter's and vLLM's reasons why an answer is not whole
+MAX_TOKENS = re.compile(r"\bmax_(completion_)?tokens\b")
+# What says that a name is refused, rather than its value.
+REFUSED = re.compile(
+    r"unsupported|not support|unknown|unrecogni|unexpected|not (?:permit|allow)", re.I
+)
+SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]output", re.I)
+
+
+class Parameters:
+    """The parameters of every request; what the model refuses is learnt once and left out."""
+
+    endpoint: ClassVar[str] = "/v1/chat/completions"  # as batches name it
+    spelling: ClassVar[Mapping[str, str]] = {}  # of OPTIONAL ones, where the API's name is another
+
+    def __init__(
+        self,
+        options: Gpt4Options,
+        generation: GenerationOptions,
+        seed: int,
+        openai: bool,
+        schema: ResponseSchema | None = None,
+    ) -> None:
+        self.schema = schema
+        reasons = bool(REASONS.search(options.model))
+        self._limit_name = "max_completion_tokens" if openai or reasons else "max_tokens"
+        self._values: dict[str, Any] = {"model": options.model, "seed": seed}
+        self._limit = generation.max_new_tokens
+        self._refused_limits: set[str] = set()  # names, lest two be tried in turn for ever
+        if not reasons:
+            self._values["temperature"] = generation.temperature
+            if generation.top_p < 1:
+                self._values["top_p"] = generation.top_p
+        if options.reasoning_effort is not None:
+            self._values["reasoning_effort"] = options.reasoning_effort
+        # What the system's turns are called, the best first; None: they go before the user's.
+        self._system: list[str | None] = ["system", None]
+        if USER_ONLY.search(options.model):
+            self._system = [None]
+        elif reasons and (openai or options.provider == "azure"):
+            self._system = ["developer", "system", None]
+        self._knows_developer = "developer" in self._system
+
+    def body(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """The whole request as plain values."""
+        body = {**self._values, self._limit_name: self._limit, "messages": self.turns(messages)}
+        if self.schema is not None:
+            named = {"name": self.schema.name, "schema": dict(self.schema.json_schema)}
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {**named, "strict": True},
+            }
+        return body
+
+    def turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
+        """The chat in the roles that the model takes."""
+        role = self._system[0]
+        if role is None:
+            messages = _without_system(messages)
+        roles = {"system": role or "system"}
+        return [{"role": roles.get(t.role, t.role), "content": t.content} for t in messages]
+
+    def read(self, content: bytes) -> Reply:
+        """Read the body of an answer.
+
+        Raises:
+            BadBodyError: it is none, so that asking again may help.
+        """
+        return read_reply(content, self.schema)
+
+    def refuses_schema(self, param: str | None, message: str) -> bool:
+        """See whether an error is about the answers' schema, which can't be done without."""
+        return self.schema is not None and bool(SCHEMA.search(f"{param or ''} {message}"))
+
+    def learn(self, body: dict[str, Any], param: str | None, message: str) -> str | None:
+        """See whether an error is about a parameter; if so, do without it and say so.
+
+        `body` is what was refused: if it was learnt meanwhile, nothing is left to learn, and the
+        request can be made again ("" is returned).
+        """
+        text = f"{param or ''} {message}"
+        if self._limit_name in body and MAX_TOKENS.search(text):
+            others = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+            other = others.get(self._limit_name)
+            if other and REFUSED.search(text) and other not in self._refused_limits:
+                self._refused_limits.add(self._limit_name)
+                self._limit_name = other
+                return f"the model takes {other}, which is sent from now on"
+        elif MAX_TOKENS.search(text) and self._limit_name not in body:
+            return ""
+        for name in OPTIONAL:
+            spelt = self.spelling.get(name, name)
+            named = param.partition(".")[0] if param else None
+            # In some sort of quotation marks, or as FastAPI's servers write it: body.seed.
+            told = named is None and re.search(rf"""['"`.]{spelt}\b""", message)
+            if spelt in body and (named == spelt or told):
+                if self._values.pop(name, None) is None:
+                    return ""
+                return f"the model refuses {name}, which is left out from now on"
+        return self._learn_role(body, message)
+
+    def _learn_role(self, body: dict[str, Any], message: str) -> str | None:
+        sent = {turn["role"] for turn in body.get("messages") or body.get("input") or ()}
+        for refused in ("developer", "system"):
+            about = rf"\b{refused}\b.*\brole|\brole.*\b{refused}\b"
+            if refused in sent and re.search(about, message, re.I | re.S):
+                break
+        else:
+            return None
+        if self._system[:1] != [refused]:
+            return ""
+        self._system.pop(0)
+        if refused == "system" and "developer" in message and not self._knows_developer:
+            self._system.insert(0, "developer")
+            self._knows_developer = True
+        role = self._system[0]
+        if role is None:
+            return "the model has no system role; its text goes before the question from now on"
+        return f"the model refuses the role {refused}; {role} is sent from now on"
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message]:
+    """The system's text before the first turn of the user."""
+    system = [turn.content for turn in messages if turn.role == "system"]
+    rest = [turn for turn in messages if turn.role != "system"]
+    first = next((place for place, turn in enumerate(rest) if turn.role == "user"), None)
+    if first is None or not system:
+        return list(messages)
+    rest[first] = Message("user", "\n\n".join([*system, rest[first].content]))
+    return rest
+
+
+def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
+    """Read the body of a chat completion, whose text has to be an object of the schema, if any.
+
+    Raises:
+        BadBodyError: it is not one, so that asking again may help.
+    """
+    try:
+        body = json.loads(content)
+        if body.get("error") and not body.get("choices"):
+            raise BadBodyError(f"the server's answer is an error: {error_text(body)}")
+        choice = body["choices"][0]
+        message = choice["message"]
+        text = joined_parts(message.get("content"))
+        finish = choice.get("finish_reason")
+        refusal = message.get("refusal")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise BadBodyError("the server's answer is cut off or is no chat completion") from error
+    if finish in BROKEN_OFF:
+        told = error_text(choice.get("error")) or "no reason was given"
+        raise BadBodyError(f"the server broke its answer off: {told}")
+    names = ("prompt_tokens", "completion_tokens")
+    spent = read_usage(body.get("usage"), names, "prompt_tokens_details")
+    ends: dict[object, End] = {"content_filter": "filter", "length": "length"}
+    end = ends.get(finish) if isinstance(finish, str) else None
+    return make_reply(text, refusal, end, str(body.get("model") or ""), spent, schema)

@@ -1,0 +1,165 @@
+"""What an error of an API means: wait and ask again, give the example up, or stop the run."""
+
+import email.utils
+import math
+import re
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.replies import BadBodyError
+
+# retry: ask again; slow: the same, and ask less; example: only this one fails; run: all would.
+Kind = Literal["retry", "slow", "example", "run"]
+AGAIN = {408, 409, 425}
+# Codes of accounts that can't pay: OpenAI's, and that of LiteLLM's proxy.
+QUOTA = re.compile(r"insufficient_quota|billing_|budget_exceeded")
+TOO_LARGE = re.compile(r"^request too large\b", re.I)  # for the limit of a minute: never goes
+FLAGGED = "flagged_input"  # what OpenRouter says of a prompt that its moderation holds back
+LONGEST_WAIT = 900.0  # seconds; a server that asks for more has no more for today
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do about an error.
+
+    `wait` are the seconds that the server asked for. `maybe_paid` tells that the server may have
+    answered and counted, although nothing arrived. `param` names a parameter that was refused.
+    `unreachable` tells that there was no server to send anything to.
+    """
+
+    kind: Kind
+    reason: str
+    wait: float | None = None
+    maybe_paid: bool = False
+    param: str | None = None
+    refused: bool = False
+    unreachable: bool = False
+    timed_out: bool = False
+
+
+def judge(error: Exception, access: Access) -> Verdict | None:
+    """Judge an error of a request; None where it is none that a server or network makes."""
+    import httpx2
+    import openai
+
+    from aqa.backends.openai_api.client import LARGEST, TooLargeError
+
+    # aiohttp's transport says ConnectTimeout of refused connections, too.
+    if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
+        why = _why_unreachable(error)  # nothing was sent
+        return Verdict("retry", f"no connection to {access.url}{why}", unreachable=True)
+    if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
+        told = f"the server's answer has more than {LARGEST >> 20} MiB, which are not read"
+        return Verdict("example", told, maybe_paid=True)
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        told = "the server did not answer in time (backend.request_timeout)"
+        return Verdict("retry", told, maybe_paid=True, timed_out=True)
+    if isinstance(error, BadBodyError):
+        return Verdict("retry", str(error), maybe_paid=True)
+    if isinstance(error, openai.APIStatusError):
+        return judge_status(error.status_code, error.response.headers, error.body, access)
+    if isinstance(error, openai.APIConnectionError):
+        return Verdict("retry", f"the connection to {access.url} broke off", maybe_paid=True)
+    if isinstance(error, openai.APIError):
+        return Verdict("retry", access.shown(str(error)), maybe_paid=True)
+    return None
+
+
+def _why_unreachable(error: Exception) -> str:
+    """What the operating system, TLS or a proxy said; empty where that is nothing special."""
+    import httpx2
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, httpx2.ProxyError):
+            return f" through the proxy that the environment names: {cause}"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f" (its certificate is not trusted: {cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):
+            return " (it does not speak https)"
+        if isinstance(cause, socket.gaierror):
+            return " (there is no such host)"
+        if isinstance(cause, ConnectionRefusedError):
+            return " (nothing listens there)"
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def judge_status(status: int, headers: Mapping[str, str], error: object, access: Access) -> Verdict:
+    """Judge an answer that is an error; `error` is what its body holds under that name."""
+    told = access.shown(error_text(error) or f"status {status}")
+    fields = error if isinstance(error, Mapping) else {}
+    code = f"{fields.get('code') or ''} {fields.get('type') or ''}"
+    param = fields.get("param")
+    wait = retry_after(headers)
+    if status == 402 or (status in (400, 403, 429) and QUOTA.search(code)):
+        return Verdict("run", f"the account's quota is used up ({told}); add credit and go on")
+    if status == 429 and TOO_LARGE.search(told):
+        return Verdict("example", told)
+    if status == 429 and wait is not None and wait > LONGEST_WAIT:
+        return Verdict("run", f"the server asks to wait {wait / 60:,.0f} minutes ({told})")
+    wait = None if wait is None else min(wait, LONGEST_WAIT)
+    if status in (429, 503):
+        return Verdict("slow", told, wait)
+    if status >= 500 or status in AGAIN:
+        return Verdict("retry", told, wait)
+    if status == 401:
+        return Verdict("run", f"the server refuses the key of {access.key_name} ({told})")
+    if status == 403 and FLAGGED in str(fields.get("metadata")):
+        return Verdict("example", told)
+    if status == 403:
+        return Verdict("run", f"the server refuses access to the model ({told})")
+    if status == 404:
+        return Verdict(
+            "run", f"the server knows no such model or address ({told}); see --model"
+            " and backend.base_url"
+        )  # fmt: skip
+    if 300 <= status < 400:
+        return Verdict(
+            "run",
+            f"{access.url} sends requests on to another address, where the key is not sent; put"
+            " the right one into backend.base_url",
+        )
+    named = param if isinstance(param, str) else None
+    return Verdict("example", told, param=named, refused=status in (400, 422))
+
+
+def error_text(body: object, depth: int = 5) -> str:
+    """The message in an error's body, whichever way the server writes it; empty if none is found.
+
+    That are OpenAI's `error`, of which its client takes the inside, a plain text, and FastAPI's
+    `detail`, a list of what is wrong where.
+    """
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list) and depth:
+        return "; ".join(filter(None, (error_text(part, depth - 1) for part in body)))
+    if not isinstance(body, Mapping) or not depth:
+        return ""
+    if isinstance(told := body.get("msg"), str):
+        place = body.get("loc")
+        return f"{'.'.join(map(str, place))}: {told}" if isinstance(place, list) else told
+    return error_text(body.get("message") or body.get("error") or body.get("detail"), depth - 1)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by `retry-after-ms` or `Retry-After`, a number or a date."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        text = headers.get(name)
+        if not text:
+            continue
+        try:
+            seconds = float(text) / unit
+        except ValueError:
+            try:
+                seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+            except (TypeError, ValueError):
+                continue
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
+    return None

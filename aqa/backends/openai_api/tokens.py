@@ -1,0 +1,120 @@
+"""How many tokens a chat takes: exactly where the model's tokenizer is at hand, else guessed."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.chat_template import make_chat_encoder
+from aqa.backends.model_files import find_model
+from aqa.backends.tokenizers import load_tokenizer
+from aqa.config.backend_options import LocalModelOptions
+from aqa.errors import ModelError
+from aqa.records import Message
+
+TABLES = {  # of the encodings; tiktoken keeps each under the hash of its address
+    "o200k_base": "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
+    "cl100k_base": "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
+}
+EACH_MESSAGE = 3  # OpenAI's cookbook, "How to count tokens with tiktoken"
+ROLE = 1
+REPLY = 3
+OTHERS_MESSAGE = 24  # bytes, at most, that other chat templates put around a message
+ASCII_PER_TOKEN = 4.0  # characters; other scripts take a token for about 1.5 characters
+OTHERS_PER_TOKEN = 1.5
+# The true count over a guess: about 1 for English and for Korean in o200k_base, 1.6 for Korean in
+# cl100k_base, by the figures that OpenAI gave with GPT-4o.
+GUESS_ERROR = (0.7, 1.7)
+
+Chat = Sequence[Message]
+
+
+class TokenCounter:
+    """Counts a chat's tokens. `exact` tells whether by the model's own tokenizer.
+
+    `chat_count` is the count of a served model's tokenizer and chat template, where one is named.
+    `schema` is the text of the JSON schema of answers, which is sent with every chat: how a server
+    counts it is not known, at most by its bytes.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        is_openai: bool,
+        schema: str = "",
+        chat_count: Callable[[Chat], int] | None = None,
+    ) -> None:
+        self._chat_count = chat_count
+        self._count = _tokenizer(model) if is_openai else None
+        self._schema = _guess(schema)
+        self._schema_at_most = len(schema.encode())
+        self.exact = not schema and (self._count or chat_count) is not None
+
+    def count(self, chat: Chat) -> int:
+        """The tokens of the chat as a prompt, or the likely number of them."""
+        if self._chat_count is not None:
+            return self._chat_count(chat) + self._schema
+        of = self._count or _guess
+        return sum(of(turn.content) + EACH_MESSAGE + ROLE for turn in chat) + REPLY + self._schema
+
+    def at_most(self, chat: Chat) -> int:
+        """A number that the tokens can't exceed: a token is a byte at least.
+
+        A tokenizer that was named is not relied on: the server may have another one.
+        """
+        if self._count is not None:
+            return self.count(chat) + REPLY + self._schema_at_most
+        return byte_bound(chat) + self._schema_at_most
+
+
+def chat_counter(name: str, note: Callable[[str], None]) -> Callable[[Chat], int]:
+    """Give the function that counts a chat by the tokenizer and chat template of a model.
+
+    Raises:
+        ModelError: no such model, or it has no chat template.
+    """
+    options = LocalModelOptions(name="backend.tokenizer", model=name)
+    tokenizer, end = load_tokenizer(find_model(options), options)
+    if tokenizer.chat_template is None:
+        raise ModelError(
+            f"{name}: this tokenizer has no chat template, so that it can't count what a server"
+            " makes of messages; leave backend.tokenizer out"
+        )
+    return make_chat_encoder(tokenizer, end, note).count
+
+
+def byte_bound(chat: Chat) -> int:
+    """Bytes of the chat with what templates add; no tokenizer makes more tokens."""
+    return sum(len(turn.content.encode()) + OTHERS_MESSAGE for turn in chat) + OTHERS_MESSAGE
+
+
+def _guess(text: str) -> int:
+    plain = sum(map(str.isascii, text)) if not text.isascii() else len(text)
+    return round(plain / ASCII_PER_TOKEN + (len(text) - plain) / OTHERS_PER_TOKEN)
+
+
+def _tokenizer(model: str) -> Callable[[str], int] | None:
+    """Tiktoken's for the model, if its tables lie on this machine: nothing is fetched."""
+    try:
+        import tiktoken
+        from tiktoken.model import encoding_name_for_model
+    except ImportError:
+        return None
+    try:
+        name = encoding_name_for_model(model)
+    except KeyError:
+        return None
+    if not _has_tables(name):
+        return None
+    encoding: Any = tiktoken.get_encoding(name)
+    return lambda text: len(encoding.encode_ordinary(text))
+
+
+def _has_tables(name: str) -> bool:
+    url = TABLES.get(name)
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+    where = Path(folder) if folder else Path(tempfile.gettempdir(), "data-gym-cache")
+    key = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest() if url else ""
+    return bool(url) and (where / key).is_file()

@@ -1,0 +1,1 @@
+"""The backend t5: encoder-decoders."""

@@ -1,0 +1,301 @@
+"""The backend t5: encoder-decoder models, all of whose weights are fine-tuned."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, NamedTuple, Self
+
+from aqa.backends.base import TrainEstimate, TrainJob
+from aqa.backends.fitting import fit, fit_each
+from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
+from aqa.backends.local.decoding import (
+    Written,
+    as_prediction,
+    decoding_identity,
+    drawing,
+    rows_each,
+)
+from aqa.backends.local.loading import compute_dtype, load_config
+from aqa.backends.local.memory import free_memory, halving
+from aqa.backends.model_files import ModelFiles, find_model, hash_model
+from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
+from aqa.backends.t5.encoding import TextEncoder, make_text_encoder
+from aqa.backends.t5.generation import write_answers
+from aqa.backends.t5.learned_tokenizer import learn_tokenizer
+from aqa.backends.t5.models import (
+    check_positions,
+    check_precision,
+    load_model,
+    make_model,
+    scratch_config,
+)
+from aqa.backends.tokenizers import load_tokenizer
+from aqa.config.backend_options import BackendOptions, FromScratchOptions, T5Options
+from aqa.config.options import RunConfig
+from aqa.errors import ModelError
+from aqa.library_output import quiet
+from aqa.progress import Progress
+from aqa.records import Encoding, Prediction, Prompt, TrainStep
+from aqa.runs.hashes import Hashed
+
+# Tokens of a batch, for each that goes through the encoder at once. With fid they are what the
+# decoder attends to: keys and values of 37 KB a token in T5-base in bfloat16. CTranslate2's
+# threads share them out, and are the busier the more there are.
+FID_BATCH = 4
+CTRANSLATE2_BATCH = 8
+
+
+class Question(NamedTuple):
+    """A prompt as ids: the parts of it that are encoded apart, and their tokens together."""
+
+    id: str
+    parts: list[tuple[int, ...]]
+    tokens: int
+
+
+class T5Backend:
+    """An encoder-decoder: encoding needs only the tokenizer; `with` or `train` load the weights."""
+
+    Options: ClassVar[type[BackendOptions]] = T5Options
+
+    def __init__(self, config: RunConfig, progress: Progress) -> None:
+        assert isinstance(config.backend, T5Options)
+        self.config = config
+        self.options = config.backend
+        self._progress = progress
+        self._learned: Any = None  # the tokenizer of a model that is made from scratch
+        self._converted: Ctranslate2Engine | None = None
+        self.model: Any = None
+
+    def __enter__(self) -> Self:
+        self.check()
+        if self.options.engine == "auto":
+            self._progress.note(f"engine: {self._engine}")
+        if self._engine == "ctranslate2":
+            folder = convert_model(self.files, self.options, self._weights_hash, self._progress)
+            kind = self.options.ctranslate2_type
+            self._converted = Ctranslate2Engine(folder, kind, self._tokenizer)
+        else:
+            self._load(training=False)
+            self.model.eval()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.model = self._converted = None
+        free_memory()
+
+    @cached_property
+    def files(self) -> ModelFiles:
+        """Where the model lies."""
+        return find_model(self.options)
+
+    @property
+    def _scratch(self) -> FromScratchOptions | None:
+        """What to make the model of, where there is none yet."""
+        made = Path(self.options.model).is_dir()
+        return None if made else self.options.from_scratch
+
+    def learn_tokenizer(self, texts: Iterable[str]) -> None:
+        """Make the tokenizer of a model that is made from scratch; others have one."""
+        if self._scratch is not None:
+            self._learned = learn_tokenizer(texts, self._scratch.vocab_size)
+
+    @cached_property
+    def _encoder(self) -> TextEncoder:
+        return make_text_encoder(self._tokenizer)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        if self._scratch is None:
+            return load_tokenizer(self.files, self.options)[0]
+        if self._learned is None:
+            raise ModelError(
+                f"{self.options.model} is made from scratch by `aqa train t5`; name the run folder"
+                " of its training with --model"
+            )
+        return self._learned
+
+    @cached_property
+    def _model_config(self) -> Any:
+        if self._scratch is not None:
+            return scratch_config(self._scratch, self._tokenizer)
+        return load_config(self.files, self.options)
+
+    @cached_property
+    def _engine(self) -> str:
+        generation = self.config.generation
+        return choose_engine(self.options, generation, self._model_config.model_type)
+
+    def check(self) -> None:
+        """Look at the model's configuration, its tokenizer and the precision asked for.
+
+        Raises:
+            ConfigError: float16, a length or an engine is asked for that can't work.
+            ModelError: the model can't be had, or is no encoder-decoder.
+            MissingExtraError: the engine is not installed.
+        """
+        check_precision(self.options)
+        check_positions(self._model_config, self.options)
+        self._engine  # noqa: B018
+        self._encoder  # noqa: B018  (loads the tokenizer)
+
+    @property
+    def begin_token_id(self) -> int | None:
+        """The begin-of-text token, where the tokenizer writes one."""
+        begin = self._encoder.begin_ids
+        return begin[0] if begin else None
+
+    def encode(self, prompt: Prompt) -> Encoding:
+        """Token ids of a prompt and of its target; training and prediction use no others."""
+        return self._encoder.encode(prompt, by_passage=self.options.fusion == "fid")
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        # SentencePiece's tokenizers drop the space that a text begins with: so begin with another.
+        end = self._encoder.end_id
+        text: str = self._tokenizer.decode([end, *token_ids])
+        return text[len(self._tokenizer.decode([end])) :]
+
+    def length(self, prompt: Prompt) -> int:
+        """Tokens that are read, with fid those of the longest passage; answers need no room."""
+        return max(self.encode(prompt).part_lengths)
+
+    def fit(self, prompt: Prompt) -> Prompt:
+        """Cut the evidence to `max_seq_length` tokens, with fid that of each passage."""
+        spend = fit_each if self.options.fusion == "fid" else fit
+        return spend(prompt, self.length, self.options.max_seq_length)
+
+    def sources(self) -> Mapping[str, Hashed]:
+        """The model, unless it is made from scratch."""
+        return {} if self._scratch is not None else self._hashes
+
+    @cached_property
+    def _hashes(self) -> Mapping[str, Hashed]:
+        return hash_model(self.files)
+
+    def identity(self) -> Mapping[str, object]:
+        """The model, its weights' hash and everything that has an influence on decoding."""
+        return {
+            "model": self.options.model,
+            "revision": self.options.revision,
+            "weights": self._weights_hash,
+            "engine": self._engine,
+            "precision": self._precision_name,
+            "max_seq_length": self.options.max_seq_length,
+            "fusion": self.options.fusion,
+            **decoding_identity(self.config.generation, self.config.seed),
+        }
+
+    @property
+    def _precision_name(self) -> str:
+        if self._engine == "ctranslate2":
+            return self.options.ctranslate2_type
+        return self.options.compute_dtype
+
+    @cached_property
+    def _weights_hash(self) -> str | None:
+        """Of a local model all files, of one made from scratch its tokenizer."""
+        if self._scratch is not None:
+            learned = self._tokenizer.backend_tokenizer.to_str()
+            return hashlib.sha256(learned.encode()).hexdigest()
+        return self._hashes["model"].sha256
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+        """Answer prompts window by window, in batches of like length, the longest first."""
+        options = self.config.generation
+        device = "cpu" if self._converted else self.model.device.type
+        budget = options.batch_tokens or batch_tokens(device)
+        size = budget
+        if self._converted:
+            size *= CTRANSLATE2_BATCH
+        elif self.options.fusion == "fid":
+            size *= FID_BATCH
+        for window in windows(prompts, options.window, lambda prompt: prompt.index):
+            for batch in batches_by_tokens(
+                [[self._question(prompt)] for prompt in window],
+                lambda question: question.tokens,
+                options.max_new_tokens,
+                size // rows_each(options),
+            ):
+                yield from halving(
+                    batch, partial(self._answer, budget), self._out_of_memory, self._progress.note
+                )
+
+    def _question(self, prompt: Prompt) -> Question:
+        encoding = self.encode(prompt)
+        ids = iter(encoding.prompt_ids)
+        parts = [tuple(next(ids) for _ in range(length)) for length in encoding.part_lengths]
+        return Question(prompt.id, parts, len(encoding.prompt_ids))
+
+    def _answer(self, budget: int, batch: Sequence[Question]) -> Iterator[Prediction]:
+        with drawing(self.config.generation, self.config.seed, batch[0].id):
+            answers = self._generate([question.parts for question in batch], budget)
+        decode = partial(self._tokenizer.decode, skip_special_tokens=True)
+        for question, written in zip(batch, answers, strict=True):
+            yield as_prediction(
+                question.id, question.tokens, written, decode, self.config.generation
+            )
+
+    def _generate(
+        self, questions: Sequence[Sequence[Sequence[int]]], budget: int
+    ) -> Iterable[list[Written]]:
+        """Generate for one batch of questions."""
+        if self._converted:
+            rows = [parts[0] for parts in questions]
+            return self._converted.write_answers(rows, self.config.generation, budget)
+        with self._precision():
+            return write_answers(
+                self.model, questions, [self._encoder.end_id], self.config.generation, budget
+            )
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Weights that are trained are float32; they answer as they will when they are loaded."""
+        import torch
+
+        dtype = compute_dtype(self.options)
+        if self.model.dtype == dtype:
+            return nullcontext()
+        return torch.autocast(self.model.device.type, dtype)
+
+    @staticmethod
+    def _out_of_memory(question: Question) -> Prediction:
+        reason = f"out of memory at a prompt of {question.tokens} tokens"
+        return Prediction(question.id, None, reason, question.tokens)
+
+    def estimate(self) -> TrainEstimate:
+        """Count parameters and memory of a training on the shapes alone."""
+        with quiet():
+            from aqa.backends.t5.estimate import estimate_full_training
+
+        return estimate_full_training(self._model_config, self.options, self.config.training)
+
+    def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
+        """Fine-tune all weights; see `seq2seq_training`. The best ones stay loaded."""
+        with quiet():  # what it imports has hints of its own
+            from aqa.backends.local.training import train_reader
+            from aqa.backends.t5.training import Seq2SeqTrainer
+
+        self._load(training=True)
+        return train_reader(Seq2SeqTrainer, self, job, on_step)
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer beside a model."""
+        self._tokenizer.save_pretrained(folder)
+
+    def _load(self, training: bool) -> None:
+        """Load the model, or make it."""
+        self.check()
+        with self._progress.task(f"Loading {self.options.model}", 1, "models") as task, quiet():
+            if self._scratch is not None:
+                self.model = make_model(self._model_config, self.config.seed)
+            else:
+                self.model = load_model(self.files, self.options, training)
+            task.advance()

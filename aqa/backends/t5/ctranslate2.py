@@ -1,0 +1,209 @@
+"""The engine CTranslate2 for models of T5's kind: converted once, then faster at long answers."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from aqa.backends.local.decoding import Written
+from aqa.backends.local.loading import load_whole
+from aqa.backends.model_files import ModelFiles
+from aqa.config.backend_options import T5Options
+from aqa.config.options import GenerationOptions
+from aqa.errors import ConfigError, MissingExtraError, ModelError
+from aqa.library_output import quiet
+from aqa.progress import Progress
+from aqa.runs.files import explained
+
+MODEL_TYPES = ("t5", "mt5")
+SOURCE = "source.json"  # what a converted model was made of
+CONVERSION = 2  # the way of converting; models of an earlier one are converted again
+
+# T5-small on two CPU cores. With AMX, 16 prompts of 384 tokens and answers of 8 take transformers
+# in bfloat16 half as long as CTranslate2 in int8, and 8 of 64 with answers of 32 three times as
+# long. Without AMX CTranslate2 is the faster one at both, by 1.8 and more.
+READ_PER_WRITTEN = 16
+
+# CTranslate2 ends a search at the first beam_size * patience answers that end, good ones or not.
+# At its default of 1, 22 of 500 short answers were worse than those of transformers' beams, which
+# go on while a better one is possible; at 2 all 500 were the same.
+PATIENCE = 2
+
+# Each thread translates batches of its own, small enough for its cache. T5-small in int8 on two
+# cores, 64 prompts of 67 to 334 tokens and answers of 8: 1.4 s at 1,024 to 2,048 tokens, where two
+# threads that share batches of 4,096 take 2.0 s, and 2.8 s at 1,024.
+WORKER_TOKENS = 1536
+
+
+def choose_engine(options: T5Options, generation: GenerationOptions, model_type: str) -> str:
+    """The engine asked for, or what is likely the faster of those that can work here.
+
+    Raises:
+        ConfigError: CTranslate2 is asked for what it can't do.
+        MissingExtraError: it is not installed.
+    """
+    if options.engine == "transformers":
+        return "transformers"
+    obstacle = _obstacle(options, generation, model_type)
+    installed = find_spec("ctranslate2") is not None
+    if options.engine == "ctranslate2":
+        if obstacle:
+            raise ConfigError(
+                f"backend.engine = ctranslate2 does not work with {obstacle}; choose transformers"
+            )
+        if not installed:
+            raise MissingExtraError("ctranslate2", "fast")
+        return "ctranslate2"
+    import torch
+
+    able = installed and not obstacle and not torch.cuda.is_available()
+    long_answers = generation.max_new_tokens * READ_PER_WRITTEN > options.max_seq_length
+    fast_products = torch.cpu.get_capabilities().get("amx_bf16", False)
+    return "ctranslate2" if able and (long_answers or not fast_products) else "transformers"
+
+
+def _obstacle(options: T5Options, generation: GenerationOptions, model_type: str) -> str:
+    if options.fusion == "fid":
+        return "backend.fusion = fid, whose decoder attends to passages encoded apart"
+    if generation.temperature:
+        return "generation.temperature: it writes greedily or with beams"
+    return "" if model_type in MODEL_TYPES else f"models of the kind {model_type}"
+
+
+class Ctranslate2Engine:
+    """A converted model, and the tokenizer whose tokens it reads and writes."""
+
+    def __init__(self, folder: Path, kind: str, tokenizer: Any) -> None:
+        import ctranslate2
+        import torch
+
+        self._tokenizer = tokenizer
+        self._workers = torch.get_num_threads()
+        self._translator = ctranslate2.Translator(
+            str(folder),
+            device="cpu",
+            compute_type=kind,
+            inter_threads=self._workers,
+            intra_threads=1,
+        )
+        torch.set_num_threads(self._workers)  # or else this thread, too, has one from now on
+
+    def write_answers(
+        self, rows: Sequence[Sequence[int]], options: GenerationOptions, encoded_tokens: int
+    ) -> Iterator[list[Written]]:
+        """Give each row's answers, as soon as its batch is done.
+
+        At most `encoded_tokens` go through the encoder at once.
+        """
+        shared = sum(map(len, rows)) // self._workers
+        each = min(encoded_tokens // self._workers, WORKER_TOKENS, shared)
+        results = self._translator.translate_batch(
+            [self._tokenizer.convert_ids_to_tokens(list(row)) for row in rows],
+            beam_size=options.num_beams,
+            patience=PATIENCE,
+            max_batch_size=max(each // options.num_beams, 1),
+            batch_type="tokens",
+            num_hypotheses=options.num_return_sequences,
+            length_penalty=options.length_penalty,
+            max_input_length=0,  # or else it would cut what is read at 1,024 tokens
+            min_decoding_length=0,
+            max_decoding_length=options.max_new_tokens,
+            return_scores=True,
+            return_end_token=True,
+            asynchronous=True,
+        )
+        for coming in results:
+            result = coming.result()
+            yield [
+                self._written(*pair, options.length_penalty)
+                for pair in zip(result.hypotheses, result.scores, strict=True)
+            ]
+
+    def _written(self, tokens: list[str], score: float, length_penalty: float) -> Written:
+        count = max(len(tokens), 1)
+        ended = tokens[-1:] == [self._tokenizer.eos_token]
+        ids = self._tokenizer.convert_tokens_to_ids(tokens[:-1] if ended else tokens)
+        return Written(ids, score * count**length_penalty, count)
+
+
+def convert_model(
+    files: ModelFiles, options: T5Options, weights: str | None, progress: Progress
+) -> Path:
+    """Convert a model once; other processes wait for it. `weights` is its hash, if it is local.
+
+    It lies beside a local model's folder, and that of a hub's model in the user's cache.
+
+    Raises:
+        ModelError: CTranslate2 can't convert it.
+    """
+    kind = options.ctranslate2_type
+    base = Path(files.base)
+    if not base.is_dir():
+        base = user_cache_path("aqa") / "models" / files.base.replace("/", "--")
+    target = base.with_name(f"{base.name}-ctranslate2-{kind}")
+    source = {"weights": weights, "revision": options.revision, "conversion": CONVERSION}
+    with explained(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if _source_of(target) != source:
+                title = f"Converting {files.spec} to CTranslate2 (once)"
+                with progress.task(title, 1, "models") as task:
+                    _convert(files, options, source, target)
+                    task.advance()
+    return target
+
+
+def _source_of(folder: Path) -> Any:
+    try:
+        return json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _convert(
+    files: ModelFiles, options: T5Options, source: Mapping[str, object], target: Path
+) -> None:
+    with quiet():
+        from ctranslate2.converters import TransformersConverter
+
+    class Converter(TransformersConverter):  # type: ignore[misc]
+        """Loads as we do, and knows which models scale their decoder's outputs."""
+
+        def load_model(self, model_class: Any, _: str, **found: Any) -> Any:
+            """Load the model, and tell in CTranslate2's words whether its outputs are scaled.
+
+            It goes by `tie_word_embeddings`, which transformers 5 makes true of all T5. Scaled
+            where they should not be (T5 1.1, flan-T5, mT5), the first choice of a step is the
+            same, but all log-probabilities are wrong, and beams with them.
+            """
+            model = load_whole(model_class, files, use_safetensors=True, **found)
+            scaled = getattr(model.config, "scale_decoder_outputs", False)
+            model.config.tie_word_embeddings = scaled
+            return model
+
+    draft = target.with_name(f".{target.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    converter = Converter(
+        files.base, revision=options.revision, trust_remote_code=options.trust_remote_code
+    )
+    try:
+        with quiet():
+            converter.convert(str(draft), quantization=options.ctranslate2_type)
+    except (AttributeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"{files.spec}: CTranslate2 can't convert this model ({first}); choose"
+            " backend.engine = transformers"
+        ) from error
+    path = draft / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if config["unk_token"] is None:  # of a tokenizer that knows all; CTranslate2 insists on a name
+        path.write_text(json.dumps({**config, "unk_token": config["eos_token"]}), encoding="utf-8")
+    (draft / SOURCE).write_text(json.dumps(source), encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    draft.replace(target)

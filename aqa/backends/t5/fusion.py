@@ -1,0 +1,74 @@
+"""Fusion-in-decoder (Izacard & Grave 2021): passages are encoded apart and decoded together.
+
+A question with its whole context in one part is the case of one passage, so there is one way for
+all. Nothing of the model is changed: it is given the encoder's states instead of token ids.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from aqa.backends.local.batches import batches_by_tokens
+
+Parts = Sequence[Sequence[int]]  # token ids of what is encoded apart
+
+
+def pad_right(rows: Parts, filling: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of shape (rows, longest)."""
+    ids = torch.full((len(rows), max(map(len, rows))), filling)
+    mask = torch.zeros_like(ids)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = torch.tensor(row)
+        mask[place, : len(row)] = 1
+    return ids, mask
+
+
+def encode(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The encoder's states of shape (rows, longest, width)."""
+    states: torch.Tensor = model.get_encoder()(
+        input_ids=ids.to(model.device), attention_mask=mask.to(model.device)
+    ).last_hidden_state
+    return states
+
+
+def lay_side_by_side(
+    states: torch.Tensor, mask: torch.Tensor, counts: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Join the states of each question's parts, the padding between them left out.
+
+    `counts` are the numbers of parts. Gives states (questions, tokens, width) and their mask.
+    """
+    if len(counts) == len(states):
+        return states, mask
+    tokens = [int(part.sum()) for part in torch.split(mask, list(counts))]
+    return pad_joined(torch.split(states[mask.bool()], tokens))
+
+
+def pad_joined(questions: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack the states of questions, (tokens, width) each, and tell their padding by a mask."""
+    lengths = torch.tensor([len(states) for states in questions], device=questions[0].device)
+    stacked = pad_sequence(list(questions), batch_first=True)
+    places = torch.arange(stacked.shape[1], device=stacked.device)
+    return stacked, (places < lengths[:, None]).long()
+
+
+def encode_questions(
+    model: Any, questions: Sequence[Parts], budget: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encode the parts of many questions in batches of like length, at most `budget` tokens each.
+
+    Gives the states (questions, tokens, width) that a decoder attends to, and their mask.
+    """
+    parts = [(number, part) for number, parts in enumerate(questions) for part in parts]
+    found: dict[int, torch.Tensor] = {}
+    places = [[place] for place in range(len(parts))]
+    for batch in batches_by_tokens(places, lambda place: len(parts[place][1]), 0, budget):
+        ids, mask = pad_right([parts[place][1] for place in batch])
+        for place, states in zip(batch, encode(model, ids, mask), strict=True):
+            found[place] = states[: len(parts[place][1])]
+    joined: list[list[torch.Tensor]] = [[] for _ in questions]
+    for place, (number, _) in enumerate(parts):
+        joined[number].append(found[place])
+    return pad_joined([torch.cat(states) for states in joined])

@@ -1,0 +1,103 @@
+"""Load encoder-decoder models, or make a small T5 from nothing."""
+
+from typing import Any
+
+from aqa.backends.local.loading import compute_dtype, load_whole, local_device
+from aqa.backends.model_files import ModelFiles
+from aqa.config.backend_options import FromScratchOptions, T5Options
+from aqa.errors import ConfigError
+from aqa.library_output import quiet
+
+
+def check_precision(options: T5Options) -> None:
+    """Refuse what T5 can't compute in.
+
+    Raises:
+        ConfigError: float16 is asked for.
+    """
+    if options.compute_dtype == "float16":
+        raise ConfigError(
+            "backend.compute_dtype = float16: T5's activations overflow in it; choose bfloat16,"
+            " float32 or auto"
+        )
+
+
+def check_positions(model_config: Any, options: T5Options) -> None:
+    """See whether the model can read as much; T5's positions are relative and have no end.
+
+    Raises:
+        ConfigError: it has fewer positions than `max_seq_length`.
+    """
+    positions = getattr(model_config, "max_position_embeddings", None)
+    if positions is not None and options.max_seq_length > positions:
+        raise ConfigError(
+            f"backend.max_seq_length = {options.max_seq_length}: {options.model} has only"
+            f" {positions} positions; set it to {positions} or less"
+        )
+
+
+def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
+    """Load the weights, for training in float32: bfloat16 would round small updates away.
+
+    Raises:
+        ModelError: no such model, or weights that are broken or not there.
+    """
+    with quiet():
+        import torch
+        from transformers import AutoModelForSeq2SeqLM
+
+    attention = options.attn_implementation
+    model = load_whole(
+        AutoModelForSeq2SeqLM,
+        files,
+        revision=options.revision,
+        trust_remote_code=options.trust_remote_code,
+        dtype=torch.float32 if training else compute_dtype(options),
+        attn_implementation=None if attention == "auto" else attention,
+        use_safetensors=True,
+    )
+    return fuse_activations(model).to(local_device())
+
+
+def fuse_activations(model: Any) -> Any:
+    """Compute the tanh form of GELU (Hendrycks & Gimpel 2016), which flan-T5 has, in one step.
+
+    transformers writes it out in seven, which for 4,096 tokens on a CPU take as long as three
+    matrix products of a layer; in float32 the values are the same to rounding.
+    """
+    from transformers.activations import GELUTanh, NewGELUActivation
+
+    for module in list(model.modules()):
+        for name, part in module.named_children():
+            if isinstance(part, NewGELUActivation):
+                setattr(module, name, GELUTanh())
+    return model
+
+
+def scratch_config(options: FromScratchOptions, tokenizer: Any) -> Any:
+    """The configuration of a T5 that is made here."""
+    from transformers import T5Config
+
+    return T5Config(
+        vocab_size=len(tokenizer),
+        d_model=options.d_model,
+        d_ff=options.d_ff,
+        d_kv=options.d_kv,
+        num_heads=options.num_heads,
+        num_layers=options.num_layers,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        dropout_rate=0.0,  # it learns few examples by heart; there is nothing to regularise
+    )
+
+
+def make_model(config: Any, seed: int) -> Any:
+    """A T5 of random weights, the same for the same seed."""
+    import torch
+    from transformers import T5ForConditionalGeneration
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = T5ForConditionalGeneration(config)
+    return fuse_activations(model).to(local_device())

@@ -1,0 +1,117 @@
+"""Fine-tune all weights of an encoder-decoder; with fid, gradients flow into all passages."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from datasets import Dataset
+from transformers import TrainingArguments
+from transformers.modeling_outputs import BaseModelOutput
+
+from aqa.backends.base import TrainJob
+from aqa.backends.local.loading import compute_dtype
+from aqa.backends.local.trainer import AnswerTrainer, TrainableReader
+from aqa.backends.local.training_batches import IGNORED, Batch
+from aqa.backends.t5.fusion import encode, lay_side_by_side, pad_right
+from aqa.config.backend_options import T5Options
+from aqa.records import TrainStep
+
+
+def answer_loss(
+    model: Any, inputs: Batch, label_smoothing: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed cross-entropy over the answers' tokens, and how many they are."""
+    whole = getattr(model, "module", model)  # out of the wrapper that adds up several processes'
+    states, mask = lay_side_by_side(
+        encode(whole, inputs["input_ids"], inputs["attention_mask"]),
+        inputs["attention_mask"],
+        inputs["part_counts"].tolist(),
+    )
+    labels = inputs["labels"]
+    logits = model(
+        encoder_outputs=BaseModelOutput(last_hidden_state=states),
+        attention_mask=mask,
+        decoder_input_ids=whole.prepare_decoder_input_ids_from_labels(labels),
+        use_cache=False,
+    ).logits
+    loss = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(),
+        labels.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    return loss, (labels != IGNORED).sum()
+
+
+class Seq2SeqReader(TrainableReader, Protocol):
+    """What a training needs of the reader whose model is loaded."""
+
+    options: T5Options
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer beside a model."""
+
+
+class Seq2SeqTrainer(AnswerTrainer):
+    """Trains and saves all weights."""
+
+    folder_name: ClassVar[str] = "model"
+
+    def __init__(
+        self,
+        reader: Seq2SeqReader,
+        job: TrainJob,
+        on_step: Callable[[TrainStep], None],
+        arguments: TrainingArguments,
+        rows: Dataset,
+    ) -> None:
+        super().__init__(reader, job, on_step, arguments, rows, Seq2SeqCollator)
+        self._save_tokenizer = reader.save_tokenizer
+        self._dtype = compute_dtype(reader.options)
+
+    def answer_loss(
+        self, model: Any, inputs: Batch, label_smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Summed cross-entropy over the answers' tokens, and how many they are."""
+        return answer_loss(model, inputs, label_smoothing)
+
+    def write(self, folder: str | Path) -> None:
+        """Write the weights."""
+        self.model.save_pretrained(folder)
+
+    def write_trained(self, folder: Path) -> None:
+        """Write the weights, and the tokenizer beside them."""
+        self.write(folder)
+        self._save_tokenizer(folder)
+
+    def settle(self) -> None:
+        """Make the model such as it is loaded for prediction."""
+        self.model.to(self._dtype)
+        super().settle()
+
+
+class Seq2SeqCollator:
+    """Pads the parts that are read, and the answers, to the longest of their batch, on the right.
+
+    `part_counts` tells how many of the parts, one after another, belong to each row. `tokens`
+    counts the tokens that went by, padding left out.
+    """
+
+    def __init__(self) -> None:
+        self.tokens = 0
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Give tensors of shape (parts, longest part) and (rows, longest answer)."""
+        parts: list[list[int]] = []
+        for row in rows:
+            ids = iter(row["input_ids"])
+            parts += [list(islice(ids, length)) for length in row["part_lengths"]]
+            self.tokens += row["length"]
+        ids, mask = pad_right(parts)
+        targets = [row["input_ids"][row["prompt_length"] :] for row in rows]
+        labels, _ = pad_right(targets, filling=IGNORED)
+        counts = torch.tensor([len(row["part_lengths"]) for row in rows])
+        return {"input_ids": ids, "attention_mask": mask, "part_counts": counts, "labels": labels}

@@ -1,0 +1,106 @@
+"""Tokenizers of models that lie in a folder, a package or on the hub."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.model_files import ModelFiles, find_model
+from aqa.config.backend_options import LocalModelOptions
+from aqa.config.shipped import PREFIX
+from aqa.errors import ModelError
+from aqa.library_output import quiet
+
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
+
+
+@contextmanager
+def explained(spec: str) -> Iterator[None]:
+    """Turn what the hub or a broken folder answers into one sentence."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except GatedRepoError as error:
+        raise ModelError(_gated(spec)) from error
+    except ImportError as error:  # flash attention, or what a model's own code needs
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"{spec}: a package is missing to load this model: {first}") from error
+    except (RepositoryNotFoundError, SafetensorError, OSError, ValueError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, GatedRepoError):
+            cause = cause.__cause__
+        if cause is not None or "gated repo" in str(error):
+            raise ModelError(_gated(spec)) from error
+        if Path(spec).exists() or spec.startswith(PREFIX):
+            first = str(error).strip().splitlines()[0]
+            raise ModelError(f"{spec}: this model can't be loaded: {first}") from error
+        absent = "no such folder, and " if Path(spec).parent.is_dir() else ""
+        raise ModelError(
+            f"{spec}: {absent}this model can't be had from the hub; check the name and the"
+            " network, log in with `hf auth login` if it is private, or name a local folder"
+        ) from error
+
+
+def _gated(spec: str) -> str:
+    return (
+        f"{spec}: this model is gated; accept its licence on its page on the hub and log in with"
+        " `hf auth login`, or name a local folder"
+    )
+
+
+def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, list[int]]:
+    """Load the tokenizer and the end tokens that the model's generation config names.
+
+    Raises:
+        ModelError: it can't be had.
+    """
+    from transformers import AutoTokenizer, GenerationConfig
+
+    _check_tokenizer(files)
+    with explained(files.spec), quiet():
+        tokenizer = AutoTokenizer.from_pretrained(
+            files.base,
+            revision=options.revision,
+            trust_remote_code=options.trust_remote_code,
+            **gguf_option(files),
+        )
+    end: Any = None
+    if files.gguf_file is None:
+        with contextlib.suppress(OSError):  # a model without a generation config
+            end = GenerationConfig.from_pretrained(
+                files.base, revision=options.revision
+            ).eos_token_id
+    return tokenizer, [end] if isinstance(end, int) else list(end or ())
+
+
+def _check_tokenizer(files: ModelFiles) -> None:
+    """See that a folder has a tokenizer: without one transformers makes one that knows no word."""
+    folder = Path(files.base)
+    if files.gguf_file is not None or not folder.is_dir():
+        return
+    if not any(next(folder.glob(pattern), None) for pattern in TOKENIZER_FILES):
+        raise ModelError(
+            f"{files.spec}: this folder has no tokenizer; name the run folder of the training if"
+            " it is a checkpoint, or put the model's tokenizer files into it"
+        )
+
+
+def gguf_option(files: ModelFiles) -> dict[str, str]:
+    """Name the GGUF file to transformers, where the model is one."""
+    return {} if files.gguf_file is None else {"gguf_file": files.gguf_file}
+
+
+def token_counter(name: str) -> Callable[[str], int]:
+    """Give the function that counts the tokens of a text as the model `name` does.
+
+    Raises:
+        ModelError: no such model.
+    """
+    options = LocalModelOptions(name="evidence.tokenizer", model=name)
+    tokenizer, _ = load_tokenizer(find_model(options), options)
+    return lambda text: len(
+        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # nothing is read
+    )

@@ -1,0 +1,1 @@
+"""Words on the command line and on the terminal; nothing else imports this."""

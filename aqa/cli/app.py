@@ -1,0 +1,373 @@
+"""The command line: Typer signatures only; each body gathers its words and calls its verb."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aqa.cli import flags
+from aqa.cli.configure import column_names, configure, configure_judge
+
+if TYPE_CHECKING:
+    from aqa.config.options import RunConfig
+
+app = typer.Typer(
+    name="aqa",
+    help="Fine-tune, run and compare generative readers on the same evidence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command(
+    epilog="Example: aqa train llama --config llama_smollm2 --set training.num_train_epochs=3"
+)
+def train(
+    backend: flags.TrainedBackend,
+    config: flags.Config = None,
+    data: flags.Data = None,
+    dev_data: flags.DevData = None,
+    passages: flags.Passages = None,
+    dev_passages: flags.DevPassages = None,
+    missing_passages: flags.Missing = None,
+    corpus: flags.Corpus = None,
+    output_dir: flags.OutputDir = None,
+    model: flags.Model = None,
+    prompt: flags.PromptName = None,
+    settings: flags.Settings = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    normalize: flags.Normalize = None,
+    limit: flags.Limit = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    fresh: flags.Fresh = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write adapter and base as one model, too.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be done; write nothing.")
+    ] = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+) -> None:
+    """Fine-tune a reader; scores before and after, weights and predictions in the run folder."""
+    from aqa.cli import console, tables
+    from aqa.errors import UsageError
+    from aqa.processes import is_first_process
+    from aqa.runs.folder import command_line
+    from aqa.verbs.train import dry_run as run_dry
+    from aqa.verbs.train import train as run_train
+
+    if resume and fresh:
+        raise UsageError("--resume and --fresh exclude each other")
+    spoken: dict[str, Any] = {"data.path": data, "data.dev_path": dev_data, "backend.model": model}
+    spoken |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
+    spoken |= {"data.split": split, "data.limit": limit, "merge": merge or None}
+    spoken |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    spoken |= {"data.passages": passages, "data.dev_passages": dev_passages}
+    spoken |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
+    found, reader_type = configure(backend, config, spoken, settings, fields)
+    if dry_run:
+        with console.open_progress(quiet) as progress:
+            needs = run_dry(found, reader_type, progress)
+        tables.show_dry_run(needs, as_json)
+        return
+    with console.open_progress(quiet) as progress:
+        folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
+        command = command_line(sys.argv)
+        result = run_train(found, reader_type, folder, progress, resume, fresh, command)
+    if is_first_process():
+        tables.show_training(result, as_json)
+
+
+@app.command(epilog="Example: aqa predict llama --model runs/llama_smollm2 --data questions.json")
+def predict(
+    backend: flags.BackendName,
+    data: flags.Data = None,
+    config: flags.Config = None,
+    model: flags.Model = None,
+    prompt: flags.PromptName = None,
+    output_dir: flags.OutputDir = None,
+    settings: flags.Settings = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    passages: flags.Passages = None,
+    missing_passages: flags.Missing = None,
+    corpus: flags.Corpus = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    normalize: flags.Normalize = None,
+    limit: flags.Limit = None,
+    top_k: flags.TopK = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Keep what was answered, or begin anew.")
+    ] = True,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Ask the failed examples again.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what an API would cost; ask nothing.")
+    ] = False,
+    max_cost: flags.MaxCost = None,
+    max_tokens_total: flags.MaxTokensTotal = None,
+    cache: flags.Cache = False,
+    allow_http: flags.AllowHttp = False,
+    batch_api: flags.BatchApi = False,
+    cancel: flags.Cancel = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+) -> None:
+    """Answer every question of a file; resumes by itself what was broken off."""
+    from aqa.cli import console, tables
+    from aqa.errors import UsageError
+    from aqa.runs.folder import command_line
+    from aqa.verbs.predict import Resume
+    from aqa.verbs.predict import cancel as run_cancel
+    from aqa.verbs.predict import dry_run as run_dry
+    from aqa.verbs.predict import predict as run_predict
+
+    if cancel and (dry_run or not resume):
+        raise UsageError("--cancel goes with neither --dry-run nor --fresh")
+    spoken: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
+    spoken |= {"data.split": split, "data.corpus": corpus, "data.limit": limit}
+    spoken |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    spoken |= {"data.passages": passages, "data.missing_passages": missing_passages}
+    spoken |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
+    spoken |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
+    spoken |= {"backend.cache": cache or None, "backend.batch_api": batch_api or None}
+    spoken["backend.allow_http"] = allow_http or None
+    found, reader_type = configure(backend, config, spoken, settings, fields)
+    folder = output_dir or _prediction_folder(found)
+    how = Resume(not resume, retry_errors)
+    if dry_run:
+        with console.open_progress(quiet) as progress:
+            estimate = run_dry(found, reader_type, folder, progress, how)
+        tables.show_cost(estimate, as_json)
+        return
+    if cancel:
+        with console.open_progress(quiet) as progress:
+            ended = run_cancel(found, reader_type, folder, progress, command_line(sys.argv))
+        tables.show_cancelled(ended, as_json)
+        return
+    with console.open_progress(quiet) as progress:
+        result = run_predict(
+            found,
+            reader_type,
+            folder,
+            progress,
+            how,
+            command_line(sys.argv),
+        )
+    tables.show_predictions(result, as_json)
+
+
+@app.command(epilog="Example: aqa evaluate runs/a/predictions.json runs/b/predictions.json")
+def evaluate(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Prediction files or run folders.")
+    ],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only tell what changed in these run folders.")
+    ] = False,
+    data: flags.Data = None,
+    metrics: flags.MetricNames = None,
+    profile: flags.Profile = "auto",
+    normalize: flags.Normalize = "none",
+    no_answer: flags.NoAnswer = None,
+    bert_model: flags.BertModel = None,
+    bert_num_layers: flags.BertNumLayers = None,
+    bert_bf16: flags.BertBf16 = False,
+    bert_cache: flags.BertCache = True,
+    judge_model: flags.JudgeModel = None,
+    judge_max_cost: flags.JudgeMaxCost = None,
+    judge_repeats: flags.JudgeRepeats = 1,
+    judge_labels: flags.JudgeLabels = None,
+    judge_settings: flags.JudgeSettings = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what the judge would cost; ask nothing.")
+    ] = False,
+    baseline: flags.Baseline = None,
+    seed: flags.Seed = None,
+    slices: flags.SliceKeys = None,
+    output: flags.Output = None,
+    per_example: flags.PerExample = None,
+    report_file: flags.ReportFile = None,
+    as_csv: flags.Csv = False,
+    as_markdown: flags.Markdown = False,
+    as_latex: flags.Latex = False,
+    fail_under: flags.FailUnder = None,
+    passages: flags.Passages = None,
+    corpus: flags.Corpus = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    allow_different_evidence: flags.AllowDifferentEvidence = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+) -> None:
+    """Score prediction files against their references; never loads a reader."""
+    from aqa.cli import console, score_tables, tables
+    from aqa.evaluation import score_files
+
+    if verify:
+        from aqa.verbs.verify import verify as run_verify
+
+        score_tables.show_verifications([run_verify(file) for file in files], as_json)
+        return
+    from aqa.data import Source
+    from aqa.errors import UsageError
+    from aqa.evaluation.inputs import Scoring, read_references
+    from aqa.evaluation.scoring import estimate_judge
+    from aqa.evaluation.scoring import evaluate as run_evaluate
+    from aqa.metrics import MetricOptions, possible_scores
+    from aqa.metrics.intervals import SEED
+    from aqa.runs.files import write_json
+    from aqa.runs.folder import METRICS
+
+    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+    judges = "judge" in names
+    if (passages or corpus) and not (data and (report_file or judges)):
+        raise UsageError("--passages and --corpus are for a --report or a judge, beside --data")
+    if not judges and (dry_run or judge_labels or judge_settings):
+        raise UsageError("--dry-run and --judge-... are for the judge; add it to --metrics")
+    first = files[0] if files[0].is_dir() else files[0].parent
+    output = output or first / METRICS
+    places = {"--output": output, "--report": report_file, "--per-example": per_example}
+    sources = [*files, *(Path(path) for path in (data, passages, corpus, judge_labels) if path)]
+    score_files.check_places({flag: path for flag, path in places.items() if path}, sources)
+    form = score_tables.choose_form(
+        {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
+    )
+    limits = score_files.parse_limits(fail_under or ())
+    score_files.check_limit_names(limits, possible_scores(names))  # before anything is paid for
+    with console.open_progress(quiet) as progress:
+        references = None
+        if data is not None:
+            source = Source(
+                data,
+                split,
+                column_names(fields),
+                corpus,
+                on_duplicate_id or "error",
+                passages=passages,
+                missing_passages="empty",
+                needs_passages=False,
+            )
+            references = read_references(source, progress)
+        judge = labels = None
+        if judges:
+            from aqa.evaluation.judge.judge import Judging
+            from aqa.evaluation.judge.labels import read_labels
+
+            labels = None if judge_labels is None else read_labels(judge_labels)
+            found, template = configure_judge(
+                judge_model, judge_max_cost, judge_repeats, judge_settings
+            )
+            place = output.parent / "judge"
+            judge = Judging(found, place, progress, judge_repeats, template, passages is not None)
+            if not dry_run:
+                judge.check_access()
+        scoring = Scoring(
+            metrics=names,
+            profile=profile,
+            normalize=normalize or "none",
+            no_answer=no_answer or (),
+            metric_options=MetricOptions(
+                bert_model, bert_num_layers, bf16=bert_bf16, cache=bert_cache, progress=progress
+            ),
+            slices=slices or (),
+            baseline=baseline,
+            allow_different_evidence=allow_different_evidence,
+            seed=SEED if seed is None else seed,
+            judge=judge,
+            judge_labels=labels,
+        )
+        if dry_run:
+            tables.show_cost(estimate_judge(files, references, scoring), as_json)
+            return
+        report = run_evaluate(files, references, scoring, progress)
+    score_files.check_limit_names(limits, report.systems[0].scores)
+    if report_file is not None:
+        from aqa.evaluation.report import write_report
+
+        write_report(report_file, report, references, Path(data or "").name)
+    write_json(output, report.to_json())
+    if per_example is not None:
+        score_files.write_per_example(per_example, report)
+    score_tables.show_report(report, form, report_file)
+    score_files.check_limits(limits, report)
+
+
+@app.command(
+    "prompt-preview",
+    epilog="Example: aqa prompt-preview llama --data questions.json --tokens",
+)
+def prompt_preview(
+    backend: flags.BackendName = "llama-qlora",
+    data: flags.Data = None,
+    config: flags.Config = None,
+    model: flags.Model = None,
+    prompt: flags.PromptName = None,
+    settings: flags.Settings = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    passages: flags.Passages = None,
+    missing_passages: flags.Missing = None,
+    corpus: flags.Corpus = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    normalize: flags.Normalize = None,
+    top_k: flags.TopK = None,
+    number: Annotated[int, typer.Option("--n", min=1, help="How many prompts.")] = 3,
+    example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="With the evidence of a training: evidence.train.")
+    ] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Colour what is trained on and what is masked.")
+    ] = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+) -> None:
+    """Show what the model will really receive: messages, text, tokens, evidence."""
+    from aqa.cli import console, tables
+    from aqa.verbs.preview import preview
+
+    spoken: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
+    spoken |= {"data.split": split, "data.corpus": corpus, "evidence.top_k": top_k}
+    spoken |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
+    spoken |= {"data.passages": passages, "data.missing_passages": missing_passages}
+    if config is None and model is None and backend in ("llama", "llama-qlora"):
+        config = "llama_smollm2"
+    found, reader_type = configure(backend, config, spoken, settings, fields)
+    with console.open_progress(quiet) as progress:
+        shown = list(preview(found, reader_type, progress, number, example_id, training))
+    tables.show_previews(shown, tokens, as_json)
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Fine-tune, run and compare generative readers on the same evidence."""
+    if version:
+        from aqa import __version__
+
+        typer.echo(__version__)
+
+
+def _prediction_folder(config: "RunConfig") -> Path:
+    """Inside the run folder whose weights answer, else inside the config's output folder."""
+    stem = Path(config.data.path or "data").name.split(".")[0]
+    trained = Path(config.backend.model)
+    if (trained / "run.json").is_file():
+        return trained / f"predict-{stem}"
+    if config.output_dir:
+        return Path(config.output_dir, f"predict-base-{stem}")
+    return Path("runs", f"predict-{config.backend.name}-{stem}")

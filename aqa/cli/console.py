@@ -1,0 +1,197 @@
+"""What is said while aqa works: errors, warnings and progress, all to standard error."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Column
+from rich.text import Text
+
+from aqa.cli.terminal import SafeConsole
+from aqa.processes import is_first_process
+from aqa.progress import Progress, SilentProgress
+
+PLAIN_SECONDS = 10.0  # between two plain lines of the same task
+Fields = Mapping[str, float | str]
+
+
+def _errors() -> Console:
+    return SafeConsole(sys.stderr)
+
+
+def say_error(text: str) -> None:
+    """Write one error message to standard error."""
+    _errors().print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
+
+
+def say_warning(text: str) -> None:
+    """Write one warning to standard error."""
+    _errors().print(Text(f"warning: {text}", style="yellow"), soft_wrap=True)
+
+
+@contextmanager
+def open_progress(quiet: bool) -> Iterator[Progress]:
+    """Bars on a terminal, plain lines now and then elsewhere, nothing when quiet.
+
+    Of several processes that work together only the first one shows anything.
+
+    All goes to standard error: standard output is for data.
+    """
+    if quiet or not is_first_process():
+        yield SilentProgress()
+        return
+    console = _errors()
+    try:
+        if console.is_terminal:
+            with _bars(console) as bars:
+                yield RichProgress(bars)
+        else:
+            yield PlainProgress(console)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on (`aqa train` with --resume)")
+        raise
+
+
+def _bars(console: Console) -> Bars:
+    """Bars for 80 columns: where room is short the live figures are folded, nothing else."""
+    return Bars(
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(max_width=22, no_wrap=True, overflow="ellipsis"),
+        ),
+        BarColumn(bar_width=8),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[rate]}", markup=False, table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
+        TextColumn(
+            "{task.fields[live]}",
+            markup=False,
+            style="cyan",
+            table_column=Column(overflow="fold", no_wrap=False, ratio=1),
+        ),
+        console=console,
+        expand=True,
+        redirect_stdout=False,  # it is for data; Rich would send it to standard error
+    )
+
+
+class RichTask:
+    """One bar."""
+
+    def __init__(self, bars: Bars, number: int) -> None:
+        self._bars = bars
+        self._number = number  # Rich's TaskID
+
+    def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
+        """Move the bar and show the latest figures."""
+        task = next(task for task in self._bars.tasks if task.id == self._number)
+        rate = f"{task.speed:.1f}/s" if task.speed else ""
+        live = task.fields["live"] if fields is None else show_fields(fields)
+        self._bars.update(task.id, advance=amount, rate=rate, live=live)
+
+
+class RichProgress:
+    """Bars, one below another."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+
+    @contextmanager
+    def task(
+        self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
+    ) -> Iterator[RichTask]:
+        """Draw a bar until the work is over."""
+        for past in self._bars.tasks:  # of works that come again and again the last one is enough
+            if past.finished and past.description == title:
+                self._bars.remove_task(past.id)
+        number = self._bars.add_task(title, total=total, completed=done, rate="", live="")
+        try:
+            yield RichTask(self._bars, number)
+        finally:
+            self._bars.stop_task(number)
+            self._bars.refresh()
+
+    def note(self, text: str) -> None:
+        """Print above the bars."""
+        self._bars.console.print(Text(text, style="yellow"), soft_wrap=True)
+
+
+class PlainTask:
+    """Lines such as "Answering 40/200, 3.1 examples/s, 52 s left, em 40.0"."""
+
+    def __init__(
+        self, console: Console, title: str, total: int | None, unit: str, done: int
+    ) -> None:
+        self._console = console
+        self._title = title
+        self._total = total
+        self._unit = unit
+        self._done = self._first = done
+        self._live = ""
+        self._start = self._last = time.monotonic()
+
+    def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
+        """Count, and say so when the last line is some time ago."""
+        self._done += amount
+        if fields is not None:
+            self._live = show_fields(fields)
+        now = time.monotonic()
+        if now - self._last >= PLAIN_SECONDS:
+            self._last = now
+            self.say()
+
+    def say(self) -> None:
+        """Write one line."""
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        rate = (self._done - self._first) / seconds
+        parts = [f"{self._title} {self._done}" + (f"/{self._total}" if self._total else "")]
+        parts.append(f"{rate:.1f} {self._unit}/s")
+        if self._total and self._done < self._total and rate:
+            parts.append(f"{(self._total - self._done) / rate:.0f} s left")
+        else:
+            parts.append(f"{seconds:.0f} s")
+        self._console.print(", ".join([*parts, *filter(None, [self._live])]), soft_wrap=True)
+
+
+class PlainProgress:
+    """Plain lines for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def task(
+        self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
+    ) -> Iterator[PlainTask]:
+        """Write lines now and then, and one at the end."""
+        task = PlainTask(self._console, title, total, unit, done)
+        yield task
+        task.say()
+
+    def note(self, text: str) -> None:
+        """Write the note as a line."""
+        self._console.print(Text(text), soft_wrap=True)
+
+
+def show_fields(fields: Fields) -> str:
+    """Live figures in a few words: "em 40.00  f1 55.13"."""
+    return "  ".join(
+        f"{name} {value}" if isinstance(value, str) else f"{name} {_figure(value)}"
+        for name, value in fields.items()
+    )
+
+
+def _figure(value: float) -> str:
+    if 0 < abs(value) < 0.01:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"

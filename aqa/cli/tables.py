@@ -1,0 +1,275 @@
+"""What the verbs came to, on standard output: tables for people, JSON for programs."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aqa.cli.terminal import SafeConsole, safe_json
+from aqa.runs.journal_rows import evidence_fields
+
+if TYPE_CHECKING:
+    from aqa.backends.base import CostEstimate
+    from aqa.records import Prompt
+    from aqa.verbs.predict import CancelResult, PredictResult
+    from aqa.verbs.preview import Preview
+    from aqa.verbs.train import DryRun, TrainResult
+
+
+LEFT_OUT = {
+    "duplicate": "seen before",
+    "top_k": "ranked too low",
+    "budget": "over the budget",
+    "reader": "too much for the reader",
+}
+
+
+def output() -> Console:
+    """A console on standard output."""
+    return SafeConsole(sys.stdout)
+
+
+def print_json(value: object) -> None:
+    """Write a value as JSON to standard output."""
+    print(safe_json(value))  # noqa: T201  (data, not a message)
+
+
+def show_dry_run(found: "DryRun", as_json: bool) -> None:
+    """The resolved config, counts, lengths, cuts and needs of a training."""
+    estimate = found.estimate
+    facts = {
+        "counts": dict(found.counts),
+        "prompt_and_answer_tokens": dict(found.lengths),
+        "cut": dict(found.cut),
+        "trainable_parameters": estimate.trainable_parameters,
+        "all_parameters": estimate.all_parameters,
+        "estimated_memory_gib": round(estimate.memory_bytes / 2**30, 2),
+    }
+    if as_json:
+        print_json({"config": dict(found.config), **facts})
+        return
+    console = output()
+    console.print(safe_json(dict(found.config)))
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        shown = show_pairs(value) if isinstance(value, dict) else f"{value:,}"
+        table.add_row(name.replace("_", " "), shown)
+    console.print(table)
+    console.print("nothing was written", style="dim")
+
+
+def show_cost(found: "CostEstimate", as_json: bool) -> None:
+    """What a prediction through an API would take."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    low, high = found.output_tokens
+    rows = {
+        "model": found.model,
+        "examples": f"{found.examples:,}"
+        + (f", {found.unfit} too long" if found.unfit else "")
+        + (f", {found.cached:,} in the cache" if found.cached else "")
+        + (f"; {found.answered:,} were answered before" if found.answered else ""),
+        "input tokens": f"{found.input_tokens:,}" + ("" if found.exact else " (estimated)"),
+        "output tokens": f"{low:,} to {high:,}",
+    }
+    if found.cost is None:
+        rows["price"] = found.price
+    else:
+        rows["price"] = "${:,.4f} to ${:,.4f}".format(*found.cost)
+        rows["prices"] = found.price
+    if found.seconds is not None:
+        rows["time at the limits"] = f"{found.seconds:,.0f} s"
+    console = output()
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    console.print(table)
+    console.print("nothing was asked, nothing was written", style="dim")
+
+
+def show_pairs(values: Mapping[str, object]) -> str:
+    """A small mapping on one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
+def show_training(result: "TrainResult", as_json: bool) -> None:
+    """Scores before and after, and what to run next."""
+    if as_json:
+        print_json(
+            {
+                "backend": result.backend,
+                "folder": str(result.folder),
+                "weights": str(result.weights),
+                "before": dict(result.before),
+                "after": result.report.to_json() if result.report else None,
+                "merged": str(result.merged.folder) if result.merged else None,
+                "merged_differs": result.merged.different if result.merged else None,
+            }
+        )
+        return
+    console = output()
+    if result.report is not None:
+        table = Table(title=f"Validation scores, {len(result.report.ids)} questions")
+        for name, justify in (("", "left"), ("before", "right"), ("after", "right")):
+            table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column("95 % interval")
+        for name, score in result.report.systems[0].scores.items():
+            before = f"{result.before[name]:.2f}" if name in result.before else ""
+            table.add_row(name, before, f"{score.value:.2f}", show_interval(score.low, score.high))
+        console.print(table)
+    console.print(f"{result.weights.name}: {result.weights}", soft_wrap=True)
+    if result.merged is not None:
+        console.print(
+            f"merged model: {result.merged.folder}; of {result.merged.compared} greedy answers"
+            f" {result.merged.different} differ from the adapter's",
+            soft_wrap=True,
+        )
+    console.print(
+        f"next: aqa predict {result.backend} --model {quote(str(result.folder))}"
+        " --data YOUR_QUESTIONS.json",
+        soft_wrap=True,
+    )
+
+
+def show_interval(low: float | None, high: float | None) -> str:
+    """An interval in words; "" where it is not known."""
+    return "" if low is None or high is None else f"{low:.1f} to {high:.1f}"
+
+
+def show_predictions(result: "PredictResult", as_json: bool) -> None:
+    """Counts, where the answers are, and what to run next."""
+    facts: dict[str, object] = {
+        "predictions": str(result.predictions),
+        "examples": result.examples,
+        "answered": result.answered,
+        "failed": result.failed,
+        "resumed": result.resumed,
+        "cached": result.cached,
+    }
+    if result.cached:
+        facts["saved"] = dict(result.saved)
+    if as_json:
+        print_json(facts)
+        return
+    console = output()
+    console.print(
+        f"{result.examples} examples: {result.answered} answered, {result.failed} failed"
+        + (f" ({result.resumed} from before)" if result.resumed else "")
+    )
+    if result.cached:
+        read, written, usd = result.saved.values()
+        tokens = f"{(read or 0) + (written or 0):,} tokens"
+        saved = tokens if usd is None else f"${usd:,.4f} ({tokens})"
+        console.print(f"from the cache: {result.cached:,} answers, which saved {saved}")
+    if result.failed:
+        console.print("failed ones are asked again with --retry-errors")
+    console.print(f"predictions: {result.predictions}", soft_wrap=True)
+    console.print(f"next: aqa evaluate {quote(str(result.predictions))}", soft_wrap=True)
+
+
+def show_cancelled(result: "CancelResult", as_json: bool) -> None:
+    """What was answered when a run's batches were cancelled."""
+    facts = {"examples": result.examples, "answered": result.answered, "failed": result.failed}
+    if as_json:
+        print_json({"cancelled": True, **facts})
+        return
+    output().print(
+        f"no batch is open any more; {result.examples} examples: {result.answered} answered,"
+        f" {result.failed} failed; the same command without --cancel goes on",
+        soft_wrap=True,
+    )
+
+
+def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) -> None:
+    """Prompts as the model receives them."""
+    if as_json:
+        print_json([preview_json(preview) for preview in previews])
+        return
+    console = output()
+    for preview in previews:
+        prompt = preview.prompt
+        console.rule(Text(prompt.id))
+        if preview.encoding is not None:
+            text = Text()
+            for place, piece in enumerate(preview.read):
+                text.append(piece, style="dim" if tokens and place % 2 else "")
+            for piece in preview.trained:
+                text.append(piece, style="green" if tokens else "")
+            console.print(text, soft_wrap=True)
+        else:
+            for turn in prompt.messages:
+                console.print(Text.assemble((f"{turn.role}: ", "bold"), turn.content))
+        console.print(plan_table(prompt))
+        console.print(Text(describe(preview), style="cyan"), soft_wrap=True)
+    if tokens:
+        console.print(Text.assemble(("green", "green"), " is trained on, the rest is masked"))
+
+
+def plan_table(prompt: "Prompt") -> Table:
+    """The evidence plan at work: each given passage by rank, what became of it, and the answer."""
+    evidence = prompt.evidence
+    fate = {drop.passage.rank: LEFT_OUT[drop.reason] for drop in evidence.dropped}
+    fate |= {p.rank: f"read as {place}" for place, p in enumerate(evidence.reading_order, 1)}
+    given = [*evidence.passages, *(drop.passage for drop in evidence.dropped)]
+    table = Table(box=None, pad_edge=False, expand=True)
+    for name in ("rank", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("passage", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("what became of it", no_wrap=True)
+    table.add_column("answer", no_wrap=True)
+    for passage in sorted(given, key=lambda passage: passage.rank):
+        score = "" if passage.score is None else f"{passage.score:.4g}"
+        text = " ".join(evidence.text_of(passage).split())
+        gold = "here" if passage.rank in (prompt.gold_ranks or ()) else ""
+        table.add_row(str(passage.rank), score, text, fate[passage.rank], gold)
+    return table
+
+
+def describe(preview: "Preview") -> str:
+    """Token counts and the evidence that was used and cut, in one line."""
+    evidence = preview.prompt.evidence
+    used = ", ".join(str(passage.rank) for passage in evidence.reading_order) or "none"
+    parts = [f"passages used: {used}"]
+    for reason in dict.fromkeys(drop.reason for drop in evidence.dropped):
+        ranks = (str(drop.passage.rank) for drop in evidence.dropped if drop.reason == reason)
+        parts.append(f"{LEFT_OUT[reason]}: {', '.join(ranks)}")
+    if evidence.cut_characters:
+        parts.append(f"{evidence.cut_characters} characters cut from the last one")
+    if evidence.reader_cut_characters:
+        parts.append(f"{evidence.reader_cut_characters} characters cut by the reader")
+    if preview.prompt.gold_in_evidence is not None:
+        parts.append(
+            "the answer is in the evidence"
+            if preview.prompt.gold_in_evidence
+            else "the answer is NOT in the evidence"
+        )
+    if preview.encoding is not None:
+        read, trained = len(preview.encoding.prompt_ids), len(preview.encoding.target_ids)
+        parts.append(f"{read} tokens read, {trained} trained on")
+        parts.append(f"begin-of-text tokens: {preview.begin_tokens}")
+    return "; ".join(parts)
+
+
+def preview_json(preview: "Preview") -> dict[str, object]:
+    """A preview as plain values."""
+    prompt, encoding = preview.prompt, preview.encoding
+    value: dict[str, object] = {
+        "id": prompt.id,
+        "messages": [{"role": turn.role, "content": turn.content} for turn in prompt.messages],
+        "target": prompt.target,
+        "evidence": evidence_fields(prompt),
+    }
+    if encoding is not None:
+        value |= {
+            "text": "".join((*preview.read, *preview.trained)),
+            "prompt_ids": list(encoding.prompt_ids),
+            "target_ids": list(encoding.target_ids),
+            "begin_of_text_tokens": preview.begin_tokens,
+        }
+    return value

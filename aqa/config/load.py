@@ -1,0 +1,202 @@
+"""The configuration of a run, merged and checked; the only reader of configs.
+
+A config comes from, later ones winning: a run folder's own config, a YAML or JSON file, flags and
+`--set a.b=c` of the command line. The keys of the predecessor are understood (`predecessor`).
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from aqa.config.backend_options import BackendOptions, RawConfig
+from aqa.config.legacy import FLAT_KEYS, translate
+from aqa.config.options import GenerationOptions, RunConfig
+from aqa.config.shipped import find_shipped, shipped_names
+from aqa.errors import ConfigError
+
+
+def read_config(path: Path) -> RawConfig:
+    """Read a YAML or JSON config file as it is, flat keys moved to their sections.
+
+    Raises:
+        ConfigError: the file can't be read, is not valid YAML, or is no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        # PyYAML refuses the tabs that JSON may be indented with.
+        raw = json.loads(text) if path.suffix == ".json" and text else yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't read this config: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError(f"{path}, {where}: not valid JSON: {error.msg}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
+        raise ConfigError(f"{path}, {where}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+    if raw is None:
+        raise ConfigError(f"{path}: the config is empty")
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: a config is a mapping of keys to values, not a {_kind(raw)}")
+    config: RawConfig = {}
+    for key, value in translate(raw):
+        set_value(config, key, value)
+    return config
+
+
+def find_config(name: str) -> Path:
+    """Give the path of a config file, or of a shipped one by its name.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    path = Path(name)
+    shipped = None
+    if path.parent in (Path(), Path("configs")) and path.suffix in ("", ".yaml"):
+        shipped = find_shipped("configs", f"{path.stem}.yaml")
+    if path.is_file() or (shipped is None and path.exists()):
+        return path
+    if shipped is None:
+        names = ", ".join(Path(file).stem for file in shipped_names("configs"))
+        raise ConfigError(f"{name}: no such config; name a file, or one of {names}")
+    return shipped
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split one `a.b=c` of --set; the value is read as YAML.
+
+    Raises:
+        ConfigError: there is no `=`, or the value is not valid YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: write it as key=value, such as training.seed=1")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not valid YAML") from error
+    key = key.strip()
+    return FLAT_KEYS.get(key, key), parsed
+
+
+def set_value(config: RawConfig, key: str, value: Any) -> None:
+    """Set a dotted key in place; a mapping is merged into what is there."""
+    first, _, rest = key.partition(".")
+    if rest:
+        if config.get(first) is None:
+            config[first] = {}
+        inner = config[first]
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{key}: {first} is a {_kind(inner)}, so it has no {rest}")
+        set_value(inner, rest, value)
+    elif isinstance(value, dict) and isinstance(config.get(first), dict):
+        for name, part in value.items():
+            set_value(config[first], str(name), part)
+    else:
+        config[first] = value
+
+
+def build_config(options: type[BackendOptions], layers: Iterable[RawConfig]) -> RunConfig:
+    """Merge layers, later ones winning, and check the result.
+
+    Raises:
+        ConfigError: an unknown key, a wrong value, or a config of another backend.
+    """
+    merged: RawConfig = {}
+    for layer in layers:
+        for key, value in layer.items():
+            set_value(merged, key, value)
+    # A section that a file opens and leaves empty is as good as left out.
+    merged = {key: value for key, value in merged.items() if value is not None}
+    backend = merged.pop("backend", {})
+    if not isinstance(backend, dict):
+        raise ConfigError(f"backend is a mapping of options, not a {_kind(backend)}")
+    name = options.model_fields["name"].default
+    if backend.setdefault("name", name) != name:
+        raise ConfigError(
+            f"this config is for the backend {backend['name']}, not {name}; name that one, or"
+            " another config"
+        )
+    if options.model_fields["model"].is_required() and not backend.get("model"):
+        raise ConfigError(
+            "no model is named; give --model NAME or --config FILE (a shipped one:"
+            f" {options.shipped_config})"
+        )
+    try:
+        checked = options.model_validate(backend)
+    except ValidationError as error:
+        raise _explain(error, options, "backend") from error
+    merged.setdefault("prompt", options.default_prompt)
+    try:
+        config = RunConfig.model_validate({**merged, "backend": checked})
+    except ValidationError as error:
+        raise _explain(error, RunConfig) from error
+    _check_generation(config.generation)
+    return config
+
+
+def _check_generation(options: GenerationOptions) -> None:
+    wanted = options.num_return_sequences
+    if wanted > options.num_beams and (options.num_beams > 1 or not options.temperature):
+        raise ConfigError(
+            f"generation.num_return_sequences = {wanted} needs as many beams: set"
+            f" generation.num_beams to {wanted} or more, or sample with generation.temperature"
+            " and one beam"
+        )
+
+
+def as_raw(config: RunConfig) -> RawConfig:
+    """Give the resolved config as plain values, every default written out."""
+    return json.loads(config.model_dump_json())  # type: ignore[no-any-return]
+
+
+def _explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> ConfigError:
+    """Say the first thing that is wrong, with the key nearest to an unknown one."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(([prefix] if prefix else []) + path)
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        near = _homes(path[-1], model) or difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+        return ConfigError(f"unknown config key {key}; {hint}")
+    if first["type"] == "missing":
+        return ConfigError(f"config key {key} is missing")
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return ConfigError(f"config key {key} = {first['input']!r}: {message}")
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Names of the keys that a section knows, found by walking down from `model`."""
+    for part in path:
+        field = model.model_fields.get(part)
+        inner = field.annotation if field else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    top = model is RunConfig
+    return [*model.model_fields, *(FLAT_KEYS if top else ())]
+
+
+def _homes(name: str, model: type[BaseModel]) -> list[str]:
+    """The sections' keys of exactly this name: learning_rate is at home in training."""
+    return [
+        f"{section}.{name}"
+        for section, field in model.model_fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, BaseModel)
+        and name in field.annotation.model_fields
+    ]
+
+
+def _kind(value: object) -> str:
+    names = {"list": "list", "dict": "mapping", "str": "text"}
+    return names.get(type(value).__name__, type(value).__name__)

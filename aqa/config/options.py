@@ -1,0 +1,159 @@
+"""Typed options of a run: every section, each option's default and its unit or source."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
+
+from aqa.config.backend_options import BackendOptions, RawConfig, Section
+
+
+class DataOptions(Section):
+    """Where examples come from."""
+
+    path: str | None = None  # file, folder, package:NAME/FILE or a data set's name on the hub
+    dev_path: str | None = None  # validation data of a training
+    split: str | None = None
+    dev_split: str | None = None
+    passages: str | None = None  # a retriever's output, which takes the place of own passages
+    dev_passages: str | None = None
+    missing_passages: Literal["error", "empty"] = "error"  # questions that it lacks
+    corpus: str | None = None  # texts of the documents that a retriever's output names
+    fields: dict[str, str] = Field(default_factory=dict)  # our name -> the file's column
+    on_duplicate_id: Literal["error", "keep-first", "number"] = "error"
+    normalize: Literal["none", "nfc"] = "none"
+    limit: int | None = Field(None, ge=1)  # only the first examples
+    dev_limit: int | None = Field(None, ge=1)
+
+
+class TrainingEvidenceOptions(Section):
+    """Which passages training examples are given; see `aqa.prompting.training_evidence`."""
+
+    # gold: those that hold the answer; retrieved: as the data give them; mixed: gold + distractors
+    passages: Literal["gold", "retrieved", "mixed"] = "retrieved"
+    distractors: int = Field(4, ge=0)  # of an example
+    negatives: Literal["bm25", "random"] = "bm25"  # from other questions, where too few are given
+    gold_probability: float = Field(1.0, ge=0, le=1)  # that the gold passages are among them
+    unanswerable_probability: float = Field(0.0, ge=0, le=1)  # else: to be kept, with no answer
+
+
+class EvidenceOptions(Section):
+    """Which passages a reader is shown, the same for every backend."""
+
+    top_k: int | None = Field(None, ge=1)  # passages; None takes all
+    order: Literal["given", "score", "best_last"] = "given"
+    dedupe: bool = True  # of identical passages only the best ranked
+    max_chars: int | None = Field(None, ge=1)  # characters of all passages' texts and titles
+    max_tokens: int | None = Field(None, ge=1)  # the same in tokens of `tokenizer`
+    tokenizer: str | None = None  # a model whose tokenizer counts, so that all readers' are alike
+    title: bool = True  # write a passage's title above its text
+    join: str = "\n\n"  # between two passages
+    numbered: bool = False  # [1], [2], ... before them, for readers that name passages
+    train: TrainingEvidenceOptions = TrainingEvidenceOptions()
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        """`train: mixed` is short for `train: {passages: mixed}`."""
+        return {"passages": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _counts_by_a_named_tokenizer(self) -> Self:
+        if self.max_tokens and not self.tokenizer:
+            raise ValueError(
+                "max_tokens needs evidence.tokenizer, a model whose tokenizer counts for every"
+                " reader alike; or use max_chars"
+            )
+        return self
+
+    def plan(self) -> RawConfig:
+        """What decides the evidence of a question, as plain values."""
+        # Runs from before there were numbers are compared with those of now.
+        return self.model_dump(exclude={"train"} | (set() if self.numbered else {"numbered"}))
+
+
+class TrainingOptions(Section):
+    """The training loop; names and meanings are those of transformers' TrainingArguments."""
+
+    num_train_epochs: float = Field(2.0, gt=0)
+    max_steps: int = -1  # overrides the epochs where positive
+    learning_rate: float = Field(2e-4, gt=0)  # QLoRA's value for 7B and 13B models
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    warmup_steps: int = Field(10, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    per_device_train_batch_size: int = Field(8, ge=1)
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    gradient_checkpointing: bool | Literal["auto"] = "auto"  # auto: on where there is a GPU
+    optim: str = "auto"  # auto: paged_adamw_8bit on CUDA, adamw_torch_fused elsewhere
+    targets: Literal["first", "all", "random"] = "first"  # all: a row each; random: one an epoch
+    label_smoothing_factor: float = Field(0.0, ge=0, lt=1)
+    neftune_noise_alpha: float | None = None  # off
+    group_by_length: bool = True
+    logging_steps: int = Field(1, ge=1)
+    eval_strategy: Annotated[  # YAML reads a bare `no` as false
+        Literal["epoch", "steps", "no"], BeforeValidator(lambda v: "no" if v is False else v)
+    ] = "epoch"
+    eval_steps: int = Field(100, ge=1)  # optimizer steps between evaluations and checkpoints
+    evaluate_before: bool = True  # score the untrained model, too
+    eval_limit: int | None = Field(None, ge=1)  # dev examples of an evaluation during training
+    metric_for_best_model: Literal["f1", "em", "loss"] = "f1"
+    early_stopping_patience: int | None = Field(None, ge=1)  # evaluations without progress
+    save_total_limit: int = Field(2, ge=1)  # checkpoints kept
+    report_to: list[str] = Field(default_factory=list)  # tensorboard, wandb, mlflow
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        """One name, or `none`, will do, as with transformers."""
+        if isinstance(value, str):
+            return [] if value == "none" else [value]
+        return value
+
+
+class GenerationOptions(Section):
+    """How answers are written."""
+
+    max_new_tokens: int = Field(64, ge=1)
+    temperature: float = Field(0.0, ge=0)  # 0 is greedy
+    top_p: float = Field(1.0, gt=0, le=1)
+    num_beams: int = Field(1, ge=1)
+    num_return_sequences: int = Field(1, ge=1)  # answers kept in `nbest`
+    length_penalty: float = 1.0  # of beams: above 1 favours longer answers
+    batch_tokens: int | None = Field(None, ge=1)  # padded prompts and answers; None: by device
+    window: int = Field(512, ge=1)  # prompts held in memory and sorted by length
+
+
+# Where the config of a judge differs from that of a reader, and which sections it has.
+JUDGE_MAX_NEW_TOKENS = 1024  # a reason, and what a model thinks before
+JUDGE_REPEATS_TEMPERATURE = 0.7  # at 0 repeats would show the server's noise alone
+JUDGE_SECTIONS = ("backend", "generation", "prompt", "seed")
+
+
+class EvaluationOptions(Section):
+    """How the validation predictions of a training are scored."""
+
+    profile: Literal["auto", "mixed", "squad", "korquad", "klue-mrc"] = "auto"
+    bert_model: str | None = None  # asks for BERTScore at the end of a training
+    bert_num_layers: int | None = Field(None, ge=1)
+
+
+class RunConfig(Section):
+    """Everything that determines a run."""
+
+    backend: SerializeAsAny[InstanceOf[BackendOptions]]
+    data: DataOptions = DataOptions()
+    prompt: str  # a shipped template's name, or a path; the backend's default where none is named
+    evidence: EvidenceOptions = EvidenceOptions()
+    training: TrainingOptions = TrainingOptions()
+    generation: GenerationOptions = GenerationOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
+    output_dir: str | None = None
+    merge: bool = False  # after a training: write adapter and base as one model, too
+    seed: int = Field(42, ge=0)

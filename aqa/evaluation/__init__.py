@@ -1,0 +1,1 @@
+"""What predictions are worth: from prediction files to scores, comparisons and reports."""

@@ -1,0 +1,155 @@
+"""When a reader had better not answer: its silence, and the errors left at each confidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import inf
+from operator import itemgetter
+from statistics import fmean
+from typing import Any
+
+from aqa.evaluation.predictions import AnsweredRow
+from aqa.metrics.intervals import SEED, bootstrap_interval
+from aqa.metrics.pairs import Pairs
+
+POINTS = 100  # of a curve: more are not seen apart
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of examples, 0..100, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """How often a reader gave no answer, where there is one and where there is none.
+
+    `precision` is the share of what it left open that has no answer, `recall` the share of what
+    has no answer that it left open; None where there is nothing to take a share of. A missing or
+    failed prediction is no abstention.
+    """
+
+    abstained: int
+    unanswerable: int
+    rightly: int
+    precision: Rate | None
+    recall: Rate | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        found: dict[str, Any] = {
+            "abstained": self.abstained,
+            "unanswerable": self.unanswerable,
+            "rightly": self.rightly,
+        }
+        for name, rate in (("precision", self.precision), ("recall", self.recall)):
+            if rate is not None:
+                found[name] = {"value": rate.value, "low": rate.low, "high": rate.high}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class RiskCoverage:
+    """What is wrong among the answers kept, when those of the least confidence are left out.
+
+    `curve` holds points (coverage, risk): the share of examples kept and the share of wrong ones
+    (by exact match) among them, 0..100. `area` is the mean risk over every coverage (AURC), `best`
+    that of a confidence that puts each right answer before each wrong one; one that says nothing
+    comes to the last risk of the curve. `confident` examples have a confidence; the others are
+    kept last.
+    """
+
+    confident: int
+    area: float
+    best: float
+    curve: tuple[tuple[float, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        coverage, risk = zip(*self.curve, strict=True)
+        return {
+            "confident": self.confident,
+            "aurc": self.area,
+            "best_aurc": self.best,
+            "coverage": list(coverage),
+            "risk": list(risk),
+        }
+
+
+def abstention(pairs: Pairs, seed: int = SEED) -> Abstention | None:
+    """Count a reader's silence; None where it answered all, and all has an answer."""
+    silent = [found is True for found in pairs.abstained]
+    open_ended = [not found for found in pairs.answerable]
+    if not any(silent) and not any(open_ended):
+        return None
+    both = list(zip(silent, open_ended, strict=True))
+    return Abstention(
+        sum(silent),
+        sum(open_ended),
+        both.count((True, True)),
+        _rate([has_none for is_silent, has_none in both if is_silent], seed),
+        _rate([is_silent for is_silent, has_none in both if has_none], seed),
+    )
+
+
+def risk_coverage(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> RiskCoverage | None:
+    """Rank the answers by confidence; None where the file gives none. `rows` follow the pairs.
+
+    The curve is that of El-Yaniv & Wiener (2010), "On the Foundations of Noise-free Selective
+    Classification", JMLR 11; its area (AURC) and the best one are those of Geifman, Uziel &
+    El-Yaniv (2019), "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", ICLR. Every
+    prediction counts, an abstention as the answer "", a missing one as wrong.
+    """
+    confidences = [confidence_of(row) for row in rows]
+    confident = len(confidences) - confidences.count(None)
+    if not confident:
+        return None
+    losses = [100.0 - value for value in pairs.agreement[0]]
+    risks = selective_risks(losses, [-inf if value is None else value for value in confidences])
+    count = len(risks)
+    kept = sorted({-(-count * step // POINTS) for step in range(1, POINTS + 1)})
+    return RiskCoverage(
+        confident,
+        fmean(risks),
+        fmean(selective_risks(losses, [-loss for loss in losses])),
+        tuple((100 * place / count, risks[place - 1]) for place in kept),
+    )
+
+
+def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> list[float]:
+    """Give the mean loss of the 1, 2, ... n most confident examples.
+
+    No order is known within equal confidences, so each of them loses as much as all on average:
+    the mean over their orders.
+    """
+    ranked = sorted(zip(confidences, losses, strict=True), key=itemgetter(0), reverse=True)
+    risks: list[float] = []
+    lost = 0.0
+    for _, group in groupby(ranked, key=itemgetter(0)):
+        own = [loss for _, loss in group]
+        more = sum(own)
+        for place in range(1, len(own) + 1):
+            risks.append((lost + more * place / len(own)) / (len(risks) + 1))
+        lost += more
+    return risks
+
+
+def _rate(facts: Sequence[bool], seed: int) -> Rate | None:
+    if not facts:
+        return None
+    values = [100.0 * fact for fact in facts]
+    return Rate(fmean(values), *bootstrap_interval(values, seed))
+
+
+def confidence_of(row: AnsweredRow | None) -> float | None:
+    """How sure the reader was of its answer, by the file; None where that says nothing usable."""
+    if row is None or row.prediction is None:
+        return None
+    found = row.metadata.get("confidence")
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return found if -inf < found < inf else None

@@ -1,0 +1,245 @@
+"""Systems side by side: their predictions, the references they share, and what does not fit."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+from aqa.errors import DataError, UsageError
+from aqa.evaluation.predictions import RUN_FILES, AnsweredRow, evidence_of
+from aqa.metrics.unicode_forms import Form
+from aqa.records import Example
+from aqa.runs.folder import read_manifest
+
+References = dict[str, tuple[str, ...]]
+
+PASSAGE_FACTS = ("ids", "ranks", "characters", "cut_characters")  # of a row's evidence
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The predictions of one file, under the name it is shown by."""
+
+    name: str
+    file: str
+    rows: Mapping[str, AnsweredRow]
+
+
+def system_names(files: Sequence[Path]) -> list[str]:
+    """Name each system by its file or run folder, or by the nearest folder that tells them apart.
+
+    So runs/llama/predict-dev and runs/t5/predict-dev are "llama" and "t5". Where no folder does,
+    each has its whole path.
+    """
+    if not files:
+        raise UsageError("give at least one file of predictions")
+    if len({file.resolve() for file in files}) < len(files):
+        raise UsageError("the same file of predictions is given twice")
+    places = [_named_after(file).parts[::-1] for file in files]
+    for names in zip(*places, strict=False):
+        if len(set(names)) == len(names):
+            return list(names)
+    return [str(file) for file in files]
+
+
+def _named_after(file: Path) -> Path:
+    whole = file.resolve()
+    if file.is_dir():
+        return whole
+    return whole.parent if file.stem == "predictions" else whole.with_suffix("")
+
+
+def data_references(examples: Iterable[Example], form: Form) -> References:
+    """Take the references of the data, which must have some for each example.
+
+    Raises:
+        DataError: it does not, or holds an id twice, or nothing at all.
+    """
+    found: References = {}
+    without = []
+    for example in examples:
+        if example.id in found:
+            raise DataError(
+                f'the data holds the id "{example.id}" twice; each id names one example'
+            )
+        if example.answers is None:
+            without.append(example.id)
+        found[example.id] = tuple(map(form, example.answers or ()))
+    if without:
+        raise DataError(
+            f"the data gives no references for {told_ids(without)}; give data in which each"
+            " example has answers, or an empty list of them where there is no answer"
+        )
+    if not found:
+        raise DataError("the data holds no examples to score")
+    return found
+
+
+def file_references(systems: Sequence[System], form: Form) -> References:
+    """Take the references that the files give; they must agree, and leave no id without."""
+    found: dict[str, tuple[str, ...] | None] = {}
+    different = []
+    for system in systems:
+        for row in system.rows.values():
+            answers = None if row.answers is None else tuple(map(form, row.answers))
+            known = found.setdefault(row.id, answers)
+            if known is None:
+                found[row.id] = answers
+            elif answers is not None and _texts(known) != _texts(answers):
+                different.append(row.id)
+    if different:
+        raise DataError(
+            f"the files give different references for {told_ids(different)}; compare answers to"
+            " the same questions, or give the references with --data"
+        )
+    complete = {key: answers for key, answers in found.items() if answers is not None}
+    if len(complete) < len(found):
+        without = [key for key, answers in found.items() if answers is None]
+        raise DataError(f"no file gives references for {told_ids(without)}; give them with --data")
+    return complete
+
+
+def _texts(references: Iterable[str]) -> set[str]:
+    """Leave out the empty ones: [""] and [] both say that there is no answer."""
+    return {text for text in references if text.strip()}
+
+
+def check_alignment(
+    systems: Sequence[System],
+    expected: References,
+    has_data: bool,
+    form: Form,
+) -> Iterator[str]:
+    """Tell what does not line up; refuse a file that has no id in common with the rest."""
+    for system in systems:
+        others = [other.rows.keys() for other in systems if other is not system]
+        elsewhere = set().union(*others)
+        rest = expected.keys() if has_data else elsewhere
+        if (has_data or others) and rest.isdisjoint(system.rows):
+            where = "the data" if has_data else "the other files"
+            there = first_ids(key for key in expected if key in rest)
+            nfc = partial(normalize, "NFC")
+            looks_alike = not set(map(nfc, rest)).isdisjoint(map(nfc, system.rows))
+            hint = "; they look alike, but are in other forms of Unicode (NFC, NFD)"
+            raise DataError(
+                f"no id of {system.file} is in {where}: "
+                f"it has {first_ids(system.rows)}; there are {there}{hint * looks_alike}"
+            )
+        missing = [key for key in expected if key not in system.rows]
+        if missing:
+            yield f"{system.name}: no prediction for {told_ids(missing)}; they count 0"
+        unknown = [key for key in system.rows if key not in expected]
+        if unknown:
+            yield f"{system.name}: the data does not hold {told_ids(unknown)}; they are not scored"
+        alone = [key for key in system.rows if key not in elsewhere]
+        if others and alone:
+            yield f"{system.name}: only this file holds {told_ids(alone)}"
+        if has_data:
+            yield from _other_references(system, expected, form)
+
+
+def _other_references(system: System, expected: References, form: Form) -> Iterator[str]:
+    different = [
+        key
+        for key, row in system.rows.items()
+        if row.answers is not None
+        and key in expected
+        and _texts(map(form, row.answers)) != _texts(expected[key])
+    ]
+    if different:
+        yield f"{system.name}: its own references differ from the data's for {told_ids(different)}"
+
+
+def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
+    """Tell what keeps systems from being compared on equal evidence, as far as their runs say.
+
+    Raises:
+        DataError: their evidence plans differ, or what was chosen by them, and that is not allowed.
+    """
+    if len(systems) < 2:
+        return
+    plans = [(system, _evidence_plan(Path(system.file))) for system in systems]
+    known = [(system, plan) for system, plan in plans if plan]
+    for system, plan in known[1:]:
+        first, first_plan = known[0]
+        told = _different_plans(first_plan, plan) or _different_passages(first, system)
+        if told:
+            told = f"{first.name} and {system.name} were given different evidence ({told})"
+            if not allowed:
+                raise DataError(
+                    f"{told}, so their scores do not compare readers; predict with the same"
+                    " evidence, or say --allow-different-evidence"
+                )
+            yield told
+    for system in systems:
+        cut = sum(_was_cut_by_reader(row) for row in system.rows.values())
+        if cut:
+            told = f"{cut} example{'s' * (cut > 1)}"
+            yield f"{system.name}: the reader itself had to cut the evidence of {told}"
+
+
+def unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
+    """Tell of systems whose prediction has not come to its end, so that examples may be missing."""
+    for system in systems:
+        file = Path(system.file)
+        manifest = _manifest(file) if file.is_dir() or file.name in RUN_FILES else {}
+        status = manifest.get("status", "done")
+        if manifest.get("verb") == "predict" and status != "done":
+            yield (
+                f"{system.name}: its run is not done ({status}); what it has not answered counts 0"
+                " where --data tells the examples, else it is left out"
+            )
+
+
+def _evidence_plan(file: Path) -> Mapping[str, Any]:
+    plan = _manifest(file).get("evidence")
+    return plan if isinstance(plan, dict) else {}
+
+
+def _manifest(file: Path) -> Mapping[str, Any]:
+    return read_manifest(file if file.is_dir() else file.parent)
+
+
+def _different_plans(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {json.dumps(one.get(key))} and {json.dumps(other.get(key))}"
+        for key in {**one, **other}
+        if one.get(key) != other.get(key)
+    )
+
+
+def _different_passages(one: System, other: System) -> str:
+    """Tell of examples with other passages under one plan, which are those of other data."""
+    different = []
+    for key in (key for key in one.rows if key in other.rows):
+        chosen, others = _chosen_passages(one.rows[key]), _chosen_passages(other.rows[key])
+        if chosen and others and chosen != others:
+            different.append(key)
+    return f"other passages for {told_ids(different)}" if different else ""
+
+
+def _chosen_passages(row: AnsweredRow) -> Mapping[str, Any]:
+    """What tells the passages that the plan chose; nothing where the reader cut them further."""
+    if _was_cut_by_reader(row):
+        return {}
+    evidence = evidence_of(row)
+    return {key: evidence[key] for key in PASSAGE_FACTS if key in evidence}
+
+
+def _was_cut_by_reader(row: AnsweredRow) -> bool:
+    evidence = evidence_of(row)
+    return bool(evidence.get("reader_cut_characters") or "reader" in evidence.get("dropped", ()))
+
+
+def told_ids(ids: Sequence[str]) -> str:
+    """Say how many ids there are, and the first three."""
+    return f"{len(ids)} id{'s' * (len(ids) > 1)} ({first_ids(ids)})"
+
+
+def first_ids(ids: Iterable[str]) -> str:
+    """Write out the first three."""
+    found = list(ids)
+    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")

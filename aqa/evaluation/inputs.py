@@ -1,0 +1,141 @@
+"""What an evaluation works on: predictions beside their references, read as its user wants it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aqa.data import Source, Survey, read_examples, survey
+from aqa.evaluation.alignment import (
+    References,
+    System,
+    check_alignment,
+    compare_evidence,
+    data_references,
+    file_references,
+    system_names,
+    unfinished_runs,
+)
+from aqa.evaluation.judge.labels import Labels
+from aqa.evaluation.predictions import read_predictions
+from aqa.evaluation.slices import QUESTION
+from aqa.metrics import MetricOptions
+from aqa.metrics.intervals import SEED
+from aqa.metrics.normalize import choose_profile, mostly_hangul
+from aqa.metrics.pairs import Pairs
+from aqa.metrics.unicode_forms import unicode_form
+from aqa.progress import Progress
+from aqa.records import Example
+from aqa.runs.answers import means_no_answer
+
+if TYPE_CHECKING:
+    from aqa.evaluation.judge.judge import Judging
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What to score, and how.
+
+    No `metrics` mean those that fit the references' language, see `default_metrics`. `normalize`
+    is "none" or "nfc", for both sides. `no_answer` phrases count as "". Systems are
+    compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
+    to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
+    in what the reader saw. The `seed` is that of intervals and tests. The metric "judge" asks the
+    `judge`, whose verdicts are compared with people's `judge_labels`.
+    """
+
+    metrics: Sequence[str] = ()
+    profile: str = "auto"
+    normalize: str = "none"
+    no_answer: Sequence[str] = ()
+    metric_options: MetricOptions | None = None
+    slices: Sequence[str] = ()
+    baseline: str | None = None
+    allow_different_evidence: bool = False
+    seed: int = SEED
+    judge: "Judging | None" = None
+    judge_labels: Labels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Systems beside their references: what is scored, and what does not fit."""
+
+    systems: Sequence[System]
+    expected: References
+    profile: str
+    pairs: Mapping[str, Pairs]
+    warnings: list[str]
+
+
+def read_material(
+    files: Sequence[Path], references: Iterable[Example] | None, scoring: Scoring
+) -> Material:
+    """Read the predictions, put them beside their references, and tell what does not fit."""
+    form = unicode_form(scoring.normalize)
+    given = None if references is None else data_references(references, form)
+    systems = [
+        System(name, str(file), read_predictions(file, None if given is None else list(given)))
+        for name, file in zip(system_names(files), files, strict=True)
+    ]
+    expected = file_references(systems, form) if given is None else given
+    warnings = [*check_alignment(systems, expected, given is not None, form)]
+    warnings += unfinished_runs(systems)
+    warnings += compare_evidence(systems, scoring.allow_different_evidence)
+    profile = choose_profile(scoring.profile, list(expected.values()))
+    if profile == "squad" and mostly_hangul(list(expected.values())):
+        warnings.append("the squad profile compares whole words: for Korean, use korquad")
+    pairs = {system.name: _pairs(system, expected, profile, scoring) for system in systems}
+    return Material(systems, expected, profile, pairs, warnings)
+
+
+def read_references(source: Source, progress: Progress) -> Iterable[Example]:
+    """Check the examples whose references are to be scored against; they can be read repeatedly.
+
+    Raises:
+        DataError: the data can't be used as it is.
+    """
+    found = survey(source)
+    for note in found.notes:
+        progress.note(note)
+    return _Examples(source, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    """Examples of a file, read anew each time."""
+
+    source: Source
+    found: Survey
+
+    def __iter__(self) -> Iterator[Example]:
+        return read_examples(self.source, self.found)
+
+
+def keep_columns(
+    examples: Iterable[Example], keys: Sequence[str], columns: dict[str, Mapping[str, Any]]
+) -> Iterator[Example]:
+    """Hand the examples on and keep, by id, their values of the keys and what these are read from.
+
+    The key "language" is read from the question.
+    """
+    for example in examples:
+        own = {key: example.metadata[key] for key in keys if key in example.metadata}
+        if "language" in keys:
+            own[QUESTION] = example.question
+        columns[example.id] = own
+        yield example
+
+
+def _pairs(system: System, expected: References, profile: str, scoring: Scoring) -> Pairs:
+    form = unicode_form(scoring.normalize)
+    predictions: list[str | None] = []
+    failed = 0
+    for key in expected:
+        row = system.rows.get(key)
+        text = None if row is None or row.prediction is None else form(row.prediction)
+        failed += row is not None and row.failed
+        predictions.append(
+            "" if text is not None and means_no_answer(text, scoring.no_answer) else text
+        )
+    return Pairs(predictions, list(expected.values()), profile, failed, scoring.normalize)

@@ -1,0 +1,265 @@
+"""Ask a model what it thinks of answers: the judge, its journal, and what it costs."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+from sys import maxsize
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aqa.backends.base import CostEstimate
+from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.openai_api.schemas import ResponseSchema
+from aqa.config.load import as_raw
+from aqa.config.options import RunConfig
+from aqa.errors import ConfigError, PromptError
+from aqa.evaluation.judge.cases import Case, Cases, Judged
+from aqa.metrics.verdicts import Verdict
+from aqa.progress import Progress
+from aqa.prompting.templates import VARIABLES, load_template
+from aqa.records import Prediction, Prompt, StructuredAnswer
+from aqa.runs.folder import open_run
+from aqa.runs.journal import JOURNAL, Journal, read_lines
+from aqa.runs.journal_rows import cost_fields
+
+TEMPLATES = {"en": "judge_eng", "ko": "judge_kor"}
+JUDGE_VARIABLES = (*VARIABLES, "references", "answer")
+VERB = "judge"  # of the manifest in the judge's folder
+
+
+class JudgeVerdict(BaseModel):
+    """The reason, and then the verdict that follows from it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reason: str = Field(description="Two sentences at most, in the language of the question.")
+    verdict: Literal["correct", "partially_correct", "incorrect", "unsupported"] = Field(
+        description="As the instructions define it."
+    )
+
+
+VERDICT = ResponseSchema.of("verdict", JudgeVerdict, lambda found: StructuredAnswer(found.verdict))
+
+
+Known = dict[str, tuple[int, Verdict]]  # by key: the place in the journal, and what was said
+
+
+class Judging:
+    """A judge and the folder in which its verdicts are kept.
+
+    The same question, evidence, references and answer are judged once, whichever systems gave that
+    answer and however often scores are computed; only failed verdicts are asked for again. Each
+    way of judging has a folder of its own in `folder`.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: Path,
+        progress: Progress,
+        repeats: int = 1,
+        template: str | None = None,
+        joined: bool = False,
+    ) -> None:
+        """Check what is needed to ask.
+
+        `template` takes the place of the one that fits the language. `joined` tells that a
+        retriever's passages were joined to the data.
+        """
+        self._config, self._progress = config, progress
+        self.repeats, self.joined = repeats, joined
+        names = TEMPLATES if template is None else dict.fromkeys(TEMPLATES, template)
+        self._templates = {
+            language: load_template(name, JUDGE_VARIABLES) for language, name in names.items()
+        }
+        if getattr(config.backend, "batch_api", False):
+            raise ConfigError("the judge asks one by one; leave backend.batch_api out")
+        reader = self._reader(0)
+        reader.check()
+        self._fingerprint = {
+            "reader": dict(reader.identity()),
+            "prompts": {name: made.sha256 for name, made in self._templates.items()},
+        }
+        digest = hashlib.sha256(json.dumps(self._fingerprint, sort_keys=True).encode()).hexdigest()
+        model = re.sub(r"[^\w.-]+", "-", config.backend.model)
+        self.folder = folder / f"{model}-{digest[:8]}"
+
+    @property
+    def signature(self) -> str:
+        """Who judges, and how."""
+        prompts = "+".join(
+            dict.fromkeys(f"{made.name}@{made.sha256[:8]}" for made in self._templates.values())
+        )
+        temperature = f"{self._config.generation.temperature:g}"
+        return (
+            f"model:{self._config.backend.model}|prompt:{prompts}|temperature:{temperature}"
+            f"|repeats:{self.repeats}"
+        )
+
+    def check_access(self) -> None:
+        """See whether there are a key, an address, and the price that a cap needs.
+
+        Raises:
+            ConfigError: one of them is missing or wrong.
+        """
+        self._reader(0).check_access()
+
+    def ask(self, cases: Cases) -> Judged:
+        """Get the verdicts on all cases, from the journal or from the judge.
+
+        Raises:
+            AqaError: the server can't be asked, or the cap on cost is reached; verdicts are kept.
+        """
+        with (
+            open_run(self.folder, VERB) as run,
+            Journal(self.folder, self._fingerprint, fresh=False) as journal,
+        ):
+            known = _read_verdicts(journal.rows(maxsize))
+            served = run.previous.get("served") or {}
+            manifest = {"config": as_raw(self._config), "fingerprint": self._fingerprint}
+            run.start({"verb": VERB, **manifest, "served": served})
+            asked = 0
+            keys: dict[tuple[str, str], list[str]] = {}
+            for repeat in range(self.repeats):
+                reader = self._reader(repeat)
+                reader.take_up(journal.spent, served, self.folder, fresh=False)
+                todo = self._missing(cases, reader, repeat, known, keys)
+                with run.recording(partial(_served, reader, journal)):
+                    self._ask(reader, todo, known, journal)
+                asked += len(todo)
+                served = dict(reader.facts(journal.spent))
+            run.update({"status": "done", "served": served})
+        verdicts = {name: tuple(known[key][1] for key in own) for name, own in keys.items()}
+        return Judged(verdicts, {"folder": str(self.folder), "asked": asked, **_known(served)})
+
+    def estimate(self, cases: Cases) -> CostEstimate:
+        """Tell what the verdicts would cost that are not known yet; nothing is asked or written."""
+        known = _read_verdicts(islice(read_lines(self.folder / JOURNAL), 1, None))
+        found: CostEstimate | None = None
+        for repeat in range(self.repeats):
+            reader = self._reader(repeat)
+            todo = self._missing(cases, reader, repeat, known, {})
+            found = _added(found, reader.estimate_cost(prompt for _, prompt in todo.values()))
+        assert found is not None
+        return found
+
+    def _reader(self, repeat: int) -> Gpt4Backend:
+        """One for each repeat, with a seed of its own: the same would give the same verdict."""
+        config = self._config.model_copy(update={"seed": self._config.seed + repeat})
+        return Gpt4Backend(config, self._progress, VERDICT)
+
+    def _missing(
+        self,
+        cases: Cases,
+        reader: Gpt4Backend,
+        repeat: int,
+        known: Known,
+        keys: dict[tuple[str, str], list[str]],
+    ) -> dict[str, tuple[Case, Prompt]]:
+        """Find the prompts that no verdict is known to, and note the key of every case."""
+        todo: dict[str, tuple[Case, Prompt]] = {}
+        for case in cases():
+            prompt = self._prompt(case)
+            key = _key(prompt, repeat)
+            keys.setdefault((case.system, case.id), []).append(key)
+            if key in todo or (key in known and known[key][1].verdict is not None):
+                continue
+            try:
+                todo[key] = (case, replace(reader.fit(prompt), id=key))
+            except PromptError as error:
+                known[key] = (-1, Verdict(None, str(error)))
+        return todo
+
+    def _prompt(self, case: Case) -> Prompt:
+        template = self._templates[case.language]
+        references = [text for text in dict.fromkeys(case.references) if text.strip()]
+        told = "\n".join(references or template.no_answer[:1])
+        values = {"references": told, "answer": case.answer}
+        return Prompt(case.id, 0, case.question, case.evidence, template, values=values)
+
+    def _ask(
+        self,
+        reader: Gpt4Backend,
+        todo: Mapping[str, tuple[Case, Prompt]],
+        known: Known,
+        journal: Journal,
+    ) -> None:
+        if not todo:
+            return
+        places = count(1 + max((place for place, _ in known.values()), default=-1))
+        task = self._progress.task("Judging", len(todo), "verdicts")
+        with task as bar, reader:
+            for prediction in reader.generate(prompt for _, prompt in todo.values()):
+                key, verdict = prediction.id, _verdict(prediction)
+                place = known[key][0] if key in known else next(places)
+                journal.append(place, _row(todo[key][0], prediction, verdict))
+                known[key] = (place, verdict)
+                bar.advance(1, reader.live())
+
+
+def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what nobody knows, such as the money where there is no price."""
+    return {
+        name: _known(value) if isinstance(value, Mapping) else value
+        for name, value in facts.items()
+        if value is not None
+    }
+
+
+def _served(reader: Gpt4Backend, journal: Journal) -> dict[str, Any]:
+    return {"served": dict(reader.facts(journal.spent))}
+
+
+def _key(prompt: Prompt, repeat: int) -> str:
+    """Name what the judge is shown, and the repeat."""
+    shown = [repeat, [(turn.role, turn.content) for turn in prompt.messages]]
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
+
+
+def _verdict(prediction: Prediction) -> Verdict:
+    if prediction.raw is None:
+        return Verdict(None, prediction.error or "")
+    found = JudgeVerdict.model_validate_json(prediction.raw)
+    return Verdict(found.verdict, found.reason)
+
+
+def _row(case: Case, prediction: Prediction, verdict: Verdict) -> dict[str, Any]:
+    """What the journal keeps of a verdict; the case is the first one that it was asked for."""
+    row: dict[str, Any] = {"id": prediction.id, "example": case.id, "system": case.system}
+    row |= {"answer": case.answer, **verdict.to_json()}
+    if prediction.model:
+        row["model"] = prediction.model
+    return row | cost_fields(prediction)
+
+
+def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:
+    known: Known = {}
+    for row in rows:
+        said = Verdict(row.get("verdict"), str(row.get("reason", row.get("error", ""))))
+        known[row["id"]] = (row["index"], said)
+    return known
+
+
+def _added(first: CostEstimate | None, second: CostEstimate) -> CostEstimate:
+    if first is None:
+        return second
+    low, high = first.output_tokens
+    more = second.output_tokens
+    cost = None
+    if first.cost is not None and second.cost is not None:
+        cost = (first.cost[0] + second.cost[0], first.cost[1] + second.cost[1])
+    return replace(
+        first,
+        examples=first.examples + second.examples,
+        input_tokens=first.input_tokens + second.input_tokens,
+        output_tokens=(low + more[0], high + more[1]),
+        cost=cost,
+        seconds=None if first.seconds is None else first.seconds + (second.seconds or 0.0),
+        cached=first.cached + second.cached,
+    )

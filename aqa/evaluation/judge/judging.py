@@ -1,0 +1,154 @@
+"""What a judge is shown of each system's answers, and what becomes of its verdicts."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from aqa.errors import DataError, UsageError
+from aqa.evaluation.alignment import System, first_ids
+from aqa.evaluation.inputs import Material
+from aqa.evaluation.judge.cases import Case, Cases, Judged
+from aqa.evaluation.judge.labels import Labels
+from aqa.evaluation.predictions import AnsweredRow, evidence_of
+from aqa.metrics.pairs import Pairs
+from aqa.metrics.verdicts import Agreement, Verdicts, agreement, most_given
+from aqa.records import Evidence, Example
+from aqa.runs.folder import read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSystems:
+    """The pairs with their verdicts, what is worth telling of the judge, and of its failures."""
+
+    pairs: Mapping[str, Pairs]
+    facts: Mapping[str, Any]
+    warnings: Sequence[str]
+
+
+class Judge(Protocol):
+    """Whoever gives verdicts."""
+
+    @property
+    def repeats(self) -> int:
+        """How often each answer is judged."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether a retriever's passages were joined to the data."""
+
+    @property
+    def signature(self) -> str:
+        """Who judges, and how."""
+
+    def ask(self, cases: Cases) -> Judged:
+        """Get the verdicts on all cases."""
+
+
+def judge_systems(
+    judge: Judge, examples: Iterable[Example], material: Material, labels: Labels | None
+) -> JudgedSystems:
+    """Ask the judge about every system's answers, and compare it with people's labels.
+
+    Raises:
+        AqaError: it can't be asked, or there is nothing to compare it with.
+    """
+    judged = judge.ask(cases_of(examples, material, judge.joined))
+    found = {}
+    for name, pairs in material.pairs.items():
+        given = tuple(judged.verdicts.get((name, key), ()) for key in material.expected)
+        found[name] = Verdicts(given, tuple(pairs.silence), judge.repeats, judge.signature)
+    facts = dict(judged.facts)
+    if labels is not None:
+        facts["human_labels"] = compare_labels(labels, found, list(material.expected)).to_json()
+    return JudgedSystems(
+        {name: replace(pairs, verdicts=found[name]) for name, pairs in material.pairs.items()},
+        facts,
+        [
+            f"{name}: failed verdicts of the judge, which count 0: {own.failed} (the first one:"
+            f" {own.first_failure}); give the same command again to ask for them again"
+            for name, own in found.items()
+            if own.failed
+        ],
+    )
+
+
+def cases_of(examples: Iterable[Example], material: Material, joined: bool) -> Cases:
+    """Give what makes the cases of all systems, any number of times.
+
+    Raises:
+        UsageError: a run was given a retriever's passages, and they were not joined here.
+    """
+    _check_passages(material.systems, joined)
+    return lambda: _make_cases(examples, material)
+
+
+def _make_cases(examples: Iterable[Example], material: Material) -> Iterator[Case]:
+    """Make a case of every answer that says something, with the passages that its reader saw.
+
+    Where a system's file does not tell them, they are all the passages of the example.
+    """
+    expected, systems, pairs = material.expected, material.systems, material.pairs
+    places = {key: place for place, key in enumerate(expected)}
+    for example in examples:
+        place = places.get(example.id)
+        if place is None:
+            continue
+        for system in systems:
+            own = pairs[system.name]
+            answer = own.predictions[place]
+            if answer is not None and answer.strip():
+                evidence = _seen(example, system.rows.get(example.id))
+                yield Case(
+                    system.name,
+                    example.id,
+                    example.question,
+                    evidence,
+                    expected[example.id],
+                    answer,
+                    own.profile,
+                )
+
+
+def _seen(example: Example, row: AnsweredRow | None) -> Evidence:
+    by_rank = {passage.rank: passage for passage in example.passages}
+    ranks = evidence_of(row).get("ranks")
+    if ranks is not None and all(rank in by_rank for rank in ranks):
+        return Evidence(tuple(by_rank[rank] for rank in ranks))
+    return Evidence(example.passages)
+
+
+def _check_passages(systems: Sequence[System], joined: bool) -> None:
+    """See whether the judge will be shown the passages that the readers were given."""
+    for system in systems if not joined else ():
+        file = Path(system.file)
+        sources = read_manifest(file if file.is_dir() else file.parent).get("sources")
+        given = sources.get("passages") if isinstance(sources, dict) else None
+        if given:
+            raise UsageError(
+                f"{system.name} was given the passages of {given['name']}; name them with"
+                " --passages (and --corpus), so that the judge sees them, too"
+            )
+
+
+def compare_labels(labels: Labels, found: Mapping[str, Verdicts], ids: Sequence[str]) -> Agreement:
+    """Compare the verdicts with the labels that people gave the same answers.
+
+    Raises:
+        DataError: no labelled answer was judged, or it is not told whose answers are labelled.
+    """
+    if len(found) > 1 and any(system is None for system, _ in labels):
+        raise DataError("the labels need a column system, for several systems are evaluated")
+    pairs = []
+    for system, verdicts in found.items():
+        for key, given in zip(ids, verdicts.examples, strict=True):
+            label = labels.get((system, key)) or labels.get((None, key))
+            verdict = most_given(given)
+            if label is not None and verdict is not None:
+                pairs.append((label, verdict))
+    if not pairs:
+        raise DataError(
+            "no labelled answer was judged: the labels are for"
+            f" {first_ids(key for _, key in labels)}; the answers for {first_ids(ids)}"
+        )
+    return agreement(pairs)

@@ -1,0 +1,163 @@
+"""What the report's script is given: examples and passages, as JSON that no page can misread."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from markupsafe import Markup
+
+from aqa.evaluation.abstention import confidence_of
+from aqa.evaluation.mistakes import CATEGORIES
+from aqa.evaluation.predictions import AnsweredRow, evidence_of
+from aqa.evaluation.report.finding import example_scores, primary_score, score_name
+from aqa.evaluation.report.panels import SHORT_CATEGORIES
+from aqa.evaluation.results import Report
+from aqa.records import Example, Passage
+
+BLOCK = 256  # passages that the page unpacks at a time
+_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
+_KINDS = list(SHORT_CATEGORIES)
+
+Json = dict[str, Any]
+
+
+def script_json(value: object) -> Markup:
+    """Write JSON for a script element: nothing in it can end the element, or be an entity."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.translate(_ESCAPES))  # noqa: S704  (this is the escape)
+
+
+def facts(report: Report) -> Json:
+    """What holds for all examples: systems, scores, kinds of answers."""
+    names = example_scores(report)
+    primary = primary_score(report)
+    return {
+        "systems": [system.name for system in report.systems],
+        "scores": [score_name(name) for name in names],
+        "primary": names.index(primary) if primary in names else None,
+        "kinds": [
+            {"name": name, "label": label, "meaning": CATEGORIES[name]}
+            for name, label in SHORT_CATEGORIES.items()
+        ],
+        "block": BLOCK,
+    }
+
+
+@dataclass(slots=True)
+class Library:
+    """Questions of examples, and where their passages stand among the distinct ones.
+
+    Of a passage's text only a digest is kept: memory holds one block of them, however many.
+    """
+
+    questions: dict[str, str] = field(default_factory=dict)
+    places: dict[str, list[Json]] = field(default_factory=dict)
+    _known: dict[bytes, int] = field(default_factory=dict)
+
+    def blocks(self, examples: Iterable[Example], wanted: Iterable[str]) -> Iterator[Markup]:
+        """Take the wanted examples in; give the passages not seen before, `BLOCK` at a time."""
+        ids = set(wanted)
+        block: list[tuple[str, str]] = []
+        for example in examples:
+            if example.id not in ids:
+                continue
+            self.questions[example.id] = example.question
+            retrieved = [(passage, _told(passage)) for passage in example.passages]
+            texts = {(passage.title, passage.text) for passage in example.passages}
+            gold = [
+                (passage, {"gold": True})
+                for passage in example.own_passages
+                if (passage.title, passage.text) not in texts
+            ]
+            self.places[example.id] = [
+                {"place": self._place(passage, block), **told} for passage, told in retrieved + gold
+            ]
+            while len(block) >= BLOCK:
+                yield script_json(block[:BLOCK])
+                del block[:BLOCK]
+        if block:
+            yield script_json(block)
+
+    def _place(self, passage: Passage, block: list[tuple[str, str]]) -> int:
+        texts = (passage.title, passage.text)
+        stored = "\0".join(texts).encode("utf-8", "surrogatepass")
+        digest = blake2b(stored, digest_size=16).digest()
+        if digest not in self._known:
+            self._known[digest] = len(self._known)
+            block.append(texts)
+        return self._known[digest]
+
+
+def rows(report: Report, library: Library) -> Iterator[Markup]:
+    """Give one object an example: its texts, and for each system answer, kind and scores."""
+    names = example_scores(report)
+    for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
+        answered = [system.rows[place] for system in report.systems]
+        passages = library.places.get(key, [])
+        row: Json = {
+            "id": key,
+            "question": library.questions.get(key) or _own_question(answered),
+            "references": references,
+            "answers": [system.predictions[place] for system in report.systems],
+            "kinds": [_KINDS.index(system.categories[place]) for system in report.systems],
+            "scores": [
+                [round(system.scores[name].per_example[place], 2) for name in names]
+                for system in report.systems
+            ],
+        }
+        if passages:
+            row["passages"] = passages
+        if any(map(evidence_of, answered)):
+            row["evidence"] = [_evidence(evidence_of(one), passages) for one in answered]
+        confidences = [confidence_of(one) for one in answered]
+        if any(value is not None for value in confidences):
+            row["confidence"] = [
+                None if value is None else round(value, 4) for value in confidences
+            ]
+        verdicts = [
+            [each.to_json() for each in system.verdicts.examples[place]] if system.verdicts else []
+            for system in report.systems
+        ]
+        if any(verdicts):
+            row["verdicts"] = verdicts
+        yield script_json(row)
+
+
+def _told(passage: Passage) -> Json:
+    told: Json = {"rank": passage.rank}
+    if passage.id:
+        told["id"] = passage.id
+    if passage.score is not None:
+        told["score"] = round(passage.score, 4)
+    return told
+
+
+def _own_question(answered: Sequence[AnsweredRow | None]) -> str:
+    """Take the question that a file of predictions holds beside its answers, if one does."""
+    found = (one.metadata.get("question") for one in answered if one is not None)
+    return next((text for text in found if isinstance(text, str)), "")
+
+
+def _evidence(told: Mapping[str, Any], passages: Sequence[Json]) -> Json:
+    """What a system's reader saw: how much, whether the answer was there, and which passages.
+
+    Ranks are left out where these passages are not those that the reader was given.
+    """
+    found: Json = {}
+    if "characters" in told:
+        found["characters"] = told["characters"]
+    if "gold_in_evidence" in told:
+        found["gold"] = told["gold_in_evidence"]
+    ranks = told.get("ranks")
+    if ranks is not None:
+        found["read"] = len(ranks)
+        ids = told.get("ids") or [None] * len(ranks)
+        known = {passage.get("rank"): passage.get("id") for passage in passages}
+        if all(
+            rank in known and (name is None or known[rank] in (None, name))
+            for rank, name in zip(ranks, ids, strict=False)
+        ):
+            found["ranks"] = ranks
+    return found

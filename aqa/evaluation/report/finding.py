@@ -1,0 +1,77 @@
+"""What an evaluation came to, in a line, and how the report writes scores."""
+
+from aqa.evaluation.results import Report
+
+SCORE_NAMES = {
+    "em": "Exact match",
+    "f1": "F1",
+    "rouge_w": "ROUGE-W",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "bertscore": "BERTScore",
+    "lenient": "Lenient exact match",
+    "lenient_f1": "Lenient F1",
+    "judge": "Judge",
+}
+
+NEAREST = 2  # systems that the finding names the distance to
+
+
+def score_name(name: str) -> str:
+    """Give a score's name as people write it."""
+    return SCORE_NAMES.get(name, name)
+
+
+def example_scores(report: Report) -> list[str]:
+    """Name the scores that have values per example; a score of the whole corpus has none."""
+    return [name for name, score in report.systems[0].scores.items() if score.per_example]
+
+
+def primary_score(report: Report) -> str:
+    """Name the score that the finding and the order of examples go by."""
+    if report.disagreement is not None:
+        return report.disagreement.score
+    names = example_scores(report) or list(report.systems[0].scores)
+    return next((name for name in ("f1", "rouge_w") if name in names), names[0])
+
+
+def finding(report: Report) -> tuple[str, str]:
+    """Say in a line what the primary score came to, and in another how near the next ones are.
+
+    That is empty where nothing was compared with the best system.
+    """
+    name = primary_score(report)
+    best = max(report.systems, key=lambda system: system.scores[name].value)
+    value = f"{best.scores[name].value:.1f} {score_name(name)}"
+    met = [
+        found if found.b == best.name else found.turned()
+        for found in report.comparisons
+        if found.metric == name and best.name in (found.a, found.b)
+    ]
+    told = "; ".join(
+        f"{with_minus(f'{found.difference:+.1f}')} against {found.a}"
+        f" (95 %: {told_range(found.low, found.high)})"
+        for found in sorted(met, key=lambda found: found.difference)[:NEAREST]
+    )
+    rivals = [found.a for found in met if not found.is_real]
+    if rivals:
+        others = ", ".join([best.name, *rivals[:-1]])
+        return f"{others} and {rivals[-1]} can’t be told apart by {score_name(name)}", told
+    if len(report.systems) == 1:
+        return f"{best.name} reaches {value}", told
+    if len(met) < len(report.systems) - 1:  # each was compared with the baseline only
+        return f"{best.name} scores highest: {value}", told
+    return f"{best.name} answers best: {value}", told
+
+
+def told_range(low: float, high: float) -> str:
+    """Write an interval."""
+    return with_minus(f"{low:.1f} to {high:.1f}")
+
+
+def with_minus(text: str) -> str:
+    """Write minus signs as such: they are as wide as a plus."""
+    return text.replace("-", "\N{MINUS SIGN}")

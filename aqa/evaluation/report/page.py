@@ -1,0 +1,87 @@
+"""One HTML file that needs nothing else: the template filled in, piece by piece, onto the disk."""
+
+from base64 import b64encode
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from aqa import __version__
+from aqa.evaluation.report import confidence, panels
+from aqa.evaluation.report.charts import SERIES
+from aqa.evaluation.report.examples import Library, facts, rows, script_json
+from aqa.evaluation.report.finding import finding
+from aqa.evaluation.results import Report
+from aqa.records import Example
+from aqa.runs.files import atomic
+
+_FOLDER = Path(__file__).parent
+_SCRIPTS = ("facts.js", "table.js", "example.js", "keys.js")  # in this order they are one
+
+
+def write_report(
+    path: Path, report: Report, examples: Iterable[Example] | None = None, title: str = ""
+) -> None:
+    """Write the report; the examples give questions and passages, where they are known.
+
+    Memory holds the questions and one block of passages, never all of them.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (_FOLDER / "page.css").read_text("utf-8")
+    parts = "\n".join((_FOLDER / name).read_text("utf-8") for name in _SCRIPTS)
+    script = f'"use strict";\n{{\n{parts}}}\n'  # a block of its own keeps names off the window
+    library = Library()
+    headline, margin = finding(report)
+    pieces = environment.get_template("page.html").generate(
+        policy=_policy(style, script),
+        style=Markup(style),  # noqa: S704  (our own file)
+        script=Markup(script),  # noqa: S704  (our own file)
+        title=title,
+        version=__version__,
+        report=report,
+        finding=headline,
+        margin=margin,
+        colours=SERIES,
+        score_panels=list(panels.score_panels(report)),
+        difference_panels=list(panels.difference_panels(report)),
+        slice_panels=panels.slice_panels(report),
+        confidence_curves=confidence.confidence_curves(report),
+        confidence_rows=confidence.confidence_rows(report),
+        abstention_rows=confidence.abstention_rows(report),
+        mistake_bars=panels.mistake_bars(report),
+        mistake_kinds=panels.mistake_kinds(report),
+        facts=script_json(facts(report)),
+        # Lazily, and in this order: the passages fill the library that the rows refer to.
+        blocks=library.blocks(examples or (), report.ids),
+        rows=rows(report, library),
+    )
+    with atomic(path) as file:
+        for piece in pieces:
+            file.write(piece.encode("utf-8", "replace"))
+
+
+def _policy(style: str, script: str) -> str:
+    """Allow this style and this script, by their hashes, and nothing else; no text becomes HTML."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src '{_hash(script)}'",
+            f"style-src '{_hash(style)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        ]
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode()

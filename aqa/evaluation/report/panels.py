@@ -1,0 +1,179 @@
+"""What the report shows above the examples: scores, differences, slices, mistakes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from aqa.evaluation.comparison import Comparison, verdict
+from aqa.evaluation.mistakes import CATEGORIES
+from aqa.evaluation.report.charts import Interval, Scale, axis, dots, fit_scale, stacked_bar
+from aqa.evaluation.report.finding import example_scores, score_name, told_range, with_minus
+from aqa.evaluation.results import Report, SystemScores
+
+# In the order of the bars: from right to nothing at all.
+SHORT_CATEGORIES = {
+    "exact": "exact",
+    "extra_words": "extra words",
+    "partial": "partial",
+    "wrong_with_evidence": "wrong, though the evidence had it",
+    "wrong_without_evidence": "wrong, evidence had it not",
+    "wrong": "wrong",
+    "answered_unanswerable": "answered the unanswerable",
+    "abstained_wrongly": "abstained wrongly",
+    "empty": "empty",
+    "missing": "no prediction",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a panel: its label, a figure for each column, its picture.
+
+    `series` is the system that it is of, if it is of one; `note` a sentence below.
+    """
+
+    label: str
+    figures: tuple[str, ...]
+    plot: Markup
+    series: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The head of a column of figures; `series` is the system that it is of, if it is of one."""
+
+    label: str
+    series: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A table of figures with a picture in each row and their axis below."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    axis: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of answer: what it means, and how many of each system's answers are of it."""
+
+    name: str
+    meaning: str
+    counts: tuple[int, ...]
+
+
+def score_panels(report: Report) -> Iterator[Panel]:
+    """Give a panel for each score, its systems on one scale."""
+    groups = {"has_answer": "HasAns", "no_answer": "NoAns"}
+    if not any(system.groups["no_answer"]["n"] for system in report.systems):
+        groups = {}
+    for name in report.systems[0].scores:
+        intervals = [_interval(system, name, place) for place, system in enumerate(report.systems)]
+        scale = _scale(intervals)
+        rows = []
+        for system, interval in zip(report.systems, intervals, strict=True):
+            is_known = system.scores[name].low is not None
+            told = told_range(interval.low, interval.high) if is_known else ""
+            figures = [f"{interval.value:.2f}", told]
+            for group in groups:
+                value = system.groups[group].get(name)
+                figures.append("" if value is None else f"{value:.2f}")
+            rows.append(Row(system.name, tuple(figures), dots([interval], scale), interval.series))
+        columns = tuple(map(Column, ("score", "95 % interval", *groups.values())))
+        yield Panel(score_name(name), columns, tuple(rows), axis(scale))
+
+
+def difference_panels(report: Report) -> Iterator[Panel]:
+    """Give a panel for each score: each pair's difference beside zero, and its verdict.
+
+    The shade of a row is what this many examples can't show.
+    """
+    for name in dict.fromkeys(found.metric for found in report.comparisons):
+        met = [found for found in report.comparisons if found.metric == name]
+        ends = [end for one in met for end in (one.low, one.high, one.detectable)]
+        scale = fit_scale(ends, around=0.0)
+        rows = tuple(_difference(one, scale, len(report.ids)) for one in met)
+        columns = ("difference", "95 % interval", "p (Holm)", "better / same / worse")
+        yield Panel(score_name(name), tuple(map(Column, columns)), rows, axis(scale, signed=True))
+
+
+def slice_panels(report: Report) -> dict[str, list[Panel]]:
+    """Give for each key a panel for each score: a row a group, a dot a system."""
+    names = example_scores(report)
+    return {
+        key: [_slice_panel(report, key, name) for name in names] for key in report.systems[0].slices
+    }
+
+
+def mistake_bars(report: Report) -> list[Markup]:
+    """Draw for each system which part of its answers is of which kind."""
+    return [
+        stacked_bar(
+            {name: system.errors[name] for name in SHORT_CATEGORIES if name in system.errors},
+            CATEGORIES,
+        )
+        for system in report.systems
+    ]
+
+
+def mistake_kinds(report: Report) -> list[Kind]:
+    """Count the answers of each kind that any system has."""
+    kinds = [
+        Kind(name, CATEGORIES[name], tuple(own.errors.get(name, 0) for own in report.systems))
+        for name in SHORT_CATEGORIES
+    ]
+    return [kind for kind in kinds if any(kind.counts)]
+
+
+def _interval(system: SystemScores, name: str, series: int) -> Interval:
+    score = system.scores[name]
+    low = score.value if score.low is None else score.low
+    high = score.value if score.high is None else score.high
+    return Interval(score.value, low, high, series)
+
+
+def _scale(intervals: list[Interval]) -> Scale:
+    return fit_scale(end for one in intervals for end in (one.low, one.value, one.high))
+
+
+def _difference(found: Comparison, scale: Scale, examples: int) -> Row:
+    interval = Interval(found.difference, found.low, found.high, is_hollow=not found.is_real)
+    figures = (
+        with_minus(f"{found.difference:+.2f}"),
+        told_range(found.low, found.high),
+        f"{found.p_holm:.4f}" if found.p_holm >= 0.0001 else "< 0.0001",
+        f"{found.wins:,} / {found.ties:,} / {found.losses:,}",
+    )
+    plot = dots([interval], scale, zero=0.0, band=(-found.detectable, found.detectable))
+    label = f"{found.b} \N{MINUS SIGN} {found.a}"
+    return Row(label, figures, plot, note=verdict(found, examples))
+
+
+def _slice_panel(report: Report, key: str, name: str) -> Panel:
+    """Draw the groups of all systems: what a system read may put an example into another one."""
+    found = [system.slices[key] for system in report.systems]
+    groups = {
+        group: [
+            Interval(
+                own[group][name]["value"], own[group][name]["low"], own[group][name]["high"], place
+            )
+            for place, own in enumerate(found)
+            if group in own
+        ]
+        for group in dict.fromkeys(group for own in found for group in own)
+    }
+    scale = _scale([interval for intervals in groups.values() for interval in intervals])
+    rows = []
+    for group, intervals in groups.items():
+        counts = [f"{own[group]['n']:,}" if group in own else "0" for own in found]
+        values = {interval.series: f"{interval.value:.1f}" for interval in intervals}
+        figures = [values.get(place, "") for place in range(len(found))]
+        told = counts[0] if len(set(counts)) == 1 else " / ".join(counts)
+        rows.append(Row(group, (told, *figures), dots(intervals, scale)))
+    systems = (Column(system.name, place) for place, system in enumerate(report.systems))
+    return Panel(score_name(name), (Column("n"), *systems), tuple(rows), axis(scale))

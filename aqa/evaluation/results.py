@@ -1,0 +1,105 @@
+"""What an evaluation found: scores of systems, as metrics.json holds them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aqa.evaluation.abstention import Abstention, RiskCoverage
+from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.disagreement import Disagreement
+from aqa.evaluation.mistakes import CATEGORIES
+from aqa.evaluation.predictions import AnsweredRow
+from aqa.evaluation.slices import Slices
+from aqa.metrics.verdicts import Verdicts
+from aqa.records import Score
+
+
+@dataclass(frozen=True, slots=True)
+class SystemScores:
+    """One system's scores. `groups` holds `has_answer` and `no_answer`: n and the mean scores.
+
+    `predictions` (as they were compared), `categories` (see `mistakes`) and `rows` (as they
+    were read) follow the ids. `abstention` is None where there is nothing to tell, `risk_coverage`
+    where no confidence is. `verdicts` are a judge's.
+    """
+
+    name: str
+    file: str
+    missing: int
+    failed: int
+    scores: Mapping[str, Score]
+    groups: Mapping[str, Mapping[str, float]]
+    slices: Slices = field(default_factory=dict)
+    predictions: tuple[str | None, ...] = ()
+    categories: tuple[str, ...] = ()
+    abstention: Abstention | None = None
+    risk_coverage: RiskCoverage | None = None
+    rows: tuple[AnsweredRow | None, ...] = ()
+    verdicts: Verdicts | None = None
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """How many examples each category has, where it has any."""
+        counts = Counter(self.categories)
+        return {name: counts[name] for name in CATEGORIES if counts[name]}
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "file": self.file,
+            "missing": self.missing,
+            "failed": self.failed,
+            "scores": {name: _score_json(score) for name, score in self.scores.items()},
+            "groups": {name: dict(group) for name, group in self.groups.items()},
+        }
+        if self.slices:
+            found["slices"] = self.slices
+        if self.abstention is not None:
+            found["abstention"] = self.abstention.to_json()
+        if self.risk_coverage is not None:
+            found["risk_coverage"] = self.risk_coverage.to_json()
+        if self.verdicts is not None:
+            found["judge"] = self.verdicts.to_json()
+        return {**found, "errors": self.errors}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an evaluation found; `references` and the values per example follow the `ids`.
+
+    `judge` holds what is worth telling of the one that was asked: models, requests, money.
+    """
+
+    profile: str
+    ids: tuple[str, ...]
+    systems: tuple[SystemScores, ...]
+    warnings: tuple[str, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    references: tuple[tuple[str, ...], ...] = ()
+    disagreement: Disagreement | None = None
+    judge: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds: unrounded, without the values per example."""
+        systems = [system.to_json() for system in self.systems]
+        found = {
+            "version": 1,
+            "profile": self.profile,
+            "n": len(self.ids),
+            "systems": systems,
+        }
+        if self.comparisons:
+            found["comparisons"] = [comparison.to_json() for comparison in self.comparisons]
+        if self.disagreement is not None:
+            found["disagreement"] = self.disagreement.to_json()
+        if self.judge is not None:
+            found["judge"] = self.judge
+        return found
+
+
+def _score_json(score: Score) -> dict[str, Any]:
+    fields = {"value": score.value, "low": score.low, "high": score.high}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return {**known, "signature": score.signature}

@@ -1,0 +1,130 @@
+"""What an evaluation leaves for programs: scores per example, and limits that they must reach."""
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import RunError, ScoreError, UsageError
+from aqa.evaluation.results import Report
+from aqa.runs.files import atomic
+from aqa.runs.folder import MANIFEST
+from aqa.runs.journal import JOURNAL, PREDICTIONS
+
+ROUNDING = 1e-9  # sums of floats may be off by this
+OF_A_RUN = (MANIFEST, JOURNAL, PREDICTIONS)  # of a run folder: what no evaluation can make anew
+
+
+def write_per_example(path: Path, report: Report) -> None:
+    """Write a line for each example: what each system answered, how it scored, and its kind.
+
+    Two systems or more also have a `disagreement`: the spread of their scores.
+    """
+    with atomic(path) as file:
+        for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
+            systems: dict[str, dict[str, Any]] = {}
+            for system in report.systems:
+                prediction = system.predictions[place]
+                systems[system.name] = {
+                    **({} if prediction is None else {"prediction": prediction}),
+                    "scores": {
+                        name: score.per_example[place]
+                        for name, score in system.scores.items()
+                        if score.per_example
+                    },
+                    "category": system.categories[place],
+                }
+                if system.verdicts is not None:
+                    given = [verdict.to_json() for verdict in system.verdicts.examples[place]]
+                    systems[system.name]["verdicts"] = given
+            row: dict[str, Any] = {"id": key, "references": list(references), "systems": systems}
+            if report.disagreement is not None:
+                row["disagreement"] = report.disagreement.spreads[place]
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+
+def parse_limits(words: Sequence[str]) -> dict[str, float]:
+    """Read `f1=70`.
+
+    Raises:
+        UsageError: it is no score's name and a number, or the score has another limit already.
+    """
+    limits: dict[str, float] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        try:
+            limit = float(text)
+        except ValueError:
+            limit = float("nan")
+        if not name.strip() or not isfinite(limit) or not 0 <= limit <= 100:
+            raise UsageError(
+                f'--fail-under {word}: write a score and the least it may be, such as "f1=70"'
+            )
+        if limits.setdefault(name.strip(), limit) != limit:
+            raise UsageError(
+                f"--fail-under {word}: {name.strip()} has another limit, too; give one"
+            )
+    return limits
+
+
+def check_limit_names(limits: Mapping[str, float], known: Collection[str] | None) -> None:
+    """See whether all limits are for scores that there are; None: which ones is not known yet.
+
+    Raises:
+        UsageError: one is not.
+    """
+    for name in limits:
+        if known is not None and name not in known:
+            raise UsageError(
+                f"--fail-under {name}: there is no such score; there are {', '.join(known)}"
+            )
+
+
+def check_limits(limits: Mapping[str, float], report: Report) -> None:
+    """Compare every system's scores with the least they may be.
+
+    Raises:
+        ScoreError: a score is under its limit.
+    """
+    told = [
+        f"{system.name}: {name} {_told_under(value, limit)} is under {limit:g}"
+        for system in report.systems
+        for name, limit in limits.items()
+        if (value := system.scores[name].value) < limit - ROUNDING
+    ]
+    if told:
+        raise ScoreError("; ".join(told))
+
+
+def _told_under(value: float, limit: float) -> str:
+    """Write a value with as many digits as show that it is under the limit."""
+    digits = next((digits for digits in range(2, 9) if float(f"{value:.{digits}f}") < limit), 9)
+    return f"{value:.{digits}f}"
+
+
+def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
+    """See whether files can be written where they shall be, before there is anything to write.
+
+    `written` goes by the flag that names the place.
+
+    Raises:
+        RunError: a folder does not exist or can't be written in, or a file that is needed would be
+            overwritten.
+    """
+    taken = {path.resolve(): str(path) for path in read}
+    for folder in {path if path.is_dir() else path.parent for path in read}:
+        if (folder / MANIFEST).is_file():
+            taken |= {(folder / name).resolve(): str(folder / name) for name in OF_A_RUN}
+    folders = {path.parent for path in read}
+    for flag, path in written.items():
+        if path.is_dir():
+            raise RunError(f"{flag} {path}: that is a folder; name a file in it")
+        if path.parent not in folders and not path.parent.is_dir():
+            raise RunError(f"{flag} {path}: there is no folder {path.parent}; make it first")
+        place = path if path.exists() and not path.is_file() else path.parent  # a device: itself
+        if path.parent.is_dir() and not os.access(place, os.W_OK):
+            raise RunError(f"{flag} {path}: no permission to write there; name another place")
+        if (other := taken.setdefault(path.resolve(), flag)) != flag:
+            raise RunError(f"{flag} {path} would overwrite {other}; name another file")

@@ -1,0 +1,226 @@
+"""The verb evaluate: files of predictions and their references become scores."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from aqa.errors import UsageError
+from aqa.evaluation.abstention import abstention, risk_coverage
+from aqa.evaluation.alignment import (
+    References,
+    System,
+)
+from aqa.evaluation.comparison import check_baseline, compare
+from aqa.evaluation.disagreement import disagreement
+from aqa.evaluation.inputs import Material, Scoring, keep_columns, read_material
+from aqa.evaluation.judge.judging import cases_of, judge_systems
+from aqa.evaluation.mistakes import categorize
+from aqa.evaluation.predictions import AnsweredRow
+from aqa.evaluation.results import Report, SystemScores
+from aqa.evaluation.slices import Groups, check_known, group_examples, slice_scores
+from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric
+from aqa.metrics.intervals import interval_signature
+from aqa.metrics.pairs import Pairs
+from aqa.metrics.unicode_forms import count_mixed
+from aqa.progress import Progress, Task
+from aqa.records import Example, Score
+
+if TYPE_CHECKING:
+    from aqa.backends.base import CostEstimate
+    from aqa.evaluation.judge.judge import Judging
+
+
+def evaluate(
+    files: Sequence[Path],
+    references: Iterable[Example] | None,
+    scoring: Scoring,
+    progress: Progress,
+) -> Report:
+    """Score each file of predictions against the same references, side by side.
+
+    `references` are those of the data, which then says what is scored; None takes those that the
+    files give.
+
+    Raises:
+        DataError: a file can't be read, or the files do not fit each other; runs with different
+            evidence plans, too, unless that is allowed.
+    """
+    named = [name for name in dict.fromkeys(scoring.metrics) if name != "evidence"]
+    by_evidence = ["gold_in_evidence"] if "evidence" in scoring.metrics else []
+    slices = [*scoring.slices, *by_evidence]
+    scorers = [load_metric(name, scoring.metric_options) for name in named]
+    columns: dict[str, Mapping[str, Any]] = {}
+    kept = references
+    if references is not None and slices:
+        kept = keep_columns(references, slices, columns)
+    material = read_material(files, kept, scoring)
+    expected, warnings = material.expected, material.warnings
+    # What can be refused is refused before a judge or a model costs anything.
+    check_baseline(_baseline(scoring.baseline, material.systems), list(material.pairs))
+    groups = _groups_of_systems(slices, material, columns)
+    judged = None
+    if "judge" in named:
+        judged = judge_systems(*_judge_of(scoring, references), material, scoring.judge_labels)
+        warnings += judged.warnings
+    scorers = scorers or _default_scorers(expected, scoring.metric_options)
+    found = []
+    all_pairs = material.pairs if judged is None else judged.pairs
+    total = len(material.systems) * len(scorers)
+    with progress.task("Scoring", total=total, unit="scores") as task:
+        for system in material.systems:
+            pairs = all_pairs[system.name]
+            if mixed := count_mixed(pairs):
+                warnings.append(
+                    f"{system.name}: in {mixed} example{'s' * (mixed > 1)} one of prediction and"
+                    " reference is in decomposed Unicode (NFD) and the other is not; compare with"
+                    " --normalize nfc"
+                )
+            rows = [system.rows.get(key) for key in expected]
+            scored = _described(_score(system, pairs, scorers, task), pairs, rows, scoring.seed)
+            parts = slice_scores(groups[system.name], scored.scores, scoring.seed)
+            found.append(replace(scored, slices=parts))
+    report = _compared(material.profile, expected, found, warnings, scoring)
+    return report if judged is None else replace(report, judge=judged.facts)
+
+
+def estimate_judge(
+    files: Sequence[Path], references: Iterable[Example] | None, scoring: Scoring
+) -> "CostEstimate":
+    """Tell what the judge of these files would cost; nothing is asked and nothing is written.
+
+    Raises:
+        AqaError: as `evaluate`.
+    """
+    judge, examples = _judge_of(scoring, references)
+    return judge.estimate(cases_of(examples, read_material(files, examples, scoring), judge.joined))
+
+
+def _judge_of(
+    scoring: Scoring, references: Iterable[Example] | None
+) -> "tuple[Judging, Iterable[Example]]":
+    if scoring.judge is None or references is None:
+        raise UsageError(
+            "the judge reads questions and passages, which predictions do not hold; name the data"
+            " with --data"
+        )
+    return scoring.judge, references
+
+
+def _groups_of_systems(
+    keys: Sequence[str], material: Material, columns: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Groups]:
+    """Group each system's examples: what its reader saw may put one into another group."""
+    data = [columns.get(key, {}) for key in material.expected]
+    groups = {
+        system.name: group_examples(
+            keys,
+            material.pairs[system.name],
+            [system.rows.get(key) for key in material.expected],
+            data,
+        )
+        for system in material.systems
+    }
+    check_known(list(groups.values()))
+    return groups
+
+
+def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
+    scores: dict[str, Score] = {}
+    for scorer in scorers:
+        score = scorer.score(pairs)
+        if score.name in scores:  # modules of one name in two folders
+            raise UsageError(f"two metrics give the score {score.name}; take one of them")
+        scores[score.name] = score
+        task.advance(1, {score.name: score.value})
+    groups = _groups(pairs, scores)
+    return SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
+
+
+def _default_scorers(expected: References, options: MetricOptions | None) -> list[Metric]:
+    """Load what fits the language; BERTScore, too, where a model is named for it."""
+    names = default_metrics(list(expected.values()))
+    if options is not None and options.model:
+        names.append("bertscore")
+    return [load_metric(name, options) for name in names]
+
+
+def _described(
+    scored: SystemScores, pairs: Pairs, rows: Sequence[AnsweredRow | None], seed: int
+) -> SystemScores:
+    """Add what the answers tell beside their scores."""
+    return replace(
+        scored,
+        predictions=tuple(pairs.predictions),
+        categories=categorize(pairs, rows),
+        abstention=abstention(pairs, seed),
+        risk_coverage=risk_coverage(pairs, rows),
+        rows=tuple(rows),
+        verdicts=pairs.verdicts,
+    )
+
+
+def _compared(
+    profile: str,
+    expected: References,
+    systems: Sequence[SystemScores],
+    warnings: Sequence[str],
+    scoring: Scoring,
+) -> Report:
+    """Put the systems side by side, each score with its interval."""
+    values = {
+        system.name: {
+            name: score.per_example for name, score in system.scores.items() if score.per_example
+        }
+        for system in systems
+    }
+    found = compare(values, _baseline(scoring.baseline, systems), scoring.seed)
+    return Report(
+        profile,
+        tuple(expected),
+        tuple(
+            _with_intervals(system, found.intervals[system.name], scoring.seed)
+            for system in systems
+        ),
+        tuple(warnings),
+        found.comparisons,
+        tuple(expected.values()),
+        disagreement(list(expected), list(values.values())),
+    )
+
+
+def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str | None:
+    if name is None:
+        return None
+    return next((system.name for system in systems if Path(name) == Path(system.file)), name)
+
+
+def _with_intervals(
+    system: SystemScores, intervals: Mapping[str, tuple[float, float]], seed: int
+) -> SystemScores:
+    scores = dict(system.scores)
+    for name, (low, high) in intervals.items():
+        score = scores[name]
+        signature = f"{score.signature}|{interval_signature(seed)}"
+        scores[name] = replace(score, low=low, high=high, signature=signature)
+    return replace(system, scores=scores)
+
+
+def _groups(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    """Split the means as SQuAD 2.0 does, by whether there is an answer."""
+    answerable = pairs.answerable
+    groups: dict[str, dict[str, float]] = {}
+    for name, wanted in (("has_answer", True), ("no_answer", False)):
+        groups[name] = {"n": answerable.count(wanted)}
+        for score in scores.values():
+            if not score.per_example:
+                continue
+            values = [
+                value
+                for value, group in zip(score.per_example, answerable, strict=True)
+                if group is wanted
+            ]
+            if values:
+                groups[name][score.name] = fmean(values)
+    return groups

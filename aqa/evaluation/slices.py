@@ -1,0 +1,195 @@
+"""Scores of parts of the examples: by a column of the data, or by what an answer was made from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from aqa.errors import UsageError
+from aqa.evaluation.predictions import AnsweredRow, evidence_of
+from aqa.metrics.intervals import SEED, bootstrap_intervals
+from aqa.metrics.normalize import has_hangul
+from aqa.metrics.pairs import Pairs
+from aqa.records import Score
+
+UNKNOWN = "unknown"
+MOST_GROUPS = 60
+QUESTION = "question"  # a column of the data, or of the predictions
+
+Groups = dict[str, dict[str, list[int]]]  # by key and name: the places of the examples
+Slices = dict[str, dict[str, dict[str, Any]]]
+
+
+class _Example(NamedTuple):
+    """What a built-in key may look at."""
+
+    references: Sequence[str]
+    is_answerable: bool
+    has_abstained: bool | None  # None where there is no prediction
+    row: AnsweredRow | None
+    question: object  # None where neither the data nor the predictions tell it
+
+
+def _steps(value: object, ends: Sequence[int]) -> str | None:
+    """Name the step in which a count lies: "1-5" for 3 with ends (5, ...)."""
+    if type(value) is not int:
+        return None
+    start = 1
+    for end in ends:
+        if value <= end:
+            return "0" if value <= 0 else str(end) if start == end else f"{start}-{end}"
+        start = end + 1
+    return f"{start}+"
+
+
+def _yes(value: object) -> str | None:
+    return {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
+
+
+def _language(found: _Example) -> str | None:
+    """Of the references and the question: 1945 and silence are answers in any language."""
+    question = found.question if isinstance(found.question, str) else ""
+    texts = [text for text in (*found.references, question) if text.strip()]
+    return ("ko" if has_hangul(texts) else "other") if texts else None
+
+
+def _answer_length(found: _Example) -> str | None:
+    """Characters of the shortest reference that says something."""
+    shortest = min((len(text) for text in found.references if text), default=0)
+    return _steps(shortest, (5, 10, 20, 50))
+
+
+def _evidence_length(found: _Example) -> str | None:
+    """Characters of the evidence that the reader saw."""
+    return _steps(evidence_of(found.row).get("characters"), (500, 1000, 2000, 4000, 8000))
+
+
+def _gold_rank(found: _Example) -> str | None:
+    """The best rank of a passage that holds the answer, among all that were retrieved."""
+    ranks = evidence_of(found.row).get("gold_ranks")
+    if ranks is None:
+        return None
+    return _steps(min(ranks), (1, 2, 3, 5, 10, 20)) if ranks else "none"
+
+
+def _gold_in_evidence(found: _Example) -> str | None:
+    return _yes(evidence_of(found.row).get("gold_in_evidence"))
+
+
+def _answerable(found: _Example) -> str | None:
+    return _yes(found.is_answerable)
+
+
+def _abstained(found: _Example) -> str | None:
+    return _yes(found.has_abstained)
+
+
+BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
+    "language": _language,
+    "answer_length": _answer_length,
+    "evidence_length": _evidence_length,
+    "gold_rank": _gold_rank,
+    "gold_in_evidence": _gold_in_evidence,
+    "answerable": _answerable,
+    "abstained": _abstained,
+}
+
+OF_EVIDENCE = ("evidence_length", "gold_rank", "gold_in_evidence")  # known of our own runs alone
+
+
+def group_examples(
+    keys: Sequence[str],
+    pairs: Pairs,
+    rows: Sequence[AnsweredRow | None],
+    data: Sequence[Mapping[str, Any]],
+) -> Groups:
+    """Group the examples by each key; `rows` and `data` (the data's own columns) follow the pairs.
+
+    `data` may tell the question, which the key "language" reads.
+
+    A column of the data comes before a built-in key of that name, a built-in key before a column
+    of the predictions.
+
+    Raises:
+        UsageError: a key has too many values to be a slice.
+    """
+    if not keys:
+        return {}
+    questions = [
+        columns.get(QUESTION) or (row and row.metadata.get(QUESTION))
+        for row, columns in zip(rows, data, strict=True)
+    ]
+    facts = (pairs.references, pairs.answerable, pairs.abstained, rows, questions)
+    examples = [_Example(*found) for found in zip(*facts, strict=True)]
+    return {key: _groups(key, examples, data) for key in keys}
+
+
+def check_known(systems: Sequence[Groups]) -> None:
+    """Refuse a key of which no system's examples know anything.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for key in systems[0]:
+        if all(groups[key].keys() <= {UNKNOWN} for groups in systems):
+            if key in OF_EVIDENCE:
+                raise UsageError(
+                    f'no file of predictions tells "{key}": what a reader saw stands in the run'
+                    " folders of aqa predict; give such a folder, or leave this out"
+                )
+            raise UsageError(
+                f'no example knows "{key}", so there is nothing to slice by; name a column of the'
+                f" data or of the predictions, or one of {', '.join(BUILT_IN)}"
+            )
+
+
+def slice_scores(groups: Groups, scores: Mapping[str, Score], seed: int = SEED) -> Slices:
+    """Score the groups of each key: n, and each score with its 95 % interval."""
+    return {key: _slice(own, scores, seed) for key, own in groups.items()}
+
+
+def _groups(
+    key: str, examples: Sequence[_Example], data: Sequence[Mapping[str, Any]]
+) -> dict[str, list[int]]:
+    in_data = any(key in columns for columns in data)
+    groups: dict[str, list[int]] = {}
+    for place, (found, columns) in enumerate(zip(examples, data, strict=True)):
+        if in_data or key not in BUILT_IN:
+            row = found.row
+            value = columns.get(key) if in_data else row and row.metadata.get(key)
+            name = _name(value)
+        else:
+            name = BUILT_IN[key](found)
+        groups.setdefault(UNKNOWN if name is None else name, []).append(place)
+    if len(groups) > MOST_GROUPS:
+        raise UsageError(
+            f'"{key}" has {len(groups)} values, too many to be slices; name a column of at most '
+            f"{MOST_GROUPS}"
+        )
+    return {name: groups[name] for name in sorted(groups, key=_order)}
+
+
+def _slice(
+    groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score], seed: int
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    known = [score for score in scores.values() if score.per_example]
+    for name, places in groups.items():
+        found[name] = {"n": len(places)}
+        columns = [[score.per_example[place] for place in places] for score in known]
+        intervals = bootstrap_intervals(columns, seed)
+        for score, values, (low, high) in zip(known, columns, intervals, strict=True):
+            found[name][score.name] = {"value": fmean(values), "low": low, "high": high}
+    return found
+
+
+def _name(value: object) -> str | None:
+    if isinstance(value, bool):
+        return _yes(value)
+    return str(value) if isinstance(value, str | int | float) and value != "" else None
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    """Numbers by size, then words, then the unknown."""
+    digits = name.rstrip("+").partition("-")[0]
+    is_number = digits.isdecimal() and len(digits) < 10
+    return name == UNKNOWN, int(digits) if is_number else 10**9, name

@@ -1,0 +1,1 @@
+"""From an example to the prompt that a reader gets."""

@@ -1,0 +1,215 @@
+"""What goes into a run: its data, checked beforehand, and the prompts made of them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.base import Backend, LoadsFiles
+from aqa.backends.tokenizers import token_counter
+from aqa.config.options import DataOptions, RunConfig
+from aqa.data import Source, read_examples, survey
+from aqa.errors import ConfigError, PromptError, UsageError
+from aqa.progress import Progress
+from aqa.prompting.gold_passages import answer_finder, gold_ranks
+from aqa.prompting.templates import prepare
+from aqa.prompting.training_evidence import TrainingEvidence
+from aqa.records import Example, Prompt, Template
+from aqa.runs.hashes import Hashed
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """An example whose prompt can't fit even without passages. `index` is its place in the data."""
+
+    index: int
+    example: Example
+    error: str
+
+
+class Inputs:
+    """The data of a run, or its validation data, and the template of their prompts.
+
+    All the data are looked through here, before anything expensive, and their notes passed on.
+
+    Raises:
+        AqaError: no data are named, or there is something wrong with them.
+    """
+
+    def __init__(
+        self, config: RunConfig, template: Template, progress: Progress, dev: bool = False
+    ) -> None:
+        self.template = template
+        self._config = config
+        self.source = _source(config.data, dev)
+        with progress.task(f"Checking {Path(self.source.path).name}") as task:
+            self.found = survey(self.source, task.advance)
+        for note in self.found.notes:
+            progress.note(note)
+        limit = config.data.dev_limit if dev else config.data.limit
+        self.total = min(self.found.count, limit or self.found.count)
+        self.left_out = 0  # by the evidence of training examples
+
+    def examples(self) -> Iterator[tuple[int, Example]]:
+        """The examples up to the limit, each with its place in the data, from 0."""
+        return islice(self.all_examples(), self.total)
+
+    def all_examples(self) -> Iterator[tuple[int, Example]]:
+        """The same of the whole data, whatever the limit."""
+        return enumerate(read_examples(self.source, self.found))
+
+    def training_examples(self) -> Iterator[tuple[int, Example]]:
+        """The same with the passages to train on; some are left out, see `TrainingEvidence`."""
+        options = self._config.evidence
+        others = (example for _, example in self.examples())
+        evidence = TrainingEvidence(options.train, options.top_k, self._config.seed, others)
+        self.left_out = 0
+        for index, example in self.examples():
+            changed = evidence.apply(example)
+            if changed is None:
+                self.left_out += 1
+            else:
+                yield index, changed
+
+    def prompt(
+        self, reader: Backend, index: int, example: Example, with_target: bool = False
+    ) -> Prompt:
+        """Make the prompt of one example, see `templates.prepare`, and look for its answer."""
+        options = self._config.evidence
+        count = self._count_tokens
+        prompt = prepare(example, index, self.template, options, reader, with_target, count)
+        holds = answer_finder(example)
+        kept = gold_ranks(prompt.evidence.passages, holds)
+        return replace(
+            prompt,
+            gold_ranks=gold_ranks(example.passages, holds),
+            gold_in_evidence=None if kept is None else bool(kept),
+            evidence_tokens=count(prompt.evidence.context) if count else None,
+        )
+
+    @cached_property
+    def _count_tokens(self) -> Callable[[str], int] | None:
+        """What counts the evidence's tokens, where the plan names a tokenizer."""
+        name = self._config.evidence.tokenizer
+        return None if name is None else token_counter(name)
+
+    def check_room(self, reader: Backend) -> None:
+        """See whether the template leaves room for a question at all, and the plan can count.
+
+        Raises:
+            ConfigError: it does not fit into the reader even with nothing in it.
+            ModelError: the tokenizer that the plan names can't be had.
+        """
+        empty = Example(f"the template {self.template.name}", "", ())
+        try:
+            prepare(
+                empty, 0, self.template, self._config.evidence, reader, False, self._count_tokens
+            )
+        except PromptError as error:
+            raise ConfigError(str(error)) from error
+
+    def prompts(
+        self,
+        reader: Backend,
+        examples: Iterable[tuple[int, Example]],
+        unfit: list[Unfit],
+        with_target: bool = False,
+    ) -> Iterator[Prompt]:
+        """Make the prompts that a reader gets; examples that can't fit go to `unfit`.
+
+        With targets there may be a prompt for each answer of an example (`training.targets`).
+        """
+        several = with_target and self._config.training.targets != "first"
+        for index, example in examples:
+            for each in self._each_answer(example) if several else (example,):
+                try:
+                    yield self.prompt(reader, index, each, with_target)
+                except PromptError as error:
+                    unfit.append(Unfit(index, each, str(error)))
+
+    def _each_answer(self, example: Example) -> Iterator[Example]:
+        """The example with one answer at a time, under ids of its own."""
+        answers = dict.fromkeys(example.answers or ())
+        if len(answers) < 2:
+            yield example
+            return
+        for number, answer in enumerate(answers, 1):
+            yield replace(example, id=f"{example.id}#{number}", answers=(answer,))
+
+    def texts(self) -> Iterator[str]:
+        """Questions, passages and answers, for a tokenizer to learn."""
+        for _, example in self.examples():
+            yield example.question
+            for passage in example.passages:
+                yield passage.title
+                yield passage.text
+            yield from self.template.targets(example.answers)
+
+    def evidence_plan(self) -> dict[str, Any]:
+        """What decides the evidence of each question; runs with the same plan can be compared."""
+        return {**self._config.evidence.plan(), "passages": self.found.passages_sha256}
+
+    def sources(self) -> dict[str, Hashed]:
+        """The files that the data come from, by what they hold, with their hashes."""
+        names = {
+            "data": self.source.path,
+            "passages": self.source.passages,
+            "corpus": self.source.corpus,
+        }
+        return {
+            kind: Hashed(name, self.found.files.get(kind))
+            for kind, name in names.items()
+            if name is not None
+        }
+
+    def fingerprint(self, reader: Backend) -> dict[str, Any]:
+        """What must be the same for a run to be gone on with."""
+        data = self._config.data
+        return {
+            "backend": self._config.backend.name,
+            "data": {
+                "sha256": self.found.sha256,
+                "passages": self.found.passages_sha256,
+                "missing_passages": data.missing_passages,
+                "split": data.split,
+                "fields": dict(data.fields),
+                "on_duplicate_id": data.on_duplicate_id,
+                "normalize": data.normalize,
+            },
+            "evidence": self.evidence_plan(),
+            "prompt": {"name": self.template.name, "sha256": self.template.sha256},
+            "reader": dict(reader.identity()),
+        }
+
+
+def describe_sources(
+    config: RunConfig, reader: Backend, inputs: Inputs, dev: Inputs | None = None
+) -> dict[str, dict[str, str]]:
+    """Give what a run is made from, as its manifest holds it: data, template, model."""
+    found = {
+        **inputs.sources(),
+        **{f"dev_{kind}": hashed for kind, hashed in (dev.sources() if dev else {}).items()},
+        "prompt": Hashed(config.prompt, inputs.template.sha256),
+        **(reader.sources() if isinstance(reader, LoadsFiles) else {}),
+    }
+    return {kind: hashed.to_json() for kind, hashed in found.items()}
+
+
+def _source(data: DataOptions, dev: bool) -> Source:
+    path = data.dev_path if dev else data.path
+    if path is None:
+        raise UsageError("no data is named; give --data FILE, or data.path in the config")
+    passages = data.dev_passages if dev else data.passages
+    retrieves = (data.passages or data.dev_passages) is not None
+    return Source(
+        path=path,
+        split=data.dev_split if dev else data.split,
+        fields=data.fields,
+        corpus=None if retrieves and passages is None else data.corpus,  # it is the passages' own
+        on_duplicate_id=data.on_duplicate_id,
+        normalize=data.normalize,
+        passages=passages,
+        missing_passages=data.missing_passages,
+    )

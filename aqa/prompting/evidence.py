@@ -1,0 +1,62 @@
+"""Choose and order passages once, at passage granularity, for every backend alike."""
+
+from collections.abc import Callable, Iterable
+
+from aqa.backends.fitting import shorten
+from aqa.config.options import EvidenceOptions
+from aqa.records import Dropped, Evidence, Example, Passage
+
+
+def select(
+    example: Example, options: EvidenceOptions, count_tokens: Callable[[str], int] | None = None
+) -> Evidence:
+    """Choose the passages of one example and put them in reading order.
+
+    Passages are ranked as the data gives them (`given`) or by falling score (`score`,
+    `best_last`; ties and passages without a score keep the data's order, those without a score
+    last); of identical ones (`dedupe`) the best ranked stays; `top_k` and the budget, `max_chars`
+    or `max_tokens` by `count_tokens`, keep the best ranked; `best_last` then turns the order
+    round, so that the best stands next to the question.
+    """
+    ranked = list(example.passages)
+    if options.order != "given":
+        ranked.sort(key=lambda p: float("inf") if p.score is None else -p.score)
+    dropped = []
+    if options.dedupe:
+        ranked, doubles = _dedupe(ranked)
+        dropped += [Dropped(passage, "duplicate") for passage in doubles]
+    top = options.top_k or len(ranked)
+    dropped += [Dropped(passage, "top_k") for passage in ranked[top:]]
+    evidence = Evidence(
+        tuple(ranked[:top]),
+        tuple(dropped),
+        best_last=options.order == "best_last",
+        title=options.title,
+        join=options.join,
+        numbered=options.numbered,
+    )
+
+    def fits(trial: Evidence) -> bool:
+        context = trial.context
+        return (options.max_chars is None or len(context) <= options.max_chars) and (
+            options.max_tokens is None
+            or count_tokens is None
+            or count_tokens(context) <= options.max_tokens
+        )
+
+    shorter = shorten(evidence, fits, "budget")
+    assert shorter is not None, "no passages at all take no room"
+    return shorter
+
+
+def _dedupe(ranked: Iterable[Passage]) -> tuple[list[Passage], list[Passage]]:
+    """Part passages into first ones and those whose title and text stood there before."""
+    kept: dict[tuple[str, str], Passage] = {}
+    doubles = []
+    for passage in ranked:
+        key = (" ".join(passage.title.split()), " ".join(passage.text.split()))
+        if key in kept:
+            doubles.append(passage)
+        else:
+            kept[key] = passage
+    return list(kept.values()), doubles

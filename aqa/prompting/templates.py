@@ -1,0 +1,177 @@
+"""Load a template by name or path, check it, and make the prompt of an example."""
+
+import difflib
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from aqa.config.options import EvidenceOptions
+from aqa.config.shipped import find_shipped, shipped_names
+from aqa.errors import PromptError
+from aqa.prompting.evidence import select
+from aqa.records import PLACEHOLDER, Example, Message, Prompt, Template
+
+VARIABLES = ("context", "question")
+ROLES = ("system", "user", "assistant")
+SUFFIXES = (".txt", ".yaml", ".yml")
+
+
+class Fits(Protocol):
+    """What a reader must do for prompts to be cut to its size."""
+
+    def fit(self, prompt: Prompt) -> Prompt:
+        """Take away evidence until the prompt fits into the reader."""
+
+
+def prepare(
+    example: Example,
+    index: int,
+    template: Template,
+    options: EvidenceOptions,
+    reader: Fits,
+    with_target: bool = False,
+    count_tokens: Callable[[str], int] | None = None,
+) -> Prompt:
+    """Make the prompt that a reader gets: select the evidence, then let the reader fit it.
+
+    Training, prediction and preview all call this. `with_target` adds the text to train on, the
+    first reference or the template's no-answer phrase; prediction leaves it out, so that no gold
+    answer can have an influence. `count_tokens` counts the evidence's tokens for a plan with
+    `max_tokens`.
+
+    Raises:
+        PromptError: the prompt can't fit even without passages.
+    """
+    prompt = Prompt(
+        id=example.id,
+        index=index,
+        question=example.question,
+        evidence=select(example, options, count_tokens),
+        template=template,
+        target=template.target(example.answers) if with_target else None,
+        answers=example.answers,
+    )
+    return reader.fit(prompt)
+
+
+def load_template(name: str, variables: Sequence[str] = VARIABLES) -> Template:
+    """Load a template by path, or by the name of a shipped one.
+
+    A `.txt` file is a system message, to which the bare question is the user's; if it holds
+    {question} too, the whole is one user message. Front matter between two `---` lines may hold
+    `no_answer`. A `.yaml` file holds `messages` (role, content) and may hold `no_answer`. It must
+    use all `variables` and no others.
+
+    Raises:
+        PromptError: no such template, or it is not valid.
+    """
+    path = find_template(name)
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except OSError as error:
+        raise PromptError(f"{path}: can't read this template: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    if path.suffix == ".txt":
+        settings, body = _split_front_matter(text, path)
+        asks = "{question}" in body
+        messages = [Message("user" if asks else "system", body.strip())]
+        if not asks:
+            messages.append(Message("user", "{question}"))
+    else:
+        settings = _parse_yaml(text, path)
+        messages = _read_messages(settings.pop("messages", None), path)
+    no_answer = _read_no_answer(settings.pop("no_answer", []), path)
+    if settings:
+        raise PromptError(
+            f"{path}: unknown key {next(iter(settings))}; known: messages (in .yaml), no_answer"
+        )
+    _check_variables(messages, variables, path)
+    digest = hashlib.sha256(content).hexdigest()
+    return Template(path.stem, tuple(messages), no_answer, digest)
+
+
+def find_template(name: str) -> Path:
+    """Give the path of a template, or of a shipped one by its name; PromptError for neither."""
+    path = Path(name)
+    if path.suffix in SUFFIXES and path.is_file():
+        return path
+    if path.parent in (Path(), Path("prompts")):
+        for suffix in SUFFIXES:
+            shipped = find_shipped("prompts", path.stem + suffix)
+            if shipped and path.suffix in ("", suffix):
+                return shipped
+    if path.is_file():
+        raise PromptError(f"{name}: a template is a .txt or a .yaml file; rename it")
+    near = difflib.get_close_matches(path.stem, [Path(n).stem for n in shipped_names("prompts")], 1)
+    hint = f"did you mean {near[0]}?" if near else f"shipped: {_shipped_list()}"
+    raise PromptError(f"{name}: no such template; {hint}")
+
+
+def _shipped_list() -> str:
+    names = sorted(Path(name).stem for name in shipped_names("prompts"))
+    return ", ".join(name for name in names if not name.startswith("judge_"))
+
+
+def _split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
+    if not text.startswith("---\n"):
+        return {}, text
+    head, line, body = text[4:].partition("\n---\n")
+    if not line:
+        raise PromptError(f"{path}: the front matter is not closed by a line of ---")
+    return _parse_yaml("\n" + head, path), body  # the mark above counts as a line
+
+
+def _parse_yaml(text: str, path: Path) -> dict[str, Any]:
+    try:
+        parsed = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise PromptError(f"{path}{where}: not valid YAML") from error
+    if not isinstance(parsed, dict):
+        raise PromptError(f"{path}: a mapping of keys is expected, such as no_answer: [...]")
+    return parsed
+
+
+def _read_messages(raw: object, path: Path) -> list[Message]:
+    if not isinstance(raw, list) or not raw:
+        raise PromptError(f"{path}: messages must be a list of role and content")
+    messages = []
+    for number, turn in enumerate(raw, 1):
+        if not isinstance(turn, dict) or set(turn) != {"role", "content"}:
+            raise PromptError(f"{path}: message {number} must have just role and content")
+        if turn["role"] not in ROLES:
+            raise PromptError(
+                f"{path}: message {number} has the role {turn['role']}; use {', '.join(ROLES)}"
+            )
+        if not isinstance(turn["content"], str):
+            raise PromptError(f"{path}: the content of message {number} must be text")
+        messages.append(Message(turn["role"], turn["content"]))
+    if messages[-1].role != "user":
+        raise PromptError(f"{path}: the last message must be the user's, which the model answers")
+    return messages
+
+
+def _read_no_answer(raw: object, path: Path) -> tuple[str, ...]:
+    phrases = [raw] if isinstance(raw, str) else raw
+    if not isinstance(phrases, list) or not all(isinstance(p, str) and p.strip() for p in phrases):
+        raise PromptError(f"{path}: no_answer must be a phrase or a list of phrases")
+    return tuple(phrases)
+
+
+def _check_variables(messages: list[Message], variables: Sequence[str], path: Path) -> None:
+    used = {name for turn in messages for name in PLACEHOLDER.findall(turn.content)}
+    unknown = sorted(used - set(variables))
+    if unknown:
+        raise PromptError(
+            f"{path}: unknown variable {{{unknown[0]}}}; a template knows"
+            f" {' and '.join(f'{{{name}}}' for name in variables)}"
+        )
+    for name in variables:
+        if name not in used:
+            raise PromptError(f"{path}: the variable {{{name}}} is missing")

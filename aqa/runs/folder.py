@@ -1,0 +1,176 @@
+"""The run folder: its lock and its manifest."""
+
+import contextlib
+import json
+import platform
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from aqa import __version__
+from aqa.errors import RunError, StoppedError
+from aqa.processes import is_first_process
+from aqa.runs.files import explained, write_json
+from aqa.runs.hashes import MANIFEST as MANIFEST
+
+METRICS = "metrics.json"
+LOCK = ".lock"
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "ctranslate2",
+    "datasets",
+    "accelerate",
+    "openai",
+)
+SECRET = re.compile(r"\b(sk|hf)[-_][A-Za-z0-9_-]{8,}")
+
+Json = dict[str, Any]
+
+
+@contextmanager
+def open_run(folder: Path, verb: str) -> Iterator["Run"]:
+    """Make the folder if need be and hold it for this process alone; `verb` will work in it.
+
+    The operating system frees the lock when a process dies, however it dies. Of several processes
+    that work together the first one holds it, and alone writes.
+
+    Raises:
+        RunError: the folder can't be written, another process holds it, or another verb's run
+            is in it.
+    """
+    if not is_first_process():
+        yield Run(folder, writes=False)
+        return
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                f"{folder}: another process is using this run folder; wait for it, or name"
+                " another --output-dir"
+            ) from error
+    try:
+        run = Run(folder)
+        other = run.previous.get("verb", verb)
+        if other != verb:
+            raise RunError(f"{folder} holds a run of `aqa {other}`; name another --output-dir")
+        yield run
+    finally:
+        lock.release()
+
+
+def read_manifest(folder: Path) -> Json:
+    """The manifest of a run folder; empty where there is none.
+
+    Raises:
+        RunError: run.json is not JSON.
+    """
+    path = folder / MANIFEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON; restore it, or name another folder") from error
+    raise RunError(f"{path}: not a manifest of aqa; name another folder")
+
+
+def inherited_config(folder: Path) -> Json:
+    """The parts of a run's config that its weights were trained with, for going on with it.
+
+    Data, output folder and training options are the business of the new run.
+    """
+    manifest = read_manifest(folder) or read_manifest(folder.parent)
+    config: Json = manifest.get("config", {}) if manifest.get("verb") == "train" else {}
+    kept = ("backend", "prompt", "evidence", "generation", "evaluation", "seed")
+    inherited = {key: config[key] for key in kept if key in config}
+    template = Path(manifest.get("directory", ""), inherited.get("prompt", ""))
+    if template.suffix and template.is_file():  # a path is one from where the training was started
+        inherited["prompt"] = str(template)
+    return inherited
+
+
+class Run:
+    """An open run folder. Make one with `open_run`."""
+
+    def __init__(self, folder: Path, writes: bool = True) -> None:
+        self.folder = folder
+        self.manifest: Json = {}
+        self.previous = read_manifest(folder) if writes else {}
+        self._writes = writes
+        self._started = time.time()
+
+    def start(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest of work that begins now."""
+        self.manifest = {
+            "version": 1,
+            "status": "running",
+            "aqa": __version__,
+            "directory": str(Path.cwd()),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._started)),
+            "git_revision": _git_revision(),
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "packages": _package_versions(),
+            **manifest,
+        }
+        self.update({})
+
+    def update(self, fields: Mapping[str, Any]) -> None:
+        """Add to the manifest, on disk too."""
+        self.manifest.update(fields)
+        self.manifest["wall_seconds"] = round(time.time() - self._started, 3)
+        if self._writes:
+            write_json(self.folder / MANIFEST, self.manifest)
+
+    @contextmanager
+    def recording(self, found: Callable[[], Mapping[str, Any]] = dict) -> Iterator[None]:
+        """Put it in the manifest when the work within is broken off, with what was `found`."""
+        try:
+            yield
+        except BaseException as error:
+            status = "failed"
+            if isinstance(error, KeyboardInterrupt | StoppedError):
+                status = "stopped" if isinstance(error, StoppedError) else "interrupted"
+            self.update({"status": status, **found()})
+            raise
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def _git_revision() -> str | None:
+    """The revision of the folder one works in; None outside a checkout."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607
+            capture_output=True, text=True, timeout=5, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def command_line(arguments: list[str]) -> str:
+    """The command as it can be typed again, anything that looks like a key left out."""
+    return SECRET.sub("***", shlex.join(["aqa", *arguments[1:]]))

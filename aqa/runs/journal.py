@@ -1,0 +1,252 @@
+"""The journal of predictions: one line for each finished example, on disk before anything else."""
+
+import contextlib
+import json
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import RunError
+from aqa.records import Spent
+from aqa.runs.files import atomic, explained
+
+JOURNAL = "predictions.jsonl"
+PREDICTIONS = "predictions.json"
+JOURNAL_KIND = "aqa-journal"
+
+Json = dict[str, Any]
+
+
+class Journal:
+    """Append-only JSONL of finished examples; its first line holds the run's fingerprint.
+
+    Each line is flushed as it is written. For every example, by its index in the data, the
+    position of its last line is kept in memory (8 bytes an example), not the line.
+    """
+
+    def __init__(
+        self, folder: Path, fingerprint: Mapping[str, Any], fresh: bool, awaits: bool = False
+    ) -> None:
+        """Go on with the folder's journal; where it is empty, another run's is begun in its place.
+
+        `awaits` tells that answers to its run are under way elsewhere.
+
+        Raises:
+            RunError: it is of another run, or damaged.
+        """
+        self.folder = folder
+        self.path = folder / JOURNAL
+        self.dropped_lines = 0
+        self.spent = Spent()  # by all lines, those that a later one replaced too
+        self.saved = Spent()  # by the answers that were taken from a cache ...
+        self.hits = 0  # ... and how many these are
+        self._places: array[int] = array("Q")  # 0: no answer yet (the header stands there)
+        self._failed: set[int] = set()
+        header = {"kind": JOURNAL_KIND, "version": 1, "fingerprint": dict(fingerprint)}
+        with explained(folder):
+            if fresh:
+                self.path.unlink(missing_ok=True)
+                (folder / PREDICTIONS).unlink(missing_ok=True)
+            if not self._resume(header, awaits):
+                with atomic(self.path) as file:
+                    file.write(_line(header))
+            self._file = self.path.open("ab")
+            self._end = self._file.tell()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with contextlib.suppress(OSError):  # a full disk was told of when it was met
+            self._file.close()
+
+    def size(self) -> int:
+        """Bytes so far; what is appended from now on stands behind them."""
+        return self._file.tell()
+
+    def is_done(self, index: int, since: int = 0) -> bool:
+        """Whether this example needs no more work; failures that stand before `since` do."""
+        place = self._places[index] if index < len(self._places) else 0
+        return place > 0 and not (place < since and index in self._failed)
+
+    def append(self, index: int, row: Mapping[str, Any]) -> None:
+        """Put one finished example on disk before anything else happens."""
+        with explained(self.folder):
+            place, line = self._end, _line({"index": index, **row})
+            self._file.write(line)
+            self._file.flush()
+            self._end += len(line)
+        self._count(row)
+        self._remember(index, place, failed=row.get("error") is not None)
+
+    def counts(self, total: int) -> tuple[int, int]:
+        """How many of the first `total` examples were answered, and how many failed."""
+        done = sum(1 for index in range(min(total, len(self._places))) if self._places[index])
+        failed = sum(1 for index in self._failed if index < total)
+        return done - failed, failed
+
+    def rows(self, total: int) -> Iterator[Json]:
+        """Give the last line of each of the first `total` examples, in the data's order."""
+        with self.path.open("rb") as file:
+            for index in range(min(total, len(self._places))):
+                if self._places[index]:
+                    file.seek(self._places[index])
+                    yield json.loads(file.readline())
+
+    def write_predictions(self, total: int) -> Path:
+        """Write predictions.json, {id: row}, in the data's order and without timing."""
+        path = self.folder / PREDICTIONS
+        with atomic(path) as file:
+            opening = b"{"
+            for row in self.rows(total):
+                key = json.dumps(row.pop("id"), ensure_ascii=False)
+                del row["index"]
+                file.write(opening + f"\n {key}: ".encode() + _line(row).rstrip(b"\n"))
+                opening = b","
+            file.write(b"\n}\n" if opening == b"," else b"{}\n")
+        return path
+
+    def _resume(self, header: Json, awaits: bool) -> bool:
+        """Take over an existing journal; False where there is none, or one of nothing."""
+        if not self.path.exists():
+            return False
+        place = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                row = _parse(line, ("index", int) if number else ("kind", str))
+                if row is None:
+                    break
+                if number == 0:
+                    different = self._compare(row, header)
+                    if different and not awaits and not file.read(1):
+                        return False  # nothing was answered: of a wrong server, for instance
+                    if different:
+                        raise RunError(
+                            f"{self.folder} holds another run: {'; '.join(different[:3])}. Name"
+                            " another --output-dir, or begin anew with --fresh"
+                        )
+                else:
+                    self._count(row)
+                    self._remember(row["index"], place, failed=row.get("error") is not None)
+                place += len(line)
+            else:
+                return place > 0
+            rest = 1 + sum(1 for _ in file)
+        if place == 0:
+            raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
+        if rest > 1:
+            raise RunError(
+                f"{self.path}: not JSON at byte {place}, with {rest - 1} lines after it, so it was"
+                " changed by something else; restore it, or begin anew with --fresh"
+            )
+        self.dropped_lines = 1
+        os.truncate(self.path, place)
+        return True
+
+    def _compare(self, found: Json, header: Json) -> list[str]:
+        """Tell what of the fingerprint differs from that of the journal."""
+        theirs = found.get("fingerprint")
+        if found.get("kind") != JOURNAL_KIND or not isinstance(theirs, dict):
+            raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
+        return differences(theirs, json.loads(json.dumps(header["fingerprint"])))
+
+    def _count(self, row: Mapping[str, Any]) -> None:
+        self.spent += _spent(row.get("spent"))
+        if saved := row.get("saved"):
+            self.saved += _spent(saved)
+            self.hits += 1
+
+    def _remember(self, index: int, place: int, failed: bool) -> None:
+        if index >= len(self._places):
+            self._places.extend([0] * (index + 1 - len(self._places)))
+        self._places[index] = place
+        if failed:
+            self._failed.add(index)
+        else:
+            self._failed.discard(index)
+
+
+def read_lines(path: Path) -> Iterator[Json]:
+    """Give the lines of a journal that is left as it is, the header first, a broken end left out.
+
+    There are none where there is no journal.
+    """
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        for number, line in enumerate(file):
+            row = _parse(line, ("index", int) if number else ("kind", str))
+            if row is not None:
+                yield row
+
+
+def done_before(folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool) -> set[int]:
+    """The places of the examples that a run which goes on would not answer again."""
+    lines = read_lines(folder / JOURNAL)
+    theirs = next(lines, {}).get("fingerprint")
+    if not isinstance(theirs, dict) or differences(theirs, json.loads(json.dumps(fingerprint))):
+        return set()
+    done: set[int] = set()
+    for row in lines:
+        if retry_errors and row.get("error") is not None:
+            done.discard(row["index"])
+        else:
+            done.add(row["index"])
+    return done
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
+    """A whole line of the journal, or None where it is not one or lacks the key it needs."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    key, kind = needed
+    return row if isinstance(row, dict) and isinstance(row.get(key), kind) else None
+
+
+def _spent(fields: Mapping[str, Any] | None) -> Spent:
+    return Spent(**fields) if fields else Spent()
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Tell in what a run's fingerprint differs from the one that is wanted, part by part."""
+    was, now = _flat(theirs), _flat(ours)
+    return [
+        f"{key} was {_short(was.get(key))} and is now {_short(now.get(key))}"
+        for key in {**now, **was}
+        if was.get(key) != now.get(key)
+    ]
+
+
+def _flat(fingerprint: Mapping[str, Any]) -> Json:
+    """The fingerprint with dotted keys, so that a difference within a part can be named."""
+    flat: Json = {}
+    for key, value in fingerprint.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{name}": inner for name, inner in _flat(value).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _short(value: object) -> str:
+    if isinstance(value, str) and len(value) > 40:
+        value = value[:37] + "..."
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def count_tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Tokens of all finished examples, those of earlier sessions too."""
+    tokens = {"prompt": 0, "answer": 0}
+    for row in rows:
+        for name, count in row.get("tokens", {}).items():
+            tokens[name] += count
+    return tokens

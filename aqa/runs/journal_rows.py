@@ -1,0 +1,95 @@
+"""What is kept of one finished example: its line in the journal."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aqa.records import Example, Prediction, Prompt, StructuredAnswer
+from aqa.runs.answers import CleanAnswer, clean_answer
+
+
+def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> dict[str, Any]:
+    """The fields of a prediction file that every reader of such files looks for."""
+    return {
+        "answer": answers[0] if answers else None,
+        "answers": None if answers is None else list(answers),
+        "predicted_answer": prediction,
+    }
+
+
+def failure_row(example: Example, error: str) -> dict[str, Any]:
+    """What is kept of an example that no reader could be asked."""
+    return {"id": example.id, **answer_fields(example.answers, None), "error": error}
+
+
+def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
+    """What is kept of one finished example: the clean answer, the raw text, the evidence."""
+    row: dict[str, Any] = {"id": prompt.id}
+    if prediction.raw is None:
+        row |= answer_fields(prompt.answers, None) | {"error": prediction.error}
+    else:
+        clean = _clean(prediction.raw, prediction.structured, prompt.template.no_answer)
+        row |= answer_fields(prompt.answers, clean.text)
+        row |= {"raw": prediction.raw, "abstained": clean.abstained}
+        if prediction.confidence is not None:
+            row["confidence"] = prediction.confidence
+        if prediction.nbest:
+            row["nbest"] = [
+                {"answer": clean_answer(text, prompt.template.no_answer).text, "score": score}
+                for text, score in prediction.nbest
+            ]
+    row["evidence"] = evidence_fields(prompt)
+    if prediction.structured is not None:
+        row["evidence"]["named_ranks"] = _named_ranks(prompt, prediction.structured)
+    return row | cost_fields(prediction)
+
+
+def cost_fields(prediction: Prediction) -> dict[str, Any]:
+    """What is kept of an answer's price: its tokens, what was spent on it, what a cache saved."""
+    tokens = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
+    found: dict[str, Any] = {"tokens": tokens}
+    if prediction.spent is not None:
+        found["spent"] = asdict(prediction.spent)
+    if prediction.saved is not None:
+        found["saved"] = asdict(prediction.saved)
+    return found
+
+
+def _clean(
+    raw: str, structured: StructuredAnswer | None, no_answer: tuple[str, ...]
+) -> CleanAnswer:
+    """The answer itself; that of an object goes the way of all answers."""
+    if structured is None:
+        return clean_answer(raw, no_answer)
+    if structured.abstained:
+        return CleanAnswer("", abstained=True)
+    return clean_answer(structured.text, no_answer)
+
+
+def _named_ranks(prompt: Prompt, structured: StructuredAnswer) -> list[int]:
+    """Ranks of the passages that the reader names for its answer; numbers of none are left out."""
+    read = prompt.evidence.reading_order
+    return [read[number - 1].rank for number in structured.passages if 0 < number <= len(read)]
+
+
+def evidence_fields(prompt: Prompt) -> dict[str, Any]:
+    """What is kept of the evidence: ranks in reading order, what was left out, where the answer is.
+
+    Passages left out stand by the reason, see `aqa.records.Dropped`.
+    """
+    evidence = prompt.evidence
+    dropped: dict[str, list[int]] = {}
+    for drop in evidence.dropped:
+        dropped.setdefault(drop.reason, []).append(drop.passage.rank)
+    ids = [passage.id for passage in evidence.reading_order]
+    tokens = prompt.evidence_tokens
+    return {
+        "ranks": [passage.rank for passage in evidence.reading_order],
+        **({"ids": ids} if any(ids) else {}),
+        "characters": len(evidence.context),
+        **({} if tokens is None else {"tokens": tokens}),
+        "dropped": dropped,
+        "cut_characters": evidence.cut_characters,
+        "reader_cut_characters": evidence.reader_cut_characters,
+        "gold_ranks": None if prompt.gold_ranks is None else list(prompt.gold_ranks),
+        "gold_in_evidence": prompt.gold_in_evidence,
+    }

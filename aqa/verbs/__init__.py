@@ -1,0 +1,1 @@
+"""The four verbs as plain functions, usable from a notebook."""

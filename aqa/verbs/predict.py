@@ -1,0 +1,203 @@
+"""The verb predict: examples to prompts to a reader to a journal, resumable at any moment."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from aqa.backends.base import Backend, Batched, CostEstimate, Remote
+from aqa.config.load import as_raw
+from aqa.config.options import RunConfig
+from aqa.errors import RunError, UsageError
+from aqa.progress import Progress
+from aqa.prompting.build import Inputs, Unfit, describe_sources
+from aqa.prompting.templates import load_template
+from aqa.runs.folder import open_run
+from aqa.runs.hashes import hash_files
+from aqa.runs.journal import Journal, done_before
+from aqa.verbs.session import Answering, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """How to go on with a run folder: `fresh` forgets its answers, `retry_errors` its failures."""
+
+    fresh: bool = False
+    retry_errors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PredictResult:
+    """What a prediction run came to. `answered` and `failed` add up to `examples`.
+
+    `cached` of the answers were taken from a cache, which `saved` tokens and money.
+    """
+
+    folder: Path
+    predictions: Path
+    examples: int
+    answered: int
+    failed: int
+    resumed: int
+    cached: int = 0
+    saved: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResult:
+    """What was answered when a run's batches were cancelled."""
+
+    folder: Path
+    examples: int
+    answered: int
+    failed: int
+
+
+def predict(
+    config: RunConfig,
+    reader_type: type[Backend],
+    folder: Path,
+    progress: Progress,
+    resume: Resume = Resume(),
+    command: str = "",
+) -> PredictResult:
+    """Answer every example and write predictions.json; what is answered is not asked again.
+
+    Raises:
+        AqaError: bad data, prompt or model, before anything is written; or a run folder that is
+            in use, or of another run.
+    """
+    reader = reader_type(config, progress)
+    inputs = _checked_inputs(config, reader, progress)
+    total = inputs.total
+    with _opened(folder, config, inputs, reader, resume, command) as session:
+        journal = session.journal
+        if journal.dropped_lines:
+            progress.note("the journal's last line was incomplete; that example is asked again")
+        answered, failed = journal.counts(total)
+        before = answered + (0 if resume.retry_errors else failed)
+        answering = Answering(session, config.evaluation.profile)
+        with (
+            session.recording(),
+            progress.task("Answering", total=total, done=before) as task,
+            closing(answering.run()) as answers,
+        ):
+            asked = 0
+            for asked, live in enumerate(answers, 1):
+                # Of a batch even failures are collected that were not to be asked again.
+                task.advance(int(before + asked <= total), live)
+        path = journal.write_predictions(total)
+        session.end("done", {"predictions_sha256": hash_files(path)})
+        answered, failed = journal.counts(total)
+        resumed = max(total - asked, 0)
+    if answered + failed != total:
+        raise RunError(
+            f"{folder}: {total} examples, but {answered} answers and {failed} failures; run the"
+            " same command again to get the rest"
+        )
+    return PredictResult(
+        folder, path, total, answered, failed, resumed, journal.hits, session.saved()
+    )
+
+
+def cancel(
+    config: RunConfig,
+    reader_type: type[Backend],
+    folder: Path,
+    progress: Progress,
+    command: str = "",
+) -> CancelResult:
+    """End the batches of a run that lie with a server, and keep what they answered.
+
+    Raises:
+        AqaError: as `predict`; or there are none.
+    """
+    reader = reader_type(config, progress)
+    if not isinstance(reader, Batched):
+        raise UsageError(f"--cancel ends batches of an API; {config.backend.name} has none")
+    inputs = _checked_inputs(config, reader, progress)
+    with _opened(folder, config, inputs, reader, Resume(), command) as session:
+        if not session.batches:
+            raise RunError(f"{folder}: no batch of this run is open; there is nothing to cancel")
+        answering = Answering(session, config.evaluation.profile)
+        with (
+            session.recording(),
+            progress.task("Collecting") as task,
+            closing(answering.cancel(reader)) as answers,
+        ):
+            for live in answers:
+                task.advance(1, live)
+        session.end("cancelled", {})
+        return CancelResult(folder, inputs.total, *session.journal.counts(inputs.total))
+
+
+def _checked_inputs(config: RunConfig, reader: Backend, progress: Progress) -> Inputs:
+    """The data, once reader and data are known to be such as can be worked with."""
+    if isinstance(reader, Remote):
+        reader.check_access()
+    inputs = Inputs(config, load_template(config.prompt), progress)
+    reader.check()
+    inputs.check_room(reader)
+    return inputs
+
+
+@contextmanager
+def _opened(
+    folder: Path,
+    config: RunConfig,
+    inputs: Inputs,
+    reader: Backend,
+    resume: Resume,
+    command: str,
+) -> Iterator[Session]:
+    """Open the run folder and let the reader take up what earlier sessions left there."""
+    fingerprint = inputs.fingerprint(reader)
+    manifest = {
+        "verb": "predict",
+        "command": command,
+        "config": as_raw(config),
+        "fingerprint": fingerprint,
+        "evidence": inputs.evidence_plan(),
+        "sources": describe_sources(config, reader, inputs),
+    }
+    with open_run(folder, "predict") as run:
+        batches = isinstance(reader, Batched) and reader.take_up_batches(folder, resume.fresh)
+        with Journal(folder, fingerprint, resume.fresh, awaits=batches) as journal:
+            if isinstance(reader, Remote):
+                known = {} if resume.fresh else run.previous.get("served")
+                reader.take_up(journal.spent, known or {}, folder, resume.fresh)
+                # In the manifest from the beginning, so that no kill takes it away.
+                manifest["served"] = dict(reader.facts(journal.spent))
+            run.start(manifest)
+            since = journal.size() if resume.retry_errors else 0
+            yield Session(inputs, reader, run, journal, since, batches)
+
+
+def dry_run(
+    config: RunConfig,
+    reader_type: type[Backend],
+    folder: Path,
+    progress: Progress,
+    resume: Resume = Resume(),
+) -> CostEstimate:
+    """Tell what a prediction would cost; nothing is asked and nothing is written.
+
+    What was answered in the `folder` is left out, as `resume` says.
+
+    Raises:
+        AqaError: bad data or prompt; or the reader asks no server.
+    """
+    reader = reader_type(config, progress)
+    if not isinstance(reader, Remote):
+        raise UsageError(f"--dry-run tells what an API costs; {config.backend.name} asks none")
+    inputs = Inputs(config, load_template(config.prompt), progress)
+    reader.check()
+    inputs.check_room(reader)
+    done: set[int] = set()
+    if not resume.fresh:
+        done = done_before(folder, inputs.fingerprint(reader), resume.retry_errors)
+    unfit: list[Unfit] = []
+    left = ((index, example) for index, example in inputs.examples() if index not in done)
+    estimate = reader.estimate_cost(inputs.prompts(reader, left, unfit))
+    answered = sum(index < inputs.total for index in done)
+    return replace(estimate, unfit=len(unfit), answered=answered)

@@ -1,0 +1,93 @@
+"""The verb prompt-preview: what the model will really receive, token by token."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from aqa.backends.base import Backend, Encodes, LearnsTokenizer
+from aqa.config.options import RunConfig
+from aqa.errors import DataError
+from aqa.progress import Progress
+from aqa.prompting.build import Inputs
+from aqa.prompting.templates import load_template
+from aqa.records import Encoding, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One prompt as train and predict would give it to the model.
+
+    `read` and `trained` are the texts of the tokens that are read and of those trained on, in
+    pieces of one token, or of several where a character is spread over them. A backend that sends
+    text instead of tokens has none of these.
+    """
+
+    prompt: Prompt
+    encoding: Encoding | None = None
+    read: tuple[str, ...] = ()
+    trained: tuple[str, ...] = ()
+    begin_tokens: int = 0
+
+
+def preview(
+    config: RunConfig,
+    reader_type: type[Backend],
+    progress: Progress,
+    number: int = 3,
+    example_id: str | None = None,
+    training: bool = False,
+) -> Iterator[Preview]:
+    """Give the first prompts of the data, or the one of `example_id`.
+
+    With `training` their evidence is that of training examples, which may leave some out.
+
+    Raises:
+        DataError: no example has this id, or its evidence leaves it out of the training.
+    """
+    inputs = Inputs(config, load_template(config.prompt), progress)
+    reader = reader_type(config, progress)
+    if isinstance(reader, LearnsTokenizer):
+        reader.learn_tokenizer(inputs.texts())
+    examples = inputs.training_examples() if training else inputs.examples()
+    if example_id is not None:
+        chosen = [pair for pair in examples if pair[1].id == example_id]
+        if not chosen and any(example.id == example_id for _, example in inputs.examples()):
+            raise DataError(
+                f"{inputs.source.path}: a training leaves {example_id} out: no passage holds its"
+                " answer, or evidence.train left the gold one out"
+            )
+        if not chosen:
+            raise DataError(f"{inputs.source.path}: no example has the id {example_id}")
+    else:
+        chosen = list(islice(examples, number))
+    for index, example in chosen:
+        yield show(inputs.prompt(reader, index, example, with_target=True), reader)
+
+
+def show(prompt: Prompt, reader: Backend) -> Preview:
+    """Take a prompt apart into the tokens that the reader makes of it."""
+    if not isinstance(reader, Encodes):
+        return Preview(prompt)
+    encoding = reader.encode(prompt)
+    begin = reader.begin_token_id
+    others = (place for place, token in enumerate(encoding.prompt_ids) if token != begin)
+    return Preview(
+        prompt,
+        encoding,
+        tuple(_pieces(encoding.prompt_ids, reader)),
+        tuple(_pieces(encoding.target_ids, reader)),
+        next(others, len(encoding.prompt_ids)) if begin is not None else 0,
+    )
+
+
+def _pieces(token_ids: Sequence[int], reader: Encodes) -> Iterator[str]:
+    """Decode token by token; tokens that hold parts of one character go together."""
+    waiting: list[int] = []
+    for token in token_ids:
+        waiting.append(token)
+        text = reader.decode(waiting)
+        if not text.endswith("\ufffd"):
+            yield text
+            waiting = []
+    if waiting:
+        yield reader.decode(waiting)

@@ -1,0 +1,209 @@
+"""The verb train: examples to prompts to a trainable reader to a run folder."""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from aqa.backends.base import (
+    Backend,
+    Mergeable,
+    Merged,
+    Trainable,
+    TrainEstimate,
+    TrainJob,
+)
+from aqa.config.load import as_raw
+from aqa.config.options import RunConfig
+from aqa.errors import RunError
+from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.results import Report
+from aqa.evaluation.scoring import evaluate
+from aqa.metrics import MetricOptions
+from aqa.processes import is_first_process
+from aqa.progress import Progress
+from aqa.prompting.build import describe_sources
+from aqa.runs.files import write_json
+from aqa.runs.folder import METRICS, Run, open_run
+from aqa.runs.hashes import hash_files
+from aqa.runs.journal import Journal, differences
+from aqa.verbs.train_plan import Cuts, TrainingPlan
+from aqa.verbs.train_progress import DevScores, Steps
+
+MERGE_PROMPTS = 32  # whose answers by adapter and merged model are compared
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a training came to: scores of the dev data by name, before (if asked for) and after."""
+
+    backend: str
+    folder: Path
+    weights: Path
+    before: Mapping[str, float]
+    report: Report | None
+    merged: Merged | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a training would do. Lengths are tokens of prompt and answer."""
+
+    config: Mapping[str, Any]
+    counts: Mapping[str, int]
+    lengths: Mapping[str, float]
+    cut: Mapping[str, int]
+    estimate: TrainEstimate
+
+
+def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -> DryRun:
+    """Tell what a training would do; write nothing."""
+    plan = TrainingPlan(config, reader_type, progress)
+    cuts = Cuts()
+    with progress.task("Measuring prompts", total=plan.data.total) as task:
+        lengths = []
+        for prompt in plan.train_prompts(cuts):
+            lengths.append(plan.reader.length(prompt))
+            task.advance()
+    lengths = lengths or [0]
+    return DryRun(
+        config=as_raw(config),
+        counts={
+            "train": len(lengths),
+            "train_unanswerable": plan.data.found.unanswerable,
+            "dev": plan.dev.total if plan.dev else 0,
+        },
+        lengths={"min": min(lengths), "median": median(lengths), "max": max(lengths)},
+        cut={"shortened": cuts.shortened, "left_out": len(cuts.unfit)},
+        estimate=plan.reader.estimate(),
+    )
+
+
+def train(
+    config: RunConfig,
+    reader_type: type[Backend],
+    folder: Path,
+    progress: Progress,
+    resume: bool = False,
+    fresh: bool = False,
+    command: str = "",
+) -> TrainResult:
+    """Fine-tune a reader; leave weights, dev predictions, scores and manifest in the folder.
+
+    Raises:
+        AqaError: bad data, prompt or model, before anything is written; or a run folder that is
+            in use, or holds a training that is neither resumed nor begun anew.
+        KeyboardInterrupt: the user stopped it; `resume` goes on.
+    """
+    plan = TrainingPlan(config, reader_type, progress)
+    fingerprint = json_like(plan.fingerprint())
+    with open_run(folder, "train") as run:
+        check_previous(run, fingerprint, resume, fresh)
+        run.start(
+            {
+                "verb": "train",
+                "command": command,
+                "config": as_raw(config),
+                "fingerprint": fingerprint,
+                "evidence": (plan.dev or plan.data).evidence_plan(),
+                "sources": describe_sources(config, plan.reader, plan.data, plan.dev),
+                "counts": {"train": plan.data.found.count},
+                "history": run.previous.get("history", []) if resume else [],
+            }
+        )
+        with run.recording():
+            return _train(plan, run, resume)
+
+
+def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:
+    """Refuse to overwrite a training, or to resume another one.
+
+    Raises:
+        RunError: says what is there and what to do.
+    """
+    if not run.previous or fresh:
+        return
+    if not resume:
+        raise RunError(
+            f"{run.folder} holds a training ({run.previous.get('status')}); go on with --resume,"
+            " begin anew with --fresh, or name another --output-dir"
+        )
+    different = differences(run.previous.get("fingerprint", {}), fingerprint)
+    if different:
+        raise RunError(
+            f"{run.folder} holds another training: {'; '.join(different[:3])}. Name another"
+            " --output-dir, or begin anew with --fresh"
+        )
+
+
+def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
+    assert isinstance(plan.reader, Trainable)
+    cuts, dev_cuts = Cuts(), Cuts()
+    dev = plan.dev_prompts(dev_cuts)
+    dev_cuts.tell(plan.progress)
+    dev_scores = DevScores(dev, dev_cuts, plan.config.evaluation.profile, plan.progress)
+    with ExitStack() as stack:
+        steps = Steps(plan.progress, stack, run)
+        job = TrainJob(
+            train=lambda: plan.progressing(plan.train_prompts(cuts)),
+            dev=dev,
+            score=dev_scores.score,
+            folder=run.folder,
+            resume=resume,
+        )
+        weights = plan.reader.train(job, steps.tell)
+    cuts.tell(plan.progress)
+    if not is_first_process():
+        return TrainResult(plan.config.backend.name, run.folder, weights, steps.before, None)
+    trained = {"weights_sha256": hash_files(weights)}
+    if resume and trained["weights_sha256"] == run.previous.get("weights_sha256"):
+        # What an earlier session merged is still these weights.
+        merging = ("merged", "merged_sha256")
+        trained |= {key: run.previous[key] for key in merging if key in run.previous}
+    run.update(trained)
+    report = _report(plan, run, dev_scores) if dev else None
+    merged = None
+    if plan.config.merge and isinstance(plan.reader, Mergeable):
+        compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))
+        merged = plan.reader.merge(run.folder, compared[:MERGE_PROMPTS])
+        facts = {"compared": merged.compared, "different": merged.different}
+        run.update({"merged": facts, "merged_sha256": hash_files(merged.folder)})
+    run.update(
+        {
+            "status": "done",
+            "counts": {
+                "train": plan.data.found.count,
+                "left_out": len(cuts.unfit),
+                "shortened": cuts.shortened,
+                "dev": len(dev),
+            },
+        }
+    )
+    return TrainResult(plan.config.backend.name, run.folder, weights, steps.before, report, merged)
+
+
+def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
+    """Write the dev predictions and their scores."""
+    with Journal(run.folder, {"verb": "train"}, fresh=True) as journal:
+        for index, row in sorted(dev_scores.rows.items()):
+            journal.append(index, row)
+        path = journal.write_predictions(max(dev_scores.rows) + 1)
+    evaluation = plan.config.evaluation
+    metrics = ["em", "f1", *(["bertscore"] if evaluation.bert_model else [])]
+    options = MetricOptions(
+        evaluation.bert_model, evaluation.bert_num_layers, progress=plan.progress
+    )
+    scoring = Scoring(metrics, evaluation.profile, metric_options=options)
+    report = evaluate([path], None, scoring, plan.progress)
+    write_json(run.folder / METRICS, report.to_json())
+    run.update({"predictions_sha256": hash_files(path)})
+    return report
+
+
+def json_like(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The same value as it is after a trip through JSON, so that it can be compared."""
+    return json.loads(json.dumps(value))  # type: ignore[no-any-return]

@@ -1,0 +1,158 @@
+"""A training before it begins: data, template and reader, checked together."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aqa.backends.base import Backend, LearnsTokenizer, Mergeable, Trainable
+from aqa.config.options import RunConfig
+from aqa.errors import ConfigError, ModelError
+from aqa.processes import process_count
+from aqa.progress import Progress
+from aqa.prompting.build import Inputs, Unfit
+from aqa.prompting.templates import load_template
+from aqa.records import Example, Prompt
+
+
+@dataclass(slots=True)
+class Cuts:
+    """How many prompts lost text or the answer itself, had no gold passage, or can not fit."""
+
+    shortened: int = 0
+    lost_gold: int = 0
+    without_gold: int = 0
+    unfit: list[Unfit] = field(default_factory=list)
+
+    def tell(self, progress: Progress) -> None:
+        """Say what was cut, if anything was."""
+        if self.shortened:
+            progress.note(f"{self.shortened} prompts lost passages or text to fit")
+        if self.lost_gold:
+            progress.note(
+                f"{self.lost_gold} prompts lost the passage with the answer; raise"
+                " backend.max_seq_length or what evidence allows (top_k, max_chars, max_tokens)"
+            )
+        if self.without_gold:
+            progress.note(
+                f"{self.without_gold} examples are left out: no passage holds their answer, or"
+                " evidence.train left the gold one out"
+            )
+        if self.unfit:
+            first = self.unfit[0].error
+            progress.note(f"{len(self.unfit)} examples can't fit and are left out: {first}")
+
+
+class TrainingPlan:
+    """Data, template and reader of one training, checked before anything expensive."""
+
+    def __init__(self, config: RunConfig, reader_type: type[Backend], progress: Progress) -> None:
+        reader = reader_type(config, progress)
+        if not isinstance(reader, Trainable):
+            raise ModelError(
+                f"{config.backend.name} can't be trained here: its weights are not ours; use"
+                " `aqa predict` with it, or train t5 or llama-qlora"
+            )
+        self.config = config
+        self.progress = progress
+        self.reader = reader
+        template = load_template(config.prompt)
+        self.data = Inputs(config, template, progress)
+        self.dev = Inputs(config, template, progress, dev=True) if config.data.dev_path else None
+        self._check()
+        if isinstance(reader, LearnsTokenizer):
+            reader.learn_tokenizer(self.data.texts())
+        reader.check()
+        self.data.check_room(reader)
+
+    def _check(self) -> None:
+        if self.config.merge and not isinstance(self.reader, Mergeable):
+            raise ConfigError(
+                f"{self.config.backend.name} trains no adapter that could be merged; leave --merge"
+                " out: its model is whole"
+            )
+        if not self.data.template.no_answer:
+            self._check_answerable()
+        training = self.config.training
+        evaluates = self.dev is not None and training.eval_strategy != "no"
+        if training.early_stopping_patience and not evaluates:
+            raise ConfigError(
+                "training.early_stopping_patience needs evaluations; give --dev-data and set"
+                " training.eval_strategy to epoch or steps, or leave it out"
+            )
+        for kind, inputs in (("training", self.data), ("validation", self.dev)):
+            found = inputs.found if inputs else None
+            if found is not None and found.unlabelled:
+                raise ConfigError(
+                    f"{found.unlabelled} of {found.count} {kind} examples have no reference"
+                    " answer; name the column with --field answers=NAME"
+                )
+
+    def _check_answerable(self) -> None:
+        """See that no question needs the no-answer phrase that the template lacks."""
+        evidence = self.config.evidence.train
+        lost = (
+            evidence.passages == "mixed"
+            and evidence.gold_probability < 1
+            and evidence.unanswerable_probability > 0
+        )
+        by_loss = self.config.training.metric_for_best_model == "loss"
+        for unanswerable, use in (
+            (self.data.found.unanswerable or ("some" if lost else 0), "train on"),
+            (self.dev.found.unanswerable if self.dev and by_loss else 0, "take the loss of"),
+        ):
+            if unanswerable:
+                raise ConfigError(
+                    f"{unanswerable} questions have no answer, but the template"
+                    f" {self.data.template.name} has no no_answer phrase to {use}; add one, or"
+                    " take another template"
+                )
+
+    def train_prompts(self, cuts: Cuts) -> Iterator[Prompt]:
+        """Prompts with their targets, and with the evidence of a training."""
+        examples = self.data.training_examples()
+        yield from self._prompts(self.data, examples, cuts, with_target=True)
+        cuts.without_gold = self.data.left_out
+
+    def dev_prompts(self, cuts: Cuts) -> list[Prompt]:
+        """Prompts of the validation data, without targets."""
+        return [] if self.dev is None else list(self._prompts(self.dev, self.dev.examples(), cuts))
+
+    def _prompts(
+        self,
+        inputs: Inputs,
+        examples: Iterable[tuple[int, Example]],
+        cuts: Cuts,
+        with_target: bool = False,
+    ) -> Iterator[Prompt]:
+        for prompt in inputs.prompts(self.reader, examples, cuts.unfit, with_target):
+            cuts.shortened += prompt.evidence.shortened
+            cuts.lost_gold += bool(prompt.gold_ranks) and prompt.gold_in_evidence is False
+            yield prompt
+
+    def progressing(self, prompts: Iterable[Prompt]) -> Iterator[Prompt]:
+        """The same prompts, with a bar beside them."""
+        with self.progress.task("Tokenizing", total=self.data.total) as task:
+            for prompt in prompts:
+                yield prompt
+                task.advance()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a training to be resumed."""
+        return {
+            **self.data.fingerprint(self.reader),
+            "dev": self.dev.found.sha256 if self.dev else None,
+            "limits": [self.config.data.limit, self.config.data.dev_limit],
+            "options": self.config.backend.model_dump(),
+            "training": self.config.training.model_dump(
+                exclude={"per_device_train_batch_size", "gradient_accumulation_steps"}
+            ),
+            "batch": self._batch_size(),
+            "training_evidence": self.config.evidence.train.model_dump(),
+            "seed": self.config.seed,
+        }
+
+    def _batch_size(self) -> int:
+        """Rows of one optimizer step; they may be spread over other processes by a resumed run."""
+        training = self.config.training
+        rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+        return rows * process_count()

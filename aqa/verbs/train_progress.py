@@ -1,0 +1,82 @@
+"""What is told of a training while it runs: its steps, and the scores of its evaluations."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from aqa.metrics import score_pairs
+from aqa.progress import Progress, Task
+from aqa.records import Prediction, Prompt, TrainStep
+from aqa.runs.folder import Run
+from aqa.runs.journal_rows import failure_row, journal_row
+from aqa.verbs.train_plan import Cuts
+
+
+class DevScores:
+    """Scores generated answers of the dev prompts; keeps the rows of the last time."""
+
+    def __init__(self, dev: Iterable[Prompt], cuts: Cuts, profile: str, progress: Progress) -> None:
+        self._prompts = {prompt.id: prompt for prompt in dev}
+        self._failed = {
+            unfit.index: failure_row(unfit.example, unfit.error) for unfit in cuts.unfit
+        }
+        self._profile = profile
+        self._progress = progress
+        self.rows: dict[int, dict[str, Any]] = {}
+
+    def score(self, predictions: Iterable[Prediction]) -> Mapping[str, float]:
+        """Mean scores by name, 0..100; examples that can't fit count 0."""
+        self.rows = dict(self._failed)
+        with self._progress.task("Evaluating", total=len(self._prompts)) as task:
+            for prediction in predictions:
+                prompt = self._prompts[prediction.id]
+                self.rows[prompt.index] = journal_row(prompt, prediction)
+                task.advance()
+        rows = self.rows.values()
+        scores = score_pairs(
+            [row["predicted_answer"] for row in rows],
+            [row["answers"] for row in rows],
+            self._profile,
+        )
+        return {name: score.value for name, score in scores.items()}
+
+
+class Steps:
+    """Draws the steps of a training and keeps its evaluations."""
+
+    def __init__(self, progress: Progress, stack: ExitStack, run: Run) -> None:
+        self._progress = progress
+        self._stack = stack
+        self._task: Task | None = None
+        self._done = 0
+        self._run = run
+        self._history: list[dict[str, Any]] = run.manifest["history"]
+
+    @property
+    def before(self) -> dict[str, float]:
+        """The scores of the untrained model, where it was evaluated."""
+        first = next((past for past in self._history if past["step"] == 0), {})
+        return {name: value for name, value in first.items() if name not in ("step", "epoch")}
+
+    def tell(self, step: TrainStep) -> None:
+        """Take a step's or an evaluation's figures."""
+        if step.scores:
+            evaluation = {"step": step.step, "epoch": step.epoch, **step.scores}
+            earlier = [past for past in self._history if past["step"] < step.step]
+            self._history = [*earlier, evaluation]
+            self._run.update({"history": self._history})
+            told = ", ".join(f"{name} {value:.2f}" for name, value in step.scores.items())
+            self._progress.note(f"step {step.step}: {told}")
+            return
+        if self._task is None:
+            self._done = step.step  # of these, earlier sessions' among them, no time is known
+            task = self._progress.task("Training", step.total_steps, "steps", self._done)
+            self._task = self._stack.enter_context(task)
+        figures = {
+            "loss": step.loss,
+            "learning rate": step.learning_rate,
+            "tokens/s": step.tokens_per_second,
+        }
+        shown = {name: value for name, value in figures.items() if value is not None}
+        self._task.advance(step.step - self._done, shown)
+        self._done = step.step

@@ -1,0 +1,121 @@
+"""Whether what a run was made from, and what it wrote, is still what its manifest says."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from aqa.config.shipped import PREFIX, locate_package_file
+from aqa.errors import AqaError, RunError
+from aqa.prompting.templates import find_template
+from aqa.runs.folder import MANIFEST, read_manifest
+from aqa.runs.hashes import hash_files
+from aqa.runs.journal import PREDICTIONS
+
+Status = Literal["same", "changed", "missing", "unchecked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One thing that a manifest tells of. `name` is its path, or what stands for it.
+
+    It is `missing` where no file is found, and `unchecked` where the manifest has no hash of it:
+    data and models of the hub, and what an unfinished run has not written.
+    """
+
+    what: str
+    name: str
+    status: Status
+
+    def to_json(self) -> dict[str, str]:
+        """Give what --json prints."""
+        return {"what": self.what, "name": self.name, "status": self.status}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was found of one run folder."""
+
+    folder: Path
+    run_status: str
+    checked: tuple[Checked, ...]
+
+    def count(self, status: Status) -> int:
+        """How many things have that status."""
+        return sum(each.status == status for each in self.checked)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing has changed and nothing is missing."""
+        return not self.count("changed") and not self.count("missing")
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what --json prints."""
+        return {
+            "folder": str(self.folder),
+            "run_status": self.run_status,
+            "is_sound": self.is_sound,
+            "files": [each.to_json() for each in self.checked],
+        }
+
+
+def verify(folder: Path) -> Verification:
+    """Hash anew all that the manifest of a run folder has a hash of.
+
+    Raises:
+        RunError: the folder has no manifest, or one without hashes.
+    """
+    if folder.is_file():
+        folder = folder.parent
+    manifest = read_manifest(folder)
+    if not manifest:
+        raise RunError(f"{folder} is no run folder: it holds no {MANIFEST}")
+    sources = manifest.get("sources")
+    if not isinstance(sources, dict) or not all(map(_is_source, sources.values())):
+        raise RunError(f"{folder / MANIFEST} names no sources to compare with")
+    started_in = manifest.get("directory")
+    directories = [Path(started_in)] if isinstance(started_in, str) else []
+    directories.append(Path.cwd())
+    checked = [
+        _check(what, source["name"], _find(what, source["name"], directories), source.get("sha256"))
+        for what, source in sources.items()
+    ]
+    checked += _check_written(folder, manifest)
+    return Verification(folder, str(manifest.get("status")), tuple(checked))
+
+
+def _is_source(found: object) -> bool:
+    """Tell whether it is as a run writes it, for anybody may have edited the manifest."""
+    return isinstance(found, dict) and isinstance(found.get("name"), str)
+
+
+def _check_written(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Checked]:
+    """What a run leaves: weights, if it was a training, and predictions."""
+    weights = "adapter" if (folder / "adapter").is_dir() else "model"
+    names = {"weights": weights, "merged": "merged", "predictions": PREDICTIONS}
+    for what, name in names.items():
+        path, known = folder / name, manifest.get(f"{what}_sha256")
+        if known is not None or path.exists():
+            yield _check(what, str(path), path if path.exists() else None, known)
+
+
+def _check(what: str, name: str, path: Path | None, known: str | None) -> Checked:
+    if known is None:
+        return Checked(what, name, "unchecked")
+    if path is None:
+        return Checked(what, name, "missing")
+    return Checked(what, name, "same" if hash_files(path) == known else "changed")
+
+
+def _find(what: str, name: str, directories: Sequence[Path]) -> Path | None:
+    """Find a source: a relative path first where the run was started, then here."""
+    try:
+        if name.startswith(PREFIX):
+            return locate_package_file(name)
+        for directory in directories:
+            path = directory / Path(name).expanduser()
+            if path.exists() and (what != "prompt" or path.suffix):
+                return path
+        return find_template(name) if what == "prompt" else None
+    except AqaError:
+        return None

@@ -1,0 +1,260 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_llama import (
+    Training,
+    adapter_weights,
+    greatest_difference,
+    make_prompts,
+    make_reader,
+    rows,
+)
+
+from aqa.backends.llama_qlora.adapters import add_adapter
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.training import answer_loss, keeps_logits
+from aqa.backends.local.training_batches import IGNORED, Collator, tokenize
+from aqa.errors import DataError
+from aqa.library_output import quiet
+from aqa.records import Encoding, Example, Passage, Prompt, Template
+
+# Answers of unlike lengths: a mean of means differs from the mean over all tokens.
+UNLIKE = [
+    Example(f"u{n}", "Where?", (Passage("Somewhere."),), (" ".join(["far"] * (1 + n * n)),))
+    for n in range(8)
+]
+
+
+def as_rows(reader: LlamaQloraBackend, prompts: list[Prompt]) -> list[dict[str, Any]]:
+    encodings = [reader.encode(prompt) for prompt in prompts]
+    return [
+        {
+            "input_ids": [*e.prompt_ids, *e.target_ids],
+            "prompt_length": len(e.prompt_ids),
+            "length": len(e.prompt_ids) + len(e.target_ids),
+        }
+        for e in encodings
+    ]
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny_pad_is_end", "tiny_no_template"])
+def test_labels_are_the_answer_and_its_end_of_turn_alone(
+    name: str, request: pytest.FixtureRequest, template: Template
+) -> None:
+    reader = make_reader(request.getfixturevalue(name))
+    prompts = make_prompts(reader, template, with_target=True, examples=UNLIKE)
+    batch = Collator()(as_rows(reader, prompts))
+    end = reader._encoder.end_token_ids[0]
+    for prompt, ids, mask, labels in zip(
+        prompts, batch["input_ids"], batch["attention_mask"], batch["labels"], strict=True
+    ):
+        encoding = reader.encode(prompt)
+        assert labels[labels != IGNORED].tolist() == list(encoding.target_ids)
+        assert labels[labels != IGNORED][-1] == end, "the end-of-turn token is trained on"
+        assert ids[mask.bool()].tolist() == [*encoding.prompt_ids, *encoding.target_ids]
+        assert (labels[~mask.bool()] == IGNORED).all()
+        assert mask.sum() == mask.cumprod(0).sum(), "padding is on the right"
+        first = len(encoding.prompt_ids)
+        assert labels[first - 1] == IGNORED != labels[first]
+
+
+def test_the_collator_counts_tokens_without_padding(tiny: Path, template: Template) -> None:
+    reader = make_reader(tiny)
+    found = as_rows(reader, make_prompts(reader, template, with_target=True, examples=UNLIKE))
+    collator = Collator()
+    collator(found)
+    assert collator.tokens == sum(row["length"] for row in found)
+
+
+def test_rows_with_nothing_to_learn_are_named(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    reader = make_reader(tiny)
+    learnt = make_prompts(reader, template, with_target=True)
+    not_learnt = make_prompts(reader, template, with_target=False)
+    mixed = [learnt[0], not_learnt[1], learnt[2], *not_learnt[3:]]
+    with pytest.raises(DataError, match=r"^6 training examples .*\(q1, q3, q4\)"):
+        tokenize(((prompt, reader.encode(prompt)) for prompt in mixed), tmp_path / "rows.arrow")
+
+
+def test_no_row_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no example is left"):
+        tokenize([], tmp_path / "rows.arrow")
+
+
+def test_rows_come_back_from_disk_as_they_were(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    prompt = make_prompts(make_reader(tiny), template, with_target=True)[0]
+    encoded = [(prompt, Encoding((1, 2, n), (n, 4))) for n in range(2500)]  # three parts
+    found = tokenize(iter(encoded), tmp_path / "rows.arrow")
+    assert len(found) == 2500
+    assert found[2345] == {
+        "input_ids": [1, 2, 2345, 2345, 4],
+        "prompt_length": 3,
+        "part_lengths": [],
+        "length": 5,
+        "example": 0,
+    }
+
+
+class Adapted:
+    """The tiny model in float32 with an adapter whose B is not zero, so that A learns too."""
+
+    def __init__(self, folder: Path, template: Template) -> None:
+        reader = make_reader(folder, "backend.lora.dropout=0")
+        reader.__enter__()
+        with quiet():
+            self.model = add_adapter(reader.model, reader.options.lora, "tiny")
+        torch.manual_seed(1)
+        for name, parameter in self.model.named_parameters():
+            if "lora_B" in name:
+                parameter.data.normal_(std=0.05)
+        prompts = make_prompts(reader, template, with_target=True, examples=[*UNLIKE, *rows()])
+        self.batch = Collator()(as_rows(reader, prompts))
+
+    def gradients(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        self.model.zero_grad()
+        loss.backward()
+        found = {n: p.grad.clone() for n, p in self.model.named_parameters() if p.requires_grad}
+        assert len(found) == 28, "seven linear layers in each of two, with A and B"
+        assert all(gradient.abs().max() > 0 for gradient in found.values())
+        return found
+
+    def plain(self) -> torch.Tensor:
+        """The loss as the model itself computes it, over logits at every position."""
+        names = ("input_ids", "attention_mask", "labels")
+        loss: torch.Tensor = self.model(**{name: self.batch[name] for name in names}).loss
+        return loss
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_logits_only_at_labels_give_the_same_loss_and_gradients(
+    keeps: bool, tiny: Path, template: Template
+) -> None:
+    adapted = Adapted(tiny, template)
+    total, count = answer_loss(adapted.model, adapted.batch, keeps)
+    plain = adapted.plain()
+    assert count == (adapted.batch["labels"] != IGNORED).sum()
+    assert (total / count).item() == pytest.approx(plain.item(), rel=1e-5)
+    ours, theirs = adapted.gradients(total / count), adapted.gradients(plain)
+    assert greatest_difference(ours, theirs) <= 1e-5
+
+
+def test_logits_are_computed_at_label_positions_only(tiny: Path, template: Template) -> None:
+    adapted = Adapted(tiny, template)
+    seen: list[int] = []
+    head = adapted.model.get_output_embeddings()
+    head.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[1]))
+    assert keeps_logits(adapted.model)
+    answer_loss(adapted.model, adapted.batch, keeps=True)
+    length = adapted.batch["input_ids"].shape[1]
+    assert seen == [len(adapted.batch["label_positions"])]
+    assert seen[0] < length
+
+
+def test_label_smoothing_is_that_of_transformers(tiny: Path, template: Template) -> None:
+    from transformers.trainer_pt_utils import LabelSmoother
+
+    adapted = Adapted(tiny, template)
+    total, count = answer_loss(adapted.model, adapted.batch, keeps=True, label_smoothing=0.2)
+    inputs = {name: adapted.batch[name] for name in ("input_ids", "attention_mask")}
+    logits = adapted.model(**inputs).logits
+    smoother = LabelSmoother(epsilon=0.2)
+    wanted = smoother({"logits": logits}, adapted.batch["labels"], shift_labels=True)
+    assert (total / count).item() == pytest.approx(wanted.item(), rel=1e-5)
+    plain, _ = answer_loss(adapted.model, adapted.batch, keeps=True)
+    assert abs(total - plain) > 0.01
+
+
+def test_a_model_without_logits_to_keep_is_noticed() -> None:
+    class Base:
+        def forward(self, input_ids: object) -> None: ...
+
+    class Wrapped:
+        def get_base_model(self) -> Base:
+            return Base()
+
+    assert not keeps_logits(Wrapped())
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_accumulated_batches_learn_what_one_batch_learns(
+    size: int, tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    """Answers of unlike lengths weigh by token, whichever small batch they stand in."""
+
+    def train(name: str, batch: int, steps: int) -> tuple[Mapping[str, torch.Tensor], list[float]]:
+        reader = make_reader(
+            tiny,
+            f"training.per_device_train_batch_size={batch}",
+            f"training.gradient_accumulation_steps={steps}",
+            "training.num_train_epochs=3",
+            "training.optim=sgd",  # Adam would hide a wrong scale
+            "training.learning_rate=0.05",
+            "training.max_grad_norm=1000",
+            "training.eval_strategy='no'",
+            "backend.lora.dropout=0",
+        )
+        training = Training(reader, template, tmp_path / name, train_rows=UNLIKE)
+        return adapter_weights(training.run()), training.losses
+
+    whole, losses = train("whole", 8, 1)
+    parts, part_losses = train("parts", size, -(-8 // size))
+    assert greatest_difference(whole, parts) <= 1e-5
+    assert part_losses == pytest.approx(losses, rel=1e-4)
+    assert losses[-1] < losses[0]
+
+
+def test_the_loss_that_is_told_is_the_mean_over_answer_tokens(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    reader = make_reader(
+        tiny, "training.num_train_epochs=1", "training.eval_strategy='no'", "backend.lora.dropout=0"
+    )
+    training = Training(reader, template, tmp_path, train_rows=UNLIKE)
+    training.run()
+    fresh = make_reader(tiny)
+    prompts = make_prompts(fresh, template, with_target=True, examples=UNLIKE)
+    batch = Collator()(as_rows(fresh, prompts))
+    with fresh:
+        names = ("input_ids", "attention_mask", "labels")
+        expected = fresh.model(**{name: batch[name] for name in names}).loss.item()
+    assert training.losses == [pytest.approx(expected, rel=1e-4)]
+
+
+def test_the_dev_loss_is_the_mean_over_answer_tokens_of_all_batches(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    reader = make_reader(
+        tiny,
+        "training.num_train_epochs=1",
+        "training.per_device_train_batch_size=3",
+        "training.metric_for_best_model=loss",
+        "training.learning_rate=1e-9",
+        "backend.lora.dropout=0.5",  # off in evaluation
+    )
+    training = Training(reader, template, tmp_path)
+    training.run()
+    fresh = make_reader(tiny)
+    batch = Collator()(as_rows(fresh, make_prompts(fresh, template, with_target=True)))
+    with fresh:
+        names = ("input_ids", "attention_mask", "labels")
+        expected = fresh.model(**{name: batch[name] for name in names}).loss.item()
+    (evaluation,) = training.evaluations
+    assert evaluation.scores["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_collator_makes_no_use_of_token_identity_for_padding() -> None:
+    """Rows that hold the padding token inside keep it: only positions past the end are padded."""
+    rows = [
+        {"input_ids": [0, 5, 0, 0], "prompt_length": 2, "length": 4},
+        {"input_ids": [0, 4], "prompt_length": 1, "length": 2},
+    ]
+    batch = Collator()(rows)
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert batch["labels"].tolist() == [[IGNORED, IGNORED, 0, 0], [IGNORED, 4, IGNORED, IGNORED]]
+    assert batch["label_positions"].tolist() == [0, 1, 2]

@@ -1,0 +1,227 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_llama import (
+    Training,
+    adapter_weights,
+    greatest_difference,
+    make_reader,
+    rows,
+    tiny_template,
+)
+
+from aqa.backends.local.checkpoints import STATE
+from aqa.records import Template, TrainStep
+
+# Eight rows in batches of 3, two of them a step: two steps an epoch, of which the second is
+# smaller; six steps in all, with dropout.
+SETTINGS = [
+    "training.num_train_epochs=3",
+    "training.per_device_train_batch_size=3",
+    "training.gradient_accumulation_steps=2",
+    "training.learning_rate=0.01",
+    "training.warmup_steps=2",
+    "backend.lora.dropout=0.2",
+    "training.evaluate_before=true",
+]
+STRATEGIES = {
+    "epoch": "training.eval_strategy=epoch",
+    "steps": "training={eval_strategy: steps, eval_steps: 3}",  # in the middle of an epoch
+}
+EVALUATED = {"epoch": [0, 2, 4, 6], "steps": [0, 3, 6]}
+
+
+class Crash(BaseException):
+    """No library catches it."""
+
+
+def training(
+    strategy: str, tiny: Path, template: Template, folder: Path, **options: Any
+) -> Training:
+    reader = make_reader(tiny, *SETTINGS, STRATEGIES[strategy])
+    return Training(reader, template, folder, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tiny: Path, template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Training]:
+    """Uninterrupted trainings."""
+    found = {}
+    for strategy in STRATEGIES:
+        found[strategy] = training(strategy, tiny, template, tmp_path_factory.mktemp(strategy))
+        found[strategy].run()
+        assert [step.step for step in found[strategy].evaluations] == EVALUATED[strategy]
+    return found
+
+
+def assert_same(resumed: Training, whole: Training) -> None:
+    saved, expected = (adapter_weights(t.folder / "adapter") for t in (resumed, whole))
+    assert greatest_difference(saved, expected) <= 1e-6
+    known = {step.step: step.loss for step in whole.steps if not step.scores}
+    for step in resumed.steps:
+        if not step.scores:
+            assert step.loss == pytest.approx(known[step.step], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "step", "goes_on_from"),
+    [("epoch", 1, 0), ("epoch", 3, 2), ("steps", 5, 3), ("steps", 6, 3)],
+)
+def test_a_crashed_training_resumes_as_if_nothing_had_happened(
+    strategy: str,
+    step: int,
+    goes_on_from: int,
+    whole: Mapping[str, Training],
+    tiny: Path,
+    template: Template,
+    tmp_path: Path,
+) -> None:
+    def crash(told: TrainStep) -> None:
+        if told.step == step and not told.scores:
+            raise Crash
+
+    with pytest.raises(Crash):
+        training(strategy, tiny, template, tmp_path).run(crash)
+    torch.rand(100)  # random numbers drawn elsewhere must not matter
+    resumed = training(strategy, tiny, template, tmp_path, resume=True)
+    resumed.run()
+    assert [s.step for s in resumed.steps if not s.scores] == list(range(goes_on_from + 1, 7))
+    assert_same(resumed, whole[strategy])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "moment", "checkpoint"),
+    [
+        ("epoch", 0, 1),  # in the evaluation before the first step
+        ("epoch", 2, 3),
+        ("epoch", 3, 4),  # noticed at the end of an epoch, which is evaluated
+        ("epoch", 5, 6),
+        ("steps", 1, 2),  # the end of an epoch, with nothing to evaluate there
+        ("steps", 2, 3),
+        ("steps", 3, 4),
+    ],
+)
+def test_an_interrupt_writes_a_checkpoint_and_the_training_can_go_on(
+    strategy: str,
+    moment: int,
+    checkpoint: int,
+    whole: Mapping[str, Training],
+    tiny: Path,
+    template: Template,
+    tmp_path: Path,
+) -> None:
+    def interrupt(told: TrainStep) -> None:
+        if told.step == moment and not (told.scores and moment):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupted = training(strategy, tiny, template, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run(interrupt)
+    assert not (tmp_path / "adapter").exists()
+    assert [s.step for s in interrupted.steps if not s.scores][-1] == checkpoint
+    state = tmp_path / "checkpoints" / f"checkpoint-{checkpoint}" / STATE
+    assert json.loads(state.read_text(encoding="utf-8"))["global_step"] == checkpoint
+
+    resumed = training(strategy, tiny, template, tmp_path, resume=True)
+    resumed.run()
+    assert [s.step for s in resumed.steps if not s.scores] == list(range(checkpoint + 1, 7))
+    evaluated = [s.step for s in (*interrupted.evaluations, *resumed.evaluations)]
+    assert evaluated == EVALUATED[strategy], "the best checkpoint is chosen among the same"
+    assert_same(resumed, whole[strategy])
+
+
+def test_killed_trainings_resume_too(
+    whole: Mapping[str, Training], tiny: Path, tmp_path: Path
+) -> None:
+    """SIGKILL between two steps, and while a checkpoint is being written."""
+    template = tiny_template(tmp_path)
+    cases = [
+        {
+            "model": str(tiny),
+            "template": str(tmp_path / "tiny.txt"),
+            "folder": str(tmp_path / strategy),
+            "settings": [*SETTINGS, STRATEGIES[strategy]],
+            "step": step,
+            "while_saving": while_saving,
+        }
+        for strategy, step, while_saving in (("epoch", 3, False), ("steps", 6, True))
+    ]
+    script = Path(__file__).parents[2] / "fakes" / "killed_training.py"
+    done = subprocess.run(
+        [sys.executable, script, json.dumps(cases)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == [str(int(signal.SIGKILL))] * 2, done.stderr
+    half = tmp_path / "steps" / "checkpoints" / "checkpoint-6"
+    assert (half / "adapter_model.safetensors").exists()
+
+    for strategy, steps in (("epoch", [3, 4, 5, 6]), ("steps", [4, 5, 6])):
+        resumed = training(strategy, tiny, template, tmp_path / strategy, resume=True)
+        resumed.run()
+        assert [step.step for step in resumed.steps if not step.scores] == steps
+        assert_same(resumed, whole[strategy])
+
+
+def test_a_fresh_start_forgets_old_checkpoints(
+    whole: Mapping[str, Training], tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    old = tmp_path / "checkpoints" / "checkpoint-99"
+    old.mkdir(parents=True)
+    (old / STATE).write_text('{"global_step": 99}', encoding="utf-8")
+    again = training("epoch", tiny, template, tmp_path)
+    again.run()
+    assert not old.exists()
+    assert_same(again, whole["epoch"])
+
+
+def test_a_finished_training_can_be_resumed_without_harm(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    first = training("epoch", tiny, template, tmp_path)
+    first.run()
+    saved = adapter_weights(tmp_path / "adapter")
+    again = training("epoch", tiny, template, tmp_path, resume=True)
+    again.run()
+    assert not again.losses
+    assert greatest_difference(saved, adapter_weights(tmp_path / "adapter")) == 0
+
+
+def test_a_resumed_training_has_the_patience_that_was_left(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    f1 = {1: 10.0, 2: 50.0, 3: 20.0, 4: 20.0, 5: 20.0, 6: 20.0}
+
+    def run(folder: Path, resume: bool = False, first: int = 1, crash_at: int = 0) -> list[int]:
+        reader = make_reader(
+            tiny, "training.num_train_epochs=6", "training.early_stopping_patience=2"
+        )
+        made = Training(
+            reader,
+            template,
+            folder,
+            resume=resume,
+            scores=lambda n: {"em": 0.0, "f1": f1[n + first - 1]},
+        )
+
+        def crash(told: TrainStep) -> None:
+            if told.step == crash_at and not told.scores:
+                raise Crash
+
+        try:
+            made.run(crash)
+        except Crash:
+            assert crash_at
+        return [step.step for step in made.evaluations]
+
+    assert run(tmp_path / "whole") == [1, 2, 3, 4]
+    assert run(tmp_path / "crashed", crash_at=4) == [1, 2, 3]
+    assert run(tmp_path / "crashed", resume=True, first=4) == [4]
+    assert len(rows()) == 8, "one step an epoch"

@@ -1,0 +1,108 @@
+"""`aqa train llama --merge`: one model that answers as base and adapter do."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_llama import make_config, rows, write_rows, write_template
+
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.library_output import quiet
+from aqa.progress import SilentProgress
+from aqa.runs.hashes import hash_files
+from aqa.verbs.train_plan import TrainingPlan
+from aqa.verbs.verify import verify
+
+
+@pytest.mark.parametrize("quantization", ["4bit", "none"])
+def test_the_merged_model_answers_as_its_parts(
+    quantization: str,
+    tiny: Path,
+    tmp_path: Path,
+    call_aqa: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    data = write_rows(tmp_path / "rows.jsonl")
+    run, merged = tmp_path / "run", tmp_path / "run" / "merged"
+    settings = {
+        "backend.quantization": quantization,
+        "backend.compute_dtype": "float32",
+        "backend.max_seq_length": "200",
+        "backend.lora.dropout": "0",
+        "generation.max_new_tokens": "8",
+        "training.num_train_epochs": "12",
+        "training.learning_rate": "0.01",
+        "training.warmup_steps": "0",
+        "training.eval_strategy": "no",
+    }
+    words = ["train", "llama", "--model", tiny, "--data", data, "--dev-data", data, "--merge"]
+    words += ["--prompt", write_template(tmp_path), "--output-dir", run, "--json"]
+    words += [word for pair in settings.items() for word in ("--set", "=".join(pair))]
+    done = call_aqa(*words)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["merged"], told["merged_differs"]) == (str(merged), 0)
+    manifest = json.loads((run / "run.json").read_bytes())
+    assert manifest["merged"] == {"compared": len(rows()), "different": 0}
+    checked = {each.what: each.status for each in verify(run).checked}
+    assert checked == dict.fromkeys(
+        ["data", "dev_data", "prompt", "model", "weights", "merged", "predictions"], "same"
+    )
+    adapter = hash_files(run / "adapter")
+    assert call_aqa(*(word for word in words if word != "--merge"), "--resume").returncode == 0
+    assert hash_files(run / "adapter") == adapter, "the same weights are the same bytes"
+    assert {each.status for each in verify(run).checked} == {"same"}
+    (merged / "config.json").write_bytes((merged / "config.json").read_bytes() + b"\n")
+    (changed,) = [each for each in verify(run).checked if each.status == "changed"]
+    assert changed.what == "merged"
+    assert (merged / "model.safetensors").is_file()
+    assert not list(merged.glob("*.bin"))
+    assert "quantization_config" not in json.loads((merged / "config.json").read_bytes())
+
+    # It is an ordinary model folder, which keeps template and settings of its training. What it
+    # answers lies in the folder, and is no change of the model.
+    before = hash_files(merged)
+    for _ in range(2):
+        answered = call_aqa("predict", "llama", "--model", merged, "--data", data)
+        assert answered.returncode == 0, answered.stderr
+    assert hash_files(merged) == before
+    ours = json.loads((merged / "predict-rows" / "predictions.json").read_bytes())
+    theirs = json.loads((run / "predictions.json").read_bytes())
+    assert {key: row["raw"] for key, row in ours.items()} == {
+        key: row["raw"] for key, row in theirs.items()
+    }
+    # The adapter has learnt something: the base alone answers otherwise.
+    with quiet():
+        base = call_aqa("predict", "llama", "--model", tiny, "--data", data, "-o", tmp_path / "b",
+                        "--prompt", write_template(tmp_path))  # fmt: skip
+    assert base.returncode == 0, base.stderr
+    alone = json.loads((tmp_path / "b" / "predictions.json").read_bytes())
+    assert any(alone[key]["raw"] != row["raw"] for key, row in ours.items())
+
+
+def test_a_difference_is_counted(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aqa.backends.llama_qlora import merging
+    from aqa.backends.llama_qlora.merging import merge_adapter
+
+    run = tmp_path / "run"
+    shutil.copytree(tiny, run)
+    config = make_config(run, f"data.path={write_rows(tmp_path / 'rows.jsonl')}")
+    config = config.model_copy(update={"prompt": str(write_template(tmp_path))})
+    plan = TrainingPlan(config, LlamaQloraBackend, SilentProgress())
+    prompts = list(plan.data.prompts(plan.reader, plan.data.examples(), []))
+
+    class Changing(LlamaQloraBackend):
+        """Answers the first question otherwise once its model is merged."""
+
+        def generate(self, prompts):  # type: ignore[no-untyped-def]
+            for number, answer in enumerate(super().generate(prompts)):
+                merged = self.options.model.endswith("merged")
+                yield type(answer)(answer.id, "other" if merged and not number else answer.raw)
+
+    monkeypatch.setattr(merging, "_write", lambda reader, folder: shutil.copytree(tiny, folder))
+    merged = merge_adapter(Changing, config, run, prompts, SilentProgress())
+    assert (merged.compared, merged.different) == (len(rows()), 1)

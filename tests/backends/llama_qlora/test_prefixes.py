@@ -1,0 +1,85 @@
+"""Prompts that begin alike are read once, and are answered as if each were read whole."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM
+
+from aqa.backends.llama_qlora.prefixes import (
+    Group,
+    can_share,
+    group_by_prefix,
+    pad_left,
+    read_prefixes,
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups"),
+    [
+        ([[1, 2, 3, 4]], [Group(3, (0,))]),
+        ([[1, 2, 3, 4], [1, 2, 3, 5]], [Group(3, (0, 1))]),
+        ([[1, 2, 3, 4], [1, 2, 3, 4]], [Group(3, (0, 1))]),  # the last token is left over
+        ([[1, 2, 9, 9, 9], [1, 2, 8, 8, 8]], [Group(4, (1,)), Group(4, (0,))]),  # too little
+        ([[5, 6, 7, 1], [1, 2, 3, 4], [5, 6, 7, 2]], [Group(3, (1,)), Group(3, (0, 2))]),
+    ],
+)
+def test_groups(rows: list[list[int]], groups: list[Group]) -> None:
+    assert group_by_prefix(rows) == groups
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), min_size=1, max_size=12))
+def test_groups_hold_every_row_once_and_share_what_they_say(rows: list[list[int]]) -> None:
+    groups = group_by_prefix(rows)
+    assert sorted(n for group in groups for n in group.members) == list(range(len(rows)))
+    for group in groups:
+        prefixes = {tuple(rows[n][: group.length]) for n in group.members}
+        assert len(prefixes) == 1
+        assert all(len(rows[n]) > group.length for n in group.members)
+
+
+def test_the_same_logits_as_with_whole_rows(tiny: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
+    draw = torch.Generator().manual_seed(1)
+
+    def tokens(number: int) -> list[int]:
+        found: list[int] = torch.randint(5, 40, (number,), generator=draw).tolist()
+        return found
+
+    one, other = tokens(20), tokens(11)
+    rows = [[*one, *tokens(4)], [*other, *tokens(5)], [*one, *tokens(7)], tokens(9)]
+    groups = group_by_prefix(rows)
+    assert sorted(len(group.members) for group in groups) == [1, 1, 2]
+    with torch.inference_mode():
+        ids, mask, cache = read_prefixes(model, rows, groups, 0)
+        start = cache.get_seq_length()
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, start:]
+        last = model(
+            input_ids=ids[:, start:],
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+        ).logits[:, -1]
+        for row, logits in zip(rows, last, strict=True):
+            whole = model(input_ids=torch.tensor([row])).logits[0, -1]
+            torch.testing.assert_close(logits, whole, atol=1e-5, rtol=1e-4)
+
+
+def test_padding_is_on_the_left_and_masked() -> None:
+    ids, mask = pad_left([[7], [5, 6]], 9)
+    assert ids.tolist() == [[9, 7], [5, 6]]
+    assert mask.tolist() == [[0, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "shares"),
+    [({}, True), ({"sliding_window": 128}, False), ({"layer_types": ["linear_attention"]}, False)],
+)
+def test_only_models_that_keep_all_keys_share(settings: dict[str, object], shares: bool) -> None:
+    config = SimpleNamespace(**settings)
+    config.get_text_config = lambda: config
+    assert can_share(SimpleNamespace(config=config)) == shares

@@ -1,0 +1,208 @@
+"""Several processes that train one model: the loss curve of one with more accumulation."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_llama import rows, write_rows, write_template
+
+from aqa.backends.local.checkpoints import check_optimizer
+from aqa.backends.local.training_arguments import check_whole_weights
+from aqa.errors import ConfigError, RunError
+from aqa.runs.hashes import hash_files
+
+PROCESSES = 2
+
+
+def settings(kind: str, tiny: Path, folder: Path) -> list[str]:
+    """The arguments of a training of eight rows, four to an optimizer step."""
+    data = write_rows(folder / "rows.jsonl")
+    values = {
+        "backend.compute_dtype": "float32",
+        "generation.max_new_tokens": "4",
+        "training.num_train_epochs": "3",
+        "training.warmup_steps": "0",
+        "training.per_device_train_batch_size": "2",
+        "training.evaluate_before": "false",
+        "training.save_total_limit": "9",
+    }
+    words = ["train", kind, "--data", str(data), "--dev-data", str(data)]
+    if kind == "llama":
+        words += ["--model", str(tiny), "--prompt", str(write_template(folder))]
+        values |= {"backend.lora.dropout": "0", "training.learning_rate": "0.01"}
+        values |= {"backend.max_seq_length": "200"}
+    else:
+        words += ["--config", "t5_tiny"]
+        values |= {"training.eval_strategy": "epoch", "training.learning_rate": "0.002"}
+        values |= {"backend.from_scratch.d_model": "32", "backend.from_scratch.vocab_size": "400"}
+    return [*words, *(word for pair in values.items() for word in ("--set", "=".join(pair)))]
+
+
+PORT = ["--master-port", str(29_500 + os.getpid() % 1000)]
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", str(PROCESSES), *PORT]
+
+
+def launch(arguments: list[str], launcher: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run `aqa` alone, or in the processes that a launcher starts."""
+    return subprocess.run(
+        [sys.executable, *launcher, "-m", "aqa", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={
+            **os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DS_ACCELERATOR": "cpu",
+        },
+        check=False,
+    )  # fmt: skip
+
+
+def run(arguments: list[str], launcher: Sequence[str] = ()) -> None:
+    """Train; each optimizer step sees four rows."""
+    accumulation = 1 if launcher else PROCESSES
+    steps = f"training.gradient_accumulation_steps={accumulation}"
+    done = launch([*arguments, "--set", steps], launcher)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Validation scores") == 1  # one of them shows something
+    assert done.stderr.count("Tokenizing") <= 1
+
+
+def deepspeed(folder: Path) -> list[str]:
+    """DeepSpeed's ZeRO stage 2 by a config file as `accelerate config` writes them."""
+    automatic = dict.fromkeys(("gradient_accumulation_steps", "gradient_clipping"), "auto")
+    config = {
+        "distributed_type": "DEEPSPEED",
+        "use_cpu": True,
+        "num_machines": 1,
+        "num_processes": PROCESSES,
+        "mixed_precision": "no",
+        "deepspeed_config": {"zero_stage": 2, **automatic},
+    }
+    path = folder / "accelerate.yaml"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    launch = ["-m", "accelerate.commands.launch", "--config_file", str(path)]
+    return [*launch, "--main_process_port", PORT[1]]
+
+
+def losses(folder: Path) -> list[float]:
+    """The loss of each step, as the last checkpoint tells."""
+    (last,) = (folder / "checkpoints").glob("checkpoint-6")
+    history = json.loads((last / "trainer_state.json").read_bytes())["log_history"]
+    return [entry["loss"] for entry in history if "loss" in entry]
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What one process trained, and the arguments that made it do so."""
+
+    words: list[str]
+    folder: Path
+
+
+@pytest.fixture(scope="module", params=["t5", "llama"])
+def alone(
+    request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Alone:
+    folder = tmp_path_factory.mktemp("alone")
+    words = settings(request.param, tiny, folder)
+    run([*words, "-o", str(folder / "run")])
+    return Alone(words, folder / "run")
+
+
+def test_two_processes_train_as_one(alone: Alone, tmp_path: Path) -> None:
+    two, both = tmp_path / "two", tmp_path / "both"
+    run([*alone.words, "-o", str(two)], TORCHRUN)
+    assert len(losses(alone.folder)) == 6
+    assert losses(alone.folder)[0] > losses(alone.folder)[-1]
+    assert losses(two) == pytest.approx(losses(alone.folder), abs=1e-3)
+
+    manifest = read(two / "run.json")
+    assert manifest["status"] == "done"
+    assert manifest["counts"]["dev"] == len(rows())
+    assert manifest["predictions_sha256"] == hash_files(two / "predictions.json")
+    ours, theirs = (read(folder / "predictions.json") for folder in (two, alone.folder))
+    assert list(ours) == list(theirs)
+
+    # What two processes began, one goes on with.
+    interrupted_copy(two, both, steps=2)
+    run([*alone.words, "-o", str(both), "--resume"])
+    assert losses(both) == pytest.approx(losses(alone.folder), abs=1e-3)
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
+def test_deepspeed_spreads_gradients_and_optimizer(alone: Alone, tmp_path: Path) -> None:
+    two, both = tmp_path / "two", tmp_path / "both"
+    run([*alone.words, "-o", str(two)], deepspeed(tmp_path))
+    parts = [*two.glob("checkpoints/checkpoint-6/global_step6/*optim_states.pt")]
+    assert len(parts) == PROCESSES
+    assert losses(two) == pytest.approx(losses(alone.folder), abs=1e-3)
+    assert read(two / "run.json")["counts"]["dev"] == len(rows())
+
+    interrupted_copy(two, both, steps=2)
+    run([*alone.words, "-o", str(both), "--resume"], deepspeed(tmp_path))
+    assert losses(both) == pytest.approx(losses(alone.folder), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("written", "deepspeed", "processes", "told"),
+    [
+        (2, True, 2, None),
+        (0, False, 2, None),
+        (2, False, 1, "written by 2 processes under DeepSpeed"),
+        (2, True, 4, "written by 2 processes under DeepSpeed"),
+        (0, True, 2, "written by a training without DeepSpeed"),
+    ],
+)
+def test_an_optimizer_of_another_kind_is_not_taken_up(
+    written: int, deepspeed: bool, processes: int, told: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "global_step3").mkdir()
+    for rank in range(written):
+        (tmp_path / f"global_step3/zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").touch()
+    if told is None:
+        check_optimizer(tmp_path, deepspeed, processes)
+        return
+    with pytest.raises(RunError, match=told):
+        check_optimizer(tmp_path, deepspeed, processes)
+
+
+@pytest.mark.parametrize(
+    ("stage", "fsdp", "refused"),
+    [
+        (None, "false", None),
+        (2, "false", None),
+        (3, "false", "ZeRO stage 3"),
+        (None, "true", "FSDP"),
+    ],
+)
+def test_weights_that_are_spread_are_refused(
+    stage: int | None, fsdp: str, refused: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", fsdp)
+    if refused is None:
+        check_whole_weights(stage)
+        return
+    with pytest.raises(ConfigError, match=f"{refused} spreads .* use DeepSpeed's ZeRO stage 2"):
+        check_whole_weights(stage)
+
+
+def interrupted_copy(source: Path, target: Path, steps: int) -> None:
+    """A run folder as it is after so many steps, interrupted."""
+    shutil.copytree(source, target)
+    for checkpoint in (target / "checkpoints").glob("checkpoint-*"):
+        if int(checkpoint.name.partition("-")[2]) > steps:
+            shutil.rmtree(checkpoint)
+    manifest = read(target / "run.json")
+    manifest["status"] = "interrupted"
+    (target / "run.json").write_text(json.dumps(manifest), encoding="utf-8")

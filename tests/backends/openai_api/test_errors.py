@@ -1,0 +1,314 @@
+"""What gpt4 makes of errors, of broken HTTP and of odd answers that real servers give."""
+
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_server import Fault, Server, failure, serving
+from gpt4_runs import KEY, USAGE, completion, configured, predictions, run
+
+from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.errors import Kind, error_text, judge_status
+from aqa.backends.openai_api.replies import read_usage
+from aqa.errors import ConfigError, ModelError, StoppedError
+from aqa.records import Spent
+from aqa.runs.folder import read_manifest
+
+pytestmark = pytest.mark.usefixtures("hurried")
+
+Body = dict[str, Any]
+OK = b"HTTP/1.1 200 OK\r\n"
+ANSWER = json.dumps(completion("Ann").body).encode()
+WHOLE = b"Content-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER
+BUSY = b"HTTP/1.1 429 X\r\nContent-Length: 2\r\n"
+
+
+# What is no HTTP, or hardly.
+
+
+BROKEN = [
+    b"SSH-2.0-OpenSSH\r\n\r\n",
+    OK + b"Content-Le",
+    OK + b"Content-Length: abc\r\n\r\n" + ANSWER,
+    OK + b"Content-Length: 5\r\n" + WHOLE,
+    OK + b"X: \x00\r\n" + WHOLE,
+    OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+    OK + b"Content-Encoding: gzip\r\n" + WHOLE,
+    BUSY + b"Retry-After: \xff\xb2\r\nx-ratelimit-limit-requests: \xb2\r\n\r\n{}",
+    BUSY + b"x-ratelimit-limit-tokens: 9999\r\nx-ratelimit-remaining-tokens: 0\r\n"
+    b"x-ratelimit-reset-tokens: 1.2.3s\r\n\r\n{}",
+]
+
+
+@pytest.mark.parametrize("with_aiohttp", [True, False])
+def test_broken_http_is_asked_again(
+    tmp_path: Path, server: Server, with_aiohttp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_aiohttp:
+        monkeypatch.setitem(sys.modules, "aiohttp", None)
+    broken = dict(enumerate(BROKEN))
+    server.script = lambda number, body: (
+        Fault(wire=broken[number // 2]) if number % 2 == 0 and number // 2 in broken else None
+    )
+    config = configured(tmp_path, server, len(BROKEN), max_concurrency=1)
+    result = run(config, tmp_path / "out")
+    assert (result.answered, server.requests) == (len(BROKEN), 2 * len(BROKEN))
+
+
+def test_a_connection_lost_after_the_request_may_be_paid_for(
+    tmp_path: Path, server: Server
+) -> None:
+    """The server answers and counts, but its gateway dies before a byte of that is sent."""
+
+    def script(number: int, body: Body) -> Fault | None:
+        server.complete(body, as_response=False)
+        return Fault(close=True)
+
+    server.script = script
+    with pytest.raises(StoppedError):
+        run(configured(tmp_path, server, 2, max_cost=0.001), tmp_path / "out")
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]["usd"]
+    assert server.cost(1, 2) <= spent <= 0.001
+
+
+# Proxies that the environment names.
+
+
+def through(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy)
+        monkeypatch.setenv(name.lower(), proxy)
+
+
+@pytest.mark.parametrize("with_aiohttp", [True, False])
+def test_what_is_for_this_machine_passes_no_proxy(
+    tmp_path: Path, server: Server, with_aiohttp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_aiohttp:
+        monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with serving(Server()) as proxy:
+        through(proxy.url.removesuffix("/v1"), monkeypatch)
+        assert run(configured(tmp_path, server, 2), tmp_path / "out").answered == 2
+        assert (server.requests, proxy.connections) == (2, 0)
+
+
+@pytest.mark.parametrize(("there", "told"), [(True, "it answers 407"), (False, "it is not there")])
+def test_a_proxy_that_is_to_blame_is_named(
+    tmp_path: Path, server: Server, there: bool, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqa.backends.openai_api.server_state.FIRST_CONTACT", 0.1)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    wire = b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n"
+    server.handle = lambda lines, body, writer: server_says(writer, wire)  # type: ignore[method-assign]
+    place = server.url.removesuffix("/v1") if there else "http://127.0.0.1:1"
+    through(place, monkeypatch)
+    server.url = "https://api.example.com/v1"
+    with pytest.raises(ModelError, match=f"proxy that the environment names: {told}"):
+        run(configured(tmp_path, server, 2), tmp_path / "out")
+
+
+async def server_says(writer: Any, wire: bytes) -> bool:
+    writer.write(wire)
+    await writer.drain()
+    return False
+
+
+@pytest.mark.parametrize("port", ["99999", "abc"])
+def test_a_port_that_is_none(tmp_path: Path, server: Server, port: str) -> None:
+    server.url = f"http://localhost:{port}/v1"
+    with pytest.raises(ConfigError, match="no address of a server"):
+        run(configured(tmp_path, server, 1), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/at.pem", r"certificates .* can't be read: .*No such file"),
+        ("ALL_PROXY", "foo://127.0.0.1:1", "write it as http://HOST:PORT"),
+        ("OPENAI_ORG_ID", "org-\u00fc", "no organization"),
+    ],
+)
+def test_what_the_environment_has_wrong_leaves_no_thread_that_waits(
+    tmp_path: Path,
+    server: Server,
+    name: str,
+    value: str,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process would wait for the thread of the requests at its end, and never end."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=sentence):
+        run(configured(tmp_path, server, 1), tmp_path / "out")
+    assert not [thread for thread in threading.enumerate() if thread.name == "requests"]
+    assert server.requests == 0
+
+
+@pytest.mark.parametrize("key", ["request_timeout", "max_cost"])
+def test_nothing_is_infinite(tmp_path: Path, server: Server, key: str) -> None:
+    with pytest.raises(ConfigError, match="finite number"):
+        configured(tmp_path, server, 1, **{key: float("inf")})
+
+
+# Errors as servers write them.
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("no", "no"),
+        ({"message": "no"}, "no"),
+        ({"error": "no"}, "no"),
+        ({"detail": "no"}, "no"),
+        ([{"error": {"code": 400, "message": "no"}}], "no"),  # Gemini's
+        (
+            {"message": {"detail": [{"loc": ["body", "seed"], "msg": "no", "input": {"a": 1}}]}},
+            "body.seed: no",
+        ),  # Mistral's
+        ({"detail": [{"msg": "no"}, {"loc": 3, "msg": "never"}]}, "no; never"),
+        ({"code": 3}, ""),
+        ([[[[[[[[["no"]]]]]]]]], ""),
+        (None, ""),
+    ],
+)
+def test_the_message_of_an_error(body: object, text: str) -> None:
+    assert error_text(body) == text
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (429, {"message": "busy", "code": "rate_limit_exceeded"}, "slow"),
+        (429, {"message": "Request too large for m: Limit 3, Requested 4", "type": "t"}, "example"),
+        (429, {"message": "not active", "code": "billing_not_active"}, "run"),
+        (400, {"message": "over budget", "type": "budget_exceeded", "code": "400"}, "run"),
+        (403, {"message": "flagged", "metadata": {"flagged_input": "who"}}, "example"),
+        (403, {"message": "not you", "metadata": None}, "run"),
+    ],
+)
+def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
+    access = Access("https://x/v1", is_local=False, key=KEY)
+    assert judge_status(status, {}, error, access).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "kind", "wait"),
+    [
+        (429, "600", "slow", 600),
+        (429, "0.5", "slow", 0.5),
+        (429, "-5", "slow", 0),
+        (429, "inf", "slow", None),
+        (429, "soon", "slow", None),
+        (429, "Wed, 21 Oct 2015 07:28:00 GMT", "slow", 0),
+        (429, "86400", "run", None),  # the quota of a day
+        (503, "86400", "slow", 900),
+    ],
+)
+def test_how_long_a_server_is_waited_for(
+    status: int, asked: str, kind: Kind, wait: float | None
+) -> None:
+    access = Access("https://x/v1", is_local=False, key=KEY)
+    verdict = judge_status(status, {"retry-after": asked}, {"message": "busy"}, access)
+    assert (verdict.kind, verdict.wait) == (kind, wait)
+    if kind == "run":
+        assert verdict.reason == "the server asks to wait 1,440 minutes (busy)"
+
+
+TOO_LONG = (
+    "'max_tokens' or 'max_completion_tokens' is too large: 5000. This model's maximum context"
+    " length is 4096 tokens and your request has 10 input tokens (5000 > 4096 - 10)."
+)
+
+
+@pytest.mark.parametrize("param", [None, "max_tokens"])
+def test_a_limit_that_is_too_large_is_not_sent_under_two_names_in_turn(
+    tmp_path: Path, server: Server, param: str | None
+) -> None:
+    """It is vLLM's sentence, which names both."""
+    refused = Fault(400, failure(TOO_LONG, "BadRequestError", param))
+    server.script = lambda number, body: refused if number < 50 else None
+    result = run(configured(tmp_path, server, 2), tmp_path / "out")
+    assert (result.failed, server.requests) == (2, 2)
+
+
+def test_a_server_that_refuses_both_names_of_a_limit(tmp_path: Path, server: Server) -> None:
+    def script(number: int, body: Body) -> Fault | None:
+        name = "max_tokens" if "max_tokens" in body else "max_completion_tokens"
+        return Fault(400, failure(f"Unsupported parameter: '{name}'", None, name))
+
+    server.script = lambda number, body: script(number, body) if number < 50 else None
+    result = run(configured(tmp_path, server, 2, max_concurrency=1), tmp_path / "out")
+    assert (result.failed, server.requests) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "not permitted"}]},
+        {"error": {"message": 'Unknown name "seed": Cannot find field.'}},
+        {"error": {"message": "`seed` is not supported by this model."}},
+    ],
+)
+def test_a_refused_parameter_in_other_words(tmp_path: Path, server: Server, refusal: Body) -> None:
+    server.script = lambda number, body: Fault(422, refusal) if "seed" in body else None
+    result = run(configured(tmp_path, server, 6, max_concurrency=1), tmp_path / "out")
+    assert (result.answered, server.requests) == (6, 7)
+
+
+# Odd answers.
+
+
+def test_an_answer_in_parts(tmp_path: Path, server: Server) -> None:
+    """Mistral's models that think answer so."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    parts = [thought, {"type": "text", "text": "An"}, {"type": "text", "text": "n"}]
+    server.script = lambda number, body: completion(parts)  # type: ignore[arg-type]
+    run(configured(tmp_path, server, 1), tmp_path / "out")
+    assert predictions(tmp_path / "out")["q0"]["predicted_answer"] == "Ann"
+
+
+FAILED = Fault(200, {"error": {"code": 502, "message": "the provider is down"}})
+
+
+@pytest.mark.parametrize("broken", [FAILED, completion("An", "error"), completion("An", "abort")])
+def test_an_answer_that_is_an_error_is_asked_again(
+    tmp_path: Path, server: Server, broken: Fault
+) -> None:
+    server.script = lambda number, body: broken if number == 0 else None
+    run(configured(tmp_path, server, 1), tmp_path / "out")
+    assert predictions(tmp_path / "out")["q0"]["predicted_answer"] == "0"
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("api", "told"),
+    [("chat", {"error": "down"}), ("responses", {"error": {"message": "down"}})],
+)
+def test_an_error_with_status_200_is_told(
+    tmp_path: Path, server: Server, api: str, told: Body
+) -> None:
+    server.script = lambda number, body: Fault(200, told)
+    config = configured(tmp_path, server, 1, api=api)
+    generation = config.generation.model_copy(update={"max_new_tokens": 16})
+    run(config.model_copy(update={"generation": generation}), tmp_path / "out")
+    assert "the server's answer is an error: down" in predictions(tmp_path / "out")["q0"]["error"]
+
+
+def test_what_stops_a_run_holds_no_key(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server.script = lambda number, body: Fault(200, {"error": f"no: {KEY}"})
+    with pytest.raises(ModelError, match=r"an error: no: \*\*\*"):
+        run(configured(tmp_path, server, 5, max_concurrency=5), tmp_path / "out")
+
+
+def test_thoughts_that_only_the_total_counts_are_paid_for() -> None:
+    names = ("prompt_tokens", "completion_tokens")
+    assert read_usage(USAGE | {"total_tokens": 90}, names, "d") == Spent(10, 80)
+    assert read_usage(USAGE | {"total_tokens": 12}, names, "d") == Spent(10, 2)
+    assert read_usage(USAGE | {"total_tokens": 3}, names, "d") == Spent(10, 2)

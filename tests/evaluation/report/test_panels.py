@@ -1,0 +1,141 @@
+from dataclasses import replace
+
+import pytest
+
+from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.mistakes import CATEGORIES
+from aqa.evaluation.report.finding import finding, primary_score, score_name
+from aqa.evaluation.report.panels import (
+    SHORT_CATEGORIES,
+    Column,
+    difference_panels,
+    mistake_bars,
+    mistake_kinds,
+    score_panels,
+    slice_panels,
+)
+from aqa.evaluation.results import Report, SystemScores
+from aqa.records import Score
+
+
+def system(name: str, f1: float, **more: object) -> SystemScores:
+    scores = {
+        key: Score(key, value, f"{key}|v:1", (value,), value - 2, value + 2)
+        for key, value in (("em", f1 - 10), ("f1", f1))
+    }
+    groups = {"has_answer": {"n": 1, "em": f1, "f1": f1}, "no_answer": {"n": 0}}
+    return replace(SystemScores(name, f"{name}.json", 0, 0, scores, groups), **more)
+
+
+def pair(a: str, b: str, difference: float, p: float = 0.001) -> Comparison:
+    low, high = difference - 1, difference + 1
+    return Comparison(a, b, "f1", difference, low, high, p, p, "paired-bootstrap", 5, 3, 2, 3.0)
+
+
+def report(*systems: SystemScores, comparisons: tuple[Comparison, ...] = ()) -> Report:
+    return Report("squad", ("q",) * 10, systems, (), comparisons)
+
+
+A, B, C = system("a", 60.0), system("b", 64.0), system("c-d", 62.5)
+
+
+@pytest.mark.parametrize(
+    ("found", "headline", "margin"),
+    [
+        (report(A), "a reaches 60.0 F1", ""),
+        (
+            report(A, B, comparisons=(pair("a", "b", 4),)),
+            "b answers best: 64.0 F1",
+            "+4.0 against a (95 %: 3.0 to 5.0)",
+        ),
+        (
+            report(B, A, comparisons=(pair("b", "a", -4),)),
+            "b answers best: 64.0 F1",
+            "+4.0 against a (95 %: 3.0 to 5.0)",
+        ),
+        (
+            report(A, B, C, comparisons=(pair("a", "b", 4), pair("b", "c-d", -0.5, p=0.4))),
+            "b and c-d can’t be told apart by F1",
+            "+0.5 against c-d (95 %: −0.5 to 1.5); +4.0 against a (95 %: 3.0 to 5.0)",
+        ),
+        (
+            report(A, B, C, comparisons=(pair("a", "b", 4, p=0.5), pair("b", "c-d", -0.5, p=0.5))),
+            "b, a and c-d can’t be told apart by F1",
+            "+0.5 against c-d (95 %: −0.5 to 1.5); +4.0 against a (95 %: 3.0 to 5.0)",
+        ),
+        (  # compared with the baseline a only: nothing is known of b and c
+            report(A, B, C, comparisons=(pair("a", "b", 4), pair("a", "c-d", 2.5))),
+            "b scores highest: 64.0 F1",
+            "+4.0 against a (95 %: 3.0 to 5.0)",
+        ),
+    ],
+)
+def test_the_finding(found: Report, headline: str, margin: str) -> None:
+    assert finding(found) == (headline, margin)
+
+
+def test_names_of_scores() -> None:
+    assert primary_score(report(A)) == "f1"
+    assert primary_score(report(replace(A, scores={"em": A.scores["em"]}))) == "em"
+    assert score_name("rouge_w") == "ROUGE-W"
+    assert score_name("hf:mine") == "hf:mine"
+
+
+def test_score_panels() -> None:
+    em, f1 = score_panels(report(A, B))
+    assert (em.title, f1.title) == ("Exact match", "F1")
+    assert f1.columns == (Column("score"), Column("95 % interval"))
+    assert [(row.label, row.figures, row.series) for row in f1.rows] == [
+        ("a", ("60.00", "58.0 to 62.0"), 0),
+        ("b", ("64.00", "62.0 to 66.0"), 1),
+    ]
+
+
+def test_unanswerable_questions_have_columns_of_their_own() -> None:
+    groups = {"has_answer": {"n": 1, "em": 10.0, "f1": 20.0}, "no_answer": {"n": 2, "em": 75.0}}
+    em, f1 = score_panels(report(replace(A, groups=groups)))
+    assert [column.label for column in em.columns[2:]] == ["HasAns", "NoAns"]
+    assert em.rows[0].figures[2:] == ("10.00", "75.00")
+    assert f1.rows[0].figures[2:] == ("20.00", "")
+
+
+def test_difference_panels() -> None:
+    (panel,) = difference_panels(
+        report(B, C, A, comparisons=(pair("b", "c-d", -0.5, p=0.4), pair("b", "a", -4, p=1e-9)))
+    )
+    close, far = panel.rows
+    assert close.label == "c-d − b"
+    assert close.figures == ("−0.50", "−1.5 to 0.5", "0.4000", "5 / 3 / 2")
+    assert close.note.startswith("b and c-d can't be told apart")
+    assert "hollow" in close.plot
+    assert far.figures[2] == "< 0.0001"
+    assert far.note.startswith("b is better than a by 4.0 F1")
+    assert "hollow" not in far.plot
+
+
+def test_slices_differ_between_systems() -> None:
+    def group(n: int, value: float) -> dict[str, object]:
+        scores = {"value": value, "low": value - 1, "high": value + 1}
+        return {"n": n, "em": scores, "f1": scores}
+
+    first = replace(A, slices={"evidence_length": {"1-500": group(4, 50), "unknown": group(6, 9)}})
+    second = replace(B, slices={"evidence_length": {"1-500": group(1000, 70)}})
+    em, _ = slice_panels(report(first, second))["evidence_length"]
+    assert em.columns == (Column("n"), Column("a", 0), Column("b", 1))
+    assert [(row.label, row.figures) for row in em.rows] == [
+        ("1-500", ("4 / 1,000", "50.0", "70.0")),
+        ("unknown", ("6 / 0", "9.0", "")),
+    ]
+    assert em.rows[1].plot.count("<circle") == 1
+
+
+def test_kinds_of_answers() -> None:
+    assert SHORT_CATEGORIES.keys() == CATEGORIES.keys()
+    found = report(
+        replace(A, categories=("exact", "wrong")), replace(B, categories=("exact", "exact"))
+    )
+    assert [(kind.name, kind.counts) for kind in mistake_kinds(found)] == [
+        ("exact", (1, 2)),
+        ("wrong", (1, 0)),
+    ]
+    assert [bar.count("<rect") for bar in mistake_bars(found)] == [2, 1]

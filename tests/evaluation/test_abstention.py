@@ -1,0 +1,124 @@
+import random
+from itertools import permutations
+from statistics import fmean
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aqa.evaluation.abstention import POINTS, abstention, risk_coverage, selective_risks
+from aqa.evaluation.predictions import AnsweredRow
+from aqa.metrics.pairs import Pairs
+
+# Right, wrongly silent, rightly silent, answered the unanswerable, missing (unanswerable), "..."
+PREDICTIONS = ["Paris", "", " ", "Rome", None, "..."]
+REFERENCES = [["Paris"], ["Oslo"], [], [""], [], ["Bern"]]
+
+
+def test_precision_and_recall_of_abstention() -> None:
+    found = abstention(Pairs(PREDICTIONS, REFERENCES, "squad"))
+    assert found is not None
+    assert (found.abstained, found.unanswerable, found.rightly) == (3, 3, 1)
+    assert found.precision is not None
+    assert found.precision.value == pytest.approx(100 / 3)
+    assert found.recall is not None
+    assert found.recall.value == pytest.approx(100 / 3)
+    assert found.to_json() == {
+        "abstained": 3,
+        "unanswerable": 3,
+        "rightly": 1,
+        "precision": {"value": pytest.approx(100 / 3), "low": 0.0, "high": 100.0},
+        "recall": {"value": pytest.approx(100 / 3), "low": 0.0, "high": 100.0},
+    }
+
+
+def test_a_share_of_nothing_is_left_out() -> None:
+    silent = abstention(Pairs(["", "x"], [["Rome"], ["Oslo"]], "squad"))
+    assert silent is not None
+    assert (silent.precision is not None and silent.precision.value, silent.recall) == (0.0, None)
+    assert "recall" not in silent.to_json()
+    talkative = abstention(Pairs(["x", "y"], [[], ["b"]], "squad"))
+    assert talkative is not None
+    assert (talkative.precision, talkative.recall and talkative.recall.value) == (None, 0.0)
+    assert abstention(Pairs(["x", None], [["Rome"], ["Oslo"]], "squad")) is None
+
+
+def answered(confidences: list[Any], right: list[bool]) -> tuple[Pairs, list[AnsweredRow]]:
+    texts = ["a b" if is_right else "x y" for is_right in right]
+    rows = [
+        AnsweredRow(str(place), text, metadata={} if value is None else {"confidence": value})
+        for place, (text, value) in enumerate(zip(texts, confidences, strict=True))
+    ]
+    return Pairs(texts, [["a b"]] * len(texts), "squad"), rows
+
+
+def test_the_curve_by_hand() -> None:
+    pairs, rows = answered([-0.1, -0.4, -0.2, -0.3], [True, False, False, True])
+    found = risk_coverage(pairs, rows)
+    assert found is not None
+    # Most confident first: right, wrong, right, wrong.
+    assert [coverage for coverage, _ in found.curve] == [25, 50, 75, 100]
+    assert [risk for _, risk in found.curve] == pytest.approx([0, 50, 100 / 3, 50])
+    assert found.area == pytest.approx((0 + 50 + 100 / 3 + 50) / 4)
+    assert found.best == pytest.approx((0 + 0 + 100 / 3 + 50) / 4)
+    assert found.confident == 4
+    assert found.to_json().keys() == {"confident", "aurc", "best_aurc", "coverage", "risk"}
+
+
+@pytest.mark.parametrize("useless", [None, True, "0.9", float("nan"), float("inf")])
+def test_what_has_no_confidence_comes_last(useless: object) -> None:
+    pairs, rows = answered([useless, -5, useless], [True, True, False])
+    found = risk_coverage(pairs, rows)
+    assert found is not None
+    assert [risk for _, risk in found.curve] == pytest.approx([0, 25, 100 / 3])
+    assert found.confident == 1
+    assert risk_coverage(pairs, [rows[0], None, rows[2]]) is None
+
+
+def test_a_failed_prediction_is_wrong_however_confident() -> None:
+    pairs = Pairs(["a", None], [["a"], ["b"]], "squad", failed=1)
+    rows = [AnsweredRow("1", "a", metadata={"confidence": -9})]
+    rows.append(AnsweredRow("2", None, failed=True, metadata={"confidence": 0}))
+    found = risk_coverage(pairs, rows)
+    assert found is not None
+    assert (found.confident, found.curve) == (1, ((50, 0), (100, 50)))
+
+
+LOSSES = st.lists(
+    st.tuples(st.sampled_from([0.0, 100.0]), st.integers(0, 2)), min_size=1, max_size=5
+)
+
+
+def test_many_equal_confidences_take_no_longer_than_others() -> None:
+    # In time that grows with the square of the examples this would take an hour.
+    assert set(selective_risks([50.0] * 1_000_000, [1.0] * 1_000_000)) == {50.0}
+
+
+@given(LOSSES)
+def test_equal_confidences_are_the_mean_over_their_orders(pairs: list[tuple[float, int]]) -> None:
+    orders = [
+        [fmean(loss for loss, _ in order[: kept + 1]) for kept in range(len(order))]
+        for order in permutations(pairs)
+        if [-value for _, value in order] == sorted(-value for _, value in order)
+    ]
+    losses, confidences = zip(*pairs, strict=True)
+    assert selective_risks(losses, confidences) == pytest.approx(
+        [fmean(column) for column in zip(*orders, strict=True)]
+    )
+
+
+def test_many_examples_make_few_points_and_the_area_of_all() -> None:
+    generator = random.Random(3)
+    sure = [generator.random() for _ in range(12_345)]
+    right = [generator.random() < value for value in sure]
+    found = risk_coverage(*answered(sure, right))
+    assert found is not None
+    assert len(found.curve) == POINTS
+    assert found.curve[-1] == (100, pytest.approx(100 * (1 - fmean(right))))
+    # A confidence c that is right c of the time leaves a risk of (coverage / 2): area 25.
+    assert found.area == pytest.approx(25, abs=1)
+    assert found.best < found.area < found.curve[-1][1]
+    no_sense = risk_coverage(*answered([generator.random() for _ in sure], right))
+    assert no_sense is not None
+    assert no_sense.area == pytest.approx(100 * (1 - fmean(right)), abs=1.5)

@@ -1,0 +1,239 @@
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from aqa.errors import DataError
+from aqa.evaluation.predictions import AnsweredRow, read_predictions
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+HEADER = '{"kind": "aqa-journal", "version": 1, "fingerprint": {}}\n'
+TWO = [("q1", "서울", None), ("q2", "", None)]
+SHAPES = {
+    "text by id": ("a.json", '{"q1": "서울", "q2": ""}', TWO),
+    "byte order mark": ("a.json", b"\xef\xbb\xbf" + '{"q1": "서울", "q2": ""}'.encode(), TWO),
+    "rows": (
+        "a.json",
+        '[{"id": "q1", "prediction_text": "서울"}, {"id": "q2", "prediction_text": ""}]',
+        TWO,
+    ),
+    "row by id": (
+        "a.json",
+        '{"q1": {"answer": "서울", "answers": ["서울", "Seoul"], "predicted_answer": "x"},'
+        ' "q2": {"answer": null, "answers": [], "predicted_answer": ""}}',
+        [("q1", "x", ("서울", "Seoul")), ("q2", "", ())],
+    ),
+    "one gold answer": (
+        "a.json",
+        '{"q1": {"answer": "서울", "predicted_answer": "x"},'
+        ' "q2": {"answer": "부산", "answers": null, "predicted_answer": "y"}}',
+        [("q1", "x", ("서울",)), ("q2", "y", ("부산",))],
+    ),
+    "lines of rows": (
+        "a.jsonl",
+        '{"id": "q1", "prediction_text": "서울"}\n\n{"id": "q2", "prediction_text": ""}\r\n',
+        TWO,
+    ),
+    "lines of rows, named json": (
+        "a.json",
+        '{"guid": "q1", "prediction": "서울"}\n{"guid": "q2", "prediction": ""}\n',
+        TWO,
+    ),
+    "lines of rows, not named": (
+        "a.out",
+        '{"qid": "q1", "prediction": "서울"}\n{"qid": "q2", "prediction": ""}\n',
+        TWO,
+    ),
+    "a single line, named json": ("a.json", '{"id": "q1", "prediction": "서울"}\n', TWO[:1]),
+    "SQuAD's answers": (
+        "a.json",
+        '[{"id": 7, "prediction_text": "x", "answers": {"text": ["y"], "answer_start": [0]}}]',
+        [("7", "x", ("y",))],
+    ),
+    "no answer given": ("a.json", '{"q1": null}', [("q1", None, None)]),
+    "packed": ("a.json.gz", gzip.compress('{"q1": "서울", "q2": ""}'.encode()), TWO),
+    "packed lines of rows": (
+        "a.jsonl.gz",
+        gzip.compress(b'\xef\xbb\xbf{"id": "q1", "prediction": "x"}\n'),
+        [("q1", "x", None)],
+    ),
+    "a column of errors without one": (
+        "a.json",
+        '[{"id": "q1", "prediction": "서울", "error": ""},'
+        ' {"id": "q2", "prediction": "", "error": false}]',
+        TWO,
+    ),
+    "plain lines": ("a.txt", "서울\n\n", TWO),
+    "plain lines without a last end": ("a.txt", "서울\r\n[x]", [TWO[0], ("q2", "[x]", None)]),
+    "plain lines that look like JSON": ("a.txt", "[서울\n\n", [("q1", "[서울", None), TWO[1]]),
+    "a line separator within a text": (
+        "a.jsonl",
+        '{"id": "q1", "prediction_text": "서\u2028울"}',
+        [("q1", "서\u2028울", None)],
+    ),
+    "journal": (
+        "predictions.jsonl",
+        HEADER
+        + '{"index": 0, "id": "q1", "predicted_answer": "x", "answers": ["서울"]}\n'
+        + '{"index": 1, "id": "q2", "predicted_answer": "y", "answers": null}\n',
+        [("q1", "x", ("서울",)), ("q2", "y", None)],
+    ),
+    "journal cut off": (
+        "predictions.jsonl",
+        HEADER + '{"index": 0, "id": "q1", "predicted_answer": "서울"}\n{"index": 1, "id": "q',
+        TWO[:1],
+    ),
+    "journal with a second try": (
+        "predictions.jsonl",
+        HEADER
+        + '{"index": 0, "id": "q1", "predicted_answer": null, "error": "time-out"}\n'
+        + '{"index": 0, "id": "q1", "predicted_answer": "서울"}\n',
+        TWO[:1],
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_shapes(shape: str, tmp_path: Path) -> None:
+    name, content, expected = SHAPES[shape]
+    rows = read_predictions(write(tmp_path / name, content), ids=["q1", "q2"])
+    assert [(row.id, row.prediction, row.answers) for row in rows.values()] == expected
+    assert list(rows) == [row.id for row in rows.values()]
+    assert not any(row.failed for row in rows.values())
+
+
+def test_failures_and_other_columns(tmp_path: Path) -> None:
+    content = (
+        '{"q1": {"predicted_answer": null, "error": "time-out", "tokens": 3}, "q2": {"error": "x"}}'
+    )
+    rows = read_predictions(write(tmp_path / "a.json", content))
+    assert rows["q1"] == AnsweredRow("q1", None, None, True, {"error": "time-out", "tokens": 3})
+    assert rows["q2"].failed
+
+
+def test_run_folder_gives_its_predictions_or_its_journal(tmp_path: Path) -> None:
+    write(tmp_path / "predictions.jsonl", HEADER + '{"id": "q1", "predicted_answer": "journal"}\n')
+    assert read_predictions(tmp_path)["q1"].prediction == "journal"
+    write(tmp_path / "predictions.json", '{"q1": "whole"}')
+    assert read_predictions(tmp_path)["q1"].prediction == "whole"
+
+
+def test_folder_without_predictions(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is no run folder: it holds no predictions\.json"):
+        read_predictions(tmp_path)
+
+
+BROKEN = {
+    "not JSON": ("a.json", '{"q1": "x",\n "q2": y}', r"a\.json, line 2, column 8: not valid JSON"),
+    "cut off": ("a.json", '{"q1": "x",\n "q2": ', r"a\.json, line 2, .*it ends too early"),
+    "cut off in a text": ("a.json", '{"q1": "x', r"a\.json, line 1, .*it ends too early"),
+    "plain text named json": ("a.json", "Paris", r"a\.json, line 1, column 1: not valid JSON"),
+    "a broken line": ("a.jsonl", '{"id": "q1", "prediction": "x"}\n{"id"', "line 2, column 6"),
+    "a broken line of a journal": (
+        "predictions.jsonl",
+        HEADER + '{"id\n{"id": "q1", "predicted_answer": "x"}\n',
+        "line 2, column 2",
+    ),
+    "a number by id": ("a.json", '{"q1": 5}', 'id "q1": the answer is the number 5; write it as'),
+    "a number in a row": ("a.json", '[{"id": "q1", "prediction_text": 5.5}]', "the number 5.5"),
+    "true": ("a.json", '{"q1": true}', "the answer is true or false"),
+    "a list": ("a.json", '{"q1": ["x"]}', "the answer is a list"),
+    "the same id in two rows": (
+        "a.jsonl",
+        '{"id": "q1", "prediction": "x"}\n{"id": "q1", "prediction": "y"}',
+        'line 2: the id "q1" stands there for the second time',
+    ),
+    "the same key twice": ("a.json", '{"q1": "x", "q1": "y"}', 'the key "q1" stands twice'),
+    "the same column twice": (
+        "a.jsonl",
+        '{"id": "q1", "prediction": "x", "prediction": "y"}',
+        'line 1, column 1: .*the key "prediction" stands twice',
+    ),
+    "empty": ("a.json", "", "is empty"),
+    "blank": ("a.txt", " \n\n", "is empty"),
+    "no rows": ("a.json", "[]", "holds no predictions"),
+    "only a header": ("predictions.jsonl", HEADER, "holds no predictions"),
+    "NaN": ("a.json", '{"q1": NaN}', "NaN is no JSON"),
+    "infinite": ("a.jsonl", '{"id": "q1", "prediction": -Infinity}', "-Infinity is no JSON"),
+    "not UTF-8": ("a.json", '{"q1":\n "서울"}'.encode("cp949"), "line 2: not UTF-8 text"),
+    "UTF-16": ("a.txt", "서울".encode("utf-16"), "line 1: not UTF-8 text"),
+    "too deep": ("a.json", "[" * 100_000, "not valid JSON"),
+    "a bare text": ("a.json", '"x"', "holds a text, where predictions by id are needed"),
+    "texts without ids": ("a.json", '["x"]', "item 1: a text where an object with an id is needed"),
+    "no id": ("a.json", '[{"prediction": "x"}]', "item 1: the id is null; a text is needed"),
+    "a list for an id": ("a.json", '[{"id": [], "prediction": "x"}]', "the id is a list"),
+    "no prediction": (
+        "a.json",
+        '{"q1": {"answer": "x"}}',
+        'id "q1": no prediction; it needs one of predicted_answer',
+    ),
+    "references that are numbers": (
+        "a.json",
+        '{"q1": {"answers": [1], "predicted_answer": "x"}}',
+        "the references are a list; texts are needed",
+    ),
+    "too few lines": ("a.txt", "x\n", "holds 1 lines but the data 2 examples"),
+    "packed and cut": ("a.json.gz", gzip.compress(b'{"q1": "x"}')[:-9], "can't be read: .*whole"),
+    "packed and empty": ("a.json.gz", gzip.compress(b""), "is empty"),
+    "a table": ("a.csv", "id,prediction\nq1,x\n", "is a table, where predictions by id are needed"),
+    "a packed table": ("a.tsv.gz", gzip.compress(b"q1\tx\nq2\ty\n"), "is a table, where"),
+    "half a surrogate pair": ("a.json", '{"q1": "\\ud800"}', 'id "q1": .*half of a surrogate pair'),
+    "half a pair in a reference": (
+        "a.json",
+        '[{"id": "q1", "prediction": "\\ud83d\\ude00", "answers": ["\\uDE00"]}]',
+        "item 1: there is half of a surrogate pair",
+    ),
+    "half a pair in a column": (
+        "a.jsonl",
+        '{"id": "q1", "prediction": "x", "kind": {"a": "\\ud83d"}}',
+        "line 1: there is half of a surrogate pair",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", list(BROKEN))
+def test_broken_files_are_one_sentence(fault: str, tmp_path: Path) -> None:
+    name, content, message = BROKEN[fault]
+    with pytest.raises(DataError, match=message) as raised:
+        read_predictions(write(tmp_path / name, content), ids=["q1", "q2"])
+    assert str(tmp_path / name) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("fault", list(BROKEN))
+def test_nothing_is_written_for_a_broken_file(
+    fault: str, tmp_path: Path, call_aqa: Callable[..., CompletedProcess[str]]
+) -> None:
+    name, content, _ = BROKEN[fault]
+    write(tmp_path / name, content)
+    done = call_aqa("evaluate", name, "--per-example", "scores.jsonl", "--report", "report.html")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no\.json can't be read: No such file"):
+        read_predictions(tmp_path / "no.json")
+
+
+def test_plain_lines_without_data(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="plain lines without ids; give the data with --data"):
+        read_predictions(write(tmp_path / "a.txt", "x\ny\n"))
+
+
+def test_many_rows_are_read_whole(tmp_path: Path) -> None:
+    content = json.dumps({str(number): f"text {number}" for number in range(20_000)})
+    rows = read_predictions(write(tmp_path / "a.json", content))
+    assert len(rows) == 20_000
+    assert rows["19999"].prediction == "text 19999"

@@ -1,0 +1,343 @@
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aqa.cli.score_tables import choose_form, show_report
+from aqa.errors import RunError, ScoreError, UsageError
+from aqa.evaluation.exports import csv_table, latex_escape, latex_table, markdown_table
+from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.results import Report
+from aqa.evaluation.score_files import (
+    check_limit_names,
+    check_limits,
+    check_places,
+    parse_limits,
+    write_per_example,
+)
+from aqa.evaluation.scoring import evaluate
+from aqa.metrics import possible_scores
+from aqa.progress import SilentProgress
+from aqa.records import Example
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    (tmp_path / "a_1&b.json").write_text('{"q1": "Paris", "q2": "old Rome"}', encoding="utf-8")
+    (tmp_path / "=b|c.json").write_text('{"q1": "서울 tower"}', encoding="utf-8")
+    data = [Example("q1", "?", (), ("Paris",)), Example("q2", "?", (), ("Rome", "roma"))]
+    files = [tmp_path / "a_1&b.json", tmp_path / "=b|c.json"]
+    return evaluate(files, data, Scoring(["em", "f1"], slices=["answer_length"]), SilentProgress())
+
+
+def test_per_example(report: Report, tmp_path: Path) -> None:
+    write_per_example(tmp_path / "scores.jsonl", report)
+    lines = (tmp_path / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {
+            "id": "q1",
+            "references": ["Paris"],
+            "systems": {
+                "a_1&b": {
+                    "prediction": "Paris",
+                    "scores": {"em": 100.0, "f1": 100.0},
+                    "category": "exact",
+                },
+                "=b|c": {
+                    "prediction": "서울 tower",
+                    "scores": {"em": 0.0, "f1": 0.0},
+                    "category": "wrong",
+                },
+            },
+            "disagreement": 100.0,
+        },
+        {
+            "id": "q2",
+            "references": ["Rome", "roma"],
+            "systems": {
+                "a_1&b": {
+                    "prediction": "old Rome",
+                    "scores": {"em": 0.0, "f1": pytest.approx(200 / 3)},
+                    "category": "extra_words",
+                },
+                "=b|c": {"scores": {"em": 0.0, "f1": 0.0}, "category": "missing"},
+            },
+            "disagreement": pytest.approx(200 / 3),
+        },
+    ]
+
+
+def test_csv(report: Report) -> None:
+    table = list(csv.DictReader(io.StringIO(csv_table(report))))
+    rows = [row for row in table if not row["slice"]]
+    assert [row["system"] for row in rows] == ["a_1&b", "a_1&b", "'=b|c", "'=b|c"]
+    assert float(rows[1]["value"]) == pytest.approx((100 + 200 / 3) / 2)
+    assert (rows[2]["n"], rows[2]["missing"]) == ("2", "1")
+    parts = [row for row in table if row["slice"]]
+    assert {(row["slice"], row["group"], row["n"]) for row in parts} == {
+        ("answer_length", "1-5", "2")
+    }
+    assert [row["value"] for row in parts] == [row["value"] for row in rows]
+
+
+def test_csv_names_groups_as_the_data_do_but_for_formulas(report: Report) -> None:
+    first = replace(
+        report.systems[0],
+        slices={"kind": {"=1+1": {"n": 1, "em": {"value": 100.0, "low": 100.0, "high": 100.0}}}},
+    )
+    table = csv_table(replace(report, systems=(first,)))
+    assert table.splitlines()[-1] == "a_1&b,em,100.0,100.0,100.0,1,,,kind,'=1+1"
+
+
+def test_markdown(report: Report) -> None:
+    assert markdown_table(report).splitlines() == [
+        "| system | em | f1 |",
+        "| --- | ---: | ---: |",
+        r"| a\_1\&b | 50.00 (0.0–100.0) | 83.33 (66.7–100.0) |",
+        r"| =b\|c | 0.00 (0.0–0.0) | 0.00 (0.0–0.0) |",
+    ]
+
+
+def test_latex(report: Report) -> None:
+    assert latex_table(report).splitlines() == [
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"System & em & f1 \\",
+        r"\midrule",
+        r"a\_1\&b & 50.00 (0.0--100.0) & 83.33 (66.7--100.0) \\",
+        r"=b\textbar{}c & 0.00 (0.0--0.0) & 0.00 (0.0--0.0) \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    assert latex_escape(r"\^~{50 %}") == (
+        r"\textbackslash{}\textasciicircum{}\textasciitilde{}\{50 \%\}"
+    )
+
+
+def test_limits(report: Report) -> None:
+    check_limits(parse_limits(["em=0", "f1=0"]), report)
+    with pytest.raises(ScoreError) as error:
+        check_limits(parse_limits(["em=60", " f1 =70"]), report)
+    assert error.value.exit_code == 4
+    assert str(error.value) == (
+        "a_1&b: em 50.00 is under 60; =b|c: em 0.00 is under 60; =b|c: f1 0.00 is under 70"
+    )
+    with pytest.raises(UsageError, match="--fail-under f2: there is no such score; there are em, "):
+        check_limit_names({"f2": 1}, report.systems[0].scores)
+    check_limit_names({"f2": 1}, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "limit", "refused"),
+    [
+        ((), "jugde", True),
+        ((), "bleu", False),
+        ((), "rouge_w", False),  # f1's place in the profile klue-mrc
+        (("em", "judge"), "jugde", True),
+        (("em", "judge"), "f1", True),
+        (("em", "f1"), "rouge_w", False),
+        (("em", "hf:mine"), "anything", False),
+        (("evidence",), "evidence", True),
+    ],
+)
+def test_limits_of_scores_that_can_not_come_are_refused_before_scoring(
+    words: tuple[str, ...], limit: str, refused: bool
+) -> None:
+    known = possible_scores(words)
+    if not refused:
+        check_limit_names({limit: 1}, known)
+        return
+    with pytest.raises(UsageError, match=f"--fail-under {limit}: there is no such score"):
+        check_limit_names({limit: 1}, known)
+
+
+def test_a_score_at_its_limit_is_not_under_it(report: Report) -> None:
+    first = report.systems[0]
+    score = replace(first.scores["em"], value=69.99999999999999)
+    met = replace(report, systems=(replace(first, scores={"em": score}),))
+    check_limits({"em": 70}, met)
+    missed = replace(first, scores={"em": replace(score, value=69.99996)})
+    with pytest.raises(ScoreError, match=r"a_1&b: em 69\.99996 is under 70"):
+        check_limits({"em": 70}, replace(report, systems=(missed,)))
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "message"),
+    [
+        ("--report", "gone/r.html", "there is no folder .*gone; make it first"),
+        ("--per-example", "gone/p.jsonl", "there is no folder .*gone; make it first"),
+        ("--output", "gone/m.json", "there is no folder .*gone; make it first"),
+        ("--report", "", "that is a folder; name a file in it"),
+        ("--report", "metrics.json", "would overwrite --output"),
+        ("--per-example", "a.json", r"would overwrite .*a\.json; name another file"),
+        ("--output", "data.json", r"would overwrite .*data\.json; name another file"),
+        ("--fail-under", "rouge9=3", "there is no such score"),
+    ],
+)
+def test_nothing_is_written_where_one_place_is_none(
+    flag: str, name: str, message: str, call_aqa: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_text('{"q1": "Paris"}', encoding="utf-8")
+    rows = [{"id": "q1", "question": "?", "answers": ["Paris"]}]
+    (tmp_path / "data.json").write_text(json.dumps(rows), encoding="utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    value = name if flag == "--fail-under" else str(tmp_path / name)
+    found = call_aqa(
+        "evaluate", str(tmp_path / "a.json"), "--data", str(tmp_path / "data.json"), flag, value
+    )
+    assert found.returncode == (2 if flag == "--fail-under" else 1)
+    assert re.search(message, " ".join(found.stderr.split()))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("word", ["f1", "=70", "f1=much", "f1=nan", "f1=101", "f1=-1"])
+def test_limits_that_are_none(word: str) -> None:
+    with pytest.raises(UsageError, match=r"--fail-under .*: write a score"):
+        parse_limits([word])
+
+
+def test_one_form_at_a_time() -> None:
+    assert choose_form({"csv": False, "json": True}) == "json"
+    assert choose_form({"csv": False}) == "table"
+    with pytest.raises(UsageError, match="--csv and --json exclude each other"):
+        choose_form({"csv": True, "json": True})
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "markdown", "latex"])
+def test_forms(
+    report: Report, form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show_report(report, form)
+    shown = capsys.readouterr().out
+    if form == "json":
+        assert json.loads(shown) == json.loads(json.dumps(report.to_json()))
+    elif form == "table":
+        assert max(map(len, shown.splitlines()[:30])) <= 80
+        assert "Abstention" not in shown
+        for words in (
+            "by answer_length",
+            "Answers",
+            "Disagreement: 2",
+            "Differences, b - a",
+            "differences under",
+        ):
+            assert words in shown
+    assert shown.count("\n") > 3
+
+
+def test_abstention_and_confidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = {
+        "q1": {"predicted_answer": "Paris", "answers": ["Paris"], "confidence": -0.1},
+        "q2": {"predicted_answer": "", "answers": [], "confidence": -0.3},
+        "q3": {"predicted_answer": "", "answers": ["Rome"], "confidence": -0.2},
+        "q4": {"predicted_answer": "Oslo", "answers": ["Oslo"], "confidence": -0.4},
+    }
+    (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    show_report(evaluate([tmp_path / "a.json"], None, Scoring(["em"]), SilentProgress()))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "│ a │ 50.0 of 2 (0.0 to 100.0) │ 100.0 of 1 (100.0 to 100.0) │" in lines
+    # Most confident first: right, wrong, right, right.
+    assert "│ a │ 0.0 │ 50.0 │ 33.3 │ 25.0 │ 27.1 │ 6.2 │" in lines
+
+
+def test_many_systems_in_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every pair stands in the table; in words only by the score that tells most."""
+    monkeypatch.setenv("COLUMNS", "80")
+    files = [tmp_path / f"{name}.json" for name in "abcd"]
+    for file in files:
+        file.write_text('{"q1": "Paris"}', encoding="utf-8")
+    data = [Example("q1", "?", (), ("Paris",))]
+    scoring = Scoring(["em", "f1", "rougeL", "chrf"], slices=["answer_length"])
+    report = evaluate(files, data, scoring, SilentProgress())
+    show_report(report)
+    shown = capsys.readouterr().out
+    assert "1 example, profile squad" in shown
+    assert max(map(len, shown.partition("em|profile")[0].splitlines())) <= 80
+    assert shown.count("told apart by F1") == 6 == shown.count("can't be told apart")
+    assert len(report.comparisons) == 24
+    (group,) = [line for line in shown.splitlines() if line.startswith("│ 1-5")][:1]
+    assert group.split() == ["│", "1-5", "│", "1", *["│", "100.0"] * 4, "│"]
+
+
+def test_one_system_is_compared_with_none(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_report(replace(report, systems=report.systems[:1], comparisons=()))
+    assert "Differences" not in capsys.readouterr().out
+
+
+def test_a_dozen_systems_keep_their_words_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    files = [tmp_path / f"reader-number-{place}.json" for place in range(12)]
+    for file in files:
+        file.write_text('{"q1": "Rome"}', encoding="utf-8")
+    data = [Example("q1", "?", (), ("Paris",))]
+    show_report(evaluate(files, data, Scoring(["em"], baseline=files[0].stem), SilentProgress()))
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.partition("em|profile")[0].splitlines())) <= 80
+    assert shown.count("│ wrong; the file does ") == 3
+
+
+@pytest.mark.parametrize("name", ["predictions.json", "predictions.jsonl", "run.json"])
+@pytest.mark.parametrize("read", ["run", "run/predictions.json"])
+def test_what_a_run_is_made_of_is_not_written_over(
+    name: str, read: str, call_aqa: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    row = '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}'
+    (tmp_path / "run/predictions.json").write_text(row, encoding="utf-8")
+    (tmp_path / "run/run.json").write_text('{"status": "done"}', encoding="utf-8")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    found = call_aqa("evaluate", read, "--output", f"run/{name}")
+    assert found.returncode == 1
+    assert f"--output run/{name} would overwrite" in found.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_place_without_permission_is_told_before_anything_is_scored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Not by the mode of the folder: who runs tests as root may write anywhere.
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
+    with pytest.raises(RunError, match=r"--output .*metrics\.json: no permission to write there"):
+        check_places({"--output": tmp_path / "metrics.json"}, [tmp_path / "a.json"])
+    check_places({"--output": Path("/dev/null")}, [tmp_path / "a.json"])
+
+
+def test_one_limit_a_score() -> None:
+    assert parse_limits(["f1=70", "f1=70.0"]) == {"f1": 70}
+    with pytest.raises(UsageError, match="--fail-under f1=10: f1 has another limit, too"):
+        parse_limits(["f1=70", "f1=10"])
+
+
+def test_names_that_begin_like_an_option_of_latex() -> None:
+    # \\[x] would be read as the height of the line break before it, \\* as a kind of it.
+    assert latex_escape("[x] *<a|b>") == (r"{[}x{]} {*}\textless{}a\textbar{}b\textgreater{}")
+
+
+def test_answers_that_are_long_or_blank(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    (tmp_path / "long.json").write_text(json.dumps({"q1": "Rome " * 50}), encoding="utf-8")
+    (tmp_path / "blank.json").write_text('{"q1": "\\t "}', encoding="utf-8")
+    data = [Example("q1", "?", (), ("Rome",))]
+    files = [tmp_path / "long.json", tmp_path / "blank.json"]
+    show_report(evaluate(files, data, Scoring(["em", "f1"]), SilentProgress()))
+    shown = capsys.readouterr().out
+    assert f"{'Rome ' * 40}…" in shown
+    assert r'"\t "' in shown

@@ -1,0 +1,233 @@
+"""A T5 and a BART of 64 hidden units, made from nothing, and how to drive the reader t5."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tiny_llama import context, rows
+
+from aqa.backends.base import TrainJob
+from aqa.backends.t5.backend import T5Backend
+from aqa.config.backend_options import T5Options
+from aqa.config.load import build_config, parse_assignment, set_value
+from aqa.config.options import RunConfig
+from aqa.metrics import score_pairs
+from aqa.progress import SilentProgress
+from aqa.prompting.templates import load_template, prepare
+from aqa.records import Example, Passage, Prediction, Prompt, TrainStep
+from aqa.runs.answers import clean_answer
+
+BY_HEART = (
+    "training.num_train_epochs=40",
+    "training.learning_rate=0.005",
+    "training.eval_strategy='no'",
+)
+
+
+def t5_tokenizer() -> Any:
+    """Unigram with pieces of "▁", as SentencePiece writes them for T5; "</s>" is a piece, too."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=200,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        initial_alphabet=[chr(code) for code in range(33, 127)],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts(), trainer)
+    end = tokenizer.token_to_id("</s>")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", end)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+def bart_tokenizer(writes_specials: bool = True) -> Any:
+    """Byte-level BPE; as BART's it writes <s> and </s> around a text, or nothing."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<s>", "<pad>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts(), trainer)
+    if writes_specials:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", pad_token="<pad>", eos_token="</s>"
+    )
+
+
+def texts() -> list[str]:
+    return ["question: context:", *(f"{e.question} {context(e)}" for e in rows())]
+
+
+def save_t5(folder: Path, tokenizer: Any, dropout: float = 0.0) -> Path:
+    """Save a T5 of random weights as safetensors, with its tokenizer."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(7)
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=64,
+        d_kv=16,
+        d_ff=128,
+        num_layers=2,
+        num_heads=4,
+        dropout_rate=dropout,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+    )
+    return save(T5ForConditionalGeneration(config), tokenizer, folder)
+
+
+def save_bart(folder: Path, tokenizer: Any) -> Path:
+    """The same for BART, whose positions are learned and end at 1,024."""
+    import torch
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    torch.manual_seed(7)
+    config = BartConfig(
+        vocab_size=len(tokenizer),
+        d_model=64,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=128,
+        decoder_ffn_dim=128,
+        max_position_embeddings=1024,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+        forced_eos_token_id=2,
+    )
+    return save(BartForConditionalGeneration(config), tokenizer, folder)
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_config(model: str | Path, *settings: str) -> RunConfig:
+    """A config for exact comparisons, in float32; `settings` are like those of --set."""
+    layer: dict[str, Any] = {}
+    defaults = [
+        "backend.compute_dtype=float32",
+        "generation.max_new_tokens=8",
+        "training.warmup_steps=0",
+        "training.evaluate_before=false",
+    ]
+    for text in [*defaults, *settings]:
+        set_value(layer, *parse_assignment(text))
+    layer["backend"]["model"] = str(model)
+    return build_config(T5Options, [layer])
+
+
+def make_reader(model: str | Path, *settings: str) -> T5Backend:
+    return T5Backend(make_config(model, *settings), SilentProgress())
+
+
+def make_prompts(
+    reader: T5Backend, with_target: bool = False, examples: Sequence[Example] | None = None
+) -> list[Prompt]:
+    template = load_template(reader.config.prompt)
+    return [
+        prepare(example, index, template, reader.config.evidence, reader, with_target)
+        for index, example in enumerate(rows() if examples is None else examples)
+    ]
+
+
+def several(number: int, question: str = "Where does Mira live?") -> Example:
+    """A question with many passages of unlike lengths."""
+    passages = tuple(
+        Passage(" ".join([f"Tom lives in Veld {n}."] * (1 + n % 4)), rank=n + 1)
+        for n in range(number)
+    )
+    return Example(f"several-{number}", question, passages, ("Ostry",))
+
+
+def answers(predictions: Iterable[Prediction]) -> dict[str, str | None]:
+    return {prediction.id: prediction.raw for prediction in predictions}
+
+
+def golds() -> dict[str, str]:
+    return {e.id: (e.answers or ("",))[0] for e in rows()}
+
+
+@dataclass
+class Training:
+    """One training of a reader on the rows, and what it told on its way."""
+
+    reader: T5Backend
+    folder: Path
+    with_dev: bool = True
+    resume: bool = False
+    train_rows: Sequence[Example] | None = None
+    targets_each: int = 1  # rows made of each example, with targets of their own
+    steps: list[TrainStep] = field(default_factory=list)
+
+    def run(self, on_step: Callable[[TrainStep], None] | None = None) -> Path:
+        def tell(step: TrainStep) -> None:
+            self.steps.append(step)
+            if on_step is not None:
+                on_step(step)
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        job = TrainJob(
+            train=self._train,
+            dev=make_prompts(self.reader) if self.with_dev else [],
+            score=self._score,
+            folder=self.folder,
+            resume=self.resume,
+        )
+        return self.reader.train(job, tell)
+
+    @property
+    def losses(self) -> list[float]:
+        return [step.loss for step in self.steps if step.loss is not None]
+
+    def _train(self) -> Iterator[Prompt]:
+        for prompt in make_prompts(self.reader, True, self.train_rows):
+            for number in range(self.targets_each):
+                yield replace(prompt, target=f"{prompt.target}{number}") if number else prompt
+
+    def _score(self, predictions: Iterable[Prediction]) -> Mapping[str, float]:
+        found = answers(predictions)
+        judged = [e for e in rows() if e.id in found]
+        written = [clean_answer(found[e.id] or "", ()).text for e in judged]
+        scores = score_pairs(written, [e.answers or () for e in judged])
+        return {name: score.value for name, score in scores.items()}
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    found: dict[str, Any] = load_file(folder / "model.safetensors")
+    return found
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

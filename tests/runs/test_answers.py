@@ -1,0 +1,92 @@
+import pytest
+
+from aqa.runs.answers import CleanAnswer, clean_answer, means_no_answer
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("  Paris \n", "Paris"),
+        ("\n\nParis\nIt is the capital.", "Paris"),
+        ("Answer: Paris", "Paris"),
+        ("ANSWER:Paris", "Paris"),
+        ("Final answer: Paris", "Paris"),
+        ("A: Paris", "Paris"),
+        ("A:B ratio", "A:B ratio"),
+        ("Apollo: a mission", "Apollo: a mission"),
+        ("답변: 서울", "서울"),
+        ("답:서울", "서울"),
+        ("정답：서울", "서울"),
+        ("정답은 서울", "정답은 서울"),
+        ("답변:\n서울", "서울"),
+        ("**Answer:** Paris", "Paris"),
+        ("**정답**: 서울", "서울"),
+        ("**Answer: Paris**", "Paris"),
+        ("**Paris**", "Paris"),
+        ("**A** and **B**", "**A** and **B**"),
+        ('"Paris"', "Paris"),
+        ("'Paris'", "Paris"),
+        ("“서울”", "서울"),
+        ("‘서울’", "서울"),
+        ("`x + 1`", "x + 1"),
+        ('Answer: "Paris"', "Paris"),
+        ("'Don't stop'", "Don't stop"),
+        ("‘Don’t stop’", "Don’t stop"),
+        ('"A" and "B"', '"A" and "B"'),
+        ("'A' and 'B'", "'A' and 'B'"),
+        ("the ’90s", "the ’90s"),
+        ('""Paris""', '""Paris""'),
+        ("《송환》", "《송환》"),
+        ("서울.", "서울."),
+        ("St. John's (Canada)!", "St. John's (Canada)!"),
+        ("<think>\nIs it Lyon?\n</think>\n\nAnswer: Paris", "Paris"),
+        ("Is it Lyon?\n</think>\nParis", "Paris"),
+        ("<thought>리옹일까?</thought>서울", "서울"),
+        ("<think>Lyon</think><think>Nice</think>Paris", "Paris"),
+        ("<think>Is it Lyon? Or", "<think>Is it Lyon? Or"),  # cut off: there is no answer
+        ("", ""),
+        (" \n\t\n", ""),
+        ("Answer:", ""),
+    ],
+)
+def test_clean_up(raw: str, text: str) -> None:
+    assert clean_answer(raw, ()) == CleanAnswer(text, abstained=False)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "No answer",
+        "no  ANSWER.",
+        '"No answer."',
+        "Answer: no answer!",
+        "(no answer)",
+        "- No answer",
+        "no-answer",
+        "<think>Lyon?</think>No answer",
+        "*No answer*.",
+        "모름",
+        "답: 모름。",
+        "'모름'.",
+    ],
+)
+def test_no_answer_phrases_become_empty(raw: str) -> None:
+    assert clean_answer(raw, ("No answer.", "모름")) == CleanAnswer("", abstained=True)
+
+
+def test_a_phrase_within_an_answer_is_an_answer() -> None:
+    assert clean_answer("No answer is known", ("no answer",)).text == "No answer is known"
+    assert not means_no_answer("Paris", ("no answer",))
+
+
+def test_nothing_is_not_an_abstention() -> None:
+    assert not clean_answer("", ("no answer",)).abstained
+
+
+def test_a_phrase_of_marks_does_not_swallow_every_mark() -> None:
+    assert means_no_answer("-", ("-",))
+    assert not means_no_answer("?", ("-",))
+
+
+def test_decomposed_phrases_are_known() -> None:
+    assert means_no_answer("\u1106\u1169\u1105\u1173\u11b7", ("모름",))

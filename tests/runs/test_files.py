@@ -1,0 +1,50 @@
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from aqa.errors import RunError
+from aqa.runs.files import write_json
+
+
+def test_a_file_is_the_old_one_or_the_whole_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"답": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, float("nan"))
+
+    (tmp_path / "reader").hardlink_to(path)  # somebody who has the old file open
+    write_json(path, {"답": 1, "more": 2})
+    assert json.loads((tmp_path / "reader").read_bytes()) == {"답": 1}
+    (tmp_path / "reader").unlink()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RunError, match=r"can't write there \(No space left on device\); free some"):
+        write_json(path, {"답": 2})
+    assert json.loads(path.read_bytes()) == {"답": 1, "more": 2}
+    assert [found.name for found in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_link_leads_to_the_file_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text("old", encoding="utf-8")
+    link = tmp_path / "link.json"
+    link.symlink_to("real.json")
+    write_json(link, 1)
+    assert link.is_symlink()
+    assert (tmp_path / "real.json").read_text(encoding="utf-8") == "1\n"
+
+
+def test_a_pipe_or_device_takes_what_comes_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as reader:
+        write_json(pipe, "답")
+        assert reader.read() == '"답"\n'
+    assert pipe.is_fifo()

@@ -1,0 +1,102 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aqa.errors import RunError
+from aqa.runs.files import write_json
+from aqa.runs.folder import MANIFEST, command_line, inherited_config, open_run, read_manifest
+
+
+def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder, told in (
+        (file, "is a file, where a folder"),
+        (file / "below", "can't write there"),
+    ):
+        with pytest.raises(RunError, match=told), open_run(folder, "predict"):
+            pass
+
+
+HOLD = "import sys; from pathlib import Path; from aqa.runs.folder import open_run\n"
+HOLD += "with open_run(Path(sys.argv[1]), 'predict'): print('held', flush=True); sys.stdin.read()"
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match="another process"), open_run(tmp_path, "predict"):
+            pass
+        other.kill()
+    with open_run(tmp_path, "predict") as run:  # freed by the system
+        assert run.previous == {}
+
+
+def test_the_manifest(tmp_path: Path) -> None:
+    with open_run(tmp_path / "a" / "b", "predict") as run:
+        run.start({"verb": "predict", "config": {"seed": 1}})
+        assert read_manifest(run.folder)["status"] == "running"
+        run.update({"status": "done"})
+    found = read_manifest(tmp_path / "a" / "b")
+    assert found["status"] == "done"
+    assert found["config"] == {"seed": 1}
+    assert found["wall_seconds"] >= 0
+    assert found.keys() >= {"aqa", "started", "git_revision", "python", "packages", "version"}
+    assert read_manifest(tmp_path) == read_manifest(tmp_path / "nowhere") == {}
+    with pytest.raises(RunError, match="holds a run of `aqa predict`"):
+        open_run(tmp_path / "a" / "b", "train").__enter__()
+
+
+@pytest.mark.parametrize(("content", "told"), [("{", "not JSON"), ("[]", "not a manifest of aqa")])
+def test_a_manifest_that_is_none(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / MANIFEST).write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=told):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "adapter"])
+def test_an_adapter_goes_on_as_it_was_trained(tmp_path: Path, below: str) -> None:
+    config = {"prompt": "kor_v1", "backend": {"model": "m"}, "seed": 7, "data": {"path": "x"}}
+    manifest = {"verb": "train", "config": config | {"training": {}, "output_dir": "x"}}
+    write_json(tmp_path / MANIFEST, manifest)
+    kept = {"prompt": "kor_v1", "backend": {"model": "m"}, "seed": 7}
+    assert inherited_config(tmp_path / below) == kept
+    write_json(tmp_path / MANIFEST, manifest | {"verb": "predict"})
+    assert inherited_config(tmp_path / below) == {}
+
+
+@pytest.mark.parametrize("prompt", ["mine/t.txt", "kor_v1", "gone.txt"])
+def test_a_template_is_found_from_another_folder(
+    prompt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its path is one from where the training was started; names are those of shipped ones."""
+    for folder in ("mine", "run"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "mine" / "t.txt").touch()
+    (tmp_path / "elsewhere" / "mine").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "mine" / "t.txt").touch()  # another template of the same name
+    manifest = {"verb": "train", "directory": str(tmp_path), "config": {"prompt": prompt}}
+    write_json(tmp_path / "run" / MANIFEST, manifest)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = inherited_config(Path("../run"))["prompt"]
+    assert found == (str(tmp_path / prompt) if prompt == "mine/t.txt" else prompt)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["/usr/bin/aqa", "predict", "a b"], "aqa predict 'a b'"),
+        (["aqa", "--set", "x=sk-abcDEF_123-456"], "aqa --set x=***"),
+        (["aqa", "hf_abcdefghijkl", "sk-proj-0123456789"], "aqa *** ***"),
+        (["aqa", "--data", "task_questions_v2.json"], "aqa --data task_questions_v2.json"),
+        (["aqa", "--model", "hf_small"], "aqa --model hf_small"),
+    ],
+)
+def test_keys_are_masked_in_the_command(arguments: list[str], told: str) -> None:
+    assert command_line(arguments) == told

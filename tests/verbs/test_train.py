@@ -1,0 +1,102 @@
+"""What the verb train does itself, whatever the reader."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from aqa_stub import StubBackend
+
+from aqa.backends.base import TrainEstimate
+from aqa.config.backend_options import RawConfig
+from aqa.config.load import build_config, set_value
+from aqa.errors import ConfigError
+from aqa.progress import SilentProgress
+from aqa.records import Prompt
+from aqa.verbs.train_plan import Cuts, TrainingPlan
+
+ROW = '{{"id": "{}", "question": "who", "passages": [{}], "answers": ["Anna"]}}\n'
+
+
+class Trained(StubBackend):
+    """A stub that could be trained."""
+
+    def estimate(self) -> TrainEstimate:
+        return TrainEstimate(0, 0, 0)
+
+    def train(self, job: object, on_step: object) -> Path:
+        raise NotImplementedError
+
+
+def plan(
+    folder: Path, max_length: int, others: Mapping[str, object] | None = None, **train: object
+) -> TrainingPlan:
+    data, prompt = folder / "rows.jsonl", folder / "t.txt"
+    texts = {"near": '"Anna", "one two"', "far": '"one two", "Anna"', "none": '"one", "two"'}
+    rows = [ROW.format(name, passages) for name, passages in texts.items()]
+    data.write_text("".join(rows), encoding="utf-8")
+    prompt.write_text("{context}", encoding="utf-8")
+    layer: RawConfig = {
+        "data": {"path": str(data)},
+        "prompt": str(prompt),
+        "backend": {"max_length": max_length},
+        "evidence": {"train": train},
+    }
+    for key, value in (others or {}).items():
+        set_value(layer, key, value)
+    return TrainingPlan(build_config(StubBackend.Options, [layer]), Trained, SilentProgress())
+
+
+def told(made: TrainingPlan) -> tuple[list[str], list[str]]:
+    """The ids of the training prompts, and what is said of the others."""
+    cuts = Cuts()
+    prompts: Iterator[Prompt] = made.train_prompts(cuts)
+    ids = [prompt.id for prompt in prompts]
+    progress = SilentProgress()
+    cuts.tell(progress)
+    return ids, progress.notes
+
+
+def test_nothing_is_said_where_all_fits(tmp_path: Path) -> None:
+    assert told(plan(tmp_path, 100)) == (["near", "far", "none"], [])
+
+
+def test_answers_that_are_cut_away_are_told(tmp_path: Path) -> None:
+    """Question and answer take four words, so that two are left for passages."""
+    ids, notes = told(plan(tmp_path, 6))
+    assert ids == ["near", "far", "none"]
+    assert notes[0].startswith("2 prompts lost passages")
+    assert notes[1].startswith("1 prompts lost the passage with the answer")
+
+
+def test_answers_that_the_plan_leaves_out_are_told(tmp_path: Path) -> None:
+    """No text is cut, so the reader's length is not what to raise."""
+    ids, (note,) = told(plan(tmp_path, 100, {"evidence.top_k": 1}))
+    assert ids == ["near", "far", "none"]
+    assert note.startswith("1 prompts lost the passage with the answer")
+    assert "top_k" in note
+
+
+def test_nothing_is_unanswerable_where_gold_is_never_left_out(tmp_path: Path) -> None:
+    """Its template has no phrase for that; one is asked for only where it is needed."""
+    train = {"passages": "mixed", "distractors": 0, "unanswerable_probability": 1.0}
+    assert told(plan(tmp_path, 100, **train))[0] == ["near", "far"]
+    with pytest.raises(ConfigError, match="no no_answer phrase"):
+        plan(tmp_path, 100, **train, gold_probability=0.5)
+
+
+def test_a_loss_needs_a_target_for_each_validation_question(tmp_path: Path) -> None:
+    """Without a phrase for "no answer" such questions have none, and may be all there are."""
+    dev = tmp_path / "dev.json"
+    dev.write_text('[{"question": "who", "passages": ["x"], "answers": []}]', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"1 questions have no answer.* to take the loss of"):
+        plan(tmp_path, 100, {"data.dev_path": str(dev), "training.metric_for_best_model": "loss"})
+    plan(tmp_path, 100, {"data.dev_path": str(dev)})
+
+
+def test_examples_without_a_gold_passage_are_counted(tmp_path: Path) -> None:
+    ids, notes = told(plan(tmp_path, 100, passages="gold"))
+    assert ids == ["near", "far"]
+    assert notes == [
+        "1 examples are left out: no passage holds their answer, or evidence.train left the gold"
+        " one out"
+    ]

@@ -1,0 +1,122 @@
+"""`aqa evaluate --verify`: what a run was made from and what it wrote, hashed again."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aqa.errors import RunError
+from aqa.runs.files import write_json
+from aqa.runs.folder import MANIFEST, read_manifest
+from aqa.verbs.verify import verify
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+FILES = {
+    "data": "questions.jsonl",
+    "passages": "bm25.trec",
+    "corpus": "corpus.jsonl",
+    "prompt": "mine.txt",
+    "predictions": "out/predictions.json",
+}
+
+
+@pytest.fixture
+def run(call_aqa: Call, tmp_path: Path) -> Path:
+    """The folder of a finished prediction."""
+    question = {"id": "q1", "question": "Who?", "answers": ["Ada"]}
+    (tmp_path / "questions.jsonl").write_text(json.dumps(question), encoding="utf-8")
+    (tmp_path / "bm25.trec").write_text("q1 Q0 d1 1 2.5 x\n", encoding="utf-8")
+    document = {"id": "d1", "text": "Ada wrote it."}
+    (tmp_path / "corpus.jsonl").write_text(json.dumps(document), encoding="utf-8")
+    (tmp_path / "mine.txt").write_text("Answer from {context}", encoding="utf-8")
+    words = ["--data", "questions.jsonl", "--passages", "bm25.trec", "--corpus", "corpus.jsonl"]
+    done = call_aqa("predict", "stub", *words, "--prompt", "mine.txt", "-o", "out", "-q")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "out"
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    return {each.what: each.status for each in verify(folder).checked}
+
+
+def test_nothing_has_changed(run: Path, call_aqa: Call) -> None:
+    assert statuses(run) == dict.fromkeys(FILES, "same")
+    done = call_aqa("evaluate", "--verify", "out/predictions.json", "--json")
+    assert done.returncode == 0
+    (found,) = json.loads(done.stdout)["runs"]
+    assert (found["folder"], found["run_status"], found["is_sound"]) == ("out", "done", True)
+    assert found["files"][0] == {"what": "data", "name": "questions.jsonl", "status": "same"}
+
+
+@pytest.mark.parametrize(("what", "name"), FILES.items())
+def test_a_file_that_changed_or_is_gone(
+    run: Path, tmp_path: Path, call_aqa: Call, what: str, name: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(file.read_bytes() + b" ")
+    assert statuses(run) == dict.fromkeys(FILES, "same") | {what: "changed"}
+    done = call_aqa("evaluate", "--verify", "out")
+    assert done.returncode == 1
+    assert done.stderr == f"error: out: {what} changed\n"
+    assert "same" in done.stdout
+    file.unlink()
+    done = call_aqa("evaluate", "--verify", "out", "--json")
+    assert done.returncode == 1
+    assert done.stderr == f"error: out: {what} missing\n"
+    (found,) = json.loads(done.stdout)["runs"]
+    status = {each["what"]: each["status"] for each in found["files"]}
+    assert status == dict.fromkeys(FILES, "same") | {what: "missing"}
+
+
+def test_relative_paths_are_found_from_elsewhere(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert set(statuses(run).values()) == {"same"}
+    for path in list(tmp_path.iterdir()):  # a copy on a machine that lacks the old place
+        if path.name != "elsewhere":
+            shutil.move(path, tmp_path / "elsewhere" / path.name)
+    assert set(statuses(tmp_path / "elsewhere" / "out").values()) == {"same"}
+
+
+def test_what_has_no_hash_is_unchecked(run: Path) -> None:
+    manifest = read_manifest(run)
+    manifest["sources"]["model"] = {"name": "meta-llama/Llama-3.1-8B-Instruct"}
+    del manifest["predictions_sha256"]
+    write_json(run / MANIFEST, manifest | {"status": "interrupted"})
+    found = verify(run)
+    assert [each.what for each in found.checked if each.status == "unchecked"] == [
+        "model",
+        "predictions",
+    ]
+    assert found.is_sound
+    (run / "predictions.json").unlink()
+    assert "predictions" not in statuses(run)
+
+
+def test_shipped_templates_and_samples(call_aqa: Call, tmp_path: Path) -> None:
+    data = "package:aqa/samples/korean_dev.json"
+    words = ["--data", data, "--limit", "2", "--prompt", "kor_v1", "-o", "out", "-q"]
+    done = call_aqa("predict", "stub", *words)
+    assert done.returncode == 0, done.stderr
+    assert statuses(tmp_path / "out") == dict.fromkeys(["data", "prompt", "predictions"], "same")
+
+
+def test_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is no run folder"):
+        verify(tmp_path)
+    write_json(tmp_path / MANIFEST, {"status": "done"})
+    with pytest.raises(RunError, match="names no sources"):
+        verify(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["questions.jsonl", {"sha256": "0"}, {"name": 5}])
+def test_a_manifest_that_was_edited(tmp_path: Path, source: object) -> None:
+    write_json(tmp_path / MANIFEST, {"status": "done", "sources": {"data": source}})
+    with pytest.raises(RunError, match="names no sources"):
+        verify(tmp_path)
