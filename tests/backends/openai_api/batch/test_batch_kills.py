@@ -18,8 +18,8 @@ from aqa.runs.journal import JOURNAL, PREDICTIONS
 QUESTIONS = 3
 LOADED = [
     "aqa.cli.app", "aqa.config.load", "aqa.cli.console", "aqa.verbs.predict", "aqa.cli.tables",
-    "aqa.backends.openai_api.backend", "aqa.backends.openai_api.client", "aiohttp", "genai_prices", "ijson", "numpy", "openai",
-    "pytest",
+    "aqa.backends.openai_api.backend", "aqa.backends.openai_api.client",
+    "aiohttp", "genai_prices", "ijson", "numpy", "openai", "pytest",
 ]  # fmt: skip
 OUT = "out"
 
