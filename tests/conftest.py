@@ -5,10 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from fault_server import Server
 
 ROOT = Path(__file__).parents[1]
 STUB = Path(__file__).parent / "fakes"
@@ -84,3 +88,18 @@ def call_aqa(
         return subprocess.CompletedProcess(words, code or 0, printed.out, printed.err)
 
     return call
+
+
+@pytest.fixture
+def server() -> "Iterator[Server]":
+    """A server of chat completions on loopback that answers as its attributes say."""
+    from fault_server import Server, serving
+
+    with serving(Server()) as found:
+        yield found
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed requests are made again almost at once."""
+    monkeypatch.setattr("aqa.backends.openai_api.asker.FIRST_BACK_OFF", 0.01)

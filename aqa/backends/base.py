@@ -1,27 +1,40 @@
-"""What a backend is: protocols, without any library behind them."""
+"""What a backend is: base classes, without any library behind them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Generic, Protocol, Self, cast
 
+from typing_extensions import TypeVar
+
+from aqa.backends.fitting import fit
 from aqa.config.backend_options import BackendOptions
 from aqa.config.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, Spent, TrainStep
 from aqa.runs.hashes import Hashed
 
+OptionsT_co = TypeVar("OptionsT_co", bound=BackendOptions, default=BackendOptions, covariant=True)
 
-class Backend(Protocol):
-    """A reader. Making one is cheap: weights are loaded, or a client opened, by `with`."""
+
+class Backend(ABC, Generic[OptionsT_co]):
+    """A reader: one of your own needs `Options` and `generate`; the rest has defaults.
+
+    Making one is cheap: weights are loaded, or a client opened, by `with`.
+    """
 
     Options: ClassVar[type[BackendOptions]]
 
-    def __init__(self, config: RunConfig, progress: Progress) -> None: ...
+    def __init__(self, config: RunConfig, progress: Progress) -> None:
+        self.config = config
+        self.options = cast(OptionsT_co, config.backend)  # `build_config` made them of `Options`
+        self._progress = progress
 
     def __enter__(self) -> Self:
         """Load the weights or open the client."""
+        return self
 
     def __exit__(
         self,
@@ -31,11 +44,44 @@ class Backend(Protocol):
     ) -> None:
         """Free the memory or close the client."""
 
+    @abstractmethod
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
+        """Answer prompts, in any order, each as soon as it is known; reads them in windows."""
+
     def check(self) -> None:
         """Raise what would keep the reader from working here, as far as no weights are needed."""
 
-    def length(self, prompt: Prompt) -> int:
-        """Tokens that a prompt and the room for its answer take; needs no weights."""
+    @property
+    def limit(self) -> int | None:
+        """Tokens that a prompt and its answer may take together; None where all fit."""
+        return getattr(self.options, "max_seq_length", None)
+
+    def encode(self, prompt: Prompt) -> Encoding | None:
+        """Token ids of a prompt and of its target; None from a reader that is sent text.
+
+        Needs no weights. Training and prediction use no others, and previews show them.
+        """
+        return None
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        raise NotImplementedError(f"{type(self).__name__} encodes prompts, but has no decode")
+
+    @property
+    def begin_token_id(self) -> int | None:
+        """The begin-of-text token, where the tokenizer has one."""
+        return None
+
+    def length(self, prompt: Prompt) -> int | None:
+        """Tokens that a prompt and the room for its answer take; None where they aren't counted.
+
+        The room is for the target or for `max_new_tokens`, whichever is longer. Needs no weights.
+        """
+        encoding = self.encode(prompt)
+        if encoding is None:
+            return None
+        room = max(len(encoding.target_ids), self.config.generation.max_new_tokens)
+        return len(encoding.prompt_ids) + room
 
     def fit(self, prompt: Prompt) -> Prompt:
         """Take away evidence until the prompt fits, see `fitting.fit`; needs no weights.
@@ -43,43 +89,25 @@ class Backend(Protocol):
         Raises:
             PromptError: it does not fit even without passages.
         """
+        limit = self.limit
+        if limit is None or self.length(prompt) is None:
+            return prompt
+        return fit(prompt, lambda trial: self.length(trial) or 0, limit)
 
     def identity(self) -> Mapping[str, object]:
-        """What decides the answers besides data and prompt: model, hash of weights, decoding."""
+        """What decides the answers besides data and prompt: model, hash of weights, decoding.
 
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
-        """Answer prompts, in any order, each as soon as it is known; reads them in windows."""
-
-
-@runtime_checkable
-class LoadsFiles(Protocol):
-    """A backend whose weights come from files or from the hub."""
+        By default all options count.
+        """
+        decoding = self.config.generation.identity(self.config.seed)
+        return {**self.options.model_dump(mode="json", exclude={"name"}), **decoding}
 
     def sources(self) -> Mapping[str, Hashed]:
         """What it is loaded from, by role (model, adapter); nothing where it is made here."""
-
-
-@runtime_checkable
-class Encodes(Protocol):
-    """A backend that can show the very token ids it trains on and reads."""
-
-    def encode(self, prompt: Prompt) -> Encoding:
-        """Token ids of a prompt and of its target; needs no weights."""
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens included."""
-
-    @property
-    def begin_token_id(self) -> int | None:
-        """The begin-of-text token, where the tokenizer has one."""
-
-
-@runtime_checkable
-class LearnsTokenizer(Protocol):
-    """A backend whose tokenizer may have to be made of the training data."""
+        return {}
 
     def learn_tokenizer(self, texts: Iterable[str]) -> None:
-        """Make it, where there is none yet; before prompts are cut to size."""
+        """Make the tokenizer of training data, where there is none; before prompts are fitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +120,7 @@ class TrainJob:
 
     train: Callable[[], Iterable[Prompt]]
     dev: Sequence[Prompt]
-    score: Callable[[Iterable[Prediction]], Mapping[str, float]]
+    score: Callable[[Iterable[tuple[Prompt, Prediction]]], Mapping[str, float]]
     folder: Path
     resume: bool
 
@@ -140,30 +168,28 @@ class CostEstimate:
     answered: int = 0
 
 
-@runtime_checkable
-class Remote(Protocol):
-    """A backend that asks a server, which may want money."""
+class Trainable(Backend[OptionsT_co]):
+    """A backend that can be fine-tuned."""
 
-    def check_access(self) -> None:
-        """Raise where the key or the address can't be right; nothing is asked yet."""
+    merges: ClassVar[bool] = False  # whether it trains an adapter that can become one with its base
 
-    def take_up(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
-        """Go on from what earlier sessions spent, by the journal, and learnt; see `facts`.
+    @abstractmethod
+    def estimate(self) -> TrainEstimate:
+        """Count parameters and memory without loading weights."""
 
-        What one that was killed may have spent stands in the `folder`; `fresh` forgets it.
+    @abstractmethod
+    def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
+        """Fine-tune; leave the best weights loaded and give the folder they were written to.
+
+        Where there are dev prompts, the last thing is to score the best weights' answers to all.
+
+        Raises:
+            KeyboardInterrupt: the user stopped it; a checkpoint was written.
         """
 
-    def facts(self, spent: Spent) -> Mapping[str, object]:
-        """What is worth keeping of the run: the model as the server calls it, requests, prices.
-
-        `spent` is what the journal knows to be.
-        """
-
-    def live(self) -> Mapping[str, float | str]:
-        """Tokens and money so far, to show."""
-
-    def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
-        """Tell what answering the prompts would take, without asking."""
+    def merge(self, run_folder: Path, prompts: Sequence[Prompt]) -> Merged:
+        """Write the merged model into the run folder and compare its answers to the prompts."""
+        raise NotImplementedError(f"{type(self).__name__} merges nothing")
 
 
 class Questions(Protocol):
@@ -179,12 +205,43 @@ class Questions(Protocol):
         """The prompts of these examples that have no answer, nor a failure from after `since`."""
 
 
-@runtime_checkable
-class Batched(Protocol):
-    """A backend that can leave questions with a server and fetch the answers later.
+class Remote(Backend[OptionsT_co]):
+    """A backend that asks a server, which may want money.
 
-    Answers come with their prompts: whoever takes one has it on the disk before the next.
+    It may be able to leave questions with the server and to fetch their answers later. Whoever
+    takes such an answer has it on the disk before the next.
     """
+
+    @abstractmethod
+    def check_access(self) -> None:
+        """Raise where the key or the address can't be right; nothing is asked yet."""
+
+    @abstractmethod
+    def take_up(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
+        """Go on from what earlier sessions spent, by the journal, and learnt; see `facts`.
+
+        What one that was killed may have spent stands in the `folder`; `fresh` forgets it.
+        """
+
+    @abstractmethod
+    def facts(self, spent: Spent) -> Mapping[str, object]:
+        """What is worth keeping of the run: the model as the server calls it, requests, prices.
+
+        `spent` is what the journal knows to be.
+        """
+
+    @abstractmethod
+    def live(self) -> Mapping[str, float | str]:
+        """Tokens and money so far, to show."""
+
+    @abstractmethod
+    def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
+        """Tell what answering the prompts would take, without asking."""
+
+    @property
+    def asks_by_batch(self) -> bool:
+        """Whether all questions are to be left with the server."""
+        return False
 
     def take_up_batches(self, folder: Path, fresh: bool) -> bool:
         """Look what a run folder's batches are like; tell whether any are open.
@@ -192,38 +249,12 @@ class Batched(Protocol):
         Raises:
             RunError: the run is to begin anew, although some are.
         """
-
-    @property
-    def asks_by_batch(self) -> bool:
-        """Whether all questions are to be asked so."""
+        return False
 
     def answer_by_batch(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
         """Collect the answers of open batches; if asked so, of all other questions, too."""
+        return iter(())
 
     def cancel_batches(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
         """End the open batches, and give what they answered until then."""
-
-
-@runtime_checkable
-class Mergeable(Protocol):
-    """A backend whose trained adapter can become one model with its base."""
-
-    def merge(self, run_folder: Path, prompts: Sequence[Prompt]) -> Merged:
-        """Write the merged model into the run folder and compare its answers to the prompts."""
-
-
-@runtime_checkable
-class Trainable(Protocol):
-    """A backend that can be fine-tuned."""
-
-    def estimate(self) -> TrainEstimate:
-        """Count parameters and memory without loading weights."""
-
-    def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
-        """Fine-tune; leave the best weights loaded and give the folder they were written to.
-
-        Where there are dev prompts, the last thing is to score the best weights' answers to all.
-
-        Raises:
-            KeyboardInterrupt: the user stopped it; a checkpoint was written.
-        """
+        return iter(())

@@ -129,6 +129,11 @@ class GenerationOptions(Section):
     batch_tokens: int | None = Field(None, ge=1)  # padded prompts and answers; None: by device
     window: int = Field(512, ge=1)  # prompts held in memory and sorted by length
 
+    def identity(self, seed: int) -> RawConfig:
+        """What of the options and the seed decides the answers."""
+        found = self.model_dump(exclude={"batch_tokens", "window"})
+        return {**found, "seed": seed if self.temperature else None}
+
 
 # Where the config of a judge differs from that of a reader, and which sections it has.
 JUDGE_MAX_NEW_TOKENS = 1024  # a reason, and what a model thinks before

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.base import Backend, LoadsFiles
+from aqa.backends.base import Backend
 from aqa.backends.tokenizers import token_counter
 from aqa.config.options import DataOptions, RunConfig
 from aqa.data import Source, read_examples, survey
@@ -27,6 +27,17 @@ class Unfit:
     index: int
     example: Example
     error: str
+
+
+def that_fit(
+    prompts: Iterable[Prompt | Unfit], leave_out: Callable[[Unfit], object]
+) -> Iterator[Prompt]:
+    """Pass the prompts on to a reader; what can't fit goes to `leave_out` as it is met."""
+    for each in prompts:
+        if isinstance(each, Unfit):
+            leave_out(each)
+        else:
+            yield each
 
 
 class Inputs:
@@ -114,10 +125,9 @@ class Inputs:
         self,
         reader: Backend,
         examples: Iterable[tuple[int, Example]],
-        unfit: list[Unfit],
         with_target: bool = False,
-    ) -> Iterator[Prompt]:
-        """Make the prompts that a reader gets; examples that can't fit go to `unfit`.
+    ) -> Iterator[Prompt | Unfit]:
+        """Make the prompts that a reader gets, and tell of each example that can't fit.
 
         With targets there may be a prompt for each answer of an example (`training.targets`).
         """
@@ -127,7 +137,7 @@ class Inputs:
                 try:
                     yield self.prompt(reader, index, each, with_target)
                 except PromptError as error:
-                    unfit.append(Unfit(index, each, str(error)))
+                    yield Unfit(index, each, str(error))
 
     def _each_answer(self, example: Example) -> Iterator[Example]:
         """The example with one answer at a time, under ids of its own."""
@@ -192,7 +202,7 @@ def describe_sources(
         **inputs.sources(),
         **{f"dev_{kind}": hashed for kind, hashed in (dev.sources() if dev else {}).items()},
         "prompt": Hashed(config.prompt, inputs.template.sha256),
-        **(reader.sources() if isinstance(reader, LoadsFiles) else {}),
+        **reader.sources(),
     }
     return {kind: hashed.to_json() for kind, hashed in found.items()}
 

@@ -5,12 +5,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aqa.backends.base import Backend, Batched, CostEstimate, Remote
+from aqa.backends.base import Backend, CostEstimate, Remote
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.progress import Progress
-from aqa.prompting.build import Inputs, Unfit, describe_sources
+from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
 from aqa.prompting.templates import load_template
 from aqa.runs.folder import open_run
 from aqa.runs.hashes import hash_files
@@ -113,7 +113,7 @@ def cancel(
         AqaError: as `predict`; or there are none.
     """
     reader = reader_type(config, progress)
-    if not isinstance(reader, Batched):
+    if not isinstance(reader, Remote):
         raise UsageError(f"--cancel ends batches of an API; {config.backend.name} has none")
     inputs = _checked_inputs(config, reader, progress)
     with _opened(folder, config, inputs, reader, Resume(), command) as session:
@@ -161,7 +161,7 @@ def _opened(
         "sources": describe_sources(config, reader, inputs),
     }
     with open_run(folder, "predict") as run:
-        batches = isinstance(reader, Batched) and reader.take_up_batches(folder, resume.fresh)
+        batches = isinstance(reader, Remote) and reader.take_up_batches(folder, resume.fresh)
         with Journal(folder, fingerprint, resume.fresh, awaits=batches) as journal:
             if isinstance(reader, Remote):
                 known = {} if resume.fresh else run.previous.get("served")
@@ -198,6 +198,6 @@ def dry_run(
         done = done_before(folder, inputs.fingerprint(reader), resume.retry_errors)
     unfit: list[Unfit] = []
     left = ((index, example) for index, example in inputs.examples() if index not in done)
-    estimate = reader.estimate_cost(inputs.prompts(reader, left, unfit))
+    estimate = reader.estimate_cost(that_fit(inputs.prompts(reader, left), unfit.append))
     answered = sum(index < inputs.total for index in done)
     return replace(estimate, unfit=len(unfit), answered=answered)

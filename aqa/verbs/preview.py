@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from aqa.backends.base import Backend, Encodes, LearnsTokenizer
+from aqa.backends.base import Backend
 from aqa.config.options import RunConfig
 from aqa.errors import DataError
 from aqa.progress import Progress
@@ -46,8 +46,7 @@ def preview(
     """
     inputs = Inputs(config, load_template(config.prompt), progress)
     reader = reader_type(config, progress)
-    if isinstance(reader, LearnsTokenizer):
-        reader.learn_tokenizer(inputs.texts())
+    reader.learn_tokenizer(inputs.texts())
     examples = inputs.training_examples() if training else inputs.examples()
     if example_id is not None:
         chosen = [pair for pair in examples if pair[1].id == example_id]
@@ -66,9 +65,9 @@ def preview(
 
 def show(prompt: Prompt, reader: Backend) -> Preview:
     """Take a prompt apart into the tokens that the reader makes of it."""
-    if not isinstance(reader, Encodes):
-        return Preview(prompt)
     encoding = reader.encode(prompt)
+    if encoding is None:
+        return Preview(prompt)
     begin = reader.begin_token_id
     others = (place for place, token in enumerate(encoding.prompt_ids) if token != begin)
     return Preview(
@@ -80,7 +79,7 @@ def show(prompt: Prompt, reader: Backend) -> Preview:
     )
 
 
-def _pieces(token_ids: Sequence[int], reader: Encodes) -> Iterator[str]:
+def _pieces(token_ids: Sequence[int], reader: Backend) -> Iterator[str]:
     """Decode token by token; tokens that hold parts of one character go together."""
     waiting: list[int] = []
     for token in token_ids:

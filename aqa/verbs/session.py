@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from aqa.backends.base import Backend, Batched, Remote
+from aqa.backends.base import Backend, Remote
 from aqa.metrics import RunningScores
-from aqa.prompting.build import Inputs, Unfit
+from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.records import Example, Prediction, Prompt
 from aqa.runs.folder import Run
 from aqa.runs.journal import Journal, count_tokens
 from aqa.runs.journal_rows import failure_row, journal_row
 
 Live = Mapping[str, float | str]
+Answers = Iterator[tuple[Prompt, Prediction]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +76,41 @@ class Session:
         return {"input_tokens": saved.input, "output_tokens": saved.output, "usd": usd}
 
 
-class BatchQuestions:
-    """The questions of a run for a reader that goes through them more than once.
+class Answering:
+    """Feeds a reader and puts each answer in the journal.
 
-    Examples whose prompt can't fit go to the journal as they are met, and to `unfit` to be shown.
+    A reader that goes through its questions more than once asks here for them (`Questions`).
+    Examples whose prompt can't fit go to the journal as failures when they are met.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, profile: str) -> None:
         self._session = session
-        self.unfit: list[Unfit] = []
+        self._inputs, self._reader = session.inputs, session.reader
+        self._journal = session.journal
+        self._unfit: list[Unfit] = []  # in the journal, but not shown yet
+        self._scores = RunningScores(profile)
+
+    def run(self) -> Generator[Live, None, None]:
+        """Answer what is to do; after each journal line, give the running scores to show.
+
+        They are those of all answers, earlier sessions' among them.
+        """
+        for row in self._session.done():
+            if row["answers"] is not None:
+                self._scores.add(row["predicted_answer"], row["answers"])
+        reader = self._reader
+        if isinstance(reader, Remote) and (reader.asks_by_batch or self._session.batches):
+            yield from self._record(reader.answer_by_batch)
+        if not (isinstance(reader, Remote) and reader.asks_by_batch):
+            yield from self._one_by_one()
+
+    def cancel(self, reader: Remote) -> Generator[Live, None, None]:
+        """End the open batches; give the running scores after each of their answers."""
+        yield from self._record(reader.cancel_batches)
 
     def mark(self) -> int:
         """The size of the journal."""
-        return self._session.journal.size()
+        return self._journal.size()
 
     def todo(self) -> Iterator[Prompt]:
         """The prompts of all that has no answer yet."""
@@ -100,95 +123,39 @@ class BatchQuestions:
     def _chosen(self, indices: Collection[int], since: int) -> Iterator[tuple[int, Example]]:
         last = max(indices, default=-1)
         # What was asked under a higher limit is paid for, and kept for when it is raised again.
-        for index, example in self._session.inputs.all_examples():
+        for index, example in self._inputs.all_examples():
             if index > last:
                 return
-            if index in indices and not self._session.journal.is_done(index, since):
+            if index in indices and not self._journal.is_done(index, since):
                 yield index, example
-
-    def _prompts(self, examples: Iterator[tuple[int, Example]]) -> Iterator[Prompt]:
-        session = self._session
-        unfit: list[Unfit] = []
-        for prompt in session.inputs.prompts(session.reader, examples, unfit):
-            self._record(unfit)
-            yield prompt
-        self._record(unfit)
-
-    def _record(self, unfit: list[Unfit]) -> None:
-        for each in unfit:
-            self._session.journal.append(each.index, failure_row(each.example, each.error))
-        self.unfit += unfit
-        unfit.clear()
-
-
-class Answering:
-    """Feeds a reader and puts each answer in the journal."""
-
-    def __init__(self, session: Session, profile: str) -> None:
-        self._session = session
-        self._inputs, self._reader = session.inputs, session.reader
-        self._journal = session.journal
-        self._waiting: dict[str, Prompt] = {}
-        self._unfit: list[Unfit] = []
-        self._scores = RunningScores(profile)
-
-    def run(self) -> Generator[Live, None, None]:
-        """Answer what is to do; after each journal line, give the running scores to show.
-
-        They are those of all answers, earlier sessions' among them.
-        """
-        for row in self._session.done():
-            if row["answers"] is not None:
-                self._scores.add(row["predicted_answer"], row["answers"])
-        reader = self._reader
-        if isinstance(reader, Batched) and (reader.asks_by_batch or self._session.batches):
-            questions = BatchQuestions(self._session)
-            yield from self._by_batch(questions, reader.answer_by_batch)
-        if not (isinstance(reader, Batched) and reader.asks_by_batch):
-            yield from self._one_by_one()
-
-    def cancel(self, reader: Batched) -> Generator[Live, None, None]:
-        """End the open batches; give the running scores after each of their answers."""
-        yield from self._by_batch(BatchQuestions(self._session), reader.cancel_batches)
-
-    def _by_batch(
-        self,
-        questions: BatchQuestions,
-        answers: Callable[[BatchQuestions], Iterator[tuple[Prompt, Prediction]]],
-    ) -> Iterator[Live]:
-        with self._reader:
-            for prompt, prediction in answers(questions):
-                yield self._append(prompt, prediction)
-        for unfit in questions.unfit:
-            yield self._live(None, unfit.example.answers)
 
     def _one_by_one(self) -> Iterator[Live]:
         todo = self._session.todo()
         first = next(todo, None)
-        if first is None:
-            return
-        with self._reader as reader:
-            for prediction in reader.generate(self._prompts(chain([first], todo))):
-                yield from self._record_unfit()
-                yield self._append(self._waiting.pop(prediction.id), prediction)
-        yield from self._record_unfit()
+        if first is not None:  # or else no weights are loaded
+            prompts = self._prompts(chain([first], todo))
+            yield from self._record(lambda _: self._reader.generate(prompts))
 
-    def _append(self, prompt: Prompt, prediction: Prediction) -> Live:
-        row = journal_row(prompt, prediction)
-        self._journal.append(prompt.index, row)
-        return self._live(row["predicted_answer"], prompt.answers)
+    def _record(self, answer: Callable[["Answering"], Answers]) -> Iterator[Live]:
+        """Open the reader and put its answers in the journal, each before the next is taken."""
+        with self._reader:
+            for prompt, prediction in answer(self):
+                yield from self._show_unfit()
+                row = journal_row(prompt, prediction)
+                self._journal.append(prompt.index, row)
+                yield self._live(row["predicted_answer"], prompt.answers)
+        yield from self._show_unfit()
 
-    def _prompts(self, todo: Iterator[tuple[int, Example]]) -> Iterator[Prompt]:
-        for prompt in self._inputs.prompts(self._reader, todo, self._unfit):
-            self._waiting[prompt.id] = prompt
-            yield prompt
+    def _prompts(self, examples: Iterator[tuple[int, Example]]) -> Iterator[Prompt]:
+        return that_fit(self._inputs.prompts(self._reader, examples), self._leave_out)
 
-    def _record_unfit(self) -> Iterator[Live]:
-        """Put the examples whose prompt can't fit in the journal, as failures."""
+    def _leave_out(self, unfit: Unfit) -> None:
+        self._journal.append(unfit.index, failure_row(unfit.example, unfit.error))
+        self._unfit.append(unfit)
+
+    def _show_unfit(self) -> Iterator[Live]:
         while self._unfit:
-            unfit = self._unfit.pop()
-            self._journal.append(unfit.index, failure_row(unfit.example, unfit.error))
-            yield self._live(None, unfit.example.answers)
+            yield self._live(None, self._unfit.pop().example.answers)
 
     def _live(self, prediction: str | None, answers: tuple[str, ...] | None) -> Live:
         spent = dict(self._reader.live()) if isinstance(self._reader, Remote) else {}

@@ -9,14 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from aqa.backends.base import (
-    Backend,
-    Mergeable,
-    Merged,
-    Trainable,
-    TrainEstimate,
-    TrainJob,
-)
+from aqa.backends.base import Backend, Merged, TrainEstimate, TrainJob
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import RunError
@@ -67,7 +60,7 @@ def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -
     with progress.task("Measuring prompts", total=plan.data.total) as task:
         lengths = []
         for prompt in plan.train_prompts(cuts):
-            lengths.append(plan.reader.length(prompt))
+            lengths.append(plan.reader.length(prompt) or 0)
             task.advance()
     lengths = lengths or [0]
     return DryRun(
@@ -141,11 +134,10 @@ def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh
 
 
 def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
-    assert isinstance(plan.reader, Trainable)
     cuts, dev_cuts = Cuts(), Cuts()
     dev = plan.dev_prompts(dev_cuts)
     dev_cuts.tell(plan.progress)
-    dev_scores = DevScores(dev, dev_cuts, plan.config.evaluation.profile, plan.progress)
+    dev_scores = DevScores(len(dev), dev_cuts, plan.config.evaluation.profile, plan.progress)
     with ExitStack() as stack:
         steps = Steps(plan.progress, stack, run)
         job = TrainJob(
@@ -167,7 +159,7 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
     run.update(trained)
     report = _report(plan, run, dev_scores) if dev else None
     merged = None
-    if plan.config.merge and isinstance(plan.reader, Mergeable):
+    if plan.config.merge:
         compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))
         merged = plan.reader.merge(run.folder, compared[:MERGE_PROMPTS])
         facts = {"compared": merged.compared, "different": merged.different}

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from aqa.backends.base import Backend, LearnsTokenizer, Mergeable, Trainable
+from aqa.backends.base import Backend, Trainable
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, ModelError
 from aqa.processes import process_count
 from aqa.progress import Progress
-from aqa.prompting.build import Inputs, Unfit
+from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.prompting.templates import load_template
 from aqa.records import Example, Prompt
 
@@ -59,13 +59,12 @@ class TrainingPlan:
         self.data = Inputs(config, template, progress)
         self.dev = Inputs(config, template, progress, dev=True) if config.data.dev_path else None
         self._check()
-        if isinstance(reader, LearnsTokenizer):
-            reader.learn_tokenizer(self.data.texts())
+        reader.learn_tokenizer(self.data.texts())
         reader.check()
         self.data.check_room(reader)
 
     def _check(self) -> None:
-        if self.config.merge and not isinstance(self.reader, Mergeable):
+        if self.config.merge and not self.reader.merges:
             raise ConfigError(
                 f"{self.config.backend.name} trains no adapter that could be merged; leave --merge"
                 " out: its model is whole"
@@ -124,7 +123,9 @@ class TrainingPlan:
         cuts: Cuts,
         with_target: bool = False,
     ) -> Iterator[Prompt]:
-        for prompt in inputs.prompts(self.reader, examples, cuts.unfit, with_target):
+        for prompt in that_fit(
+            inputs.prompts(self.reader, examples, with_target), cuts.unfit.append
+        ):
             cuts.shortened += prompt.evidence.shortened
             cuts.lost_gold += bool(prompt.gold_ranks) and prompt.gold_in_evidence is False
             yield prompt

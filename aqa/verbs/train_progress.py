@@ -13,10 +13,10 @@ from aqa.verbs.train_plan import Cuts
 
 
 class DevScores:
-    """Scores generated answers of the dev prompts; keeps the rows of the last time."""
+    """Scores generated answers of `count` dev prompts; keeps the rows of the last time."""
 
-    def __init__(self, dev: Iterable[Prompt], cuts: Cuts, profile: str, progress: Progress) -> None:
-        self._prompts = {prompt.id: prompt for prompt in dev}
+    def __init__(self, count: int, cuts: Cuts, profile: str, progress: Progress) -> None:
+        self._count = count
         self._failed = {
             unfit.index: failure_row(unfit.example, unfit.error) for unfit in cuts.unfit
         }
@@ -24,12 +24,11 @@ class DevScores:
         self._progress = progress
         self.rows: dict[int, dict[str, Any]] = {}
 
-    def score(self, predictions: Iterable[Prediction]) -> Mapping[str, float]:
+    def score(self, answers: Iterable[tuple[Prompt, Prediction]]) -> Mapping[str, float]:
         """Mean scores by name, 0..100; examples that can't fit count 0."""
         self.rows = dict(self._failed)
-        with self._progress.task("Evaluating", total=len(self._prompts)) as task:
-            for prediction in predictions:
-                prompt = self._prompts[prediction.id]
+        with self._progress.task("Evaluating", total=self._count) as task:
+            for prompt, prediction in answers:
                 self.rows[prompt.index] = journal_row(prompt, prediction)
                 task.advance()
         rows = self.rows.values()

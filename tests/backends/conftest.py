@@ -2,7 +2,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_server import Server, serving
 from tiny_llama import NO_SYSTEM, SMOLLM2, make_tokenizer, save_tiny, tiny_template
 from tiny_t5 import (
     BY_HEART,
@@ -93,16 +92,3 @@ def trained_t5(tiny_t5: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained_t5")
     Training(make_reader(tiny_t5, *BY_HEART), folder).run()
     return folder
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A server of chat completions on loopback that answers as its attributes say."""
-    with serving(Server()) as found:
-        yield found
-
-
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failed requests are made again almost at once."""
-    monkeypatch.setattr("aqa.backends.openai_api.asker.FIRST_BACK_OFF", 0.01)

@@ -1,7 +1,7 @@
 import pytest
 
 from aqa.backends import ALIASES, BACKENDS, backend_names, find_backend
-from aqa.backends.base import Encodes, Trainable
+from aqa.backends.base import Trainable
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.errors import UsageError
 
@@ -24,5 +24,6 @@ def test_an_unknown_name_is_told_the_nearest(name: str, hint: str) -> None:
         find_backend(name)
 
 
-def test_llama_can_be_trained_and_previewed() -> None:
-    assert issubclass(LlamaQloraBackend, Trainable | Encodes)
+@pytest.mark.parametrize("name", ["llama", "t5"])
+def test_readers_with_weights_can_be_trained(name: str) -> None:
+    assert issubclass(find_backend(name), Trainable)

@@ -15,7 +15,7 @@ from aqa.backends.t5.backend import T5Backend
 from aqa.config.load import build_config
 from aqa.data import Source, read_examples
 from aqa.progress import SilentProgress
-from aqa.prompting.build import Inputs
+from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.prompting.templates import load_template
 from aqa.records import Prompt
 from aqa.runs.hashes import hash_files
@@ -59,8 +59,8 @@ def prompts_of(
     config = build_config(reader_type.Options, [layer])
     inputs = Inputs(config, load_template(config.prompt), SilentProgress())
     reader = reader_type(config, SilentProgress())
-    unfit: list[Any] = []
-    prompts = list(inputs.prompts(reader, inputs.examples(), unfit))
+    unfit: list[Unfit] = []
+    prompts = list(that_fit(inputs.prompts(reader, inputs.examples()), unfit.append))
     assert not unfit
     return inputs.evidence_plan(), prompts
 

@@ -212,7 +212,7 @@ def predict(reader: LlamaQloraBackend, options: argparse.Namespace) -> tuple[flo
     list(reader.generate(prompts[:2]))  # warms up
     meter.reset()
     started = meter.now()
-    answers = list(reader.generate(prompts))
+    answers = [p for _, p in reader.generate(prompts)]
     seconds = meter.now() - started
     assert not [answer.error for answer in answers if answer.error]
     read, written = (

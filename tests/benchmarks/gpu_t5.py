@@ -109,7 +109,7 @@ def predict(reader: T5Backend, options: argparse.Namespace) -> tuple[float, floa
     list(reader.generate(prompts[:2]))  # warms up
     meter.reset()
     started = meter.now()
-    answers = list(reader.generate(prompts))
+    answers = [p for _, p in reader.generate(prompts)]
     seconds = meter.now() - started
     assert not [answer.error for answer in answers if answer.error]
     read = sum(answer.prompt_tokens for answer in answers)

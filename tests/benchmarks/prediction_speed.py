@@ -95,7 +95,7 @@ class UsualWay:
 
 def aqa_answers(reader: LlamaQloraBackend, prompts: Sequence[Prompt]) -> Answers:
     """Answer as `aqa predict` does; every prompt must get an answer."""
-    answers = {prediction.id: prediction.raw for prediction in reader.generate(prompts)}
+    answers = {prediction.id: prediction.raw for _, prediction in reader.generate(prompts)}
     assert all(text is not None for text in answers.values()), answers
     return {name: text for name, text in answers.items() if text is not None}
 

@@ -87,7 +87,7 @@ def by_aqa(reader: T5Backend, prompts: list[Prompt]) -> Arm:
     """The reader as `aqa predict` calls it."""
 
     def work() -> None:
-        answers = list(reader.generate(prompts))
+        answers = [p for _, p in reader.generate(prompts)]
         assert len(answers) == len(prompts)
 
     return work

@@ -75,7 +75,7 @@ class Arms:
                     self._reader.files, self._reader.options, training=True
                 )
                 job = TrainJob(list, [], lambda _: {}, self._folder / "run", resume=False)
-                arguments = training_arguments(self._reader.config, job)
+                arguments = training_arguments(self._reader.config, self._reader.options, job)
                 self.ready[name] = Seq2SeqTrainer(
                     self._reader, job, lambda _: None, arguments, self.rows, Seq2SeqCollator
                 )

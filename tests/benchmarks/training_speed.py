@@ -117,7 +117,7 @@ class Arms:
             base = load_model(reader.files, reader.options, training=True)
             torch.manual_seed(SEED)  # both arms begin with the same adapter
             reader.model = add_adapter(base, reader.options.lora, reader.files.spec)
-            arguments = training_arguments(reader.config, job)
+            arguments = training_arguments(reader.config, reader.options, job)
             trainer = trainer_type(reader, job, _ignore, arguments, self.rows)
             trainer.add_callback(clock)
             trainer.train()

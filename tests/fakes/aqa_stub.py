@@ -4,13 +4,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from aqa.backends.fitting import fit
+from aqa.backends.base import Backend
 from aqa.config.backend_options import BackendOptions
-from aqa.config.options import RunConfig
-from aqa.progress import Progress
 from aqa.records import Prediction, Prompt
 
 WINDOW = 8  # prompts held at a time
@@ -28,51 +25,31 @@ class StubOptions(BackendOptions):
     asked: str | None = None  # a file to which the id of every prompt is appended
 
 
-class StubBackend:
+class StubBackend(Backend[StubOptions]):
     """Answers within each window from the last prompt to the first."""
 
     Options: ClassVar[type[BackendOptions]] = StubOptions
 
-    def __init__(self, config: RunConfig, progress: Progress) -> None:
-        assert isinstance(config.backend, StubOptions)
-        self.options = config.backend
-        self.is_open = False
-
-    def __enter__(self) -> Self:
-        self.is_open = True
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.is_open = False
-
-    def check(self) -> None:
-        """There is nothing that could keep it from working."""
+    @property
+    def limit(self) -> int:
+        return self.options.max_length
 
     def length(self, prompt: Prompt) -> int:
         """Words of the prompt, and room for the target or an answer, whichever is longer."""
         read = sum(len(turn.content.split()) for turn in prompt.messages)
         return read + max(ANSWER_WORDS, len((prompt.target or "").split()))
 
-    def fit(self, prompt: Prompt) -> Prompt:
-        return fit(prompt, self.length, self.options.max_length)
-
     def identity(self) -> Mapping[str, object]:
         return {"model": self.options.model, "max_length": self.options.max_length}
 
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
-        assert self.is_open
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         waiting = iter(prompts)
         while window := list(islice(waiting, WINDOW)):
             self._note(window)
             for prompt in reversed(window):
                 if self.options.seconds_per_answer:
                     time.sleep(self.options.seconds_per_answer)
-                yield self._answer(prompt)
+                yield prompt, self._answer(prompt)
 
     def _note(self, window: list[Prompt]) -> None:
         if self.options.asked is not None:

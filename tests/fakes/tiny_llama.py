@@ -228,8 +228,8 @@ class Training:
     def _train(self) -> Iterator[Prompt]:
         return iter(make_prompts(self.reader, self.template, True, self.train_rows))
 
-    def _score(self, predictions: Iterable[Prediction]) -> Mapping[str, float]:
-        found = {p.id: p.raw for p in predictions}
+    def _score(self, pairs: Iterable[tuple[Prompt, Prediction]]) -> Mapping[str, float]:
+        found = {prompt.id: answer.raw for prompt, answer in pairs}
         self.answers.append(found)
         if self.scores is not None:
             return self.scores(len(self.answers))

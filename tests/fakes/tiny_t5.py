@@ -169,8 +169,8 @@ def several(number: int, question: str = "Where does Mira live?") -> Example:
     return Example(f"several-{number}", question, passages, ("Ostry",))
 
 
-def answers(predictions: Iterable[Prediction]) -> dict[str, str | None]:
-    return {prediction.id: prediction.raw for prediction in predictions}
+def answers(answered: Iterable[tuple[Prompt, Prediction]]) -> dict[str, str | None]:
+    return {prompt.id: prediction.raw for prompt, prediction in answered}
 
 
 def golds() -> dict[str, str]:
@@ -214,8 +214,8 @@ class Training:
             for number in range(self.targets_each):
                 yield replace(prompt, target=f"{prompt.target}{number}") if number else prompt
 
-    def _score(self, predictions: Iterable[Prediction]) -> Mapping[str, float]:
-        found = answers(predictions)
+    def _score(self, answered: Iterable[tuple[Prompt, Prediction]]) -> Mapping[str, float]:
+        found = answers(answered)
         judged = [e for e in rows() if e.id in found]
         written = [clean_answer(found[e.id] or "", ()).text for e in judged]
         scores = score_pairs(written, [e.answers or () for e in judged])

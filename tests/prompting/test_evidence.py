@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aqa.backends.fitting import fit, fit_each
+from aqa.backends.fitting import SENTENCE_END, fit, fit_each
 from aqa.config.options import EvidenceOptions
 from aqa.errors import PromptError
-from aqa.prompting.evidence import SENTENCE_END, select
+from aqa.prompting.evidence import select
 from aqa.records import Evidence, Example, Message, Passage, Prompt, Template
 
 TEMPLATE = Template("t", (Message("system", "Read: {context}"), Message("user", "{question}")))

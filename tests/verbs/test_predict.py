@@ -205,7 +205,7 @@ def test_a_finished_run_loads_no_reader(tmp_path: Path, monkeypatch: pytest.Monk
     run(config, tmp_path / "out")
     before = (tmp_path / "out" / PREDICTIONS).read_bytes()
     tokens = read_manifest(tmp_path / "out")["tokens"]
-    monkeypatch.delattr(StubBackend, "__enter__")
+    monkeypatch.setattr(StubBackend, "__enter__", None)
     assert run(config, tmp_path / "out").resumed == 3
     assert (tmp_path / "out" / PREDICTIONS).read_bytes() == before
     assert read_manifest(tmp_path / "out")["tokens"] == tokens
@@ -269,7 +269,7 @@ def test_a_reader_that_leaves_examples_out_is_found_out(
     generate = StubBackend.generate
 
     def lossy(self, prompts):  # type: ignore[no-untyped-def]
-        return (p for p in generate(self, prompts) if p.id != "q2")
+        return (pair for pair in generate(self, prompts) if pair[0].id != "q2")
 
     config = configured(write_questions(tmp_path, 5))
     monkeypatch.setattr(StubBackend, "generate", lossy)
@@ -285,10 +285,10 @@ def test_a_reader_that_breaks_off_loses_nothing(
     generate = StubBackend.generate
 
     def broken(self, prompts):  # type: ignore[no-untyped-def]
-        for number, prediction in enumerate(generate(self, prompts)):
+        for number, answered in enumerate(generate(self, prompts)):
             if number == 3:
                 raise RuntimeError("the driver is gone")
-            yield prediction
+            yield answered
 
     config = configured(write_questions(tmp_path, 20))
     monkeypatch.setattr(StubBackend, "generate", broken)

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from aqa_stub import StubBackend
+from aqa_stub import StubBackend, StubOptions
 
-from aqa.backends.base import TrainEstimate
+from aqa.backends.base import Trainable, TrainEstimate
 from aqa.config.backend_options import RawConfig
 from aqa.config.load import build_config, set_value
 from aqa.errors import ConfigError
@@ -17,7 +17,7 @@ from aqa.verbs.train_plan import Cuts, TrainingPlan
 ROW = '{{"id": "{}", "question": "who", "passages": [{}], "answers": ["Anna"]}}\n'
 
 
-class Trained(StubBackend):
+class Trained(StubBackend, Trainable[StubOptions]):
     """A stub that could be trained."""
 
     def estimate(self) -> TrainEstimate:

@@ -7,9 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
-from aqa.backends.base import Merged, TrainEstimate, TrainJob
+from aqa.backends.base import Merged, Trainable, TrainEstimate, TrainJob
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
-from aqa.backends.fitting import fit
 from aqa.backends.llama_qlora.adapters import load_adapter
 from aqa.backends.llama_qlora.generation import write_answers
 from aqa.backends.llama_qlora.gguf import convert_gguf
@@ -19,7 +18,6 @@ from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.local.decoding import (
     Written,
     as_prediction,
-    decoding_identity,
     drawing,
     rows_each,
 )
@@ -35,23 +33,21 @@ from aqa.records import Encoding, Prediction, Prompt, TrainStep
 from aqa.runs.hashes import Hashed
 
 
-class Encoded(NamedTuple):
-    """A prompt as ids."""
+class Row(NamedTuple):
+    """A prompt, and the ids that are read of it."""
 
-    id: str
+    prompt: Prompt
     ids: tuple[int, ...]
 
 
-class LlamaQloraBackend:
+class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
     """A causal reader: encoding needs only the tokenizer; `with` or `train` load the weights."""
 
     Options: ClassVar[type[BackendOptions]] = LlamaQloraOptions
+    merges: ClassVar[bool] = True
 
     def __init__(self, config: RunConfig, progress: Progress) -> None:
-        assert isinstance(config.backend, LlamaQloraOptions)
-        self.config = config
-        self.options = config.backend
-        self._progress = progress
+        super().__init__(config, progress)
         self.model: Any = None
 
     def __enter__(self) -> Self:
@@ -107,16 +103,6 @@ class LlamaQloraBackend:
         text: str = self._encoder.tokenizer.decode(token_ids)
         return text
 
-    def length(self, prompt: Prompt) -> int:
-        """Prompt tokens, and room for the target or for `max_new_tokens`, whichever is longer."""
-        encoding = self.encode(prompt)
-        room = max(len(encoding.target_ids), self.config.generation.max_new_tokens)
-        return len(encoding.prompt_ids) + room
-
-    def fit(self, prompt: Prompt) -> Prompt:
-        """Cut the evidence to `max_seq_length` tokens of prompt and answer together."""
-        return fit(prompt, self.length, self.options.max_seq_length)
-
     def sources(self) -> Mapping[str, Hashed]:
         """The base model and its adapter."""
         return self._hashes
@@ -138,10 +124,10 @@ class LlamaQloraBackend:
             "compute_dtype": self.options.compute_dtype,
             "dequantize_on_cpu": self.options.dequantize_on_cpu,
             "max_seq_length": self.options.max_seq_length,
-            **decoding_identity(self.config.generation, self.config.seed),
+            **self.config.generation.identity(self.config.seed),
         }
 
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts window by window, in batches of like length, the longest first."""
         options = self.config.generation
         budget = options.batch_tokens or batch_tokens(self.model.device.type)
@@ -149,7 +135,7 @@ class LlamaQloraBackend:
             for window in windows(prompts, options.window, lambda prompt: prompt.index):
                 for batch in batches_by_tokens(
                     self._encode_groups(window),
-                    lambda item: len(item.ids),
+                    lambda row: len(row.ids),
                     options.max_new_tokens,
                     budget // rows_each(options),
                 ):
@@ -157,11 +143,11 @@ class LlamaQloraBackend:
                         batch, self._answer, self._out_of_memory, self._progress.note
                     )
 
-    def _encode_groups(self, window: Sequence[Prompt]) -> list[list[Encoded]]:
+    def _encode_groups(self, window: Sequence[Prompt]) -> list[list[Row]]:
         """Encode prompts, those that begin alike together."""
         rows = [self.encode(prompt).prompt_ids for prompt in window]
         return [
-            [Encoded(window[number].id, rows[number]) for number in group.members]
+            [Row(window[number], rows[number]) for number in group.members]
             for group in group_by_prefix(rows)
         ]
 
@@ -173,17 +159,18 @@ class LlamaQloraBackend:
 
         return fused_adapter(self.model, compute_dtype(self.options))
 
-    def _answer(self, batch: Sequence[Encoded]) -> Iterator[Prediction]:
-        with drawing(self.config.generation, self.config.seed, batch[0].id):
-            answers = self._generate([item.ids for item in batch])
+    def _answer(self, batch: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
+        options = self.config.generation
+        with drawing(options, self.config.seed, batch[0].prompt.id):
+            answers = self._generate([row.ids for row in batch])
         decode = partial(self._encoder.tokenizer.decode, skip_special_tokens=True)
-        for item, written in zip(batch, answers, strict=True):
-            yield as_prediction(item.id, len(item.ids), written, decode, self.config.generation)
+        for (prompt, ids), written in zip(batch, answers, strict=True):
+            yield prompt, as_prediction(prompt.id, len(ids), written, decode, options)
 
     @staticmethod
-    def _out_of_memory(item: Encoded) -> Prediction:
-        reason = f"out of memory at a prompt of {len(item.ids)} tokens"
-        return Prediction(item.id, None, reason, len(item.ids))
+    def _out_of_memory(row: Row) -> tuple[Prompt, Prediction]:
+        reason = f"out of memory at a prompt of {len(row.ids)} tokens"
+        return row.prompt, Prediction(row.prompt.id, None, reason, len(row.ids))
 
     def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[Written]]:
         """Generate for one batch of token ids."""

@@ -21,7 +21,7 @@ class AdapterReader(Protocol):
 
     model: Any
 
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer the prompts."""
 
     def save_tokenizer(self, folder: Path) -> None:
@@ -55,12 +55,12 @@ def merge_adapter(
     )
     folder = run_folder / MERGED
     with open_reader(adapted) as reader:
-        before = {answer.id: answer.raw for answer in reader.generate(prompts)}
+        before = {prompt.id: answer.raw for prompt, answer in reader.generate(prompts)}
         _write(reader, folder)
     whole = options.model_copy(update={"model": str(folder), "quantization": "none"})
     merged = config.model_copy(update={"backend": whole, "generation": greedy})
     with open_reader(merged) as reader:
-        after = {answer.id: answer.raw for answer in reader.generate(prompts)}
+        after = {prompt.id: answer.raw for prompt, answer in reader.generate(prompts)}
     manifest = {"verb": "train", "merged_from": str(run_folder.resolve())}
     settled = config.model_copy(update={"backend": whole})
     text = json.dumps({**manifest, "config": as_raw(settled)}, ensure_ascii=False, indent=1)

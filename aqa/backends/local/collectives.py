@@ -23,11 +23,14 @@ def share_of(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
     return islice(prompts, process_rank(), None, process_count())
 
 
-def gather_answers(answers: Iterable[Prediction]) -> list[Prediction]:
-    """The answers of all processes, in every one of them."""
-    mine = list(answers)
-    if not distributed.is_initialized():
-        return mine
-    all_answers: list[list[Prediction]] = [[] for _ in range(process_count())]
-    distributed.all_gather_object(all_answers, mine)
-    return [answer for share in all_answers for answer in share]
+def gather_answers(
+    prompts: Iterable[Prompt], answers: Iterable[tuple[Prompt, Prediction]]
+) -> Iterator[tuple[Prompt, Prediction]]:
+    """The answers of all processes to the prompts, in every one of them."""
+    mine = [answer for _, answer in answers]  # all know the prompts
+    shares = [mine]
+    if distributed.is_initialized():
+        shares = [[] for _ in range(process_count())]
+        distributed.all_gather_object(shares, mine)
+    by_id = {prompt.id: prompt for prompt in prompts}
+    return ((by_id[answer.id], answer) for share in shares for answer in share)

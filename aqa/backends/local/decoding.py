@@ -139,16 +139,3 @@ def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[No
     with torch.random.fork_rng():
         torch.manual_seed(seed ^ zlib.crc32(first_id.encode()))
         yield
-
-
-def decoding_identity(options: GenerationOptions, seed: int) -> dict[str, object]:
-    """What of the options and the seed decides the answers."""
-    return {
-        "max_new_tokens": options.max_new_tokens,
-        "temperature": options.temperature,
-        "top_p": options.top_p,
-        "num_beams": options.num_beams,
-        "num_return_sequences": options.num_return_sequences,
-        "length_penalty": options.length_penalty,
-        "seed": seed if options.temperature else None,
-    }

@@ -24,6 +24,7 @@ from transformers import (
 from aqa.backends.base import TrainJob
 from aqa.backends.local.collectives import any_process, gather_answers, share_of
 from aqa.backends.local.training_batches import Batch, EpochSampler, as_row
+from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
@@ -34,10 +35,14 @@ class TrainableReader(Protocol):
     config: RunConfig
     model: Any
 
+    @property
+    def options(self) -> LocalModelOptions:
+        """The reader's own options."""
+
     def encode(self, prompt: Prompt) -> Encoding:
         """Token ids of a prompt and of its target."""
 
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts with the model as it is now."""
 
 
@@ -173,7 +178,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         if self.args.world_size == 1:
             return self._job.score(self._reader.generate(prompts))
         mine = self._reader.generate(list(share_of(prompts)))
-        return self._job.score(gather_answers(mine))
+        return self._job.score(gather_answers(prompts, mine))
 
     def _dev_loss(self, limit: int | None) -> float:
         prompts = (

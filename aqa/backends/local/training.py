@@ -70,7 +70,7 @@ def train_reader(
         RunError: the checkpoint is of processes that shared an optimizer in another way.
     """
     with explained_options():
-        arguments = training_arguments(reader.config, job)
+        arguments = training_arguments(reader.config, reader.options, job)
     rows = training_rows(reader, job, arguments)
     with quiet():
         with explained_options():

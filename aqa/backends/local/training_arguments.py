@@ -14,15 +14,16 @@ from aqa.errors import ConfigError
 from aqa.processes import process_count
 
 
-def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
+def training_arguments(
+    config: RunConfig, backend: LocalModelOptions, job: TrainJob
+) -> TrainingArguments:
     """Translate our options into transformers' TrainingArguments.
 
     Raises:
         ConfigError: accelerate's config spreads the weights themselves over the processes.
     """
     options = config.training
-    assert isinstance(config.backend, LocalModelOptions)
-    dtype = compute_dtype(config.backend)
+    dtype = compute_dtype(backend)
     cuda = torch.cuda.is_available()
     evaluated = evaluates(config, job)
     arguments = TrainingArguments(
@@ -38,7 +39,7 @@ def training_arguments(config: RunConfig, job: TrainJob) -> TrainingArguments:
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         activation_checkpointing=checkpoints_gradients(options),
         activation_checkpointing_kwargs={"use_reentrant": False},
-        optim=optimizer_name(options, config.backend.trains_adapter),
+        optim=optimizer_name(options, backend.trains_adapter),
         neftune_noise_alpha=options.neftune_noise_alpha,
         logging_steps=options.logging_steps,
         eval_strategy=options.eval_strategy if evaluated else "no",

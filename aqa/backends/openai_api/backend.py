@@ -11,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from aqa.backends.base import CostEstimate, Questions
-from aqa.backends.fitting import fit
+from aqa.backends.base import CostEstimate, Questions, Remote
 from aqa.backends.openai_api.access import (
     Access,
     azure_version,
@@ -42,7 +41,7 @@ from aqa.progress import Progress
 from aqa.records import Message, Prediction, Prompt, Spent
 
 
-class Gpt4Backend:
+class Gpt4Backend(Remote[Gpt4Options]):
     """A reader that is asked through the internet, or through a server on this machine."""
 
     Options: ClassVar[type[BackendOptions]] = Gpt4Options
@@ -51,25 +50,22 @@ class Gpt4Backend:
         self, config: RunConfig, progress: Progress, schema: ResponseSchema | None = None
     ) -> None:
         """`schema` is that of the answers, in the place of a reader's own one or of plain text."""
-        assert isinstance(config.backend, Gpt4Options)
-        self.schema = schema or (READER_ANSWER if config.backend.structured else None)
-        self.config = config
-        self.options = config.backend
-        self._progress = progress
+        super().__init__(config, progress)
+        self.schema = schema or (READER_ANSWER if self.options.structured else None)
         self._asker: Asker | None = None
         self._remembered: Remembered | None = None
         self._replies: Replies | None = None
         self._record: BatchRecord | None = None
         self._spending: SpendingRecord | None = None
         self._earlier: Mapping[str, Any] = {}
-        self._ledger = Ledger(config.backend)
+        self._ledger = Ledger(self.options)
 
     @cached_property
     def _access(self) -> Access:
         return find_access(self.options)
 
     @cached_property
-    def _most_tokens(self) -> int:
+    def limit(self) -> int:
         """Of prompt and answer: what the options allow, or the model's context if that is less."""
         most, context = self.options.max_seq_length, find_context(self.options)
         return most if context is None else min(most, context)
@@ -133,10 +129,8 @@ class Gpt4Backend:
 
     def fit(self, prompt: Prompt) -> Prompt:
         """Cut the evidence to `max_seq_length` or the context, prompt and answer together."""
-        limit = self._most_tokens
-        if self._counter.at_most(prompt.messages) + self.config.generation.max_new_tokens <= limit:
-            return prompt  # it fits without being counted
-        return fit(prompt, self.length, limit)
+        longest = self._counter.at_most(prompt.messages) + self.config.generation.max_new_tokens
+        return prompt if longest <= self.limit else super().fit(prompt)
 
     def identity(self) -> Mapping[str, object]:
         """The model, the server and what decides an answer."""
@@ -156,7 +150,7 @@ class Gpt4Backend:
             "model": self.options.model,
             "server": server_url(self.options),
             "reasoning_effort": self.options.reasoning_effort,
-            "max_seq_length": self._most_tokens,
+            "max_seq_length": self.limit,
             "max_new_tokens": options.max_new_tokens,
             "temperature": options.temperature,
             "top_p": options.top_p,
@@ -214,7 +208,7 @@ class Gpt4Backend:
     ) -> None:
         self._open.close()
 
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts in the order in which the server does, so many at a time."""
         assert self._asker is not None
         ask = self._remembered.ask if self._remembered else self._asker.ask

@@ -13,7 +13,7 @@ from aqa.records import Prediction, Prompt
 GRACE = 3.0  # seconds that answers under way have after Ctrl-C; they may be paid for already
 AHEAD = 4  # to so many that are in flight one more prompt lies ready
 
-Answer = Prediction | AqaError | BaseException
+Answer = tuple[Prompt, Prediction] | BaseException
 Ask = Callable[[Prompt], Awaitable[Prediction]]
 
 
@@ -99,7 +99,7 @@ class Places:
 
     async def _ask_for(self, prompt: Prompt) -> Answer:
         try:
-            return await self._ask(prompt)
+            return prompt, await self._ask(prompt)
         except BaseException as error:  # noqa: BLE001  (raised again where answers are taken)
             if not isinstance(error, AqaError):
                 self.close()
@@ -108,7 +108,7 @@ class Places:
 
 def answers(
     loop: asyncio.AbstractEventLoop, prompts: Iterable[Prompt], ask: Ask, room: int
-) -> Iterator[Prediction]:
+) -> Iterator[tuple[Prompt, Prediction]]:
     """Ask `room` prompts at a time and give each answer as it comes; prompts are read as needed.
 
     Once `ask` raises an AqaError no more prompts are read; what is in flight is waited for and
@@ -132,7 +132,7 @@ def answers(
                     break
                 answer = places.done.get()
                 asked -= 1
-                if isinstance(answer, Prediction):
+                if isinstance(answer, tuple):
                     yield answer
                 elif isinstance(answer, AqaError):
                     stop = stop or answer
@@ -151,12 +151,12 @@ def answers(
         raise stop
 
 
-def _left(done: "SimpleQueue[Answer]") -> Iterator[Prediction]:
+def _left(done: "SimpleQueue[Answer]") -> Iterator[tuple[Prompt, Prediction]]:
     """Answers that came, but were not taken yet."""
     while True:
         try:
             answer = done.get_nowait()
         except Empty:
             return
-        if isinstance(answer, Prediction):
+        if isinstance(answer, tuple):
             yield answer

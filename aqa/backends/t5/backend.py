@@ -8,13 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
-from aqa.backends.base import TrainEstimate, TrainJob
-from aqa.backends.fitting import fit, fit_each
+from aqa.backends.base import Trainable, TrainEstimate, TrainJob
+from aqa.backends.fitting import fit_each
 from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.local.decoding import (
     Written,
     as_prediction,
-    decoding_identity,
     drawing,
     rows_each,
 )
@@ -51,21 +50,18 @@ CTRANSLATE2_BATCH = 8
 class Question(NamedTuple):
     """A prompt as ids: the parts of it that are encoded apart, and their tokens together."""
 
-    id: str
+    prompt: Prompt
     parts: list[tuple[int, ...]]
     tokens: int
 
 
-class T5Backend:
+class T5Backend(Trainable[T5Options]):
     """An encoder-decoder: encoding needs only the tokenizer; `with` or `train` load the weights."""
 
     Options: ClassVar[type[BackendOptions]] = T5Options
 
     def __init__(self, config: RunConfig, progress: Progress) -> None:
-        assert isinstance(config.backend, T5Options)
-        self.config = config
-        self.options = config.backend
-        self._progress = progress
+        super().__init__(config, progress)
         self._learned: Any = None  # the tokenizer of a model that is made from scratch
         self._converted: Ctranslate2Engine | None = None
         self.model: Any = None
@@ -170,8 +166,9 @@ class T5Backend:
 
     def fit(self, prompt: Prompt) -> Prompt:
         """Cut the evidence to `max_seq_length` tokens, with fid that of each passage."""
-        spend = fit_each if self.options.fusion == "fid" else fit
-        return spend(prompt, self.length, self.options.max_seq_length)
+        if self.options.fusion == "fid":
+            return fit_each(prompt, self.length, self.options.max_seq_length)
+        return super().fit(prompt)
 
     def sources(self) -> Mapping[str, Hashed]:
         """The model, unless it is made from scratch."""
@@ -191,7 +188,7 @@ class T5Backend:
             "precision": self._precision_name,
             "max_seq_length": self.options.max_seq_length,
             "fusion": self.options.fusion,
-            **decoding_identity(self.config.generation, self.config.seed),
+            **self.config.generation.identity(self.config.seed),
         }
 
     @property
@@ -208,7 +205,7 @@ class T5Backend:
             return hashlib.sha256(learned.encode()).hexdigest()
         return self._hashes["model"].sha256
 
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts window by window, in batches of like length, the longest first."""
         options = self.config.generation
         device = "cpu" if self._converted else self.model.device.type
@@ -233,16 +230,17 @@ class T5Backend:
         encoding = self.encode(prompt)
         ids = iter(encoding.prompt_ids)
         parts = [tuple(next(ids) for _ in range(length)) for length in encoding.part_lengths]
-        return Question(prompt.id, parts, len(encoding.prompt_ids))
+        return Question(prompt, parts, len(encoding.prompt_ids))
 
-    def _answer(self, budget: int, batch: Sequence[Question]) -> Iterator[Prediction]:
-        with drawing(self.config.generation, self.config.seed, batch[0].id):
+    def _answer(
+        self, budget: int, batch: Sequence[Question]
+    ) -> Iterator[tuple[Prompt, Prediction]]:
+        options = self.config.generation
+        with drawing(options, self.config.seed, batch[0].prompt.id):
             answers = self._generate([question.parts for question in batch], budget)
         decode = partial(self._tokenizer.decode, skip_special_tokens=True)
-        for question, written in zip(batch, answers, strict=True):
-            yield as_prediction(
-                question.id, question.tokens, written, decode, self.config.generation
-            )
+        for (prompt, _, tokens), written in zip(batch, answers, strict=True):
+            yield prompt, as_prediction(prompt.id, tokens, written, decode, options)
 
     def _generate(
         self, questions: Sequence[Sequence[Sequence[int]]], budget: int
@@ -266,9 +264,10 @@ class T5Backend:
         return torch.autocast(self.model.device.type, dtype)
 
     @staticmethod
-    def _out_of_memory(question: Question) -> Prediction:
-        reason = f"out of memory at a prompt of {question.tokens} tokens"
-        return Prediction(question.id, None, reason, question.tokens)
+    def _out_of_memory(question: Question) -> tuple[Prompt, Prediction]:
+        prompt, _, tokens = question
+        reason = f"out of memory at a prompt of {tokens} tokens"
+        return prompt, Prediction(prompt.id, None, reason, tokens)
 
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""

@@ -195,8 +195,8 @@ class Judging:
         places = count(1 + max((place for place, _ in known.values()), default=-1))
         task = self._progress.task("Judging", len(todo), "verdicts")
         with task as bar, reader:
-            for prediction in reader.generate(prompt for _, prompt in todo.values()):
-                key, verdict = prediction.id, _verdict(prediction)
+            for prompt, prediction in reader.generate(prompt for _, prompt in todo.values()):
+                key, verdict = prompt.id, _verdict(prediction)
                 place = known[key][0] if key in known else next(places)
                 journal.append(place, _row(todo[key][0], prediction, verdict))
                 known[key] = (place, verdict)

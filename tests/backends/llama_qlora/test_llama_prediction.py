@@ -38,8 +38,8 @@ def answers(predictions: Sequence[Prediction]) -> dict[str, str | None]:
 def test_answers_do_not_depend_on_the_batch(trained: Path, template: Template) -> None:
     with make_reader(trained) as together, make_reader(trained) as alone:
         prompts = make_prompts(together, template, with_target=False)
-        found = list(together.generate(prompts))
-        single = [p for prompt in prompts for p in alone.generate([prompt])]
+        found = [p for _, p in together.generate(prompts)]
+        single = [p for prompt in prompts for _, p in alone.generate([prompt])]
     assert answers(found) == answers(single) == {e.id: (e.answers or ())[0] for e in rows()}
     tokens = {p.id: (p.prompt_tokens, p.answer_tokens) for p in found}
     assert tokens == {p.id: (p.prompt_tokens, p.answer_tokens) for p in single}
@@ -49,7 +49,7 @@ def test_answers_do_not_depend_on_the_batch(trained: Path, template: Template) -
 
 def test_answers_are_no_longer_than_asked_for(trained: Path, template: Template) -> None:
     with make_reader(trained, "generation.max_new_tokens=1") as reader:
-        found = list(reader.generate(make_prompts(reader, template, with_target=False)))
+        found = [p for _, p in reader.generate(make_prompts(reader, template, with_target=False))]
     assert [p.answer_tokens for p in found] == [1] * 8
     wanted = {e.id: (e.answers or ())[0] for e in rows()}
     assert all(p.raw and wanted[p.id].startswith(p.raw) for p in found)
@@ -58,7 +58,7 @@ def test_answers_are_no_longer_than_asked_for(trained: Path, template: Template)
 @pytest.mark.parametrize("ways", ["generation.num_beams=3", "generation.temperature=0.7"])
 def test_several_answers_are_ranked(ways: str, trained: Path, template: Template) -> None:
     with make_reader(trained, ways, "generation.num_return_sequences=3") as reader:
-        found = list(reader.generate(make_prompts(reader, template, with_target=False)))
+        found = [p for _, p in reader.generate(make_prompts(reader, template, with_target=False))]
     wanted = {e.id: (e.answers or ())[0] for e in rows()}
     for prediction in found:
         texts, scores = zip(*prediction.nbest, strict=True)
@@ -74,7 +74,7 @@ def test_samples_are_decided_by_the_seed(tiny: Path, template: Template) -> None
         with make_reader(tiny, "generation.temperature=1", f"seed={seed}") as reader:
             torch.rand(1 + len(found))  # what was drawn before does not matter
             prompts = make_prompts(reader, template, with_target=False)
-            found.append(answers(list(reader.generate(prompts))))
+            found.append(answers([p for _, p in reader.generate(prompts)]))
     assert found[0] == found[1] != found[2]
 
 
@@ -139,7 +139,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     error: Exception, tiny: Path, template: Template
 ) -> None:
     reader, model = fake_reader(tiny, fails=lambda rows, longest: error if rows > 2 else None)
-    found = list(reader.generate(make_prompts(reader, template, with_target=False)))
+    found = [p for _, p in reader.generate(make_prompts(reader, template, with_target=False))]
     assert model.sizes == [8, 4, 2, 2, 4, 2, 2]
     assert sorted(p.id for p in found) == sorted(e.id for e in rows())
     assert all(p.raw and p.error is None for p in found)
@@ -156,7 +156,7 @@ def test_a_prompt_that_never_fits_fails_alone(tiny: Path, template: Template) ->
     reader, _ = fake_reader(
         tiny, fails=lambda rows, length: OUT_OF_MEMORY[0] if length == longest else None
     )
-    found = list(reader.generate(make_prompts(reader, template, with_target=False)))
+    found = [p for _, p in reader.generate(make_prompts(reader, template, with_target=False))]
     assert len(found) == 8
     (failed,) = (p for p in found if p.error)
     assert failed.id == max(lengths, key=lengths.__getitem__)
@@ -182,7 +182,7 @@ def test_answers_given_before_an_error_are_kept(tiny: Path, template: Template) 
         fails=lambda rows, longest: RuntimeError("broken") if len(model.calls) == 3 else None,
     )
     with pytest.raises(RuntimeError, match="broken"):
-        seen.extend(reader.generate(make_prompts(reader, template, with_target=False)))
+        seen.extend(p for _, p in reader.generate(make_prompts(reader, template, False)))
     assert len(seen) == sum(model.sizes[:2]) > 0
 
 
@@ -195,7 +195,7 @@ def test_prompts_are_read_window_by_window(tiny: Path, template: Template) -> No
             read.append(prompt.id)
             yield prompt
 
-    first = next(reader.generate(stream()))
+    first, _ = next(reader.generate(stream()))
     assert read == ["q0", "q1", "q2"]
     assert first.id == "q2", "the longest of the window comes first"
     assert model.sizes == [3]

@@ -34,14 +34,14 @@ def test_a_model_learns_to_answer_and_to_stop(
     )
     asked = make_prompts(reader, template, with_target=False)
     with reader:
-        before = {p.id: p.raw for p in reader.generate(asked)}
+        before = {p.id: p.raw for _, p in reader.generate(asked)}
     assert all(before[example.id] != example.answers[0] for example in rows())
 
     training = Training(reader, template, tmp_path)
     training.run()
     assert training.losses[-1] < 0.1 < 1 < training.losses[0]
     # The best weights stay loaded: no `with` is needed.
-    found = {p.id: p for p in reader.generate(asked)}
+    found = {p.id: p for _, p in reader.generate(asked)}
     targets = make_prompts(reader, template, with_target=True)
     for prompt in targets:
         assert found[prompt.id].raw == prompt.target
@@ -56,7 +56,7 @@ def test_the_saved_adapter_answers_like_the_trained_model(
     for named in (tmp_path / "run", tmp_path / "run" / "adapter"):
         with make_reader(named) as reader:
             found = reader.generate(make_prompts(reader, template, with_target=False))
-            assert {p.id: p.raw for p in found} == {e.id: (e.answers or ())[0] for e in rows()}
+            assert {p.id: p.raw for _, p in found} == {e.id: (e.answers or ())[0] for e in rows()}
 
 
 def test_the_adapter_folder_holds_safetensors_and_where_its_base_lies(
@@ -286,7 +286,7 @@ def job(tmp_path: Path) -> TrainJob:
 )
 def test_report_to_passes_through(named: str, passed: list[str], tiny: Path, job: TrainJob) -> None:
     config = make_config(tiny, f"training.report_to={named}")
-    assert training_arguments(config, job).report_to == passed
+    assert training_arguments(config, config.backend, job).report_to == passed
 
 
 def test_training_arguments_are_those_of_the_config(tiny: Path, job: TrainJob) -> None:
@@ -307,7 +307,7 @@ def test_training_arguments_are_those_of_the_config(tiny: Path, job: TrainJob) -
         "optim": "adafactor",
     }
     config = make_config(tiny, *(f"training.{key}={value}" for key, value in given.items()))
-    arguments = training_arguments(config, job)
+    arguments = training_arguments(config, config.backend, job)
     assert {key: getattr(arguments, key) for key in given} == given
     assert arguments.seed == config.seed
     assert not arguments.bf16
@@ -316,7 +316,7 @@ def test_training_arguments_are_those_of_the_config(tiny: Path, job: TrainJob) -
 
 def test_precision_follows_compute_dtype(tiny: Path, job: TrainJob) -> None:
     config = make_config(tiny, "backend.compute_dtype=bfloat16")
-    assert training_arguments(config, job).bf16
+    assert training_arguments(config, config.backend, job).bf16
 
 
 @pytest.mark.parametrize(

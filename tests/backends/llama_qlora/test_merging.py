@@ -10,6 +10,7 @@ import pytest
 from tiny_llama import make_config, rows, write_rows, write_template
 
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.config.options import RunConfig
 from aqa.library_output import quiet
 from aqa.progress import SilentProgress
 from aqa.runs.hashes import hash_files
@@ -93,16 +94,20 @@ def test_a_difference_is_counted(
     config = make_config(run, f"data.path={write_rows(tmp_path / 'rows.jsonl')}")
     config = config.model_copy(update={"prompt": str(write_template(tmp_path))})
     plan = TrainingPlan(config, LlamaQloraBackend, SilentProgress())
-    prompts = list(plan.data.prompts(plan.reader, plan.data.examples(), []))
+    prompts = list(plan.data.prompts(plan.reader, plan.data.examples()))
 
     class Changing(LlamaQloraBackend):
         """Answers the first question otherwise once its model is merged."""
 
         def generate(self, prompts):  # type: ignore[no-untyped-def]
-            for number, answer in enumerate(super().generate(prompts)):
+            for number, (prompt, answer) in enumerate(super().generate(prompts)):
                 merged = self.options.model.endswith("merged")
-                yield type(answer)(answer.id, "other" if merged and not number else answer.raw)
+                raw = "other" if merged and not number else answer.raw
+                yield prompt, type(answer)(prompt.id, raw)
+
+    def open_reader(config: RunConfig) -> Changing:
+        return Changing(config, SilentProgress())
 
     monkeypatch.setattr(merging, "_write", lambda reader, folder: shutil.copytree(tiny, folder))
-    merged = merge_adapter(Changing, config, run, prompts, SilentProgress())
+    merged = merge_adapter(open_reader, config, run, prompts)
     assert (merged.compared, merged.different) == (len(rows()), 1)

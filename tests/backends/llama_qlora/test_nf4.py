@@ -167,7 +167,7 @@ def test_dequantised_weights_answer_like_4_bit_ones(smollm2: str, eng_v1: Templa
         with make_reader(smollm2, *settings, "generation.max_new_tokens=8") as reader:
             assert (list(linear_4bit(reader.model)) == []) is (choice == "true")
             asked = make_prompts(reader, eng_v1, with_target=False, examples=sample(8))
-            found = {p.id: p.raw for p in reader.generate(asked)}
+            found = {p.id: p.raw for _, p in reader.generate(asked)}
         answers.append({key: clean_answer(raw or "", ()).text for key, raw in found.items()})
     dequantised, four_bit = answers
     assert len(dequantised) == 8

@@ -38,8 +38,9 @@ def test_all_are_answered_once_and_so_many_at_a_time(room: int) -> None:
     read: list[int] = []
     found = []
     with running_loop() as loop:
-        for prediction in answers(loop, prompts(3000, read), ask, room):
-            found.append(int(prediction.id))
+        for prompt, prediction in answers(loop, prompts(3000, read), ask, room):
+            assert prediction.id == prompt.id
+            found.append(prompt.index)
             assert len(read) <= len(found) + room + room // AHEAD
     assert sorted(found) == list(range(3000))
     assert most <= room
@@ -57,7 +58,7 @@ def test_a_stop_waits_for_what_is_in_flight() -> None:
 
     found: list[int] = []
     with running_loop() as loop, pytest.raises(StoppedError, match="enough"):
-        found.extend(int(taken.id) for taken in answers(loop, prompts(500), ask, 16))
+        found.extend(prompt.index for prompt, _ in answers(loop, prompts(500), ask, 16))
     assert sorted(found) == list(range(10))
     assert len(asked) <= 16 + 16 // AHEAD
 

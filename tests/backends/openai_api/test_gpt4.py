@@ -251,7 +251,7 @@ def test_what_is_broken_off_counts_at_its_worst(tmp_path: Path, server: Server) 
     server.script = lambda number, body: Fault(hang=60) if number else None
     config = configured(tmp_path, server, 1, max_concurrency=2)
     with Gpt4Backend(config, SilentProgress()) as reader:
-        first = next(iter(reader.generate(many_prompts(config, reader, []))))
+        _, first = next(iter(reader.generate(many_prompts(config, reader, []))))
         until = time.monotonic() + 10
         while server.requests < 2 and time.monotonic() < until:
             time.sleep(0.01)
@@ -439,11 +439,11 @@ def test_another_caller_asks_in_a_schema_of_its_own(tmp_path: Path, server: Serv
     server.answer = lambda body: '{"verdict": "correct", "reason": "it is"}'
     with Gpt4Backend(config, SilentProgress(), schema) as judge:
         prompts = many_prompts(config, judge, [])
-        (found,) = judge.generate([next(prompts)])
+        ((_, found),) = judge.generate([next(prompts)])
         assert found.structured == StructuredAnswer("correct")
         assert json.loads(found.raw or "")["reason"] == "it is"
         server.answer = lambda body: '{"verdict": "perhaps", "reason": "it is"}'
-        (found,) = judge.generate([next(prompts)])
+        ((_, found),) = judge.generate([next(prompts)])
         assert "schema judgement: verdict: " in (found.error or "")
         assert judge.identity() != Gpt4Backend(config, SilentProgress()).identity()
     assert server.bodies[0]["response_format"]["json_schema"]["name"] == "judgement"

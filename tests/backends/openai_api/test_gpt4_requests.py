@@ -389,7 +389,7 @@ def test_what_is_learnt_to_no_end_is_an_error(tmp_path: Path, server: Server) ->
     server.script = refusing("system", "developer")
     with Gpt4Backend(configured(tmp_path, server, 1), SilentProgress()) as reader:
         template = Template("t", (Message("system", "{context} {question}"),))
-        (found,) = reader.generate([Prompt("p", 0, "who ?", Evidence(()), template)])
+        ((_, found),) = reader.generate([Prompt("p", 0, "who ?", Evidence(()), template)])
     assert "does not support 'system'" in (found.error or "")
     assert server.requests <= 4
 

@@ -56,10 +56,10 @@ def test_500_answers_agree_with_transformers_in_float32(trained_t5: Path) -> Non
     examples = inputs(500)
     with make_reader(trained_t5) as reader:
         prompts = make_prompts(reader, examples=examples)
-        expected = {p.id: p for p in reader.generate(prompts)}
+        expected = {p.id: p for _, p in reader.generate(prompts)}
     with make_reader(trained_t5, FAST, FLOAT32) as reader:
         assert reader.model is None
-        found = {p.id: p for p in reader.generate(prompts)}
+        found = {p.id: p for _, p in reader.generate(prompts)}
     same = [key for key, one in found.items() if one.raw == expected[key].raw]
     assert len(same) >= 0.99 * 500
     assert len({one.raw for one in expected.values()}) > 4
@@ -137,9 +137,9 @@ def test_nothing_that_is_read_is_cut(trained_t5: Path) -> None:
     settings = ("backend.max_seq_length=3000", "generation.batch_tokens=9000")
     with make_reader(trained_t5, *settings) as reader:
         prompts = make_prompts(reader, examples=[long])
-        (expected,) = reader.generate(prompts)
+        ((_, expected),) = reader.generate(prompts)
     with make_reader(trained_t5, *settings, FAST, FLOAT32) as reader:
-        (found,) = reader.generate(prompts)
+        ((_, found),) = reader.generate(prompts)
     assert found.prompt_tokens > 1200
     assert found.raw == expected.raw
     assert found.confidence == pytest.approx(expected.confidence, abs=1e-3)
@@ -154,9 +154,9 @@ def test_beams_agree_with_transformers(trained_t5: Path) -> None:
     )
     with make_reader(trained_t5, *settings) as reader:
         prompts = make_prompts(reader, examples=inputs(500))
-        expected = {p.id: p for p in reader.generate(prompts)}
+        expected = {p.id: p for _, p in reader.generate(prompts)}
     with make_reader(trained_t5, *settings, FAST, FLOAT32) as reader:
-        found = {p.id: p for p in reader.generate(prompts)}
+        found = {p.id: p for _, p in reader.generate(prompts)}
     same = [key for key, one in found.items() if one.raw == expected[key].raw]
     assert len(same) >= 0.99 * 500
     for key in same:
@@ -172,9 +172,9 @@ def test_an_answer_that_does_not_end_is_cut_at_the_same_token(
     folder = request.getfixturevalue(name)
     with make_reader(folder) as reader:
         prompts = make_prompts(reader)
-        expected = {p.id: (p.raw, p.answer_tokens) for p in reader.generate(prompts)}
+        expected = {p.id: (p.raw, p.answer_tokens) for _, p in reader.generate(prompts)}
     with make_reader(folder, FAST, FLOAT32) as reader:
-        found = {p.id: (p.raw, p.answer_tokens) for p in reader.generate(prompts)}
+        found = {p.id: (p.raw, p.answer_tokens) for _, p in reader.generate(prompts)}
     assert found == expected
     assert {tokens for _, tokens in found.values()} == {8}
 
@@ -206,9 +206,9 @@ def test_log_probabilities_agree_whether_outputs_are_scaled_or_not(
     folder = save(model, tokenizer, tmp_path / "model")
     with make_reader(folder) as reader:
         prompts = make_prompts(reader)[:4]
-        expected = {p.id: p.confidence for p in reader.generate(prompts)}
+        expected = {p.id: p.confidence for _, p in reader.generate(prompts)}
     with make_reader(folder, FAST, FLOAT32) as reader:
-        found = {p.id: p.confidence for p in reader.generate(prompts)}
+        found = {p.id: p.confidence for _, p in reader.generate(prompts)}
     assert found == pytest.approx(expected, abs=1e-3)
 
 

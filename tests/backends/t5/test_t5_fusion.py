@@ -147,7 +147,7 @@ def test_prediction_encodes_the_passages_of_many_questions_together(
     empty = Example("empty", "Who?", (), ("nobody",))
     with make_reader(tiny_t5, FID, "generation.batch_tokens=600") as reader:
         prompts = make_prompts(reader, examples=[*rows(), several(9), several(4), empty])
-        found = list(reader.generate(prompts))
+        found = [p for _, p in reader.generate(prompts)]
     assert {p.id for p in found} == {p.id for p in prompts}
     assert all(p.raw is not None for p in found)
     assert sum(count for count, _ in shapes) == 8 + 9 + 4 + 1

@@ -36,7 +36,7 @@ def test_with_one_passage_answers_are_those_of_a_plain_call(
 ) -> None:
     with make_reader(request.getfixturevalue(name), f"backend.fusion={fusion}") as reader:
         prompts = make_prompts(reader)
-        found = {p.id: p for p in reader.generate(prompts)}
+        found = {p.id: p for _, p in reader.generate(prompts)}
         for prompt in prompts:
             output = plain(reader, prompt, do_sample=False)
             text = reader._tokenizer.decode(output.sequences[0], skip_special_tokens=True)
@@ -55,7 +55,7 @@ def test_beams_give_the_best_answers_with_their_scores(
     folder = request.getfixturevalue(name)
     with make_reader(folder, *BEAMS, "generation.length_penalty=2") as reader:
         prompts = make_prompts(reader)
-        found = {p.id: p for p in reader.generate(prompts)}
+        found = {p.id: p for _, p in reader.generate(prompts)}
         for prompt in prompts:
             options = {"num_beams": 4, "num_return_sequences": 3, "length_penalty": 2.0}
             output = plain(reader, prompt, **options, do_sample=False)
@@ -72,7 +72,7 @@ def test_beams_give_the_best_answers_with_their_scores(
 def test_samples_differ_and_are_ranked(tiny_t5: Path) -> None:
     settings = ("generation.temperature=1.5", "generation.num_return_sequences=4")
     with make_reader(tiny_t5, *settings) as reader:
-        found = list(reader.generate(make_prompts(reader)))
+        found = [p for _, p in reader.generate(make_prompts(reader))]
         for one in found:
             scores = [score for _, score in one.nbest]
             assert len(scores) == 4
@@ -81,10 +81,10 @@ def test_samples_differ_and_are_ranked(tiny_t5: Path) -> None:
             assert len({text for text, _ in one.nbest}) > 1
         torch.manual_seed(77)
         state = torch.get_rng_state()
-        assert list(reader.generate(make_prompts(reader))) == found, "the seed decides"
+        assert [p for _, p in reader.generate(make_prompts(reader))] == found, "the seed decides"
         assert torch.equal(torch.get_rng_state(), state), "a training's numbers are its own"
     with make_reader(tiny_t5, *settings, "seed=1") as reader:
-        assert list(reader.generate(make_prompts(reader))) != found
+        assert [p for _, p in reader.generate(make_prompts(reader))] != found
 
 
 def test_a_trained_run_folder_answers_from_its_model_folder(trained_t5: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_trained_run_folder_answers_from_its_model_folder(trained_t5: Path) ->
         with make_reader(folder) as reader:
             found = list(reader.generate(make_prompts(reader)))
         assert answers(found) == golds()
-        assert all(p.confidence is not None and p.confidence > -0.2 for p in found)
+        assert all(p.confidence is not None and p.confidence > -0.2 for _, p in found)
 
 
 @pytest.mark.parametrize("fusion", ["concat", "fid"])
@@ -103,9 +103,9 @@ def test_answers_do_not_depend_on_the_batch(
     options = [f"backend.fusion={fusion}", *settings]
     with make_reader(tiny_t5, *options) as reader:
         prompts = make_prompts(reader, examples=[*rows(), *map(several, (1, 3, 7))])
-        together = {p.id: p for p in reader.generate(prompts)}
+        together = {p.id: p for _, p in reader.generate(prompts)}
         for prompt in prompts:
-            (alone,) = reader.generate([prompt])
+            ((_, alone),) = reader.generate([prompt])
             found = together[prompt.id]
             assert (alone.raw, alone.answer_tokens) == (found.raw, found.answer_tokens)
             assert alone.confidence == pytest.approx(found.confidence, abs=1e-4)
@@ -124,7 +124,7 @@ def test_a_models_own_ways_of_writing_are_not_taken(
     found = []
     for folder in (tiny_bart, tmp_path / "model"):
         with make_reader(folder, *settings) as reader:
-            found.append({p.id: p.raw for p in reader.generate(make_prompts(reader)[:4])})
+            found.append({p.id: p.raw for _, p in reader.generate(make_prompts(reader)[:4])})
     assert found[0] == found[1]
 
 
@@ -158,7 +158,7 @@ def test_out_of_memory_halves_the_batch_and_one_that_never_fits_fails_alone(
 
     monkeypatch.setattr(t5, "write_answers", fails)
     with make_reader(tiny_t5) as reader:
-        found = list(reader.generate(make_prompts(reader)))
+        found = [p for _, p in reader.generate(make_prompts(reader))]
     assert sizes == [8, 4, 2, 1, 1, 2, 4, 2, 2]
     assert {p.id: p.error for p in found if p.error} == {
         "q7": "out of memory at a prompt of 117 tokens"

@@ -11,6 +11,7 @@ from tiny_t5 import (
     Training,
     answers,
     golds,
+    make_config,
     make_prompts,
     make_reader,
     save_t5,
@@ -86,7 +87,7 @@ def test_a_model_learns_to_answer_and_to_stop(
     training = Training(reader, tmp_path)
     assert training.run() == tmp_path / "model"
     assert training.losses[-1] < 0.3 < 3 < training.losses[0]
-    found = {p.id: p for p in reader.generate(make_prompts(reader))}
+    found = {p.id: p for _, p in reader.generate(make_prompts(reader))}
     assert {key: p.raw for key, p in found.items()} == golds()
     assert all(p.answer_tokens < 12 for p in found.values()), "it stops by itself"
     names = {path.name for path in (tmp_path / "model").iterdir()}
@@ -294,7 +295,8 @@ def test_arguments_follow_the_config(tiny_t5: Path, tmp_path: Path) -> None:
     job = TrainJob(list, [], lambda predictions: {}, tmp_path, resume=False)
 
     def made(*settings: str) -> Any:
-        return training_arguments(make_reader(tiny_t5, *settings).config, job)
+        config = make_config(tiny_t5, *settings)
+        return training_arguments(config, config.backend, job)
 
     assert made("training.optim=adafactor").optim == "adafactor"
     assert made().optim == "adamw_torch_fused"
