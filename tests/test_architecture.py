@@ -13,6 +13,7 @@ import aqa
 from aqa.backends import ALIASES, BACKENDS, backend_names, find_backend
 from aqa.config.backend_options import BackendOptions
 from aqa.errors import UsageError
+from aqa.runs import names
 
 PACKAGE = Path(aqa.__file__).parent
 # From the top down: a file may import from the floors below its own, and from its own folder.
@@ -108,6 +109,30 @@ def test_no_circle_of_files() -> None:
         list(TopologicalSorter(IMPORTS).static_order())
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+RUN_FILES = {value for name, value in vars(names).items() if name.isupper()}
+# Words that mean other things, too, count only as a part of a path; other locks there are as well.
+PLAIN = {names.ADAPTER, names.MODEL, names.MERGED, names.BATCHES, names.JUDGE, names.LOCK}
+
+
+def said_again(source: str) -> Iterator[str]:
+    """Names of a run folder's files that stand in the source."""
+    for node in ast.walk(ast.parse(source)):
+        is_division = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        is_join = isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "joinpath"
+        for part in ast.iter_child_nodes(node):
+            name = part.value if isinstance(part, ast.Constant) else None
+            if name in RUN_FILES and (is_division or is_join or name not in PLAIN):
+                yield name
+
+
+def test_each_file_name_of_a_run_folder_stands_once() -> None:
+    source = 'a / "run.json"\nb.joinpath("model")\nc / "merged"\nd = ["spending.json", "adapter"]'
+    assert sorted(said_again(source)) == ["merged", "model", "run.json", "spending.json"]
+    for module, path in MODULES.items():
+        if module != "runs.names":
+            assert not list(said_again(path.read_text(encoding="utf-8"))), module
 
 
 def test_the_lowest_floor_needs_the_standard_library_only() -> None:

@@ -10,6 +10,7 @@ from aqa.config.backend_options import BackendOptions
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.errors import ModelError
 from aqa.runs.hashes import Hashed, hash_files
+from aqa.runs.names import ADAPTER, MODEL
 
 GGUF = ".gguf"
 
@@ -36,12 +37,12 @@ def find_model(options: BackendOptions) -> ModelFiles:
     """
     folder = Path(options.model)
     if folder.is_dir():
-        adapter = folder / "adapter" if (folder / "adapter").is_dir() else folder
+        adapter = folder / ADAPTER if (folder / ADAPTER).is_dir() else folder
         config = adapter / "adapter_config.json"
         if config.is_file():
             return _find_base(_base_of(config), adapter)
-        if (folder / "model" / "config.json").is_file():
-            return ModelFiles(options.model, str(folder / "model"))
+        if (folder / MODEL / "config.json").is_file():
+            return ModelFiles(options.model, str(folder / MODEL))
         if not (folder / "config.json").is_file():
             raise ModelError(
                 f"{folder}: holds neither a model (config.json) nor an adapter; name a run"

@@ -229,7 +229,7 @@ def evaluate(
     from aqa.metrics import MetricOptions, possible_scores
     from aqa.metrics.intervals import SEED
     from aqa.runs.files import write_json
-    from aqa.runs.folder import METRICS
+    from aqa.runs.names import JUDGE, METRICS
 
     names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
     judges = "judge" in names
@@ -270,7 +270,7 @@ def evaluate(
             found, template = configure_judge(
                 judge_model, judge_max_cost, judge_repeats, judge_settings
             )
-            place = output.parent / "judge"
+            place = output.parent / JUDGE
             judge = Judging(found, place, progress, judge_repeats, template, passages is not None)
             if not dry_run:
                 judge.check_access()
@@ -364,9 +364,11 @@ def about(
 
 def _prediction_folder(config: "RunConfig") -> Path:
     """Inside the run folder whose weights answer, else inside the config's output folder."""
+    from aqa.runs.names import MANIFEST
+
     stem = Path(config.data.path or "data").name.split(".")[0]
     trained = Path(config.backend.model)
-    if (trained / "run.json").is_file():
+    if (trained / MANIFEST).is_file():
         return trained / f"predict-{stem}"
     if config.output_dir:
         return Path(config.output_dir, f"predict-base-{stem}")

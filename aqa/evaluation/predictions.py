@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 from aqa.data.files import decompressed
 from aqa.errors import DataError
-from aqa.runs.journal import JOURNAL, JOURNAL_KIND, PREDICTIONS
+from aqa.runs.journal import JOURNAL_KIND
+from aqa.runs.names import JOURNAL, PREDICTIONS
 
 RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
 ID_KEYS = ("id", "guid", "qid")

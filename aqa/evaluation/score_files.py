@@ -10,8 +10,7 @@ from typing import Any
 from aqa.errors import RunError, ScoreError, UsageError
 from aqa.evaluation.results import Report
 from aqa.runs.files import atomic
-from aqa.runs.folder import MANIFEST
-from aqa.runs.journal import JOURNAL, PREDICTIONS
+from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
 
 ROUNDING = 1e-9  # sums of floats may be off by this
 OF_A_RUN = (MANIFEST, JOURNAL, PREDICTIONS)  # of a run folder: what no evaluation can make anew

@@ -19,10 +19,8 @@ from aqa import __version__
 from aqa.errors import RunError, StoppedError
 from aqa.processes import is_first_process
 from aqa.runs.files import explained, write_json
-from aqa.runs.hashes import MANIFEST as MANIFEST
+from aqa.runs.names import LOCK, MANIFEST
 
-METRICS = "metrics.json"
-LOCK = ".lock"
 PACKAGES = (
     "torch",
     "transformers",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MANIFEST = "run.json"  # what a run folder is known by
+from aqa.runs.names import MANIFEST
 
 
 @dataclass(frozen=True, slots=True)

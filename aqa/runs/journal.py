@@ -11,9 +11,8 @@ from typing import Any
 from aqa.errors import RunError
 from aqa.records import Spent
 from aqa.runs.files import atomic, explained
+from aqa.runs.names import JOURNAL, PREDICTIONS
 
-JOURNAL = "predictions.jsonl"
-PREDICTIONS = "predictions.json"
 JOURNAL_KIND = "aqa-journal"
 
 Json = dict[str, Any]

@@ -21,9 +21,10 @@ from aqa.processes import is_first_process
 from aqa.progress import Progress
 from aqa.prompting.build import describe_sources
 from aqa.runs.files import write_json
-from aqa.runs.folder import METRICS, Run, open_run
+from aqa.runs.folder import Run, open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, differences
+from aqa.runs.names import METRICS
 from aqa.verbs.train_plan import Cuts, TrainingPlan
 from aqa.verbs.train_progress import DevScores, Steps
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.errors import AqaError, RunError
 from aqa.prompting.templates import find_template
-from aqa.runs.folder import MANIFEST, read_manifest
+from aqa.runs.folder import read_manifest
 from aqa.runs.hashes import hash_files
-from aqa.runs.journal import PREDICTIONS
+from aqa.runs.names import ADAPTER, MANIFEST, MERGED, MODEL, PREDICTIONS
 
 Status = Literal["same", "changed", "missing", "unchecked"]
 
@@ -91,8 +91,8 @@ def _is_source(found: object) -> bool:
 
 def _check_written(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Checked]:
     """What a run leaves: weights, if it was a training, and predictions."""
-    weights = "adapter" if (folder / "adapter").is_dir() else "model"
-    names = {"weights": weights, "merged": "merged", "predictions": PREDICTIONS}
+    weights = ADAPTER if (folder / ADAPTER).is_dir() else MODEL
+    names = {"weights": weights, "merged": MERGED, "predictions": PREDICTIONS}
     for what, name in names.items():
         path, known = folder / name, manifest.get(f"{what}_sha256")
         if known is not None or path.exists():

@@ -10,7 +10,7 @@ from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
 from aqa.progress import SilentProgress
-from aqa.runs.journal import PREDICTIONS
+from aqa.runs.names import PREDICTIONS
 from aqa.verbs.predict import PredictResult, Resume, predict
 
 GO_ON = Resume()

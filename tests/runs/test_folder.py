@@ -6,7 +6,8 @@ import pytest
 
 from aqa.errors import RunError
 from aqa.runs.files import write_json
-from aqa.runs.folder import MANIFEST, command_line, inherited_config, open_run, read_manifest
+from aqa.runs.folder import command_line, inherited_config, open_run, read_manifest
+from aqa.runs.names import MANIFEST
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:

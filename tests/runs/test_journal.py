@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from aqa.errors import RunError
-from aqa.runs.journal import JOURNAL, PREDICTIONS, Journal
+from aqa.runs.journal import Journal
+from aqa.runs.names import JOURNAL, PREDICTIONS
 
 FINGERPRINT = {"backend": "stub", "reader": {"model": "m"}}
 

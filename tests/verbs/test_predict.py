@@ -20,8 +20,8 @@ from aqa.config.load import build_config
 from aqa.config.options import RunConfig
 from aqa.errors import AqaError, ConfigError, ModelError, RunError
 from aqa.progress import SilentProgress
-from aqa.runs.folder import MANIFEST, read_manifest
-from aqa.runs.journal import JOURNAL, PREDICTIONS
+from aqa.runs.folder import read_manifest
+from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
 from aqa.verbs.predict import PredictResult, Resume, predict
 
 KILLS = 20

@@ -10,7 +10,8 @@ import pytest
 
 from aqa.errors import RunError
 from aqa.runs.files import write_json
-from aqa.runs.folder import MANIFEST, read_manifest
+from aqa.runs.folder import read_manifest
+from aqa.runs.names import MANIFEST
 from aqa.verbs.verify import verify
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -12,8 +12,7 @@ from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.library_output import quiet
 from aqa.records import Prediction, Prompt
-
-MERGED = "merged"
+from aqa.runs.names import MANIFEST, MERGED
 
 
 class AdapterReader(Protocol):
@@ -64,7 +63,7 @@ def merge_adapter(
     manifest = {"verb": "train", "merged_from": str(run_folder.resolve())}
     settled = config.model_copy(update={"backend": whole})
     text = json.dumps({**manifest, "config": as_raw(settled)}, ensure_ascii=False, indent=1)
-    (folder / "run.json").write_text(text + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     different = sum(before[key] != after[key] for key in before)
     return Merged(folder, len(before), different)
 

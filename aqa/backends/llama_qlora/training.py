@@ -16,6 +16,7 @@ from aqa.backends.local.training_batches import IGNORED, Batch, Collator
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.records import TrainStep
+from aqa.runs.names import ADAPTER
 
 # Plain attention, which trains faster on a CPU, keeps memory that grows with the length squared:
 # at 512 tokens it takes 3.8 GB more than PyTorch's.
@@ -65,7 +66,7 @@ def keeps_logits(model: Any) -> bool:
 class AdapterTrainer(AnswerTrainer):
     """Trains and saves the adapter alone."""
 
-    folder_name: ClassVar[str] = "adapter"
+    folder_name: ClassVar[str] = ADAPTER
 
     def __init__(
         self,

@@ -19,8 +19,7 @@ from aqa.errors import ConfigError
 from aqa.library_output import quiet
 from aqa.processes import is_first_process
 from aqa.records import TrainStep
-
-ROWS = "train.arrow"
+from aqa.runs.names import CHECKPOINTS, TRAINING_ROWS
 
 
 def training_rows(reader: TrainableReader, job: TrainJob, arguments: TrainingArguments) -> Dataset:
@@ -29,16 +28,16 @@ def training_rows(reader: TrainableReader, job: TrainJob, arguments: TrainingArg
     Raises:
         DataError: examples have nothing to train on.
     """
-    checkpoints = job.folder / "checkpoints"
+    checkpoints = job.folder / CHECKPOINTS
     set_seed(reader.config.seed)
     with arguments.main_process_first(local=False):
         if not is_first_process():
-            return Dataset.from_file(str(checkpoints / ROWS))
+            return Dataset.from_file(str(checkpoints / TRAINING_ROWS))
         if not job.resume:
             shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir(parents=True, exist_ok=True)
         encoded = ((prompt, reader.encode(prompt)) for prompt in job.train())
-        return tokenize(encoded, checkpoints / ROWS)
+        return tokenize(encoded, checkpoints / TRAINING_ROWS)
 
 
 class MakesTrainer(Protocol):
@@ -93,7 +92,7 @@ def run_training(
         RunError: the checkpoint is of processes that shared an optimizer in another way.
     """
     with trainer.args.main_process_first(local=False):  # it removes broken checkpoints
-        start = last_checkpoint(job.folder / "checkpoints") if job.resume else None
+        start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
         if start and is_first_process():
             find_best(start)
     if start:
@@ -114,7 +113,7 @@ def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
         save(draft)
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
-        (folder.parent / "checkpoints" / ROWS).unlink()
+        (folder.parent / CHECKPOINTS / TRAINING_ROWS).unlink()
     return folder
 
 

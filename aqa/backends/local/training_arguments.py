@@ -12,6 +12,7 @@ from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig, TrainingOptions
 from aqa.errors import ConfigError
 from aqa.processes import process_count
+from aqa.runs.names import CHECKPOINTS
 
 
 def training_arguments(
@@ -27,7 +28,7 @@ def training_arguments(
     cuda = torch.cuda.is_available()
     evaluated = evaluates(config, job)
     arguments = TrainingArguments(
-        output_dir=str(job.folder / "checkpoints"),
+        output_dir=str(job.folder / CHECKPOINTS),
         num_train_epochs=options.num_train_epochs,
         max_steps=options.max_steps,
         learning_rate=options.learning_rate,

@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 from aqa.errors import RunError
 from aqa.records import Spent
+from aqa.runs.names import SPENDING
 
-SPENDING = "spending.json"
 LENGTH = 160  # bytes; overwritten in place by one write, which a killed process has made or not
 
 

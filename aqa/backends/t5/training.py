@@ -17,6 +17,7 @@ from aqa.backends.local.training_batches import IGNORED, Batch
 from aqa.backends.t5.fusion import encode, lay_side_by_side, pad_right
 from aqa.config.backend_options import T5Options
 from aqa.records import TrainStep
+from aqa.runs.names import MODEL
 
 
 def answer_loss(
@@ -58,7 +59,7 @@ class Seq2SeqReader(TrainableReader, Protocol):
 class Seq2SeqTrainer(AnswerTrainer):
     """Trains and saves all weights."""
 
-    folder_name: ClassVar[str] = "model"
+    folder_name: ClassVar[str] = MODEL
 
     def __init__(
         self,

@@ -25,8 +25,9 @@ from aqa.progress import Progress
 from aqa.prompting.templates import VARIABLES, load_template
 from aqa.records import Prediction, Prompt, StructuredAnswer
 from aqa.runs.folder import open_run
-from aqa.runs.journal import JOURNAL, Journal, read_lines
+from aqa.runs.journal import Journal, read_lines
 from aqa.runs.journal_rows import cost_fields
+from aqa.runs.names import JOURNAL
 
 TEMPLATES = {"en": "judge_eng", "ko": "judge_kor"}
 JUDGE_VARIABLES = (*VARIABLES, "references", "answer")

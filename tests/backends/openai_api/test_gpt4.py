@@ -35,7 +35,7 @@ from aqa.errors import AqaError, ConfigError, ModelError, StoppedError
 from aqa.progress import SilentProgress
 from aqa.records import Spent, StructuredAnswer
 from aqa.runs.folder import read_manifest
-from aqa.runs.journal import JOURNAL
+from aqa.runs.names import JOURNAL
 from aqa.verbs.predict import Resume, dry_run
 
 pytestmark = pytest.mark.usefixtures("hurried")

@@ -18,7 +18,7 @@ from aqa.config.load import build_config
 from aqa.errors import StoppedError
 from aqa.progress import SilentProgress
 from aqa.runs.folder import read_manifest
-from aqa.runs.journal import JOURNAL, PREDICTIONS
+from aqa.runs.names import JOURNAL, PREDICTIONS
 from aqa.verbs.predict import predict
 
 QUESTIONS = 2000

@@ -6,9 +6,10 @@ import pytest
 
 from aqa.backends.openai_api.budget import Budget
 from aqa.backends.openai_api.prices import Price
-from aqa.backends.openai_api.spending import SPENDING, SpendingRecord
+from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.errors import RunError
 from aqa.records import Spent
+from aqa.runs.names import SPENDING
 
 
 def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:

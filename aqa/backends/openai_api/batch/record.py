@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from aqa.errors import RunError
 from aqa.records import Spent
 from aqa.runs.files import explained, write_json
-
-FOLDER = "batches"
-RECORD = "record.json"
+from aqa.runs.names import ANSWERS, BATCH_RECORD, BATCHES, ERRORS, REQUESTS
 
 
 class Part(BaseModel):
@@ -62,7 +60,7 @@ class BatchRecord:
     """The record in a run folder, and the files beside it."""
 
     def __init__(self, folder: Path, fresh: bool = False) -> None:
-        self._folder = folder / FOLDER
+        self._folder = folder / BATCHES
         self._content = self._read()
         if not any(part.file_id for part in self._content.open):
             self._content.open = []  # none reached the server: planned anew, perhaps for another
@@ -79,7 +77,7 @@ class BatchRecord:
 
     @property
     def _path(self) -> Path:
-        return self._folder / RECORD
+        return self._folder / BATCH_RECORD
 
     def _read(self) -> _Content:
         try:
@@ -119,12 +117,12 @@ class BatchRecord:
 
     def requests_file(self, number: int) -> Path:
         """Where the requests of a part lie."""
-        return self._folder / f"{number:04}.requests.jsonl"
+        return self._folder / f"{number:04}{REQUESTS}"
 
     def answer_files(self, part: Part) -> tuple[Path, Path]:
         """Where a part's answers and its errors are put."""
         stem = f"{part.number:04}"
-        return self._folder / f"{stem}.answers.jsonl", self._folder / f"{stem}.errors.jsonl"
+        return self._folder / f"{stem}{ANSWERS}", self._folder / f"{stem}{ERRORS}"
 
     def next_number(self) -> int:
         """The number of the part that is planned next."""

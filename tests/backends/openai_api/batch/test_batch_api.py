@@ -20,7 +20,7 @@ from aqa.config.options import GenerationOptions, RunConfig
 from aqa.errors import AqaError, ModelError, RunError, StoppedError
 from aqa.progress import SilentProgress, SilentTask
 from aqa.runs.folder import read_manifest
-from aqa.runs.journal import JOURNAL, PREDICTIONS
+from aqa.runs.names import JOURNAL, PREDICTIONS
 from aqa.verbs.predict import CancelResult, Resume, cancel, dry_run
 
 pytestmark = pytest.mark.usefixtures("hurried")

@@ -13,7 +13,7 @@ from fault_server import FILTERED, Fault, serving
 from gpt4_runs import write_questions
 from killed_batch import NEVER, ask
 
-from aqa.runs.journal import JOURNAL, PREDICTIONS
+from aqa.runs.names import JOURNAL, PREDICTIONS
 
 QUESTIONS = 3
 LOADED = [

@@ -1,0 +1,24 @@
+"""Each file name of a run folder, once."""
+
+MANIFEST = "run.json"  # what a run folder is known by
+LOCK = ".lock"
+
+# Of a training.
+ADAPTER = "adapter"  # the trained weights: an adapter ...
+MODEL = "model"  # ... or a whole model
+MERGED = "merged"  # adapter and base as one model
+CHECKPOINTS = "checkpoints"
+TRAINING_ROWS = "train.arrow"  # beside the checkpoints, while the training lasts
+
+# Of a prediction, and of the dev data of a training.
+JOURNAL = "predictions.jsonl"
+PREDICTIONS = "predictions.json"
+METRICS = "metrics.json"
+
+# Of a prediction through an API.
+SPENDING = "spending.json"
+BATCHES = "batches"
+BATCH_RECORD = "record.json"  # in BATCHES, as are the files of each batch
+REQUESTS, ANSWERS, ERRORS = ".requests.jsonl", ".answers.jsonl", ".errors.jsonl"
+
+JUDGE = "judge"  # the verdicts on the answers, a folder for each way of judging
