@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 # Only {name} is a placeholder in a template; every other brace is text.
@@ -128,6 +128,18 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Encoding:
+    """A prompt as token ids: `prompt_ids` are read, `target_ids` (may be empty) are trained on.
+
+    `part_lengths`, where there are any, cut `prompt_ids` into parts that are read apart.
+    """
+
+    prompt_ids: tuple[int, ...]
+    target_ids: tuple[int, ...] = ()
+    part_lengths: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What one example becomes before it meets a reader.
 
@@ -135,7 +147,8 @@ class Prompt:
     where the data has no reference. `gold_ranks` are the ranks of all given passages that hold the
     answer, and `gold_in_evidence` tells whether it stands in what the reader sees; None where no
     answer is known. `evidence_tokens` counts what was kept, where the evidence plan names a
-    tokenizer. `values` take the places of a template's other variables.
+    tokenizer. `values` take the places of a template's other variables. `encoding` is what a reader
+    made of the prompt; any change of the prompt leaves it behind.
     """
 
     id: str
@@ -149,6 +162,13 @@ class Prompt:
     gold_in_evidence: bool | None = None
     evidence_tokens: int | None = None
     values: Mapping[str, str] = field(default_factory=dict)
+    encoding: Encoding | None = field(default=None, init=False, repr=False, compare=False)
+
+    def carrying(self, encoding: Encoding | None) -> "Prompt":
+        """The same prompt with its token ids, which are then not made again."""
+        made = replace(self)
+        object.__setattr__(made, "encoding", encoding)
+        return made
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -158,18 +178,6 @@ class Prompt:
             Message(turn.role, PLACEHOLDER.sub(lambda match: values[match[1]], turn.content))
             for turn in self.template.messages
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """A prompt as token ids: `prompt_ids` are read, `target_ids` (may be empty) are trained on.
-
-    `part_lengths`, where there are any, cut `prompt_ids` into parts that are read apart.
-    """
-
-    prompt_ids: tuple[int, ...]
-    target_ids: tuple[int, ...] = ()
-    part_lengths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

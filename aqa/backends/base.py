@@ -57,11 +57,18 @@ class Backend(ABC, Generic[OptionsT_co]):
         return getattr(self.options, "max_seq_length", None)
 
     def encode(self, prompt: Prompt) -> Encoding | None:
-        """Token ids of a prompt and of its target; None from a reader that is sent text.
+        """Make token ids of a prompt and of its target; None from a reader that is sent text.
 
         Needs no weights. Training and prediction use no others, and previews show them.
         """
         return None
+
+    def encoded(self, prompt: Prompt) -> Prompt:
+        """The prompt with its token ids, which are made here unless it carries them."""
+        if prompt.encoding is not None:
+            return prompt
+        encoding = self.encode(prompt)
+        return prompt if encoding is None else prompt.carrying(encoding)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids, special tokens included."""
@@ -77,7 +84,7 @@ class Backend(ABC, Generic[OptionsT_co]):
 
         The room is for the target or for `max_new_tokens`, whichever is longer. Needs no weights.
         """
-        encoding = self.encode(prompt)
+        encoding = prompt.encoding or self.encode(prompt)
         if encoding is None:
             return None
         room = max(len(encoding.target_ids), self.config.generation.max_new_tokens)
@@ -86,13 +93,14 @@ class Backend(ABC, Generic[OptionsT_co]):
     def fit(self, prompt: Prompt) -> Prompt:
         """Take away evidence until the prompt fits, see `fitting.fit`; needs no weights.
 
+        It carries its token ids from now on.
+
         Raises:
             PromptError: it does not fit even without passages.
         """
-        limit = self.limit
-        if limit is None or self.length(prompt) is None:
-            return prompt
-        return fit(prompt, lambda trial: self.length(trial) or 0, limit)
+        if self.limit is None:
+            return self.encoded(prompt)
+        return fit(prompt, lambda trial: self.length(trial) or 0, self.limit, self.encoded)
 
     def identity(self) -> Mapping[str, object]:
         """What decides the answers besides data and prompt: model, hash of weights, decoding.

@@ -6,40 +6,51 @@ from dataclasses import replace
 from typing import Literal
 
 from aqa.errors import PromptError
-from aqa.records import Dropped, Evidence, Passage, Prompt
+from aqa.records import Dropped, Encoding, Evidence, Prompt
 
 # A passage may end after a sentence; failing that, after a word.
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』)\]]*(?=\s|$)")
-
-
 WORD_END = re.compile(r"\S(?=\s)")
 
 
-def fit(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Prompt:
+def fit(
+    prompt: Prompt,
+    length: Callable[[Prompt], int],
+    limit: int,
+    encoded: Callable[[Prompt], Prompt] = lambda prompt: prompt,
+) -> Prompt:
     """Make a prompt fit into `limit` tokens by spending the budget on passages only.
 
     Whole passages go first, the lowest ranked before the others; then the end of the last one, at
     a sentence or word boundary. Instructions, question and answer are never cut. `length` gives
-    the tokens that a prompt and its answer take.
+    the tokens that a prompt and its answer take, once it is `encoded`.
 
     Raises:
         PromptError: the prompt does not fit even without passages.
     """
-    if length(prompt) <= limit:
-        return prompt
-    shorter = shorten(
-        prompt.evidence, lambda trial: length(replace(prompt, evidence=trial)) <= limit, "reader"
-    )
-    if shorter is None:
-        bare = length(replace(prompt, evidence=replace(prompt.evidence, passages=())))
+    trial = prompt
+
+    def fits(evidence: Evidence) -> bool:
+        nonlocal trial
+        changed = evidence is not prompt.evidence
+        trial = encoded(replace(prompt, evidence=evidence) if changed else prompt)
+        return length(trial) <= limit
+
+    if shorten(prompt.evidence, fits, "reader") is None:
+        fits(replace(prompt.evidence, passages=()))
         raise PromptError(
-            f"{prompt.id}: instructions, question and answer alone take {bare} tokens, more than"
-            f" the {limit} that fit; shorten the template or raise the limit"
+            f"{prompt.id}: instructions, question and answer alone take {length(trial)} tokens,"
+            f" more than the {limit} that fit; shorten the template or raise the limit"
         )
-    return replace(prompt, evidence=shorter)
+    return trial
 
 
-def fit_each(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Prompt:
+def fit_each(
+    prompt: Prompt,
+    length: Callable[[Prompt], int],
+    limit: int,
+    encoded: Callable[[Prompt], Prompt] = lambda prompt: prompt,
+) -> Prompt:
     """Make a prompt fit whose passages are read one by one: each has the whole `limit` to itself.
 
     `length` gives the tokens of a prompt with one passage, or without any.
@@ -47,28 +58,45 @@ def fit_each(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Pro
     Raises:
         PromptError: the prompt does not fit even without a passage.
     """
-    kept: list[Passage] = []
-    dropped, cut = list(prompt.evidence.dropped), 0
-    for passage in prompt.evidence.passages:
-        alone = replace(prompt.evidence, passages=(passage,), dropped=())
-        found = fit(replace(prompt, evidence=alone), length, limit).evidence
-        kept += found.passages
-        dropped += found.dropped
-        cut += found.reader_cut_characters
+    evidence = prompt.evidence
+    dropped, cut = list(evidence.dropped), 0
+    parts: list[Prompt] = []
+    for passage in evidence.passages:
+        alone = replace(evidence, passages=(passage,), dropped=())
+        part = fit(replace(prompt, evidence=alone), length, limit, encoded)
+        parts.append(part)
+        dropped += part.evidence.dropped
+        cut += part.evidence.reader_cut_characters
+    kept = [part for part in parts if part.evidence.passages]
+    changed = replace(
+        evidence,
+        passages=tuple(part.evidence.passages[0] for part in kept),
+        dropped=tuple(dropped),
+        reader_cut_characters=cut,
+    )
     if not kept:
-        prompt = fit(replace(prompt, evidence=replace(prompt.evidence, passages=())), length, limit)
-    return replace(
-        prompt,
-        evidence=replace(
-            prompt.evidence, passages=tuple(kept), dropped=tuple(dropped), reader_cut_characters=cut
-        ),
+        return fit(replace(prompt, evidence=changed), length, limit, encoded)
+    found = [part.encoding for part in (reversed(kept) if evidence.best_last else kept)]
+    encodings = [encoding for encoding in found if encoding is not None]
+    whole = replace(prompt, evidence=changed)
+    if len(encodings) < len(kept):
+        return whole
+    return whole.carrying(
+        Encoding(
+            tuple(token for encoding in encodings for token in encoding.prompt_ids),
+            encodings[0].target_ids,
+            tuple(length for encoding in encodings for length in encoding.part_lengths),
+        )
     )
 
 
 def shorten(
     evidence: Evidence, fits: Callable[[Evidence], bool], reason: Literal["budget", "reader"]
 ) -> Evidence | None:
-    """Drop the lowest ranked passages, then the end of the last; None where nothing fits."""
+    """Drop the lowest ranked passages, then the end of the last; None where nothing fits.
+
+    What is given was the last that `fits` was asked about.
+    """
     if fits(evidence):
         return evidence
     kept = list(evidence.passages)

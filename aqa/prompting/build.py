@@ -98,7 +98,7 @@ class Inputs:
             gold_ranks=gold_ranks(example.passages, holds),
             gold_in_evidence=None if kept is None else bool(kept),
             evidence_tokens=count(prompt.evidence.context) if count else None,
-        )
+        ).carrying(prompt.encoding)
 
     @cached_property
     def _count_tokens(self) -> Callable[[str], int] | None:

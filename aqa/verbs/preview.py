@@ -65,7 +65,7 @@ def preview(
 
 def show(prompt: Prompt, reader: Backend) -> Preview:
     """Take a prompt apart into the tokens that the reader makes of it."""
-    encoding = reader.encode(prompt)
+    encoding = prompt.encoding or reader.encode(prompt)
     if encoding is None:
         return Preview(prompt)
     begin = reader.begin_token_id

@@ -13,7 +13,7 @@ from aqa.backends.llama_qlora.adapters import load_adapter
 from aqa.backends.llama_qlora.generation import write_answers
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import check_quantization, load_model
-from aqa.backends.llama_qlora.prefixes import group_by_prefix
+from aqa.backends.llama_qlora.prefixes import group_by_prefix, groups_within
 from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.local.decoding import (
     Written,
@@ -34,10 +34,15 @@ from aqa.runs.hashes import Hashed
 
 
 class Row(NamedTuple):
-    """A prompt, and the ids that are read of it."""
+    """A prompt, and the ids that are read of it.
+
+    The first `shared` of them all rows of its `group` have.
+    """
 
     prompt: Prompt
     ids: tuple[int, ...]
+    group: int
+    shared: int
 
 
 class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
@@ -145,10 +150,10 @@ class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
 
     def _encode_groups(self, window: Sequence[Prompt]) -> list[list[Row]]:
         """Encode prompts, those that begin alike together."""
-        rows = [self.encode(prompt).prompt_ids for prompt in window]
+        rows = [(prompt.encoding or self.encode(prompt)).prompt_ids for prompt in window]
         return [
-            [Row(window[number], rows[number]) for number in group.members]
-            for group in group_by_prefix(rows)
+            [Row(window[member], rows[member], number, group.length) for member in group.members]
+            for number, group in enumerate(group_by_prefix(rows))
         ]
 
     def _fast_adapter(self) -> AbstractContextManager[None]:
@@ -162,9 +167,9 @@ class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
     def _answer(self, batch: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
         options = self.config.generation
         with drawing(options, self.config.seed, batch[0].prompt.id):
-            answers = self._generate([row.ids for row in batch])
+            answers = self._generate(batch)
         decode = partial(self._encoder.tokenizer.decode, skip_special_tokens=True)
-        for (prompt, ids), written in zip(batch, answers, strict=True):
+        for (prompt, ids, *_), written in zip(batch, answers, strict=True):
             yield prompt, as_prediction(prompt.id, len(ids), written, decode, options)
 
     @staticmethod
@@ -172,10 +177,16 @@ class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
         reason = f"out of memory at a prompt of {len(row.ids)} tokens"
         return row.prompt, Prediction(row.prompt.id, None, reason, len(row.ids))
 
-    def _generate(self, batch: Sequence[Sequence[int]]) -> list[list[Written]]:
-        """Generate for one batch of token ids."""
-        end_ids = list(self._encoder.end_token_ids)
-        return write_answers(self.model, batch, end_ids, self.config.generation)
+    def _generate(self, batch: Sequence[Row]) -> list[list[Written]]:
+        """Generate for one batch."""
+        groups = groups_within([row.group for row in batch], [row.shared for row in batch])
+        return write_answers(
+            self.model,
+            [row.ids for row in batch],
+            groups,
+            list(self._encoder.end_token_ids),
+            self.config.generation,
+        )
 
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""

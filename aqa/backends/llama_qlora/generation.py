@@ -3,29 +3,37 @@
 from collections.abc import Sequence
 from typing import Any
 
-from aqa.backends.llama_qlora.prefixes import can_share, group_by_prefix, pad_left, read_prefixes
+from aqa.backends.llama_qlora.prefixes import Group, can_share, pad_left, read_prefixes
 from aqa.backends.local.decoding import ChosenTokens, Written, decoding, until_end
 from aqa.config.options import GenerationOptions
 
 FIRST_ROUND = 8  # tokens; most answers to questions end within them
 Rows = Sequence[Sequence[int]]
+Groups = Sequence[Group]
 
 
 def write_answers(
-    model: Any, rows: Rows, end_ids: list[int], options: GenerationOptions
+    model: Any, rows: Rows, groups: Groups, end_ids: list[int], options: GenerationOptions
 ) -> list[list[Written]]:
-    """Give each row's answers, of `max_new_tokens` at most; one, unless several are asked for."""
+    """Give each row's answers, of `max_new_tokens` at most; one, unless several are asked for.
+
+    `groups` are the rows that begin alike.
+    """
     each = options.num_return_sequences
     if options.num_beams > 1:
         found = _write_beams(model, rows, end_ids, options)
     else:
-        # Rows that are alike are read once, so that further answers cost their own tokens only.
-        found = _write_in_rounds(model, [r for r in rows for _ in range(each)], end_ids, options)
+        repeated = [row for row in rows for _ in range(each)]
+        alike = [
+            Group(g.length, tuple(each * row + n for row in g.members for n in range(each)))
+            for g in groups
+        ]
+        found = _write_in_rounds(model, repeated, alike, end_ids, options)
     return [found[place : place + each] for place in range(0, len(found), each)]
 
 
 def _write_in_rounds(
-    model: Any, rows: Rows, end_ids: list[int], options: GenerationOptions
+    model: Any, rows: Rows, groups: Groups, end_ids: list[int], options: GenerationOptions
 ) -> list[Written]:
     """Rounds of 8, 16, 32, ... tokens: after each, rows that have ended leave the batch.
 
@@ -38,7 +46,7 @@ def _write_in_rounds(
     open_rows = list(range(len(rows)))
     words = {**decoding(options), "num_return_sequences": 1}
     with torch.inference_mode():
-        ids, mask, cache = _begin(model, rows, end_ids[0])
+        ids, mask, cache = _begin(model, rows, groups, end_ids[0])
         keeps_cache = can_share(model)
         round_tokens = FIRST_ROUND if keeps_cache else options.max_new_tokens
         left = options.max_new_tokens
@@ -73,9 +81,8 @@ def _write_in_rounds(
     return [until_end(*pair, end_ids) for pair in zip(tokens, probabilities, strict=True)]
 
 
-def _begin(model: Any, rows: Rows, filling: int) -> tuple[Any, Any, Any]:
+def _begin(model: Any, rows: Rows, groups: Groups, filling: int) -> tuple[Any, Any, Any]:
     """Ids, mask and, where rows begin alike, the keys and values of their beginnings."""
-    groups = group_by_prefix(rows)
     if len(groups) < len(rows) and can_share(model):
         return read_prefixes(model, rows, groups, filling)
     return *pad_left(rows, filling), None

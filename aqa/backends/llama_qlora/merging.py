@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,7 +60,8 @@ def merge_adapter(
     whole = options.model_copy(update={"model": str(folder), "quantization": "none"})
     merged = config.model_copy(update={"backend": whole, "generation": greedy})
     with open_reader(merged) as reader:
-        after = {prompt.id: answer.raw for prompt, answer in reader.generate(prompts)}
+        anew = map(replace, prompts)  # without token ids: it has a tokenizer of its own
+        after = {prompt.id: answer.raw for prompt, answer in reader.generate(anew)}
     manifest = {"verb": "train", "merged_from": str(run_folder.resolve())}
     settled = config.model_copy(update={"backend": whole})
     text = json.dumps({**manifest, "config": as_raw(settled)}, ensure_ascii=False, indent=1)

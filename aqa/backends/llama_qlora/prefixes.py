@@ -33,6 +33,17 @@ def group_by_prefix(rows: Sequence[Row]) -> list[Group]:
     return groups
 
 
+def groups_within(numbers: Sequence[int], lengths: Sequence[int]) -> list[Group]:
+    """The groups of a batch, some of whose members may be in another one.
+
+    `numbers` tell for each row of the batch which group it is of, `lengths` what that shares.
+    """
+    members: dict[int, list[int]] = {}
+    for row, number in enumerate(numbers):
+        members.setdefault(number, []).append(row)
+    return [Group(lengths[rows[0]], tuple(rows)) for rows in members.values()]
+
+
 def _shared(one: Row, other: Row) -> int:
     pairs = enumerate(zip(one, other, strict=False))
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))

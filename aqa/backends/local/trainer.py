@@ -8,6 +8,7 @@ checkpoints that count only when they are whole; Ctrl-C that first writes one.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -162,7 +163,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         """Score answers generated for the dev slice; add the loss where it is asked for."""
         scores = dict(self.generated_scores(self.options.eval_limit))
         if self.options.metric_for_best_model == "loss":
-            scores["loss"] = self._dev_loss(self.options.eval_limit)
+            scores["loss"] = self._dev_loss()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -180,17 +181,20 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         mine = self._reader.generate(list(share_of(prompts)))
         return self._job.score(gather_answers(prompts, mine))
 
-    def _dev_loss(self, limit: int | None) -> float:
+    @cached_property
+    def _dev_rows(self) -> list[Mapping[str, Any]]:
         prompts = (
             replace(prompt, target=prompt.template.target(prompt.answers))
-            for prompt in self._job.dev[:limit]
+            for prompt in self._job.dev[: self.options.eval_limit]
         )
-        encoded = [e for e in map(self._reader.encode, prompts) if e.target_ids]
+        return [as_row(e) for e in map(self._reader.encode, prompts) if e.target_ids]
+
+    def _dev_loss(self) -> float:
         total, tokens = 0.0, 0
-        collate = self._make_collator()
+        collate, size = self._make_collator(), self.args.train_batch_size
         with torch.inference_mode(), self.accelerator.autocast():
-            for start in range(0, len(encoded), self.args.train_batch_size):
-                batch = collate([as_row(e) for e in encoded[start:][: self.args.train_batch_size]])
+            for start in range(0, len(self._dev_rows), size):
+                batch = collate(self._dev_rows[start : start + size])
                 loss, count = self.answer_loss(self.model, self._prepare_inputs(batch), 0.0)
                 total, tokens = total + loss.item(), tokens + int(count)
         return total / max(tokens, 1)

@@ -36,7 +36,7 @@ def training_rows(reader: TrainableReader, job: TrainJob, arguments: TrainingArg
         if not job.resume:
             shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir(parents=True, exist_ok=True)
-        encoded = ((prompt, reader.encode(prompt)) for prompt in job.train())
+        encoded = ((prompt, prompt.encoding or reader.encode(prompt)) for prompt in job.train())
         return tokenize(encoded, checkpoints / TRAINING_ROWS)
 
 

@@ -162,12 +162,12 @@ class T5Backend(Trainable[T5Options]):
 
     def length(self, prompt: Prompt) -> int:
         """Tokens that are read, with fid those of the longest passage; answers need no room."""
-        return max(self.encode(prompt).part_lengths)
+        return max((prompt.encoding or self.encode(prompt)).part_lengths)
 
     def fit(self, prompt: Prompt) -> Prompt:
         """Cut the evidence to `max_seq_length` tokens, with fid that of each passage."""
         if self.options.fusion == "fid":
-            return fit_each(prompt, self.length, self.options.max_seq_length)
+            return fit_each(prompt, self.length, self.options.max_seq_length, self.encoded)
         return super().fit(prompt)
 
     def sources(self) -> Mapping[str, Hashed]:
@@ -227,7 +227,7 @@ class T5Backend(Trainable[T5Options]):
                 )
 
     def _question(self, prompt: Prompt) -> Question:
-        encoding = self.encode(prompt)
+        encoding = prompt.encoding or self.encode(prompt)
         ids = iter(encoding.prompt_ids)
         parts = [tuple(next(ids) for _ in range(length)) for length in encoding.part_lengths]
         return Question(prompt, parts, len(encoding.prompt_ids))

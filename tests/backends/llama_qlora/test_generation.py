@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from aqa.backends.llama_qlora import generation
 from aqa.backends.llama_qlora.generation import write_answers
+from aqa.backends.llama_qlora.prefixes import group_by_prefix
 from aqa.backends.local.decoding import Written
 from aqa.config.options import GenerationOptions
 
@@ -69,7 +70,7 @@ def test_the_answers_of_one_whole_generation(
 
     monkeypatch.setattr(model, "generate", spy)
     options = GenerationOptions(max_new_tokens=NEW)
-    found = only_ids(write_answers(model, prompts, [end], options))
+    found = only_ids(write_answers(model, prompts, group_by_prefix(prompts), [end], options))
     monkeypatch.undo()
     assert found == [whole(model, row, [end]) for row in prompts]
     assert [tokens for _, tokens in calls] == [8, 16, 16]
@@ -85,7 +86,7 @@ def test_one_round_where_the_cache_can_not_be_cut(
     options = GenerationOptions(max_new_tokens=NEW)
     met = {token for row in prompts for token in whole(model, row, [10_000])}
     never = next(token for token in range(model.config.vocab_size) if token not in met)
-    expected = only_ids(write_answers(model, prompts, [never], options))
+    expected = only_ids(write_answers(model, prompts, group_by_prefix(prompts), [never], options))
     monkeypatch.setattr(generation, "can_share", lambda model: False)
     calls: list[int] = []
     generate = model.generate
@@ -94,7 +95,10 @@ def test_one_round_where_the_cache_can_not_be_cut(
         "generate",
         lambda **asked: calls.append(asked["max_new_tokens"]) or generate(**asked),
     )
-    assert only_ids(write_answers(model, prompts, [never], options)) == expected
+    assert (
+        only_ids(write_answers(model, prompts, group_by_prefix(prompts), [never], options))
+        == expected
+    )
     assert calls == [NEW]
 
 
@@ -121,7 +125,7 @@ def test_log_probabilities_are_those_of_the_model(
     torch.manual_seed(2)
     free = [whole(model, row, [10_000]) for row in prompts]
     ends = [free[0][3], free[5][9], free[9][1]]  # some answers will end by themselves
-    found = write_answers(model, prompts, ends, options)
+    found = write_answers(model, prompts, group_by_prefix(prompts), ends, options)
     assert len(found) == 12
     assert any(written.tokens > len(written.ids) for answers in found for written in answers)
     for row, answers in zip(prompts, found, strict=True):
@@ -137,7 +141,7 @@ def test_log_probabilities_are_those_of_the_model(
 
 def test_beams_are_those_of_transformers(model: Any, prompts: list[list[int]]) -> None:
     options = GenerationOptions(max_new_tokens=12, num_beams=4, num_return_sequences=2)
-    found = write_answers(model, prompts, [7], options)
+    found = write_answers(model, prompts, group_by_prefix(prompts), [7], options)
     for row, answers in zip(prompts, found, strict=True):
         output = model.generate(
             input_ids=torch.tensor([row]),

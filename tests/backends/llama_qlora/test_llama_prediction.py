@@ -12,6 +12,8 @@ from tiny_llama import Training, make_prompts, make_reader, notes, rows
 from transformers import LlamaConfig
 
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.generation import write_answers
+from aqa.backends.llama_qlora.prefixes import group_by_prefix
 from aqa.records import Prediction, Prompt, Template
 
 
@@ -258,8 +260,10 @@ def test_an_answer_ends_before_whichever_end_token_comes_first(tiny: Path) -> No
             new = torch.tensor([[40, 41, turn, 42], [40, text, 41, turn], [40, 41, 42, 43]])
             return SimpleNamespace(sequences=torch.cat([input_ids, new], dim=1))
 
-    reader.model = Canned(turn)
-    found = [written for (written,) in reader._generate([[1, 2], [1], [1, 2, 3]])]
+    read = [[1, 2], [1], [1, 2, 3]]
+    options = reader.config.generation
+    answers = write_answers(Canned(turn), read, group_by_prefix(read), [turn, text], options)
+    found = [written for (written,) in answers]
     assert [written.ids for written in found] == [[40, 41], [40], [40, 41, 42, 43]]
     assert [written.tokens for written in found] == [3, 2, 4], "the end token counts"
 
