@@ -71,8 +71,8 @@ class Backend(ABC, Generic[OptionsT_co]):
         return prompt if encoding is None else prompt.carrying(encoding)
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens included."""
-        raise NotImplementedError(f"{type(self).__name__} encodes prompts, but has no decode")
+        """The text of token ids, special tokens included; by default their numbers."""
+        return "".join(f"<{token_id}>" for token_id in token_ids)
 
     @property
     def begin_token_id(self) -> int | None:

@@ -69,14 +69,16 @@ class Material:
 
 
 def read_material(
-    files: Sequence[Path], references: Iterable[Example] | None, scoring: Scoring
+    sources: Sequence[Path | System], references: Iterable[Example] | None, scoring: Scoring
 ) -> Material:
     """Read the predictions, put them beside their references, and tell what does not fit."""
     form = unicode_form(scoring.normalize)
     given = None if references is None else data_references(references, form)
+    ids = None if given is None else list(given)
+    files = [Path(each.file) if isinstance(each, System) else each for each in sources]
     systems = [
-        System(name, str(file), read_predictions(file, None if given is None else list(given)))
-        for name, file in zip(system_names(files), files, strict=True)
+        each if isinstance(each, System) else System(name, str(each), read_predictions(each, ids))
+        for name, each in zip(system_names(files), sources, strict=True)
     ]
     expected = file_references(systems, form) if given is None else given
     warnings = [*check_alignment(systems, expected, given is not None, form)]

@@ -86,6 +86,11 @@ def read_predictions(path: Path, ids: Sequence[str] | None = None) -> dict[str, 
     return rows
 
 
+def answered_row(row: Mapping[str, Any]) -> AnsweredRow:
+    """Take a line of a journal as it was before it was written."""
+    return _row(str(row["id"]), None, row)
+
+
 def _check_characters(entries: Iterable[Entry]) -> None:
     """Refuse what could be written nowhere, be it in an answer, an id or another column."""
     for place, key, value in entries:

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aqa.errors import UsageError
 from aqa.evaluation.abstention import abstention, risk_coverage
-from aqa.evaluation.alignment import (
-    References,
-    System,
-)
+from aqa.evaluation.alignment import References, System
 from aqa.evaluation.comparison import check_baseline, compare
 from aqa.evaluation.disagreement import disagreement
 from aqa.evaluation.inputs import Material, Scoring, keep_columns, read_material
@@ -33,12 +30,12 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    files: Sequence[Path],
+    sources: Sequence[Path | System],
     references: Iterable[Example] | None,
     scoring: Scoring,
     progress: Progress,
 ) -> Report:
-    """Score each file of predictions against the same references, side by side.
+    """Score predictions, of files or at hand, against the same references, side by side.
 
     `references` are those of the data, which then says what is scored; None takes those that the
     files give.
@@ -55,7 +52,7 @@ def evaluate(
     kept = references
     if references is not None and slices:
         kept = keep_columns(references, slices, columns)
-    material = read_material(files, kept, scoring)
+    material = read_material(sources, kept, scoring)
     expected, warnings = material.expected, material.warnings
     # What can be refused is refused before a judge or a model costs anything.
     check_baseline(_baseline(scoring.baseline, material.systems), list(material.pairs))

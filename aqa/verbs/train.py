@@ -13,7 +13,9 @@ from aqa.backends.base import Backend, Merged, TrainEstimate, TrainJob
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import RunError
+from aqa.evaluation.alignment import System
 from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.predictions import answered_row
 from aqa.evaluation.results import Report
 from aqa.evaluation.scoring import evaluate
 from aqa.metrics import MetricOptions
@@ -180,18 +182,21 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
 
 
 def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
-    """Write the dev predictions and their scores."""
+    """Score the dev predictions, and write them and their scores."""
+    rows = dict(sorted(dev_scores.rows.items()))
     with Journal(run.folder, {"verb": "train"}, fresh=True) as journal:
-        for index, row in sorted(dev_scores.rows.items()):
+        for index, row in rows.items():
             journal.append(index, row)
-        path = journal.write_predictions(max(dev_scores.rows) + 1)
+        path = journal.write_predictions(max(rows) + 1)
     evaluation = plan.config.evaluation
     metrics = ["em", "f1", *(["bertscore"] if evaluation.bert_model else [])]
     options = MetricOptions(
         evaluation.bert_model, evaluation.bert_num_layers, progress=plan.progress
     )
     scoring = Scoring(metrics, evaluation.profile, metric_options=options)
-    report = evaluate([path], None, scoring, plan.progress)
+    answered = {row["id"]: answered_row(row) for row in rows.values()}
+    system = System(run.folder.resolve().name, str(path), answered)
+    report = evaluate([system], None, scoring, plan.progress)
     write_json(run.folder / METRICS, report.to_json())
     run.update({"predictions_sha256": hash_files(path)})
     return report

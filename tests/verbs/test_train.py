@@ -1,17 +1,22 @@
 """What the verb train does itself, whatever the reader."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from aqa_stub import StubBackend, StubOptions
 
-from aqa.backends.base import Trainable, TrainEstimate
+from aqa.backends.base import Trainable, TrainEstimate, TrainJob
 from aqa.config.backend_options import RawConfig
 from aqa.config.load import build_config, set_value
 from aqa.errors import ConfigError
+from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.scoring import evaluate
 from aqa.progress import SilentProgress
 from aqa.records import Prompt
+from aqa.runs.names import METRICS, MODEL, PREDICTIONS
+from aqa.verbs.train import train
 from aqa.verbs.train_plan import Cuts, TrainingPlan
 
 ROW = '{{"id": "{}", "question": "who", "passages": [{}], "answers": ["Anna"]}}\n'
@@ -100,3 +105,31 @@ def test_examples_without_a_gold_passage_are_counted(tmp_path: Path) -> None:
         "1 examples are left out: no passage holds their answer, or evidence.train left the gold"
         " one out"
     ]
+
+
+class Learner(Trained):
+    """A stub that has nothing to learn, and is scored as all readers are."""
+
+    def train(self, job: TrainJob, on_step: object) -> Path:
+        (job.folder / MODEL).mkdir()
+        (job.folder / MODEL / "weights").touch()
+        job.score(self.generate(job.dev))
+        return job.folder / MODEL
+
+
+def test_dev_predictions_are_scored_as_they_are_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(tmp_path, 100)
+    config = made.config.model_copy(
+        update={"data": made.config.data.model_copy(update={"dev_path": made.config.data.path})}
+    )
+    monkeypatch.setattr("aqa.evaluation.inputs.read_predictions", None)
+    done = train(config, Learner, tmp_path / "run", SilentProgress())
+    monkeypatch.undo()
+    assert done.report is not None
+    scoring = Scoring(["em", "f1"], config.evaluation.profile)
+    read = evaluate([tmp_path / "run" / PREDICTIONS], None, scoring, SilentProgress())
+    assert done.report.to_json() == read.to_json()
+    assert done.report.to_json() == json.loads((tmp_path / "run" / METRICS).read_bytes())
+    assert 0 < done.report.systems[0].scores["em"].value < 100
