@@ -11,6 +11,7 @@ import pytest
 
 import aqa
 from aqa.backends import ALIASES, BACKENDS, backend_names, find_backend
+from aqa.backends.base import Remote, Trainable
 from aqa.config.backend_options import BackendOptions
 from aqa.errors import UsageError
 from aqa.runs import names
@@ -184,6 +185,15 @@ def test_a_backend_is_called_as_its_options_are() -> None:
         assert options.model_fields["name"].default == name
     assert set(ALIASES.values()) <= BACKENDS.keys()
     assert all(find_backend(alias) is find_backend(name) for alias, name in ALIASES.items())
+
+
+def test_what_can_be_done_with_a_backend_is_seen_by_its_class() -> None:
+    kinds = {name: find_backend(name) for name in BACKENDS}
+    assert {name for name, kind in kinds.items() if issubclass(kind, Trainable)} == {
+        "t5",
+        "llama-qlora",
+    }
+    assert {name for name, kind in kinds.items() if issubclass(kind, Remote)} == {"gpt4"}
 
 
 def test_another_package_adds_a_backend() -> None:

@@ -93,7 +93,7 @@ def test_what_it_can_not_do_is_refused(config: RunConfig, tmp_path: Path) -> Non
 class Words(Echo):
     """The same with tokens, and room for so many."""
 
-    limit = 12
+    limit = 10
 
     def encode(self, prompt: Prompt) -> Encoding:
         return Encoding(tuple(len(word) for word in prompt.messages[-1].content.split()))
@@ -105,7 +105,7 @@ def test_one_that_encodes_and_has_a_limit_is_fitted(config: RunConfig) -> None:
     reader = Words(config.model_copy(update=settings), SilentProgress())
     shown = list(preview(reader.config, Words, SilentProgress()))
     kept = [each.prompt.evidence.context for each in shown]
-    assert all(reader.length(each.prompt) <= 12 for each in shown)
+    assert all(reader.length(each.prompt) <= 10 for each in shown)
     assert all(len(text) < len("Anna and Ben") for text in kept)
     assert shown[0].read[:2] == ("<9>", "<3>")
     assert all(each.prompt.encoding == reader.encode(replace(each.prompt)) for each in shown)
