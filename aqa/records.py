@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any, Literal
 
 # Only {name} is a placeholder in a template; every other brace is text.
@@ -137,6 +138,15 @@ class Encoding:
     prompt_ids: tuple[int, ...]
     target_ids: tuple[int, ...] = ()
     part_lengths: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> list[tuple[int, ...]]:
+        """`prompt_ids` in the parts that are read apart."""
+        ends = accumulate(self.part_lengths)
+        return [
+            self.prompt_ids[end - length : end]
+            for length, end in zip(self.part_lengths, ends, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ import difflib
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
+from aqa.backends.base import Backend
 from aqa.config.options import EvidenceOptions
 from aqa.config.shipped import find_shipped, shipped_names
 from aqa.errors import PromptError
@@ -19,19 +20,12 @@ ROLES = ("system", "user", "assistant")
 SUFFIXES = (".txt", ".yaml", ".yml")
 
 
-class Fits(Protocol):
-    """What a reader must do for prompts to be cut to its size."""
-
-    def fit(self, prompt: Prompt) -> Prompt:
-        """Take away evidence until the prompt fits into the reader."""
-
-
 def prepare(
     example: Example,
     index: int,
     template: Template,
     options: EvidenceOptions,
-    reader: Fits,
+    reader: Backend,
     with_target: bool = False,
     count_tokens: Callable[[str], int] | None = None,
 ) -> Prompt:

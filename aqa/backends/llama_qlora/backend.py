@@ -2,77 +2,37 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
-from aqa.backends.base import Merged, Trainable, TrainEstimate, TrainJob
+from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
 from aqa.backends.llama_qlora.adapters import load_adapter
 from aqa.backends.llama_qlora.generation import write_answers
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import check_quantization, load_model
 from aqa.backends.llama_qlora.prefixes import group_by_prefix, groups_within
-from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
-from aqa.backends.local.decoding import (
-    Written,
-    as_prediction,
-    drawing,
-    rows_each,
-)
+from aqa.backends.local.decoding import Written
 from aqa.backends.local.loading import compute_dtype, load_config
-from aqa.backends.local.memory import free_memory, halving
-from aqa.backends.model_files import ModelFiles, find_model, hash_model
+from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.tokenizers import load_tokenizer
 from aqa.config.backend_options import BackendOptions, LlamaQloraOptions
 from aqa.config.options import RunConfig
 from aqa.library_output import quiet
-from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
-from aqa.runs.hashes import Hashed
 
 
-class Row(NamedTuple):
-    """A prompt, and the ids that are read of it.
-
-    The first `shared` of them all rows of its `group` have.
-    """
-
-    prompt: Prompt
-    ids: tuple[int, ...]
-    group: int
-    shared: int
-
-
-class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
-    """A causal reader: encoding needs only the tokenizer; `with` or `train` load the weights."""
+class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
+    """A causal reader, whose adapter is trained."""
 
     Options: ClassVar[type[BackendOptions]] = LlamaQloraOptions
     merges: ClassVar[bool] = True
-
-    def __init__(self, config: RunConfig, progress: Progress) -> None:
-        super().__init__(config, progress)
-        self.model: Any = None
 
     def __enter__(self) -> Self:
         self._load(training=False)
         self.model.eval()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.model = None
-        free_memory()
-
-    @cached_property
-    def files(self) -> ModelFiles:
-        """Where the base model and its adapter lie."""
-        return find_model(self.options)
 
     @cached_property
     def _model_config(self) -> Any:
@@ -82,6 +42,10 @@ class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
     def _encoder(self) -> ChatEncoder:
         tokenizer, generation_end = load_tokenizer(self.files, self.options)
         return make_chat_encoder(tokenizer, generation_end, self._progress.note)
+
+    @property
+    def _tokenizer(self) -> Any:
+        return self._encoder.tokenizer
 
     def check(self) -> None:
         """Look at the model's configuration, its tokenizer and the machine.
@@ -96,25 +60,12 @@ class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
     @property
     def begin_token_id(self) -> int | None:
         """The begin-of-text token, where the tokenizer has one."""
-        begin: int | None = self._encoder.tokenizer.bos_token_id
+        begin: int | None = self._tokenizer.bos_token_id
         return begin
 
     def encode(self, prompt: Prompt) -> Encoding:
-        """Token ids of a prompt and of its target; training and prediction use no others."""
+        """Make token ids by the model's chat template."""
         return self._encoder.encode(prompt)
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens included."""
-        text: str = self._encoder.tokenizer.decode(token_ids)
-        return text
-
-    def sources(self) -> Mapping[str, Hashed]:
-        """The base model and its adapter."""
-        return self._hashes
-
-    @cached_property
-    def _hashes(self) -> Mapping[str, Hashed]:
-        return hash_model(self.files)
 
     def identity(self) -> Mapping[str, object]:
         """The model, its and its adapter's hash, and everything that influences decoding."""
@@ -134,26 +85,15 @@ class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts window by window, in batches of like length, the longest first."""
-        options = self.config.generation
-        budget = options.batch_tokens or batch_tokens(self.model.device.type)
         with self._fast_adapter():
-            for window in windows(prompts, options.window, lambda prompt: prompt.index):
-                for batch in batches_by_tokens(
-                    self._encode_groups(window),
-                    lambda row: len(row.ids),
-                    options.max_new_tokens,
-                    budget // rows_each(options),
-                ):
-                    yield from halving(
-                        batch, self._answer, self._out_of_memory, self._progress.note
-                    )
+            yield from super().generate(prompts)
 
-    def _encode_groups(self, window: Sequence[Prompt]) -> list[list[Row]]:
-        """Encode prompts, those that begin alike together."""
-        rows = [(prompt.encoding or self.encode(prompt)).prompt_ids for prompt in window]
+    def _rows(self, window: Sequence[Row]) -> list[list[Row]]:
+        """Those that begin alike together."""
+        groups = group_by_prefix([row.encoding.prompt_ids for row in window])
         return [
-            [Row(window[member], rows[member], number, group.length) for member in group.members]
-            for number, group in enumerate(group_by_prefix(rows))
+            [window[member]._replace(group=number, shared=group.length) for member in group.members]
+            for number, group in enumerate(groups)
         ]
 
     def _fast_adapter(self) -> AbstractContextManager[None]:
@@ -164,26 +104,11 @@ class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
 
         return fused_adapter(self.model, compute_dtype(self.options))
 
-    def _answer(self, batch: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
-        options = self.config.generation
-        with drawing(options, self.config.seed, batch[0].prompt.id):
-            answers = self._generate(batch)
-        decode = partial(self._encoder.tokenizer.decode, skip_special_tokens=True)
-        for (prompt, ids, *_), written in zip(batch, answers, strict=True):
-            yield prompt, as_prediction(prompt.id, len(ids), written, decode, options)
-
-    @staticmethod
-    def _out_of_memory(row: Row) -> tuple[Prompt, Prediction]:
-        reason = f"out of memory at a prompt of {len(row.ids)} tokens"
-        return row.prompt, Prediction(row.prompt.id, None, reason, len(row.ids))
-
-    def _generate(self, batch: Sequence[Row]) -> list[list[Written]]:
-        """Generate for one batch."""
-        groups = groups_within([row.group for row in batch], [row.shared for row in batch])
+    def _write(self, batch: Sequence[Row]) -> list[list[Written]]:
         return write_answers(
             self.model,
-            [row.ids for row in batch],
-            groups,
+            [row.encoding.prompt_ids for row in batch],
+            groups_within([row.group for row in batch], [row.shared for row in batch]),
             list(self._encoder.end_token_ids),
             self.config.generation,
         )
@@ -196,7 +121,7 @@ class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
         return estimate_training(self._model_config, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
-        """Fine-tune an adapter; see `causal_training`. The best one stays loaded."""
+        """Fine-tune an adapter; see `training`. The best one stays loaded."""
         with quiet():  # what it imports has hints of its own
             from aqa.backends.llama_qlora.training import AdapterTrainer
             from aqa.backends.local.training import train_reader
@@ -214,10 +139,6 @@ class LlamaQloraBackend(Trainable[LlamaQloraOptions]):
             return LlamaQloraBackend(config, self._progress)
 
         return merge_adapter(open_reader, self.config, run_folder, prompts)
-
-    def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer beside a model."""
-        self._encoder.tokenizer.save_pretrained(folder)
 
     def _load(self, training: bool) -> None:
         """Load the base model, and for prediction its adapter if it has one."""

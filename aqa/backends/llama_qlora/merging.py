@@ -2,37 +2,24 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
 
 from aqa.backends.base import Merged
+from aqa.backends.local.reader import LocalReader
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.library_output import quiet
-from aqa.records import Prediction, Prompt
+from aqa.records import Prompt
 from aqa.runs.names import MANIFEST, MERGED
 
 
-class AdapterReader(Protocol):
-    """A loaded reader whose model has an adapter."""
-
-    model: Any
-
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer the prompts."""
-
-    def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer beside a model."""
-
-
-OpenReader = Callable[[RunConfig], AbstractContextManager[AdapterReader]]
-
-
 def merge_adapter(
-    open_reader: OpenReader, config: RunConfig, run_folder: Path, prompts: Sequence[Prompt]
+    open_reader: Callable[[RunConfig], LocalReader],
+    config: RunConfig,
+    run_folder: Path,
+    prompts: Sequence[Prompt],
 ) -> Merged:
     """Write the run's model as one, `run_folder/merged`, and compare greedy answers to `prompts`.
 
@@ -70,7 +57,7 @@ def merge_adapter(
     return Merged(folder, len(before), different)
 
 
-def _write(reader: AdapterReader, folder: Path) -> None:
+def _write(reader: LocalReader, folder: Path) -> None:
     """Merge the loaded adapter in place and save the whole; the name is given to a complete one."""
     draft = folder.with_name(f".{MERGED}.draft")
     shutil.rmtree(draft, ignore_errors=True)

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
@@ -11,9 +11,9 @@ from transformers import TrainingArguments
 
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora.adapters import add_adapter
-from aqa.backends.local.trainer import AnswerTrainer, TrainableReader
+from aqa.backends.local.reader import LocalReader
+from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import IGNORED, Batch, Collator
-from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.records import TrainStep
 from aqa.runs.names import ADAPTER
@@ -21,16 +21,6 @@ from aqa.runs.names import ADAPTER
 # Plain attention, which trains faster on a CPU, keeps memory that grows with the length squared:
 # at 512 tokens it takes 3.8 GB more than PyTorch's.
 PLAIN_ATTENTION_LENGTH = 256
-
-
-class CausalReader(TrainableReader, Protocol):
-    """What a training needs of the reader whose base model is loaded."""
-
-    options: LlamaQloraOptions
-
-    @property
-    def files(self) -> ModelFiles:
-        """Where the base model lies."""
 
 
 def answer_loss(
@@ -67,10 +57,11 @@ class AdapterTrainer(AnswerTrainer):
     """Trains and saves the adapter alone."""
 
     folder_name: ClassVar[str] = ADAPTER
+    make_collator: ClassVar[type[Collates]] = Collator
 
     def __init__(
         self,
-        reader: CausalReader,
+        reader: LocalReader[LlamaQloraOptions],
         job: TrainJob,
         on_step: Callable[[TrainStep], None],
         arguments: TrainingArguments,
@@ -81,7 +72,7 @@ class AdapterTrainer(AnswerTrainer):
         if longest > PLAIN_ATTENTION_LENGTH and options.attn_implementation == "auto":
             reader.model.set_attn_implementation("sdpa")
         reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
-        super().__init__(reader, job, on_step, arguments, rows, Collator)
+        super().__init__(reader, job, on_step, arguments, rows)
         self._keeps_logits = keeps_logits(reader.model)
 
     def answer_loss(

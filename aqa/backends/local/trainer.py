@@ -6,7 +6,7 @@ checkpoints that count only when they are whole; Ctrl-C that first writes one.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,27 +24,9 @@ from transformers import (
 
 from aqa.backends.base import TrainJob
 from aqa.backends.local.collectives import any_process, gather_answers, share_of
+from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.training_batches import Batch, EpochSampler, as_row
-from aqa.config.backend_options import LocalModelOptions
-from aqa.config.options import RunConfig
-from aqa.records import Encoding, Prediction, Prompt, TrainStep
-
-
-class TrainableReader(Protocol):
-    """What a training needs of the reader whose weights are loaded."""
-
-    config: RunConfig
-    model: Any
-
-    @property
-    def options(self) -> LocalModelOptions:
-        """The reader's own options."""
-
-    def encode(self, prompt: Prompt) -> Encoding:
-        """Token ids of a prompt and of its target."""
-
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer prompts with the model as it is now."""
+from aqa.records import TrainStep
 
 
 class Collates(Protocol):
@@ -60,20 +42,19 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
     """A Trainer whose loss looks at answers alone and whose evaluation generates them."""
 
     folder_name: ClassVar[str]  # of what was trained, in the run folder
+    make_collator: ClassVar[type[Collates]]
 
     def __init__(
         self,
-        reader: TrainableReader,
+        reader: LocalReader,
         job: TrainJob,
         on_step: Callable[[TrainStep], None],
         arguments: TrainingArguments,
         rows: Dataset,
-        make_collator: Callable[[], Collates],
     ) -> None:
         self._reader = reader
         self._job = job
-        self._make_collator = make_collator
-        self._collator = make_collator()
+        self._collator = self.make_collator()
         self.stopped = False
         self.options = reader.config.training
         patience = self.options.early_stopping_patience
@@ -191,7 +172,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
 
     def _dev_loss(self) -> float:
         total, tokens = 0.0, 0
-        collate, size = self._make_collator(), self.args.train_batch_size
+        collate, size = self.make_collator(), self.args.train_batch_size
         with torch.inference_mode(), self.accelerator.autocast():
             for start in range(0, len(self._dev_rows), size):
                 batch = collate(self._dev_rows[start : start + size])

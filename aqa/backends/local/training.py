@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
 from datasets import Dataset
 from transformers import TrainingArguments, set_seed
@@ -12,7 +11,8 @@ from transformers import TrainingArguments, set_seed
 from aqa.backends.base import TrainJob
 from aqa.backends.interrupts import stops_at_interrupt
 from aqa.backends.local.checkpoints import check_optimizer, find_best, last_checkpoint
-from aqa.backends.local.trainer import AnswerTrainer, TrainableReader
+from aqa.backends.local.reader import LocalReader
+from aqa.backends.local.trainer import AnswerTrainer
 from aqa.backends.local.training_arguments import training_arguments
 from aqa.backends.local.training_batches import tokenize
 from aqa.errors import ConfigError
@@ -22,7 +22,7 @@ from aqa.records import TrainStep
 from aqa.runs.names import CHECKPOINTS, TRAINING_ROWS
 
 
-def training_rows(reader: TrainableReader, job: TrainJob, arguments: TrainingArguments) -> Dataset:
+def training_rows(reader: LocalReader, job: TrainJob, arguments: TrainingArguments) -> Dataset:
     """Write the rows to train on beside the checkpoints; remove what an earlier training left.
 
     Raises:
@@ -40,23 +40,9 @@ def training_rows(reader: TrainableReader, job: TrainJob, arguments: TrainingArg
         return tokenize(encoded, checkpoints / TRAINING_ROWS)
 
 
-class MakesTrainer(Protocol):
-    """A kind of trainer, called with the reader whose weights are loaded."""
-
-    def __call__(
-        self,
-        reader: Any,
-        job: TrainJob,
-        on_step: Callable[[TrainStep], None],
-        arguments: TrainingArguments,
-        rows: Dataset,
-    ) -> AnswerTrainer:
-        """Make the trainer, and make the model such as it is trained."""
-
-
 def train_reader(
-    make_trainer: MakesTrainer,
-    reader: TrainableReader,
+    trainer_type: type[AnswerTrainer],
+    reader: LocalReader,
     job: TrainJob,
     on_step: Callable[[TrainStep], None],
 ) -> Path:
@@ -73,7 +59,7 @@ def train_reader(
     rows = training_rows(reader, job, arguments)
     with quiet():
         with explained_options():
-            trainer = make_trainer(reader, job, on_step, arguments, rows)
+            trainer = trainer_type(reader, job, on_step, arguments, rows)
         run_training(trainer, job, on_step)
         folder = save_trained(job.folder / trainer.folder_name, trainer.write_trained)
     trainer.settle()

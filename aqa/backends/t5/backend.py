@@ -1,25 +1,18 @@
 """The backend t5: encoder-decoder models, all of whose weights are fine-tuned."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
-from aqa.backends.base import Trainable, TrainEstimate, TrainJob
+from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.fitting import fit_each
-from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
-from aqa.backends.local.decoding import (
-    Written,
-    as_prediction,
-    drawing,
-    rows_each,
-)
+from aqa.backends.local.decoding import Written
 from aqa.backends.local.loading import compute_dtype, load_config
-from aqa.backends.local.memory import free_memory, halving
-from aqa.backends.model_files import ModelFiles, find_model, hash_model
+from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
 from aqa.backends.t5.encoding import TextEncoder, make_text_encoder
 from aqa.backends.t5.generation import write_answers
@@ -37,7 +30,7 @@ from aqa.config.options import RunConfig
 from aqa.errors import ModelError
 from aqa.library_output import quiet
 from aqa.progress import Progress
-from aqa.records import Encoding, Prediction, Prompt, TrainStep
+from aqa.records import Encoding, Prompt, TrainStep
 from aqa.runs.hashes import Hashed
 
 # Tokens of a batch, for each that goes through the encoder at once. With fid they are what the
@@ -47,16 +40,8 @@ FID_BATCH = 4
 CTRANSLATE2_BATCH = 8
 
 
-class Question(NamedTuple):
-    """A prompt as ids: the parts of it that are encoded apart, and their tokens together."""
-
-    prompt: Prompt
-    parts: list[tuple[int, ...]]
-    tokens: int
-
-
-class T5Backend(Trainable[T5Options]):
-    """An encoder-decoder: encoding needs only the tokenizer; `with` or `train` load the weights."""
+class T5Backend(LocalReader[T5Options]):
+    """An encoder-decoder, all of whose weights are trained."""
 
     Options: ClassVar[type[BackendOptions]] = T5Options
 
@@ -64,7 +49,6 @@ class T5Backend(Trainable[T5Options]):
         super().__init__(config, progress)
         self._learned: Any = None  # the tokenizer of a model that is made from scratch
         self._converted: Ctranslate2Engine | None = None
-        self.model: Any = None
 
     def __enter__(self) -> Self:
         self.check()
@@ -85,13 +69,8 @@ class T5Backend(Trainable[T5Options]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.model = self._converted = None
-        free_memory()
-
-    @cached_property
-    def files(self) -> ModelFiles:
-        """Where the model lies."""
-        return find_model(self.options)
+        self._converted = None
+        super().__exit__(kind, error, traceback)
 
     @property
     def _scratch(self) -> FromScratchOptions | None:
@@ -150,7 +129,7 @@ class T5Backend(Trainable[T5Options]):
         return begin[0] if begin else None
 
     def encode(self, prompt: Prompt) -> Encoding:
-        """Token ids of a prompt and of its target; training and prediction use no others."""
+        """Make token ids of the text, with fid of each passage apart."""
         return self._encoder.encode(prompt, by_passage=self.options.fusion == "fid")
 
     def decode(self, token_ids: Sequence[int]) -> str:
@@ -172,11 +151,7 @@ class T5Backend(Trainable[T5Options]):
 
     def sources(self) -> Mapping[str, Hashed]:
         """The model, unless it is made from scratch."""
-        return {} if self._scratch is not None else self._hashes
-
-    @cached_property
-    def _hashes(self) -> Mapping[str, Hashed]:
-        return hash_model(self.files)
+        return {} if self._scratch is not None else super().sources()
 
     def identity(self) -> Mapping[str, object]:
         """The model, its weights' hash and everything that has an influence on decoding."""
@@ -205,53 +180,25 @@ class T5Backend(Trainable[T5Options]):
             return hashlib.sha256(learned.encode()).hexdigest()
         return self._hashes["model"].sha256
 
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer prompts window by window, in batches of like length, the longest first."""
-        options = self.config.generation
-        device = "cpu" if self._converted else self.model.device.type
-        budget = options.batch_tokens or batch_tokens(device)
-        size = budget
+    @property
+    def _device(self) -> str:
+        return "cpu" if self._converted else super()._device
+
+    @property
+    def _batch_tokens(self) -> int:
         if self._converted:
-            size *= CTRANSLATE2_BATCH
-        elif self.options.fusion == "fid":
-            size *= FID_BATCH
-        for window in windows(prompts, options.window, lambda prompt: prompt.index):
-            for batch in batches_by_tokens(
-                [[self._question(prompt)] for prompt in window],
-                lambda question: question.tokens,
-                options.max_new_tokens,
-                size // rows_each(options),
-            ):
-                yield from halving(
-                    batch, partial(self._answer, budget), self._out_of_memory, self._progress.note
-                )
+            return super()._batch_tokens * CTRANSLATE2_BATCH
+        return super()._batch_tokens * (FID_BATCH if self.options.fusion == "fid" else 1)
 
-    def _question(self, prompt: Prompt) -> Question:
-        encoding = prompt.encoding or self.encode(prompt)
-        ids = iter(encoding.prompt_ids)
-        parts = [tuple(next(ids) for _ in range(length)) for length in encoding.part_lengths]
-        return Question(prompt, parts, len(encoding.prompt_ids))
-
-    def _answer(
-        self, budget: int, batch: Sequence[Question]
-    ) -> Iterator[tuple[Prompt, Prediction]]:
-        options = self.config.generation
-        with drawing(options, self.config.seed, batch[0].prompt.id):
-            answers = self._generate([question.parts for question in batch], budget)
-        decode = partial(self._tokenizer.decode, skip_special_tokens=True)
-        for (prompt, _, tokens), written in zip(batch, answers, strict=True):
-            yield prompt, as_prediction(prompt.id, tokens, written, decode, options)
-
-    def _generate(
-        self, questions: Sequence[Sequence[Sequence[int]]], budget: int
-    ) -> Iterable[list[Written]]:
-        """Generate for one batch of questions."""
+    def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:
+        options, encoded_tokens = self.config.generation, super()._batch_tokens
         if self._converted:
-            rows = [parts[0] for parts in questions]
-            return self._converted.write_answers(rows, self.config.generation, budget)
+            rows = [row.encoding.prompt_ids for row in batch]
+            return self._converted.write_answers(rows, options, encoded_tokens)
+        questions = [row.encoding.parts for row in batch]
         with self._precision():
             return write_answers(
-                self.model, questions, [self._encoder.end_id], self.config.generation, budget
+                self.model, questions, [self._encoder.end_id], options, encoded_tokens
             )
 
     def _precision(self) -> AbstractContextManager[object]:
@@ -263,12 +210,6 @@ class T5Backend(Trainable[T5Options]):
             return nullcontext()
         return torch.autocast(self.model.device.type, dtype)
 
-    @staticmethod
-    def _out_of_memory(question: Question) -> tuple[Prompt, Prediction]:
-        prompt, _, tokens = question
-        reason = f"out of memory at a prompt of {tokens} tokens"
-        return prompt, Prediction(prompt.id, None, reason, tokens)
-
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""
         with quiet():
@@ -277,17 +218,13 @@ class T5Backend(Trainable[T5Options]):
         return estimate_full_training(self._model_config, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
-        """Fine-tune all weights; see `seq2seq_training`. The best ones stay loaded."""
+        """Fine-tune all weights; see `training`. The best ones stay loaded."""
         with quiet():  # what it imports has hints of its own
             from aqa.backends.local.training import train_reader
             from aqa.backends.t5.training import Seq2SeqTrainer
 
         self._load(training=True)
         return train_reader(Seq2SeqTrainer, self, job, on_step)
-
-    def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer beside a model."""
-        self._tokenizer.save_pretrained(folder)
 
     def _load(self, training: bool) -> None:
         """Load the model, or make it."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
@@ -12,7 +12,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from aqa.backends.base import TrainJob
 from aqa.backends.local.loading import compute_dtype
-from aqa.backends.local.trainer import AnswerTrainer, TrainableReader
+from aqa.backends.local.reader import LocalReader
+from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import IGNORED, Batch
 from aqa.backends.t5.fusion import encode, lay_side_by_side, pad_right
 from aqa.config.backend_options import T5Options
@@ -47,53 +48,6 @@ def answer_loss(
     return loss, (labels != IGNORED).sum()
 
 
-class Seq2SeqReader(TrainableReader, Protocol):
-    """What a training needs of the reader whose model is loaded."""
-
-    options: T5Options
-
-    def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer beside a model."""
-
-
-class Seq2SeqTrainer(AnswerTrainer):
-    """Trains and saves all weights."""
-
-    folder_name: ClassVar[str] = MODEL
-
-    def __init__(
-        self,
-        reader: Seq2SeqReader,
-        job: TrainJob,
-        on_step: Callable[[TrainStep], None],
-        arguments: TrainingArguments,
-        rows: Dataset,
-    ) -> None:
-        super().__init__(reader, job, on_step, arguments, rows, Seq2SeqCollator)
-        self._save_tokenizer = reader.save_tokenizer
-        self._dtype = compute_dtype(reader.options)
-
-    def answer_loss(
-        self, model: Any, inputs: Batch, label_smoothing: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Summed cross-entropy over the answers' tokens, and how many they are."""
-        return answer_loss(model, inputs, label_smoothing)
-
-    def write(self, folder: str | Path) -> None:
-        """Write the weights."""
-        self.model.save_pretrained(folder)
-
-    def write_trained(self, folder: Path) -> None:
-        """Write the weights, and the tokenizer beside them."""
-        self.write(folder)
-        self._save_tokenizer(folder)
-
-    def settle(self) -> None:
-        """Make the model such as it is loaded for prediction."""
-        self.model.to(self._dtype)
-        super().settle()
-
-
 class Seq2SeqCollator:
     """Pads the parts that are read, and the answers, to the longest of their batch, on the right.
 
@@ -116,3 +70,42 @@ class Seq2SeqCollator:
         labels, _ = pad_right(targets, filling=IGNORED)
         counts = torch.tensor([len(row["part_lengths"]) for row in rows])
         return {"input_ids": ids, "attention_mask": mask, "part_counts": counts, "labels": labels}
+
+
+class Seq2SeqTrainer(AnswerTrainer):
+    """Trains and saves all weights."""
+
+    folder_name: ClassVar[str] = MODEL
+    make_collator: ClassVar[type[Collates]] = Seq2SeqCollator
+
+    def __init__(
+        self,
+        reader: LocalReader[T5Options],
+        job: TrainJob,
+        on_step: Callable[[TrainStep], None],
+        arguments: TrainingArguments,
+        rows: Dataset,
+    ) -> None:
+        super().__init__(reader, job, on_step, arguments, rows)
+        self._save_tokenizer = reader.save_tokenizer
+        self._dtype = compute_dtype(reader.options)
+
+    def answer_loss(
+        self, model: Any, inputs: Batch, label_smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Summed cross-entropy over the answers' tokens, and how many they are."""
+        return answer_loss(model, inputs, label_smoothing)
+
+    def write(self, folder: str | Path) -> None:
+        """Write the weights."""
+        self.model.save_pretrained(folder)
+
+    def write_trained(self, folder: Path) -> None:
+        """Write the weights, and the tokenizer beside them."""
+        self.write(folder)
+        self._save_tokenizer(folder)
+
+    def settle(self) -> None:
+        """Make the model such as it is loaded for prediction."""
+        self.model.to(self._dtype)
+        super().settle()

@@ -3,18 +3,21 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.alignment import System, first_ids
 from aqa.evaluation.inputs import Material
-from aqa.evaluation.judge.cases import Case, Cases, Judged
+from aqa.evaluation.judge.cases import Case, Cases
 from aqa.evaluation.judge.labels import Labels
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.verdicts import Agreement, Verdicts, agreement, most_given
 from aqa.records import Evidence, Example
 from aqa.runs.folder import read_manifest
+
+if TYPE_CHECKING:
+    from aqa.evaluation.judge.judge import Judging
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +29,8 @@ class JudgedSystems:
     warnings: Sequence[str]
 
 
-class Judge(Protocol):
-    """Whoever gives verdicts."""
-
-    @property
-    def repeats(self) -> int:
-        """How often each answer is judged."""
-
-    @property
-    def joined(self) -> bool:
-        """Whether a retriever's passages were joined to the data."""
-
-    @property
-    def signature(self) -> str:
-        """Who judges, and how."""
-
-    def ask(self, cases: Cases) -> Judged:
-        """Get the verdicts on all cases."""
-
-
 def judge_systems(
-    judge: Judge, examples: Iterable[Example], material: Material, labels: Labels | None
+    judge: "Judging", examples: Iterable[Example], material: Material, labels: Labels | None
 ) -> JudgedSystems:
     """Ask the judge about every system's answers, and compare it with people's labels.
 

@@ -319,7 +319,8 @@ def test_an_adapter_changes_answers(run: Path, tiny: Path, template: Template) -
 CONVERT = """
 import sys, time
 from pathlib import Path
-from aqa.backends import gguf, model_files
+from aqa.backends import model_files
+from aqa.backends.llama_qlora import gguf
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.model_files import ModelFiles
 from aqa.progress import SilentProgress

@@ -1,0 +1,129 @@
+"""A reader whose weights are loaded here: what all such readers do alike."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from typing_extensions import TypeVar
+
+from aqa.backends.base import Trainable
+from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
+from aqa.backends.local.decoding import Written, as_prediction, drawing, rows_each
+from aqa.backends.local.memory import free_memory, halving
+from aqa.backends.model_files import ModelFiles, find_model, hash_model
+from aqa.config.backend_options import LocalModelOptions
+from aqa.config.options import RunConfig
+from aqa.progress import Progress
+from aqa.records import Encoding, Prediction, Prompt
+from aqa.runs.hashes import Hashed
+
+LocalOptionsT_co = TypeVar(
+    "LocalOptionsT_co", bound=LocalModelOptions, default=LocalModelOptions, covariant=True
+)
+
+
+class Row(NamedTuple):
+    """A prompt with its token ids, the first `shared` of which all rows of its `group` have."""
+
+    prompt: Prompt
+    encoding: Encoding
+    group: int = 0
+    shared: int = 0
+
+
+class LocalReader(Trainable[LocalOptionsT_co]):
+    """Encoding needs only the tokenizer; `with` or `train` load the weights."""
+
+    def __init__(self, config: RunConfig, progress: Progress) -> None:
+        super().__init__(config, progress)
+        self.model: Any = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.model = None
+        free_memory()
+
+    @cached_property
+    def files(self) -> ModelFiles:
+        """Where the model, or the base and its adapter, lie."""
+        return find_model(self.options)
+
+    def sources(self) -> Mapping[str, Hashed]:
+        """The model, and its adapter where it has one."""
+        return self._hashes
+
+    @cached_property
+    def _hashes(self) -> Mapping[str, Hashed]:
+        return hash_model(self.files)
+
+    @property
+    @abstractmethod
+    def _tokenizer(self) -> Any:
+        """What texts are tokenized with."""
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer beside a model."""
+        self._tokenizer.save_pretrained(folder)
+
+    @abstractmethod
+    def encode(self, prompt: Prompt) -> Encoding:
+        """Make token ids of a prompt and of its target; training and prediction use no others."""
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        text: str = self._tokenizer.decode(token_ids)
+        return text
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
+        """Answer prompts window by window, in batches of like length, the longest first."""
+        options = self.config.generation
+        for window in windows(prompts, options.window, lambda prompt: prompt.index):
+            rows = [Row(prompt, prompt.encoding or self.encode(prompt)) for prompt in window]
+            for batch in batches_by_tokens(
+                self._rows(rows),
+                lambda row: len(row.encoding.prompt_ids),
+                options.max_new_tokens,
+                self._batch_tokens // rows_each(options),
+            ):
+                yield from halving(batch, self._answer, _out_of_memory, self._progress.note)
+
+    @property
+    def _device(self) -> str:
+        """The kind of device that answers are written on."""
+        device: str = self.model.device.type
+        return device
+
+    @property
+    def _batch_tokens(self) -> int:
+        """Tokens of a batch, padding and answers among them."""
+        return self.config.generation.batch_tokens or batch_tokens(self._device)
+
+    def _rows(self, window: Sequence[Row]) -> list[list[Row]]:
+        """The rows of a window, those together that should not be parted."""
+        return [[row] for row in window]
+
+    @abstractmethod
+    def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:
+        """Write the answers of one batch, those of each row together."""
+
+    def _answer(self, batch: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
+        options = self.config.generation
+        with drawing(options, self.config.seed, batch[0].prompt.id):
+            answers = self._write(batch)
+        decode = partial(self._tokenizer.decode, skip_special_tokens=True)
+        for row, written in zip(batch, answers, strict=True):
+            tokens = len(row.encoding.prompt_ids)
+            yield row.prompt, as_prediction(row.prompt.id, tokens, written, decode, options)
+
+
+def _out_of_memory(row: Row) -> tuple[Prompt, Prediction]:
+    tokens = len(row.encoding.prompt_ids)
+    reason = f"out of memory at a prompt of {tokens} tokens"
+    return row.prompt, Prediction(row.prompt.id, None, reason, tokens)
