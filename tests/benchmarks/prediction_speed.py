@@ -80,7 +80,7 @@ class UsualWay:
         }
 
     def _batch(self, batch: Sequence[Prompt], use_cache: bool) -> Iterator[tuple[Prompt, str]]:
-        ids = [list(self._reader.encode(prompt).prompt_ids) for prompt in batch]
+        ids = [list(prompt.encoding.prompt_ids) for prompt in batch if prompt.encoding]
         inputs = self._tokenizer.pad(
             {"input_ids": ids}, padding_side="left", return_tensors="pt"
         ).to(self._model.device)

@@ -26,12 +26,12 @@ from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, Traini
 
 from aqa.backends.base import TrainJob
 from aqa.backends.local.loading import compute_dtype
-from aqa.backends.local.training import ROWS
 from aqa.backends.local.training_arguments import training_arguments
 from aqa.backends.local.training_batches import tokenize
 from aqa.backends.t5.models import load_model
 from aqa.backends.t5.training import Seq2SeqCollator, Seq2SeqTrainer
 from aqa.library_output import quiet
+from aqa.runs.names import TRAINING_ROWS
 
 LONGEST = 384
 BATCH = 8
@@ -61,7 +61,7 @@ class Arms:
         )
         prompts = make_prompts(self._reader, examples, with_target=True)
         self.rows = tokenize(
-            ((prompt, self._reader.encode(prompt)) for prompt in prompts), folder / ROWS
+            ((prompt, self._reader.encode(prompt)) for prompt in prompts), folder / TRAINING_ROWS
         )
         self.losses: dict[str, list[float]] = {}
         self.ready: dict[str, Trainer] = {}
@@ -77,7 +77,7 @@ class Arms:
                 job = TrainJob(list, [], lambda _: {}, self._folder / "run", resume=False)
                 arguments = training_arguments(self._reader.config, self._reader.options, job)
                 self.ready[name] = Seq2SeqTrainer(
-                    self._reader, job, lambda _: None, arguments, self.rows, Seq2SeqCollator
+                    self._reader, job, lambda _: None, arguments, self.rows
                 )
                 self.ready[name].args.set_save(strategy="no")
                 return

@@ -41,12 +41,12 @@ from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import load_model
 from aqa.backends.llama_qlora.training import AdapterTrainer, answer_loss
 from aqa.backends.local.loading import compute_dtype
-from aqa.backends.local.training import ROWS
 from aqa.backends.local.training_arguments import training_arguments
 from aqa.backends.local.training_batches import Collator, tokenize
 from aqa.library_output import quiet
 from aqa.progress import SilentProgress
 from aqa.records import Prompt, TrainStep
+from aqa.runs.names import TRAINING_ROWS
 from aqa.verbs.train_plan import Cuts, TrainingPlan
 
 TARGET = 1.3
@@ -96,7 +96,7 @@ class Arms:
         self.folder = folder
         prompts = self._prompts(data, count)
         self.rows = tokenize(
-            ((prompt, self.reader.encode(prompt)) for prompt in prompts), folder / ROWS
+            ((prompt, self.reader.encode(prompt)) for prompt in prompts), folder / TRAINING_ROWS
         )
 
     def _prompts(self, data: str, count: int) -> Sequence[Prompt]:
@@ -114,10 +114,9 @@ class Arms:
         reader.config = reader.config.model_copy(update={"training": training})
         job = TrainJob(list, [], _no_scores, self.folder, resume=False)
         with quiet():
-            base = load_model(reader.files, reader.options, training=True)
-            torch.manual_seed(SEED)  # both arms begin with the same adapter
-            reader.model = add_adapter(base, reader.options.lora, reader.files.spec)
+            reader.model = load_model(reader.files, reader.options, training=True)
             arguments = training_arguments(reader.config, reader.options, job)
+            torch.manual_seed(SEED)  # both arms begin with the same adapter
             trainer = trainer_type(reader, job, _ignore, arguments, self.rows)
             trainer.add_callback(clock)
             trainer.train()
