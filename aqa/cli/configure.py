@@ -49,13 +49,13 @@ def configure(
 
     reader_type = find_backend(backend)
     layers: list[RawConfig] = []
+    inherited: RawConfig = {}
     if flags.get("backend.model"):
         inherited = inherited_config(Path(flags["backend.model"]))
         if issubclass(reader_type, Remote):
             # The server has the weights, under the name of their folder; what they were trained
             # to be asked, and how, is needed here.
             inherited.pop("backend", None)
-        layers.append(inherited)
     if config is not None:
         layers.append(read_config(find_config(config)))
     spoken: RawConfig = {}
@@ -66,7 +66,7 @@ def configure(
         set_value(spoken, *parse_assignment(text))
     for ours, column in column_names(fields).items():
         set_value(spoken, f"data.fields.{ours}", column)
-    return build_config(reader_type.Options, [*layers, spoken]), reader_type
+    return build_config(reader_type.Options, [*layers, spoken], inherited), reader_type
 
 
 def column_names(fields: list[str] | None) -> dict[str, str]:

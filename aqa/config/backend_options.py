@@ -1,5 +1,6 @@
 """Typed options of the backends: each one's default and its unit or source."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +16,10 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
     )
+
+    def idle(self) -> Mapping[str, str]:
+        """Keys of the config that change nothing beside these values, and why or what to do."""
+        return {}
 
 
 class BackendOptions(Section):
@@ -63,6 +68,12 @@ class LlamaQloraOptions(LocalModelOptions):
     max_seq_length: int = Field(2048, ge=16)  # tokens of prompt and answer together
     lora: LoraOptions = LoraOptions()
 
+    def idle(self) -> Mapping[str, str]:
+        """What concerns weights in 4 bits, where they are not."""
+        names = ("bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "dequantize_on_cpu")
+        reason = "it needs backend.quantization = 4bit"
+        return {} if self.quantization == "4bit" else {f"backend.{name}": reason for name in names}
+
 
 class FromScratchOptions(Section):
     """The sizes of a T5 that is made here, with a tokenizer of the training data."""
@@ -90,6 +101,12 @@ class T5Options(LocalModelOptions):
     engine: Literal["transformers", "ctranslate2", "auto"] = "transformers"  # of prediction
     ctranslate2_type: Literal["int8", "float32"] = "int8"
     from_scratch: FromScratchOptions | None = None  # made by the training, if `model` is no folder
+
+    def idle(self) -> Mapping[str, str]:
+        """What concerns the engine that is not chosen."""
+        if self.engine != "transformers":
+            return {}
+        return {"backend.ctranslate2_type": "it needs backend.engine = ctranslate2 or auto"}
 
 
 class PriceOptions(Section):
@@ -139,3 +156,21 @@ class Gpt4Options(BackendOptions):
     cache_path: str | None = None  # a file; None: responses.sqlite in the user's cache folder
     batch_api: bool = False  # asks by batches instead of one by one
     batch: BatchOptions = BatchOptions()
+
+    def idle(self) -> Mapping[str, str]:
+        """What concerns readers with weights of their own, or another provider."""
+        batches = "it is for batches of a model that is loaded here; an API is asked with"
+        found = {
+            "generation.window": f"{batches} backend.max_concurrency",
+            "generation.batch_tokens": f"{batches} backend.max_concurrency",
+            "training": "a model behind an API is not trained here",
+            "evidence.train": "a model behind an API is not trained here",
+            "merge": "a model behind an API has no adapter here",
+        }
+        if self.provider == "azure":
+            found["backend.organization"] = "Azure has none; the resource's address names it"
+        else:
+            found["backend.api_version"] = "it needs backend.provider = azure"
+        if not self.cache:
+            found["backend.cache_path"] = "it needs backend.cache = true (--cache)"
+        return found

@@ -7,6 +7,7 @@ A config comes from, later ones winning: a run folder's own config, a YAML or JS
 import difflib
 import json
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from aqa.config.backend_options import BackendOptions, RawConfig
+from aqa.config.idle import check_idle
 from aqa.config.legacy import FLAT_KEYS, translate
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.config.shipped import find_shipped, shipped_names
@@ -105,16 +107,19 @@ def set_value(config: RawConfig, key: str, value: Any) -> None:
         config[first] = value
 
 
-def build_config(options: type[BackendOptions], layers: Iterable[RawConfig]) -> RunConfig:
-    """Merge layers, later ones winning, and check the result.
+def build_config(
+    options: type[BackendOptions],
+    layers: Iterable[RawConfig],
+    inherited: RawConfig = {},  # noqa: B006  (it is only read)
+) -> RunConfig:
+    """Merge layers, later ones winning, over what is `inherited` from a run, and check the result.
 
     Raises:
-        ConfigError: an unknown key, a wrong value, or a config of another backend.
+        ConfigError: an unknown key, a wrong value, one without effect, or a config of another
+            backend.
     """
-    merged: RawConfig = {}
-    for layer in layers:
-        for key, value in layer.items():
-            set_value(merged, key, value)
+    asked = _merge(layers)
+    merged = _merge([inherited, asked])
     # A section that a file opens and leaves empty is as good as left out.
     merged = {key: value for key, value in merged.items() if value is not None}
     backend = merged.pop("backend", {})
@@ -141,7 +146,16 @@ def build_config(options: type[BackendOptions], layers: Iterable[RawConfig]) -> 
     except ValidationError as error:
         raise _explain(error, RunConfig) from error
     _check_generation(config.generation)
+    check_idle(config, asked)
     return config
+
+
+def _merge(layers: Iterable[RawConfig]) -> RawConfig:
+    merged: RawConfig = {}
+    for layer in layers:
+        for key, value in layer.items():
+            set_value(merged, key, deepcopy(value))
+    return merged
 
 
 def _check_generation(options: GenerationOptions) -> None:

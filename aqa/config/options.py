@@ -1,5 +1,6 @@
 """Typed options of a run: every section, each option's default and its unit or source."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -41,6 +42,12 @@ class TrainingEvidenceOptions(Section):
     negatives: Literal["bm25", "random"] = "bm25"  # from other questions, where too few are given
     gold_probability: float = Field(1.0, ge=0, le=1)  # that the gold passages are among them
     unanswerable_probability: float = Field(0.0, ge=0, le=1)  # else: to be kept, with no answer
+
+    def idle(self) -> Mapping[str, str]:
+        """What concerns mixed passages, where they are not; see `Section.idle`."""
+        names = ("distractors", "negatives", "gold_probability", "unanswerable_probability")
+        reason = "it needs evidence.train.passages = mixed"
+        return {f"evidence.train.{n}": reason for n in names} if self.passages != "mixed" else {}
 
 
 class EvidenceOptions(Section):
@@ -129,6 +136,15 @@ class GenerationOptions(Section):
     batch_tokens: int | None = Field(None, ge=1)  # padded prompts and answers; None: by device
     window: int = Field(512, ge=1)  # prompts held in memory and sorted by length
 
+    def idle(self) -> Mapping[str, str]:
+        """What concerns another way to choose tokens; see `Section.idle`."""
+        found = {}
+        if not self.temperature:
+            found["generation.top_p"] = "it needs a generation.temperature above 0"
+        if self.num_beams == 1:
+            found["generation.length_penalty"] = "it needs generation.num_beams above 1"
+        return found
+
     def identity(self, seed: int) -> RawConfig:
         """What of the options and the seed decides the answers."""
         found = self.model_dump(exclude={"batch_tokens", "window"})
@@ -147,6 +163,14 @@ class EvaluationOptions(Section):
     profile: Literal["auto", "mixed", "squad", "korquad", "klue-mrc"] = "auto"
     bert_model: str | None = None  # asks for BERTScore at the end of a training
     bert_num_layers: int | None = Field(None, ge=1)
+
+    def idle(self) -> Mapping[str, str]:
+        """What concerns BERTScore, where it is not asked for; see `Section.idle`."""
+        return (
+            {}
+            if self.bert_model
+            else {"evaluation.bert_num_layers": "it needs evaluation.bert_model"}
+        )
 
 
 class RunConfig(Section):

@@ -1,0 +1,47 @@
+"""Options that would change nothing: refused where somebody asks for them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from aqa.config.backend_options import RawConfig
+from aqa.config.options import RunConfig
+from aqa.errors import ConfigError
+
+
+def check_idle(config: RunConfig, asked: RawConfig) -> None:
+    """See that what is asked for, in a file or on the command line, has an effect.
+
+    Raises:
+        ConfigError: an option has another value than its default, and none reads it.
+    """
+    idle = {
+        **config.evidence.train.idle(),
+        **config.generation.idle(),
+        **config.evaluation.idle(),
+        **config.backend.idle(),
+    }
+    for key in _keys(asked):
+        for name, reason in idle.items():
+            if key == name or key.startswith(f"{name}."):
+                value, default = _value_and_default(config, key)
+                if value != default:
+                    raise ConfigError(f"config key {key} = {value!r} has no effect: {reason}")
+
+
+def _keys(asked: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in asked.items():
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _value_and_default(config: RunConfig, key: str) -> tuple[Any, Any]:
+    *sections, name = key.split(".")
+    section: BaseModel = config
+    for part in sections:
+        section = getattr(section, part)
+    default = type(section).model_fields[name].get_default(call_default_factory=True)
+    return getattr(section, name), default

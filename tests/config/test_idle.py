@@ -1,0 +1,88 @@
+"""Options that would change nothing are refused, but not where a run folder just has them."""
+
+from typing import Any
+
+import pytest
+
+from aqa.backends import find_backend
+from aqa.config.backend_options import RawConfig
+from aqa.config.load import (
+    as_raw,
+    build_config,
+    find_config,
+    parse_assignment,
+    read_config,
+    set_value,
+)
+from aqa.config.options import RunConfig
+from aqa.config.shipped import shipped_names
+from aqa.errors import ConfigError
+
+MODELS = {"gpt4": "gpt-4.1", "t5": "google/flan-t5-small", "llama": "some/llama"}
+
+
+def layer(*settings: str) -> RawConfig:
+    made: RawConfig = {}
+    for text in settings:
+        set_value(made, *parse_assignment(text))
+    return made
+
+
+def build(backend: str, *settings: str, inherited: Any = None) -> RunConfig:
+    layers = [{"backend": {"model": MODELS[backend]}}, layer(*settings)]
+    return build_config(find_backend(backend).Options, layers, inherited or {})
+
+
+@pytest.mark.parametrize(
+    ("backend", "idle", "beside"),
+    [
+        ("gpt4", "generation.window=64", None),
+        ("gpt4", "generation.batch_tokens=1000", None),
+        ("gpt4", "training.learning_rate=0.1", None),
+        ("gpt4", "evidence.train=gold", None),
+        ("gpt4", "merge=true", None),
+        ("gpt4", "backend.api_version=2024-10-21-preview", "backend.provider=azure"),
+        ("gpt4", "backend.cache_path=x.sqlite", "backend.cache=true"),
+        ("gpt4", "generation.top_p=0.5", "generation.temperature=1"),
+        ("t5", "generation.top_p=0.5", "generation.temperature=0.1"),
+        ("llama", "generation.length_penalty=2", "generation.num_beams=2"),
+        ("llama", "backend.bnb_4bit_quant_type=fp4", "backend.quantization=4bit"),
+        ("llama", "evidence.train.distractors=2", "evidence.train.passages=mixed"),
+        ("t5", "backend.ctranslate2_type=float32", "backend.engine=auto"),
+        ("t5", "evaluation.bert_num_layers=6", "evaluation.bert_model=x"),
+    ],
+)
+def test_what_has_no_effect_is_refused(backend: str, idle: str, beside: str | None) -> None:
+    key, _ = idle.split("=")
+    off = ["backend.quantization=none"] if "bnb" in idle else []
+    with pytest.raises(ConfigError, match=rf"^config key {key} = .* has no effect: \w"):
+        build(backend, *off, idle)
+    if beside is not None:
+        assert build(backend, idle, beside)
+
+
+def test_azure_has_no_organization() -> None:
+    assert build("gpt4", "backend.organization=org-1")
+    with pytest.raises(ConfigError, match=r"backend.organization = 'org-1' has no effect: Azure"):
+        build("gpt4", "backend.organization=org-1", "backend.provider=azure")
+
+
+def test_a_default_may_be_written_out() -> None:
+    build("gpt4", "generation.window=512", "generation.top_p=1.0", "training.max_steps=-1")
+
+
+def test_what_a_run_was_trained_with_is_no_wish() -> None:
+    run = as_raw(build("llama"))
+    for key, value in (("window", 64), ("top_p", 0.5), ("length_penalty", 2.0)):
+        run["generation"][key] = value
+    run.pop("backend")
+    assert build("gpt4", inherited=run).generation.window == 64
+    with pytest.raises(ConfigError, match=r"generation.window"):
+        build("gpt4", "generation.window=32", inherited=run)
+    assert run["generation"]["window"] == 64, "what is given is only read"
+
+
+@pytest.mark.parametrize("name", shipped_names("configs"))
+def test_shipped_configs_have_nothing_idle(name: str) -> None:
+    raw = read_config(find_config(name))
+    assert build_config(find_backend(raw["backend"]["name"]).Options, [raw])
