@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Literal
 
+# What is kept of the text that a reader generates: its first line, or all of it.
+AnswerPart = Literal["line", "text"]
+
 # Only {name} is a placeholder in a template; every other brace is text.
 PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
@@ -55,13 +58,14 @@ class Template:
     """A prompt template: messages with the placeholders {context} and {question}.
 
     `no_answer` holds the phrases that mean "the evidence has no answer"; the first one is the
-    training target of an unanswerable question.
+    training target of an unanswerable question. `answer` is what is kept of the text generated.
     """
 
     name: str
     messages: tuple[Message, ...]
     no_answer: tuple[str, ...] = ()
     sha256: str = ""
+    answer: AnswerPart = "line"
 
     def targets(self, answers: tuple[str, ...] | None) -> tuple[str, ...]:
         """The texts that can be trained on: distinct references, or the first no-answer phrase."""

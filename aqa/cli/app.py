@@ -181,6 +181,7 @@ def evaluate(
     profile: flags.Profile = "auto",
     normalize: flags.Normalize = "none",
     no_answer: flags.NoAnswer = None,
+    answer: flags.Answer = None,
     bert_model: flags.BertModel = None,
     bert_num_layers: flags.BertNumLayers = None,
     bert_bf16: flags.BertBf16 = False,
@@ -279,6 +280,7 @@ def evaluate(
             profile=profile,
             normalize=normalize or "none",
             no_answer=no_answer or (),
+            answer=answer,
             metric_options=MetricOptions(
                 bert_model, bert_num_layers, bf16=bert_bf16, cache=bert_cache, progress=progress
             ),
@@ -301,7 +303,10 @@ def evaluate(
     write_json(output, report.to_json())
     if per_example is not None:
         score_files.write_per_example(per_example, report)
-    score_tables.show_report(report, form, report_file)
+    score_tables.show_report(report, form)
+    if form == "table" or not quiet:
+        written = {"scores": output, "report": report_file, "per example": per_example}
+        score_tables.show_written({what: path for what, path in written.items() if path}, form)
     score_files.check_limits(limits, report)
 
 

@@ -24,18 +24,19 @@ PLAIN_SECONDS = 10.0  # between two plain lines of the same task
 Fields = Mapping[str, float | str]
 
 
-def _errors() -> Console:
+def errors() -> Console:
+    """The console of standard error."""
     return SafeConsole(sys.stderr)
 
 
 def say_error(text: str) -> None:
     """Write one error message to standard error."""
-    _errors().print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
+    errors().print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
 
 
 def say_warning(text: str) -> None:
     """Write one warning to standard error."""
-    _errors().print(Text(f"warning: {text}", style="yellow"), soft_wrap=True)
+    errors().print(Text(f"warning: {text}", style="yellow"), soft_wrap=True)
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def open_progress(quiet: bool) -> Iterator[Progress]:
     if quiet or not is_first_process():
         yield SilentProgress()
         return
-    console = _errors()
+    console = errors()
     try:
         if console.is_terminal:
             with _bars(console) as bars:

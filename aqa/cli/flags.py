@@ -261,6 +261,12 @@ FailUnder = Annotated[
 NoAnswer = Annotated[
     list[str] | None, typer.Option("--no-answer", help="A phrase that means no answer.")
 ]
+Answer = Annotated[
+    Literal["line", "text"] | None,
+    typer.Option(
+        "--answer", help="Clean the raw texts of runs again: keep a line, or the whole text."
+    ),
+]
 MetricNames = Annotated[
     str | None,
     typer.Option("--metrics", help="em,f1,rougeL,bertscore,...; by default as fits."),

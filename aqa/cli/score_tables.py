@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aqa.cli.console import say_warning
+from aqa.cli.console import errors, say_warning
 from aqa.cli.tables import output, print_json, show_interval
 from aqa.cli.terminal import safe_text
 from aqa.errors import RunError, UsageError
@@ -35,11 +35,8 @@ def choose_form(asked: Mapping[str, bool]) -> str:
     return chosen[0] if chosen else "table"
 
 
-def show_report(report: "Report", form: str = "table", written: Path | None = None) -> None:
-    """The scores as a table for people, "json", "csv", "markdown" or "latex"; warnings before.
-
-    `written` is the file of the report, where there is one.
-    """
+def show_report(report: "Report", form: str = "table") -> None:
+    """The scores as a table for people, "json", "csv", "markdown" or "latex"; warnings before."""
     for warning in report.warnings:
         say_warning(warning)
     if form == "json":
@@ -82,8 +79,13 @@ def show_report(report: "Report", form: str = "table", written: Path | None = No
     for system in report.systems[:1]:
         for score in system.scores.values():
             console.print(score.signature, style="dim", soft_wrap=True)
-    if written is not None:
-        console.print(f"report: {written}", soft_wrap=True)
+
+
+def show_written(written: Mapping[str, Path], form: str) -> None:
+    """Tell which files were written, below the table; standard output is for data otherwise."""
+    console = output() if form == "table" else errors()
+    for what, path in written.items():
+        console.print(f"{what}: {path}", markup=False, soft_wrap=True)
 
 
 def _has_unanswerable(report: "Report") -> bool:

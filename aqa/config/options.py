@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from aqa.config.backend_options import BackendOptions, RawConfig, Section
+from aqa.records import AnswerPart
 
 
 class DataOptions(Section):
@@ -158,7 +159,9 @@ JUDGE_SECTIONS = ("backend", "generation", "prompt", "seed")
 
 
 class EvaluationOptions(Section):
-    """How the validation predictions of a training are scored."""
+    """What is kept of generated text, and how the validation predictions are scored."""
+
+    answer: AnswerPart | None = None  # first line, or whole text; None: as the template says
 
     profile: Literal["auto", "mixed", "squad", "korquad", "klue-mrc"] = "auto"
     bert_model: str | None = None  # asks for BERTScore at the end of a training

@@ -1,7 +1,7 @@
 """What an evaluation works on: predictions beside their references, read as its user wants it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,9 @@ from aqa.metrics.normalize import choose_profile, mostly_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.unicode_forms import unicode_form
 from aqa.progress import Progress
-from aqa.records import Example
+from aqa.records import AnswerPart, Example
 from aqa.runs.answers import means_no_answer
+from aqa.runs.journal_rows import cleaned_again
 
 if TYPE_CHECKING:
     from aqa.evaluation.judge.judge import Judging
@@ -37,7 +38,8 @@ class Scoring:
     """What to score, and how.
 
     No `metrics` mean those that fit the references' language, see `default_metrics`. `normalize`
-    is "none" or "nfc", for both sides. `no_answer` phrases count as "". Systems are
+    is "none" or "nfc", for both sides. `no_answer` phrases count as "". `answer` says how much of
+    the raw texts in run folders is the answer; None leaves it as the runs took it. Systems are
     compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
     to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
     in what the reader saw. The `seed` is that of intervals and tests. The metric "judge" asks the
@@ -48,6 +50,7 @@ class Scoring:
     profile: str = "auto"
     normalize: str = "none"
     no_answer: Sequence[str] = ()
+    answer: AnswerPart | None = None
     metric_options: MetricOptions | None = None
     slices: Sequence[str] = ()
     baseline: str | None = None
@@ -80,8 +83,11 @@ def read_material(
         each if isinstance(each, System) else System(name, str(each), read_predictions(each, ids))
         for name, each in zip(system_names(files), sources, strict=True)
     ]
+    warnings: list[str] = []
+    if scoring.answer is not None:
+        systems = [_cleaned_again(system, scoring.answer, warnings) for system in systems]
     expected = file_references(systems, form) if given is None else given
-    warnings = [*check_alignment(systems, expected, given is not None, form)]
+    warnings += check_alignment(systems, expected, given is not None, form)
     warnings += unfinished_runs(systems)
     warnings += compare_evidence(systems, scoring.allow_different_evidence)
     profile = choose_profile(scoring.profile, list(expected.values()))
@@ -127,6 +133,21 @@ def keep_columns(
             own[QUESTION] = example.question
         columns[example.id] = own
         yield example
+
+
+def _cleaned_again(system: System, kept: AnswerPart, warnings: list[str]) -> System:
+    """The system with the answers that its raw texts give when so much of them is kept."""
+    again = {key: cleaned_again(row.metadata, kept) for key, row in system.rows.items()}
+    if all(text is None for text in again.values()):
+        warnings.append(
+            f"{system.name}: it holds no raw texts, so --answer {kept} leaves its answers as they"
+            " are"
+        )
+    rows = {
+        key: row if (text := again[key]) is None else replace(row, prediction=text)
+        for key, row in system.rows.items()
+    }
+    return replace(system, rows=rows)
 
 
 def _pairs(system: System, expected: References, profile: str, scoring: Scoring) -> Pairs:

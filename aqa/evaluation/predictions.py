@@ -15,6 +15,7 @@ from aqa.errors import DataError
 from aqa.runs.journal import JOURNAL_KIND
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
+OWN_SCORES = {"version", "profile", "systems"}  # keys that a metrics.json of ours is known by
 RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
 ID_KEYS = ("id", "guid", "qid")
 PREDICTION_KEYS = ("predicted_answer", "prediction_text", "prediction")
@@ -148,7 +149,7 @@ def _json_entries(file: Path, text: str) -> list[Entry] | None:
         return [(f"{file}, item {number}", None, row) for number, row in enumerate(document, 1)]
     if not isinstance(document, dict):
         raise DataError(f"{file} holds {_describe(document)}, where predictions by id are needed")
-    if document.keys() >= {"version", "profile", "systems"}:
+    if document.keys() >= OWN_SCORES:
         raise DataError(f"{file} holds scores of `aqa evaluate`, where predictions are needed")
     if _is_row(document):
         return [(str(file), None, document)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa.errors import RunError, ScoreError, UsageError
+from aqa.evaluation.predictions import OWN_SCORES
 from aqa.evaluation.results import Report
 from aqa.runs.files import atomic
 from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
@@ -109,8 +110,8 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
     `written` goes by the flag that names the place.
 
     Raises:
-        RunError: a folder does not exist or can't be written in, or a file that is needed would be
-            overwritten.
+        RunError: a folder does not exist or can't be written in, or a file that is needed, or
+            that is not a metrics.json of ours, would be overwritten.
     """
     taken = {path.resolve(): str(path) for path in read}
     for folder in {path if path.is_dir() else path.parent for path in read}:
@@ -127,3 +128,19 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
             raise RunError(f"{flag} {path}: no permission to write there; name another place")
         if (other := taken.setdefault(path.resolve(), flag)) != flag:
             raise RunError(f"{flag} {path} would overwrite {other}; name another file")
+    if (output := written.get("--output")) is not None and not _may_be_overwritten(output):
+        raise RunError(
+            f"{output} was not written by `aqa evaluate` and would be overwritten; name another"
+            " file with --output"
+        )
+
+
+def _may_be_overwritten(path: Path) -> bool:
+    """Tell whether there is no file, an empty one, or scores of ours."""
+    if not path.is_file() or not path.stat().st_size:
+        return True
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= OWN_SCORES

@@ -52,7 +52,7 @@ class Inputs:
     def __init__(
         self, config: RunConfig, template: Template, progress: Progress, dev: bool = False
     ) -> None:
-        self.template = template
+        self.template = replace(template, answer=config.evaluation.answer or template.answer)
         self._config = config
         self.source = _source(config.data, dev)
         with progress.task(f"Checking {Path(self.source.path).name}") as task:

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -13,7 +13,7 @@ from aqa.config.options import EvidenceOptions
 from aqa.config.shipped import find_shipped, shipped_names
 from aqa.errors import PromptError
 from aqa.prompting.evidence import select
-from aqa.records import PLACEHOLDER, Example, Message, Prompt, Template
+from aqa.records import PLACEHOLDER, AnswerPart, Example, Message, Prompt, Template
 
 VARIABLES = ("context", "question")
 ROLES = ("system", "user", "assistant")
@@ -56,8 +56,8 @@ def load_template(name: str, variables: Sequence[str] = VARIABLES) -> Template:
 
     A `.txt` file is a system message, to which the bare question is the user's; if it holds
     {question} too, the whole is one user message. Front matter between two `---` lines may hold
-    `no_answer`. A `.yaml` file holds `messages` (role, content) and may hold `no_answer`. It must
-    use all `variables` and no others.
+    `no_answer` and `answer`. A `.yaml` file holds `messages` (role, content) and may hold the same.
+    It must use all `variables` and no others.
 
     Raises:
         PromptError: no such template, or it is not valid.
@@ -80,13 +80,17 @@ def load_template(name: str, variables: Sequence[str] = VARIABLES) -> Template:
         settings = _parse_yaml(text, path)
         messages = _read_messages(settings.pop("messages", None), path)
     no_answer = _read_no_answer(settings.pop("no_answer", []), path)
+    answer = settings.pop("answer", "line")
+    if answer not in get_args(AnswerPart):
+        raise PromptError(f"{path}: answer must be {' or '.join(get_args(AnswerPart))}")
     if settings:
         raise PromptError(
-            f"{path}: unknown key {next(iter(settings))}; known: messages (in .yaml), no_answer"
+            f"{path}: unknown key {next(iter(settings))}; known: messages (in .yaml), no_answer,"
+            " answer"
         )
     _check_variables(messages, variables, path)
     digest = hashlib.sha256(content).hexdigest()
-    return Template(path.stem, tuple(messages), no_answer, digest)
+    return Template(path.stem, tuple(messages), no_answer, digest, answer)
 
 
 def find_template(name: str) -> Path:

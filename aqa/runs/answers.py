@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from aqa.records import AnswerPart
+
 _LABEL = re.compile(
     r"(?:\*\*)?(?:(?:final\s+)?answer|답변|정답|답|a(?=\s*(?:\*\*)?[:：](?:\*\*)?(?:\s|$)))"
     r"\s*(?:\*\*\s*[:：]|[:：]\s*\*\*|[:：])\s*",
@@ -29,20 +31,25 @@ class CleanAnswer:
     abstained: bool
 
 
-def clean_answer(raw: str, no_answer: Sequence[str]) -> CleanAnswer:
+def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") -> CleanAnswer:
     """Reduce generated text to the answer itself.
 
     In this order: what a model thought before (up to "</think>" or "</thought>") goes; the first
     line that holds more than a label ("Answer:", "답변:", "답:", "정답:", "A:", bold or not)
-    without that label; bold marks, then one pair of quotation marks, where they wrap the whole of
-    it; a no-answer phrase becomes "". Nothing else is changed.
+    without that label, and the lines after it where the whole text is kept; bold marks, then one
+    pair of quotation marks, where they wrap the whole of it. Where the first line is a no-answer
+    phrase, the answer is "". Nothing else is changed.
     """
     said = raw
     for mark in _ENDS_OF_THOUGHT:
         said = said.rpartition(mark)[-1]
-    lines = (_unwrap(_without_label(line.strip())) for line in said.splitlines())
-    text = next((line for line in lines if line), "")
-    abstained = means_no_answer(text, no_answer)
+    lines = said.splitlines(keepends=True)
+    opening = line = ""
+    while lines and not line:
+        opening = _without_label(lines.pop(0).strip())
+        line = _unwrap(opening)
+    abstained = means_no_answer(line, no_answer)
+    text = _unwrap("\n".join([opening, "".join(lines)]).strip()) if kept == "text" else line
     return CleanAnswer("" if abstained else text, abstained)
 
 

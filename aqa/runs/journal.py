@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aqa.errors import RunError
-from aqa.records import Spent
+from aqa.records import AnswerPart, Spent
 from aqa.runs.files import atomic, explained
+from aqa.runs.journal_rows import cleaned_again
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
 JOURNAL_KIND = "aqa-journal"
@@ -94,14 +95,19 @@ class Journal:
                     file.seek(self._places[index])
                     yield json.loads(file.readline())
 
-    def write_predictions(self, total: int) -> Path:
-        """Write predictions.json, {id: row}, in the data's order and without timing."""
+    def write_predictions(self, total: int, kept: AnswerPart | None = None) -> Path:
+        """Write predictions.json, {id: row}, in the data's order and without timing.
+
+        What is `kept` of their raw texts decides the answers; None leaves them as they are.
+        """
         path = self.folder / PREDICTIONS
         with atomic(path) as file:
             opening = b"{"
             for row in self.rows(total):
                 key = json.dumps(row.pop("id"), ensure_ascii=False)
                 del row["index"]
+                if kept and (text := cleaned_again(row, kept)) is not None:
+                    row["predicted_answer"] = text
                 file.write(opening + f"\n {key}: ".encode() + _line(row).rstrip(b"\n"))
                 opening = b","
             file.write(b"\n}\n" if opening == b"," else b"{}\n")

@@ -1,9 +1,11 @@
 """What is kept of one finished example: its line in the journal."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from aqa.records import Example, Prediction, Prompt, StructuredAnswer
+from aqa.records import AnswerPart, Example, Prediction, Prompt, StructuredAnswer, Template
 from aqa.runs.answers import CleanAnswer, clean_answer
 
 
@@ -27,14 +29,14 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     if prediction.raw is None:
         row |= answer_fields(prompt.answers, None) | {"error": prediction.error}
     else:
-        clean = _clean(prediction.raw, prediction.structured, prompt.template.no_answer)
+        clean = _clean(prediction, prompt.template)
         row |= answer_fields(prompt.answers, clean.text)
         row |= {"raw": prediction.raw, "abstained": clean.abstained}
         if prediction.confidence is not None:
             row["confidence"] = prediction.confidence
         if prediction.nbest:
             row["nbest"] = [
-                {"answer": clean_answer(text, prompt.template.no_answer).text, "score": score}
+                {"answer": _clean_text(text, prompt.template).text, "score": score}
                 for text, score in prediction.nbest
             ]
     row["evidence"] = evidence_fields(prompt)
@@ -54,15 +56,42 @@ def cost_fields(prediction: Prediction) -> dict[str, Any]:
     return found
 
 
-def _clean(
-    raw: str, structured: StructuredAnswer | None, no_answer: tuple[str, ...]
-) -> CleanAnswer:
+def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
+    """Clean the raw text of a finished example again; None where its row has none.
+
+    Whether the reader found an answer does not depend on how much of the text is kept.
+    """
+    raw = row.get("raw")
+    if not isinstance(raw, str) or row.get("error") is not None:
+        return None
+    if row.get("abstained"):
+        return ""
+    if "named_ranks" in (row.get("evidence") or {}):
+        raw = _answer_of_object(raw)
+    return None if raw is None else clean_answer(raw, (), kept).text
+
+
+def _answer_of_object(raw: str) -> str | None:
+    """The answer in an object of a schema that we know."""
+    try:
+        answer = json.loads(raw)["answer"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return answer if isinstance(answer, str) else None
+
+
+def _clean(prediction: Prediction, template: Template) -> CleanAnswer:
     """The answer itself; that of an object goes the way of all answers."""
+    structured = prediction.structured
     if structured is None:
-        return clean_answer(raw, no_answer)
+        return _clean_text(prediction.raw or "", template)
     if structured.abstained:
         return CleanAnswer("", abstained=True)
-    return clean_answer(structured.text, no_answer)
+    return _clean_text(structured.text, template)
+
+
+def _clean_text(text: str, template: Template) -> CleanAnswer:
+    return clean_answer(text, template.no_answer, template.answer)
 
 
 def _named_ranks(prompt: Prompt, structured: StructuredAnswer) -> list[int]:

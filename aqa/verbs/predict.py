@@ -86,7 +86,7 @@ def predict(
             for asked, live in enumerate(answers, 1):
                 # Of a batch even failures are collected that were not to be asked again.
                 task.advance(int(before + asked <= total), live)
-        path = journal.write_predictions(total)
+        path = journal.write_predictions(total, inputs.template.answer)
         session.end("done", {"predictions_sha256": hash_files(path)})
         answered, failed = journal.counts(total)
         resumed = max(total - asked, 0)

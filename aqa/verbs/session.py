@@ -12,7 +12,7 @@ from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.records import Example, Prediction, Prompt
 from aqa.runs.folder import Run
 from aqa.runs.journal import Journal, count_tokens
-from aqa.runs.journal_rows import failure_row, journal_row
+from aqa.runs.journal_rows import cleaned_again, failure_row, journal_row
 
 Live = Mapping[str, float | str]
 Answers = Iterator[tuple[Prompt, Prediction]]
@@ -97,7 +97,9 @@ class Answering:
         """
         for row in self._session.done():
             if row["answers"] is not None:
-                self._scores.add(row["predicted_answer"], row["answers"])
+                again = cleaned_again(row, self._inputs.template.answer)
+                text = row["predicted_answer"] if again is None else again
+                self._scores.add(text, row["answers"])
         reader = self._reader
         if isinstance(reader, Remote) and (reader.asks_by_batch or self._session.batches):
             yield from self._record(reader.answer_by_batch)

@@ -150,6 +150,8 @@ class TrainingPlan:
             "batch": self._batch_size(),
             "training_evidence": self.config.evidence.train.model_dump(),
             "seed": self.config.seed,
+            # Trainings from before there was a choice go on as they began.
+            **({} if self.data.template.answer == "line" else {"answer": "text"}),
         }
 
     def _batch_size(self) -> int:

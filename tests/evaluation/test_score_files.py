@@ -308,6 +308,69 @@ def test_what_a_run_is_made_of_is_not_written_over(
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    "content",
+    ['{"eval_exact_match": 81.2, "eval_f1": 88.0}', "[1, 2]", "em: 81.2\n", "[" * 100_000],
+)
+@pytest.mark.parametrize("words", [[], ["--output", "metrics.json"]])
+def test_metrics_of_another_tool_are_not_written_over(
+    content: str, words: list[str], call_aqa: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_text(
+        '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}', encoding="utf-8"
+    )
+    (tmp_path / "metrics.json").write_text(content, encoding="utf-8")
+    found = call_aqa("evaluate", "a.json", *words)
+    assert found.returncode == 1
+    assert "metrics.json was not written by `aqa evaluate`" in found.stderr
+    assert "name another file with --output" in found.stderr
+    assert (tmp_path / "metrics.json").read_text(encoding="utf-8") == content
+    assert call_aqa("evaluate", "a.json", "--output", "own.json").returncode == 0
+    assert call_aqa("evaluate", "a.json", "--output", "own.json").returncode == 0  # ours
+    (tmp_path / "metrics.json").write_bytes(b"")  # as mktemp makes one
+    assert call_aqa("evaluate", "a.json").returncode == 0
+
+
+def test_what_was_written_where_is_told(call_aqa: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}', encoding="utf-8"
+    )
+    words = ["evaluate", "a.json", "--report", "r.html", "--per-example", "e.jsonl"]
+    told = "scores: metrics.json\nreport: r.html\nper example: e.jsonl\n"
+    assert call_aqa(*words).stdout.endswith(told)
+    as_json = call_aqa(*words, "--json")
+    assert as_json.stderr.endswith(told)
+    assert json.loads(as_json.stdout)["n"] == 1
+    assert call_aqa(*words, "--json", "--quiet").stderr == ""
+
+
+RAW = "Answer: Paris\nIt is the capital."
+
+
+def test_raw_texts_of_a_run_are_cleaned_again(call_aqa: Callable[..., Any], tmp_path: Path) -> None:
+    rows = {
+        "q1": {"predicted_answer": "Paris", "answers": ["Paris It is the capital"], "raw": RAW},
+        "q2": {"predicted_answer": "", "answers": [], "raw": "None.\nNo.", "abstained": True},
+        "q3": {
+            "predicted_answer": "Rome",
+            "answers": ["Rome on the Tiber"],
+            "raw": json.dumps({"answer": "Rome\non the Tiber", "passages": [1]}),
+            "evidence": {"named_ranks": [1]},
+        },
+    }
+    (tmp_path / "predictions.json").write_text(json.dumps(rows), encoding="utf-8")
+    (tmp_path / "plain.json").write_text('{"q1": "Paris", "q2": "", "q3": "x"}', encoding="utf-8")
+
+    def exact(*words: str) -> list[float]:
+        found = call_aqa("evaluate", *words, "--json", "--metrics", "em")
+        return [system["scores"]["em"]["value"] for system in json.loads(found.stdout)["systems"]]
+
+    assert exact(".") == exact(".", "--answer", "line") == [pytest.approx(100 / 3)]
+    assert exact(".", "--answer", "text") == [100.0]
+    told = call_aqa("evaluate", ".", "plain.json", "--answer", "text").stderr
+    assert "plain: it holds no raw texts, so --answer text leaves its answers" in told
+
+
 def test_a_place_without_permission_is_told_before_anything_is_scored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -124,6 +124,8 @@ USER = "- {role: user, content: '{context} {question}'}"
         ("t.txt", "---\nno_answers: x\n---\n{context}", "unknown key no_answers"),
         ("t.txt", "---\nno_answer: [1]\n---\n{context}", "no_answer must be a phrase or a list"),
         ("t.txt", "---\nno_answer: ['']\n---\n{context}", "no_answer must be a phrase or a list"),
+        ("t.txt", "---\nanswer: all\n---\n{context}", "answer must be line or text"),
+        ("t.txt", "---\nanswer: [line]\n---\n{context}", "answer must be line or text"),
         ("t.yaml", "", "a mapping of keys is expected"),
         ("t.yaml", "no_answer: x", "messages must be a list"),
         ("t.yaml", "messages: []", "messages must be a list"),
@@ -143,6 +145,13 @@ def test_what_is_no_template(tmp_path: Path, name: str, content: str | bytes, to
     assert told in str(error.value)
 
 
+def test_a_template_says_how_much_of_the_text_is_the_answer(tmp_path: Path) -> None:
+    assert load(tmp_path, "---\nanswer: text\n---\n{context}", "t.txt").answer == "text"
+    assert load(tmp_path, f"answer: text\nmessages:\n{USER}", "t.yaml").answer == "text"
+    assert load(tmp_path, "{context}", "t.txt").answer == "line"
+    assert {load_template(name).answer for name in ("eng_long", "kor_long")} == {"text"}
+
+
 def test_names_of_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("eng_v1", "eng_v1.txt", "prompts/eng_v1.txt"):
@@ -152,7 +161,7 @@ def test_names_of_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "kor_v1.yaml": "did you mean kor_v1?",
         "elsewhere/eng_v1.txt": "did you mean eng_v1?",
         "elsewhere/eng_v1": "did you mean eng_v1?",
-        "xyz": "shipped: eng_fewshot, eng_v1, eng_v2, kor_fewshot, kor_v1, t5_qa",
+        "xyz": "shipped: eng_fewshot, eng_long, eng_v1, eng_v2, kor_fewshot, kor_long, kor_v1,",
     }.items():
         with pytest.raises(PromptError, match="no such template") as error:
             load_template(name)

@@ -1,5 +1,6 @@
 import pytest
 
+from aqa.records import AnswerPart
 from aqa.runs.answers import CleanAnswer, clean_answer, means_no_answer
 
 
@@ -51,6 +52,32 @@ from aqa.runs.answers import CleanAnswer, clean_answer, means_no_answer
 )
 def test_clean_up(raw: str, text: str) -> None:
     assert clean_answer(raw, ()) == CleanAnswer(text, abstained=False)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("Paris\nIt is the capital.\n", "Paris\nIt is the capital."),
+        ("Answer:\n\nFirst.\n\nSecond.", "First.\n\nSecond."),
+        ("답변: 첫째.\r\n둘째.", "첫째.\n둘째."),
+        ("<think>\nLyon?\n</think>\nParis,\n  then Rome", "Paris,\n  then Rome"),
+        ('"Paris\nand Rome"', "Paris\nand Rome"),
+        ("**Paris**\nis the capital", "**Paris**\nis the capital"),
+        ("- one\n- two", "- one\n- two"),
+        ("**Paris**", "Paris"),
+        (" \n\t\n", ""),
+    ],
+)
+def test_the_whole_text_is_kept(raw: str, text: str) -> None:
+    assert clean_answer(raw, ("no answer",), "text") == CleanAnswer(text, abstained=False)
+
+
+@pytest.mark.parametrize("kept", ["line", "text"])
+def test_who_begins_with_a_no_answer_phrase_abstains(kept: AnswerPart) -> None:
+    said = "No answer.\nThe passages are about trains."
+    assert clean_answer(said, ("no answer",), kept) == CleanAnswer("", abstained=True)
+    said = "Trains.\nNo answer."
+    assert not clean_answer(said, ("no answer",), kept).abstained
 
 
 @pytest.mark.parametrize(

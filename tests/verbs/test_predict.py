@@ -20,6 +20,7 @@ from aqa.config.load import build_config
 from aqa.config.options import RunConfig
 from aqa.errors import AqaError, ConfigError, ModelError, RunError
 from aqa.progress import SilentProgress
+from aqa.records import Prediction
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
 from aqa.verbs.predict import PredictResult, Resume, predict
@@ -135,6 +136,44 @@ def test_an_answer_is_cleaned_and_its_text_kept(tmp_path: Path) -> None:
     found = predictions(tmp_path / "out")
     assert [found["a"][key] for key in kept] == ["Rome", "Answer: 'Rome'", False, None]
     assert [found["b"][key] for key in kept] == ["", "Unanswerable.", True, None]
+
+
+LONG = "**Answer:** The Han.\nIt flows through Seoul."
+
+
+def test_long_answers_are_kept_whole_and_old_ones_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raws = iter([LONG, "알 수 없음\nThe passage is about trains.", LONG])
+    monkeypatch.setattr(StubBackend, "_answer", lambda _, prompt: Prediction(prompt.id, next(raws)))
+    questions = write_questions(tmp_path, 3)
+    short = {"prompt": "kor_v1"}
+    run(configured(questions, short, {"data": {"limit": 2}}), tmp_path / "out")
+    answers = [row["predicted_answer"] for row in predictions(tmp_path / "out").values()]
+    assert answers == ["", "The Han."]
+    # The rest of the same run: what was answered before is not asked again, and kept whole too.
+    long = configured(questions, short, {"evaluation": {"answer": "text"}})
+    assert run(long, tmp_path / "out").resumed == 2
+    whole = "The Han.\nIt flows through Seoul."
+    found = predictions(tmp_path / "out")
+    assert [row["predicted_answer"] for row in found.values()] == ["", whole, whole]
+    assert found["q1"]["raw"] == LONG
+    run(configured(questions, short), tmp_path / "out")
+    answers = [row["predicted_answer"] for row in predictions(tmp_path / "out").values()]
+    assert answers == ["", "The Han.", "The Han."]
+
+
+def test_the_template_says_how_much_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StubBackend, "_answer", lambda _, prompt: Prediction(prompt.id, LONG))
+    for name, layer, kept in (
+        ("a", {}, "The Han.\nIt flows through Seoul."),
+        ("b", {"evaluation": {"answer": "line"}}, "The Han."),
+    ):
+        config = configured(write_questions(tmp_path, 1), {"prompt": "kor_long"}, layer)
+        run(config, tmp_path / name)
+        assert predictions(tmp_path / name)["q0"]["predicted_answer"] == kept
 
 
 def test_a_limit_is_extended_later(tmp_path: Path) -> None:
