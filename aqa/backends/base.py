@@ -200,7 +200,7 @@ class Trainable(Backend[OptionsT_co]):
         raise NotImplementedError(f"{type(self).__name__} merges nothing")
 
 
-class Questions(Protocol):
+class PendingPrompts(Protocol):
     """What a run asks, for a reader that goes through it more than once."""
 
     def mark(self) -> int:
@@ -225,7 +225,7 @@ class Remote(Backend[OptionsT_co]):
         """Raise where the key or the address can't be right; nothing is asked yet."""
 
     @abstractmethod
-    def take_up(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
+    def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
         """Go on from what earlier sessions spent, by the journal, and learnt; see `facts`.
 
         What one that was killed may have spent stands in the `folder`; `fresh` forgets it.
@@ -251,7 +251,7 @@ class Remote(Backend[OptionsT_co]):
         """Whether all questions are to be left with the server."""
         return False
 
-    def take_up_batches(self, folder: Path, fresh: bool) -> bool:
+    def find_batches(self, folder: Path, fresh: bool) -> bool:
         """Look what a run folder's batches are like; tell whether any are open.
 
         Raises:
@@ -259,10 +259,10 @@ class Remote(Backend[OptionsT_co]):
         """
         return False
 
-    def answer_by_batch(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+    def answer_by_batch(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """Collect the answers of open batches; if asked so, of all other questions, too."""
         return iter(())
 
-    def cancel_batches(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+    def cancel_batches(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """End the open batches, and give what they answered until then."""
         return iter(())

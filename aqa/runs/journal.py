@@ -4,12 +4,12 @@ import contextlib
 import json
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from aqa.errors import RunError
-from aqa.records import AnswerPart, Spent
+from aqa.records import AnswerPart, Prediction, Prompt, Spent
 from aqa.runs.files import atomic, explained
 from aqa.runs.journal_rows import cleaned_again
 from aqa.runs.names import JOURNAL, PREDICTIONS
@@ -80,6 +80,17 @@ class Journal:
             self._end += len(line)
         self._count(row)
         self._remember(index, place, failed=row.get("error") is not None)
+
+    def record(
+        self,
+        answers: Iterable[tuple[Prompt, Prediction]],
+        line: Callable[[Prompt, Prediction], Json],
+    ) -> Iterator[tuple[Prompt, Json]]:
+        """Put each answer on disk before the next is taken; give its prompt and its line."""
+        for prompt, prediction in answers:
+            row = line(prompt, prediction)
+            self.append(prompt.index, row)
+            yield prompt, row
 
     def counts(self, total: int) -> tuple[int, int]:
         """How many of the first `total` examples were answered, and how many failed."""

@@ -161,11 +161,11 @@ def _opened(
         "sources": describe_sources(config, reader, inputs),
     }
     with open_run(folder, "predict") as run:
-        batches = isinstance(reader, Remote) and reader.take_up_batches(folder, resume.fresh)
+        batches = isinstance(reader, Remote) and reader.find_batches(folder, resume.fresh)
         with Journal(folder, fingerprint, resume.fresh, awaits=batches) as journal:
             if isinstance(reader, Remote):
                 known = {} if resume.fresh else run.previous.get("served")
-                reader.take_up(journal.spent, known or {}, folder, resume.fresh)
+                reader.resume(journal.spent, known or {}, folder, resume.fresh)
                 # In the manifest from the beginning, so that no kill takes it away.
                 manifest["served"] = dict(reader.facts(journal.spent))
             run.start(manifest)

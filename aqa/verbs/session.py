@@ -79,7 +79,7 @@ class Session:
 class Answering:
     """Feeds a reader and puts each answer in the journal.
 
-    A reader that goes through its questions more than once asks here for them (`Questions`).
+    A reader that goes through its questions more than once asks here for them (`PendingPrompts`).
     Examples whose prompt can't fit go to the journal as failures when they are met.
     """
 
@@ -141,10 +141,8 @@ class Answering:
     def _record(self, answer: Callable[["Answering"], Answers]) -> Iterator[Live]:
         """Open the reader and put its answers in the journal, each before the next is taken."""
         with self._reader:
-            for prompt, prediction in answer(self):
+            for prompt, row in self._journal.record(answer(self), journal_row):
                 yield from self._show_unfit()
-                row = journal_row(prompt, prediction)
-                self._journal.append(prompt.index, row)
                 yield self._live(row["predicted_answer"], prompt.answers)
         yield from self._show_unfit()
 

@@ -11,7 +11,7 @@ from typing import Any
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.budget import Budget
 from aqa.backends.openai_api.chat import Parameters
-from aqa.backends.openai_api.errors import Verdict, judge
+from aqa.backends.openai_api.errors import Failure, classify
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.server_state import ServerState
@@ -90,26 +90,26 @@ class Asker:
                     reason = outcome.error or ""
                     continue
                 return as_prediction(prompt, outcome, spent, self._access)
-            verdict = outcome
-            if verdict.refused and self._learn(chat, body, verdict):
+            failure = outcome
+            if failure.refused and self._learn(chat, body, failure):
                 continue
-            if verdict.refused:
-                verdict = unless_schema(verdict, self._parameters)
-            self._server.heed(verdict)
-            if verdict.kind == "example":
-                if verdict.refused:
-                    self._server.failed(verdict.reason)
-                return as_failure(prompt, verdict.reason, spent, self._access)
-            self._make_way(verdict, started)
-            reason = verdict.reason
-            if verdict.unreachable:
+            if failure.refused:
+                failure = unless_schema(failure, self._parameters)
+            self._server.heed(failure)
+            if failure.kind == "example":
+                if failure.refused:
+                    self._server.failed(failure.reason)
+                return as_failure(prompt, failure.reason, spent, self._access)
+            self._make_way(failure, started)
+            reason = failure.reason
+            if failure.unreachable:
                 waits += 1
                 continue
-            if verdict.kind == "slow":
+            if failure.kind == "slow":
                 waits += 1
             else:
                 failures += 1
-            pause = max(verdict.wait or 0.0, back_off(failures + waits))
+            pause = max(failure.wait or 0.0, back_off(failures + waits))
             if failures >= ATTEMPTS or time.monotonic() + pause > until:
                 return self._given_up(prompt, failures + waits + misfits, reason, spent)
             await self._server.sleep(pause)
@@ -149,7 +149,7 @@ class Asker:
 
     async def _request(
         self, body: dict[str, Any], worst: Spent, seconds: float
-    ) -> tuple[Reply | Verdict, Spent]:
+    ) -> tuple[Reply | Failure, Spent]:
         """One request: its reply or what to do about its error, and what it took."""
         self.requests["sent"] += 1
         try:
@@ -161,11 +161,11 @@ class Asker:
             headers = getattr(getattr(error, "response", None), "headers", None)
             if headers is not None:
                 self._pace.heed(headers)
-            verdict = judge(error, self._access)
-            if verdict is None:
+            failure = classify(error, self._access)
+            if failure is None:
                 raise
-            self.requests[verdict.kind] += 1
-            return verdict, worst if verdict.maybe_paid else Spent()
+            self.requests[failure.kind] += 1
+            return failure, worst if failure.maybe_paid else Spent()
         self.requests["misfit" if reply.misfit else "answered"] += 1
         return reply, worst if reply.spent is None else self._budget.priced(reply.spent)
 
@@ -184,11 +184,11 @@ class Asker:
             options={"idempotency_key": "unused"},
         )
 
-    def _make_way(self, verdict: Verdict, started: float) -> None:
+    def _make_way(self, failure: Failure, started: float) -> None:
         """Ask for less where the server has too much, and for nothing while it is away."""
-        if verdict.kind == "slow" or verdict.timed_out:
-            self._pace.slow_down(started, verdict.wait)
-        if verdict.unreachable:
+        if failure.kind == "slow" or failure.timed_out:
+            self._pace.slow_down(started, failure.wait)
+        if failure.unreachable:
             pause = back_off(self._server.refused_connections)
             self._pace.hold(min(pause, self._server.patience_left()))
 
@@ -199,9 +199,9 @@ class Asker:
         reason = f"given up after {times}: {reason}"
         return as_failure(prompt, reason, spent, self._access)
 
-    def _learn(self, chat: Sequence[Message], body: dict[str, Any], verdict: Verdict) -> bool:
+    def _learn(self, chat: Sequence[Message], body: dict[str, Any], failure: Failure) -> bool:
         """Whether the request can be made again in another form, which may be learnt by now."""
-        learnt = self._parameters.learn(body, verdict.param, verdict.reason)
+        learnt = self._parameters.learn(body, failure.param, failure.reason)
         if learnt == "" and self._parameters.body(chat) == body:
             return False
         if learnt:
@@ -233,12 +233,12 @@ def as_failure(prompt: Prompt, reason: str, spent: Spent, access: Access) -> Pre
     return Prediction(prompt.id, error=access.shown(reason), spent=_rounded(spent))
 
 
-def unless_schema(verdict: Verdict, parameters: Parameters) -> Verdict:
-    """The verdict, which is one on all requests if the answers' schema is refused."""
-    if not parameters.refuses_schema(verdict.param, verdict.reason):
-        return verdict
-    reason = f"the server takes no JSON schema for answers ({verdict.reason})"
-    return replace(verdict, kind="run", reason=reason)
+def unless_schema(failure: Failure, parameters: Parameters) -> Failure:
+    """The failure, which is one of all requests if the answers' schema is refused."""
+    if not parameters.refuses_schema(failure.param, failure.reason):
+        return failure
+    reason = f"the server takes no JSON schema for answers ({failure.reason})"
+    return replace(failure, kind="run", reason=reason)
 
 
 def _rounded(spent: Spent) -> Spent:

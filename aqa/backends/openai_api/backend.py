@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from aqa.backends.base import CostEstimate, Questions, Remote
+from aqa.backends.base import CostEstimate, PendingPrompts, Remote
 from aqa.backends.openai_api.access import (
     Access,
     azure_version,
@@ -219,18 +219,18 @@ class Gpt4Backend(Remote[Gpt4Options]):
         """Whether all questions are asked through the Batch API."""
         return self.options.batch_api
 
-    def take_up_batches(self, folder: Path, fresh: bool) -> bool:
+    def find_batches(self, folder: Path, fresh: bool) -> bool:
         """Read what of the run lies with the server; tell whether anything does."""
         self._record = BatchRecord(folder, fresh)
         return bool(self._record.open)
 
-    def answer_by_batch(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+    def answer_by_batch(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """Collect what lies with the server; ask the rest through the Batch API, if told to."""
-        return self._batch_run().answer(questions, self.options.batch_api)
+        return self._batch_run().answer(pending, self.options.batch_api)
 
-    def cancel_batches(self, questions: Questions) -> Iterator[tuple[Prompt, Prediction]]:
+    def cancel_batches(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """End what lies with the server, and give what was answered."""
-        return self._batch_run().cancel(questions)
+        return self._batch_run().cancel(pending)
 
     def _batch_run(self) -> BatchRun:
         assert self._record is not None
@@ -243,11 +243,11 @@ class Gpt4Backend(Remote[Gpt4Options]):
             self._progress,
         )  # fmt: skip
 
-    def take_up(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
+    def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
         """Count what earlier sessions spent against the caps, and go on counting requests."""
         self._earlier = facts
         self._spending = SpendingRecord(folder, fresh)
-        self._ledger.take_up(self._kept(spent), facts, self._spending)
+        self._ledger.resume(self._kept(spent), facts, self._spending)
 
     def _kept(self, spent: Spent) -> Spent:
         """The same with what the record of batches knows of, beside the journal."""

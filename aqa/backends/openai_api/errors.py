@@ -24,7 +24,7 @@ LONGEST_WAIT = 900.0  # seconds; a server that asks for more has no more for tod
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Failure:
     """What to do about an error.
 
     `wait` are the seconds that the server asked for. `maybe_paid` tells that the server may have
@@ -42,8 +42,8 @@ class Verdict:
     timed_out: bool = False
 
 
-def judge(error: Exception, access: Access) -> Verdict | None:
-    """Judge an error of a request; None where it is none that a server or network makes."""
+def classify(error: Exception, access: Access) -> Failure | None:
+    """Classify an error of a request; None where it is none that a server or network makes."""
     import httpx2
     import openai
 
@@ -52,21 +52,21 @@ def judge(error: Exception, access: Access) -> Verdict | None:
     # aiohttp's transport says ConnectTimeout of refused connections, too.
     if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
         why = _why_unreachable(error)  # nothing was sent
-        return Verdict("retry", f"no connection to {access.url}{why}", unreachable=True)
+        return Failure("retry", f"no connection to {access.url}{why}", unreachable=True)
     if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
         told = f"the server's answer has more than {LARGEST >> 20} MiB, which are not read"
-        return Verdict("example", told, maybe_paid=True)
+        return Failure("example", told, maybe_paid=True)
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         told = "the server did not answer in time (backend.request_timeout)"
-        return Verdict("retry", told, maybe_paid=True, timed_out=True)
+        return Failure("retry", told, maybe_paid=True, timed_out=True)
     if isinstance(error, BadBodyError):
-        return Verdict("retry", str(error), maybe_paid=True)
+        return Failure("retry", str(error), maybe_paid=True)
     if isinstance(error, openai.APIStatusError):
-        return judge_status(error.status_code, error.response.headers, error.body, access)
+        return classify_status(error.status_code, error.response.headers, error.body, access)
     if isinstance(error, openai.APIConnectionError):
-        return Verdict("retry", f"the connection to {access.url} broke off", maybe_paid=True)
+        return Failure("retry", f"the connection to {access.url} broke off", maybe_paid=True)
     if isinstance(error, openai.APIError):
-        return Verdict("retry", access.shown(str(error)), maybe_paid=True)
+        return Failure("retry", access.shown(str(error)), maybe_paid=True)
     return None
 
 
@@ -90,43 +90,45 @@ def _why_unreachable(error: Exception) -> str:
     return ""
 
 
-def judge_status(status: int, headers: Mapping[str, str], error: object, access: Access) -> Verdict:
-    """Judge an answer that is an error; `error` is what its body holds under that name."""
+def classify_status(
+    status: int, headers: Mapping[str, str], error: object, access: Access
+) -> Failure:
+    """Classify an answer that is an error; `error` is what its body holds under that name."""
     told = access.shown(error_text(error) or f"status {status}")
     fields = error if isinstance(error, Mapping) else {}
     code = f"{fields.get('code') or ''} {fields.get('type') or ''}"
     param = fields.get("param")
     wait = retry_after(headers)
     if status == 402 or (status in (400, 403, 429) and QUOTA.search(code)):
-        return Verdict("run", f"the account's quota is used up ({told}); add credit and go on")
+        return Failure("run", f"the account's quota is used up ({told}); add credit and go on")
     if status == 429 and TOO_LARGE.search(told):
-        return Verdict("example", told)
+        return Failure("example", told)
     if status == 429 and wait is not None and wait > LONGEST_WAIT:
-        return Verdict("run", f"the server asks to wait {wait / 60:,.0f} minutes ({told})")
+        return Failure("run", f"the server asks to wait {wait / 60:,.0f} minutes ({told})")
     wait = None if wait is None else min(wait, LONGEST_WAIT)
     if status in (429, 503):
-        return Verdict("slow", told, wait)
+        return Failure("slow", told, wait)
     if status >= 500 or status in AGAIN:
-        return Verdict("retry", told, wait)
+        return Failure("retry", told, wait)
     if status == 401:
-        return Verdict("run", f"the server refuses the key of {access.key_name} ({told})")
+        return Failure("run", f"the server refuses the key of {access.key_name} ({told})")
     if status == 403 and FLAGGED in str(fields.get("metadata")):
-        return Verdict("example", told)
+        return Failure("example", told)
     if status == 403:
-        return Verdict("run", f"the server refuses access to the model ({told})")
+        return Failure("run", f"the server refuses access to the model ({told})")
     if status == 404:
-        return Verdict(
+        return Failure(
             "run", f"the server knows no such model or address ({told}); see --model"
             " and backend.base_url"
         )  # fmt: skip
     if 300 <= status < 400:
-        return Verdict(
+        return Failure(
             "run",
             f"{access.url} sends requests on to another address, where the key is not sent; put"
             " the right one into backend.base_url",
         )
     named = param if isinstance(param, str) else None
-    return Verdict("example", told, param=named, refused=status in (400, 422))
+    return Failure("example", told, param=named, refused=status in (400, 422))
 
 
 def error_text(body: object, depth: int = 5) -> str:

@@ -46,7 +46,7 @@ class Ledger:
         """The price in words."""
         return self.price.shown() if self.price else UNKNOWN_PRICE
 
-    def take_up(self, kept: Spent, facts: Mapping[str, object], record: SpendingRecord) -> None:
+    def resume(self, kept: Spent, facts: Mapping[str, object], record: SpendingRecord) -> None:
         """Count what earlier sessions spent: on what is kept, and beside it by their `told`.
 
         What one that was killed may have spent in all stands in the `record`.

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from aqa.backends.openai_api.errors import Verdict
+from aqa.backends.openai_api.errors import Failure
 from aqa.errors import AqaError, ModelError
 
 FATAL = 2  # errors in a row that concern every request, after which the run stops
@@ -41,16 +41,16 @@ class ServerState:
         self.has_answered = True
         self._fatal = 0
 
-    def heed(self, verdict: Verdict) -> None:
+    def heed(self, failure: Failure) -> None:
         """Take an error to heart."""
-        if verdict.unreachable:
-            self._lose(verdict)
+        if failure.unreachable:
+            self._lose(failure)
             return
         self._found()
-        if verdict.kind == "run":
+        if failure.kind == "run":
             self._fatal += 1
             if self._fatal >= FATAL:
-                self.stop(ModelError(f"{verdict.reason}; {KEPT}"))
+                self.stop(ModelError(f"{failure.reason}; {KEPT}"))
 
     def failed(self, reason: str) -> None:
         """An example is given up; before anything was answered, others may fail just so.
@@ -75,11 +75,11 @@ class ServerState:
     def _found(self) -> None:
         self._lost_since, self.refused_connections, self._was_there = None, 0, True
 
-    def _lose(self, verdict: Verdict) -> None:
+    def _lose(self, failure: Failure) -> None:
         self._lost_since = self._lost_since or time.monotonic()
         self.refused_connections += 1
         if self.patience_left() <= 0:
-            self.stop(self._away(verdict.reason))
+            self.stop(self._away(failure.reason))
 
     def patience_left(self) -> float:
         """Seconds that a lost server has to come back."""

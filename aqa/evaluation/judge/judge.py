@@ -129,7 +129,7 @@ class Judging:
             keys: dict[tuple[str, str], list[str]] = {}
             for repeat in range(self.repeats):
                 reader = self._reader(repeat)
-                reader.take_up(journal.spent, served, self.folder, fresh=False)
+                reader.resume(journal.spent, served, self.folder, fresh=False)
                 todo = self._missing(cases, reader, repeat, known, keys)
                 with run.recording(partial(_served, reader, journal)):
                     self._ask(reader, todo, known, journal)
@@ -165,14 +165,16 @@ class Judging:
     ) -> dict[str, tuple[Case, Prompt]]:
         """Find the prompts that no verdict is known to, and note the key of every case."""
         todo: dict[str, tuple[Case, Prompt]] = {}
+        places = count(1 + max((place for place, _ in known.values()), default=-1))
         for case in cases():
             prompt = self._prompt(case)
             key = _key(prompt, repeat)
             keys.setdefault((case.system, case.id), []).append(key)
             if key in todo or (key in known and known[key][1].verdict is not None):
                 continue
+            place = known[key][0] if key in known else next(places)
             try:
-                todo[key] = (case, replace(reader.fit(prompt), id=key))
+                todo[key] = (case, replace(reader.fit(prompt), id=key, index=place))
             except PromptError as error:
                 known[key] = (-1, Verdict(None, str(error)))
         return todo
@@ -193,14 +195,14 @@ class Judging:
     ) -> None:
         if not todo:
             return
-        places = count(1 + max((place for place, _ in known.values()), default=-1))
-        task = self._progress.task("Judging", len(todo), "verdicts")
-        with task as bar, reader:
-            for prompt, prediction in reader.generate(prompt for _, prompt in todo.values()):
-                key, verdict = prompt.id, _verdict(prediction)
-                place = known[key][0] if key in known else next(places)
-                journal.append(place, _row(todo[key][0], prediction, verdict))
-                known[key] = (place, verdict)
+
+        def line(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
+            return _row(todo[prompt.id][0], prediction)
+
+        prompts = (prompt for _, prompt in todo.values())
+        with self._progress.task("Judging", len(todo), "verdicts") as bar, reader:
+            for prompt, row in journal.record(reader.generate(prompts), line):
+                known[prompt.id] = (prompt.index, _said(row))
                 bar.advance(1, reader.live())
 
 
@@ -230,21 +232,22 @@ def _verdict(prediction: Prediction) -> Verdict:
     return Verdict(found.verdict, found.reason)
 
 
-def _row(case: Case, prediction: Prediction, verdict: Verdict) -> dict[str, Any]:
+def _row(case: Case, prediction: Prediction) -> dict[str, Any]:
     """What the journal keeps of a verdict; the case is the first one that it was asked for."""
     row: dict[str, Any] = {"id": prediction.id, "example": case.id, "system": case.system}
-    row |= {"answer": case.answer, **verdict.to_json()}
+    row |= {"answer": case.answer, **_verdict(prediction).to_json()}
     if prediction.model:
         row["model"] = prediction.model
     return row | cost_fields(prediction)
 
 
 def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:
-    known: Known = {}
-    for row in rows:
-        said = Verdict(row.get("verdict"), str(row.get("reason", row.get("error", ""))))
-        known[row["id"]] = (row["index"], said)
-    return known
+    return {row["id"]: (row["index"], _said(row)) for row in rows}
+
+
+def _said(row: Mapping[str, Any]) -> Verdict:
+    """What a line of the journal says."""
+    return Verdict(row.get("verdict"), str(row.get("reason", row.get("error", ""))))
 
 
 def _added(first: CostEstimate | None, second: CostEstimate) -> CostEstimate:

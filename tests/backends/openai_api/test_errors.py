@@ -11,7 +11,7 @@ from fault_server import Fault, Server, failure, serving
 from gpt4_runs import KEY, USAGE, completion, configured, predictions, run
 
 from aqa.backends.openai_api.access import Access
-from aqa.backends.openai_api.errors import Kind, error_text, judge_status
+from aqa.backends.openai_api.errors import Kind, classify_status, error_text
 from aqa.backends.openai_api.replies import read_usage
 from aqa.errors import ConfigError, ModelError, StoppedError
 from aqa.records import Spent
@@ -192,7 +192,7 @@ def test_the_message_of_an_error(body: object, text: str) -> None:
 )
 def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
     access = Access("https://x/v1", is_local=False, key=KEY)
-    assert judge_status(status, {}, error, access).kind == kind
+    assert classify_status(status, {}, error, access).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_how_long_a_server_is_waited_for(
     status: int, asked: str, kind: Kind, wait: float | None
 ) -> None:
     access = Access("https://x/v1", is_local=False, key=KEY)
-    verdict = judge_status(status, {"retry-after": asked}, {"message": "busy"}, access)
+    verdict = classify_status(status, {"retry-after": asked}, {"message": "busy"}, access)
     assert (verdict.kind, verdict.wait) == (kind, wait)
     if kind == "run":
         assert verdict.reason == "the server asks to wait 1,440 minutes (busy)"

@@ -10,7 +10,7 @@ from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.asker import as_failure, as_prediction, unless_schema
 from aqa.backends.openai_api.batch.lines import Requests
 from aqa.backends.openai_api.chat import Parameters
-from aqa.backends.openai_api.errors import Verdict, judge_status
+from aqa.backends.openai_api.errors import Failure, classify_status
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.replies import BadBodyError, Reply
 from aqa.backends.openai_api.tokens import TokenCounter
@@ -119,20 +119,22 @@ class Replies:
                 return None
         return as_prediction(prompt, reply, spent, self._access)
 
-    def _outcome(self, line: Json) -> Reply | Verdict | None:
+    def _outcome(self, line: Json) -> Reply | Failure | None:
         error, response = line.get("error"), line.get("response")
         if isinstance(response, dict):
             status, body = response.get("status_code"), response.get("body")
             if status == 200:
                 return self._parameters.read(json.dumps(body).encode())
             told = body.get("error", body) if isinstance(body, dict) else body
-            return judge_status(status if isinstance(status, int) else 500, {}, told, self._access)
+            return classify_status(
+                status if isinstance(status, int) else 500, {}, told, self._access
+            )
         if isinstance(error, dict) and error.get("code") in UNANSWERED:
             return None
-        return judge_status(500, {}, error, self._access)
+        return classify_status(500, {}, error, self._access)
 
-    def _learn(self, body: Json, verdict: Verdict) -> bool:
-        learnt = self._parameters.learn(body, verdict.param, verdict.reason)
+    def _learn(self, body: Json, failure: Failure) -> bool:
+        learnt = self._parameters.learn(body, failure.param, failure.reason)
         if learnt:
             self._note(learnt)
         self.learnt += learnt is not None

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from aqa.backends.base import Questions
+from aqa.backends.base import PendingPrompts
 from aqa.backends.openai_api.batch.lines import (
     Answers,
     Request,
@@ -57,7 +57,7 @@ class BatchRun:
         for part in record.open:
             self._budget.reserve(part.worst)
 
-    def answer(self, questions: Questions, more: bool) -> Iterator[Answered]:
+    def answer(self, pending: PendingPrompts, more: bool) -> Iterator[Answered]:
         """Collect what is at the server; if `more` is wanted, ask all that has no answer yet.
 
         Raises:
@@ -71,11 +71,11 @@ class BatchRun:
                 " asked; --cancel ends them"
             )
         try:
-            yield from self._finish(questions, more)
+            yield from self._finish(pending, more)
             if more and self._remembered is not None:
-                yield from self._known(questions, self._remembered)
+                yield from self._known(pending, self._remembered)
             expired = 0
-            while more and any(True for _ in questions.todo()):
+            while more and any(True for _ in pending.todo()):
                 self._end_round()
                 expired += self._statuses["expired"] > 0
                 if expired >= EXPIRED:
@@ -83,11 +83,11 @@ class BatchRun:
                         f"batches expired {expired} times before all was answered; what they"
                         " answered is kept, the same command asks the rest again"
                     )
-                planned = self._plan(questions)
+                planned = self._plan(pending)
                 yield from self._too_long
                 if not planned:
                     return
-                yield from self._finish(questions, more)
+                yield from self._finish(pending, more)
         except KeyboardInterrupt:
             if open_ids := [part.batch_id for part in self._record.open if part.batch_id]:
                 self._progress.note(
@@ -96,7 +96,7 @@ class BatchRun:
                 )
             raise
 
-    def cancel(self, questions: Questions) -> Iterator[Answered]:
+    def cancel(self, pending: PendingPrompts) -> Iterator[Answered]:
         """End what is at the server, and collect what was answered until then."""
         for part in self._record.open:
             batch_id = self._created(part)
@@ -106,16 +106,16 @@ class BatchRun:
             except NotThereError:
                 self._progress.note(f"the server does not know the batch {batch_id}")
                 self._drop(self._record.part(part.number), "unknown")
-        yield from self._finish(questions, more=False)
+        yield from self._finish(pending, more=False)
 
-    def _known(self, questions: Questions, remembered: Remembered) -> Iterator[Answered]:
+    def _known(self, pending: PendingPrompts, remembered: Remembered) -> Iterator[Answered]:
         """Give what is in the cache of answers."""
-        for prompt in questions.todo():
+        for prompt in pending.todo():
             found = remembered.known(prompt)
             if found is not None:
                 yield prompt, found
 
-    def _finish(self, questions: Questions, more: bool) -> Iterator[Answered]:
+    def _finish(self, pending: PendingPrompts, more: bool) -> Iterator[Answered]:
         """Send what is planned, and wait for all that is at the server."""
         self._statuses, self._given = Counter(), 0
         for part in self._record.open:
@@ -133,7 +133,7 @@ class BatchRun:
                     batch = self._look(part)
                     bar.tell(part, batch)
                     if batch.ended:
-                        yield from self._collect(part, batch, questions)
+                        yield from self._collect(part, batch, pending)
                 if not self._record.open:
                     return
                 time.sleep(self._options.poll_seconds)
@@ -186,7 +186,7 @@ class BatchRun:
             ) from None
         return batch
 
-    def _collect(self, part: Part, batch: Batch, questions: Questions) -> Iterator[Answered]:
+    def _collect(self, part: Part, batch: Batch, pending: PendingPrompts) -> Iterator[Answered]:
         """Give the answers of a batch that has ended, then close it."""
         self._statuses[FULL if batch.code == FULL else batch.status] += 1
         if batch.status == "failed" and batch.answers is None:  # none was asked
@@ -198,7 +198,7 @@ class BatchRun:
         asked = Requests(self._record.requests_file(part.number))
         answers = Answers(self._record.answer_files(part), asked)
         self._replies.lost = Spent()
-        for prompt in questions.of(asked, part.since):
+        for prompt in pending.of(asked, part.since):
             line = answers.get(prompt.index)
             completed = batch.status == "completed"
             prediction = self._replies.read(prompt, line, completed, asked)
@@ -244,14 +244,14 @@ class BatchRun:
                 " ones (--set backend.batch.max_requests), or without --batch-api"
             )
 
-    def _plan(self, questions: Questions) -> bool:
+    def _plan(self, pending: PendingPrompts) -> bool:
         """Write files of requests for what has no answer yet; False where nothing is left."""
         first = self._record.next_number()
-        since = questions.mark()
+        since = pending.mark()
         self._capped, self._too_long = False, []
         self._before = (0, self._replies.learnt, self._replies.attempts.total())
         sizes = write_requests(
-            self._requests(questions),
+            self._requests(pending),
             lambda number: self._record.requests_file(first + number),
             self._options.max_requests,
             self._options.max_bytes,
@@ -272,9 +272,9 @@ class BatchRun:
             self._record.plan(sizes, since)
         return bool(sizes)
 
-    def _requests(self, questions: Questions) -> Iterator[Request]:
+    def _requests(self, pending: PendingPrompts) -> Iterator[Request]:
         """The requests for what has no answer, as far as no cap can be passed."""
-        for prompt in questions.todo():
+        for prompt in pending.todo():
             chat = prompt.messages
             line = request_line(prompt.index, self._replies.endpoint, self._replies.body(prompt))
             if len(line) > self._options.max_bytes:

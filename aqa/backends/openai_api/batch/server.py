@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.asker import back_off
 from aqa.backends.openai_api.batch.record import Part
-from aqa.backends.openai_api.errors import judge
+from aqa.backends.openai_api.errors import classify
 from aqa.backends.openai_api.replies import BadBodyError
 from aqa.errors import ModelError
 from aqa.runs.files import atomic
@@ -214,18 +214,18 @@ class BatchServer:
             try:
                 return await ask()
             except Exception as error:
-                verdict = judge(error, self._access)
-                if verdict is None:
+                failure = classify(error, self._access)
+                if failure is None:
                     raise
                 if getattr(error, "status_code", None) == 404:
-                    raise NotThereError(verdict.reason) from None
-            if verdict.kind not in ("retry", "slow"):
-                raise ModelError(f"the server refuses batches: {verdict.reason}")
+                    raise NotThereError(failure.reason) from None
+            if failure.kind not in ("retry", "slow"):
+                raise ModelError(f"the server refuses batches: {failure.reason}")
             attempts += 1
-            pause = max(verdict.wait or 0.0, back_off(attempts))
+            pause = max(failure.wait or 0.0, back_off(attempts))
             if time.monotonic() + pause > until:
                 raise ModelError(
-                    f"given up after {attempts} attempts: {verdict.reason}; what is at the server"
+                    f"given up after {attempts} attempts: {failure.reason}; what is at the server"
                     " goes on there, and the same command goes on with it"
                 )
             await asyncio.sleep(pause)
