@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,13 @@ def test_what_can_be_done_with_a_backend_is_seen_by_its_class() -> None:
 def test_another_package_adds_a_backend() -> None:
     assert "stub" in backend_names()
     assert find_backend("stub").__module__ == "aqa_stub"
+
+
+def test_what_is_not_a_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("duck", "collections:Counter", "aqa.backends")
+    monkeypatch.setattr("aqa.backends.entry_points", lambda **_: [point])
+    with pytest.raises(UsageError, match=r"duck \(collections:Counter\) is not a subclass of"):
+        find_backend("duck")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,12 @@ def find_backend(name: str) -> type[Backend]:
         found: type[Backend] = getattr(import_module(module), attribute)
         return found
     for point in entry_points(group=GROUP, name=canonical):
-        loaded: type[Backend] = point.load()
+        loaded = point.load()
+        if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
+            raise UsageError(
+                f"the backend {name} ({point.value}) is not a subclass of"
+                " aqa.backends.base.Backend; update the package that provides it"
+            )
         return loaded
     near = difflib.get_close_matches(name, [*backend_names(), *ALIASES], n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(backend_names())}"

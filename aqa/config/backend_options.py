@@ -103,10 +103,11 @@ class T5Options(LocalModelOptions):
     from_scratch: FromScratchOptions | None = None  # made by the training, if `model` is no folder
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns the engine that is not chosen."""
-        if self.engine != "transformers":
-            return {}
-        return {"backend.ctranslate2_type": "it needs backend.engine = ctranslate2 or auto"}
+        """What concerns an engine that is not chosen, or a model with one stack of layers."""
+        found = {"training.neftune_noise_alpha": "the noise does not reach an encoder"}
+        if self.engine == "transformers":
+            found["backend.ctranslate2_type"] = "it needs backend.engine = ctranslate2 or auto"
+        return found
 
 
 class PriceOptions(Section):

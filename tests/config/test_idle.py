@@ -41,6 +41,7 @@ def build(backend: str, *settings: str, inherited: Any = None) -> RunConfig:
         ("gpt4", "training.learning_rate=0.1", None),
         ("gpt4", "evidence.train=gold", None),
         ("gpt4", "merge=true", None),
+        ("t5", "training.neftune_noise_alpha=5", None),
         ("gpt4", "backend.api_version=2024-10-21-preview", "backend.provider=azure"),
         ("gpt4", "backend.cache_path=x.sqlite", "backend.cache=true"),
         ("gpt4", "generation.top_p=0.5", "generation.temperature=1"),

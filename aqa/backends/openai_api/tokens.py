@@ -4,6 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ OTHERS_PER_TOKEN = 1.5
 # cl100k_base, by the figures that OpenAI gave with GPT-4o.
 GUESS_ERROR = (0.7, 1.7)
 
+RECENT = 1024  # counts that are kept: a prompt is counted when it is fitted, and when it is asked
+
 Chat = Sequence[Message]
 
 
@@ -50,10 +53,14 @@ class TokenCounter:
         self._count = _tokenizer(model) if is_openai else None
         self._schema = _guess(schema)
         self._schema_at_most = len(schema.encode())
+        self._recent = lru_cache(RECENT)(self._count_anew)
         self.exact = not schema and (self._count or chat_count) is not None
 
     def count(self, chat: Chat) -> int:
         """The tokens of the chat as a prompt, or the likely number of them."""
+        return self._recent(tuple(chat))
+
+    def _count_anew(self, chat: tuple[Message, ...]) -> int:
         if self._chat_count is not None:
             return self._chat_count(chat) + self._schema
         of = self._count or _guess

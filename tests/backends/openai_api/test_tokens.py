@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.tokens import TokenCounter, byte_bound
 from aqa.errors import ModelError
 from aqa.progress import SilentProgress
-from aqa.records import Message
+from aqa.records import Evidence, Message, Prompt, Template
 from aqa.verbs.predict import dry_run
 
+TEMPLATE = Template("t", (Message("user", "{question}"),))
 CHAT = [Message("system", "Read: 서울은 수도이다."), Message("user", "Which city?")]
 
 
@@ -53,6 +55,19 @@ def test_a_schema_that_is_sent_along_counts_too() -> None:
     chat = [Message("user", "who ?")]
     assert structured.at_most(chat) == plain.at_most(chat) + len(schema.encode())
     assert plain.count(chat) < structured.count(chat) < structured.at_most(chat)
+
+
+def test_a_chat_is_tokenized_once_however_often_it_is_counted() -> None:
+    counted: list[int] = []
+
+    def count(chat: Sequence[Message]) -> int:
+        counted.append(len(chat))
+        return 7
+
+    counter = TokenCounter("m", is_openai=False, chat_count=count)
+    prompts = [Prompt(str(n), n, f"who {n}", Evidence(()), TEMPLATE) for n in (1, 2, 1)]
+    assert [counter.count(prompt.messages) for prompt in prompts] == [7, 7, 7]
+    assert counted == [1, 1]
 
 
 # A dry run against what a server counted in the end.
