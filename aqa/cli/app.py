@@ -182,6 +182,7 @@ def evaluate(
     normalize: flags.Normalize = "none",
     no_answer: flags.NoAnswer = None,
     answer: flags.Answer = None,
+    prediction_fields: flags.PredictionFields = None,
     bert_model: flags.BertModel = None,
     bert_num_layers: flags.BertNumLayers = None,
     bert_bf16: flags.BertBf16 = False,
@@ -281,6 +282,7 @@ def evaluate(
             normalize=normalize or "none",
             no_answer=no_answer or (),
             answer=answer,
+            prediction_fields=prediction_fields or (),
             metric_options=MetricOptions(
                 bert_model, bert_num_layers, bf16=bert_bf16, cache=bert_cache, progress=progress
             ),

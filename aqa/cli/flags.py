@@ -267,6 +267,14 @@ Answer = Annotated[
         "--answer", help="Clean the raw texts of runs again: keep a line, or the whole text."
     ),
 ]
+PredictionFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prediction-field",
+        metavar="NAME=COLUMN",
+        help="Column of answer or id in the files; COLUMN=VALUE takes those rows.",
+    ),
+]
 MetricNames = Annotated[
     str | None,
     typer.Option("--metrics", help="em,f1,rougeL,bertscore,...; by default as fits."),

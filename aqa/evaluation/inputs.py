@@ -17,7 +17,7 @@ from aqa.evaluation.alignment import (
     unfinished_runs,
 )
 from aqa.evaluation.judge.labels import Labels
-from aqa.evaluation.predictions import read_predictions
+from aqa.evaluation.predictions import Fields, read_predictions
 from aqa.evaluation.slices import QUESTION
 from aqa.metrics import MetricOptions
 from aqa.metrics.intervals import SEED
@@ -39,7 +39,8 @@ class Scoring:
 
     No `metrics` mean those that fit the references' language, see `default_metrics`. `normalize`
     is "none" or "nfc", for both sides. `no_answer` phrases count as "". `answer` says how much of
-    the raw texts in run folders is the answer; None leaves it as the runs took it. Systems are
+    the raw texts in run folders is the answer; None leaves it as the runs took it.
+    `prediction_fields` name columns of the files, see `predictions.fields`. Systems are
     compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
     to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
     in what the reader saw. The `seed` is that of intervals and tests. The metric "judge" asks the
@@ -51,6 +52,7 @@ class Scoring:
     normalize: str = "none"
     no_answer: Sequence[str] = ()
     answer: AnswerPart | None = None
+    prediction_fields: Sequence[str] = ()
     metric_options: MetricOptions | None = None
     slices: Sequence[str] = ()
     baseline: str | None = None
@@ -75,15 +77,23 @@ def read_material(
     sources: Sequence[Path | System], references: Iterable[Example] | None, scoring: Scoring
 ) -> Material:
     """Read the predictions, put them beside their references, and tell what does not fit."""
+    warnings: list[str] = []
     form = unicode_form(scoring.normalize)
-    given = None if references is None else data_references(references, form)
+    questions: list[str] = []
+    given = None
+    if references is not None:
+        given = data_references(_noting(references, questions), form)
     ids = None if given is None else list(given)
+    fields = Fields.parse(scoring.prediction_fields)
     files = [Path(each.file) if isinstance(each, System) else each for each in sources]
     systems = [
-        each if isinstance(each, System) else System(name, str(each), read_predictions(each, ids))
+        each
+        if isinstance(each, System)
+        else System(
+            name, str(each), read_predictions(each, ids, questions, fields, warnings.append)
+        )
         for name, each in zip(system_names(files), sources, strict=True)
     ]
-    warnings: list[str] = []
     if scoring.answer is not None:
         systems = [_cleaned_again(system, scoring.answer, warnings) for system in systems]
     expected = file_references(systems, form) if given is None else given
@@ -132,6 +142,13 @@ def keep_columns(
         if "language" in keys:
             own[QUESTION] = example.question
         columns[example.id] = own
+        yield example
+
+
+def _noting(examples: Iterable[Example], questions: list[str]) -> Iterator[Example]:
+    """Hand the examples on and keep their questions."""
+    for example in examples:
+        questions.append(example.question)
         yield example
 
 

@@ -72,6 +72,20 @@ SHAPES = {
         ' {"id": "q2", "prediction": "", "error": false}]',
         TWO,
     ),
+    "numbers": (
+        "a.json",
+        '{"q1": 1947, "q2": 5.5, "q3": "x"}',
+        [("q1", "1947", None), ("q2", "5.5", None), ("q3", "x", None)],
+    ),
+    "numbers in rows": (
+        "a.json",
+        '[{"id": "q1", "prediction_text": 5.5, "answers": [5, "five"]}]',
+        [("q1", "5.5", ("5", "five"))],
+    ),
+    "lists of one text": ("a.json", '{"q1": ["서울"], "q2": []}', TWO),
+    "texts in order": ("a.json", '["서울", ""]', TWO),
+    "texts in order, a line each": ("a.jsonl", '"서울"\n""\n', TWO),
+    "rows in order": ("a.json", '[{"prediction": "서울"}, {"prediction": ""}]', TWO),
     "plain lines": ("a.txt", "서울\n\n", TWO),
     "plain lines without a last end": ("a.txt", "서울\r\n[x]", [TWO[0], ("q2", "[x]", None)]),
     "plain lines that look like JSON": ("a.txt", "[서울\n\n", [("q1", "[서울", None), TWO[1]]),
@@ -128,7 +142,7 @@ def test_run_folder_gives_its_predictions_or_its_journal(tmp_path: Path) -> None
 
 
 def test_folder_without_predictions(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is no run folder: it holds no predictions\.json"):
+    with pytest.raises(DataError, match=r"is not a run folder: it holds no predictions\.json"):
         read_predictions(tmp_path)
 
 
@@ -143,59 +157,72 @@ BROKEN = {
         HEADER + '{"id\n{"id": "q1", "predicted_answer": "x"}\n',
         "line 2, column 2",
     ),
-    "a number by id": ("a.json", '{"q1": 5}', 'id "q1": the answer is the number 5; write it as'),
-    "a number in a row": ("a.json", '[{"id": "q1", "prediction_text": 5.5}]', "the number 5.5"),
     "true": ("a.json", '{"q1": true}', "the answer is true or false"),
-    "a list": ("a.json", '{"q1": ["x"]}', "the answer is a list"),
+    "a list": ("a.json", '{"q1": ["x", "y"]}', 'id "q1": 2 answers without scores'),
+    "an object": ("a.json", '{"q1": {"prediction": {"a": 1}}}', "the answer is an object with a"),
     "the same id in two rows": (
         "a.jsonl",
         '{"id": "q1", "prediction": "x"}\n{"id": "q1", "prediction": "y"}',
-        'line 2: the id "q1" stands there for the second time',
+        'line 2: the id "q1" appears a second time',
     ),
-    "the same key twice": ("a.json", '{"q1": "x", "q1": "y"}', 'the key "q1" stands twice'),
+    "the same key twice": ("a.json", '{"q1": "x", "q1": "y"}', 'the key "q1" appears twice'),
     "the same column twice": (
         "a.jsonl",
         '{"id": "q1", "prediction": "x", "prediction": "y"}',
-        'line 1, column 1: .*the key "prediction" stands twice',
+        'line 1, column 1: .*the key "prediction" appears twice',
     ),
     "empty": ("a.json", "", "is empty"),
     "blank": ("a.txt", " \n\n", "is empty"),
     "no rows": ("a.json", "[]", "holds no predictions"),
     "only a header": ("predictions.jsonl", HEADER, "holds no predictions"),
-    "NaN": ("a.json", '{"q1": NaN}', "NaN is no JSON"),
-    "infinite": ("a.jsonl", '{"id": "q1", "prediction": -Infinity}', "-Infinity is no JSON"),
+    "NaN": ("a.json", '{"q1": NaN, "q2": "x"}', 'id "q1": the answer is the number nan'),
+    "infinite": ("a.jsonl", '{"id": "q1", "prediction": -Infinity}', "the number -inf"),
+    "a long number": (
+        "a.json",
+        '{"q1": 1' + "0" * 4300 + "}",
+        "a number has more than 4,300 digits",
+    ),
     "not UTF-8": ("a.json", '{"q1":\n "서울"}'.encode("cp949"), "line 2: not UTF-8 text"),
     "UTF-16": ("a.txt", "서울".encode("utf-16"), "line 1: not UTF-8 text"),
     "too deep": ("a.json", "[" * 100_000, "not valid JSON"),
     "a bare text": ("a.json", '"x"', "holds a text, where predictions by id are needed"),
-    "texts without ids": ("a.json", '["x"]', "item 1: a text where an object with an id is needed"),
-    "no id": ("a.json", '[{"prediction": "x"}]', "item 1: the id is null; a text is needed"),
-    "a list for an id": ("a.json", '[{"id": [], "prediction": "x"}]', "the id is a list"),
+    "too few texts": ("a.json", '["x"]', "holds 1 answers without ids, but the data 2 examples"),
+    "no id": ("a.json", '[{"prediction": "x"}]', "holds 1 answers without ids, but the data 2"),
+    "an id once": (
+        "a.json",
+        '[{"id": "q1", "prediction": "x"}, {"id": null, "prediction": "y"}]',
+        "item 2: no id, where other rows have one",
+    ),
+    "a list for an id": ("a.json", '[{"id": [], "prediction": "x"}]', "the id in id is a list"),
     "no prediction": (
         "a.json",
         '{"q1": {"answer": "x"}}',
-        'id "q1": no prediction; it needs one of predicted_answer',
+        'id "q1": no answer but what may be the reference, among the columns answer; name it',
     ),
-    "references that are numbers": (
+    "references that are not texts": (
         "a.json",
-        '{"q1": {"answers": [1], "predicted_answer": "x"}}',
-        "the references are a list; texts are needed",
+        '{"q1": {"answers": [true], "predicted_answer": "x"}}',
+        "true or false among the references; texts are needed",
     ),
-    "too few lines": ("a.txt", "x\n", "holds 1 lines but the data 2 examples"),
+    "too few lines": ("a.txt", "x\n", "holds 1 answers without ids, but the data 2 examples"),
     "packed and cut": ("a.json.gz", gzip.compress(b'{"q1": "x"}')[:-9], "can't be read: .*whole"),
     "packed and empty": ("a.json.gz", gzip.compress(b""), "is empty"),
-    "a table": ("a.csv", "id,prediction\nq1,x\n", "is a table, where predictions by id are needed"),
-    "a packed table": ("a.tsv.gz", gzip.compress(b"q1\tx\nq2\ty\n"), "is a table, where"),
+    "a table without a name for its answers": (
+        "a.csv",
+        "id,said\nq1,x\n",
+        r"a\.csv, line 2: no answer among the columns id, said; name the right one",
+    ),
+    "a table with a row too long": ("a.csv", "id,pred\nq1,x,y\n", r"a\.csv, line 2: 3 cells where"),
     "half a surrogate pair": ("a.json", '{"q1": "\\ud800"}', 'id "q1": .*half of a surrogate pair'),
     "half a pair in a reference": (
         "a.json",
         '[{"id": "q1", "prediction": "\\ud83d\\ude00", "answers": ["\\uDE00"]}]',
-        "item 1: there is half of a surrogate pair",
+        "item 1: half of a surrogate pair",
     ),
     "half a pair in a column": (
         "a.jsonl",
         '{"id": "q1", "prediction": "x", "kind": {"a": "\\ud83d"}}',
-        "line 1: there is half of a surrogate pair",
+        "line 1, .*half of a surrogate pair",
     ),
 }
 
@@ -228,7 +255,9 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_plain_lines_without_data(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="plain lines without ids; give the data with --data"):
+    with pytest.raises(
+        DataError, match="answers without ids; give the data with --data, in the same order"
+    ):
         read_predictions(write(tmp_path / "a.txt", "x\ny\n"))
 
 

@@ -1,0 +1,190 @@
+"""Files of predictions in every shape that is in use, read as they are."""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from aqa.data.files import decompressed
+from aqa.data.rows import ARROW, PARQUET
+from aqa.data.tables import read_arrow, read_parquet
+from aqa.errors import DataError
+from aqa.evaluation.predictions.archives import ZIP, read_archive
+from aqa.evaluation.predictions.columns import KEY, Found, read_row
+from aqa.evaluation.predictions.documents import members
+from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
+from aqa.evaluation.predictions.joining import Asked, Note, join
+from aqa.evaluation.predictions.json_text import Entry, is_header, read_document, read_lines
+from aqa.evaluation.predictions.lines import entries_of_rows, read_lines_of_text
+from aqa.evaluation.predictions.named import OWN_SCORES, refuse_binary, refuse_text
+from aqa.evaluation.predictions.rows import AnsweredRow, evidence_of
+from aqa.evaluation.predictions.shape import NotAnswersError
+from aqa.evaluation.predictions.shapes import SHAPES
+from aqa.evaluation.predictions.texts import as_text
+from aqa.runs.names import JOURNAL, PREDICTIONS
+
+__all__ = [
+    "OWN_SCORES", "RUN_FILES", "AnsweredRow", "Fields", "answered_row", "evidence_of",
+    "read_predictions",
+]  # fmt: skip
+
+RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
+PACKED = (".gz", ".zst")
+HEAD_BYTES = 512
+OUR_ANSWER = "predicted_answer"
+AS_USUAL = Fields()
+
+
+def read_predictions(
+    path: Path,
+    ids: Sequence[str] | None = None,
+    questions: Sequence[str] = (),
+    fields: Fields = AS_USUAL,
+    note: Note = lambda _: None,
+) -> dict[str, AnsweredRow]:
+    """Read a file of predictions, or a run folder's, by id.
+
+    The shape is found by what the file holds: see `shapes` for those of other tools, `columns` for
+    rows of any kind. Answers without ids are joined to the `ids` of the data by their `questions`,
+    or by their order; `note` is told what is not certain.
+
+    Raises:
+        DataError: says where and why the file can't be read, and what to do.
+    """
+    file = _file_in(path) if path.is_dir() else path
+    entries = _entries(file, ids)
+    is_journal = bool(entries) and is_header(entries[0].value)
+    if is_journal:  # a later try takes the place of an earlier one
+        lines = [entry for entry in entries if not is_header(entry.value)]
+        rows = (answered_row(line.value, line.place) for line in lines)
+        found = {row.id: row for row in rows}
+    else:
+        read = list(_chosen(file, entries, fields))
+        asked = None if ids is None else Asked(ids, questions)
+        found = join(file, read, asked, note) if read else {}
+    if not found:
+        raise DataError(f"{file} holds no predictions")
+    return found
+
+
+def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
+    """Take a line of a journal as it was before it was written."""
+    found = read_row(Entry(place, row), row, AS_USUAL)
+    if "id" not in found.ids:
+        raise DataError(f"{place}: no id, which each line of a journal has")
+    metadata = {name: value for name, value in found.metadata.items() if name != "id"}
+    return AnsweredRow(found.ids["id"], found.prediction, found.answers, found.failed, metadata)
+
+
+def _file_in(folder: Path) -> Path:
+    for name in RUN_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(f"{folder} is not a run folder: it holds no {' or '.join(RUN_FILES)}")
+
+
+def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
+    """Take a file apart, whatever its format."""
+    try:
+        with file.open("rb") as opened, closing(decompressed(opened)) as whole:
+            is_packed = whole is not opened
+            head = whole.peek(HEAD_BYTES)[:HEAD_BYTES]
+            if head.startswith((ZIP, PARQUET, *ARROW)):
+                if is_packed:
+                    raise DataError(f"{file} is packed twice; unpack it first")
+                return _binary_entries(file, head)
+            refuse_binary(file, head)
+            stored = whole.read()
+        text = stored.decode("utf-8-sig")
+    except (EOFError, OSError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or f"{error}; is it whole?"
+        raise DataError(f"{file} can't be read: {reason}") from error
+    except UnicodeDecodeError as error:
+        line = stored.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{file}, line {line}: not UTF-8 text; save it as UTF-8") from error
+    if not text.strip():
+        raise DataError(f"{file} is empty; a file of predictions is needed")
+    refuse_text(file, text)
+    return _text_entries(file, text, ids)
+
+
+def _binary_entries(file: Path, head: bytes) -> list[Entry]:
+    if head.startswith(ZIP):
+        return read_archive(file)
+    rows = read_parquet(file) if head.startswith(PARQUET) else read_arrow([file], file.name)
+    return list(entries_of_rows(file, rows))
+
+
+def _text_entries(file: Path, text: str, ids: Sequence[str] | None) -> list[Entry]:
+    suffix = _suffix(file)
+    if suffix in (".jsonl", ".ndjson"):
+        return list(read_lines(file, text))
+    if suffix == ".json" or text.lstrip()[0] in "{[":
+        document = read_document(file, text, suffix == ".json")
+        if document is not None:
+            return document if _are_entries(document) else members(file, document)
+    return read_lines_of_text(file, text, suffix, ids)
+
+
+def _are_entries(document: Any) -> bool:
+    return isinstance(document, list) and bool(document) and isinstance(document[0], Entry)
+
+
+def _suffix(file: Path) -> str:
+    """The end of the name that tells the format, before that of a packed file."""
+    suffix = file.suffix.lower()
+    return Path(file.stem).suffix.lower() if suffix in PACKED else suffix
+
+
+def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Found]:
+    """The predictions of the rows that are wanted.
+
+    Raises:
+        DataError: no row has the columns and values that choose them.
+    """
+    met: dict[str, dict[str, None]] = {column: {} for column in fields.rows}
+    count = 0
+    for entry in entries:
+        given = fields
+        if isinstance(entry.value, dict) and _is_ours(entry.value, fields):
+            given = AS_USUAL
+        for row in _plain(entry, given):
+            if not isinstance(row, dict):
+                text = as_text(entry.place, row)
+                count += 1
+                yield Found(entry.place, text, {} if entry.key is None else {KEY: entry.key})
+                continue
+            values = {column: look_up(row, column) for column in given.rows}
+            for column, value in values.items():
+                if value is not MISSING:
+                    met[column].setdefault(str(value))
+            if all(str(value) == given.rows[column] for column, value in values.items()):
+                count += 1
+                yield read_row(entry, row, given)
+    if entries and not count:
+        told = "; ".join(
+            f"{column} is {', '.join(list(values)[:5]) or 'no column'}"
+            for column, values in met.items()
+        )
+        raise DataError(f"{file}: no row is as --prediction-field says: {told}")
+
+
+def _is_ours(row: Mapping[str, Any], fields: Fields) -> bool:
+    """Tell whether a row is of a run of ours, which no --prediction-field is meant for."""
+    named = (*fields.ids, *fields.answers, *fields.rows)
+    return OUR_ANSWER in row and all(look_up(row, path) is MISSING for path in named)
+
+
+def _plain(entry: Entry, fields: Fields) -> list[Any]:
+    """The rows of an entry with columns that can be known by their names."""
+    row = entry.value
+    if not isinstance(row, dict) or fields.answers:
+        return [row]
+    shape = next((shape for shape in SHAPES if shape.knows(row)), None)
+    if shape is None:
+        return [row]
+    try:
+        return list(shape.plain(row))
+    except NotAnswersError as error:
+        raise DataError(f"{entry.place}: this is {error}") from None

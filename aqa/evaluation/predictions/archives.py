@@ -1,0 +1,82 @@
+"""Zip archives: Inspect's logs are read, other known ones named."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import DataError, MissingExtraError
+from aqa.evaluation.predictions.json_text import Entry
+
+ZIP = b"PK\x03\x04"
+ZSTANDARD_METHOD = 93  # of zip, since 2020; Python knows it since 3.14
+LOCAL_HEADER = 30  # bytes before the name of a member
+NAMES_SHOWN = 3
+
+# What a member's name tells of the archive, and what to do.
+KNOWN = {
+    "xl/workbook.xml": ("an Excel workbook", "save it as CSV (UTF-8)"),
+    "word/document.xml": ("a Word document", "save the answers as CSV or text"),
+    "content.xml": ("an OpenDocument file", "save it as CSV (UTF-8)"),
+    "data.pkl": ("a file of PyTorch", "load it where you trust it, and write JSON"),
+    ".npy": ("arrays of NumPy", "decode the token ids they hold, and write the texts"),
+}
+
+
+def read_archive(file: Path) -> list[Entry]:
+    """Read the samples of an Inspect log (.eval), with what counts of each.
+
+    Raises:
+        DataError: it is another archive, or damaged.
+        MissingExtraError: it is packed by Zstandard, and what unpacks that is not installed.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            if "header.json" not in names and "_journal/start.json" not in names:
+                raise DataError(f"{file} is {_described(names)}")
+            return list(_samples(file, archive, [n for n in names if n.startswith("samples/")]))
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{file} can't be read: {error}; is it whole?") from error
+
+
+def _samples(file: Path, archive: zipfile.ZipFile, names: list[str]) -> Iterator[Entry]:
+    if not names:
+        raise DataError(f"{file} is a log of Inspect without samples; evaluate with log_samples")
+    for name in names:
+        place = f"{file}, {name}"
+        sample = json.loads(_read(archive, archive.getinfo(name)))
+        if not isinstance(sample, dict):
+            raise DataError(f"{place}: an object is needed there")
+        yield Entry(place, sample)
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.compress_type != ZSTANDARD_METHOD or hasattr(zipfile, "ZIP_ZSTANDARD"):
+        return archive.read(member)
+    try:
+        import zstandard
+    except ImportError:
+        raise MissingExtraError("zstandard", "zstd") from None
+    file: Any = archive.fp
+    file.seek(member.header_offset)
+    header = file.read(LOCAL_HEADER)
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    file.seek(names, 1)
+    packed = file.read(member.compress_size)
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+    except zstandard.ZstdError as error:
+        raise zipfile.BadZipFile(str(error)) from None
+
+
+def _described(names: list[str]) -> str:
+    for mark, (what, advice) in KNOWN.items():
+        if any(name.endswith(mark) for name in names):
+            return f"{what}; {advice}"
+    shown = ", ".join(names[:NAMES_SHOWN]) + ", ..." * (len(names) > NAMES_SHOWN)
+    return f"a zip archive ({shown or 'empty'}); unpack it and give the file of predictions"

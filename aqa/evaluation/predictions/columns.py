@@ -1,0 +1,224 @@
+"""Rows of named columns: which column is the id, the answer, the references, by its name."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from aqa.errors import DataError
+from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
+from aqa.evaluation.predictions.json_text import Entry
+from aqa.evaluation.predictions.named import refuse_row
+from aqa.evaluation.predictions.texts import as_text, as_texts, describe, fold
+
+# Names as `fold` gives them, the likeliest first.
+IDS = (
+    "id", "guid", "qid", "queryid", "questionid", "exampleid", "sampleid", "instanceid", "topicid",
+    "qaid", "itemid", "recordid", "caseid", "testid", "customid", "uid", "uuid", "key", "name",
+    "docid", "testidx", "idx", "index", "rowid", "number", "unnamed0", "",
+)  # fmt: skip
+SURE_IDS = {"id", "guid", "qid"}
+JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn, as people write them
+TURN = f"id{JOINTS[0]}turn"
+KEY = "(key)"  # stands for the column of ids where rows are the members of an object
+# Of an answer: each line goes before the next. A row that has two names of one line, with
+# different texts, is refused.
+ANSWERS = (
+    ("predictedanswer",), ("predictiontext",), ("prediction",),
+    ("pred", "preds", "predict", "predicted", "predictions", "predictedtext", "predictedanswers",
+     "predanswer", "predtext", "answerpred", "modelprediction", "예측", "예측답", "예측답변"),
+    ("modelanswer", "modeloutput", "modelresponse", "systemoutput", "systemanswer", "generation",
+     "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
+     "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "response", "output",
+     "outputs", "outputtext", "responsetext", "reply", "생성답변", "모델답변"),
+    ("finalanswer",), ("answer",), ("answers",), ("text",), ("content",), ("result",),
+)  # fmt: skip
+REFERENCES = (
+    "answers", "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "goldtext", "gold",
+    "groundtruths", "groundtruth", "referenceanswers", "referenceanswer", "references", "reference",
+    "expectedoutput", "expectedanswer", "expected", "correctanswers", "correctanswer", "ideal",
+    "정답", "answer", "targets", "target", "labels", "label",
+)  # fmt: skip
+OF_REFERENCES = (("answer",), ("answers",))  # lines of ANSWERS; by ids they are references, as ours
+OF_REFERENCE_NAMES = {"answer", "answers"}
+SURE_REFERENCES = {*REFERENCES} - {"answers", "answer", "targets", "target", "labels", "label"}
+ANSWER_NAMES = {name for names in ANSWERS for name in names}
+WEAK = {"answer", "answers", "output", "outputs", "text", "content", "result"}  # may be references
+USED = ("predictedanswer", "predictiontext", "prediction", "answer", "answers")
+QUESTIONS = ("question", "query", "userinput", "questiontext", "질문", "input")
+PROMPTS = ("prompt", "messages", "originprompt", "instruction", "inputtext")
+OF_DATA = {"context", "contexts", "passages", "ctxs", "documents", "isimpossible"}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A prediction as its row gives it, before it is known which id joins it to the data.
+
+    `ids` holds the values of the columns that may be it, the likeliest first. `prompt` is a text
+    that should hold the question. `metadata` still holds the ids' columns.
+    """
+
+    place: str
+    prediction: str | None
+    ids: Mapping[str, str] = field(default_factory=dict)
+    answers: tuple[str, ...] | None = None
+    failed: bool = False
+    question: str = ""
+    prompt: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
+    """Take what counts of a row.
+
+    Raises:
+        DataError: it has no answer, or more than one.
+    """
+    place = entry.place
+    by_name: dict[str, str] = {}
+    for name in row:
+        by_name.setdefault(fold(name), name)
+    failed = row.get("error") not in (None, "", False)  # tables have "" where there is none
+    column, value = _answer(entry, row, by_name, fields)
+    if column is None and not failed:
+        _refuse_without_answer(entry, row, by_name)
+    used = {column, *(by_name[name] for name in USED if name in by_name)}
+    return Found(
+        place=place,
+        prediction=None if failed or column is None else as_text(place, value),
+        ids=_ids(entry, row, by_name, fields),
+        answers=_references(place, row, by_name, column),
+        failed=failed,
+        question=_text_in(row, by_name, QUESTIONS),
+        prompt=_text_in(row, by_name, PROMPTS),
+        metadata={name: _finite(item) for name, item in row.items() if name not in used},
+    )
+
+
+def _answer(
+    entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], fields: Fields
+) -> tuple[str | None, Any]:
+    """The column of the answer, and its value; None where there is no such column."""
+    if fields.answers:
+        return _named(entry, row, fields.answers)
+    if _may_be_data(row, by_name):
+        return None, None
+    for names in ANSWERS:
+        columns = [by_name[name] for name in names if name in by_name]
+        if entry.key is not None and names in OF_REFERENCES:
+            continue
+        if any(row[column] != row[columns[0]] for column in columns):
+            raise DataError(
+                f"{entry.place}: {' and '.join(columns)} may both be the answer; name the right one"
+                " with --prediction-field answer=COLUMN"
+            )
+        if columns:
+            return columns[0], row[columns[0]]
+    return None, None
+
+
+def _named(entry: Entry, row: Mapping[str, Any], paths: tuple[str, ...]) -> tuple[str, Any]:
+    """The first of the columns that a user named, and its value."""
+    for path in paths:
+        if (value := look_up(row, path)) is not MISSING:
+            return path, value
+    raise DataError(
+        f"{entry.place}: no column {' or '.join(paths)}; the columns are"
+        f" {', '.join(map(str, row)) or '(none)'}"
+    )
+
+
+def _may_be_data(row: Mapping[str, Any], by_name: Mapping[str, str]) -> bool:
+    """Tell whether a row's only answer may be its reference: it is one of data, with passages."""
+    names = by_name.keys()
+    if not ANSWER_NAMES & names <= WEAK or SURE_REFERENCES & names:
+        return False
+    if {"output", "outputs"} & names and OF_REFERENCE_NAMES & names:
+        return False
+    several = row.get(by_name.get("answers", ""))
+    asks = "question" in names or "query" in names
+    given = isinstance(several, dict) or (isinstance(several, list) and (len(several) != 1 or asks))
+    return bool(OF_DATA & names) or (given and "answer" not in names)
+
+
+def _refuse_without_answer(
+    entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str]
+) -> None:
+    refuse_row(entry.place, row)
+    columns = ", ".join(map(str, row)) or "(none)"
+    told = f"no answer among the columns {columns}; name the right one"
+    if OF_REFERENCE_NAMES & by_name.keys():
+        told = f"no answer but what may be the reference, among the columns {columns}; name it"
+    raise DataError(f"{entry.place}: {told} with --prediction-field answer=COLUMN")
+
+
+def _references(
+    place: str, row: Mapping[str, Any], by_name: Mapping[str, str], answer: str | None
+) -> tuple[str, ...] | None:
+    """The references of the first column that holds some; a label may be a class instead."""
+    for name in REFERENCES:
+        column = by_name.get(name)
+        if column is None or column == answer:
+            continue
+        value = row[column]
+        if name not in OF_REFERENCE_NAMES and not _holds_texts(value):
+            continue
+        if (texts := as_texts(place, value)) is not None:
+            return texts
+    return None
+
+
+def _holds_texts(value: Any) -> bool:
+    listed = value if isinstance(value, list) else [value]
+    return all(isinstance(item, str) for item in listed)
+
+
+def _ids(
+    entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], fields: Fields
+) -> dict[str, str]:
+    """The values that may be the row's id, by column; one that is named is the only one."""
+    if fields.ids:
+        path, value = _named(entry, row, fields.ids)
+        if (named := _as_id(value)) is None:
+            _refuse_id(entry.place, path, value)
+        return {path: named}
+    found = {} if entry.key is None else {KEY: entry.key}
+    for name in IDS:
+        column = by_name.get(name)
+        if column is not None and row[column] is not None:
+            if (key := _as_id(row[column])) is not None:
+                found[column] = key
+            elif name in SURE_IDS:
+                _refuse_id(entry.place, column, row[column])
+    if "turnid" in by_name and "id" in by_name:  # of a conversation
+        story, turn = found.get(by_name["id"]), row[by_name["turnid"]]
+        found |= {f"id{joint}turn": f"{story}{joint}{turn}" for joint in JOINTS}
+    return found
+
+
+def _as_id(value: Any) -> str | None:
+    if isinstance(value, float) and value.is_integer():  # as tables with gaps write integers
+        value = int(value)
+    return str(value) if isinstance(value, str) or type(value) is int else None
+
+
+def _refuse_id(place: str, column: str, value: Any) -> NoReturn:
+    raise DataError(f"{place}: the id in {column} is {describe(value)}; a text is needed")
+
+
+def _text_in(row: Mapping[str, Any], by_name: Mapping[str, str], names: tuple[str, ...]) -> str:
+    """The first text of the columns; of a chat, its last message from the user."""
+    for name in names:
+        value = row[by_name[name]] if name in by_name else None
+        if isinstance(value, list):
+            turns = [turn for turn in value if isinstance(turn, dict)]
+            said = [turn.get("content") for turn in turns if turn.get("role") == "user"]
+            value = said[-1] if said else None
+        if isinstance(value, str) and value.strip():
+            return value
+    return ""
+
+
+def _finite(value: Any) -> Any:
+    """JSON of Python has NaN where there is nothing; ours has null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

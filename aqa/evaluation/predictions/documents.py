@@ -1,0 +1,82 @@
+"""A JSON document taken apart: which of its members are the predictions."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import DataError
+from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS
+from aqa.evaluation.predictions.json_text import Entry
+from aqa.evaluation.predictions.named import refuse_document
+from aqa.evaluation.predictions.texts import describe, fold
+
+# Under which the answers lie, where a document holds more than them, as HotpotQA's "answer".
+CONTAINERS = (
+    "predictions", "preds", "answer", "answers", "results", "samples", "testcases", "testresults",
+    "records", "rows", "items", "examples", "data", "outputs", "responses", "evaluations",
+    "instances",
+)  # fmt: skip
+
+
+def members(file: Path, document: Any) -> list[Entry]:
+    """Give the predictions of a document, each with its place.
+
+    Raises:
+        DataError: it holds none.
+    """
+    if isinstance(document, list):
+        return list(_items(str(file), document))
+    if not isinstance(document, dict):
+        raise DataError(f"{file} holds {describe(document)}, where predictions by id are needed")
+    refuse_document(file, document)
+    if _is_row(document):
+        return list(_transposed(file, document) or [Entry(str(file), document)])
+    inner = _container(document)
+    if inner is not None:
+        return members(file, document[inner])
+    return [Entry(f'{file}, id "{key}"', value, key) for key, value in document.items()]
+
+
+def _items(place: str, listed: list[Any]) -> Iterator[Entry]:
+    for number, value in enumerate(listed, 1):
+        yield Entry(f"{place}, item {number}", value)
+
+
+def _is_row(document: Mapping[str, Any]) -> bool:
+    """Tell whether a document is one row, or columns of rows, by an id's and an answer's name."""
+    names = {fold(key): value for key, value in document.items()}
+    answers = [names[name] for name in ANSWER_NAMES & names.keys()]
+    return any(name in names for name in IDS[:-1]) and any(
+        not isinstance(value, dict) or _columns_alike(document) for value in answers
+    )
+
+
+def _transposed(file: Path, document: Mapping[str, Any]) -> Iterator[Entry] | None:
+    """The rows of a document of columns: lists of one length, or objects with the same keys."""
+    if not _columns_alike(document):
+        return None
+    first = next(iter(document.values()))
+    keys = range(len(first)) if isinstance(first, list) else list(first)
+    return _items(
+        str(file), [{name: column[key] for name, column in document.items()} for key in keys]
+    )
+
+
+def _columns_alike(document: Mapping[str, Any]) -> bool:
+    first, *rest = document.values()
+    if isinstance(first, list):
+        return all(isinstance(each, list) and len(each) == len(first) for each in rest)
+    if isinstance(first, dict):
+        return all(isinstance(each, dict) and each.keys() == first.keys() for each in rest)
+    return False
+
+
+def _container(document: Mapping[str, Any]) -> str | None:
+    """The key under which the answers lie, in a list if there is one; None where keys are ids."""
+    by_name = {fold(key): key for key in document}
+    keys = [by_name[name] for name in CONTAINERS if name in by_name]
+    for kind in (list, dict):
+        for key in keys:
+            if isinstance(document[key], kind) and document[key]:
+                return key
+    return None

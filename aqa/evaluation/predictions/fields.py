@@ -1,0 +1,55 @@
+"""What a user says of a file's columns: --prediction-field."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aqa.errors import UsageError
+
+MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Columns of the ids and of the answers, the first that a file has, and which rows to take.
+
+    `rows` maps a column to the value that it must have. A column within an object is named by its
+    path ("response.text", "choices.0.text").
+    """
+
+    ids: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    rows: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> "Fields":
+        """Read `answer=COLUMN`, `id=COLUMN` and `COLUMN=VALUE`; UsageError for anything else."""
+        columns: dict[str, list[str]] = {"id": [], "answer": []}
+        rows: dict[str, str] = {}
+        for word in words:
+            name, equals, value = word.partition("=")
+            if not (name and equals and value):
+                raise UsageError(
+                    f"--prediction-field {word}: write answer=COLUMN, id=COLUMN, or COLUMN=VALUE to"
+                    " take only the rows with that value"
+                )
+            if name in columns:
+                columns[name].append(value)
+            else:
+                rows[name] = value
+        return cls(tuple(columns["id"]), tuple(columns["answer"]), rows)
+
+
+def look_up(row: Mapping[str, Any], path: str) -> Any:
+    """The value of a column, or of a path of columns and places; MISSING where there is none."""
+    if path in row:
+        return row[path]
+    value: Any = row
+    for part in path.split("."):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return MISSING
+    return value

@@ -1,0 +1,220 @@
+"""From predictions as their file gives them to predictions by the ids of the data."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqa.errors import DataError
+from aqa.evaluation.predictions.columns import KEY, SURE_IDS, TURN, Found
+from aqa.evaluation.predictions.rows import AnsweredRow
+
+VARIANTS = 50  # values, at most, of a column that tells the variants of one answer apart
+NUMBERED = re.compile(r"(?:test_case_)?(\d+)")
+SCANNED = 20  # prompts in which every question of the data is looked for
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The ids of the data, and its questions where they are known, in the data's order."""
+
+    ids: Sequence[str]
+    questions: Sequence[str] = ()
+
+
+def join(
+    file: Path, found: Sequence[Found], asked: Asked | None, note: Note
+) -> dict[str, AnsweredRow]:
+    """Give each prediction its id: by a column, by its place in the data, or by its question.
+
+    Raises:
+        DataError: none of these is possible, or an id appears twice.
+    """
+    column = _id_column(found, asked)
+    if column is not None:
+        found = _one_each(found, lambda row: row.ids[column], note, file)
+        keys = [row.ids[column] for row in found]
+        if asked is None or not set(keys).isdisjoint(asked.ids):
+            return _by(keys, found, column)
+        by_question = _by_question(file, found, asked, note)
+        joined = by_question or _by_number(file, found, keys, asked, note)
+        return joined or _by(keys, found, column)
+    _refuse_gaps(found)
+    if asked is None:
+        return _numbered(file, found, note)
+    return _by_question(file, found, asked, note) or _by_order(file, found, asked, note)
+
+
+def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
+    """The column that joins: with ids of the data in it, else the likeliest."""
+    common = [name for name in found[0].ids if all(name in row.ids for row in found)]
+    if asked is not None:
+        known = set(asked.ids)
+        for name in common:
+            if any(row.ids[name] in known for row in found):
+                return name
+    repeated = [name for name in common if len({row.ids[name] for row in found}) < len(found)]
+    for name in common:
+        if name not in repeated or (_is_sure(name) and TURN not in common):
+            return name
+    return next(iter(common), None)
+
+
+def _is_sure(column: str) -> bool:
+    """Tell whether a column holds ids by its name, so that each may appear only once."""
+    return column in (KEY, *SURE_IDS) or column.endswith("_id")
+
+
+def _refuse_gaps(found: Sequence[Found]) -> None:
+    """Refuse a file in which some rows have an id and others none."""
+    for row in found:
+        if not row.ids and any(other.ids for other in found):
+            raise DataError(f"{row.place}: no id, where other rows have one")
+
+
+def _one_each(
+    found: Sequence[Found], key: Callable[[Found], str], note: Note, file: Path
+) -> Sequence[Found]:
+    """One prediction for each key: variants must agree.
+
+    Raises:
+        DataError: they do not; or nothing tells them apart, so that an id simply appears twice.
+    """
+    groups: dict[str, list[Found]] = {}
+    for row in found:
+        groups.setdefault(key(row), []).append(row)
+    if len(groups) == len(found):
+        return found
+    twice = next(rows for rows in groups.values() if len(rows) > 1)
+    column = _variant_column(list(groups.values()))
+    if column is None:
+        raise DataError(f'{twice[1].place}: the id "{key(twice[1])}" appears a second time')
+    values = list(dict.fromkeys(str(row.metadata[column]) for row in found))
+    told = f"the answers of several {column} ({', '.join(values)})"
+    if any(row.prediction != rows[0].prediction for rows in groups.values() for row in rows):
+        raise DataError(
+            f"{file} holds {told}; take those of one with --prediction-field {column}={values[0]}"
+        )
+    note(f"{file} holds {told}, which are the same")
+    return [rows[0] for rows in groups.values()]
+
+
+def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
+    """The column that is different in all rows of one id, and has few values."""
+    for column in next(group for group in groups if len(group) > 1)[0].metadata:
+        values = [[row.metadata.get(column) for row in group] for group in groups]
+        flat = [value for group in values for value in group]
+        if (
+            all(isinstance(value, str | int) for value in flat)
+            and all(len(set(group)) == len(group) for group in values)
+            and len(set(flat)) <= VARIANTS
+        ):
+            return column
+    return None
+
+
+def _by(keys: Sequence[str], found: Sequence[Found], column: str = "") -> dict[str, AnsweredRow]:
+    rows = {}
+    for key, row in zip(keys, found, strict=True):
+        metadata = {
+            name: value
+            for name, value in row.metadata.items()
+            if name != column and name not in ("id", "guid", "qid")
+        }
+        rows[key] = AnsweredRow(key, row.prediction, row.answers, row.failed, metadata)
+    return rows
+
+
+def _by_number(
+    file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked, note: Note
+) -> dict[str, AnsweredRow] | None:
+    """Take ids that count the examples, all of them, from 0 or 1, for places in the data."""
+    matches = [NUMBERED.fullmatch(key) for key in keys]
+    numbers = [int(match[1]) for match in matches if match]
+    total = len(asked.ids)
+    if len(numbers) != total or len(keys) != total:
+        return None
+    first = min(numbers)
+    if first > 1 or sorted(numbers) != list(range(first, first + total)):
+        return None
+    places = [number - first for number in numbers]
+    _check_questions(found, asked, places)
+    note(
+        f"{file}: its ids count from {first} to {first + total - 1}, so they are taken for places"
+        " in the data"
+    )
+    return _by([asked.ids[place] for place in places], found)
+
+
+def _by_question(
+    file: Path, found: Sequence[Found], asked: Asked, note: Note
+) -> dict[str, AnsweredRow] | None:
+    """Join by the questions, where each row's is in the data just once."""
+    questions = [_plain(question) for question in asked.questions]
+    counts = Counter(questions)
+    if any(not _asked_by(row) or counts[_asked_by(row)] != 1 for row in found):
+        return None
+    found = _one_each(found, _asked_by, note, file)
+    places = {question: place for place, question in enumerate(questions)}
+    note(f"{file}: no id of it is in the data, so its answers are joined by their questions")
+    return _by([asked.ids[places[_asked_by(row)]] for row in found], found)
+
+
+def _by_order(
+    file: Path, found: Sequence[Found], asked: Asked, note: Note
+) -> dict[str, AnsweredRow]:
+    if len(found) != len(asked.ids):
+        raise DataError(
+            f"{file} holds {len(found)} answers without ids, but the data {len(asked.ids)}"
+            " examples; without ids there must be one for each example, in the same order"
+        )
+    _check_questions(found, asked, range(len(found)))
+    note(f"{file}: it has no ids, so its answers are taken in the order of the data")
+    return _by(asked.ids, found)
+
+
+def _check_questions(found: Sequence[Found], asked: Asked, places: Sequence[int]) -> None:
+    """See whether the rows ask what the data asks at these places.
+
+    Raises:
+        DataError: one asks something else.
+    """
+    if not asked.questions:
+        return
+    questions = [_plain(question) for question in asked.questions]
+    known = set(questions)
+    for number, (row, place) in enumerate(zip(found, places, strict=True)):
+        text, expected = _asked_by(row), questions[place]
+        if not text or expected in text:
+            continue
+        scanned = questions if number < SCANNED else ()
+        if text in known or any(question and question in text for question in scanned):
+            raise DataError(
+                f"{row.place}: this answers another question than example {place + 1} of the data"
+                f' ("{asked.questions[place]:.60}"), so the order is not that of the data; give'
+                " predictions with ids"
+            )
+
+
+def _numbered(file: Path, found: Sequence[Found], note: Note) -> dict[str, AnsweredRow]:
+    """Number the rows, where the file itself has their references."""
+    if any(row.answers is None for row in found):
+        raise DataError(
+            f"{file} holds answers without ids; give the data with --data, in the same order, or"
+            " name the column of the ids with --prediction-field id=COLUMN"
+        )
+    note(f"{file}: it has no ids, so its answers are numbered and scored by its own references")
+    return _by([str(number) for number in range(1, len(found) + 1)], found)
+
+
+def _asked_by(row: Found) -> str:
+    """The question of a row, or the prompt that may hold it."""
+    return _plain(row.question or row.prompt)
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())

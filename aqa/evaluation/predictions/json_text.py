@@ -1,0 +1,116 @@
+"""JSON as it stands in a file: strictly parsed, and each value with its place."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from aqa.errors import DataError
+from aqa.runs.journal import JOURNAL_KIND
+
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+_ESCAPED_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # both halves, as JSON may write them
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value of a file, the place where it stands, and its key in an object of ids."""
+
+    place: str
+    value: Any
+    key: str | None = None
+
+
+def is_header(value: Any) -> bool:
+    """Tell whether a line is the first of one of our journals."""
+    return isinstance(value, dict) and value.get("kind") == JOURNAL_KIND
+
+
+def read_document(file: Path, text: str, is_json: bool) -> Any:
+    """Parse a whole file: a list of entries where it is JSON Lines, else what it holds.
+
+    None where it is not JSON and nothing says that it is.
+
+    Raises:
+        DataError: `is_json`, but it can't be parsed.
+    """
+    try:
+        document = _parse(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and (is_json or text.lstrip()[0] in "{["):
+            return _lines_or_none(file, text, is_json)
+        if not is_json:
+            return None
+        _refuse(f"{file}, line {error.lineno}, column {error.colno}", error)
+    except (ValueError, RecursionError) as error:
+        _refuse(str(file), error)
+    check_characters(file, text, document)
+    return document
+
+
+def read_lines(file: Path, text: str) -> Iterator[Entry]:
+    """Parse JSON Lines; of a journal, the last line may be broken off."""
+    lines = text.split("\n")
+    is_journal = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        place = f"{file}, line {number}"
+        try:
+            value = _parse(line)
+        except (ValueError, RecursionError) as error:
+            if is_journal and number == len(lines):
+                return
+            _refuse(f"{place}, column {getattr(error, 'colno', 1)}", error)
+        check_characters(place, line, value)
+        is_journal = is_journal or is_header(value)
+        yield Entry(place, value)
+
+
+def check_characters(place: object, text: str, value: Any) -> None:
+    """Refuse what could be written nowhere, be it in an answer, an id or another column."""
+    if not _ESCAPED_PAIR.search(text):
+        return
+    members: list[tuple[str, Any]] = [(str(place), value)]
+    if isinstance(value, dict):
+        members = [(f'{place}, id "{key}"', [key, each]) for key, each in value.items()]
+    elif isinstance(value, list):
+        members = [(f"{place}, item {number}", each) for number, each in enumerate(value, 1)]
+    for where, each in members:
+        if _HALF_A_PAIR.search(json.dumps(each, ensure_ascii=False)):
+            raise DataError(f"{where}: half of a surrogate pair is not a character; remove it")
+
+
+def _lines_or_none(file: Path, text: str, is_json: bool) -> list[Entry] | None:
+    try:
+        return list(read_lines(file, text))
+    except DataError:
+        if is_json or text.lstrip()[0] == "{":
+            raise
+        return None  # plain text whose first line happens to be JSON
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_distinct)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f'the key "{twice}" appears twice in one object')
+    return found
+
+
+def _refuse(place: str, error: Exception) -> NoReturn:
+    reason = getattr(error, "msg", str(error))
+    if isinstance(error, json.JSONDecodeError) and (
+        error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+    ):
+        reason = "it ends too early"
+    elif "integer string conversion" in reason:
+        reason = "a number has more than 4,300 digits"
+    raise DataError(f"{place}: not valid JSON ({reason}); mend it there") from error

@@ -1,0 +1,107 @@
+"""Plain text: a table without quotes, lines of id and answer, or bare answers."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from aqa.data.files import Row
+from aqa.data.tables import read_csv
+from aqa.errors import DataError
+from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS, REFERENCES
+from aqa.evaluation.predictions.json_text import Entry
+from aqa.evaluation.predictions.texts import fold
+
+DELIMITERS = "\t,;"
+MAY_BE_MISSING = {*IDS, *REFERENCES} - {"answer", "answers"}
+TABLES = (".csv", ".tsv")
+
+
+class _TextColumns(Collection[str]):
+    """The columns of a table whose cells are never read as lists: all but those of references."""
+
+    def __contains__(self, column: object) -> bool:
+        return fold(column) not in REFERENCES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def read_lines_of_text(
+    file: Path, text: str, suffix: str, ids: Collection[str] | None
+) -> list[Entry]:
+    """Read a text that is not JSON. An entry of id and answer has a key, a bare answer has none."""
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    if suffix in TABLES or is_table(lines[0]):
+        return list(_without_header(list(_rows(file)), ids or ()))
+    return _pairs(file, lines, ids) or [
+        Entry(f"{file}, line {number}", line) for number, line in enumerate(lines, 1)
+    ]
+
+
+def is_table(head: str) -> bool:
+    """Tell from the first line whether it is the header of a table of predictions."""
+    delimiter = max(DELIMITERS, key=head.count)
+    names = {fold(cell.strip('"')) for cell in head.split(delimiter)}
+    answers, ids = names & ANSWER_NAMES, names & {*IDS} - {""}
+    return bool(answers) and bool(ids - answers)
+
+
+def entries_of_rows(file: Path, rows: Iterable[Row]) -> Iterator[Entry]:
+    """The rows of a table, and what is wrong with one, under the file's whole path."""
+    try:
+        for place, row in rows:
+            yield Entry(f"{file}{place.removeprefix(file.name)}", dict(row))
+    except DataError as error:
+        told = str(error)
+        if not told.startswith(file.name):
+            raise
+        raise DataError(f"{file}{told.removeprefix(file.name)}") from None
+
+
+def _rows(file: Path) -> Iterator[Entry]:
+    for entry in entries_of_rows(file, read_csv(file, _TextColumns())):
+        # An empty cell is a missing value, but of an answer it is one that says nothing.
+        row = {
+            column: "" if cell is None and fold(column) not in MAY_BE_MISSING else cell
+            for column, cell in entry.value.items()
+        }
+        yield replace(entry, value=row)
+
+
+def _without_header(entries: Sequence[Entry], ids: Collection[str]) -> Sequence[Entry]:
+    """The pairs of a table whose first line was taken for a header and begins with an id."""
+    header = list(entries[0].value) if entries else []
+    if len(header) != 2 or header[0] not in ids:
+        return entries
+    key, answer = header
+    first = Entry(entries[0].place.replace("line 2", "line 1"), answer, key)
+    return [first, *(Entry(each.place, each.value[answer], each.value[key]) for each in entries)]
+
+
+def _pairs(file: Path, lines: Sequence[str], ids: Collection[str] | None) -> list[Entry]:
+    """Lines of an id, a tab and an answer, as FiD writes them; none where they are not.
+
+    Raises:
+        DataError: most lines are, but not all.
+    """
+    cut = [line.partition("\t") for line in lines]
+    known = set(ids or ())
+    are_pairs = all(tab or key in known for key, tab, _ in cut)
+    begins = sum(bool(tab) and key in known for key, tab, _ in cut)
+    if begins > len(lines) // 2 and not are_pairs:
+        number = next(number for number, each in enumerate(cut, 1) if not each[1])
+        raise DataError(
+            f"{file}, line {number}: no tab, where the other lines hold an id, a tab and an answer;"
+            " an answer of several lines needs a file of JSON"
+        )
+    if not are_pairs or not any(tab for _, tab, _ in cut):
+        return []
+    if not begins and any(re.search(r"\s", key) for key, _, _ in cut):
+        return []  # answers that happen to hold tabs
+    return [
+        Entry(f"{file}, line {number}", text, key) for number, (key, _, text) in enumerate(cut, 1)
+    ]

@@ -1,0 +1,21 @@
+"""The table of other tools' shapes; a new one is a file here and a line in it."""
+
+from aqa.evaluation.predictions.shape import Shape
+from aqa.evaluation.predictions.shapes import batches, harnesses, readers, spans
+
+# The first that knows a row reads it; what none knows has plain columns.
+SHAPES: tuple[Shape, ...] = (
+    harnesses.LM_EVAL,
+    harnesses.INSPECT,
+    harnesses.PROMPTFOO,
+    batches.OPENAI,
+    batches.ANTHROPIC,
+    batches.GEMINI,
+    readers.DPR,
+    readers.FLASHRAG,
+    readers.KILT,
+    readers.HAYSTACK,
+    readers.TREC_RAG,
+    spans.NATURAL_QUESTIONS,
+    spans.QUAC,
+)

@@ -1,0 +1,43 @@
+"""The text in what a model's server replied, whoever's protocol it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def reply_text(body: Mapping[str, Any]) -> str | None:
+    """Find the text of a reply: chat or plain completions, responses, messages, Gemini's content.
+
+    None where it has no text: a refusal, a call of a tool, a thought alone.
+    """
+    for name in ("choices", "candidates"):
+        listed = body.get(name)
+        if isinstance(listed, list) and listed and isinstance(listed[0], dict):
+            first = listed[0]
+            message = first.get("message") or first.get("content")
+            return _joined(message) if isinstance(message, dict) else _joined(first)
+    output = body.get("output")
+    if isinstance(output, list):
+        messages = [item for item in output if isinstance(item, dict)]
+        said = [_joined(item) for item in messages if item.get("type", "message") == "message"]
+        texts = [text for text in said if text is not None]
+        return "".join(texts) if texts else None
+    return _joined(body)
+
+
+def _joined(message: Mapping[str, Any]) -> str | None:
+    """The text of a message, its parts put together, thoughts left out."""
+    for name in ("content", "parts", "text"):
+        value = message.get(name)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list):
+            texts = [
+                part["text"]
+                for part in value
+                if isinstance(part, dict)
+                and isinstance(part.get("text"), str)
+                and not part.get("thought")
+                and part.get("type", "text") in ("text", "output_text")
+            ]
+            return "".join(texts) if texts else None
+    return None

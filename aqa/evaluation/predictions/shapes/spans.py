@@ -1,0 +1,37 @@
+"""Answers that are spans of a document: Natural Questions, QuAC."""
+
+from collections.abc import Iterator
+
+from aqa.evaluation.predictions.shape import NotAnswersError, Row, Shape
+
+
+def _natural_questions(row: Row) -> Iterator[Row]:
+    listed = row["short_answers"]
+    spans = [span for span in listed if isinstance(span, dict)] if isinstance(listed, list) else []
+    texts = [span.get("text") for span in spans]
+    said = str(row.get("yes_no_answer") or "NONE").casefold()
+    if said in ("yes", "no"):
+        texts = [said]
+    elif any(not isinstance(text, str) for text in texts):
+        raise NotAnswersError(
+            "an answer of Natural Questions by the places of its tokens; write each short answer's"
+            ' text beside its id, as {"example_id": ..., "prediction": ...}'
+        )
+    yield {"example_id": row["example_id"], "prediction": " ".join(map(str, texts))}
+
+
+def _quac(row: Row) -> Iterator[Row]:
+    for key, text in zip(row["qid"], row["best_span_str"], strict=False):
+        yield {"qid": key, "prediction": text}
+
+
+NATURAL_QUESTIONS = Shape(
+    "predictions for Natural Questions",
+    lambda row: "example_id" in row and "short_answers" in row,
+    _natural_questions,
+)
+QUAC = Shape(
+    "predictions for QuAC",
+    lambda row: isinstance(row.get("qid"), list) and isinstance(row.get("best_span_str"), list),
+    _quac,
+)

@@ -1,0 +1,94 @@
+"""What an answer is as text, whatever a tool wraps it in."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from aqa.errors import DataError
+
+# Where an object holds its text; names are compared as `fold` gives them.
+TEXT_NAMES = ("text", "answer", "content", "value", "prediction", "output", "generatedtext")
+SCORE_NAMES = ("probability", "score", "confidence")
+
+
+def fold(name: object) -> str:
+    """A column's name without case, spaces and marks: "Predicted-Answer" is "predictedanswer"."""
+    return "".join(filter(str.isalnum, str(name).casefold()))
+
+
+def as_text(place: str, value: Any) -> str | None:
+    """Give the answer as text; None where there is none.
+
+    A number is its digits. A list holds one answer, or several with scores, of which the best is
+    taken. An object has its text under one of TEXT_NAMES.
+
+    Raises:
+        DataError: it is anything else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return as_text(place, _text_of(place, value))
+    if isinstance(value, list):
+        if len(value) > 1:
+            value = [_best(place, value)]
+        return as_text(place, value[0]) if value else ""
+    raise DataError(f"{place}: the answer is {describe(value)}; write it as text, in quotes")
+
+
+def as_texts(place: str, value: Any) -> tuple[str, ...] | None:
+    """Take references: a text, a list of texts, or SQuAD's {"text": [...]}; None where none are.
+
+    Raises:
+        DataError: they are anything else.
+    """
+    if isinstance(value, dict):
+        value = next((value[name] for name in value if fold(name) in TEXT_NAMES), None)
+    if value is None:
+        return None
+    listed = value if isinstance(value, list) else [value]
+    texts = []
+    for item in listed:
+        if isinstance(item, dict):
+            item = next((item[name] for name in item if fold(name) in TEXT_NAMES), None)
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            raise DataError(f"{place}: {describe(item)} among the references; texts are needed")
+        texts.append(str(item))
+    return tuple(texts)
+
+
+def describe(value: Any) -> str:
+    """Name what a JSON value is, for messages."""
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+    return kinds.get(type(value), "null" if value is None else f"the number {value!r:.40}")
+
+
+def _text_of(place: str, value: Mapping[str, Any]) -> Any:
+    by_name = {fold(name): inner for name, inner in value.items()}
+    if by_name.get("text") == "empty" and "startlogit" in by_name:
+        return ""  # what Hugging Face's n-best lists hold where no span is an answer
+    for name in TEXT_NAMES:
+        if name in by_name:
+            return by_name[name]
+    raise DataError(
+        f"{place}: the answer is an object with {', '.join(map(str, value)) or 'nothing in it'};"
+        " name what to take with --prediction-field answer=COLUMN.NAME"
+    )
+
+
+def _best(place: str, listed: list[Any]) -> Any:
+    """The answer with the highest score; the first of those that are equally good."""
+    items = [item for item in listed if isinstance(item, dict)]
+    for name in SCORE_NAMES:
+        found = [next((item[key] for key in item if fold(key) == name), None) for item in items]
+        scores = [score for score in found if isinstance(score, int | float)]
+        if len(scores) == len(listed):
+            return items[scores.index(max(scores))]
+    if all(item == listed[0] for item in listed):
+        return listed[0]
+    raise DataError(
+        f"{place}: {len(listed)} answers without scores, where one is needed; name the one to take"
+        " with --prediction-field, such as answer=COLUMN.0"
+    )

@@ -1,0 +1,296 @@
+"""Which answer belongs to which question of the data, and what is said where it is not certain."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from prediction_shapes import lines, write
+
+from aqa.errors import DataError, UsageError
+from aqa.evaluation.predictions import Fields, read_predictions
+
+IDS = ["a", "b", "c"]
+ASKED = ["Who is the first?", "누가  둘째인가?", "Who is third?"]
+RIGHT = {"a": "1", "b": "2", "c": "3"}
+
+
+def read(path: Path, *words: str, questions: list[str] = ASKED) -> tuple[dict[str, Any], list[str]]:
+    notes: list[str] = []
+    found = read_predictions(path, IDS, questions, Fields.parse(words), notes.append)
+    assert all(str(path) in note for note in notes)
+    return {key: row.prediction for key, row in found.items()}, notes
+
+
+JOINED: dict[str, tuple[list[Any], str]] = {
+    "the column with the data's ids, not the first": (
+        [{"id": f"row-{key}", "question_id": key, "pred": text} for key, text in RIGHT.items()],
+        "",
+    ),
+    "an id of a number, and one of its text": (
+        [{"id": 7, "key": key, "pred": text} for key, text in RIGHT.items()],
+        "",
+    ),
+    "places from 0, in another order": (
+        [{"doc_id": 2, "pred": "3"}, {"doc_id": 0, "pred": "1"}, {"doc_id": 1, "pred": "2"}],
+        "its ids count from 0 to 2, so they are taken for places",
+    ),
+    "places from 1": (
+        [{"index": f"{number}", "pred": str(number)} for number in (1, 2, 3)],
+        "its ids count from 1 to 3",
+    ),
+    "the order": ([{"pred": text} for text in "123"], "taken in the order of the data"),
+    "questions in another order": (
+        [{"question": ASKED[place], "pred": str(place + 1)} for place in (2, 0, 1)],
+        "joined by their questions",
+    ),
+    "questions of another spacing, case and Unicode form": (
+        [
+            {"id": 101, "question": "who is  the first?", "pred": "1"},
+            {"id": 102, "question": "\u1102\u116e\u1100\u1161 둘째인가?", "pred": "2"},
+            {"id": 103, "question": "Who is third?\n", "pred": "3"},
+        ],
+        "joined by their questions",
+    ),
+    "some questions of the data": ([{"query": ASKED[1], "pred": "2"}], "joined by their questions"),
+    "prompts around the questions": (
+        [
+            {"prompt": f"Read. {question} Answer:", "pred": str(n)}
+            for n, question in enumerate(ASKED, 1)
+        ],
+        "taken in the order of the data",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(JOINED))
+def test_answers_come_to_their_questions(kind: str, tmp_path: Path) -> None:
+    content, told = JOINED[kind]
+    found, notes = read(write(tmp_path, "p.jsonl", lines(content)))
+    assert found == {key: text for key, text in RIGHT.items() if key in found}
+    assert len(found) == len(content)
+    assert [told in note for note in notes] == [True] * bool(told)
+
+
+REFUSED: dict[str, tuple[list[Any], str]] = {
+    "too few without ids": ([{"pred": "1"}], "1 answers without ids, but the data 3 examples"),
+    "an order that is not the data's": (
+        [{"question": ASKED[place], "id": 9, "pred": "x"} for place in (0, 0, 1)],
+        'the id "9" appears a second time',
+    ),
+    "questions of the data in another order, and others": (
+        [{"question": q, "pred": "x"} for q in (ASKED[1], ASKED[0], "Another?")],
+        r'line 1: this answers another question than example 1 of the data \("Who is the first',
+    ),
+    "prompts in another order": (
+        [{"prompt": f"Read: {ASKED[place]}", "pred": "x"} for place in (1, 2, 0)],
+        "line 1: this answers another question than example 1",
+    ),
+    "places whose questions are others": (
+        [
+            {"doc_id": 0, "question": ASKED[1], "pred": "2"},
+            {"doc_id": 1, "question": ASKED[0], "pred": "1"},
+            {"doc_id": 2, "question": "Who?", "pred": "3"},
+        ],
+        "line 1: this answers another question than example 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(REFUSED))
+def test_what_can_not_be_joined_is_refused(kind: str, tmp_path: Path) -> None:
+    content, told = REFUSED[kind]
+    with pytest.raises(DataError, match=told):
+        read(write(tmp_path, "p.jsonl", lines(content)))
+
+
+def test_numbers_that_are_no_places_stay_ids(tmp_path: Path) -> None:
+    for numbers in ((0, 1, 3), (5, 6, 7), (0, 1)):
+        content = lines([{"id": number, "pred": "x"} for number in numbers])
+        assert list(read(write(tmp_path, "p.jsonl", content))[0]) == [str(n) for n in numbers]
+
+
+def test_ids_that_are_not_those_of_the_data(
+    call_aqa: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    data = [{"id": key, "question": "?", "answers": ["x"], "context": "x"} for key in IDS]
+    write(tmp_path, "d.jsonl", lines(data))
+    write(tmp_path, "p.json", {"x1": "x", "x2": "y"})
+    told = call_aqa("evaluate", "p.json", "--data", "d.jsonl").stderr
+    assert "no id of p.json is in the data: it has x1, x2; there are a, b, c" in told
+    assert "name the column of its ids with --prediction-field id=COLUMN" in told
+
+
+def test_answers_without_ids_are_scored_by_references_of_their_own(tmp_path: Path) -> None:
+    notes: list[str] = []
+    content = lines([{"predict": "x", "label": "y"}, {"predict": "z", "label": "z"}])
+    path = write(tmp_path, "generated_predictions.jsonl", content)
+    found = read_predictions(path, note=notes.append)
+    assert [(row.id, row.prediction, row.answers) for row in found.values()] == [
+        ("1", "x", ("y",)),
+        ("2", "z", ("z",)),
+    ]
+    assert "numbered and scored by its own references" in notes[0]
+
+
+REFERENCES: dict[str, tuple[dict[str, Any], tuple[str, ...] | None]] = {
+    "ours": ({"answer": "a", "answers": ["b", "c"]}, ("b", "c")),
+    "one of ours": ({"answer": "a", "answers": None}, ("a",)),
+    "RAGAS": ({"ground_truth": "a"}, ("a",)),
+    "of two names": ({"golden_answers": ["a"], "answer": "b"}, ("a",)),
+    "a label that is a text": ({"label": "a"}, ("a",)),
+    "a label that is a class": ({"label": 1}, None),
+    "documents": ({"references": [{"id": 1}]}, None),
+    "a verdict": ({"expected": True}, None),
+    "unanswerable": ({"answers": {"text": [], "answer_start": []}}, ()),
+    "none": ({"question": "?"}, None),
+}
+
+
+@pytest.mark.parametrize("kind", list(REFERENCES))
+def test_references_beside_the_answer(kind: str, tmp_path: Path) -> None:
+    columns, answers = REFERENCES[kind]
+    path = write(tmp_path, "p.jsonl", lines([{"id": "q", "prediction": "x", **columns}]))
+    row = read_predictions(path)["q"]
+    assert (row.prediction, row.answers) == ("x", answers)
+
+
+APART: dict[str, tuple[dict[str, Any], str]] = {
+    "output and answer": ({"output": "x", "answer": "gold"}, "x"),
+    "output and answers": ({"output": "x", "answers": ["gold", "too"]}, "x"),
+    "answer and reference": ({"answer": "x", "reference": "gold"}, "x"),
+    "answer and golden_answers": ({"answer": "x", "golden_answers": ["gold"]}, "x"),
+    "prediction and response": ({"response": "so x", "prediction": "x"}, "x"),
+    "two names, one text": ({"response": "x", "output": "x"}, "x"),
+}
+
+
+@pytest.mark.parametrize("kind", list(APART))
+def test_an_answer_is_told_from_a_reference_by_name(kind: str, tmp_path: Path) -> None:
+    columns, text = APART[kind]
+    path = write(tmp_path, "p.jsonl", lines([{"id": "q", "question": "?", **columns}]))
+    assert read_predictions(path)["q"].prediction == text
+
+
+NOT_APART: dict[str, tuple[dict[str, Any], str]] = {
+    "two names, two texts": (
+        {"response": "x", "output": "y"},
+        "response and output may both be the answer",
+    ),
+    "data": (
+        {"question": "?", "context": "x", "answer": "y"},
+        "no answer but what may be the reference",
+    ),
+    "data of SQuAD": (
+        {"question": "?", "context": "x", "answers": {"text": ["y"], "answer_start": [1]}},
+        "no answer but what may be the reference",
+    ),
+    "data with many answers": ({"answers": ["x", "y"]}, "no answer but what may be the reference"),
+    "data of FiD": ({"question": "?", "target": "x", "ctxs": []}, "no answer among the columns"),
+    "data of KILT": (
+        {"input": "?", "output": [{"answer": "x"}, {"answer": "y"}]},
+        "a question of KILT with its references",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(NOT_APART))
+def test_what_may_be_a_reference_is_not_taken_for_an_answer(kind: str, tmp_path: Path) -> None:
+    columns, told = NOT_APART[kind]
+    path = write(tmp_path, "p.jsonl", lines([{"id": "q", **columns}]))
+    with pytest.raises(DataError, match=f"line 1: .*{told}"):
+        read_predictions(path)
+
+
+NAMED: dict[str, tuple[Any, list[str], dict[str, str]]] = {
+    "a column": ([{"id": "a", "said": "x"}], ["answer=said"], {"a": "x"}),
+    "against its usual meaning": (
+        [{"id": "a", "prediction": "y", "raw": "x"}],
+        ["answer=raw"],
+        {"a": "x"},
+    ),
+    "both": ([{"n": "a", "said": "x", "id": 5}], ["answer=said", "id=n"], {"a": "x"}),
+    "a path": (
+        [{"doc": {"key": "a"}, "out": [{"text": "x"}]}],
+        ["id=doc.key", "answer=out.0.text"],
+        {"a": "x"},
+    ),
+    "the first that a file has": (
+        [{"id": "a", "second": "x"}],
+        ["answer=first", "answer=second"],
+        {"a": "x"},
+    ),
+    "what looks like data": (
+        [{"id": "a", "context": "c", "answer": "x"}],
+        ["answer=answer"],
+        {"a": "x"},
+    ),
+    "rows by a value": (
+        [{"id": "a", "pred": "y", "seed": 1}, {"id": "a", "pred": "x", "seed": 2}],
+        ["seed=2"],
+        {"a": "x"},
+    ),
+    "what a run of ours never needs": (
+        {"a": {"predicted_answer": "x"}},
+        ["answer=said"],
+        {"a": "x"},
+    ),
+    "what a file by ids never needs": ({"a": "x"}, ["answer=said"], {"a": "x"}),
+}
+
+
+@pytest.mark.parametrize("kind", list(NAMED))
+def test_columns_that_are_named(kind: str, tmp_path: Path) -> None:
+    content, words, expected = NAMED[kind]
+    assert read(write(tmp_path, "p.json", content), *words)[0] == expected
+
+
+@pytest.mark.parametrize("words", [["answer=nix"], ["id=nix"], ["nix=1"]])
+def test_columns_that_are_not_there(words: list[str], tmp_path: Path) -> None:
+    path = write(tmp_path, "p.csv", "id,pred\na,x\n")
+    with pytest.raises(DataError, match=r"no column nix; .* id, pred|nix is no column"):
+        read(path, *words)
+
+
+@pytest.mark.parametrize("word", ["answer", "answer=", "=x", ""])
+def test_words_that_name_no_column(word: str) -> None:
+    with pytest.raises(UsageError, match="write answer=COLUMN, id=COLUMN, or COLUMN=VALUE"):
+        Fields.parse([word])
+
+
+def test_columns_are_named_on_the_command_line(
+    call_aqa: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    data = [{"id": key, "question": "?", "answers": [RIGHT[key]], "context": "x"} for key in IDS]
+    write(tmp_path, "d.jsonl", lines(data))
+    write(tmp_path, "p.csv", "no,said\na,1\nb,2\nc,3\n")
+    words = ["evaluate", "p.csv", "--data", "d.jsonl"]
+    assert call_aqa(*words).returncode == 1
+    words += ["--prediction-field", "id=no", "--prediction-field", "answer=said"]
+    assert "100.00" in call_aqa(*words).stdout
+    assert call_aqa(*words[:-1], "said").returncode == 2
+
+
+LINES: dict[str, tuple[str, dict[str, str]]] = {
+    "ids and answers": ("a\t1\nb\t2\nc\t3\n", RIGHT),
+    "a tab in an answer": ("a\t1\nb\t2\t2\nc\t3\n", {**RIGHT, "b": "2\t2"}),
+    "other ids": ("x\t1\ny\t2\nz\t3\n", {"x": "1", "y": "2", "z": "3"}),
+    "answers with tabs": (
+        "on e\tx\nt wo\ty\nth ree\tz\n",
+        dict(zip(IDS, ["on e\tx", "t wo\ty", "th ree\tz"], strict=True)),
+    ),
+    "bare answers, one with a tab": ("1\n2\t2\n3\n", {**RIGHT, "b": "2\t2"}),
+    "bare answers": ("1\n2\n3", RIGHT),
+}
+
+
+@pytest.mark.parametrize("kind", list(LINES))
+def test_lines_of_plain_text(kind: str, tmp_path: Path) -> None:
+    content, expected = LINES[kind]
+    assert read(write(tmp_path, "p.txt", content))[0] == expected
+
+
+def test_an_answer_that_was_broken_into_lines(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 3: no tab, where the other lines hold an id"):
+        read(write(tmp_path, "p.txt", "a\t1\nb\t2\nand more\nc\t3\n"))

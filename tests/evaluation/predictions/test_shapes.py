@@ -1,0 +1,210 @@
+"""Files in the shapes of other tools, as these write them, and the exact match they must get."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from prediction_shapes import (
+    QUESTIONS,
+    REFERENCES,
+    ROWS,
+    SAID,
+    SHAPES,
+    inspect_archive,
+    inspect_sample,
+    lines,
+    lm_eval,
+    promptfoo,
+    rows,
+    write,
+)
+
+from aqa.errors import DataError
+from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.predictions import Fields, read_predictions
+from aqa.evaluation.scoring import evaluate
+from aqa.progress import SilentProgress
+from aqa.records import Example
+
+DATA = [Example(key, QUESTIONS[key], (), tuple(REFERENCES[key])) for key in QUESTIONS]
+WITHOUT_IDS = {
+    "lm-eval, only the place of a document", "Inspect, samples by number", "promptfoo without ids",
+    "LLaMA-Factory", "ms-swift", "Hugging Face text-generation", "FiD by places", "DPR's reader",
+    "RAGAS", "RAGAS before 0.2", "DeepEval without names", "Haystack", "OpenCompass", "AlpacaEval",
+    "CSV of one column", "TSV, each row by its index", "a list of texts",
+}  # fmt: skip
+
+REFUSED_WITHOUT_DATA = {
+    "Hugging Face text-generation", "Haystack", "AlpacaEval", "CSV of one column",
+    "CSV without a header", "FiD, a tab at the end lost", "a list of texts",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_shapes_of_other_tools(shape: str, tmp_path: Path) -> None:
+    path = write(tmp_path, *SHAPES[shape])
+    report = evaluate([path], DATA, Scoring(["em"]), SilentProgress())
+    system = report.systems[0]
+    assert (
+        dict(zip(report.ids, system.predictions, strict=True)) == SAID or shape == "CSV with lists"
+    )
+    assert (system.scores["em"].value, system.missing, system.failed) == (100.0, 0, 0)
+    # Where nothing holds the questions' ids, it is said by what the answers were joined.
+    joins = ("taken for places", "taken in the order", "joined by their questions")
+    assert any(told in " ".join(report.warnings) for told in joins) == (shape in WITHOUT_IDS)
+
+
+@pytest.mark.parametrize("shape", [name for name in SHAPES if name != "CSV with lists"])
+def test_without_data_a_shape_is_read_rightly_or_refused(shape: str, tmp_path: Path) -> None:
+    path = write(tmp_path, *SHAPES[shape])
+    if shape in REFUSED_WITHOUT_DATA:
+        with pytest.raises(DataError, match=r"without ids; give the data|no answer among"):
+            read_predictions(path)
+    else:
+        assert [row.prediction for row in read_predictions(path).values()] == list(SAID.values())
+
+
+def test_parquet_and_arrow(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table(
+        {
+            "question_id": list(SAID),
+            "output": list(SAID.values()),
+            "answers": list(REFERENCES.values()),
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "p.parquet")
+    with pyarrow.ipc.new_file(tmp_path / "p.arrow", table.schema) as file:
+        file.write_table(table)
+    for name in ("p.parquet", "p.arrow"):
+        found = read_predictions(tmp_path / name)
+        assert {key: row.prediction for key, row in found.items()} == SAID
+        assert found["q2"].answers == ("William Shakespeare", "Shakespeare")
+
+
+def test_a_log_packed_by_zstandard(tmp_path: Path) -> None:
+    import zstandard
+
+    class Packed:
+        def compress(self, data: bytes) -> bytes:
+            self._data = getattr(self, "_data", b"") + data
+            return b""
+
+        def flush(self) -> bytes:
+            return zstandard.ZstdCompressor().compress(self._data)
+
+    # Of Python before 3.14 the module does not know the method; Inspect adds it in the same way.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zipfile, "_check_compression", lambda _: None)
+        patch.setattr(zipfile, "_get_compressor", lambda *_: Packed())
+        packed = inspect_archive(93)
+    found = read_predictions(write(tmp_path, "log.eval", packed))
+    assert {key: row.prediction for key, row in found.items()} == SAID
+    cut = packed.replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\x00")
+    with pytest.raises(DataError, match=r"log\.eval can't be read: .*whole"):
+        read_predictions(write(tmp_path, "log.eval", cut))
+
+
+FAILURES = {
+    "OpenAI, an error": {"custom_id": "q1", "response": None, "error": {"message": "expired"}},
+    "OpenAI, a status": {
+        "custom_id": "q1",
+        "response": {"status_code": 400, "body": {"error": {"message": "bad"}}},
+        "error": None,
+    },
+    "OpenAI, a refusal": {
+        "custom_id": "q1",
+        "response": {
+            "status_code": 200,
+            "body": {"choices": [{"message": {"content": None, "refusal": "no"}}]},
+        },
+        "error": None,
+    },
+    "Anthropic": {
+        "custom_id": "q1",
+        "result": {"type": "errored", "error": {"message": "overloaded"}},
+    },
+    "Gemini": {"key": "q1", "error": {"message": "quota"}},
+    "Inspect": {
+        "id": "q1",
+        "epoch": 1,
+        "input": "?",
+        "target": "",
+        "output": {"choices": [], "completion": ""},
+        "error": {"message": "x"},
+    },
+    "promptfoo": {"vars": {"id": "q1"}, "testIdx": 0, "provider": {"id": "p"}, "error": "timeout"},
+}
+
+
+@pytest.mark.parametrize("tool", list(FAILURES))
+def test_failures_of_other_tools_are_failures(tool: str, tmp_path: Path) -> None:
+    row = read_predictions(write(tmp_path, "p.jsonl", lines([FAILURES[tool]])))["q1"]
+    assert (row.prediction, row.failed) == (None, True)
+
+
+VARIANTS = {
+    "filters of lm-eval": (lm_eval({"strict": "{}", "flex": "{}?"}), "filter", "strict", "flex"),
+    "providers of promptfoo": (
+        [
+            promptfoo(k, q, f"{t}{'?' * (provider != 'a')}", n, provider)
+            for provider in ("a", "b")
+            for n, (k, q, t, _) in enumerate(ROWS)
+        ],
+        "provider",
+        "a",
+        "b",
+    ),
+    "epochs of Inspect": (
+        [
+            {**inspect_sample(k, q, f"{t}{'?' * (epoch - 1)}", g), "epoch": epoch}
+            for k, q, t, g in ROWS
+            for epoch in (1, 2)
+        ],
+        "epoch",
+        "1",
+        "2",
+    ),
+    "DPR with several numbers of passages": (
+        rows(
+            lambda k, q, t, g: {
+                "id": k,
+                "question": q,
+                "predictions": [
+                    {"top_k": n, "prediction": {"text": t + "?" * (n - 10)}} for n in (10, 11)
+                ],
+            }
+        ),
+        "top_k",
+        "10",
+        "11",
+    ),
+    "models in a table": (
+        [
+            {"id": k, "model": model, "pred": f"{t}{'?' * (model != 'm')}"}
+            for model in ("m", "n")
+            for k, _, t, _ in ROWS
+        ],
+        "model",
+        "m",
+        "n",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(VARIANTS))
+def test_of_several_answers_one_is_named(kind: str, tmp_path: Path) -> None:
+    content, column, one, other = VARIANTS[kind]
+    path = write(tmp_path, "p.jsonl", lines(content))
+    told = rf"several {column} \({one}, {other}\); take .* --prediction-field {column}={one}"
+    with pytest.raises(DataError, match=told):
+        read_predictions(path, list(SAID), list(QUESTIONS.values()))
+    for value, expected in ((one, SAID), (other, {key: f"{text}?" for key, text in SAID.items()})):
+        found = read_predictions(path, list(SAID), fields=Fields.parse([f"{column}={value}"]))
+        assert {key: row.prediction for key, row in found.items()} == expected
+    with pytest.raises(
+        DataError, match=f"no row is as --prediction-field says: {column} is {one}, {other}"
+    ):
+        read_predictions(path, list(SAID), fields=Fields.parse([f"{column}=x"]))

@@ -1,0 +1,170 @@
+"""Files that people give by mistake are named as what they are, with a way out."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import pickle
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prediction_shapes import write
+
+from aqa.errors import DataError
+from aqa.evaluation.predictions import read_predictions
+
+
+def archive(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as opened:
+        for name in names:
+            opened.writestr(name, "x")
+    return file.getvalue()
+
+
+def tar() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as opened:
+        opened.addfile(tarfile.TarInfo("predictions.json"))
+    return file.getvalue()
+
+
+def numpy_file() -> bytes:
+    import numpy
+
+    file = io.BytesIO()
+    numpy.save(file, numpy.zeros((2, 2)))
+    return file.getvalue()
+
+
+UNUSABLE: dict[str, tuple[str, Any, str]] = {
+    "null odds": (
+        "null_odds.json",
+        {"q1": -3.5, "q2": 1.0},
+        "numbers by id, such as null_odds.json",
+    ),
+    "scores of Hugging Face": (
+        "all_results.json",
+        {"epoch": 2.0, "eval_exact_match": 81.2, "eval_f1": 88.0, "eval_samples": 10},
+        "scores of another tool",
+    ),
+    "scores of SQuAD": (
+        "scores.json",
+        {"exact": 81.2, "f1": 88.0, "total": 10, "HasAns_exact": 1.0},
+        "scores of another tool",
+    ),
+    "scores of our own": (
+        "m.json",
+        {"version": 1, "profile": "squad", "n": 1, "systems": []},
+        "scores of `aqa evaluate`, where predictions are needed; give the files that were scored",
+    ),
+    "lm-eval's scores": (
+        "results.json",
+        {"results": {"squad": {"f1,none": 0.5}}, "configs": {}, "n-shot": {"squad": 0}},
+        "lm-eval's scores, .*--log_samples",
+    ),
+    "a trainer's state": (
+        "trainer_state.json",
+        {"log_history": [{"loss": 1.0}], "global_step": 3},
+        "the log of a training",
+    ),
+    "a trainer's log": (
+        "trainer_log.jsonl",
+        '{"current_steps": 1, "loss": 0.5}\n{"current_steps": 2, "loss": 0.4}\n',
+        "line 1: this is a step of a training's log",
+    ),
+    "SQuAD's questions": (
+        "dev.json",
+        {"version": "1.1", "data": [{"title": "x", "paragraphs": []}]},
+        "questions in SQuAD's shape, .*give it as --data",
+    ),
+    "a batch's requests": (
+        "requests.jsonl",
+        '{"custom_id": "q1", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n',
+        "a request of the Batch API, .*output_file_id",
+    ),
+    "spans of Natural Questions": (
+        "nq.json",
+        {"predictions": [{"example_id": 1, "short_answers": [{"start_token": 1, "end_token": 2}]}]},
+        "an answer of Natural Questions by the places of its tokens",
+    ),
+    "likelihoods of lm-eval": (
+        "samples.jsonl",
+        '{"doc": {"id": "q1"}, "filtered_resps": [[-1.5, false], [-2.5, true]]}',
+        "likelihoods of choices, .*generate_until",
+    ),
+    "an Inspect log without samples": (
+        "log.json",
+        {"version": 2, "status": "success", "eval": {}, "plan": {}, "samples": None},
+        "a log of Inspect without samples",
+    ),
+    "an Inspect archive without samples": (
+        "log.eval",
+        archive("header.json"),
+        "a log of Inspect without samples",
+    ),
+    "a corpus": ("corpus.jsonl", '{"title": "x", "body": "y"}\n', "no answer among the columns"),
+    "Excel": (
+        "p.xlsx",
+        archive("[Content_Types].xml", "xl/workbook.xml"),
+        "an Excel workbook; save",
+    ),
+    "old Excel": (
+        "p.xls",
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 50,
+        "an Excel or Word file",
+    ),
+    "LibreOffice": ("p.ods", archive("mimetype", "content.xml"), "an OpenDocument file"),
+    "PyTorch": ("p.pt", archive("archive/data.pkl"), "a file of PyTorch"),
+    "arrays": ("p.npz", archive("predictions.npy"), "arrays of NumPy"),
+    "a submission": (
+        "submission.zip",
+        archive("predictions.json"),
+        r"zip archive \(predictions.json\)",
+    ),
+    "a pickle": ("p.pkl", pickle.dumps({"q1": "x"}), "a Python pickle, not text; load it"),
+    "an array": ("p.npy", numpy_file(), "an array of NumPy"),
+    "weights": ("m.safetensors", (10).to_bytes(8, "little") + b'{"a": 1}  ', "holds weights"),
+    "a database": ("p.db", b"SQLite format 3\0" + b"\0" * 100, "an SQLite database"),
+    "bzip2": ("p.json.bz2", bz2.compress(b'{"q1": "x"}'), "packed by bzip2, not text; unpack it"),
+    "xz": ("p.json.xz", lzma.compress(b'{"q1": "x"}'), "packed by xz"),
+    "tar": ("p.tar", tar(), "a tar archive"),
+    "tar, packed": ("p.tar.gz", gzip.compress(tar()), "a tar archive"),
+    "PDF": ("p.pdf", b"%PDF-1.7\n", "a PDF"),
+    "a table, packed": ("p.parquet.gz", gzip.compress(b"PAR1xxxx"), "packed twice"),
+    "another binary": ("p.bin", bytes(range(256)), "not text, and no table that aqa knows"),
+    "a web page": ("p.json", "<!DOCTYPE html><html>404</html>", "a web page, not predictions"),
+    "a pointer": ("p.json", "version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),
+    "a broken archive": ("p.eval", archive("header.json", "samples/1.json")[:60], "is it whole"),
+    "a broken table": ("p.parquet", b"PAR1" + b"x" * 50, "not a Parquet file that can be read"),
+    "a broken sample": ("p.eval", archive("header.json", "samples/1.json"), "can't be read"),
+}
+
+
+@pytest.mark.parametrize("kind", list(UNUSABLE))
+def test_unusable_files_are_named(kind: str, tmp_path: Path) -> None:
+    name, content, told = UNUSABLE[kind]
+    path = write(tmp_path, name, content)
+    with pytest.raises(DataError, match=told) as error:
+        read_predictions(path, ["q1", "q2"])
+    message = str(error.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert "UTF-8" not in message or "CSV (UTF-8)" in message
+
+
+def test_numbers_are_answers_unless_they_are_scores(tmp_path: Path) -> None:
+    assert read_predictions(write(tmp_path, "p.json", {"q1": 12, "q2": 7}))["q1"].prediction == "12"
+    some = {"q1": 1947, "q2": "Paris", "q3": 5.5}
+    found = read_predictions(write(tmp_path, "p.json", some))
+    assert [row.prediction for row in found.values()] == ["1947", "Paris", "5.5"]
+
+
+def test_a_known_key_among_ids_is_an_id(tmp_path: Path) -> None:
+    by_id = {"f1": "a car race", "em": "a unit", "loss": "a defeat"}
+    found = read_predictions(write(tmp_path, "p.json", json.dumps(by_id)))
+    assert {key: row.prediction for key, row in found.items()} == by_id

@@ -1,0 +1,557 @@
+"""Files of predictions in the shapes of other tools, for four questions, all answered rightly."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+QUESTIONS = {
+    "q1": "What is the capital of France?",
+    "q2": "Who wrote Hamlet?",
+    "q3": "한라산의 높이는?",
+    "q4": "What colour is the car?",
+}
+REFERENCES = {
+    "q1": ["Paris"],
+    "q2": ["William Shakespeare", "Shakespeare"],
+    "q3": ["1,947 m"],
+    "q4": [],
+}
+SAID = {"q1": "Paris", "q2": "Shakespeare", "q3": "1,947 m", "q4": ""}
+ROWS = [(key, QUESTIONS[key], text, REFERENCES[key]) for key, text in SAID.items()]
+
+Content = Any  # rows become JSON Lines, other values JSON, bytes and texts stay
+
+
+def rows(make: Callable[[str, str, str, list[str]], Mapping[str, Any]]) -> list[Any]:
+    return [make(*row) for row in ROWS]
+
+
+def lines(content: list[Any]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in content)
+
+
+def chat(text: str) -> dict[str, Any]:
+    return {"object": "chat.completion", "choices": [{"message": {"content": text}}]}
+
+
+def lm_eval(filtered: Mapping[str, str]) -> list[Any]:
+    """One row for each filter and question, as --log_samples writes them."""
+    return [
+        {
+            "doc_id": number,
+            "doc": {"id": key, "question": question, "answers": gold, "context": "x"},
+            "target": gold[0] if gold else "",
+            "arguments": {"gen_args_0": {"arg_0": question, "arg_1": {"until": ["\n"]}}},
+            "resps": [[f"{text}\n"]],
+            "filtered_resps": [changed.format(text)],
+            "filter": name,
+            "exact_match": 1.0,
+        }
+        for name, changed in filtered.items()
+        for number, (key, question, text, gold) in enumerate(ROWS)
+    ]
+
+
+def inspect_sample(key: str | int, question: str, text: str, gold: list[str]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": [{"type": "reasoning", "reasoning": "x"}]}
+    message["content"].append({"type": "text", "text": text})
+    return {
+        "id": key,
+        "epoch": 1,
+        "input": [{"role": "system", "content": "s"}, {"role": "user", "content": question}],
+        "target": gold,
+        "messages": [],
+        "output": {"model": "m", "choices": [{"message": message}], "completion": text},
+        "scores": {"match": {"value": "C", "answer": "another"}},
+    }
+
+
+def inspect_archive(method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("header.json", '{"version": 2, "status": "success"}')
+        for key, question, text, gold in ROWS:
+            sample = inspect_sample(key, question, text, gold)
+            archive.writestr(f"samples/{key}_epoch_1.json", json.dumps(sample))
+    return file.getvalue()
+
+
+def promptfoo(key: str, question: str, text: str, number: int, provider: str) -> dict[str, Any]:
+    return {
+        "id": f"{provider}-{number}",
+        "testIdx": number,
+        "promptIdx": 0,
+        "provider": {"id": provider, "label": ""},
+        "vars": {"id": key, "question": question, "context": "x"},
+        "response": {"output": text},
+        "success": False,
+        "error": "Expected output to equal ...",  # an assertion that failed, not the request
+        "testCase": {"vars": {}, "metadata": {"topic": "x"}},
+    }
+
+
+NBEST = {
+    key: [
+        {"text": "no", "probability": 0.1, "start_logit": 1.0},
+        {"text": text or "empty", "probability": 0.9, "start_logit": 2.0},
+    ]
+    for key, text in SAID.items()
+}
+
+SHAPES: dict[str, tuple[str, Content]] = {
+    "lm-eval": ("samples_squad_2026.jsonl", lines(lm_eval({"none": "{}"}))),
+    "lm-eval, filters that agree": ("s.jsonl", lines(lm_eval({"strict": "{}", "flex": "{}"}))),
+    "lm-eval, repeats that agree": (
+        "s.jsonl",
+        lines(
+            [
+                {**row, "filtered_resps": [[row["filtered_resps"][0]] * 3]}
+                for row in lm_eval({"none": "{}"})
+            ]
+        ),
+    ),
+    "lm-eval, only the place of a document": (
+        "s.jsonl",
+        lines([{**row, "doc": {"text": "x"}} for row in lm_eval({"none": "{}"})]),
+    ),
+    "Inspect's archive": ("log.eval", inspect_archive()),
+    "Inspect's archive without compression": ("log.zip", inspect_archive(zipfile.ZIP_STORED)),
+    "Inspect's JSON": (
+        "log.json",
+        {
+            "version": 2,
+            "status": "success",
+            "eval": {"task": "t"},
+            "plan": {},
+            "results": {"scores": [{"name": "match"}]},
+            "samples": rows(inspect_sample),
+        },
+    ),
+    "Inspect, samples by number": (
+        "log.json",
+        {
+            "eval": {},
+            "plan": {},
+            "status": "success",
+            "samples": [
+                inspect_sample(n, q, text, gold) for n, (_, q, text, gold) in enumerate(ROWS, 1)
+            ],
+        },
+    ),
+    "promptfoo": (
+        "output.json",
+        {
+            "evalId": "e",
+            "results": {
+                "version": 3,
+                "prompts": [],
+                "results": [promptfoo(k, q, t, n, "echo") for n, (k, q, t, _) in enumerate(ROWS)],
+                "stats": {"successes": 4},
+            },
+            "config": {},
+        },
+    ),
+    "promptfoo, JSON Lines": (
+        "output.jsonl",
+        lines([promptfoo(k, q, t, n, "echo") for n, (k, q, t, _) in enumerate(ROWS)]),
+    ),
+    "promptfoo without ids": (
+        "output.json",
+        {
+            "results": {
+                "results": [
+                    {**promptfoo(k, q, t, n, "echo"), "vars": {"q": q}}
+                    for n, (k, q, t, _) in enumerate(ROWS)
+                ]
+            }
+        },
+    ),
+    "LLaMA-Factory": (
+        "generated_predictions.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {"prompt": f"user\n{q}\n", "predict": t, "label": (g or [""])[0]}
+            )
+        ),
+    ),
+    "ms-swift": (
+        "result.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "response": t,
+                    "labels": (g or [""])[0],
+                    "logprobs": None,
+                    "messages": [
+                        {"role": "user", "content": f"Read: {q}"},
+                        {"role": "assistant", "content": t},
+                    ],
+                }
+            )
+        ),
+    ),
+    "Hugging Face predictions": ("predictions.json", SAID),
+    "Hugging Face predictions of a test": ("predict_predictions.json", SAID),
+    "Hugging Face n-best": ("nbest_predictions.json", NBEST),
+    "Hugging Face squad_v2 metric": (
+        "p.json",
+        rows(lambda k, q, t, g: {"id": k, "prediction_text": t, "no_answer_probability": 0.0}),
+    ),
+    "Hugging Face text-generation": (
+        "p.json",
+        rows(lambda k, q, t, g: [{"generated_text": t}]),
+    ),
+    "Hugging Face question-answering": (
+        "p.json",
+        rows(lambda k, q, t, g: {"score": 0.5, "start": 1, "end": 2, "answer": t, "example_id": k}),
+    ),
+    "FiD": ("final_output.txt", "".join(f"{key}\t{text}\n" for key, text in SAID.items())),
+    "FiD, a tab at the end lost": ("o.txt", "q1\tParis\nq2\tShakespeare\nq3\t1,947 m\nq4"),
+    "FiD by places": ("o.txt", "".join(f"{n}\t{row[2]}\n" for n, row in enumerate(ROWS))),
+    "FlashRAG": (
+        "intermediate_data.json",
+        rows(
+            lambda k, q, t, g: {
+                "id": k,
+                "question": q,
+                "golden_answers": g,
+                "metadata": {"type": "x"},
+                "output": {"pred": t, "prompt": "p", "metric_score": {"em": 1.0}},
+            }
+        ),
+    ),
+    "DPR's reader": (
+        "dpr.json",
+        rows(
+            lambda k, q, t, g: {
+                "question": q,
+                "gold_answers": g,
+                "predictions": [
+                    {"top_k": 10, "prediction": {"text": t, "score": 1.0, "passage": "x"}}
+                ],
+            }
+        ),
+    ),
+    "BERGEN": (
+        "eval_out.json",
+        rows(
+            lambda k, q, t, g: {
+                "q_id": k,
+                "response": t,
+                "instruction": f"Answer. {q}",
+                "label": g,
+                "question": q,
+            }
+        ),
+    ),
+    "KILT": (
+        "kilt.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "id": k,
+                    "input": q,
+                    "output": [{"answer": t, "provenance": [{"wikipedia_id": "1"}]}],
+                }
+            )
+        ),
+    ),
+    "MS MARCO": ("m.jsonl", lines(rows(lambda k, q, t, g: {"query_id": k, "answers": [t]}))),
+    "Natural Questions with texts": (
+        "nq.json",
+        {
+            "predictions": rows(
+                lambda k, q, t, g: {
+                    "example_id": k,
+                    "long_answer": {},
+                    "short_answers": [{"start_token": 1, "end_token": 2, "text": t}] if t else [],
+                    "yes_no_answer": "NONE",
+                }
+            )
+        },
+    ),
+    "CoQA": ("coqa.json", rows(lambda k, q, t, g: {"id": k, "turn_id": 1, "answer": t})),
+    "CoQA, ids of turns": (
+        "coqa.json",
+        rows(lambda k, q, t, g: {"id": "q", "turn_id": int(k[1]), "answer": t}),
+    ),
+    "QuAC": (
+        "quac.jsonl",
+        lines(
+            [
+                {"qid": list(SAID)[:2], "best_span_str": ["Paris", "Shakespeare"]},
+                {"qid": ["q3", "q4"], "best_span_str": ["1,947 m", ""], "yesno": ["x", "x"]},
+            ]
+        ),
+    ),
+    "OpenAI's batch": (
+        "batch.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "id": f"b_{k}",
+                    "custom_id": k,
+                    "response": {"status_code": 200, "body": chat(t)},
+                    "error": None,
+                }
+            )
+        ),
+    ),
+    "OpenAI's batch of responses": (
+        "batch.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "id": f"b_{k}",
+                    "custom_id": k,
+                    "response": {
+                        "status_code": 200,
+                        "body": {
+                            "object": "response",
+                            "output": [
+                                {"type": "reasoning", "summary": []},
+                                {
+                                    "type": "message",
+                                    "content": [{"type": "output_text", "text": t}],
+                                },
+                            ],
+                        },
+                    },
+                    "error": None,
+                }
+            )
+        ),
+    ),
+    "OpenAI's batch of completions": (
+        "batch.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "custom_id": k,
+                    "response": {"status_code": 200, "body": {"choices": [{"text": t}]}},
+                    "error": None,
+                }
+            )
+        ),
+    ),
+    "Anthropic's batch": (
+        "batch.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "custom_id": k,
+                    "result": {
+                        "type": "succeeded",
+                        "message": {
+                            "content": [
+                                {"type": "thinking", "thinking": "x"},
+                                {"type": "text", "text": t},
+                            ]
+                        },
+                    },
+                }
+            )
+        ),
+    ),
+    "Gemini's batch": (
+        "batch.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "key": k,
+                    "response": {
+                        "candidates": [
+                            {"content": {"parts": [{"text": "x", "thought": True}, {"text": t}]}}
+                        ]
+                    },
+                }
+            )
+        ),
+    ),
+    "RAGAS": (
+        "ragas.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "user_input": q,
+                    "retrieved_contexts": ["x"],
+                    "response": t,
+                    "reference": (g or [""])[0],
+                }
+            )
+        ),
+    ),
+    "RAGAS before 0.2": (
+        "ragas.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "question": q,
+                    "contexts": ["x"],
+                    "answer": t,
+                    "ground_truth": (g or [""])[0],
+                }
+            )
+        ),
+    ),
+    "RAGAS by columns": (
+        "ragas.json",
+        {
+            "question": list(QUESTIONS.values()),
+            "answer": list(SAID.values()),
+            "ground_truth": ["x"] * 4,
+            "faithfulness": [float("nan")] * 4,
+            "id": list(SAID),
+        },
+    ),
+    "DeepEval's run": (
+        "run.json",
+        {
+            "testCases": rows(
+                lambda k, q, t, g: {
+                    "name": k,
+                    "input": q,
+                    "actualOutput": t,
+                    "expectedOutput": (g or [""])[0],
+                    "success": True,
+                    "metricsData": [],
+                }
+            ),
+            "metricsScores": [],
+        },
+    ),
+    "DeepEval without names": (
+        "run.json",
+        {
+            "test_results": [
+                {"name": f"test_case_{n}", "input": q, "actual_output": t, "success": True}
+                for n, (_, q, t, _) in enumerate(ROWS)
+            ]
+        },
+    ),
+    "HotpotQA": ("hotpot.json", {"answer": SAID, "sp": {key: [["x", 0]] for key in SAID}}),
+    "EvalAI": ("p.json", {"predictions": SAID}),
+    "TweetQA": ("t.json", rows(lambda k, q, t, g: {"qid": k, "Answer": t})),
+    "TREC RAG": (
+        "t.json",
+        rows(
+            lambda k, q, t, g: {
+                "run_id": "x",
+                "topic_id": k,
+                "references": ["d1"],
+                "answer": [{"text": part, "citations": [0]} for part in t.split(" ")],
+            }
+        ),
+    ),
+    "TREC RAG, metadata apart": (
+        "t.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "metadata": {"topic_id": k},
+                    "references": ["d1"],
+                    "answer": [{"text": t, "citations": [0]}],
+                }
+            )
+        ),
+    ),
+    "Haystack": (
+        "h.json",
+        rows(
+            lambda k, q, t, g: {
+                "query": q,
+                "answers": [{"answer": "no", "score": 0.1}, {"answer": t, "score": 0.8}],
+            }
+        ),
+    ),
+    "OpenCompass": (
+        "o.json",
+        {
+            str(n): {"origin_prompt": q, "prediction": t, "gold": g}
+            for n, (_, q, t, g) in enumerate(ROWS)
+        },
+    ),
+    "HELM": (
+        "display_predictions.json",
+        rows(lambda k, q, t, g: {"instance_id": k, "predicted_text": t, "stats": {}}),
+    ),
+    "AlpacaEval": (
+        "a.json",
+        rows(lambda k, q, t, g: {"instruction": q, "output": t, "generator": "m"}),
+    ),
+    "CSV": ("p.csv", 'id,prediction\nq1,"Paris"\nq2,Shakespeare\nq3,"1,947 m"\nq4,""\n'),
+    "CSV by semicolons, an index before": (
+        "p.csv",
+        ";qid;Model Answer\n0;q1;Paris\n1;q2;Shakespeare\n2;q3;1,947 m\n3;q4;\n",
+    ),
+    "CSV of one column": ("p.csv", 'prediction\nParis\nShakespeare\n"1,947 m"\n""\n'),
+    "CSV in Korean": (
+        "p.csv",
+        'id,질문,정답,예측\nq1,?,Paris,Paris\nq2,?,x,Shakespeare\nq3,?,x,"1,947 m"\nq4,?,,\n',
+    ),
+    "CSV without a header": ("p.csv", 'q1,Paris\nq2,Shakespeare\nq3,"1,947 m"\nq4,\n'),
+    "CSV named otherwise": (
+        "p.txt",
+        'question_id,answer\nq1,Paris\nq2,Shakespeare\nq3,"1,947 m"\nq4,\n',
+    ),
+    "CSV with lists": (
+        "p.csv",
+        "id,pred\nq1,['Paris']\nq2,['Shakespeare']\nq3,\"['1,947 m']\"\nq4,['']\n",
+    ),
+    "TSV": ("p.tsv", "id\tprediction\nq1\tParis\nq2\tShakespeare\nq3\t1,947 m\nq4\t\n"),
+    "TSV, each row by its index": (
+        "predict_results_None.txt",
+        "index\tprediction\n0\tParis\n1\tShakespeare\n2\t1,947 m\n3\t\n",
+    ),
+    "pandas by columns": (
+        "p.json",
+        {"id": dict(enumerate(SAID)), "prediction": dict(enumerate(SAID.values()))},
+    ),
+    "pandas by rows": (
+        "p.json",
+        {str(n): {"id": k, "prediction": t} for n, (k, _, t, _) in enumerate(ROWS)},
+    ),
+    "a list of texts": ("p.json", list(SAID.values())),
+    "a model's name beside them": (
+        "p.json",
+        {"model": "m", "date": "today", "outputs": rows(lambda k, q, t, g: {"id": k, "text": t})},
+    ),
+    "scores of the answers within": (
+        "p.json",
+        rows(lambda k, q, t, g: {"id": k, "pred": t, "em": 1.0, "bleu": float("nan")}),
+    ),
+}
+ID_NAMES = [
+    "id", "_id", "qid", "guid", "query_id", "question_id", "example_id", "Question ID", "sample_id",
+    "q_id", "uid", "key", "index",
+]  # fmt: skip
+ANSWER_NAMES = [
+    "prediction", "pred", "predict", "predicted_answer", "output", "response", "generated_text",
+    "Generated Answer", "answer", "model_output", "completion", "actual_output", "final_answer",
+    "hypothesis", "text",
+]  # fmt: skip
+SHAPES |= {
+    f"the id as {name}": (
+        "p.jsonl",
+        lines(rows(lambda k, q, t, g, name=name: {name: k, "prediction": t})),  # type: ignore[misc]
+    )
+    for name in ID_NAMES
+}
+SHAPES |= {
+    f"the answer as {name}": (
+        "p.jsonl",
+        lines(rows(lambda k, q, t, g, name=name: {"id": k, name: t})),  # type: ignore[misc]
+    )
+    for name in ANSWER_NAMES
+}
+
+
+def write(folder: Path, name: str, content: Content) -> Path:
+    path = folder / name
+    if not isinstance(content, str | bytes):
+        content = json.dumps(content, ensure_ascii=False)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
