@@ -50,6 +50,7 @@ class RowParser:
         self._nfc = nfc
         self._joined = joined
         self._needs_passages = needs_passages and not joined
+        self._needs_question = needs_passages  # else references alone will do
         self.generated_ids = 0
 
     def example(self, place: str, row: Mapping[str, object]) -> Example:
@@ -59,7 +60,9 @@ class RowParser:
         title_column, title = self._find("title", row, place)
         id_column, stored_id = self._find("id", row, place)
         answers_column, answer_values = self._find("answers", row, place)
-        if not isinstance(question, str) or not question.strip():
+        if not self._needs_question and question is None and answers_column:
+            question = ""
+        elif not isinstance(question, str) or not question.strip():
             self._refuse("question", question_column, question, row, place)
         only = _only(title, row.get(DOCUMENT_ID))
         listed = list_passages(passage_values, place, only)
@@ -135,6 +138,8 @@ class RowParser:
     def _id(self, stored: object, question: str, passages: Iterable[Passage], place: str) -> str:
         if (own := read_id(stored, place)) is not None:
             return own
+        if not question:
+            raise DataError(f"{place}: no id and no question, one of which references need")
         self.generated_ids += 1
         content = "\n".join((question, *(passage.text for passage in passages)))
         return short_hash(unicodedata.normalize("NFC", content))

@@ -30,7 +30,7 @@ class Source:
     that it lacks is an error, or has no passages, as `missing_passages` says. `corpus` is the file
     in which the rows' `document_id`, or the documents of `passages`, are looked up. `normalize`
     "nfc" puts questions, passages and answers in that Unicode form. What is only scored against
-    `needs_passages` not.
+    needs neither passages nor, where there are ids, questions: `needs_passages`.
     """
 
     path: str

@@ -78,6 +78,10 @@ def _make_cases(examples: Iterable[Example], material: Material) -> Iterator[Cas
         place = places.get(example.id)
         if place is None:
             continue
+        if not example.question:
+            raise DataError(
+                f'the data has no question for "{example.id}", and the judge reads questions'
+            )
         for system in systems:
             own = pairs[system.name]
             answer = own.predictions[place]

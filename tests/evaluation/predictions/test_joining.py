@@ -1,5 +1,6 @@
 """Which answer belongs to which question of the data, and what is said where it is not certain."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -294,3 +295,35 @@ def test_lines_of_plain_text(kind: str, tmp_path: Path) -> None:
 def test_an_answer_that_was_broken_into_lines(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 3: no tab, where the other lines hold an id"):
         read(write(tmp_path, "p.txt", "a\t1\nb\t2\nand more\nc\t3\n"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lines([{"id": key, "answers": [text]} for key, text in RIGHT.items()]),
+        lines([{"id": key, "answers": {"text": [text]}} for key, text in RIGHT.items()]),
+        "id,answer\na,1\nb,2\nc,3\n",
+    ],
+)
+def test_references_need_no_question(
+    content: str, call_aqa: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    refs = "refs.csv" if content.startswith("id") else "refs.jsonl"
+    write(tmp_path, refs, content)
+    write(tmp_path, "p.json", RIGHT)
+    done = call_aqa("evaluate", "p.json", "--data", refs, "--metrics", "em", "--json")
+    assert json.loads(done.stdout)["systems"][0]["scores"]["em"]["value"] == 100.0
+    # Who asks, be it a reader or a judge, needs one.
+    words = ["evaluate", "p.json", "--data", refs, "--metrics", "judge", "--dry-run"]
+    assert 'the data has no question for "a"' in call_aqa(*words).stderr
+    told = call_aqa("prompt-preview", "gpt4", "--data", refs).stderr
+    assert "no question among the columns id, answer" in told
+
+
+def test_references_need_an_id_or_a_question(
+    call_aqa: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    write(tmp_path, "refs.jsonl", lines([{"answers": ["1"]}]))
+    write(tmp_path, "p.json", ["1"])
+    told = call_aqa("evaluate", "p.json", "--data", "refs.jsonl").stderr
+    assert "refs.jsonl, line 1: no id and no question, one of which references need" in told
