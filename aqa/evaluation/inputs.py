@@ -18,10 +18,10 @@ from aqa.evaluation.alignment import (
 )
 from aqa.evaluation.judge.labels import Labels
 from aqa.evaluation.predictions import Fields, read_predictions
-from aqa.evaluation.slices import QUESTION
 from aqa.metrics import MetricOptions
 from aqa.metrics.intervals import SEED
-from aqa.metrics.normalize import choose_profile, mostly_hangul
+from aqa.metrics.languages import KOREAN, example_languages, language_of
+from aqa.metrics.normalize import choose_profile
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.unicode_forms import unicode_form
 from aqa.progress import Progress
@@ -31,6 +31,9 @@ from aqa.runs.journal_rows import cleaned_again
 
 if TYPE_CHECKING:
     from aqa.evaluation.judge.judge import Judging
+
+
+_READ_PASSAGES, _READ = 3, 150  # passages, and characters of each, that tell their language
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Material:
     systems: Sequence[System]
     expected: References
     profile: str
+    languages: Sequence[str]
     pairs: Mapping[str, Pairs]
     warnings: list[str]
 
@@ -79,18 +83,19 @@ def read_material(
     """Read the predictions, put them beside their references, and tell what does not fit."""
     warnings: list[str] = []
     form = unicode_form(scoring.normalize)
-    questions: list[str] = []
+    contexts: dict[str, _Context] = {}
     given = None
     if references is not None:
-        given = data_references(_noting(references, questions), form)
+        given = data_references(_keep_contexts(references, contexts), form)
     ids = None if given is None else list(given)
+    asked = [context.question for context in contexts.values()]
     fields = Fields.parse(scoring.prediction_fields)
     files = [Path(each.file) if isinstance(each, System) else each for each in sources]
     systems = [
         each
         if isinstance(each, System)
         else System(
-            name, str(each), read_predictions(each, ids, questions, fields, warnings.append)
+            name, str(each), read_predictions(each, ids, asked, fields, warnings.append)
         )
         for name, each in zip(system_names(files), sources, strict=True)
     ]
@@ -100,11 +105,52 @@ def read_material(
     warnings += check_alignment(systems, expected, given is not None, form)
     warnings += unfinished_runs(systems)
     warnings += compare_evidence(systems, scoring.allow_different_evidence)
-    profile = choose_profile(scoring.profile, list(expected.values()))
-    if profile == "squad" and mostly_hangul(list(expected.values())):
+    if given is None:
+        contexts = _contexts_of_rows(systems)
+    known = [contexts.get(key, _Context()) for key in expected]
+    questions = [context.question for context in known]
+    languages = example_languages(
+        list(expected.values()), questions, [context.language for context in known]
+    )
+    profile = choose_profile(scoring.profile, languages)
+    if profile == "squad" and KOREAN in languages:
         warnings.append("the squad profile compares whole words: for Korean, use korquad")
-    pairs = {system.name: _pairs(system, expected, profile, scoring) for system in systems}
-    return Material(systems, expected, profile, pairs, warnings)
+    pairs = {
+        system.name: replace(
+            _pairs(system, expected, profile, scoring),
+            questions=questions,
+            known_languages=languages,
+        )
+        for system in systems
+    }
+    return Material(systems, expected, profile, languages, pairs, warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What tells an example's language beside its references: its question and its passages."""
+
+    question: str = ""
+    language: str = ""  # of the passages
+
+
+def _keep_contexts(examples: Iterable[Example], found: dict[str, _Context]) -> Iterator[Example]:
+    """Hand the examples on and keep, by id, what tells their language."""
+    for example in examples:
+        beginnings = (passage.text[:_READ] for passage in example.passages[:_READ_PASSAGES])
+        found[example.id] = _Context(example.question, language_of(" ".join(beginnings)))
+        yield example
+
+
+def _contexts_of_rows(systems: Sequence[System]) -> dict[str, _Context]:
+    """Take the questions of the predictions themselves, where they hold any."""
+    found: dict[str, _Context] = {}
+    for system in systems:
+        for key, row in system.rows.items():
+            question = row.metadata.get("question")
+            if isinstance(question, str) and question:
+                found.setdefault(key, _Context(question))
+    return found
 
 
 def read_references(source: Source, progress: Progress) -> Iterable[Example]:
@@ -133,22 +179,11 @@ class _Examples:
 def keep_columns(
     examples: Iterable[Example], keys: Sequence[str], columns: dict[str, Mapping[str, Any]]
 ) -> Iterator[Example]:
-    """Hand the examples on and keep, by id, their values of the keys and what these are read from.
-
-    The key "language" is read from the question.
-    """
+    """Hand the examples on and keep, by id, their values of the keys."""
     for example in examples:
-        own = {key: example.metadata[key] for key in keys if key in example.metadata}
-        if "language" in keys:
-            own[QUESTION] = example.question
-        columns[example.id] = own
-        yield example
-
-
-def _noting(examples: Iterable[Example], questions: list[str]) -> Iterator[Example]:
-    """Hand the examples on and keep their questions."""
-    for example in examples:
-        questions.append(example.question)
+        columns[example.id] = {
+            key: example.metadata[key] for key in keys if key in example.metadata
+        }
         yield example
 
 

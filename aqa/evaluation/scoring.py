@@ -61,7 +61,7 @@ def evaluate(
     if "judge" in named:
         judged = judge_systems(*_judge_of(scoring, references), material, scoring.judge_labels)
         warnings += judged.warnings
-    scorers = scorers or _default_scorers(expected, scoring.metric_options)
+    scorers = scorers or _default_scorers(material.languages, scoring.metric_options)
     found = []
     all_pairs = material.pairs if judged is None else judged.pairs
     total = len(material.systems) * len(scorers)
@@ -135,9 +135,9 @@ def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) 
     return SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
 
 
-def _default_scorers(expected: References, options: MetricOptions | None) -> list[Metric]:
-    """Load what fits the language; BERTScore, too, where a model is named for it."""
-    names = default_metrics(list(expected.values()))
+def _default_scorers(languages: Sequence[str], options: MetricOptions | None) -> list[Metric]:
+    """Load what fits the languages; BERTScore, too, where a model is named for it."""
+    names = default_metrics(languages)
     if options is not None and options.model:
         names.append("bertscore")
     return [load_metric(name, options) for name in names]

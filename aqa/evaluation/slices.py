@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 from aqa.errors import UsageError
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.metrics.intervals import SEED, bootstrap_intervals
-from aqa.metrics.normalize import has_hangul
+from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 UNKNOWN = "unknown"
 MOST_GROUPS = 60
-QUESTION = "question"  # a column of the data, or of the predictions
 
 Groups = dict[str, dict[str, list[int]]]  # by key and name: the places of the examples
 Slices = dict[str, dict[str, dict[str, Any]]]
@@ -26,7 +25,7 @@ class _Example(NamedTuple):
     is_answerable: bool
     has_abstained: bool | None  # None where there is no prediction
     row: AnsweredRow | None
-    question: object  # None where neither the data nor the predictions tell it
+    language: str
 
 
 def _steps(value: object, ends: Sequence[int]) -> str | None:
@@ -46,10 +45,7 @@ def _yes(value: object) -> str | None:
 
 
 def _language(found: _Example) -> str | None:
-    """Of the references and the question: 1945 and silence are answers in any language."""
-    question = found.question if isinstance(found.question, str) else ""
-    texts = [text for text in (*found.references, question) if text.strip()]
-    return ("ko" if has_hangul(texts) else "other") if texts else None
+    return KOREAN if found.language == KOREAN else "other"
 
 
 def _answer_length(found: _Example) -> str | None:
@@ -104,8 +100,6 @@ def group_examples(
 ) -> Groups:
     """Group the examples by each key; `rows` and `data` (the data's own columns) follow the pairs.
 
-    `data` may tell the question, which the key "language" reads.
-
     A column of the data comes before a built-in key of that name, a built-in key before a column
     of the predictions.
 
@@ -114,11 +108,7 @@ def group_examples(
     """
     if not keys:
         return {}
-    questions = [
-        columns.get(QUESTION) or (row and row.metadata.get(QUESTION))
-        for row, columns in zip(rows, data, strict=True)
-    ]
-    facts = (pairs.references, pairs.answerable, pairs.abstained, rows, questions)
+    facts = (pairs.references, pairs.answerable, pairs.abstained, rows, pairs.languages)
     examples = [_Example(*found) for found in zip(*facts, strict=True)]
     return {key: _groups(key, examples, data) for key in keys}
 

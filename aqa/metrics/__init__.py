@@ -6,11 +6,11 @@ from importlib import import_module
 
 from aqa.errors import UsageError
 from aqa.metrics.base import Metric, MetricOptions
-from aqa.metrics.best_reference import mostly_ascii
 from aqa.metrics.exact_match import ExactMatch
 from aqa.metrics.f1 import F1
 from aqa.metrics.kiwi import has_kiwi
-from aqa.metrics.normalize import PROFILES, choose_profile, mostly_hangul, second_score
+from aqa.metrics.languages import KOREAN, LATIN, example_languages
+from aqa.metrics.normalize import PROFILES, choose_profile, second_score
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
@@ -28,14 +28,20 @@ __all__ = [
 METRICS = {
     "em": "aqa.metrics.exact_match:ExactMatch",
     "f1": "aqa.metrics.f1:F1",
+    "precision": "aqa.metrics.f1:Precision",
+    "recall": "aqa.metrics.f1:Recall",
+    "match": "aqa.metrics.match:Match",
     "lenient": "aqa.metrics.lenient:Lenient",
     "lenient_f1": "aqa.metrics.lenient:LenientF1",
     "rouge1": "aqa.metrics.rouge:Rouge1",
     "rouge2": "aqa.metrics.rouge:Rouge2",
     "rougeL": "aqa.metrics.rouge:RougeL",
     "bleu": "aqa.metrics.sacre:Bleu",
+    "bleu1": "aqa.metrics.sacre:Bleu1",
+    "sentence_bleu": "aqa.metrics.sacre:SentenceBleu",
     "chrf": "aqa.metrics.sacre:Chrf",
     "bertscore": "aqa.metrics.bertscore:BertScore",
+    "language": "aqa.metrics.answer_language:AnswerLanguage",
     "judge": "aqa.metrics.judge:Judge",
 }
 
@@ -72,24 +78,33 @@ def possible_scores(metrics: Sequence[str]) -> list[str] | None:
     return list(dict.fromkeys([*given, *seconds]))
 
 
-def default_metrics(references: Sequence[Sequence[str]]) -> list[str]:
-    """Name the metrics that fit the references' language, cheap ones first; none needs a model.
+def default_metrics(languages: Sequence[str]) -> list[str]:
+    """Name the metrics that fit the examples' languages, cheap ones first; none needs a model.
 
-    ROUGE-L reads English words; chrF fits every script; `lenient` needs the extra `korean`.
+    ROUGE-L reads words in Latin letters; chrF fits every script; `lenient` is for Korean and needs
+    the extra `korean`.
     """
-    if mostly_hangul(references):
-        return ["em", "f1", "chrf", *(["lenient"] if has_kiwi() else [])]
-    return ["em", "f1", "rougeL" if mostly_ascii(references) else "chrf"]
+    if set(languages) <= {LATIN}:
+        return ["em", "f1", "rougeL"]
+    return ["em", "f1", "chrf", *(["lenient"] if KOREAN in languages and has_kiwi() else [])]
 
 
 def score_pairs(
-    predictions: Sequence[str | None], references: Sequence[Sequence[str]], profile: str = "auto"
+    predictions: Sequence[str | None],
+    references: Sequence[Sequence[str]],
+    profile: str = "auto",
+    questions: Sequence[str] = (),
 ) -> dict[str, Score]:
     """Score exact match and the profile's second score ("f1"; "rouge_w" for klue-mrc).
 
-    A prediction of None is missing and scores 0; references of () mean unanswerable.
+    A prediction of None is missing and scores 0; references of () mean unanswerable. By the
+    profile `auto`, the language of the examples tells how they are compared, see
+    `example_languages`.
     """
-    pairs = Pairs(predictions, references, choose_profile(profile, references))
+    by_language = profile in ("auto", "mixed")
+    languages = example_languages(references, questions) if by_language else ()
+    chosen = choose_profile(profile, languages)
+    pairs = Pairs(predictions, references, chosen, known_languages=languages)
     options = MetricOptions()
     scores = (ExactMatch(options).score(pairs), F1(options).score(pairs))
     return {score.name: score for score in scores}
@@ -105,9 +120,13 @@ class RunningScores:
         self._profile = "mixed" if profile == "auto" else choose_profile(profile, ())
         self._count, self._exact, self._second = 0, 0.0, 0.0
 
-    def add(self, prediction: str | None, references: Sequence[str]) -> tuple[float, float]:
+    def add(
+        self, prediction: str | None, references: Sequence[str], question: str = ""
+    ) -> tuple[float, float]:
         """Score one prediction (None: failed) and give its (em, second), 0..100."""
-        (exact,), (second,) = Pairs([prediction], [references], self._profile).agreement
+        languages = example_languages([references], [question])
+        pairs = Pairs([prediction], [references], self._profile, known_languages=languages)
+        (exact,), (second,) = pairs.agreement
         self._count += 1
         self._exact += exact
         self._second += second

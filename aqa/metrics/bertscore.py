@@ -8,7 +8,7 @@ from aqa.errors import UsageError
 from aqa.metrics.base import MetricOptions
 from aqa.metrics.embedding_cache import EmbeddingCache, cache_file
 from aqa.metrics.encoder import Embedded, Encoder, match
-from aqa.metrics.normalize import mostly_hangul
+from aqa.metrics.languages import LATIN
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
@@ -37,10 +37,11 @@ class BertScore:
         self._cache = EmbeddingCache(cache_file()) if options.cache else None
 
     def score(self, pairs: Pairs) -> Score:
-        """Score every pair with the model of the references' language."""
+        """Score every pair with the model of the examples' language."""
         from bert_score import __version__
 
-        language = self._options.language or ("ko" if mostly_hangul(pairs.references) else "en")
+        # One model for all scores, so one of many languages where they mix.
+        language = self._options.language or ("en" if set(pairs.languages) <= {LATIN} else "ko")
         model = self._options.model or MODELS[language]
         if model not in self._encoders:
             self._encoders[model] = Encoder(model, self._options.num_layers, self._options.bf16)
@@ -53,16 +54,18 @@ class BertScore:
 
     def _values(self, encoder: Encoder, pairs: Pairs) -> list[float]:
         """Score each example, 0..100; only different texts that say something meet the model."""
-        values: list[float] = []
+        values = list(pairs.silence)
         owners: dict[Compared, list[int]] = {}
-        for prediction, texts in zip(pairs.predictions, pairs.references, strict=True):
-            references = [text for text in texts if text.strip()]
-            says = prediction is not None and bool(prediction.strip())
-            silent = prediction is not None and not says and not references
-            values.append(100.0 if silent or (says and prediction in references) else 0.0)
-            if prediction is not None and says and not values[-1]:
-                for reference in dict.fromkeys(references):
-                    owners.setdefault((prediction, reference), []).append(len(values) - 1)
+        for owner, (prediction, references) in enumerate(
+            zip(pairs.predictions, pairs.expected, strict=True)
+        ):
+            if prediction is None or not prediction.strip():
+                continue
+            if prediction in references:
+                values[owner] = 100.0
+                continue
+            for reference in references:
+                owners.setdefault((prediction, reference), []).append(owner)
         ordered = sorted(owners, key=lambda pair: max(map(len, pair)), reverse=True)
         with self._options.progress.task("BERTScore", len(ordered), "pairs") as task:
             for pair, likeness in self._compare(encoder, ordered):

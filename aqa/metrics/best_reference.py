@@ -1,12 +1,9 @@
-"""What metrics of text overlap share: the best of the references, and the question's language."""
+"""What metrics of text overlap share: each pair of two texts, and the best of the references."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aqa.metrics.pairs import Pairs
-
-_LETTER = re.compile(r"[^\W_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +33,11 @@ def single(pairs: Pairs) -> Single:
     said: list[str] = []
     expected: list[str] = []
     owners: list[int] = []
-    settled: list[float] = []
     for owner, (prediction, texts) in enumerate(
-        zip(pairs.predictions, pairs.references, strict=True)
+        zip(pairs.predictions, pairs.expected, strict=True)
     ):
-        references = dict.fromkeys(text for text in texts if text.strip())
-        is_silent = prediction is not None and not prediction.strip()
-        settled.append(100.0 if is_silent and not references else 0.0)
-        if prediction is not None and not is_silent:
-            owners += [owner] * len(references)
-            said += [prediction] * len(references)
-            expected += references
-    return Single(said, expected, owners, settled)
-
-
-def mostly_ascii(references: Sequence[Sequence[str]]) -> bool:
-    """Tell whether at least half of the examples have references of mostly ASCII letters."""
-    fitting = speaking = 0
-    for own in references:
-        text = "".join(own)
-        if not _LETTER.search(text):
-            continue
-        speaking += 1
-        letters = [True] if text.isascii() else [c.isascii() for c in text if c.isalnum()]
-        fitting += 2 * sum(letters) >= len(letters)
-    return 2 * fitting >= speaking
+        if prediction is not None and prediction.strip():
+            owners += [owner] * len(texts)
+            said += [prediction] * len(texts)
+            expected += texts
+    return Single(said, expected, owners, pairs.silence)

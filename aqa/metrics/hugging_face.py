@@ -98,17 +98,16 @@ class _Module:
 
     def values(self, pairs: Pairs) -> list[float] | None:
         """A number for each example, 0..100; None where the metric gives only one for all."""
-        found = []
+        found = list(pairs.silence)
         owners: list[int] = []
         predictions: list[str] = []
         references: list[Texts] = []
-        for prediction, texts in zip(pairs.predictions, pairs.references, strict=True):
-            known = list(dict.fromkeys(text for text in texts if text.strip()))
-            says = prediction is not None and bool(prediction.strip())
-            found.append(100.0 if prediction is not None and not says and not known else 0.0)
-            if prediction is not None and says and known:
-                rows = [known] if self._takes_all else [[text] for text in known]
-                owners += [len(found) - 1] * len(rows)
+        for owner, (prediction, known) in enumerate(
+            zip(pairs.predictions, pairs.expected, strict=True)
+        ):
+            if prediction is not None and prediction.strip() and known:
+                rows = [known] if self._takes_all else [(text,) for text in known]
+                owners += [owner] * len(rows)
                 predictions += [prediction] * len(rows)
                 references += rows
         if not predictions or not self.gives_each:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from aqa.errors import UsageError
 from aqa.metrics.base import MetricOptions
 from aqa.metrics.kiwi import kiwi_version, load_kiwi
-from aqa.metrics.normalize import mostly_hangul
+from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
@@ -28,10 +28,10 @@ class Lenient:
         """Score every pair.
 
         Raises:
-            UsageError: the references are not Korean.
+            UsageError: no example is Korean.
             MissingExtraError: Kiwi is not installed.
         """
-        if not mostly_hangul(pairs.references):
+        if KOREAN not in pairs.languages:
             raise UsageError(f"{self.name} is for Korean answers; take em and f1 for these")
         load_kiwi()
         predictions: list[str | None] = []

@@ -1,4 +1,4 @@
-"""The named profiles: how texts are made comparable, and what partial agreement is worth."""
+"""The named profiles: how texts are made comparable, and what they then share."""
 
 import re
 import string
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from aqa.errors import UsageError
-from aqa.metrics.overlap import character_f1, longest_run_f1, word_f1
+from aqa.metrics.languages import KOREAN
+from aqa.metrics.overlap import Overlap, longest_run, shared_characters, shared_words
 
-_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff]")
 _PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]+")
 _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _KORQUAD_MARKS = re.compile("['\"《》<>〈〉()‘’]")
@@ -23,14 +23,14 @@ _BATCH = 4096  # texts at a time: what the processor's cache holds
 class Profile:
     """A way to compare two texts.
 
-    `clean` does all of the normalising but the white space; `overlap` scores two normalised texts
-    that are not equal, from 0 to 1; `second` is that score's name in reports, beside `em`.
+    `clean` does all of the normalising but the white space; `overlap` tells what two normalised
+    texts share that are not equal; `second` is the name in reports of its F1, beside `em`.
     """
 
     name: str
     clean: Callable[[str], str]
     second: str
-    overlap: Callable[[str, str], float]
+    overlap: Callable[[str, str], Overlap]
 
     def normalize(self, text: str) -> str:
         """Make one text comparable."""
@@ -72,27 +72,21 @@ def clean_klue_mrc(text: str) -> str:
 
 
 PROFILES = {
-    "squad": Profile("squad", clean_squad, "f1", word_f1),
-    "korquad": Profile("korquad", clean_korquad, "f1", character_f1),
-    "klue-mrc": Profile("klue-mrc", clean_klue_mrc, "rouge_w", longest_run_f1),
+    "squad": Profile("squad", clean_squad, "f1", shared_words),
+    "korquad": Profile("korquad", clean_korquad, "f1", shared_characters),
+    "klue-mrc": Profile("klue-mrc", clean_klue_mrc, "rouge_w", longest_run),
 }
 
 
-def has_hangul(texts: Sequence[str]) -> bool:
-    """Tell whether any of the texts holds a Hangul letter, composed or not."""
-    return any(_HANGUL.search(text) for text in texts)
+def choose_profile(name: str, languages: Sequence[str]) -> str:
+    """Check a profile's name and settle `auto` by the languages of the examples.
 
-
-def mostly_hangul(references: Sequence[Sequence[str]]) -> bool:
-    """Tell whether at least half of the examples that have a reference have Hangul in one."""
-    answerable = [texts for texts in references if any(texts)]
-    return bool(answerable) and 2 * sum(map(has_hangul, answerable)) >= len(answerable)
-
-
-def choose_profile(name: str, references: Sequence[Sequence[str]]) -> str:
-    """Check a profile's name and settle `auto` by the references' language."""
+    Korean alone is compared by `korquad`, other languages alone by `squad`, and each example by
+    its own where they mix.
+    """
     if name == "auto":
-        return "korquad" if mostly_hangul(references) else "squad"
+        count = languages.count(KOREAN)
+        return "mixed" if 0 < count < len(languages) else "korquad" if count else "squad"
     known = ("auto", "mixed", *PROFILES)
     if name not in known:
         close = get_close_matches(name, known, n=1)
@@ -101,10 +95,10 @@ def choose_profile(name: str, references: Sequence[Sequence[str]]) -> str:
     return name
 
 
-def profile_for(name: str, references: Sequence[str]) -> Profile:
-    """Give the profile of one example; `mixed` goes by the language of its references."""
+def profile_for(name: str, language: str) -> Profile:
+    """Give the profile of one example; `mixed` goes by its language."""
     if name == "mixed":
-        name = "korquad" if has_hangul(references) else "squad"
+        name = "korquad" if language == KOREAN else "squad"
     return PROFILES[name]
 
 

@@ -1,6 +1,7 @@
 """Predictions beside their references, and how far they agree: what every metric is given."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,9 @@ from statistics import fmean
 
 from aqa import __version__
 from aqa.errors import DataError
-from aqa.metrics.normalize import Profile, profile_for, second_score
+from aqa.metrics.languages import example_languages
+from aqa.metrics.normalize import PROFILES, Profile, profile_for, second_score
+from aqa.metrics.overlap import f1
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
 
@@ -23,8 +26,9 @@ class Pairs:
 
     A prediction is None where it is missing or failed, and then scores 0; `failed` says how many
     of them failed. References () mean unanswerable: the reference is the empty string. `profile`
-    is settled, never "auto". `unicode_form` says what the texts were put in: "none" or "nfc".
-    `verdicts` are a judge's, where one was asked.
+    is settled, never "auto". `unicode_form` says what the texts were put in: "none", "nfc" or
+    "nfkc". `verdicts` are a judge's, where one was asked. `questions` are "" or () where they are
+    not known; `known_languages` are those of the examples, where more than references is known.
     """
 
     predictions: Sequence[str | None]
@@ -33,6 +37,8 @@ class Pairs:
     failed: int = 0
     unicode_form: str = "none"
     verdicts: Verdicts | None = None
+    questions: Sequence[str] = ()
+    known_languages: Sequence[str] = ()
 
     @cached_property
     def agreement(self) -> tuple[list[float], list[float]]:
@@ -41,7 +47,7 @@ class Pairs:
         known = self._normalized(settled)
         exact, second = [], []
         for prediction, texts, profile, is_settled in zip(
-            self.predictions, self.references, self._profiles, settled, strict=True
+            self.predictions, self.references, self.profiles, settled, strict=True
         ):
             if prediction is None:
                 scores = NOTHING
@@ -59,28 +65,59 @@ class Pairs:
         return self.predictions.count(None) - self.failed
 
     @cached_property
+    def languages(self) -> Sequence[str]:
+        """The language of each example, see `example_languages`."""
+        return self.known_languages or example_languages(self.references)
+
+    @cached_property
+    def expected(self) -> list[tuple[str, ...]]:
+        """The references of each example that count; () means that it is unanswerable.
+
+        As in SQuAD 2.0, one of which nothing is left once normalised (data sets hold ".", "A")
+        counts only where no other says more; an example is answerable if it has one at all.
+        """
+        found = []
+        for texts, profile in zip(self.references, self.profiles, strict=True):
+            given = tuple(text for text in dict.fromkeys(texts) if text.strip())
+            spoken = tuple(text for text in given if _says_something(text, profile))
+            found.append(spoken or given)
+        return found
+
+    @property
     def answerable(self) -> list[bool]:
-        """Tell for each example whether a reference is more than "" once normalised."""
+        """Tell of each example whether there is an answer to give."""
+        return list(map(bool, self.expected))
+
+    @cached_property
+    def silent_references(self) -> list[bool]:
+        """Tell where an answerable example's references say nothing once normalised."""
         return [
-            any(_says_something(text, profile) for text in texts)
-            for texts, profile in zip(self.references, self._profiles, strict=True)
+            bool(texts) and not _says_something(texts[0], profile)
+            for texts, profile in zip(self.expected, self.profiles, strict=True)
         ]
 
     @cached_property
     def abstained(self) -> list[bool | None]:
-        """Tell whether a prediction says nothing once normalised; None where it is missing."""
+        """Tell whether a prediction says nothing once normalised; None where it is missing.
+
+        Where "A" is the reference, only one of white space says nothing.
+        """
         return [
-            None if text is None else not _says_something(text, profile)
-            for text, profile in zip(self.predictions, self._profiles, strict=True)
+            None
+            if text is None
+            else not (text.strip() if is_silent else _says_something(text, profile))
+            for text, profile, is_silent in zip(
+                self.predictions, self.profiles, self.silent_references, strict=True
+            )
         ]
 
-    @property
-    def silence(self) -> list[float]:
-        """What saying nothing counts, 0..100: right where there is no answer to give."""
-        return [
-            0.0 if answerable or prediction is None else 100.0
-            for prediction, answerable in zip(self.predictions, self.answerable, strict=True)
-        ]
+    @cached_property
+    def silence(self) -> tuple[float, ...]:
+        """What each example scores at least, 0..100: silence is right where there is no answer."""
+        return tuple(
+            100.0 if has_abstained and not texts else 0.0
+            for has_abstained, texts in zip(self.abstained, self.expected, strict=True)
+        )
 
     def score(
         self, name: str, values: Sequence[float], details: str = "", refs: str = "max"
@@ -94,7 +131,7 @@ class Pairs:
         """Say how a score was made; without details by the profile."""
         parts = [
             name,
-            details or f"profile:{self.profile}",
+            details or f"profile:{self.profile_counts}",
             "" if self.unicode_form == "none" else f"unicode:{self.unicode_form}",
             f"refs:{refs}",
             f"missing:{self.missing}",
@@ -108,9 +145,20 @@ class Pairs:
         """The name of the profile's second score."""
         return second_score(self.profile)
 
+    @property
+    def profile_counts(self) -> str:
+        """The profile's name, and of a mixed one how many examples each of its two compares."""
+        if self.profile != "mixed":
+            return self.profile
+        counts = Counter(profile.name for profile in self.profiles)
+        return f"mixed({','.join(f'{name}:{counts[name]}' for name in sorted(counts))})"
+
     @cached_property
-    def _profiles(self) -> list[Profile]:
-        return [profile_for(self.profile, texts) for texts in self.references]
+    def profiles(self) -> list[Profile]:
+        """The profile that compares each example."""
+        if self.profile == "mixed":
+            return [profile_for("mixed", language) for language in self.languages]
+        return [PROFILES[self.profile]] * len(self.references)
 
     def _normalized(self, settled: Sequence[bool]) -> dict[Profile, dict[str, str]]:
         """Normalise the texts of all pairs that are not settled, each distinct one once."""
@@ -121,7 +169,7 @@ class Pairs:
             if prediction is not None and not is_settled:
                 texts.append(prediction)
                 texts.extend(references)
-        return {profile: profile.normalize_all(texts) for profile in set(self._profiles)}
+        return {profile: profile.normalize_all(texts) for profile in set(self.profiles)}
 
 
 def _says_something(text: str, profile: Profile) -> bool:
@@ -146,4 +194,4 @@ def _compare(
     expected = [text for text in map(normalized.__getitem__, references) if text] or [""]
     if answer in expected:
         return FULL
-    return 0.0, 100.0 * max([profile.overlap(answer, text) for text in expected])
+    return 0.0, 100.0 * max([f1(profile.overlap(answer, text)) for text in expected])

@@ -4,18 +4,19 @@ The package gives the scores of rouge-score, the published implementation, many 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from aqa.metrics.base import MetricOptions
-from aqa.metrics.best_reference import mostly_ascii, single
+from aqa.metrics.best_reference import single
 from aqa.metrics.kiwi import has_kiwi, kiwi_version, morphemes
-from aqa.metrics.normalize import mostly_hangul
+from aqa.metrics.languages import KOREAN, LATIN, has_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 _WORD = re.compile("[a-z0-9]")  # what the default tokenizer makes words of
+_RUN = 6  # tokens that may be one in a text with other spaces
 
 
 class Tokenizer(Protocol):
@@ -26,19 +27,25 @@ class Tokenizer(Protocol):
 
 
 class Characters:
-    """Every character but white space is a token: ROUGE's own tokenizer keeps [a-z0-9] only."""
+    """Every letter and digit is a token: ROUGE's own tokenizer keeps [a-z0-9] only."""
 
     def tokenize(self, text: str) -> Sequence[str]:
-        """Part a text."""
-        return [character for character in text.lower() if not character.isspace()]
+        """Part a text; of one without letters every mark is a token."""
+        return _speaking([character for character in text.lower() if not character.isspace()])
 
 
 class Morphemes:
     """Every morpheme that Kiwi finds is a token."""
 
     def tokenize(self, text: str) -> Sequence[str]:
-        """Part a text."""
-        return morphemes(text.lower())
+        """Part a text; of one without letters every mark is a token."""
+        # Some names of several words are one morpheme.
+        return _speaking([part.replace(" ", "") for part in morphemes(text.lower())])
+
+
+def _speaking(tokens: Sequence[str]) -> Sequence[str]:
+    """Leave punctuation out, as ROUGE's own tokenizer does, where there is anything else."""
+    return [token for token in tokens if any(map(str.isalnum, token))] or tokens
 
 
 class Rouge1:
@@ -47,7 +54,7 @@ class Rouge1:
     name: ClassVar[str] = "rouge1"
 
     def __init__(self, options: MetricOptions) -> None:
-        """Keep the language; None goes by the references."""
+        """Keep the language; None goes by the example."""
         self._language = options.language
 
     def score(self, pairs: Pairs) -> Score:
@@ -75,49 +82,80 @@ def _scored(pairs: Pairs, language: str | None) -> tuple[dict[str, list[float]],
 
     from rouge_score_rs import RougeScorer
 
-    tokenizer, named = _tokenizer(pairs.references, language)
     apart = single(pairs)
-    places: Sequence[int] = range(len(apart.references))
-    if tokenizer is None:
-        # Where ROUGE's own finds no word in a reference, even the same text would score 0.
-        places = [at for at in places if not _WORD.search(apart.references[at].lower())]
-        tokenizer, named = Characters(), "default+characters" if places else "default"
     predictions, references = list(apart.predictions), list(apart.references)
-    words = _words_for_tokens(
-        tokenizer, (text for at in places for text in (predictions[at], references[at]))
-    )
-    for at in places:
-        predictions[at], references[at] = words[predictions[at]], words[references[at]]
+    words = _Words()
+    used = set()
+    for at, owner in enumerate(apart.owners):
+        tokenizer = _tokenizer(language or pairs.languages[owner])
+        if tokenizer is None and not _WORD.search(references[at].lower()):
+            # Where ROUGE's own finds no word in a reference, even the same text would score 0.
+            tokenizer = Characters()
+        used.add(type(tokenizer))
+        if tokenizer is not None:
+            expected = tokenizer.tokenize(references[at])
+            said = tokenizer.tokenize(predictions[at])
+            if isinstance(tokenizer, Morphemes):
+                said = in_the_parts_of(said, expected)
+            predictions[at], references[at] = words.of(said), words.of(expected)
     names = [metric.name for metric in (Rouge1, Rouge2, RougeL)]
     found = RougeScorer(names).score_batch(references, predictions)
     return (
         {name: apart.best([100.0 * own[name].fmeasure for own in found]) for name in names},
-        f"tokenizer:{named}|stemmer:no|rouge-score-rs:{version('rouge-score-rs')}",
+        f"tokenizer:{_named(used)}|stemmer:no|rouge-score-rs:{version('rouge-score-rs')}",
     )
 
 
-def _tokenizer(
-    references: Sequence[Sequence[str]], language: str | None
-) -> tuple[Tokenizer | None, str]:
-    """Choose how texts become tokens, and name it for the signature; None is ROUGE's own."""
-    is_korean = language == "ko" or (not language and mostly_hangul(references))
-    if is_korean and has_kiwi():
-        return Morphemes(), f"kiwi-{kiwi_version()}"
-    if is_korean or not mostly_ascii(references):
-        return Characters(), "characters"
-    return None, "default"
+def _tokenizer(language: str) -> Tokenizer | None:
+    """Choose how the texts of an example become tokens; None is ROUGE's own way."""
+    if language in (LATIN, "en"):
+        return None
+    return Morphemes() if language == KOREAN and has_kiwi() else Characters()
 
 
-def _words_for_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, str]:
-    """Write each distinct text as one made-up word a token, the same for the same token.
+def _named(used: set[type]) -> str:
+    """Name the tokenizers for the signature."""
+    told = ["default"] if type(None) in used or not used else []
+    told += [f"kiwi-{kiwi_version()}"] if Morphemes in used else []
+    return "+".join([*told, *(["characters"] if Characters in used else [])])
+
+
+def in_the_parts_of(tokens: Sequence[str], model: Sequence[str]) -> list[str]:
+    """Part a text's Hangul as another text does where they differ only by that.
+
+    Spacing changes what morphemes are found: 김구 is one, 김 구 are two.
+    """
+    known = {"".join(run): run for run in _runs(model)}
+    found: list[str] = []
+    place = 0
+    while place < len(tokens):
+        ends = range(min(len(tokens), place + _RUN), place, -1)
+        longest = next((end for end in ends if "".join(tokens[place:end]) in known), place)
+        found += known["".join(tokens[place:longest])] if longest > place else [tokens[place]]
+        place = max(longest, place + 1)
+    return found
+
+
+def _runs(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Give the runs of tokens that are Hangul throughout."""
+    for start in range(len(tokens)):
+        for end in range(start + 1, min(len(tokens), start + _RUN) + 1):
+            if not has_hangul([tokens[end - 1]]):
+                break
+            yield tokens[start:end]
+
+
+class _Words:
+    """Writes tokens as made-up words, the same for the same token.
 
     The default tokenizer, which runs without Python, parts these words as they are meant, and
     ROUGE asks of tokens only whether they are equal.
     """
-    words: dict[str, str] = {}
-    return {
-        text: " ".join(
-            words.setdefault(token, str(len(words))) for token in tokenizer.tokenize(text)
-        )
-        for text in dict.fromkeys(texts)
-    }
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, tokens: Sequence[str]) -> str:
+        """Give one text of a word a token."""
+        known = self._known
+        return " ".join([known.setdefault(token, str(len(known))) for token in tokens])

@@ -1,53 +1,120 @@
-"""BLEU and chrF of each answer, by sacrebleu; the score is the mean over the examples."""
+"""BLEU and chrF by sacrebleu: of all answers together, or of each by itself."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, ClassVar
 
 from aqa.metrics.base import MetricOptions
-from aqa.metrics.best_reference import mostly_ascii, single
-from aqa.metrics.normalize import mostly_hangul
+from aqa.metrics.best_reference import single
+from aqa.metrics.languages import LATIN
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 
 class Bleu:
-    """Sentence BLEU with effective order: answers are often shorter than four tokens."""
+    """Corpus BLEU: the n-grams of all answers together, several references clipped together.
+
+    It is no mean of scores per example, and 0 where no answer has four tokens.
+    """
+
+    name: ClassVar[str] = "bleu"
+    order: ClassVar[int] = 4
 
     def __init__(self, options: MetricOptions) -> None:
-        """Keep the language; None goes by the references."""
+        """Keep the language; None goes by the example."""
         self._language = options.language
 
     def score(self, pairs: Pairs) -> Score:
-        """Score every pair; Korean and other scripts without words in ASCII by characters."""
+        """Score all pairs; a missing answer is an empty one."""
         from sacrebleu.metrics.bleu import BLEU
 
-        return _score("bleu", BLEU(effective_order=True, tokenize=self._tokens(pairs)), pairs)
+        tokens = _tokens(pairs, self._language)
+        metrics = _metrics(self.order)
+        counts, totals, lengths = [0] * self.order, [0] * self.order, [0, 0]
+        for prediction, texts, token in zip(
+            pairs.predictions, pairs.references, tokens, strict=True
+        ):
+            references = [text for text in texts if text.strip()] or [""]
+            own = metrics[token].sentence_score(prediction or "", references)
+            counts = list(map(sum, zip(counts, own.counts, strict=True)))
+            totals = list(map(sum, zip(totals, own.totals, strict=True)))
+            lengths = [lengths[0] + own.sys_len, lengths[1] + own.ref_len]
+        found = BLEU.compute_bleu(
+            counts, totals, *lengths, smooth_method="exp", max_ngram_order=self.order
+        )
+        details = _signature(BLEU(max_ngram_order=self.order), tokens)
+        value = min(100.0, found.score)
+        return Score(self.name, value, pairs.signature(self.name, details, "all"))
 
-    def _tokens(self, pairs: Pairs) -> str:
-        references: Sequence[Sequence[str]] = pairs.references
-        is_korean = self._language == "ko" or (not self._language and mostly_hangul(references))
-        return "char" if is_korean or not mostly_ascii(references) else "13a"
+
+class Bleu1(Bleu):
+    """Corpus BLEU over single tokens: their clipped precision, with the brevity penalty."""
+
+    name: ClassVar[str] = "bleu1"
+    order: ClassVar[int] = 1
+
+
+class SentenceBleu:
+    """The mean BLEU of answers, with effective order: many are shorter than four tokens."""
+
+    def __init__(self, options: MetricOptions) -> None:
+        """Keep the language; None goes by the example."""
+        self._language = options.language
+
+    def score(self, pairs: Pairs) -> Score:
+        """Score every pair, the best over the references."""
+        tokens = _tokens(pairs, self._language)
+        metrics = _metrics(4)
+        values = _best(pairs, [metrics[token] for token in tokens])
+        details = _signature(metrics["13a"], tokens)
+        return pairs.score("sentence_bleu", values, f"sentences:mean|{details}")
 
 
 class Chrf:
-    """F-score over runs of up to six characters, which fits every language."""
+    """The mean F-score over runs of up to six characters, which fits every language."""
 
     def __init__(self, options: MetricOptions) -> None:
         """Need no option."""
 
     def score(self, pairs: Pairs) -> Score:
-        """Score every pair."""
+        """Score every pair, the best over the references."""
         from sacrebleu.metrics.chrf import CHRF
 
-        return _score("chrf", CHRF(), pairs)
+        metric = CHRF()
+        values = _best(pairs, [metric] * len(pairs.predictions))
+        return pairs.score("chrf", values, f"sentences:mean|{_signature(metric, ())}")
 
 
-def _score(name: str, metric: Any, pairs: Pairs) -> Score:
+def _tokens(pairs: Pairs, language: str | None) -> list[str]:
+    """Name sacrebleu's tokenization for each example: characters where letters are not Latin."""
+    return ["13a" if (language or known) in (LATIN, "en") else "char" for known in pairs.languages]
+
+
+@lru_cache(maxsize=4)
+def _metrics(order: int) -> dict[str, Any]:
+    """Make sacrebleu's metric for each tokenization; it counts the n-grams of one example."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    return {
+        token: BLEU(effective_order=True, max_ngram_order=order, tokenize=token)
+        for token in ("13a", "char")
+    }
+
+
+def _best(pairs: Pairs, metrics: Sequence[Any]) -> list[float]:
     apart = single(pairs)
-    values = [
-        min(100.0, float(metric.sentence_score(prediction, [reference]).score))
-        for prediction, reference in zip(apart.predictions, apart.references, strict=True)
-    ]
-    metric.num_refs = 1  # the signature needs it, even where no text met the metric
+    return apart.best(
+        [
+            min(100.0, float(metrics[owner].sentence_score(prediction, [reference]).score))
+            for owner, prediction, reference in zip(
+                apart.owners, apart.predictions, apart.references, strict=True
+            )
+        ]
+    )
+
+
+def _signature(metric: Any, tokens: Sequence[str]) -> str:
+    """Say how sacrebleu scored, by all tokenizations that examples met."""
+    metric.num_refs = 1  # needed, even where no text met the metric; ours says it, too
     signature = str(metric.get_signature()).removeprefix("nrefs:1|").replace("version", "sacrebleu")
-    return pairs.score(name, apart.best(values), f"sentences:mean|{signature}")
+    return signature.replace("tok:13a", f"tok:{'+'.join(sorted(set(tokens)) or ['13a'])}")

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Sequence
 
-from aqa.metrics.normalize import has_hangul, profile_for
+from aqa.metrics.languages import has_hangul
+from aqa.metrics.normalize import PROFILES
 from aqa.records import Example, Passage
 
 Holds = Callable[[Passage], bool]
@@ -47,7 +48,7 @@ def text_finder(example: Example) -> Holds:
     where it begins or ends with Hangul, whose words have endings, they may go on there.
     """
     answers = [text for text in example.answers or () if text]
-    profile = profile_for("mixed", answers)
+    profile = PROFILES["korquad" if has_hangul(answers) else "squad"]
 
     def found_in(text: str, wanted: Sequence[str]) -> bool:
         return any(answer in f" {text} " for answer in wanted)

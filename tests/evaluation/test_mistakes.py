@@ -14,7 +14,11 @@ from aqa.metrics.pairs import Pairs
         ("the Paris!", ["Paris"], {}, "exact"),
         ("", [], {}, "exact"),
         ("Paris", [], {}, "answered_unanswerable"),
-        ("Paris", ["."], {}, "answered_unanswerable"),
+        ("Paris", [" "], {}, "answered_unanswerable"),
+        ("B", ["A"], {}, "wrong"),
+        ("", ["A"], {}, "exact"),  # by the rule of SQuAD's script
+        ("B", ["A", "Paris"], {}, "wrong"),
+        ("A", ["A", "Paris"], {}, "empty"),
         ("", ["Paris"], {}, "empty"),
         (" \n", ["Paris"], {}, "empty"),
         ("...", ["Paris"], {}, "empty"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aqa.errors import DataError, UsageError
 from aqa.metrics import METRICS, RunningScores, load_metric, score_pairs
 from aqa.metrics.normalize import PROFILES
-from aqa.metrics.overlap import character_f1, longest_run_f1, word_f1
+from aqa.metrics.overlap import f1, longest_run, shared_characters, shared_words
 from aqa.metrics.pairs import Pairs
 
 NAMES = ["squad", "korquad", "klue-mrc", "mixed"]
@@ -87,19 +87,19 @@ def test_squad_by_hand(
     assert values([prediction], [references]) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("overlap"), [word_f1, character_f1])
+@pytest.mark.parametrize(("overlap"), [shared_words, shared_characters])
 def test_short_and_long_texts_are_counted_alike(overlap) -> None:
     prediction, reference = " ".join("abcab" * 20), " ".join("aabcd" * 20)
-    assert overlap(prediction, reference) == pytest.approx(0.8)
-    assert overlap(prediction[:9], reference[:9]) == pytest.approx(0.8)
+    assert f1(overlap(prediction, reference)) == pytest.approx(0.8)
+    assert f1(overlap(prediction[:9], reference[:9])) == pytest.approx(0.8)
 
 
 def test_rouge_w_keeps_the_autojunk_of_klue() -> None:
     reference = "가나다라마" * 50
     prediction = "바가나다라마"
     assert SequenceMatcher(None, prediction, reference, autojunk=False).find_longest_match().size
-    assert longest_run_f1(prediction, reference) == 0
-    assert longest_run_f1(prediction, reference[:190]) > 0
+    assert longest_run(prediction, reference) == (0, 6, 250)
+    assert longest_run(prediction, reference[:190])[0] > 0
 
 
 def test_scores_carry_signature_name_and_values() -> None:
@@ -117,10 +117,13 @@ def test_signature_tells_failures_and_the_unicode_form() -> None:
     assert signature == "em|profile:squad|unicode:nfc|refs:max|missing:1|failed:1|v:0.1.0"
 
 
-def test_mixed_takes_each_language_by_its_own_profile() -> None:
-    references = [("이순신 장군",), ("old Paris",)]
-    both = score_pairs(["이순신장군", "oldParis"], references, "mixed")
-    assert both["f1"].per_example == (100.0, 0.0)
+@pytest.mark.parametrize("profile", ["mixed", "auto"])
+def test_mixed_takes_each_language_by_its_own_profile(profile: str) -> None:
+    references = [("이순신 장군",), ("old Paris",), ("1945",)]
+    predictions = ["이순신장군", "oldParis", "1945년"]
+    both = score_pairs(predictions, references, profile, ["누구?", "Where?", "몇 년?"])
+    assert both["f1"].per_example == pytest.approx((100, 0, 800 / 9))
+    assert both["f1"].signature.startswith("f1|profile:mixed(korquad:2,squad:1)|refs:max|")
 
 
 def test_nothing_to_score() -> None:

@@ -1,13 +1,12 @@
 import re
 import string
-import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aqa.errors import UsageError
-from aqa.metrics.normalize import PROFILES, choose_profile, has_hangul, profile_for, second_score
+from aqa.metrics.normalize import PROFILES, choose_profile, profile_for, second_score
 
 
 @pytest.mark.parametrize(
@@ -61,30 +60,23 @@ def test_a_text_with_the_separator_is_kept_apart() -> None:
     assert PROFILES["squad"].normalize_all(["x\0y", "b!"]) == {"x\0y": "x\0y", "b!": "b"}
 
 
-def test_hangul_is_seen_composed_or_not() -> None:
-    assert has_hangul(["Paris", "서울"])
-    assert has_hangul([unicodedata.normalize("NFD", "서울")])
-    assert not has_hangul(["Paris", "東京", ""])
-
-
 @pytest.mark.parametrize(
-    ("references", "profile"),
+    ("languages", "profile"),
     [
-        ([("서울",), ("Paris",)], "korquad"),
-        ([("서울",), ("Paris",), ("Rome",)], "squad"),
-        ([("Seoul", "서울")], "korquad"),
-        ([("서울",), (), ()], "korquad"),  # an unanswerable question speaks no language
-        ([(), ()], "squad"),
+        (["ko", "ko"], "korquad"),
+        (["latin", "zh"], "squad"),
+        (["ko", "latin", "latin", "latin"], "mixed"),
         ([], "squad"),
     ],
 )
-def test_auto_profile(references: list[tuple[str, ...]], profile: str) -> None:
-    assert choose_profile("auto", references) == profile
+def test_auto_profile(languages: list[str], profile: str) -> None:
+    assert choose_profile("auto", languages) == profile
 
 
 def test_mixed_goes_by_the_example() -> None:
-    assert profile_for("mixed", ("서울",)).name == "korquad"
-    assert profile_for("mixed", ("Paris",)).name == "squad"
+    assert profile_for("mixed", "ko").name == "korquad"
+    assert profile_for("mixed", "ja").name == "squad"
+    assert profile_for("squad", "ko").name == "squad"
     assert (second_score("mixed"), second_score("klue-mrc")) == ("f1", "rouge_w")
 
 

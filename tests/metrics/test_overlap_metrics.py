@@ -1,5 +1,6 @@
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from aqa.errors import MissingExtraError, UsageError
 from aqa.metrics import load_metric
 from aqa.metrics.lenient import without_particle
 from aqa.metrics.pairs import Pairs
-from aqa.metrics.rouge import Characters, Morphemes, Tokenizer
+from aqa.metrics.rouge import Characters, Morphemes, Tokenizer, in_the_parts_of
 
-NAMES = ["rouge1", "rouge2", "rougeL", "bleu", "chrf"]
+NAMES = ["rouge1", "rouge2", "rougeL", "sentence_bleu", "chrf"]
 NFD = unicodedata.normalize("NFD", "서울에서")
 
 
@@ -24,10 +25,26 @@ def score(name: str, prediction: str | None, *references: str) -> float:
     return load_metric(name).score(Pairs([prediction], [references], "squad")).value
 
 
+class Aligned:
+    """Gives rouge-score, which asks first for the reference, the tokens of the pair."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._expected: Sequence[str] | None = None
+
+    def tokenize(self, text: str) -> Sequence[str]:
+        tokens = self._tokenizer.tokenize(text)
+        if self._expected is None:
+            self._expected = tokens
+            return tokens
+        expected, self._expected = self._expected, None
+        return in_the_parts_of(tokens, expected)
+
+
 def one_by_one(name: str, pairs: list[Pair], tokenizer: Tokenizer | None = None) -> list[float]:
     """The scores of rouge-score and sacrebleu, pair by pair."""
     if name.startswith("rouge"):
-        rouge = RougeScorer([name], tokenizer=tokenizer)
+        rouge = RougeScorer([name], tokenizer=Aligned(tokenizer) if tokenizer else None)
         return [100 * rouge.score(expected, said)[name].fmeasure for said, expected in pairs]
     tokens = "13a" if tokenizer is None else "char"
     metric = CHRF() if name == "chrf" else BLEU(effective_order=True, tokenize=tokens)
@@ -79,7 +96,7 @@ def test_rouge_equals_rouge_score_on_any_text(
     wanted = "[a-z0-9]" if tokenizer is None else r"\S"
     known = [pair for pair in pairs if pair[0].strip() and re.search(wanted, pair[1].lower())]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aqa.metrics.rouge._tokenizer", lambda *_: (tokenizer, "given"))
+        patch.setattr("aqa.metrics.rouge._tokenizer", lambda _: tokenizer)
         ours = [
             metric.score(Pairs([said], [[expected]], "squad")).value for said, expected in known
         ]
@@ -104,6 +121,94 @@ def test_all_references_count_and_what_says_nothing(name: str) -> None:
     assert score(name, " ") == 100
 
 
+@pytest.mark.parametrize("name", ["rouge1", "rougeL"])
+@pytest.mark.parametrize(
+    ("prediction", "reference", "value"),
+    [
+        ("3월 1일 벚꽃 축제", "3월 1일 만세 운동", 100 * 4 / 6),
+        ("서울.", "서울", 100),
+        ("《서울》!", "서울", 100),
+        ("김 구", "김구", 100),
+        ("김구 선생", "김 구", 100 * 2 * 2 / (3 + 2)),
+        ("시데하라기주로", "시데하라 기주로", 100),
+        ("스테파니브룩스가", "스테파니 브룩스", 100 * 2 * 2 / (3 + 2)),
+        ("평양", "서울", 0),
+        ("東京。", "東京", 100),
+    ],
+)
+def test_korean_marks_and_spaces(name: str, prediction: str, reference: str, value: float) -> None:
+    assert score(name, prediction, reference) == pytest.approx(value)
+
+
+def test_rouge_reads_each_example_in_its_language() -> None:
+    predictions = ["Marlowe", "3월 1일 벚꽃 축제", "COVID-19 치료제", "モスクワ", "old Rome"]
+    references = ["William Shakespeare", "3월 1일 만세 운동", "COVID-19 백신", "Москва", "Rome"]
+    pairs = Pairs(predictions, [[text] for text in references], "mixed")
+    found = load_metric("rouge1").score(pairs)
+    assert found.per_example[:2] == pytest.approx((0, 100 * 4 / 6))
+    assert 0 < found.per_example[2] < 100
+    assert found.per_example[3:] == pytest.approx((0, 100 * 2 / 3))
+    assert "|tokenizer:default+kiwi-" in found.signature
+    assert "+characters|" in found.signature
+
+
+@pytest.mark.parametrize(
+    ("tokens", "model", "parts"),
+    [
+        ("김구 는", "김 구", "김 구 는"),
+        ("김 구 는", "김구", "김구 는"),
+        ("시데하라기주 로", "시데하라 기주로", "시데하라 기주로"),
+        ("New York", "NewYork", "New York"),
+        ("임시 정부", "임시 정부", "임시 정부"),
+        ("", "김", ""),
+    ],
+)
+def test_parts_of_another_text(tokens: str, model: str, parts: str) -> None:
+    assert in_the_parts_of(tokens.split(), model.split()) == parts.split()
+
+
+@pytest.mark.parametrize(("name", "order"), [("bleu", 4), ("bleu1", 1)])
+@pytest.mark.parametrize("language", ["English", "Korean"])
+def test_corpus_bleu_equals_sacrebleu(
+    name: str, order: int, language: str, shared_data: Path
+) -> None:
+    pairs = (english_pairs if language == "English" else korean_pairs)(shared_data)
+    predictions = ["", *(said for said, _ in pairs)]
+    # Several references for some, the prediction itself among them, and none for one.
+    references = [[pairs[0][1]], *([expected] for _, expected in pairs)]
+    for place in range(2, 60, 3):
+        references[place] += [predictions[place][:-2] or "x", predictions[place + 1]]
+    metric = BLEU(max_ngram_order=order, tokenize="13a" if language == "English" else "char")
+    streams = [
+        [texts[number] if number < len(texts) else None for texts in references]
+        for number in range(3)
+    ]
+    expected = metric.corpus_score(predictions, streams).score
+    found = load_metric(name).score(
+        Pairs([None, *predictions[1:]], references, "squad" if language == "English" else "korquad")
+    )
+    assert found.value == pytest.approx(expected, abs=1e-9)
+    assert 5 < expected < 95
+    assert found.per_example == ()
+
+
+def test_corpus_bleu_reads_each_example_in_its_language() -> None:
+    pairs = Pairs(["old Rome city", "서울특별시"], [["old Rome"], ["서울시"]], "mixed")
+    found = load_metric("bleu1").score(pairs)
+    # Words of English, characters of Korean: 2 of 3 and 3 of 5, and no brevity penalty.
+    assert found.value == pytest.approx(100 * 5 / 8)
+    assert "|tok:13a+char|" in found.signature
+
+
+def test_corpus_bleu_and_silence() -> None:
+    silent = Pairs(["", "Rome"], [[], ["Rome"]], "squad")
+    assert load_metric("bleu1").score(silent).value == 100
+    said = Pairs(["x", "Rome"], [[], ["Rome"]], "squad")
+    assert load_metric("bleu1").score(said).value == pytest.approx(50)
+    short = Pairs(["Rome"], [["Rome"]], "squad")
+    assert load_metric("bleu").score(short).value == 0, "no answer has four tokens"
+
+
 def test_plain_rouge_is_wrong_for_korean_and_ours_is_not() -> None:
     # metrics.md: rouge-score itself gives 0.0 and 1.0 here.
     assert score("rouge1", "서울특별시", "서울특별시") == 100
@@ -114,10 +219,15 @@ def test_plain_rouge_is_wrong_for_korean_and_ours_is_not() -> None:
     ("name", "reference", "part"),
     [
         ("rougeL", "Rome", "rougeL|tokenizer:default|stemmer:no|rouge-score-rs:0.2.1|refs:max|"),
-        ("rougeL", "$", "rougeL|tokenizer:default+characters|"),
+        ("rougeL", "$", "rougeL|tokenizer:characters|"),
         ("rougeL", "서울", "rougeL|tokenizer:kiwi-"),
         ("rougeL", "東京", "rougeL|tokenizer:characters|"),
-        ("bleu", "Rome", "bleu|sentences:mean|case:mixed|eff:yes|tok:13a|smooth:exp|sacrebleu:"),
+        (
+            "sentence_bleu",
+            "Rome",
+            "sentence_bleu|sentences:mean|case:mixed|eff:yes|tok:13a|smooth:exp|sacrebleu:",
+        ),
+        ("bleu", "Rome", "bleu|case:mixed|eff:no|tok:13a|smooth:exp|sacrebleu:2.6.0|refs:all|"),
         ("bleu", "서울", "|tok:char|"),
         ("chrf", "", "chrf|sentences:mean|case:mixed|eff:yes|nc:6|nw:0|space:no|sacrebleu:"),
         ("lenient", "서울", "lenient|profile:korquad|particles:off|kiwi:"),

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aqa.metrics.normalize import has_hangul
 from aqa.metrics.verdicts import Verdict
 from aqa.records import Evidence
 
@@ -13,8 +12,8 @@ from aqa.records import Evidence
 class Case:
     """An answer to be judged, with all that the judge is shown.
 
-    `system` and `id` name it; `references` () mean that there is no answer to give. `profile` is
-    that of the scores.
+    `system` and `id` name it; `references` () mean that there is no answer to give. `language` is
+    "ko" or "en", that of the profile that compares the answer.
     """
 
     system: str
@@ -23,15 +22,7 @@ class Case:
     evidence: Evidence
     references: tuple[str, ...]
     answer: str
-    profile: str
-
-    @property
-    def language(self) -> str:
-        """That of the profile, "en" or "ko"; of a mixed one, that of references or question."""
-        if self.profile != "mixed":
-            return "en" if self.profile == "squad" else "ko"
-        told = [text for text in self.references if text] or [self.question]
-        return "ko" if has_hangul(told) else "en"
+    language: str
 
 
 Cases = Callable[[], Iterable[Case]]  # the same ones each time

@@ -181,8 +181,7 @@ class Judging:
 
     def _prompt(self, case: Case) -> Prompt:
         template = self._templates[case.language]
-        references = [text for text in dict.fromkeys(case.references) if text.strip()]
-        told = "\n".join(references or template.no_answer[:1])
+        told = "\n".join(case.references or template.no_answer[:1])
         values = {"references": told, "answer": case.answer}
         return Prompt(case.id, 0, case.question, case.evidence, template, values=values)
 

@@ -41,7 +41,7 @@ def judge_systems(
     found = {}
     for name, pairs in material.pairs.items():
         given = tuple(judged.verdicts.get((name, key), ()) for key in material.expected)
-        found[name] = Verdicts(given, tuple(pairs.silence), judge.repeats, judge.signature)
+        found[name] = Verdicts(given, pairs.silence, judge.repeats, judge.signature)
     facts = dict(judged.facts)
     if labels is not None:
         facts["human_labels"] = compare_labels(labels, found, list(material.expected)).to_json()
@@ -72,8 +72,8 @@ def _make_cases(examples: Iterable[Example], material: Material) -> Iterator[Cas
 
     Where a system's file does not tell them, they are all the passages of the example.
     """
-    expected, systems, pairs = material.expected, material.systems, material.pairs
-    places = {key: place for place, key in enumerate(expected)}
+    systems, pairs = material.systems, material.pairs
+    places = {key: place for place, key in enumerate(material.expected)}
     for example in examples:
         place = places.get(example.id)
         if place is None:
@@ -85,16 +85,16 @@ def _make_cases(examples: Iterable[Example], material: Material) -> Iterator[Cas
         for system in systems:
             own = pairs[system.name]
             answer = own.predictions[place]
-            if answer is not None and answer.strip():
+            if answer is not None and answer.strip() and not own.silence[place]:
                 evidence = _seen(example, system.rows.get(example.id))
                 yield Case(
                     system.name,
                     example.id,
                     example.question,
                     evidence,
-                    expected[example.id],
+                    own.expected[place],
                     answer,
-                    own.profile,
+                    "en" if own.profiles[place].name == "squad" else "ko",
                 )
 
 

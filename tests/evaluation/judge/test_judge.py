@@ -48,7 +48,7 @@ def write(folder: Path, korean: bool = False, count: int = QUESTIONS) -> None:
     data = [
         {
             "id": f"q{n}",
-            "question": f"Who is number {n}?",
+            "question": f"{n}번은 누구인가?" if korean else f"Who is number {n}?",
             "passages": [{"text": f"passage {n}a", "title": "T"}, f"passage {n}b"],
             "answers": [] if n == 1 else [f"{gold} {n}", "other"],
         }

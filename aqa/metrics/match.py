@@ -1,0 +1,61 @@
+"""Match: whether an answer holds a reference, whatever else it says."""
+
+from collections.abc import Sequence
+
+from aqa.metrics.base import MetricOptions
+from aqa.metrics.languages import has_hangul
+from aqa.metrics.normalize import Profile
+from aqa.metrics.pairs import Pairs
+from aqa.records import Score
+
+
+class Match:
+    """100 where a reference stands in the answer, both normalised by the profile."""
+
+    def __init__(self, options: MetricOptions) -> None:
+        """Need no option."""
+
+    def score(self, pairs: Pairs) -> Score:
+        """Score every pair."""
+        values = [
+            100.0 if exact == 100 or _holds_one(profile, text or "", texts) else 0.0
+            for exact, profile, text, texts in zip(
+                pairs.agreement[0], pairs.profiles, pairs.predictions, pairs.expected, strict=True
+            )
+        ]
+        return pairs.score("match", values)
+
+
+def _holds_one(profile: Profile, text: str, references: Sequence[str]) -> bool:
+    answer = profile.normalize(text)
+    return any(holds(answer, part) for part in map(profile.normalize, references) if part)
+
+
+def holds(text: str, part: str) -> bool:
+    """Tell whether `part` stands in `text`: whole words, but Hangul, which needs no spaces."""
+    if _stands_in(text, part):
+        return True
+    return has_hangul((part,)) and _stands_in(closed(text), closed(part))
+
+
+def closed(text: str) -> str:
+    """Leave the spaces out."""
+    return text.replace(" ", "")
+
+
+def _stands_in(text: str, part: str) -> bool:
+    """Look for `part` where it is no piece of a longer word or number: no 3명 in 13명."""
+    start = text.find(part)
+    while start >= 0:
+        end = start + len(part)
+        if not _is_one_word(text[start - 1 : start], part[0]) and not _is_one_word(
+            part[-1], text[end : end + 1]
+        ):
+            return True
+        start = text.find(part, start + 1)
+    return False
+
+
+def _is_one_word(left: str, right: str) -> bool:
+    """Tell whether two neighbours are of one word; Hangul joins any word as its ending."""
+    return left.isalnum() and right.isalnum() and not has_hangul((left, right))
