@@ -179,7 +179,7 @@ def evaluate(
     data: flags.Data = None,
     metrics: flags.MetricNames = None,
     profile: flags.Profile = "auto",
-    normalize: flags.Normalize = "none",
+    normalize: flags.ScoredForm = "none",
     no_answer: flags.NoAnswer = None,
     answer: flags.Answer = None,
     prediction_fields: flags.PredictionFields = None,
@@ -279,7 +279,7 @@ def evaluate(
         scoring = Scoring(
             metrics=names,
             profile=profile,
-            normalize=normalize or "none",
+            normalize=normalize,
             no_answer=no_answer or (),
             answer=answer,
             prediction_fields=prediction_fields or (),

@@ -68,6 +68,10 @@ Normalize = Annotated[
     Literal["none", "nfc"] | None,
     typer.Option("--normalize", help="Unicode form of all text.", rich_help_panel="Data"),
 ]
+ScoredForm = Annotated[
+    Literal["none", "nfc", "nfkc"],
+    typer.Option("--normalize", help="Unicode form of all text.", rich_help_panel="Data"),
+]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="Only the first examples.", rich_help_panel="Data"),

@@ -40,9 +40,9 @@ _READ_PASSAGES, _READ = 3, 150  # passages, and characters of each, that tell th
 class Scoring:
     """What to score, and how.
 
-    No `metrics` mean those that fit the references' language, see `default_metrics`. `normalize`
-    is "none" or "nfc", for both sides. `no_answer` phrases count as "". `answer` says how much of
-    the raw texts in run folders is the answer; None leaves it as the runs took it.
+    No `metrics` mean those that fit the examples' languages, see `default_metrics`. `normalize` is
+    "none", "nfc" or "nfkc", for both sides. `no_answer` phrases count as "". `answer` says how much
+    of the raw texts in run folders is the answer; None leaves it as the runs took it.
     `prediction_fields` name columns of the files, see `predictions.fields`. Systems are
     compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
     to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aqa.errors import UsageError
 from aqa.evaluation.abstention import abstention, risk_coverage
 from aqa.evaluation.alignment import References, System
+from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.comparison import check_baseline, compare
 from aqa.evaluation.disagreement import disagreement
 from aqa.evaluation.inputs import Material, Scoring, keep_columns, read_material
@@ -19,8 +20,8 @@ from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.slices import Groups, check_known, group_examples, slice_scores
 from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric
 from aqa.metrics.intervals import interval_signature
+from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
-from aqa.metrics.unicode_forms import count_mixed
 from aqa.progress import Progress, Task
 from aqa.records import Example, Score
 
@@ -54,6 +55,8 @@ def evaluate(
         kept = keep_columns(references, slices, columns)
     material = read_material(sources, kept, scoring)
     expected, warnings = material.expected, material.warnings
+    if scoring.profile == "auto":
+        progress.note(_profile_note(material))
     # What can be refused is refused before a judge or a model costs anything.
     check_baseline(_baseline(scoring.baseline, material.systems), list(material.pairs))
     groups = _groups_of_systems(slices, material, columns)
@@ -61,6 +64,7 @@ def evaluate(
     if "judge" in named:
         judged = judge_systems(*_judge_of(scoring, references), material, scoring.judge_labels)
         warnings += judged.warnings
+    warnings += reference_cautions(next(iter(material.pairs.values())))
     scorers = scorers or _default_scorers(material.languages, scoring.metric_options)
     found = []
     all_pairs = material.pairs if judged is None else judged.pairs
@@ -68,18 +72,22 @@ def evaluate(
     with progress.task("Scoring", total=total, unit="scores") as task:
         for system in material.systems:
             pairs = all_pairs[system.name]
-            if mixed := count_mixed(pairs):
-                warnings.append(
-                    f"{system.name}: in {mixed} example{'s' * (mixed > 1)} one of prediction and"
-                    " reference is in decomposed Unicode (NFD) and the other is not; compare with"
-                    " --normalize nfc"
-                )
+            warnings += system_cautions(system.name, pairs, scoring.no_answer)
             rows = [system.rows.get(key) for key in expected]
             scored = _described(_score(system, pairs, scorers, task), pairs, rows, scoring.seed)
             parts = slice_scores(groups[system.name], scored.scores, scoring.seed)
             found.append(replace(scored, slices=parts))
     report = _compared(material.profile, expected, found, warnings, scoring)
     return report if judged is None else replace(report, judge=judged.facts)
+
+
+def _profile_note(material: Material) -> str:
+    """Say what `auto` chose, and why."""
+    total, korean = len(material.languages), material.languages.count(KOREAN)
+    if material.profile == "mixed":
+        return f"Profile mixed: korquad for {korean:,} examples, squad for {total - korean:,}."
+    kind = "all" if korean else "none"
+    return f"Profile {material.profile}: {kind} of {total:,} examples are Korean."
 
 
 def estimate_judge(

@@ -12,6 +12,7 @@ _FEW = 0.1  # of the answers in a data set of one language are names in other le
 
 _HANGUL_LETTERS = "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
 _HANGUL = re.compile(f"[{_HANGUL_LETTERS}]")
+_OTHER_LETTERS = re.compile(rf"[^\W\d_{_HANGUL_LETTERS}]")
 _KOREAN_WORDS = re.compile(rf"[{_HANGUL_LETTERS}][^\W\d_]*")  # from their first Hangul letter on
 _KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -31,9 +32,9 @@ def language_of(text: str) -> str:
     """
     if text.isascii():  # nearly all English, at once
         return LATIN if _LETTERS.search(text) else NO_LANGUAGE
+    if not _OTHER_LETTERS.search(text, 0, _READ):
+        return KOREAN if _HANGUL.search(text, 0, _READ) else NO_LANGUAGE
     words = _LETTERS.findall(text, 0, _READ)
-    if not words:
-        return NO_LANGUAGE
     if 5 * len(_KOREAN_WORDS.findall(text, 0, _READ)) >= 2 * len(words):
         return KOREAN
     letters = [letter for word in words for letter in word if not _HANGUL.match(letter)]

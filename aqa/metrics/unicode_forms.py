@@ -1,36 +1,80 @@
-"""Composed and decomposed Unicode: Korean from macOS looks the same and is not equal."""
+"""Forms of Unicode in which texts look the same and are not equal, and the forms that mend it."""
 
+import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from aqa.errors import UsageError
 from aqa.metrics.pairs import Pairs
 
 Form = Callable[[str], str]
+
+# Characters without width or a glyph, and full-width digits and Latin letters (％＋－ among them).
+_UNSEEN = re.compile("[\u00ad\u115f\u1160\u200b-\u200f\u2060-\u2064\ufeff]")
+_WIDE = re.compile("[\uff05\uff0b\uff0d\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+
+
+def _nfkc(text: str) -> str:
+    return text if text.isascii() else _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
+
+
 _FORMS: dict[str, Form] = {
     "none": lambda text: text,
     "nfc": lambda text: unicodedata.normalize("NFC", text),
+    "nfkc": _nfkc,
 }
 
 
 def unicode_form(name: str) -> Form:
-    """Give the function that puts a text in the form: "none" leaves it as it is, or "nfc"."""
+    """Give the function that puts a text in a form.
+
+    "none" leaves it as it is; "nfc" composes letters; "nfkc" also makes full-width letters and
+    digits plain and leaves out what has no width.
+    """
     if name not in _FORMS:
-        raise UsageError(f'there is no normalization "{name}"; use none or nfc')
+        raise UsageError(f'there is no normalization "{name}"; use {", ".join(_FORMS)}')
     return _FORMS[name]
 
 
-def count_mixed(pairs: Pairs) -> int:
-    """Count the examples in which one side is composed (NFC) and the other decomposed (NFD)."""
-    return sum(
-        prediction is not None
-        and {_is_composed(prediction), *map(_is_composed, texts)} >= {True, False}
-        for prediction, texts in zip(pairs.predictions, pairs.references, strict=True)
-    )
+def form_warnings(pairs: Pairs) -> Iterator[str]:
+    """Tell of examples whose prediction and reference differ in what cannot be seen."""
+    decomposed = sum(_differ(pairs, place, _is_composed) for place in range(len(pairs.references)))
+    if decomposed:
+        yield (
+            f"in {_examples(decomposed)} one of prediction and reference is in decomposed Unicode"
+            " (NFD) and the other is not; compare with --normalize nfc"
+        )
+    odd = sum(_differ(pairs, place, _is_plain) for place in range(len(pairs.references)))
+    if odd:
+        yield (
+            f"in {_examples(odd)} one of prediction and reference has zero-width characters or"
+            " full-width digits or letters and the other has not; compare with --normalize nfkc"
+        )
+
+
+def _differ(pairs: Pairs, place: int, kind: Callable[[str], bool | None]) -> bool:
+    """Tell whether all references of an example are of the other kind than its prediction."""
+    prediction = pairs.predictions[place]
+    own = None if prediction is None else kind(prediction)
+    kinds = set(map(kind, pairs.references[place]))
+    return own is not None and own not in kinds and (not own) in kinds
 
 
 def _is_composed(text: str) -> bool | None:
     """Tell NFC from NFD; None for a text that is the same in both."""
+    if text.isascii():
+        return None
     if not unicodedata.is_normalized("NFC", text):
         return False
     return None if unicodedata.is_normalized("NFD", text) else True
+
+
+def _is_plain(text: str) -> bool | None:
+    """Tell whether a text has none of the characters that `nfkc` mends; None for an empty one."""
+    if not text.strip():
+        return None
+    return text.isascii() or not (_UNSEEN.search(text) or _WIDE.search(text))
+
+
+def _examples(count: int) -> str:
+    return f"{count} example{'s' * (count != 1)}"

@@ -54,9 +54,9 @@ def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") 
 
 
 def means_no_answer(text: str, phrases: Iterable[str]) -> bool:
-    """Tell whether `text` is one of the phrases, whatever its case, spacing and punctuation."""
-    key = _phrase_key(text)
-    return any(key == _phrase_key(phrase) for phrase in phrases)
+    """Tell whether `text` is one of the phrases, see `phrase_key`."""
+    key = phrase_key(text)
+    return any(key == phrase_key(phrase) for phrase in phrases)
 
 
 def _without_label(line: str) -> str:
@@ -75,6 +75,7 @@ def _unwrap(line: str) -> str:
     return line
 
 
-def _phrase_key(text: str) -> str:
+def phrase_key(text: str) -> str:
+    """Give what is equal for one phrase, whatever its case, spacing and punctuation."""
     folded = unicodedata.normalize("NFC", text).casefold()
     return " ".join(_PUNCTUATION.sub(" ", folded).split()) or folded.strip()

@@ -20,12 +20,13 @@ def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> di
 
 def failure_row(example: Example, error: str) -> dict[str, Any]:
     """What is kept of an example that no reader could be asked."""
-    return {"id": example.id, **answer_fields(example.answers, None), "error": error}
+    row = {"id": example.id, "question": example.question}
+    return row | answer_fields(example.answers, None) | {"error": error}
 
 
 def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     """What is kept of one finished example: the clean answer, the raw text, the evidence."""
-    row: dict[str, Any] = {"id": prompt.id}
+    row: dict[str, Any] = {"id": prompt.id, "question": prompt.question}
     if prediction.raw is None:
         row |= answer_fields(prompt.answers, None) | {"error": prediction.error}
     else:

@@ -99,7 +99,7 @@ class Answering:
             if row["answers"] is not None:
                 again = cleaned_again(row, self._inputs.template.answer)
                 text = row["predicted_answer"] if again is None else again
-                self._scores.add(text, row["answers"])
+                self._scores.add(text, row["answers"], row.get("question", ""))
         reader = self._reader
         if isinstance(reader, Remote) and (reader.asks_by_batch or self._session.batches):
             yield from self._record(reader.answer_by_batch)
@@ -143,7 +143,7 @@ class Answering:
         with self._reader:
             for prompt, row in self._journal.record(answer(self), journal_row):
                 yield from self._show_unfit()
-                yield self._live(row["predicted_answer"], prompt.answers)
+                yield self._live(row["predicted_answer"], prompt.answers, prompt.question)
         yield from self._show_unfit()
 
     def _prompts(self, examples: Iterator[tuple[int, Example]]) -> Iterator[Prompt]:
@@ -155,9 +155,10 @@ class Answering:
 
     def _show_unfit(self) -> Iterator[Live]:
         while self._unfit:
-            yield self._live(None, self._unfit.pop().example.answers)
+            example = self._unfit.pop().example
+            yield self._live(None, example.answers, example.question)
 
-    def _live(self, prediction: str | None, answers: tuple[str, ...] | None) -> Live:
+    def _live(self, prediction: str | None, answers: tuple[str, ...] | None, question: str) -> Live:
         spent = dict(self._reader.live()) if isinstance(self._reader, Remote) else {}
         if self._journal.hits:
             saved = self._journal.saved.cost
@@ -165,5 +166,5 @@ class Answering:
             spent["cached"] = f"{self._journal.hits:,}{told}"
         if answers is None:
             return spent
-        self._scores.add(prediction, answers)
+        self._scores.add(prediction, answers, question)
         return {**self._scores.means(), **spent}

@@ -36,6 +36,7 @@ class DevScores:
             [row["predicted_answer"] for row in rows],
             [row["answers"] for row in rows],
             self._profile,
+            [row["question"] for row in rows],
         )
         return {name: score.value for name, score in scores.items()}
 

@@ -447,7 +447,7 @@ def run_of(folder: Path, reader_cut: int = 0, characters: int = 9, **plan: objec
     folder.mkdir()
     evidence = {"ranks": [1], "dropped": {}, "reader_cut_characters": reader_cut}
     evidence["characters"] = characters - reader_cut
-    row = {"answers": ["a"], "predicted_answer": "a", "evidence": evidence}
+    row = {"answers": ["Rome"], "predicted_answer": "Rome", "evidence": evidence}
     write_json(folder / "predictions.json", {"q": row})
     write_json(folder / "run.json", {"verb": "predict", "evidence": {"top_k": 5, **plan}})
     return folder
@@ -460,7 +460,7 @@ def test_a_run_that_is_not_done_is_said_to_be(tmp_path: Path, status: str, told:
     for file in (folder, folder / "predictions.json"):
         report = evaluate([file], None, Scoring(["em"]), SilentProgress())
         assert ("a: its run is not done (interrupted)" in "".join(report.warnings)) == told
-    (folder / "other.json").write_text('{"q": {"predicted_answer": "a", "answers": ["a"]}}')
+    (folder / "other.json").write_text('{"q": {"predicted_answer": "x", "answers": ["x"]}}')
     assert not evaluate([folder / "other.json"], None, Scoring(["em"]), SilentProgress()).warnings
 
 
@@ -492,6 +492,6 @@ def test_equal_evidence_is_compared_and_a_readers_cuts_are_told(tmp_path: Path) 
 
 def test_files_without_a_manifest_are_compared(tmp_path: Path) -> None:
     other = tmp_path / "other.json"
-    write_json(other, {"q": "a"})
+    write_json(other, {"q": "Rome"})
     report = evaluate([run_of(tmp_path / "a"), other], None, Scoring(["em"]), SilentProgress())
     assert report.warnings == ()

@@ -36,7 +36,7 @@ def sliced(key: str, data: list[dict[str, Any]] | None = None) -> dict[str, dict
 @pytest.mark.parametrize(
     ("key", "groups"),
     [
-        ("language", {"ko": 1, "other": 2, "unknown": 1}),
+        ("language", {"ko": 1, "other": 3}),
         ("answer_length", {"0": 1, "1-5": 2, "21-50": 1}),
         ("evidence_length", {"1-500": 1, "501-1000": 1, "8001+": 1, "unknown": 1}),
         ("gold_rank", {"2": 1, "none": 1, "unknown": 2}),
@@ -60,12 +60,6 @@ def test_scores_have_intervals() -> None:
 def test_the_data_come_first_and_numbers_in_order() -> None:
     data = [{"language": 10}, {"language": 9}, {"language": True}, {"language": ["de"]}]
     assert list(sliced("language", data)) == ["9", "10", "yes", "unknown"]
-
-
-def test_the_question_tells_the_language_where_the_answer_has_none() -> None:
-    data = [{"question": "어디?"}, {"question": "누구?"}, {"question": "Who?"}, {}]
-    found = {name: group["n"] for name, group in sliced("language", data).items()}
-    assert found == {"ko": 3, "other": 1}
 
 
 def test_a_key_that_nobody_knows() -> None:

@@ -1,0 +1,54 @@
+"""What a reader of scores should know of the texts that they compare."""
+
+from collections.abc import Iterator, Sequence
+
+from aqa.metrics.pairs import Pairs
+from aqa.metrics.unicode_forms import form_warnings
+from aqa.runs.answers import phrase_key
+
+SHARE = 0.1  # of the unanswerable questions: a phrase given to so many may mean that
+TOLD = 3  # phrases
+
+
+def reference_cautions(pairs: Pairs) -> Iterator[str]:
+    """Tell of gold answers of which nothing is left once normalised."""
+    silent = [place for place, found in enumerate(pairs.silent_references) if found]
+    if silent:
+        count = len(silent)
+        yield (
+            f"of {count} gold answer{'s' * (count > 1)} (such as"
+            f' "{pairs.expected[silent[0]][0]}") nothing is left once normalised; by the rule of'
+            " SQuAD's script an answer of which nothing is left either is right there, silence too"
+        )
+
+
+def system_cautions(name: str, pairs: Pairs, no_answer: Sequence[str] = ()) -> Iterator[str]:
+    """Tell of one system what may make its scores lower than they should be."""
+    for caution in form_warnings(pairs):
+        yield f"{name}: {caution}"
+    phrases = _phrases_for_no_answer(pairs, no_answer)
+    if phrases:
+        said = ", ".join(f'"{text}" ({count} times)' for text, count in phrases)
+        options = " ".join(f'--no-answer "{text}"' for text, _ in phrases)
+        yield (
+            f"{name}: of the unanswerable questions it answers some with {said}; if that means"
+            f" that there is no answer, say {options}"
+        )
+
+
+def _phrases_for_no_answer(pairs: Pairs, known: Sequence[str]) -> list[tuple[str, int]]:
+    """Find what a system says to unanswerable questions again and again, and no gold answer is."""
+    said: dict[str, list[str]] = {}
+    for text, texts, abstained in zip(
+        pairs.predictions, pairs.expected, pairs.abstained, strict=True
+    ):
+        if text is not None and not texts and not abstained:
+            said.setdefault(phrase_key(text), []).append(text)
+    least = max(2, SHARE * pairs.answerable.count(False))
+    frequent = {key: texts for key, texts in said.items() if len(texts) >= least}
+    if frequent:
+        meant = [*known, *(text for texts in pairs.expected for text in texts)]
+        for key in map(phrase_key, meant):
+            frequent.pop(key, None)
+    ordered = sorted(frequent.values(), key=len, reverse=True)[:TOLD]
+    return [(texts[0], len(texts)) for texts in ordered]
