@@ -94,9 +94,7 @@ def read_material(
     systems = [
         each
         if isinstance(each, System)
-        else System(
-            name, str(each), read_predictions(each, ids, asked, fields, warnings.append)
-        )
+        else System(name, str(each), read_predictions(each, ids, asked, fields, warnings.append))
         for name, each in zip(system_names(files), sources, strict=True)
     ]
     if scoring.answer is not None:

@@ -39,7 +39,7 @@ def language_of(text: str) -> str:
         return KOREAN
     letters = [letter for word in words for letter in word if not _HANGUL.match(letter)]
     scripts = Counter(unicodedata.name(letter, "UNNAMED").partition(" ")[0] for letter in letters)
-    script = scripts.most_common(1)[0][0]
+    script = max(scripts, key=lambda name: (scripts[name], name))
     if script == "CJK" and _KANA.search(text):
         return "ja"
     return _SCRIPTS.get(script, script.lower())
@@ -61,7 +61,7 @@ def example_languages(
     asked = [language_of(question) for question in questions] or none
     read = passages or none
     found = [
-        _decided(question, passage, _spoken(texts))
+        _decided(question, passage, language_of(" ".join(texts)))
         for question, passage, texts in zip(asked, read, references, strict=True)
     ]
     counts = Counter(filter(None, found))
@@ -71,13 +71,6 @@ def example_languages(
         most if not own or (is_one and own != KOREAN and not (question or passage)) else own
         for own, question, passage in zip(found, asked, read, strict=True)
     ]
-
-
-def _spoken(references: Sequence[str]) -> str:
-    """The language of most references; of equals, Korean."""
-    if len(references) == 1:
-        return language_of(references[0])
-    return _decided(*sorted(map(language_of, references)))
 
 
 def _decided(*votes: str) -> str:
