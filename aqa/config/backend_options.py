@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # A config as it is before it is checked: nested mappings of plain values.
 RawConfig = dict[str, Any]
@@ -12,10 +12,24 @@ RawConfig = dict[str, Any]
 class Section(BaseModel):
     """A part of the configuration in which an unknown key is an error."""
 
-    # No number is infinite: JSON, and so no manifest, knows such ones.
+    # No number is infinite: JSON, and so no manifest, knows such ones. Numbers for options of text
+    # are taken as they were written, see `scalars`.
     model_config = ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_as_text(cls, values: Any) -> Any:
+        """A name that reads `true` or `false` is that name."""
+        fields = cls.model_fields if isinstance(values, Mapping) else {}
+        texts = [n for n, f in fields.items() if f.annotation in (str, str | None)]
+        words = {n: str(values[n]).lower() for n in texts if isinstance(values.get(n), bool)}
+        return {**values, **words} if words else values
 
     def idle(self) -> Mapping[str, str]:
         """Keys of the config that change nothing beside these values, and why or what to do."""

@@ -90,6 +90,7 @@ SETTLED: Mapping[str, tuple[Sequence[object], str]] = {
     "fp16": ((False,), "T5 overflows in float16: leave it out, bfloat16 is used where it can be"),
     "bf16": ((True, False), ""),  # the hardware decides
 }
+WORDS = {"yes": True, "on": True, "no": False, "off": False}  # YAML's other ones
 BEST_METRICS = {"exact_match": "em", "em": "em", "f1": "f1", "eval_f1": "f1", "loss": "loss"}
 
 
@@ -118,7 +119,7 @@ def _translate_section(section: str, values: Mapping[str, Any]) -> Iterator[tupl
             yield "training.metric_for_best_model", BEST_METRICS[value]
         elif key in SETTLED:
             allowed, reason = SETTLED[key]
-            if value not in allowed:
+            if WORDS.get(str(value).lower(), value) not in allowed:
                 raise ConfigError(f"{section}.{key} = {value!r} can't be had: {reason}")
         else:
             near = difflib.get_close_matches(str(key), [*SECTIONS[section], *SETTLED], n=1)

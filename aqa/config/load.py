@@ -18,6 +18,7 @@ from aqa.config.backend_options import BackendOptions, RawConfig
 from aqa.config.idle import check_idle
 from aqa.config.legacy import FLAT_KEYS, translate
 from aqa.config.options import GenerationOptions, RunConfig
+from aqa.config.scalars import read_json, read_yaml
 from aqa.config.shipped import find_shipped, shipped_names
 from aqa.errors import ConfigError
 
@@ -31,7 +32,7 @@ def read_config(path: Path) -> RawConfig:
     try:
         text = path.read_text(encoding="utf-8-sig")
         # PyYAML refuses the tabs that JSON may be indented with.
-        raw = json.loads(text) if path.suffix == ".json" and text else yaml.safe_load(text)
+        raw = read_json(text) if path.suffix == ".json" and text else read_yaml(text)
     except OSError as error:
         raise ConfigError(f"{path}: can't read this config: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -83,7 +84,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set {text}: write it as key=value, such as training.seed=1")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = read_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: the value is not valid YAML") from error
     key = key.strip()

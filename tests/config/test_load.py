@@ -171,7 +171,8 @@ def test_a_number_in_scientific_notation_is_one() -> None:
         ({"backend": {"name": "t5"}}, "for the backend t5, not llama-qlora"),
         ({"backend": "t5"}, "backend is a mapping of options, not a text"),
         ({"backend": {"model": ""}}, "no model is named"),
-        ({"backend": {"model": 3}}, "config key backend.model = 3: input should be a valid string"),
+        ({"backend": {"model": []}}, "no model is named"),
+        ({"prompt": ["x"]}, "config key prompt = ['x']: input should be a valid string"),
     ],
 )
 def test_what_a_config_may_not_say(layer: RawConfig, told: str) -> None:
@@ -197,3 +198,60 @@ def test_names_of_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             find_config(name)
     own = write(tmp_path, "seed: 1", "llama_smollm2.yaml")
     assert find_config("llama_smollm2.yaml").resolve() == own
+
+
+TEXTS = {
+    "1": "1",
+    "12345": "12345",
+    "2024-10-21": "2024-10-21",
+    "0123": "0123",
+    "1_000": "1_000",
+    "1.10": "1.10",
+    "1e3": "1e3",
+    ".5": ".5",
+    "1:30": "1:30",
+    "no": "no",
+    "on": "on",
+    "true": "true",
+    "'7'": "7",
+}
+
+
+@pytest.mark.parametrize(("written", "meant"), TEXTS.items())
+@pytest.mark.parametrize("key", ["prompt", "backend.model", "backend.revision"])
+def test_texts_stay_texts_as_they_were_written(
+    tmp_path: Path, key: str, written: str, meant: str
+) -> None:
+    spoken: RawConfig = {}
+    set_value(spoken, *parse_assignment(f"{key}={written}"))
+    *sections, name = key.split(".")
+    lines = [f"{'  ' * depth}{section}:" for depth, section in enumerate(sections)]
+    text = "\n".join([*lines, f"{'  ' * len(sections)}{name}: {written}"])
+    for layer in (spoken, read_config(write(tmp_path, text))):
+        config = built(layer)
+        assert at(config, key) == meant
+        assert as_raw(built(as_raw(config))) == as_raw(config)
+
+
+def test_numbers_of_json_are_texts_where_texts_are_asked_for(tmp_path: Path) -> None:
+    columns = '{"id": 1, "question": 2.50}'
+    data = f'{{"limit": 3, "fields": {columns}}}'
+    text = f'{{"prompt": 1.10, "backend": {{"revision": 20241021}}, "seed": 7, "data": {data}}}'
+    config = built(read_config(write(tmp_path, text, "config.json")))
+    assert (config.prompt, at(config, "backend.revision")) == ("1.10", "20241021")
+    assert (config.seed, config.data.limit) == (7, 3)
+    assert config.data.fields == {"id": "1", "question": "2.50"}
+
+
+def test_numbers_and_truths_are_still_what_they_were() -> None:
+    spoken: RawConfig = {}
+    for text in ("seed=0x10", "training.learning_rate=1.5e-4", "training.num_train_epochs=2_0",
+                 "merge=yes", "evidence.dedupe=off", "training.eval_strategy=no",
+                 "data.split=null"):  # fmt: skip
+        set_value(spoken, *parse_assignment(text))
+    config = built(spoken)
+    assert (config.seed, config.training.learning_rate) == (16, 1.5e-4)
+    assert (config.training.num_train_epochs, config.merge) == (20, True)
+    assert (config.evidence.dedupe, config.training.eval_strategy) == (False, "no")
+    assert config.data.split is None
+    assert type(config.seed) is int

@@ -122,7 +122,7 @@ USER = "- {role: user, content: '{context} {question}'}"
         ("t.txt", "---\nno_answer: x\n{context}", "not closed by a line of ---"),
         ("t.txt", "---\nno_answer: [x\n---\n{context}", "line 2: not valid YAML"),
         ("t.txt", "---\nno_answers: x\n---\n{context}", "unknown key no_answers"),
-        ("t.txt", "---\nno_answer: [1]\n---\n{context}", "no_answer must be a phrase or a list"),
+        ("t.txt", "---\nno_answer: [[1]]\n---\n{context}", "no_answer must be a phrase or a list"),
         ("t.txt", "---\nno_answer: ['']\n---\n{context}", "no_answer must be a phrase or a list"),
         ("t.txt", "---\nanswer: all\n---\n{context}", "answer must be line or text"),
         ("t.txt", "---\nanswer: [line]\n---\n{context}", "answer must be line or text"),

@@ -1,0 +1,100 @@
+"""YAML and JSON whose plain values remember how they were written, so that texts stay texts."""
+
+import json
+import re
+from typing import Any
+
+import yaml
+
+
+class WrittenInt(int):
+    """A whole number that an option of text takes as it was written: 0123, 1_000."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class WrittenFloat(float):
+    """The same of other numbers: 1.10, 2e3."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _resolvers(*kinds: str) -> dict[str, Any]:
+    return {
+        first: [pair for pair in pairs if pair[0].rpartition(":")[2] in kinds]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _TextLoader(yaml.SafeLoader):
+    """Takes every plain scalar but null for text."""
+
+    yaml_implicit_resolvers = _resolvers("null")
+
+
+class _ValueLoader(yaml.SafeLoader):
+    """Knows null, true, false and numbers; dates, and words such as `no` and `on`, are text."""
+
+    yaml_implicit_resolvers = _resolvers("null", "int", "float")
+
+    def construct_number(self, node: yaml.ScalarNode) -> WrittenInt | WrittenFloat:
+        """A number with its spelling."""
+        if node.tag.endswith(":int"):
+            return _written_int(node.value, self.construct_yaml_int(node))
+        return _written_float(node.value, self.construct_yaml_float(node))
+
+
+_ValueLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF")
+)
+for _kind in ("int", "float"):
+    _ValueLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _ValueLoader.construct_number)
+
+
+def _written_int(text: str, value: int) -> WrittenInt:
+    number = WrittenInt(value)
+    number.text = text
+    return number
+
+
+def _written_float(text: str, value: float) -> WrittenFloat:
+    number = WrittenFloat(value)
+    number.text = text
+    return number
+
+
+def read_yaml(text: str) -> Any:
+    """Parse one YAML document.
+
+    Raises:
+        yaml.YAMLError: it is not one.
+    """
+    return yaml.load(text, _ValueLoader)  # noqa: S506  (derived from the safe one)
+
+
+def read_yaml_texts(text: str) -> Any:
+    """Parse one YAML document, all of whose plain values but null are texts.
+
+    Raises:
+        yaml.YAMLError: it is not one.
+    """
+    return yaml.load(text, _TextLoader)  # noqa: S506  (derived from the safe one)
+
+
+def read_json(text: str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        json.JSONDecodeError: it is not valid.
+    """
+    return json.loads(
+        text,
+        parse_int=lambda digits: _written_int(digits, int(digits)),
+        parse_float=lambda digits: _written_float(digits, float(digits)),
+    )
