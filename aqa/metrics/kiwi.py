@@ -1,7 +1,7 @@
 """Korean morphemes by Kiwi, which the extra `korean` brings."""
 
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from aqa.errors import MissingExtraError
 
@@ -34,7 +34,36 @@ def load_kiwi() -> Any:
     return Kiwi(num_workers=1)
 
 
+class Morpheme(Protocol):
+    """A morpheme that Kiwi finds: its text, its part of speech, and where it stands."""
+
+    form: str
+    tag: str
+    start: int
+    len: int
+
+
+def analyse(text: str) -> list[Morpheme]:
+    """Find the morphemes of a text."""
+    return list(load_kiwi().tokenize(text))
+
+
 @lru_cache(maxsize=1 << 17)
 def morphemes(text: str) -> tuple[str, ...]:
-    """Part a text into morphemes; it is kept, for several metrics ask for the same texts."""
-    return tuple(token.form for token in load_kiwi().tokenize(text))
+    """Part a text into morphemes; it is kept, for several metrics ask for the same texts.
+
+    Punctuation is left out where there is anything else. Some names of several words are one
+    morpheme, and lose their spaces.
+    """
+    forms = tuple(token.form.replace(" ", "") for token in analyse(text))
+    return speaking(forms)
+
+
+def speaking(tokens: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave punctuation out where there is anything else."""
+    return tuple(part for part in tokens if part.isalnum() or has_letter(part)) or tokens
+
+
+def has_letter(token: str) -> bool:
+    """Tell whether there is a letter or a digit in a token."""
+    return any(map(str.isalnum, token))

@@ -10,10 +10,10 @@ NO_LANGUAGE = ""  # of numbers, marks and silence
 _READ = 500  # characters of a text that tell its language
 _FEW = 0.1  # of the answers in a data set of one language are names in other letters
 
-_HANGUL_LETTERS = "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
-_HANGUL = re.compile(f"[{_HANGUL_LETTERS}]")
-_OTHER_LETTERS = re.compile(rf"[^\W\d_{_HANGUL_LETTERS}]")
-_KOREAN_WORDS = re.compile(rf"[{_HANGUL_LETTERS}][^\W\d_]*")  # from their first Hangul letter on
+HANGUL_LETTERS = "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
+_HANGUL = re.compile(f"[{HANGUL_LETTERS}]")
+_OTHER_LETTERS = re.compile(rf"[^\W\d_{HANGUL_LETTERS}]")
+_KOREAN_WORDS = re.compile(rf"[{HANGUL_LETTERS}][^\W\d_]*")  # from their first Hangul letter on
 _KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _SCRIPTS = {"CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja"}
@@ -38,6 +38,8 @@ def language_of(text: str) -> str:
     if 5 * len(_KOREAN_WORDS.findall(text, 0, _READ)) >= 2 * len(words):
         return KOREAN
     letters = [letter for word in words for letter in word if not _HANGUL.match(letter)]
+    if 2 * sum(map(str.isascii, letters)) > len(letters):
+        return LATIN
     scripts = Counter(unicodedata.name(letter, "UNNAMED").partition(" ")[0] for letter in letters)
     script = max(scripts, key=lambda name: (scripts[name], name))
     if script == "CJK" and _KANA.search(text):

@@ -1,25 +1,74 @@
-"""EM and F1 for Korean that forgive a particle or a copula at the end of an answer."""
+"""EM and F1 for Korean that forgive spaces, and a particle or a copula at the end of an answer."""
 
+import re
 import string
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import ClassVar
 
 from aqa.errors import UsageError
 from aqa.metrics.base import MetricOptions
-from aqa.metrics.kiwi import kiwi_version, load_kiwi
-from aqa.metrics.languages import KOREAN
+from aqa.metrics.kiwi import Morpheme, analyse, kiwi_version, load_kiwi
+from aqa.metrics.languages import HANGUL_LETTERS, KOREAN
+from aqa.metrics.normalize import PROFILES, choose_profile
+from aqa.metrics.overlap import f1
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
+_KORQUAD = PROFILES["korquad"]
 _MARKS = string.punctuation + "。．…！？ "
+_SPACE = re.compile(f"(?<=[{HANGUL_LETTERS}]) | (?=[{HANGUL_LETTERS}])")
+# Particles that say how the answer stood in its sentence, and those that say where, when or to
+# whom. All others (만, 도, 보다) change what is said.
+_PLAIN = ("이", "가", "께서", "은", "는", "을", "를", "의", "요")
+_ROLES = (
+    *(
+        "에",
+        "에서",
+        "에게",
+        "에게서",
+        "한테",
+        "한테서",
+        "께",
+        "로",
+        "으로",
+        "으로서",
+        "로서",
+        "부터",
+    ),
+    *("까지", "와", "과", "이라고", "라고", "로부터", "으로부터", "에서부터", "에게로"),
+)
+# Verbs that may follow the copula: 이라고 한다, 인 것으로 알려져 있다.
+_SAYING = ("하", "부르", "불리", "알려지", "칭하", "것", "있")
+_COUNTED = ("SN", "SL", "SH", "SW", "NNB")  # digits, letters and counters end no name
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An answer normalised and without spaces at Hangul, and what it is without its ending.
+
+    `stem` is None where there is no ending. `role` is the particle of place, time or direction
+    that was cut, "" for others. `is_sure` tells that what was cut is no end of a name.
+    """
+
+    whole: str
+    stem: str | None = None
+    role: str = ""
+    is_sure: bool = False
 
 
 class Lenient:
-    """Exact match by the profile korquad, without the particle or copula of the last word."""
+    """Exact match by `korquad` that forgives spaces and what hangs on the end of an answer.
 
-    name = "lenient"
-    second = False
+    Of a prediction a particle or the copula is cut, of a reference only what is surely none of its
+    own. Particles that say where or when have to be the same where both have one. Examples in
+    other languages are compared by `squad`.
+    """
+
+    name: ClassVar[str] = "lenient"
+    second: ClassVar[bool] = False
 
     def __init__(self, options: MetricOptions) -> None:
         """Need no option."""
@@ -34,51 +83,110 @@ class Lenient:
         if KOREAN not in pairs.languages:
             raise UsageError(f"{self.name} is for Korean answers; take em and f1 for these")
         load_kiwi()
-        predictions: list[str | None] = []
-        references: list[Sequence[str]] = []
-        for text, expected in zip(pairs.predictions, pairs.references, strict=True):
-            # Of a missing answer, or one that is right to the letter, nothing need be cut.
-            is_settled = text is None or text in expected
-            predictions.append(text if is_settled else without_particle(text or ""))
-            references.append(expected if is_settled else list(map(without_particle, expected)))
-        stripped = Pairs(predictions, references, "korquad")
-        details = f"profile:korquad|particles:off|kiwi:{kiwi_version()}"
-        return pairs.score(self.name, stripped.agreement[self.second], details)
+        strict = replace(pairs, profile=choose_profile("auto", pairs.languages))
+        values = list(strict.agreement[self.second])
+        for place, (prediction, language) in enumerate(
+            zip(pairs.predictions, pairs.languages, strict=True)
+        ):
+            if language == KOREAN and prediction and strict.agreement[0][place] < 100:
+                for text in strict.expected[place]:
+                    values[place] = max(values[place], self._forgiving(prediction, text))
+        details = f"profile:{strict.profile_counts}|particles:forgiven|kiwi:{kiwi_version()}"
+        return pairs.score(self.name, values, details)
+
+    def _forgiving(self, prediction: str, reference: str) -> float:
+        return 100.0 * is_same(prediction, reference)
 
 
 class LenientF1(Lenient):
     """F1 over characters, with the same forgiveness."""
 
-    name = "lenient_f1"
-    second = True
+    name: ClassVar[str] = "lenient_f1"
+    second: ClassVar[bool] = True
+
+    def _forgiving(self, prediction: str, reference: str) -> float:
+        if is_same(prediction, reference):
+            return 100.0
+        stem, whole = reading(prediction).stem, reading(reference).whole
+        return 100.0 * f1(_KORQUAD.overlap(stem, whole)) if stem and whole else 0.0
+
+
+def is_same(prediction: str, reference: str) -> bool:
+    """Tell whether two answers are the same but for spaces and endings."""
+    said, expected = _closed(prediction), _closed(reference)
+    if said[:1] != expected[:1]:  # so no ending can make them equal
+        return False
+    given, gold = reading(prediction), reading(reference)
+    if given.whole == gold.whole or given.stem == gold.whole:
+        return bool(gold.whole)
+    if not gold.is_sure or gold.stem not in (given.whole, given.stem):
+        return False
+    return given.whole == gold.stem or "" in (given.role, gold.role) or given.role == gold.role
 
 
 @lru_cache(maxsize=1 << 17)
-def without_particle(text: str) -> str:
-    """Cut the particles (J*) or the copula (VCP with its ending) off the last word.
+def reading(text: str) -> Reading:
+    """Read an answer, and find the particles (J*) or the copula (VCP) at its end.
 
-    Only what follows another morpheme without a space goes: 이도 in `세종대왕 이도` is a name. Text
-    in decomposed Unicode stays as it is, for Kiwi reads composed letters.
+    Text in decomposed Unicode is left whole, for Kiwi reads composed letters.
     """
     answer = text.rstrip(_MARKS)
-    if not answer or not unicodedata.is_normalized("NFC", answer):
-        return text
-    tokens = list(load_kiwi().tokenize(answer))
-    word = len(answer) - len(answer.split()[-1])
-    kept = len(tokens)
-    while kept and tokens[kept - 1].tag.startswith("J"):
-        kept -= 1
-    if kept == len(tokens):
-        kept = _before_copula([token.tag for token in tokens])
-    if kept == len(tokens) or not kept or tokens[kept].start <= word:
-        return text
-    return answer[: tokens[kept].start]
+    whole = _closed(answer)
+    if not whole or not unicodedata.is_normalized("NFC", answer):
+        return Reading(whole)
+    tokens = analyse(answer)
+    end = place = _before_copula(tokens)
+    while end and tokens[end - 1].tag[0] == "J" and tokens[end - 1].form in (*_PLAIN, *_ROLES):
+        end -= 1
+    if not 0 < end < len(tokens):
+        return Reading(whole)
+    start = tokens[end].start
+    stem, ending = _closed(answer[:start]), "".join(answer[start:].split())
+    is_own_word = answer[:start] != answer[:start].rstrip()
+    is_part_of_a_letter = tokens[end - 1].start + tokens[end - 1].len > start
+    is_short = len(ending) < 2
+    if not stem or is_part_of_a_letter or (is_short and (is_own_word or len(stem) < 2)):
+        return Reading(whole)
+    cut = [token.form for token in tokens[end:place] if token.form in _ROLES]
+    if cut and any(_ends_a_word(token, answer) for token in tokens[:end]):
+        return Reading(whole)  # in 백두산에서 한라산까지 the last particle belongs to the first
+    role = "".join(cut).replace("으로", "로")
+    is_sure = not is_short or _is_sure(answer[:start].split()[-1], *tokens[end - 1 : end + 1])
+    return Reading(whole, stem, role, is_sure)
 
 
-def _before_copula(tags: list[str]) -> int:
-    """Count the tokens before a final copula; all of them where there is none."""
-    place = len(tags)
-    while place and tags[place - 1] in ("EF", "EC", "EP"):
+def _ends_a_word(token: Morpheme, answer: str) -> bool:
+    """Tell whether a particle of place or time stands before a space."""
+    is_role = token.tag[0] == "J" and token.form in _ROLES
+    return is_role and answer[token.start + token.len :][:1] == " "
+
+
+def _is_sure(word: str, last: Morpheme, particle: Morpheme) -> bool:
+    """Tell whether one syllable behind a word and its last morpheme is surely not of a name."""
+    is_common = len(word) > 2 and last.tag == "NNG" and particle.form in _PLAIN
+    return is_common or last.tag in _COUNTED
+
+
+def _before_copula(tokens: Sequence[Morpheme]) -> int:
+    """Count the tokens before a final copula, or a verb of saying; all where there is none."""
+    place, found = len(tokens), len(tokens)
+    while place:
+        token = tokens[place - 1]
+        is_saying = token.form in _SAYING and token.tag in ("VV", "VX", "NNB")
+        if token.tag == "VCP" or (is_saying and token.tag == "VV"):
+            found = place - 1
+        elif not (is_saying or token.tag[0] == "E" or _follows_a_noun(tokens, place - 1)):
+            break
         place -= 1
-    is_copula = 0 < place < len(tags) and tags[place - 1] == "VCP"
-    return place - 1 if is_copula else len(tags)
+    return found
+
+
+def _follows_a_noun(tokens: Sequence[Morpheme], place: int) -> bool:
+    """Tell whether a token is a particle behind 것, or the 요 of politeness."""
+    if tokens[place].tag[0] != "J":
+        return False
+    return tokens[place].form == "요" or tokens[place - 1].form == "것"
+
+
+def _closed(text: str) -> str:
+    return _SPACE.sub("", _KORQUAD.normalize(text))

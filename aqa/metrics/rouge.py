@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 
 from aqa.metrics.base import MetricOptions
 from aqa.metrics.best_reference import single
-from aqa.metrics.kiwi import has_kiwi, kiwi_version, morphemes
+from aqa.metrics.kiwi import has_kiwi, kiwi_version, morphemes, speaking
 from aqa.metrics.languages import KOREAN, LATIN, has_hangul
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
@@ -31,21 +31,15 @@ class Characters:
 
     def tokenize(self, text: str) -> Sequence[str]:
         """Part a text; of one without letters every mark is a token."""
-        return _speaking([character for character in text.lower() if not character.isspace()])
+        return speaking(tuple("".join(text.lower().split())))
 
 
 class Morphemes:
-    """Every morpheme that Kiwi finds is a token."""
+    """Every morpheme that Kiwi finds is a token, but punctuation, which ROUGE does not count."""
 
     def tokenize(self, text: str) -> Sequence[str]:
         """Part a text; of one without letters every mark is a token."""
-        # Some names of several words are one morpheme.
-        return _speaking([part.replace(" ", "") for part in morphemes(text.lower())])
-
-
-def _speaking(tokens: Sequence[str]) -> Sequence[str]:
-    """Leave punctuation out, as ROUGE's own tokenizer does, where there is anything else."""
-    return [token for token in tokens if any(map(str.isalnum, token))] or tokens
+        return morphemes(text.lower())
 
 
 class Rouge1:
@@ -86,8 +80,9 @@ def _scored(pairs: Pairs, language: str | None) -> tuple[dict[str, list[float]],
     predictions, references = list(apart.predictions), list(apart.references)
     words = _Words()
     used = set()
+    tokenizers = {name: _tokenizer(name) for name in {language or "", *pairs.languages}}
     for at, owner in enumerate(apart.owners):
-        tokenizer = _tokenizer(language or pairs.languages[owner])
+        tokenizer = tokenizers[language or pairs.languages[owner]]
         if tokenizer is None and not _WORD.search(references[at].lower()):
             # Where ROUGE's own finds no word in a reference, even the same text would score 0.
             tokenizer = Characters()
@@ -120,11 +115,14 @@ def _named(used: set[type]) -> str:
     return "+".join([*told, *(["characters"] if Characters in used else [])])
 
 
-def in_the_parts_of(tokens: Sequence[str], model: Sequence[str]) -> list[str]:
+def in_the_parts_of(tokens: Sequence[str], model: Sequence[str]) -> Sequence[str]:
     """Part a text's Hangul as another text does where they differ only by that.
 
     Spacing changes what morphemes are found: 김구 is one, 김 구 are two.
     """
+    own, others = set(tokens), set(model)
+    if own <= others or others <= own:
+        return tokens
     known = {"".join(run): run for run in _runs(model)}
     found: list[str] = []
     place = 0

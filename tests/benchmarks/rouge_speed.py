@@ -19,6 +19,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from aqa.metrics import load_metric
 from aqa.metrics.kiwi import load_kiwi, morphemes
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.rouge import in_the_parts_of
 
 PAIRS = 10_000
 NAMES = ["rouge1", "rouge2", "rougeL"]
@@ -30,7 +31,8 @@ class Kiwi:
     """The tokenizer that one would write for rouge-score."""
 
     def tokenize(self, text: str) -> list[str]:
-        return [token.form for token in load_kiwi().tokenize(text.lower())]
+        forms = (token.form.replace(" ", "") for token in load_kiwi().tokenize(text.lower()))
+        return [form for form in forms if any(map(str.isalnum, form))]
 
 
 def english() -> list[Pair]:
@@ -72,6 +74,16 @@ def usual(pairs: list[Pair], tokenizer: Kiwi | None) -> list[tuple[float, ...]]:
     return [tuple(100 * one[name].fmeasure for one in found) for name in NAMES]
 
 
+def parted_alike(pairs: list[Pair], tokenizer: Kiwi) -> list[int]:
+    """Leave out pairs that Kiwi parts differently by their spaces, which aqa forgives."""
+    tokens = {text: tokenizer.tokenize(text) for pair in pairs for text in pair}
+    return [
+        at
+        for at, (said, expected) in enumerate(pairs)
+        if list(in_the_parts_of(tokens[said], tokens[expected])) == tokens[said]
+    ]
+
+
 def compare(language: str, pairs: list[Pair], tokenizer: Kiwi | None, rounds: int) -> None:
     results: dict[str, list[tuple[float, ...]]] = {}
 
@@ -84,13 +96,12 @@ def compare(language: str, pairs: list[Pair], tokenizer: Kiwi | None, rounds: in
     }
     costs = interleave(arms, rounds, lambda _: morphemes.cache_clear())
     ours, theirs = results["aqa"], results["rouge-score"]
+    same = range(len(pairs)) if tokenizer is None else parted_alike(pairs, tokenizer)
     worst = max(
-        abs(one - other)
-        for own, others in zip(ours, theirs, strict=True)
-        for one, other in zip(own, others, strict=True)
+        abs(own[at] - other[at]) for own, other in zip(ours, theirs, strict=True) for at in same
     )
     assert worst < 1e-9, worst
-    print(f"{language}: {len(pairs):,} pairs, scores equal to {worst:.0e}")
+    print(f"{language}: {len(pairs):,} pairs, scores of {len(same):,} equal to {worst:.0e}")
     rows = [
         [name, f"{typical(own).wall:.2f} s", f"{typical(own).cpu:.2f} s of CPU"]
         for name, own in costs.items()

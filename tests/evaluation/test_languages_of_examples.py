@@ -138,7 +138,8 @@ def test_what_a_reader_wrote_holds_its_questions(call_aqa: Any, tmp_path: Path) 
 
 def test_other_metrics_on_mixed_data(tmp_path: Path) -> None:
     data, predictions = mixed(2, 2)
-    report, _ = run(tmp_path, predictions, data, metrics=["rouge1", "sentence_bleu"])
+    report, _ = run(tmp_path, predictions, data, metrics=["rouge1", "lenient", "sentence_bleu"])
     scores = report.systems[0].scores
     assert "tokenizer:default+kiwi-" in scores["rouge1"].signature
+    assert scores["lenient"].per_example == (100, 100, 100, 100)
     assert "|tok:13a+char|" in scores["sentence_bleu"].signature
