@@ -21,7 +21,7 @@ from aqa.evaluation.predictions.named import OWN_SCORES, refuse_binary, refuse_t
 from aqa.evaluation.predictions.rows import AnsweredRow, evidence_of
 from aqa.evaluation.predictions.shape import NotAnswersError
 from aqa.evaluation.predictions.shapes import SHAPES
-from aqa.evaluation.predictions.texts import as_text
+from aqa.evaluation.predictions.texts import as_text, one_line
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
 __all__ = [
@@ -164,7 +164,7 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
                 yield read_row(entry, row, given)
     if entries and not count:
         told = "; ".join(
-            f"{column} is {', '.join(list(values)[:5]) or 'no column'}"
+            f"{column} is {', '.join(map(one_line, list(values)[:5])) or 'no column'}"
             for column, values in met.items()
         )
         raise DataError(f"{file}: no row is as --prediction-field says: {told}")

@@ -9,7 +9,7 @@ from aqa.errors import DataError
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
 from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.named import refuse_row
-from aqa.evaluation.predictions.texts import as_text, as_texts, describe, fold
+from aqa.evaluation.predictions.texts import as_text, as_texts, describe, fold, list_columns
 
 # Names as `fold` gives them, the likeliest first.
 IDS = (
@@ -123,8 +123,7 @@ def _named(entry: Entry, row: Mapping[str, Any], paths: tuple[str, ...]) -> tupl
         if (value := look_up(row, path)) is not MISSING:
             return path, value
     raise DataError(
-        f"{entry.place}: no column {' or '.join(paths)}; the columns are"
-        f" {', '.join(map(str, row)) or '(none)'}"
+        f"{entry.place}: no column {' or '.join(paths)}; the columns are {list_columns(row)}"
     )
 
 
@@ -145,7 +144,7 @@ def _refuse_without_answer(
     entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str]
 ) -> None:
     refuse_row(entry.place, row)
-    columns = ", ".join(map(str, row)) or "(none)"
+    columns = list_columns(row)
     told = f"no answer among the columns {columns}; name the right one"
     if OF_REFERENCE_NAMES & by_name.keys():
         told = f"no answer but what may be the reference, among the columns {columns}; name it"

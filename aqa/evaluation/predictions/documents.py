@@ -8,7 +8,7 @@ from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS
 from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.named import refuse_document
-from aqa.evaluation.predictions.texts import describe, fold
+from aqa.evaluation.predictions.texts import describe, fold, one_line
 
 # Under which the answers lie, where a document holds more than them, as HotpotQA's "answer".
 CONTAINERS = (
@@ -34,7 +34,7 @@ def members(file: Path, document: Any) -> list[Entry]:
     inner = _container(document)
     if inner is not None:
         return members(file, document[inner])
-    return [Entry(f'{file}, id "{key}"', value, key) for key, value in document.items()]
+    return [Entry(f'{file}, id "{one_line(key)}"', value, key) for key, value in document.items()]
 
 
 def _items(place: str, listed: list[Any]) -> Iterator[Entry]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import KEY, SURE_IDS, TURN, Found
 from aqa.evaluation.predictions.rows import AnsweredRow
+from aqa.evaluation.predictions.texts import one_line
 
 VARIANTS = 50  # values, at most, of a column that tells the variants of one answer apart
 NUMBERED = re.compile(r"(?:test_case_)?(\d+)")
@@ -71,9 +72,9 @@ def _is_sure(column: str) -> bool:
 
 def _refuse_gaps(found: Sequence[Found]) -> None:
     """Refuse a file in which some rows have an id and others none."""
-    for row in found:
-        if not row.ids and any(other.ids for other in found):
-            raise DataError(f"{row.place}: no id, where other rows have one")
+    without = [row for row in found if not row.ids]
+    if without and len(without) < len(found):
+        raise DataError(f"{without[0].place}: no id, where other rows have one")
 
 
 def _one_each(
@@ -92,9 +93,11 @@ def _one_each(
     twice = next(rows for rows in groups.values() if len(rows) > 1)
     column = _variant_column(list(groups.values()))
     if column is None:
-        raise DataError(f'{twice[1].place}: the id "{key(twice[1])}" appears a second time')
-    values = list(dict.fromkeys(str(row.metadata[column]) for row in found))
-    told = f"the answers of several {column} ({', '.join(values)})"
+        raise DataError(
+            f'{twice[1].place}: the id "{one_line(key(twice[1]))}" appears a second time'
+        )
+    values = list(dict.fromkeys(one_line(row.metadata[column]) for row in found))
+    told = f"the answers of several {one_line(column)} ({', '.join(values)})"
     if any(row.prediction != rows[0].prediction for rows in groups.values() for row in rows):
         raise DataError(
             f"{file} holds {told}; take those of one with --prediction-field {column}={values[0]}"
@@ -193,10 +196,10 @@ def _check_questions(found: Sequence[Found], asked: Asked, places: Sequence[int]
             continue
         scanned = questions if number < SCANNED else ()
         if text in known or any(question and question in text for question in scanned):
+            asks = one_line(asked.questions[place])
             raise DataError(
                 f"{row.place}: this answers another question than example {place + 1} of the data"
-                f' ("{asked.questions[place]:.60}"), so the order is not that of the data; give'
-                " predictions with ids"
+                f' ("{asks}"), so the order is not that of the data; give predictions with ids'
             )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from aqa.errors import DataError
+from aqa.evaluation.predictions.texts import one_line
 from aqa.runs.journal import JOURNAL_KIND
 
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
@@ -76,7 +77,7 @@ def check_characters(place: object, text: str, value: Any) -> None:
         return
     members: list[tuple[str, Any]] = [(str(place), value)]
     if isinstance(value, dict):
-        members = [(f'{place}, id "{key}"', [key, each]) for key, each in value.items()]
+        members = [(f'{place}, id "{one_line(key)}"', [key, each]) for key, each in value.items()]
     elif isinstance(value, list):
         members = [(f"{place}, item {number}", each) for number, each in enumerate(value, 1)]
     for where, each in members:
@@ -101,7 +102,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f'the key "{twice}" appears twice in one object')
+        raise ValueError(f'the key "{one_line(twice)}" appears twice in one object')
     return found
 
 

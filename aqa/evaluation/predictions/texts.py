@@ -2,18 +2,33 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from aqa.errors import DataError
 
 # Where an object holds its text; names are compared as `fold` gives them.
 TEXT_NAMES = ("text", "answer", "content", "value", "prediction", "output", "generatedtext")
+LONGEST_NAME, MOST_COLUMNS = 60, 20  # in messages
 SCORE_NAMES = ("probability", "score", "confidence")
 
 
+@lru_cache(4096)  # each row of a file has the same names
 def fold(name: object) -> str:
     """A column's name without case, spaces and marks: "Predicted-Answer" is "predictedanswer"."""
     return "".join(filter(str.isalnum, str(name).casefold()))
+
+
+def one_line(text: object) -> str:
+    """A name of the file's own for a message, however long it is and whatever it holds."""
+    flat = " ".join(str(text).split())
+    return flat if len(flat) <= LONGEST_NAME else f"{flat[: LONGEST_NAME - 3]}..."
+
+
+def list_columns(row: Mapping[str, Any]) -> str:
+    """The names of a row's columns for a message."""
+    names = ", ".join(map(one_line, list(row)[:MOST_COLUMNS])) or "(none)"
+    return names + ", ..." * (len(row) > MOST_COLUMNS)
 
 
 def as_text(place: str, value: Any) -> str | None:
@@ -73,7 +88,7 @@ def _text_of(place: str, value: Mapping[str, Any]) -> Any:
         if name in by_name:
             return by_name[name]
     raise DataError(
-        f"{place}: the answer is an object with {', '.join(map(str, value)) or 'nothing in it'};"
+        f"{place}: the answer is an object with {list_columns(value)};"
         " name what to take with --prediction-field answer=COLUMN.NAME"
     )
 

@@ -266,3 +266,12 @@ def test_many_rows_are_read_whole(tmp_path: Path) -> None:
     rows = read_predictions(write(tmp_path / "a.json", content))
     assert len(rows) == 20_000
     assert rows["19999"].prediction == "text 19999"
+
+
+def test_many_rows_without_ids_take_no_longer(tmp_path: Path) -> None:
+    ids, asked = zip(
+        *((f"q{number}", f"Who is {number}?") for number in range(20_000)), strict=True
+    )
+    rows = [json.dumps({"question": question, "pred": "x"}) for question in reversed(asked)]
+    found = read_predictions(write(tmp_path / "a.jsonl", "\n".join(rows)), ids, asked)
+    assert list(found) == list(reversed(ids))
