@@ -281,7 +281,10 @@ class TrainStep:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A corpus score on a 0..100 scale with the values per example it is the mean of."""
+    """A corpus score on a 0..100 scale with the values per example it is the mean of.
+
+    `better` is "" where nobody knows which direction is.
+    """
 
     name: str
     value: float
@@ -289,3 +292,4 @@ class Score:
     per_example: tuple[float, ...] = ()
     low: float | None = None
     high: float | None = None
+    better: Literal["higher", "lower", ""] = "higher"

@@ -297,7 +297,7 @@ def evaluate(
             tables.show_cost(estimate_judge(files, references, scoring), as_json)
             return
         report = run_evaluate(files, references, scoring, progress)
-    score_files.check_limit_names(limits, report.systems[0].scores)
+    score_files.check_directions(limits, report)
     if report_file is not None:
         from aqa.evaluation.report import write_report
 

@@ -258,7 +258,7 @@ FailUnder = Annotated[
     typer.Option(
         "--fail-under",
         metavar="SCORE=LIMIT",
-        help="Exit with 4 below, as f1=70.",
+        help="Exit with 4 if a score is worse, as f1=70.",
         rich_help_panel="Output",
     ),
 ]

@@ -18,11 +18,12 @@ from aqa.evaluation.alignment import (
 )
 from aqa.evaluation.judge.labels import Labels
 from aqa.evaluation.predictions import Fields, read_predictions
+from aqa.evaluation.predictions.rows import AnsweredRow, evidence_of
 from aqa.metrics import MetricOptions
 from aqa.metrics.intervals import SEED
 from aqa.metrics.languages import KOREAN, example_languages, language_of
 from aqa.metrics.normalize import choose_profile
-from aqa.metrics.pairs import Pairs
+from aqa.metrics.pairs import Citation, Pairs
 from aqa.metrics.unicode_forms import unicode_form
 from aqa.progress import Progress
 from aqa.records import AnswerPart, Example
@@ -203,12 +204,24 @@ def _cleaned_again(system: System, kept: AnswerPart, warnings: list[str]) -> Sys
 def _pairs(system: System, expected: References, profile: str, scoring: Scoring) -> Pairs:
     form = unicode_form(scoring.normalize)
     predictions: list[str | None] = []
+    citations = []
     failed = 0
-    for key in expected:
+    for key, references in expected.items():
         row = system.rows.get(key)
         text = None if row is None or row.prediction is None else form(row.prediction)
         failed += row is not None and row.failed
         predictions.append(
             "" if text is not None and means_no_answer(text, scoring.no_answer) else text
         )
-    return Pairs(predictions, list(expected.values()), profile, failed, scoring.normalize)
+        citations.append(_citation(row, bool("".join(references).strip())))
+    texts = list(expected.values())
+    return Pairs(predictions, texts, profile, failed, scoring.normalize, citations=citations)
+
+
+def _citation(row: AnsweredRow | None, is_answerable: bool) -> Citation | None:
+    evidence = evidence_of(row)
+    named, gold = evidence.get("named_ranks"), evidence.get("gold_ranks")
+    if named is None or (gold is None and is_answerable):
+        return None
+    seen = evidence.get("ranks", gold)
+    return Citation(frozenset(named), frozenset(gold or ()) & frozenset(seen or ()))

@@ -10,6 +10,7 @@ from typing import Any
 from aqa.errors import RunError, ScoreError, UsageError
 from aqa.evaluation.predictions import OWN_SCORES
 from aqa.evaluation.results import Report
+from aqa.records import Score
 from aqa.runs.files import atomic
 from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
 
@@ -60,7 +61,7 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
             limit = float("nan")
         if not name.strip() or not isfinite(limit) or not 0 <= limit <= 100:
             raise UsageError(
-                f'--fail-under {word}: write a score and the least it may be, such as "f1=70"'
+                f'--fail-under {word}: write a score and the worst it may be, such as "f1=70"'
             )
         if limits.setdefault(name.strip(), limit) != limit:
             raise UsageError(
@@ -82,26 +83,49 @@ def check_limit_names(limits: Mapping[str, float], known: Collection[str] | None
             )
 
 
-def check_limits(limits: Mapping[str, float], report: Report) -> None:
-    """Compare every system's scores with the least they may be.
+def check_directions(limits: Mapping[str, float], report: Report) -> None:
+    """See whether it is known of all limited scores if higher or lower is better.
 
     Raises:
-        ScoreError: a score is under its limit.
+        UsageError: of one it is not, or there is no such score.
+    """
+    found = report.systems[0].scores
+    check_limit_names(limits, [*found, *(["judge"] if report.judge is not None else [])])
+    for name in limits:
+        if name in found and not found[name].better:
+            raise UsageError(
+                f"--fail-under {name}: nobody knows whether a higher or a lower {name} is better;"
+                " limit another score"
+            )
+
+
+def check_limits(limits: Mapping[str, float], report: Report) -> None:
+    """Compare every system's scores with the worst they may be.
+
+    That is the least, or the most where lower is better.
+
+    Raises:
+        ScoreError: a score is worse than its limit, or is none, since its judge failed.
     """
     told = [
-        f"{system.name}: {name} {_told_under(value, limit)} is under {limit:g}"
+        f"{system.name}: {failure}"
         for system in report.systems
         for name, limit in limits.items()
-        if (value := system.scores[name].value) < limit - ROUNDING
+        if (failure := _failure(name, system.scores.get(name), limit))
     ]
     if told:
         raise ScoreError("; ".join(told))
 
 
-def _told_under(value: float, limit: float) -> str:
-    """Write a value with as many digits as show that it is under the limit."""
-    digits = next((digits for digits in range(2, 9) if float(f"{value:.{digits}f}") < limit), 9)
-    return f"{value:.{digits}f}"
+def _failure(name: str, score: Score | None, limit: float) -> str:
+    if score is None:
+        return f"there is no score {name}"
+    sign, side = (1, "over") if score.better == "lower" else (-1, "under")
+    if sign * (score.value - limit) <= ROUNDING:
+        return ""
+    # As many digits as show on which side of the limit the value is.
+    digits = next((n for n in range(2, 9) if sign * round(score.value, n) > sign * limit), 9)
+    return f"{name} {score.value:.{digits}f} is {side} {limit:g}"
 
 
 def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:

@@ -6,19 +6,19 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from aqa.errors import UsageError
+from aqa.errors import ModelError, UsageError
 from aqa.evaluation.abstention import abstention, risk_coverage
 from aqa.evaluation.alignment import References, System
 from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.comparison import check_baseline, compare
 from aqa.evaluation.disagreement import disagreement
 from aqa.evaluation.inputs import Material, Scoring, keep_columns, read_material
-from aqa.evaluation.judge.judging import cases_of, judge_systems
+from aqa.evaluation.judge.judging import JudgedSystems, cases_of, judge_systems
 from aqa.evaluation.mistakes import categorize
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.slices import Groups, check_known, group_examples, slice_scores
-from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric
+from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric, metric_names
 from aqa.metrics.intervals import interval_signature
 from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
@@ -28,6 +28,8 @@ from aqa.records import Example, Score
 if TYPE_CHECKING:
     from aqa.backends.base import CostEstimate
     from aqa.evaluation.judge.judge import Judging
+
+JUDGE = "judge"  # the metric that asks a model
 
 
 def evaluate(
@@ -45,7 +47,7 @@ def evaluate(
         DataError: a file can't be read, or the files do not fit each other; runs with different
             evidence plans, too, unless that is allowed.
     """
-    named = [name for name in dict.fromkeys(scoring.metrics) if name != "evidence"]
+    named = [name for name in metric_names(scoring.metrics) if name != "evidence"]
     by_evidence = ["gold_in_evidence"] if "evidence" in scoring.metrics else []
     slices = [*scoring.slices, *by_evidence]
     scorers = [load_metric(name, scoring.metric_options) for name in named]
@@ -61,9 +63,10 @@ def evaluate(
     check_baseline(_baseline(scoring.baseline, material.systems), list(material.pairs))
     groups = _groups_of_systems(slices, material, columns)
     judged = None
-    if "judge" in named:
+    if JUDGE in named:
         judged = judge_systems(*_judge_of(scoring, references), material, scoring.judge_labels)
         warnings += judged.warnings
+        scorers = _without_failed_judge(scorers, named, judged)
     warnings += reference_cautions(next(iter(material.pairs.values())))
     scorers = scorers or _default_scorers(material.languages, scoring.metric_options)
     found = []
@@ -100,6 +103,25 @@ def estimate_judge(
     """
     judge, examples = _judge_of(scoring, references)
     return judge.estimate(cases_of(examples, read_material(files, examples, scoring), judge.joined))
+
+
+def _without_failed_judge(
+    scorers: list[Metric], named: Sequence[str], judged: JudgedSystems
+) -> list[Metric]:
+    """Leave the judge's score out where it gave some system no verdict at all.
+
+    Raises:
+        ModelError: it is the only score.
+    """
+    found = {name: pairs.verdicts for name, pairs in judged.pairs.items()}
+    silent = [name for name, own in found.items() if own is not None and own.are_none]
+    if not silent:
+        return scorers
+    if len(scorers) == 1:
+        own = found[silent[0]]
+        reason = own.first_failure if own else ""
+        raise ModelError(f"the judge gave no verdict on {', '.join(silent)}: {reason}")
+    return [scorer for name, scorer in zip(named, scorers, strict=True) if name != JUDGE]
 
 
 def _judge_of(

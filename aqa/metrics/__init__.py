@@ -21,6 +21,7 @@ __all__ = [
     "RunningScores",
     "default_metrics",
     "load_metric",
+    "metric_names",
     "possible_scores",
     "score_pairs",
 ]
@@ -42,8 +43,17 @@ METRICS = {
     "chrf": "aqa.metrics.sacre:Chrf",
     "bertscore": "aqa.metrics.bertscore:BertScore",
     "language": "aqa.metrics.answer_language:AnswerLanguage",
+    "citation_precision": "aqa.metrics.citation:CitationPrecision",
+    "citation_recall": "aqa.metrics.citation:CitationRecall",
     "judge": "aqa.metrics.judge:Judge",
 }
+
+TOGETHER = {"citation": ("citation_precision", "citation_recall")}
+
+
+def metric_names(words: Sequence[str]) -> list[str]:
+    """Give each metric once, those of a name for several in its place."""
+    return list(dict.fromkeys(name for word in words for name in TOGETHER.get(word, (word,))))
 
 
 def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
@@ -53,7 +63,7 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
 
         return HuggingFaceMetric(name, options or MetricOptions())
     if name not in METRICS:
-        known = {each.lower(): each for each in (*METRICS, "evidence")}
+        known = {each.lower(): each for each in (*METRICS, *TOGETHER, "evidence")}
         close = get_close_matches(name.lower(), known, n=1)
         hint = (
             f"did you mean {known[close[0]]!r}?"
@@ -73,7 +83,7 @@ def possible_scores(metrics: Sequence[str]) -> list[str] | None:
     """
     if any(name.startswith("hf:") for name in metrics):
         return None
-    given = [name for name in metrics if name != "evidence"] or list(METRICS)
+    given = [name for name in metric_names(metrics) if name != "evidence"] or list(METRICS)
     seconds = [profile.second for profile in PROFILES.values()] if "f1" in given else []
     return list(dict.fromkeys([*given, *seconds]))
 

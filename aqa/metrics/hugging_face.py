@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from math import isclose, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aqa.errors import DataError, ModelError, UsageError
 from aqa.metrics.base import MetricOptions
@@ -69,7 +69,9 @@ class HuggingFaceMetric:
         if values is not None:
             return pairs.score(name, values, "|".join(details))
         told = "|".join([*details, "examples:together"])
-        return Score(name, module.together(pairs), pairs.signature(name, told))
+        return Score(
+            name, module.together(pairs), pairs.signature(name, told), better=module.better
+        )
 
 
 class _Module:
@@ -94,7 +96,9 @@ class _Module:
             (100 / full for full in (1, 100) if isclose(peak, full, rel_tol=0.01)), None
         )
         self.scale = "as-given" if self.factor is None else f"{self.factor:g}x"
-        self._lower_is_better = self.factor is None and isclose(peak, 0, abs_tol=1e-9)
+        self.better: Literal["higher", "lower", ""] = "higher"
+        if self.factor is None:
+            self.better = "lower" if isclose(peak, 0, abs_tol=1e-9) else ""
 
     def values(self, pairs: Pairs) -> list[float] | None:
         """A number for each example, 0..100; None where the metric gives only one for all."""
@@ -136,7 +140,7 @@ class _Module:
     def _best(self, prediction: str, texts: list[str]) -> str:
         if len(texts) == 1:
             return texts[0]
-        choose = min if self._lower_is_better else max
+        choose = min if self.better == "lower" else max
         return choose(
             texts, key=lambda text: _mean(self._pick(self._run([prediction], [[text]]), 1))
         )

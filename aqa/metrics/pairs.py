@@ -20,6 +20,14 @@ FULL, NOTHING = (100.0, 100.0), (0.0, 0.0)  # exact match and the second score
 _WORD = re.compile("[^\\W_AEHNTaehnt]")  # a letter or digit that no article is made of
 
 
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """The ranks of the passages that an answer names, and of the gold ones that it could name."""
+
+    named: frozenset[int]
+    gold: frozenset[int]
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Aligned predictions and references with the profile that compares them.
@@ -29,6 +37,7 @@ class Pairs:
     is settled, never "auto". `unicode_form` says what the texts were put in: "none", "nfc" or
     "nfkc". `verdicts` are a judge's, where one was asked. `questions` are "" or () where they are
     not known; `known_languages` are those of the examples, where more than references is known.
+    `citations` are None where an answer tells nothing of the passages that it goes by.
     """
 
     predictions: Sequence[str | None]
@@ -39,6 +48,7 @@ class Pairs:
     verdicts: Verdicts | None = None
     questions: Sequence[str] = ()
     known_languages: Sequence[str] = ()
+    citations: Sequence[Citation | None] = ()
 
     @cached_property
     def agreement(self) -> tuple[list[float], list[float]]:

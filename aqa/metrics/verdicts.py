@@ -43,6 +43,11 @@ class Verdicts:
         return sum(each.verdict is None for given in self.examples for each in given)
 
     @property
+    def are_none(self) -> bool:
+        """Whether the judge was asked, and every verdict failed."""
+        return 0 < self.failed == sum(map(len, self.examples))
+
+    @property
     def first_failure(self) -> str:
         """What kept the judge from giving the first verdict that failed; "" where none did."""
         failures = (one.reason for own in self.examples for one in own if one.verdict is None)

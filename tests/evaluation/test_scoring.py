@@ -378,6 +378,24 @@ def test_decomposed_korean(decomposed: str, tmp_path: Path) -> None:
     assert "|unicode:nfc|" in put_right.systems[0].scores["em"].signature
 
 
+def test_citations_go_by_what_the_reader_saw(tmp_path: Path) -> None:
+    """Of two gold passages one was left out; an unanswerable question has none."""
+    seen = {"ranks": [1, 2, 3], "gold_ranks": [2, 9], "named_ranks": [2, 3]}
+    none = {"ranks": [1, 2, 3], "gold_ranks": None, "named_ranks": []}
+    rows = {
+        "q1": {"predicted_answer": "x", "evidence": seen},
+        "q2": {"predicted_answer": "x", "evidence": none},
+        "q3": {"predicted_answer": "", "evidence": none},
+        "q4": {"predicted_answer": "x", "evidence": {**seen, "named_ranks": "2"}},
+        "q5": {"predicted_answer": None, "error": "time-out"},
+    }
+    file = write(tmp_path / "a.json", rows)
+    references = {"q1": ["x"], "q2": ["x"], "q3": [], "q4": ["x"], "q5": ["x"]}
+    scores = run(file, references, metrics=["citation"]).systems[0].scores
+    assert scores["citation_precision"].per_example == (50, 0, 100, 0, 0)
+    assert scores["citation_recall"].per_example == (100, 0, 100, 0, 0)
+
+
 def test_word_f1_on_korean_is_warned_of(tmp_path: Path) -> None:
     file = write(tmp_path / "a.json", {"q1": "서울"})
     assert run(file, {"q1": ["서울"]}).warnings == ()

@@ -3,8 +3,8 @@
 import pytest
 
 from aqa.errors import UsageError
-from aqa.metrics import load_metric
-from aqa.metrics.pairs import Pairs
+from aqa.metrics import load_metric, metric_names, possible_scores
+from aqa.metrics.pairs import Citation, Pairs
 
 
 def score(
@@ -96,3 +96,30 @@ def test_language(
 def test_language_needs_questions() -> None:
     with pytest.raises(UsageError, match="name the data with --data"):
         score("language", "x", "y")
+
+
+@pytest.mark.parametrize(
+    ("named", "gold", "precision", "recall"),
+    [
+        ({1, 2}, {2}, 50, 100),
+        ({1}, {1, 3}, 100, 50),
+        ({3}, {1}, 0, 0),
+        (set(), {1}, 0, 0),
+        ({1}, set(), 0, 0),
+        (set(), set(), 100, 100),
+    ],
+)
+def test_citation(named: set[int], gold: set[int], precision: float, recall: float) -> None:
+    cited = [Citation(frozenset(named), frozenset(gold)), None]
+    pairs = Pairs(["x", "y"], [["x"], ["y"]], "squad", citations=cited)
+    found = [load_metric(name).score(pairs).per_example for name in metric_names(["citation"])]
+    assert found == [(precision, 0), (recall, 0)]
+
+
+def test_citation_by_name() -> None:
+    assert metric_names(["em", "citation", "em"]) == ["em", "citation_precision", "citation_recall"]
+    assert possible_scores(["citation"]) == ["citation_precision", "citation_recall"]
+    with pytest.raises(UsageError, match="did you mean 'citation'"):
+        load_metric("citations")
+    with pytest.raises(UsageError, match=r"backend\.structured=true"):
+        load_metric("citation_recall").score(Pairs(["x"], [["x"]], "squad", citations=[None]))

@@ -11,6 +11,7 @@ import pytest
 
 from aqa.errors import AqaError, ModelError, UsageError
 from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.report.finding import finding
 from aqa.evaluation.scoring import evaluate
 from aqa.metrics import load_metric
 from aqa.metrics.pairs import Pairs
@@ -227,3 +228,40 @@ def test_the_command(
     assert "hf:mine" in done.stdout
     (row,) = (tmp_path / "each.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(row)["systems"]["a"]["scores"] == {"em": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("body", "limit", "code", "told"),
+    [
+        ("return {'mine': 1 - mean}", "0.4", 4, "a: hf:mine 0.50 is over 0.4"),
+        ("return {'mine': 1 - mean}", "0.5", 0, ""),
+        ("return {'mine': 1 - mean}", "0.6", 0, ""),
+        ("return {'mine': mean}", "60", 4, "a: hf:mine 50.00 is under 60"),
+        ("return {'mine': mean}", "40", 0, ""),
+        ("return {'mine': 7.0}", "3", 2, "nobody knows whether a higher or a lower hf:mine"),
+    ],
+)
+def test_a_limit_knows_which_direction_is_better(
+    tmp_path: Path,
+    call_aqa: Callable[..., subprocess.CompletedProcess[str]],
+    body: str,
+    limit: str,
+    code: int,
+    told: str,
+) -> None:
+    metric = make(tmp_path, f"{EQUAL}; {body}")
+    rows = {name: {"predicted_answer": name, "answers": ["Ada"]} for name in ("Ada", "Bob")}
+    (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    done = call_aqa("evaluate", "a.json", "--metrics", metric, "--fail-under", f"hf:mine={limit}")
+    assert done.returncode == code, done.stderr
+    assert told in " ".join(done.stderr.split())
+
+
+def test_the_report_names_the_system_of_the_lowest_error_rate(tmp_path: Path) -> None:
+    metric = make(tmp_path, f"{EQUAL}; return {{'mine': 1 - mean}}")
+    files = []
+    for name in ("Ada", "Bob"):
+        files.append(tmp_path / f"{name}.json")
+        files[-1].write_text(json.dumps({"q": {"predicted_answer": name, "answers": ["Ada"]}}))
+    report = evaluate(files, None, Scoring(metrics=[metric]), SilentProgress())
+    assert finding(report)[0] == "Ada scores lowest: 0.0 hf:mine"

@@ -51,6 +51,8 @@ def judge_systems(
         [
             f"{name}: failed verdicts of the judge, which count 0: {own.failed} (the first one:"
             f" {own.first_failure}); give the same command again to ask for them again"
+            + "; as there is no other, there is no score by the judge"
+            * own.are_none
             for name, own in found.items()
             if own.failed
         ],

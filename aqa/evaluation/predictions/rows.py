@@ -33,7 +33,7 @@ def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
 
 def _is_ours(name: str, value: object) -> bool:
     """Tell whether a fact of the evidence has the type that `aqa.runs.journal` writes it in."""
-    if name in ("ranks", "gold_ranks"):
+    if name in ("ranks", "gold_ranks", "named_ranks"):
         return isinstance(value, list) and all(type(rank) is int for rank in value)
     if name == "ids":
         return isinstance(value, list) and all(isinstance(key, str | None) for key in value)

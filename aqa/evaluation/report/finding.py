@@ -44,7 +44,9 @@ def finding(report: Report) -> tuple[str, str]:
     That is empty where nothing was compared with the best system.
     """
     name = primary_score(report)
-    best = max(report.systems, key=lambda system: system.scores[name].value)
+    is_lower = report.systems[0].scores[name].better == "lower"
+    choose, side = (min, "lowest") if is_lower else (max, "highest")
+    best = choose(report.systems, key=lambda system: system.scores[name].value)
     value = f"{best.scores[name].value:.1f} {score_name(name)}"
     met = [
         found if found.b == best.name else found.turned()
@@ -63,7 +65,7 @@ def finding(report: Report) -> tuple[str, str]:
     if len(report.systems) == 1:
         return f"{best.name} reaches {value}", told
     if len(met) < len(report.systems) - 1:  # each was compared with the baseline only
-        return f"{best.name} scores highest: {value}", told
+        return f"{best.name} scores {side}: {value}", told
     return f"{best.name} answers best: {value}", told
 
 

@@ -226,6 +226,27 @@ def test_failed_verdicts_are_counted_and_asked_for_again(
     assert server.requests == 12
 
 
+def test_a_judge_that_gives_no_verdict_gives_no_score(
+    call_aqa: Call, tmp_path: Path, server: Server
+) -> None:
+    write(tmp_path, count=1)
+    server.script = lambda number, body: FILTERED
+    done = call_aqa(*words(server, "a.json", "b.json"))
+    assert done.returncode == 0, done.stderr
+    assert "there is no score by the judge" in done.stderr
+    found = scored(tmp_path)
+    for system in found["systems"]:
+        assert system["scores"].keys() == {"em"}
+        assert system["judge"]["failed_verdicts"] == 1
+    done = call_aqa(*words(server, "a.json"), "--fail-under", "judge=1")
+    assert (done.returncode, "a: there is no score judge" in done.stderr) == (4, True)
+    named = words(server, "a.json")
+    named[named.index("em,judge")] = "judge"
+    done = call_aqa(*named)
+    assert done.returncode == 1
+    assert "the judge gave no verdict on a: " in done.stderr
+
+
 def test_an_answer_too_long_for_the_judge(call_aqa: Call, tmp_path: Path, server: Server) -> None:
     write(tmp_path, count=3)
     (tmp_path / "a.json").write_text(json.dumps({"q0": "right", "q2": "wrong " * 2000}))
