@@ -267,9 +267,7 @@ NoAnswer = Annotated[
 ]
 Answer = Annotated[
     Literal["line", "text"] | None,
-    typer.Option(
-        "--answer", help="Clean the raw texts of runs again: keep a line, or the whole text."
-    ),
+    typer.Option("--answer", help="Clean answers again, from raw texts: keep a line, or the text."),
 ]
 PredictionFields = Annotated[
     list[str] | None,

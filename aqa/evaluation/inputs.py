@@ -27,7 +27,7 @@ from aqa.metrics.pairs import Citation, Pairs
 from aqa.metrics.unicode_forms import unicode_form
 from aqa.progress import Progress
 from aqa.records import AnswerPart, Example
-from aqa.runs.answers import means_no_answer
+from aqa.runs.answers import clean_answer, means_no_answer
 from aqa.runs.journal_rows import cleaned_again
 
 if TYPE_CHECKING:
@@ -187,17 +187,18 @@ def keep_columns(
 
 
 def _cleaned_again(system: System, kept: AnswerPart, warnings: list[str]) -> System:
-    """The system with the answers that its raw texts give when so much of them is kept."""
-    again = {key: cleaned_again(row.metadata, kept) for key, row in system.rows.items()}
-    if all(text is None for text in again.values()):
+    """The system with its answers cleaned again, from raw texts where its rows have them."""
+    raw = {key: cleaned_again(row.metadata, kept) for key, row in system.rows.items()}
+    if all(text is None for text in raw.values()):
         warnings.append(
-            f"{system.name}: it holds no raw texts, so --answer {kept} leaves its answers as they"
-            " are"
+            f"{system.name}: it holds no raw texts, so its answers themselves are cleaned"
         )
-    rows = {
-        key: row if (text := again[key]) is None else replace(row, prediction=text)
-        for key, row in system.rows.items()
-    }
+    rows = {}
+    for key, row in system.rows.items():
+        text = raw[key]
+        if text is None and row.prediction is not None:
+            text = clean_answer(row.prediction, (), kept).text
+        rows[key] = row if text is None else replace(row, prediction=text)
     return replace(system, rows=rows)
 
 

@@ -359,7 +359,6 @@ def test_raw_texts_of_a_run_are_cleaned_again(call_aqa: Callable[..., Any], tmp_
         },
     }
     (tmp_path / "predictions.json").write_text(json.dumps(rows), encoding="utf-8")
-    (tmp_path / "plain.json").write_text('{"q1": "Paris", "q2": "", "q3": "x"}', encoding="utf-8")
 
     def exact(*words: str) -> list[float]:
         found = call_aqa("evaluate", *words, "--json", "--metrics", "em")
@@ -367,8 +366,11 @@ def test_raw_texts_of_a_run_are_cleaned_again(call_aqa: Callable[..., Any], tmp_
 
     assert exact(".") == exact(".", "--answer", "line") == [pytest.approx(100 / 3)]
     assert exact(".", "--answer", "text") == [100.0]
+    plain = {"q1": RAW, "q2": "", "q3": "<think>?</think>Rome\non the Tiber"}
+    (tmp_path / "plain.json").write_text(json.dumps(plain), encoding="utf-8")
+    assert exact(".", "plain.json", "--answer", "text") == [100.0, 100.0]
     told = call_aqa("evaluate", ".", "plain.json", "--answer", "text").stderr
-    assert "plain: it holds no raw texts, so --answer text leaves its answers" in told
+    assert "plain: it holds no raw texts, so its answers themselves are cleaned" in told
 
 
 def test_a_place_without_permission_is_told_before_anything_is_scored(

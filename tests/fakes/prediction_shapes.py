@@ -514,6 +514,15 @@ SHAPES: dict[str, tuple[str, Content]] = {
         "p.json",
         {str(n): {"id": k, "prediction": t} for n, (k, _, t, _) in enumerate(ROWS)},
     ),
+    "a table of pandas, MLflow or W&B": (
+        "eval.table.json",
+        {"columns": ["id", "outputs"], "data": [[k, t] for k, t in SAID.items()]},
+    ),
+    "columns without ids": (
+        "p.json",
+        {"predictions": list(SAID.values()), "labels": ["x"] * 4},
+    ),
+    "TSV without quoting": ("p.tsv", 'id\tpred\nq1\t"Paris\nq2\tShakespeare"\nq3\t1,947 m\nq4\t\n'),
     "a list of texts": ("p.json", list(SAID.values())),
     "a model's name beside them": (
         "p.json",

@@ -30,6 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
+LIKELY = {".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".eval"}
 PACKED = (".gz", ".zst")
 HEAD_BYTES = 512
 OUR_ANSWER = "predicted_answer"
@@ -81,7 +82,9 @@ def _file_in(folder: Path) -> Path:
     for name in RUN_FILES:
         if (folder / name).is_file():
             return folder / name
-    raise DataError(f"{folder} is not a run folder: it holds no {' or '.join(RUN_FILES)}")
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in LIKELY)
+    told = f"; name one of its files: {', '.join(others[:3])}" if others else ""
+    raise DataError(f"{folder} is not a run folder: it holds no {' or '.join(RUN_FILES)}{told}")
 
 
 def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:

@@ -48,6 +48,9 @@ USED = ("predictedanswer", "predictiontext", "prediction", "answer", "answers")
 QUESTIONS = ("question", "query", "userinput", "questiontext", "질문", "input")
 PROMPTS = ("prompt", "messages", "originprompt", "instruction", "inputtext")
 OF_DATA = {"context", "contexts", "passages", "ctxs", "documents", "isimpossible"}
+# "text" and the like are the answer only where no other column makes them part of a question.
+AS_GOOD_AS_INPUT = {"text", "content", "result"}
+OF_QUESTIONS = {*REFERENCES, *QUESTIONS, *OF_DATA, "title"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ def _answer(
         return None, None
     for names in ANSWERS:
         columns = [by_name[name] for name in names if name in by_name]
+        if not AS_GOOD_AS_INPUT.isdisjoint(names) and OF_QUESTIONS & by_name.keys():
+            continue
         if entry.key is not None and names in OF_REFERENCES:
             continue
         if any(row[column] != row[columns[0]] for column in columns):

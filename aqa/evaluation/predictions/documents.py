@@ -12,9 +12,9 @@ from aqa.evaluation.predictions.texts import describe, fold, one_line
 
 # Under which the answers lie, where a document holds more than them, as HotpotQA's "answer".
 CONTAINERS = (
-    "predictions", "preds", "answer", "answers", "results", "samples", "testcases", "testresults",
-    "records", "rows", "items", "examples", "data", "outputs", "responses", "evaluations",
-    "instances",
+    "predictions", "preds", "prediction", "answer", "answers", "results", "samples", "testcases",
+    "testresults", "records", "rows", "items", "examples", "data", "outputs", "responses",
+    "evaluations", "instances",
 )  # fmt: skip
 
 
@@ -29,6 +29,9 @@ def members(file: Path, document: Any) -> list[Entry]:
     if not isinstance(document, dict):
         raise DataError(f"{file} holds {describe(document)}, where predictions by id are needed")
     refuse_document(file, document)
+    if _is_split(document):
+        rows = [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
+        return list(_items(str(file), rows))
     if _is_row(document):
         return list(_transposed(file, document) or [Entry(str(file), document)])
     inner = _container(document)
@@ -42,13 +45,29 @@ def _items(place: str, listed: list[Any]) -> Iterator[Entry]:
         yield Entry(f"{place}, item {number}", value)
 
 
+def _is_split(document: Mapping[str, Any]) -> bool:
+    """Tell whether it is a table as pandas splits it, and as MLflow and W&B write it."""
+    columns, data = document.get("columns"), document.get("data")
+    return (
+        isinstance(columns, list)
+        and isinstance(data, list)
+        and all(isinstance(row, list) for row in data)
+    )
+
+
 def _is_row(document: Mapping[str, Any]) -> bool:
-    """Tell whether a document is one row, or columns of rows, by an id's and an answer's name."""
+    """Tell whether a document is one row, or columns of rows, by the names of its members."""
     names = {fold(key): value for key, value in document.items()}
     answers = [names[name] for name in ANSWER_NAMES & names.keys()]
-    return any(name in names for name in IDS[:-1]) and any(
-        not isinstance(value, dict) or _columns_alike(document) for value in answers
-    )
+    alike = _columns_alike(document)
+    if not any(name in names for name in IDS[:-1]):
+        texts = [value for value in answers if isinstance(value, list)]
+        return alike and len(document) > 1 and any(not _holds_rows(value) for value in texts)
+    return any(alike or not isinstance(value, dict) for value in answers)
+
+
+def _holds_rows(listed: list[Any]) -> bool:
+    return any(isinstance(item, dict) for item in listed)
 
 
 def _transposed(file: Path, document: Mapping[str, Any]) -> Iterator[Entry] | None:

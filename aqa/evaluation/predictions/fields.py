@@ -1,5 +1,6 @@
 """What a user says of a file's columns: --prediction-field."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from aqa.errors import UsageError
 
 MISSING = object()
+PLACE = re.compile("-?[0-9]{1,9}")  # in a list; -1 is the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,7 @@ class Fields:
     """Columns of the ids and of the answers, the first that a file has, and which rows to take.
 
     `rows` maps a column to the value that it must have. A column within an object is named by its
-    path ("response.text", "choices.0.text").
+    path ("response.text", "messages.-1.content").
     """
 
     ids: tuple[str, ...] = ()
@@ -48,8 +50,8 @@ def look_up(row: Mapping[str, Any], path: str) -> Any:
     for part in path.split("."):
         if isinstance(value, dict) and part in value:
             value = value[part]
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
+        elif isinstance(value, list) and PLACE.fullmatch(part) and int(part) < len(value):
+            value = value[int(part)] if -int(part) <= len(value) else MISSING
         else:
             return MISSING
     return value

@@ -1,4 +1,4 @@
-"""Plain text: a table without quotes, lines of id and answer, or bare answers."""
+"""Plain text: a table, lines of id and answer, or bare answers."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -8,20 +8,27 @@ from pathlib import Path
 from aqa.data.files import Row
 from aqa.data.tables import read_csv
 from aqa.errors import DataError
-from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS, REFERENCES
+from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS, OF_REFERENCE_NAMES, REFERENCES
 from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.texts import fold
 
 DELIMITERS = "\t,;"
-MAY_BE_MISSING = {*IDS, *REFERENCES} - {"answer", "answers"}
+MAY_BE_MISSING = {*IDS, *REFERENCES} - OF_REFERENCE_NAMES
+QUOTED = re.compile('"((?:[^"]|"")*)"')
 TABLES = (".csv", ".tsv")
 
 
 class _TextColumns(Collection[str]):
     """The columns of a table whose cells are never read as lists: all but those of references."""
 
+    def __init__(self, header: Collection[str]) -> None:
+        answers = ANSWER_NAMES & set(header)
+        self._lists = {*REFERENCES} - (
+            OF_REFERENCE_NAMES if answers <= OF_REFERENCE_NAMES else set()
+        )
+
     def __contains__(self, column: object) -> bool:
-        return fold(column) not in REFERENCES
+        return fold(column) not in self._lists
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -35,19 +42,43 @@ def read_lines_of_text(
 ) -> list[Entry]:
     """Read a text that is not JSON. An entry of id and answer has a key, a bare answer has none."""
     lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-    if suffix in TABLES or is_table(lines[0]):
-        return list(_without_header(list(_rows(file)), ids or ()))
+    delimiter = max(DELIMITERS, key=lines[0].count)
+    header = [fold(cell.strip('"')) for cell in lines[0].split(delimiter)]
+    if suffix in TABLES or _names_answers(header):
+        rows = _split_by_tabs(file, lines) if delimiter == "\t" else []
+        rows = rows or list(entries_of_rows(file, read_csv(file, _TextColumns(header))))
+        return list(_without_header(list(_filled(rows)), ids or ()))
     return _pairs(file, lines, ids) or [
         Entry(f"{file}, line {number}", line) for number, line in enumerate(lines, 1)
     ]
 
 
-def is_table(head: str) -> bool:
-    """Tell from the first line whether it is the header of a table of predictions."""
-    delimiter = max(DELIMITERS, key=head.count)
-    names = {fold(cell.strip('"')) for cell in head.split(delimiter)}
-    answers, ids = names & ANSWER_NAMES, names & {*IDS} - {""}
+def _names_answers(header: Sequence[str]) -> bool:
+    """Tell whether the cells of a first line name columns of an answer and of an id."""
+    answers, ids = {*header} & ANSWER_NAMES, {*header} & {*IDS} - {""}
     return bool(answers) and bool(ids - answers)
+
+
+def _split_by_tabs(file: Path, lines: Sequence[str]) -> list[Entry]:
+    """The rows of a table whose lines have the same number of tabs, so that no quotes are needed.
+
+    A program that puts texts between tabs as they are does not mind a quotation mark in front of
+    one; what was quoted whole is taken out of its quotes. None where lines differ, or where there
+    are references, which may be lists.
+    """
+    header, *cells = [line.split("\t") for line in lines if line]
+    if any(len(row) != len(header) for row in cells) or {*map(fold, header)} & {*REFERENCES}:
+        return []
+    columns = [_unquoted(cell) for cell in header]
+    return [
+        Entry(f"{file}, line {number}", dict(zip(columns, map(_unquoted, row), strict=True)))
+        for number, row in enumerate(cells, 2)
+    ]
+
+
+def _unquoted(cell: str) -> str:
+    quoted = QUOTED.fullmatch(cell)
+    return quoted[1].replace('""', '"') if quoted else cell
 
 
 def entries_of_rows(file: Path, rows: Iterable[Row]) -> Iterator[Entry]:
@@ -62,9 +93,9 @@ def entries_of_rows(file: Path, rows: Iterable[Row]) -> Iterator[Entry]:
         raise DataError(f"{file}{told.removeprefix(file.name)}") from None
 
 
-def _rows(file: Path) -> Iterator[Entry]:
-    for entry in entries_of_rows(file, read_csv(file, _TextColumns())):
-        # An empty cell is a missing value, but of an answer it is one that says nothing.
+def _filled(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """An empty cell is a missing value, but of an answer it is one that says nothing."""
+    for entry in entries:
         row = {
             column: "" if cell is None and fold(column) not in MAY_BE_MISSING else cell
             for column, cell in entry.value.items()

@@ -144,6 +144,9 @@ def test_run_folder_gives_its_predictions_or_its_journal(tmp_path: Path) -> None
 def test_folder_without_predictions(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is not a run folder: it holds no predictions\.json"):
         read_predictions(tmp_path)
+    write(tmp_path / "samples_nq.jsonl", "{}")
+    with pytest.raises(DataError, match=r"; name one of its files: samples_nq\.jsonl$"):
+        read_predictions(tmp_path)
 
 
 BROKEN = {

@@ -188,6 +188,8 @@ NOT_APART: dict[str, tuple[dict[str, Any], str]] = {
         "no answer but what may be the reference",
     ),
     "data with many answers": ({"answers": ["x", "y"]}, "no answer but what may be the reference"),
+    "a text with a label": ({"text": "x", "label": "y"}, "no answer among the columns"),
+    "a passage": ({"title": "x", "text": "y"}, "no answer among the columns"),
     "data of FiD": ({"question": "?", "target": "x", "ctxs": []}, "no answer among the columns"),
     "data of KILT": (
         {"input": "?", "output": [{"answer": "x"}, {"answer": "y"}]},
@@ -215,6 +217,11 @@ NAMED: dict[str, tuple[Any, list[str], dict[str, str]]] = {
     "a path": (
         [{"doc": {"key": "a"}, "out": [{"text": "x"}]}],
         ["id=doc.key", "answer=out.0.text"],
+        {"a": "x"},
+    ),
+    "a place from the end": (
+        [{"id": "a", "messages": [{"content": "?"}, {"content": "x"}]}],
+        ["answer=messages.-1.content"],
         {"a": "x"},
     ),
     "the first that a file has": (
