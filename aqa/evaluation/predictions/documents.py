@@ -48,10 +48,10 @@ def _items(place: str, listed: list[Any]) -> Iterator[Entry]:
 def _is_split(document: Mapping[str, Any]) -> bool:
     """Tell whether it is a table as pandas splits it, and as MLflow and W&B write it."""
     columns, data = document.get("columns"), document.get("data")
-    return (
-        isinstance(columns, list)
-        and isinstance(data, list)
-        and all(isinstance(row, list) for row in data)
+    if not isinstance(columns, list) or not isinstance(data, list):
+        return False
+    return all(isinstance(name, str) for name in columns) and all(
+        isinstance(row, list) and len(row) == len(columns) for row in data
     )
 
 
@@ -82,11 +82,13 @@ def _transposed(file: Path, document: Mapping[str, Any]) -> Iterator[Entry] | No
 
 
 def _columns_alike(document: Mapping[str, Any]) -> bool:
-    first, *rest = document.values()
+    first = next(iter(document.values()), None)
     if isinstance(first, list):
-        return all(isinstance(each, list) and len(each) == len(first) for each in rest)
+        return all(isinstance(each, list) and len(each) == len(first) for each in document.values())
     if isinstance(first, dict):
-        return all(isinstance(each, dict) and each.keys() == first.keys() for each in rest)
+        return all(
+            isinstance(each, dict) and each.keys() == first.keys() for each in document.values()
+        )
     return False
 
 

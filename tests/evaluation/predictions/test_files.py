@@ -177,6 +177,7 @@ BROKEN = {
     "empty": ("a.json", "", "is empty"),
     "blank": ("a.txt", " \n\n", "is empty"),
     "no rows": ("a.json", "[]", "holds no predictions"),
+    "no members": ("a.json", "{}", "holds no predictions"),
     "only a header": ("predictions.jsonl", HEADER, "holds no predictions"),
     "NaN": ("a.json", '{"q1": NaN, "q2": "x"}', 'id "q1": the answer is the number nan'),
     "infinite": ("a.jsonl", '{"id": "q1", "prediction": -Infinity}', "the number -inf"),
