@@ -19,7 +19,6 @@ class Shape:
     with columns that `aqa.evaluation.predictions.columns` knows, or raises NotAnswersError.
     """
 
-    name: str
     knows: Callable[[Row], bool]
     plain: Callable[[Row], Iterable[Row]]
 

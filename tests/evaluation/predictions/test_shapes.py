@@ -1,5 +1,6 @@
 """Files in the shapes of other tools, as these write them, and the exact match they must get."""
 
+import sys
 import zipfile
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from prediction_shapes import (
     write,
 )
 
-from aqa.errors import DataError
+from aqa.errors import DataError, MissingExtraError
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.predictions import Fields, read_predictions
 from aqa.evaluation.scoring import evaluate
@@ -102,6 +103,10 @@ def test_a_log_packed_by_zstandard(tmp_path: Path) -> None:
         packed = inspect_archive(93)
     found = read_predictions(write(tmp_path, "log.eval", packed))
     assert {key: row.prediction for key, row in found.items()} == SAID
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "zstandard", None)
+        with pytest.raises(MissingExtraError, match="zstd"):
+            read_predictions(tmp_path / "log.eval")
     cut = packed.replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\x00")
     with pytest.raises(DataError, match=r"log\.eval can't be read: .*whole"):
         read_predictions(write(tmp_path, "log.eval", cut))

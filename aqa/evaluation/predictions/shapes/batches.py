@@ -34,17 +34,14 @@ def _answered(row: Row, body: Row, error: Any) -> Row:
 
 
 OPENAI = Shape(
-    "answers of OpenAI's Batch API",
     lambda row: "custom_id" in row and isinstance(row.get("response", ""), dict | None),
     _openai,
 )
 ANTHROPIC = Shape(
-    "answers of Anthropic's Message Batches",
     lambda row: "custom_id" in row and isinstance(row.get("result"), dict),
     _anthropic,
 )
 GEMINI = Shape(
-    "answers of Gemini's batches",
     lambda row: "candidates" in as_object(row.get("response")),
     _gemini,
 )

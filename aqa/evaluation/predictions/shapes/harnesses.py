@@ -63,17 +63,14 @@ def _without_passages(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 LM_EVAL = Shape(
-    "samples of lm-eval",
     lambda row: "doc" in row and ("filtered_resps" in row or "resps" in row),
     _lm_eval,
 )
 INSPECT = Shape(
-    "a log of Inspect",
     lambda row: {"id", "epoch", "input", "output"} <= row.keys(),
     _inspect,
 )
 PROMPTFOO = Shape(
-    "results of promptfoo",
     lambda row: isinstance(row.get("vars"), dict) and ("response" in row or "provider" in row),
     _promptfoo,
 )

@@ -51,27 +51,22 @@ def _objects(value: Any, *columns: str) -> bool:
 
 
 DPR = Shape(
-    "answers of DPR's reader",
     lambda row: _objects(row.get("predictions"), "prediction"),
     _dpr,
 )
 FLASHRAG = Shape(
-    "intermediate data of FlashRAG",
     lambda row: "pred" in as_object(row.get("output")),
     _flashrag,
 )
 KILT = Shape(
-    "predictions for KILT",
     lambda row: _objects(row.get("output"), "answer", "provenance"),
     _kilt,
 )
 HAYSTACK = Shape(
-    "answers of Haystack",
     lambda row: _objects(row.get("answers"), "score"),
     _haystack,
 )
 TREC_RAG = Shape(
-    "answers for TREC RAG",
     lambda row: _objects(row.get("answer"), "citations"),
     _trec_rag,
 )

@@ -26,12 +26,10 @@ def _quac(row: Row) -> Iterator[Row]:
 
 
 NATURAL_QUESTIONS = Shape(
-    "predictions for Natural Questions",
     lambda row: "example_id" in row and "short_answers" in row,
     _natural_questions,
 )
 QUAC = Shape(
-    "predictions for QuAC",
     lambda row: isinstance(row.get("qid"), list) and isinstance(row.get("best_span_str"), list),
     _quac,
 )
