@@ -151,9 +151,11 @@ def _refuse_without_answer(
     refuse_row(entry.place, row)
     columns = list_columns(row)
     told = f"no answer among the columns {columns}; name the right one"
+    is_data = ""
     if OF_REFERENCE_NAMES & by_name.keys():
         told = f"no answer but what may be the reference, among the columns {columns}; name it"
-    raise DataError(f"{entry.place}: {told} with --prediction-field answer=COLUMN")
+        is_data = ", or give the file as --data if it is the data"
+    raise DataError(f"{entry.place}: {told} with --prediction-field answer=COLUMN{is_data}")
 
 
 def _references(
