@@ -283,7 +283,9 @@ class TrainStep:
 class Score:
     """A corpus score on a 0..100 scale with the values per example it is the mean of.
 
-    `better` is "" where nobody knows which direction is.
+    `better` is "" where nobody knows which direction is. A score that is no mean of values per
+    example has an `influence` instead: for each example the score and what it moves it by, so
+    that their mean is the score, and their spread tells how far it could be off.
     """
 
     name: str
@@ -293,3 +295,4 @@ class Score:
     low: float | None = None
     high: float | None = None
     better: Literal["higher", "lower", ""] = "higher"
+    influence: tuple[float, ...] = ()

@@ -19,7 +19,7 @@ from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.slices import Groups, check_known, group_examples, slice_scores
 from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric, metric_names
-from aqa.metrics.intervals import interval_signature
+from aqa.metrics.intervals import bootstrap_intervals, interval_signature
 from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
 from aqa.progress import Progress, Task
@@ -227,7 +227,10 @@ def _with_intervals(
     system: SystemScores, intervals: Mapping[str, tuple[float, float]], seed: int
 ) -> SystemScores:
     scores = dict(system.scores)
-    for name, (low, high) in intervals.items():
+    corpus = {name: score.influence for name, score in scores.items() if score.influence}
+    found = zip(corpus, bootstrap_intervals(list(corpus.values()), seed), strict=True)
+    bounded = {name: (max(0.0, low), min(100.0, high)) for name, (low, high) in found}
+    for name, (low, high) in {**intervals, **bounded}.items():
         score = scores[name]
         signature = f"{score.signature}|{interval_signature(seed)}"
         scores[name] = replace(score, low=low, high=high, signature=signature)

@@ -378,6 +378,21 @@ def test_decomposed_korean(decomposed: str, tmp_path: Path) -> None:
     assert "|unicode:nfc|" in put_right.systems[0].scores["em"].signature
 
 
+def test_corpus_bleu_has_an_interval_and_no_parts(tmp_path: Path) -> None:
+    said = {f"q{n}": "old Rome" if n % 3 else "new Rome" for n in range(30)}
+    references = {key: ["old Rome city" if key[-1] in "02468" else "old Rome"] for key in said}
+    file = write(tmp_path / "a.json", said)
+    report = run(file, references, metrics=["bleu1", "em"], slices=["answer_length"])
+    (system,) = report.systems
+    found = system.scores["bleu1"]
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 <= found.low < found.value < found.high <= 100
+    assert "|bs:" in found.signature
+    assert "bleu1" not in system.groups["has_answer"]
+    assert all("bleu1" not in group for group in system.slices["answer_length"].values())
+
+
 def test_citations_go_by_what_the_reader_saw(tmp_path: Path) -> None:
     """Of two gold passages one was left out; an unanswerable question has none."""
     seen = {"ranks": [1, 2, 3], "gold_ranks": [2, 9], "named_ranks": [2, 3]}

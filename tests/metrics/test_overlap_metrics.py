@@ -1,6 +1,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,10 @@ from sacrebleu.metrics.chrf import CHRF
 
 from aqa.errors import MissingExtraError
 from aqa.metrics import load_metric
+from aqa.metrics.intervals import bootstrap_interval
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.rouge import Characters, Morphemes, Tokenizer, in_the_parts_of
+from aqa.records import Score
 
 NAMES = ["rouge1", "rouge2", "rougeL", "sentence_bleu", "chrf"]
 
@@ -187,6 +190,37 @@ def test_corpus_bleu_equals_sacrebleu(
     assert found.value == pytest.approx(expected, abs=1e-9)
     assert 5 < expected < 95
     assert found.per_example == ()
+
+
+@pytest.mark.parametrize("brevity", [False, True])
+def test_the_influence_on_bleu_is_its_derivative(brevity: bool, shared_data: Path) -> None:
+    """Weighting one example a little more moves BLEU as told, and the spread is the bootstrap's."""
+    pairs = korean_pairs(shared_data)[:200]
+    said = [text[:-3] if brevity and len(text) > 7 else text for text, _ in pairs]
+    expected = [text for _, text in pairs]
+
+    def bleu(weights: list[int]) -> Score:
+        places = [place for place, weight in enumerate(weights) for _ in range(weight)]
+        texts = [[expected[place]] for place in places]
+        found = load_metric("bleu").score(Pairs([said[at] for at in places], texts, "korquad"))
+        assert found.influence
+        return found
+
+    whole = bleu([1] * 200)
+    assert fmean(whole.influence) == pytest.approx(whole.value)
+    for place in (0, 150):
+        moved = bleu([20 + (at == place) for at in range(200)]).value - whole.value
+        told = (whole.influence[place] - whole.value) / 200 / 20
+        assert moved == pytest.approx(told, rel=0.02)
+    metric = BLEU(tokenize="char")
+    resampled = metric.corpus_score(said, [expected], n_bootstrap=1000)
+    low, high = bootstrap_interval(whole.influence)
+    assert high - low == pytest.approx(2 * resampled._ci, rel=0.1)
+
+
+def test_bleu_without_matches_has_no_influence() -> None:
+    found = load_metric("bleu").score(Pairs(["x y z u"], [["a b c d"]], "squad"))
+    assert (found.value, found.influence) == (0, ())
 
 
 def test_corpus_bleu_reads_each_example_in_its_language() -> None:
