@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqa.cli import flags
-from aqa.cli.configure import column_names, configure, configure_judge
+from aqa.cli.configure import column_names, configure, make_judge
 
 if TYPE_CHECKING:
     from aqa.config.options import RunConfig
@@ -265,15 +265,12 @@ def evaluate(
             references = read_references(source, progress)
         judge = labels = None
         if judges:
-            from aqa.evaluation.judge.judge import Judging
             from aqa.evaluation.judge.labels import read_labels
 
             labels = None if judge_labels is None else read_labels(judge_labels)
-            found, template = configure_judge(
-                judge_model, judge_max_cost, judge_repeats, judge_settings
-            )
-            place = output.parent / JUDGE
-            judge = Judging(found, place, progress, judge_repeats, template, passages is not None)
+            place, joined = output.parent / JUDGE, passages is not None
+            costs = (judge_max_cost, judge_repeats, judge_settings)
+            judge = make_judge(judge_model, *costs, place, progress, joined)
             if not dry_run:
                 judge.check_access()
         scoring = Scoring(

@@ -7,9 +7,36 @@ if TYPE_CHECKING:
     from aqa.backends.base import Backend
     from aqa.config.backend_options import RawConfig
     from aqa.config.options import RunConfig
+    from aqa.evaluation.judge.judge import Judging
+    from aqa.evaluation.judge.panel import Panel
+    from aqa.progress import Progress
 
 
-def configure_judge(
+def make_judge(
+    models: list[str] | None,
+    max_cost: float | None,
+    repeats: int,
+    settings: list[str] | None,
+    folder: Path,
+    progress: "Progress",
+    joined: bool,
+) -> "Judging | Panel":
+    """Make the judge, or a panel of several, with its verdicts in the folder.
+
+    `joined` tells that a retriever's passages were joined to the data.
+    """
+    from aqa.evaluation.judge.judge import Judging
+    from aqa.evaluation.judge.panel import Panel
+
+    wanted: list[str | None] = [*dict.fromkeys(models or ())] or [None]
+    configs = [_configure_judge(model, max_cost, repeats, settings) for model in wanted]
+    judges = [
+        Judging(config, folder, progress, repeats, template, joined) for config, template in configs
+    ]
+    return judges[0] if len(judges) == 1 else Panel(judges)
+
+
+def _configure_judge(
     model: str | None, max_cost: float | None, repeats: int, settings: list[str] | None
 ) -> "tuple[RunConfig, str | None]":
     """Make the judge's config, and name the template where one was given."""

@@ -81,15 +81,17 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no note
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
 JudgeModel = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        "--judge-model", help="Model of the metric judge; gpt-4.1 if none.", rich_help_panel="Judge"
+        "--judge-model",
+        help="Model of the metric judge; gpt-4.1 if none, a panel if several.",
+        rich_help_panel="Judge",
     ),
 ]
 JudgeMaxCost = Annotated[
     float | None,
     typer.Option(
-        "--judge-max-cost", help="US dollars at most, for the judge.", rich_help_panel="Judge"
+        "--judge-max-cost", help="US dollars at most, for each judge.", rich_help_panel="Judge"
     ),
 ]
 JudgeRepeats = Annotated[
@@ -106,7 +108,7 @@ JudgeLabels = Annotated[
     Path | None,
     typer.Option(
         "--judge-labels",
-        help="People's verdicts, to compare the judge's with.",
+        help="People's verdicts, to compare and correct the judge's.",
         rich_help_panel="Judge",
     ),
 ]

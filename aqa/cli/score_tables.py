@@ -1,7 +1,7 @@
 """What an evaluation found, on standard output: scores, comparisons, slices, mistakes."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,19 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from aqa.cli.console import errors, say_warning
+from aqa.cli.judge_tables import show_judge
+from aqa.cli.side_by_side import side_by_side, system_columns
 from aqa.cli.tables import output, print_json, show_interval
 from aqa.cli.terminal import safe_text
 from aqa.errors import RunError, UsageError
 from aqa.evaluation.exports import csv_table, latex_table, markdown_table
 
 if TYPE_CHECKING:
-    from aqa.evaluation.results import Report, SystemScores
+    from aqa.evaluation.results import Report
     from aqa.verbs.verify import Verification
 
 DISPUTED = 3  # examples that the table shows
 LONGEST = 200  # characters of an answer in it
 VERDICTS = 12  # differences that are all told in words; of more, those by one score
-ABREAST = 5  # systems that have a column each in 80 columns
 ON_ONE_LINE = 2  # scores whose intervals stand beside them in 80 columns
 KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
 
@@ -69,7 +70,7 @@ def show_report(report: "Report", form: str = "table") -> None:
             told = f"missing {system.missing}, failed {system.failed}"
             table.add_row("", Text(told, style="yellow"))
     console.print(table)
-    _show_judge(console, report)
+    show_judge(console, report)
     _show_slices(console, report)
     _show_errors(console, report)
     _show_abstention(console, report)
@@ -90,51 +91,6 @@ def show_written(written: Mapping[str, Path], form: str) -> None:
 
 def _has_unanswerable(report: "Report") -> bool:
     return any(system.groups.get("no_answer", {}).get("n") for system in report.systems)
-
-
-def _show_judge(console: Console, report: "Report") -> None:
-    """How often each verdict fell, what the judge cost, and how far people agree with it."""
-    if report.judge is None:
-        return
-    for systems in _side_by_side(report):
-        table = _system_columns("Verdicts of the judge", "verdict", systems)
-        found = [system.verdicts.to_json() for system in systems if system.verdicts]
-        for name in found[0]["verdicts"]:
-            table.add_row(name.replace("_", " "), *(str(own["verdicts"][name]) for own in found))
-        table.add_row("failed", *(str(own["failed_verdicts"]) for own in found))
-        console.print(table)
-    found = [system.verdicts.to_json() for system in report.systems if system.verdicts]
-    for system, own in zip(report.systems, found, strict=True):
-        if repeats := own.get("repeats"):
-            scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
-            told = f"{system.name}: repeats {scores}; variance {repeats['variance']:.2f}"
-            console.print(told, soft_wrap=True)
-    spent = report.judge["spent"]
-    cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
-    tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
-    asked = report.judge["asked"]
-    told = f"{asked} verdict{'s' * (asked != 1)} asked for now; all in {report.judge['folder']}"
-    console.print(f"{told}: {tokens}, {cost}", markup=False, soft_wrap=True)
-    if labels := report.judge.get("human_labels"):
-        kappa = f"{labels['kappa']:.2f}" if "kappa" in labels else "not defined"
-        answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"
-        told = f"people agree on {labels['agreement']:.1f} % of {answers}"
-        console.print(f"{told}; Cohen's kappa {kappa}", markup=False)
-
-
-def _side_by_side(report: "Report") -> "Iterator[Sequence[SystemScores]]":
-    """Give as many systems at a time as can stand side by side."""
-    for start in range(0, len(report.systems), ABREAST):
-        yield report.systems[start : start + ABREAST]
-
-
-def _system_columns(title: str, rows: str, systems: "Sequence[SystemScores]") -> Table:
-    """Begin a table with a column a system; `rows` says what stands before them."""
-    table = Table(title=title)
-    table.add_column(rows, overflow="fold", min_width=24)
-    for system in systems:
-        table.add_column(system.name, justify="right", overflow="fold")
-    return table
 
 
 def _show_slices(console: Console, report: "Report") -> None:
@@ -163,8 +119,8 @@ def _show_errors(console: Console, report: "Report") -> None:
     """How many answers of each system are right, and what is wrong with the others."""
     from aqa.evaluation.mistakes import CATEGORIES
 
-    for systems in _side_by_side(report):
-        table = _system_columns("Answers", "kind", systems)
+    for systems in side_by_side(report):
+        table = system_columns("Answers", "kind", systems)
         for name, meaning in CATEGORIES.items():
             counts = [system.errors.get(name, 0) for system in systems]
             if any(counts):

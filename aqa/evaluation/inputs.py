@@ -32,6 +32,7 @@ from aqa.runs.journal_rows import cleaned_again
 
 if TYPE_CHECKING:
     from aqa.evaluation.judge.judge import Judging
+    from aqa.evaluation.judge.panel import Panel
 
 
 _READ_PASSAGES, _READ = 3, 150  # passages, and characters of each, that tell their language
@@ -62,7 +63,7 @@ class Scoring:
     baseline: str | None = None
     allow_different_evidence: bool = False
     seed: int = SEED
-    judge: "Judging | None" = None
+    judge: "Judging | Panel | None" = None
     judge_labels: Labels | None = None
 
 

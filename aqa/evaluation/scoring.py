@@ -28,6 +28,7 @@ from aqa.records import Example, Score
 if TYPE_CHECKING:
     from aqa.backends.base import CostEstimate
     from aqa.evaluation.judge.judge import Judging
+    from aqa.evaluation.judge.panel import Panel
 
 JUDGE = "judge"  # the metric that asks a model
 
@@ -126,7 +127,7 @@ def _without_failed_judge(
 
 def _judge_of(
     scoring: Scoring, references: Iterable[Example] | None
-) -> "tuple[Judging, Iterable[Example]]":
+) -> "tuple[Judging | Panel, Iterable[Example]]":
     if scoring.judge is None or references is None:
         raise UsageError(
             "the judge reads questions and passages, which predictions do not hold; name the data"

@@ -1,10 +1,12 @@
-"""What a judge says of answers, what it counts, and how far it agrees with people."""
+"""What a judge, or a panel of judges, says of answers, and what that counts."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean, variance
 from typing import Any
+
+from aqa.metrics.corrected import Corrected
 
 # What each verdict counts, 0..100.
 VERDICTS = {"correct": 100.0, "partially_correct": 50.0, "incorrect": 0.0, "unsupported": 0.0}
@@ -30,12 +32,16 @@ class Verdicts:
 
     () stands for an example of which the judge was not asked: no answer is wrong, or right where
     there is none to give; `unasked` holds what that counts. `signature` says who judged, and how.
+    Of a panel these are the majority's verdicts, and `judges` what each one gave, by its name.
+    `corrected` is the score by people's labels, where there are some.
     """
 
     examples: tuple[tuple[Verdict, ...], ...]
     unasked: tuple[float, ...]
     repeats: int
     signature: str
+    judges: Mapping[str, "Verdicts"] = field(default_factory=dict)
+    corrected: Corrected | None = None
 
     @property
     def failed(self) -> int:
@@ -70,6 +76,13 @@ class Verdicts:
         }
         if self.repeats > 1:
             found["repeats"] = self._spread()
+        if self.corrected is not None:
+            found["corrected"] = self.corrected.to_json()
+        if self.judges:
+            found["judges"] = {
+                name: {"score": fmean(own.values), **own.to_json()}
+                for name, own in self.judges.items()
+            }
         return found
 
     def _spread(self) -> dict[str, Any]:
@@ -94,39 +107,22 @@ def _mean(given: Sequence[Verdict]) -> float:
     return fmean(values) if values else 0.0
 
 
+def majority(judges: Sequence[Sequence[Verdict]]) -> Verdict:
+    """Give the verdict of most judges, each heard once, with the reason of the first who gave it.
+
+    Of equals the one that counts least is taken; a judge whose verdicts all failed has no vote.
+    """
+    votes = [vote for vote in map(most_given, judges) if vote]
+    if not votes:
+        return next(each for given in judges for each in given)
+    counts = Counter(votes)
+    best = max(counts.values())
+    order = list(VERDICTS)
+    chosen = max((name for name in counts if counts[name] == best), key=order.index)
+    return next(each for given in judges for each in given if each.verdict == chosen)
+
+
 def most_given(given: Sequence[Verdict]) -> str | None:
     """The verdict of most repeats, of equals the first one; None where all failed."""
     counts = Counter(each.verdict for each in given if each.verdict)
     return counts.most_common(1)[0][0] if counts else None
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How far two raters agree on n examples: the share of equal labels (0..100), and kappa.
-
-    `kappa` is None where both gave one and the same label throughout: then chance explains all.
-    """
-
-    n: int
-    agreement: float
-    kappa: float | None
-
-    def to_json(self) -> dict[str, float]:
-        """Give what metrics.json holds."""
-        found = {"n": self.n, "agreement": self.agreement}
-        return found if self.kappa is None else {**found, "kappa": self.kappa}
-
-
-def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
-    """Compare the labels of two raters on the same examples.
-
-    (p_o - p_e) / (1 - p_e), where p_o is the share of equal labels and p_e the share that raters
-    with these label counts would reach by chance: Cohen (1960), "A Coefficient of Agreement for
-    Nominal Scales", Educational and Psychological Measurement 20(1).
-    """
-    n = len(pairs)
-    first, second = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
-    observed = sum(a == b for a, b in pairs) / n
-    chance = sum(first[label] * second[label] for label in first) / n**2
-    kappa = None if chance == 1 else (observed - chance) / (1 - chance)
-    return Agreement(n, 100 * observed, kappa)

@@ -1,14 +1,11 @@
-"""What verdicts count, how far repeats differ, and agreement with people."""
+"""What verdicts count, how far repeats differ, and the majority of a panel."""
 
-import hypothesis
 import pytest
-from hypothesis import strategies as st
-from sklearn.metrics import cohen_kappa_score
 
 from aqa.errors import UsageError
 from aqa.metrics import load_metric
 from aqa.metrics.pairs import Pairs
-from aqa.metrics.verdicts import Verdict, Verdicts, agreement, most_given
+from aqa.metrics.verdicts import Verdict, Verdicts, majority, most_given
 
 
 def given(*words: str | None) -> tuple[Verdict, ...]:
@@ -77,43 +74,23 @@ def test_most_given(words: tuple[str | None, ...], verdict: str | None) -> None:
     assert most_given(given(*words)) == verdict
 
 
-def test_kappa_of_a_published_example() -> None:
-    """Fleiss, Levin and Paik (2003), "Statistical Methods for Rates and Proportions", table 18.1.
-
-    Two raters diagnose 100 people as psychotic, neurotic or organic: p_o 0.89, p_e 0.66.
-    """
-    table = {"pp": 75, "pn": 1, "po": 4, "np": 5, "nn": 4, "no": 1, "oo": 10}
-    pairs = [(a, b) for (a, b), count in table.items() for _ in range(count)]
-    found = agreement(pairs)
-    assert found.n == 100
-    assert found.agreement == pytest.approx(89)
-    assert found.kappa == pytest.approx(0.23 / 0.34)
-    assert agreement([(b, a) for a, b in pairs]) == found
-
-
-LABELS = st.sampled_from(["correct", "partially_correct", "incorrect", "unsupported"])
-
-
-@hypothesis.given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
-def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
-    first, second = zip(*pairs, strict=True)
-    kappa = agreement(pairs).kappa
-    if kappa is None:
-        assert len({*first, *second}) == 1
-    else:
-        assert kappa == pytest.approx(cohen_kappa_score(first, second), abs=1e-9)
-
-
 @pytest.mark.parametrize(
-    ("pairs", "kappa"),
+    ("judges", "verdict"),
     [
-        ([("a", "a"), ("b", "b")], 1),
-        ([("a", "b"), ("b", "a")], -1),
-        ([("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")], 0),
-        ([("a", "a"), ("a", "a")], None),
-        ([("a", "b")], 0),
+        ([["correct"], ["correct"], ["incorrect"]], "correct"),
+        ([["correct"], ["incorrect"]], "incorrect"),  # of equals the one that counts least
+        ([["correct"], ["partially_correct"]], "partially_correct"),
+        ([["incorrect"], ["unsupported"]], "unsupported"),
+        ([["correct"], [None], [None]], "correct"),
+        ([["correct", "correct", "incorrect"], ["correct"], ["incorrect"]], "correct"),
+        ([[None], [None]], None),
     ],
 )
-def test_kappa_at_its_ends(pairs: list[tuple[str, str]], kappa: float | None) -> None:
-    assert agreement(pairs).kappa == kappa
-    assert ("kappa" in agreement(pairs).to_json()) == (kappa is not None)
+def test_majority(judges: list[list[str | None]], verdict: str | None) -> None:
+    assert majority([given(*words) for words in judges]).verdict == verdict
+
+
+def test_a_judge_whose_verdicts_all_failed() -> None:
+    assert not VERDICTS.are_none
+    assert not Verdicts(((), ()), (0, 0), 1, "").are_none, "it was not asked"
+    assert Verdicts((given(None), ()), (0, 0), 1, "").are_none

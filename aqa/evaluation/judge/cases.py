@@ -1,7 +1,7 @@
 """An answer as a judge is shown it, and what the judge says of all."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aqa.metrics.verdicts import Verdict
@@ -30,7 +30,12 @@ Cases = Callable[[], Iterable[Case]]  # the same ones each time
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdicts on each answer, by system and id, and what is worth telling of the judge."""
+    """The verdicts on each answer, by system and id, and what is worth telling of the judge.
+
+    Each answer was judged `repeats` times. Of a panel, `judges` hold the same of each, by its name.
+    """
 
     verdicts: Mapping[tuple[str, str], tuple[Verdict, ...]]
     facts: Mapping[str, Any]
+    repeats: int = 1
+    judges: Mapping[str, "Judged"] = field(default_factory=dict)

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from itertools import count, islice
 from pathlib import Path
 from sys import maxsize
@@ -74,7 +74,7 @@ class Judging:
         retriever's passages were joined to the data.
         """
         self._config, self._progress = config, progress
-        self.repeats, self.joined = repeats, joined
+        self._repeats, self.joined = repeats, joined
         names = TEMPLATES if template is None else dict.fromkeys(TEMPLATES, template)
         self._templates = {
             language: load_template(name, JUDGE_VARIABLES) for language, name in names.items()
@@ -92,16 +92,22 @@ class Judging:
         self.folder = folder / f"{model}-{digest[:8]}"
 
     @property
+    def model(self) -> str:
+        """The name of the judge's model."""
+        return self._config.backend.model
+
+    @property
     def signature(self) -> str:
         """Who judges, and how."""
+        return self.signature_of(self.model)
+
+    def signature_of(self, model: str) -> str:
+        """Say how judges of these names judge, in the way of this one."""
         prompts = "+".join(
             dict.fromkeys(f"{made.name}@{made.sha256[:8]}" for made in self._templates.values())
         )
         temperature = f"{self._config.generation.temperature:g}"
-        return (
-            f"model:{self._config.backend.model}|prompt:{prompts}|temperature:{temperature}"
-            f"|repeats:{self.repeats}"
-        )
+        return f"model:{model}|prompt:{prompts}|temperature:{temperature}|repeats:{self._repeats}"
 
     def check_access(self) -> None:
         """See whether there are a key, an address, and the price that a cap needs.
@@ -127,7 +133,7 @@ class Judging:
             run.start({"verb": VERB, **manifest, "served": served})
             asked = 0
             keys: dict[tuple[str, str], list[str]] = {}
-            for repeat in range(self.repeats):
+            for repeat in range(self._repeats):
                 reader = self._reader(repeat)
                 reader.resume(journal.spent, served, self.folder, fresh=False)
                 todo = self._missing(cases, reader, repeat, known, keys)
@@ -137,18 +143,18 @@ class Judging:
                 served = dict(reader.facts(journal.spent))
             run.update({"status": "done", "served": served})
         verdicts = {name: tuple(known[key][1] for key in own) for name, own in keys.items()}
-        return Judged(verdicts, {"folder": str(self.folder), "asked": asked, **_known(served)})
+        facts = {"folder": str(self.folder), "asked": asked, **_known(served)}
+        return Judged(verdicts, facts, self._repeats)
 
     def estimate(self, cases: Cases) -> CostEstimate:
         """Tell what the verdicts would cost that are not known yet; nothing is asked or written."""
         known = _read_verdicts(islice(read_lines(self.folder / JOURNAL), 1, None))
-        found: CostEstimate | None = None
-        for repeat in range(self.repeats):
+        found = []
+        for repeat in range(self._repeats):
             reader = self._reader(repeat)
             todo = self._missing(cases, reader, repeat, known, {})
-            found = _added(found, reader.estimate_cost(prompt for _, prompt in todo.values()))
-        assert found is not None
-        return found
+            found.append(reader.estimate_cost(prompt for _, prompt in todo.values()))
+        return reduce(added_costs, found)
 
     def _reader(self, repeat: int) -> Gpt4Backend:
         """One for each repeat, with a seed of its own: the same would give the same verdict."""
@@ -249,9 +255,8 @@ def _said(row: Mapping[str, Any]) -> Verdict:
     return Verdict(row.get("verdict"), str(row.get("reason", row.get("error", ""))))
 
 
-def _added(first: CostEstimate | None, second: CostEstimate) -> CostEstimate:
-    if first is None:
-        return second
+def added_costs(first: CostEstimate, second: CostEstimate) -> CostEstimate:
+    """Give what both cost together; no money where one's price is not known."""
     low, high = first.output_tokens
     more = second.output_tokens
     cost = None

@@ -2,22 +2,26 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.alignment import System, first_ids
 from aqa.evaluation.inputs import Material
-from aqa.evaluation.judge.cases import Case, Cases
+from aqa.evaluation.judge.cases import Case, Cases, Judged
 from aqa.evaluation.judge.labels import Labels
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
+from aqa.metrics.agreement import Agreement, agreement
+from aqa.metrics.corrected import correct
 from aqa.metrics.pairs import Pairs
-from aqa.metrics.verdicts import Agreement, Verdicts, agreement, most_given
+from aqa.metrics.verdicts import VERDICTS, Verdicts, most_given
 from aqa.records import Evidence, Example
 from aqa.runs.folder import read_manifest
 
 if TYPE_CHECKING:
     from aqa.evaluation.judge.judge import Judging
+    from aqa.evaluation.judge.panel import Panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class JudgedSystems:
 
 
 def judge_systems(
-    judge: "Judging", examples: Iterable[Example], material: Material, labels: Labels | None
+    judge: "Judging | Panel", examples: Iterable[Example], material: Material, labels: Labels | None
 ) -> JudgedSystems:
     """Ask the judge about every system's answers, and compare it with people's labels.
 
@@ -38,25 +42,59 @@ def judge_systems(
         AqaError: it can't be asked, or there is nothing to compare it with.
     """
     judged = judge.ask(cases_of(examples, material, judge.joined))
-    found = {}
-    for name, pairs in material.pairs.items():
-        given = tuple(judged.verdicts.get((name, key), ()) for key in material.expected)
-        found[name] = Verdicts(given, pairs.silence, judge.repeats, judge.signature)
+    ids = list(material.expected)
+    found = {
+        name: _verdicts(name, pairs, judge.signature, judged, ids)
+        for name, pairs in material.pairs.items()
+    }
     facts = dict(judged.facts)
     if labels is not None:
-        facts["human_labels"] = compare_labels(labels, found, list(material.expected)).to_json()
+        facts["human_labels"] = compare_labels(labels, found, ids).to_json()
+        found = {name: _corrected(name, own, labels, ids) for name, own in found.items()}
     return JudgedSystems(
         {name: replace(pairs, verdicts=found[name]) for name, pairs in material.pairs.items()},
         facts,
-        [
-            f"{name}: failed verdicts of the judge, which count 0: {own.failed} (the first one:"
-            f" {own.first_failure}); give the same command again to ask for them again"
-            + "; as there is no other, there is no score by the judge"
-            * own.are_none
-            for name, own in found.items()
-            if own.failed
-        ],
+        [*chain.from_iterable(_failures(name, own) for name, own in found.items())],
     )
+
+
+def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:
+    """Tell of verdicts that failed, of a panel by each judge."""
+    if verdicts.failed:
+        none = "; as there is no other, there is no score by the judge" * verdicts.are_none
+        yield (
+            f"{system}: failed verdicts of the judge, which count 0: {verdicts.failed} (the first"
+            f" one: {verdicts.first_failure}); give the same command again to ask for them again"
+            f"{none}"
+        )
+    for name, own in verdicts.judges.items():
+        if own.failed:
+            yield (
+                f"{system}: failed verdicts of the judge {name}, who has no vote there:"
+                f" {own.failed} (the first one: {own.first_failure})"
+            )
+
+
+def _verdicts(
+    system: str, pairs: Pairs, signature: str, judged: Judged, ids: Iterable[str]
+) -> Verdicts:
+    """Take a system's verdicts in the order of its pairs; of a panel each judge's, too."""
+    ids = list(ids)
+    given = tuple(judged.verdicts.get((system, key), ()) for key in ids)
+    judges = {name: _verdicts(system, pairs, name, own, ids) for name, own in judged.judges.items()}
+    return Verdicts(given, pairs.silence, judged.repeats, signature, judges)
+
+
+def _corrected(system: str, verdicts: Verdicts, labels: Labels, ids: Sequence[str]) -> Verdicts:
+    """Add the score that people would give, as far as they labelled this system's answers."""
+    found = {place: _label(labels, system, key) for place, key in enumerate(ids)}
+    counted = {place: VERDICTS[label] for place, label in found.items() if label is not None}
+    asked = list(map(bool, verdicts.examples))
+    return replace(verdicts, corrected=correct(verdicts.values, asked, counted))
+
+
+def _label(labels: Labels, system: str, key: str) -> str | None:
+    return labels.get((system, key)) or labels.get((None, key))
 
 
 def cases_of(examples: Iterable[Example], material: Material, joined: bool) -> Cases:
@@ -132,7 +170,7 @@ def compare_labels(labels: Labels, found: Mapping[str, Verdicts], ids: Sequence[
     pairs = []
     for system, verdicts in found.items():
         for key, given in zip(ids, verdicts.examples, strict=True):
-            label = labels.get((system, key)) or labels.get((None, key))
+            label = _label(labels, system, key)
             verdict = most_given(given)
             if label is not None and verdict is not None:
                 pairs.append((label, verdict))

@@ -357,6 +357,74 @@ def test_agreement_with_people(call_aqa: Call, tmp_path: Path, server: Server, k
     assert f"kappa {found['kappa']:.2f}" in done.stdout
 
 
+def test_the_score_is_corrected_by_labels(call_aqa: Call, tmp_path: Path, server: Server) -> None:
+    """The judge calls half of the answers correct; people say that half of those are wrong."""
+    write(tmp_path, count=40)
+    server.answer = lambda body: json.dumps(
+        {"reason": "", "verdict": "correct" if int(graded(body).split()[1]) % 2 else "incorrect"}
+    )
+    labels = {f"q{n}": "correct" if n % 4 == 3 else "incorrect" for n in range(2, 34)}
+    (tmp_path / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+    done = call_aqa(*words(server, "a.json"), "--judge-labels", "labels.json")
+    assert done.returncode == 0, done.stderr
+    (system,) = scored(tmp_path)["systems"]
+    found = system["judge"]["corrected"]
+    # 19 odd answers are judged correct, and one silence is right; 8 of 32 labels are 100 lower.
+    judged = 100 * 20 / 40
+    assert system["scores"]["judge"]["value"] == pytest.approx(judged)
+    assert found["value"] == pytest.approx(judged - 100 * 8 / 32 * 39 / 40)
+    assert found["low"] < found["value"] < found["high"]
+    assert f"a: by people {found['value']:.2f} (95 %: " in done.stdout
+
+
+def test_a_panel_of_judges(call_aqa: Call, tmp_path: Path, server: Server) -> None:
+    """Two are of one opinion; the third one calls everything correct, and fails once."""
+    write(tmp_path, count=8)
+
+    def answer(body: Body) -> str:
+        if body["model"] == "kind":
+            return json.dumps({"reason": "kind", "verdict": "correct"})
+        return verdict(body)
+
+    server.answer = answer
+    server.script = lambda number, body: (
+        FILTERED if (body["model"], graded(body)) == ("kind", "wrong 2") else None
+    )
+    models = ["--judge-model", "strict", "--judge-model", "kind", "--judge-model", "fair"]
+    named = [*words(server, "a.json"), *models]
+    dry = call_aqa(*named, "--dry-run", "--json")
+    assert json.loads(dry.stdout)["examples"] == 3 * 7
+    done = call_aqa(*named, "--per-example", "each.jsonl")
+    assert done.returncode == 0, done.stderr
+    found = scored(tmp_path)
+    (system,) = found["systems"]
+    alone = {"correct": 2, "partially_correct": 1, "incorrect": 2, "unsupported": 2}
+    assert system["judge"]["verdicts"] == alone, "two against one"
+    judges = system["judge"]["judges"]
+    assert list(judges) == ["strict", "kind", "fair"]
+    assert judges["strict"]["verdicts"] == judges["fair"]["verdicts"] == alone
+    assert judges["kind"]["score"] == pytest.approx(100 * 7 / 8)
+    assert judges["kind"]["failed_verdicts"] == 1
+    assert "no vote there: 1 (the first one:" in done.stderr
+    assert system["scores"]["judge"]["value"] == pytest.approx((2 * 100 + 50 + 100) / 8)
+    signature = system["scores"]["judge"]["signature"]
+    assert signature.startswith("judge|model:strict+kind+fair|prompt:judge_eng@")
+    assert "|panel:majority|" in signature
+    panel = found["judge"]["panel"]
+    assert panel["n"] == 6, "one answer has two verdicts only"
+    assert panel["agreement"] == pytest.approx(100 * 2 / 6)
+    assert -1 < panel["fleiss_kappa"] < panel["krippendorff_alpha"] < 1
+    assert "Fleiss' kappa " in done.stdout
+    assert found["judge"]["asked"] == server.requests == 21
+    assert found["judge"]["spent"]["usd"] == pytest.approx(server.cost(1, 2))
+    assert len(list((tmp_path / "judge").iterdir())) == 3
+    rows = [json.loads(line) for line in (tmp_path / "each.jsonl").read_bytes().splitlines()]
+    assert rows[3]["systems"]["a"]["verdicts"][0]["verdict"] == "unsupported"
+    # A judge of the panel is the same alone, and known answers are not asked for again.
+    assert call_aqa(*words(server, "a.json"), "--judge-model", "fair").returncode == 0
+    assert server.requests == 21
+
+
 def test_labels_that_fit_nothing(call_aqa: Call, tmp_path: Path, server: Server) -> None:
     write(tmp_path, count=2)
     (tmp_path / "labels.json").write_text('{"x": "correct"}', encoding="utf-8")

@@ -1,0 +1,68 @@
+"""What a judge, or a panel of judges, said of the systems' answers."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from aqa.cli.side_by_side import side_by_side, system_columns
+from aqa.cli.tables import show_interval
+
+if TYPE_CHECKING:
+    from aqa.evaluation.results import Report
+
+
+def show_judge(console: Console, report: "Report") -> None:
+    """How often each verdict fell, what the judge cost, and how far people agree with it."""
+    if report.judge is None:
+        return
+    for systems in side_by_side(report):
+        table = system_columns("Verdicts of the judge", "verdict", systems)
+        found = [system.verdicts.to_json() for system in systems if system.verdicts]
+        for name in found[0]["verdicts"]:
+            table.add_row(name.replace("_", " "), *(str(own["verdicts"][name]) for own in found))
+        table.add_row("failed", *(str(own["failed_verdicts"]) for own in found))
+        for name in found[0].get("judges", ()):
+            scores = (f"{own['judges'][name]['score']:.2f}" for own in found)
+            table.add_row(f"score by {name}", *scores)
+        console.print(table)
+    for system in report.systems:
+        if system.verdicts is not None:
+            _show_system(console, system.name, system.verdicts.to_json())
+    spent = report.judge["spent"]
+    cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
+    tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
+    asked = report.judge["asked"]
+    told = f"{asked} verdict{'s' * (asked != 1)} asked for now; all in {report.judge['folder']}"
+    console.print(f"{told}: {tokens}, {cost}", markup=False, soft_wrap=True)
+    if panel := report.judge.get("panel"):
+        _show_panel(console, panel)
+    if labels := report.judge.get("human_labels"):
+        answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"
+        told = f"people agree on {labels['agreement']:.1f} % of {answers}"
+        console.print(f"{told}; Cohen's kappa {_figure(labels, 'kappa')}", markup=False)
+
+
+def _show_system(console: Console, name: str, found: Mapping[str, Any]) -> None:
+    if repeats := found.get("repeats"):
+        scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
+        told = f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"
+        console.print(told, soft_wrap=True)
+    if own := found.get("corrected"):
+        interval = show_interval(own["low"], own["high"])
+        told = f"{name}: by people {own['value']:.2f} (95 %: {interval}), as {own['n']} labels tell"
+        console.print(told, markup=False, soft_wrap=True)
+
+
+def _show_panel(console: Console, panel: Mapping[str, float]) -> None:
+    answers = f"{panel['n']} answer{'s' * (panel['n'] != 1)}"
+    console.print(
+        f"the judges are of one opinion on {_figure(panel, 'agreement', 1)} % of {answers};"
+        f" Fleiss' kappa {_figure(panel, 'fleiss_kappa')},"
+        f" Krippendorff's alpha {_figure(panel, 'krippendorff_alpha')}",
+        markup=False,
+    )
+
+
+def _figure(found: Mapping[str, float], name: str, digits: int = 2) -> str:
+    return f"{found[name]:.{digits}f}" if name in found else "not defined"

@@ -1,0 +1,73 @@
+"""Several judges of the same answers, of whom the majority counts."""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+from aqa.backends.base import CostEstimate
+from aqa.evaluation.judge.cases import Cases, Judged
+from aqa.evaluation.judge.judge import Judging, added_costs
+from aqa.metrics.agreement import panel_agreement
+from aqa.metrics.verdicts import majority, most_given
+
+
+class Panel:
+    """Judges that are asked one after the other; each has a journal and a cap on cost of its own.
+
+    It stands where one judge does.
+    """
+
+    def __init__(self, judges: Sequence[Judging]) -> None:
+        """Take judges that differ by their models alone."""
+        self._judges = {judge.model: judge for judge in judges}
+        self.joined = judges[0].joined
+
+    @property
+    def signature(self) -> str:
+        """Who judges, and how."""
+        first = next(iter(self._judges.values()))
+        return first.signature_of("+".join(self._judges)) + "|panel:majority"
+
+    def check_access(self) -> None:
+        """See whether every judge can be asked.
+
+        Raises:
+            ConfigError: one can't.
+        """
+        for judge in self._judges.values():
+            judge.check_access()
+
+    def ask(self, cases: Cases) -> Judged:
+        """Get every judge's verdicts on all cases, and the majority's.
+
+        Raises:
+            AqaError: a server can't be asked, or a cap on cost is reached; verdicts are kept.
+        """
+        found = {model: judge.ask(cases) for model, judge in self._judges.items()}
+        opinions = {
+            key: [own.verdicts[key] for own in found.values()]
+            for key in next(iter(found.values())).verdicts
+        }
+        agreed = panel_agreement([list(map(most_given, given)) for given in opinions.values()])
+        facts = {
+            **_sums([own.facts for own in found.values()]),
+            "folder": ", ".join(str(own.facts["folder"]) for own in found.values()),
+            "panel": agreed.to_json(),
+            "judges": {model: dict(own.facts) for model, own in found.items()},
+        }
+        verdicts = {key: (majority(given),) for key, given in opinions.items()}
+        return Judged(verdicts, facts, judges=found)
+
+    def estimate(self, cases: Cases) -> CostEstimate:
+        """Tell what the verdicts of all would cost that are not known yet."""
+        return reduce(added_costs, (judge.estimate(cases) for judge in self._judges.values()))
+
+
+def _sums(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add up what all judges were asked and have cost; money only where all know theirs."""
+    spent = [own["spent"] for own in facts]
+    known = [name for name in spent[0] if all(name in own for own in spent)]
+    return {
+        "asked": sum(own["asked"] for own in facts),
+        "spent": {name: sum(own[name] for own in spent) for name in known},
+    }

@@ -1,0 +1,106 @@
+"""How far raters agree: a judge with people, or the judges of a panel with each other."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two raters agree on n examples: the share of equal labels (0..100), and kappa.
+
+    `kappa` is None where both gave one and the same label throughout: then chance explains all.
+    """
+
+    n: int
+    agreement: float
+    kappa: float | None
+
+    def to_json(self) -> dict[str, float]:
+        """Give what metrics.json holds."""
+        found = {"n": self.n, "agreement": self.agreement}
+        return found if self.kappa is None else {**found, "kappa": self.kappa}
+
+
+def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
+    """Compare the labels of two raters on the same examples.
+
+    (p_o - p_e) / (1 - p_e), where p_o is the share of equal labels and p_e the share that raters
+    with these label counts would reach by chance: Cohen (1960), "A Coefficient of Agreement for
+    Nominal Scales", Educational and Psychological Measurement 20(1).
+    """
+    n = len(pairs)
+    first, second = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
+    observed = sum(a == b for a, b in pairs) / n
+    chance = sum(first[label] * second[label] for label in first) / n**2
+    kappa = None if chance == 1 else (observed - chance) / (1 - chance)
+    return Agreement(n, 100 * observed, kappa)
+
+
+@dataclass(frozen=True, slots=True)
+class PanelAgreement:
+    """How far a panel agrees on n answers that all judged: the share of one opinion, 0..100.
+
+    `fleiss` is over the same answers, `krippendorff` over all that two or more judged. Both are
+    None where all gave one and the same label throughout.
+    """
+
+    n: int
+    agreement: float | None
+    fleiss: float | None
+    krippendorff: float | None
+
+    def to_json(self) -> dict[str, float]:
+        """Give what metrics.json holds."""
+        found = {
+            "agreement": self.agreement,
+            "fleiss_kappa": self.fleiss,
+            "krippendorff_alpha": self.krippendorff,
+        }
+        return {"n": self.n, **{name: own for name, own in found.items() if own is not None}}
+
+
+def panel_agreement(items: Sequence[Sequence[str | None]]) -> PanelAgreement:
+    """Compare the labels that each rater gave each item; None where one gave none."""
+    given = [[label for label in labels if label is not None] for labels in items]
+    whole = [own for own, labels in zip(given, items, strict=True) if len(own) == len(labels)]
+    same = 100 * fmean(len(set(own)) == 1 for own in whole) if whole else None
+    return PanelAgreement(len(whole), same, fleiss_kappa(whole), krippendorff_alpha(given))
+
+
+def fleiss_kappa(items: Sequence[Sequence[str]]) -> float | None:
+    """Give (P - P_e) / (1 - P_e) for items of equally many labels.
+
+    P is the mean share of pairs of raters that agree, P_e the sum of squares of the labels'
+    shares: Fleiss (1971), "Measuring nominal scale agreement among many raters", Psychological
+    Bulletin 76(5).
+    """
+    if not items:
+        return None
+    shares = Counter(label for labels in items for label in labels)
+    total = shares.total()
+    chance = sum((count / total) ** 2 for count in shares.values())
+    return None if chance == 1 else (fmean(map(_agreeing, items)) - chance) / (1 - chance)
+
+
+def krippendorff_alpha(items: Sequence[Sequence[str]]) -> float | None:
+    """Give 1 - D_o / D_e for nominal labels, of which some may be missing.
+
+    Krippendorff (2004), "Content Analysis", chapter 11: the observed disagreement is that of the
+    pairs within items, the expected one that of pairs out of all labels.
+    """
+    paired = [labels for labels in items if len(labels) > 1]
+    counts = Counter(label for labels in paired for label in labels)
+    total = counts.total()
+    different = total**2 - sum(count**2 for count in counts.values())
+    if not different:
+        return None
+    observed = sum(len(labels) * (1 - _agreeing(labels)) for labels in paired)
+    return 1 - observed * (total - 1) / different
+
+
+def _agreeing(labels: Sequence[str]) -> float:
+    """The share of pairs of labels that are equal."""
+    count = len(labels)
+    return sum(own * (own - 1) for own in Counter(labels).values()) / (count * (count - 1))
