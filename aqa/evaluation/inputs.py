@@ -21,7 +21,7 @@ from aqa.evaluation.predictions import Fields, read_predictions
 from aqa.evaluation.predictions.rows import AnsweredRow, evidence_of
 from aqa.metrics import MetricOptions
 from aqa.metrics.intervals import SEED
-from aqa.metrics.languages import KOREAN, example_languages, language_of
+from aqa.metrics.languages import KOREAN, example_languages, language_of_passages
 from aqa.metrics.normalize import choose_profile
 from aqa.metrics.pairs import Citation, Pairs
 from aqa.metrics.unicode_forms import unicode_form
@@ -33,9 +33,6 @@ from aqa.runs.journal_rows import cleaned_again
 if TYPE_CHECKING:
     from aqa.evaluation.judge.judge import Judging
     from aqa.evaluation.judge.panel import Panel
-
-
-_READ_PASSAGES, _READ = 3, 150  # passages, and characters of each, that tell their language
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +134,8 @@ class _Context:
 def _keep_contexts(examples: Iterable[Example], found: dict[str, _Context]) -> Iterator[Example]:
     """Hand the examples on and keep, by id, what tells their language."""
     for example in examples:
-        beginnings = (passage.text[:_READ] for passage in example.passages[:_READ_PASSAGES])
-        found[example.id] = _Context(example.question, language_of(" ".join(beginnings)))
+        passages = language_of_passages(passage.text for passage in example.passages)
+        found[example.id] = _Context(example.question, passages)
         yield example
 
 

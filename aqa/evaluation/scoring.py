@@ -90,8 +90,7 @@ def _profile_note(material: Material) -> str:
     total, korean = len(material.languages), material.languages.count(KOREAN)
     if material.profile == "mixed":
         return f"Profile mixed: korquad for {korean:,} examples, squad for {total - korean:,}."
-    kind = "all" if korean else "none"
-    return f"Profile {material.profile}: {kind} of {total:,} examples are Korean."
+    return f"Profile {material.profile}: {'every' if korean else 'no'} example is Korean."
 
 
 def estimate_judge(

@@ -4,10 +4,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 KOREAN, LATIN = "ko", "latin"  # every language in Latin letters is one here
 NO_LANGUAGE = ""  # of numbers, marks and silence
 _READ = 500  # characters of a text that tell its language
+_PASSAGES, _BEGINNING = 3, 150  # passages, and characters of each, that do
 _FEW = 0.1  # of the answers in a data set of one language are names in other letters
 
 HANGUL_LETTERS = "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
@@ -24,18 +26,18 @@ def has_hangul(texts: Iterable[str]) -> bool:
     return any(_HANGUL.search(text) for text in texts)
 
 
-def language_of(text: str) -> str:
+def language_of(text: str, korean: float = 0.4) -> str:
     """Name a text's language: "ko", "ja", "zh", or its script ("latin", "cyrillic", ...).
 
-    Korean is a text of which two in five words hold Hangul, for names keep their letters in it. A
-    text without letters has none.
+    Korean is a text of which the share `korean` of words holds Hangul, for names keep their
+    letters in it. A text without letters has none.
     """
     if text.isascii():  # nearly all English, at once
         return LATIN if _LETTERS.search(text) else NO_LANGUAGE
     if not _OTHER_LETTERS.search(text, 0, _READ):
         return KOREAN if _HANGUL.search(text, 0, _READ) else NO_LANGUAGE
     words = _LETTERS.findall(text, 0, _READ)
-    if 5 * len(_KOREAN_WORDS.findall(text, 0, _READ)) >= 2 * len(words):
+    if len(_KOREAN_WORDS.findall(text, 0, _READ)) >= korean * len(words):
         return KOREAN
     letters = [letter for word in words for letter in word if not _HANGUL.match(letter)]
     if 2 * sum(map(str.isascii, letters)) > len(letters):
@@ -45,6 +47,14 @@ def language_of(text: str) -> str:
     if script == "CJK" and _KANA.search(text):
         return "ja"
     return _SCRIPTS.get(script, script.lower())
+
+
+def language_of_passages(texts: Iterable[str]) -> str:
+    """Name the language of an example's passages, by the beginnings of the first ones.
+
+    Few words of Hangul are enough, for lists of foreign names stand in Korean texts.
+    """
+    return language_of(" ".join(text[:_BEGINNING] for text in islice(texts, _PASSAGES)), 0.2)
 
 
 def example_languages(

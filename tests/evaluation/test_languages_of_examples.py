@@ -62,9 +62,9 @@ def test_auto_compares_each_example_by_its_language(
 @pytest.mark.parametrize(
     ("rows", "profile", "note"),
     [
-        ([KOREAN, ("몇 년?", "1945", "1945년")], "korquad", "all of 2 examples are Korean"),
-        ([ENGLISH, ("What year?", "1945", "1954")], "squad", "none of 2 examples are Korean"),
-        ([("누가 만들었나?", "Microsoft", "x")] * 3, "korquad", "all of 3 examples are Korean"),
+        ([KOREAN, ("몇 년?", "1945", "1945년")], "korquad", "every example is Korean"),
+        ([ENGLISH, ("What year?", "1945", "1954")], "squad", "no example is Korean"),
+        ([("누가 만들었나?", "Microsoft", "x")] * 3, "korquad", "every example is Korean"),
     ],
 )
 def test_a_pure_data_set_has_its_official_profile(
@@ -133,7 +133,7 @@ def test_what_a_reader_wrote_holds_its_questions(call_aqa: Any, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     done = call_aqa("evaluate", "run")
     assert done.returncode == 0, done.stderr
-    assert "Profile korquad: all of 4 examples are Korean." in done.stderr
+    assert "Profile korquad: every example is Korean." in done.stderr
 
 
 def test_other_metrics_on_mixed_data(tmp_path: Path) -> None:

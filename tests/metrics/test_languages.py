@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aqa.metrics.languages import example_languages, has_hangul, language_of
+from aqa.metrics.languages import example_languages, has_hangul, language_of, language_of_passages
 
 
 def test_hangul_is_seen_composed_or_not() -> None:
@@ -37,6 +37,14 @@ def test_hangul_is_seen_composed_or_not() -> None:
 )
 def test_a_text(text: str, language: str) -> None:
     assert language_of(text) == language
+
+
+def test_passages_are_korean_by_few_words() -> None:
+    games = "Trailer of the Year, Game of the Year, Best Story 상을 받은 바이오쇼크"
+    assert (language_of(games), language_of_passages([games])) == ("latin", "ko")
+    assert language_of_passages(["Seoul (서울) is the capital of South Korea."]) == "latin"
+    assert language_of_passages(["1945", "", "한국어로 쓴 글이다."]) == "ko"
+    assert language_of_passages([]) == ""
 
 
 @pytest.mark.parametrize(
@@ -96,7 +104,7 @@ def test_korquad_is_korean_throughout(shared_data: Path) -> None:
     assert sum(not has_hangul(texts) for texts in references) == 262
     assert set(example_languages(references)) == {"ko"}
     assert set(example_languages(references, questions)) == {"ko"}
-    passages = list(map(language_of, contexts))
+    passages = [language_of_passages([context]) for context in contexts]
     assert set(example_languages(references, questions, passages)) == {"ko"}
 
 
