@@ -151,7 +151,7 @@ def reading(text: str) -> Reading:
     if cut and any(_ends_a_word(token, answer) for token in tokens[:end]):
         return Reading(whole)  # in 백두산에서 한라산까지 the last particle belongs to the first
     role = "".join(cut).replace("으로", "로")
-    is_sure = not is_short or _is_sure(answer[:start].split()[-1], *tokens[end - 1 : end + 1])
+    is_sure = not is_short or _is_sure(answer[:start].split(), *tokens[end - 1 : end + 1])
     return Reading(whole, stem, role, is_sure)
 
 
@@ -161,9 +161,10 @@ def _ends_a_word(token: Morpheme, answer: str) -> bool:
     return is_role and answer[token.start + token.len :][:1] == " "
 
 
-def _is_sure(word: str, last: Morpheme, particle: Morpheme) -> bool:
-    """Tell whether one syllable behind a word and its last morpheme is surely not of a name."""
-    is_common = len(word) > 2 and last.tag == "NNG" and particle.form in _PLAIN
+def _is_sure(words: Sequence[str], last: Morpheme, particle: Morpheme) -> bool:
+    """Tell whether one syllable behind words, and their last morpheme, is surely not of a name."""
+    is_long = len(words[-1]) > (2 if len(words) == 1 else 1)
+    is_common = is_long and last.tag == "NNG" and particle.form in _PLAIN
     return is_common or last.tag in _COUNTED
 
 

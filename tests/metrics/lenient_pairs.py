@@ -120,6 +120,7 @@ SECOND: list[Case] = [
     ("이순신", "이순신입니다", True, "copula"),
     ("여자고등학교", "여자고등학교를", True, "object after a long common noun"),
     ("임시 정부", "임시정부의", True, "spaces, and a possessive after common nouns"),
+    ("임시정부", "임시 정부의", True, "the same, the other way round"),
     ("서울이다", "서울입니다", True, "two forms of the copula"),
     ("서울은", "서울이다", True, "topic, and copula"),
     ("부산에서", "부산에서는", True, "the same place, once as a topic"),

@@ -171,6 +171,29 @@ def test_without_a_hub_one_sentence_names_the_default(
 
 
 @pytest.mark.parametrize(
+    ("references", "model"),
+    [
+        (["Rome", "Oslo"], "distilbert-base-uncased"),
+        (["Rome", "서울"], "bert-base-multilingual-cased"),
+        (["Rome", "Rome", "Rome", "東京"], "bert-base-multilingual-cased"),
+    ],
+)
+def test_one_model_reads_all_languages(
+    references: list[str], model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def load(name: str, *_: object) -> Encoder:
+        asked.append(name)
+        return Encoder(str(encoder()), 6, False)
+
+    monkeypatch.setattr("aqa.metrics.bertscore.Encoder", load)
+    texts = [[text] for text in references]
+    load_metric("bertscore").score(Pairs(references, texts, "mixed"))
+    assert asked == [model]
+
+
+@pytest.mark.parametrize(
     ("model", "layer"),
     [
         ("bert-base-multilingual-cased", 9),
