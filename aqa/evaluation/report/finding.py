@@ -10,10 +10,18 @@ SCORE_NAMES = {
     "rouge2": "ROUGE-2",
     "rougeL": "ROUGE-L",
     "bleu": "BLEU",
+    "bleu1": "BLEU-1",
+    "sentence_bleu": "Sentence BLEU",
     "chrf": "chrF",
     "bertscore": "BERTScore",
     "lenient": "Lenient exact match",
     "lenient_f1": "Lenient F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "match": "Match",
+    "language": "Language",
+    "citation_precision": "Citation precision",
+    "citation_recall": "Citation recall",
     "judge": "Judge",
 }
 
