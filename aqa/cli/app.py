@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqa.cli import flags
-from aqa.cli.configure import column_names, configure, make_judge
+from aqa.cli.configure import column_names, configure
 
 if TYPE_CHECKING:
     from aqa.config.options import RunConfig
@@ -216,7 +216,6 @@ def evaluate(
 ) -> None:
     """Score prediction files against their references; never loads a reader."""
     from aqa.cli import console, score_tables, tables
-    from aqa.evaluation import score_files
 
     if verify:
         from aqa.verbs.verify import verify as run_verify
@@ -225,88 +224,60 @@ def evaluate(
         return
     from aqa.data import Source
     from aqa.errors import UsageError
-    from aqa.evaluation.inputs import Scoring, read_references
-    from aqa.evaluation.scoring import estimate_judge
-    from aqa.evaluation.scoring import evaluate as run_evaluate
-    from aqa.metrics import MetricOptions, possible_scores
+    from aqa.evaluation.inputs import Scoring
+    from aqa.evaluation.judge.options import JudgeOptions
+    from aqa.evaluation.score_files import check_limits, parse_limits
+    from aqa.metrics import MetricOptions
     from aqa.metrics.intervals import SEED
-    from aqa.runs.files import write_json
-    from aqa.runs.names import JUDGE, METRICS
+    from aqa.verbs.evaluate import Evaluated, Outputs, estimate_cost, scores_beside
+    from aqa.verbs.evaluate import evaluate as run_evaluate
 
-    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
-    judges = "judge" in names
+    form = score_tables.choose_form(
+        {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
+    )
+    scoring = Scoring(
+        metrics=[name.strip() for name in (metrics or "").split(",") if name.strip()],
+        profile=profile,
+        normalize=normalize,
+        no_answer=no_answer or (),
+        answer=answer,
+        prediction_fields=prediction_fields or (),
+        metric_options=MetricOptions(bert_model, bert_num_layers, bf16=bert_bf16, cache=bert_cache),
+        slices=slices or (),
+        baseline=baseline,
+        allow_different_evidence=allow_different_evidence,
+        seed=SEED if seed is None else seed,
+    )
+    source = data and Source(
+        data,
+        split,
+        column_names(fields),
+        corpus,
+        on_duplicate_id or "error",
+        passages=passages,
+        missing_passages="empty",
+        needs_passages=False,
+    )
+    judge = JudgeOptions(
+        judge_model or (), judge_max_cost, judge_repeats, judge_settings or (), judge_labels
+    )
+    evaluated = Evaluated(files, scoring, source or None, judge)
+    judges = evaluated.asks_a_judge
     if (passages or corpus) and not (data and (report_file or judges)):
         raise UsageError("--passages and --corpus are for a --report or a judge, beside --data")
     if not judges and (dry_run or judge_labels or judge_settings):
         raise UsageError("--dry-run and --judge-... are for the judge; add it to --metrics")
-    first = files[0] if files[0].is_dir() else files[0].parent
-    output = output or first / METRICS
-    places = {"--output": output, "--report": report_file, "--per-example": per_example}
-    sources = [*files, *(Path(path) for path in (data, passages, corpus, judge_labels) if path)]
-    score_files.check_places({flag: path for flag, path in places.items() if path}, sources)
-    form = score_tables.choose_form(
-        {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
-    )
-    limits = score_files.parse_limits(fail_under or ())
-    score_files.check_limit_names(limits, possible_scores(names))  # before anything is paid for
+    outputs = Outputs(output or scores_beside(files[0]), report_file, per_example)
+    limits = parse_limits(fail_under or ())
     with console.open_progress(quiet) as progress:
-        references = None
-        if data is not None:
-            source = Source(
-                data,
-                split,
-                column_names(fields),
-                corpus,
-                on_duplicate_id or "error",
-                passages=passages,
-                missing_passages="empty",
-                needs_passages=False,
-            )
-            references = read_references(source, progress)
-        judge = labels = None
-        if judges:
-            from aqa.evaluation.judge.labels import read_labels
-
-            labels = None if judge_labels is None else read_labels(judge_labels)
-            place, joined = output.parent / JUDGE, passages is not None
-            costs = (judge_max_cost, judge_repeats, judge_settings)
-            judge = make_judge(judge_model, *costs, place, progress, joined)
-            if not dry_run:
-                judge.check_access()
-        scoring = Scoring(
-            metrics=names,
-            profile=profile,
-            normalize=normalize,
-            no_answer=no_answer or (),
-            answer=answer,
-            prediction_fields=prediction_fields or (),
-            metric_options=MetricOptions(
-                bert_model, bert_num_layers, bf16=bert_bf16, cache=bert_cache, progress=progress
-            ),
-            slices=slices or (),
-            baseline=baseline,
-            allow_different_evidence=allow_different_evidence,
-            seed=SEED if seed is None else seed,
-            judge=judge,
-            judge_labels=labels,
-        )
         if dry_run:
-            tables.show_cost(estimate_judge(files, references, scoring), as_json)
+            tables.show_cost(estimate_cost(evaluated, outputs, progress, limits), as_json)
             return
-        report = run_evaluate(files, references, scoring, progress)
-    score_files.check_directions(limits, report)
-    if report_file is not None:
-        from aqa.evaluation.report import write_report
-
-        write_report(report_file, report, references, Path(data or "").name)
-    write_json(output, report.to_json())
-    if per_example is not None:
-        score_files.write_per_example(per_example, report)
+        report = run_evaluate(evaluated, outputs, progress, limits)
     score_tables.show_report(report, form)
     if form == "table" or not quiet:
-        written = {"scores": output, "report": report_file, "per example": per_example}
-        score_tables.show_written({what: path for what, path in written.items() if path}, form)
-    score_files.check_limits(limits, report)
+        score_tables.show_written(outputs.by_name, form)
+    check_limits(limits, report)
 
 
 @app.command(

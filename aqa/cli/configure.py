@@ -7,58 +7,6 @@ if TYPE_CHECKING:
     from aqa.backends.base import Backend
     from aqa.config.backend_options import RawConfig
     from aqa.config.options import RunConfig
-    from aqa.evaluation.judge.judge import Judging
-    from aqa.evaluation.judge.panel import Panel
-    from aqa.progress import Progress
-
-
-def make_judge(
-    models: list[str] | None,
-    max_cost: float | None,
-    repeats: int,
-    settings: list[str] | None,
-    folder: Path,
-    progress: "Progress",
-    joined: bool,
-) -> "Judging | Panel":
-    """Make the judge, or a panel of several, with its verdicts in the folder.
-
-    `joined` tells that a retriever's passages were joined to the data.
-    """
-    from aqa.evaluation.judge.judge import Judging
-    from aqa.evaluation.judge.panel import Panel
-
-    wanted: list[str | None] = [*dict.fromkeys(models or ())] or [None]
-    configs = [_configure_judge(model, max_cost, repeats, settings) for model in wanted]
-    judges = [
-        Judging(config, folder, progress, repeats, template, joined) for config, template in configs
-    ]
-    return judges[0] if len(judges) == 1 else Panel(judges)
-
-
-def _configure_judge(
-    model: str | None, max_cost: float | None, repeats: int, settings: list[str] | None
-) -> "tuple[RunConfig, str | None]":
-    """Make the judge's config, and name the template where one was given."""
-    from aqa.backends.openai_api.backend import Gpt4Backend
-    from aqa.config.load import build_config, parse_assignment, set_value
-    from aqa.config.options import JUDGE_MAX_NEW_TOKENS, JUDGE_REPEATS_TEMPERATURE, JUDGE_SECTIONS
-    from aqa.errors import ConfigError
-
-    spoken: RawConfig = {}
-    set_value(spoken, "generation.max_new_tokens", JUDGE_MAX_NEW_TOKENS)
-    if repeats > 1:
-        set_value(spoken, "generation.temperature", JUDGE_REPEATS_TEMPERATURE)
-    for key, value in {"backend.model": model, "backend.max_cost": max_cost}.items():
-        if value is not None:
-            set_value(spoken, key, value)
-    for text in settings or ():
-        set_value(spoken, *parse_assignment(text))
-    for section in spoken:
-        if section not in JUDGE_SECTIONS:
-            known = ", ".join(JUDGE_SECTIONS)
-            raise ConfigError(f"--judge-set {section}: a judge's config has only {known}")
-    return build_config(Gpt4Backend.Options, [spoken]), spoken.get("prompt")
 
 
 def configure(

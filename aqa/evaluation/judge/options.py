@@ -1,0 +1,73 @@
+"""Which models judge, and how: the words of a user become a judge that can be asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aqa.errors import ConfigError
+from aqa.progress import Progress
+
+if TYPE_CHECKING:
+    from aqa.config.backend_options import RawConfig
+    from aqa.config.options import RunConfig
+    from aqa.evaluation.judge.judge import Judging
+    from aqa.evaluation.judge.panel import Panel
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeOptions:
+    """Who judges answers, and how.
+
+    No `models` mean the default one, several make a panel. `max_cost` is in US dollars, for each
+    judge. `repeats` is how often each answer is judged. `settings` are "KEY=VALUE" for the judge's
+    own config. `labels` is a file of people's verdicts.
+    """
+
+    models: Sequence[str] = ()
+    max_cost: float | None = None
+    repeats: int = 1
+    settings: Sequence[str] = ()
+    labels: Path | None = None
+
+
+def make_judge(
+    options: JudgeOptions, folder: Path, progress: Progress, joined: bool
+) -> "Judging | Panel":
+    """Make the judge, or a panel of several, with its verdicts in the folder.
+
+    `joined` says that a retriever's passages were joined to the data.
+
+    Raises:
+        AqaError: what the options ask for cannot be had.
+    """
+    from aqa.evaluation.judge.judge import Judging
+    from aqa.evaluation.judge.panel import Panel
+
+    judges = []
+    for model in dict.fromkeys(options.models) or (None,):
+        config, template = _configure(options, model)
+        judges.append(Judging(config, folder, progress, options.repeats, template, joined))
+    return judges[0] if len(judges) == 1 else Panel(judges)
+
+
+def _configure(options: JudgeOptions, model: str | None) -> "tuple[RunConfig, str | None]":
+    """Make the config of one judge, and name its template where one was given."""
+    from aqa.backends.openai_api.backend import Gpt4Backend
+    from aqa.config.load import build_config, parse_assignment, set_value
+    from aqa.config.options import JUDGE_MAX_NEW_TOKENS, JUDGE_REPEATS_TEMPERATURE, JUDGE_SECTIONS
+
+    told: RawConfig = {}
+    set_value(told, "generation.max_new_tokens", JUDGE_MAX_NEW_TOKENS)
+    if options.repeats > 1:
+        set_value(told, "generation.temperature", JUDGE_REPEATS_TEMPERATURE)
+    for key, value in {"backend.model": model, "backend.max_cost": options.max_cost}.items():
+        if value is not None:
+            set_value(told, key, value)
+    for text in options.settings:
+        set_value(told, *parse_assignment(text))
+    for section in told:
+        if section not in JUDGE_SECTIONS:
+            known = ", ".join(JUDGE_SECTIONS)
+            raise ConfigError(f"--judge-set {section}: a judge's config has only {known}")
+    return build_config(Gpt4Backend.Options, [told]), told.get("prompt")

@@ -1,0 +1,147 @@
+"""The verb evaluate: predictions beside their references become scores, files and a report."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from aqa.backends.base import CostEstimate
+from aqa.data import Source
+from aqa.evaluation import score_files, scoring
+from aqa.evaluation.inputs import Scoring, read_references
+from aqa.evaluation.judge.labels import read_labels
+from aqa.evaluation.judge.options import JudgeOptions, make_judge
+from aqa.evaluation.results import Report
+from aqa.metrics import MetricOptions, possible_scores
+from aqa.progress import Progress
+from aqa.records import Example
+from aqa.runs.files import write_json
+from aqa.runs.names import JUDGE, METRICS
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What is evaluated: files of predictions or run folders, and the data that they answer.
+
+    Without `data` the files' own references count. With the metric "judge" it asks the `judge`.
+    """
+
+    files: Sequence[Path]
+    scoring: Scoring
+    data: Source | None = None
+    judge: JudgeOptions = field(default_factory=JudgeOptions)
+
+    @property
+    def asks_a_judge(self) -> bool:
+        """Whether a model is asked what it thinks of the answers."""
+        return scoring.JUDGE in self.scoring.metrics
+
+    @property
+    def sources(self) -> list[Path]:
+        """All files that are read."""
+        data = self.data
+        named = (data.path, data.passages, data.corpus) if data is not None else ()
+        places = [Path(name) for name in (*named, self.judge.labels) if name]
+        return [*self.files, *places]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The files that an evaluation writes, None for those that it does not.
+
+    A judge keeps its verdicts in a folder beside the `scores`.
+    """
+
+    scores: Path
+    report: Path | None = None
+    per_example: Path | None = None
+
+    @property
+    def by_name(self) -> dict[str, Path]:
+        """Each file by what it holds."""
+        named = {"scores": self.scores, "report": self.report, "per example": self.per_example}
+        return {what: path for what, path in named.items() if path is not None}
+
+    @property
+    def by_flag(self) -> dict[str, Path]:
+        """Each file by the flag that names it."""
+        flags = {"scores": "--output", "report": "--report", "per example": "--per-example"}
+        return {flags[what]: path for what, path in self.by_name.items()}
+
+
+def scores_beside(file: Path) -> Path:
+    """Name the file of scores beside predictions, or in their run folder."""
+    return (file if file.is_dir() else file.parent) / METRICS
+
+
+def evaluate(
+    evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float] = {}
+) -> Report:
+    """Score predictions and write the scores; no reader is ever loaded.
+
+    `limits` are the worst that scores may be: here they are checked to be of scores that exist,
+    and `score_files.check_limits` compares.
+
+    Raises:
+        AqaError: predictions, data and options that do not fit; nothing is written then.
+    """
+    work = _Work.of(evaluated, outputs, progress, limits)
+    if work.scoring.judge is not None:
+        work.scoring.judge.check_access()
+    report = scoring.evaluate(evaluated.files, work.references, work.scoring, progress)
+    score_files.check_directions(limits, report)
+    if outputs.report is not None:
+        from aqa.evaluation.report import write_report
+
+        title = Path(evaluated.data.path).name if evaluated.data is not None else ""
+        write_report(outputs.report, report, work.references, title)
+    write_json(outputs.scores, report.to_json())
+    if outputs.per_example is not None:
+        score_files.write_per_example(outputs.per_example, report)
+    return report
+
+
+def estimate_cost(
+    evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float] = {}
+) -> CostEstimate:
+    """Say what the judge would cost; nothing is asked and nothing is written.
+
+    Raises:
+        AqaError: as `evaluate`; or nobody judges.
+    """
+    work = _Work.of(evaluated, outputs, progress, limits)
+    return scoring.estimate_judge(evaluated.files, work.references, work.scoring)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is known to be sound before anything is scored or paid for."""
+
+    references: Iterable[Example] | None
+    scoring: Scoring
+
+    @classmethod
+    def of(
+        cls,
+        evaluated: Evaluated,
+        outputs: Outputs,
+        progress: Progress,
+        limits: Mapping[str, float],
+    ) -> "_Work":
+        """Check places, limits and data, and make the judge."""
+        score_files.check_places(outputs.by_flag, evaluated.sources)
+        asked = evaluated.scoring
+        score_files.check_limit_names(limits, possible_scores(asked.metrics))
+        data = evaluated.data
+        references = None if data is None else read_references(data, progress)
+        options = asked.metric_options or MetricOptions()
+        asked = replace(asked, metric_options=replace(options, progress=progress))
+        if evaluated.asks_a_judge:
+            labels = evaluated.judge.labels
+            folder = outputs.scores.parent / JUDGE
+            joined = data is not None and data.passages is not None
+            asked = replace(
+                asked,
+                judge_labels=None if labels is None else read_labels(labels),
+                judge=make_judge(evaluated.judge, folder, progress, joined),
+            )
+        return cls(references, asked)
