@@ -8,6 +8,7 @@ from pathlib import Path
 from aqa.data.examples import DOCUMENT_ID, read_id
 from aqa.data.files import Row, open_bytes
 from aqa.data.json_stream import as_row, describe, is_keyed, read_members
+from aqa.data.literals import read_literal
 from aqa.data.passages import first
 from aqa.data.rows import read_row_file
 from aqa.errors import DataError
@@ -53,7 +54,7 @@ def read_documents(corpus: Path) -> Iterator[tuple[str, str, str]]:
             document = as_row(value, place)
             yield str(document.get(DOCUMENT_ID, key)), *_title_and_text(document, place)
         return
-    for place, row in read_row_file(corpus, (*IDS, *TEXTS, "title")):
+    for place, row in read_row_file(corpus):
         document_id = read_id(first(row, IDS), place)
         if document_id is None:
             raise DataError(
@@ -73,7 +74,7 @@ def _title_and_text(document: Mapping[str, object], place: str) -> tuple[str, st
 def _look_up(
     index: sqlite3.Connection, row: Mapping[str, object], place: str
 ) -> tuple[list[dict[str, str]], list[str]]:
-    listed = row.get(DOCUMENT_ID)
+    listed = read_literal(row.get(DOCUMENT_ID), f'"{DOCUMENT_ID}"', place)
     if listed is None:
         raise DataError(
             f'{place}: with a corpus each row needs a column "{DOCUMENT_ID}"; '

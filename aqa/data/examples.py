@@ -1,12 +1,14 @@
 """From a row of named columns, as any format gives it, to an Example."""
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 from aqa.data.json_stream import describe
-from aqa.data.passages import Listed, find_gold, first, is_true, list_passages
+from aqa.data.literals import read_literal
+from aqa.data.passages import Listed, find_gold, first, is_true, list_passages, read_written
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
@@ -60,11 +62,13 @@ class RowParser:
         title_column, title = self._find("title", row, place)
         id_column, stored_id = self._find("id", row, place)
         answers_column, answer_values = self._find("answers", row, place)
+        passage_values = read_written(passage_values, f'"{passages_column}"', place)
+        answer_values = _written_answers(answer_values, f'"{answers_column}"', place)
         if not self._needs_question and question is None and answers_column:
             question = ""
         elif not isinstance(question, str) or not question.strip():
             self._refuse("question", question_column, question, row, place)
-        only = _only(title, row.get(DOCUMENT_ID))
+        only = _only(title, read_literal(row.get(DOCUMENT_ID), DOCUMENT_ID, place))
         listed = list_passages(passage_values, place, only)
         passages = tuple(self._passage(item, rank) for rank, item in enumerate(listed, 1))
         if self._needs_passages and not any(passage.text.strip() for passage in passages):
@@ -177,6 +181,18 @@ def _only(title: object, document_id: object) -> Listed:
     )
 
 
+def _written_answers(value: object, what: str, place: str) -> object:
+    """Read a list of answers that stands in a text, without what a table lacks."""
+    found = read_literal(value, what, place)
+    if isinstance(value, str) and isinstance(found, list):
+        return [item for item in found if item is not None]
+    return found
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
 def _answers(value: object, place: str) -> tuple[str, ...] | None:
     """Give the references: None without any, () where they say that there is no answer."""
     if value is None:
@@ -186,6 +202,8 @@ def _answers(value: object, place: str) -> tuple[str, ...] | None:
     texts = []
     for item in value if isinstance(value, list) else [value]:
         text = first(item, ANSWER_TEXT) if isinstance(item, dict) else item
+        if _is_nan(text):
+            continue  # a table's missing value
         if not isinstance(text, str):
             raise DataError(
                 f"{place}: {describe(item)} among the answers where a text is needed; write a "

@@ -9,7 +9,7 @@ from typing import Literal
 
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.data.corpus import PASSAGES, with_corpus
-from aqa.data.examples import COLUMNS, RowParser
+from aqa.data.examples import RowParser
 from aqa.data.files import Row
 from aqa.data.hub import is_hub_name, read_hub
 from aqa.data.retrieved import MissingPassages, Retrieved, open_retrieved, with_passages
@@ -126,9 +126,4 @@ def _read_path(source: Source, path: Path) -> Iterator[Row]:
         raise DataError(f"{path} is a file, which has no splits; leave --split out")
     if not path.is_file():
         raise DataError(f"{path} is no regular file; it is read more than once, so save it first")
-    text_columns = {
-        column
-        for name in ("id", "question", "title")
-        for column in (source.fields.get(name, ""), *COLUMNS[name])
-    }
-    return read_row_file(path, text_columns)
+    return read_row_file(path)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aqa.data.json_stream import describe
+from aqa.data.literals import LIST_OPENING, read_literal
 from aqa.errors import DataError
 
 PASSAGE_TEXT = ("text", "context", "contents")
@@ -58,6 +59,20 @@ def list_passages(
     return passages
 
 
+def read_written(value: object, what: str, place: str) -> object:
+    """Read passages, or their ids, that were written into a text as a list or an object.
+
+    A passage whose own text is an object or a list of something else stays a text.
+    """
+    found = read_literal(value, what, place, LIST_OPENING)
+    items = found if isinstance(found, list) else [found]
+    are_passages = all(
+        not isinstance(item, dict) or first(item, (*PASSAGE_TEXT, *PASSAGE_ID)) is not None
+        for item in items
+    )
+    return found if are_passages else value
+
+
 def find_gold(
     row: Mapping[str, object], passages: Sequence[Listed], place: str
 ) -> tuple[list[Listed], tuple[str, ...]]:
@@ -65,10 +80,12 @@ def find_gold(
 
     Passages are gold that stand in a column of positive ones, else those marked or named as such.
     """
-    named = first(row, GOLD_IDS)
+    named = read_literal(first(row, GOLD_IDS), "the list of gold ids", place)
     ids = [_id(item, place) for item in (named if isinstance(named, list) else [named])]
-    column = next((column for column in GOLD_PASSAGES if row.get(column)), "")
-    gold = list_passages(row.get(column), f'{place}, "{column}"', ids_suffice=True)
+    gold: list[Listed] = []
+    for column in GOLD_PASSAGES:
+        value = read_written(row.get(column), f'"{column}"', place)
+        gold = gold or list_passages(value, f'{place}, "{column}"', ids_suffice=True)
     gold = gold or [passage for passage in passages if passage.gold]
     if not any(ids):
         ids = [passage.id for passage in gold]

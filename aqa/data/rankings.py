@@ -8,6 +8,8 @@ from aqa.data.examples import COLUMNS, DOCUMENT_ID, read_id
 from aqa.data.files import not_utf8, open_bytes
 from aqa.data.json_stream import is_keyed, read_members
 from aqa.data.passages import (
+    GOLD_IDS,
+    GOLD_PASSAGES,
     PASSAGE_TEXT,
     Listed,
     find_gold,
@@ -15,6 +17,7 @@ from aqa.data.passages import (
     list_passages,
     read_rank,
     read_score,
+    read_written,
 )
 from aqa.data.rows import read_row_file
 from aqa.errors import DataError
@@ -23,6 +26,7 @@ RETRIEVED = "retrieved"  # what a column of passages may begin with
 PASSAGE_ID = ("docid", "doc_id", DOCUMENT_ID, "passage_id", "pid")
 TEXTS = (*PASSAGE_TEXT, "passage", *COLUMNS["passages"])
 FIGURES = ("rank", "score")
+LISTS = (*COLUMNS["passages"], *PASSAGE_ID, *FIGURES, *GOLD_IDS, *GOLD_PASSAGES)
 Scalar = str | int | float
 KNOWN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"], "answers", "data"}
 SHAPES = (
@@ -67,9 +71,8 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
         opens_object = file.read(4096).lstrip()[:1] == b"{"
     if opens_object and is_keyed(path, KNOWN.union(ids)):
         return (_keyed(path, key, value, with_corpus) for key, value in read_members(path))
-    text_columns = (*ids, *COLUMNS["question"], "title", "text", "contents")
-    rows = read_row_file(path, text_columns)
-    return (_ranking(place, row, ids, with_corpus) for place, row in rows)
+    rows = read_row_file(path)
+    return (_ranking(place, _with_lists(place, row), ids, with_corpus) for place, row in rows)
 
 
 def _is_trec(path: Path) -> bool:
@@ -143,6 +146,14 @@ def _passages_column(row: Mapping[str, object]) -> str:
     retrieved = (column for column in row if str(column).startswith(RETRIEVED))
     columns = (*retrieved, *COLUMNS["passages"])
     return next((column for column in columns if isinstance(row.get(column), list | dict)), "")
+
+
+def _with_lists(place: str, row: Mapping[str, object]) -> Mapping[str, object]:
+    """The row, with the lists and objects that its columns of passages hold as texts."""
+    columns = (*LISTS, *(column for column in row if str(column).startswith(RETRIEVED)))
+    held = {column: row[column] for column in columns if isinstance(row.get(column), str)}
+    found = {name: read_written(value, f'"{name}"', place) for name, value in held.items()}
+    return {**row, **found} if found else row
 
 
 def _ranking(

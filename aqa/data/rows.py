@@ -1,6 +1,6 @@
 """The rows of one file, whichever of JSON, CSV, Parquet and Arrow it is."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from aqa.data.files import Row, open_bytes
@@ -13,8 +13,8 @@ ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
 PARQUET = b"PAR1"
 
 
-def read_row_file(path: Path, text_columns: Collection[str]) -> Iterator[Row]:
-    """Read a file's rows; `text_columns` of a CSV file are never read as lists or objects."""
+def read_row_file(path: Path) -> Iterator[Row]:
+    """Read a file's rows."""
     with open_bytes(path) as file:
         head = file.read(4096)
     start = head.lstrip()[:1]
@@ -26,7 +26,7 @@ def read_row_file(path: Path, text_columns: Collection[str]) -> Iterator[Row]:
         raise DataError(f"{path} is no UTF-8 text, Parquet or Arrow file; save it as one of these")
     if start in (b"[", b"{") or path.suffix in (".json", ".jsonl"):
         return _read_json(path)
-    return read_csv(path, text_columns)
+    return read_csv(path)
 
 
 def _read_json(path: Path) -> Iterator[Row]:

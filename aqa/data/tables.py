@@ -1,12 +1,9 @@
 """Tables: CSV and TSV with a header line, Parquet, and Arrow files."""
 
-import ast
 import csv
 import io
-import json
-import tokenize
-from collections.abc import Collection, Iterable, Iterator
-from itertools import chain, pairwise
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -14,7 +11,6 @@ from aqa.data.files import Row, not_utf8, open_bytes
 from aqa.errors import DataError
 
 BATCH_ROWS = 256
-LITERAL_LIMIT = 10_000_000  # characters of a cell that is read as a list
 DELIMITERS = ",\t;"
 
 
@@ -26,11 +22,11 @@ class _Batch(Protocol):
     def to_pylist(self) -> list[dict[str, object]]: ...
 
 
-def read_csv(path: Path, text_columns: Collection[str]) -> Iterator[Row]:
+def read_csv(path: Path) -> Iterator[Row]:
     """Read CSV or TSV, whichever delimiter the header line has most of.
 
-    An empty cell is a missing value. A cell that opens like a list or an object is read as a JSON
-    or Python literal, except in `text_columns`; where it is neither, it stays a text.
+    Every cell is a text, see `read_literal` for those that hold lists; an empty one is a missing
+    value.
     """
     csv.field_size_limit((1 << 31) - 1)  # the default of 128 KiB is less than many a context
     with open_bytes(path) as file:
@@ -38,14 +34,12 @@ def read_csv(path: Path, text_columns: Collection[str]) -> Iterator[Row]:
         try:
             head = text.readline()
             lines = chain([head], text)
-            yield from _csv_rows(path, lines, max(DELIMITERS, key=head.count), text_columns)
+            yield from _csv_rows(path, lines, max(DELIMITERS, key=head.count))
         except UnicodeDecodeError:
             raise not_utf8(path) from None
 
 
-def _csv_rows(
-    path: Path, text: Iterable[str], delimiter: str, text_columns: Collection[str]
-) -> Iterator[Row]:
+def _csv_rows(path: Path, text: Iterable[str], delimiter: str) -> Iterator[Row]:
     lines = csv.reader(text, delimiter=delimiter, strict=True)
     header: list[str] = []
     line = 1
@@ -60,38 +54,11 @@ def _csv_rows(
                         f"{place}: {len(cells)} cells where the header has {len(header)}; "
                         "quote cells that hold the delimiter"
                     )
-                row = {
-                    column: _cell(cell, column not in text_columns, place)
-                    for column, cell in zip(header, cells, strict=True)
-                }
-                yield place, row
+                yield place, dict(zip(header, (cell or None for cell in cells), strict=True))
     except csv.Error as error:
         raise DataError(
             f"{path.name}, line {line}: not valid CSV ({error}); mend the quotes of that row"
         ) from None
-
-
-def _cell(cell: str, may_be_literal: bool, place: str) -> object:
-    if not cell:
-        return None
-    if not may_be_literal or cell[0] not in "[{" or cell[-1] not in "]}":
-        return cell
-    if len(cell) > LITERAL_LIMIT:
-        raise DataError(f"{place}: a list of {len(cell)} characters is too long; split it")
-    try:
-        value: object = json.loads(cell)
-    except (ValueError, RecursionError):
-        pass
-    else:
-        return value
-    try:
-        value = ast.literal_eval(cell)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return cell
-    kinds = [token.type for token in tokenize.generate_tokens(io.StringIO(cell).readline)]
-    if any(pair == (tokenize.STRING,) * 2 for pair in pairwise(kinds)):
-        raise DataError(f"{place}: the list {cell:.40} has no commas; write it as a JSON list")
-    return value
 
 
 def read_parquet(path: Path) -> Iterator[Row]:

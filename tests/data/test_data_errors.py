@@ -69,7 +69,7 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.json", "[]".encode("utf-16"), "no UTF-8 text, Parquet or Arrow file"),
     ("f.csv", "question,context\nq,c,d\n", "f.csv, line 2: 3 cells where the header has 2"),
     ("f.csv", 'question,context\nq,c\nq,"c\n', "f.csv, line 3: not valid CSV"),
-    ("f.csv", "question,context,a\nq,c,\"['a' 'b']\"\n", "the list ['a' 'b'] has no commas"),
+    ("f.csv", "question,context,answer\nq,c,\"['a', 'b' 'c']\"\n", "can't be read as a list"),
     ("f.gz", gzip.compress(GOOD.encode() * 5000, mtime=0)[:-9], "is it whole?"),
     ("f.gz", gzip.compress(f"[{GOOD}".encode(), mtime=0)[:-9], "is it whole?"),
     ("f.gz", b"\x1f\x8bxx", "is it whole?"),

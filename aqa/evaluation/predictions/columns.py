@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from aqa.data.literals import read_literal
 from aqa.errors import DataError
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
 from aqa.evaluation.predictions.json_text import Entry
@@ -166,7 +167,7 @@ def _references(
         column = by_name.get(name)
         if column is None or column == answer:
             continue
-        value = row[column]
+        value = read_literal(row[column], column, place)
         if name not in OF_REFERENCE_NAMES and not _holds_texts(value):
             continue
         if (texts := as_texts(place, value)) is not None:

@@ -18,25 +18,6 @@ QUOTED = re.compile('"((?:[^"]|"")*)"')
 TABLES = (".csv", ".tsv")
 
 
-class _TextColumns(Collection[str]):
-    """The columns of a table whose cells are never read as lists: all but those of references."""
-
-    def __init__(self, header: Collection[str]) -> None:
-        answers = ANSWER_NAMES & set(header)
-        self._lists = {*REFERENCES} - (
-            OF_REFERENCE_NAMES if answers <= OF_REFERENCE_NAMES else set()
-        )
-
-    def __contains__(self, column: object) -> bool:
-        return fold(column) not in self._lists
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-
 def read_lines_of_text(
     file: Path, text: str, suffix: str, ids: Collection[str] | None
 ) -> list[Entry]:
@@ -46,7 +27,7 @@ def read_lines_of_text(
     header = [fold(cell.strip('"')) for cell in lines[0].split(delimiter)]
     if suffix in TABLES or _names_answers(header):
         rows = _split_by_tabs(file, lines) if delimiter == "\t" else []
-        rows = rows or list(entries_of_rows(file, read_csv(file, _TextColumns(header))))
+        rows = rows or list(entries_of_rows(file, read_csv(file)))
         return list(_without_header(list(_filled(rows)), ids or ()))
     return _pairs(file, lines, ids) or [
         Entry(f"{file}, line {number}", line) for number, line in enumerate(lines, 1)

@@ -1,0 +1,149 @@
+"""Lists and objects that a program wrote into a text: as JSON, Python, NumPy or pandas do."""
+
+import ast
+import io
+import json
+import re
+import tokenize
+import warnings
+from collections.abc import Iterator
+
+from aqa.errors import DataError
+
+LONGEST = 10_000_000  # characters of a text that Python's parser is given
+# What nothing but a list, an object or an array begins with.
+LIST = r"""(?:array\(\s*)?\[\s*(?:[uUbB]?['"\[{\]]|nan\b|None\b|array\(|np\.)"""
+LIST_OPENING = re.compile(LIST)
+OPENING = re.compile(LIST + r"""|\{\s*['"}]""")
+NAMES = {"nan": "None", "NaN": "None", "null": "None", "true": "True", "false": "False"}
+NAMES |= {name: name for name in NAMES.values()}
+CLOSING = {"]": "[", "}": "{", ")": "("}
+CALL = "call"  # an open bracket of NumPy's, of which the first value alone counts
+NAMED = (".", tokenize.NAME)  # what follows NumPy's name
+BLANK = (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.INDENT, tokenize.DEDENT)
+
+
+def read_literal(
+    value: object, what: str, place: str, certain: "re.Pattern[str]" = OPENING
+) -> object:
+    """Give the list or object that a text holds; any other value, and any other text, as it is.
+
+    Raises:
+        DataError: the text begins as nothing but a list or an object does (`certain`), and ends
+            so, but it can't be read.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text[:1] not in ("[", "{", "a") or text[-1:] not in ("]", "}", ")"):
+        return value
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError):
+        found = _python(text)
+    if isinstance(found, list | dict):
+        return found
+    if certain.match(text):
+        raise DataError(
+            f"{place}: {what} is {' '.join(text.split()):.60} and can't be read as a list or an"
+            " object; write it as JSON"
+        )
+    return value
+
+
+def _python(text: str) -> object:
+    """Read what Python's repr or str wrote; None where it can't be read."""
+    if len(text) > LONGEST:
+        return None
+    try:
+        source = "".join(_Rewriter(text).tokens())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that are none
+            return ast.literal_eval(source)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
+        return None
+
+
+class _Rewriter:
+    """Writes arrays as lists, NaN as None, and the commas that NumPy leaves out.
+
+    A list in which some commas are missing and others are not is nobody's: a ValueError.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._open: list[str] = []
+        self._commas: list[set[bool]] = []  # whether commas stand between values, by open bracket
+        self._after_value = False
+
+    def tokens(self) -> Iterator[str]:
+        """Give the pieces of the text anew."""
+        lines = io.StringIO(self._text).readline
+        tokens = (token for token in tokenize.generate_tokens(lines) if token.type not in BLANK)
+        for token in tokens:
+            if token.string in ("array", "np"):
+                if token.string == "np" and (_next(tokens).string, _next(tokens).type) != NAMED:
+                    raise ValueError
+                if _next(tokens).string != "(":
+                    raise ValueError
+                yield from self._opened(CALL, "(")
+            elif token.type == tokenize.OP and token.string in "[{(":
+                yield from self._opened(token.string)
+            elif token.string in CLOSING:
+                yield self._closed(token.string)
+            elif token.string == "," and self._open[-1:] == [CALL]:
+                if all(skipped.string != ")" for skipped in tokens):  # dtype=...
+                    raise ValueError
+                yield self._closed(")")
+            elif token.string in (",", ":"):
+                if self._open:
+                    self._commas[-1].add(True)
+                self._after_value = False
+                yield token.string
+            elif token.string in ("-", "+"):
+                yield from self._separated()
+                self._after_value = False
+                yield token.string
+            else:
+                yield from self._separated()
+                self._after_value = True
+                yield f" {_value(token)} "
+
+    def _opened(self, bracket: str, written: str = "") -> Iterator[str]:
+        yield from self._separated()
+        self._open.append(bracket)
+        self._commas.append(set())
+        self._after_value = False
+        yield written or bracket
+
+    def _closed(self, bracket: str) -> str:
+        if not self._open or self._open.pop() not in (CLOSING[bracket], CALL):
+            raise ValueError
+        if len(self._commas.pop()) > 1:
+            raise ValueError
+        self._after_value = True
+        return bracket
+
+    def _separated(self) -> Iterator[str]:
+        if self._after_value:
+            if self._open[-1:] != ["["]:
+                raise ValueError
+            self._commas[-1].add(False)
+            yield ","
+
+
+def _value(token: tokenize.TokenInfo) -> str:
+    if token.type in (tokenize.STRING, tokenize.NUMBER):
+        return token.string
+    return NAMES[token.string] if token.string in NAMES else _unknown()
+
+
+def _unknown() -> str:
+    raise ValueError
+
+
+def _next(tokens: Iterator[tokenize.TokenInfo]) -> tokenize.TokenInfo:
+    token = next(tokens, None)
+    if token is None:
+        raise ValueError
+    return token
