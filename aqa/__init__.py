@@ -1,3 +1,5 @@
 """aqa: fine-tune, run and compare generative readers on the same evidence."""
 
-__version__ = "0.1.0"
+from aqa.version import __version__
+
+__all__ = ["__version__"]

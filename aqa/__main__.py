@@ -11,7 +11,7 @@ def main() -> None:
     try:
         app(prog_name="aqa")
     except AqaError as error:
-        from aqa.cli.console import say_error
+        from aqa.display.console import say_error
 
         say_error(str(error))
         sys.exit(error.exit_code)

@@ -56,7 +56,8 @@ def train(
     quiet: flags.Quiet = False,
 ) -> None:
     """Fine-tune a reader; scores before and after, weights and predictions in the run folder."""
-    from aqa.cli import console, tables
+    from aqa.cli import tables
+    from aqa.display import console
     from aqa.errors import UsageError
     from aqa.processes import is_first_process
     from aqa.runs.folder import command_line
@@ -125,7 +126,8 @@ def predict(
     quiet: flags.Quiet = False,
 ) -> None:
     """Answer every question of a file; resumes by itself what was broken off."""
-    from aqa.cli import console, tables
+    from aqa.cli import tables
+    from aqa.display import console
     from aqa.errors import UsageError
     from aqa.runs.folder import command_line
     from aqa.verbs.predict import Resume
@@ -215,7 +217,8 @@ def evaluate(
     quiet: flags.Quiet = False,
 ) -> None:
     """Score prediction files against their references; never loads a reader."""
-    from aqa.cli import console, score_tables, tables
+    from aqa.cli import score_tables, tables
+    from aqa.display import console
 
     if verify:
         from aqa.verbs.verify import verify as run_verify
@@ -311,7 +314,8 @@ def prompt_preview(
     quiet: flags.Quiet = False,
 ) -> None:
     """Show what the model will really receive: messages, text, tokens, evidence."""
-    from aqa.cli import console, tables
+    from aqa.cli import tables
+    from aqa.display import console
     from aqa.verbs.preview import preview
 
     spoken: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
@@ -332,7 +336,7 @@ def about(
 ) -> None:
     """Fine-tune, run and compare generative readers on the same evidence."""
     if version:
-        from aqa import __version__
+        from aqa.version import __version__
 
         typer.echo(__version__)
 

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aqa.cli.console import errors, say_warning
 from aqa.cli.judge_tables import show_judge
 from aqa.cli.side_by_side import side_by_side, system_columns
 from aqa.cli.tables import output, print_json, show_interval
-from aqa.cli.terminal import safe_text
+from aqa.display.console import errors, say_warning
+from aqa.display.terminal import safe_text
 from aqa.errors import RunError, UsageError
 from aqa.evaluation.exports import csv_table, latex_table, markdown_table
 

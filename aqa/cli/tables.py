@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aqa.cli.terminal import SafeConsole, safe_json
+from aqa.display.terminal import SafeConsole, safe_json
 from aqa.runs.journal_rows import evidence_fields
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from aqa import __version__
 from aqa.errors import DataError
 from aqa.metrics.languages import example_languages
 from aqa.metrics.normalize import PROFILES, Profile, profile_for, second_score
 from aqa.metrics.overlap import f1
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
+from aqa.version import __version__
 
 FULL, NOTHING = (100.0, 100.0), (0.0, 0.0)  # exact match and the second score
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from aqa import __version__
 from aqa.errors import RunError, StoppedError
 from aqa.processes import is_first_process
 from aqa.runs.files import explained, write_json
 from aqa.runs.names import LOCK, MANIFEST
+from aqa.version import __version__
 
 PACKAGES = (
     "torch",

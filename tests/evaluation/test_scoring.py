@@ -16,6 +16,7 @@ from aqa.evaluation.scoring import evaluate
 from aqa.progress import SilentProgress
 from aqa.records import Example
 from aqa.runs.files import write_json
+from aqa.version import __version__
 
 
 def write(path: Path, content: Any) -> Path:
@@ -67,7 +68,7 @@ def test_the_shape_of_metrics_json(tmp_path: Path) -> None:
     assert scores["f1"]["value"] == pytest.approx((100 + 200 / 3 + 100) / 5)
     assert 0 <= scores["f1"]["low"] < scores["f1"]["value"] < scores["f1"]["high"] <= 100
     assert scores["f1"]["signature"] == (
-        "f1|profile:squad|refs:max|missing:1|failed:1|v:0.1.0|bs:10000|seed:12345"
+        f"f1|profile:squad|refs:max|missing:1|failed:1|v:{__version__}|bs:10000|seed:12345"
     )
     assert system == {
         "name": "reader",

@@ -13,6 +13,7 @@ from aqa.metrics import METRICS, RunningScores, load_metric, score_pairs
 from aqa.metrics.normalize import PROFILES
 from aqa.metrics.overlap import f1, longest_run, shared_characters, shared_words
 from aqa.metrics.pairs import Pairs
+from aqa.version import __version__
 
 NAMES = ["squad", "korquad", "klue-mrc", "mixed"]
 SHARED = Path(os.environ.get("AQA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -105,7 +106,7 @@ def test_rouge_w_keeps_the_autojunk_of_klue() -> None:
 def test_scores_carry_signature_name_and_values() -> None:
     scores = score_pairs(["서울", None], [("서울",), ("부산",)])
     assert list(scores) == ["em", "f1"]
-    assert scores["f1"].signature == "f1|profile:korquad|refs:max|missing:1|v:0.1.0"
+    assert scores["f1"].signature == f"f1|profile:korquad|refs:max|missing:1|v:{__version__}"
     assert scores["f1"].per_example == (100.0, 0.0)
     assert scores["f1"].value == 50.0
     assert list(score_pairs(["서울"], [("서울",)], "klue-mrc")) == ["em", "rouge_w"]
@@ -114,7 +115,7 @@ def test_scores_carry_signature_name_and_values() -> None:
 def test_signature_tells_failures_and_the_unicode_form() -> None:
     pairs = Pairs([None, None, "x"], [("a",), ("b",), ("x",)], "squad", 1, "nfc")
     signature = load_metric("em").score(pairs).signature
-    assert signature == "em|profile:squad|unicode:nfc|refs:max|missing:1|failed:1|v:0.1.0"
+    assert signature == f"em|profile:squad|unicode:nfc|refs:max|missing:1|failed:1|v:{__version__}"
 
 
 @pytest.mark.parametrize("profile", ["mixed", "auto"])

@@ -8,7 +8,6 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from aqa import __version__
 from aqa.evaluation.report import confidence, panels
 from aqa.evaluation.report.charts import SERIES
 from aqa.evaluation.report.examples import Library, facts, rows, script_json
@@ -16,6 +15,7 @@ from aqa.evaluation.report.finding import finding
 from aqa.evaluation.results import Report
 from aqa.records import Example
 from aqa.runs.files import atomic
+from aqa.version import __version__
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("facts.js", "table.js", "example.js", "keys.js")  # in this order they are one

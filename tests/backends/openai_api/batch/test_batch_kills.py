@@ -17,7 +17,7 @@ from aqa.runs.names import JOURNAL, PREDICTIONS
 
 QUESTIONS = 3
 LOADED = [
-    "aqa.cli.app", "aqa.config.load", "aqa.cli.console", "aqa.verbs.predict", "aqa.cli.tables",
+    "aqa.cli.app", "aqa.config.load", "aqa.display.console", "aqa.verbs.predict", "aqa.cli.tables",
     "aqa.backends.openai_api.backend", "aqa.backends.openai_api.client",
     "aiohttp", "genai_prices", "ijson", "numpy", "openai", "pytest",
 ]  # fmt: skip

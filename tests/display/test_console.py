@@ -5,7 +5,7 @@ import time
 import pytest
 from rich.console import Console
 
-from aqa.cli.console import RichProgress, _bars, open_progress, show_fields
+from aqa.display.console import RichProgress, _bars, open_progress, show_fields
 
 
 @pytest.mark.parametrize("columns", [80, 100])
@@ -35,7 +35,7 @@ def test_what_was_done_before_tells_nothing_of_the_speed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1000, 20))
-    monkeypatch.setattr("aqa.cli.console.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("aqa.display.console.time.monotonic", lambda: next(clock))
     with (
         open_progress(quiet=False) as progress,
         progress.task("Answering", 1000, done=900) as task,

@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
-from aqa.cli.terminal import SafeConsole
+from aqa.display.terminal import SafeConsole
 from aqa.processes import is_first_process
 from aqa.progress import Progress, SilentProgress
 

@@ -10,7 +10,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from aqa.cli.terminal import SafeConsole, safe_json, safe_text
+from aqa.display.terminal import SafeConsole, safe_json, safe_text
 
 LINK = "\x1b]8;;http://example.org\x1b\\here\x1b]8;;\x1b\\"
 EVIL = f"\x1b[2J{LINK}\x9b2Jdrawn\u202e\u2066\x07\x7f[red]kept[/][/no] :bomb:"

@@ -1,0 +1,1 @@
+"""How progress, messages and results are drawn: what the command line and notebooks share."""

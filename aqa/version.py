@@ -1,0 +1,3 @@
+"""The version of aqa; it stands nowhere else."""
+
+__version__ = "0.1.0"
