@@ -130,6 +130,7 @@ class PriceOptions(Section):
     input: float = Field(ge=0)
     output: float = Field(ge=0)
     cached_input: float | None = Field(None, ge=0)  # None: as any input
+    cache_write: float | None = Field(None, ge=0)  # of input that is kept; None: 1.25 x input
 
 
 class BatchOptions(Section):
@@ -138,7 +139,8 @@ class BatchOptions(Section):
     max_requests: int = Field(50_000, ge=1)  # of a file; OpenAI's limit
     max_bytes: int = Field(200_000_000, ge=1)  # of a file; OpenAI's limit
     poll_seconds: float = Field(30, gt=0)  # between two looks at how far it is
-    price_share: float = Field(0.5, gt=0, le=1)  # of the price of the same request asked live
+    # Of the price of the same request asked live; None: by the package genai-prices, else 0.5.
+    price_share: float | None = Field(None, gt=0, le=1)
 
 
 class Gpt4Options(BackendOptions):
@@ -156,6 +158,7 @@ class Gpt4Options(BackendOptions):
     allow_http: bool = False  # unencrypted to another host than this one
     organization: str | None = None  # None: OPENAI_ORG_ID
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    service_tier: str | None = None  # flex, priority, ...; None: the server's default
     tokenizer: str | None = None  # a served model's folder or hub id, to count its tokens exactly
     structured: bool = False  # answers as JSON: {answer, passages, answerable}
     max_seq_length: int = Field(128_000, ge=16)  # tokens of prompt and answer together

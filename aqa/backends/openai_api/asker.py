@@ -62,7 +62,7 @@ class Asker:
         """
         chat = prompt.messages
         likely = self._counter.count(chat) + self._answer_limit
-        worst = self._budget.priced(Spent(self._counter.at_most(chat), self._answer_limit))
+        worst = self._budget.at_most(self._counter.at_most(chat), self._answer_limit)
         spent = Spent(cost=None if self._budget.price is None else 0.0)
         until: float | None = None  # the clock of an example starts with its first request
         reason = ""

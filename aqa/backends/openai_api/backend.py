@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -276,17 +277,21 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
         """Count the prompts, and price them with answers of one token and of the longest."""
-        examples = tokens = cached = 0
+        cached = 0
         with ExitStack() as opened:
             cache, identity = self._open_cache(opened, only_found=True), self.identity()
-            for prompt in prompts:
-                if cache and cache.find(key_of(identity, prompt), prompt.id):
-                    cached += 1
-                    continue
-                examples += 1
-                tokens += self._counter.count(prompt.messages)
-        longest = self.config.generation.max_new_tokens
-        return self._ledger.estimate(examples, tokens, longest, self._counter.exact, cached)
+
+            def counts() -> Iterator[int]:
+                nonlocal cached
+                for prompt in prompts:
+                    if cache and cache.find(key_of(identity, prompt), prompt.id):
+                        cached += 1
+                    else:
+                        yield self._counter.count(prompt.messages)
+
+            longest = self.config.generation.max_new_tokens
+            found = self._ledger.estimate(counts(), longest, self._counter.exact)
+        return replace(found, examples=found.examples + cached, cached=cached)
 
 
 def _added(earlier: object, now: Mapping[str, int]) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """What a run has spent and may still spend; nothing starts that could pass a cap."""
 
+from dataclasses import replace
+
 from aqa.backends.openai_api.prices import Price
 from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.records import Spent
@@ -22,10 +24,13 @@ class Budget:
         self._record = record
 
     def priced(self, spent: Spent) -> Spent:
-        """The same tokens with their cost."""
-        if self.price is None:
-            return spent
-        return Spent(spent.input, spent.output, spent.cached, self.price.cost(spent))
+        """The tokens of one request with their cost."""
+        return spent if self.price is None else replace(spent, cost=self.price.cost(spent))
+
+    def at_most(self, read: int, written: int) -> Spent:
+        """What one request of at most so many tokens can't exceed."""
+        cost = None if self.price is None else self.price.highest(read, written)
+        return Spent(read, written, cost=cost)
 
     def has_room(self, worst: Spent) -> bool:
         """Whether a request that takes so much at worst can't pass a cap."""

@@ -1,6 +1,7 @@
 """What a run through an API costs: its prices, its budget over all sessions, and the estimate."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from aqa.backends.base import CostEstimate
@@ -29,8 +30,7 @@ class Ledger:
     @cached_property
     def batch_price(self) -> Price | None:
         """That of the same through the Batch API."""
-        price = self.live_price
-        return None if price is None else price.of_batches(self._options.batch.price_share)
+        return find_price(self._options, batch=True)
 
     @property
     def price(self) -> Price | None:
@@ -70,7 +70,9 @@ class Ledger:
 
     def _in_money(self, spent: Spent) -> Spent:
         """With its cost, should no price have been known at the time."""
-        return self.budget.priced(spent) if spent.cost is None else spent
+        if spent.cost is not None or self.price is None:
+            return spent
+        return replace(spent, cost=self.price.least(spent))
 
     def live(self) -> dict[str, float | str]:
         """Tokens and money so far, to show."""
@@ -80,13 +82,25 @@ class Ledger:
             shown["cost"] = f"${spent.cost:.4f}"
         return shown
 
-    def estimate(
-        self, examples: int, tokens: int, longest_answer: int, exact: bool, cached: int
-    ) -> CostEstimate:
-        """What examples with so many tokens of prompts would take, beside those in the cache."""
-        longest = examples * longest_answer
+    def cost_range(self, tokens: int, longest_answer: int, exact: bool) -> tuple[float, float]:
+        """The least and the most that a prompt of so many tokens costs, if by a guess."""
+        if self.price is None:
+            return 0.0, 0.0
         few, many = (1.0, 1.0) if exact else GUESS_ERROR
-        options, price = self._options, self.price
+        least = self.price.cost(Spent(round(tokens * few), 1))
+        return least, self.price.highest(round(tokens * many), longest_answer)
+
+    def estimate(self, prompts: Iterable[int], longest_answer: int, exact: bool) -> CostEstimate:
+        """What prompts of so many tokens each would take."""
+        examples = tokens = 0
+        low = high = 0.0
+        for count in prompts:
+            examples += 1
+            tokens += count
+            least, most = self.cost_range(count, longest_answer, exact)
+            low, high = low + least, high + most
+        longest = examples * longest_answer
+        options = self._options
         minutes = []
         if options.requests_per_minute and not options.batch_api:
             minutes.append(examples / options.requests_per_minute)
@@ -94,20 +108,14 @@ class Ledger:
             minutes.append((tokens + longest) / options.tokens_per_minute)
         return CostEstimate(
             model=options.model,
-            examples=examples + cached,
+            examples=examples,
             unfit=0,
             input_tokens=tokens,
             exact=exact,
             output_tokens=(examples, longest),
-            cost=None
-            if price is None
-            else (
-                price.cost(Spent(round(tokens * few), examples)),
-                price.cost(Spent(round(tokens * many), longest)),
-            ),
+            cost=None if self.price is None else (low, high),
             price=self.shown_price(),
             seconds=60 * max(minutes) if minutes else None,
-            cached=cached,
         )
 
 
@@ -116,6 +124,7 @@ def _written(spent: Spent) -> dict[str, object]:
         "input_tokens": spent.input,
         "cached_input_tokens": spent.cached,
         "output_tokens": spent.output,
+        **({"cache_write_tokens": spent.cache_writes} if spent.cache_writes else {}),
         "usd": None if spent.cost is None else round(spent.cost, 6),
     }
 
@@ -124,7 +133,7 @@ def _read(told: object) -> Spent:
     """What `_written` made of it; nothing where there is none."""
     if not isinstance(told, Mapping):
         return Spent()
-    names = ("input_tokens", "output_tokens", "cached_input_tokens")
-    read, written, cached = (int(told.get(name, 0)) for name in names)
+    names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")
+    read, written, cached, kept = (int(told.get(name, 0)) for name in names)
     cost = told.get("usd")
-    return Spent(read, written, cached, None if cost is None else float(cost))
+    return Spent(read, written, cached, None if cost is None else float(cost), kept)

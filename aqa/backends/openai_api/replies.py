@@ -74,21 +74,26 @@ def _whole(text: str) -> str:
 
 
 def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spent | None:
-    """Tokens read, written and cached; None where they are not told, or can't be."""
+    """Tokens read, written, cached and kept; None where they are not told, or can't be."""
     if not isinstance(usage, dict):
         return None
-    details = usage.get(details_name)
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    counts = [*(usage.get(name) for name in names), cached or 0]
+    found = usage.get(details_name)
+    details = found if isinstance(found, dict) else {}
+    counts = [usage.get(name) for name in names]
+    counts += [details.get(name) or 0 for name in ("cached_tokens", "cache_write_tokens")]
     # Wrong numbers are as good as none: money is then counted at its worst case.
     if not all(type(n) is int and 0 <= n <= LARGEST_COUNT for n in counts):
         return None
-    read, written, kept = (int(n or 0) for n in counts)
+    read, written, cached, kept = (int(n or 0) for n in counts)
+    # No prompt is empty: a server that says so, counts nothing.
+    if not read:
+        return None
     # Some servers (xAI, Gemini) count what the model thought, which is paid, in the total alone.
     total = usage.get("total_tokens")
     if type(total) is int and read + written < total <= LARGEST_COUNT:
         written = total - read
-    return Spent(read, written, min(kept, read))
+    cached = min(cached, read)
+    return Spent(read, written, cached, cache_writes=min(kept, read - cached))
 
 
 def joined_parts(content: object) -> object:

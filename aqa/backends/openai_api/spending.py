@@ -8,7 +8,7 @@ from aqa.errors import RunError
 from aqa.records import Spent
 from aqa.runs.names import SPENDING
 
-LENGTH = 160  # bytes; overwritten in place by one write, which a killed process has made or not
+LENGTH = 200  # bytes; overwritten in place by one write, which a killed process has made or not
 
 
 class SpendingRecord:
@@ -31,7 +31,13 @@ class SpendingRecord:
             if not content:
                 return Spent()  # killed before the first request
             told = json.loads(content)
-            return Spent(told["input"], told["output"], told["cached"], told["usd"])
+            return Spent(
+                told["input"],
+                told["output"],
+                told["cached"],
+                told["usd"],
+                told.get("cache_writes", 0),
+            )
         except FileNotFoundError:
             return Spent()
         except (ValueError, KeyError, TypeError) as error:
@@ -45,9 +51,15 @@ class SpendingRecord:
         if self._file is None:
             self._path.touch()
             self._file = self._path.open("r+b", buffering=0)
-        told = {"input": spent.input, "output": spent.output, "cached": spent.cached}
+        told = {
+            "input": spent.input,
+            "output": spent.output,
+            "cached": spent.cached,
+            "cache_writes": spent.cache_writes,
+            "usd": spent.cost,
+        }
         self._file.seek(0)
-        self._file.write(json.dumps({**told, "usd": spent.cost}).encode().ljust(LENGTH))
+        self._file.write(json.dumps(told).encode().ljust(LENGTH))
 
     def close(self) -> None:
         """Close the file; it stays."""

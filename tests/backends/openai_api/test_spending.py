@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aqa.backends.openai_api.budget import Budget
-from aqa.backends.openai_api.prices import Price
+from aqa.backends.openai_api.prices import Price, Rates
 from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.errors import RunError
 from aqa.records import Spent
@@ -17,18 +17,18 @@ def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:
     assert record.read() == Spent()
     (tmp_path / SPENDING).touch()
     assert record.read() == Spent()
-    budget = Budget(Price(1.0, 2.0, 0.5, "here"), None, None)
+    budget = Budget(Price((Rates(0, 1.0, 2.0, 0.5, 1.25),), "here"), None, None)
     budget.keep_in(record)
     budget.reserve(Spent(999, 9))  # of a batch, which its own record knows
     worst = budget.priced(Spent(1000, 64))
     budget.start(worst)
     again = SpendingRecord(tmp_path, fresh=False)
     assert again.read() == worst
-    budget.end(worst, budget.priced(Spent(100, 5, 50)))
+    budget.end(worst, budget.priced(Spent(100, 5, 50, cache_writes=20)))
     record.close()
     told = again.read()
-    assert (told.input, told.output, told.cached) == (100, 5, 50)
-    assert told.cost == pytest.approx(85e-6)
+    assert (told.input, told.output, told.cached, told.cache_writes) == (100, 5, 50, 20)
+    assert told.cost == pytest.approx(90e-6)
 
 
 def test_a_fresh_run_forgets_it(tmp_path: Path) -> None:

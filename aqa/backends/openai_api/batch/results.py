@@ -35,7 +35,9 @@ class Account:
 
     def worst(self, chat: Sequence[Message]) -> Spent:
         """What the answer to a chat can't exceed."""
-        return self.priced(Spent(self._counter.at_most(chat), self._answer_limit))
+        read, written = self._counter.at_most(chat), self._answer_limit
+        cost = None if self._price is None else self._price.highest(read, written)
+        return Spent(read, written, cost=cost)
 
 
 class Replies:

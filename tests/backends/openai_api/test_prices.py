@@ -1,0 +1,181 @@
+"""What requests cost: by their length, what was cached, the way of asking, and what is given."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_server import Server, serving
+from gpt4_runs import KEY, configured, run
+
+from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.openai_api.ledger import Ledger
+from aqa.backends.openai_api.prices import Price, find_price
+from aqa.backends.openai_api.replies import read_usage
+from aqa.config.backend_options import Gpt4Options
+from aqa.config.load import build_config
+from aqa.errors import ConfigError
+from aqa.records import Spent
+from aqa.runs.folder import read_manifest
+
+NAMES = ("prompt_tokens", "completion_tokens")
+DETAILS = "prompt_tokens_details"
+
+
+def price_of(model: str, **options: Any) -> Price:
+    found = find_price(Gpt4Options(model=model, **options))
+    assert found is not None
+    return found
+
+
+CLAUDE = {"base_url": "https://api.anthropic.com/v1"}
+GEMINI = {"base_url": "https://generativelanguage.googleapis.com/v1beta/openai"}
+
+
+# Dollars for a million tokens, on the providers' pages in November 2026.
+@pytest.mark.parametrize(
+    ("model", "options", "read", "dollars"),
+    [
+        ("gpt-4.1", {}, 900_000, (2, 8)),
+        ("gpt-5.4", {}, 1000, (2.5, 15)),
+        ("gpt-5.4", {}, 272_000, (2.5, 15)),
+        ("gpt-5.4", {}, 272_001, (5, 22.5)),
+        ("gpt-6.1-sol", {}, 1000, (2, 10)),
+        ("gpt-6-luna", {}, 1000, (0.1, 0.5)),
+        ("gpt-6-luna", {}, 300_000, (0.2, 0.75)),
+        ("claude-sonnet-4-5", CLAUDE, 1000, (3, 15)),
+        ("claude-sonnet-4-5", CLAUDE, 200_001, (6, 22.5)),
+        ("gemini-2.5-pro", GEMINI, 1000, (1.25, 10)),
+        ("gemini-2.5-pro", GEMINI, 200_001, (2.5, 15)),
+    ],
+)
+def test_the_length_of_a_request_decides_its_price(
+    model: str, options: dict[str, str], read: int, dollars: tuple[float, float]
+) -> None:
+    price = price_of(model, **options)
+    assert price.cost(Spent(read, 0)) == pytest.approx(read * dollars[0] / 1e6)
+    assert price.cost(Spent(read, 100)) - price.cost(Spent(read)) == pytest.approx(
+        100 * dollars[1] / 1e6
+    )
+
+
+def test_a_sum_of_short_requests_is_no_long_one() -> None:
+    price = price_of("gpt-5.4")
+    assert price.least(Spent(1_000_000)) == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"), [("gpt-6-luna", 0.125), ("gpt-5.6-terra", 2.5), ("gpt-5.4", 2.5)]
+)
+def test_what_is_written_to_the_cache_costs_more_from_gpt_5_6_on(model: str, kept: float) -> None:
+    price = price_of(model)
+    assert price.cost(Spent(2000, cache_writes=2000)) == pytest.approx(2000 * kept / 1e6)
+    assert price.highest(2000, 10) >= price.cost(Spent(2000, 10, cache_writes=2000))
+    assert price.highest(1000, 10) == price.cost(Spent(1000, 10))  # too short to be kept
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, 1.25), ({"cache_write": 3}, 3)])
+def test_a_given_price_of_writing(given: dict[str, float], kept: float) -> None:
+    price = price_of("m", price={"input": 1, "output": 1, **given})
+    spent = Spent(2000, 4, cached=500, cache_writes=1000)
+    assert price.cost(spent) == pytest.approx((500 + 500 + 1000 * kept + 4) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("options", "dollars"),
+    [
+        ({}, 0.1),
+        ({"service_tier": "default"}, 0.1),
+        ({"service_tier": "flex"}, 0.05),
+        ({"service_tier": "priority"}, 0.2),
+    ],
+)
+def test_the_service_tier_has_its_price(options: dict[str, str], dollars: float) -> None:
+    assert price_of("gpt-6-luna", **options).cost(Spent(1_000)) == pytest.approx(dollars / 1e3)
+
+
+def test_a_dearer_tier_whose_price_nobody_knows() -> None:
+    assert find_price(Gpt4Options(model="gpt-5-nano", service_tier="turbo")) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "read", "cached"),
+    [
+        ({}, 0.05, 0.005),
+        ({"batch": {"price_share": 0.8}}, 0.08, 0.08),
+        ({"price": {"input": 1, "output": 2, "cached_input": 0.1}}, 0.5, 0.5),
+    ],
+)
+def test_batches_have_their_price(options: dict[str, Any], read: float, cached: float) -> None:
+    price = find_price(Gpt4Options(model="gpt-6-luna", **options), batch=True)
+    assert price is not None
+    assert price.cost(Spent(1_000)) == pytest.approx(read / 1e3)
+    assert price.cost(Spent(1_000, cached=1_000)) == pytest.approx(cached / 1e3)
+
+
+@pytest.mark.parametrize(
+    ("usage", "spent"),
+    [
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None),
+        ({"prompt_tokens": 0, "completion_tokens": 4}, None),
+        (
+            {"prompt_tokens": 2000, "completion_tokens": 4, DETAILS: {"cache_write_tokens": 1500}},
+            Spent(2000, 4, cache_writes=1500),
+        ),
+        (
+            {
+                "prompt_tokens": 2000,
+                "completion_tokens": 4,
+                DETAILS: {"cached_tokens": 1500, "cache_write_tokens": 1500},
+            },
+            Spent(2000, 4, 1500, cache_writes=500),
+        ),
+    ],
+)
+def test_what_a_server_counts(usage: dict[str, Any], spent: Spent | None) -> None:
+    assert read_usage(usage, NAMES, DETAILS) == spent
+
+
+@pytest.mark.parametrize(
+    ("usage", "dollars", "tokens"),
+    [
+        (
+            {"prompt_tokens": 2000, "completion_tokens": 4, DETAILS: {"cache_write_tokens": 2000}},
+            3 * (2000 * 1.25 + 2 * 4) / 1e6,
+            6000,
+        ),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None, None),
+    ],
+)
+def test_a_run_counts_writes_and_does_not_believe_zeros(
+    usage: dict[str, Any],
+    dollars: float | None,
+    tokens: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving(Server(usage=usage)) as server:
+        assert run(configured(tmp_path, server, 3), tmp_path / "out").answered == 3
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]
+    if dollars is None:
+        assert spent["usd"] > 0
+        assert spent["input_tokens"] > 0
+    else:
+        assert spent["usd"] == pytest.approx(dollars)
+        assert (spent["input_tokens"], spent["cache_write_tokens"]) == (tokens, tokens)
+
+
+def test_an_estimate_takes_each_request_at_its_length() -> None:
+    found = Ledger(Gpt4Options(model="gpt-5.4")).estimate([1000, 300_000], 10, exact=True)
+    assert found.cost == pytest.approx(
+        [
+            (1000 * 2.5 + 15 + 300_000 * 5 + 22.5) / 1e6,
+            (1000 * 2.5 + 10 * 15 + 300_000 * 5 + 10 * 22.5) / 1e6,
+        ]
+    )
+    assert "above 272,000 tokens of a prompt $5 and $22.5" in found.price
+
+
+def test_a_share_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="price_share"):
+        build_config(Gpt4Backend.Options, [{"backend": {"batch": {"price_share": 0}}}])
