@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from arms import interleave, measure, print_table, print_verdict
+from arms import interleave, make_parser, measure, print_table, print_verdict
 from loopback import Counts, Loopback
 
 from aqa.backends.openai_api.backend import Gpt4Backend
@@ -37,6 +37,7 @@ from aqa.config.options import RunConfig
 from aqa.progress import SilentProgress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
+from aqa.records import Prompt
 from aqa.verbs.predict import predict
 
 IDEAL = 0.95  # the targets
@@ -61,7 +62,7 @@ class Size:
 
 
 WHOLE = Size(seconds=60, sequential=25, cpu=3000, peer=900, memory=100_000, rounds=3)
-QUICK = Size(seconds=8, sequential=4, cpu=300, peer=120, memory=3000, rounds=1)
+QUICK = Size(seconds=2, sequential=2, cpu=100, peer=120, memory=2000, rounds=1)
 
 
 def configure(
@@ -156,7 +157,8 @@ def rendered(config: RunConfig) -> list[list[dict[str, str]]]:
     inputs = Inputs(config, load_template(config.prompt), SilentProgress())
     return [
         [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
-        for prompt in inputs.prompts(reader, inputs.examples(), [])
+        for prompt in inputs.prompts(reader, inputs.examples())
+        if isinstance(prompt, Prompt)
     ]
 
 
@@ -292,11 +294,8 @@ def measure_memory(count: str, url: str, path: str) -> None:
 def main() -> None:
     """Run the parts that are named, or all."""
     parts = {"ideal": ideal, "sequential": sequential, "cpu": cpu, "memory": memory}
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("part", nargs="*", help="ideal, sequential, cpu, peer, memory; default all")
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--rounds", type=int, help="of each arm")
     parser.add_argument("--peer-python", help="the Python of an environment with lm-eval")
     parser.add_argument("--measure-memory", nargs=3, help=argparse.SUPPRESS)

@@ -1,5 +1,6 @@
 """What the benchmarks share: interleaved arms, medians of ratios, a table, and the data."""
 
+import argparse
 import os
 import sys
 import time
@@ -20,6 +21,16 @@ from aqa.runs.folder import inherited_config
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("AQA_SHARED_DATA") or ROOT.parent / "shared" / "data")
 SQUAD = SHARED / "squad2-cs224n" / "dev-v2.0.json"
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of the one option that all benchmarks have."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    help_text = "Tiny sizes, to see that the script works: its figures mean nothing."
+    parser.add_argument("--quick", action="store_true", help=help_text)
+    return parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,14 @@ def smollm2_config(**layers: dict[str, object]) -> RunConfig:
     """The shipped config llama_smollm2, with sections laid over it."""
     shipped = read_config(find_config("llama_smollm2"))
     return build_config(LlamaQloraOptions, [shipped, layers])
+
+
+def save_tiny_llama(folder: Path) -> Path:
+    """A model of two small layers for `--quick`, with its tokenizer."""
+    sys.path.insert(0, str(ROOT / "tests" / "fakes"))
+    from tiny_llama import make_tokenizer, save_tiny
+
+    return save_tiny(folder, make_tokenizer())
 
 
 def run_config(folder: Path, **layers: dict[str, object]) -> RunConfig:

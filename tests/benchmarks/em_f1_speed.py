@@ -7,13 +7,12 @@ of the bare algorithm, without the package around it, is shown too.
 `torchmetrics` sums in float32, so its scores are compared to 0.01. Arms are interleaved, each
 second round turned round.
 
-Run: python tests/benchmarks/em_f1_speed.py [ROUNDS]
+Run: python tests/benchmarks/em_f1_speed.py [--rounds 3] [--pairs 100000]
 """
 
 import random
 import re
 import string
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,13 +21,11 @@ from typing import Any
 
 import datasets
 import evaluate
-from arms import print_verdict
+from arms import make_parser, print_verdict
 from torchmetrics.functional.text import squad
 
 from aqa.metrics import score_pairs
 
-PAIRS = 100_000
-ROUNDS = 3
 TARGETS = {"evaluate": 10, "torchmetrics": 5, "bare": 1}
 ENGLISH = "Paris Rome U.S. Thirty Years' War 1848 north-east queen Victoria gold St. John's river"
 KOREAN = (
@@ -91,11 +88,13 @@ class Squad(evaluate.Metric):
         )
 
 
-def make_pairs(words: Sequence[str], seed: int) -> tuple[list[str], list[tuple[str, ...]]]:
+def make_pairs(
+    words: Sequence[str], count: int, seed: int
+) -> tuple[list[str], list[tuple[str, ...]]]:
     """Make one to three references each; half of the predictions are one to the letter."""
     generator = random.Random(seed)
     predictions, references = [], []
-    for number in range(PAIRS):
+    for number in range(count):
         answer = [*generator.choices(words, k=generator.randint(1, 4)), f"no{number}"]
         texts = [" ".join(answer), " ".join(answer[1:]), "the " + " ".join(answer[:-1]) + "."]
         given = texts[: generator.randint(1, 3)]
@@ -116,8 +115,8 @@ def by_torchmetrics(rows: list[Any], gold: list[Any]) -> dict[str, float]:
     return {"em": float(found["exact_match"]), "f1": float(found["f1"])}
 
 
-def compare(language: str, words: Sequence[str], rounds: int) -> None:
-    predictions, references = make_pairs(words, seed=1)
+def compare(language: str, words: Sequence[str], pairs: int, rounds: int) -> None:
+    predictions, references = make_pairs(words, pairs, seed=1)
     rows = [{"id": str(i), "prediction_text": text} for i, text in enumerate(predictions)]
     gold = [
         {"id": str(i), "answers": {"text": list(texts), "answer_start": [0] * len(texts)}}
@@ -143,14 +142,23 @@ def compare(language: str, words: Sequence[str], rounds: int) -> None:
             for name, value in results["aqa"].items():
                 assert abs(scores[name] - value) < allowed, results
     shown = ", ".join(f"{arm} {median(taken):.2f} s" for arm, taken in seconds.items())
-    print(f"{language}: {PAIRS:,} pairs: {shown}; scores are equal: {results['aqa']}")
+    print(f"{language}: {pairs:,} pairs: {shown}; scores are equal: {results['aqa']}")
     for arm, target in TARGETS.items():
         ratio = median(other / own for own, other in zip(seconds["aqa"], seconds[arm], strict=True))
         print_verdict(f"{language}: times as fast as {arm}", ratio, target)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--pairs", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.pairs, asked.rounds = 200, 1
     datasets.disable_progress_bars()
-    asked = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    compare("English", ENGLISH.split(), asked)
-    compare("Korean", KOREAN.split(), asked)
+    compare("English", ENGLISH.split(), asked.pairs, asked.rounds)
+    compare("Korean", KOREAN.split(), asked.pairs, asked.rounds)
+
+
+if __name__ == "__main__":
+    main()

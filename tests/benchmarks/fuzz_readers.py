@@ -188,7 +188,10 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=10_000, help="of each reader, at most")
     parser.add_argument("--seconds", type=float, default=60, help="for each reader, at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="100 files of each reader")
     given = parser.parse_args()
+    if given.quick:
+        given.files = 100
     outcome = fuzz(given.readers or READERS, given.files, given.seconds, given.seed)
     print(", ".join(f"{count} {kind}" for kind, count in sorted(outcome.items())))
     if outcome.keys() - {"read", "refused"}:

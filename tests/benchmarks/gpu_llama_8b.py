@@ -12,12 +12,13 @@ Adapter, embeddings, the output layer (which meets answers only) and the product
 (about 4 % of 2 N at 2,048 tokens) are left out, so the fraction of the limit is a lower bound.
 
 Run on a GPU: python tests/benchmarks/gpu_llama_8b.py [--steps 12] [--peak-tflops 989]
-Anywhere:     python tests/benchmarks/gpu_llama_8b.py --shape small
+Anywhere:     python tests/benchmarks/gpu_llama_8b.py --quick
 """
 
 import argparse
 import gc
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from arms import print_table
+from arms import make_parser, print_table
 
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
@@ -57,7 +58,7 @@ LLAMA_8B: dict[str, Any] = {
     },
     "tie_word_embeddings": False,
 }
-# The same proportions, for trying this script on a CPU.
+# The same proportions, for trying this script out on a CPU.
 SMALL = {
     **LLAMA_8B,
     "hidden_size": 256,
@@ -69,6 +70,7 @@ SMALL = {
     "vocab_size": 4096,
 }
 WARM_UP = 2  # steps that are not counted: kernels are chosen, memory is claimed
+NO_GPU = "there is no GPU here, so the figures say nothing"
 ANSWER = 16  # tokens of each row's answer
 TEMPLATE = Template(
     "benchmark", (Message("system", "{context}"), Message("user", "{question}")), ()
@@ -162,6 +164,12 @@ class Meter:
     def __init__(self) -> None:
         self.cuda = torch.cuda.is_available()
 
+    @property
+    def device(self) -> str:
+        """The name of the GPU, or that there is none."""
+        name: str = torch.cuda.get_device_name() if self.cuda else NO_GPU
+        return name
+
     def reset(self) -> None:
         """Forget the peak so far."""
         if self.cuda:
@@ -180,6 +188,12 @@ class Meter:
         import resource
 
         return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB of RAM"
+
+
+def require_gpu(quick: bool) -> None:
+    """Refuse to measure a GPU's figures where there is no GPU; `quick` runs anywhere."""
+    if not quick and not torch.cuda.is_available():
+        sys.exit("there is no GPU here; run this on one, or give --quick to try the script out")
 
 
 def train(
@@ -241,28 +255,27 @@ def make_config(folder: Path, options: argparse.Namespace) -> RunConfig:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=["8b", "small"], default="8b")
-    parser.add_argument("--steps", type=int, help="Optimizer steps; default 12, small: 4.")
-    parser.add_argument("--length", type=int, help="Tokens of a row; default 2048, small: 256.")
+    parser = make_parser(__doc__)
+    parser.add_argument("--steps", type=int, default=12, help="Optimizer steps.")
+    parser.add_argument("--length", type=int, default=2048, help="Tokens of a row.")
     parser.add_argument("--batch", type=int, default=4, help="Rows of a step.")
-    parser.add_argument("--questions", type=int, help="To answer; default 64, small: 8.")
+    parser.add_argument("--questions", type=int, default=64, help="To answer.")
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--gradient-checkpointing", choices=["auto", "on", "off"], default="auto")
     parser.add_argument("--peak-tflops", type=float, default=989.0, help="989: H200, bf16, dense.")
     parser.add_argument("--folder", type=Path, help="Where 16 GB fit; a temporary folder.")
     options = parser.parse_args()
-    small = options.shape == "small"
-    options.steps = options.steps or (4 if small else 12)
-    options.length = options.length or (256 if small else 2048)
-    options.questions = options.questions or (8 if small else 64)
+    require_gpu(options.quick)
+    if options.quick:
+        options.steps, options.length, options.batch = 4, 128, 2
+        options.questions, options.new_tokens = 4, 4
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         measure(Path(folder), options)
 
 
 def measure(folder: Path, options: argparse.Namespace) -> None:
     started = time.perf_counter()
-    weights = save_model(folder / "base", SMALL if options.shape == "small" else LLAMA_8B)
+    weights = save_model(folder / "base", SMALL if options.quick else LLAMA_8B)
     print(
         f"{weights:,} weights in the decoder's matrices,"
         f" drawn in {time.perf_counter() - started:.0f} s"
@@ -284,10 +297,9 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
             ["prediction, written", f"{written:,.0f}", "", ""],
         ]
     )
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU: the figures say"
     print(
-        f"{where}{'' if torch.cuda.is_available() else ' nothing'}; batches of {options.batch} x"
-        f" {options.length} tokens; limit {limit:,.0f} tokens/s = {options.peak_tflops:g} TFLOP/s"
+        f"{Meter().device}; batches of {options.batch} x {options.length} tokens; limit"
+        f" {limit:,.0f} tokens/s = {options.peak_tflops:g} TFLOP/s"
         f" / ({2 * passes} x {weights:,}), checkpointing {'on' if passes == 3 else 'off'}"
     )
     print(f"training / physical limit: {trained / limit:.3f} (target: none set; report it)")

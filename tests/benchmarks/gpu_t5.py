@@ -10,7 +10,7 @@ the output layer and the products within attention are left out, so the fraction
 lower bound.
 
 Run on a GPU: python tests/benchmarks/gpu_t5.py --shape base|xl [--peak-tflops 989]
-Anywhere:     python tests/benchmarks/gpu_t5.py --shape small
+Anywhere:     python tests/benchmarks/gpu_t5.py --quick
 """
 
 import argparse
@@ -21,8 +21,8 @@ from statistics import median
 from typing import Any
 
 import torch
-from arms import print_table
-from gpu_llama_8b import ANSWER, WARM_UP, Meter, make_tokenizer
+from arms import make_parser, print_table
+from gpu_llama_8b import ANSWER, WARM_UP, Meter, make_tokenizer, require_gpu
 
 from aqa.backends.base import TrainJob
 from aqa.backends.local.training_arguments import checkpoints_gradients
@@ -119,7 +119,7 @@ def predict(reader: T5Backend, options: argparse.Namespace) -> tuple[float, floa
 
 def main() -> None:
     """Measure one shape and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--shape", choices=list(SHAPES), default="base")
     parser.add_argument("--steps", type=int, default=12, help="Optimizer steps.")
     parser.add_argument("--length", type=int, default=512, help="Tokens that are read.")
@@ -128,6 +128,10 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=16)
     parser.add_argument("--peak-tflops", type=float, default=989.0, help="989: H200, bf16, dense.")
     options = parser.parse_args()
+    require_gpu(options.quick)
+    if options.quick:
+        options.shape, options.steps, options.length, options.batch = "small", 4, 64, 2
+        options.questions, options.new_tokens = 4, 4
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = save_model(folder / "base", SHAPES[options.shape])
@@ -164,10 +168,8 @@ def measure(folder: Path, weights: tuple[int, int], options: argparse.Namespace)
             ["prediction, tokens written", f"{written:,.0f}", "", ""],
         ]
     )
-    cuda = torch.cuda.is_available()
-    where = torch.cuda.get_device_name() if cuda else "CPU: the figures say nothing"
     print(
-        f"{where}; {options.shape}: {encoder:,} and {decoder:,} weights; batches of"
+        f"{Meter().device}; {options.shape}: {encoder:,} and {decoder:,} weights; batches of"
         f" {options.batch} x {options.length}; limit {limit:,.0f} rows/s"
     )
 

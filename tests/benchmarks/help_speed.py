@@ -6,7 +6,6 @@ same four verbs with one argument and one option each, and nothing else.
 Run: python tests/benchmarks/help_speed.py [--runs 15]
 """
 
-import argparse
 import compileall
 import importlib.util
 import subprocess
@@ -14,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from arms import interleave, print_table, print_verdict, ratio, typical
+from arms import interleave, make_parser, print_table, print_verdict, ratio, typical
 
 TARGET = 1.25
 HEAVY = (
@@ -72,9 +71,10 @@ def heavy_modules() -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--runs", type=int, default=15, help="Runs of each arm, at least 10.")
-    runs = max(10, parser.parse_args().runs)
+    asked = parser.parse_args()
+    runs = 1 if asked.quick else max(10, asked.runs)
     package = importlib.util.find_spec("aqa")
     assert package is not None
     with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ Run: python tests/benchmarks/prediction_speed.py [--run FOLDER] [--consecutive] 
 """
 
 import argparse
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
@@ -25,20 +26,26 @@ import torch
 from arms import (
     Costs,
     interleave,
+    make_parser,
     measure,
     print_table,
     print_verdict,
     ratio,
     run_config,
+    save_tiny_llama,
+    smollm2_config,
     squad_prompts,
     typical,
 )
 
+from aqa.backends.llama_qlora.adapters import add_adapter
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.models import load_model
 from aqa.config.options import RunConfig
 from aqa.library_output import quiet
 from aqa.progress import SilentProgress
 from aqa.records import Prompt
+from aqa.runs.names import ADAPTER
 
 TARGET = 3.0
 SAME_TARGET = 95.0  # per cent
@@ -120,7 +127,7 @@ def compare_exactly(config: RunConfig, prompts: Sequence[Prompt]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/llama_smollm2"))
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
@@ -135,9 +142,32 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    config = run_config(
-        options.run, generation={"max_new_tokens": MAX_NEW_TOKENS, "batch_tokens": None}
-    )
+    if not options.quick:
+        compare(make_config(options.run), options)
+        return
+    options.questions, options.rounds, options.uncached = BATCH + 1, 1, 1
+    with tempfile.TemporaryDirectory() as folder:
+        compare(make_config(save_untrained(Path(folder))), options)
+
+
+def make_config(folder: Path) -> RunConfig:
+    """The config of a trained run, with the answers' length of this benchmark."""
+    generation: dict[str, object] = {"max_new_tokens": MAX_NEW_TOKENS, "batch_tokens": None}
+    return run_config(folder, generation=generation)
+
+
+def save_untrained(folder: Path) -> Path:
+    """A tiny model with an adapter that was never trained, laid out as a run."""
+    base = save_tiny_llama(folder / "tiny")
+    reader = LlamaQloraBackend(smollm2_config(backend={"model": str(base)}), SilentProgress())
+    with quiet():
+        model = load_model(reader.files, reader.options, training=True)
+        add_adapter(model, reader.options.lora, str(base)).save_pretrained(folder / "run" / ADAPTER)
+    return folder / "run"
+
+
+def compare(config: RunConfig, options: argparse.Namespace) -> None:
+    """Answer by both ways in turn; print a table and the verdicts."""
     kept: dict[str, Answers] = {}
     with LlamaQloraBackend(config, SilentProgress()) as reader:
         prompts = squad_prompts(reader, options.questions, options.consecutive)

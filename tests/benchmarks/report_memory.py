@@ -52,7 +52,10 @@ def main() -> None:
     """Measure and compare with the target."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=10_000)
+    parser.add_argument("--quick", action="store_true", help="50 examples; the target is left out.")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.examples = 50
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_inputs(folder, arguments.examples)
@@ -71,7 +74,7 @@ def main() -> None:
         f"{arguments.examples:,} examples, {PASSAGES} passages each: {size / 1e6:.0f} MB of HTML,"
     )
     print(f"{seconds:.1f} s, peak memory {peak:.0f} MB (target: under {TARGET})")
-    sys.exit(peak > TARGET)
+    sys.exit(peak > TARGET and not arguments.quick)
 
 
 if __name__ == "__main__":

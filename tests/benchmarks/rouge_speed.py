@@ -5,15 +5,14 @@ and long answers of CLAPNQ beside their passages (300 of them, again and again).
 KorQuAD as they stand in the text, by Kiwi's morphemes, which the peer is given as its tokenizer:
 there, Kiwi takes nearly all of the time. Rounds are interleaved, and all scores are compared.
 
-Run: python tests/benchmarks/rouge_speed.py [ROUNDS]
+Run: python tests/benchmarks/rouge_speed.py [--rounds 3] [--pairs 10000]
 """
 
 import json
 import re
-import sys
 from collections.abc import Callable
 
-from arms import SHARED, interleave, print_table, print_verdict, ratio, typical
+from arms import SHARED, interleave, make_parser, print_table, print_verdict, ratio, typical
 from rouge_score.rouge_scorer import RougeScorer
 
 from aqa.metrics import load_metric
@@ -21,7 +20,6 @@ from aqa.metrics.kiwi import load_kiwi, morphemes
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.rouge import in_the_parts_of
 
-PAIRS = 10_000
 NAMES = ["rouge1", "rouge2", "rougeL"]
 TARGET = 5
 Pair = tuple[str, str]
@@ -35,21 +33,21 @@ class Kiwi:
         return [form for form in forms if any(map(str.isalnum, form))]
 
 
-def english() -> list[Pair]:
+def english(count: int) -> list[Pair]:
     rows = json.loads((SHARED / "tweetqa" / "train.json").read_text(encoding="utf-8"))
     pairs = [(row["Tweet"], row["Answer"][0]) for row in rows]
     # Without a word that rouge-score reads it gives 0, where ours reads characters.
-    return [pair for pair in pairs if re.search("[a-z0-9]", pair[1].lower())][:PAIRS]
+    return [pair for pair in pairs if re.search("[a-z0-9]", pair[1].lower())][:count]
 
 
-def long_english() -> list[Pair]:
+def long_english(count: int) -> list[Pair]:
     lines = (SHARED / "clapnq" / "clapnq_dev_answerable.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in lines.splitlines()]
     pairs = [(row["passages"][0]["text"], row["output"][0]["answer"]) for row in rows]
-    return [pairs[place % len(pairs)] for place in range(PAIRS)]
+    return [pairs[place % len(pairs)] for place in range(count)]
 
 
-def korean() -> list[Pair]:
+def korean(count: int) -> list[Pair]:
     file = SHARED / "korquad1" / "KorQuAD_v1.0_dev.json"
     pairs = []
     for article in json.loads(file.read_text(encoding="utf-8"))["data"]:
@@ -59,7 +57,7 @@ def korean() -> list[Pair]:
                 end = start + len(text)
                 pairs.append((paragraph["context"][start : end + 3], text))
                 pairs.append((paragraph["context"][max(0, start - 9) : end], text))
-    return pairs[:PAIRS]
+    return pairs[:count]
 
 
 def score(pairs: list[Pair]) -> list[tuple[float, ...]]:
@@ -110,12 +108,18 @@ def compare(language: str, pairs: list[Pair], tokenizer: Kiwi | None, rounds: in
     print_verdict(f"{language}: times as fast", ratio(costs, "rouge-score", "aqa"), TARGET)
 
 
-def main(rounds: int) -> None:
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--pairs", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.pairs, asked.rounds = 50, 1
     load_kiwi().tokenize("한국어")
-    compare("English, short", english(), None, rounds)
-    compare("English, long", long_english(), None, rounds)
-    compare("Korean", korean(), Kiwi(), rounds)
+    compare("English, short", english(asked.pairs), None, asked.rounds)
+    compare("English, long", long_english(asked.pairs), None, asked.rounds)
+    compare("Korean", korean(asked.pairs), Kiwi(), asked.rounds)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main()

@@ -12,7 +12,6 @@ fid       ten passages a question, answers of 8: aqa, a loop over questions in f
 Run: python tests/benchmarks/t5_prediction_speed.py [--questions 64] [--rounds 2]
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from arms import Costs, interleave, print_table, print_verdict, ratio, typical
+from arms import Costs, interleave, make_parser, print_table, print_verdict, ratio, typical
 from t5_shape import make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM
 
@@ -136,11 +135,13 @@ def show(title: str, costs: Costs) -> None:
 
 def main() -> None:
     """Print tables and verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.questions, arguments.rounds = 4, 1
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     print(f"{arguments.questions} questions, {torch.get_num_threads()} threads")

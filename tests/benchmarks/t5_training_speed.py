@@ -11,7 +11,6 @@ best       bf16, padded to the longest, grouped by length: the best that is to b
 Run: python tests/benchmarks/t5_training_speed.py [--rows 64] [--rounds 2]
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,7 +19,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from arms import interleave, print_table, print_verdict, ratio, typical
+from arms import interleave, make_parser, print_table, print_verdict, ratio, typical
 from t5_shape import SEED, make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, TrainingArguments
 
@@ -136,12 +135,14 @@ def collate(rows: Sequence[Row], longest: int | None) -> dict[str, torch.Tensor]
 
 def main() -> None:
     """Print a table and the verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
     parser.add_argument("--arms", nargs="+", default=["aqa", "usual", "dynamic", "best"])
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rows, arguments.rounds = 2, 1
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     names = arguments.arms

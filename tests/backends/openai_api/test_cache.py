@@ -120,7 +120,7 @@ def test_what_is_asked_otherwise_has_another_key(
 def key_for(config: RunConfig) -> bytes:
     reader = Gpt4Backend(config, SilentProgress())
     inputs = Inputs(config, load_template(config.prompt), SilentProgress())
-    (prompt,) = inputs.prompts(reader, inputs.examples(), [])
+    (prompt,) = inputs.prompts(reader, inputs.examples())
     return key_of(reader.identity(), prompt)
 
 

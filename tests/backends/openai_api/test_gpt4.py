@@ -300,7 +300,7 @@ def many_prompts(config: RunConfig, reader: Gpt4Backend, read: list[str]) -> Ite
     from aqa.prompting.templates import load_template
 
     inputs = Inputs(config, load_template(config.prompt), SilentProgress())
-    (prompt,) = inputs.prompts(reader, inputs.examples(), [])
+    (prompt,) = inputs.prompts(reader, inputs.examples())
     for number in range(100):
         read.append(f"p{number}")
         yield replace(prompt, id=f"p{number}")

