@@ -252,8 +252,9 @@ class StructuredAnswer:
 class Prediction:
     """A reader's answer to one prompt, or the reason why there is none.
 
-    `raw` is the text as generated; exactly one of `raw` and `error` is not None. Token counts are
-    those of the reader. `confidence` is the mean log-probability of the answer's tokens, its end
+    `raw` is the text as generated; beside an `error` it is a text that is no answer, and None where
+    nothing came. `cut` tells that an answer ends where its room did. Token counts are those of the
+    reader. `confidence` is the mean log-probability of the answer's tokens, its end
     token included. `nbest` holds answers with their scores, best first, where several were asked
     for. `spent` is what all attempts took together, where a reader is paid by the token.
     `structured` is what counts in `raw` where that is an object of a schema. `model` is the name by
@@ -271,6 +272,7 @@ class Prediction:
     structured: StructuredAnswer | None = None
     model: str = ""
     saved: Spent | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
 """What is kept of one finished example: its line in the journal."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from aqa.records import AnswerPart, Example, Prediction, Prompt, StructuredAnswer, Template
-from aqa.runs.answers import CleanAnswer, clean_answer
+from aqa.runs.answers import CleanAnswer, clean_answer, object_in
 
 
 def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> dict[str, Any]:
@@ -27,12 +26,16 @@ def failure_row(example: Example, error: str) -> dict[str, Any]:
 def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     """What is kept of one finished example: the clean answer, the raw text, the evidence."""
     row: dict[str, Any] = {"id": prompt.id, "question": prompt.question}
-    if prediction.raw is None:
+    if prediction.error is not None:
         row |= answer_fields(prompt.answers, None) | {"error": prediction.error}
+        if prediction.raw is not None:
+            row["raw"] = prediction.raw
     else:
         clean = _clean(prediction, prompt.template)
         row |= answer_fields(prompt.answers, clean.text)
         row |= {"raw": prediction.raw, "abstained": clean.abstained}
+        if prediction.cut:
+            row["cut"] = True
         if prediction.confidence is not None:
             row["confidence"] = prediction.confidence
         if prediction.nbest:
@@ -74,11 +77,8 @@ def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
 
 def _answer_of_object(raw: str) -> str | None:
     """The answer in an object of a schema that we know."""
-    try:
-        answer = json.loads(raw)["answer"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return answer if isinstance(answer, str) else None
+    answer = (object_in(raw) or {}).get("answer")
+    return str(answer) if isinstance(answer, str | int | float) else None
 
 
 def _clean(prediction: Prediction, template: Template) -> CleanAnswer:

@@ -44,7 +44,17 @@ from aqa.runs.answers import CleanAnswer, clean_answer, means_no_answer
         ("Is it Lyon?\n</think>\nParis", "Paris"),
         ("<thought>리옹일까?</thought>서울", "서울"),
         ("<think>Lyon</think><think>Nice</think>Paris", "Paris"),
-        ("<think>Is it Lyon? Or", "<think>Is it Lyon? Or"),  # cut off: there is no answer
+        ("<think>Is it Lyon? Or", ""),  # cut off: there is no answer
+        ("[THINK]Lyon?[/THINK]Paris", "Paris"),
+        ("Is <think> a tag?", "Is <think> a tag?"),
+        (
+            "<|channel|>analysis<|message|>Lyon?<|end|><|start|>assistant<|channel|>final<|message|>"
+            "Paris<|return|>",
+            "Paris",
+        ),
+        ("<|channel|>analysis<|message|>Lyon? Or", ""),
+        ("analysisLyon? No.assistantfinalParis", "Paris"),
+        ("analysis of variance", "analysis of variance"),
         ("", ""),
         (" \n\t\n", ""),
         ("Answer:", ""),

@@ -211,9 +211,17 @@ class Asker:
 
 def as_prediction(prompt: Prompt, reply: Reply, spent: Spent, access: Access) -> Prediction:
     """What a reply means for the example that it answers; `spent` is what all attempts took."""
-    if reply.text is None:
-        return as_failure(prompt, reply.error or "", spent, access)
     counted = reply.spent or Spent()
+    if reply.text is None:
+        failure = as_failure(prompt, reply.error or "", spent, access)
+        raw = None if reply.rejected is None else access.without_key(reply.rejected)
+        return replace(
+            failure,
+            raw=raw,
+            prompt_tokens=counted.input,
+            answer_tokens=counted.output,
+            model=access.shown(reply.model),
+        )
     structured = reply.structured
     if structured is not None:
         structured = replace(structured, text=access.without_key(structured.text))
@@ -225,6 +233,7 @@ def as_prediction(prompt: Prompt, reply: Reply, spent: Spent, access: Access) ->
         spent=_rounded(spent),
         structured=structured,
         model=access.shown(reply.model),
+        cut=reply.cut,
     )
 
 

@@ -1,20 +1,20 @@
 """Chat completions: the body of a request, what a model is known to refuse, and its answer."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from aqa.backends.openai_api.errors import error_text
 from aqa.backends.openai_api.replies import (
     BadBodyError,
-    End,
+    ErrorInBodyError,
     Reply,
+    Said,
     joined_parts,
     make_reply,
     read_usage,
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
+from aqa.backends.openai_api.streams import body_of
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.options import GenerationOptions
 from aqa.records import Message
@@ -162,21 +162,35 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
         BadBodyError: it is not one, so that asking again may help.
     """
     try:
-        body = json.loads(content)
+        body = body_of(content)
         if body.get("error") and not body.get("choices"):
-            raise BadBodyError(f"the server's answer is an error: {error_text(body)}")
+            raise ErrorInBodyError(body["error"])
         choice = body["choices"][0]
-        message = choice["message"]
-        text = joined_parts(message.get("content"))
         finish = choice.get("finish_reason")
-        refusal = message.get("refusal")
+        if finish in BROKEN_OFF:
+            raise _broken_off(choice.get("error"))
+        said = _said(choice)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BadBodyError("the server's answer is cut off or is no chat completion") from error
-    if finish in BROKEN_OFF:
-        told = error_text(choice.get("error")) or "no reason was given"
-        raise BadBodyError(f"the server broke its answer off: {told}")
     names = ("prompt_tokens", "completion_tokens")
     spent = read_usage(body.get("usage"), names, "prompt_tokens_details")
-    ends: dict[object, End] = {"content_filter": "filter", "length": "length"}
-    end = ends.get(finish) if isinstance(finish, str) else None
-    return make_reply(text, refusal, end, str(body.get("model") or ""), spent, schema)
+    return make_reply(said, str(body.get("model") or ""), spent, schema)
+
+
+def _said(choice: Mapping[str, Any]) -> Said:
+    """What a choice says: in a message, in the pieces of a stream, or as a bare text."""
+    message = choice.get("message") or choice.get("delta")
+    if message is None:
+        return Said(choice["text"], ending=choice.get("finish_reason"))
+    return Said(
+        joined_parts(message.get("content")),
+        message.get("refusal"),
+        choice.get("finish_reason"),
+        bool(message.get("reasoning_content") or message.get("reasoning")),
+    )
+
+
+def _broken_off(error: object) -> BadBodyError:
+    if error:
+        return ErrorInBodyError(error)
+    return BadBodyError("the server broke its answer off: no reason was given")

@@ -7,17 +7,39 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from aqa.backends.openai_api.access import Access
-from aqa.backends.openai_api.replies import BadBodyError
+from aqa.backends.openai_api.replies import BadBodyError, ErrorInBodyError, error_text
 
 # retry: ask again; slow: the same, and ask less; example: only this one fails; run: all would.
 Kind = Literal["retry", "slow", "example", "run"]
 AGAIN = {408, 409, 425}
 # Codes of accounts that can't pay: OpenAI's, and that of LiteLLM's proxy.
 QUOTA = re.compile(r"insufficient_quota|billing_|budget_exceeded")
+# What errors within an answer of status 200 are called, and the status that they should have had.
+CODES = {
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "unauthenticated": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "insufficient_quota": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "resource_exhausted": 429,
+    "server_error": 500,
+    "internal": 500,
+    "api_error": 500,
+    "unavailable": 503,
+    "overloaded_error": 529,
+}
 TOO_LARGE = re.compile(r"^request too large\b", re.I)  # for the limit of a minute: never goes
 FLAGGED = "flagged_input"  # what OpenRouter says of a prompt that its moderation holds back
 LONGEST_WAIT = 900.0  # seconds; a server that asks for more has no more for today
@@ -60,13 +82,34 @@ def classify(error: Exception, access: Access) -> Failure | None:
         told = "the server did not answer in time (backend.request_timeout)"
         return Failure("retry", told, maybe_paid=True, timed_out=True)
     if isinstance(error, BadBodyError):
-        return Failure("retry", str(error), maybe_paid=True)
+        return classify_body(error, access)
     if isinstance(error, openai.APIStatusError):
         return classify_status(error.status_code, error.response.headers, error.body, access)
     if isinstance(error, openai.APIConnectionError):
         return Failure("retry", f"the connection to {access.url} broke off", maybe_paid=True)
     if isinstance(error, openai.APIError):
         return Failure("retry", access.shown(str(error)), maybe_paid=True)
+    return None
+
+
+def classify_body(error: BadBodyError, access: Access) -> Failure:
+    """Classify a body that is no answer, by the code of the error that it may tell of."""
+    if isinstance(error, ErrorInBodyError) and (status := told_status(error.told)):
+        failure = classify_status(status, {}, error.told, access)
+        return replace(failure, maybe_paid=status >= 500)
+    return Failure("retry", access.shown(str(error)), maybe_paid=True)
+
+
+def told_status(error: object) -> int | None:
+    """The status that an error in a body stands for; None where it tells of none."""
+    fields = error if isinstance(error, Mapping) else {}
+    for name in ("code", "status", "type"):
+        told = fields.get(name)
+        if isinstance(told, int | str) and str(told).isascii() and str(told).isdecimal():
+            if 400 <= int(told) < 600:
+                return int(told)
+        elif isinstance(told, str) and (status := CODES.get(told.lower())):
+            return status
     return None
 
 
@@ -129,24 +172,6 @@ def classify_status(
         )
     named = param if isinstance(param, str) else None
     return Failure("example", told, param=named, refused=status in (400, 422))
-
-
-def error_text(body: object, depth: int = 5) -> str:
-    """The message in an error's body, whichever way the server writes it; empty if none is found.
-
-    That are OpenAI's `error`, of which its client takes the inside, a plain text, and FastAPI's
-    `detail`, a list of what is wrong where.
-    """
-    if isinstance(body, str):
-        return body
-    if isinstance(body, list) and depth:
-        return "; ".join(filter(None, (error_text(part, depth - 1) for part in body)))
-    if not isinstance(body, Mapping) or not depth:
-        return ""
-    if isinstance(told := body.get("msg"), str):
-        place = body.get("loc")
-        return f"{'.'.join(map(str, place))}: {told}" if isinstance(place, list) else told
-    return error_text(body.get("message") or body.get("error") or body.get("detail"), depth - 1)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

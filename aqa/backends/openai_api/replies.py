@@ -1,10 +1,13 @@
 """What a server answered, whichever API it was asked by, and what it counted."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from aqa.backends.openai_api.schemas import BadObjectError, ResponseSchema
 from aqa.records import Spent, StructuredAnswer
+from aqa.runs.answers import spoken
 
 LARGEST_COUNT = 10**8  # tokens; what claims more counts wrongly
 
@@ -12,8 +15,31 @@ LARGEST_COUNT = 10**8  # tokens; what claims more counts wrongly
 End = Literal["filter", "length"]
 
 
+# How servers of all makers call these ends of an answer, in lower case.
+ENDS: Mapping[str, End] = {
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
+    **dict.fromkeys(
+        ("content_filter", "safety", "recitation", "prohibited_content", "blocklist"), "filter"
+    ),
+}
+TITLE = re.compile(r"^\s*<.*?<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+NO_ROOM = "no token was left for the answer"
+ROOM = "raise generation.max_new_tokens, which holds the model's reasoning too"
+
+
 class BadBodyError(Exception):
     """A server's body is no answer: cut off, not JSON, or without what it must hold."""
+
+
+class ErrorInBodyError(BadBodyError):
+    """A body tells of an error, though its status is that of an answer.
+
+    `told` is what the server says of it.
+    """
+
+    def __init__(self, told: object) -> None:
+        super().__init__(f"the server's answer is an error: {error_text(told)}")
+        self.told = told
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +47,8 @@ class Reply:
     """What a server answered: a text, or the reason why there is none, and what it counted.
 
     `spent` has no cost yet; None where the server counts nothing. `structured` is what counts in
-    an object of a schema; `misfit` tells that the text is none, though it should be one.
+    an object of a schema; `misfit` tells that the text is none, though it should be one. `rejected`
+    is a text that is no answer, and `cut` tells that an answer ends where its room did.
     """
 
     text: str | None
@@ -30,47 +57,87 @@ class Reply:
     spent: Spent | None
     structured: StructuredAnswer | None = None
     misfit: bool = False
+    rejected: str | None = None
+    cut: bool = False
 
 
-def make_reply(
-    text: object,
-    refusal: object,
-    end: End | None,
-    model: str,
-    spent: Spent | None,
-    schema: ResponseSchema | None,
-) -> Reply:
-    """Judge what was read of an answer: its text, what was said in its place, and how it ended."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was read of an answer before it is judged: its text, what was said in its place.
+
+    `thought` tells that the model also gave its reasoning apart, `ending` how the server says that
+    the answer ended.
+    """
+
+    text: object
+    refusal: object = None
+    ending: object = None
+    thought: bool = False
+
+    @property
+    def end(self) -> End | None:
+        """Why the answer ended before it was whole; None where it did not."""
+        return ENDS.get(self.ending.lower()) if isinstance(self.ending, str) else None
+
+
+def make_reply(said: Said, model: str, spent: Spent | None, schema: ResponseSchema | None) -> Reply:
+    """Judge what was read of an answer."""
     # Half a surrogate pair, which JSON can hold, can't be written to any file.
-    text = _whole(text) if isinstance(text, str) else ""
-    reason = None
-    if end == "filter":
-        reason = "the server's content filter held the answer back"
-    elif not text.strip():
-        reason = "the model answered nothing"
-        if refusal:
-            reason = f"the model refused: {_whole(str(refusal))}"
-        elif end == "length":
-            reason = (
-                "no token was left for the answer; raise generation.max_new_tokens, which holds"
-                " the model's reasoning too"
-            )
+    text = _whole(said.text) if isinstance(said.text, str) else ""
+    reason = _why_none(said, text)
+    misfit = schema is not None and said.end is None
     if reason is not None:
-        misfit = schema is not None and end is None
-        return Reply(None, reason, model, spent, misfit=misfit)
+        return Reply(None, reason, model, spent, misfit=misfit, rejected=text or None)
+    cut = said.end == "length"
     if schema is None:
-        return Reply(text, None, model, spent)
+        return Reply(text, None, model, spent, cut=cut)
     try:
         return Reply(text, None, model, spent, schema.read(text))
     except BadObjectError as error:
         reason = f"the answer is no object of the schema {schema.name}: {error}"
-        if end == "length":
-            reason = "the answer was cut off within its object; raise generation.max_new_tokens"
-        return Reply(None, reason, model, spent, misfit=end is None)
+        if cut:
+            reason = f"the answer was cut off within its object; {ROOM}"
+        return Reply(None, reason, model, spent, misfit=misfit, rejected=text)
+
+
+def _why_none(said: Said, text: str) -> str | None:
+    """The reason why a text is no answer; None where it may be one."""
+    if said.end == "filter":
+        return "the server's content filter held the answer back"
+    spoke = spoken(text)
+    if spoke is not None and spoke.strip():
+        return None
+    if said.refusal:
+        return f"the model refused: {_whole(str(said.refusal))}"
+    thought = said.thought or bool(text.strip())
+    if said.end == "length":
+        return f"the model's thought was cut off; {ROOM}" if thought else f"{NO_ROOM}; {ROOM}"
+    if said.ending == "tool_calls":
+        return "the model called a tool in the place of an answer"
+    return "the model thought, but answered nothing" if thought else "the model answered nothing"
 
 
 def _whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def error_text(body: object, depth: int = 5) -> str:
+    """The message in an error's body, whichever way the server writes it; empty if none is found.
+
+    That are OpenAI's `error`, of which its client takes the inside, a plain text, the title of a
+    gateway's page, and FastAPI's `detail`, a list of what is wrong where.
+    """
+    if isinstance(body, str):
+        title = TITLE.search(body)
+        return " ".join(title[1].split()) if title else body
+    if isinstance(body, list) and depth:
+        return "; ".join(filter(None, (error_text(part, depth - 1) for part in body)))
+    if not isinstance(body, Mapping) or not depth:
+        return ""
+    if isinstance(told := body.get("msg"), str):
+        place = body.get("loc")
+        return f"{'.'.join(map(str, place))}: {told}" if isinstance(place, list) else told
+    return error_text(body.get("message") or body.get("error") or body.get("detail"), depth - 1)
 
 
 def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spent | None:
@@ -100,5 +167,8 @@ def joined_parts(content: object) -> object:
     """The text of a message that some servers (Mistral's thinking models) give in parts."""
     if not isinstance(content, list):
         return content
-    texts = (part.get("text") for part in content if part.get("type") == "text")
+    texts = (
+        part if isinstance(part, str) else part.get("text") if part.get("type") == "text" else None
+        for part in content
+    )
     return "".join(text for text in texts if isinstance(text, str))

@@ -1,20 +1,26 @@
 """Responses, OpenAI's newer API: the body of a request and its answer."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from aqa.backends.openai_api.chat import Parameters
-from aqa.backends.openai_api.errors import error_text
-from aqa.backends.openai_api.replies import BadBodyError, End, Reply, make_reply, read_usage
+from aqa.backends.openai_api.errors import told_status
+from aqa.backends.openai_api.replies import (
+    BadBodyError,
+    ErrorInBodyError,
+    Reply,
+    Said,
+    error_text,
+    make_reply,
+    read_usage,
+)
 from aqa.backends.openai_api.schemas import ResponseSchema
+from aqa.backends.openai_api.streams import body_of
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.options import GenerationOptions
 from aqa.records import Message
 
 FEWEST_TOKENS = 16  # that OpenAI takes as a limit of an answer
-ENDS: Mapping[object, End] = {"content_filter": "filter", "max_output_tokens": "length"}
-PASSING = ("server_error", "rate_limit_exceeded")  # failures after which asking again may help
 
 
 class ResponsesParameters(Parameters):
@@ -63,33 +69,40 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
         BadBodyError: it is not one, or failed for a reason that may pass.
     """
     try:
-        body = json.loads(content)
-        if body.get("error") and "output" not in body:
-            raise BadBodyError(f"the server's answer is an error: {error_text(body)}")
-        status, parts = body["status"], list(_parts(body["output"]))
-        reason = (body.get("incomplete_details") or {}).get("reason")
-        failure = body.get("error") or {}
-        code, told = failure.get("code"), str(failure.get("message") or "the server failed")
-        texts = [part["text"] for part in parts if part.get("type") == "output_text"]
-        refusals = [part["refusal"] for part in parts if part.get("type") == "refusal"]
-        text = "".join(texts)
+        body = body_of(content)
+        status, failure = body.get("status"), body.get("error")
+        model = str(body.get("model") or "")
+        names = ("input_tokens", "output_tokens")
+        spent = read_usage(body.get("usage"), names, "input_tokens_details")
+        if failure and status not in ("completed", "incomplete"):
+            if "output" not in body or _passes(failure):
+                raise ErrorInBodyError(failure)
+            return Reply(None, error_text(failure) or "the server failed", model, spent)
+        output = body["output"]
+        if status not in ("completed", "incomplete"):
+            raise BadBodyError(f"the server's response is {status}, not completed")
+        ending = (body.get("incomplete_details") or {}).get("reason")
+        said = _said(output, ending if status == "incomplete" else None)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BadBodyError("the server's answer is cut off or is no response") from error
-    model = str(body.get("model") or "")
-    names = ("input_tokens", "output_tokens")
-    spent = read_usage(body.get("usage"), names, "input_tokens_details")
-    if status == "failed":
-        if code in PASSING:
-            raise BadBodyError(told)
-        return Reply(None, told, model, spent)
-    if status not in ("completed", "incomplete"):
-        raise BadBodyError(f"the server's response is {status}, not completed")
-    end = ENDS.get(reason) if status == "incomplete" and isinstance(reason, str) else None
-    return make_reply(text, next(iter(refusals), None), end, model, spent, schema)
+    return make_reply(said, model, spent, schema)
 
 
-def _parts(output: Any) -> Iterator[Mapping[str, Any]]:
-    """The parts of the messages in a response, which may hold reasoning as well."""
-    for item in output:
-        if item.get("type") == "message":
-            yield from item["content"]
+def _passes(failure: object) -> bool:
+    """Whether a failed response concerns more than its question, or may be made good."""
+    return (told_status(failure) or 400) != 400
+
+
+def _said(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
+    """What the messages of a response say; commentary is not meant for the user."""
+    messages = [item for item in output if item.get("type") == "message"]
+    parts = [
+        part
+        for message in messages
+        if message.get("phase") != "commentary"
+        for part in message["content"]
+    ]
+    texts = [part["text"] for part in parts if part.get("type") == "output_text"]
+    refusals = [part["refusal"] for part in parts if part.get("type") == "refusal"]
+    thought = len(messages) < len(output) or (bool(messages) and not parts)
+    return Said("".join(texts), next(iter(refusals), None), ending, thought)

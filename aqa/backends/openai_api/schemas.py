@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aqa.records import StructuredAnswer
+from aqa.runs.answers import object_in
 
 Answered = TypeVar("Answered", bound=BaseModel)
 
@@ -22,8 +23,8 @@ class ResponseSchema:
     """A schema that a server is asked to answer in.
 
     `read` takes the text of an answer and gives what counts in it, or raises BadObjectError, after
-    which the question is asked again. Give one to `Gpt4Backend(config, progress, schema)`; what
-    `Prediction.raw` then holds is JSON that `read` has accepted.
+    which the question may be asked again. Give one to `Gpt4Backend(config, progress, schema)`;
+    `Prediction.raw` is then a text that `read` has accepted.
     """
 
     name: str  # letters, digits, _ and -
@@ -40,14 +41,7 @@ class ResponseSchema:
         """
 
         def read(text: str) -> StructuredAnswer:
-            try:
-                return answer(model.model_validate_json(text))
-            except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False)[0]
-                place = ".".join(map(str, first["loc"]))
-                raise BadObjectError(
-                    f"{place}: {first['msg']}" if place else first["msg"]
-                ) from None
+            return answer(read_object(text, model))
 
         return cls(name, model.model_json_schema(), read)
 
@@ -57,10 +51,28 @@ class ResponseSchema:
         return {"name": self.name, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
+def read_object(text: str, model: type[Answered]) -> Answered:
+    """Read the object in a text, which may stand in a code fence and may hold more than the model.
+
+    Raises:
+        BadObjectError: there is none, or it lacks something.
+    """
+    found = object_in(text)
+    if found is None:
+        raise BadObjectError("it holds no JSON object")
+    try:
+        return model.model_validate_json(json.dumps(found), extra="ignore")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BadObjectError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+
+
 class ReaderAnswer(BaseModel):
     """The answer to the question, and where it was found."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Servers that ignore the schema write numbers for texts, and the other way round.
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     answer: str = Field(description="The answer alone; empty if the passages do not answer it.")
     passages: list[int] = Field(

@@ -9,13 +9,13 @@ from functools import partial, reduce
 from itertools import count, islice
 from pathlib import Path
 from sys import maxsize
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from aqa.backends.base import CostEstimate
 from aqa.backends.openai_api.backend import Gpt4Backend
-from aqa.backends.openai_api.schemas import ResponseSchema
+from aqa.backends.openai_api.schemas import ResponseSchema, read_object
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, PromptError
@@ -40,9 +40,15 @@ class JudgeVerdict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: str = Field(description="Two sentences at most, in the language of the question.")
-    verdict: Literal["correct", "partially_correct", "incorrect", "unsupported"] = Field(
-        description="As the instructions define it."
-    )
+    verdict: Annotated[
+        Literal["correct", "partially_correct", "incorrect", "unsupported"],
+        BeforeValidator(lambda told: _plain(told) if isinstance(told, str) else told),
+    ] = Field(description="As the instructions define it.")
+
+
+def _plain(verdict: str) -> str:
+    """A verdict as the schema spells it: servers that ignore it write "Partially correct"."""
+    return re.sub(r"[\s-]+", "_", verdict.strip().lower())
 
 
 VERDICT = ResponseSchema.of("verdict", JudgeVerdict, lambda found: StructuredAnswer(found.verdict))
@@ -231,9 +237,9 @@ def _key(prompt: Prompt, repeat: int) -> str:
 
 
 def _verdict(prediction: Prediction) -> Verdict:
-    if prediction.raw is None:
+    if prediction.error is not None or prediction.raw is None:
         return Verdict(None, prediction.error or "")
-    found = JudgeVerdict.model_validate_json(prediction.raw)
+    found = read_object(prediction.raw, JudgeVerdict)
     return Verdict(found.verdict, found.reason)
 
 
@@ -241,6 +247,8 @@ def _row(case: Case, prediction: Prediction) -> dict[str, Any]:
     """What the journal keeps of a verdict; the case is the first one that it was asked for."""
     row: dict[str, Any] = {"id": prediction.id, "example": case.id, "system": case.system}
     row |= {"answer": case.answer, **_verdict(prediction).to_json()}
+    if prediction.error is not None and prediction.raw is not None:
+        row["raw"] = prediction.raw
     if prediction.model:
         row["model"] = prediction.model
     return row | cost_fields(prediction)

@@ -10,7 +10,7 @@ from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.asker import as_failure, as_prediction, unless_schema
 from aqa.backends.openai_api.batch.lines import Requests
 from aqa.backends.openai_api.chat import Parameters
-from aqa.backends.openai_api.errors import Failure, classify_status
+from aqa.backends.openai_api.errors import Failure, classify_body, classify_status
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.replies import BadBodyError, Reply
 from aqa.backends.openai_api.tokens import TokenCounter
@@ -83,17 +83,14 @@ class Replies:
             return self._missed(prompt, "the server's answers lack it")
         if line is None:
             return None
-        try:
-            outcome = self._outcome(line)
-        except BadBodyError as error:
-            self.lost += self._account.worst(prompt.messages)
-            self.requests["retry"] += 1
-            return self._missed(prompt, str(error))
+        outcome = self._outcome(line)
         if isinstance(outcome, Reply):
             return self._answered(prompt, outcome)
         if outcome is None:
             return None
         self.requests[outcome.kind] += 1
+        if outcome.maybe_paid:
+            self.lost += self._account.worst(prompt.messages)
         if outcome.refused:
             if self._learn(asked.body(prompt.index), outcome):
                 return None
@@ -126,7 +123,10 @@ class Replies:
         if isinstance(response, dict):
             status, body = response.get("status_code"), response.get("body")
             if status == 200:
-                return self._parameters.read(json.dumps(body).encode())
+                try:
+                    return self._parameters.read(json.dumps(body).encode())
+                except BadBodyError as broken:
+                    return classify_body(broken, self._access)
             told = body.get("error", body) if isinstance(body, dict) else body
             return classify_status(
                 status if isinstance(status, int) else 500, {}, told, self._access

@@ -1,0 +1,65 @@
+"""The body of an answer as one object, also where a server streams what it was to send whole."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aqa.backends.openai_api.replies import BadBodyError
+
+LINE_END = re.compile(r"\r\n|\r|\n")
+DONE = "[DONE]"  # the last event of a stream of chat completions
+WHOLE = ("response.completed", "response.incomplete", "response.failed")  # hold the whole response
+
+Json = dict[str, Any]
+
+
+def body_of(content: bytes) -> Json:
+    """Read the body of an answer.
+
+    Raises:
+        ValueError, LookupError, TypeError or AttributeError: it is not what it seems to be.
+        BadBodyError: it is a stream that breaks off.
+    """
+    if not content.lstrip().startswith((b"data:", b"event:", b":")):
+        found: Json = json.loads(content)
+        return found
+    body: Json = {}
+    done = False
+    for event in _events(content.decode()):
+        if event is None:
+            done = True
+        elif event.get("type") in WHOLE:
+            return dict(event["response"])
+        elif event.get("error"):
+            return event
+        else:
+            _add(body, event)
+    if not done and not body.get("choices", [{}])[0].get("finish_reason"):
+        raise BadBodyError("the server's stream broke off")
+    return body
+
+
+def _events(text: str) -> Iterator[Json | None]:
+    """The events of a stream, None for its end."""
+    for line in LINE_END.split(text):
+        name, _, data = line.partition(":")
+        if name == "data" and data.strip():
+            yield None if data.strip() == DONE else json.loads(data)
+
+
+def _add(body: Json, event: Json) -> None:
+    """Add an event of a chat completion to what came before it."""
+    body.update({name: event[name] for name in ("model", "usage") if event.get(name)})
+    for piece in event.get("choices") or ():
+        if piece.get("index", 0) != 0:
+            continue
+        (choice,) = body.setdefault("choices", [{"message": {}, "finish_reason": None}])
+        choice["finish_reason"] = piece.get("finish_reason") or choice["finish_reason"]
+        _join(choice["message"], piece.get("delta") or piece.get("message") or {})
+
+
+def _join(message: Json, delta: Mapping[str, Any]) -> None:
+    for name in ("content", "refusal", "reasoning_content", "reasoning"):
+        if isinstance(text := delta.get(name), str):
+            message[name] = message.get(name, "") + text

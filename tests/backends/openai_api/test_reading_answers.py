@@ -1,0 +1,227 @@
+"""What counts as an answer in a body of status 200, and what is kept of one that is none."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_server import Fault, Server
+from gpt4_runs import USAGE, completion, configured, predictions, run
+
+from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.chat import read_reply
+from aqa.backends.openai_api.errors import Kind, classify_body
+from aqa.backends.openai_api.replies import BadBodyError
+from aqa.backends.openai_api.responses import read_response
+from aqa.backends.openai_api.schemas import READER_ANSWER
+
+pytestmark = pytest.mark.usefixtures("hurried")
+
+Body = dict[str, Any]
+OBJECT = '{"answer": "Ann", "passages": [1], "answerable": true}'
+THOUGHT = "<think>Is it Bob?"
+
+
+def chat(content: object, finish: str | None = "stop", **message: object) -> bytes:
+    choice = {"message": {"content": content, **message}, "finish_reason": finish}
+    return json.dumps({"model": "m", "choices": [choice], "usage": USAGE}).encode()
+
+
+def response(*messages: Body, **more: object) -> bytes:
+    return json.dumps({"status": "completed", "output": messages, "model": "m"} | more).encode()
+
+
+def message(text: str, **more: object) -> Body:
+    part = {"type": "output_text", "text": text}
+    return {"type": "message", "content": [part], **more}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OBJECT,
+        f"```json\n{OBJECT}\n```",
+        f"```\n{OBJECT}```",
+        f"Here it is:\n\n```JSON\n{OBJECT}\n```\nI hope it helps.",
+        f"{THOUGHT} {{no}}</think>\n{OBJECT}",
+        f"Bob? {{}}</think>```json\n{OBJECT}\n```",
+        f"[THINK]Bob?[/THINK]{OBJECT}",
+        f"The answer of the set {{Ann, Bob}} is {OBJECT}.",
+        f"<|channel|>analysis<|message|>{{}}<|end|><|start|>assistant<|channel|>final"
+        f" <|constrain|>json<|message|>{OBJECT}<|return|>",
+        OBJECT[:-1] + ', "confidence": 0.9}',
+        '{"answer": "Ann", "passages": ["1"], "answerable": "true"}',
+        f"{OBJECT}\n{OBJECT}",
+    ],
+)
+def test_an_object_is_found_wherever_it_is_clear(text: str) -> None:
+    reply = read_reply(chat(text), READER_ANSWER)
+    assert reply.structured is not None
+    assert (reply.structured.text, reply.structured.passages) == ("Ann", (1,))
+    assert reply.text == text
+
+
+def test_a_number_is_an_answer() -> None:
+    reply = read_reply(chat('{"answer": 1801, "passages": [1], "answerable": true}'), READER_ANSWER)
+    assert reply.structured is not None
+    assert reply.structured.text == "1801"
+
+
+@pytest.mark.parametrize(
+    "text", ["Ann", f"{OBJECT} or {OBJECT.replace('Ann', 'Bob')}", f"<think>{OBJECT}", "[1]", "{}"]
+)
+def test_no_object_is_guessed(text: str) -> None:
+    reply = read_reply(chat(text), READER_ANSWER)
+    assert (reply.text, reply.rejected) == (None, text)
+    assert reply.misfit
+
+
+def test_the_answer_within_a_fence_is_that_of_the_run(tmp_path: Path, server: Server) -> None:
+    text = f"```json\n{OBJECT}\n```"
+    server.answer = lambda body: text
+    assert run(configured(tmp_path, server, 2, structured=True), tmp_path / "out").answered == 2
+    assert server.requests == 2
+    row = predictions(tmp_path / "out")["q0"]
+    assert (row["predicted_answer"], row["raw"]) == ("Ann", text)
+
+
+@pytest.mark.parametrize("structured", [True, False])
+def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structured: bool) -> None:
+    server.script = lambda number, body: completion(THOUGHT, "length") if number == 0 else None
+    server.answer = lambda body: OBJECT
+    config = configured(tmp_path, server, 3, structured=structured, max_concurrency=1)
+    run(config, tmp_path / "out")
+    row = predictions(tmp_path / "out")["q0"]
+    assert row["raw"] == THOUGHT
+    assert row["predicted_answer"] is None
+    assert "the model's thought was cut off; raise" in row["error"]
+    assert row["tokens"] == {"prompt": 10, "answer": 2}
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (chat(THOUGHT), "the model thought, but answered nothing"),
+        (chat(f"{THOUGHT}</think>\n"), "the model thought, but answered nothing"),
+        (chat(None, reasoning_content="hm"), "the model thought, but answered nothing"),
+        (chat(None, "length", reasoning_content="hm"), "the model's thought was cut off"),
+        (chat(THOUGHT, "length"), "the model's thought was cut off"),
+        (chat("<|channel|>analysis<|message|>Bob?"), "the model thought, but answered nothing"),
+        (chat("", "MAX_TOKENS"), "no token was left"),
+        (chat("An", "SAFETY"), "content filter"),
+        (chat(None, "tool_calls"), "called a tool"),
+        (response(message("I look.", phase="commentary")), "thought, but answered nothing"),
+        (response({"type": "reasoning"}), "thought, but answered nothing"),
+    ],
+)
+def test_a_thought_is_no_answer(content: bytes, error: str) -> None:
+    reply = (read_response if b'"output"' in content else read_reply)(content)
+    assert reply.text is None
+    assert error in (reply.error or "")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (chat("Ann", None), "Ann"),
+        (chat("Ann", "eos_token"), "Ann"),
+        (chat(["An", {"type": "text", "text": "n"}]), "Ann"),
+        (b'{"choices": [{"text": "Ann", "finish_reason": "stop"}]}', "Ann"),
+        (b'{"choices": [{"delta": {"content": "Ann"}, "finish_reason": "stop"}]}', "Ann"),
+        (response(message("I look."), message("Ann")), "I look.Ann"),
+        (response(message("I look.", phase="commentary"), message("Ann")), "Ann"),
+        (response(message("x", phase="commentary"), message("Ann", phase="final_answer")), "Ann"),
+    ],
+)
+def test_where_an_answer_stands(content: bytes, text: str) -> None:
+    reply = (read_response if b'"output"' in content else read_reply)(content)
+    assert (reply.text, reply.error, reply.cut) == (text, None, False)
+
+
+def test_a_cut_answer_is_marked(tmp_path: Path, server: Server) -> None:
+    server.script = lambda number, body: completion("as far as", "length") if number == 0 else None
+    run(configured(tmp_path, server, 2, max_concurrency=1), tmp_path / "out")
+    rows = predictions(tmp_path / "out")
+    assert rows["q0"]["predicted_answer"] == "as far as"
+    assert rows["q0"]["cut"] is True
+    assert "cut" not in rows["q1"]
+
+
+# Servers that stream what they were to send whole.
+
+
+def stream(*events: object, end: str = "\r\n\r\n") -> bytes:
+    texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
+    return "".join(f"data: {text}{end}" for text in texts).encode()
+
+
+def piece(text: str | None, finish: str | None = None) -> Body:
+    return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]}
+
+
+def test_a_stream_of_a_completion_is_joined(tmp_path: Path, server: Server) -> None:
+    events = [piece("An") | {"model": "m"}, piece("n\u2028"), piece(None, "stop")]
+    content = b": hello\n" + stream(*events, {"choices": [], "usage": USAGE}, "[DONE]", end="\n\n")
+    server.script = lambda number, body: Fault(raw=content)
+    run(configured(tmp_path, server, 1), tmp_path / "out")
+    row = predictions(tmp_path / "out")["q0"]
+    assert (row["predicted_answer"], row["tokens"]) == ("Ann", {"prompt": 10, "answer": 2})
+
+
+def test_other_streams() -> None:
+    assert read_reply(stream(piece("Ann"), "[DONE]")).text == "Ann"
+    assert read_reply(stream(piece("Ann", "stop"))).text == "Ann"
+    assert read_reply(stream(piece("An"), piece("n", "length"))).cut
+    whole = {"type": "response.completed", "response": json.loads(response(message("Ann")))}
+    assert read_response(b"event: x\n" + stream({"type": "response.created"}, whole)).text == "Ann"
+    for broken in (stream(piece("An")), stream(), b"data: {", stream({"type": "response.created"})):
+        for read in (read_reply, read_response):
+            with pytest.raises(BadBodyError):
+                read(broken)
+    with pytest.raises(BadBodyError, match="an error: busy"):
+        read_reply(stream(piece("An"), {"error": {"message": "busy"}}))
+
+
+# Errors that come with the status of an answer.
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "Provider returned error", "code": 429}, "slow"),
+        ({"message": "Provider returned error", "code": "429"}, "slow"),
+        ({"message": "busy", "type": "rate_limit_error"}, "slow"),
+        ({"message": "busy", "status": "UNAVAILABLE"}, "slow"),
+        ({"message": "no money", "code": 402}, "run"),
+        ({"message": "no money", "code": "insufficient_quota"}, "run"),
+        ({"message": "who are you", "code": 401}, "run"),
+        ({"message": "not you", "code": 403}, "run"),
+        ({"message": "flagged", "code": 403, "metadata": {"flagged_input": "x"}}, "example"),
+        ({"message": "no", "code": 400}, "example"),
+        ({"message": "down", "code": 502}, "retry"),
+        ({"message": "down", "code": 12}, "retry"),
+        ("down", "retry"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda error: {"error": error},
+        lambda error: {"choices": None, "error": error},
+        lambda error: {"choices": [{"finish_reason": "error", "error": error, "message": {}}]},
+        lambda error: {"status": "failed", "error": error},
+    ],
+)
+def test_an_error_is_told_by_its_code(error: object, kind: Kind, body: Any) -> None:
+    content = json.dumps(body(error)).encode()
+    with pytest.raises(BadBodyError) as broken:
+        (read_response if b'"status": "failed"' in content else read_reply)(content)
+    assert classify_body(broken.value, Access("https://x/v1", False, "k")).kind == kind
+
+
+def test_a_response_that_failed_for_all_is_told_so() -> None:
+    told = {"code": "insufficient_quota", "message": "You exceeded your current quota"}
+    with pytest.raises(BadBodyError) as broken:
+        read_response(response(status="failed", error=told))
+    failure = classify_body(broken.value, Access("https://x/v1", False, "k"))
+    assert (failure.kind, failure.maybe_paid) == ("run", False)
