@@ -345,7 +345,7 @@ def _prediction_folder(config: "RunConfig") -> Path:
     """Inside the run folder whose weights answer, else inside the config's output folder."""
     from aqa.runs.names import MANIFEST
 
-    stem = Path(config.data.path or "data").name.split(".")[0]
+    stem = Path(str(config.data.path or "data")).name.split(".")[0]
     trained = Path(config.backend.model)
     if (trained / MANIFEST).is_file():
         return trained / f"predict-{stem}"

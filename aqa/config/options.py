@@ -13,14 +13,15 @@ from pydantic import (
 )
 
 from aqa.config.backend_options import BackendOptions, RawConfig, Section
+from aqa.config.given import DataPath
 from aqa.records import AnswerPart
 
 
 class DataOptions(Section):
     """Where examples come from."""
 
-    path: str | None = None  # file, folder, package:NAME/FILE or a data set's name on the hub
-    dev_path: str | None = None  # validation data of a training
+    path: DataPath | None = None  # file, folder, package:NAME/FILE or a data set's name on the hub
+    dev_path: DataPath | None = None  # validation data of a training
     split: str | None = None
     dev_split: str | None = None
     passages: str | None = None  # a retriever's output, which takes the place of own passages

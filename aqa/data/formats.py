@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from aqa.config.given import Given
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.data.corpus import PASSAGES, with_corpus
 from aqa.data.examples import RowParser
 from aqa.data.files import Row
+from aqa.data.given import read_given
 from aqa.data.hub import is_hub_name, read_hub
 from aqa.data.retrieved import MissingPassages, Retrieved, open_retrieved, with_passages
 from aqa.data.rows import read_row_file
@@ -23,7 +25,7 @@ OnDuplicateId = Literal["error", "keep-first", "number"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where examples come from: a file, a folder, "package:NAME/FILE", or a data set of the hub.
+    """Where examples come from: a file, a folder, "package:NAME/FILE", the hub, or data at hand.
 
     `fields` maps a field (id, question, passages, answers, title) to the column to take it from.
     `passages` is a retriever's output, whose passages take the place of the rows' own; a question
@@ -33,7 +35,7 @@ class Source:
     needs neither passages nor, where there are ids, questions: `needs_passages`.
     """
 
-    path: str
+    path: str | Given
     split: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     corpus: str | None = None
@@ -110,11 +112,17 @@ def local_path(name: str) -> Path | None:
 
 
 def _rows(source: Source) -> Iterator[Row]:
-    path = local_path(source.path)
-    rows = read_hub(source.path, source.split) if path is None else _read_path(source, path)
+    rows = _read(source, source.path)
     if source.corpus is None or source.passages is not None:
         return rows
     return with_corpus(rows, local_file(source.corpus, "corpus"))
+
+
+def _read(source: Source, named: str | Given) -> Iterator[Row]:
+    if isinstance(named, Given):
+        return read_given(named, source.split, source.fields)
+    path = local_path(named)
+    return read_hub(named, source.split) if path is None else _read_path(source, path)
 
 
 def _read_path(source: Source, path: Path) -> Iterator[Row]:

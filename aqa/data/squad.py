@@ -1,6 +1,6 @@
 """SQuAD-shaped JSON: articles of paragraphs of questions (SQuAD, KorQuAD, KLUE-MRC, XQuAD)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from aqa.data.examples import COLUMNS, content_id
@@ -13,9 +13,14 @@ NOT_INHERITED = {"paragraphs", "qas"}.union(*COLUMNS.values())
 
 
 def read_squad(path: Path, prefix: str) -> Iterator[Row]:
-    """Flatten articles into one row per question; an article is held in memory at a time."""
-    for article_number, item in enumerate(read_items(path, prefix), 1):
-        place = f"{path.name}, article {article_number}"
+    """Read the questions of a file; an article is held in memory at a time."""
+    return flatten(read_items(path, prefix), path.name)
+
+
+def flatten(articles: Iterable[object], name: str) -> Iterator[Row]:
+    """Give one row per question; places begin with the `name`."""
+    for article_number, item in enumerate(articles, 1):
+        place = f"{name}, article {article_number}"
         article = as_row(item, place)
         title = str(article.get("title") or "")
         for number, paragraph_item in enumerate(_list(article, "paragraphs", place), 1):

@@ -7,7 +7,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from aqa.config.given import Given
 from aqa.data.formats import Source, local_path, open_passages, parser_of, read_unchecked
+from aqa.data.given import hash_given
 from aqa.data.hub import fingerprint
 from aqa.data.retrieved import Retrieved
 from aqa.errors import DataError
@@ -189,12 +191,15 @@ def _duplicate_message(example_id: str, first: str, second: str, rows: int = 1) 
 
 def _hash_files(source: Source) -> dict[str, str]:
     names = {"data": source.path, "passages": source.passages, "corpus": source.corpus}
-    paths = {kind: local_path(name) for kind, name in names.items() if name is not None}
+    paths = {kind: local_path(name) for kind, name in names.items() if isinstance(name, str)}
     return {kind: hash_files(path) for kind, path in paths.items() if path is not None}
 
 
 def _fingerprint(source: Source, files: Mapping[str, str]) -> str:
-    data = files["data"] if "data" in files else fingerprint(source.path)
+    if isinstance(source.path, Given):
+        data = hash_given(source.path, source.split)
+    else:
+        data = files["data"] if "data" in files else fingerprint(source.path)
     others = [files[kind] for kind in ("passages", "corpus") if kind in files]
     return _joined([data, *others])
 

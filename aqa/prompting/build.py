@@ -55,7 +55,7 @@ class Inputs:
         self.template = replace(template, answer=config.evaluation.answer or template.answer)
         self._config = config
         self.source = _source(config.data, dev)
-        with progress.task(f"Checking {Path(self.source.path).name}") as task:
+        with progress.task(f"Checking {Path(str(self.source.path)).name}") as task:
             self.found = survey(self.source, task.advance)
         for note in self.found.notes:
             progress.note(note)
@@ -169,7 +169,7 @@ class Inputs:
             "corpus": self.source.corpus,
         }
         return {
-            kind: Hashed(name, self.found.files.get(kind))
+            kind: Hashed(str(name), self.found.files.get(kind))
             for kind, name in names.items()
             if name is not None
         }

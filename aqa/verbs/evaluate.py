@@ -40,7 +40,9 @@ class Evaluated:
         """All files that are read."""
         data = self.data
         named = (data.path, data.passages, data.corpus) if data is not None else ()
-        places = [Path(name) for name in (*named, self.judge.labels) if name]
+        places = [
+            Path(name) for name in (*named, self.judge.labels) if isinstance(name, str | Path)
+        ]
         return [*self.files, *places]
 
 
@@ -92,7 +94,7 @@ def evaluate(
     if outputs.report is not None:
         from aqa.evaluation.report import write_report
 
-        title = Path(evaluated.data.path).name if evaluated.data is not None else ""
+        title = Path(str(evaluated.data.path)).name if evaluated.data is not None else ""
         write_report(outputs.report, report, work.references, title)
     write_json(outputs.scores, report.to_json())
     if outputs.per_example is not None:

@@ -1,0 +1,107 @@
+"""Data at hand, as rows of the same columns that files have."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from aqa.config.given import Given
+from aqa.data.examples import COLUMNS
+from aqa.data.files import Row
+from aqa.data.json_stream import describe
+from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
+from aqa.data.saved_dataset import chosen_split
+from aqa.data.squad import flatten
+from aqa.errors import DataError
+from aqa.records import Example, Passage
+
+
+def read_given(given: Given, split: str | None, fields: Mapping[str, str]) -> Iterator[Row]:
+    """Give the rows, those of articles flattened; `fields` name columns as in `Source`.
+
+    Raises:
+        DataError: something is not an example, and not an object with columns.
+    """
+    items = iter(_items(given, split))
+    for first in items:
+        rest = chain([first], items)
+        if isinstance(first, Mapping) and isinstance(first.get("paragraphs"), list):
+            yield from flatten(map(_plain, rest), str(given))
+            return
+        for number, item in enumerate(rest, 1):
+            place = f"{given}, item {number}"
+            yield place, _row(item, place, fields)
+
+
+def hash_given(given: Given, split: str | None) -> str:
+    """Give the SHA-256 of the rows; examples and the same rows as objects have the same."""
+    found = hashlib.sha256()
+    for _, row in read_given(given, split, {}):
+        text = json.dumps(row, ensure_ascii=False, sort_keys=True, default=repr)
+        found.update(text.encode("utf-8", "surrogatepass") + b"\n")
+    return found.hexdigest()
+
+
+def _items(given: Given, split: str | None) -> Iterable[object]:
+    """The rows or articles of one split, of a document or of a list."""
+    items: Any = given.items
+    if isinstance(items, Mapping):
+        if items and all(_is_dataset(part) for part in items.values()):
+            items = items[chosen_split(str(given), list(items), split)]
+            split = None
+        else:
+            items = items["data"] if isinstance(items.get("data"), list) else [items]
+    if split is not None:
+        raise DataError(f"{given}: there are no splits; leave the split out")
+    found: Iterable[object] = items.with_format(None) if _is_dataset(items) else items
+    return found
+
+
+def _is_dataset(value: object) -> bool:
+    """Tell whether it is one of the library `datasets`, which is not imported for that."""
+    return hasattr(value, "with_format")
+
+
+def _row(item: object, place: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    if isinstance(item, Example):
+        return _row_of(item, fields)
+    if isinstance(item, Mapping):
+        return {str(name): _plain(value) for name, value in item.items()}
+    told = describe(item) if isinstance(item, str | list | None) else type(item).__name__
+    raise DataError(f"{place}: {told} where an Example or an object with columns is needed")
+
+
+def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:
+    """The columns of an example, from which it is made again: it may be anybody's."""
+    known = {
+        "id": example.id,
+        "question": example.question,
+        "passages": example.passages,
+        "answers": example.answers,
+        "title": None,
+    }
+    row = {name: value for name, value in example.metadata.items() if name not in _ANSWERS}
+    for name, value in known.items():
+        if name in fields or value is not None:
+            row[fields.get(name, COLUMNS[name][0])] = value
+    if example.gold_ids:
+        row[GOLD_IDS[0]] = example.gold_ids
+    if example.own_passages:
+        row[GOLD_PASSAGES[0]] = example.own_passages
+    return {name: _plain(value) for name, value in row.items()}
+
+
+_ANSWERS = set(COLUMNS["answers"])  # in an example's metadata they are no references
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it."""
+    if isinstance(value, Passage):
+        known = {"text": value.text, "title": value.title, "id": value.id, "score": value.score}
+        return {name: part for name, part in known.items() if part is not None}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.tolist() if hasattr(value, "tolist") else value  # numpy's
