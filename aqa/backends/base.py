@@ -13,8 +13,9 @@ from aqa.backends.fitting import fit
 from aqa.config.backend_options import BackendOptions
 from aqa.config.options import RunConfig
 from aqa.progress import Progress
-from aqa.records import Encoding, Prediction, Prompt, Spent, TrainStep
+from aqa.records import Encoding, Prediction, Prompt, TrainStep
 from aqa.runs.hashes import Hashed
+from aqa.spent import Spent
 
 OptionsT_co = TypeVar("OptionsT_co", bound=BackendOptions, default=BackendOptions, covariant=True)
 

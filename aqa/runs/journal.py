@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from aqa.errors import RunError
-from aqa.records import AnswerPart, Prediction, Prompt, Spent
+from aqa.records import AnswerPart, Prediction, Prompt
 from aqa.runs.files import atomic, explained
 from aqa.runs.journal_rows import cleaned_again
 from aqa.runs.names import JOURNAL, PREDICTIONS
+from aqa.spent import Spent
 
 JOURNAL_KIND = "aqa-journal"
 

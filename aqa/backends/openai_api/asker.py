@@ -18,7 +18,8 @@ from aqa.backends.openai_api.server_state import ServerState
 from aqa.backends.openai_api.tokens import TokenCounter
 from aqa.config.options import RunConfig
 from aqa.errors import AqaError, StoppedError
-from aqa.records import Message, Prediction, Prompt, Spent
+from aqa.records import Message, Prediction, Prompt
+from aqa.spent import Spent
 
 ATTEMPTS = 8  # of an example, those that the server was too busy for not counted
 FIRST_BACK_OFF = 0.5  # seconds, doubled with every attempt

@@ -39,7 +39,8 @@ from aqa.config.backend_options import BackendOptions, Gpt4Options
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.progress import Progress
-from aqa.records import Message, Prediction, Prompt, Spent
+from aqa.records import Message, Prediction, Prompt
+from aqa.spent import Spent
 
 
 class Gpt4Backend(Remote[Gpt4Options]):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from aqa.backends.openai_api.prices import Price
 from aqa.backends.openai_api.spending import SpendingRecord
-from aqa.records import Spent
+from aqa.spent import Spent
 
 
 class Budget:

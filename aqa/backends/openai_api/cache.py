@@ -11,7 +11,8 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from aqa.errors import RunError
-from aqa.records import Prediction, Prompt, Spent, StructuredAnswer
+from aqa.records import Prediction, Prompt, StructuredAnswer
+from aqa.spent import Spent
 
 FILE = "responses.sqlite"
 LAYOUT = 1  # of the file; another one is refused

@@ -10,7 +10,7 @@ from aqa.backends.openai_api.prices import Price, find_price
 from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.backends.openai_api.tokens import GUESS_ERROR
 from aqa.config.backend_options import Gpt4Options
-from aqa.records import Spent
+from aqa.spent import Spent
 
 LEAST = 1e-6  # dollars; less comes of rounding
 UNKNOWN_PRICE = "not known; give backend.price.input and backend.price.output"

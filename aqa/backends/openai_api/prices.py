@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aqa.backends.openai_api.access import server_url
 from aqa.config.backend_options import Gpt4Options
-from aqa.records import Spent
+from aqa.spent import Spent
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, PriceCalculation

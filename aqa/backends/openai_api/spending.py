@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aqa.errors import RunError
-from aqa.records import Spent
 from aqa.runs.names import SPENDING
+from aqa.spent import Spent
 
 LENGTH = 200  # bytes; overwritten in place by one write, which a killed process has made or not
 

@@ -20,8 +20,9 @@ from aqa.errors import RunError, StoppedError
 from aqa.progress import SilentProgress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
-from aqa.records import Prediction, Spent
+from aqa.records import Prediction
 from aqa.runs.folder import read_manifest
+from aqa.spent import Spent
 from aqa.verbs.predict import Resume, dry_run
 
 Call = Callable[..., subprocess.CompletedProcess[str]]

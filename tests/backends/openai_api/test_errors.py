@@ -14,8 +14,8 @@ from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.errors import Kind, classify_status, error_text
 from aqa.backends.openai_api.replies import read_usage
 from aqa.errors import ConfigError, ModelError, StoppedError
-from aqa.records import Spent
 from aqa.runs.folder import read_manifest
+from aqa.spent import Spent
 
 pytestmark = pytest.mark.usefixtures("hurried")
 

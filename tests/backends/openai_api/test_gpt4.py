@@ -33,9 +33,10 @@ from aqa.config.load import build_config
 from aqa.config.options import RunConfig
 from aqa.errors import AqaError, ConfigError, ModelError, StoppedError
 from aqa.progress import SilentProgress
-from aqa.records import Spent, StructuredAnswer
+from aqa.records import StructuredAnswer
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL
+from aqa.spent import Spent
 from aqa.verbs.predict import Resume, dry_run
 
 pytestmark = pytest.mark.usefixtures("hurried")

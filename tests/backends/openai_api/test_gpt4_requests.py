@@ -22,8 +22,9 @@ from aqa.config.load import build_config
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.errors import ConfigError, ModelError
 from aqa.progress import SilentProgress
-from aqa.records import Evidence, Message, Prompt, Spent, Template
+from aqa.records import Evidence, Message, Prompt, Template
 from aqa.runs.folder import read_manifest
+from aqa.spent import Spent
 from aqa.verbs.predict import Resume, dry_run
 
 pytestmark = pytest.mark.usefixtures("hurried")

@@ -14,8 +14,8 @@ from aqa.backends.openai_api.replies import read_usage
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.load import build_config
 from aqa.errors import ConfigError
-from aqa.records import Spent
 from aqa.runs.folder import read_manifest
+from aqa.spent import Spent
 
 NAMES = ("prompt_tokens", "completion_tokens")
 DETAILS = "prompt_tokens_details"

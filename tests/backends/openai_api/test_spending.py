@@ -8,8 +8,8 @@ from aqa.backends.openai_api.budget import Budget
 from aqa.backends.openai_api.prices import Price, Rates
 from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.errors import RunError
-from aqa.records import Spent
 from aqa.runs.names import SPENDING
+from aqa.spent import Spent
 
 
 def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aqa.errors import RunError
-from aqa.records import Spent
 from aqa.runs.files import atomic
+from aqa.spent import Spent
 
 CUSTOM_ID = re.compile(rb'\{"custom_id": "(\d+)"')
 LONGEST_LINE = 1 << 24  # bytes of an answer, twice of what is read live; longer ones are not there

@@ -10,9 +10,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aqa.errors import RunError
-from aqa.records import Spent
 from aqa.runs.files import explained, write_json
 from aqa.runs.names import ANSWERS, BATCH_RECORD, BATCHES, ERRORS, REQUESTS
+from aqa.spent import Spent
 
 
 class Part(BaseModel):

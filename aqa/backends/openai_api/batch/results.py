@@ -14,7 +14,8 @@ from aqa.backends.openai_api.errors import Failure, classify_body, classify_stat
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.replies import BadBodyError, Reply
 from aqa.backends.openai_api.tokens import TokenCounter
-from aqa.records import Message, Prediction, Prompt, Spent
+from aqa.records import Message, Prediction, Prompt
+from aqa.spent import Spent
 
 ATTEMPTS = 3  # batches that an example is asked in before it counts as failed
 UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before their turn

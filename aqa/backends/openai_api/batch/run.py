@@ -19,7 +19,8 @@ from aqa.backends.openai_api.cache import Remembered
 from aqa.config.backend_options import BatchOptions
 from aqa.errors import ModelError, StoppedError
 from aqa.progress import Progress, Task
-from aqa.records import Prediction, Prompt, Spent
+from aqa.records import Prediction, Prompt
+from aqa.spent import Spent
 
 FATAL = 2  # errors that concern every request, after which the run stops
 EXPIRED = 3  # rounds of batches that expired before all was answered

@@ -15,7 +15,7 @@ from aqa.backends.openai_api.batch.lines import (
     write_requests,
 )
 from aqa.errors import RunError
-from aqa.records import Spent
+from aqa.spent import Spent
 
 
 @pytest.mark.parametrize(
