@@ -13,6 +13,7 @@ from aqa.errors import AqaError, DataError, UsageError
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.results import Report
 from aqa.evaluation.scoring import evaluate
+from aqa.metrics.pairs import Pairs
 from aqa.progress import SilentProgress
 from aqa.records import Example
 from aqa.runs.files import write_json
@@ -240,7 +241,7 @@ def test_a_foreign_column_named_evidence_tells_nothing(
 def test_what_is_misspelt_is_refused_before_anything_is_scored(
     options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aqa.evaluation.scoring._score", lambda *_: pytest.fail("it was scored"))
+    monkeypatch.setattr(Pairs, "agreement", property(lambda _: pytest.fail("it was scored")))
     files = [write(tmp_path / f"{name}.json", {"q1": "Paris"}) for name in "ab"]
     with pytest.raises(UsageError, match=message):
         run(files, {"q1": ["Paris"]}, **options)

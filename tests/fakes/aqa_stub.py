@@ -49,14 +49,15 @@ class StubBackend(Backend[StubOptions]):
             for prompt in reversed(window):
                 if self.options.seconds_per_answer:
                     time.sleep(self.options.seconds_per_answer)
-                yield prompt, self._answer(prompt)
+                yield prompt, self.answer(prompt)
 
     def _note(self, window: list[Prompt]) -> None:
         if self.options.asked is not None:
             with Path(self.options.asked).open("a", encoding="utf-8") as file:
                 file.write("".join(f"{prompt.id}\n" for prompt in window))
 
-    def _answer(self, prompt: Prompt) -> Prediction:
+    def answer(self, prompt: Prompt) -> Prediction:
+        """The first words of the evidence; tests put other answers in its place."""
         if prompt.id in self.options.fail_ids:
             return Prediction(prompt.id, error="the stub was told to fail")
         words = prompt.evidence.passages[0].text.split() if prompt.evidence.passages else []

@@ -145,7 +145,7 @@ def test_long_answers_are_kept_whole_and_old_ones_taken_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raws = iter([LONG, "알 수 없음\nThe passage is about trains.", LONG])
-    monkeypatch.setattr(StubBackend, "_answer", lambda _, prompt: Prediction(prompt.id, next(raws)))
+    monkeypatch.setattr(StubBackend, "answer", lambda _, prompt: Prediction(prompt.id, next(raws)))
     questions = write_questions(tmp_path, 3)
     short = {"prompt": "kor_v1"}
     run(configured(questions, short, {"data": {"limit": 2}}), tmp_path / "out")
@@ -166,7 +166,7 @@ def test_long_answers_are_kept_whole_and_old_ones_taken_anew(
 def test_the_template_says_how_much_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StubBackend, "_answer", lambda _, prompt: Prediction(prompt.id, LONG))
+    monkeypatch.setattr(StubBackend, "answer", lambda _, prompt: Prediction(prompt.id, LONG))
     for name, layer, kept in (
         ("a", {}, "The Han.\nIt flows through Seoul."),
         ("b", {"evaluation": {"answer": "line"}}, "The Han."),

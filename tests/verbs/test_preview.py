@@ -159,7 +159,7 @@ def test_the_reader_is_sent_what_is_shown(
     def noting(self, prompts):  # type: ignore[no-untyped-def]
         for prompt in prompts:
             sent.append(prompt)
-            yield prompt, self._answer(prompt)
+            yield prompt, self.answer(prompt)
 
     monkeypatch.setattr(StubBackend, "generate", noting)
     predict(config, StubBackend, tmp_path / "out", SilentProgress())

@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from gpt4_runs import configured, run
 from tiny_llama import make_tokenizer
 
 from aqa.backends.openai_api.backend import Gpt4Backend
-from aqa.backends.openai_api.tokens import TokenCounter, byte_bound
+from aqa.backends.openai_api.tokens import TABLES, TokenCounter, byte_bound
 from aqa.errors import ModelError
 from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Prompt, Template
@@ -30,13 +31,15 @@ def test_without_tables_it_guesses_within_a_bound(
 
 
 @pytest.fixture
-def letters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token a byte, in place of OpenAI's tables."""
+def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token a byte, in place of OpenAI's tables; their file is only looked for."""
     ranks = {bytes([n]): n for n in range(256)}
     letters = tiktoken.Encoding("x", pat_str=r"[\s\S]", mergeable_ranks=ranks, special_tokens={})
     found: dict[str, Any] = {"o200k_base": letters}
     monkeypatch.setattr(tiktoken, "get_encoding", found.__getitem__)
-    monkeypatch.setattr("aqa.backends.openai_api.tokens._has_tables", found.__contains__)
+    key = hashlib.sha1(TABLES["o200k_base"].encode(), usedforsecurity=False).hexdigest()
+    (tmp_path / key).touch()
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
 
 
 @pytest.mark.usefixtures("letters")
