@@ -1,21 +1,22 @@
 """What an error of an API means: wait and ask again, give the example up, or stop the run."""
 
-import email.utils
-import math
+import json
 import re
 import socket
 import ssl
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.replies import BadBodyError, ErrorInBodyError, error_text
+from aqa.backends.openai_api.waits import LONGEST_WAIT, asked_wait, in_words, is_of_a_day
 
 # retry: ask again; slow: the same, and ask less; example: only this one fails; run: all would.
 Kind = Literal["retry", "slow", "example", "run"]
-AGAIN = {408, 409, 425}
+AGAIN = {408, 409, 424, 425}
+BUSY = {429, 498, 503, 529}  # 498: Groq's capacity, 529: Anthropic's overload
+BAD_KEY = re.compile(r"API_KEY_INVALID|invalid_api_key|authentication_error")
 # Codes of accounts that can't pay: OpenAI's, and that of LiteLLM's proxy.
 QUOTA = re.compile(r"insufficient_quota|billing_|budget_exceeded")
 # What errors within an answer of status 200 are called, and the status that they should have had.
@@ -42,7 +43,6 @@ CODES = {
 }
 TOO_LARGE = re.compile(r"^request too large\b", re.I)  # for the limit of a minute: never goes
 FLAGGED = "flagged_input"  # what OpenRouter says of a prompt that its moderation holds back
-LONGEST_WAIT = 900.0  # seconds; a server that asks for more has no more for today
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Failure:
 
     `wait` are the seconds that the server asked for. `maybe_paid` tells that the server may have
     answered and counted, although nothing arrived. `param` names a parameter that was refused.
-    `unreachable` tells that there was no server to send anything to.
+    `unreachable` tells that there was no server to send anything to. `perhaps_alone` tells that
+    what would concern every request may concern the question alone: gateways refuse some so.
     """
 
     kind: Kind
@@ -62,6 +63,7 @@ class Failure:
     refused: bool = False
     unreachable: bool = False
     timed_out: bool = False
+    perhaps_alone: bool = False
 
 
 def classify(error: Exception, access: Access) -> Failure | None:
@@ -137,33 +139,37 @@ def classify_status(
     status: int, headers: Mapping[str, str], error: object, access: Access
 ) -> Failure:
     """Classify an answer that is an error; `error` is what its body holds under that name."""
+    error = _inner(error)
     told = access.shown(error_text(error) or f"status {status}")
     fields = error if isinstance(error, Mapping) else {}
     code = f"{fields.get('code') or ''} {fields.get('type') or ''}"
     param = fields.get("param")
-    wait = retry_after(headers)
-    if status == 402 or (status in (400, 403, 429) and QUOTA.search(code)):
+    wait = asked_wait(headers, error, told)
+    if status in (400, 403, 429) and QUOTA.search(code):
         return Failure("run", f"the account's quota is used up ({told}); add credit and go on")
+    if status == 402:
+        told = f"the account's credit is used up ({told}); add some and go on"
+        return Failure("run", told, perhaps_alone=True)
     if status == 429 and TOO_LARGE.search(told):
         return Failure("example", told)
-    if status == 429 and wait is not None and wait > LONGEST_WAIT:
-        return Failure("run", f"the server asks to wait {wait / 60:,.0f} minutes ({told})")
-    wait = None if wait is None else min(wait, LONGEST_WAIT)
-    if status in (429, 503):
+    if status == 429 and is_of_a_day(error, told):
+        return Failure("run", f"the quota of a day is used up ({told})")
+    if status >= 429 and wait is not None and wait > LONGEST_WAIT:
+        return Failure("run", f"the server asks to wait {in_words(wait)} ({told})")
+    if status in BUSY:
         return Failure("slow", told, wait)
     if status >= 500 or status in AGAIN:
         return Failure("retry", told, wait)
-    if status == 401:
+    if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(error, default=str))):
         return Failure("run", f"the server refuses the key of {access.key_name} ({told})")
     if status == 403 and FLAGGED in str(fields.get("metadata")):
         return Failure("example", told)
     if status == 403:
-        return Failure("run", f"the server refuses access to the model ({told})")
+        told = f"the server refuses access to the model ({told})"
+        return Failure("run", told, perhaps_alone=True)
     if status == 404:
-        return Failure(
-            "run", f"the server knows no such model or address ({told}); see --model"
-            " and backend.base_url"
-        )  # fmt: skip
+        told = f"the server knows no such model or address ({told}); see --model and"
+        return Failure("run", f"{told} backend.base_url", perhaps_alone=True)
     if 300 <= status < 400:
         return Failure(
             "run",
@@ -174,19 +180,10 @@ def classify_status(
     return Failure("example", told, param=named, refused=status in (400, 422))
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by `retry-after-ms` or `Retry-After`, a number or a date."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        text = headers.get(name)
-        if not text:
-            continue
-        try:
-            seconds = float(text) / unit
-        except ValueError:
-            try:
-                seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-            except (TypeError, ValueError):
-                continue
-        if math.isfinite(seconds):
-            return max(seconds, 0.0)
-    return None
+def _inner(error: object) -> object:
+    """What is within the list, or the second `error`, that some servers (Gemini's) put around."""
+    if isinstance(error, list) and len(error) == 1:
+        error = error[0]
+    if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping):
+        return error["error"]
+    return error

@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ def test_nothing_is_infinite(tmp_path: Path, server: Server, key: str) -> None:
             "body.seed: no",
         ),  # Mistral's
         ({"detail": [{"msg": "no"}, {"loc": 3, "msg": "never"}]}, "no; never"),
+        ("<html>\n<head><title>502 Bad\nGateway</title></head></html>", "502 Bad Gateway"),
         ({"code": 3}, ""),
         ([[[[[[[[["no"]]]]]]]]], ""),
         (None, ""),
@@ -205,7 +207,11 @@ def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
         (429, "soon", "slow", None),
         (429, "Wed, 21 Oct 2015 07:28:00 GMT", "slow", 0),
         (429, "86400", "run", None),  # the quota of a day
-        (503, "86400", "slow", 900),
+        (503, "86400", "run", None),
+        (503, "600", "slow", 600),
+        (529, "3600", "run", None),
+        (529, "60", "slow", 60),
+        (500, "2", "retry", 2),
     ],
 )
 def test_how_long_a_server_is_waited_for(
@@ -215,7 +221,58 @@ def test_how_long_a_server_is_waited_for(
     verdict = classify_status(status, {"retry-after": asked}, {"message": "busy"}, access)
     assert (verdict.kind, verdict.wait) == (kind, wait)
     if kind == "run":
-        assert verdict.reason == "the server asks to wait 1,440 minutes (busy)"
+        hours = int(asked) // 3600
+        told = f"{hours} hours" if hours > 1 else "60 minutes"
+        assert verdict.reason == f"the server asks to wait {told} (busy)"
+
+
+IN_A_MINUTE = str(int((time.time() + 60) * 1000))
+DAY = {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}
+MINUTE = {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel"}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "wait"),
+    [
+        (429, {"message": "x", "details": [MINUTE, {"retryDelay": "38s"}]}, "slow", 38),
+        (429, [{"error": {"message": "x", "details": [{"retryDelay": "1.5s"}]}}], "slow", 1.5),
+        (429, {"message": "x", "details": [DAY, {"retryDelay": "38s"}]}, "run", None),
+        (429, {"message": "Rate limit exceeded: free-models-per-day"}, "run", None),
+        (429, {"message": "Limit on tokens per day (TPD). Please try again in 9m."}, "run", None),
+        (429, {"message": "x", "metadata": {"headers": {"X-RateLimit-Reset": IN_A_MINUTE}}},
+         "slow", pytest.approx(60, abs=30)),
+        (429, {"message": "x", "retry_after": 7}, "slow", 7),
+        (429, {"message": "on requests per min (RPM): Limit 3. Please try again in 20s."},
+         "slow", 20),
+        (429, {"message": "on tokens per min. More per day with credits."}, "slow", None),
+        (429, {"message": "Please retry after 2 minutes and 5 seconds."}, "slow", 120),
+        (429, {"message": "Try again in 1h2m3s"}, "run", None),
+        (429, {"message": "Try again in 200ms."}, "slow", 0.2),
+        (429, {"message": "it took 20s"}, "slow", None),
+        (503, "<html><title>503 Busy</title>", "slow", None),
+        (498, {"message": "Flex capacity exceeded: please retry later"}, "slow", None),
+        (424, {"message": "Request failed during generation"}, "retry", None),
+        (529, {"message": "Overloaded"}, "slow", None),
+    ],
+)  # fmt: skip
+def test_waits_that_bodies_tell(status: int, error: Body, kind: Kind, wait: float | None) -> None:
+    access = Access("https://x/v1", is_local=False, key=KEY)
+    verdict = classify_status(status, {}, error, access)
+    assert (verdict.kind, verdict.wait) == (kind, wait)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, {"message": "no"}),
+        (400, [{"error": {"message": "no", "details": [{"reason": "API_KEY_INVALID"}]}}]),
+        (403, {"message": "no", "type": "authentication_error"}),
+    ],
+)
+def test_a_refused_key_is_told_by_its_variable(status: int, error: Body) -> None:
+    verdict = classify_status(status, {}, error, Access("https://x/v1", False, KEY))
+    assert verdict.reason == "the server refuses the key of OPENAI_API_KEY (no)"
+    assert (verdict.kind, verdict.perhaps_alone) == ("run", False)
 
 
 TOO_LONG = (
