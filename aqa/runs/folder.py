@@ -143,7 +143,7 @@ class Run:
             yield
         except BaseException as error:
             status = "failed"
-            if isinstance(error, KeyboardInterrupt | StoppedError):
+            if isinstance(error, KeyboardInterrupt | GeneratorExit | StoppedError):
                 status = "stopped" if isinstance(error, StoppedError) else "interrupted"
             self.update({"status": status, **found()})
             raise

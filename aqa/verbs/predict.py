@@ -1,6 +1,6 @@
 """The verb predict: examples to prompts to a reader to a journal, resumable at any moment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from aqa.prompting.templates import load_template
 from aqa.runs.folder import open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, done_before
-from aqa.verbs.session import Answering, Session
+from aqa.verbs.session import Answering, Row, Session, unkept_answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,26 @@ class Resume:
 
     fresh: bool = False
     retry_errors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """A reader and what it is to answer, both checked."""
+
+    config: RunConfig
+    reader: Backend
+    inputs: Inputs
+
+    def unkept_answers(self, progress: Progress) -> Generator[Row, None, None]:
+        """Answer without a run folder: nothing is written.
+
+        Raises:
+            UsageError: the answers may come much later, so that they need a folder.
+        """
+        if isinstance(self.reader, Remote) and self.reader.asks_by_batch:
+            raise UsageError("a batch is answered within a day; name a folder to find it again")
+        profile = self.config.evaluation.profile
+        return unkept_answers(self.inputs, self.reader, profile, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +87,38 @@ def predict(
         AqaError: bad data, prompt or model, before anything is written; or a run folder that is
             in use, or of another run.
     """
+    rows = kept_answers(check(config, reader_type, progress), folder, progress, resume, command)
+    while True:
+        try:
+            next(rows)
+        except StopIteration as end:
+            result: PredictResult = end.value
+            return result
+
+
+def check(config: RunConfig, reader_type: type[Backend], progress: Progress) -> Questions:
+    """Check data, template and reader, as far as no weights are needed.
+
+    Raises:
+        AqaError: there is something wrong with them.
+    """
     reader = reader_type(config, progress)
-    inputs = _checked_inputs(config, reader, progress)
+    return Questions(config, reader, _checked_inputs(config, reader, progress))
+
+
+def kept_answers(
+    questions: Questions,
+    folder: Path,
+    progress: Progress,
+    resume: Resume = Resume(),
+    command: str = "",
+) -> Generator[Row, None, PredictResult]:
+    """Give each answer when it is in the run folder's journal, those of earlier sessions first.
+
+    Raises:
+        RunError: the folder is in use, or of another run.
+    """
+    config, reader, inputs = questions.config, questions.reader, questions.inputs
     total = inputs.total
     with _opened(folder, config, inputs, reader, resume, command) as session:
         journal = session.journal
@@ -83,18 +133,27 @@ def predict(
             closing(answering.run()) as answers,
         ):
             asked = 0
-            for asked, live in enumerate(answers, 1):
-                # Of a batch even failures are collected that were not to be asked again.
-                task.advance(int(before + asked <= total), live)
-        path = journal.write_predictions(total, inputs.template.answer)
-        session.end("done", {"predictions_sha256": hash_files(path)})
-        answered, failed = journal.counts(total)
-        resumed = max(total - asked, 0)
+            for each in answers:
+                if each.live is not None:
+                    asked += 1
+                    # Of a batch even failures are collected that were not to be asked again.
+                    task.advance(int(before + asked <= total), each.live)
+                yield each.row
+        return _ended(session, asked)
+
+
+def _ended(session: Session, asked: int) -> PredictResult:
+    """Write predictions.json, once nothing is left to ask."""
+    journal, folder, total = session.journal, session.run.folder, session.inputs.total
+    path = journal.write_predictions(total, session.inputs.template.answer)
+    session.end("done", {"predictions_sha256": hash_files(path)})
+    answered, failed = journal.counts(total)
     if answered + failed != total:
         raise RunError(
             f"{folder}: {total} examples, but {answered} answers and {failed} failures; run the"
             " same command again to get the rest"
         )
+    resumed = max(total - asked, 0)
     return PredictResult(
         folder, path, total, answered, failed, resumed, journal.hits, session.saved()
     )
@@ -125,8 +184,8 @@ def cancel(
             progress.task("Collecting") as task,
             closing(answering.cancel(reader)) as answers,
         ):
-            for live in answers:
-                task.advance(1, live)
+            for answered in answers:
+                task.advance(1, answered.live)
         session.end("cancelled", {})
         return CancelResult(folder, inputs.total, *session.journal.counts(inputs.total))
 

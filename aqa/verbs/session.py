@@ -8,6 +8,7 @@ from typing import Any
 
 from aqa.backends.base import Backend, Remote
 from aqa.metrics import RunningScores
+from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.records import Example, Prediction, Prompt
 from aqa.runs.folder import Run
@@ -16,6 +17,15 @@ from aqa.runs.journal_rows import cleaned_again, failure_row, journal_row
 
 Live = Mapping[str, float | str]
 Answers = Iterator[tuple[Prompt, Prediction]]
+Row = Mapping[str, Any]  # as `journal_row` makes it
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A finished example, and the figures to show after it; none where it was finished before."""
+
+    row: Row
+    live: Live | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class Session:
             if not self.journal.is_done(index, self.since):
                 yield index, example
 
-    def done(self) -> Iterator[Mapping[str, Any]]:
+    def done(self) -> Iterator[Row]:
         """The lines of the examples that earlier sessions finished."""
         for row in self.journal.rows(self.inputs.total):
             if self.journal.is_done(row["index"], self.since):
@@ -87,27 +97,24 @@ class Answering:
         self._session = session
         self._inputs, self._reader = session.inputs, session.reader
         self._journal = session.journal
-        self._unfit: list[Unfit] = []  # in the journal, but not shown yet
-        self._scores = RunningScores(profile)
+        self._unfit: list[Row] = []  # in the journal, but not shown yet
+        self._figures = Figures(self._reader, profile, self._journal)
 
-    def run(self) -> Generator[Live, None, None]:
-        """Answer what is to do; after each journal line, give the running scores to show.
-
-        They are those of all answers, earlier sessions' among them.
-        """
+    def run(self) -> Generator[Answered, None, None]:
+        """Give what earlier sessions finished, then answer what is to do: each when it is kept."""
         for row in self._session.done():
-            if row["answers"] is not None:
-                again = cleaned_again(row, self._inputs.template.answer)
-                text = row["predicted_answer"] if again is None else again
-                self._scores.add(text, row["answers"], row.get("question", ""))
+            again = cleaned_again(row, self._inputs.template.answer)
+            known = row if again is None else {**row, "predicted_answer": again}
+            self._figures.count(known)
+            yield Answered(known, None)
         reader = self._reader
         if isinstance(reader, Remote) and (reader.asks_by_batch or self._session.batches):
             yield from self._record(reader.answer_by_batch)
         if not (isinstance(reader, Remote) and reader.asks_by_batch):
             yield from self._one_by_one()
 
-    def cancel(self, reader: Remote) -> Generator[Live, None, None]:
-        """End the open batches; give the running scores after each of their answers."""
+    def cancel(self, reader: Remote) -> Generator[Answered, None, None]:
+        """End the open batches; give each of their answers."""
         yield from self._record(reader.cancel_batches)
 
     def mark(self) -> int:
@@ -131,40 +138,70 @@ class Answering:
             if index in indices and not self._journal.is_done(index, since):
                 yield index, example
 
-    def _one_by_one(self) -> Iterator[Live]:
+    def _one_by_one(self) -> Iterator[Answered]:
         todo = self._session.todo()
         first = next(todo, None)
         if first is not None:  # or else no weights are loaded
             prompts = self._prompts(chain([first], todo))
             yield from self._record(lambda _: self._reader.generate(prompts))
 
-    def _record(self, answer: Callable[["Answering"], Answers]) -> Iterator[Live]:
+    def _record(self, answer: Callable[["Answering"], Answers]) -> Iterator[Answered]:
         """Open the reader and put its answers in the journal, each before the next is taken."""
         with self._reader:
-            for prompt, row in self._journal.record(answer(self), journal_row):
+            for _, row in self._journal.record(answer(self), journal_row):
                 yield from self._show_unfit()
-                yield self._live(row["predicted_answer"], prompt.answers, prompt.question)
+                yield Answered(row, self._figures.after(row))
         yield from self._show_unfit()
 
     def _prompts(self, examples: Iterator[tuple[int, Example]]) -> Iterator[Prompt]:
         return that_fit(self._inputs.prompts(self._reader, examples), self._leave_out)
 
     def _leave_out(self, unfit: Unfit) -> None:
-        self._journal.append(unfit.index, failure_row(unfit.example, unfit.error))
-        self._unfit.append(unfit)
+        row = failure_row(unfit.example, unfit.error)
+        self._journal.append(unfit.index, row)
+        self._unfit.append(row)
 
-    def _show_unfit(self) -> Iterator[Live]:
+    def _show_unfit(self) -> Iterator[Answered]:
         while self._unfit:
-            example = self._unfit.pop().example
-            yield self._live(None, example.answers, example.question)
+            row = self._unfit.pop()
+            yield Answered(row, self._figures.after(row))
 
-    def _live(self, prediction: str | None, answers: tuple[str, ...] | None, question: str) -> Live:
-        spent = dict(self._reader.live()) if isinstance(self._reader, Remote) else {}
-        if self._journal.hits:
+
+def unkept_answers(
+    inputs: Inputs, reader: Backend, profile: str, progress: Progress
+) -> Generator[Row, None, None]:
+    """Answer all examples without a run folder: nothing is written, nothing can be resumed."""
+    figures = Figures(reader, profile)
+    unfit: list[Unfit] = []
+    prompts = that_fit(inputs.prompts(reader, inputs.examples()), unfit.append)
+    with progress.task("Answering", inputs.total) as task, reader:
+        answers = (journal_row(*answer) for answer in reader.generate(prompts))
+        # What can't fit is met while the reader asks for more prompts.
+        for row in chain(answers, (failure_row(each.example, each.error) for each in unfit)):
+            task.advance(1, figures.after(row))
+            yield row
+
+
+class Figures:
+    """What is shown while answers come in: running scores, tokens and money."""
+
+    def __init__(self, reader: Backend, profile: str, journal: Journal | None = None) -> None:
+        self._reader, self._journal = reader, journal
+        self._scores = RunningScores(profile)
+
+    def count(self, row: Row) -> None:
+        """Count an answer that has references."""
+        if row["answers"] is not None:
+            self._scores.add(row["predicted_answer"], row["answers"], row.get("question", ""))
+
+    def after(self, row: Row) -> Live:
+        """Count an answer and give the figures after it."""
+        self.count(row)
+        found = {} if row["answers"] is None else dict[str, float | str](self._scores.means())
+        if isinstance(self._reader, Remote):
+            found |= self._reader.live()
+        if self._journal is not None and self._journal.hits:
             saved = self._journal.saved.cost
             told = f" (${saved:.4f} saved)" if saved else ""
-            spent["cached"] = f"{self._journal.hits:,}{told}"
-        if answers is None:
-            return spent
-        self._scores.add(prediction, answers, question)
-        return {**self._scores.means(), **spent}
+            found["cached"] = f"{self._journal.hits:,}{told}"
+        return found
