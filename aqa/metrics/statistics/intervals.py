@@ -1,0 +1,240 @@
+"""95 % intervals of mean scores and of paired differences, by clusters of examples.
+
+The standard error is the cluster-robust one of Bell & McCaffrey (2002), Survey Methodology 28(2)
+("CR2"), freed of the bias that clusters of unequal sizes leave where their examples are alike.
+Its degrees of freedom are those of Satterthwaite (1946), Biometrics Bulletin 2(6), under the
+intra-class correlation that the scores show: Imbens & Kolesár (2016), Review of Economics and
+Statistics 98(4). A mean of bounded scores gets the interval of Wilson (1927), JASA 22, by its
+effective sample size: Korn & Graubard (1998), Survey Methodology 24(2); Dean & Pagano (2015),
+Journal of Survey Statistics and Methodology 3(4). That is why it has a width, and stays within the
+bounds, where all answers are right.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import TYPE_CHECKING, NamedTuple
+
+from aqa.metrics.statistics.clusters import Clusters
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+
+LEVEL = 0.95
+_UPPER = (1 + LEVEL) / 2
+_NOTHING = 1e-12  # of a variance: sums of equal scores in floats come to this
+
+
+class Interval(NamedTuple):
+    """The 95 % interval of one figure, and its design effect; None where that is not known."""
+
+    low: float
+    high: float
+    effect: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Means of columns with their 95 % intervals, each an array of one value a column.
+
+    `errors` are standard errors, `freedom` their degrees of freedom, and `effects` the design
+    effects: how many times the variance is what independent examples would give (NaN where there
+    is none).
+    """
+
+    values: "Matrix"
+    lows: "Matrix"
+    highs: "Matrix"
+    errors: "Matrix"
+    freedom: "Matrix"
+    effects: "Matrix"
+
+    def intervals(self) -> list[Interval]:
+        """Give each column's interval."""
+        return [
+            Interval(low, high, None if isnan(effect) else effect)
+            for low, high, effect in zip(
+                self.lows.tolist(), self.highs.tolist(), self.effects.tolist(), strict=True
+            )
+        ]
+
+
+def interval_signature(clusters: Clusters, effect: float | None) -> str:
+    """Say how an interval was made."""
+    told = "" if effect is None or clusters.are_examples else f"|deff:{effect:.2f}"
+    return f"ci:wilson-t|cluster:{clusters.by}|clusters:{clusters.count}{told}"
+
+
+def mean_interval(values: Sequence[float], clusters: Clusters) -> Interval:
+    """Give the interval of the mean of values, usually of 0..100."""
+    import numpy as np
+
+    return mean_intervals(np.asarray(values, dtype=np.float64)[:, None], clusters).intervals()[0]
+
+
+def mean_intervals(
+    columns: "Matrix", clusters: Clusters, bounds: tuple[float, float] | None = None
+) -> Estimates:
+    """Give the interval of each column's mean; `columns` are (examples, k), usually of 0..100.
+
+    `bounds` are those of the means; without, 0 and 100, or what the column itself goes beyond.
+    Where each example stands for itself and scores only one bound or the other, this is Wilson's
+    interval of a proportion itself.
+    """
+    import numpy as np
+
+    values = columns.mean(axis=0)
+    variances, freedom, effects = _spread(columns, clusters)
+    if bounds is None:
+        low = np.minimum(0.0, columns.min(axis=0))
+        high = np.maximum(100.0, columns.max(axis=0))
+        is_binary = ((columns == low) | (columns == high)).all(axis=0)
+    else:
+        low, high = np.full_like(values, bounds[0]), np.full_like(values, bounds[1])
+        is_binary = np.zeros(len(values), dtype=bool)
+    shares = np.clip((values - low) / (high - low), 0.0, 1.0)
+    binomial = shares * (1 - shares)
+    variances_of_shares = variances / (high - low) ** 2
+    is_known = (variances_of_shares > _NOTHING) & (binomial > _NOTHING)
+    sizes = np.full_like(values, clusters.count)
+    np.divide(binomial, variances_of_shares, out=sizes, where=is_known)
+    if clusters.are_examples:
+        sizes[is_binary] = clusters.examples
+        is_known &= ~is_binary
+    reach = student(np.where(is_known, freedom, np.inf))
+    lows, highs = _wilson(shares, sizes, reach)
+    span = high - low
+    return Estimates(
+        values, low + span * lows, low + span * highs, np.sqrt(variances), freedom, effects
+    )
+
+
+def difference_intervals(columns: "Matrix", clusters: Clusters, reach: float = 100.0) -> Estimates:
+    """Give the interval of each column's mean difference; `columns` are (examples, k).
+
+    Two more examples, one each way and as large as those that differ typically are, are added to
+    the spread: Bonett & Price (2012), Journal of Educational and Behavioral Statistics 37(4), do so
+    for proportions. So no difference among a few examples is not taken for certainty. `reach` is
+    the largest difference that there can be.
+    """
+    import numpy as np
+
+    values = columns.mean(axis=0)
+    variances, freedom, effects = _spread(columns, clusters)
+    count, examples = clusters.count, clusters.examples
+    reach = max(reach, float(np.abs(columns).max(initial=0.0)))
+    sizes = np.abs(columns).sum(axis=0)
+    typical = np.divide((columns**2).sum(axis=0), sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    added = 2 * typical**2 / examples**2
+    added[sizes == 0] = 2 * reach**2 / count**2
+    if clusters.are_examples:
+        shrunk = (examples / (examples + 2)) ** 2
+        variances, added = variances * shrunk, added * shrunk
+    with np.errstate(invalid="ignore"):
+        half = student(freedom) * np.sqrt(variances + added * count / max(1, count - 1))
+    half = np.where(freedom > 0, half, 2 * reach)
+    return Estimates(
+        values,
+        np.maximum(-reach, values - half),
+        np.minimum(reach, values + half),
+        np.sqrt(variances),
+        freedom,
+        effects,
+    )
+
+
+def student(freedom: "Matrix") -> "Matrix":
+    """Give the 97.5 % points of Student's t; those of the normal for infinite freedom."""
+    import numpy as np
+    from scipy import special
+
+    points = special.stdtrit(np.where(freedom > 0, np.minimum(freedom, 1e9), 1.0), _UPPER)
+    found: Matrix = np.where(freedom > 0, points, np.inf)
+    return found
+
+
+def _wilson(shares: "Matrix", sizes: "Matrix", reach: "Matrix") -> tuple["Matrix", "Matrix"]:
+    """Give Wilson's interval of shares that so many independent examples would show."""
+    import numpy as np
+
+    square = reach**2 / sizes
+    middle = (shares + square / 2) / (1 + square)
+    half = np.sqrt(square * (shares * (1 - shares) + square / 4)) / (1 + square)
+    # The ends meet the share itself where that is a bound; floats may leave it by a little.
+    return np.minimum(middle - half, shares).clip(0, 1), np.maximum(middle + half, shares).clip(
+        0, 1
+    )
+
+
+def _spread(columns: "Matrix", clusters: Clusters) -> tuple["Matrix", "Matrix", "Matrix"]:
+    """Give variance, degrees of freedom and design effect of each column's mean.
+
+    One cluster alone tells no variance: 0, with 0 degrees of freedom.
+    """
+    import numpy as np
+
+    examples, count = clusters.examples, clusters.count
+    width = columns.shape[1]
+    nothing = np.zeros(width)
+    if count < 2:
+        return nothing, nothing.copy(), np.full(width, np.nan)
+    centred = columns - columns.mean(axis=0)
+    squares = (centred**2).sum(axis=0)
+    apart = squares / (examples - 1) / examples
+    if clusters.are_examples:
+        return apart, np.full(width, count - 1.0), np.ones(width)
+    sizes = clusters.sizes
+    sums = clusters.sums(centred) ** 2
+    correlation = _correlation((sums.T / sizes).sum(axis=1), squares, sizes)
+    variances, freedom = _robust(sums, sizes, correlation)
+    effects = np.divide(variances, apart, out=np.full(width, np.nan), where=apart > _NOTHING)
+    return variances, freedom, effects
+
+
+def _correlation(between: "Matrix", squares: "Matrix", sizes: "Matrix") -> "Matrix":
+    """Estimate the intra-class correlation by the analysis of variance (Donner 1986), 0..1.
+
+    `between` and `squares` are the sums of squares between clusters and in total.
+    """
+    import numpy as np
+
+    examples, count = sizes.sum(), len(sizes)
+    of_clusters = between / (count - 1)
+    within = np.maximum(squares - between, 0.0) / (examples - count)
+    usual = (examples - (sizes**2).sum() / examples) / (count - 1)
+    total = of_clusters + (usual - 1) * within
+    found: Matrix = np.zeros_like(total)
+    np.divide(of_clusters - within, total, out=found, where=total > 0)
+    return np.clip(found, 0.0, 1.0)
+
+
+def _robust(sums: "Matrix", sizes: "Matrix", correlation: "Matrix") -> tuple["Matrix", "Matrix"]:
+    """Give the unbiased CR2 variance of a mean, and its degrees of freedom.
+
+    `sums` are squared sums of centred scores, (clusters, k). With weights c and S the covariance of
+    those sums under the correlation, the variance estimated is sum(c * sums), its mean
+    trace(c S), and its degrees of freedom trace(c S)² / trace(c S c S).
+    """
+    examples = sizes.sum()
+    weights = 1 / (examples**2 * (1 - sizes / examples))
+    alike = correlation[:, None]
+    own = sizes * (1 - alike) + sizes**2 * alike  # variance of each cluster's sum, (k, clusters)
+    total = own.sum(axis=1)
+    shared = -2 * sizes * own / examples + sizes**2 * total[:, None] / examples**2
+    expected = (weights * (own + shared)).sum(axis=1)
+    # Off the diagonal S is -(n_g s_h + s_g n_h) / N + n_g n_h sum(s) / N²: of rank two, so that
+    # the sum of its squares needs no matrix of all pairs of clusters.
+    of_sizes = (weights * sizes**2).sum()
+    of_both = (weights * sizes * own).sum(axis=1)
+    squared = (
+        2 * (of_sizes * (weights * own**2).sum(axis=1) + of_both**2) / examples**2
+        - 4 * total * of_sizes * of_both / examples**3
+        + total**2 * of_sizes**2 / examples**4
+        - ((weights * shared) ** 2).sum(axis=1)
+        + ((weights * (own + shared)) ** 2).sum(axis=1)
+    )
+    bias = total / examples**2 / expected
+    return (weights[:, None] * sums).sum(axis=0) * bias, expected**2 / squared

@@ -1,0 +1,88 @@
+"""Which true differences so many clusters of examples would show in four of five tests."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from aqa.metrics.statistics.sign_flips import least_p
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+POWER = 0.8
+_HALVINGS = 30
+
+
+def detectable_difference(
+    error: float, freedom: float, clusters: int, level: float = 0.05
+) -> float | None:
+    """Give the true difference that a test at that level finds in four of five samples like this.
+
+    By the noncentral t of a standard error with its degrees of freedom: Cohen (1988), "Statistical
+    Power Analysis", chapter 2; Miller (2024), "Adding Error Bars to Evals", section 5. None where
+    so few clusters can't show any difference, however large.
+    """
+    from scipy import special
+
+    if least_p(clusters) > level or freedom <= 0:
+        return None
+    limit = float(special.stdtrit(freedom, 1 - level / 2))
+    away = float(special.nctdtrinc(min(freedom, 1e6), 1 - POWER, limit))
+    return error * away
+
+
+@lru_cache(maxsize=4096)
+def detectable_share(examples: int, differing: int, level: float = 0.05) -> float | None:
+    """Give the difference of shares, 0..1, that McNemar's exact test finds in four of five samples.
+
+    So many of the independent examples differ as `differing` tells; where the difference is larger
+    than that, all differ in its favour. Exact, over the binomial counts of those that differ and of
+    wins among them. None where so few examples can't show any difference.
+    """
+    if least_p(examples) > level:
+        return None
+    share = differing / examples
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if _power(examples, max(share, middle), middle, level) < POWER:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _power(examples: int, differing: float, difference: float, level: float) -> float:
+    """Give the power of McNemar's exact test; `differing` and `difference` are shares."""
+    import numpy as np
+    from scipy import special
+
+    spread = 8 * np.sqrt(examples * differing * (1 - differing)) + 8
+    first = max(0, int(examples * differing - spread))
+    last = min(examples, int(examples * differing + spread))
+    counts = np.arange(first, last + 1)
+    ways = special.gammaln(examples + 1) - special.gammaln(counts + 1)
+    ways -= special.gammaln(examples - counts + 1)
+    logs = special.xlogy(counts, differing) + special.xlog1py(examples - counts, -differing)
+    chances = np.exp(ways + logs)
+    most_losses = _most_losses(counts, level)
+    losing = (1 - difference / differing) / 2
+    found = np.where(most_losses >= 0, special.bdtr(np.maximum(most_losses, 0), counts, losing), 0)
+    return float((chances * found).sum())
+
+
+def _most_losses(counts: "NDArray[np.int64]", level: float) -> "NDArray[np.int64]":
+    """Give the most losses among so many differing examples by which the test still finds; -1."""
+    import numpy as np
+    from scipy import special
+
+    half = level / 2
+    with np.errstate(invalid="ignore"):
+        found = np.nan_to_num(np.floor(special.bdtrik(half, counts, 0.5)), nan=-1.0)
+    # The inverse is of a continuous function, and may be off by one.
+    for step in (1.0, 0.0):
+        found = np.where(
+            special.bdtr(np.maximum(found + step, 0), counts, 0.5) <= half, found + step, found
+        )
+    found = np.where(special.bdtr(np.maximum(found, 0), counts, 0.5) <= half, found, -1.0)
+    return found.astype(np.int64)

@@ -1,0 +1,220 @@
+"""Could a difference be chance: paired tests that turn the signs of whole clusters round.
+
+Were two systems alike, either could have given the better answers to a cluster of questions: each
+cluster's difference could as well have the other sign. Fisher (1935), "The Design of Experiments",
+section 21.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aqa.metrics.statistics.clusters import Clusters
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+
+DRAWS = 10_000
+SEED = 12345
+FEWEST = 25  # draws that go as far: fewer tell too little of how rare that is
+MARGIN = 1.25  # on the approximation of rare chances: its error stays below where it is used
+ENUMERATED = 28  # clusters: two halves of 2^14 sums each
+_CELLS = 2_000_000  # of a block of draws
+_STEPS = 100_000_000  # of walks by whole numbers: about 0.1 s
+_EPSILON = 1e-9  # of sums of the same scores in another order, by their size
+_LEAST = 5e-324  # the smallest float: no chance is 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """The two-sided p of a difference, and the test that gave it."""
+
+    p: float
+    test: str
+
+
+def sign_flip_tests(columns: "Matrix", clusters: Clusters, seed: int = SEED) -> list[Chance]:
+    """Test whether each column's mean difference is 0; `columns` are (examples, k).
+
+    Exact where all that differ do so by the same (McNemar's test, for right and wrong answers to
+    independent questions), where differences are whole multiples of a half, and where at most 28
+    clusters differ; else by 10,000 draws of signs. What fewer than 25 of those reach gets a p by a
+    saddlepoint approximation, raised by a quarter: Robinson (1982), JRSS B 44(1).
+    """
+    sums = clusters.sums(columns)
+    found: list[Chance | None] = [
+        _exact(sums[:, place], clusters) for place in range(sums.shape[1])
+    ]
+    left = [place for place, tested in enumerate(found) if tested is None]
+    if left:
+        reached = _draws_as_far(sums[:, left], seed)
+        for place, count in zip(left, reached.tolist(), strict=True):
+            found[place] = Chance(_drawn(sums[:, place], count), "sign-flip")
+    return [tested for tested in found if tested is not None]
+
+
+def mcnemar(wins: int, losses: int) -> float:
+    """Give the two-sided p of McNemar's exact test, by which wins and losses are a fair coin's.
+
+    McNemar (1947), Psychometrika 12(2); the exact form is the binomial test of the discordant
+    pairs against 1/2.
+    """
+    discordant = wins + losses
+    tail = ways = 1
+    for count in range(min(wins, losses)):
+        ways = ways * (discordant - count) // (count + 1)
+        tail += ways
+    return max(_LEAST, min(1.0, 2 * tail / (1 << discordant)))
+
+
+def least_p(clusters: int) -> float:
+    """Give the least p that so many clusters allow: that all have one sign by chance."""
+    return max(_LEAST, min(1.0, 2.0 ** (1 - clusters)))
+
+
+def _exact(sums: "Matrix", clusters: Clusters) -> Chance | None:
+    """Test one column exactly; None where that would take too long."""
+    import numpy as np
+
+    scale = float(np.abs(sums).max(initial=0.0))
+    sums = sums[np.abs(sums) > _EPSILON * max(1.0, scale)]
+    sizes = np.abs(sums)
+    if not len(sums) or sizes.max() - sizes.min() <= _EPSILON * scale:
+        wins = int((sums > 0).sum())
+        is_right_or_wrong = clusters.are_examples and (not len(sums) or abs(scale - 100) < _EPSILON)
+        name = "mcnemar-exact" if is_right_or_wrong else "sign-flip-exact"
+        return Chance(mcnemar(wins, len(sums) - wins), name)
+    whole = np.rint(sums / 50)  # right and wrong are 0 and 100, half right is 50
+    if (np.abs(sums - 50 * whole) <= _EPSILON * scale).all():
+        steps = whole.astype(np.int64)
+        steps //= np.gcd.reduce(steps)
+        if len(steps) * np.abs(steps).sum() <= _STEPS:
+            return Chance(_of_steps(steps), "sign-flip-exact")
+    if len(sums) <= ENUMERATED:
+        return Chance(_enumerated(sums), "sign-flip-exact")
+    return None
+
+
+def _of_steps(steps: "NDArray[np.int64]") -> float:
+    """Give the exact p of whole numbers: their sums are the steps of a walk, one by one."""
+    import numpy as np
+
+    sizes = np.sort(np.abs(steps))
+    reach = int(sizes.sum())
+    chances = np.zeros(2 * reach + 1)
+    chances[reach] = 1.0
+    used = 0
+    for size in sizes.tolist():
+        low, high = reach - used - size, reach + used + size + 1
+        before = chances[low:high].copy()
+        chances[low:high] = 0.0
+        chances[low : high - size] += before[size:] / 2
+        chances[low + size : high] += before[: len(before) - size] / 2
+        used += size
+    far = abs(int(steps.sum()))
+    if not far:
+        return 1.0
+    return max(_LEAST, min(1.0, 2 * float(chances[reach + far :].sum())))
+
+
+def _enumerated(sums: "Matrix") -> float:
+    """Give the exact p by all 2^n choices of signs, the sums of two halves met in the middle."""
+    import numpy as np
+
+    middle = len(sums) // 2
+    one, other = _all_sums(sums[:middle]), np.sort(_all_sums(sums[middle:]))
+    far = abs(float(sums.sum()))
+    least = far - _EPSILON * max(1.0, float(np.abs(sums).sum()))
+    above = len(other) - np.searchsorted(other, least - one, side="left")
+    return min(1.0, 2 * int(above.sum()) / (1 << len(sums)))
+
+
+def _all_sums(values: "Matrix") -> "Matrix":
+    import numpy as np
+
+    found = np.zeros(1)
+    for value in values:
+        found = np.concatenate((found + value, found - value))
+    return found
+
+
+def _draws_as_far(sums: "Matrix", seed: int) -> "NDArray[np.int64]":
+    """Count the draws of signs by which each column's sum goes as far as it did."""
+    import numpy as np
+
+    clusters, columns = sums.shape
+    totals = sums.sum(axis=0)
+    least = np.abs(totals) - _EPSILON * np.maximum(1.0, np.abs(sums).sum(axis=0))
+    generator = np.random.default_rng(seed)
+    reached = np.zeros(columns, dtype=np.int64)
+    block = max(1, min(DRAWS, _CELLS // clusters))
+    for start in range(0, DRAWS, block):
+        rows = min(block, DRAWS - start)
+        random = generator.integers(0, 256, (rows, -(-clusters // 8)), dtype=np.uint8)
+        kept = np.unpackbits(random, axis=1, count=clusters).astype(np.float64)
+        drawn = 2 * (kept @ sums) - totals
+        reached += (np.abs(drawn) >= least).sum(axis=0)
+    return reached
+
+
+def _drawn(sums: "Matrix", reached: int) -> float:
+    """Give the p of so many draws; the observed signs count as one."""
+    import numpy as np
+
+    if reached >= FEWEST:
+        return (reached + 1) / (DRAWS + 1)
+    sizes = np.abs(sums)
+    rare = MARGIN * saddlepoint_p(sizes, abs(float(sums.sum())))
+    differing = int((sizes > _EPSILON * max(1.0, sizes.max())).sum())
+    return min(1.0, max(least_p(differing), rare))
+
+
+def saddlepoint_p(sizes: "Matrix", far: float) -> float:
+    """Approximate the chance that sizes of random signs add up to `far` or more, either way.
+
+    The formula of Lugannani & Rice (1980), Advances in Applied Probability 12(2), for the
+    cumulants of signs, K(t) = sum(log(cosh(t * sizes))).
+    """
+    import numpy as np
+    from scipy import special
+
+    if far >= sizes.sum():
+        return least_p(len(sizes))
+    scale = float(sizes.max())
+    sizes, far = sizes / scale, far / scale
+    slope = _root(lambda at: float((sizes * np.tanh(at * sizes)).sum()) - far)
+    bent = slope * sizes
+    cumulant = float((bent + np.log1p(np.exp(-2 * bent))).sum()) - len(sizes) * np.log(2)
+    curvature = float((sizes**2 / np.cosh(np.minimum(bent, 300.0)) ** 2).sum())
+    wide = np.sqrt(max(0.0, 2 * (slope * far - cumulant)))
+    steep = slope * np.sqrt(curvature)
+    if min(wide, steep) < _EPSILON:
+        return 1.0 if wide < 1 else least_p(len(sizes))
+    density = np.exp(-(wide**2) / 2) / np.sqrt(2 * np.pi)
+    tail = float(special.ndtr(-wide) + density * (1 / steep - 1 / wide))
+    return max(_LEAST, min(1.0, 2 * tail))
+
+
+def _root(function: Callable[[float], float]) -> float:
+    """Find where an increasing function is 0, from 0 on, by halves."""
+    low, high = 0.0, 1.0
+    while function(high) < 0 and high < 1e6:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if function(middle) < 0 else (low, middle)
+    return high
+
+
+def holm(probabilities: Sequence[float]) -> list[float]:
+    """Correct p values for their number: Holm (1979), Scandinavian Journal of Statistics 6(2)."""
+    order = sorted(range(len(probabilities)), key=probabilities.__getitem__)
+    corrected = [0.0] * len(probabilities)
+    highest = 0.0
+    for step, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - step) * probabilities[place]))
+        corrected[place] = highest
+    return corrected

@@ -1,0 +1,179 @@
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import (
+    Estimates,
+    difference_intervals,
+    mean_intervals,
+    student,
+)
+
+
+def mean_interval(values: list[float], labels: list[int] | None = None) -> tuple[float, float]:
+    clusters = Clusters.apart(len(values)) if labels is None else Clusters.of(labels, "title")
+    found = mean_intervals(np.array([values]).T, clusters)
+    return float(found.lows[0]), float(found.highs[0])
+
+
+def drawn_clusters(count: int, size: int, alike: float, seed: int) -> tuple[np.ndarray, Clusters]:
+    """Scores 0..100 whose clusters are alike: normal effects of clusters and of examples."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(count), size)
+    effects = generator.normal(0, alike**0.5, count)[labels]
+    scores = 50 + 12 * (effects + generator.normal(0, (1 - alike) ** 0.5, count * size))
+    return scores[:, None], Clusters.of(labels.tolist(), "title")
+
+
+@pytest.mark.parametrize(
+    ("right", "of"), [(5, 5), (0, 5), (1, 1), (19, 20), (97, 100), (600, 1000), (5773, 5774)]
+)
+def test_right_and_wrong_have_the_interval_of_wilson(right: int, of: int) -> None:
+    expected = stats.binomtest(right, of).proportion_ci(method="wilson")
+    found = mean_interval([100.0] * right + [0.0] * (of - right))
+    assert found == pytest.approx((100 * expected.low, 100 * expected.high))
+
+
+def test_five_of_five() -> None:
+    assert mean_interval([100.0] * 5) == (pytest.approx(56.55, abs=0.01), 100.0)
+
+
+def test_scores_in_between_have_the_interval_of_student_in_the_middle_of_the_scale() -> None:
+    values = np.random.default_rng(3).normal(50, 10, 400).clip(0, 100)
+    low, high = mean_interval(values.tolist())
+    expected = stats.t.interval(0.95, 399, values.mean(), stats.sem(values))
+    assert (low, high) == pytest.approx(expected, abs=0.01)
+
+
+@given(st.lists(st.sampled_from([0.0, 33.3, 50.0, 66.7, 100.0]), min_size=1, max_size=30))
+def test_stays_within_the_bounds_and_holds_the_mean(values: list[float]) -> None:
+    for labels in (None, [place // 3 for place in range(len(values))]):
+        low, high = mean_interval(values, labels)
+        assert 0 <= low <= np.mean(values) + 1e-9
+        assert np.mean(values) - 1e-9 <= high <= 100
+        assert high - low > 1
+
+
+@pytest.mark.parametrize("value", [0.0, 66.7, 100.0])
+def test_one_example_proves_little(value: float) -> None:
+    low, high = mean_interval([value])
+    assert high - low > 75
+
+
+def test_equal_clusters_have_the_variance_of_their_means() -> None:
+    columns, clusters = drawn_clusters(12, 7, 0.4, 1)
+    found = mean_intervals(columns, clusters)
+    means = columns.reshape(12, 7).mean(axis=1)
+    assert found.errors[0] == pytest.approx(stats.sem(means))
+    assert found.freedom[0] == pytest.approx(11)
+    assert found.effects[0] == pytest.approx((stats.sem(means) / stats.sem(columns[:, 0])) ** 2)
+
+
+def test_clusters_that_are_alike_widen_and_their_order_does_not_matter() -> None:
+    columns, clusters = drawn_clusters(40, 25, 0.3, 2)
+    alone = mean_intervals(columns, Clusters.apart(len(columns)))
+    found = mean_intervals(columns, clusters)
+    assert 4 < found.effects[0] < 14  # 1 + 24 * 0.3 is 8.2
+    assert found.highs[0] - found.lows[0] > 2 * (alone.highs[0] - alone.lows[0])
+    order = np.random.default_rng(4).permutation(len(columns))
+    mixed = mean_intervals(columns[order], clusters.at(order.tolist()))
+    for name in ("lows", "highs", "errors", "freedom", "effects"):
+        assert getattr(mixed, name) == pytest.approx(getattr(found, name))
+
+
+def test_clusters_of_one_are_examples() -> None:
+    columns, _ = drawn_clusters(30, 1, 0.0, 5)
+    assert mean_intervals(columns, Clusters.of(range(30), "title")).errors[0] == pytest.approx(
+        stats.sem(columns[:, 0])
+    )
+
+
+def dense(columns: np.ndarray, clusters: Clusters, alike: float) -> tuple[float, float]:
+    """The unbiased CR2 variance and its degrees of freedom, by whole matrices."""
+    sizes, examples = clusters.sizes, clusters.examples
+    same = clusters.codes[:, None] == clusters.codes
+    covariance = np.where(same, alike, 0.0) + (1 - alike) * np.eye(examples)
+    centring = np.eye(examples) - 1 / examples
+    by_group = (clusters.codes == np.arange(clusters.count)[:, None]).astype(float) @ centring
+    weights = np.diag(1 / (examples**2 * (1 - sizes / examples)))
+    form = by_group.T @ weights @ by_group
+    estimate = float(columns @ form @ columns)
+    product = form @ covariance
+    true = covariance.sum() / examples**2
+    return estimate * true / np.trace(product), np.trace(product) ** 2 / np.trace(product @ product)
+
+
+def test_unequal_clusters_agree_with_the_whole_matrices() -> None:
+    generator = np.random.default_rng(6)
+    labels = np.repeat(np.arange(9), [1, 2, 3, 4, 5, 8, 13, 2, 21])
+    clusters = Clusters.of(labels.tolist(), "title")
+    scores = 50 + 9 * generator.normal(0, 1, 9)[labels] + generator.normal(0, 9, len(labels))
+    found = mean_intervals(scores[:, None], clusters)
+    # The analysis of variance gives the correlation.
+    own = [scores[labels == label] for label in range(9)]
+    between = sum(len(each) * (each.mean() - scores.mean()) ** 2 for each in own) / 8
+    within = sum(((each - each.mean()) ** 2).sum() for each in own) / (len(labels) - 9)
+    usual = (len(labels) - (clusters.sizes**2).sum() / len(labels)) / 8
+    alike = (between - within) / (between + (usual - 1) * within)
+    assert 0.1 < alike < 0.9
+    variance, freedom = dense(scores, clusters, alike)
+    assert found.errors[0] ** 2 == pytest.approx(variance)
+    assert found.freedom[0] == pytest.approx(freedom)
+
+
+def test_a_score_has_the_same_interval_whatever_is_beside_it() -> None:
+    columns, clusters = drawn_clusters(15, 4, 0.2, 7)
+    more = np.column_stack([columns[:, 0], columns[::-1, 0], np.full(60, 100.0)])
+    together, alone = mean_intervals(more, clusters), mean_intervals(columns, clusters)
+    assert together.lows[0] == pytest.approx(alone.lows[0])
+    assert together.highs[0] == pytest.approx(alone.highs[0])
+
+
+def test_scores_beyond_the_scale_have_their_own_bounds() -> None:
+    low, high = mean_interval([150.0, 20.0, 60.0, 130.0, 90.0])
+    assert 0 < low < 90 < high <= 150
+
+
+def difference(values: list[float], labels: list[int] | None = None) -> Estimates:
+    clusters = Clusters.apart(len(values)) if labels is None else Clusters.of(labels, "title")
+    return difference_intervals(np.array([values]).T, clusters)
+
+
+def test_no_difference_among_few_is_no_certainty() -> None:
+    for count, reach in ((40, 6.9), (4000, 0.07)):
+        found = difference([0.0] * count)
+        assert (-found.lows[0], found.highs[0]) == pytest.approx((reach, reach), abs=0.05)
+    # Clusters whose examples may all change together.
+    assert difference([0.0] * 40, [place // 4 for place in range(40)]).highs[0] > 25
+
+
+def test_one_question_tells_nothing_of_a_difference() -> None:
+    found = difference([100.0])
+    assert (found.lows[0], found.highs[0]) == (-100.0, 100.0)
+
+
+def test_many_differences_have_the_interval_of_student() -> None:
+    values = np.random.default_rng(8).normal(3, 20, 900)
+    found = difference(values.tolist())
+    expected = stats.t.interval(0.95, 899, values.mean(), stats.sem(values))
+    assert (found.lows[0], found.highs[0]) == pytest.approx(expected, rel=0.01)
+
+
+def test_right_and_wrong_have_nearly_the_interval_of_bonett_and_price() -> None:
+    wins, losses, ties = 12, 3, 85
+    found = difference([100.0] * wins + [-100.0] * losses + [0.0] * ties)
+    one, other, total = wins + 1, losses + 1, wins + losses + ties + 2
+    centre = (one - other) / total
+    half = 1.96 * (((one + other) / total - centre**2) / total) ** 0.5
+    assert (found.highs[0] - found.lows[0]) / 200 == pytest.approx(half, rel=0.03)
+
+
+def test_the_points_of_student() -> None:
+    points = student(np.array([1.0, 5.5, 30.0, inf]))
+    assert points == pytest.approx([12.706, stats.t.ppf(0.975, 5.5), 2.0423, 1.95996], abs=1e-3)
+    assert student(np.array([0.0]))[0] == inf
