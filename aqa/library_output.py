@@ -27,6 +27,8 @@ def quiet() -> Iterator[None]:
         with redirect_stdout(sys.stderr), warnings.catch_warnings():
             # peft asks transformers in a way that is deprecated there.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            # GPT-2's weights lie the other way round; peft sees it and says so.
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -53,8 +53,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         Raises:
             ModelError: the model can't be had, is no causal one, or can't run here in 4 bits.
         """
-        self._model_config  # noqa: B018  (loads it)
-        check_quantization(self.options)
+        check_quantization(self.options, self._model_config)
         self._encoder  # noqa: B018  (loads the tokenizer)
 
     @property

@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from aqa.backends.base import Merged
+from aqa.backends.llama_qlora.adapters import load_adapter
+from aqa.backends.llama_qlora.models import dequantize, never_quantized, own_quantization
+from aqa.backends.local.loading import load_config
 from aqa.backends.local.reader import LocalReader
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
@@ -64,8 +67,11 @@ def _write(reader: LocalReader, folder: Path) -> None:
     with quiet():
         model = reader.model
         if getattr(model.get_base_model(), "is_quantized", False):
-            model.base_model.model = model.get_base_model().dequantize()
+            assert reader.files.adapter is not None
+            model = load_adapter(dequantize(model.unload()), reader.files.adapter)
         model = model.merge_and_unload(safe_merge=True)
+        if own_quantization(load_config(reader.files, reader.options)):
+            model = never_quantized(model)
         model.save_pretrained(draft)
         reader.save_tokenizer(draft)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,14 +1,18 @@
 """Load causal language models, in 4 bits where the options say so."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-from aqa.backends.local.loading import compute_dtype, load_whole, local_device
+from aqa.backends.local.loading import compute_dtype, load_config, load_whole, local_device
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.tokenizers import explained
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ModelError
 from aqa.library_output import quiet
+
+BITSANDBYTES = "bitsandbytes"
+BNB_4BIT = f"{BITSANDBYTES} 4bit"
+WITHOUT_4_BITS = "choose --set backend.quantization=none to train and run without 4 bits"
 
 
 def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) -> Any:
@@ -24,8 +28,8 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
         import torch
         from transformers import AutoModelForCausalLM
 
-    four_bit = options.quantization == "4bit"
-    dtype = compute_dtype(options)
+    model_config = load_config(files, options)
+    dtype, own = compute_dtype(options), own_quantization(model_config)
     model = load_whole(
         AutoModelForCausalLM,
         files,
@@ -33,16 +37,24 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
         trust_remote_code=options.trust_remote_code,
         dtype=dtype,
         attn_implementation=_attention(options, training),
-        quantization_config=_quantization(options, dtype) if four_bit else None,
         device_map={"": local_device()},
         use_safetensors=True,
+        **_quantization(options, own, dtype),
     )
-    with explained(files.spec), quiet():
-        for module in linear_4bit(model) if four_bit else ():
-            module.support_avx512bf16_for_cpu = False
-        on_cpu = not torch.cuda.is_available()
-        if four_bit and on_cpu and options.dequantize_on_cpu and not training:
-            model = model.dequantize()
+    four_bit = list(linear_4bit(model)) if getattr(model, "is_quantized", False) else []
+    if options.quantization == "4bit" and not four_bit:
+        raise ModelError(
+            f"{files.spec}: no layer of a model of this kind ({model_config.model_type}) can be"
+            f" put into 4 bits; {WITHOUT_4_BITS}"
+        )
+    for layer in four_bit:
+        layer.support_avx512bf16_for_cpu = False
+        layer.compute_dtype = layer.weight.quant_state.dtype = dtype
+    if own:
+        in_half_to(model, dtype)
+    on_cpu = not torch.cuda.is_available()
+    if four_bit and on_cpu and options.dequantize_on_cpu and not training:
+        model = dequantize(model)
     # A slice of the hidden states that is not contiguous makes PyTorch copy the head's weights
     # for every row of the batch: measured as a third of all prediction time on a CPU.
     model.get_output_embeddings().register_forward_pre_hook(
@@ -58,45 +70,120 @@ def linear_4bit(model: Any) -> Iterator[Any]:
     return (module for module in model.modules() if isinstance(module, Linear4bit))
 
 
-def _attention(options: LlamaQloraOptions, training: bool) -> str:
-    """Measured on a CPU at 150 tokens: plain attention trains 1.4x as fast as PyTorch's SDPA."""
+def in_half_to(model: Any, dtype: Any) -> None:
+    """Turn what a quantised checkpoint left in 16 bits into the dtype that all else computes in."""
+    import torch
+
+    halves = {torch.float16, torch.bfloat16}
+    for weights in (*model.parameters(), *model.buffers()):
+        if weights.dtype in halves:
+            weights.data = weights.data.to(dtype)
+
+
+def dequantize(model: Any) -> Any:
+    """The same model without 4 bits, its layers of the kinds that they are saved as.
+
+    transformers leaves linear layers where GPT-2 and its kin have some of their own kind, whose
+    weights lie the other way round.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    names = [
+        name
+        for name, layer in model.named_modules()
+        if getattr(layer, "source_cls", None) is Conv1D
+    ]
+    with quiet():
+        model = model.dequantize()
+    for name in names:
+        linear = model.get_submodule(name)
+        layer = Conv1D(linear.out_features, linear.in_features)
+        layer.weight.data, layer.bias.data = linear.weight.data.T.contiguous(), linear.bias.data
+        layer.requires_grad_(False)
+        model.set_submodule(name, layer)
+    return model
+
+
+def never_quantized(model: Any) -> Any:
+    """The same weights in a model that transformers will not save as the checkpoint was."""
+    import torch
+
+    with torch.device("meta"):
+        plain = type(model)(model.config)
+    plain.load_state_dict(model.state_dict(), assign=True)
+    plain.generation_config = model.generation_config
+    return plain
+
+
+def _attention(options: LlamaQloraOptions, training: bool) -> str | None:
+    """Measured on a CPU at 150 tokens: plain attention trains 1.4x as fast as PyTorch's SDPA.
+
+    None leaves it to transformers, which takes SDPA for the models that have it.
+    """
     import torch
 
     if options.attn_implementation != "auto":
         return options.attn_implementation
-    return "eager" if training and not torch.cuda.is_available() else "sdpa"
+    return "eager" if training and not torch.cuda.is_available() else None
 
 
-def check_quantization(options: LlamaQloraOptions) -> None:
-    """See whether 4-bit weights can work here, where they are asked for.
+def save_attention_memory(model: Any) -> None:
+    """Let attention keep no memory that grows with the length squared, if the model knows how."""
+    with quiet(), suppress(ValueError):  # it has plain attention only
+        model.set_attn_implementation("sdpa")
+
+
+def own_quantization(model_config: Any) -> str:
+    """The way in which a checkpoint is quantised, by its name in transformers; "" if it is not."""
+    found = getattr(model_config, "quantization_config", None) or {}
+    settings = found if isinstance(found, dict) else found.to_dict()
+    for bits in ("4bit", "8bit"):
+        if settings.get(f"load_in_{bits}"):
+            return f"{BITSANDBYTES} {bits}"
+    return str(settings.get("quant_method", ""))
+
+
+def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:
+    """See whether 4-bit weights can be had and can work here, where they are asked for.
 
     Raises:
         ModelError: they can't; says what to choose.
     """
-    if options.quantization == "none":
+    own = own_quantization(model_config)
+    if options.quantization == "none" and own != BNB_4BIT:
         return
-    way_out = "choose --set backend.quantization=none to train and run without 4 bits"
+    if own not in ("", BNB_4BIT):
+        raise ModelError(
+            f"{options.model}: its weights are quantised already ({own}), so they can't be put into"
+            " 4 bits; choose --set backend.quantization=none to use them as they are"
+        )
     try:
         with quiet():
             import bitsandbytes
     except ImportError as error:
-        raise ModelError(f"bitsandbytes can't be loaded ({error}); {way_out}") from error
+        raise ModelError(f"bitsandbytes can't be loaded ({error}); {WITHOUT_4_BITS}") from error
     import torch
 
     sample = torch.zeros(64, dtype=compute_dtype(options), device=local_device())
     try:
         bitsandbytes.functional.quantize_4bit(sample, quant_type=options.bnb_4bit_quant_type)
     except (RuntimeError, NotImplementedError, AttributeError) as error:
-        raise ModelError(f"4-bit weights do not work here ({error}); {way_out}") from error
+        raise ModelError(f"4-bit weights do not work here ({error}); {WITHOUT_4_BITS}") from error
 
 
-def _quantization(options: LlamaQloraOptions, dtype: Any) -> Any:
-    """The bitsandbytes settings."""
+def _quantization(options: LlamaQloraOptions, own: str, dtype: Any) -> dict[str, Any]:
+    """What is asked of bitsandbytes; nothing of a checkpoint with a quantisation of its own.
+
+    None would do for "nothing" where a model has none, and take the scales from one that has.
+    """
     from transformers import BitsAndBytesConfig
 
-    return BitsAndBytesConfig(
+    if own or options.quantization == "none":
+        return {}
+    settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=options.bnb_4bit_quant_type,
         bnb_4bit_use_double_quant=options.bnb_4bit_use_double_quant,
         bnb_4bit_compute_dtype=dtype,
     )
+    return {"quantization_config": settings}

@@ -11,6 +11,7 @@ from transformers import TrainingArguments
 
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora.adapters import add_adapter
+from aqa.backends.llama_qlora.models import save_attention_memory
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import IGNORED, Batch, Collator
@@ -70,7 +71,7 @@ class AdapterTrainer(AnswerTrainer):
         options = reader.options
         longest = max(rows["length"][:])
         if longest > PLAIN_ATTENTION_LENGTH and options.attn_implementation == "auto":
-            reader.model.set_attn_implementation("sdpa")
+            save_attention_memory(reader.model)
         reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
         super().__init__(reader, job, on_step, arguments, rows)
         self._keeps_logits = keeps_logits(reader.model)

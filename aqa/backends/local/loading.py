@@ -1,5 +1,6 @@
 """What transformers loads for every local reader: tokenizer, configuration, and all weights."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from aqa.backends.model_files import ModelFiles
@@ -37,23 +38,53 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
 
 
 def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
-    """Load a model by an auto class, `kind`, and see that its files hold all its weights.
+    """Load a model by an auto class, `kind`, and see that its files hold just its weights.
 
-    Those that are not there transformers draws at random, and only logs it.
+    What is not there transformers draws at random, and what has no place it leaves out, such as
+    the scales of quantised weights; it only logs either.
 
     Raises:
-        ModelError: no such model, or weights that are broken or not there.
+        ModelError: no such model, or weights that are broken, absent, of another shape or unused.
     """
     with explained(files.spec), quiet():
-        model, found = kind.from_pretrained(files.base, output_loading_info=True, **options)
-    absent = sorted(found["missing_keys"] & {name for name, _ in model.named_parameters()})
-    if absent:
-        raise ModelError(
-            f"{files.spec}: {len(absent)} of this model's weights are not in its files"
-            f" ({', '.join(absent[:3])}{', ...' * (len(absent) > 3)}), and random ones would give"
-            " random answers; it was saved for another task, or in part"
+        model, found = kind.from_pretrained(
+            files.base, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
+    absent = found["missing_keys"] & {name for name, _ in model.named_parameters()}
+    reshaped = {name for name, *_ in found["mismatched_keys"]}
+    check_keys(files.spec, absent - reshaped, reshaped, found["unexpected_keys"])
     return model
+
+
+def check_keys(
+    spec: str, absent: Iterable[str], reshaped: Iterable[str], unused: Iterable[str]
+) -> None:
+    """See that the weights in a model's files are just those that it takes, by their names.
+
+    Raises:
+        ModelError: some are absent, of another shape, or have no place in the model.
+    """
+    for names, fault in (
+        (
+            absent,
+            "of this model's weights are not in its files{}, and random ones would give random"
+            " answers; it was saved for another task, or in part",
+        ),
+        (
+            reshaped,
+            "of the weights in its files have another shape than its config.json asks for{};"
+            " restore both from where they came from",
+        ),
+        (
+            unused,
+            "of the weights in its files have no place in the model that its config.json"
+            " describes{}, and leaving them out would change its answers; restore both from where"
+            " they came from",
+        ),
+    ):
+        if found := sorted(names):
+            named = f" ({', '.join(found[:3])}{', ...' * (len(found) > 3)})"
+            raise ModelError(f"{spec}: {len(found)} {fault.format(named)}")
 
 
 def compute_dtype(options: LocalModelOptions) -> Any:

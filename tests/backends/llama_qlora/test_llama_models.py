@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_llama import Training, make_config, make_prompts, make_reader, take_out
+from tiny_quantized import change_json
 
 from aqa.backends import model_files
 from aqa.backends.llama_qlora.gguf import convert_gguf
@@ -242,6 +243,23 @@ def test_a_model_without_all_its_weights_is_refused(tiny: Path, tmp_path: Path) 
         make_reader(folder, "backend.quantization=4bit").__enter__()
 
 
+def test_weights_that_the_model_does_not_take_are_refused(tiny: Path, tmp_path: Path) -> None:
+    """Of two layers in the files config.json takes one: transformers would leave the other out."""
+    folder = tmp_path / "fewer"
+    shutil.copytree(tiny, folder)
+    change_json(folder / "config.json", num_hidden_layers=1)
+    with pytest.raises(ModelError, match=r"9 of the weights .* no place .*\(model.layers.1.in"):
+        load_everything(folder)
+
+
+def test_weights_of_another_shape_are_refused(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "wider"
+    shutil.copytree(tiny, folder)
+    change_json(folder / "config.json", intermediate_size=96)
+    with pytest.raises(ModelError, match=r"6 of the weights .* another shape .*\(model.layers.0.m"):
+        load_everything(folder)
+
+
 def test_code_of_a_model_is_never_run_unasked(tmp_path: Path) -> None:
     folder = write_config(
         tmp_path / "model",
@@ -284,7 +302,7 @@ def test_bitsandbytes_missing_names_the_way_out(
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     chosen = options(tiny)
     with pytest.raises(ModelError, match="quantization=none"):
-        check_quantization(chosen)
+        check_quantization(chosen, load_config(find_model(chosen), chosen))
 
 
 @pytest.mark.parametrize("training", [True, False])

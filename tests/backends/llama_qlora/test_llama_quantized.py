@@ -1,0 +1,84 @@
+"""Checkpoints that are quantised already: used as they are, or refused; never read as raw codes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_llama import Training, make_prompts, make_reader
+from tiny_quantized import change_json, save_bitsandbytes, save_fp8
+
+from aqa.errors import ModelError
+from aqa.records import Template
+
+AS_IS = "backend.quantization=none"
+
+
+@pytest.fixture(scope="module")
+def fp8(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_fp8(tiny, tmp_path_factory.mktemp("fp8"))
+
+
+@pytest.fixture(scope="module")
+def four_bits(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("four_bits")
+    return save_bitsandbytes(tiny, folder, load_in_4bit=True, bnb_4bit_quant_type="nf4")
+
+
+@pytest.fixture(scope="module")
+def eight_bits(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_bitsandbytes(tiny, tmp_path_factory.mktemp("eight_bits"), load_in_8bit=True)
+
+
+def query_weights(model: str | Path, *settings: str) -> Any:
+    with make_reader(model, *settings) as reader:
+        return reader.model.get_submodule("model.layers.0.self_attn.q_proj").weight.float()
+
+
+def test_fp8_is_read_with_its_scales(tiny: Path, fp8: Path) -> None:
+    whole, read = query_weights(tiny), query_weights(fp8)
+    assert (whole - read).abs().mean() < 0.05 * whole.abs().mean()
+
+
+@pytest.mark.parametrize("settings", [[AS_IS], ["backend.quantization=4bit"]])
+def test_4_bits_of_a_checkpoint_are_kept_whatever_is_asked_for(
+    tiny: Path, four_bits: Path, settings: list[str]
+) -> None:
+    own = query_weights(tiny, "backend.quantization=4bit")
+    read = query_weights(four_bits, *settings)
+    assert (own - read).abs().mean() < 0.02 * own.abs().mean()  # constants quantised only in one
+
+
+def test_8_bits_of_a_checkpoint_are_kept(eight_bits: Path) -> None:
+    with make_reader(eight_bits, AS_IS) as reader:
+        layer = reader.model.get_submodule("model.layers.0.self_attn.q_proj")
+    assert type(layer).__name__ == "Linear8bitLt"
+
+
+def test_other_quantised_weights_are_not_put_into_4_bits(fp8: Path, eight_bits: Path) -> None:
+    for folder, kind in ((fp8, "fp8"), (eight_bits, "bitsandbytes 8bit")):
+        with pytest.raises(ModelError, match=rf"already \({kind}\).*quantization=none"):
+            make_reader(folder, "backend.quantization=4bit").check()
+
+
+@pytest.mark.parametrize("name", ["fp8", "four_bits", "eight_bits"])
+def test_float16_checkpoints_answer_learn_and_merge(
+    request: pytest.FixtureRequest, template: Template, tmp_path: Path, name: str
+) -> None:
+    settings = [AS_IS, "training.max_steps=2", "training.eval_strategy='no'"]
+    reader = make_reader(request.getfixturevalue(name), *settings)
+    training = Training(reader, template, tmp_path)
+    training.run()
+    assert training.losses[-1] < training.losses[0]
+    reader = make_reader(tmp_path, *settings)
+    merged = reader.merge(tmp_path, make_prompts(reader, template, with_target=False))
+    with make_reader(merged.folder, AS_IS) as whole:  # read strictly
+        assert not getattr(whole.model, "is_quantized", False)
+
+
+def test_codes_without_a_word_about_them_are_not_read_as_weights(fp8: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "silent"
+    shutil.copytree(fp8, folder)
+    change_json(folder / "config.json", quantization_config={"quant_method": "unheard_of"})
+    with pytest.raises(ModelError, match=r"14 of the weights in its files have no place"):
+        make_reader(folder, AS_IS).__enter__()

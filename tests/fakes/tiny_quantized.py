@@ -1,0 +1,53 @@
+"""The tiny Llama as quantised checkpoints have it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+BLOCK = 16  # rows and columns that share a scale
+LARGEST = 448  # of float8_e4m3fn
+
+
+def save_fp8(whole: Path, folder: Path) -> Path:
+    """Linear layers in 8-bit floats with a scale for each block, as DeepSeek-V3 has them."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(whole, folder, dirs_exist_ok=True)
+    weights: dict[str, Any] = {}
+    for name, values in load_file(whole / "model.safetensors").items():
+        if not name.endswith("proj.weight"):
+            weights[name] = values.to(torch.bfloat16)
+            continue
+        blocks = values.reshape(values.shape[0] // BLOCK, BLOCK, values.shape[1] // BLOCK, BLOCK)
+        scales = blocks.abs().amax((1, 3)) / LARGEST
+        codes = (blocks / scales[:, None, :, None]).reshape(values.shape)
+        weights[name] = codes.to(torch.float8_e4m3fn)
+        weights[f"{name}_scale_inv"] = scales
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    settings = {
+        "quant_method": "fp8",
+        "activation_scheme": "dynamic",
+        "weight_block_size": [BLOCK, BLOCK],
+    }
+    change_json(folder / "config.json", quantization_config=settings, dtype="bfloat16")
+    return folder
+
+
+def save_bitsandbytes(whole: Path, folder: Path, **settings: Any) -> Path:
+    """By bitsandbytes, the rest in float16, as many on the hub are."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    model = AutoModelForCausalLM.from_pretrained(
+        whole, dtype=torch.float16, quantization_config=BitsAndBytesConfig(**settings)
+    )
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(whole).save_pretrained(folder)
+    return folder
+
+
+def change_json(path: Path, **values: Any) -> None:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**found, **values}), encoding="utf-8")
