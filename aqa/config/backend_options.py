@@ -9,6 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 RawConfig = dict[str, Any]
 
 
+# What options of text are declared as, and those of several texts.
+OF_TEXT = (str, str | None, str | list[str])
+OF_TEXTS = (list[str], dict[str, str])
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_text(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _as_text(part) for name, part in value.items()}
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 class Section(BaseModel):
     """A part of the configuration in which an unknown key is an error."""
 
@@ -25,10 +38,17 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _truth_as_text(cls, values: Any) -> Any:
-        """A name that reads `true` or `false` is that name."""
+        """A name that reads `true` or `false` is that name, in lists and mappings of names too."""
         fields = cls.model_fields if isinstance(values, Mapping) else {}
-        texts = [n for n, f in fields.items() if f.annotation in (str, str | None)]
-        words = {n: str(values[n]).lower() for n in texts if isinstance(values.get(n), bool)}
+        words = {
+            name: _as_text(values[name])
+            for name, field in fields.items()
+            if name in values
+            and (
+                field.annotation in OF_TEXT
+                or (field.annotation in OF_TEXTS and not isinstance(values[name], bool))
+            )
+        }
         return {**values, **words} if words else values
 
     def idle(self) -> Mapping[str, str]:

@@ -233,6 +233,24 @@ def test_texts_stay_texts_as_they_were_written(
         assert as_raw(built(as_raw(config))) == as_raw(config)
 
 
+@pytest.mark.parametrize("written", ["true", "7", "2024-10-21", "no", "1.50"])
+def test_texts_within_lists_and_mappings_stay_texts(tmp_path: Path, written: str) -> None:
+    text = (
+        f"data: {{fields: {{question: {written}}}}}\n"
+        f"backend: {{lora: {{target_modules: [{written}, q]}}}}\n"
+        f"training: {{report_to: [{written}]}}"
+    )
+    config = built(read_config(write(tmp_path, text)))
+    assert config.data.fields == {"question": written}
+    assert at(config, "backend.lora.target_modules") == [written, "q"]
+    assert config.training.report_to == [written]
+
+
+def test_a_truth_is_no_list_of_texts() -> None:
+    with pytest.raises(ConfigError, match=r"training\.report_to = True"):
+        built({"training": {"report_to": True}})
+
+
 def test_numbers_of_json_are_texts_where_texts_are_asked_for(tmp_path: Path) -> None:
     columns = '{"id": 1, "question": 2.50}'
     data = f'{{"limit": 3, "fields": {columns}}}'

@@ -1,11 +1,10 @@
-"""The way to an API: its address, the key from the environment, and the client that uses both."""
+"""The way to an API: its address, and the key and identity from the environment."""
 
 import os
 import re
+import socket
 from dataclasses import dataclass
-from importlib.util import find_spec
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import urlsplit
 
 from aqa.config.backend_options import Gpt4Options
@@ -83,6 +82,8 @@ def find_access(options: Gpt4Options) -> Access:
             "config key backend.base_url holds a user, a password or a query, which would be"
             f" written to files; put the key into the environment variable {key_name}"
         )
+    short, host = host, _spelt_out(host.rstrip("."))
+    url = url.replace(f"//{short}", f"//{host}", 1)
     local = _is_loopback(host)
     if parts.scheme == "http" and not local and not options.allow_http:
         raise ConfigError(
@@ -94,12 +95,7 @@ def find_access(options: Gpt4Options) -> Access:
         raise ConfigError(f"no API key for {host}: put it into the environment variable {key_name}")
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"the environment variable {key_name} holds no key: copy it again")
-    organization = options.organization or os.getenv("OPENAI_ORG_ID", "").strip()
-    if not (organization.isascii() and organization.isprintable()):
-        raise ConfigError(
-            "config key backend.organization, or the environment variable OPENAI_ORG_ID, holds no"
-            " organization: copy it again"
-        )
+    _check_identity(options)
     return Access(url, local, key or NO_KEY, key_name, version)
 
 
@@ -122,64 +118,38 @@ def _check_azure(url: str, version: str | None) -> None:
         )
 
 
+def _check_identity(options: Gpt4Options) -> None:
+    """See whether what the client sends beside the key can stand in a header."""
+    organization = "the environment variable OPENAI_ORG_ID holds no organization"
+    if options.organization is not None:
+        organization = "config key backend.organization holds no organization"
+    headers = os.getenv("OPENAI_CUSTOM_HEADERS", "").replace("\n", "")
+    sent = {
+        organization: options.organization or os.getenv("OPENAI_ORG_ID", "").strip(),
+        "the environment variable OPENAI_PROJECT_ID holds no project": os.getenv(
+            "OPENAI_PROJECT_ID", ""
+        ).strip(),
+        "the environment variable OPENAI_CUSTOM_HEADERS holds no headers": headers,
+    }
+    for told, value in sent.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ConfigError(f"{told} that can be sent; copy it again")
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
 
 
-def open_client(access: Access, options: Gpt4Options) -> Any:
-    """An asynchronous client with a connection for each request at a time.
-
-    It follows no redirects, which could carry the key to another host, and retries nothing: that
-    is ours to do. What goes to this machine goes through no proxy, which may be another one's.
-    With the package aiohttp its transport is taken, which needs less time.
-    """
-    import httpx2
-    from openai import AsyncAzureOpenAI, AsyncOpenAI
-
-    from aqa.backends.openai_api.client import BoundedAioHttpClient, BoundedHttpxClient
-
-    arguments: dict[str, Any] = {
-        "timeout": httpx2.Timeout(
-            options.request_timeout, connect=min(options.request_timeout, 15)
-        ),
-        "limits": httpx2.Limits(
-            max_connections=options.max_concurrency,
-            max_keepalive_connections=options.max_concurrency,
-        ),
-        "follow_redirects": False,
-    }
-    if access.is_local:
-        arguments["mounts"] = {f"all://{urlsplit(access.url).netloc}": None}
-    kind = BoundedHttpxClient if find_spec("aiohttp") is None else BoundedAioHttpClient
+def _spelt_out(host: str) -> str:
+    """An IPv4 address in its four numbers, however short it was written: 127.1, 2130706433."""
     try:
-        transport: httpx2.AsyncClient = kind(**arguments)
-    except OSError as error:
-        raise ConfigError(
-            "the certificates that the environment names (SSL_CERT_FILE, SSL_CERT_DIR) can't be"
-            f" read: {error}"
-        ) from error
-    except (ImportError, ValueError) as error:
-        raise ConfigError(
-            "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) is none that"
-            " can be asked; write it as http://HOST:PORT"
-        ) from error
-    if access.api_version is not None:
-        return AsyncAzureOpenAI(
-            api_key=access.key,
-            azure_endpoint=access.url,
-            api_version=access.api_version,
-            max_retries=0,
-            http_client=transport,
-        )
-    return AsyncOpenAI(
-        api_key=access.key,
-        base_url=access.url,
-        organization=options.organization,
-        max_retries=0,
-        http_client=transport,
-    )
+        return str(ip_address(socket.inet_aton(host))) if host[:1].isdecimal() else host
+    except (OSError, UnicodeError):
+        return host

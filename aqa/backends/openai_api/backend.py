@@ -13,13 +13,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from aqa.backends.base import CostEstimate, PendingPrompts, Remote
-from aqa.backends.openai_api.access import (
-    Access,
-    azure_version,
-    find_access,
-    open_client,
-    server_url,
-)
+from aqa.backends.openai_api.access import Access, azure_version, find_access, server_url
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
 from aqa.backends.openai_api.batch.results import Account, Replies
@@ -27,6 +21,7 @@ from aqa.backends.openai_api.batch.run import BatchRun
 from aqa.backends.openai_api.batch.server import BatchServer
 from aqa.backends.openai_api.cache import Remembered, ResponseCache, cache_path, key_of
 from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.connection import open_client
 from aqa.backends.openai_api.event_loop import answers, cancel_all, running_loop
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.openai_api.pacing import Pace

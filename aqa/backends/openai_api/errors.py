@@ -2,13 +2,12 @@
 
 import json
 import re
-import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.connection import why_unreachable
 from aqa.backends.openai_api.replies import BadBodyError, ErrorInBodyError, error_text
 from aqa.backends.openai_api.waits import LONGEST_WAIT, asked_wait, in_words, is_of_a_day
 
@@ -68,14 +67,11 @@ class Failure:
 
 def classify(error: Exception, access: Access) -> Failure | None:
     """Classify an error of a request; None where it is none that a server or network makes."""
-    import httpx2
     import openai
 
     from aqa.backends.openai_api.client import LARGEST, TooLargeError
 
-    # aiohttp's transport says ConnectTimeout of refused connections, too.
-    if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
-        why = _why_unreachable(error)  # nothing was sent
+    if (why := why_unreachable(error)) is not None:
         return Failure("retry", f"no connection to {access.url}{why}", unreachable=True)
     if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
         told = f"the server's answer has more than {LARGEST >> 20} MiB, which are not read"
@@ -113,26 +109,6 @@ def told_status(error: object) -> int | None:
         elif isinstance(told, str) and (status := CODES.get(told.lower())):
             return status
     return None
-
-
-def _why_unreachable(error: Exception) -> str:
-    """What the operating system, TLS or a proxy said; empty where that is nothing special."""
-    import httpx2
-
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, httpx2.ProxyError):
-            return f" through the proxy that the environment names: {cause}"
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f" (its certificate is not trusted: {cause.verify_message})"
-        if isinstance(cause, ssl.SSLError):
-            return " (it does not speak https)"
-        if isinstance(cause, socket.gaierror):
-            return " (there is no such host)"
-        if isinstance(cause, ConnectionRefusedError):
-            return " (nothing listens there)"
-        cause = cause.__cause__ or cause.__context__
-    return ""
 
 
 def classify_status(

@@ -1,0 +1,124 @@
+"""The client that speaks to an API: proxies and certificates, and why there is no connection."""
+
+import socket
+import ssl
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from aqa.backends.openai_api.access import Access
+from aqa.config.backend_options import Gpt4Options
+from aqa.errors import ConfigError, MissingExtraError
+
+CONNECT = 15.0  # seconds at most
+
+
+def open_client(access: Access, options: Gpt4Options) -> Any:
+    """An asynchronous client with a connection for each request at a time.
+
+    It follows no redirects, which could carry the key to another host, and retries nothing: that
+    is ours to do. What goes to this machine goes through no proxy, which may be another one's.
+
+    Raises:
+        AqaError: a proxy or a certificate of the environment can't be used.
+    """
+    from openai import AsyncAzureOpenAI, AsyncOpenAI
+
+    transport = _transport(access, options)
+    if access.api_version is not None:
+        return AsyncAzureOpenAI(
+            api_key=access.key,
+            azure_endpoint=access.url,
+            api_version=access.api_version,
+            max_retries=0,
+            http_client=transport,
+        )
+    return AsyncOpenAI(
+        api_key=access.key,
+        base_url=access.url,
+        organization=options.organization,
+        max_retries=0,
+        http_client=transport,
+    )
+
+
+def _transport(access: Access, options: Gpt4Options) -> Any:
+    """The HTTP client; by the package aiohttp, which needs less time, but knows no SOCKS."""
+    import httpx2
+
+    from aqa.backends.openai_api.client import BoundedAioHttpClient, BoundedHttpxClient
+
+    seconds = options.request_timeout
+    arguments: dict[str, Any] = {
+        "timeout": httpx2.Timeout(seconds, connect=min(seconds, CONNECT)),
+        "limits": httpx2.Limits(
+            max_connections=options.max_concurrency,
+            max_keepalive_connections=options.max_concurrency,
+        ),
+        "follow_redirects": False,
+    }
+    if access.is_local:
+        arguments["mounts"] = {f"all://{urlsplit(access.url).netloc}": None}
+    by_socks = not access.is_local and any(
+        proxy.lower().startswith("socks") for proxy in getproxies().values()
+    )
+    if by_socks and find_spec("socksio") is None:
+        raise MissingExtraError("socksio", "socks")
+    plain = by_socks or find_spec("aiohttp") is None
+    try:
+        return (BoundedHttpxClient if plain else BoundedAioHttpClient)(**arguments)
+    except OSError as error:
+        raise ConfigError(
+            "the certificates that the environment names (SSL_CERT_FILE, SSL_CERT_DIR) can't be"
+            f" read: {error}"
+        ) from error
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) can't be"
+            " used; write it as http://HOST:PORT or socks5://HOST:PORT"
+        ) from error
+
+
+def why_unreachable(error: BaseException) -> str | None:
+    """Why nothing was sent, in words that may be empty; None where something may have been.
+
+    That is what the operating system, TLS or a proxy said. aiohttp's transport says ConnectTimeout
+    of refused connections, too.
+    """
+    import httpx2
+
+    unsent = (
+        httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.PoolTimeout,
+        httpx2.UnsupportedProtocol, httpx2.LocalProtocolError,
+    )  # fmt: skip
+    if not isinstance(error.__cause__, unsent):
+        return None
+    cause: BaseException | None = error
+    while cause is not None:
+        if told := _told(cause):
+            return told
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def _told(cause: BaseException) -> str:
+    import httpx2
+
+    if isinstance(cause, httpx2.ProxyError):
+        return f" through the proxy that the environment names: {cause}"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        # aiohttp's error is one, too, but holds what TLS said as another one.
+        inner = getattr(cause, "certificate_error", cause)
+        told = getattr(inner, "verify_message", None) or inner
+        return (
+            f" (its certificate is not trusted: {told}; if it is signed by an authority of your"
+            " own, name that one's file in SSL_CERT_FILE)"
+        )
+    if isinstance(cause, ssl.SSLError):
+        return " (it does not speak https)"
+    if isinstance(cause, socket.gaierror):
+        return " (there is no such host)"
+    if isinstance(cause, ConnectionRefusedError):
+        return " (nothing listens there)"
+    return ""

@@ -1,0 +1,121 @@
+"""Addresses of this machine, certificates, SOCKS proxies, and what headers can't hold."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from fault_server import Server, serving
+from gpt4_runs import KEY, configured, run
+from socks_proxy import leading
+from untrusted_server import serving_untrusted
+
+from aqa.backends.openai_api.access import find_access
+from aqa.config.backend_options import Gpt4Options
+from aqa.errors import ConfigError, MissingExtraError, ModelError
+from aqa.runs.folder import read_manifest
+
+
+@pytest.mark.parametrize(
+    ("host", "spelt"),
+    [
+        ("localhost", "localhost"),
+        ("localhost.", "localhost"),
+        ("LOCALHOST", "localhost"),
+        ("my.localhost", "my.localhost"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.8.9.1", "127.8.9.1"),
+        ("127.1", "127.0.0.1"),
+        ("2130706433", "127.0.0.1"),
+        ("0x7f.1", "127.0.0.1"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("[::1]", "[::1]"),
+        ("[::]", "[::]"),
+        ("[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]"),
+    ],
+)
+def test_this_machine_has_many_names(
+    host: str, spelt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    access = find_access(Gpt4Options(base_url=f"http://{host}:8000/v1"))
+    assert access.is_local
+    assert access.url.lower() == f"http://{spelt}:8000/v1"
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "1.1", "[::ffff:10.0.0.1]", "localhost.example.com", "128.1", "[fe80::1]"]
+)
+def test_another_machine_is_not_asked_without_encryption(host: str) -> None:
+    with pytest.raises(ConfigError, match="unencrypted"):
+        find_access(Gpt4Options(base_url=f"http://{host}:8000/v1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPENAI_PROJECT_ID", "\ud504\ub85c\uc81d\ud2b8"),
+        ("OPENAI_ORG_ID", "org-\u00fc"),
+        ("OPENAI_CUSTOM_HEADERS", "X-Team: \u00fcber\nX-Other: 1"),
+        ("OPENAI_PROJECT_ID", "proj\x07"),
+    ],
+)
+def test_what_no_header_can_hold_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"{name} holds no .* that can be sent"):
+        find_access(Gpt4Options(base_url="http://localhost:1/v1"))
+
+
+def test_headers_of_the_environment_may_be_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Team: a\nX-Other: 1")
+    assert find_access(Gpt4Options(base_url="http://localhost:1/v1")).is_local
+
+
+@pytest.mark.parametrize("with_aiohttp", [True, False])
+def test_a_certificate_that_nobody_signed(
+    tmp_path: Path, with_aiohttp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence, and nothing counts as spent: nothing was sent."""
+    monkeypatch.setattr("aqa.backends.openai_api.server_state.FIRST_CONTACT", 0.1)
+    if not with_aiohttp:
+        monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with serving_untrusted() as url:
+        config = configured(tmp_path, Server(url=url), 3)
+        with pytest.raises(ModelError, match="certificate is not trusted: self-signed"):
+            run(config, tmp_path / "out")
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]
+    assert (spent["input_tokens"], spent["usd"]) == (0, 0)
+
+
+# Through a SOCKS proxy.
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    return "http://api.example.com/v1"
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy_is_spoken_to_as_such(
+    tmp_path: Path, remote: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(Server()) as server, leading(int(server.url.split(":")[2].split("/")[0])) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:{proxy.port}")
+        config = configured(tmp_path, server, 4, base_url=remote, allow_http=True)
+        assert run(config, tmp_path / "out").answered == 4
+    assert set(proxy.hosts) == {"api.example.com"}
+    assert proxy.others == []
+
+
+def test_without_the_package_no_key_goes_to_a_socks_proxy(
+    tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with leading(1) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+        config = configured(tmp_path, Server(), 1, base_url=remote, allow_http=True)
+        with pytest.raises(MissingExtraError, match=r"aqa\[socks\]"):
+            run(config, tmp_path / "out")
+    assert (proxy.hosts, proxy.others) == ([], [])
