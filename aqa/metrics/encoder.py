@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aqa.contention import sharing_processors
 from aqa.errors import ModelError
 from aqa.library_output import quiet
 from aqa.runs.hashes import hash_files
@@ -65,6 +66,10 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[str, Embedded]]:
         """Embed texts, in batches of like length."""
+        with sharing_processors():
+            yield from self._encode(texts)
+
+    def _encode(self, texts: Sequence[str]) -> Iterator[tuple[str, Embedded]]:
         import torch
 
         ids = self._token_ids(texts)

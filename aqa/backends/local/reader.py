@@ -16,6 +16,7 @@ from aqa.backends.local.memory import free_memory, halving
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig
+from aqa.contention import sharing_processors
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt
 from aqa.runs.hashes import Hashed
@@ -84,15 +85,16 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts window by window, in batches of like length, the longest first."""
         options = self.config.generation
-        for window in windows(prompts, options.window, lambda prompt: prompt.index):
-            rows = [Row(prompt, prompt.encoding or self.encode(prompt)) for prompt in window]
-            for batch in batches_by_tokens(
-                self._rows(rows),
-                lambda row: len(row.encoding.prompt_ids),
-                options.max_new_tokens,
-                self._batch_tokens // rows_each(options),
-            ):
-                yield from halving(batch, self._answer, _out_of_memory, self._progress.note)
+        with sharing_processors():
+            for window in windows(prompts, options.window, lambda prompt: prompt.index):
+                rows = [Row(prompt, prompt.encoding or self.encode(prompt)) for prompt in window]
+                for batch in batches_by_tokens(
+                    self._rows(rows),
+                    lambda row: len(row.encoding.prompt_ids),
+                    options.max_new_tokens,
+                    self._batch_tokens // rows_each(options),
+                ):
+                    yield from halving(batch, self._answer, _out_of_memory, self._progress.note)
 
     @property
     def _device(self) -> str:

@@ -15,6 +15,7 @@ from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer
 from aqa.backends.local.training_arguments import training_arguments
 from aqa.backends.local.training_batches import tokenize
+from aqa.contention import sharing_processors
 from aqa.errors import ConfigError
 from aqa.library_output import quiet
 from aqa.processes import is_first_process
@@ -57,7 +58,7 @@ def train_reader(
     with explained_options():
         arguments = training_arguments(reader.config, reader.options, job)
     rows = training_rows(reader, job, arguments)
-    with quiet():
+    with quiet(), sharing_processors():
         with explained_options():
             trainer = trainer_type(reader, job, on_step, arguments, rows)
         run_training(trainer, job, on_step)

