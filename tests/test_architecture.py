@@ -1,6 +1,7 @@
 """The floors of the package, what a quick start may load, and the table of backends."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,6 +40,8 @@ BACKEND_FOLDERS = {
     "t5": {"local"},
     "llama_qlora": {"local"},
 }
+LINES_OF_A_FILE, LINES_OF_A_FUNCTION, PARAMETERS = 300, 40, 7
+REASON = re.compile(r"# long: \S")  # on the line of a function that may be longer
 HEAVY = {
     "torch", "transformers", "peft", "openai", "datasets", "evaluate", "pydantic", "yaml",
     "numpy", "pandas",
@@ -106,6 +109,53 @@ def test_backends_do_not_know_each_other() -> None:
             other = folder(target)
             allowed = {own, None} | BACKEND_FOLDERS.get(own or "", set())
             assert other in allowed, f"{module} imports {target}"
+
+
+def too_long(source: str) -> Iterator[str]:
+    """Functions of over 40 lines without a reason, or of over 7 parameters, by name.
+
+    Blank lines, comments and the docstring don't count, nor do the parameters of Typer's commands,
+    which are its options.
+    """
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        is_command = any(".command(" in ast.unparse(one) for one in node.decorator_list)
+        counted = [node.args.posonlyargs, node.args.args, node.args.kwonlyargs]
+        names = {argument.arg for group in counted for argument in group} - {"self", "cls"}
+        start = node.body[0].lineno if is_command else node.lineno
+        code = {
+            number
+            for number, line in enumerate(lines[start - 1 : node.end_lineno], start)
+            if line.strip() and not line.strip().startswith("#")
+        }
+        if ast.get_docstring(node) is not None:
+            code -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+        has_reason = REASON.search(lines[node.lineno - 1]) is not None
+        if (len(code) > LINES_OF_A_FUNCTION and not has_reason) or (
+            len(names) > PARAMETERS and not is_command
+        ):
+            yield f"{node.name}: {len(code)} lines, {len(names)} parameters"
+
+
+def test_what_is_too_long_is_found() -> None:
+    body = "".join(f"    x{number} = 1\n" for number in range(40))
+    document = '    """One line.\n\n    And more.\n    """\n    # why\n\n'
+    assert list(too_long(f"def f(a):\n{document}{body}")) == ["f: 41 lines, 1 parameters"]
+    assert not list(too_long(f"def f(a):\n{document}{body[:-11]}"))
+    assert not list(too_long(f"def f(a):  # long: a table\n{body}"))
+    names = ", ".join("abcdefgh")
+    assert list(too_long(f"async def f(self, {names}): ...")) == ["f: 1 lines, 8 parameters"]
+    assert not list(too_long(f"def f(self, {names[:-3]}): ..."))
+    assert not list(too_long(f"@app.command('x')\ndef f({names}): ..."))
+
+
+def test_files_and_functions_are_read_in_one_sitting() -> None:
+    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "cli" / "app.py"}:  # for now
+        source = path.read_text(encoding="utf-8")
+        assert len(source.splitlines()) <= LINES_OF_A_FILE, path
+        assert not list(too_long(source)), path
 
 
 def test_no_circle_of_files() -> None:

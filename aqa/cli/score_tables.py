@@ -36,7 +36,7 @@ def choose_form(asked: Mapping[str, bool]) -> str:
     return chosen[0] if chosen else "table"
 
 
-def show_report(report: "Report", form: str = "table") -> None:
+def show_report(report: "Report", form: str = "table") -> None:  # long: its parts in order
     """The scores as a table for people, "json", "csv", "markdown" or "latex"; warnings before."""
     for warning in report.warnings:
         say_warning(warning)

@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from aqa.config.backend_options import BackendOptions, RawConfig, Section
-from aqa.config.given import DataPath
+from aqa.config.data_path import DataPath
 from aqa.records import AnswerPart
 
 

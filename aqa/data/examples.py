@@ -77,9 +77,7 @@ class RowParser:
         if is_true(row.get("is_impossible")):
             answers = ()
         if self._nfc:
-            question = unicodedata.normalize("NFC", question)
-            if answers:
-                answers = tuple(unicodedata.normalize("NFC", answer) for answer in answers)
+            question, answers = _nfc(question), answers and tuple(map(_nfc, answers))
         if len(passages) != 1 or passages[0].title != title:
             title_column = ""  # not used: it stays in the metadata
         used = (id_column, question_column, passages_column, answers_column, title_column)
@@ -156,6 +154,10 @@ def read_id(stored: object, place: str) -> str | None:
     if stored is None or isinstance(stored, str):
         return stored or None
     raise DataError(f"{place}: {describe(stored)} where an id, text or number, is needed")
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def short_hash(text: str) -> str:

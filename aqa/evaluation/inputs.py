@@ -86,18 +86,8 @@ def read_material(
     given = None
     if references is not None:
         given = data_references(_keep_contexts(references, contexts), form)
-    ids = None if given is None else list(given)
     asked = [context.question for context in contexts.values()]
-    fields = Fields.parse(scoring.prediction_fields)
-    files = [Path(each.file) if isinstance(each, System) else each for each in sources]
-    systems = [
-        each
-        if isinstance(each, System)
-        else System(name, str(each), read_predictions(each, ids, asked, fields, warnings.append))
-        for name, each in zip(system_names(files), sources, strict=True)
-    ]
-    if scoring.answer is not None:
-        systems = [_cleaned_again(system, scoring.answer, warnings) for system in systems]
+    systems = _read_systems(sources, given, asked, scoring, warnings)
     expected = file_references(systems, form) if given is None else given
     warnings += check_alignment(systems, expected, given is not None, form)
     warnings += unfinished_runs(systems)
@@ -121,6 +111,30 @@ def read_material(
         for system in systems
     }
     return Material(systems, expected, profile, languages, pairs, warnings)
+
+
+def _read_systems(
+    sources: Sequence[Path | System],
+    references: References | None,
+    questions: Sequence[str],
+    scoring: Scoring,
+    warnings: list[str],
+) -> list[System]:
+    """Read the files of predictions, and clean their answers again where that is asked for."""
+    ids = None if references is None else list(references)
+    fields = Fields.parse(scoring.prediction_fields)
+    files = [Path(each.file) if isinstance(each, System) else each for each in sources]
+    systems = [
+        each
+        if isinstance(each, System)
+        else System(
+            name, str(each), read_predictions(each, ids, questions, fields, warnings.append)
+        )
+        for name, each in zip(system_names(files), sources, strict=True)
+    ]
+    if scoring.answer is None:
+        return systems
+    return [_cleaned_again(system, scoring.answer, warnings) for system in systems]
 
 
 @dataclass(frozen=True, slots=True)

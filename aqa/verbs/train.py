@@ -1,7 +1,7 @@
 """The verb train: examples to prompts to a trainable reader to a run folder."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +22,7 @@ from aqa.metrics import MetricOptions
 from aqa.processes import is_first_process
 from aqa.progress import Progress
 from aqa.prompting.build import describe_sources
+from aqa.records import Prompt
 from aqa.runs.files import write_json
 from aqa.runs.folder import Run, open_run
 from aqa.runs.hashes import hash_files
@@ -161,12 +162,7 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
         trained |= {key: run.previous[key] for key in merging if key in run.previous}
     run.update(trained)
     report = _report(plan, run, dev_scores) if dev else None
-    merged = None
-    if plan.config.merge:
-        compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))
-        merged = plan.reader.merge(run.folder, compared[:MERGE_PROMPTS])
-        facts = {"compared": merged.compared, "different": merged.different}
-        run.update({"merged": facts, "merged_sha256": hash_files(merged.folder)})
+    merged = _merge(plan, run, dev) if plan.config.merge else None
     run.update(
         {
             "status": "done",
@@ -179,6 +175,15 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
         }
     )
     return TrainResult(plan.config.backend.name, run.folder, weights, steps.before, report, merged)
+
+
+def _merge(plan: TrainingPlan, run: Run, dev: Sequence[Prompt]) -> Merged:
+    """Merge what was trained into its base, and compare both on a few prompts."""
+    compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))
+    merged = plan.reader.merge(run.folder, compared[:MERGE_PROMPTS])
+    facts = {"compared": merged.compared, "different": merged.different}
+    run.update({"merged": facts, "merged_sha256": hash_files(merged.folder)})
+    return merged
 
 
 def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:

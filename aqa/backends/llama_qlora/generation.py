@@ -32,7 +32,7 @@ def write_answers(
     return [found[place : place + each] for place in range(0, len(found), each)]
 
 
-def _write_in_rounds(
+def _write_in_rounds(  # long: one loop, all of whose state goes from round to round
     model: Any, rows: Rows, groups: Groups, end_ids: list[int], options: GenerationOptions
 ) -> list[Written]:
     """Rounds of 8, 16, 32, ... tokens: after each, rows that have ended leave the batch.
@@ -47,8 +47,7 @@ def _write_in_rounds(
     words = {**decoding(options), "num_return_sequences": 1}
     with torch.inference_mode():
         ids, mask, cache = _begin(model, rows, groups, end_ids[0])
-        keeps_cache = can_share(model)
-        round_tokens = FIRST_ROUND if keeps_cache else options.max_new_tokens
+        round_tokens = FIRST_ROUND if can_share(model) else options.max_new_tokens
         left = options.max_new_tokens
         while open_rows:
             chosen = ChosenTokens()

@@ -15,7 +15,7 @@ from aqa.processes import process_count
 from aqa.runs.names import CHECKPOINTS
 
 
-def training_arguments(
+def training_arguments(  # long: one call
     config: RunConfig, backend: LocalModelOptions, job: TrainJob
 ) -> TrainingArguments:
     """Translate our options into transformers' TrainingArguments.

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,11 +39,10 @@ class Asker:
         budget: Budget,
         parameters: Parameters,
         counter: TokenCounter,
-        note: Callable[[str], None],
     ) -> None:
         options: Any = config.backend
         self._access, self._client, self._pace, self._budget = access, client, pace, budget
-        self._parameters, self._counter, self._note = parameters, counter, note
+        self._parameters, self._counter = parameters, counter
         self._timeout: float = options.request_timeout
         self._deadline: float = options.example_deadline
         self._answer_limit = config.generation.max_new_tokens
@@ -55,7 +54,7 @@ class Asker:
         """Take it that the server answers the run's questions, since an earlier session saw so."""
         self._server.has_answered = True
 
-    async def ask(self, prompt: Prompt) -> Prediction:
+    async def ask(self, prompt: Prompt) -> Prediction:  # long: what becomes of each attempt
         """Answer one prompt, or record why it can't be answered.
 
         Raises:
@@ -205,8 +204,6 @@ class Asker:
         learnt = self._parameters.learn(body, failure.param, failure.reason)
         if learnt == "" and self._parameters.body(chat) == body:
             return False
-        if learnt:
-            self._note(learnt)
         return learnt is not None
 
 

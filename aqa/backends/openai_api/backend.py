@@ -180,19 +180,18 @@ class Gpt4Backend(Remote[Gpt4Options]):
         options = self.options
         client = open_client(self._access, options)
         pace = Pace(options.max_concurrency, options.requests_per_minute, options.tokens_per_minute)
-        asker = Asker(
-            self.config, self._access, client, pace, self._ledger.budget, self._parameters,
-            self._counter, self._progress.note,
-        )  # fmt: skip
+        budget, parameters, counter = self._ledger.budget, self._parameters, self._counter
+        asker = Asker(self.config, self._access, client, pace, budget, parameters, counter)
         if _added(self._earlier.get("requests"), {}).get("answered"):
             asker.trust()
         return client, asker
 
     @cached_property
     def _parameters(self) -> Parameters:
-        options, config = self.options, self.config
+        options, config, note = self.options, self.config, self._progress.note
         kind = ResponsesParameters if options.api == "responses" else Parameters
-        return kind(options, config.generation, config.seed, self._access.is_openai, self.schema)
+        openai = self._access.is_openai
+        return kind(options, config.generation, config.seed, openai, note, self.schema)
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -233,7 +232,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         assert self._record is not None
         options, access = self.options, self._access
         account = Account(self._ledger, self._counter, self.config.generation.max_new_tokens)
-        self._replies = Replies(access, self._parameters, account, self._progress.note)
+        self._replies = Replies(access, self._parameters, account)
         server = BatchServer(self._client, access, options.example_deadline, self._wait)
         return BatchRun(
             options.batch, self._record, server, account, self._replies, self._remembered,

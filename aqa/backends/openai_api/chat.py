@@ -1,7 +1,7 @@
 """Chat completions: the body of a request, what a model is known to refuse, and its answer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aqa.backends.openai_api.replies import (
@@ -44,9 +44,10 @@ class Parameters:
         generation: GenerationOptions,
         seed: int,
         openai: bool,
+        note: Callable[[str], None],
         schema: ResponseSchema | None = None,
     ) -> None:
-        self.schema = schema
+        self.schema, self._note = schema, note
         reasons = bool(REASONS.search(options.model))
         self._limit_name = "max_completion_tokens" if openai or reasons else "max_tokens"
         self._values: dict[str, Any] = {"model": options.model, "seed": seed}
@@ -103,6 +104,12 @@ class Parameters:
         `body` is what was refused: if it was learnt meanwhile, nothing is left to learn, and the
         request can be made again ("" is returned).
         """
+        learnt = self._learn(body, param, message)
+        if learnt:
+            self._note(learnt)
+        return learnt
+
+    def _learn(self, body: dict[str, Any], param: str | None, message: str) -> str | None:
         text = f"{param or ''} {message}"
         if self._limit_name in body and MAX_TOKENS.search(text):
             others = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}

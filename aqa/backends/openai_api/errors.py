@@ -111,7 +111,7 @@ def told_status(error: object) -> int | None:
     return None
 
 
-def classify_status(
+def classify_status(  # long: a table of statuses
     status: int, headers: Mapping[str, str], error: object, access: Access
 ) -> Failure:
     """Classify an answer that is an error; `error` is what its body holds under that name."""

@@ -1,6 +1,6 @@
 """Responses, OpenAI's newer API: the body of a request and its answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aqa.backends.openai_api.chat import Parameters
@@ -35,9 +35,10 @@ class ResponsesParameters(Parameters):
         generation: GenerationOptions,
         seed: int,
         openai: bool,
+        note: Callable[[str], None],
         schema: ResponseSchema | None = None,
     ) -> None:
-        super().__init__(options, generation, seed, openai, schema)
+        super().__init__(options, generation, seed, openai, note, schema)
         del self._values["seed"]
         self._limit_name = "max_output_tokens"
 

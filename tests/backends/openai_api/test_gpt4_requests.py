@@ -410,7 +410,7 @@ def test_what_is_learnt_to_no_end_is_an_error(tmp_path: Path, server: Server) ->
 )
 def test_what_families_of_models_take(model: str, openai: bool, role: str, names: set[str]) -> None:
     options = Gpt4Options(model=model)
-    parameters = Parameters(options, GenerationOptions(top_p=0.9), 1, openai)
+    parameters = Parameters(options, GenerationOptions(top_p=0.9), 1, openai, print)
     turns = [("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c")]
     chat = [Message(*turn) for turn in turns]
     body = parameters.body(chat)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,11 +49,8 @@ class Replies:
     what was paid for lines that could not be used.
     """
 
-    def __init__(
-        self, access: Access, parameters: Parameters, account: Account, note: Callable[[str], None]
-    ) -> None:
-        self._access, self._parameters = access, parameters
-        self._account, self._note = account, note
+    def __init__(self, access: Access, parameters: Parameters, account: Account) -> None:
+        self._access, self._parameters, self._account = access, parameters, account
         self.models: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.attempts: Counter[int] = Counter()
@@ -138,8 +135,6 @@ class Replies:
 
     def _learn(self, body: Json, failure: Failure) -> bool:
         learnt = self._parameters.learn(body, failure.param, failure.reason)
-        if learnt:
-            self._note(learnt)
         self.learnt += learnt is not None
         return learnt is not None
 

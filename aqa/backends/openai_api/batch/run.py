@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from aqa.backends.base import PendingPrompts
+from aqa.backends.openai_api.batch.bar import Bar
 from aqa.backends.openai_api.batch.lines import (
     Answers,
     Request,
@@ -18,7 +19,7 @@ from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereErr
 from aqa.backends.openai_api.cache import Remembered
 from aqa.config.backend_options import BatchOptions
 from aqa.errors import ModelError, StoppedError
-from aqa.progress import Progress, Task
+from aqa.progress import Progress
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
@@ -128,7 +129,7 @@ class BatchRun:
             return
         total = sum(part.requests for part in self._record.open)
         with self._progress.task("At the server", total, "requests") as task:
-            bar = _Bar(task)
+            bar = Bar(task)
             while True:
                 for part in self._record.open:
                     batch = self._look(part)
@@ -288,20 +289,3 @@ class BatchRun:
                 return
             self._budget.reserve(worst)
             yield Request(line, worst)
-
-
-class _Bar:
-    """Shows how far the batches are, where that has changed: logs need no line for each look."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._seen: dict[int, tuple[int, str]] = {}
-
-    def tell(self, part: Part, batch: Batch) -> None:
-        """Move on by what the server has finished since the last look."""
-        before, _ = known = self._seen.get(part.number, (0, ""))
-        finished = part.requests if batch.ended else min(batch.finished, part.requests)
-        now = max(finished, before), batch.status
-        if now != known:
-            self._seen[part.number] = now
-            self._task.advance(now[0] - before, {"batch": batch.status.replace("_", " ")})
