@@ -1,5 +1,69 @@
-"""aqa: fine-tune, run and compare generative readers on the same evidence."""
+"""aqa: fine-tune, run and compare generative readers on the same evidence.
+
+The names below are loaded when they are first used, so that `import aqa` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from aqa.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from aqa.api.config import load_config
+    from aqa.api.evaluate import evaluate
+    from aqa.api.predict import predict
+    from aqa.api.preview import preview
+    from aqa.api.train import train
+    from aqa.config.options import RunConfig
+    from aqa.data import Source
+    from aqa.errors import AqaError
+    from aqa.evaluation.inputs import Scoring
+    from aqa.evaluation.judge.options import JudgeOptions
+    from aqa.records import Example, Passage, Prediction
+
+__all__ = [
+    "AqaError",
+    "Example",
+    "JudgeOptions",
+    "Passage",
+    "Prediction",
+    "RunConfig",
+    "Scoring",
+    "Source",
+    "__version__",
+    "evaluate",
+    "load_config",
+    "predict",
+    "preview",
+    "train",
+]
+
+_MODULES = {
+    "AqaError": "aqa.errors",
+    "Example": "aqa.records",
+    "JudgeOptions": "aqa.evaluation.judge.options",
+    "Passage": "aqa.records",
+    "Prediction": "aqa.records",
+    "RunConfig": "aqa.config.options",
+    "Scoring": "aqa.evaluation.inputs",
+    "Source": "aqa.data",
+    "evaluate": "aqa.api.evaluate",
+    "load_config": "aqa.api.config",
+    "predict": "aqa.api.predict",
+    "preview": "aqa.api.preview",
+    "train": "aqa.api.train",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name; PEP 562."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Name what there is, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
 """The values that travel through aqa: frozen, slotted, standard library only."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Literal
@@ -39,7 +39,7 @@ class Example:
 
     id: str
     question: str
-    passages: tuple[Passage, ...]
+    passages: Sequence[Passage]
     answers: tuple[str, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     gold_ids: tuple[str, ...] = ()
@@ -220,6 +220,7 @@ class Prediction:
     for. `spent` is what all attempts took together, where a reader is paid by the token.
     `structured` is what counts in `raw` where that is an object of a schema. `model` is the name by
     which a server calls what answered. `saved` is what an answer from a cache would have taken.
+    `answer` is what was kept of `raw`, once that was cleaned; `text` gives it.
     """
 
     id: str
@@ -234,6 +235,12 @@ class Prediction:
     model: str = ""
     saved: Spent | None = None
     cut: bool = False
+    answer: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The answer itself; None where there is none, because of an `error`."""
+        return self.raw if self.answer is None and self.error is None else self.answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ PACKAGE = Path(aqa.__file__).parent
 # On top is what a user touches: the command, and the package itself, which leads to the API.
 FLOORS = (
     {"__main__", "__init__"},
-    {"cli"},
+    {"cli", "api"},
     {"verbs", "display"},
     {"evaluation"},
     {"prompting"},
@@ -31,7 +31,16 @@ FLOORS = (
     {"runs"},
     {"config"},
     {"records"},
-    {"spent", "errors", "progress", "processes", "contention", "library_output", "version"},
+    {
+        "spent",
+        "errors",
+        "table",
+        "progress",
+        "processes",
+        "contention",
+        "library_output",
+        "version",
+    },
 )
 # Inside `backends`: whose files each folder may import besides its own and those of no folder.
 BACKEND_FOLDERS = {

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import (
@@ -62,8 +63,25 @@ def open_progress(quiet: bool) -> Iterator[Progress]:
         raise
 
 
-def _bars(console: Console) -> Bars:
-    """Bars for 80 columns: where room is short the live figures are folded, nothing else."""
+def watched_progress(quiet: bool) -> Progress:
+    """For work within somebody's program: bars where a terminal or a notebook shows them.
+
+    They come and go with the tasks. Elsewhere nothing is written beside what the program writes.
+    """
+    console = errors()
+    if quiet or not is_first_process() or not (console.is_terminal or console.is_jupyter):
+        return SilentProgress()
+    if console.is_jupyter and find_spec("ipywidgets") is None:  # without it Rich draws no bars
+        return PlainProgress(console)
+    return PassingBars(console)
+
+
+def _bars(console: Console, redirect_stdout: bool = False) -> Bars:
+    """Bars for 80 columns: where room is short the live figures are folded, nothing else.
+
+    Standard output is for data, and Rich would redirect it to standard error: that will do where
+    both are the same terminal.
+    """
     return Bars(
         TextColumn(
             "{task.description}",
@@ -82,7 +100,7 @@ def _bars(console: Console) -> Bars:
         ),
         console=console,
         expand=True,
-        redirect_stdout=False,  # it is for data; Rich would send it to standard error
+        redirect_stdout=redirect_stdout,
     )
 
 
@@ -125,6 +143,35 @@ class RichProgress:
     def note(self, text: str) -> None:
         """Print above the bars."""
         self._bars.console.print(Text(text, style="yellow"), soft_wrap=True)
+
+
+class PassingBars:
+    """Bars that are drawn while there is a task, however long the work itself lives."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._drawn: RichProgress | None = None
+
+    @contextmanager
+    def task(
+        self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
+    ) -> Iterator[RichTask]:
+        """Draw a bar, below those of the tasks around it."""
+        if self._drawn is not None:
+            with self._drawn.task(title, total, unit, done) as task:
+                yield task
+            return
+        with _bars(self._console, sys.stdout.isatty()) as bars:
+            self._drawn = RichProgress(bars)
+            try:
+                with self._drawn.task(title, total, unit, done) as task:
+                    yield task
+            finally:
+                self._drawn = None
+
+    def note(self, text: str) -> None:
+        """Print above the bars, if there are any."""
+        self._console.print(Text(text, style="yellow"), soft_wrap=True)
 
 
 class PlainTask:

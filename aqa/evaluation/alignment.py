@@ -21,11 +21,15 @@ PASSAGE_FACTS = ("ids", "ranks", "characters", "cut_characters")  # of a row's e
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """The predictions of one file, under the name it is shown by."""
+    """The predictions of one file, under the name it is shown by.
+
+    `plan` is the evidence plan of predictions at hand; None leaves it to the file's run folder.
+    """
 
     name: str
     file: str
     rows: Mapping[str, AnsweredRow]
+    plan: Mapping[str, Any] | None = None
 
 
 def system_names(files: Sequence[Path]) -> list[str]:
@@ -168,7 +172,7 @@ def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
     """
     if len(systems) < 2:
         return
-    plans = [(system, _evidence_plan(Path(system.file))) for system in systems]
+    plans = [(system, _evidence_plan(system)) for system in systems]
     known = [(system, plan) for system, plan in plans if plan]
     for system, plan in known[1:]:
         first, first_plan = known[0]
@@ -192,7 +196,8 @@ def unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
     """Tell of systems whose prediction has not come to its end, so that examples may be missing."""
     for system in systems:
         file = Path(system.file)
-        manifest = _manifest(file) if file.is_dir() or file.name in RUN_FILES else {}
+        is_run = system.plan is None and (file.is_dir() or file.name in RUN_FILES)
+        manifest = _manifest(file) if is_run else {}
         status = manifest.get("status", "done")
         if manifest.get("verb") == "predict" and status != "done":
             yield (
@@ -201,8 +206,10 @@ def unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
             )
 
 
-def _evidence_plan(file: Path) -> Mapping[str, Any]:
-    plan = _manifest(file).get("evidence")
+def _evidence_plan(system: System) -> Mapping[str, Any]:
+    if system.plan is not None:
+        return system.plan
+    plan = _manifest(Path(system.file)).get("evidence")
     return plan if isinstance(plan, dict) else {}
 
 

@@ -17,7 +17,7 @@ from aqa.evaluation.alignment import (
     unfinished_runs,
 )
 from aqa.evaluation.judge.labels import Labels
-from aqa.evaluation.predictions import Fields, read_predictions
+from aqa.evaluation.predictions import Fields, NamedPredictions, read_given
 from aqa.evaluation.predictions.rows import AnsweredRow, evidence_of
 from aqa.metrics import MetricOptions
 from aqa.metrics.intervals import SEED
@@ -33,6 +33,9 @@ from aqa.runs.journal_rows import cleaned_again
 if TYPE_CHECKING:
     from aqa.evaluation.judge.judge import Judging
     from aqa.evaluation.judge.panel import Panel
+
+
+Predicted = Path | NamedPredictions | System  # what is scored: in a file, or at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Material:
 
 
 def read_material(
-    sources: Sequence[Path | System], references: Iterable[Example] | None, scoring: Scoring
+    sources: Sequence[Predicted], references: Iterable[Example] | None, scoring: Scoring
 ) -> Material:
     """Read the predictions, put them beside their references, and tell what does not fit."""
     warnings: list[str] = []
@@ -114,27 +117,38 @@ def read_material(
 
 
 def _read_systems(
-    sources: Sequence[Path | System],
+    sources: Sequence[Predicted],
     references: References | None,
     questions: Sequence[str],
     scoring: Scoring,
     warnings: list[str],
 ) -> list[System]:
-    """Read the files of predictions, and clean their answers again where that is asked for."""
+    """Read the predictions, and clean their answers again where that is asked for."""
     ids = None if references is None else list(references)
     fields = Fields.parse(scoring.prediction_fields)
-    files = [Path(each.file) if isinstance(each, System) else each for each in sources]
-    systems = [
-        each
-        if isinstance(each, System)
-        else System(
-            name, str(each), read_predictions(each, ids, questions, fields, warnings.append)
-        )
-        for name, each in zip(system_names(files), sources, strict=True)
-    ]
+    systems = []
+    for each in _named(sources):
+        if isinstance(each, NamedPredictions):
+            at_hand = not isinstance(each.found, Path)
+            file = each.name if at_hand else str(each.found)
+            rows = read_given(each, ids, questions, fields, warnings.append)
+            each = System(each.name, file, rows, {} if at_hand else None)
+        systems.append(each)
     if scoring.answer is None:
         return systems
     return [_cleaned_again(system, scoring.answer, warnings) for system in systems]
+
+
+def _named(sources: Sequence[Predicted]) -> Iterator[System | NamedPredictions]:
+    """Give each file its name, see `system_names`; the others have names.
+
+    Raises:
+        UsageError: there is nothing, or something twice.
+    """
+    files = [each for each in sources if isinstance(each, Path)]
+    names = iter(system_names(files) if files or not sources else ())
+    for each in sources:
+        yield NamedPredictions(next(names), each) if isinstance(each, Path) else each
 
 
 @dataclass(frozen=True, slots=True)

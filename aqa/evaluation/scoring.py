@@ -12,7 +12,7 @@ from aqa.evaluation.alignment import References, System
 from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.comparison import check_baseline, compare
 from aqa.evaluation.disagreement import disagreement
-from aqa.evaluation.inputs import Material, Scoring, keep_columns, read_material
+from aqa.evaluation.inputs import Material, Predicted, Scoring, keep_columns, read_material
 from aqa.evaluation.judge.judging import JudgedSystems, cases_of, judge_systems
 from aqa.evaluation.mistakes import categorize
 from aqa.evaluation.predictions import AnsweredRow
@@ -34,7 +34,7 @@ JUDGE = "judge"  # the metric that asks a model
 
 
 def evaluate(
-    sources: Sequence[Path | System],
+    sources: Sequence[Predicted],
     references: Iterable[Example] | None,
     scoring: Scoring,
     progress: Progress,
@@ -94,15 +94,16 @@ def _profile_note(material: Material) -> str:
 
 
 def estimate_judge(
-    files: Sequence[Path], references: Iterable[Example] | None, scoring: Scoring
+    sources: Sequence[Predicted], references: Iterable[Example] | None, scoring: Scoring
 ) -> "CostEstimate":
-    """Tell what the judge of these files would cost; nothing is asked and nothing is written.
+    """Tell what the judge of these answers would cost; nothing is asked and nothing is written.
 
     Raises:
         AqaError: as `evaluate`.
     """
     judge, examples = _judge_of(scoring, references)
-    return judge.estimate(cases_of(examples, read_material(files, examples, scoring), judge.joined))
+    material = read_material(sources, examples, scoring)
+    return judge.estimate(cases_of(examples, material, judge.joined))
 
 
 def _without_failed_judge(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from aqa.backends.base import CostEstimate
 from aqa.data import Source
+from aqa.errors import UsageError
 from aqa.evaluation import score_files, scoring
-from aqa.evaluation.inputs import Scoring, read_references
+from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.labels import read_labels
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.evaluation.results import Report
@@ -20,12 +21,12 @@ from aqa.runs.names import JUDGE, METRICS
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What is evaluated: files of predictions or run folders, and the data that they answer.
+    """What is evaluated: predictions, in files or at hand, and the data that they answer.
 
     Without `data` the files' own references count. With the metric "judge" it asks the `judge`.
     """
 
-    files: Sequence[Path]
+    predictions: Sequence[Predicted]
     scoring: Scoring
     data: Source | None = None
     judge: JudgeOptions = field(default_factory=JudgeOptions)
@@ -43,17 +44,17 @@ class Evaluated:
         places = [
             Path(name) for name in (*named, self.judge.labels) if isinstance(name, str | Path)
         ]
-        return [*self.files, *places]
+        return [*(each for each in self.predictions if isinstance(each, Path)), *places]
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """The files that an evaluation writes, None for those that it does not.
 
-    A judge keeps its verdicts in a folder beside the `scores`.
+    A judge keeps its verdicts in a folder beside the `scores`, and needs a place for them.
     """
 
-    scores: Path
+    scores: Path | None = None
     report: Path | None = None
     per_example: Path | None = None
 
@@ -89,14 +90,15 @@ def evaluate(
     work = _Work.of(evaluated, outputs, progress, limits)
     if work.scoring.judge is not None:
         work.scoring.judge.check_access()
-    report = scoring.evaluate(evaluated.files, work.references, work.scoring, progress)
+    report = scoring.evaluate(evaluated.predictions, work.references, work.scoring, progress)
     score_files.check_directions(limits, report)
     if outputs.report is not None:
         from aqa.evaluation.report import write_report
 
         title = Path(str(evaluated.data.path)).name if evaluated.data is not None else ""
         write_report(outputs.report, report, work.references, title)
-    write_json(outputs.scores, report.to_json())
+    if outputs.scores is not None:
+        write_json(outputs.scores, report.to_json())
     if outputs.per_example is not None:
         score_files.write_per_example(outputs.per_example, report)
     return report
@@ -111,7 +113,7 @@ def estimate_cost(
         AqaError: as `evaluate`; or nobody judges.
     """
     work = _Work.of(evaluated, outputs, progress, limits)
-    return scoring.estimate_judge(evaluated.files, work.references, work.scoring)
+    return scoring.estimate_judge(evaluated.predictions, work.references, work.scoring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class _Work:
         asked = replace(asked, metric_options=replace(options, progress=progress))
         if evaluated.asks_a_judge:
             labels = evaluated.judge.labels
+            if outputs.scores is None:
+                raise UsageError("a judge's verdicts cost money; name a folder to keep them in")
             folder = outputs.scores.parent / JUDGE
             joined = data is not None and data.passages is not None
             asked = replace(

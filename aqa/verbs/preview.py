@@ -28,6 +28,13 @@ class Preview:
     trained: tuple[str, ...] = ()
     begin_tokens: int = 0
 
+    @property
+    def text(self) -> str:
+        """All that is read, and what is trained on after it; turns one below another."""
+        if self.encoding is not None:
+            return "".join((*self.read, *self.trained))
+        return "\n".join(f"{turn.role}: {turn.content}" for turn in self.prompt.messages)
+
 
 def preview(
     config: RunConfig,

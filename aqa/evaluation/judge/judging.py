@@ -143,7 +143,7 @@ def _seen(example: Example, row: AnsweredRow | None) -> Evidence:
     ranks = evidence_of(row).get("ranks")
     if ranks is not None and all(rank in by_rank for rank in ranks):
         return Evidence(tuple(by_rank[rank] for rank in ranks))
-    return Evidence(example.passages)
+    return Evidence(tuple(example.passages))
 
 
 def _check_passages(systems: Sequence[System], joined: bool) -> None:

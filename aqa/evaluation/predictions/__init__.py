@@ -14,6 +14,7 @@ from aqa.evaluation.predictions.archives import ZIP, read_archive
 from aqa.evaluation.predictions.columns import KEY, Found, read_row
 from aqa.evaluation.predictions.documents import members
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
+from aqa.evaluation.predictions.given import NamedPredictions, given_entries
 from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.json_text import Entry, is_header, read_document, read_lines
 from aqa.evaluation.predictions.lines import entries_of_rows, read_lines_of_text
@@ -25,8 +26,8 @@ from aqa.evaluation.predictions.texts import as_text, one_line
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
 __all__ = [
-    "OWN_SCORES", "RUN_FILES", "AnsweredRow", "Fields", "answered_row", "evidence_of",
-    "read_predictions",
+    "OWN_SCORES", "RUN_FILES", "AnsweredRow", "Fields", "NamedPredictions", "answered_row",
+    "evidence_of", "read_given", "read_predictions",
 ]  # fmt: skip
 
 RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
@@ -54,7 +55,28 @@ def read_predictions(
         DataError: says where and why the file can't be read, and what to do.
     """
     file = _file_in(path) if path.is_dir() else path
-    entries = _entries(file, ids)
+    asked = None if ids is None else Asked(ids, questions)
+    return _read_entries(file, _entries(file, ids), asked, fields, note)
+
+
+def read_given(
+    given: NamedPredictions,
+    ids: Sequence[str] | None = None,
+    questions: Sequence[str] = (),
+    fields: Fields = AS_USUAL,
+    note: Note = lambda _: None,
+) -> dict[str, AnsweredRow]:
+    """Read predictions as `read_predictions` does, be they in a file or at hand."""
+    if isinstance(given.found, Path):
+        return read_predictions(given.found, ids, questions, fields, note)
+    entries = given_entries(given.name, given.found)
+    asked = None if ids is None else Asked(ids, questions)
+    return _read_entries(Path(given.name), entries, asked, fields, note)
+
+
+def _read_entries(
+    file: Path, entries: list[Entry], asked: Asked | None, fields: Fields, note: Note
+) -> dict[str, AnsweredRow]:
     is_journal = bool(entries) and is_header(entries[0].value)
     if is_journal:  # a later try takes the place of an earlier one
         lines = [entry for entry in entries if not is_header(entry.value)]
@@ -62,7 +84,6 @@ def read_predictions(
         found = {row.id: row for row in rows}
     else:
         read = list(_chosen(file, entries, fields))
-        asked = None if ids is None else Asked(ids, questions)
         found = join(file, read, asked, note) if read else {}
     if not found:
         raise DataError(f"{file} holds no predictions")

@@ -1,0 +1,1 @@
+"""aqa from Python: the verbs, with data at hand or in files; `import aqa` leads here."""

@@ -1,0 +1,82 @@
+"""Configs of the API: from files and settings, and with data at hand."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from aqa.api.data import Data, as_data_path
+from aqa.backends import find_backend
+from aqa.backends.base import Backend
+from aqa.config.given import Given
+from aqa.config.load import as_raw, build_config, set_value
+from aqa.config.options import RunConfig
+from aqa.verbs.run_config import Setting, make_config
+
+Settings = Mapping[str, Any]
+Path = str | os.PathLike[str]
+
+
+def load_config(
+    backend: str,
+    config: Path | None = None,
+    *,
+    model: Path | None = None,
+    settings: Settings | None = None,
+) -> RunConfig:
+    """Make the config of a run, every default filled in and every value checked.
+
+    Args:
+        backend: "t5", "llama", "gpt4", or one that another package provides.
+        config: a YAML or JSON file, or the name of a shipped config.
+        model: a run folder, whose config is inherited, an adapter, a model folder, a name on the
+            hub, or "package:NAME/FILE".
+        settings: values by dotted keys, such as {"generation.max_new_tokens": 32}. They win over
+            the file, and the file over the run folder.
+
+    Raises:
+        AqaError: there is no such backend, file or model folder, or a value is not valid.
+    """
+    named = None if config is None else os.fspath(config)
+    return make_config(backend, named, _told(model, settings))[0]
+
+
+def resolve(
+    reader: str | RunConfig,
+    model: Path | None,
+    settings: Settings | None,
+    data: Data | None,
+    dev_data: Data | None = None,
+) -> tuple[RunConfig, type[Backend]]:
+    """Make the config of a verb, of a backend's name or of a config that settings change."""
+    told = _told(model, settings)
+    if isinstance(reader, str):
+        config, reader_type = make_config(reader, None, told)
+    else:
+        reader_type = find_backend(reader.backend.name)
+        config = _changed(reader, reader_type, told) if told else reader
+    given = {}
+    if data is not None:
+        given["path"] = as_data_path(data)
+    if dev_data is not None:
+        given["dev_path"] = as_data_path(dev_data, "the given validation data")
+    return _with_data(config, given), reader_type
+
+
+def _changed(config: RunConfig, reader_type: type[Backend], told: list[Setting]) -> RunConfig:
+    """Check a config anew, with other values; data at hand stay."""
+    changes: dict[str, Any] = {}
+    for key, value in told:
+        set_value(changes, key, value)
+    named = changes.get("data") or {}
+    paths = {name: getattr(config.data, name) for name in ("path", "dev_path") if name not in named}
+    at_hand = {name: path for name, path in paths.items() if isinstance(path, Given)}
+    return _with_data(build_config(reader_type.Options, [as_raw(config), changes]), at_hand)
+
+
+def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig:
+    return config.model_copy(update={"data": config.data.model_copy(update=paths)})
+
+
+def _told(model: Path | None, settings: Settings | None) -> list[Setting]:
+    told = [] if model is None else [("backend.model", os.fspath(model))]
+    return [*told, *(settings or {}).items()]

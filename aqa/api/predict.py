@@ -1,0 +1,175 @@
+"""`aqa.predict`: answers as a stream."""
+
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from aqa.api.config import Path as PathLike
+from aqa.api.config import Settings, resolve
+from aqa.api.data import Data
+from aqa.config.options import RunConfig
+from aqa.display.console import watched_progress
+from aqa.errors import AqaError, RunError
+from aqa.records import Prediction
+from aqa.table import Table, to_html
+from aqa.verbs.predict import Questions, Resume, check, kept_answers
+from aqa.verbs.session import Row
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SHOWN = 20  # answers of a table in a notebook
+
+
+def predict(
+    reader: str | RunConfig,
+    data: Data | None = None,
+    *,
+    model: PathLike | None = None,
+    settings: Settings | None = None,
+    output_dir: PathLike | None = None,
+    redo: Literal["nothing", "failures", "everything"] = "nothing",
+    quiet: bool = False,
+) -> "Predictions":
+    """Answer every question of the data.
+
+    Data, config and prompt are checked at once; weights are loaded, or a server is asked, when the
+    first answer is taken.
+
+    Args:
+        reader: the name of a backend ("t5", "llama", "gpt4"), or a config of `aqa.load_config`.
+        data: a path or a data set's name, `aqa.Example`s, rows as dicts in any shape that files
+            may have, or a `datasets.Dataset`; by default what the config names.
+        model: a run folder, an adapter, a model folder, a name on the hub, or "package:NAME/FILE".
+        settings: values of the config by dotted keys, such as {"evidence.top_k": 5}.
+        output_dir: the run folder. Each answer is in its journal before the next is asked for, and
+            what an earlier call answered is not asked again. Without one nothing is written.
+        redo: what of an earlier call is asked again.
+        quiet: show no progress, which terminals and notebooks show otherwise.
+
+    Raises:
+        AqaError: there is something wrong with data, config, prompt, model or run folder; also
+            while the answers are taken.
+    """
+    config, reader_type = resolve(reader, model, settings, data)
+    progress = watched_progress(quiet)
+    questions = check(config, reader_type, progress)
+    if output_dir is None:
+        return Predictions(questions, questions.unkept_answers(progress))
+    folder = Path(output_dir)
+    resume = Resume(fresh=redo == "everything", retry_errors=redo == "failures")
+    rows = kept_answers(questions, folder, progress, resume, "aqa.predict")
+    return Predictions(questions, rows, folder)
+
+
+class Predictions:
+    """The answers of a reader, as a stream that can be gone through any number of times.
+
+    Each is asked for when it is first needed, in the order in which the reader gives them, and is
+    in memory from then on. `folder` is the run folder, if there is one. Used by `with`, or closed,
+    it frees the model before all answers were taken.
+    """
+
+    def __init__(
+        self, questions: Questions, source: Generator[Row, None, Any], folder: Path | None = None
+    ) -> None:
+        self.folder = folder
+        self._source = source
+        self._inputs = questions.inputs
+        self._rows: list[Row] = []
+        self._is_whole = False
+        self._ended: AqaError | None = None
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return map(_prediction, self.rows())
+
+    def __len__(self) -> int:
+        """How many questions there are, answered or not."""
+        return self._inputs.total
+
+    def rows(self) -> Iterator[Row]:
+        """Give what a run folder keeps of each answer: its references and evidence, too."""
+        place = 0
+        while place < len(self._rows) or self._advance():
+            yield self._rows[place]
+            place += 1
+
+    def _advance(self) -> bool:
+        """Take one more answer from the reader; False where there is none."""
+        if self._ended is not None:
+            raise self._ended
+        if self._is_whole:
+            return False
+        try:
+            self._rows.append(next(self._source))
+        except StopIteration:
+            self._is_whole = True
+            return False
+        except AqaError as error:
+            self._ended = error
+            raise
+        except BaseException:
+            self._ended = RunError("the answers broke off here; call aqa.predict again")
+            raise
+        return True
+
+    @property
+    def evidence_plan(self) -> Mapping[str, Any]:
+        """What decided the evidence of each question; see `aqa.evaluate`."""
+        return self._inputs.evidence_plan()
+
+    def close(self) -> None:
+        """Ask nothing more, and free the model."""
+        if not self._is_whole and self._ended is None:
+            self._ended = RunError("the answers were closed here; call aqa.predict again")
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def to_frame(self) -> "DataFrame":
+        """Take all answers into a pandas table: id, text, confidence, error and the question."""
+        from pandas import DataFrame
+
+        rows = [(*_cells(row), row.get("error"), row["question"]) for row in self.rows()]
+        return DataFrame(rows, columns=["id", "text", "confidence", "error", "question"])
+
+    def __repr__(self) -> str:
+        return f"<aqa.Predictions: {len(self._rows)} of {len(self)} answered>"
+
+    def _repr_html_(self) -> str:
+        """The first answers that are there; none is asked for to be shown."""
+        count = len(self._rows)
+        more = f", the first {SHOWN}" if count > SHOWN else ""
+        title = f"{count} of {len(self)} answered{more}"
+        rows = [_cells(row) for row in self._rows[:SHOWN]]
+        return to_html(Table(("id", "text", "confidence"), rows, title, {"confidence": 3}))
+
+
+def _cells(row: Row) -> tuple[str, str | None, float | None]:
+    return row["id"], row["predicted_answer"], row.get("confidence")
+
+
+def _prediction(row: Row) -> Prediction:
+    """The answer of a row of a journal."""
+    tokens = row.get("tokens") or {}
+    return Prediction(
+        row["id"],
+        raw=row.get("raw"),
+        error=row.get("error"),
+        prompt_tokens=tokens.get("prompt", 0),
+        answer_tokens=tokens.get("answer", 0),
+        confidence=row.get("confidence"),
+        nbest=tuple((each["answer"], each["score"]) for each in row.get("nbest", ())),
+        cut=row.get("cut", False),
+        answer=row["predicted_answer"],
+    )

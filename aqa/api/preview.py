@@ -1,0 +1,72 @@
+"""`aqa.preview`: the prompts that a reader would get."""
+
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+from aqa.api.config import Path, Settings, resolve
+from aqa.api.data import Data
+from aqa.config.options import RunConfig
+from aqa.progress import SilentProgress
+from aqa.table import Table, to_html
+from aqa.verbs.preview import Preview
+from aqa.verbs.preview import preview as run_preview
+
+
+def preview(
+    reader: str | RunConfig,
+    data: Data | None = None,
+    *,
+    model: Path | None = None,
+    settings: Settings | None = None,
+    number: int = 3,
+    example_id: str | None = None,
+    training: bool = False,
+) -> "Previews":
+    """Make the prompts that `aqa.predict` and `aqa.train` would give the model; none is answered.
+
+    Args:
+        reader: the name of a backend, or a config of `aqa.load_config`.
+        data: as of `aqa.predict`.
+        model: as of `aqa.predict`.
+        settings: values of the config by dotted keys.
+        number: how many prompts.
+        example_id: the prompt of this example alone.
+        training: with the evidence of a training (`evidence.train`).
+
+    Raises:
+        AqaError: there is something wrong with data, config or prompt, or no such example.
+    """
+    config, reader_type = resolve(reader, model, settings, data)
+    found = run_preview(config, reader_type, SilentProgress(), number, example_id, training)
+    return Previews(list(found))
+
+
+class Previews(Sequence[Preview]):
+    """Prompts as the model would get them: `.text` whole, or turn by turn in `.prompt.messages`."""
+
+    def __init__(self, previews: Sequence[Preview]) -> None:
+        self._previews = previews
+
+    @overload
+    def __getitem__(self, index: int) -> Preview: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Previews": ...
+
+    def __getitem__(self, index: int | slice) -> "Preview | Previews":
+        if isinstance(index, slice):
+            return Previews(self._previews[index])
+        return self._previews[index]
+
+    def __len__(self) -> int:
+        return len(self._previews)
+
+    def __iter__(self) -> Iterator[Preview]:
+        return iter(self._previews)
+
+    def __repr__(self) -> str:
+        return "\n\n".join(f"--- {each.prompt.id}\n{each.text}" for each in self)
+
+    def _repr_html_(self) -> str:
+        rows = [(each.prompt.id, each.text) for each in self]
+        return to_html(Table(("id", "prompt"), rows))

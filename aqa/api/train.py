@@ -1,0 +1,81 @@
+"""`aqa.train`: a fine-tuned reader and its scores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqa.api.config import Path as PathLike
+from aqa.api.config import Settings, resolve
+from aqa.api.data import Data
+from aqa.config.options import RunConfig
+from aqa.display.console import watched_progress
+from aqa.records import Score
+from aqa.table import Table, to_html
+from aqa.verbs.train import TrainResult
+from aqa.verbs.train import train as run_train
+
+
+def train(
+    reader: str | RunConfig,
+    data: Data | None = None,
+    dev_data: Data | None = None,
+    *,
+    settings: Settings | None = None,
+    output_dir: PathLike | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> "Training":
+    """Fine-tune a reader; weights, dev predictions, scores and manifest are in the run folder.
+
+    Args:
+        reader: a config of `aqa.load_config`, or the name of a backend ("t5", "llama") where
+            settings say the rest, as "backend.model" does.
+        data: the examples to train on, as of `aqa.predict`; by default what the config names.
+        dev_data: examples to choose the best weights by, and to score them on.
+        settings: values of the config by dotted keys, such as {"training.num_train_epochs": 3}.
+        output_dir: the run folder; by default that of the config, or runs/train-BACKEND.
+        resume: go on from the last checkpoint of the run folder.
+        quiet: show no progress, which terminals and notebooks show otherwise.
+
+    Raises:
+        AqaError: there is something wrong with data, config, prompt or model, before anything is
+            written; or the run folder is in use, or holds a training that is not resumed.
+    """
+    config, reader_type = resolve(reader, None, settings, data, dev_data)
+    folder = Path(output_dir or config.output_dir or f"runs/train-{config.backend.name}")
+    progress = watched_progress(quiet)
+    return Training.of(
+        run_train(config, reader_type, folder, progress, resume, command="aqa.train")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a training came to.
+
+    `folder` is the run folder, to be given as `model` to `aqa.predict`. `before` and `scores` are
+    those of the dev data by metric, of the untrained and the trained model: empty without dev data.
+    `merged` is the folder of adapter and base as one model, where that was asked for.
+    """
+
+    folder: Path
+    weights: Path
+    before: Mapping[str, float]
+    scores: Mapping[str, Score]
+    merged: Path | None = None
+
+    @classmethod
+    def of(cls, result: TrainResult) -> "Training":
+        """Take what the verb found."""
+        merged = None if result.merged is None else result.merged.folder
+        scores = {} if result.report is None else dict(result.report.systems[0].scores)
+        return cls(result.folder, result.weights, dict(result.before), scores, merged)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, self.before.get(name), score.value, score.low, score.high)
+            for name, score in self.scores.items()
+        ]
+        columns = ("score", "before", "after", "low", "high")
+        title = f"trained: {self.folder}"
+        return to_html(Table(columns, rows, title, dict.fromkeys(columns[1:], 2)))
