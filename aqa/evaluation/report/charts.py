@@ -144,6 +144,30 @@ def curves(lines: Mapping[int, Sequence[tuple[float, float]]], told: str) -> Mar
     return _markup(svg)
 
 
+def scatter(points: Mapping[int, tuple[float, Interval]], told: str) -> Markup:
+    """Draw for each system its value, with the interval, over what it costs (from 0)."""
+    width, height = _CURVES
+    dearest = max(price for price, _ in points.values())
+    across = replace(fit_scale([0, dearest or 1]), start=46, end=width - 30)
+    ends = [end for _, one in points.values() for end in (one.low, one.high)]
+    up = replace(fit_scale(ends), start=height - 30, end=10)
+    svg = _picture(height, told, width)
+    for tick, text in zip(up.ticks, up.labels, strict=True):
+        y = up.place(tick)
+        _draw(svg, "line", "grid", x1=across.start, x2=across.end, y1=y, y2=y)
+        _draw(svg, "text", "tick end", x=38, y=y + 4).text = text
+    for tick, text in zip(across.ticks, across.labels, strict=True):
+        _draw(svg, "text", "tick", x=across.place(tick), y=height - 12).text = text
+    for series, (price, one) in points.items():
+        x, name = across.place(price), f"s{series % SERIES}"
+        _draw(
+            svg, "line", f"whisker {name}", x1=x, x2=x, y1=up.place(one.low), y2=up.place(one.high)
+        )
+        kind = "dot hollow" if series >= SERIES else "dot"
+        _draw(svg, "circle", f"{kind} {name}", cx=x, cy=up.place(one.value), r=_RADIUS)
+    return _markup(svg)
+
+
 def stacked_bar(parts: Mapping[str, int], told: Mapping[str, str]) -> Markup:
     """Draw counts as parts of one bar, each in the colour of its name; `told` says what it is."""
     total = sum(parts.values()) or 1

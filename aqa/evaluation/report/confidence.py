@@ -11,7 +11,7 @@ from aqa.evaluation.results import Report
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class SystemRow:
     """One system's figures, as they are shown; `series` is its number."""
 
     label: str
@@ -36,10 +36,10 @@ def confidence_curves(report: Report) -> Markup | None:
     return curves(lines, told)
 
 
-def confidence_rows(report: Report) -> list[Doubt]:
+def confidence_rows(report: Report) -> list[SystemRow]:
     """Give what a system gets wrong at three shares of its surest answers, and the areas."""
     return [
-        Doubt(
+        SystemRow(
             system.name,
             series,
             (
@@ -53,10 +53,10 @@ def confidence_rows(report: Report) -> list[Doubt]:
     ]
 
 
-def abstention_rows(report: Report) -> list[Doubt]:
+def abstention_rows(report: Report) -> list[SystemRow]:
     """Give how often systems left a question open, and how often rightly."""
     return [
-        Doubt(
+        SystemRow(
             system.name,
             series,
             (

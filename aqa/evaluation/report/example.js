@@ -60,7 +60,7 @@ function drawPassage(row, told, finders) {
   const readers = systems.filter((system) => row.evidence?.[system]?.ranks?.includes(told.rank));
   const notes = [];
   if (told.score !== undefined) notes.push(`score ${told.score}`);
-  if (told.id) notes.push(told.id);
+  if (told.id && !(title && /^[0-9a-f-]{12,}$/i.test(told.id))) notes.push(told.id);
   if (readers.length && readers.length < systems.length)
     notes.push(`read by ${readers.map((system) => facts.systems[system]).join(", ")}`);
   const summary = make("summary", {},
@@ -94,6 +94,13 @@ function notesOf(row, system, passages) {
     notes.push("the gold answer was not in what it read");
   const confidence = row.confidence?.[system];
   if (typeof confidence === "number") notes.push(`confidence ${confidence.toFixed(2)}`);
+  const cost = row.costs?.[system] ?? {};
+  const parts = [];
+  if (cost.read !== undefined) parts.push(`${counted(cost.read)} tokens read`);
+  if (cost.written !== undefined) parts.push(`${counted(cost.written)} written`);
+  if (cost.dollars !== undefined) parts.push(`$${cost.dollars.toPrecision(2)}`);
+  if (cost.seconds !== undefined) parts.push(`${cost.seconds} s`);
+  if (parts.length) notes.push(parts.join(", "));
   for (const { verdict, reason, error } of row.verdicts?.[system] ?? []) {
     const said = `${verdict?.replace("_", " ")}, says the judge: ${reason}`;
     notes.push(error === undefined ? said : `no verdict: ${error}`);

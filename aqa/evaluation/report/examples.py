@@ -11,9 +11,10 @@ from markupsafe import Markup
 from aqa.evaluation.abstention import confidence_of
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
+from aqa.evaluation.report.cost import cost_json, cost_of
 from aqa.evaluation.report.finding import example_scores, primary_score, score_name
 from aqa.evaluation.report.panels import SHORT_CATEGORIES
-from aqa.evaluation.results import Report
+from aqa.evaluation.results import Report, SystemScores
 from aqa.records import Example, Passage
 
 BLOCK = 256  # passages that the page unpacks at a time
@@ -109,20 +110,27 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
         }
         if passages:
             row["passages"] = passages
-        if any(map(evidence_of, answered)):
-            row["evidence"] = [_evidence(evidence_of(one), passages) for one in answered]
-        confidences = [confidence_of(one) for one in answered]
-        if any(value is not None for value in confidences):
-            row["confidence"] = [
-                None if value is None else round(value, 4) for value in confidences
-            ]
-        verdicts = [
-            [each.to_json() for each in system.verdicts.examples[place]] if system.verdicts else []
-            for system in report.systems
-        ]
-        if any(verdicts):
-            row["verdicts"] = verdicts
+        by_system: dict[str, list[Any]] = {
+            "evidence": [_evidence(evidence_of(one), passages) for one in answered],
+            "confidence": list(map(_confidence, answered)),
+            "costs": [cost_json(cost_of(one)) for one in answered],
+            "verdicts": [_verdicts(system, place) for system in report.systems],
+        }
+        row |= {name: found for name, found in by_system.items() if any(map(_is_known, found))}
         yield script_json(row)
+
+
+def _is_known(value: object) -> bool:
+    return value is not None and value not in ({}, [])
+
+
+def _confidence(row: AnsweredRow | None) -> float | None:
+    value = confidence_of(row)
+    return None if value is None else round(value, 4)
+
+
+def _verdicts(system: SystemScores, place: int) -> list[Json]:
+    return [each.to_json() for each in system.verdicts.examples[place]] if system.verdicts else []
 
 
 def _told(passage: Passage) -> Json:

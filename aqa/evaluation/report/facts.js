@@ -1,6 +1,6 @@
 // What the page holds, and the elements that show it. Text is set as text, never as markup.
 
-const ROW = 64; // height of a row in pixels, as in page.css
+const narrow = matchMedia("(max-width: 40rem)"); // as in page.css: the cells of a row lie in lines
 const SPARE = 10; // rows kept above and below those in sight
 const PRINTED = 100; // rows on paper
 const COLOURS = 8;
@@ -17,6 +17,7 @@ const facts = unpack(byId("facts"));
 const rows = unpack(byId("rows"));
 const systems = facts.systems.map((_, system) => system);
 const isSeveral = systems.length > 1;
+const MOST_PAIRED = 6; // systems of which each pair has a filter of its own
 
 const isExact = (row, system) => facts.kinds[row.kinds[system]].name === "exact";
 

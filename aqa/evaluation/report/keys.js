@@ -71,9 +71,14 @@ function onPrint(isPrinting) {
   draw();
 }
 
-function showKind(button) {
+// Show the examples whose answers are of these kinds, by system.
+function showKinds(kinds) {
+  showOnly({ kinds: systems.map((system) => kinds[system] ?? "") });
+}
+
+function showOnly(filter) {
   showAll();
-  state.kinds[button.dataset.system] = button.dataset.kind;
+  Object.assign(state, filter);
   update();
   byId("examples").scrollIntoView();
   goTo(0);
@@ -87,11 +92,13 @@ search.addEventListener("input", () => { state.query = search.value; update(); }
 show.addEventListener("change", () => { state.show = show.value; update(); });
 byId("clear").addEventListener("click", showAll);
 for (const button of document.querySelectorAll("button.count"))
-  button.addEventListener("click", () => showKind(button));
+  button.addEventListener("click", () =>
+    showKinds({ [button.dataset.system]: button.dataset.kind }));
 addEventListener("beforeprint", () => onPrint(true));
 addEventListener("afterprint", () => onPrint(false));
 addEventListener("scroll", drawSoon, { passive: true });
 addEventListener("resize", drawSoon);
+narrow.addEventListener("change", update);
 addEventListener("hashchange", followLink);
 document.addEventListener("keydown", onKey);
 update();

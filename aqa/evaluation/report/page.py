@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from aqa.evaluation.report import confidence, panels
+from aqa.evaluation.report import confidence, cost, panels
 from aqa.evaluation.report.charts import SERIES
 from aqa.evaluation.report.examples import Library, facts, rows, script_json
 from aqa.evaluation.report.finding import finding
@@ -18,7 +18,13 @@ from aqa.runs.files import atomic
 from aqa.version import __version__
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("facts.js", "table.js", "example.js", "keys.js")  # in this order they are one
+_SCRIPTS = (
+    "facts.js",
+    "table.js",
+    "example.js",
+    "keys.js",
+    "crossed.js",
+)  # in this order they are one
 
 
 def write_report(
@@ -50,14 +56,7 @@ def write_report(
         finding=headline,
         margin=margin,
         colours=SERIES,
-        score_panels=list(panels.score_panels(report)),
-        difference_panels=list(panels.difference_panels(report)),
-        slice_panels=panels.slice_panels(report),
-        confidence_curves=confidence.confidence_curves(report),
-        confidence_rows=confidence.confidence_rows(report),
-        abstention_rows=confidence.abstention_rows(report),
-        mistake_bars=panels.mistake_bars(report),
-        mistake_kinds=panels.mistake_kinds(report),
+        **_sections(report),
         facts=script_json(facts(report)),
         # Lazily, and in this order: the passages fill the library that the rows refer to.
         blocks=library.blocks(examples or (), report.ids),
@@ -66,6 +65,23 @@ def write_report(
     with atomic(path) as file:
         for piece in pieces:
             file.write(piece.encode("utf-8", "replace"))
+
+
+def _sections(report: Report) -> dict[str, object]:
+    """What stands above the examples."""
+    return {
+        "score_panels": list(panels.score_panels(report)),
+        "difference_panels": list(panels.difference_panels(report)),
+        "slice_panels": panels.slice_panels(report),
+        "confidence_curves": confidence.confidence_curves(report),
+        "confidence_rows": confidence.confidence_rows(report),
+        "abstention_rows": confidence.abstention_rows(report),
+        "cost_picture": cost.cost_picture(report),
+        "cost_columns": cost.COLUMNS,
+        "cost_rows": cost.cost_rows(report),
+        "mistake_bars": panels.mistake_bars(report),
+        "mistake_kinds": panels.mistake_kinds(report),
+    }
 
 
 def _policy(style: str, script: str) -> str:

@@ -20,6 +20,17 @@ const SHOWN = {
   right: ["all exact", (index) => exact[index] === systems.length],
   wrong: ["none exact", (index) => exact[index] === 0],
 };
+if (systems.length <= MOST_PAIRED)
+  for (const worse of systems)
+    for (const better of systems.filter((system) => system !== worse))
+      SHOWN[`${worse}<${better}`] = [
+        `${facts.systems[worse]} worse than ${facts.systems[better]}`,
+        (index) => primary(rows[index], worse) < primary(rows[index], better),
+      ];
+
+// Pixels of a row, which page.css takes from here: all have one height, so that only those in sight
+// need to be there.
+const rowHeight = () => (narrow.matches ? 64 + 26 * (systems.length + 1) : 64);
 const collator = new Intl.Collator();
 const SORTS = {
   number: (a, b) => a - b,
@@ -56,7 +67,8 @@ function choose() {
 function update() {
   view = choose();
   state.active = Math.max(0, view.indexOf(state.open));
-  body.style.setProperty("height", `${view.length * ROW}px`);
+  byId("table").style.setProperty("--row", `${rowHeight()}px`);
+  body.style.setProperty("height", `${view.length * rowHeight()}px`);
   byId("table").setAttribute("aria-rowcount", view.length + 1);
   for (const head of byId("head").children) {
     const way = state.isFalling ? "descending" : "ascending";
@@ -147,16 +159,16 @@ function drawRow(position) {
     const score = primary(row, system);
     const told = score > 0 && score < 100 ? figure(score) : ""; // else the mark tells it
     return cell("system", mark(row, system), make("span", { class: "clamp" }, answer(row, system)),
-      make("span", { class: "score" }, told));
+      make("span", { class: "score" }, told), make("span", { class: "who" }, swatch(system)));
   }));
-  element.style.setProperty("transform", `translateY(${position * ROW}px)`);
+  element.style.setProperty("transform", `translateY(${position * rowHeight()}px)`);
   return element;
 }
 
 function draw() {
   const top = Math.max(0, -body.getBoundingClientRect().top);
-  let first = Math.max(0, Math.floor(top / ROW) - SPARE);
-  let last = Math.min(view.length, Math.ceil((top + innerHeight) / ROW) + SPARE);
+  let first = Math.max(0, Math.floor(top / rowHeight()) - SPARE);
+  let last = Math.min(view.length, Math.ceil((top + innerHeight) / rowHeight()) + SPARE);
   if (state.isPrinting) [first, last] = [0, Math.min(view.length, PRINTED)];
   const wanted = Array.from({ length: Math.max(0, last - first) }, (_, step) => first + step);
   // The active row stays, in sight or not, so that the focus does not get lost.

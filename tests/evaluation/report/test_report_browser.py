@@ -84,13 +84,15 @@ def test_search(page, words: str, ids: list[str]) -> None:
         ("#show", "disagree", ["q1", "q2", LINKED]),
         ("#show", "right", ["q4"]),
         ("#show", "wrong", []),
+        ("#show", "1<0", ["q1", "q2", LINKED]),
+        ("#show", "0<1", []),
         ("[data-system='1']", "extra_words", [LINKED]),
         ("[data-system='0']", "exact", ["q1", "q2", LINKED, "q4"]),
     ],
 )
 def test_filters(page, selector: str, choice: str, ids: list[str]) -> None:
     field = page.browser.find_element(By.CSS_SELECTOR, f"#examples {selector}")
-    field.find_element(By.CSS_SELECTOR, f"option[value={choice}]").click()
+    field.find_element(By.CSS_SELECTOR, f"option[value='{choice}']").click()
     assert page.ids() == ids
     if len(ids) < 4:
         page.browser.find_element(By.ID, "clear").click()
@@ -102,6 +104,24 @@ def test_a_count_of_mistakes_shows_its_examples(page) -> None:
     page.browser.find_element(By.CSS_SELECTOR, found).click()
     assert page.ids() == ["q2"]
     assert focused(page) == "q2"
+
+
+def test_a_pair_of_kinds_shows_its_examples(page) -> None:
+    heads = page.texts("#crossed thead th")
+    assert heads == [
+        "exact",
+        "extra words",
+        "wrong, evidence had it not",
+        "answered the unanswerable",
+    ]
+    assert page.texts("#crossed tbody th") == ["exact"]
+    assert page.texts("#crossed tbody td") == ["1", "1", "1", "1"]
+    page.browser.find_elements(By.CSS_SELECTOR, "#crossed .count")[1].click()
+    assert page.ids() == [LINKED]
+    choice = page.browser.find_element(By.CSS_SELECTOR, "#crossed select")
+    choice.find_element(By.CSS_SELECTOR, "option[value='1']").click()
+    assert len(page.texts("#crossed tbody th")) == 4  # now right by right
+    assert page.complaints() == []
 
 
 @pytest.mark.parametrize(
@@ -275,12 +295,16 @@ def crowd(open_report: Callable, score: Callable):
     return open_report(report, EXAMPLES, link="#id=q1")
 
 
-@pytest.mark.parametrize(("media", "width"), [("screen", 500), ("print", 680)])
+@pytest.mark.parametrize(("media", "width"), [("screen", 500), ("screen", 390), ("print", 680)])
 def test_nothing_sticks_out_on_a_narrow_window_or_on_paper(crowd, media: str, width: int) -> None:
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     crowd.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     crowd.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
     wide = crowd.run("return document.documentElement.scrollWidth")
+    cut_off = crowd.run(
+        "return [...document.querySelectorAll('main td, main th, .row .cell')].filter("
+        "(cell) => cell.getBoundingClientRect().right > innerWidth).map((cell) => cell.textContent)"
+    )
     answer = crowd.run(
         "const said = document.querySelector('.said-text .answer');"
         "return said.scrollHeight > said.clientHeight"
@@ -288,6 +312,8 @@ def test_nothing_sticks_out_on_a_narrow_window_or_on_paper(crowd, media: str, wi
     crowd.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     crowd.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert wide <= width
+    if width == 390:
+        assert cut_off == []
     assert answer is (media == "screen")  # where it scrolls: paper does not
 
 

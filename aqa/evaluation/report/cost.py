@@ -1,0 +1,134 @@
+"""What answers cost, beside how good they are: tokens, money and time, where journals hold them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+from markupsafe import Markup
+
+from aqa.evaluation.predictions import AnsweredRow
+from aqa.evaluation.report.charts import Interval, scatter
+from aqa.evaluation.report.confidence import SystemRow
+from aqa.evaluation.report.finding import primary_score, score_name
+from aqa.evaluation.results import Report
+
+COLUMNS = ("tokens read", "tokens written", "US$ per 1,000", "median seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one answer, or the means of many: tokens, US dollars, seconds; None: not known."""
+
+    read: float | None = None
+    written: float | None = None
+    dollars: float | None = None
+    seconds: float | None = None
+
+
+def cost_of(row: AnsweredRow | None) -> Cost:
+    """What a row's journal says of its cost; any file may have columns of these names."""
+    columns = row.metadata if row is not None else {}
+    tokens, spent = columns.get("tokens"), columns.get("spent")
+    return Cost(
+        _number(tokens, "prompt"),
+        _number(tokens, "answer"),
+        _number(spent, "cost"),
+        _number(columns, "seconds"),
+    )
+
+
+def cost_json(cost: Cost) -> dict[str, float]:
+    """What the page's script is given of an answer's cost."""
+    known = {"read": cost.read, "written": cost.written, "dollars": cost.dollars}
+    found = {name: value for name, value in known.items() if value is not None}
+    return found if cost.seconds is None else {**found, "seconds": round(cost.seconds, 2)}
+
+
+def system_costs(report: Report) -> list[Cost]:
+    """The mean cost of each system's answers; seconds are the median."""
+    found = []
+    for system in report.systems:
+        costs = [cost_of(row) for row in system.rows if row is not None]
+        found.append(
+            Cost(
+                _mean(cost.read for cost in costs),
+                _mean(cost.written for cost in costs),
+                _mean(cost.dollars for cost in costs),
+                median(times) if (times := _known(cost.seconds for cost in costs)) else None,
+            )
+        )
+    return found
+
+
+def cost_rows(report: Report) -> list[SystemRow]:
+    """Give what an answer of each system costs; nothing where no file holds any of it."""
+    return [
+        SystemRow(
+            system.name,
+            series,
+            (
+                _shown(cost.read, "{:,.0f}"),
+                _shown(cost.written, "{:,.1f}"),
+                _shown(None if cost.dollars is None else 1000 * cost.dollars, "{:,.2f}"),
+                _shown(cost.seconds, "{:,.2f}"),
+            ),
+        )
+        for series, (system, cost) in enumerate(
+            zip(report.systems, system_costs(report), strict=True)
+        )
+        if cost != Cost()
+    ]
+
+
+def cost_picture(report: Report) -> tuple[Markup, str] | None:
+    """Draw the primary score over the price, or over tokens where not every price is known.
+
+    None where fewer than two systems have a place in it. The text says what the axes are.
+    """
+    costs = system_costs(report)
+    name = primary_score(report)
+    for unit, prices in (
+        ("US$ per 1,000 answers", [_times(cost.dollars, 1000) for cost in costs]),
+        ("tokens per answer", [_times(_sum(cost.read, cost.written), 1) for cost in costs]),
+    ):
+        points = {}
+        for series, (system, price) in enumerate(zip(report.systems, prices, strict=True)):
+            if price is not None:
+                score = system.scores[name]
+                low = score.value if score.low is None else score.low
+                high = score.value if score.high is None else score.high
+                points[series] = (price, Interval(score.value, low, high, series))
+        if len(points) == len(costs) > 1:
+            told = "; ".join(
+                f"{report.systems[series].name}: {interval.told} at {price:,.2f} {unit}"
+                for series, (price, interval) in points.items()
+            )
+            return scatter(points, told), f"{score_name(name)} over {unit}"
+    return None
+
+
+def _number(columns: object, name: str) -> float | None:
+    value: Any = columns.get(name) if isinstance(columns, Mapping) else None
+    return float(value) if type(value) in (int, float) and value >= 0 else None
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = _known(values)
+    return fmean(known) if known else None
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None else one + (other or 0.0)
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
