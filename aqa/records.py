@@ -1,7 +1,7 @@
 """The values that travel through aqa: frozen, slotted, standard library only."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Literal
@@ -189,9 +189,14 @@ class Prompt:
     @property
     def messages(self) -> tuple[Message, ...]:
         """The rendered chat; passages and question are inserted as text, never parsed again."""
+        return self.messages_with(lambda value: value)
+
+    def messages_with(self, change: Callable[[str], str]) -> tuple[Message, ...]:
+        """The rendered chat with each value changed, as it takes its place in the template."""
         values = {**self.values, "context": self.evidence.context, "question": self.question}
+        changed = {name: change(value) for name, value in values.items()}
         return tuple(
-            Message(turn.role, PLACEHOLDER.sub(lambda match: values[match[1]], turn.content))
+            Message(turn.role, PLACEHOLDER.sub(lambda match: changed[match[1]], turn.content))
             for turn in self.template.messages
         )
 

@@ -1,9 +1,10 @@
 """Typed options of the backends: each one's default and its unit or source."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # A config as it is before it is checked: nested mappings of plain values.
 RawConfig = dict[str, Any]
@@ -61,6 +62,7 @@ class BackendOptions(Section):
 
     default_prompt: ClassVar[str] = "eng_v1"
     shipped_config: ClassVar[str] = "llama_smollm2"  # the one to begin with
+    by_effect: ClassVar[frozenset[str]] = frozenset()  # options that a reader's identity tells of
 
     name: str
     model: str
@@ -92,6 +94,9 @@ class LlamaQloraOptions(LocalModelOptions):
 
     trains_adapter: ClassVar[bool] = True
     takes_float16: ClassVar[bool] = True
+    by_effect: ClassVar[frozenset[str]] = frozenset(
+        {"enable_thinking", "template_options", "template_date"}
+    )
 
     name: Literal["llama-qlora"] = "llama-qlora"
     model: str  # hub id, local folder, adapter or run folder, or package:NAME/FILE.gguf
@@ -100,7 +105,15 @@ class LlamaQloraOptions(LocalModelOptions):
     bnb_4bit_use_double_quant: bool = True  # saves 0.37 bits a weight
     dequantize_on_cpu: bool = True  # prediction only: 4-bit weights once to compute_dtype
     max_seq_length: int = Field(2048, ge=16)  # tokens of prompt and answer together
+    enable_thinking: bool | None = None  # for templates that know it; None: as they do by default
+    template_options: dict[str, Any] = Field(default_factory=dict)  # other variables of a template
+    template_date: str = "2024-07-26"  # today for templates that write it; Llama 3.1's default
     lora: LoraOptions = LoraOptions()
+
+    @field_validator("template_date")
+    @classmethod
+    def _is_a_day(cls, value: str) -> str:
+        return date.fromisoformat(value).isoformat()
 
     def idle(self) -> Mapping[str, str]:
         """What concerns weights in 4 bits, where they are not."""

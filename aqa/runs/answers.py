@@ -15,11 +15,13 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 # Of models that think first, where nobody takes that out; often the prompt has the opening mark.
-_THOUGHTS = (
+THOUGHTS = (
     ("<think>", "</think>"),
     ("<thought>", "</thought>"),
     ("<thinking>", "</thinking>"),
+    ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
 )
 # The channels of gpt-oss, and what is left of them where special tokens are taken out.
 _CHANNEL = "<|channel|>"
@@ -70,7 +72,7 @@ def spoken(raw: str) -> str | None:
     A thought ends with "</think>" and the like, or where the final one of several channels begins.
     """
     said = raw
-    for opening, end in _THOUGHTS:
+    for opening, end in THOUGHTS:
         said = said.rpartition(end)[-1]
         if said.lstrip().startswith(opening):
             return None

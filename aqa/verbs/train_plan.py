@@ -143,7 +143,7 @@ class TrainingPlan:
             **self.data.fingerprint(self.reader),
             "dev": self.dev.found.sha256 if self.dev else None,
             "limits": [self.config.data.limit, self.config.data.dev_limit],
-            "options": self.config.backend.model_dump(),
+            "options": self.config.backend.model_dump(exclude=set(self.config.backend.by_effect)),
             "training": self.config.training.model_dump(
                 exclude={"per_device_train_batch_size", "gradient_accumulation_steps"}
             ),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from aqa.backends.base import Merged, TrainEstimate, TrainJob
+from aqa.backends.chat_rendering import template_facts
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
 from aqa.backends.llama_qlora.adapters import load_adapter
 from aqa.backends.llama_qlora.generation import write_answers
@@ -41,7 +42,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
     @cached_property
     def _encoder(self) -> ChatEncoder:
         tokenizer, generation_end = load_tokenizer(self.files, self.options)
-        return make_chat_encoder(tokenizer, generation_end, self._progress.note)
+        return make_chat_encoder(tokenizer, generation_end, self._progress.note, self.options)
 
     @property
     def _tokenizer(self) -> Any:
@@ -79,6 +80,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             "compute_dtype": self.options.compute_dtype,
             "dequantize_on_cpu": self.options.dequantize_on_cpu,
             "max_seq_length": self.options.max_seq_length,
+            **template_facts(self._encoder.template, self.options),
             **self.config.generation.identity(self.config.seed),
         }
 
@@ -103,6 +105,13 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
         return fused_adapter(self.model, compute_dtype(self.options))
 
+    def _answer_text(self, token_ids: Sequence[int]) -> tuple[str, bool]:
+        """Without what the template puts around an answer; of a mere thought all that it says."""
+        answer = self._encoder.written.answer(token_ids)
+        if answer is None:
+            return super()._answer_text(token_ids)[0], False
+        return answer, True
+
     def _write(self, batch: Sequence[Row]) -> list[list[Written]]:
         return write_answers(
             self.model,
@@ -110,6 +119,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             groups_within([row.group for row in batch], [row.shared for row in batch]),
             list(self._encoder.end_token_ids),
             self.config.generation,
+            self._encoder.written.cut if self._encoder.written.stop else None,
         )
 
     def estimate(self) -> TrainEstimate:

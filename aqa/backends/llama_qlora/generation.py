@@ -1,6 +1,6 @@
 """Generate answers for one batch of token ids, doing no work for rows that have ended."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aqa.backends.llama_qlora.prefixes import Group, can_share, pad_left, read_prefixes
@@ -10,30 +10,41 @@ from aqa.config.options import GenerationOptions
 FIRST_ROUND = 8  # tokens; most answers to questions end within them
 Rows = Sequence[Sequence[int]]
 Groups = Sequence[Group]
+Cut = Callable[[Sequence[int]], int | None]  # where an answer ends by its text, if it does
 
 
 def write_answers(
-    model: Any, rows: Rows, groups: Groups, end_ids: list[int], options: GenerationOptions
+    model: Any,
+    rows: Rows,
+    groups: Groups,
+    end_ids: list[int],
+    options: GenerationOptions,
+    cut: Cut | None = None,
 ) -> list[list[Written]]:
     """Give each row's answers, of `max_new_tokens` at most; one, unless several are asked for.
 
-    `groups` are the rows that begin alike.
+    `groups` are the rows that begin alike. `cut` finds where an answer ends that ends by text.
     """
     each = options.num_return_sequences
     if options.num_beams > 1:
-        found = _write_beams(model, rows, end_ids, options)
+        found = _write_beams(model, rows, end_ids, options, cut)
     else:
         repeated = [row for row in rows for _ in range(each)]
         alike = [
             Group(g.length, tuple(each * row + n for row in g.members for n in range(each)))
             for g in groups
         ]
-        found = _write_in_rounds(model, repeated, alike, end_ids, options)
+        found = _write_in_rounds(model, repeated, alike, end_ids, options, cut)
     return [found[place : place + each] for place in range(0, len(found), each)]
 
 
 def _write_in_rounds(  # long: one loop, all of whose state goes from round to round
-    model: Any, rows: Rows, groups: Groups, end_ids: list[int], options: GenerationOptions
+    model: Any,
+    rows: Rows,
+    groups: Groups,
+    end_ids: list[int],
+    options: GenerationOptions,
+    cut: Cut | None,
 ) -> list[Written]:
     """Rounds of 8, 16, 32, ... tokens: after each, rows that have ended leave the batch.
 
@@ -49,6 +60,7 @@ def _write_in_rounds(  # long: one loop, all of whose state goes from round to r
         ids, mask, cache = _begin(model, rows, groups, end_ids[0])
         round_tokens = FIRST_ROUND if can_share(model) else options.max_new_tokens
         left = options.max_new_tokens
+        words |= _stopping(cut, ids.shape[1])
         while open_rows:
             chosen = ChosenTokens()
             output = model.generate(
@@ -68,7 +80,7 @@ def _write_in_rounds(  # long: one loop, all of whose state goes from round to r
             for place, row in enumerate(open_rows):
                 tokens[row] += new[place]
                 probabilities[row] += found[place]
-                if left > 0 and not set(end_ids).intersection(new[place]):
+                if left > 0 and not _has_ended(tokens[row], end_ids, cut):
                     going_on.append(place)
             open_rows = [open_rows[place] for place in going_on]
             if open_rows:
@@ -77,7 +89,34 @@ def _write_in_rounds(  # long: one loop, all of whose state goes from round to r
                 ids, cache = output.sequences[kept], output.past_key_values
                 cache.batch_select_indices(kept.to(model.device))
                 round_tokens *= 2
-    return [until_end(*pair, end_ids) for pair in zip(tokens, probabilities, strict=True)]
+    pairs = zip(tokens, probabilities, strict=True)
+    return [_until_cut(*pair, end_ids, cut) for pair in pairs]
+
+
+def _has_ended(tokens: Sequence[int], end_ids: list[int], cut: Cut | None) -> bool:
+    by_text = cut is not None and cut(tokens) is not None
+    return by_text or not set(end_ids).isdisjoint(tokens)
+
+
+def _until_cut(
+    tokens: Sequence[int], probabilities: Sequence[float], end_ids: list[int], cut: Cut | None
+) -> Written:
+    """What was written up to its end, be that a token or a text."""
+    counted = None if cut is None else cut(tokens)
+    return until_end(tokens[:counted], probabilities[:counted], end_ids)
+
+
+def _stopping(cut: Cut | None, prompt_length: int) -> dict[str, Any]:
+    """Let `generate` stop a row where its text ends the answer."""
+    if cut is None:
+        return {}
+    import torch
+
+    def ended(input_ids: Any, scores: Any, **_: Any) -> Any:
+        rows = input_ids[:, prompt_length:].tolist()
+        return torch.tensor([cut(row) is not None for row in rows], device=input_ids.device)
+
+    return {"stopping_criteria": [ended]}
 
 
 def _begin(model: Any, rows: Rows, groups: Groups, filling: int) -> tuple[Any, Any, Any]:
@@ -88,7 +127,7 @@ def _begin(model: Any, rows: Rows, groups: Groups, filling: int) -> tuple[Any, A
 
 
 def _write_beams(
-    model: Any, rows: Rows, end_ids: list[int], options: GenerationOptions
+    model: Any, rows: Rows, end_ids: list[int], options: GenerationOptions, cut: Cut | None
 ) -> list[Written]:
     """All tokens in one round; the answers are read once more for their log-probabilities."""
     import torch
@@ -100,7 +139,7 @@ def _write_beams(
             attention_mask=mask.to(model.device),
             eos_token_id=end_ids,
             pad_token_id=end_ids[0],
-            **decoding(options),
+            **{**decoding(options), **_stopping(cut, ids.shape[1])},
         )
         new = sequences[:, ids.shape[1] :]
         each = options.num_return_sequences
@@ -118,5 +157,5 @@ def _write_beams(
             logits = logits.float()
             found = logits.gather(-1, tokens[..., None]) - logits.logsumexp(-1, keepdim=True)
             pairs = zip(tokens.tolist(), found.squeeze(-1).tolist(), strict=True)
-            written += [until_end(*pair, end_ids) for pair in pairs]
+            written += [_until_cut(*pair, end_ids, cut) for pair in pairs]
     return written

@@ -18,6 +18,12 @@ PLAIN: Mapping[str, object] = {
     "early_stopping": False,
 }
 
+UNFINISHED = (
+    "the model was still thinking after {} tokens, so there is no answer; raise"
+    " generation.max_new_tokens, or keep it from thinking with backend.enable_thinking=false if its"
+    " chat template has that variable"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -55,20 +61,29 @@ def as_prediction(
     prompt_id: str,
     prompt_tokens: int,
     answers: Sequence[Written],
-    decode: Callable[[Sequence[int]], str],
+    decode: Callable[[Sequence[int]], tuple[str, bool]],
     options: GenerationOptions,
 ) -> Prediction:
-    """The best of one prompt's answers, and all of them where several were asked for."""
+    """The best of one prompt's answers, and all of them where several were asked for.
+
+    `decode` gives a text, and whether it is an answer: a thought that does not end is none.
+    """
     ranked = sorted(answers, key=lambda a: a.score(options.length_penalty), reverse=True)
-    best = ranked[0]
-    nbest = [(decode(a.ids), a.score(options.length_penalty)) for a in ranked]
+    pairs = [(answer, decode(answer.ids)) for answer in ranked]
+    nbest = [(a, text) for a, (text, is_answer) in pairs if is_answer]
+    if not nbest:
+        first, (text, _) = pairs[0]
+        tokens = len(first.ids)
+        return Prediction(prompt_id, text, UNFINISHED.format(tokens), prompt_tokens, tokens)
+    best, text = nbest[0]
+    scored = tuple((text, a.score(options.length_penalty)) for a, text in nbest)
     return Prediction(
         prompt_id,
-        nbest[0][0],
+        text,
         prompt_tokens=prompt_tokens,
         answer_tokens=len(best.ids),
         confidence=best.confidence,
-        nbest=tuple(nbest) if options.num_return_sequences > 1 else (),
+        nbest=scored if options.num_return_sequences > 1 else (),
     )
 
 

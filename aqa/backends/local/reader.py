@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -119,10 +119,19 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         options = self.config.generation
         with drawing(options, self.config.seed, batch[0].prompt.id):
             answers = self._write(batch)
-        decode = partial(self._tokenizer.decode, skip_special_tokens=True)
         for row, written in zip(batch, answers, strict=True):
-            tokens = len(row.encoding.prompt_ids)
-            yield row.prompt, as_prediction(row.prompt.id, tokens, written, decode, options)
+            prediction = as_prediction(
+                row.prompt.id,
+                len(row.encoding.prompt_ids),
+                written,
+                self._answer_text,
+                options,
+            )
+            yield row.prompt, prediction
+
+    def _answer_text(self, token_ids: Sequence[int]) -> tuple[str, bool]:
+        """The text of what was written, and whether that is an answer."""
+        return self._tokenizer.decode(token_ids, skip_special_tokens=True), True
 
 
 def _out_of_memory(row: Row) -> tuple[Prompt, Prediction]:

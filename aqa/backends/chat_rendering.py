@@ -1,0 +1,168 @@
+"""A tokenizer's chat template: rendered on the same day for ever, and looked at once."""
+
+import inspect
+import re
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.errors import ConfigError, ModelError
+
+PROBE = "aqa-probe"
+DATE_FUNCTION, DATE_NAME = "strftime_now", "date_string"
+DATE_FORMAT = "%d %b %Y"  # of `date_string`, as Llama's templates write it
+
+Turn = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """Renders turns by the template of one tokenizer. Make one with `open_template`.
+
+    `source` is the template; `variables` are what it is given besides the turns. `takes_parts`
+    tells that it wants a turn's content as a list of parts.
+    """
+
+    tokenizer: Any
+    source: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    takes_parts: bool = False
+
+    def render(self, turns: Sequence[Turn], opens_answer: bool) -> str:
+        """Write turns, with `opens_answer` up to where the assistant's next answer begins.
+
+        Raises:
+            ModelError: the template can't be read, or refuses these turns.
+        """
+        from jinja2 import TemplateError
+
+        chat = [{**turn, "content": self._content(turn["content"])} for turn in turns]
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                chat,
+                chat_template=self.source,
+                tokenize=False,
+                add_generation_prompt=opens_answer,
+                **self.variables,
+            )
+        except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+            roles = ", ".join(turn["role"] for turn in turns)
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(
+                f"{_name(self.tokenizer)}: its chat template fails on the turns {roles}: {first};"
+                " repair chat_template.jinja (or chat_template in tokenizer_config.json), or take"
+                " a prompt with other roles"
+            ) from error
+        return text
+
+    def writes(self, turns: Sequence[Turn]) -> bool:
+        """Whether the text of the first of the turns, `PROBE`, is in what the template makes."""
+        try:
+            return PROBE in self.render(turns, opens_answer=False).lower()
+        except ModelError:
+            return False
+
+    def _content(self, text: str) -> object:
+        return [{"type": "text", "text": text}] if self.takes_parts else text
+
+
+def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> ChatTemplate | None:
+    """Give the chat template of a tokenizer under the options; None where it has none.
+
+    Raises:
+        ConfigError: an option names a variable that the template does not use.
+        ModelError: the template can't be read, or leaves out what the user says.
+    """
+    source = _source(tokenizer)
+    asked = {} if options is None else _asked(options, source, _name(tokenizer))
+    if source is None:
+        return None
+    day = None if options is None else date.fromisoformat(options.template_date)
+    if day is not None and DATE_NAME not in asked and _uses(source, DATE_NAME):
+        asked[DATE_NAME] = day.strftime(DATE_FORMAT)
+    if day is not None and _uses(source, DATE_FUNCTION):
+        source = _date_macro(day) + source
+    template = ChatTemplate(tokenizer, source, asked)
+    user = [{"role": "user", "content": PROBE}]
+    if template.writes(user):
+        return template
+    in_parts = ChatTemplate(tokenizer, source, asked, takes_parts=True)
+    if in_parts.writes(user):
+        return in_parts
+    template.render(user, opens_answer=True)  # it may say what is wrong
+    raise ModelError(
+        f"{_name(tokenizer)}: its chat template leaves out what the user says; repair"
+        " chat_template.jinja (or chat_template in tokenizer_config.json)"
+    )
+
+
+def template_facts(template: ChatTemplate | None, options: LlamaQloraOptions) -> dict[str, object]:
+    """What the options change in what a template writes, as a run's fingerprint holds it."""
+    if template is None:
+        return {}
+    facts = dict(template.variables)
+    if _uses(template.source, DATE_FUNCTION):
+        facts["date"] = options.template_date
+    return {"template": facts} if facts else {}
+
+
+def _source(tokenizer: Any) -> str | None:
+    if tokenizer.chat_template is None:
+        return None
+    try:
+        source: str = tokenizer.get_chat_template()
+    except ValueError as error:
+        names = ", ".join(tokenizer.chat_template)
+        raise ModelError(
+            f"{_name(tokenizer)}: it has several chat templates ({names}), but none that is called"
+            " default; save the one to take as chat_template.jinja"
+        ) from error
+    return source
+
+
+def _asked(options: LlamaQloraOptions, source: str | None, name: str) -> dict[str, Any]:
+    """The variables that the config names, each of which the template must use."""
+    asked = {f"template_options.{key}": key for key in options.template_options}
+    values = dict(options.template_options)
+    if options.enable_thinking is not None:
+        asked["enable_thinking"] = "enable_thinking"
+        values["enable_thinking"] = options.enable_thinking
+    for option, variable in asked.items():
+        if source is None:
+            raise ConfigError(f"backend.{option}: {name} has no chat template; leave it out")
+        if variable in _reserved() or not _uses(source, variable):
+            raise ConfigError(
+                f"backend.{option}: the chat template of {name} has no such variable; leave it out,"
+                " or look into the template for what it is called there"
+            )
+    return values
+
+
+def _reserved() -> set[str]:
+    """Names that a template's variables can't have: those of transformers' own arguments."""
+    from transformers import PreTrainedTokenizerBase
+
+    own = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
+    return {*own, "messages", DATE_FUNCTION}
+
+
+def _uses(source: str, variable: str) -> bool:
+    return re.search(rf"\b{re.escape(variable)}\b", source) is not None
+
+
+def _date_macro(day: date) -> str:
+    """What takes the place of `strftime_now` in a template: the same, of one day at midnight."""
+    written = {letter: day.strftime(f"%{letter}") for letter in string.ascii_letters}
+    filters = "".join(
+        f"|replace('%{letter}', '{text}')|replace('%-{letter}', '{text.lstrip('0') or '0'}')"
+        for letter, text in written.items()
+    )
+    # The line's end belongs to the tag, so that the template begins as it does without this line.
+    return f"{{% macro {DATE_FUNCTION}(format) %}}{{{{ format{filters} }}}}{{% endmacro %}}\n"
+
+
+def _name(tokenizer: Any) -> str:
+    return str(tokenizer.name_or_path or "this tokenizer")

@@ -1,0 +1,73 @@
+"""Names of a tokenizer's special tokens: in what users write they are text and nothing else."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SpecialNames:
+    """Tokenizes text in which what comes from outside can't act as a special token.
+
+    `chat_template` is the source of the tokenizer's template, "" where it has none: added tokens
+    that it writes, such as Qwen's `<think>`, count as special, too.
+    """
+
+    tokenizer: Any
+    chat_template: str = ""
+
+    def hide(self, text: str) -> str:
+        """Mark the special tokens' names in a text from outside, so that `ids` reads them as text.
+
+        What is marked may go through a chat template.
+        """
+        from transformers.utils.chat_template_utils import mark_control_tokens
+
+        marked: str = mark_control_tokens(text, self._pattern)
+        return marked
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of a text; special tokens are those that are not marked."""
+        from transformers.utils.chat_template_utils import encode_marked_chat
+
+        found: list[int]
+        if self._mark not in text:
+            found = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            return found
+        try:
+            found = encode_marked_chat(self.tokenizer, text)
+        except ValueError:  # the tokenizer makes the special token even of plain text
+            broken = self._marked.sub(lambda name: f"{name[1][0]} {name[1][1:]}", text)
+            found = self.tokenizer(broken, add_special_tokens=False, verbose=False)["input_ids"]
+        return found
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        names = sorted(
+            (
+                token.content
+                for token in self.tokenizer.added_tokens_decoder.values()
+                if token.special or token.content in self.chat_template
+            ),
+            key=len,
+            reverse=True,
+        )
+        # Templates write white space as anybody does, even where it is an added token (Gemma's).
+        return re.compile("|".join(re.escape(name) for name in names if name.strip()) or "(?!)")
+
+    @cached_property
+    def _marks(self) -> tuple[str, str]:
+        from transformers.utils.chat_template_utils import mark_control_tokens
+
+        before, after = mark_control_tokens("x", re.compile("x")).split("x")
+        return before, after
+
+    @property
+    def _mark(self) -> str:
+        return self._marks[0]
+
+    @cached_property
+    def _marked(self) -> re.Pattern[str]:
+        before, after = map(re.escape, self._marks)
+        return re.compile(f"{before}(.+?){after}", re.DOTALL)
