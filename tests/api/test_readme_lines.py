@@ -1,0 +1,44 @@
+"""The README's lines of Python, run as they are given, with no file but the model."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_llama import make_tokenizer, save_tiny
+
+README = Path(__file__).parents[2] / "README.md"
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHORT = """
+import aqa
+data = [aqa.Example("1", "Who?", [aqa.Passage("Ada.")], ("Ada",))]
+answers = aqa.predict("llama", data, model="runs/llama_smollm2")
+for answer in answers:
+    print(answer.id, answer.text, answer.confidence)
+result = aqa.evaluate({"mine": answers, "theirs": {"1": "Ada"}}, data, metrics=["em", "f1"])
+print(result.scores["theirs"]["f1"].value)
+"""
+
+
+def lines_of_python() -> list[str]:
+    """Those of the README, and a few that need nothing of it."""
+    return [SHORT, *PYTHON.findall(README.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", lines_of_python())
+def test_lines_run_as_given(lines: str, tmp_path: Path) -> None:
+    save_tiny(tmp_path / "runs" / "llama_smollm2", make_tokenizer())
+    done = subprocess.run(
+        [sys.executable, "-c", lines],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
