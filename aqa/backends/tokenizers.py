@@ -52,12 +52,12 @@ def _gated(spec: str) -> str:
 
 
 def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, list[int]]:
-    """Load the tokenizer and the end tokens that the model's generation config names.
+    """Load the tokenizer and the end tokens that the model's configs name.
 
     Raises:
         ModelError: it can't be had.
     """
-    from transformers import AutoTokenizer, GenerationConfig
+    from transformers import AutoTokenizer
 
     _check_tokenizer(files)
     with explained(files.spec), quiet():
@@ -67,13 +67,25 @@ def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, 
             trust_remote_code=options.trust_remote_code,
             **gguf_option(files),
         )
-    end: Any = None
-    if files.gguf_file is None:
-        with contextlib.suppress(OSError):  # a model without a generation config
-            end = GenerationConfig.from_pretrained(
-                files.base, revision=options.revision
-            ).eos_token_id
-    return tokenizer, [end] if isinstance(end, int) else list(end or ())
+        ends = [] if files.gguf_file else _end_tokens(files, options)
+    return tokenizer, ends
+
+
+def _end_tokens(files: ModelFiles, options: LocalModelOptions) -> list[int]:
+    """The end tokens by the generation config, or else by the model's, as transformers has it."""
+    from transformers import AutoConfig, GenerationConfig
+
+    for kind, others in (
+        (GenerationConfig, {}),
+        (AutoConfig, {"trust_remote_code": options.trust_remote_code}),
+    ):
+        with contextlib.suppress(OSError):  # none there, as in the folder of a tokenizer alone
+            found = kind.from_pretrained(files.base, revision=options.revision, **others)
+            text = found.get_text_config() if kind is AutoConfig else found
+            end = getattr(text, "eos_token_id", None)
+            if end is not None:
+                return [end] if isinstance(end, int) else list(end)
+    return []
 
 
 def _check_tokenizer(files: ModelFiles) -> None:

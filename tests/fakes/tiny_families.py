@@ -145,9 +145,9 @@ SEQ2SEQ: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "num_sparse_decoder_layers": 1,
         },
     ),
-    "mbart": ("MBartConfig", {**BART_SIZES, "max_position_embeddings": 512}),
-    "m2m100": ("M2M100Config", {**BART_SIZES, "max_position_embeddings": 512}),
-    "pegasus": ("PegasusConfig", {**BART_SIZES, "max_position_embeddings": 512}),
+    "mbart": ("MBartConfig", {**BART_SIZES, "max_position_embeddings": 1024}),
+    "m2m100": ("M2M100Config", {**BART_SIZES, "max_position_embeddings": 1024}),
+    "pegasus": ("PegasusConfig", {**BART_SIZES, "max_position_embeddings": 1024}),
     "led": (
         "LEDConfig",
         {

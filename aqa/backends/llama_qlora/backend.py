@@ -155,6 +155,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         files = self.files = convert_gguf(self.files, self._progress)
         with self._progress.task(f"Loading {files.spec}", 1, "models") as task, quiet():
             self.model = load_model(files, self.options, training)
+            self._take_over_generation()
             if files.adapter is not None and not training:
                 self.model = load_adapter(self.model, files.adapter)
             task.advance()

@@ -85,6 +85,7 @@ def read_prefixes(
         attention_mask=prefix_mask.to(device),
         position_ids=(prefix_mask.cumsum(-1) - 1).clamp(min=0).to(device),
         past_key_values=cache,
+        use_cache=True,
         logits_to_keep=1,
     )
     group_of = {row: place for place, group in enumerate(groups) for row in group.members}

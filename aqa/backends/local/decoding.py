@@ -1,22 +1,13 @@
 """Answers as a model wrote them, and how sure it was of them."""
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aqa.config.options import GenerationOptions
 from aqa.records import Prediction
-
-# What a model's generation config may ask for, as BART's does for summaries and Qwen's for talk:
-# answers to questions are short, copied from the evidence, and written by our options alone.
-PLAIN: Mapping[str, object] = {
-    "min_length": 0,
-    "no_repeat_ngram_size": 0,
-    "repetition_penalty": 1.0,
-    "early_stopping": False,
-}
 
 UNFINISHED = (
     "the model was still thinking after {} tokens, so there is no answer; raise"
@@ -120,9 +111,12 @@ class ChosenTokens:
 
 
 def decoding(options: GenerationOptions) -> dict[str, Any]:
-    """Our options in the words of transformers' `generate`; greedy at temperature 0."""
+    """Our options in the words of transformers' `generate`; greedy at temperature 0.
+
+    They are the only ones: see `generation_config`.
+    """
     words: dict[str, Any] = {
-        **PLAIN,
+        "use_cache": True,
         "max_new_tokens": options.max_new_tokens,
         "num_beams": options.num_beams,
         "num_return_sequences": options.num_return_sequences,

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 from aqa.backends.base import Trainable
 from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.local.decoding import Written, as_prediction, drawing, rows_each
+from aqa.backends.local.generation_config import take_over_generation
 from aqa.backends.local.memory import free_memory, halving
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.config.backend_options import LocalModelOptions
@@ -95,6 +96,16 @@ class LocalReader(Trainable[LocalOptionsT_co]):
                     self._batch_tokens // rows_each(options),
                 ):
                     yield from halving(batch, self._answer, _out_of_memory, self._progress.note)
+
+    def _take_over_generation(self) -> None:
+        """Let our options alone decide how answers are written; say what the model asked for."""
+        dropped = take_over_generation(self.model)
+        if dropped:
+            asked = ", ".join(f"{name} = {value}" for name, value in sorted(dropped.items()))
+            self._progress.note(
+                f"the model's generation config asks for {asked}; the options under generation"
+                " decide instead"
+            )
 
     @property
     def _device(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.fitting import fit_each
 from aqa.backends.local.decoding import Written
+from aqa.backends.local.generation_config import set_decoder_start
 from aqa.backends.local.loading import compute_dtype, load_config
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
@@ -234,4 +235,6 @@ class T5Backend(LocalReader[T5Options]):
                 self.model = make_model(self._model_config, self.config.seed)
             else:
                 self.model = load_model(self.files, self.options, training)
+            self._take_over_generation()
+            set_decoder_start(self.model, self.options.model)
             task.advance()

@@ -11,6 +11,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from aqa.backends.local.decoding import Written
+from aqa.backends.local.generation_config import set_decoder_start, take_over_generation
 from aqa.backends.local.loading import load_whole
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import T5Options
@@ -22,7 +23,7 @@ from aqa.runs.files import explained
 
 MODEL_TYPES = ("t5", "mt5")
 SOURCE = "source.json"  # what a converted model was made of
-CONVERSION = 2  # the way of converting; models of an earlier one are converted again
+CONVERSION = 3  # the way of converting; models of an earlier one are converted again
 
 # T5-small on two CPU cores. With AMX, 16 prompts of 384 tokens and answers of 8 take transformers
 # in bfloat16 half as long as CTranslate2 in int8, and 8 of 64 with answers of 32 three times as
@@ -175,13 +176,15 @@ def _convert(
         """Loads as we do, and knows which models scale their decoder's outputs."""
 
         def load_model(self, model_class: Any, _: str, **found: Any) -> Any:
-            """Load the model, and tell in CTranslate2's words whether its outputs are scaled.
+            """Load the model, and tell in CTranslate2's words how it begins and scales outputs.
 
             It goes by `tie_word_embeddings`, which transformers 5 makes true of all T5. Scaled
             where they should not be (T5 1.1, flan-T5, mT5), the first choice of a step is the
             same, but all log-probabilities are wrong, and beams with them.
             """
             model = load_whole(model_class, files, use_safetensors=True, **found)
+            take_over_generation(model)
+            set_decoder_start(model, files.spec)
             scaled = getattr(model.config, "scale_decoder_outputs", False)
             model.config.tie_word_embeddings = scaled
             return model

@@ -5,14 +5,23 @@ all. Nothing of the model is changed: it is given the encoder's states instead o
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+from transformers.modeling_outputs import BaseModelOutput
 
 from aqa.backends.local.batches import batches_by_tokens
 
 Parts = Sequence[Sequence[int]]  # token ids of what is encoded apart
+
+
+@dataclass
+class EncoderStates(BaseModelOutput):  # type: ignore[misc]  # transformers' types are not followed
+    """What a decoder attends to, as a model takes it."""
+
+    router_logits: Any = None  # Switch Transformers look for them
 
 
 def pad_right(rows: Parts, filling: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

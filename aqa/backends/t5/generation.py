@@ -19,15 +19,14 @@ def write_answers(
 ) -> list[list[Written]]:
     """Give each question's answers; at most `encoded_tokens` go through the encoder at once."""
     import torch
-    from transformers.modeling_outputs import BaseModelOutput
 
-    from aqa.backends.t5.fusion import encode_questions
+    from aqa.backends.t5.fusion import EncoderStates, encode_questions
 
     with torch.inference_mode():
         states, mask = encode_questions(model, questions, encoded_tokens)
         chosen = ChosenTokens() if options.num_beams == 1 else None
         sequences = model.generate(
-            encoder_outputs=BaseModelOutput(last_hidden_state=states),
+            encoder_outputs=EncoderStates(last_hidden_state=states),
             attention_mask=mask,
             eos_token_id=end_ids,
             pad_token_id=end_ids[0],
@@ -51,7 +50,8 @@ def _score(model: Any, sequences: Any, states: Any, mask: Any) -> list[list[floa
     steps: rows * beams * vocabulary each.
     """
     import torch
-    from transformers.modeling_outputs import BaseModelOutput
+
+    from aqa.backends.t5.fusion import EncoderStates
 
     each = len(sequences) // len(states)  # answers of one question
     size = max(SCORED_VALUES // (sequences.shape[1] * model.config.vocab_size), 1)
@@ -59,7 +59,7 @@ def _score(model: Any, sequences: Any, states: Any, mask: Any) -> list[list[floa
     for rows in torch.split(torch.arange(len(sequences), device=states.device), size):
         questions = rows // each
         logits = model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=states[questions]),
+            encoder_outputs=EncoderStates(last_hidden_state=states[questions]),
             attention_mask=mask[questions],
             decoder_input_ids=sequences[rows, :-1],
             use_cache=False,

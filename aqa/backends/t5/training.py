@@ -8,14 +8,13 @@ from typing import Any, ClassVar
 import torch
 from datasets import Dataset
 from transformers import TrainingArguments
-from transformers.modeling_outputs import BaseModelOutput
 
 from aqa.backends.base import TrainJob
 from aqa.backends.local.loading import compute_dtype
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import IGNORED, Batch
-from aqa.backends.t5.fusion import encode, lay_side_by_side, pad_right
+from aqa.backends.t5.fusion import EncoderStates, encode, lay_side_by_side, pad_right
 from aqa.config.backend_options import T5Options
 from aqa.records import TrainStep
 from aqa.runs.names import MODEL
@@ -33,9 +32,9 @@ def answer_loss(
     )
     labels = inputs["labels"]
     logits = model(
-        encoder_outputs=BaseModelOutput(last_hidden_state=states),
+        encoder_outputs=EncoderStates(last_hidden_state=states),
         attention_mask=mask,
-        decoder_input_ids=whole.prepare_decoder_input_ids_from_labels(labels),
+        decoder_input_ids=shifted(labels, whole.generation_config.decoder_start_token_id),
         use_cache=False,
     ).logits
     loss = torch.nn.functional.cross_entropy(
@@ -46,6 +45,15 @@ def answer_loss(
         label_smoothing=label_smoothing,
     )
     return loss, (labels != IGNORED).sum()
+
+
+def shifted(labels: torch.Tensor, first: int) -> torch.Tensor:
+    """What the decoder reads to write the labels: the `first` token that prediction begins with.
+
+    Models have ways of their own, and mBART's takes another first token than its prediction does.
+    """
+    begun = torch.nn.functional.pad(labels[:, :-1], (1, 0), value=first)
+    return begun.masked_fill(begun == IGNORED, first)
 
 
 class Seq2SeqCollator:
