@@ -11,6 +11,9 @@ from aqa.spent import Spent
 # What is kept of the text that a reader generates: its first line, or all of it.
 AnswerPart = Literal["line", "text"]
 
+# Which direction of a score is better; "" where nobody knows.
+Better = Literal["higher", "lower", ""]
+
 # Only {name} is a placeholder in a template; every other brace is text.
 PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
@@ -163,7 +166,8 @@ class Prompt:
     where the data has no reference. `gold_ranks` are the ranks of all given passages that hold the
     answer, and `gold_in_evidence` tells whether it stands in what the reader sees; None where no
     answer is known. `evidence_tokens` counts what was kept, where the evidence plan names a
-    tokenizer. `values` take the places of a template's other variables. `encoding` is what a reader
+    tokenizer. `clusters` name what the question was asked about, see `aqa.runs.cluster_labels`.
+    `values` take the places of a template's other variables. `encoding` is what a reader
     made of the prompt; any change of the prompt leaves it behind.
     """
 
@@ -177,6 +181,7 @@ class Prompt:
     gold_ranks: tuple[int, ...] | None = None
     gold_in_evidence: bool | None = None
     evidence_tokens: int | None = None
+    clusters: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
     encoding: Encoding | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -265,9 +270,11 @@ class TrainStep:
 class Score:
     """A corpus score on a 0..100 scale with the values per example it is the mean of.
 
-    `better` is "" where nobody knows which direction is. A score that is no mean of values per
-    example has an `influence` instead: for each example the score and what it moves it by, so
-    that their mean is the score, and their spread tells how far it could be off.
+    `low` and `high` are its 95 % interval; `design_effect` is how many times its variance is what
+    independent examples would give. `better` is "" where nobody knows which direction is. A score
+    that is no mean of values per example has an `influence` instead: for each example the score and
+    what it moves it by, so that their mean is the score, and their spread tells how far it could be
+    off.
     """
 
     name: str
@@ -276,5 +283,6 @@ class Score:
     per_example: tuple[float, ...] = ()
     low: float | None = None
     high: float | None = None
-    better: Literal["higher", "lower", ""] = "higher"
+    design_effect: float | None = None
+    better: Better = "higher"
     influence: tuple[float, ...] = ()

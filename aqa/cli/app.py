@@ -198,6 +198,7 @@ def evaluate(
         bool, typer.Option("--dry-run", help="Tell what the judge would cost; ask nothing.")
     ] = False,
     baseline: flags.Baseline = None,
+    cluster: flags.Cluster = "auto",
     seed: flags.Seed = None,
     slices: flags.SliceKeys = None,
     output: flags.Output = None,
@@ -231,7 +232,7 @@ def evaluate(
     from aqa.evaluation.judge.options import JudgeOptions
     from aqa.evaluation.score_files import check_limits, parse_limits
     from aqa.metrics import MetricOptions
-    from aqa.metrics.intervals import SEED
+    from aqa.metrics.statistics.sign_flips import SEED
     from aqa.verbs.evaluate import Evaluated, Outputs, estimate_cost, scores_beside
     from aqa.verbs.evaluate import evaluate as run_evaluate
 
@@ -248,6 +249,7 @@ def evaluate(
         metric_options=MetricOptions(bert_model, bert_num_layers, bf16=bert_bf16, cache=bert_cache),
         slices=slices or (),
         baseline=baseline,
+        cluster=cluster,
         allow_different_evidence=allow_different_evidence,
         seed=SEED if seed is None else seed,
     )

@@ -202,12 +202,22 @@ Baseline = Annotated[
         "--baseline", help="Compare each system with this one only.", rich_help_panel="Comparison"
     ),
 ]
+Cluster = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="auto|none|passage|title|KEY",
+        help="What questions hang together by, for intervals and tests: auto takes titles or"
+        " passages where there are at least 10, KEY is a column of the data or predictions.",
+        rich_help_panel="Comparison",
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(
         "--seed",
         min=0,
-        help="Of intervals and tests; 12345 by default.",
+        help="Of the signs that tests draw; 12345 by default.",
         rich_help_panel="Comparison",
     ),
 ]

@@ -222,7 +222,7 @@ def _show_comparisons(console: Console, report: "Report") -> None:
         score = report.disagreement.score
         told = tuple(found for found in told if found.metric == score)
     for found in told:
-        console.print(verdict(found, len(report.ids)))
+        console.print(verdict(found, report.sample))
     if len(told) < len(report.comparisons):
         console.print("the other scores stand in the table; --baseline compares with one system")
 

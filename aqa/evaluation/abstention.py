@@ -9,8 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from aqa.evaluation.predictions import AnsweredRow
-from aqa.metrics.intervals import SEED, bootstrap_interval
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import mean_interval
 
 POINTS = 100  # of a curve: more are not seen apart
 
@@ -80,7 +81,7 @@ class RiskCoverage:
         }
 
 
-def abstention(pairs: Pairs, seed: int = SEED) -> Abstention | None:
+def abstention(pairs: Pairs, clusters: Clusters) -> Abstention | None:
     """Count a reader's silence; None where it answered all, and all has an answer."""
     silent = [found is True for found in pairs.abstained]
     open_ended = [not found for found in pairs.answerable]
@@ -91,8 +92,8 @@ def abstention(pairs: Pairs, seed: int = SEED) -> Abstention | None:
         sum(silent),
         sum(open_ended),
         both.count((True, True)),
-        _rate([has_none for is_silent, has_none in both if is_silent], seed),
-        _rate([is_silent for is_silent, has_none in both if has_none], seed),
+        _rate(open_ended, silent, clusters),
+        _rate(silent, open_ended, clusters),
     )
 
 
@@ -138,11 +139,14 @@ def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> li
     return risks
 
 
-def _rate(facts: Sequence[bool], seed: int) -> Rate | None:
-    if not facts:
+def _rate(facts: Sequence[bool], among: Sequence[bool], clusters: Clusters) -> Rate | None:
+    """Give the share of facts among some of the examples."""
+    places = [place for place, is_among in enumerate(among) if is_among]
+    if not places:
         return None
-    values = [100.0 * fact for fact in facts]
-    return Rate(fmean(values), *bootstrap_interval(values, seed))
+    values = [100.0 * facts[place] for place in places]
+    low, high, _ = mean_interval(values, clusters.at(places))
+    return Rate(fmean(values), low, high)
 
 
 def confidence_of(row: AnsweredRow | None) -> float | None:

@@ -9,7 +9,11 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from aqa.errors import UsageError
-from aqa.metrics.intervals import SEED, resampled_means
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
+from aqa.metrics.statistics.power import detectable_difference, detectable_share
+from aqa.metrics.statistics.sign_flips import SEED, holm, sign_flip_tests
+from aqa.records import Better
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +32,9 @@ class Comparison:
     """The metric's mean difference b - a over the same questions, and what chance could do.
 
     `low` and `high` are its 95 % interval. `p_holm` is `p` after Holm's correction over all pairs
-    of the metric. `wins` counts the examples that b scores higher. `detectable` is the smallest
-    true difference that this many examples would show with a power of 80 %.
+    of the metric. `wins` counts the examples that b scores higher. `detectable` is the true
+    difference that such a comparison, corrected alike, finds in four of five samples like this
+    one; None where it can find none, however large.
     """
 
     a: str
@@ -44,7 +49,9 @@ class Comparison:
     wins: int
     ties: int
     losses: int
-    detectable: float
+    detectable: float | None
+    design_effect: float | None = None
+    better: Better = "higher"
 
     @property
     def is_real(self) -> bool:
@@ -66,58 +73,133 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        if self.better == "higher":
+            del fields["better"]
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A difference that is not yet corrected for the others of its family.
+
+    `alone` is a comparison as if there were no other; `error` and `freedom` are those of its
+    standard error, `clusters` those of its examples.
+    """
+
+    alone: Comparison
+    error: float
+    freedom: float
+    clusters: Clusters
+
+    def detectable(self, level: float) -> float | None:
+        """Give the true difference that a test at that level finds in four of five samples."""
+        examples = self.clusters.examples
+        if self.alone.test == "mcnemar-exact":
+            share = detectable_share(examples, self.alone.wins + self.alone.losses, level)
+            return None if share is None else 100.0 * share
+        # No difference seen does not mean that any would be: as if one example differed.
+        error = self.error or 100.0 / examples
+        found = detectable_difference(error, self.freedom, self.clusters.count, level)
+        return None if found is None else min(100.0, found)
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     """The 95 % interval of each system's mean score, by system and metric, and the comparisons."""
 
-    intervals: Mapping[str, Mapping[str, tuple[float, float]]]
+    intervals: Mapping[str, Mapping[str, Interval]]
     comparisons: tuple[Comparison, ...]
 
 
-def compare(values: Values, baseline: str | None = None, seed: int = SEED) -> Compared:
+def compare(
+    values: Values,
+    clusters: Clusters,
+    baseline: str | None = None,
+    seed: int = SEED,
+) -> Compared:
     """Compare each two systems, or each with the baseline (then a), by the metrics they share.
 
-    `values` holds the values per example, 0..100, by system and metric. "em" is tested by
-    McNemar's exact test, every other score by the paired bootstrap. Scores and differences are
-    resampled together: drawing is what takes the time.
+    `values` holds the values per example, 0..100, by system and metric.
 
     Raises:
         UsageError: the baseline is none of the systems.
     """
     check_baseline(baseline, list(values))
+    measured = measure(values, clusters, baseline, seed)
+    found = [comparison for family in measured.values() for comparison in corrected(family)]
+    return Compared(score_intervals(values, clusters), tuple(found))
+
+
+def score_intervals(values: Values, clusters: Clusters) -> dict[str, dict[str, Interval]]:
+    """Give the interval of each system's mean score, by system and metric."""
     import numpy as np
 
     scores = [(system, metric) for system, own in values.items() for metric in own]
-    metrics = [
-        name for name in next(iter(values.values())) if all(name in own for own in values.values())
-    ]
+    intervals: dict[str, dict[str, Interval]] = {system: {} for system in values}
+    if scores:
+        columns = np.column_stack([values[system][metric] for system, metric in scores])
+        found = mean_intervals(columns.astype(np.float64, copy=False), clusters).intervals()
+        for (system, metric), interval in zip(scores, found, strict=True):
+            intervals[system][metric] = interval
+    return intervals
+
+
+def measure(
+    values: Values, clusters: Clusters, baseline: str | None = None, seed: int = SEED
+) -> dict[str, list[Measured]]:
+    """Measure the differences of each pair of systems, by the metrics that all systems share."""
+    import numpy as np
+
+    first = next(iter(values.values()))
+    metrics = [name for name in first if all(name in own for own in values.values())]
     pairs = _pairs(list(values), baseline)
-    intervals: dict[str, dict[str, tuple[float, float]]] = {system: {} for system in values}
-    if not scores:
-        return Compared(intervals, ())
-    differences = [
-        np.subtract(values[b][metric], values[a][metric]) for metric in metrics for a, b in pairs
-    ]
-    drawn = resampled_means(
-        np.column_stack([*(values[a][metric] for a, metric in scores), *differences]), seed
-    )
-    lows, highs = np.percentile(drawn, [2.5, 97.5], axis=0).tolist()
-    for (system, metric), low, high in zip(scores, lows, highs, strict=False):
-        intervals[system][metric] = (low, high)
-    found: list[Comparison] = []
-    place = len(scores)
-    for metric in metrics:
-        group = []
-        for a, b in pairs:
-            facts = _tested(metric, differences[place - len(scores)], drawn[:, place])
-            group.append({"a": a, "b": b, "low": lows[place], "high": highs[place], **facts})
-            place += 1
-        corrected = holm([facts["p"] for facts in group])
-        found += [Comparison(**facts, p_holm=p) for facts, p in zip(group, corrected, strict=True)]
-    return Compared(intervals, tuple(found))
+    wanted = [(metric, a, b) for metric in metrics for a, b in pairs]
+    measured: dict[str, list[Measured]] = {metric: [] for metric in metrics}
+    if not wanted:
+        return measured
+    columns = np.column_stack(
+        [np.subtract(values[b][metric], values[a][metric]) for metric, a, b in wanted]
+    ).astype(np.float64, copy=False)
+    found = difference_intervals(columns, clusters)
+    chances = sign_flip_tests(columns, clusters, seed)
+    wins = (columns > _EPSILON).sum(axis=0).tolist()
+    losses = (columns < -_EPSILON).sum(axis=0).tolist()
+    intervals = found.intervals()
+    for place, (metric, a, b) in enumerate(wanted):
+        low, high, effect = intervals[place]
+        alone = Comparison(
+            a=a,
+            b=b,
+            metric=metric,
+            difference=float(found.values[place]),
+            low=low,
+            high=high,
+            p=chances[place].p,
+            p_holm=chances[place].p,
+            test=chances[place].test,
+            wins=wins[place],
+            ties=clusters.examples - wins[place] - losses[place],
+            losses=losses[place],
+            detectable=None,
+            design_effect=effect,
+        )
+        error, freedom = float(found.errors[place]), float(found.freedom[place])
+        measured[metric].append(Measured(alone, error, freedom, clusters))
+    return measured
+
+
+def corrected(family: Sequence[Measured]) -> list[Comparison]:
+    """Correct the comparisons of a family for their number, and tell what each would find."""
+    chances = [one.alone.p for one in family]
+    found = []
+    for one, p, level in zip(family, holm(chances), _levels(chances), strict=True):
+        comparison = replace(one.alone, p_holm=p)
+        detectable = one.detectable(level)
+        if detectable is not None and not comparison.is_real:
+            detectable = max(detectable, abs(comparison.difference))  # this one wasn't found
+        found.append(replace(comparison, detectable=detectable))
+    return found
 
 
 def check_baseline(baseline: str | None, systems: Sequence[str]) -> None:
@@ -127,7 +209,9 @@ def check_baseline(baseline: str | None, systems: Sequence[str]) -> None:
         UsageError: it is not.
     """
     if baseline is not None and baseline not in systems:
-        raise UsageError(f'the baseline "{baseline}" is no system; there are {", ".join(systems)}')
+        raise UsageError(
+            f'the baseline "{baseline}" is not one of the systems {", ".join(systems)}'
+        )
 
 
 def _pairs(systems: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
@@ -138,109 +222,52 @@ def _pairs(systems: Sequence[str], baseline: str | None) -> list[tuple[str, str]
     ]
 
 
-def _tested(metric: str, values: "Matrix", drawn: "Matrix") -> dict[str, Any]:
-    difference = float(values.mean())
-    wins, losses = int((values > _EPSILON).sum()), int((values < -_EPSILON).sum())
-    is_binary = metric == "em"
-    return {
-        "metric": metric,
-        "difference": difference,
-        "p": mcnemar(wins, losses)
-        if is_binary
-        else max(bootstrap_p(drawn, difference), surest(wins + losses)),
-        "test": "mcnemar-exact" if is_binary else "paired-bootstrap",
-        "wins": wins,
-        "ties": len(values) - wins - losses,
-        "losses": losses,
-        "detectable": detectable_difference(values),
-    }
+def _levels(chances: Sequence[float]) -> list[float]:
+    """Give the level that Holm's correction tests each chance at, the others being what they are.
 
-
-def mcnemar(wins: int, losses: int) -> float:
-    """Give the two-sided p of McNemar's exact test, by which wins and losses are a fair coin's.
-
-    McNemar (1947), Psychometrika 12(2); the exact form is the binomial test of the discordant
-    pairs against 1/2.
+    His steps through all others, until one is not found, decide it.
     """
-    discordant = wins + losses
-    tail = ways = 1
-    for count in range(min(wins, losses)):
-        ways = ways * (discordant - count) // (count + 1)
-        tail += ways
-    return min(1.0, 2 * tail / (1 << discordant))
+    order = sorted(range(len(chances)), key=chances.__getitem__)
+    total, found = len(order), 0
+    while found < total and chances[order[found]] * (total - found) < SIGNIFICANT:
+        found += 1
+    levels = [SIGNIFICANT / (total - found) if found < total else SIGNIFICANT] * total
+    for step, place in enumerate(order[:found]):
+        # Without this one, the next are held against stricter levels.
+        others = step
+        for other in order[step + 1 : found]:
+            if chances[other] * (total - others) >= SIGNIFICANT:
+                break
+            others += 1
+        levels[place] = SIGNIFICANT / (total - others)
+    return levels
 
 
-def bootstrap_p(drawn: "Matrix", difference: float) -> float:
-    """Give the two-sided p of a difference: how often chance alone goes as far.
-
-    The resampled differences less their centre stand for a world without a difference, as in
-    Noreen (1989), "Computer-Intensive Methods", and sacrebleu's paired bootstrap. The observed one
-    counts as a resample, so p is never 0.
-    """
-    import numpy as np
-
-    as_far = int((np.abs(drawn - difference) >= abs(difference) - _EPSILON).sum())
-    return min(1.0, (as_far + 1) / (len(drawn) + 1))
-
-
-def surest(differing: int) -> float:
-    """Give the least p that so few differing examples allow: that all have one sign by chance.
-
-    2 / 2^n, the least p of any test that turns the signs of n pairs round (Fisher 1935, "The
-    Design of Experiments", section 21). The bootstrap alone knows no such end: what it draws from
-    one example is always that example, which would be taken for certainty.
-    """
-    return min(1.0, 2.0 ** (1 - differing))
-
-
-def holm(probabilities: Sequence[float]) -> list[float]:
-    """Correct p values for their number: Holm (1979), Scandinavian Journal of Statistics 6(2)."""
-    order = sorted(range(len(probabilities)), key=probabilities.__getitem__)
-    corrected = [0.0] * len(probabilities)
-    highest = 0.0
-    for step, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - step) * probabilities[place]))
-        corrected[place] = highest
-    return corrected
-
-
-def detectable_difference(values: "Matrix") -> float:
-    """Give the smallest mean difference that n pairs show in 80 % of tests at the 5 % level.
-
-    (z(0.975) + z(0.8)) * sd / sqrt(n) with the standard deviation of the differences: Cohen
-    (1988), "Statistical Power Analysis", chapter 2; Miller (2024), "Adding Error Bars to Evals",
-    section 5. Where no example differs, one differing example is taken instead: no spread seen
-    does not mean that any difference would be.
-    """
-    from math import sqrt
-    from statistics import NormalDist
-
-    count = len(values)
-    spread = float(values.std(ddof=1)) if count > 1 else 0.0
-    floor = 100.0 / sqrt(count)  # the standard deviation of one 100 among zeros
-    z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
-    return min(100.0, z * max(spread, floor) / sqrt(count))
-
-
-def verdict(comparison: Comparison, examples: int) -> str:
-    """Say in plain words what a comparison came to."""
+def verdict(comparison: Comparison, sample: str) -> str:
+    """Say in plain words what a comparison came to; `sample` is what it was made with."""
     metric = comparison.metric.upper() if len(comparison.metric) < 3 else comparison.metric
     a, b, size = comparison.a, comparison.b, abs(comparison.difference)
     low, high = comparison.low, comparison.high
-    # One found below the limit was luck: the limit is where four of five are found.
-    is_lucky = comparison.is_real and size < comparison.detectable
-    missed = "are often missed" if is_lucky else "can't be seen"
-    seen = (
-        f"with {examples} question{'s' * (examples != 1)} differences under"
-        f" {comparison.detectable:.1f} {metric} {missed}"
-    )
+    power = _power(comparison.detectable, metric, sample)
     if not comparison.is_real:
         # The interval is that of this pair alone, p is corrected for all pairs.
         doubt = f", yet p (Holm) is {comparison.p_holm:.4f}" if low > 0 or high < 0 else ""
         return (
             f"{a} and {b} can't be told apart by {metric} ({b} - {a}: {comparison.difference:+.1f};"
-            f" 95 %: {low:.1f} to {high:.1f}{doubt}); {seen}"
+            f" 95 %: {low:.1f} to {high:.1f}{doubt}); {power}"
         )
     if comparison.difference < 0:
         a, b, low, high = b, a, -high, -low
-    return f"{b} is better than {a} by {size:.1f} {metric} (95 %: {low:.1f} to {high:.1f}); {seen}"
+    if comparison.better == "lower":
+        a, b = b, a
+    told = "is better than" if comparison.better else "scores higher than"
+    return f"{b} {told} {a} by {size:.1f} {metric} (95 %: {low:.1f} to {high:.1f}); {power}"
+
+
+def _power(detectable: float | None, metric: str, sample: str) -> str:
+    if detectable is None:
+        return f"{sample} can show no difference, however large"
+    return (
+        f"with {sample}, of true differences of {detectable:.1f} {metric} four in five would be"
+        " found; smaller ones less often"
+    )

@@ -1,7 +1,7 @@
 """What an evaluation works on: predictions beside their references, read as its user wants it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,23 @@ from aqa.evaluation.alignment import (
     system_names,
     unfinished_runs,
 )
-from aqa.evaluation.judge.labels import Labels
+from aqa.evaluation.clustering import (
+    AUTO,
+    Labels,
+    choose_clusters,
+    example_labels,
+    few_clusters,
+    row_labels,
+)
+from aqa.evaluation.judge import labels as people
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_given
 from aqa.evaluation.predictions.rows import AnsweredRow, evidence_of
 from aqa.metrics import MetricOptions
-from aqa.metrics.intervals import SEED
 from aqa.metrics.languages import KOREAN, example_languages, language_of_passages
 from aqa.metrics.normalize import choose_profile
 from aqa.metrics.pairs import Citation, Pairs
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.sign_flips import SEED
 from aqa.metrics.unicode_forms import unicode_form
 from aqa.progress import Progress
 from aqa.records import AnswerPart, Example
@@ -48,7 +57,8 @@ class Scoring:
     `prediction_fields` name columns of the files, see `predictions.fields`. Systems are
     compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
     to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
-    in what the reader saw. The `seed` is that of intervals and tests. The metric "judge" asks the
+    in what the reader saw. `cluster` tells which examples hang together, see
+    `clustering`. The `seed` is that of tests. The metric "judge" asks the
     `judge`, whose verdicts are compared with people's `judge_labels`.
     """
 
@@ -60,11 +70,12 @@ class Scoring:
     prediction_fields: Sequence[str] = ()
     metric_options: MetricOptions | None = None
     slices: Sequence[str] = ()
+    cluster: str = AUTO
     baseline: str | None = None
     allow_different_evidence: bool = False
     seed: int = SEED
     judge: "Judging | Panel | None" = None
-    judge_labels: Labels | None = None
+    judge_labels: people.Labels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,7 @@ class Material:
     languages: Sequence[str]
     pairs: Mapping[str, Pairs]
     warnings: list[str]
+    clusters: Clusters
 
 
 def read_material(
@@ -88,7 +100,7 @@ def read_material(
     contexts: dict[str, _Context] = {}
     given = None
     if references is not None:
-        given = data_references(_keep_contexts(references, contexts), form)
+        given = data_references(_keep_contexts(references, contexts, scoring.cluster), form)
     asked = [context.question for context in contexts.values()]
     systems = _read_systems(sources, given, asked, scoring, warnings)
     expected = file_references(systems, form) if given is None else given
@@ -113,7 +125,11 @@ def read_material(
         )
         for system in systems
     }
-    return Material(systems, expected, profile, languages, pairs, warnings)
+    clusters = choose_clusters(
+        scoring.cluster, _labels(expected, contexts, systems, scoring.cluster)
+    )
+    warnings += few_clusters(clusters)
+    return Material(systems, expected, profile, languages, pairs, warnings, clusters)
 
 
 def _read_systems(
@@ -153,18 +169,37 @@ def _named(sources: Sequence[Predicted]) -> Iterator[System | NamedPredictions]:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """What tells an example's language beside its references: its question and its passages."""
+    """What an example is beside its references: its question, passages, and what it belongs to."""
 
     question: str = ""
     language: str = ""  # of the passages
+    labels: Labels = field(default_factory=dict)
 
 
-def _keep_contexts(examples: Iterable[Example], found: dict[str, _Context]) -> Iterator[Example]:
-    """Hand the examples on and keep, by id, what tells their language."""
+def _keep_contexts(
+    examples: Iterable[Example], found: dict[str, _Context], cluster: str
+) -> Iterator[Example]:
+    """Hand the examples on and keep, by id, what is told of them."""
     for example in examples:
         passages = language_of_passages(passage.text for passage in example.passages)
-        found[example.id] = _Context(example.question, passages)
+        labels = example_labels(example, cluster)
+        found[example.id] = _Context(example.question, passages, labels)
         yield example
+
+
+def _labels(
+    expected: References,
+    contexts: Mapping[str, _Context],
+    systems: Sequence[System],
+    cluster: str,
+) -> list[Labels]:
+    """Label the examples by the data, and by the predictions where the data don't tell."""
+    found: list[Labels] = []
+    for key in expected:
+        rows = (row for system in reversed(systems) if (row := system.rows.get(key)) is not None)
+        labels = {name: label for row in rows for name, label in row_labels(row, cluster).items()}
+        found.append({**labels, **contexts.get(key, _Context()).labels})
+    return found
 
 
 def _contexts_of_rows(systems: Sequence[System]) -> dict[str, _Context]:

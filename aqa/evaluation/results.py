@@ -10,7 +10,9 @@ from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.disagreement import Disagreement
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.predictions import AnsweredRow
+from aqa.evaluation.slice_comparison import SliceComparisons
 from aqa.evaluation.slices import Slices
+from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
 
@@ -69,7 +71,9 @@ class SystemScores:
 class Report:
     """What an evaluation found; `references` and the values per example follow the `ids`.
 
-    `judge` holds what is worth telling of the one that was asked: models, requests, money.
+    `clusters` tell which examples hang together, `slice_comparisons` how the systems differ within
+    groups of slices. `judge` holds what is worth telling of the one that was asked: models,
+    requests, money.
     """
 
     profile: str
@@ -80,6 +84,17 @@ class Report:
     references: tuple[tuple[str, ...], ...] = ()
     disagreement: Disagreement | None = None
     judge: Mapping[str, Any] | None = None
+    clusters: Clusters | None = None
+    slice_comparisons: SliceComparisons = field(default_factory=dict)
+
+    @property
+    def sample(self) -> str:
+        """Say what the scores were made with: "240 questions in 48 clusters by title"."""
+        questions = f"{len(self.ids):,} question{'s' * (len(self.ids) != 1)}"
+        if self.clusters is None or self.clusters.by == "none":
+            return questions
+        count = self.clusters.count
+        return f"{questions} in {count:,} cluster{'s' * (count != 1)} by {self.clusters.by}"
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds: unrounded, without the values per example."""
@@ -90,8 +105,15 @@ class Report:
             "n": len(self.ids),
             "systems": systems,
         }
+        if self.clusters is not None:
+            found["cluster"] = {"by": self.clusters.by, "clusters": self.clusters.count}
         if self.comparisons:
             found["comparisons"] = [comparison.to_json() for comparison in self.comparisons]
+        if self.slice_comparisons:
+            found["slice_comparisons"] = {
+                key: {group: [one.to_json() for one in own] for group, own in groups.items()}
+                for key, groups in self.slice_comparisons.items()
+            }
         if self.disagreement is not None:
             found["disagreement"] = self.disagreement.to_json()
         if self.judge is not None:
@@ -100,6 +122,11 @@ class Report:
 
 
 def _score_json(score: Score) -> dict[str, Any]:
-    fields = {"value": score.value, "low": score.low, "high": score.high}
+    fields = {
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "design_effect": score.design_effect,
+    }
     known = {name: value for name, value in fields.items() if value is not None}
     return {**known, "signature": score.signature}

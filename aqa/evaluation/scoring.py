@@ -1,6 +1,6 @@
 """The verb evaluate: files of predictions and their references become scores."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from aqa.errors import ModelError, UsageError
 from aqa.evaluation.abstention import abstention, risk_coverage
-from aqa.evaluation.alignment import References, System
+from aqa.evaluation.alignment import System
 from aqa.evaluation.cautions import reference_cautions, system_cautions
+from aqa.evaluation.clustering import AUTO, clusters_note
 from aqa.evaluation.comparison import check_baseline, compare
 from aqa.evaluation.disagreement import disagreement
 from aqa.evaluation.inputs import Material, Predicted, Scoring, keep_columns, read_material
@@ -17,11 +18,13 @@ from aqa.evaluation.judge.judging import JudgedSystems, cases_of, judge_systems
 from aqa.evaluation.mistakes import categorize
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import Report, SystemScores
-from aqa.evaluation.slices import Groups, check_known, group_examples, slice_scores
+from aqa.evaluation.slice_comparison import compare_slices
+from aqa.evaluation.slices import Groups, Slices, check_known, group_examples, slice_scores
 from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric, metric_names
-from aqa.metrics.intervals import bootstrap_intervals, interval_signature
 from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import Interval, interval_signature, mean_intervals
 from aqa.progress import Progress, Task
 from aqa.records import Example, Score
 
@@ -58,8 +61,8 @@ def evaluate(
         kept = keep_columns(references, slices, columns)
     material = read_material(sources, kept, scoring)
     expected, warnings = material.expected, material.warnings
-    if scoring.profile == "auto":
-        progress.note(_profile_note(material))
+    for note in _choices(material, scoring):
+        progress.note(note)
     # What can be refused is refused before a judge or a model costs anything.
     check_baseline(_baseline(scoring.baseline, material.systems), list(material.pairs))
     groups = _groups_of_systems(slices, material, columns)
@@ -78,15 +81,22 @@ def evaluate(
             pairs = all_pairs[system.name]
             warnings += system_cautions(system.name, pairs, scoring.no_answer)
             rows = [system.rows.get(key) for key in expected]
-            scored = _described(_score(system, pairs, scorers, task), pairs, rows, scoring.seed)
-            parts = slice_scores(groups[system.name], scored.scores, scoring.seed)
-            found.append(replace(scored, slices=parts))
-    report = _compared(material.profile, expected, found, warnings, scoring)
+            scored = _score(system, pairs, scorers, task)
+            parts = slice_scores(groups[system.name], scored.scores, material.clusters)
+            found.append(_described(scored, pairs, rows, parts, material.clusters))
+    report = _compared(material, found, groups, scoring)
     return report if judged is None else replace(report, judge=judged.facts)
 
 
-def _profile_note(material: Material) -> str:
+def _choices(material: Material, scoring: Scoring) -> Iterator[str]:
     """Say what `auto` chose, and why."""
+    if scoring.profile == "auto":
+        yield _profile_note(material)
+    if scoring.cluster == AUTO:
+        yield clusters_note(material.clusters)
+
+
+def _profile_note(material: Material) -> str:
     total, korean = len(material.languages), material.languages.count(KOREAN)
     if material.profile == "mixed":
         return f"Profile mixed: korquad for {korean:,} examples, squad for {total - korean:,}."
@@ -175,14 +185,19 @@ def _default_scorers(languages: Sequence[str], options: MetricOptions | None) ->
 
 
 def _described(
-    scored: SystemScores, pairs: Pairs, rows: Sequence[AnsweredRow | None], seed: int
+    scored: SystemScores,
+    pairs: Pairs,
+    rows: Sequence[AnsweredRow | None],
+    slices: Slices,
+    clusters: Clusters,
 ) -> SystemScores:
     """Add what the answers tell beside their scores."""
     return replace(
         scored,
+        slices=slices,
         predictions=tuple(pairs.predictions),
         categories=categorize(pairs, rows),
-        abstention=abstention(pairs, seed),
+        abstention=abstention(pairs, clusters),
         risk_coverage=risk_coverage(pairs, rows),
         rows=tuple(rows),
         verdicts=pairs.verdicts,
@@ -190,10 +205,9 @@ def _described(
 
 
 def _compared(
-    profile: str,
-    expected: References,
+    material: Material,
     systems: Sequence[SystemScores],
-    warnings: Sequence[str],
+    groups: Mapping[str, Groups],
     scoring: Scoring,
 ) -> Report:
     """Put the systems side by side, each score with its interval."""
@@ -203,18 +217,22 @@ def _compared(
         }
         for system in systems
     }
-    found = compare(values, _baseline(scoring.baseline, systems), scoring.seed)
+    baseline, clusters = _baseline(scoring.baseline, systems), material.clusters
+    found = compare(values, clusters, baseline, scoring.seed)
+    better = {name: score.better for name, score in systems[0].scores.items()}
+    ids = tuple(material.expected)
     return Report(
-        profile,
-        tuple(expected),
+        material.profile,
+        ids,
         tuple(
-            _with_intervals(system, found.intervals[system.name], scoring.seed)
-            for system in systems
+            _with_intervals(system, found.intervals[system.name], clusters) for system in systems
         ),
-        tuple(warnings),
-        found.comparisons,
-        tuple(expected.values()),
-        disagreement(list(expected), list(values.values())),
+        tuple(material.warnings),
+        tuple(replace(one, better=better[one.metric]) for one in found.comparisons),
+        tuple(material.expected.values()),
+        disagreement(ids, list(values.values())),
+        clusters=clusters,
+        slice_comparisons=compare_slices(groups, values, clusters, baseline, scoring.seed),
     )
 
 
@@ -225,17 +243,25 @@ def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str
 
 
 def _with_intervals(
-    system: SystemScores, intervals: Mapping[str, tuple[float, float]], seed: int
+    system: SystemScores, intervals: Mapping[str, Interval], clusters: Clusters
 ) -> SystemScores:
     scores = dict(system.scores)
-    corpus = {name: score.influence for name, score in scores.items() if score.influence}
-    found = zip(corpus, bootstrap_intervals(list(corpus.values()), seed), strict=True)
-    bounded = {name: (max(0.0, low), min(100.0, high)) for name, (low, high) in found}
-    for name, (low, high) in {**intervals, **bounded}.items():
+    for name, (low, high, effect) in {**intervals, **_corpus_intervals(scores, clusters)}.items():
         score = scores[name]
-        signature = f"{score.signature}|{interval_signature(seed)}"
-        scores[name] = replace(score, low=low, high=high, signature=signature)
+        signature = f"{score.signature}|{interval_signature(clusters, effect)}"
+        scores[name] = replace(score, low=low, high=high, design_effect=effect, signature=signature)
     return replace(system, scores=scores)
+
+
+def _corpus_intervals(scores: Mapping[str, Score], clusters: Clusters) -> dict[str, Interval]:
+    """Give the intervals of scores that are no means of values per example."""
+    import numpy as np
+
+    names = [name for name, score in scores.items() if score.influence]
+    if not names:
+        return {}
+    columns = np.column_stack([scores[name].influence for name in names])
+    return dict(zip(names, mean_intervals(columns, clusters, (0, 100)).intervals(), strict=True))
 
 
 def _groups(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from aqa.errors import UsageError
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
-from aqa.metrics.intervals import SEED, bootstrap_intervals
 from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import mean_intervals
 from aqa.records import Score
 
 UNKNOWN = "unknown"
@@ -132,9 +133,9 @@ def check_known(systems: Sequence[Groups]) -> None:
             )
 
 
-def slice_scores(groups: Groups, scores: Mapping[str, Score], seed: int = SEED) -> Slices:
+def slice_scores(groups: Groups, scores: Mapping[str, Score], clusters: Clusters) -> Slices:
     """Score the groups of each key: n, and each score with its 95 % interval."""
-    return {key: _slice(own, scores, seed) for key, own in groups.items()}
+    return {key: _slice(own, scores, clusters) for key, own in groups.items()}
 
 
 def _groups(
@@ -159,15 +160,19 @@ def _groups(
 
 
 def _slice(
-    groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score], seed: int
+    groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score], clusters: Clusters
 ) -> dict[str, dict[str, Any]]:
+    import numpy as np
+
     found: dict[str, dict[str, Any]] = {}
     known = [score for score in scores.values() if score.per_example]
     for name, places in groups.items():
         found[name] = {"n": len(places)}
         columns = [[score.per_example[place] for place in places] for score in known]
-        intervals = bootstrap_intervals(columns, seed)
-        for score, values, (low, high) in zip(known, columns, intervals, strict=True):
+        if not known:
+            continue
+        intervals = mean_intervals(np.array(columns).T, clusters.at(places)).intervals()
+        for score, values, (low, high, _) in zip(known, columns, intervals, strict=True):
             found[name][score.name] = {"value": fmean(values), "low": low, "high": high}
     return found
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist, fmean
+from math import inf, sqrt
+from statistics import fmean
 from typing import Any
+
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import mean_intervals, student
 
 DOUBT = 100.0**2  # the square of one label that is wholly wrong, beside those that were seen
 
@@ -24,15 +27,19 @@ class Corrected:
 
 
 def correct(
-    judged: Sequence[float], is_asked: Sequence[bool], labels: Mapping[int, float]
+    judged: Sequence[float],
+    is_asked: Sequence[bool],
+    labels: Mapping[int, float],
+    clusters: Clusters,
 ) -> Corrected | None:
     """Add the judge's mean error to its score; None for fewer than four labels.
 
     `labels` hold what people's verdicts count, by the place in `judged`; they have to be a random
     part of the answers that the judge was asked about. Prediction-powered inference: Angelopoulos,
     Bates, Fannjiang, Jordan & Zrnic (2023), Science 382. The interval is by Student's t with the
-    degrees of freedom of Satterthwaite (1946), Biometrics Bulletin 2(6). One more label, wholly
-    wrong, is added to the spread: labels that all agree with the judge don't prove that all would.
+    degrees of freedom of Satterthwaite (1946), Biometrics Bulletin 2(6), over clusters of examples.
+    One more label, wholly wrong, is added to the spread: labels that all agree with the judge don't
+    prove that all would.
     """
     errors = {place: label - judged[place] for place, label in labels.items() if is_asked[place]}
     count, total = len(errors), len(judged)
@@ -46,26 +53,29 @@ def correct(
         for place, (own, is_one) in enumerate(zip(judged, is_asked, strict=True))
     ]
     share = asked / total
-    squares = DOUBT + sum((own - error) ** 2 for own in errors.values())
-    of_errors = share**2 * squares / ((count - 1) * count)
-    variance = share**2 * DOUBT / ((count - 1) * count) + sum(
-        (own - value) ** 2 for own in told
-    ) / ((total - 1) * total)
+    doubt = share**2 * DOUBT / ((count - 1) * count)
+    labelled = clusters.at(sorted(errors))
+    spread, of_labels = _variance([errors[place] for place in sorted(errors)], labelled)
+    of_errors = share**2 * spread + doubt
+    spread, of_all = _variance(told, clusters)
+    variance = spread + doubt
     rest = max(0.0, variance - of_errors)
-    freedom = variance**2 / (of_errors**2 / (count - 1) + rest**2 / (total - 1))
-    reach = _student(freedom) * sqrt(variance)
+    reach = inf
+    if of_labels > 0:
+        freedom = variance**2 / (of_errors**2 / of_labels + rest**2 / of_all)
+        reach = _student(freedom) * sqrt(variance)
     return Corrected(count, value, max(0.0, value - reach), min(100.0, value + reach))
 
 
-def _student(freedom: float) -> float:
-    """Give the 97.5 % point of Student's t, to 1 % from 3 degrees of freedom on.
+def _variance(values: Sequence[float], clusters: Clusters) -> tuple[float, float]:
+    """Give the variance of a mean, and its degrees of freedom."""
+    import numpy as np
 
-    Abramowitz & Stegun (1964), "Handbook of Mathematical Functions", 26.7.5.
-    """
-    z = NormalDist().inv_cdf(0.975)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
+    found = mean_intervals(np.array([values]).T, clusters)
+    return float(found.errors[0]) ** 2, float(found.freedom[0])
+
+
+def _student(freedom: float) -> float:
+    import numpy as np
+
+    return float(student(np.array([freedom]))[0])

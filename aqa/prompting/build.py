@@ -17,6 +17,7 @@ from aqa.prompting.gold_passages import answer_finder, gold_ranks
 from aqa.prompting.templates import prepare
 from aqa.prompting.training_evidence import TrainingEvidence
 from aqa.records import Example, Prompt, Template
+from aqa.runs.cluster_labels import cluster_labels
 from aqa.runs.hashes import Hashed
 
 
@@ -98,6 +99,7 @@ class Inputs:
             gold_ranks=gold_ranks(example.passages, holds),
             gold_in_evidence=None if kept is None else bool(kept),
             evidence_tokens=count(prompt.evidence.context) if count else None,
+            clusters=cluster_labels(example),
         ).carrying(prompt.encoding)
 
     @cached_property

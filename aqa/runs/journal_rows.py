@@ -6,6 +6,7 @@ from typing import Any
 
 from aqa.records import AnswerPart, Example, Prediction, Prompt, StructuredAnswer, Template
 from aqa.runs.answers import CleanAnswer, clean_answer, object_in
+from aqa.runs.cluster_labels import cluster_labels
 
 
 def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> dict[str, Any]:
@@ -20,7 +21,8 @@ def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> di
 def failure_row(example: Example, error: str) -> dict[str, Any]:
     """What is kept of an example that no reader could be asked."""
     row = {"id": example.id, "question": example.question}
-    return row | answer_fields(example.answers, None) | {"error": error}
+    row |= answer_fields(example.answers, None) | {"error": error}
+    return row | _clusters(cluster_labels(example))
 
 
 def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
@@ -46,7 +48,11 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     row["evidence"] = evidence_fields(prompt)
     if prediction.structured is not None:
         row["evidence"]["named_ranks"] = _named_ranks(prompt, prediction.structured)
-    return row | cost_fields(prediction)
+    return row | _clusters(prompt.clusters) | cost_fields(prediction)
+
+
+def _clusters(labels: Mapping[str, str]) -> dict[str, Any]:
+    return {"clusters": dict(labels)} if labels else {}
 
 
 def cost_fields(prediction: Prediction) -> dict[str, Any]:

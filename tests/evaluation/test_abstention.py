@@ -10,14 +10,32 @@ from hypothesis import strategies as st
 from aqa.evaluation.abstention import POINTS, abstention, risk_coverage, selective_risks
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.statistics.clusters import Clusters
 
 # Right, wrongly silent, rightly silent, answered the unanswerable, missing (unanswerable), "..."
 PREDICTIONS = ["Paris", "", " ", "Rome", None, "..."]
 REFERENCES = [["Paris"], ["Oslo"], [], [""], [], ["Bern"]]
 
 
+def approx(**figures: float) -> dict[str, Any]:
+    return {name: pytest.approx(value, abs=0.01) for name, value in figures.items()}
+
+
+def test_rates_go_by_clusters() -> None:
+    """Ten articles: of five all questions are left open, of five none."""
+    silent = [at // 8 % 2 > 0 for at in range(80)]
+    pairs = Pairs(["" if is_silent else "x" for is_silent in silent], [[]] * 80, "squad")
+    widths = []
+    for clusters in (Clusters.apart(80), Clusters.of([at // 8 for at in range(80)], "title")):
+        found = abstention(pairs, clusters)
+        assert found is not None
+        assert found.recall is not None
+        widths.append(found.recall.high - found.recall.low)
+    assert widths[1] > 2 * widths[0]
+
+
 def test_precision_and_recall_of_abstention() -> None:
-    found = abstention(Pairs(PREDICTIONS, REFERENCES, "squad"))
+    found = abstention(Pairs(PREDICTIONS, REFERENCES, "squad"), Clusters.apart(6))
     assert found is not None
     assert (found.abstained, found.unanswerable, found.rightly) == (3, 3, 1)
     assert found.precision is not None
@@ -28,20 +46,20 @@ def test_precision_and_recall_of_abstention() -> None:
         "abstained": 3,
         "unanswerable": 3,
         "rightly": 1,
-        "precision": {"value": pytest.approx(100 / 3), "low": 0.0, "high": 100.0},
-        "recall": {"value": pytest.approx(100 / 3), "low": 0.0, "high": 100.0},
+        "precision": approx(value=100 / 3, low=6.15, high=79.23),  # Wilson's, of 1 in 3
+        "recall": approx(value=100 / 3, low=6.15, high=79.23),
     }
 
 
 def test_a_share_of_nothing_is_left_out() -> None:
-    silent = abstention(Pairs(["", "x"], [["Rome"], ["Oslo"]], "squad"))
+    silent = abstention(Pairs(["", "x"], [["Rome"], ["Oslo"]], "squad"), Clusters.apart(2))
     assert silent is not None
     assert (silent.precision is not None and silent.precision.value, silent.recall) == (0.0, None)
     assert "recall" not in silent.to_json()
-    talkative = abstention(Pairs(["x", "y"], [[], ["b"]], "squad"))
+    talkative = abstention(Pairs(["x", "y"], [[], ["b"]], "squad"), Clusters.apart(2))
     assert talkative is not None
     assert (talkative.precision, talkative.recall and talkative.recall.value) == (None, 0.0)
-    assert abstention(Pairs(["x", None], [["Rome"], ["Oslo"]], "squad")) is None
+    assert abstention(Pairs(["x", None], [["Rome"], ["Oslo"]], "squad"), Clusters.apart(2)) is None
 
 
 def answered(confidences: list[Any], right: list[bool]) -> tuple[Pairs, list[AnsweredRow]]:

@@ -1,30 +1,27 @@
 import random
 from dataclasses import replace
-from statistics import stdev
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from aqa.errors import UsageError
-from aqa.evaluation.comparison import (
-    Comparison,
-    Values,
-    compare,
-    detectable_difference,
-    holm,
-    mcnemar,
-    verdict,
-)
-from aqa.metrics.intervals import SEED, bootstrap_interval
+from aqa.evaluation.comparison import Comparison, Values, compare, verdict
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import mean_interval
+from aqa.metrics.statistics.power import detectable_share
+from aqa.metrics.statistics.sign_flips import SEED, holm
+from aqa.records import Better
 
 
 def comparisons(
     values: Values, baseline: str | None = None, seed: int = SEED
 ) -> tuple[Comparison, ...]:
-    return compare(values, baseline, seed).comparisons
+    return compare(values, apart(values), baseline, seed).comparisons
+
+
+def apart(values: Values) -> Clusters:
+    return Clusters.apart(len(next(iter(next(iter(values.values())).values()))))
 
 
 def noisy(count: int, mean: float, seed: int) -> list[float]:
@@ -32,57 +29,22 @@ def noisy(count: int, mean: float, seed: int) -> list[float]:
     return [min(100.0, max(0.0, generator.gauss(mean, 20))) for _ in range(count)]
 
 
-@pytest.mark.parametrize(
-    ("wins", "losses", "p"),
-    [  # statsmodels 0.15.0: mcnemar([[10, wins], [losses, 10]], exact=True).pvalue
-        (12, 3, 0.03515625),
-        (0, 5, 0.0625),
-        (86, 150, 3.7159361395713866e-05),
-        (7, 7, 1.0),
-        (1, 0, 1.0),
-        (0, 0, 1.0),
-    ],
-)
-def test_mcnemar(wins: int, losses: int, p: float) -> None:
-    assert mcnemar(wins, losses) == pytest.approx(p, rel=1e-12)
-    assert mcnemar(losses, wins) == mcnemar(wins, losses)
-
-
-@given(st.integers(0, 400), st.integers(0, 400))
-def test_mcnemar_is_the_binomial_test(wins: int, losses: int) -> None:
-    if wins + losses:
-        expected = stats.binomtest(wins, wins + losses).pvalue
-        assert mcnemar(wins, losses) == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("given", "corrected"),
-    [  # statsmodels 0.15.0: multipletests(given, method="holm")[1]
-        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
-        ([0.02, 0.02, 0.9], [0.06, 0.06, 0.9]),
-        ([0.7, 0.8], [1.0, 1.0]),
-        ([0.2], [0.2]),
-    ],
-)
-def test_holm(given: list[float], corrected: list[float]) -> None:
-    assert holm(given) == pytest.approx(corrected)
-
-
-def test_interval_and_p_agree_with_scipy() -> None:
+def test_interval_and_p_agree_with_student() -> None:
     a, b = noisy(200, 50, 1), noisy(200, 53, 2)
     (found,) = comparisons({"a": {"f1": a}, "b": {"f1": b}})
     difference = np.subtract(b, a)
-    theirs = stats.bootstrap((difference,), np.mean, method="percentile", rng=3)
+    theirs = stats.ttest_1samp(difference, 0)
     assert found.difference == pytest.approx(difference.mean())
-    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.15)
-    assert found.p == pytest.approx(stats.ttest_1samp(difference, 0).pvalue, abs=0.01)
-    assert found.test == "paired-bootstrap"
+    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval()), abs=0.15)
+    assert found.p == pytest.approx(theirs.pvalue, abs=0.01)
+    assert (found.test, found.design_effect) == ("sign-flip", 1.0)
 
 
-def test_counts_and_tests_of_em() -> None:
+@pytest.mark.parametrize("metric", ["em", "lenient"])  # by what the values are, not by the name
+def test_counts_and_tests_of_right_and_wrong(metric: str) -> None:
     a = [100.0] * 3 + [0.0] * 12 + [100.0] * 5
     b = [0.0] * 3 + [100.0] * 12 + [100.0] * 5
-    (found,) = comparisons({"a": {"em": a}, "b": {"em": b}})
+    (found,) = comparisons({"a": {metric: a}, "b": {metric: b}})
     assert (found.wins, found.ties, found.losses) == (12, 5, 3)
     assert found.difference == pytest.approx(45)
     assert (found.test, found.p) == ("mcnemar-exact", pytest.approx(0.03515625))
@@ -111,19 +73,76 @@ def test_holm_counts_the_pairs_of_one_metric() -> None:
 @pytest.mark.parametrize(("count", "p"), [(1, 1.0), (2, 0.5), (5, 0.0625), (8, 0.0078125)])
 def test_few_differing_examples_prove_little(count: int, p: float) -> None:
     values = {"a": {"f1": [0.0] * 20}, "b": {"f1": [80.0] * count + [0.0] * (20 - count)}}
-    (found,) = compare(values).comparisons
-    assert found.p >= p
-    (alone,) = compare(
-        {name: {"f1": own["f1"][:count]} for name, own in values.items()}
-    ).comparisons
-    assert alone.p == p
+    (found,) = comparisons(values)
+    (alone,) = comparisons({name: {"f1": own["f1"][:count]} for name, own in values.items()})
+    assert found.p == alone.p == p
     assert alone.is_real == (count > 5)
+
+
+def test_five_wins_and_a_small_loss_are_not_better() -> None:
+    (found,) = comparisons({"a": {"f1": [0.0] * 5 + [6, 7, 8]}, "b": {"f1": [100] * 5 + [0, 7, 8]}})
+    assert (found.p, found.is_real) == (0.0625, False)
+    assert found.detectable is not None
+    assert found.detectable >= found.difference
+
+
+def test_questions_of_one_article_do_not_prove_as_much_as_questions_of_many() -> None:
+    generator = np.random.default_rng(3)
+    effects = np.repeat(generator.normal(0, 20, 20), 30)
+    a = generator.normal(50, 10, 600).clip(0, 100)
+    values = {"a": {"f1": a}, "b": {"f1": (a + effects + generator.normal(0, 5, 600)).clip(0, 100)}}
+    together = Clusters.of(np.repeat(np.arange(20), 30).tolist(), "title")
+    (apart_,) = compare(values, Clusters.apart(600)).comparisons
+    (found,) = compare(values, together).comparisons
+    assert found.high - found.low > 3 * (apart_.high - apart_.low)
+    assert found.p > 10 * apart_.p
+    assert found.design_effect is not None
+    assert found.design_effect > 9
+    assert found.test == "sign-flip-exact"
+    assert found.detectable is not None
+    assert apart_.detectable is not None
+    assert found.detectable > 3 * apart_.detectable
+
+
+def test_many_systems_leave_the_worst_and_the_best_apart() -> None:
+    """33 systems are 528 pairs: 10,000 draws alone could not make any of them certain."""
+    generator = np.random.default_rng(8)
+    values = {
+        f"s{place}": {"f1": generator.random(200) * 100 * (generator.random(200) < place / 36)}
+        for place in range(33)
+    }
+    found = comparisons(values)
+    assert len(found) == 528
+    last = next(one for one in found if (one.a, one.b) == ("s0", "s32"))
+    assert last.is_real
+    assert last.p_holm < 1e-10
+    for one in found:
+        if not one.is_real:
+            assert one.detectable is not None
+            assert abs(one.difference) <= one.detectable
+
+
+def test_the_level_of_each_pair_is_that_of_holm() -> None:
+    """One of three is certain: the others are held against half of 5 %, or all of it."""
+    right = [100.0] * 30 + [0.0] * 170
+    same = [*right[1:], right[0]]
+    values = {"a": {"em": [0.0] * 200}, "b": {"em": right}, "c": {"em": same}}
+    found = {(one.a, one.b): one for one in comparisons(values)}
+    assert [found[pair].is_real for pair in (("a", "b"), ("a", "c"), ("b", "c"))] == [
+        True,
+        True,
+        False,
+    ]
+    for pair, level in ((("b", "c"), 0.05), (("a", "b"), 0.025), (("a", "c"), 0.025)):
+        one = found[pair]
+        share = detectable_share(200, one.wins + one.losses, level)
+        assert one.detectable == pytest.approx(100 * (share or 0))
 
 
 def test_a_baseline_is_the_a_of_every_pair() -> None:
     values = {name: {"f1": noisy(20, 50, seed)} for seed, name in enumerate("abc")}
     assert [(one.a, one.b) for one in comparisons(values, "b")] == [("b", "a"), ("b", "c")]
-    with pytest.raises(UsageError, match='the baseline "x" is no system; there are a, b, c'):
+    with pytest.raises(UsageError, match='the baseline "x" is not one of the systems a, b, c'):
         comparisons(values, "x")
 
 
@@ -140,43 +159,34 @@ def test_one_system_has_no_pair() -> None:
 def test_equal_systems(count: int) -> None:
     same = {"em": [100.0, *[0.0] * (count - 1)]}
     (found,) = comparisons({"a": same, "b": same})
-    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
+    assert (found.difference, found.p) == (0, 1)
+    assert found.low == -found.high < -5
     assert not found.is_real
-    assert 0 < found.detectable <= 100
-
-
-def test_the_detectable_difference_is_detected_in_four_of_five() -> None:
-    generator = np.random.default_rng(5)
-    base = generator.normal(0, 30, 100)
-    size = detectable_difference(base)
-    assert size == pytest.approx(2.801585 * stdev(base) / 10)  # z(0.975) + z(0.8)
-    draws = generator.normal(size, stdev(base), (2000, 100))
-    shown = np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05)
-    assert shown == pytest.approx(0.8, abs=0.06)
+    assert (found.detectable is None) == (count == 1)
 
 
 @pytest.mark.parametrize("count", [40, 900])
 def test_each_score_has_its_interval(count: int) -> None:
     a, b = noisy(count, 50, 1), noisy(count, 53, 2)
     right = [100.0 * (value > 50) for value in a]
-    found = compare({"a": {"em": right, "f1": a}, "b": {"f1": b}}).intervals
+    values: Values = {"a": {"em": right, "f1": a}, "b": {"f1": b}}
+    found = compare(values, Clusters.apart(count)).intervals
     assert {name: list(own) for name, own in found.items()} == {"a": ["em", "f1"], "b": ["f1"]}
     for interval, values in ((found["a"]["em"], right), (found["b"]["f1"], b)):
-        assert interval == pytest.approx(bootstrap_interval(values), abs=1e-9)
+        assert interval == pytest.approx(mean_interval(values, Clusters.apart(count)))
 
 
-def test_another_seed_gives_other_resamples() -> None:
+def test_another_seed_gives_other_draws() -> None:
     values = {"a": {"f1": noisy(90, 50, 1)}, "b": {"f1": noisy(90, 53, 2)}}
     assert comparisons(values, seed=7) == comparisons(values, seed=7)
     one, two = comparisons(values), comparisons(values, seed=7)
-    assert one[0].low != two[0].low
-    assert one[0].low == pytest.approx(two[0].low, abs=0.5)
+    assert one[0].p != two[0].p
+    assert one[0].p == pytest.approx(two[0].p, abs=0.03)
+    assert one[0].low == two[0].low
 
 
 def comparison(difference: float, low: float, high: float, p: float) -> Comparison:
-    return Comparison(
-        "A", "B", "f1", difference, low, high, p, p, "paired-bootstrap", 1, 2, 3, 3.44
-    )
+    return Comparison("A", "B", "f1", difference, low, high, p, p, "sign-flip", 1, 2, 3, 3.44)
 
 
 @pytest.mark.parametrize(
@@ -196,14 +206,27 @@ def comparison(difference: float, low: float, high: float, p: float) -> Comparis
     ],
 )
 def test_verdicts(found: Comparison, words: str) -> None:
-    seen = "are often missed" if found.is_real else "can't be seen"
-    assert verdict(found, 240) == f"{words}with 240 questions differences under 3.4 F1 {seen}"
-
-
-def test_a_large_difference_in_words() -> None:
-    assert verdict(comparison(5, 3, 7, 0.001), 1).endswith(
-        "with 1 question differences under 3.4 F1 can't be seen"
+    assert verdict(found, "240 questions") == (
+        f"{words}with 240 questions, of true differences of 3.4 F1 four in five would be found;"
+        " smaller ones less often"
     )
+
+
+def test_a_verdict_where_nothing_can_be_shown() -> None:
+    found = replace(comparison(100, -100, 100, 1), detectable=None)
+    assert verdict(found, "1 question").endswith(
+        "; 1 question can show no difference, however large"
+    )
+
+
+@pytest.mark.parametrize(
+    ("better", "words"),
+    [("lower", "A is better than B by 2.1 F1"), ("", "B scores higher than A by 2.1 F1")],
+)
+def test_a_verdict_knows_which_direction_is_better(better: Better, words: str) -> None:
+    found = replace(comparison(2.1, 0.4, 3.9, 0.01), better=better)
+    assert verdict(found, "9 questions").startswith(words)
+    assert found.to_json()["better"] == better
 
 
 def test_a_comparison_turned_round() -> None:

@@ -99,8 +99,8 @@ def test_markdown(report: Report) -> None:
     assert markdown_table(report).splitlines() == [
         "| system | em | f1 |",
         "| --- | ---: | ---: |",
-        r"| a\_1\&b | 50.00 (0.0–100.0) | 83.33 (66.7–100.0) |",
-        r"| =b\|c | 0.00 (0.0–0.0) | 0.00 (0.0–0.0) |",
+        r"| a\_1\&b | 50.00 (9.5–90.5) | 83.33 (2.1–99.9) |",
+        r"| =b\|c | 0.00 (0.0–65.8) | 0.00 (0.0–65.8) |",
     ]
 
 
@@ -110,8 +110,8 @@ def test_latex(report: Report) -> None:
         r"\toprule",
         r"System & em & f1 \\",
         r"\midrule",
-        r"a\_1\&b & 50.00 (0.0--100.0) & 83.33 (66.7--100.0) \\",
-        r"=b\textbar{}c & 0.00 (0.0--0.0) & 0.00 (0.0--0.0) \\",
+        r"a\_1\&b & 50.00 (9.5--90.5) & 83.33 (2.1--99.9) \\",
+        r"=b\textbar{}c & 0.00 (0.0--65.8) & 0.00 (0.0--65.8) \\",
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -226,7 +226,7 @@ def test_forms(
             "Answers",
             "Disagreement: 2",
             "Differences, b - a",
-            "differences under",
+            "2 questions can show no difference",
         ):
             assert words in shown
     assert shown.count("\n") > 3
@@ -245,7 +245,7 @@ def test_abstention_and_confidence(
     (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
     show_report(evaluate([tmp_path / "a.json"], None, Scoring(["em"]), SilentProgress()))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "│ a │ 50.0 of 2 (0.0 to 100.0) │ 100.0 of 1 (100.0 to 100.0) │" in lines
+    assert "│ a │ 50.0 of 2 (9.5 to 90.5) │ 100.0 of 1 (20.7 to 100.0) │" in lines
     # Most confident first: right, wrong, right, right.
     assert "│ a │ 0.0 │ 50.0 │ 33.3 │ 25.0 │ 27.1 │ 6.2 │" in lines
 

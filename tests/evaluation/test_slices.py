@@ -8,6 +8,7 @@ from aqa.evaluation.slices import check_known, group_examples, slice_scores
 from aqa.metrics.base import MetricOptions
 from aqa.metrics.exact_match import ExactMatch
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.statistics.clusters import Clusters
 
 PREDICTIONS = ["Paris", "", None, "서울"]
 REFERENCES = [["Paris", "the city of Paris"], [], ["x" * 21], ["서울"]]
@@ -30,7 +31,7 @@ def sliced(key: str, data: list[dict[str, Any]] | None = None) -> dict[str, dict
     ]
     groups = group_examples([key], pairs, rows, data or [{}] * len(rows))
     check_known([groups])
-    return slice_scores(groups, {"em": score})[key]
+    return slice_scores(groups, {"em": score}, Clusters.apart(4))[key]
 
 
 @pytest.mark.parametrize(

@@ -7,35 +7,51 @@ from statistics import fmean, variance
 import pytest
 from scipy.stats import t
 
-from aqa.metrics.corrected import DOUBT, _student, correct
+from aqa.metrics.corrected import DOUBT, correct
+from aqa.metrics.statistics.clusters import Clusters
 
 
 def test_by_hand() -> None:
     judged = [100.0, 100, 0, 50, 100, 0, 0, 100]
     asked = [True] * 6 + [False] * 2  # nobody was asked about the last two
     labels = {0: 100.0, 1: 0.0, 2: 0.0, 3: 100.0, 6: 100.0}
-    found = correct(judged, asked, labels)
+    found = correct(judged, asked, labels, Clusters.apart(8))
     assert found is not None
     assert found.n == 4
     error = fmean([0, -100, 0, 50])
     assert found.value == pytest.approx(fmean(judged) + error * 6 / 8)
     assert 0 <= found.low < found.value < found.high <= 100
     assert found.to_json().keys() == {"n", "value", "low", "high"}
-    assert correct(judged, asked, dict.fromkeys(range(3), 50.0)) is None
+    assert correct(judged, asked, dict.fromkeys(range(3), 50.0), Clusters.apart(8)) is None
 
 
 def test_labels_for_all_leave_their_mean() -> None:
     labels = [100.0, 0, 0, 50, 100, 100] * 10
-    found = correct([0.0] * 60, [True] * 60, dict(enumerate(labels)))
+    found = correct([0.0] * 60, [True] * 60, dict(enumerate(labels)), Clusters.apart(60))
     assert found is not None
     assert found.value == pytest.approx(fmean(labels))
     spread = sqrt((variance(labels) + DOUBT / 59) / 60)
     assert found.high - found.value == pytest.approx(t.ppf(0.975, 59) * spread, rel=0.01)
 
 
-@pytest.mark.parametrize("freedom", [3, 5, 9.5, 30, 1000])
-def test_students_t(freedom: float) -> None:
-    assert _student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=0.01)
+def test_labels_of_one_cluster_tell_nothing() -> None:
+    clusters = Clusters.of([0] * 8 + list(range(1, 13)), "title")
+    labels = dict.fromkeys(range(8), 50.0)
+    found = correct([100.0] * 20, [True] * 20, labels, clusters)
+    assert found is not None
+    assert (found.value, found.low, found.high) == (50, 0, 100)
+
+
+def test_labels_that_hang_together_tell_less() -> None:
+    """Within a title people agree with the judge on all answers, or on none."""
+    labels = {place: 100.0 * (place // 10 % 3 > 0) for place in range(300)}
+    judged, asked = [100.0] * 300, [True] * 300
+    alone = correct(judged, asked, labels, Clusters.apart(300))
+    found = correct(judged, asked, labels, Clusters.of([at // 10 for at in range(300)], "title"))
+    assert alone is not None
+    assert found is not None
+    assert found.value == alone.value
+    assert found.high - found.low > 2.5 * (alone.high - alone.low)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +88,9 @@ def test_the_interval_covers_what_people_would_say(
             judged.append(generator.choice([0.0, 100.0]) if is_wrong else label)
         places = [place for place, is_asked in enumerate(asked) if is_asked]
         chosen = generator.sample(places, min(labelled, len(places)))
-        found = correct(judged, asked, {place: people[place] for place in chosen})
+        found = correct(
+            judged, asked, {place: people[place] for place in chosen}, Clusters.apart(examples)
+        )
         assert found is not None
         covered += found.low <= truth <= found.high
         biased += found.value > truth

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +14,10 @@ from sacrebleu.metrics.chrf import CHRF
 
 from aqa.errors import MissingExtraError
 from aqa.metrics import load_metric
-from aqa.metrics.intervals import bootstrap_interval
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.rouge import Characters, Morphemes, Tokenizer, in_the_parts_of
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import mean_intervals
 from aqa.records import Score
 
 NAMES = ["rouge1", "rouge2", "rougeL", "sentence_bleu", "chrf"]
@@ -213,8 +215,8 @@ def test_the_influence_on_bleu_is_its_derivative(brevity: bool, shared_data: Pat
         assert moved == pytest.approx(told, rel=0.02)
     metric = BLEU(tokenize="char")
     resampled = metric.corpus_score(said, [expected], n_bootstrap=1000)
-    low, high = bootstrap_interval(whole.influence)
-    assert high - low == pytest.approx(2 * resampled._ci, rel=0.1)
+    found = mean_intervals(np.array([whole.influence]).T, Clusters.apart(200), (0, 100))
+    assert found.highs[0] - found.lows[0] == pytest.approx(2 * resampled._ci, rel=0.1)
 
 
 def test_bleu_without_matches_has_no_influence() -> None:

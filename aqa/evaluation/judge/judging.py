@@ -15,6 +15,7 @@ from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.metrics.agreement import Agreement, agreement
 from aqa.metrics.corrected import correct
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import VERDICTS, Verdicts, most_given
 from aqa.records import Evidence, Example
 from aqa.runs.folder import read_manifest
@@ -50,7 +51,8 @@ def judge_systems(
     facts = dict(judged.facts)
     if labels is not None:
         facts["human_labels"] = compare_labels(labels, found, ids).to_json()
-        found = {name: _corrected(name, own, labels, ids) for name, own in found.items()}
+        clusters = material.clusters
+        found = {name: _corrected(name, own, labels, ids, clusters) for name, own in found.items()}
     return JudgedSystems(
         {name: replace(pairs, verdicts=found[name]) for name, pairs in material.pairs.items()},
         facts,
@@ -85,12 +87,14 @@ def _verdicts(
     return Verdicts(given, pairs.silence, judged.repeats, signature, judges)
 
 
-def _corrected(system: str, verdicts: Verdicts, labels: Labels, ids: Sequence[str]) -> Verdicts:
+def _corrected(
+    system: str, verdicts: Verdicts, labels: Labels, ids: Sequence[str], clusters: Clusters
+) -> Verdicts:
     """Add the score that people would give, as far as they labelled this system's answers."""
     found = {place: _label(labels, system, key) for place, key in enumerate(ids)}
     counted = {place: VERDICTS[label] for place, label in found.items() if label is not None}
     asked = list(map(bool, verdicts.examples))
-    return replace(verdicts, corrected=correct(verdicts.values, asked, counted))
+    return replace(verdicts, corrected=correct(verdicts.values, asked, counted, clusters))
 
 
 def _label(labels: Labels, system: str, key: str) -> str | None:

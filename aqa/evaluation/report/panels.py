@@ -91,13 +91,13 @@ def score_panels(report: Report) -> Iterator[Panel]:
 def difference_panels(report: Report) -> Iterator[Panel]:
     """Give a panel for each score: each pair's difference beside zero, and its verdict.
 
-    The shade of a row is what this many examples can't show.
+    The shade of a row is what fewer than four in five of such comparisons would find.
     """
     for name in dict.fromkeys(found.metric for found in report.comparisons):
         met = [found for found in report.comparisons if found.metric == name]
-        ends = [end for one in met for end in (one.low, one.high, one.detectable)]
+        ends = [end for one in met for end in (one.low, one.high, one.detectable or 0.0)]
         scale = fit_scale(ends, around=0.0)
-        rows = tuple(_difference(one, scale, len(report.ids)) for one in met)
+        rows = tuple(_difference(one, scale, report.sample) for one in met)
         columns = ("difference", "95 % interval", "p (Holm)", "better / same / worse")
         yield Panel(score_name(name), tuple(map(Column, columns)), rows, axis(scale, signed=True))
 
@@ -141,7 +141,7 @@ def _scale(intervals: list[Interval]) -> Scale:
     return fit_scale(end for one in intervals for end in (one.low, one.value, one.high))
 
 
-def _difference(found: Comparison, scale: Scale, examples: int) -> Row:
+def _difference(found: Comparison, scale: Scale, sample: str) -> Row:
     interval = Interval(found.difference, found.low, found.high, is_hollow=not found.is_real)
     figures = (
         with_minus(f"{found.difference:+.2f}"),
@@ -149,9 +149,10 @@ def _difference(found: Comparison, scale: Scale, examples: int) -> Row:
         f"{found.p_holm:.4f}" if found.p_holm >= 0.0001 else "< 0.0001",
         f"{found.wins:,} / {found.ties:,} / {found.losses:,}",
     )
-    plot = dots([interval], scale, zero=0.0, band=(-found.detectable, found.detectable))
+    seen = found.detectable or 0.0
+    plot = dots([interval], scale, zero=0.0, band=(-seen, seen))
     label = f"{found.b} \N{MINUS SIGN} {found.a}"
-    return Row(label, figures, plot, note=verdict(found, examples))
+    return Row(label, figures, plot, note=verdict(found, sample))
 
 
 def _slice_panel(report: Report, key: str, name: str) -> Panel:

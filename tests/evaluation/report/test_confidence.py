@@ -23,7 +23,7 @@ def test_figures_of_doubt(score: Callable[..., Report]) -> None:
     assert drawn is not None
     assert "sure: 0.0 % wrong of the surer half, 50.0 % of all" in drawn
     assert [(row.label, row.figures[:3]) for row in abstention_rows(report)] == [
-        ("sure", ("2", "1", "50.0 % (0.0 to 100.0)")),
+        ("sure", ("2", "1", "50.0 % (9.5 to 90.5)")),
         ("mute", ("0", "0", "")),
     ]
     assert abstention_rows(report)[0].figures[3].startswith("100.0 %")

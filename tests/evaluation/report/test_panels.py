@@ -29,7 +29,7 @@ def system(name: str, f1: float, **more: object) -> SystemScores:
 
 def pair(a: str, b: str, difference: float, p: float = 0.001) -> Comparison:
     low, high = difference - 1, difference + 1
-    return Comparison(a, b, "f1", difference, low, high, p, p, "paired-bootstrap", 5, 3, 2, 3.0)
+    return Comparison(a, b, "f1", difference, low, high, p, p, "sign-flip", 5, 3, 2, 3.0)
 
 
 def report(*systems: SystemScores, comparisons: tuple[Comparison, ...] = ()) -> Report:

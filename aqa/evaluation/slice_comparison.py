@@ -1,0 +1,73 @@
+"""On which part of the examples one system is better: differences within the groups of slices."""
+
+from collections.abc import Mapping, Sequence
+
+from aqa.evaluation.comparison import Comparison, Measured, Values, corrected, measure
+from aqa.evaluation.slices import Groups
+from aqa.metrics.statistics.clusters import Clusters
+
+SliceComparisons = Mapping[str, Mapping[str, tuple[Comparison, ...]]]  # by key and group
+
+
+def compare_slices(
+    groups: Mapping[str, Groups],
+    values: Values,
+    clusters: Clusters,
+    baseline: str | None,
+    seed: int,
+) -> SliceComparisons:
+    """Compare the systems within each group, corrected over all groups and pairs of a key.
+
+    `groups` and `values` are those of each system. A group that depends on what a reader saw or
+    said may hold other examples of one system than of another, and then does not compare them.
+    """
+    if len(values) < 2:
+        return {}
+    keys = list(next(iter(groups.values())))
+    return {
+        key: _compare_key(
+            {system: groups[system][key] for system in values}, values, clusters, baseline, seed
+        )
+        for key in keys
+    }
+
+
+def _compare_key(
+    groups: Mapping[str, Mapping[str, Sequence[int]]],
+    values: Values,
+    clusters: Clusters,
+    baseline: str | None,
+    seed: int,
+) -> dict[str, tuple[Comparison, ...]]:
+    families: dict[str, list[tuple[str, Measured]]] = {}
+    for group in dict.fromkeys(name for own in groups.values() for name in own):
+        for systems, places in _of_same_examples(group, groups):
+            if len(systems) < 2 or (baseline is not None and baseline not in systems):
+                continue
+            part = {
+                system: {
+                    metric: [column[place] for place in places]
+                    for metric, column in values[system].items()
+                }
+                for system in systems
+            }
+            measured = measure(part, clusters.at(places), baseline, seed)
+            for metric, found in measured.items():
+                families.setdefault(metric, []).extend((group, one) for one in found)
+    compared: dict[str, list[Comparison]] = {}
+    for family in families.values():
+        told = corrected([one for _, one in family])
+        for (group, _), comparison in zip(family, told, strict=True):
+            compared.setdefault(group, []).append(comparison)
+    return {group: tuple(found) for group, found in compared.items()}
+
+
+def _of_same_examples(
+    group: str, groups: Mapping[str, Mapping[str, Sequence[int]]]
+) -> list[tuple[list[str], tuple[int, ...]]]:
+    """Put together the systems of which the group holds the same examples."""
+    found: dict[tuple[int, ...], list[str]] = {}
+    for system, own in groups.items():
+        if group in own:
+            found.setdefault(tuple(own[group]), []).append(system)
+    return [(systems, places) for places, systems in found.items()]
