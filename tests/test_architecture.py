@@ -34,7 +34,7 @@ FLOORS = (
     {
         "spent",
         "errors",
-        "table",
+        "tables",
         "progress",
         "processes",
         "contention",

@@ -18,10 +18,12 @@ from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.options import JudgeOptions
 from aqa.evaluation.predictions import NamedPredictions, answered_row
 from aqa.evaluation.results import Report
+from aqa.evaluation.tables import comparison_table, long_table, score_table
 from aqa.progress import SilentProgress
 from aqa.records import Prediction, Score
 from aqa.runs.names import METRICS
-from aqa.table import Table, to_html
+from aqa.tables.html import to_html
+from aqa.tables.table import plain_value
 from aqa.verbs.evaluate import Evaluated, Outputs
 from aqa.verbs.evaluate import evaluate as run_evaluate
 
@@ -145,11 +147,12 @@ class Evaluation:
         return self.report.to_json()
 
     def to_frame(self) -> "DataFrame":
-        """Make a pandas table: a row for each system and score, unrounded."""
+        """Make a pandas table: a row for each system and metric, and for each group of a slice."""
         from pandas import DataFrame
 
-        table = self._table()
-        return DataFrame(list(table.rows), columns=list(table.columns))
+        table = long_table(self.report)
+        rows = [[plain_value(cell) for cell in row.cells] for row in table.rows]
+        return DataFrame(rows, columns=[column.name for column in table.columns])
 
     def write_report(self, path: PathLike) -> None:
         """Write one HTML file with charts and every example; it needs nothing else.
@@ -164,22 +167,7 @@ class Evaluation:
         title = "" if source is None else Path(str(source.path)).name
         write_report(Path(path), self.report, examples, title)
 
-    def _table(self) -> Table:
-        rows = [
-            (system.name, name, score.value, score.low, score.high)
-            for system in self.report.systems
-            for name, score in system.scores.items()
-        ]
-        count = len(self.report.ids)
-        title = f"{count} example{'s' * (count != 1)}, profile {self.report.profile}"
-        figures = dict.fromkeys(("value", "low", "high"), 2)
-        return Table(("system", "score", *figures), rows, title, figures)
-
     def _repr_html_(self) -> str:
-        pairs = [
-            (found.a, found.b, found.metric, found.difference, found.low, found.high, found.p_holm)
-            for found in self.comparisons
-        ]
-        figures = {"b - a": 2, "low": 2, "high": 2, "p (Holm)": 4}
-        compared = Table(("a", "b", "score", *figures), pairs, "Differences", figures)
-        return to_html(self._table()) + (to_html(compared) if pairs else "")
+        compared = self.comparisons
+        scores = to_html(score_table(self.report))
+        return scores + (to_html(comparison_table(compared)) if compared else "")

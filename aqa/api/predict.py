@@ -12,9 +12,11 @@ from aqa.config.options import RunConfig
 from aqa.display.console import watched_progress
 from aqa.errors import AqaError, RunError
 from aqa.records import Prediction
-from aqa.table import Table, to_html
+from aqa.tables import Figure, Row, Table
+from aqa.tables.html import to_html
+from aqa.tables.table import figures, texts
 from aqa.verbs.predict import Questions, Resume, check, kept_answers
-from aqa.verbs.session import Row
+from aqa.verbs.session import Row as KeptRow
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -72,12 +74,15 @@ class Predictions:
     """
 
     def __init__(
-        self, questions: Questions, source: Generator[Row, None, Any], folder: Path | None = None
+        self,
+        questions: Questions,
+        source: Generator[KeptRow, None, Any],
+        folder: Path | None = None,
     ) -> None:
         self.folder = folder
         self._source = source
         self._inputs = questions.inputs
-        self._rows: list[Row] = []
+        self._rows: list[KeptRow] = []
         self._is_whole = False
         self._ended: AqaError | None = None
 
@@ -88,7 +93,7 @@ class Predictions:
         """How many questions there are, answered or not."""
         return self._inputs.total
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[KeptRow]:
         """Give what a run folder keeps of each answer: its references and evidence, too."""
         place = 0
         while place < len(self._rows) or self._advance():
@@ -140,8 +145,10 @@ class Predictions:
         """Take all answers into a pandas table: id, text, confidence, error and the question."""
         from pandas import DataFrame
 
-        rows = [(*_cells(row), row.get("error"), row["question"]) for row in self.rows()]
-        return DataFrame(rows, columns=["id", "text", "confidence", "error", "question"])
+        names = {"id": "id", "text": "predicted_answer"}
+        names |= {name: name for name in ("confidence", "error", "question")}
+        rows = [[row.get(name) for name in names.values()] for row in self.rows()]
+        return DataFrame(rows, columns=list(names))
 
     def __repr__(self) -> str:
         return f"<aqa.Predictions: {len(self._rows)} of {len(self)} answered>"
@@ -151,15 +158,17 @@ class Predictions:
         count = len(self._rows)
         more = f", the first {SHOWN}" if count > SHOWN else ""
         title = f"{count} of {len(self)} answered{more}"
-        rows = [_cells(row) for row in self._rows[:SHOWN]]
-        return to_html(Table(("id", "text", "confidence"), rows, title, {"confidence": 3}))
+        heads = [*texts("id", "text"), *figures("confidence")]
+        return to_html(Table(heads, [_shown(row) for row in self._rows[:SHOWN]], title))
 
 
-def _cells(row: Row) -> tuple[str, str | None, float | None]:
-    return row["id"], row["predicted_answer"], row.get("confidence")
+def _shown(kept: KeptRow) -> Row:
+    confidence = kept.get("confidence")
+    figure = None if confidence is None else Figure(confidence, 3)
+    return Row([kept["id"], kept["predicted_answer"], figure])
 
 
-def _prediction(row: Row) -> Prediction:
+def _prediction(row: KeptRow) -> Prediction:
     """The answer of a row of a journal."""
     tokens = row.get("tokens") or {}
     return Prediction(

@@ -7,7 +7,9 @@ from aqa.api.config import Path, Settings, resolve
 from aqa.api.data import Data
 from aqa.config.options import RunConfig
 from aqa.progress import SilentProgress
-from aqa.table import Table, to_html
+from aqa.tables import Row, Table
+from aqa.tables.html import to_html
+from aqa.tables.table import texts
 from aqa.verbs.preview import Preview
 from aqa.verbs.preview import preview as run_preview
 
@@ -68,5 +70,5 @@ class Previews(Sequence[Preview]):
         return "\n\n".join(f"--- {each.prompt.id}\n{each.text}" for each in self)
 
     def _repr_html_(self) -> str:
-        rows = [(each.prompt.id, each.text) for each in self]
-        return to_html(Table(("id", "prompt"), rows))
+        rows = [Row([each.prompt.id, each.text]) for each in self]
+        return to_html(Table(texts("id", "prompt"), rows))

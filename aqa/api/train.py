@@ -10,8 +10,8 @@ from aqa.api.data import Data
 from aqa.config.options import RunConfig
 from aqa.display.console import watched_progress
 from aqa.records import Score
-from aqa.table import Table, to_html
-from aqa.verbs.train import TrainResult
+from aqa.tables.html import to_html
+from aqa.verbs.train import TrainResult, training_table
 from aqa.verbs.train import train as run_train
 
 
@@ -72,10 +72,4 @@ class Training:
         return cls(result.folder, result.weights, dict(result.before), scores, merged)
 
     def _repr_html_(self) -> str:
-        rows = [
-            (name, self.before.get(name), score.value, score.low, score.high)
-            for name, score in self.scores.items()
-        ]
-        columns = ("score", "before", "after", "low", "high")
-        title = f"trained: {self.folder}"
-        return to_html(Table(columns, rows, title, dict.fromkeys(columns[1:], 2)))
+        return to_html(training_table(self.before, self.scores, f"trained: {self.folder}"))

@@ -7,11 +7,13 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from aqa.display.tables import drawn
 from aqa.display.terminal import SafeConsole, safe_json
 from aqa.runs.journal_rows import evidence_fields
+from aqa.tables import Column, Row, Table
+from aqa.tables.table import figures, texts
 
 if TYPE_CHECKING:
     from aqa.backends.base import CostEstimate
@@ -55,11 +57,11 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
         return
     console = output()
     console.print(safe_json(dict(found.config)))
-    table = Table(show_header=False, box=None)
-    for name, value in facts.items():
-        shown = show_pairs(value) if isinstance(value, dict) else f"{value:,}"
-        table.add_row(name.replace("_", " "), shown)
-    console.print(table)
+    rows = {
+        name.replace("_", " "): show_pairs(value) if isinstance(value, dict) else f"{value:,}"
+        for name, value in facts.items()
+    }
+    console.print(drawn(_facts(rows)))
     console.print("nothing was written", style="dim")
 
 
@@ -86,11 +88,14 @@ def show_cost(found: "CostEstimate", as_json: bool) -> None:
     if found.seconds is not None:
         rows["time at the limits"] = f"{found.seconds:,.0f} s"
     console = output()
-    table = Table(show_header=False, box=None)
-    for name, value in rows.items():
-        table.add_row(name, Text(value))
-    console.print(table)
+    console.print(drawn(_facts(rows)))
     console.print("nothing was asked, nothing was written", style="dim")
+
+
+def _facts(values: Mapping[str, str]) -> Table:
+    """A list of facts, each under its name."""
+    rows = [Row(pair) for pair in values.items()]
+    return Table(texts("what", "value"), rows, plain=True, has_heads=False)
 
 
 def show_pairs(values: Mapping[str, object]) -> str:
@@ -113,16 +118,13 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             }
         )
         return
+    from aqa.verbs.train import training_table
+
     console = output()
     if result.report is not None:
-        table = Table(title=f"Validation scores, {len(result.report.ids)} questions")
-        for name, justify in (("", "left"), ("before", "right"), ("after", "right")):
-            table.add_column(name, justify=justify)  # type: ignore[arg-type]
-        table.add_column("95 % interval")
-        for name, score in result.report.systems[0].scores.items():
-            before = f"{result.before[name]:.2f}" if name in result.before else ""
-            table.add_row(name, before, f"{score.value:.2f}", show_interval(score.low, score.high))
-        console.print(table)
+        title = f"Validation scores, {len(result.report.ids)} questions"
+        scores = result.report.systems[0].scores
+        console.print(drawn(training_table(result.before, scores, title)))
     console.print(f"{result.weights.name}: {result.weights}", soft_wrap=True)
     if result.merged is not None:
         console.print(
@@ -135,11 +137,6 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
         " --data YOUR_QUESTIONS.json",
         soft_wrap=True,
     )
-
-
-def show_interval(low: float | None, high: float | None) -> str:
-    """An interval in words; "" where it is not known."""
-    return "" if low is None or high is None else f"{low:.1f} to {high:.1f}"
 
 
 def show_predictions(result: "PredictResult", as_json: bool) -> None:
@@ -205,7 +202,7 @@ def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) ->
         else:
             for turn in prompt.messages:
                 console.print(Text.assemble((f"{turn.role}: ", "bold"), turn.content))
-        console.print(plan_table(prompt))
+        console.print(drawn(plan_table(prompt)))
         console.print(Text(describe(preview), style="cyan"), soft_wrap=True)
     if tokens:
         console.print(Text.assemble(("green", "green"), " is trained on, the rest is masked"))
@@ -217,18 +214,18 @@ def plan_table(prompt: "Prompt") -> Table:
     fate = {drop.passage.rank: LEFT_OUT[drop.reason] for drop in evidence.dropped}
     fate |= {p.rank: f"read as {place}" for place, p in enumerate(evidence.reading_order, 1)}
     given = [*evidence.passages, *(drop.passage for drop in evidence.dropped)]
-    table = Table(box=None, pad_edge=False, expand=True)
-    for name in ("rank", "score"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("passage", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("what became of it", no_wrap=True)
-    table.add_column("answer", no_wrap=True)
+    heads = [
+        *figures("rank", "score"),
+        Column("passage", fills=True),
+        *texts("what became of it", "answer"),
+    ]
+    rows = []
     for passage in sorted(given, key=lambda passage: passage.rank):
         score = "" if passage.score is None else f"{passage.score:.4g}"
         text = " ".join(evidence.text_of(passage).split())
         gold = "here" if passage.rank in (prompt.gold_ranks or ()) else ""
-        table.add_row(str(passage.rank), score, text, fate[passage.rank], gold)
-    return table
+        rows.append(Row([passage.rank, score, text, fate[passage.rank], gold]))
+    return Table(heads, rows, plain=True)
 
 
 def describe(preview: "Preview") -> str:

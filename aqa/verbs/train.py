@@ -22,12 +22,14 @@ from aqa.metrics import MetricOptions
 from aqa.processes import is_first_process
 from aqa.progress import Progress
 from aqa.prompting.build import describe_sources
-from aqa.records import Prompt
+from aqa.records import Prompt, Score
 from aqa.runs.files import write_json
 from aqa.runs.folder import Run, open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, differences
 from aqa.runs.names import METRICS
+from aqa.tables import Figure, Row, Table
+from aqa.tables.table import figures, shown_interval, texts
 from aqa.verbs.train_plan import Cuts, TrainingPlan
 from aqa.verbs.train_progress import DevScores, Steps
 
@@ -44,6 +46,23 @@ class TrainResult:
     before: Mapping[str, float]
     report: Report | None
     merged: Merged | None = None
+
+
+def training_table(before: Mapping[str, float], scores: Mapping[str, Score], title: str) -> Table:
+    """Put the scores of the untrained and the trained model side by side."""
+    rows = [
+        Row(
+            [
+                name,
+                Figure(before[name]) if name in before else None,
+                Figure(score.value),
+                shown_interval(score.low, score.high),
+            ]
+        )
+        for name, score in scores.items()
+    ]
+    heads = [*texts("score"), *figures("before", "after", "95 % interval")]
+    return Table(heads, rows, title)
 
 
 @dataclass(frozen=True, slots=True)

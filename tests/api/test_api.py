@@ -267,8 +267,8 @@ def test_tables_and_the_report(tmp_path: Path) -> None:
         assert "<img" not in shown
     result = aqa.evaluate({"a": answers, "b": {bad: "x"}}, data, ["em", "f1"])
     frame = result.to_frame()
-    assert list(frame.columns[:5]) == ["system", "score", "value", "low", "high"]
-    assert frame.set_index(["system", "score"])["value"]["b", "em"] == 100.0
+    assert list(frame.columns[:5]) == ["system", "metric", "value", "low", "high"]
+    assert frame.set_index(["system", "metric"])["value"]["b", "em"] == 100.0
     assert answers.to_frame()["text"][0] == answer.text
     result.write_report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

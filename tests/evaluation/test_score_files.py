@@ -11,7 +11,6 @@ import pytest
 
 from aqa.cli.score_tables import choose_form, show_report
 from aqa.errors import RunError, ScoreError, UsageError
-from aqa.evaluation.exports import csv_table, latex_escape, latex_table, markdown_table
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.results import Report
 from aqa.evaluation.score_files import (
@@ -22,9 +21,13 @@ from aqa.evaluation.score_files import (
     write_per_example,
 )
 from aqa.evaluation.scoring import evaluate
+from aqa.evaluation.tables import long_table, wide_table
 from aqa.metrics import possible_scores
 from aqa.progress import SilentProgress
 from aqa.records import Example
+from aqa.tables.latex import latex_escape, to_latex
+from aqa.tables.markdown import to_markdown
+from aqa.tables.sheet import to_csv
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def test_per_example(report: Report, tmp_path: Path) -> None:
 
 
 def test_csv(report: Report) -> None:
-    table = list(csv.DictReader(io.StringIO(csv_table(report))))
+    table = list(csv.DictReader(io.StringIO(to_csv(long_table(report)))))
     rows = [row for row in table if not row["slice"]]
     assert [row["system"] for row in rows] == ["a_1&b", "a_1&b", "'=b|c", "'=b|c"]
     assert float(rows[1]["value"]) == pytest.approx((100 + 200 / 3) / 2)
@@ -91,12 +94,12 @@ def test_csv_names_groups_as_the_data_do_but_for_formulas(report: Report) -> Non
         report.systems[0],
         slices={"kind": {"=1+1": {"n": 1, "em": {"value": 100.0, "low": 100.0, "high": 100.0}}}},
     )
-    table = csv_table(replace(report, systems=(first,)))
+    table = to_csv(long_table(replace(report, systems=(first,))))
     assert table.splitlines()[-1] == "a_1&b,em,100.0,100.0,100.0,1,,,kind,'=1+1"
 
 
 def test_markdown(report: Report) -> None:
-    assert markdown_table(report).splitlines() == [
+    assert to_markdown(wide_table(report)).splitlines() == [
         "| system | em | f1 |",
         "| --- | ---: | ---: |",
         r"| a\_1\&b | 50.00 (9.5–90.5) | 83.33 (2.1–99.9) |",
@@ -105,10 +108,10 @@ def test_markdown(report: Report) -> None:
 
 
 def test_latex(report: Report) -> None:
-    assert latex_table(report).splitlines() == [
+    assert to_latex(wide_table(report)).splitlines() == [
         r"\begin{tabular}{lrr}",
         r"\toprule",
-        r"System & em & f1 \\",
+        r"system & em & f1 \\",
         r"\midrule",
         r"a\_1\&b & 50.00 (9.5--90.5) & 83.33 (2.1--99.9) \\",
         r"=b\textbar{}c & 0.00 (0.0--65.8) & 0.00 (0.0--65.8) \\",

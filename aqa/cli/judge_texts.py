@@ -1,31 +1,20 @@
-"""What a judge, or a panel of judges, said of the systems' answers."""
+"""What a judge, or a panel of judges, came to beside its verdicts, in words."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from aqa.cli.side_by_side import side_by_side, system_columns
-from aqa.cli.tables import show_interval
+from aqa.tables.table import shown_interval
 
 if TYPE_CHECKING:
     from aqa.evaluation.results import Report
 
 
-def show_judge(console: Console, report: "Report") -> None:
-    """How often each verdict fell, what the judge cost, and how far people agree with it."""
+def tell_judge(console: Console, report: "Report") -> None:
+    """Say what the judge cost, and how far judges and people agree with it."""
     if report.judge is None:
         return
-    for systems in side_by_side(report):
-        table = system_columns("Verdicts of the judge", "verdict", systems)
-        found = [system.verdicts.to_json() for system in systems if system.verdicts]
-        for name in found[0]["verdicts"]:
-            table.add_row(name.replace("_", " "), *(str(own["verdicts"][name]) for own in found))
-        table.add_row("failed", *(str(own["failed_verdicts"]) for own in found))
-        for name in found[0].get("judges", ()):
-            scores = (f"{own['judges'][name]['score']:.2f}" for own in found)
-            table.add_row(f"score by {name}", *scores)
-        console.print(table)
     for system in report.systems:
         if system.verdicts is not None:
             _show_system(console, system.name, system.verdicts.to_json())
@@ -49,7 +38,7 @@ def _show_system(console: Console, name: str, found: Mapping[str, Any]) -> None:
         told = f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"
         console.print(told, soft_wrap=True)
     if own := found.get("corrected"):
-        interval = show_interval(own["low"], own["high"])
+        interval = shown_interval(own["low"], own["high"])
         told = f"{name}: by people {own['value']:.2f} (95 %: {interval}), as {own['n']} labels tell"
         console.print(told, markup=False, soft_wrap=True)
 

@@ -1,0 +1,234 @@
+"""What an evaluation found, as tables: for people, for papers and for programs."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.mistakes import CATEGORIES
+from aqa.evaluation.results import Report, SystemScores
+from aqa.records import Score
+from aqa.tables import Cell, Column, Figure, Row, Table
+from aqa.tables.table import figures, shown_interval, texts
+
+DISPUTED = 3  # examples that the table shows
+LONGEST = 200  # characters of an answer in it
+ON_ONE_LINE = 2  # scores whose intervals are beside them in 80 columns
+KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
+ABREAST = 5  # systems that have a column each in 80 columns
+
+
+def tables_for_people(report: Report) -> Iterator[Table]:
+    """Give one table after the other: scores, verdicts, slices, mistakes, ..., comparisons."""
+    yield score_table(report)
+    yield from verdict_tables(report)
+    yield from slice_tables(report)
+    yield from mistake_tables(report)
+    for table in (abstention_table(report), confidence_table(report), disputed_table(report)):
+        if table.rows:
+            yield table
+    if report.comparisons:
+        yield comparison_table(report.comparisons)
+
+
+def score_table(report: Report) -> Table:
+    """A row for each system and score, and for what failed."""
+    with_groups = any(system.groups.get("no_answer", {}).get("n") for system in report.systems)
+    groups = {"has_answer": "HasAns", "no_answer": "NoAns"} if with_groups else {}
+    rows = []
+    for system in report.systems:
+        label = system.name
+        for name, score in system.scores.items():
+            parts = [system.groups[group].get(name) for group in groups]
+            cells: list[Cell] = [label, name, Figure(score.value)]
+            cells.append(shown_interval(score.low, score.high))
+            rows.append(Row([*cells, *map(_figure, parts)]))
+            label = ""
+        if system.missing or system.failed:
+            told = f"missing {system.missing}, failed {system.failed}"
+            rows.append(Row(["", told, *[""] * (2 + len(groups))], "warning"))
+    title = f"{_count(report.ids, 'example')}, profile {report.profile}"
+    heads = [*texts("system", "score"), *figures("value", "95 % interval", *groups.values())]
+    return Table(heads, rows, title)
+
+
+def wide_table(report: Report) -> Table:
+    """A row for each system and a column for each score, with its interval."""
+    names = list(report.systems[0].scores)
+    rows = [
+        Row([system.name, *(_estimate(score) for score in system.scores.values())])
+        for system in report.systems
+    ]
+    return Table([*texts("system"), *figures(*names)], rows)
+
+
+def long_table(report: Report) -> Table:
+    """A row for each system and score, and for each group of a slice: all that is known of it."""
+    rows = []
+    for system in report.systems:
+        for score in system.scores.values():
+            values = [_figure(score.value), _figure(score.low), _figure(score.high)]
+            counts = [len(report.ids), system.missing, system.failed]
+            rows.append(Row([system.name, score.name, *values, *counts, "", ""]))
+        for key, groups in system.slices.items():
+            for group, found in groups.items():
+                for metric, part in found.items():
+                    if metric != "n":
+                        values = [_figure(part[name]) for name in ("value", "low", "high")]
+                        of = [found["n"], "", "", key, group]
+                        rows.append(Row([system.name, metric, *values, *of]))
+    counted = figures("value", "low", "high", "n", "missing", "failed")
+    return Table([*texts("system", "metric"), *counted, *texts("slice", "group")], rows)
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    """A row for each two systems and score."""
+    rows = [
+        Row(
+            [
+                found.a,
+                found.b,
+                found.metric,
+                Figure(found.difference, is_signed=True),
+                shown_interval(found.low, found.high),
+                f"{found.p_holm:.4f}" if found.p_holm >= 0.00005 else "< 0.0001",
+                f"{found.wins}/{found.ties}/{found.losses}",
+            ],
+            "strong" if found.is_real else "",
+        )
+        for found in comparisons
+    ]
+    heads = figures("b - a", "95 % interval", "p (Holm)", "+ / = / -")
+    return Table([*texts("a", "b", "score"), *heads], rows, "Differences, b - a")
+
+
+def slice_tables(report: Report) -> Iterator[Table]:
+    """A table for each key and system: a row for each group, a column for each score."""
+    for key in report.systems[0].slices:
+        for system in report.systems:
+            names = [name for name, score in system.scores.items() if score.per_example]
+            rows = [
+                Row([group, found["n"], *(_in_slice(found[name], len(names)) for name in names)])
+                for group, found in system.slices[key].items()
+            ]
+            title = f"{system.name} by {key}, with 95 % intervals"
+            yield Table([*texts("group"), *figures("n", *names)], rows, title)
+
+
+def mistake_tables(report: Report) -> Iterator[Table]:
+    """How many answers of each system are right, and what is wrong with the others."""
+    for systems in _side_by_side(report):
+        counts = {
+            meaning: [system.errors.get(name, 0) for system in systems]
+            for name, meaning in CATEGORIES.items()
+        }
+        rows = [Row([meaning, *own]) for meaning, own in counts.items() if any(own)]
+        yield _by_system("Answers", "kind", systems, rows)
+
+
+def verdict_tables(report: Report) -> Iterator[Table]:
+    """How often each verdict of a judge fell, and how a panel's judges differ."""
+    for systems in _side_by_side(report):
+        found = [system.verdicts.to_json() for system in systems if system.verdicts]
+        if not found:
+            return
+        rows = [
+            Row([name.replace("_", " "), *(own["verdicts"][name] for own in found)])
+            for name in found[0]["verdicts"]
+        ]
+        rows.append(Row(["failed", *(own["failed_verdicts"] for own in found)]))
+        for name in found[0].get("judges", ()):
+            scores = (Figure(own["judges"][name]["score"]) for own in found)
+            rows.append(Row([f"score by {name}", *scores]))
+        yield _by_system("Verdicts of the judge", "verdict", systems, rows)
+
+
+def abstention_table(report: Report) -> Table:
+    """Whether each system kept silent where there is no answer, and there alone."""
+    rows = []
+    for system in report.systems:
+        if (found := system.abstention) is not None:
+            shares = ((found.precision, found.abstained), (found.recall, found.unanswerable))
+            cells = [
+                f"{rate.value:.1f} of {of} ({shown_interval(rate.low, rate.high)})"
+                if rate
+                else "of 0"
+                for rate, of in shares
+            ]
+            rows.append(Row([system.name, *cells]))
+    heads = figures("precision (95 %)", "recall (95 %)")
+    return Table([*texts("system"), *heads], rows, "Abstention")
+
+
+def confidence_table(report: Report) -> Table:
+    """How far each system's confidence tells right answers from wrong ones."""
+    rows = []
+    for system in report.systems:
+        if (found := system.risk_coverage) is not None:
+            risks = [
+                next(risk for coverage, risk in found.curve if coverage >= share) for share in KEPT
+            ]
+            values = (*risks, found.area, found.best)
+            rows.append(Row([system.name, *(Figure(value, 1) for value in values)]))
+    heads = figures(*(f"{share} %" for share in KEPT), "AURC", "at best")
+    title = "Wrong (not exact) among the most confident answers"
+    return Table([*texts("system"), *heads], rows, title)
+
+
+def disputed_table(report: Report) -> Table:
+    """The examples on which the systems' scores are farthest apart, answer by answer."""
+    found = report.disagreement
+    if found is None:
+        return Table([], [])
+    rows = []
+    for place in found.order[:DISPUTED]:
+        expected = " | ".join(dict.fromkeys(report.references[place])) or "(no answer)"
+        rows.append(Row([report.ids[place], "(gold)", "", _shortened(expected)]))
+        for system in report.systems:
+            value = Figure(system.scores[found.score].per_example[place], 1)
+            answer = system.predictions[place]
+            told = "(missing)" if answer is None else _shortened(answer)
+            is_last = system is report.systems[-1]
+            rows.append(Row(["", system.name, value, told], ends_section=is_last))
+    heads = [*texts("id", "system"), *figures(found.score), *texts("answer")]
+    return Table(heads, rows, f"Disagreement: {_count(found.order, 'example')}, the widest")
+
+
+def _figure(value: float | None) -> Figure | None:
+    return None if value is None else Figure(value)
+
+
+def _estimate(score: Score) -> Figure:
+    return Figure(score.value, low=score.low, high=score.high)
+
+
+def _in_slice(found: Mapping[str, float], scores: int) -> Cell:
+    """A value with its interval beside it; below it, where there are many scores."""
+    figure = Figure(found["value"], 1, found["low"], found["high"])
+    if scores <= ON_ONE_LINE:
+        return figure
+    return f"{found['value']:.1f}\n{shown_interval(found['low'], found['high'])}"
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
+
+
+def _side_by_side(report: Report) -> Iterator[Sequence[SystemScores]]:
+    """Give as many systems at a time as can stand side by side."""
+    for start in range(0, len(report.systems), ABREAST):
+        yield report.systems[start : start + ABREAST]
+
+
+def _by_system(
+    title: str, rows_are: str, systems: Sequence[SystemScores], rows: Sequence[Row]
+) -> Table:
+    """A table with a column for each system."""
+    names = figures(*(system.name for system in systems))
+    return Table([Column(rows_are, least=24), *names], rows, title)
+
+
+def _shortened(text: str) -> str:
+    """Cut a long text where one sees it; show one of nothing but white space in quotes."""
+    if not text.strip():
+        return json.dumps(text)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -1,0 +1,98 @@
+"""One table in all its forms: each is safe where it is read, and says the same."""
+
+import csv
+import io
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from aqa.display.tables import drawn
+from aqa.tables import Figure, Row, Table
+from aqa.tables.html import to_html
+from aqa.tables.latex import to_latex
+from aqa.tables.markdown import to_markdown
+from aqa.tables.sheet import to_csv
+from aqa.tables.table import figures, texts
+
+NAME = '=a|b_<script>"&'
+THIRD = 100 / 3
+TABLE = Table(
+    [*texts("system"), *figures("f1", "gain", "n")],
+    [
+        Row([NAME, Figure(THIRD, low=20.0, high=45.25), Figure(THIRD, 1, is_signed=True), 1000]),
+        Row(["b\nc", None, Figure(-0.04, 1, is_signed=True), ""], "strong"),
+    ],
+    "A <b>title</b>",
+)
+
+
+def test_csv_is_unrounded_and_runs_nothing() -> None:
+    head, first, second = csv.reader(io.StringIO(to_csv(TABLE)))
+    assert head == ["system", "f1", "gain", "n"]
+    assert first == [f"'{NAME}", str(THIRD), str(THIRD), "1000"]
+    assert second == ["b\nc", "", "-0.04", ""]
+
+
+def test_markdown() -> None:
+    assert to_markdown(TABLE).splitlines() == [
+        "| system | f1 | gain | n |",
+        "| --- | ---: | ---: | ---: |",
+        r'| =a\|b\_\<script\>"\& | 33.33 (20.0–45.2) | +33.3 | 1000 |',
+        "| b c |  | -0.0 |  |",
+    ]
+
+
+def test_latex() -> None:
+    assert to_latex(TABLE).splitlines()[1:-1] == [
+        r"\toprule",
+        r"system & f1 & gain & n \\",
+        r"\midrule",
+        r'=a\textbar{}b\_\textless{}script\textgreater{}"\& & 33.33 (20.0--45.2) & +33.3 & 1000 \\',
+        r"b c &  & -0.0 &  \\",
+        r"\bottomrule",
+    ]
+
+
+class Cells(HTMLParser):
+    """What a browser would show, element by element."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.shown: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.shown.append(data)
+
+
+def test_html_shows_texts_as_they_are() -> None:
+    cells = Cells(to_html(TABLE))
+    assert set(cells.tags) == {"table", "caption", "thead", "tbody", "tr", "th", "td", "strong"}
+    assert "A <b>title</b>" in cells.shown
+    assert NAME in cells.shown
+    assert "33.33 (20.0 to 45.2)" in cells.shown
+    assert cells.tags.count("strong") == 4
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_terminal(width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO(), markup=False)
+    console.print(drawn(TABLE))
+    shown = console.export_text()
+    assert max(map(len, shown.splitlines())) <= width
+    assert "+33.3" in shown
+    if width == 80:
+        assert NAME in shown
+
+
+def test_a_list_of_facts_has_no_heads() -> None:
+    table = Table(texts("what", "value"), [Row(["model", "tiny"])], plain=True, has_heads=False)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(drawn(table))
+    assert console.export_text().split() == ["model", "tiny"]
+    assert "<th" not in to_html(table)
