@@ -84,7 +84,7 @@ JudgeModel = Annotated[
     list[str] | None,
     typer.Option(
         "--judge-model",
-        help="Model of the metric judge; gpt-4.1 if none, a panel if several.",
+        help="Model of the metric judge; gpt4's default if none, a panel if several.",
         rich_help_panel="Judge",
     ),
 ]

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from aqa.config.model_families import DEFAULT_MODEL, thinks
+
 # A config as it is before it is checked: nested mappings of plain values.
 RawConfig = dict[str, Any]
 
@@ -176,6 +178,17 @@ class BatchOptions(Section):
     price_share: float | None = Field(None, gt=0, le=1)
 
 
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+def _request_timeout(values: dict[str, Any]) -> float:
+    return 600.0 if thinks(values.get("model", ""), values.get("reasoning_effort")) else 120.0
+
+
+def _example_deadline(values: dict[str, Any]) -> float:
+    return max(900.0, 2.5 * float(values.get("request_timeout", 0)))
+
+
 class Gpt4Options(BackendOptions):
     """A model behind an API that speaks OpenAI's protocol.
 
@@ -183,14 +196,14 @@ class Gpt4Options(BackendOptions):
     """
 
     name: Literal["gpt4"] = "gpt4"
-    model: str = "gpt-4.1"  # of Azure: the deployment
+    model: str = DEFAULT_MODEL  # of Azure: the deployment
     provider: Literal["openai", "azure"] = "openai"  # openai: whoever speaks as OpenAI does
     api: Literal["chat", "responses"] = "chat"  # chat completions, or responses
     base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI; AZURE_OPENAI_ENDPOINT
     api_version: str | None = None  # of Azure; None: OPENAI_API_VERSION
     allow_http: bool = False  # unencrypted to another host than this one
     organization: str | None = None  # None: OPENAI_ORG_ID
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    reasoning_effort: Effort | None = None  # of models that think; None: theirs
     service_tier: str | None = None  # flex, priority, ...; None: the server's default
     tokenizer: str | None = None  # a served model's folder or hub id, to count its tokens exactly
     structured: bool = False  # answers as JSON: {answer, passages, answerable}
@@ -198,8 +211,10 @@ class Gpt4Options(BackendOptions):
     max_concurrency: int = Field(64, ge=1)  # requests at a time
     requests_per_minute: int | None = Field(None, ge=1)  # None: what the server's headers tell
     tokens_per_minute: int | None = Field(None, ge=1)  # of prompts and answers; None as above
-    request_timeout: float = Field(120, gt=0)  # seconds
-    example_deadline: float = Field(900, gt=0)  # seconds of all attempts and waits together
+    # Seconds of a request: 120, or 600 of models that think; after two the question is given up.
+    request_timeout: float = Field(default_factory=_request_timeout, gt=0)
+    # Seconds of all attempts and waits together: 900, or what two requests and a half may take.
+    example_deadline: float = Field(default_factory=_example_deadline, gt=0)
     price: PriceOptions | None = None  # None: by the package genai-prices
     max_cost: float | None = Field(None, gt=0)  # US dollars of the whole run, resumed ones too
     max_tokens_total: int | None = Field(None, ge=1)  # the same in tokens

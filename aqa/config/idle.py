@@ -22,7 +22,7 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
         **config.evaluation.idle(),
         **config.backend.idle(),
     }
-    for key in _keys(asked):
+    for key in keys_of(asked):
         for name, reason in idle.items():
             if key == name or key.startswith(f"{name}."):
                 value, default = _value_and_default(config, key)
@@ -30,10 +30,11 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
                     raise ConfigError(f"config key {key} = {value!r} has no effect: {reason}")
 
 
-def _keys(asked: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def keys_of(asked: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of nested mappings."""
     for name, value in asked.items():
         if isinstance(value, Mapping):
-            yield from _keys(value, f"{prefix}{name}.")
+            yield from keys_of(value, f"{prefix}{name}.")
         else:
             yield prefix + name
 
@@ -43,5 +44,6 @@ def _value_and_default(config: RunConfig, key: str) -> tuple[Any, Any]:
     section: BaseModel = config
     for part in sections:
         section = getattr(section, part)
-    default = type(section).model_fields[name].get_default(call_default_factory=True)
+    field = type(section).model_fields[name]
+    default = field.get_default(call_default_factory=True, validated_data=section.model_dump())
     return getattr(section, name), default

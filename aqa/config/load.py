@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from aqa.config.backend_options import BackendOptions, RawConfig
-from aqa.config.idle import check_idle
+from aqa.config.idle import check_idle, keys_of
 from aqa.config.legacy import FLAT_KEYS, translate
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.config.scalars import read_json, read_yaml
@@ -148,6 +148,7 @@ def build_config(
         raise _explain(error, RunConfig) from error
     _check_generation(config.generation)
     check_idle(config, asked)
+    config.note_asked(keys_of(asked))
     return config
 
 

@@ -1,12 +1,13 @@
 """Typed options of a run: every section, each option's default and its unit or source."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
     InstanceOf,
+    PrivateAttr,
     SerializeAsAny,
     field_validator,
     model_validator,
@@ -190,3 +191,19 @@ class RunConfig(Section):
     output_dir: str | None = None
     merge: bool = False  # after a training: write adapter and base as one model, too
     seed: int = Field(42, ge=0)
+
+    _asked: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the values are the same, whoever gave them."""
+        return isinstance(other, RunConfig) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def note_asked(self, keys: Iterable[str]) -> None:
+        """Remember which keys were given for this run, rather than by default or by another one."""
+        self._asked = frozenset(keys)
+
+    def asks_for(self, key: str) -> bool:
+        """Whether a file or the command line gave this key, be it the default's value."""
+        return key in self._asked

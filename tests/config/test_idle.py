@@ -18,7 +18,7 @@ from aqa.config.options import RunConfig
 from aqa.config.shipped import shipped_names
 from aqa.errors import ConfigError
 
-MODELS = {"gpt4": "gpt-4.1", "t5": "google/flan-t5-small", "llama": "some/llama"}
+MODELS = {"gpt4": "gpt-6-luna", "t5": "google/flan-t5-small", "llama": "some/llama"}
 
 
 def layer(*settings: str) -> RawConfig:

@@ -29,7 +29,12 @@ def write_questions(folder: Path, count: int) -> Path:
 
 
 def configured(folder: Path, server: Server, count: int, **backend: object) -> RunConfig:
-    options = {"base_url": server.url, "price": {"input": 1, "output": 2}, **backend}
+    options = {
+        "model": "reader-1",
+        "base_url": server.url,
+        "price": {"input": 1, "output": 2},
+        **backend,
+    }
     layer: dict[str, Any] = {
         "data": {"path": str(write_questions(folder, count))},
         "backend": options,

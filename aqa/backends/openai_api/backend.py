@@ -28,9 +28,11 @@ from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import find_context
 from aqa.backends.openai_api.responses import FEWEST_TOKENS, ResponsesParameters
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
+from aqa.backends.openai_api.served import added, counted, learnt, texts
 from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.backends.openai_api.tokens import TokenCounter, chat_counter
 from aqa.config.backend_options import BackendOptions, Gpt4Options
+from aqa.config.model_families import end_of
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.progress import Progress
@@ -119,6 +121,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
         if find_spec("openai") is None:
             raise MissingExtraError("openai", "api")
         self._chat_count  # noqa: B018  (loads the tokenizer)
+        if self.options.provider == "openai" and (told := end_of(self.options.model)):
+            self._progress.note(told)
 
     def length(self, prompt: Prompt) -> int:
         """Tokens of the prompt, or the likely number, and of the longest answer."""
@@ -182,16 +186,14 @@ class Gpt4Backend(Remote[Gpt4Options]):
         pace = Pace(options.max_concurrency, options.requests_per_minute, options.tokens_per_minute)
         budget, parameters, counter = self._ledger.budget, self._parameters, self._counter
         asker = Asker(self.config, self._access, client, pace, budget, parameters, counter)
-        if _added(self._earlier.get("requests"), {}).get("answered"):
+        if added(self._earlier.get("requests"), {}).get("answered"):
             asker.trust()
         return client, asker
 
     @cached_property
     def _parameters(self) -> Parameters:
-        options, config, note = self.options, self.config, self._progress.note
-        kind = ResponsesParameters if options.api == "responses" else Parameters
-        openai = self._access.is_openai
-        return kind(options, config.generation, config.seed, openai, note, self.schema)
+        kind = ResponsesParameters if self.options.api == "responses" else Parameters
+        return kind(self.config, self._access.is_openai, self._progress.note, self.schema)
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -244,6 +246,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         self._earlier = facts
         self._spending = SpendingRecord(folder, fresh)
         self._ledger.resume(self._kept(spent), facts, self._spending)
+        self._parameters.recall(texts(facts.get("left_out")))
 
     def _kept(self, spent: Spent) -> Spent:
         """The same with what the record of batches knows of, beside the journal."""
@@ -259,8 +262,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
                 requests += asked.requests
         record = self._record
         return {
-            "models": _added(self._earlier.get("models"), models),
-            "requests": _added(self._earlier.get("requests"), requests),
+            **counted(self._earlier, models, requests),
+            **learnt(self._earlier, self._parameters.left_out, self._parameters.learnt),
             **({"batches": record.told()} if record and record.told() else {}),
             **self._ledger.told(self._kept(spent)),
             "price": self._ledger.shown_price(),
@@ -287,8 +290,3 @@ class Gpt4Backend(Remote[Gpt4Options]):
             longest = self.config.generation.max_new_tokens
             found = self._ledger.estimate(counts(), longest, self._counter.exact)
         return replace(found, examples=found.examples + cached, cached=cached)
-
-
-def _added(earlier: object, now: Mapping[str, int]) -> dict[str, int]:
-    before = earlier if isinstance(earlier, Mapping) else {}
-    return {name: int(before.get(name, 0)) + now.get(name, 0) for name in sorted({*before, *now})}

@@ -1,7 +1,7 @@
 """Chat completions: the body of a request, what a model is known to refuse, and its answer."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aqa.backends.openai_api.replies import (
@@ -15,14 +15,18 @@ from aqa.backends.openai_api.replies import (
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.streams import body_of
-from aqa.config.backend_options import Gpt4Options
-from aqa.config.options import GenerationOptions
+from aqa.config.model_families import has_system_role, is_openai_thinker, takes_sampling
+from aqa.config.options import RunConfig
+from aqa.errors import ModelError
 from aqa.records import Message
 
-# Models that think before they answer: they refuse what would sample otherwise.
-REASONS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)(?!.*chat))")
-USER_ONLY = re.compile(r"(?:^|/)o1-(?:mini|preview)")  # the first of them, without a system role
-OPTIONAL = ("temperature", "top_p", "seed", "reasoning_effort")
+# What may be left out where it is refused, unless it was asked for by its key of the config.
+OPTIONAL = {
+    "temperature": "generation.temperature",
+    "top_p": "generation.top_p",
+    "seed": "seed",
+    "reasoning_effort": "backend.reasoning_effort",
+}
 BROKEN_OFF = ("error", "abort")  # OpenRouter's and vLLM's reasons why an answer is not whole
 MAX_TOKENS = re.compile(r"\bmax_(completion_)?tokens\b")
 # What says that a name is refused, rather than its value.
@@ -30,6 +34,15 @@ REFUSED = re.compile(
     r"unsupported|not support|unknown|unrecogni|unexpected|not (?:permit|allow)", re.I
 )
 SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]output", re.I)
+
+
+class RefusedValueError(ModelError):
+    """The server refuses a value that was asked for, in a file or on the command line."""
+
+    def __init__(self, key: str, value: object, told: str) -> None:
+        super().__init__(
+            f"the server refuses {key} = {value!r}: {told}; name another value, or leave it out"
+        )
 
 
 class Parameters:
@@ -40,32 +53,51 @@ class Parameters:
 
     def __init__(
         self,
-        options: Gpt4Options,
-        generation: GenerationOptions,
-        seed: int,
+        config: RunConfig,
         openai: bool,
         note: Callable[[str], None],
         schema: ResponseSchema | None = None,
     ) -> None:
         self.schema, self._note = schema, note
-        reasons = bool(REASONS.search(options.model))
-        self._limit_name = "max_completion_tokens" if openai or reasons else "max_tokens"
-        self._values: dict[str, Any] = {"model": options.model, "seed": seed}
-        self._limit = generation.max_new_tokens
+        self.learnt: list[str] = []  # in words
+        self._asks_for = config.asks_for
+        options: Any = config.backend
+        model, effort = options.model, options.reasoning_effort
+        thinker = is_openai_thinker(model)
+        self._limit_name = "max_completion_tokens" if openai or thinker else "max_tokens"
+        self._limit = config.generation.max_new_tokens
         self._refused_limits: set[str] = set()  # names, lest two be tried in turn for ever
-        if not reasons:
-            self._values["temperature"] = generation.temperature
-            if generation.top_p < 1:
-                self._values["top_p"] = generation.top_p
-        if options.reasoning_effort is not None:
-            self._values["reasoning_effort"] = options.reasoning_effort
+        self._meant = self._wanted(config, effort)
+        unfit = set() if takes_sampling(model, effort) else {"temperature", "top_p"}
+        fit = [n for n in self._meant if n not in unfit or config.asks_for(OPTIONAL[n])]
+        self._values: dict[str, Any] = {"model": model, **{n: self._meant[n] for n in fit}}
         # What the system's turns are called, the best first; None: they go before the user's.
         self._system: list[str | None] = ["system", None]
-        if USER_ONLY.search(options.model):
+        if not has_system_role(model):
             self._system = [None]
-        elif reasons and (openai or options.provider == "azure"):
+        elif thinker and (openai or options.provider == "azure"):
             self._system = ["developer", "system", None]
         self._knows_developer = "developer" in self._system
+
+    def _wanted(self, config: RunConfig, effort: str | None) -> dict[str, Any]:
+        """The optional parameters that the config means to be sent."""
+        found: dict[str, Any] = {
+            "seed": config.seed, "temperature": config.generation.temperature
+        }  # fmt: skip
+        if config.generation.top_p < 1:
+            found["top_p"] = config.generation.top_p
+        return found if effort is None else {**found, "reasoning_effort": effort}
+
+    @property
+    def left_out(self) -> list[str]:
+        """Names of what is meant, but not sent: the model is known, or was found, to refuse it."""
+        return sorted(name for name in self._meant if name not in self._values)
+
+    def recall(self, names: Iterable[str]) -> None:
+        """Leave out what an earlier session found to be refused."""
+        for name in names:
+            if name in OPTIONAL and not self._asks_for(OPTIONAL[name]):
+                self._values.pop(name, None)
 
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
         """The whole request as plain values."""
@@ -103,9 +135,13 @@ class Parameters:
 
         `body` is what was refused: if it was learnt meanwhile, nothing is left to learn, and the
         request can be made again ("" is returned).
+
+        Raises:
+            RefusedValueError: it was asked for.
         """
         learnt = self._learn(body, param, message)
         if learnt:
+            self.learnt.append(learnt)
             self._note(learnt)
         return learnt
 
@@ -126,6 +162,8 @@ class Parameters:
             # In some sort of quotation marks, or as FastAPI's servers write it: body.seed.
             told = named is None and re.search(rf"""['"`.]{spelt}\b""", message)
             if spelt in body and (named == spelt or told):
+                if self._asks_for(OPTIONAL[name]):
+                    raise RefusedValueError(OPTIONAL[name], self._meant[name], message)
                 if self._values.pop(name, None) is None:
                     return ""
                 return f"the model refuses {name}, which is left out from now on"

@@ -16,8 +16,7 @@ from aqa.backends.openai_api.replies import (
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.streams import body_of
-from aqa.config.backend_options import Gpt4Options
-from aqa.config.options import GenerationOptions
+from aqa.config.options import RunConfig
 from aqa.records import Message
 
 FEWEST_TOKENS = 16  # that OpenAI takes as a limit of an answer
@@ -31,14 +30,12 @@ class ResponsesParameters(Parameters):
 
     def __init__(
         self,
-        options: Gpt4Options,
-        generation: GenerationOptions,
-        seed: int,
+        config: RunConfig,
         openai: bool,
         note: Callable[[str], None],
         schema: ResponseSchema | None = None,
     ) -> None:
-        super().__init__(options, generation, seed, openai, note, schema)
+        super().__init__(config, openai, note, schema)
         del self._values["seed"]
         self._limit_name = "max_output_tokens"
 

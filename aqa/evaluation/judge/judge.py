@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import count, islice
@@ -81,6 +81,7 @@ class Judging:
         """
         self._config, self._progress = config, progress
         self._repeats, self.joined = repeats, joined
+        self._left_out: Sequence[str] = ()  # parameters that the server was found to refuse
         names = TEMPLATES if template is None else dict.fromkeys(TEMPLATES, template)
         self._templates = {
             language: load_template(name, JUDGE_VARIABLES) for language, name in names.items()
@@ -113,7 +114,12 @@ class Judging:
             dict.fromkeys(f"{made.name}@{made.sha256[:8]}" for made in self._templates.values())
         )
         temperature = f"{self._config.generation.temperature:g}"
-        return f"model:{model}|prompt:{prompts}|temperature:{temperature}|repeats:{self._repeats}"
+        if "temperature" in self._left_out:
+            temperature = "default"  # the model's, which takes no other
+        others = "+".join(name for name in self._left_out if name != "temperature")
+        without = f"|without:{others}" if others else ""
+        way = f"prompt:{prompts}|temperature:{temperature}|repeats:{self._repeats}{without}"
+        return f"model:{model}|{way}"
 
     def check_access(self) -> None:
         """See whether there are a key, an address, and the price that a cap needs.
@@ -148,6 +154,7 @@ class Judging:
                 asked += len(todo)
                 served = dict(reader.facts(journal.spent))
             run.update({"status": "done", "served": served})
+        self._left_out = served.get("left_out", [])
         verdicts = {name: tuple(known[key][1] for key in own) for name, own in keys.items()}
         facts = {"folder": str(self.folder), "asked": asked, **_known(served)}
         return Judged(verdicts, facts, self._repeats)

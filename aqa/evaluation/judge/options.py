@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aqa.config.model_families import DEFAULT_MODEL
 from aqa.errors import ConfigError
 from aqa.progress import Progress
 
@@ -44,6 +45,13 @@ def make_judge(
     from aqa.evaluation.judge.judge import Judging
     from aqa.evaluation.judge.panel import Panel
 
+    if not options.models and not any(
+        told.startswith("backend.model=") for told in options.settings
+    ):
+        progress.note(
+            f"the judge is {DEFAULT_MODEL}, since none is named; another judge moves every score:"
+            " compare only those with the same signature"
+        )
     judges = []
     for model in dict.fromkeys(options.models) or (None,):
         config, template = _configure(options, model)
@@ -58,9 +66,9 @@ def _configure(options: JudgeOptions, model: str | None) -> "tuple[RunConfig, st
     from aqa.config.options import JUDGE_MAX_NEW_TOKENS, JUDGE_REPEATS_TEMPERATURE, JUDGE_SECTIONS
 
     told: RawConfig = {}
-    set_value(told, "generation.max_new_tokens", JUDGE_MAX_NEW_TOKENS)
+    ours: RawConfig = {"generation": {"max_new_tokens": JUDGE_MAX_NEW_TOKENS}}
     if options.repeats > 1:
-        set_value(told, "generation.temperature", JUDGE_REPEATS_TEMPERATURE)
+        set_value(ours, "generation.temperature", JUDGE_REPEATS_TEMPERATURE)
     for key, value in {"backend.model": model, "backend.max_cost": options.max_cost}.items():
         if value is not None:
             set_value(told, key, value)
@@ -70,4 +78,4 @@ def _configure(options: JudgeOptions, model: str | None) -> "tuple[RunConfig, st
         if section not in JUDGE_SECTIONS:
             known = ", ".join(JUDGE_SECTIONS)
             raise ConfigError(f"--judge-set {section}: a judge's config has only {known}")
-    return build_config(Gpt4Backend.Options, [told]), told.get("prompt")
+    return build_config(Gpt4Backend.Options, [told], ours), told.get("prompt")

@@ -70,7 +70,7 @@ def test_it_works_together_with_resuming(tmp_path: Path, server: Server, kept: O
     assert 10 < server.requests < 40
     result = run(configured(tmp_path, server, 60, **kept), tmp_path / "b")
     assert (result.answered, result.cached, server.requests) == (60, 10, 60)
-    assert read_manifest(tmp_path / "b")["served"]["models"] == {"gpt-4.1-2026-01-01": 60}
+    assert read_manifest(tmp_path / "b")["served"]["models"] == {"reader-1-2026-01-01": 60}
     assert result.resumed >= 20
 
 

@@ -57,7 +57,7 @@ def test_a_run_and_what_it_leaves(tmp_path: Path, server: Server) -> None:
     assert [row["predicted_answer"] for row in rows.values()] == [str(n) for n in range(30)]
     manifest = read_manifest(tmp_path / "out")
     served = manifest["served"]
-    assert served["models"] == {"gpt-4.1-2026-01-01": 30}
+    assert served["models"] == {"reader-1-2026-01-01": 30}
     assert served["requests"] == {"answered": 30, "sent": 30}
     spent = served["spent"]
     assert spent["input_tokens"] == server.prompt_tokens == manifest["tokens"]["prompt"]
@@ -65,7 +65,7 @@ def test_a_run_and_what_it_leaves(tmp_path: Path, server: Server) -> None:
     assert spent["cached_input_tokens"] == 300
     assert spent["usd"] == pytest.approx(server.cost(1, 2))
     body = server.bodies[0]
-    assert (body["model"], body["temperature"], body["max_tokens"]) == ("gpt-4.1", 0.0, 4)
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("reader-1", 0.0, 4)
     assert [turn["role"] for turn in body["messages"]] == ["system", "user"]
 
 
@@ -205,8 +205,8 @@ def test_a_run_that_never_got_an_answer_goes_on_otherwise(tmp_path: Path, server
     server.script = lambda number, body: NO_MODEL if body["model"] == "gpt-9" else None
     with pytest.raises(ModelError, match="no such model"):
         run(configured(tmp_path, server, 5, model="gpt-9"), tmp_path / "out")
-    assert run(configured(tmp_path, server, 5, model="gpt-4.1"), tmp_path / "out").answered == 5
-    assert read_manifest(tmp_path / "out")["fingerprint"]["reader"]["model"] == "gpt-4.1"
+    assert run(configured(tmp_path, server, 5, model="reader-1"), tmp_path / "out").answered == 5
+    assert read_manifest(tmp_path / "out")["fingerprint"]["reader"]["model"] == "reader-1"
     with pytest.raises(AqaError, match="holds another run"):
         run(configured(tmp_path, server, 5, model="gpt-9"), tmp_path / "out")
 
@@ -486,7 +486,7 @@ def test_no_way_to_the_server(tmp_path: Path, url: str | None, sentence: str) ->
 
 
 def test_a_cap_needs_a_price(tmp_path: Path, server: Server) -> None:
-    with pytest.raises(ConfigError, match=r"price of gpt-4.1 at .* is not known"):
+    with pytest.raises(ConfigError, match=r"price of reader-1 at .* is not known"):
         run(configured(tmp_path, server, 1, price=None, max_cost=1), tmp_path / "out")
 
 

@@ -14,12 +14,10 @@ from fault_server import FAULTS, Fault, Server, failure, serving
 from gpt4_runs import completion, configured, predictions, run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
-from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.replies import BadBodyError, read_usage
 from aqa.backends.openai_api.responses import read_response
-from aqa.config.backend_options import Gpt4Options
 from aqa.config.load import build_config
-from aqa.config.options import GenerationOptions, RunConfig
+from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, ModelError
 from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Prompt, Template
@@ -118,19 +116,10 @@ def test_what_is_no_response_is_asked_again(content: bytes) -> None:
         read_response(content)
 
 
-def test_a_parameter_refused_by_responses(tmp_path: Path, server: Server) -> None:
-    told = "Unsupported parameter: 'reasoning.effort' is not supported with this model."
-    server.script = lambda number, body: (
-        Fault(400, failure(told, "unsupported_parameter", "reasoning.effort"))
-        if "reasoning" in body
-        else None
-    )
-    options = {"api": "responses", "reasoning_effort": "low", "max_concurrency": 2}
-    config = longer(configured(tmp_path, server, 10, **options), 16)
-    assert run(config, tmp_path / "out").answered == 10
-    assert server.requests <= 12
+def test_responses_need_room(tmp_path: Path, server: Server) -> None:
+    config = longer(configured(tmp_path, server, 1, api="responses"), 15)
     with pytest.raises(ConfigError, match="16 or more"):
-        run(longer(config, 15), tmp_path / "out")
+        run(config, tmp_path / "out")
 
 
 # Azure.
@@ -382,9 +371,6 @@ def test_the_systems_role_is_learnt(
     assert server.requests <= 12 + 2 * len(roles)
 
 
-SAMPLES = {"temperature", "top_p"}
-
-
 def test_what_is_learnt_to_no_end_is_an_error(tmp_path: Path, server: Server) -> None:
     """A chat without a turn of the user's keeps its system role, and is not sent for ever."""
     server.script = refusing("system", "developer")
@@ -393,30 +379,6 @@ def test_what_is_learnt_to_no_end_is_an_error(tmp_path: Path, server: Server) ->
         ((_, found),) = reader.generate([Prompt("p", 0, "who ?", Evidence(()), template)])
     assert "does not support 'system'" in (found.error or "")
     assert server.requests <= 4
-
-
-@pytest.mark.parametrize(
-    ("model", "openai", "role", "names"),
-    [
-        ("gpt-4.1", True, "system", {"max_completion_tokens"} | SAMPLES),
-        ("gpt-4o-mini", False, "system", {"max_tokens"} | SAMPLES),
-        ("o3-mini", True, "developer", {"max_completion_tokens"}),
-        ("o1-mini", True, "user", {"max_completion_tokens"}),
-        ("gpt-5.1", True, "developer", {"max_completion_tokens"}),
-        ("gpt-5-chat-latest", True, "system", {"max_completion_tokens"} | SAMPLES),
-        ("openai/gpt-5-mini", False, "system", {"max_completion_tokens"}),
-        ("meta-llama/Llama-3.1-8B", False, "system", {"max_tokens"} | SAMPLES),
-    ],
-)
-def test_what_families_of_models_take(model: str, openai: bool, role: str, names: set[str]) -> None:
-    options = Gpt4Options(model=model)
-    parameters = Parameters(options, GenerationOptions(top_p=0.9), 1, openai, print)
-    turns = [("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c")]
-    chat = [Message(*turn) for turn in turns]
-    body = parameters.body(chat)
-    assert body["messages"][0]["role"] == role
-    assert [turn["role"] for turn in body["messages"]][-3:] == ["user", "assistant", "user"]
-    assert set(body) - {"model", "messages", "seed"} == names
 
 
 def test_a_prompt_beyond_the_context_is_not_sent(tmp_path: Path, server: Server) -> None:

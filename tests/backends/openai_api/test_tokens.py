@@ -122,7 +122,7 @@ def test_openais_tables_count_what_the_server_does(
         return sum(len(turn["content"].encode()) + 4 for turn in body["messages"]) + 3
 
     with serving(Server(count=count)) as server:
-        check_dry_run(tmp_path, server)
+        check_dry_run(tmp_path, server, model="gpt-4o")
 
 
 def test_an_estimate_is_called_one(tmp_path: Path) -> None:

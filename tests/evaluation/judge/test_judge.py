@@ -99,7 +99,8 @@ def test_verdicts_become_scores(call_aqa: Call, tmp_path: Path, server: Server) 
     assert found["judge"]["spent"]["usd"] == pytest.approx(server.cost(1, 2))
     signature = first["scores"]["judge"]["signature"]
     assert re.match(
-        r"judge\|model:gpt-4\.1\|prompt:judge_eng@\w{8}\+judge_kor@\w{8}\|temperature:0\|repeats:1"
+        r"judge\|model:gpt-6-luna\|prompt:judge_eng@\w{8}\+judge_kor@\w{8}\|temperature:default"
+        r"\|repeats:1"
         r"\|failed-verdicts:0\|refs:all\|missing:0\|v:",
         signature,
     )
@@ -128,7 +129,8 @@ def test_what_the_judge_is_shown(call_aqa: Call, tmp_path: Path, server: Server)
     assert body["response_format"]["json_schema"]["name"] == "verdict"
     schema = body["response_format"]["json_schema"]["schema"]
     assert list(schema["properties"]) == ["reason", "verdict"]
-    assert (body["temperature"], body["seed"]) == (0, 42)
+    assert body["seed"] == 42
+    assert "temperature" not in body, "the default model thinks"
     assert "(none: the passages do not answer" in bodies["half"]["messages"][-1]["content"]
 
 
@@ -187,7 +189,11 @@ def test_known_verdicts_are_not_asked_for_again(
     assert call_aqa(*words(server, "a.json", "b.json")).returncode == 0
     assert server.requests == 12, "only what another system says otherwise"
     assert scored(tmp_path)["judge"]["spent"]["usd"] > cost
-    assert call_aqa(*words(server, "a.json"), "--judge-model", "other").returncode == 0
+    loud = [word for word in words(server, "a.json") if word != "-q"]
+    warning = "another judge moves every score"
+    assert warning in " ".join(call_aqa(*loud).stderr.split())
+    other = call_aqa(*loud, "--judge-model", "other")
+    assert (other.returncode, warning in " ".join(other.stderr.split())) == (0, False)
     assert server.requests == 23, "another judge has its own folder"
     assert len(list((tmp_path / "judge").iterdir())) == 2
 
@@ -292,7 +298,8 @@ def test_repeats_and_their_variance(call_aqa: Call, tmp_path: Path, server: Serv
     write(tmp_path, count=4)
     seeds = {42: "correct", 43: "incorrect", 44: "partially_correct"}
     server.answer = lambda body: json.dumps({"reason": "", "verdict": seeds[body["seed"]]})
-    done = call_aqa(*words(server, "a.json"), "--judge-repeats", "3", "--quiet")
+    named = ["--judge-model", "mine", "--judge-repeats", "3", "--quiet"]
+    done = call_aqa(*words(server, "a.json"), *named)
     assert done.returncode == 0, done.stderr
     (system,) = scored(tmp_path)["systems"]
     assert server.requests == 9

@@ -9,7 +9,7 @@ from typing import Any
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.asker import as_failure, as_prediction, unless_schema
 from aqa.backends.openai_api.batch.lines import Requests
-from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.chat import Parameters, RefusedValueError
 from aqa.backends.openai_api.errors import Failure, classify_body, classify_status
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.replies import BadBodyError, Reply
@@ -90,8 +90,11 @@ class Replies:
         if outcome.maybe_paid:
             self.lost += self._account.worst(prompt.messages)
         if outcome.refused:
-            if self._learn(asked.body(prompt.index), outcome):
-                return None
+            try:
+                if self._learn(asked.body(prompt.index), outcome):
+                    return None
+            except RefusedValueError as error:
+                outcome = replace(outcome, kind="run", reason=str(error))
             outcome = unless_schema(outcome, self._parameters)
         if outcome.kind == "example":
             return self.failed(prompt, outcome.reason)

@@ -258,7 +258,7 @@ def test_the_cache_serves_both_ways(tmp_path: Path, server: BatchingServer) -> N
     live = run(configured(tmp_path, server, 20, live=True, **cache), tmp_path / "third")
     assert (live.answered, live.cached, server.requests) == (20, 20, 0)
     served = read_manifest(tmp_path / "second")["served"]
-    assert served["models"] == {"gpt-4.1-2026-01-01": 20}
+    assert served["models"] == {"reader-1-2026-01-01": 20}
 
 
 # Batches that end otherwise.

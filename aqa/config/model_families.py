@@ -1,0 +1,93 @@
+"""What is known of models by their names: which think first, what they refuse, when they end."""
+
+import re
+from datetime import UTC, date, datetime
+
+DEFAULT_MODEL = "gpt-6-luna"  # OpenAI's recommendation in the place of gpt-4.1 (October 2026)
+
+OPENAI_THINKERS = re.compile(r"(?:^|[:.])(?:o\d|gpt-(?:[5-9]|\d\d)(?!.*chat))")
+OTHER_THINKERS = re.compile(
+    r"gpt-oss|deepseek-(?:r\d|v[4-9])|gemini-(?:2\.5|[3-9])|grok-(?:3-mini|[4-9])|qwq"
+    r"|qwen-?3(?!.*(?:instruct|coder))|magistral|kimi-k(?:2\.[5-9]|[3-9])|glm-(?:4\.[5-9]|[5-9])"
+    r"|minimax-m\d|thinking|reason(?:er|ing)"
+)
+NOT_THINKING = re.compile(r"non-?reasoning|non-?thinking|no-?think")
+USER_ONLY = re.compile(r"(?:^|[:.])o1-(?:mini|preview)")  # without a system role
+CLAUDE = re.compile(r"claude-[a-z]+-(\d+)(?:[-.](\d{1,2}))?(?!\d)")
+CLAUDE_SAMPLES = (4, 6)  # up to this version: later ones refuse temperature and top_p
+CLAUDE_THINKS = (5, 0)  # from this version on, unless it is switched off
+SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
+
+# OpenAI's page on deprecations, November 2026. What was tuned from a model ends with it.
+ENDS = {
+    "2026-10-23": "gpt-3.5-turbo gpt-4 gpt-4-turbo gpt-4.1-nano gpt-4o-2024-05-13 o1 o1-pro o3-mini"
+    " o4-mini",
+    "2026-12-11": "gpt-5 gpt-5-mini gpt-5-nano gpt-5-pro o3 o3-pro",
+    "2027-01-14": "gpt-4.1 gpt-4.1-mini gpt-4o gpt-4o-mini",
+    "2027-04-01": "gpt-5.1 gpt-5.3-codex gpt-5.4-nano",
+}
+END_OF = {
+    model: date.fromisoformat(day) for day, models in ENDS.items() for model in models.split()
+}
+
+
+def plain_name(model: str) -> str:
+    """The model's own name, without what fine-tuning and gateways put around it."""
+    name = model.lower()
+    if name.startswith("ft:"):
+        return name.split(":")[1]
+    return name.rpartition("/")[2]
+
+
+def is_openai_thinker(model: str) -> bool:
+    """Whether it is one of OpenAI's models that can think before they answer."""
+    return bool(OPENAI_THINKERS.search(plain_name(model)))
+
+
+def thinks(model: str, effort: str | None) -> bool:
+    """Whether a model thinks before it answers, by what is known of its family."""
+    name = plain_name(model)
+    if effort == "none" or NOT_THINKING.search(name):
+        return False
+    claude = _claude_version(name)
+    return bool(
+        OPENAI_THINKERS.search(name)
+        or OTHER_THINKERS.search(name)
+        or (claude is not None and claude >= CLAUDE_THINKS)
+    )
+
+
+def takes_sampling(model: str, effort: str | None) -> bool:
+    """Whether a model takes temperature and top_p, as far as is known: most do.
+
+    OpenAI's models that think take them where they are told not to.
+    """
+    name = plain_name(model)
+    claude = _claude_version(name)
+    if claude is not None:
+        return claude <= CLAUDE_SAMPLES
+    return effort == "none" or not OPENAI_THINKERS.search(name)
+
+
+def has_system_role(model: str) -> bool:
+    """Whether a model takes instructions apart from the user's turn: all but the first ones do."""
+    return not USER_ONLY.search(plain_name(model))
+
+
+def _claude_version(name: str) -> tuple[int, int] | None:
+    found = CLAUDE.search(name)
+    return None if found is None else (int(found[1]), int(found[2] or 0))
+
+
+def end_of(model: str) -> str | None:
+    """When OpenAI takes a model away, as a sentence; None where nothing is known of that."""
+    name = re.split(r"[:.](?=gpt-|o\d)", plain_name(model))[-1]
+    end = END_OF.get(name) or END_OF.get(SNAPSHOT.sub("", name))
+    if end is None:
+        return None
+    day = f"{end.day} {end:%B %Y}"
+    told = "was shut down" if end <= datetime.now(UTC).date() else "will be shut down"
+    return (
+        f"{model} {told} by OpenAI on {day}; another model, such as {DEFAULT_MODEL}, needs a run of"
+        " its own"
+    )
