@@ -18,6 +18,7 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
     """
     idle = {
         **config.evidence.train.idle(),
+        **config.training.idle(),
         **config.generation.idle(),
         **config.evaluation.idle(),
         **config.backend.idle(),

@@ -1,7 +1,6 @@
 """One whole pass over the data before anything expensive, and reading what it found to be sound."""
 
 import hashlib
-import re
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,8 +15,6 @@ from aqa.errors import DataError
 from aqa.records import Example
 from aqa.runs.hashes import hash_files
 
-HANGUL = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]")
-
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -26,8 +23,7 @@ class Survey:
     `sha256` is of the stored bytes (files of a folder, the passages file and the corpus included);
     for the hub, a description of the version. `passages_sha256` is of the passages file, and of the
     corpus if there is one; None where the data's own passages are read. `files` holds the hash of
-    each by itself: data, passages, corpus, as far as they lie here. `hangul` counts examples with
-    Hangul in a reference, or in the question where there is none. `notes` are sentences for the
+    each by itself: data, passages, corpus, as far as they lie here. `notes` are sentences for the
     user.
     """
 
@@ -35,7 +31,6 @@ class Survey:
     sha256: str
     unanswerable: int
     unlabelled: int
-    hangul: int
     generated_ids: int
     notes: tuple[str, ...] = ()
     duplicate_ids: frozenset[str] = frozenset()
@@ -70,7 +65,6 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
         sha256=_fingerprint(source, files),
         unanswerable=tally.unanswerable,
         unlabelled=tally.unlabelled,
-        hangul=tally.hangul,
         generated_ids=parser.generated_ids,
         notes=tuple(notes),
         duplicate_ids=duplicate_ids,
@@ -111,7 +105,7 @@ class _Tally:
     """Counts of examples; they can be taken back."""
 
     def __init__(self) -> None:
-        self.count = self.unanswerable = self.unlabelled = self.hangul = self.decomposed = 0
+        self.count = self.unanswerable = self.unlabelled = self.decomposed = 0
         self.without_passages = self.gold_named = self.gold_found = 0
 
     def add(self, example: Example, amount: int = 1) -> None:
@@ -121,8 +115,6 @@ class _Tally:
             self.unlabelled += amount
         elif not answers:
             self.unanswerable += amount
-        if any(HANGUL.search(text) for text in answers or (example.question,)):
-            self.hangul += amount
         if not example.passages:
             self.without_passages += amount
         if example.gold_ids:

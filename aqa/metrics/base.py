@@ -13,13 +13,12 @@ class MetricOptions:
     """Options of metrics that read with a model; None leaves the choice to the metric.
 
     `model` is a name on the hub or a local folder, `num_layers` the layer whose states are
-    compared, `language` "en" or "ko". `bf16` computes in bfloat16, faster and a little less exact.
+    compared. `bf16` computes in bfloat16, faster and a little less exact.
     `cache` keeps embeddings of references on disk. `progress` shows what takes long.
     """
 
     model: str | None = None
     num_layers: int | None = None
-    language: str | None = None
     bf16: bool = False
     cache: bool = True
     progress: Progress = field(default_factory=SilentProgress)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aqa.errors import UsageError
 from aqa.metrics.base import MetricOptions
 from aqa.metrics.embedding_cache import EmbeddingCache, cache_file
 from aqa.metrics.encoder import Embedded, Encoder, match
@@ -26,12 +25,7 @@ class BertScore:
     """
 
     def __init__(self, options: MetricOptions) -> None:
-        """Check the language; the model is loaded with the first pairs."""
-        if options.language not in (None, *MODELS):
-            raise UsageError(
-                f'bertscore has no default model for the language "{options.language}"; '
-                'use "en" or "ko", or name a model.'
-            )
+        """Store the options; the model is loaded with the first pairs."""
         self._options = options
         self._encoders: dict[str, Encoder] = {}
         self._cache = EmbeddingCache(cache_file()) if options.cache else None
@@ -41,7 +35,7 @@ class BertScore:
         from bert_score import __version__
 
         # One model for all scores, so one of many languages where they mix.
-        language = self._options.language or ("en" if set(pairs.languages) <= {LATIN} else "ko")
+        language = "en" if set(pairs.languages) <= {LATIN} else "ko"
         model = self._options.model or MODELS[language]
         if model not in self._encoders:
             self._encoders[model] = Encoder(model, self._options.num_layers, self._options.bf16)

@@ -48,12 +48,11 @@ class Rouge1:
     name: ClassVar[str] = "rouge1"
 
     def __init__(self, options: MetricOptions) -> None:
-        """Keep the language; None goes by the example."""
-        self._language = options.language
+        """Need no option."""
 
     def score(self, pairs: Pairs) -> Score:
         """Score every pair."""
-        values, details = _scored(pairs, self._language)
+        values, details = _score_all(pairs)
         return pairs.score(self.name, values[self.name], details)
 
 
@@ -70,7 +69,7 @@ class RougeL(Rouge1):
 
 
 @lru_cache(maxsize=1)
-def _scored(pairs: Pairs, language: str | None) -> tuple[dict[str, list[float]], str]:
+def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
     """Score by all three at once, for whoever asks for one next; and say how for the signature."""
     from importlib.metadata import version
 
@@ -80,9 +79,9 @@ def _scored(pairs: Pairs, language: str | None) -> tuple[dict[str, list[float]],
     predictions, references = list(apart.predictions), list(apart.references)
     words = _Words()
     used = set()
-    tokenizers = {name: _tokenizer(name) for name in {language or "", *pairs.languages}}
+    tokenizers = {name: _tokenizer(name) for name in set(pairs.languages)}
     for at, owner in enumerate(apart.owners):
-        tokenizer = tokenizers[language or pairs.languages[owner]]
+        tokenizer = tokenizers[pairs.languages[owner]]
         if tokenizer is None and not _WORD.search(references[at].lower()):
             # Where ROUGE's own finds no word in a reference, even the same text would score 0.
             tokenizer = Characters()

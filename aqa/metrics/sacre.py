@@ -22,14 +22,13 @@ class Bleu:
     order: ClassVar[int] = 4
 
     def __init__(self, options: MetricOptions) -> None:
-        """Keep the language; None goes by the example."""
-        self._language = options.language
+        """Need no option."""
 
     def score(self, pairs: Pairs) -> Score:
         """Score all pairs; a missing answer is an empty one."""
         from sacrebleu.metrics.bleu import BLEU
 
-        tokens = _tokens(pairs, self._language)
+        tokens = _tokens(pairs)
         metrics = _metrics(self.order)
         rows = []
         for prediction, texts, token in zip(
@@ -92,12 +91,11 @@ class SentenceBleu:
     """The mean BLEU of answers, with effective order: many are shorter than four tokens."""
 
     def __init__(self, options: MetricOptions) -> None:
-        """Keep the language; None goes by the example."""
-        self._language = options.language
+        """Need no option."""
 
     def score(self, pairs: Pairs) -> Score:
         """Score every pair, the best over the references."""
-        tokens = _tokens(pairs, self._language)
+        tokens = _tokens(pairs)
         metrics = _metrics(4)
         values = _best(pairs, [metrics[token] for token in tokens])
         details = _signature(metrics["13a"], tokens)
@@ -119,9 +117,9 @@ class Chrf:
         return pairs.score("chrf", values, f"sentences:mean|{_signature(metric, ())}")
 
 
-def _tokens(pairs: Pairs, language: str | None) -> list[str]:
+def _tokens(pairs: Pairs) -> list[str]:
     """Name sacrebleu's tokenization for each example: characters where letters are not Latin."""
-    return ["13a" if (language or known) in (LATIN, "en") else "char" for known in pairs.languages]
+    return ["13a" if known in (LATIN, "en") else "char" for known in pairs.languages]
 
 
 @lru_cache(maxsize=4)

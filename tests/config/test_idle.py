@@ -51,11 +51,14 @@ def build(backend: str, *settings: str, inherited: Any = None) -> RunConfig:
         ("llama", "evidence.train.distractors=2", "evidence.train.passages=mixed"),
         ("t5", "backend.ctranslate2_type=float32", "backend.engine=auto"),
         ("t5", "evaluation.bert_num_layers=6", "evaluation.bert_model=x"),
+        ("t5", "training.eval_steps=50", "training.eval_strategy=steps"),
+        ("llama", "training.warmup_steps=5", "training.lr_scheduler_type=cosine"),
     ],
 )
 def test_what_has_no_effect_is_refused(backend: str, idle: str, beside: str | None) -> None:
     key, _ = idle.split("=")
     off = ["backend.quantization=none"] if "bnb" in idle else []
+    off += ["training.lr_scheduler_type=constant"] if "warmup" in idle else []
     with pytest.raises(ConfigError, match=rf"^config key {key} = .* has no effect: \w"):
         build(backend, *off, idle)
     if beside is not None:

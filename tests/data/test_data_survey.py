@@ -34,7 +34,7 @@ def repeated(tmp_path: Path) -> str:
 
 def test_counts(repeated: str) -> None:
     found = survey(Source(repeated, on_duplicate_id="number"))
-    assert (found.count, found.unanswerable, found.unlabelled, found.hangul) == (4, 2, 1, 1)
+    assert (found.count, found.unanswerable, found.unlabelled) == (4, 2, 1)
     assert found.generated_ids == 0
     assert found.notes == (
         "Ids that are repeated: 1; they got numbers.",
@@ -100,7 +100,6 @@ def test_nfc(tmp_path: Path) -> None:
     example = next(read_examples(source))
     assert {example.question, *(example.answers or ()), example.passages[0].text} == {"한글"}
     assert example.passages[0].title == "한글"
-    assert survey(source).hangul == 1
 
 
 def test_reading_is_lazy(tmp_path: Path) -> None:
@@ -156,7 +155,6 @@ def test_shared_files(file: str, like: Source, counts: tuple[int, int, int, int]
         found.count, found.unanswerable, len(found.duplicate_ids), found.generated_ids
     ) == counts  # fmt: skip
     assert found.unlabelled == 0
-    assert found.hangul > 5000 if "KorQuAD" in file else found.hangul < 10
     ids = {example.id for example in read_examples(source, found)}
     assert len(ids) == found.count
 

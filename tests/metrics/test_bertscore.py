@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aqa.data import Source, read_examples
-from aqa.errors import ModelError, UsageError
+from aqa.errors import ModelError
 from aqa.metrics import MetricOptions, load_metric
 from aqa.metrics.encoder import Embedded, Encoder, find_layer
 from aqa.metrics.pairs import Pairs
@@ -134,11 +134,6 @@ def test_long_texts_where_the_tokenizer_knows_no_limit(tmp_path: Path) -> None:
     metric = load_metric("bertscore", MetricOptions(model=str(tmp_path), num_layers=6))
     text = "word " * 700
     assert metric.score(Pairs([text], [(text,)], "squad")).value == pytest.approx(100, abs=0.01)
-
-
-def test_languages_without_a_default() -> None:
-    with pytest.raises(UsageError, match='"kr"; use "en" or "ko"'):
-        load_metric("bertscore", MetricOptions(language="kr"))
 
 
 @pytest.mark.parametrize(
