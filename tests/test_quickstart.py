@@ -41,6 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, answer.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_training_raises_f1_on_unseen_questions(trained: tuple[Path, str]) -> None:
     folder, shown = trained
@@ -55,6 +56,7 @@ def test_training_raises_f1_on_unseen_questions(trained: tuple[Path, str]) -> No
     assert len(json.loads((folder / RUN / "predictions.json").read_text(encoding="utf-8"))) == 81
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_prediction_with_the_trained_adapter(trained: tuple[Path, str]) -> None:
     folder, _ = trained
@@ -66,6 +68,7 @@ def test_prediction_with_the_trained_adapter(trained: tuple[Path, str]) -> None:
     assert again == pytest.approx(f1(folder / RUN), abs=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "shown"),
     [

@@ -62,6 +62,7 @@ needs_smollm2 = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_smollm2
 @pytest.mark.timeout(900 + 2 * ASKED)
 def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: Path) -> None:
@@ -112,6 +113,7 @@ def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: P
     assert (tmp_path / "report.html").stat().st_size > 1_000_000
 
 
+@pytest.mark.slow
 @needs_smollm2
 @pytest.mark.timeout(900 + 2 * ASKED)
 def test_three_systems_on_squad2(call_aqa: Call, shared_data: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment / "bin" / "aqa"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
@@ -64,6 +65,7 @@ def test_wheel_in_an_empty_folder(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_wheel_writes_a_report(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"q": {"predicted_answer": "x", "answers": ["x"]}}')
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -123,6 +123,7 @@ def test_predictions_may_hold_their_questions(tmp_path: Path) -> None:
     assert language.systems[0].scores["language"].per_example == (100, 100, 100)
 
 
+@pytest.mark.slow
 def test_what_a_reader_wrote_holds_its_questions(call_aqa: Any, tmp_path: Path) -> None:
     rows = [
         {"id": n, "question": "몇 년?", "passages": ["1945년에"], "answers": ["1945"]}

@@ -348,6 +348,7 @@ def test_an_incomplete_last_line_is_told_of(tmp_path: Path) -> None:
     assert any("last line was incomplete" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(tmp_path: Path) -> None:
     """kill -9 at 20 random moments: the same file in the end, and no answer is asked for twice."""
     path = write_questions(tmp_path, 300, long=(7, 150))

@@ -120,6 +120,7 @@ def alone(
     return Alone(words, folder / "run")
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(alone: Alone, tmp_path: Path) -> None:
     two, both = tmp_path / "two", tmp_path / "both"
     run([*alone.words, "-o", str(two)], TORCHRUN)

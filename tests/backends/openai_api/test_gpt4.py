@@ -307,6 +307,7 @@ def many_prompts(config: RunConfig, reader: Gpt4Backend, read: list[str]) -> Ite
         yield replace(prompt, id=f"p{number}")
 
 
+@pytest.mark.slow
 def test_concurrency_adapts(tmp_path: Path, server: Server) -> None:
     server.latency = 0.25  # long beside what a busy machine needs to send a request
     run(configured(tmp_path, server, 200, max_concurrency=32), tmp_path / "a")

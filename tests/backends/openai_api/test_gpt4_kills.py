@@ -58,6 +58,7 @@ def kill(server: Server, wait: float, *arguments: object, **options: object) -> 
     assert process.exitcode == -signal.SIGKILL, "the moments must lie within the run"
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
     data, folder = questions(tmp_path, QUESTIONS), tmp_path / "out"
     moments = random.Random(15)
@@ -75,6 +76,7 @@ def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
     assert len(lines) == QUESTIONS  # no answer stands twice
 
 
+@pytest.mark.slow
 def test_no_kill_hides_spending_from_a_cap(tmp_path: Path) -> None:
     """Answers that were paid for and had not come when a session was killed count, too."""
     data, folder = questions(tmp_path, 600), tmp_path / "out"

@@ -71,6 +71,7 @@ def predictions(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "predictions.json").read_bytes())  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_a_served_model_answers_as_the_same_one_read_here(
     url: str, weights: str, tmp_path: Path, call_aqa: Aqa
 ) -> None:

@@ -52,6 +52,7 @@ def inputs(number: int) -> list[Example]:
     ]
 
 
+@pytest.mark.slow
 def test_500_answers_agree_with_transformers_in_float32(trained_t5: Path) -> None:
     examples = inputs(500)
     with make_reader(trained_t5) as reader:
@@ -145,6 +146,7 @@ def test_nothing_that_is_read_is_cut(trained_t5: Path) -> None:
     assert found.confidence == pytest.approx(expected.confidence, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_beams_agree_with_transformers(trained_t5: Path) -> None:
     """With the default patience, CTranslate2 ends some searches before the best answer ends."""
     settings = (
@@ -212,6 +214,7 @@ def test_log_probabilities_agree_whether_outputs_are_scaled_or_not(
     assert found == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_it_is_converted_once_and_again_when_the_model_changes(
     trained_t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,7 @@ def test_beams_make_batches_smaller(tiny_t5: Path, monkeypatch: pytest.MonkeyPat
     assert sizes == {1: [8], 4: [2, 2, 2, 2]}
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_batch_and_one_that_never_fits_fails_alone(
     tiny_t5: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def em(folder: Path) -> float:
     return value
 
 
+@pytest.mark.slow
 def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> None:
     done = call_aqa(*words(), "-o", "run")
     assert done.returncode == 0, done.stderr
@@ -86,6 +87,7 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
         assert first["score"] >= second["score"]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_the_weights_are_those_of_one_run(call_aqa: Aqa, tmp_path: Path) -> None:
     settings = words("training.num_train_epochs=12", "training.eval_steps=8", limit=16)
     assert call_aqa(*settings, "-o", "whole", "-q").returncode == 0

@@ -69,6 +69,7 @@ def test_labels_are_the_answer_and_its_end_token_alone(fusion: str, tiny_t5: Pat
     assert batch["part_counts"].tolist() == [1] * 8 + [3 if fusion == "fid" else 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fusion"),
     [("tiny_t5", "concat"), ("tiny_t5", "fid"), ("tiny_bart", "fid"), ("tiny_plain", "concat")],
@@ -102,6 +103,7 @@ def training(model: Path, folder: Path, *settings: str, resume: bool = False) ->
     return Training(reader, folder, resume=resume, targets_each=each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "crash_at"),
     [
@@ -209,6 +211,7 @@ def test_label_smoothing_is_that_of_transformers(tiny_t5: Path) -> None:
     assert abs(loss - plain) > 0.01
 
 
+@pytest.mark.slow
 def test_smoothing_and_optimizer_reach_the_training(tiny_t5: Path, tmp_path: Path) -> None:
     losses = {}
     for setting in (
@@ -228,6 +231,7 @@ def test_smoothing_and_optimizer_reach_the_training(tiny_t5: Path, tmp_path: Pat
     assert adafactor[1] != plain[1]
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_float32_weights(tiny_t5: Path, tmp_path: Path) -> None:
     reader = make_reader(tiny_t5, *BY_HEART, "backend.compute_dtype=bfloat16")
     seen: set[torch.dtype] = set()
@@ -242,6 +246,7 @@ def test_bfloat16_trains_float32_weights(tiny_t5: Path, tmp_path: Path) -> None:
     assert answers(reader.generate(make_prompts(reader))) == golds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["concat", "fid"])
 def test_gradient_checkpointing_changes_memory_only(
     fusion: str, dropping: Path, tmp_path: Path

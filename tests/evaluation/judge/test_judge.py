@@ -511,6 +511,7 @@ def judge(folder: Path, arguments: list[str]) -> None:
     main()
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_paid_twice(tmp_path: Path) -> None:
     """But what was under way, as many answers as are asked at a time."""
     write(tmp_path, count=200)

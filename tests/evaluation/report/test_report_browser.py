@@ -395,6 +395,7 @@ def test_korquad(shared_data: Path, open_report: Callable, score: Callable) -> N
 MANY = 10_000
 
 
+@pytest.mark.slow
 def test_many_examples_open_and_scroll(open_report: Callable, score: Callable) -> None:
     text = "이 글은 {0}번 강에 관한 것이다. " * 25
     examples = [

@@ -89,6 +89,7 @@ def check(folder: Folder, server: BatchingServer, asked_live: bytes, told: str) 
     assert len(server.answered) == server.answered.total() == QUESTIONS - 1, told
 
 
+@pytest.mark.slow
 def test_killed_before_each_step(
     tmp_path: Path, context: ForkServerContext, asked_live: bytes
 ) -> None:
