@@ -450,6 +450,7 @@ LLAMA_8B = {
 }
 
 
+@pytest.mark.slow
 def test_the_estimate_for_llama_3_1_8b(tmp_path: Path) -> None:
     folder = write_config(tmp_path / "8b", LLAMA_8B)
     settings = [

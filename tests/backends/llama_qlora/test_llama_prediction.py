@@ -280,6 +280,7 @@ def test_identity_holds_what_decides_the_answers(trained: Path, tiny: Path) -> N
     assert base != make_reader(tiny, "generation.num_beams=2").identity()
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed_the_answers_are_those_of_one_run(tmp_path: Path) -> None:
     """With the real model: a resumed run meets the same batches, so no answer changes."""
     words = [

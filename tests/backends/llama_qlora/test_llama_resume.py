@@ -139,6 +139,7 @@ def test_an_interrupt_writes_a_checkpoint_and_the_training_can_go_on(
     assert_same(resumed, whole[strategy])
 
 
+@pytest.mark.slow
 def test_killed_trainings_resume_too(
     whole: Mapping[str, Training], tiny: Path, tmp_path: Path
 ) -> None:
@@ -194,6 +195,7 @@ def test_a_finished_training_can_be_resumed_without_harm(
     assert greatest_difference(saved, adapter_weights(tmp_path / "adapter")) == 0
 
 
+@pytest.mark.slow
 def test_a_resumed_training_has_the_patience_that_was_left(
     tiny: Path, template: Template, tmp_path: Path
 ) -> None:

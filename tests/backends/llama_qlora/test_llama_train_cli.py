@@ -66,6 +66,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_training_leaves_adapter_predictions_scores_and_manifest(
     aqa: Aqa, words: list[str], tiny: Path, tmp_path: Path
 ) -> None:
@@ -205,6 +206,7 @@ def test_targets_decide_how_many_rows_an_epoch_has(
     assert [entry["step"] for entry in read(tmp_path / "run/run.json")["history"]] == [steps]
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_a_checkpoint_exits_130_and_resume_finishes(
     aqa: Aqa, words: list[str], tmp_path: Path
 ) -> None:

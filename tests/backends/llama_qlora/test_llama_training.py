@@ -25,6 +25,7 @@ NO_EVALUATION = "training.eval_strategy='no'"
 BY_HEART = ("training.num_train_epochs=30", "training.learning_rate=0.01", "backend.lora.dropout=0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "tiny_pad_is_end"])
 def test_a_model_learns_to_answer_and_to_stop(
     name: str, request: pytest.FixtureRequest, template: Template, tmp_path: Path
@@ -49,6 +50,7 @@ def test_a_model_learns_to_answer_and_to_stop(
         assert found[prompt.id].answer_tokens == ended < 30, "it did not stop by itself"
 
 
+@pytest.mark.slow
 def test_the_saved_adapter_answers_like_the_trained_model(
     tiny: Path, template: Template, tmp_path: Path
 ) -> None:
@@ -86,6 +88,7 @@ def test_the_adapter_folder_holds_safetensors_and_where_its_base_lies(
     assert not (tmp_path / "run" / "checkpoints" / "train.arrow").exists()
 
 
+@pytest.mark.slow
 def test_evaluating_leaves_the_training_as_it_is(
     tiny: Path, template: Template, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from aqa.verbs.train_plan import TrainingPlan
 from aqa.verbs.verify import verify
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantization", ["4bit", "none"])
 def test_the_merged_model_answers_as_its_parts(
     quantization: str,

@@ -160,6 +160,7 @@ def test_without_the_guard_the_test_above_would_fail(
     assert similar < 0.5 if has_avx512bf16() else similar >= 0.99
 
 
+@pytest.mark.slow
 def test_dequantised_weights_answer_like_4_bit_ones(smollm2: str, eng_v1: Template) -> None:
     answers = []
     for choice in ("true", "false"):
