@@ -29,6 +29,8 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             # GPT-2's weights lie the other way round; peft sees it and says so.
             warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
+            # A learnt prompt counts positions for itself, as it should.
+            warnings.filterwarnings("ignore", "Position ids are not supported", UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

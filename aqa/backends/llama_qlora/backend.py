@@ -113,14 +113,15 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         return answer, True
 
     def _write(self, batch: Sequence[Row]) -> list[list[Written]]:
-        return write_answers(
-            self.model,
-            [row.encoding.prompt_ids for row in batch],
-            groups_within([row.group for row in batch], [row.shared for row in batch]),
-            list(self._encoder.end_token_ids),
-            self.config.generation,
-            self._encoder.written.cut if self._encoder.written.stop else None,
-        )
+        with quiet():
+            return write_answers(
+                self.model,
+                [row.encoding.prompt_ids for row in batch],
+                groups_within([row.group for row in batch], [row.shared for row in batch]),
+                list(self._encoder.end_token_ids),
+                self.config.generation,
+                self._encoder.written.cut if self._encoder.written.stop else None,
+            )
 
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""

@@ -3,7 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aqa.backends.llama_qlora.prefixes import Group, can_share, pad_left, read_prefixes
+from aqa.backends.llama_qlora.prefixes import (
+    Group,
+    can_share,
+    group_by_prefix,
+    pad_left,
+    read_prefixes,
+    takes_padding,
+)
 from aqa.backends.local.decoding import ChosenTokens, Written, decoding, until_end
 from aqa.config.options import GenerationOptions
 
@@ -25,6 +32,8 @@ def write_answers(
 
     `groups` are the rows that begin alike. `cut` finds where an answer ends that ends by text.
     """
+    if not takes_padding(model) and len({len(row) for row in rows}) > 1:
+        return _write_by_length(model, rows, end_ids, options, cut)
     each = options.num_return_sequences
     if options.num_beams > 1:
         found = _write_beams(model, rows, end_ids, options, cut)
@@ -36,6 +45,19 @@ def write_answers(
         ]
         found = _write_in_rounds(model, repeated, alike, end_ids, options, cut)
     return [found[place : place + each] for place in range(0, len(found), each)]
+
+
+def _write_by_length(
+    model: Any, rows: Rows, end_ids: list[int], options: GenerationOptions, cut: Cut | None
+) -> list[list[Written]]:
+    """The same for a model that no padding can be hidden from: rows of one length at a time."""
+    found: dict[int, list[Written]] = {}
+    for length in sorted({len(row) for row in rows}, reverse=True):
+        places = [place for place, row in enumerate(rows) if len(row) == length]
+        alike = [rows[place] for place in places]
+        answers = write_answers(model, alike, group_by_prefix(alike), end_ids, options, cut)
+        found |= zip(places, answers, strict=True)
+    return [found[place] for place in range(len(rows))]
 
 
 def _write_in_rounds(  # long: one loop, all of whose state goes from round to round

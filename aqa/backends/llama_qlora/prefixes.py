@@ -1,10 +1,13 @@
 """Prompts that begin alike, such as questions on one passage: their beginning is read once."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Row = Sequence[int]
+UNMASKED = ("rwkv", "xlstm")  # model types whose forward leaves the attention mask out
+WHOLE = ("full_attention", "global")  # layers that look at all tokens; the latter is GPT-Neo's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,33 @@ def read_prefixes(
 
 
 def can_share(model: Any) -> bool:
-    """Whether every layer keeps the keys and values of all tokens, as a shared prefix needs."""
+    """Whether a prefix can be read once for many rows, with padding behind it.
+
+    For that every layer must keep the keys and values of all tokens, and the distance of two tokens
+    must be counted by the mask, not by their places.
+    """
     config = model.config.get_text_config()
-    layers = getattr(config, "layer_types", None) or ["full_attention"]
+    layers = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None) or ()
+    whole = all(layer in WHOLE for layer in layers)
     window = getattr(config, "sliding_window", None)
-    return window is None and all(layer == "full_attention" for layer in layers)
+    return window is None and whole and _counts_by_mask(model) and takes_padding(model)
+
+
+def takes_padding(model: Any) -> bool:
+    """Whether a mask can hide the padding that stands before a row.
+
+    It can't where an adapter puts tokens of its own before that (prompt and prefix tuning), from
+    which a row would then be farther away, nor in models that carry a state past all they read.
+    """
+    adapters = getattr(model, "peft_config", {}).values()
+    learns_prompt = any(adapter.is_prompt_learning for adapter in adapters)
+    return not learns_prompt and getattr(model.config, "model_type", "") not in UNMASKED
+
+
+def _counts_by_mask(model: Any) -> bool:
+    """Whether a model can be told positions, or makes them of the mask (as Bloom, unlike MPT)."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    forward = getattr(base, "forward", None)
+    if forward is None or base.config.model_type == "bloom":
+        return True
+    return "position_ids" in inspect.signature(forward).parameters

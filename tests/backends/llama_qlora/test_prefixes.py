@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
+from aqa.backends.llama_qlora.generation import write_answers
 from aqa.backends.llama_qlora.prefixes import (
     Group,
     can_share,
@@ -16,6 +17,8 @@ from aqa.backends.llama_qlora.prefixes import (
     pad_left,
     read_prefixes,
 )
+from aqa.config.options import GenerationOptions
+from aqa.library_output import quiet
 
 
 @pytest.mark.parametrize(
@@ -83,3 +86,63 @@ def test_only_models_that_keep_all_keys_share(settings: dict[str, object], share
     config = SimpleNamespace(**settings)
     config.get_text_config = lambda: config
     assert can_share(SimpleNamespace(config=config)) == shares
+
+
+SMALL = {"vocab_size": 60, "initializer_range": 0.2}
+LLAMA = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "tuning"),
+    [
+        ("llama", LLAMA, None),
+        ("llama", LLAMA, "prompt"),
+        ("llama", LLAMA, "prefix"),
+        ("bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 2}, None),  # positions by the mask
+        ("mpt", {"d_model": 32, "n_heads": 2, "n_layers": 2}, None),  # distances by places
+        (  # windows by places
+            "gpt_neo",
+            {
+                "hidden_size": 32,
+                "num_layers": 2,
+                "num_heads": 2,
+                "attention_types": [[["global", "local"], 1]],
+                "window_size": 8,
+            },
+            None,
+        ),
+        ("rwkv", {"hidden_size": 32, "num_hidden_layers": 2}, None),  # takes no mask
+        ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 2}, None),
+    ],
+)
+def test_answers_do_not_depend_on_the_batch(
+    kind: str, sizes: dict[str, object], tuning: str | None
+) -> None:
+    """Be the rows padded, alike in their beginnings, or given a learnt prompt."""
+    import peft
+    from transformers import AutoConfig
+
+    torch.manual_seed(7)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SMALL, **sizes)).eval()
+    model.generation_config.eos_token_id = None
+    if tuning is not None:
+        kinds = {"prompt": peft.PromptTuningConfig, "prefix": peft.PrefixTuningConfig}
+        config = kinds[tuning](num_virtual_tokens=4, task_type="CAUSAL_LM")
+        with quiet():
+            model = peft.get_peft_model(model, config).eval()
+    draw = torch.Generator().manual_seed(3)
+
+    def tokens(number: int) -> list[int]:
+        found: list[int] = torch.randint(5, 60, (number,), generator=draw).tolist()
+        return found
+
+    passages = [tokens(24), tokens(17)]
+    rows = [[*passages[n % 2], *tokens(3 + n)] for n in range(6)] + [tokens(9)]
+    options = GenerationOptions(max_new_tokens=10)
+    groups = group_by_prefix(rows)
+    assert len(groups) < len(rows)
+    with quiet():
+        together = write_answers(model, rows, groups, [1], options)
+        for row, (written,) in zip(rows, together, strict=True):
+            ((alone,),) = write_answers(model, [row], group_by_prefix([row]), [1], options)
+            assert written.ids == alone.ids
