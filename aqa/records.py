@@ -34,10 +34,10 @@ class Example:
     """One question with its evidence.
 
     `answers` holds every reference; () means known to be unanswerable, None means that the data
-    gives no reference. `gold_ids` are the ids of passages that are known to hold the answer. Where
-    a retriever's passages were joined, `passages` are those, and `own_passages` the gold ones that
-    stood beside the question itself. `place` says where it was read ("file.jsonl, line 3"), for
-    messages.
+    gives no reference. `gold_ids` are the ids of passages that are known to hold the answer,
+    `own_passages` such passages as stood beside the question itself: among `passages`, or elsewhere
+    where a retriever's were joined. `place` says where it was read ("file.jsonl, line 3"), for
+    messages. `target` is the answer to train on, where the data name it beside the references.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Example:
     gold_ids: tuple[str, ...] = ()
     own_passages: tuple[Passage, ...] = ()
     place: str = ""
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,109 @@
 """The corpus that a retriever's rows point into by document id."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from aqa.data.examples import DOCUMENT_ID, read_id
-from aqa.data.files import Row, open_bytes
-from aqa.data.json_stream import as_row, describe, is_keyed, read_members
+from aqa.data.columns import DOCUMENT_ID, first_called, fold
+from aqa.data.documents import read_documents
+from aqa.data.examples import read_id
+from aqa.data.files import Row
 from aqa.data.literals import read_literal
-from aqa.data.passages import first
-from aqa.data.rows import read_row_file
 from aqa.errors import DataError
 
 PASSAGES = "passages"
-IDS = (DOCUMENT_ID, "docid", "doc_id", "id", "_id")
-TEXTS = ("text", "contents")
+TABLES = """
+CREATE TABLE IF NOT EXISTS documents (id TEXT PRIMARY KEY, title TEXT, text TEXT);
+CREATE TABLE wanted (id TEXT PRIMARY KEY);
+CREATE TABLE texts (number INTEGER PRIMARY KEY, title TEXT, text TEXT, place TEXT);
+CREATE TABLE names (kind TEXT, id TEXT, number INTEGER);
+"""
 
 
-def with_corpus(rows: Iterable[Row], corpus: Path) -> Iterator[Row]:
+class Corpus:
+    """Documents by their ids, in tables of a private SQLite database.
+
+    Rows of a corpus may have several columns of ids. Those that are looked up tell which is meant:
+    the first that knows all of them, each for one text.
+    """
+
+    def __init__(self, path: Path, index: sqlite3.Connection) -> None:
+        self.name = path.name
+        self._path = path
+        self._index = index
+        index.executescript(TABLES)
+
+    def want(self, ids: Iterable[str]) -> None:
+        """Name ids that are looked up."""
+        rows = ((each,) for each in ids)
+        self._index.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", rows)
+
+    def load(self, all_of_them: bool, form: Callable[[str], str] = str) -> None:
+        """Read the documents, or those that are wanted, and find out which ids are meant.
+
+        Raises:
+            DataError: two documents that differ have one id.
+        """
+        kinds: dict[str, None] = {}
+        for number, document in enumerate(read_documents(self._path), 1):
+            names = [(kind, own, number) for kind, own in document.ids.items()]
+            kinds.update(dict.fromkeys(document.ids))
+            if all_of_them or any(self._is_wanted(own) for _, own, _ in names):
+                row = (number, form(document.title), form(document.text), document.place)
+                self._index.execute("INSERT INTO texts VALUES (?, ?, ?, ?)", row)
+                self._index.executemany("INSERT INTO names VALUES (?, ?, ?)", names)
+        self._index.execute("CREATE INDEX by_name ON names (id, kind)")
+        lacking = {kind: self._lacking(kind) for kind in kinds}
+        complete = [kind for kind in kinds if not lacking[kind]]
+        sound = [kind for kind in complete if not self._clash(kind)]
+        likely = [*sound, *complete, *sorted(kinds, key=lambda kind: lacking[kind])]
+        if likely:
+            if clash := self._clash(likely[0]):
+                raise DataError(clash)
+            self._index.execute(
+                "INSERT INTO documents SELECT id, title, text FROM names"
+                " JOIN texts USING (number) WHERE kind = ? GROUP BY id",
+                (likely[0],),
+            )
+        self._index.executescript("DROP TABLE names; DROP TABLE texts;")
+
+    def find(self, document: str) -> tuple[str, str] | None:
+        """Give a document's title and text; None where it is not in the corpus."""
+        found: tuple[str, str] | None = self._index.execute(
+            "SELECT title, text FROM documents WHERE id = ?", (document,)
+        ).fetchone()
+        return found
+
+    def _is_wanted(self, own: str) -> bool:
+        query = "SELECT 1 FROM wanted WHERE id = ?"
+        return self._index.execute(query, (own,)).fetchone() is not None
+
+    def _lacking(self, kind: str) -> int:
+        found = self._index.execute(
+            "SELECT count(*) FROM wanted WHERE NOT EXISTS"
+            " (SELECT 1 FROM names WHERE names.id = wanted.id AND kind = ?)",
+            (kind,),
+        ).fetchone()
+        return int(found[0])
+
+    def _clash(self, kind: str) -> str:
+        """Tell of an id that two different documents have, among all that are here."""
+        found = self._index.execute(
+            "SELECT id, min(place), max(place) FROM names JOIN texts USING (number)"
+            " WHERE kind = ? GROUP BY id"
+            " HAVING count(DISTINCT title || char(10) || text) > 1 LIMIT 1",
+            (kind,),
+        ).fetchone()
+        if found is None:
+            return ""
+        return (
+            f'{found[1]}: the document "{found[0]}" appears again, with another text, at'
+            f" {found[2]}; give each document, or each part of one, its own id"
+        )
+
+
+def with_corpus(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     """Give each row the documents its `document_id` lists, in their order, as its passages.
 
     The corpus, {"0": {"text": ..., "title": ...}, ...} or rows with an id, is streamed into a
@@ -26,65 +111,41 @@ def with_corpus(rows: Iterable[Row], corpus: Path) -> Iterator[Row]:
     the rows.
     """
     with closing(sqlite3.connect("")) as index:
-        index.execute("CREATE TABLE documents (id TEXT PRIMARY KEY, title TEXT, text TEXT)")
-        index.executemany(
-            "INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", read_documents(corpus)
-        )
+        corpus = Corpus(path, index)
         rows = iter(rows)
-        for place, row in rows:
-            passages, missing = _look_up(index, row, place)
+        for number, (place, row) in enumerate(rows):
+            listed = _listed(row, place)
+            if not number:
+                corpus.want(listed)
+                corpus.load(all_of_them=True)
+            passages, missing = _look_up(corpus, listed)
             if missing:
-                others = sum(len(_look_up(index, row, place)[1]) for place, row in rows)
+                later = (_look_up(corpus, _listed(row, place))[1] for place, row in rows)
+                others = len(missing) - 1 + sum(map(len, later))
                 raise DataError(
-                    f"{place}: document {missing[0]} is not in {corpus.name}, nor are "
-                    f"{len(missing) - 1 + others} others that later rows name; give the corpus "
-                    "that the retriever searched"
+                    f"{place}: document {missing[0]} is not in {corpus.name}, nor are {others}"
+                    " others that later rows name; give the corpus that the retriever searched"
                 )
             kept = {column: value for column, value in row.items() if column != "context"}
             yield place, {**kept, PASSAGES: passages}
 
 
-def read_documents(corpus: Path) -> Iterator[tuple[str, str, str]]:
-    """Read ids, titles and texts: of one JSON object by ids, or of rows of any format."""
-    with open_bytes(corpus) as file:
-        opens_object = file.read(4096).lstrip()[:1] == b"{"
-    if opens_object and is_keyed(corpus, (*IDS, *TEXTS, "title")):
-        for key, value in read_members(corpus):
-            place = f'{corpus.name}, document "{key}"'
-            document = as_row(value, place)
-            yield str(document.get(DOCUMENT_ID, key)), *_title_and_text(document, place)
-        return
-    for place, row in read_row_file(corpus):
-        document_id = read_id(first(row, IDS), place)
-        if document_id is None:
-            raise DataError(
-                f"{place}: no document's id among the columns {', '.join(map(str, row))}; "
-                f"name it {', '.join(IDS[:-1])} or {IDS[-1]}"
-            )
-        yield document_id, *_title_and_text(row, place)
-
-
-def _title_and_text(document: Mapping[str, object], place: str) -> tuple[str, str]:
-    text = first(document, TEXTS)
-    if not isinstance(text, str):
-        raise DataError(f'{place}: its "text" is {describe(text)}')
-    return str(document.get("title") or ""), text
-
-
-def _look_up(
-    index: sqlite3.Connection, row: Mapping[str, object], place: str
-) -> tuple[list[dict[str, str]], list[str]]:
-    listed = read_literal(row.get(DOCUMENT_ID), f'"{DOCUMENT_ID}"', place)
+def _listed(row: Mapping[str, object], place: str) -> list[str]:
+    """The ids of a row's documents."""
+    listed = read_literal(first_called(row, (fold(DOCUMENT_ID),)), f'"{DOCUMENT_ID}"', place)
     if listed is None:
         raise DataError(
             f'{place}: with a corpus each row needs a column "{DOCUMENT_ID}"; '
             f"the columns are {', '.join(map(str, row))}"
         )
+    found = [read_id(each, place) for each in (listed if isinstance(listed, list) else [listed])]
+    return [own for own in found if own is not None]
+
+
+def _look_up(corpus: Corpus, listed: Iterable[str]) -> tuple[list[dict[str, str]], list[str]]:
     passages, missing = [], []
-    for document_id in map(str, listed if isinstance(listed, list) else [listed]):
-        found = index.execute(
-            "SELECT title, text FROM documents WHERE id = ?", (document_id,)
-        ).fetchone()
+    for document_id in listed:
+        found = corpus.find(document_id)
         if found is None:
             missing.append(document_id)
         else:

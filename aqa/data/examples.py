@@ -1,27 +1,19 @@
 """From a row of named columns, as any format gives it, to an Example."""
 
-import hashlib
-import math
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import NoReturn
 
+from aqa.data.columns import DOCUMENT_ID, Columns, fold
+from aqa.data.content_ids import content_id, short_hash
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
-from aqa.data.passages import Listed, find_gold, first, is_true, list_passages, read_written
+from aqa.data.passages import Listed, find_gold, in_ranked_order, list_passages, read_written
+from aqa.data.references import ReferenceReader
+from aqa.data.shapes import what_to_do
 from aqa.errors import DataError
 from aqa.records import Example, Passage
-
-# The columns each field is looked for in, the first that has a value wins.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "id": ("id", "qid", "guid", "query_id", "_id"),
-    "question": ("question", "query", "input"),
-    "passages": ("ctxs", "passages", "contexts", "documents", "context"),
-    "answers": ("answers", "answer", "output", "target"),
-    "title": ("title",),
-}
-DOCUMENT_ID = "document_id"
-ANSWER_TEXT = ("text", "answer")
 
 
 class RowParser:
@@ -39,16 +31,8 @@ class RowParser:
         joined: bool = False,
         needs_passages: bool = True,
     ) -> None:
-        if unknown := sorted(fields.keys() - COLUMNS.keys()):
-            raise DataError(
-                f'there is no field "{unknown[0]}" to name a column for; '
-                f"the fields are {', '.join(COLUMNS)}"
-            )
-        self._fields = fields
-        self._columns = {
-            name: (fields[name],) if name in fields else columns
-            for name, columns in COLUMNS.items()
-        }
+        self._columns = Columns(fields)
+        self._references = ReferenceReader(self._columns)
         self._nfc = nfc
         self._joined = joined
         self._needs_passages = needs_passages and not joined
@@ -57,66 +41,76 @@ class RowParser:
 
     def example(self, place: str, row: Mapping[str, object]) -> Example:
         """Parse one row; DataError names its place and what is wrong with it."""
-        question_column, question = self._find("question", row, place)
-        passages_column, passage_values = self._find("passages", row, place)
-        title_column, title = self._find("title", row, place)
-        id_column, stored_id = self._find("id", row, place)
-        answers_column, answer_values = self._find("answers", row, place)
-        passage_values = read_written(passage_values, f'"{passages_column}"', place)
-        answer_values = _written_answers(answer_values, f'"{answers_column}"', place)
-        if not self._needs_question and question is None and answers_column:
+        question_column, question = self._columns.find("question", row, place)
+        id_column, stored_id = self._columns.find("id", row, place)
+        references = self._references.read(row, place)
+        if not self._needs_question and question is None and references.columns:
             question = ""
         elif not isinstance(question, str) or not question.strip():
             self._refuse("question", question_column, question, row, place)
-        only = _only(title, read_literal(row.get(DOCUMENT_ID), DOCUMENT_ID, place))
-        listed = list_passages(passage_values, place, only)
+        passages_column, title_column, listed = self._list(row, place)
         passages = tuple(self._passage(item, rank) for rank, item in enumerate(listed, 1))
         if self._needs_passages and not any(passage.text.strip() for passage in passages):
-            self._refuse("passages", passages_column, passage_values, row, place)
-        answers = _answers(answer_values, place)
-        if is_true(row.get("is_impossible")):
-            answers = ()
-        if self._nfc:
-            question, answers = _nfc(question), answers and tuple(map(_nfc, answers))
-        if len(passages) != 1 or passages[0].title != title:
-            title_column = ""  # not used: it stays in the metadata
-        used = (id_column, question_column, passages_column, answers_column, title_column)
+            self._refuse("passages", passages_column, row.get(passages_column), row, place)
         gold, gold_ids = find_gold(row, listed, place)
-        if self._joined and not gold and not any(item.score is not None for item in listed):
+        is_ranked = _was_retrieved(passages_column) or any(
+            item.score is not None or item.rank is not None for item in listed
+        )
+        if not gold and not is_ranked and (self._joined or len(listed) == 1):
             gold = listed  # what nothing ranked is what the question was asked about
-            gold_ids = gold_ids or tuple(filter(None, map(_named_id, listed)))
+            if self._joined:
+                gold_ids = gold_ids or tuple(filter(None, map(_named_id, listed)))
+        used = {id_column, question_column, passages_column, title_column, *references.columns}
         return Example(
             id=self._id(stored_id, question, passages, place),
-            question=question,
+            question=self._form(question),
             passages=() if self._joined else passages,
-            answers=answers,
+            answers=references.texts and tuple(map(self._form, references.texts)),
             metadata={column: value for column, value in row.items() if column not in used},
             gold_ids=gold_ids,
             place=place,
-            own_passages=self._own(gold) if self._joined else (),
+            own_passages=passages if gold is listed and not self._joined else self._own(gold),
+            target=references.target and self._form(references.target),
         )
 
-    def _find(self, field: str, row: Mapping[str, object], place: str) -> tuple[str, object]:
-        for column in self._columns[field]:
-            value = row.get(column)
-            if value is not None:
-                return column, value
-        if field in self._fields and self._fields[field] not in row:
-            raise DataError(
-                f'{place}: no column "{self._fields[field]}" for the field {field}; '
-                f"the columns are {', '.join(map(str, row))}"
+    def notes(self) -> Iterator[str]:
+        """Give sentences for the user on what was read in a way that may not be meant."""
+        if self.generated_ids:
+            yield (
+                f"Rows without an id: {self.generated_ids}; their ids were made from their content."
             )
-        return "", None
+        yield from self._references.notes()
+
+    def has_id(self, row: Mapping[str, object]) -> bool:
+        """Whether a row that can be parsed has an id of its own."""
+        return self._columns.find("id", row, "")[1] not in (None, "")
+
+    def _list(self, row: Mapping[str, object], place: str) -> tuple[str, str, list[Listed]]:
+        """Give the columns of passages and of their title, as far as they are used, and both."""
+        column, value = self._columns.find("passages", row, place)
+        title_column, title = self._columns.find("title", row, place)
+        document_id = read_literal(row.get(DOCUMENT_ID), f'"{DOCUMENT_ID}"', place)
+        only = Listed(
+            title=title if isinstance(title, str) else "",
+            id=str(document_id) if isinstance(document_id, str | int) else None,
+        )
+        listed = list_passages(read_written(value, f'"{column}"', place), place, only)
+        if len(listed) == 1 and "title" in self._columns.fields and only.title:
+            listed = [replace(listed[0], title=only.title)]
+        if len(listed) != 1 or listed[0].title != title:
+            title_column = ""  # not used: it stays in the metadata
+        return column, title_column, in_ranked_order(listed, place)
 
     def _refuse(
         self, field: str, column: str, value: object, row: Mapping[str, object], place: str
     ) -> NoReturn:
         if not column:
-            raise DataError(
-                f"{place}: no {field} among the columns {', '.join(map(str, row))}; "
+            advice = what_to_do(row) or (
                 f"name the right one with --field {field}=NAME"
                 + (", or give --passages FILE" if field == "passages" else "")
             )
+            names = ", ".join(map(str, row))
+            raise DataError(f"{place}: no {field} among the columns {names}; {advice}")
         if field == "question" and not isinstance(value, str):
             raise DataError(f'{place}: {describe(value)} in "{column}" where a text is needed')
         raise DataError(
@@ -128,14 +122,12 @@ class RowParser:
         return tuple(self._passage(item, rank) for rank, item in enumerate(texts, 1))
 
     def _passage(self, listed: Listed, rank: int) -> Passage:
-        text, title = listed.text or "", listed.title
-        if self._nfc:
-            text, title = (unicodedata.normalize("NFC", part) for part in (text, title))
-        return Passage(text, title, listed.id, listed.score, rank)
+        return Passage(
+            self._form(listed.text or ""), self._form(listed.title), listed.id, listed.score, rank
+        )
 
-    def has_id(self, row: Mapping[str, object]) -> bool:
-        """Whether a row that can be parsed has an id of its own."""
-        return first(row, self._columns["id"]) not in (None, "")
+    def _form(self, text: str) -> str:
+        return unicodedata.normalize("NFC", text) if self._nfc else text
 
     def _id(self, stored: object, question: str, passages: Iterable[Passage], place: str) -> str:
         if (own := read_id(stored, place)) is not None:
@@ -148,69 +140,25 @@ class RowParser:
 
 
 def read_id(stored: object, place: str) -> str | None:
-    """Read a row's id, None where it has none; DataError where it can't be one."""
+    """Read a row's id, None where it has none; DataError where it can't be one.
+
+    Ids are compared as they look: in the composed form of Unicode.
+    """
     if isinstance(stored, int) and not isinstance(stored, bool):
         return str(stored)
     if stored is None or isinstance(stored, str):
-        return stored or None
+        return unicodedata.normalize("NFC", stored) if stored else None
     raise DataError(f"{place}: {describe(stored)} where an id, text or number, is needed")
 
 
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+def _was_retrieved(column: str) -> bool:
+    return fold(column).startswith(("retrieved", "source"))
 
 
-def short_hash(text: str) -> str:
-    """Give the first 16 hexadecimal digits of the text's SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def content_id(title: str, text: object) -> str:
-    """Make an id for a passage that has none."""
-    return short_hash(f"{title}\n{text}")
+def _made_id(passage: Listed) -> str:
+    return content_id(passage.title, passage.text)
 
 
 def _named_id(passage: Listed) -> str | None:
     """A passage's id, unless we made it: that one no retriever knows."""
-    return None if passage.id == content_id(passage.title, passage.text) else passage.id
-
-
-def _only(title: object, document_id: object) -> Listed:
-    """What a row says of its passage where it is the only one."""
-    return Listed(
-        title=title if isinstance(title, str) else "",
-        id=str(document_id) if isinstance(document_id, str | int) else None,
-    )
-
-
-def _written_answers(value: object, what: str, place: str) -> object:
-    """Read a list of answers that stands in a text, without what a table lacks."""
-    found = read_literal(value, what, place)
-    if isinstance(value, str) and isinstance(found, list):
-        return [item for item in found if item is not None]
-    return found
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _answers(value: object, place: str) -> tuple[str, ...] | None:
-    """Give the references: None without any, () where they say that there is no answer."""
-    if value is None:
-        return None
-    if isinstance(value, dict) and isinstance(listed := first(value, ANSWER_TEXT), list):
-        value = listed
-    texts = []
-    for item in value if isinstance(value, list) else [value]:
-        text = first(item, ANSWER_TEXT) if isinstance(item, dict) else item
-        if _is_nan(text):
-            continue  # a table's missing value
-        if not isinstance(text, str):
-            raise DataError(
-                f"{place}: {describe(item)} among the answers where a text is needed; write a "
-                'text, a list of texts, or {"text": [...]}'
-            )
-        if text.strip():
-            texts.append(text)
-    return tuple(dict.fromkeys(texts))
+    return None if passage.id == _made_id(passage) else passage.id

@@ -9,6 +9,7 @@ from typing import Literal
 
 from aqa.config.given import Given
 from aqa.config.shipped import PREFIX, locate_package_file
+from aqa.data.columns import canonical_fields
 from aqa.data.corpus import PASSAGES, with_corpus
 from aqa.data.examples import RowParser
 from aqa.data.files import Row
@@ -17,6 +18,7 @@ from aqa.data.hub import is_hub_name, read_hub
 from aqa.data.retrieved import MissingPassages, Retrieved, open_retrieved, with_passages
 from aqa.data.rows import read_row_file
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
+from aqa.data.shapes import plain_rows
 from aqa.errors import DataError
 from aqa.records import Example
 
@@ -62,7 +64,7 @@ def read_unchecked(
 
 
 def _examples(source: Source, parser: RowParser, retrieved: Retrieved | None) -> Iterator[Example]:
-    rows = _rows(source)
+    rows = plain_rows(_rows(source))
     if retrieved is None:
         return (parser.example(place, row) for place, row in rows)
     pairs = ((parser.example(place, row), parser.has_id(row)) for place, row in rows)
@@ -71,7 +73,7 @@ def _examples(source: Source, parser: RowParser, retrieved: Retrieved | None) ->
 
 def parser_of(source: Source) -> RowParser:
     """Make the parser of a source's rows; DataError where `fields` names none of ours."""
-    fields = source.fields
+    fields = canonical_fields(source.fields)
     if source.corpus is not None and source.passages is None:
         fields = {**fields, "passages": PASSAGES}
     joined = source.passages is not None
@@ -86,7 +88,7 @@ def open_passages(source: Source) -> Iterator[Retrieved | None]:
         return
     passages = local_file(source.passages, "passages")
     corpus = source.corpus and local_file(source.corpus, "corpus")
-    id_column, nfc = source.fields.get("id"), source.normalize == "nfc"
+    id_column, nfc = canonical_fields(source.fields).get("id"), source.normalize == "nfc"
     with open_retrieved(passages, corpus or None, id_column, nfc) as retrieved:
         yield retrieved
 

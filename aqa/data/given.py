@@ -3,35 +3,27 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 from aqa.config.given import Given
-from aqa.data.examples import COLUMNS
+from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
 from aqa.data.json_stream import describe
 from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
 from aqa.data.saved_dataset import chosen_split
-from aqa.data.squad import flatten
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
 
 def read_given(given: Given, split: str | None, fields: Mapping[str, str]) -> Iterator[Row]:
-    """Give the rows, those of articles flattened; `fields` name columns as in `Source`.
+    """Give the rows; `fields` name columns as in `Source`.
 
     Raises:
         DataError: something is not an example, and not an object with columns.
     """
-    items = iter(_items(given, split))
-    for first in items:
-        rest = chain([first], items)
-        if isinstance(first, Mapping) and isinstance(first.get("paragraphs"), list):
-            yield from flatten(map(_plain, rest), str(given))
-            return
-        for number, item in enumerate(rest, 1):
-            place = f"{given}, item {number}"
-            yield place, _row(item, place, fields)
+    for number, item in enumerate(_items(given, split), 1):
+        place = f"{given}, item {number}"
+        yield place, _row(item, place, fields)
 
 
 def hash_given(given: Given, split: str | None) -> str:
@@ -81,13 +73,15 @@ def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:
         "answers": example.answers,
         "title": None,
     }
-    row = {name: value for name, value in example.metadata.items() if name not in _ANSWERS}
+    row = {name: value for name, value in example.metadata.items() if fold(name) not in _ANSWERS}
     for name, value in known.items():
         if name in fields or value is not None:
             row[fields.get(name, COLUMNS[name][0])] = value
     if example.gold_ids:
         row[GOLD_IDS[0]] = example.gold_ids
-    if example.own_passages:
+    if example.target is not None:
+        row["target"] = example.target
+    if example.own_passages not in ((), example.passages):
         row[GOLD_PASSAGES[0]] = example.own_passages
     return {name: _plain(value) for name, value in row.items()}
 

@@ -1,49 +1,62 @@
-"""JSON Lines, and large JSON documents read item by item; broken JSON is named by its position."""
+"""Rows of JSON: lines of objects, or one large document in any of the shapes that hold rows."""
 
 import json
-import re
-from collections import deque
-from collections.abc import Callable, Collection, Iterator
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import Literal
 
+from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row, not_utf8, open_bytes
+from aqa.data.json_scanner import Scanner, scanning
+from aqa.data.strict_json import holds_half_a_pair, parse, reason_of
 from aqa.errors import DataError
 
-Value = TypeVar("Value")
-
-SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 FIRST_LINE_BYTES = 1 << 20
 KEYS_LOOKED_AT = 100  # of an object that may be a row or hold rows by their ids
-CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
+LISTS = ("data", "rows", "examples", "questions")  # under which a document has its rows
+QUESTIONS = COLUMNS["question"][:3]
+
+# Rows in lines, in a list, in an object of columns, or in lists beside the columns' names.
+Shape = Literal["lines", "list", "columns", "split"]
+
+
+def read_json(path: Path) -> Iterator[Row]:
+    """Read the rows of a JSON file, whatever its shape."""
+    shape, key = document_shape(path)
+    if shape == "lines":
+        return read_lines(path)
+    if shape == "columns":
+        return _read_columns(path)
+    return (
+        (place, as_row(item, place))
+        for number, item in enumerate(_read_list(path, key), 1)
+        for place in (f"{path.name}, row {number}",)
+    )
 
 
 def read_lines(path: Path) -> Iterator[Row]:
     """Read JSON Lines; blank lines are passed over."""
-    name = path.name
     with open_bytes(path) as file:
         for number, line in enumerate(file, 1):
             if line.isspace():
                 continue
+            place = f"{path.name}, line {number}"
             try:
-                row = json.loads(line.decode())
-                if SURROGATE_ESCAPE.search(line):
-                    json.dumps(row, ensure_ascii=False).encode()
+                text = line.decode()
+                row = parse(text)
             except UnicodeDecodeError:
                 raise not_utf8(path) from None
-            except UnicodeEncodeError:
-                raise DataError(
-                    f"{name}, line {number}: a \\u escape is half of a surrogate pair, which is no "
-                    "character; remove it"
-                ) from None
             except (ValueError, RecursionError) as error:
                 column = getattr(error, "colno", 1)
-                reason = getattr(error, "msg", str(error))
                 raise DataError(
-                    f"{name}, line {number}, column {column}: not valid JSON ({reason}); each "
+                    f"{place}, column {column}: not valid JSON ({reason_of(error)}); each "
                     "line must hold one whole object"
                 ) from None
-            yield f"{name}, line {number}", as_row(row, f"{name}, line {number}")
+            if holds_half_a_pair(text, row):
+                raise DataError(f"{place}: half of a surrogate pair is not a character; remove it")
+            yield place, as_row(row, place)
 
 
 def as_row(value: object, place: str) -> dict[str, object]:
@@ -59,46 +72,49 @@ def describe(value: object) -> str:
     return names.get(type(value), "null" if value is None else f"the value {value!r:.40}")
 
 
-def read_items(path: Path, prefix: str) -> Iterator[object]:
-    """Read the values at an ijson prefix ("item", "data.item") one after the other."""
-    import ijson
-
-    return _parsed(path, lambda file: ijson.items(file, prefix, use_float=True))
-
-
 def read_members(path: Path) -> Iterator[tuple[str, object]]:
     """Read the keys and values of one large JSON object one after the other."""
-    import ijson
+    with scanning(path) as document:
+        for key in document.keys():  # noqa: SIM118  (no mapping)
+            document.to_value()
+            yield key, document.value()
+        document.end()
 
-    return _parsed(path, lambda file: ijson.kvitems(file, "", use_float=True))
 
-
-def document_shape(path: Path) -> tuple[Literal["lines", "rows", "articles"], str]:
-    """Tell from its first record what a JSON file is, and the ijson prefix of its records.
-
-    A list, or an object whose "data" is a list, is one document; it is SQuAD-shaped where the
-    first record has "paragraphs". Any other object is the first line of JSON Lines.
-    """
-    import ijson
-
+def document_shape(path: Path) -> tuple[Shape, str]:
+    """Tell what a JSON file is, and under which key it has its list of rows, if it has one."""
     with open_bytes(path) as file:
         try:
-            first = json.loads(file.readline(FIRST_LINE_BYTES))
-        except RecursionError:
-            return "lines", ""
-        except ValueError:
+            first = parse(file.readline(FIRST_LINE_BYTES).decode())
+        except (ValueError, RecursionError):
             first = None  # longer than a line of JSON Lines should be, or broken
-    if isinstance(first, dict) and not isinstance(first.get("data"), list):
-        return "lines", ""
-    prefix = ""
-    for path_to, event, _ in _parsed(path, lambda file: ijson.parse(file, multiple_values=True)):
-        if event == "start_array" and path_to in ("", "data") and not prefix:
-            prefix = f"{path_to}.item".lstrip(".")
-        elif event == "start_array" and prefix and path_to == f"{prefix}.paragraphs":
-            return "articles", prefix
-        elif path_to == prefix and event not in ("start_map", "map_key"):
-            break
-    return ("rows", prefix) if prefix else ("lines", "")
+        if isinstance(first, dict) and any(not line.isspace() for line in file):
+            return "lines", ""
+    with scanning(path) as document:
+        if document.next() != "{":
+            return "list", ""
+        return _object_shape(document)
+
+
+def _object_shape(document: Scanner) -> tuple[Shape, str]:
+    columns = False
+    for key in document.keys():  # noqa: SIM118  (no mapping)
+        opening = document.to_value()
+        if fold(key) in LISTS and document.takes("["):
+            opening = document.next()
+            if opening == "[" and columns:
+                return "split", key
+            if opening in "{]" or (opening == "[" and key == "data"):
+                return "list", key
+            while not document.takes("]"):  # a list of something else
+                document.value()
+                document.takes(",")
+            continue
+        document.value()
+        columns = columns or key == "columns"
+        if fold(key) in QUESTIONS and opening in "{[":
+            return "columns", ""
+    return "lines", ""
 
 
 def is_keyed(path: Path, columns: Collection[str]) -> bool:
@@ -106,72 +122,67 @@ def is_keyed(path: Path, columns: Collection[str]) -> bool:
 
     Its first keys are then no columns of a row, and each has a list or an object.
     """
-    import ijson
-
-    count, at_value = 0, False
-    events = _parsed(path, lambda file: ijson.parse(file, multiple_values=True))
-    for path_to, event, value in events:
-        if at_value and event not in ("start_map", "start_array"):
-            return False
-        at_value = path_to == "" and event == "map_key"
-        if at_value and (value in columns or count == KEYS_LOOKED_AT):
-            return value not in columns
-        count += at_value
-        if path_to == "" and event in ("end_map", "start_array"):
-            break
+    count = 0
+    with scanning(path) as document:
+        for key in document.keys():  # noqa: SIM118  (no mapping)
+            if key in columns or document.to_value() not in "{[":
+                return False
+            document.value()
+            count += 1
+            if count == KEYS_LOOKED_AT:
+                break
     return count > 0
 
 
-class _Metered:
-    """A file for a parser that counts what was read, byte by byte from `fine_from` on."""
-
-    def __init__(self, file: BinaryIO, fine_from: float) -> None:
-        self._file = file
-        self._fine_from = fine_from
-        self.offset = self.chunk_start = 0
-        self.line, self.column = 1, 0
-
-    def read(self, size: int) -> bytes:
-        self.chunk_start = self.offset
-        ahead = self._fine_from - self.offset
-        chunk = self._file.read(int(min(size, ahead)) if ahead > 0 else min(size, 1))
-        self.offset += len(chunk)
-        before, newline, after = chunk.rpartition(b"\n")
-        if newline:
-            self.line += before.count(b"\n") + 1
-            self.column = 0
-        self.column += len(after.translate(None, CONTINUATION_BYTES))
-        return chunk
+def _read_list(path: Path, key: str) -> Iterator[object]:
+    """Read the values of a list that is the document, or stands in it under a key."""
+    with scanning(path) as document:
+        if not key:
+            yield from document.items()
+            document.end()
+            return
+        columns: list[object] = []
+        for name in document.keys():  # noqa: SIM118  (no mapping)
+            document.to_value()
+            if name != key:
+                value = document.value()
+                columns = value if name == "columns" and isinstance(value, list) else columns
+                continue
+            for item in document.items():
+                is_split = isinstance(item, list) and bool(columns)
+                yield dict(zip(map(str, columns), item, strict=False)) if is_split else item
+        document.end()
 
 
-def _parsed(path: Path, parse: Callable[[BinaryIO], Iterator[Value]]) -> Iterator[Value]:
-    import ijson
+def _read_columns(path: Path) -> Iterator[Row]:
+    """Read the rows of a document of columns, of lists or of objects with the same keys.
 
-    with open_bytes(path) as file:
-        try:
-            yield from parse(file)
-        except ijson.JSONError:
-            raise _located(path, parse) from None
+    The cells wait in a private SQLite database that lies in a temporary file.
+    """
+    with closing(sqlite3.connect("")) as table:
+        table.execute("CREATE TABLE cells (row TEXT, number INTEGER, name TEXT, value TEXT)")
+        table.executemany("INSERT INTO cells VALUES (?, ?, ?, ?)", _cells(path))
+        table.execute("CREATE INDEX by_row ON cells (row)")
+        rows = table.execute("SELECT row FROM cells GROUP BY row ORDER BY min(number)")
+        for (row,) in rows:
+            cells = table.execute("SELECT name, value FROM cells WHERE row = ?", (row,))
+            yield (
+                f'{path.name}, row "{row}"',
+                {name: json.loads(value) for name, value in cells},
+            )
 
 
-def _located(path: Path, parse: Callable[[BinaryIO], Iterator[Value]]) -> DataError:
-    """Read a broken document again: which chunk stops the parser, and then which byte of it."""
-    import ijson
-
-    fine_from, reason = float("inf"), ""
-    for _ in range(2):
-        with open_bytes(path) as file:
-            metered = _Metered(file, fine_from)
-            try:
-                deque(parse(metered), maxlen=0)  # type: ignore[arg-type]
-            except ijson.JSONError as error:
-                reason = re.sub("^(parse|lexical) error: ", "", str(error).splitlines()[0])
-        fine_from = metered.chunk_start
-    if "UTF8" in reason:
-        return not_utf8(path)
-    if not metered.offset > metered.chunk_start:
-        reason = "the file ends too early"
-    return DataError(
-        f"{path.name}, line {metered.line}, column {metered.column}: not valid JSON "
-        f"({reason.rstrip('.')}); mend it"
-    )
+def _cells(path: Path) -> Iterator[tuple[str, int, str, str]]:
+    with scanning(path) as document:
+        for name in document.keys():  # noqa: SIM118  (no mapping)
+            opening = document.to_value()
+            if opening == "{":
+                for number, key in enumerate(document.keys()):
+                    document.to_value()
+                    yield key, number, name, json.dumps(document.value())
+            elif opening == "[":
+                for number, value in enumerate(document.items()):
+                    yield str(number), number, name, json.dumps(value)
+            else:
+                document.value()  # of the whole document
+        document.end()

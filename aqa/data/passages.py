@@ -4,16 +4,25 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from aqa.data.columns import columns_called, composed, first_called
+from aqa.data.flags import is_true
 from aqa.data.json_stream import describe
 from aqa.data.literals import LIST_OPENING, read_literal
 from aqa.errors import DataError
 
-PASSAGE_TEXT = ("text", "context", "contents")
-PASSAGE_ID = ("id", "document_id", "docid", "passage_id")
-GOLD_MARKS = ("isgold", "is_gold")
+# Names as `fold` gives them.
+PASSAGE_TEXT = (
+    "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
+    "passage", "wikicontext", "searchcontext", "paragraphs", "sentences",
+)  # fmt: skip
+PASSAGE_ID = ("id", "documentid", "docid", "passageid", "pid", "psgid")
+TITLES = ("title",)
+ABOUT = ("meta", "metadata")  # where Haystack and LangChain keep a title
+GOLD_MARKS = ("isgold", "isselected", "issupporting")
 GOLD_IDS = ("gold_ids", "positive_ids")
 GOLD_PASSAGES = ("positive_passages", "positive_ctxs")
 
+RANKS_SHOWN = 10
 HIGHEST_RANK = 1 << 53  # above it floating point numbers are not exact
 
 
@@ -32,7 +41,7 @@ class Listed:
 def list_passages(
     value: object, place: str, only: Listed | None = None, ids_suffice: bool = False
 ) -> list[Listed]:
-    """Read passages: texts, objects, an object of lists, or a single one of these.
+    """Read passages: texts, objects, pairs of title and text, an object of lists, or one of these.
 
     `only` holds what the row says of a passage that is its only one: its title, its id. Where
     `ids_suffice`, an object needs no text, and what is no object is a passage's id.
@@ -51,9 +60,11 @@ def list_passages(
         if isinstance(item, dict):
             passages.append(_listed(item, number, place, only, ids_suffice))
         elif ids_suffice and isinstance(item, str | int):
-            passages.append(Listed(id=str(item)))
+            passages.append(Listed(id=composed(item)))
         elif isinstance(item, str):
             passages.append(Listed(item, only.title, only.id))
+        elif _is_pair(item):
+            passages.append(Listed(_text(item[1]), item[0]))
         else:
             raise DataError(f"{place}: passage {number} is {describe(item)}, not a text")
     return passages
@@ -64,10 +75,12 @@ def read_written(value: object, what: str, place: str) -> object:
 
     A passage whose own text is an object or a list of something else stays a text.
     """
+    if not isinstance(value, str):
+        return value
     found = read_literal(value, what, place, LIST_OPENING)
     items = found if isinstance(found, list) else [found]
     are_passages = all(
-        not isinstance(item, dict) or first(item, (*PASSAGE_TEXT, *PASSAGE_ID)) is not None
+        not isinstance(item, dict) or first_called(item, (*PASSAGE_TEXT, *PASSAGE_ID)) is not None
         for item in items
     )
     return found if are_passages else value
@@ -84,13 +97,44 @@ def find_gold(
     ids = [_id(item, place) for item in (named if isinstance(named, list) else [named])]
     gold: list[Listed] = []
     for column in GOLD_PASSAGES:
-        value = read_written(row.get(column), f'"{column}"', place)
-        gold = gold or list_passages(value, f'{place}, "{column}"', ids_suffice=True)
+        if not gold and row.get(column) is not None:
+            value = read_written(row[column], f'"{column}"', place)
+            gold = list_passages(value, f'{place}, "{column}"', ids_suffice=True)
     gold = gold or [passage for passage in passages if passage.gold]
     if not any(ids):
         ids = [passage.id for passage in gold]
     known = tuple(dict.fromkeys(filter(None, ids)))
     return gold or [passage for passage in passages if passage.id in known], known
+
+
+def in_ranked_order(passages: list[Listed], place: str) -> list[Listed]:
+    """Give passages by their ranks, where they have any that differ; DataError where some lack."""
+    ranks = [passage.rank for passage in passages]
+    if not are_ranks(ranks):
+        return passages
+    ranked = sorted(passages, key=lambda passage: passage.rank or 0)
+    if any(rank is None for rank in ranks) or not count_up([item.rank for item in ranked]):
+        raise DataError(f"{place}: its passages have the ranks {list_ranks(ranks)}")
+    return ranked
+
+
+def are_ranks(ranks: Sequence[int | None]) -> bool:
+    """Whether there are ranks that say something: retrievers without any may write 0 or 1."""
+    known = {rank for rank in ranks if rank is not None}
+    return len(known) > 1 or (len(known) == 1 and None in ranks)
+
+
+def count_up(ranks: Sequence[int | None]) -> bool:
+    """Whether sorted ranks count from 0 or 1, one by one."""
+    start = 0 if ranks[0] == 0 else 1
+    return list(ranks) == list(range(start, start + len(ranks)))
+
+
+def list_ranks(ranks: Sequence[int | None]) -> str:
+    """Give ranks that can't be used, and what to do, for a message."""
+    found = ", ".join("none" if rank is None else str(rank) for rank in ranks[:RANKS_SHOWN])
+    more = ", ..." if len(ranks) > RANKS_SHOWN else ""
+    return f"{found}{more}; number them 1, 2, 3, ..., or leave all ranks out"
 
 
 def read_score(value: object, what: str, place: str) -> float | None:
@@ -100,7 +144,7 @@ def read_score(value: object, what: str, place: str) -> float | None:
     try:
         if isinstance(value, int | float | str) and math.isfinite(score := float(value)):
             return score
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise DataError(f"{place}: the {what} is {value!r:.40}, which is no number")
 
@@ -118,46 +162,63 @@ def read_rank(value: object, what: str, place: str) -> int | None:
     raise DataError(f"{place}: the {what} is {value!r:.40}, which is no whole number")
 
 
-def _listed(
-    item: Mapping[str, object], number: int, place: str, only: Listed, ids_suffice: bool
-) -> Listed:
-    text, passage_id = first(item, PASSAGE_TEXT), first(item, PASSAGE_ID)
-    title = item.get("title")
-    if not isinstance(text, str) and (not ids_suffice or text is not None or passage_id is None):
-        raise DataError(
-            f"{place}: passage {number} has no text under {', '.join(PASSAGE_TEXT)}; "
-            f"it has {', '.join(item)}"
-        )
-    return Listed(
-        text if isinstance(text, str) else None,
-        title if isinstance(title, str) else only.title,
-        only.id if passage_id is None else str(passage_id),
-        read_score(item.get("score"), f"score of passage {number}", place),
-        read_rank(item.get("rank"), f"rank of passage {number}", place),
-        any(is_true(item.get(mark)) for mark in GOLD_MARKS),
-    )
-
-
-def _id(value: object, place: str) -> str | None:
-    if value is None or isinstance(value, str | int):
-        return None if value is None else str(value)
-    raise DataError(f"{place}: {describe(value)} among the ids of gold passages; write texts")
-
-
-def is_true(value: object) -> bool:
-    """Tell whether a value of a file means yes."""
-    return value is True or value in (1, "1", "true", "True")
-
-
 def first(item: Mapping[str, object], columns: Iterable[str]) -> object:
     """Give the value of the first of these columns that has one, else None."""
     return next((item[column] for column in columns if item.get(column) is not None), None)
 
 
+def _listed(
+    item: Mapping[str, object], number: int, place: str, only: Listed, ids_suffice: bool
+) -> Listed:
+    text, passage_id = _text(first_called(item, PASSAGE_TEXT)), first_called(item, PASSAGE_ID)
+    if text is None and (not ids_suffice or passage_id is None):
+        raise DataError(
+            f"{place}: passage {number} has no text under text, contents, content or the like; "
+            f"it has {', '.join(map(str, item))}"
+        )
+    return Listed(
+        text,
+        _title(item) or only.title,
+        only.id if passage_id is None else composed(passage_id),
+        read_score(item.get("score"), f"score of passage {number}", place),
+        read_rank(item.get("rank"), f"rank of passage {number}", place),
+        any(is_true(item[mark]) for mark in columns_called(GOLD_MARKS, tuple(item))),
+    )
+
+
+def _title(item: Mapping[str, object]) -> str:
+    title = first_called(item, TITLES)
+    for column in ABOUT:
+        about = item.get(column)
+        if title is None and isinstance(about, dict):
+            title = first_called(about, TITLES)
+    return title if isinstance(title, str) else ""
+
+
+def _text(value: object) -> str | None:
+    """A passage's text, which may be a list of sentences or paragraphs."""
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return " ".join(part.strip() for part in value)
+    return value if isinstance(value, str) else None
+
+
+def _is_pair(item: object) -> bool:
+    """Tell whether it is a title and the sentences below it, as in HotpotQA."""
+    if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
+        return False
+    return isinstance(item[1], list) and (not item[1] or _text(item[1]) is not None)
+
+
+def _id(value: object, place: str) -> str | None:
+    if value is None or isinstance(value, str | int):
+        return None if value is None else composed(value)
+    raise DataError(f"{place}: {describe(value)} among the ids of gold passages; write texts")
+
+
 def _transposed(columns: Mapping[str, object], place: str) -> list[object]:
     """Make one object per passage from an object of lists, as data sets on the hub have it."""
     lists = {column: value for column, value in columns.items() if isinstance(value, list)}
-    if not isinstance(first(columns, PASSAGE_TEXT), list):
+    if not isinstance(first_called(columns, PASSAGE_TEXT), list):
         return [columns]
     if len({len(values) for values in lists.values()}) > 1:
         lengths = ", ".join(f"{len(values)} of {column}" for column, values in lists.items())

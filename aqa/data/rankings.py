@@ -1,11 +1,12 @@
 """Rankings of passages, in all the shapes that retrievers write them in."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aqa.data.examples import COLUMNS, DOCUMENT_ID, read_id
-from aqa.data.files import not_utf8, open_bytes
+from aqa.data.columns import COLUMNS, candidates, columns_called, composed, first_called, fold
+from aqa.data.examples import read_id
+from aqa.data.files import open_bytes
 from aqa.data.json_stream import is_keyed, read_members
 from aqa.data.passages import (
     GOLD_IDS,
@@ -13,27 +14,27 @@ from aqa.data.passages import (
     PASSAGE_TEXT,
     Listed,
     find_gold,
-    first,
     list_passages,
     read_rank,
     read_score,
     read_written,
 )
 from aqa.data.rows import read_row_file
+from aqa.data.run_files import read_run, run_kind
 from aqa.errors import DataError
 
-RETRIEVED = "retrieved"  # what a column of passages may begin with
-PASSAGE_ID = ("docid", "doc_id", DOCUMENT_ID, "passage_id", "pid")
-TEXTS = (*PASSAGE_TEXT, "passage", *COLUMNS["passages"])
+RETRIEVED = "retrieved"  # what columns of passages may begin with
+IDS_OF_RETRIEVED = ("ids", "id", "docids", "docid", "documentids", "passageids", "pids")
+PASSAGE_ID = ("docid", "documentid", "passageid", "pid", "corpusid")
 FIGURES = ("rank", "score")
-LISTS = (*COLUMNS["passages"], *PASSAGE_ID, *FIGURES, *GOLD_IDS, *GOLD_PASSAGES)
+TEXTS = (*PASSAGE_TEXT, *COLUMNS["passages"])
+LISTS = {*COLUMNS["passages"], *PASSAGE_ID, *FIGURES, *map(fold, (*GOLD_IDS, *GOLD_PASSAGES))}
+KNOWN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"], *COLUMNS["answers"], "data"}
 Scalar = str | int | float
-KNOWN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"], "answers", "data"}
 SHAPES = (
     "a passages file is JSON rows with an id or question and passages or ctxs, a JSON object of "
     "passages by id, a TREC run, or CSV with id, rank and text"
 )
-TREC_FIELDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,75 +60,36 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
     Where there is a corpus, `with_corpus`, ids of documents suffice in place of texts. `id_column`
     is where a question's id is looked for first.
     """
-    if _is_trec(path):
+    kind = run_kind(path)
+    if kind is not None:
         if not with_corpus:
             raise DataError(
-                f"{path.name} is a TREC run, which names documents without their texts; "
+                f"{path.name} is {kind.name}, which names documents without their texts; "
                 "give the corpus that was searched with --corpus FILE"
             )
-        return _read_trec(path)
-    ids = (*filter(None, [id_column]), *COLUMNS["id"])
+        return (
+            Ranking(place, question_id, None, (passage,), partial=True)
+            for place, question_id, passage in read_run(path, kind)
+        )
     with open_bytes(path) as file:
         opens_object = file.read(4096).lstrip()[:1] == b"{"
-    if opens_object and is_keyed(path, KNOWN.union(ids)):
+    known = KNOWN.union(filter(None, [id_column]))
+    if opens_object and is_keyed(path, known):
         return (_keyed(path, key, value, with_corpus) for key, value in read_members(path))
     rows = read_row_file(path)
-    return (_ranking(place, _with_lists(place, row), ids, with_corpus) for place, row in rows)
-
-
-def _is_trec(path: Path) -> bool:
-    with open_bytes(path) as file:
-        fields = next(
-            (line for line in iter(lambda: file.readline(4096), b"") if line.strip()), b""
-        )
-    words = fields.split()
-    if words and words[0][:1] in b"{[":
-        return False
-    if len(words) > 1 and words[1].upper() == b"Q0":
-        return True
-    return len(words) == TREC_FIELDS and all(map(_is_number, words[3:5]))
-
-
-def _is_number(word: bytes) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def _read_trec(path: Path) -> Iterator[Ranking]:
-    with open_bytes(path) as file:
-        for number, line in enumerate(file, 1):
-            place = f"{path.name}, line {number}"
-            try:
-                words = line.decode().split()
-            except UnicodeDecodeError:
-                raise not_utf8(path) from None
-            if not words:
-                continue
-            if len(words) != TREC_FIELDS:
-                raise DataError(
-                    f"{place}: {len(words)} fields where a TREC run has {TREC_FIELDS}, "
-                    "question Q0 document rank score tag"
-                )
-            question_id, _, document, rank, score, _ = words
-            passage = Listed(
-                id=document,
-                score=read_score(score, "score", place),
-                rank=None if rank == "-" else read_rank(rank, "rank", place),
-            )
-            yield Ranking(place, question_id, None, (passage,), partial=True)
+    return (_ranking(place, _with_lists(place, row), id_column, with_corpus) for place, row in rows)
 
 
 def _keyed(path: Path, key: str, value: object, with_corpus: bool) -> Ranking:
     place = f'{path.name}, "{key}"'
     if isinstance(value, dict):
         if _passages_column(value):
-            return _ranking(place, {**value, "id": key}, ("id",), with_corpus)
+            return _ranking(place, {**value, "id": key}, "id", with_corpus)
         if value and all(isinstance(score, int | float) for score in value.values()):
-            return Ranking(place, key, None, _scored(value, place, with_corpus))
-    return Ranking(place, key, None, list_passages(value, place, ids_suffice=with_corpus))
+            question_id = read_id(key, place)
+            return Ranking(place, question_id, None, _scored(value, place, with_corpus))
+    passages = list_passages(value, place, ids_suffice=with_corpus)
+    return Ranking(place, read_id(key, place), None, passages)
 
 
 def _scored(scores: Mapping[str, object], place: str, with_corpus: bool) -> list[Listed]:
@@ -141,32 +103,50 @@ def _scored(scores: Mapping[str, object], place: str, with_corpus: bool) -> list
     return sorted(passages, key=lambda passage: -(passage.score or 0.0))
 
 
-def _passages_column(row: Mapping[str, object]) -> str:
-    """Give the column that holds a list of passages, "" where there is none."""
-    retrieved = (column for column in row if str(column).startswith(RETRIEVED))
-    columns = (*retrieved, *COLUMNS["passages"])
-    return next((column for column in columns if isinstance(row.get(column), list | dict)), "")
-
-
 def _with_lists(place: str, row: Mapping[str, object]) -> Mapping[str, object]:
     """The row, with the lists and objects that its columns of passages hold as texts."""
-    columns = (*LISTS, *(column for column in row if str(column).startswith(RETRIEVED)))
-    held = {column: row[column] for column in columns if isinstance(row.get(column), str)}
-    found = {name: read_written(value, f'"{name}"', place) for name, value in held.items()}
-    return {**row, **found} if found else row
+    held = {
+        column: read_written(value, f'"{column}"', place)
+        for column, value in row.items()
+        if isinstance(value, str) and (fold(column) in LISTS or _is_of_retrieved(column))
+    }
+    return {**row, **held} if held else row
+
+
+def _is_of_retrieved(column: object) -> bool:
+    return fold(column).startswith(RETRIEVED)
+
+
+def _passages_column(row: Mapping[str, object]) -> str:
+    """Give the column that holds a list of passages, "" where there is none."""
+    retrieved = [column for column in row if _is_of_retrieved(column)]
+    # Ids come last: they are taken where no other column has the texts.
+    retrieved.sort(key=lambda column: fold(column).removeprefix(RETRIEVED) in IDS_OF_RETRIEVED)
+    columns = (*retrieved, *candidates("passages", tuple(row)))
+    kept = (column for column in columns if isinstance(row[column], list | dict))
+    return next((column for column in kept if not _holds_numbers(row[column])), "")
+
+
+def _holds_numbers(value: object) -> bool:
+    """Whether a list is one of scores."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, float) for v in value)
 
 
 def _ranking(
-    place: str, row: Mapping[str, object], ids: Sequence[str], with_corpus: bool
+    place: str, row: Mapping[str, object], id_column: str | None, with_corpus: bool
 ) -> Ranking:
-    column, documents = _passages_column(row), first(row, PASSAGE_ID)
+    names = tuple(row)
+    ids = [*filter(row.__contains__, [id_column or ""]), *candidates("id", names)]
+    column, documents = _passages_column(row), first_called(row, PASSAGE_ID)
     # A cell may be empty: what a row says of its kind are its columns.
-    ranked = any(name in row and isinstance(row[name], Scalar | None) for name in FIGURES)
+    ranked = any(isinstance(row[name], Scalar | None) for name in columns_called(FIGURES, names))
     partial = ranked and not column and not isinstance(documents, list)
-    others = [name for name in ids if name != "id"]
-    if partial and first(row, others) is not None:  # beside a "qid", "id" is the passage's
-        ids, documents = others, row.get("id") if documents is None else documents
-    question_id, question = read_id(first(row, ids), place), first(row, COLUMNS["question"])
+    others = [name for name in ids if fold(name) != "id"]
+    if partial and _first(row, others) is not None:  # beside a "qid", "id" is the passage's
+        documents = first_called(row, ("id",)) if documents is None else documents
+        ids = others
+    question_id = read_id(_first(row, ids), place)
+    question = first_called(row, COLUMNS["question"])
     if question_id is None and not isinstance(question, str):
         raise DataError(f"{place}: neither an id nor a question to join its passages by; {SHAPES}")
     passages: Sequence[Listed]
@@ -174,6 +154,7 @@ def _ranking(
     joined = False
     if column:
         passages = list_passages(row[column], f'{place}, "{column}"', ids_suffice=with_corpus)
+        passages = _with_ids(passages, row, column, place)
         _, gold_ids = find_gold(row, passages, place)
     elif with_corpus and documents is not None and not partial:
         passages = _documents(documents, row, place)
@@ -184,21 +165,48 @@ def _ranking(
     return Ranking(place, question_id, question, passages, gold_ids, partial, joined)
 
 
+def _first(row: Mapping[str, object], columns: Sequence[str]) -> object:
+    return next((row[column] for column in columns if row[column] is not None), None)
+
+
+def _with_ids(
+    passages: list[Listed], row: Mapping[str, object], column: str, place: str
+) -> list[Listed]:
+    """Give passages the ids that stand in a list beside their texts."""
+    for other in row:
+        if other == column or not _is_of_retrieved(other):
+            continue
+        ids = row[other]
+        if fold(other).removeprefix(RETRIEVED) not in IDS_OF_RETRIEVED or not isinstance(ids, list):
+            continue
+        if len(ids) != len(passages):
+            raise DataError(
+                f'{place}: {len(ids)} ids in "{other}" for {len(passages)} passages in "{column}";'
+                " give one for each"
+            )
+        return [
+            replace(passage, id=read_id(own, place)) if passage.id is None else passage
+            for passage, own in zip(passages, ids, strict=True)
+        ]
+    return passages
+
+
 def _single(row: Mapping[str, object], document: object, place: str, with_corpus: bool) -> Listed:
     """Read the passage of a row that is one."""
-    text, title = first(row, TEXTS), row.get("title")
+    text, title = first_called(row, TEXTS), first_called(row, ("title",))
     rank, score = (value if isinstance(value, Scalar) else None for value in _figures(row))
     if not isinstance(text, str) and not (with_corpus and isinstance(document, str | int)):
         if document is not None and text is None:
             raise DataError(f"{place}: a document without its text; give --corpus FILE")
-        if empty := next((name for name in TEXTS if name in row and text is None), None):
-            raise DataError(f'{place}: its "{empty}" is empty; a passage needs a text')
+        empty = columns_called(TEXTS, tuple(row))
+        if empty and text is None:
+            raise DataError(f'{place}: its "{empty[0]}" is empty; a passage needs a text')
         columns = ", ".join(map(str, row))
         raise DataError(f"{place}: no passages among the columns {columns}; {SHAPES}")
     return Listed(
         text if isinstance(text, str) else None,
         title if isinstance(title, str) else "",
-        str(document) if isinstance(document, str | int) else None,
+        composed(document) if isinstance(document, str | int) else None,
         read_score(score, "score", place),
         read_rank(rank, "rank", place),
     )
@@ -218,7 +226,7 @@ def _documents(documents: object, row: Mapping[str, object], place: str) -> list
             )
     return [
         Listed(
-            id=str(document),
+            id=composed(document),
             score=read_score(score, f"score of passage {number}", place),
             rank=read_rank(rank, f"rank of passage {number}", place),
         )
@@ -227,4 +235,4 @@ def _documents(documents: object, row: Mapping[str, object], place: str) -> list
 
 
 def _figures(row: Mapping[str, object]) -> list[object]:
-    return [row.get(name) for name in FIGURES]
+    return [first_called(row, (name,)) for name in FIGURES]

@@ -11,8 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from aqa.data.corpus import read_documents
-from aqa.data.passages import Listed
+from aqa.data.corpus import Corpus
+from aqa.data.passages import Listed, count_up, list_ranks
 from aqa.data.rankings import SHAPES, Ranking, read_rankings
 from aqa.errors import DataError
 from aqa.records import Example, Passage
@@ -37,7 +37,6 @@ INDEXES = """
 CREATE INDEX by_ranking ON hits (ranking);
 CREATE INDEX by_document ON hits (document) WHERE text IS NULL;
 """
-RANKS_SHOWN = 10
 
 
 class Retrieved:
@@ -116,16 +115,12 @@ class Retrieved:
             raise DataError(f"{self.name} holds no passages; {SHAPES}")
         self._index.executescript(INDEXES)
 
-    def add_corpus(self, corpus: Path) -> None:
+    def add_corpus(self, path: Path) -> None:
         """Index the documents that are named without a text; DataError where one is missing."""
-        self._index.executemany(
-            "INSERT OR REPLACE INTO documents SELECT ?1, ?2, ?3 "
-            "WHERE EXISTS (SELECT 1 FROM hits WHERE document = ?1 AND text IS NULL)",
-            (
-                (document_id, self._form(title), self._form(text))
-                for document_id, title, text in read_documents(corpus)
-            ),
-        )
+        corpus = Corpus(path, self._index)
+        unknown = "SELECT DISTINCT document FROM hits WHERE text IS NULL"
+        corpus.want(document for (document,) in self._index.execute(unknown).fetchall())
+        corpus.load(all_of_them=False, form=self._form_of)
         count, first = self._index.execute(
             "SELECT count(DISTINCT document), min(rowid) FROM hits "
             "WHERE text IS NULL AND document NOT IN (SELECT id FROM documents)"
@@ -142,15 +137,19 @@ class Retrieved:
 
     def check_ranks(self) -> None:
         """Count conflicts of ranks and scores; DataError where ranks are not 1, 2, 3, ..."""
+        # Retrievers that know no ranks may write the same one everywhere.
+        self._index.execute(
+            "UPDATE hits SET rank = NULL, sorting = -score WHERE ranking IN (SELECT ranking"
+            " FROM hits GROUP BY ranking HAVING count(DISTINCT rank) = 1 AND count(rank) > 1"
+            " AND count(rank) = count(*))"
+        )
         hits = self._index.execute(
             "SELECT ranking, rank, score FROM hits ORDER BY ranking, sorting NULLS LAST, rowid"
         )
         for number, group in groupby(hits, key=lambda hit: int(hit[0])):
             _, ranks, scores = zip(*group, strict=True)
-            if any(rank is not None for rank in ranks):
-                start = 0 if ranks[0] == 0 else 1
-                if list(ranks) != list(range(start, start + len(ranks))):
-                    raise self._bad_ranks(number, ranks)
+            if any(rank is not None for rank in ranks) and not count_up(ranks):
+                raise self._bad_ranks(number, ranks)
             known = [score for score in scores if score is not None]
             self.conflicts += known != sorted(known, reverse=True)
 
@@ -197,15 +196,13 @@ class Retrieved:
     def _bad_ranks(self, number: int, ranks: Sequence[int | None]) -> DataError:
         query = "SELECT coalesce(id, question), place FROM rankings WHERE number = ?"
         key, place = self._index.execute(query, (number,)).fetchone()
-        found = ", ".join("none" if rank is None else str(rank) for rank in ranks[:RANKS_SHOWN])
-        more = ", ..." if len(ranks) > RANKS_SHOWN else ""
-        return DataError(
-            f'{place}: the passages of "{key}" have the ranks {found}{more}; '
-            "number them 1, 2, 3, ..., or leave all ranks out"
-        )
+        return DataError(f'{place}: the passages of "{key}" have the ranks {list_ranks(ranks)}')
 
     def _form(self, text: str | None) -> str | None:
-        return unicodedata.normalize("NFC", text) if self._nfc and text else text
+        return text and self._form_of(text)
+
+    def _form_of(self, text: str) -> str:
+        return unicodedata.normalize("NFC", text) if self._nfc else text
 
 
 def _sorting(hit: Listed, partial: bool) -> float | None:

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aqa.data.files import Row, open_bytes
-from aqa.data.json_stream import as_row, document_shape, read_items, read_lines
-from aqa.data.squad import read_squad
+from aqa.data.json_stream import read_json
 from aqa.data.tables import read_arrow, read_csv, read_parquet
 from aqa.errors import DataError
 
@@ -25,18 +24,5 @@ def read_row_file(path: Path) -> Iterator[Row]:
     if b"\0" in head:
         raise DataError(f"{path} is no UTF-8 text, Parquet or Arrow file; save it as one of these")
     if start in (b"[", b"{") or path.suffix in (".json", ".jsonl"):
-        return _read_json(path)
+        return read_json(path)
     return read_csv(path)
-
-
-def _read_json(path: Path) -> Iterator[Row]:
-    shape, prefix = document_shape(path)
-    if shape == "lines":
-        return read_lines(path)
-    if shape == "articles":
-        return read_squad(path, prefix)
-    return (
-        (place, as_row(item, place))
-        for number, item in enumerate(read_items(path, prefix), 1)
-        for place in (f"{path.name}, row {number}",)
-    )

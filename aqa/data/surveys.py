@@ -57,7 +57,7 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
         del hashes
         if repeated:
             duplicate_ids = _settle_duplicates(source, repeated, tally, retrieved)
-        notes = [*_notes(source, tally, parser.generated_ids, duplicate_ids)]
+        notes = [*parser.notes(), *_notes(source, tally, duplicate_ids)]
         notes += retrieved.notes() if retrieved else ()
     files = _hash_files(source)
     return Survey(
@@ -206,11 +206,7 @@ def _joined(hashes: list[str]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
-def _notes(
-    source: Source, tally: _Tally, generated_ids: int, duplicate_ids: frozenset[str]
-) -> Iterator[str]:
-    if generated_ids:
-        yield f"Rows without an id: {generated_ids}; their ids were made from their content."
+def _notes(source: Source, tally: _Tally, duplicate_ids: frozenset[str]) -> Iterator[str]:
     if duplicate_ids:
         done = {"keep-first": "the first row of each is kept", "number": "they got numbers"}
         yield f"Ids that are repeated: {len(duplicate_ids)}; {done[source.on_duplicate_id]}."

@@ -148,7 +148,7 @@ class Inputs:
             yield example
             return
         for number, answer in enumerate(answers, 1):
-            yield replace(example, id=f"{example.id}#{number}", answers=(answer,))
+            yield replace(example, id=f"{example.id}#{number}", answers=(answer,), target=None)
 
     def texts(self) -> Iterator[str]:
         """Questions, passages and answers, for a tokenizer to learn."""

@@ -18,14 +18,14 @@ def answer_finder(example: Example) -> Holds | None:
     """Give the function that tells whether a passage holds the answer; None where none is known.
 
     By the passage's id where the data name gold ones and the passage has an id, unless the text
-    was cut before the answer; a passage of the same text is as good as the gold one. Else by what
-    `text_finder` finds.
+    was cut before the answer; a passage of the same text is as good as the gold one. By the text
+    alone where gold ones without ids are among the passages. Else by what `text_finder` finds.
     """
     if not any(example.answers or ()):
         return None
     says = text_finder(example)
     if not example.gold_ids:
-        return says
+        return _among_own(example, says) or says
     given = (*example.passages, *example.own_passages)
     whole = {passage.id: passage for passage in given}
     gold_texts = {_text(passage) for passage in given if passage.id in example.gold_ids}
@@ -37,6 +37,22 @@ def answer_finder(example: Example) -> Holds | None:
         if passage.id not in example.gold_ids and _text(full) not in gold_texts:
             return False
         return len(passage.text) >= len(full.text) or says(passage) or not says(full)
+
+    return is_gold
+
+
+def _among_own(example: Example, says: Holds) -> Holds | None:
+    """Find the example's own gold passages; None where they are not among its passages."""
+    own = {_text(passage): passage for passage in example.own_passages}
+    if not own or not own.keys() <= {_text(passage) for passage in example.passages}:
+        return None
+
+    def is_gold(passage: Passage) -> bool:
+        text = _text(passage)
+        if text in own:
+            return True
+        whole = [full for known, full in own.items() if text and known.startswith(text)]
+        return bool(whole) and (says(passage) or not any(map(says, whole)))
 
     return is_gold
 

@@ -33,9 +33,9 @@ def prepare(
     """Make the prompt that a reader gets: select the evidence, then let the reader fit it.
 
     Training, prediction and preview all call this. `with_target` adds the text to train on, the
-    first reference or the template's no-answer phrase; prediction leaves it out, so that no gold
-    answer can have an influence. `count_tokens` counts the evidence's tokens for a plan with
-    `max_tokens`.
+    example's target, its first reference or the template's no-answer phrase; prediction leaves it
+    out, so that no gold answer can have an influence. `count_tokens` counts the evidence's tokens
+    for a plan with `max_tokens`.
 
     Raises:
         PromptError: the prompt can't fit even without passages.
@@ -46,7 +46,7 @@ def prepare(
         question=example.question,
         evidence=select(example, options, count_tokens),
         template=template,
-        target=template.target(example.answers) if with_target else None,
+        target=(example.target or template.target(example.answers)) if with_target else None,
         answers=example.answers,
     )
     return reader.fit(prompt)

@@ -67,7 +67,7 @@ class TrainingEvidence:
         if holds is not None and chance.random() >= self._options.gold_probability:
             if chance.random() >= self._options.unanswerable_probability:
                 return None
-            example = replace(example, answers=())
+            example = replace(example, answers=(), target=None)
             kept = []
         number = self._options.distractors
         if self._top_k is not None:

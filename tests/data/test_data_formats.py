@@ -251,7 +251,7 @@ def test_other_columns_are_metadata(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     row = {"question": "q", "ctxs": ["c", "d"], "answers": ["a"], "target": "t", "title": "T"}
     path.write_text(lines([row]))
-    assert next(read_examples(Source(str(path)))).metadata == {"target": "t", "title": "T"}
+    assert next(read_examples(Source(str(path)))).metadata == {"title": "T"}
 
 
 def test_field_names(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_on_row_and_sha256(tmp_path: Path) -> None:
 
 
 def test_nothing_heavy_is_imported() -> None:
-    code = "import aqa.data, sys; print({'datasets', 'pyarrow', 'numpy', 'ijson'} & {*sys.modules})"
+    code = "import aqa.data, sys; print({'datasets', 'pyarrow', 'numpy'} & {*sys.modules})"
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
@@ -164,7 +164,7 @@ def test_shared_tweetqa_needs_fields_and_a_choice() -> None:
     if not path.exists():
         pytest.skip(f"{path} is absent; set AQA_SHARED_DATA to the folder of the data sets")
     with pytest.raises(
-        DataError, match=r"columns Question, Answer, Tweet, qid; .*--field question"
+        DataError, match=r"columns Question, Answer, Tweet, qid; .*--field passages"
     ):
         survey(Source(str(path)))
     with pytest.raises(DataError, match=r"\(4 rows repeat an id in all\)"):

@@ -80,7 +80,6 @@ def test_an_index_column_names_no_gold_passages(tmp_path: Path) -> None:
     passages = "[{'id': '0', 'text': 'It burned.'}, {'id': '1', 'text': 'Built in 1874.'}]"
     example = first(tmp_path / "f.csv", f',question,answers,ctxs\n0,When?,1874,"{passages}"\n')
     assert example.gold_ids == ()
-    assert example.metadata == {"": "0"}
 
 
 def test_json_may_hold_lists_as_texts(tmp_path: Path) -> None:

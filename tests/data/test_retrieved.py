@@ -279,13 +279,14 @@ def test_own_passages_are_the_gold_ones(
     assert tuple(passage.text for passage in example.own_passages) == texts
 
 
-def test_without_a_passages_file_only_what_is_marked_is_gold(tmp_path: Path) -> None:
+def test_what_is_marked_is_gold_and_so_is_the_only_passage(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     ctxs = [{"id": 1, "text": "c"}, {"id": 2, "text": "d", "isgold": True}]
     path.write_text(lines([{"question": "q", "ctxs": ctxs}, {"question": "r", "ctxs": ctxs[:1]}]))
     first, second = read_examples(Source(str(path)))
-    assert (first.gold_ids, first.own_passages, len(first.passages)) == (("2",), (), 2)
-    assert (second.gold_ids, second.own_passages) == ((), ())
+    assert (first.gold_ids, len(first.passages)) == (("2",), 2)
+    assert [passage.text for passage in first.own_passages] == ["d"]
+    assert [passage.text for passage in second.own_passages] == ["c"]
 
 
 def test_gold_ids_of_another_corpus_are_told_of(join: Callable[..., Source]) -> None:
@@ -427,7 +428,7 @@ BAD: list[tuple[str, str | None, str]] = [
     (trec().replace("d3 1", "d3 x"), "object", "found, line 3: the rank is 'x', which is no whol"),
     (trec() + "b Q0 d2 3\n", "object", "found, line 5: 4 fields where a TREC run has 6, question"),
     (trec().replace("d2 2", "d2 3"), "object", 'line 1: the passages of "a" have the ranks 1, 3;'),
-    (trec().replace("d2 2", "d2 1"), "object", 'the passages of "a" have the ranks 1, 1; number'),
+    (trec().replace("d2 2", "d2 1") + "a Q0 d3 2 0 x", "object", "ranks 1, 1, 2; number"),
     (trec().replace("d2 2", "d2 -"), "object", 'the passages of "a" have the ranks none, 1; numb'),
     (long_form().replace("b,1", "b,4"), None, 'line 4: the passages of "b" have the ranks 2, 4;'),
     (lines([{"id": "a", "ctxs": [{"text": "t", "rank": n + 1} for n in range(12) if n != 6]}]),
@@ -436,7 +437,7 @@ BAD: list[tuple[str, str | None, str]] = [
      "found, line 2: document x2 is not in corpus, the first of 2 such documents; give the"),
     (joined_csv().replace("d2", "x2"), "object", "line 2: document x2 is not in corpus; give the"),
     (joined_csv(score=[[1.0], [2.0]]), "object", "1 values of score for 2 documents; give one"),
-    (lines(rows("passages", "text")), None, "passage 1 has no text under text, context, contents"),
+    (lines(rows("passages", "text")), None, "passage 1 has no text under text, contents, "),
     ('{"a": {"d1": 1.5}}', None, 'found, "a": documents without their texts; give --corpus FILE'),
     ("id,docid,score\na,d1,1\n", None, "line 2: a document without its text; give --corpus FILE"),
     (lines([{"id": "a", "ctxs": {"text": ["c"], "title": []}}]), None,

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from aqa.data.columns import fold
 from aqa.data.literals import read_literal
 from aqa.errors import DataError
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
 from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.named import refuse_row
-from aqa.evaluation.predictions.texts import as_text, as_texts, describe, fold, list_columns
+from aqa.evaluation.predictions.texts import as_text, as_texts, describe, list_columns
 
 # Names as `fold` gives them, the likeliest first.
 IDS = (

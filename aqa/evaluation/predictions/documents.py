@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from aqa.data.columns import fold
 from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS
 from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.named import refuse_document
-from aqa.evaluation.predictions.texts import describe, fold, one_line
+from aqa.evaluation.predictions.texts import describe, one_line
 
 # Under which the answers lie, where a document holds more than them, as HotpotQA's "answer".
 CONTAINERS = (

@@ -1,19 +1,15 @@
 """JSON as it stands in a file: strictly parsed, and each value with its place."""
 
 import json
-import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from aqa.data.strict_json import holds_half_a_pair, parse, reason_of
 from aqa.errors import DataError
 from aqa.evaluation.predictions.texts import one_line
 from aqa.runs.journal import JOURNAL_KIND
-
-_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
-_ESCAPED_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # both halves, as JSON may write them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,7 @@ def read_document(file: Path, text: str, is_json: bool) -> Any:
         DataError: `is_json`, but it can't be parsed.
     """
     try:
-        document = _parse(text)
+        document = parse(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and (is_json or text.lstrip()[0] in "{["):
             return _lines_or_none(file, text, is_json)
@@ -61,7 +57,7 @@ def read_lines(file: Path, text: str) -> Iterator[Entry]:
             continue
         place = f"{file}, line {number}"
         try:
-            value = _parse(line)
+            value = parse(line)
         except (ValueError, RecursionError) as error:
             if is_journal and number == len(lines):
                 return
@@ -73,16 +69,15 @@ def read_lines(file: Path, text: str) -> Iterator[Entry]:
 
 def check_characters(place: object, text: str, value: Any) -> None:
     """Refuse what could be written nowhere, be it in an answer, an id or another column."""
-    if not _ESCAPED_PAIR.search(text):
+    if not holds_half_a_pair(text, value):
         return
     members: list[tuple[str, Any]] = [(str(place), value)]
     if isinstance(value, dict):
         members = [(f'{place}, id "{one_line(key)}"', [key, each]) for key, each in value.items()]
     elif isinstance(value, list):
         members = [(f"{place}, item {number}", each) for number, each in enumerate(value, 1)]
-    for where, each in members:
-        if _HALF_A_PAIR.search(json.dumps(each, ensure_ascii=False)):
-            raise DataError(f"{where}: half of a surrogate pair is not a character; remove it")
+    where = next(where for where, each in members if holds_half_a_pair(text, each))
+    raise DataError(f"{where}: half of a surrogate pair is not a character; remove it")
 
 
 def _lines_or_none(file: Path, text: str, is_json: bool) -> list[Entry] | None:
@@ -94,24 +89,5 @@ def _lines_or_none(file: Path, text: str, is_json: bool) -> list[Entry] | None:
         return None  # plain text whose first line happens to be JSON
 
 
-def _parse(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_distinct)
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f'the key "{one_line(twice)}" appears twice in one object')
-    return found
-
-
 def _refuse(place: str, error: Exception) -> NoReturn:
-    reason = getattr(error, "msg", str(error))
-    if isinstance(error, json.JSONDecodeError) and (
-        error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
-    ):
-        reason = "it ends too early"
-    elif "integer string conversion" in reason:
-        reason = "a number has more than 4,300 digits"
-    raise DataError(f"{place}: not valid JSON ({reason}); mend it there") from error
+    raise DataError(f"{place}: not valid JSON ({reason_of(error)}); mend it there") from error

@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from aqa.data.columns import fold
 from aqa.data.files import Row
 from aqa.data.tables import read_csv
 from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS, OF_REFERENCE_NAMES, REFERENCES
 from aqa.evaluation.predictions.json_text import Entry
-from aqa.evaluation.predictions.texts import fold
 
 DELIMITERS = "\t,;"
 MAY_BE_MISSING = {*IDS, *REFERENCES} - OF_REFERENCE_NAMES

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from aqa.data.columns import fold
 from aqa.errors import DataError
-from aqa.evaluation.predictions.texts import fold
 
 OWN_SCORES = {"version", "profile", "systems"}  # keys that a metrics.json of ours is known by
 

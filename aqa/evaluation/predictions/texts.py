@@ -2,21 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
+from aqa.data.columns import fold
 from aqa.errors import DataError
 
 # Where an object holds its text; names are compared as `fold` gives them.
 TEXT_NAMES = ("text", "answer", "content", "value", "prediction", "output", "generatedtext")
 LONGEST_NAME, MOST_COLUMNS = 60, 20  # in messages
 SCORE_NAMES = ("probability", "score", "confidence")
-
-
-@lru_cache(4096)  # each row of a file has the same names
-def fold(name: object) -> str:
-    """A column's name without case, spaces and marks: "Predicted-Answer" is "predictedanswer"."""
-    return "".join(filter(str.isalnum, str(name).casefold()))
 
 
 def one_line(text: object) -> str:

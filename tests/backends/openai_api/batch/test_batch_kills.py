@@ -19,7 +19,7 @@ QUESTIONS = 3
 LOADED = [
     "aqa.cli.app", "aqa.config.load", "aqa.display.console", "aqa.verbs.predict", "aqa.cli.tables",
     "aqa.backends.openai_api.backend", "aqa.backends.openai_api.client",
-    "aiohttp", "genai_prices", "ijson", "numpy", "openai", "pytest",
+    "aiohttp", "genai_prices", "numpy", "openai", "pytest",
 ]  # fmt: skip
 OUT = "out"
 

@@ -1,0 +1,119 @@
+"""Which column of a row is which field, by its name."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from aqa.errors import DataError
+
+# Names as `fold` gives them; of a field's columns the first that has a value wins.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "id": ("id", "qid", "guid", "queryid", "questionid"),
+    "question": ("question", "query", "userinput", "질문", "input"),
+    "passages": (
+        "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts", "context",
+        "sourcedocuments", "문맥", "지문",
+    ),
+    "answers": (
+        "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths",
+        "groundtruth", "referenceanswers", "referenceanswer", "reference", "expectedanswers",
+        "expectedanswer", "expectedoutput", "correctanswers", "correctanswer", "possibleanswers",
+        "정답", "answers", "answer", "output", "target",
+    ),
+    "title": ("title", "제목"),
+}  # fmt: skip
+# References by names that systems' answers have, too; all the others can mean nothing else.
+AMBIGUOUS = ("answers", "answer", "output", "target")
+DOCUMENT_ID = "document_id"
+
+
+@lru_cache(4096)  # each row of a file has the same names
+def fold(name: object) -> str:
+    """A column's name without case, spaces and marks: "Predicted-Answer" is "predictedanswer"."""
+    composed = unicodedata.normalize("NFC", str(name))
+    return "".join(filter(str.isalnum, composed.casefold()))
+
+
+def canonical_fields(fields: Mapping[str, str]) -> dict[str, str]:
+    """Give named columns by our fields' names, where a field may be called as its columns are.
+
+    Raises:
+        DataError: there is no such field, or one is named twice.
+    """
+    found: dict[str, str] = {}
+    for given, column in fields.items():
+        name = next((name for name in COLUMNS if fold(given) in (name, *COLUMNS[name])), None)
+        if name is None:
+            raise DataError(
+                f'there is no field "{given}" to name a column for; '
+                f"the fields are {', '.join(COLUMNS)}"
+            )
+        if found.setdefault(name, column) != column:
+            raise DataError(
+                f"two columns are named for the field {name}, {found[name]} and {column}; name one"
+            )
+    return found
+
+
+class Columns:
+    """Finds the fields of rows; `fields` names the columns to take instead of the usual ones."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.fields = canonical_fields(fields)
+
+    def find(self, field: str, row: Mapping[str, object], place: str) -> tuple[str, object]:
+        """Give a field's column and value, "" and None where the row has none.
+
+        Raises:
+            DataError: the column that is named for the field is not there.
+        """
+        named = self.fields.get(field)
+        if named is None:
+            columns = candidates(field, tuple(row))
+        elif named in row:
+            columns = (named,)
+        else:
+            columns = tuple(name for name in row if composed(name) == composed(named))
+            if not columns:
+                raise DataError(
+                    f'{place}: no column "{named}" for the field {field}; '
+                    f"the columns are {', '.join(map(str, row))}"
+                )
+        for column in columns:
+            value = row[column]
+            if value is not None:
+                return column, value
+        return "", None
+
+    def has(self, field: str, row: Mapping[str, object]) -> bool:
+        """Whether the row has a value of a field that is not an empty text."""
+        return self.find(field, row, "")[1] not in (None, "")
+
+
+@lru_cache(4096)
+def candidates(field: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a row's columns that may be a field, the likeliest first."""
+    return columns_called(COLUMNS[field], names)
+
+
+@lru_cache(4096)
+def columns_called(wanted: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of which these are the folded names, in the order of what is wanted."""
+    folded: dict[str, list[str]] = {}
+    for name in names:
+        # Of "id" and "_id" the one that is written like its folded name comes first.
+        folded.setdefault(fold(name), []).insert(0 if name == fold(name) else len(names), name)
+    return tuple(name for each in wanted for name in folded.get(each, ()))
+
+
+def first_called(row: Mapping[str, object], wanted: Iterable[str]) -> object:
+    """The value of the first of the columns, by folded name, that has one; None without."""
+    for column in columns_called(tuple(wanted), tuple(row)):
+        if row[column] is not None:
+            return row[column]
+    return None
+
+
+def composed(name: object) -> str:
+    """A name or id as it is compared: in the composed form of Unicode."""
+    return unicodedata.normalize("NFC", str(name))

@@ -1,0 +1,34 @@
+"""Yes and no, in the spellings that files have."""
+
+import math
+
+from aqa.data.json_stream import describe
+from aqa.errors import DataError
+
+YES = {"true", "yes", "y", "t", "1", "1.0"}
+NO = {"false", "no", "n", "f", "0", "0.0"}
+NOTHING = {"", "nan", "none", "null"}
+
+
+def read_flag(value: object, column: str, place: str) -> bool | None:
+    """Read a yes or no; None where the row says neither.
+
+    Raises:
+        DataError: it says something else.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, str | int | float):
+        word = str(value).strip().casefold()
+        if word in YES or word in NO:
+            return word in YES
+        if word in NOTHING:
+            return None
+    raise DataError(f'{place}: {describe(value)} in "{column}", where true or false is needed')
+
+
+def is_true(value: object) -> bool:
+    """Tell whether a value of a file means yes; what means nothing that is known does not."""
+    return value is True or (not isinstance(value, bool) and str(value).strip().casefold() in YES)

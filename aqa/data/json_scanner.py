@@ -1,0 +1,144 @@
+"""A JSON document read value by value, so that no more of it than one is in memory."""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aqa.data.files import not_utf8, open_bytes
+from aqa.data.strict_json import DECODER, holds_half_a_pair, reason_of
+from aqa.errors import DataError
+
+CHUNK = 1 << 18  # characters read at a time
+CUT_TOKEN = 16  # characters of a word, number or escape that the end of a chunk may cut off
+SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class Scanner:
+    """Reads the text of a document; whatever is not valid JSON is a DataError with its place."""
+
+    def __init__(self, name: str, text: io.TextIOBase) -> None:
+        self._name = name
+        self._text = text
+        self._buffer = ""
+        self._position = 0
+        self._line, self._column = 1, 1  # of the buffer's first character
+
+    def next(self) -> str:
+        """Look at the next character that is not white space; "" at the end."""
+        while True:
+            blank = SPACE.match(self._buffer, self._position)
+            self._position = blank.end() if blank else self._position
+            if self._position < len(self._buffer) or not self._more():
+                return self._buffer[self._position : self._position + 1]
+
+    def takes(self, character: str) -> bool:
+        """Go past a character, if it is the next one."""
+        found = self.next() == character
+        self._position += found
+        return found
+
+    def value(self) -> Any:
+        """Parse the next value."""
+        self.next()
+        while True:
+            try:
+                value, end = DECODER.raw_decode(self._buffer, self._position)
+            except json.JSONDecodeError as error:
+                is_cut = error.msg.startswith("Unterminated") or (
+                    error.pos >= len(self._buffer) - CUT_TOKEN
+                )
+                if is_cut and self._more():
+                    continue
+                raise self._refused(reason_of(error), error.pos) from None
+            except (ValueError, RecursionError) as error:
+                raise self._refused(reason_of(error), self._position) from None
+            may_go_on = isinstance(value, int | float) and end >= len(self._buffer) - CUT_TOKEN
+            if may_go_on and self._more():
+                continue
+            if holds_half_a_pair(self._buffer[self._position : end], value):
+                raise DataError(
+                    f"{self._place(self._position)}: half of a surrogate pair is not a character;"
+                    " remove it"
+                )
+            self._position = end
+            return value
+
+    def items(self) -> Iterator[Any]:
+        """Parse the values of a list one after the other."""
+        self._expect("[")
+        if self.takes("]"):
+            return
+        while True:
+            yield self.value()
+            if self.takes("]"):
+                return
+            self._expect(",")
+
+    def keys(self) -> Iterator[str]:
+        """Give the keys of an object; each one's value is to be read before the next key."""
+        self._expect("{")
+        if self.takes("}"):
+            return
+        while True:
+            if self.next() != '"':
+                raise self._refused("a key in double quotes is needed", self._position)
+            yield self.value()
+            if self.takes("}"):
+                return
+            self._expect(",")
+
+    def to_value(self) -> str:
+        """Go from a key to its value, and give the value's first character."""
+        self._expect(":")
+        return self.next()
+
+    def end(self) -> None:
+        """See that nothing follows."""
+        if self.next():
+            raise self._refused("the document ended before this", self._position)
+
+    def _expect(self, character: str) -> None:
+        if not self.takes(character):
+            raise self._refused(f"{character} is needed", self._position)
+
+    def _more(self) -> bool:
+        """Read on, and forget what was read before; as much again as there is, for a long value."""
+        kept = self._buffer[self._position :]
+        read = self._text.read(max(CHUNK, len(kept)))
+        if not read:
+            return False
+        self._line, self._column = self._where(self._position)
+        self._buffer, self._position = kept + read, 0
+        return True
+
+    def _where(self, position: int) -> tuple[int, int]:
+        lines = self._buffer.count("\n", 0, position)
+        if not lines:
+            return self._line, self._column + position
+        return self._line + lines, position - self._buffer.rindex("\n", 0, position)
+
+    def _place(self, position: int) -> str:
+        line, column = self._where(position)
+        return f"{self._name}, line {line}, column {column}"
+
+    def _refused(self, reason: str, position: int) -> DataError:
+        if position >= len(self._buffer.rstrip()):
+            position, reason = len(self._buffer), "the file ends too early"
+        return DataError(f"{self._place(position)}: not valid JSON ({reason}); mend it there")
+
+
+@contextmanager
+def scanning(path: Path) -> Iterator[Scanner]:
+    """Open a document; DataError names its first line that is not UTF-8."""
+    with open_bytes(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        try:
+            yield Scanner(path.name, text)
+        except UnicodeDecodeError:
+            raise not_utf8(path) from None
+        finally:
+            text.detach()

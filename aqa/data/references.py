@@ -1,0 +1,162 @@
+"""The references of a row: which of its columns are, and what they say."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from aqa.data.columns import AMBIGUOUS, COLUMNS, Columns, columns_called, first_called, fold
+from aqa.data.flags import read_flag
+from aqa.data.json_stream import describe
+from aqa.data.literals import read_literal
+from aqa.errors import DataError
+
+TEXTS = ("text", "answer", "value")
+SURE = tuple(name for name in COLUMNS["answers"] if name not in AMBIGUOUS)
+ALIASES = ("aliases", "answeraliases")
+UNANSWERABLE = ("isimpossible", "unanswerable", "isunanswerable")
+ANSWERABLE = ("answerable", "isanswerable")
+# References that say that there is none: MS MARCO's and QuAC's.
+NO_ANSWER = {"no answer present", "cannotanswer"}
+MISSING = {"nan", "<na>"}  # what pandas makes of nothing, once it is a text
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a row says of its answers: None without any, () where there is no answer.
+
+    `target` is the one to train on, where the row names it. `columns` are those used.
+    """
+
+    texts: tuple[str, ...] | None = None
+    target: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+class ReferenceReader:
+    """Reads references; `phrases` and `missing` count those that were not taken for answers."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self.phrases = self.missing = 0
+
+    def read(self, row: Mapping[str, object], place: str) -> References:
+        """Give the references of a row.
+
+        Raises:
+            DataError: they can't be read, or two columns hold different ones.
+        """
+        column, value = self._find(row, place)
+        if not column:
+            return References(() if _is_impossible(row, place) else None)
+        texts = self._texts(value, column, place)
+        if texts and fold(column) in ("answers", "answer"):
+            aliases = first_called(row, ALIASES)
+            if aliases is not None:
+                more = self._texts(aliases, "aliases", place)
+                texts = tuple(dict.fromkeys((*texts, *(more or ()))))
+        if _is_impossible(row, place):
+            return References((), None, (column,))
+        if "answers" not in self._columns.fields:
+            self._check_other(row, column, texts, place)
+        target = self._target(row, column, place) if texts else None
+        used = columns_called(("target",), tuple(row)) if target else ()
+        return References(texts, target, (column, *used))
+
+    def _find(self, row: Mapping[str, object], place: str) -> tuple[str, object]:
+        names = tuple(row)
+        sure = columns_called(SURE, names)
+        if sure and "answers" not in self._columns.fields:
+            return next(((name, row[name]) for name in sure if row[name] is not None), ("", None))
+        return self._columns.find("answers", row, place)
+
+    def notes(self) -> Iterator[str]:
+        """Give sentences for the user on what was not taken for an answer."""
+        if self.phrases:
+            yield (
+                f"Examples whose references say that there is no answer: {self.phrases}; they"
+                " count as unanswerable, unless they have others."
+            )
+        if self.missing:
+            yield f'Examples whose only reference is "nan": {self.missing}; they have none.'
+
+    def _check_other(
+        self, row: Mapping[str, object], column: str, texts: tuple[str, ...] | None, place: str
+    ) -> None:
+        """See that `answer` says nothing else than `answers`, where it is a text."""
+        if fold(column) != "answers":
+            return
+        for other in columns_called(("answer",), tuple(row)):
+            value = row[other]
+            if (
+                not isinstance(value, str)
+                or not value.strip()
+                or fold(value) in map(fold, texts or ())
+            ):
+                continue
+            written = read_literal(value, other, place)
+            if isinstance(written, str) and not self._is_none(written):
+                raise DataError(
+                    f'{place}: "{column}" and "{other}" hold different answers; name the column of'
+                    " the references with --field answers=NAME"
+                )
+
+    def _target(self, row: Mapping[str, object], column: str, place: str) -> str | None:
+        """FiD's: the answer to train on, beside all that are right."""
+        if fold(column) == "target" or "answers" in self._columns.fields:
+            return None
+        value = first_called(row, ("target",))
+        return value if isinstance(value, str) and value.strip() else None
+
+    def _texts(self, value: object, column: str, place: str) -> tuple[str, ...] | None:
+        """The texts of a value; None where there is none, or all are a table's missing values."""
+        was_text = isinstance(value, str)
+        value = read_literal(value, f'"{column}"', place)
+        if value is None or _is_nan(value):
+            return None
+        if isinstance(value, dict):
+            listed = first_called(value, TEXTS)
+            aliases = first_called(value, ALIASES)
+            value = listed if isinstance(listed, list) else [value]
+            value = [*value, *(aliases if isinstance(aliases, list) else [])]
+        items = value if isinstance(value, list) else [value]
+        if was_text:
+            items = [item for item in items if item is not None]
+        found = [self._text(item, place) for item in items]
+        texts = [text for text in found if text is not None]
+        said = [text for text in texts if not self._is_none(text)]
+        self.phrases += len(said) < len(texts)
+        if found and not texts:
+            self.missing += 1
+            return None
+        return tuple(dict.fromkeys(text for text in said if text.strip()))
+
+    def _text(self, item: object, place: str) -> str | None:
+        """One reference, None for what stands where a table has nothing."""
+        text = first_called(item, TEXTS) if isinstance(item, dict) else item
+        if _is_nan(text) or (isinstance(text, str) and text.strip().casefold() in MISSING):
+            return None
+        if text is None and isinstance(item, dict) and "provenance" in item:
+            return None  # KILT lists the pages that support an answer beside it
+        if not isinstance(text, str):
+            raise DataError(
+                f"{place}: {describe(item)} among the answers where a text is needed; write a "
+                'text, a list of texts, or {"text": [...]}'
+            )
+        return text
+
+    def _is_none(self, text: str) -> bool:
+        return text.strip().rstrip(".").casefold() in NO_ANSWER
+
+
+def _is_impossible(row: Mapping[str, object], place: str) -> bool:
+    names = tuple(row)
+    return any(
+        read_flag(row[column], column, place) for column in columns_called(UNANSWERABLE, names)
+    ) or any(
+        read_flag(row[column], column, place) is False
+        for column in columns_called(ANSWERABLE, names)
+    )
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)

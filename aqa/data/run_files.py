@@ -1,0 +1,75 @@
+"""Runs of retrievers, lines that name documents by their ids: TREC's, MS MARCO's and ColBERT's."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqa.data.examples import read_id
+from aqa.data.files import not_utf8, open_bytes
+from aqa.data.passages import Listed, read_rank, read_score
+from aqa.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class RunKind:
+    """What the fields of a line are: the numbers of a question's, document's, rank and score."""
+
+    name: str
+    fields: tuple[int, ...]  # how many there may be
+    rank: int
+    score: int
+    document: int = 1
+
+
+TREC = RunKind("a TREC run", (6,), rank=3, score=4, document=2)
+TABBED = RunKind("a run of question, document and rank", (3, 4), rank=2, score=3)
+
+
+def run_kind(path: Path) -> RunKind | None:
+    """Tell from its first line which kind of run a file is, None where it is none."""
+    with open_bytes(path) as file:
+        line = next((line for line in iter(lambda: file.readline(4096), b"") if line.strip()), b"")
+    words = line.split()
+    if not words or words[0][:1] in b"{[":
+        return None
+    if len(words) > 1 and words[1].upper() == b"Q0":
+        return TREC
+    if len(words) == TREC.fields[0] and all(map(_is_number, words[3:5])):
+        return TREC
+    cells = line.rstrip(b"\r\n").split(b"\t")
+    is_tabbed = len(cells) in TABBED.fields and all(cell and b" " not in cell for cell in cells)
+    return TABBED if is_tabbed and all(map(_is_number, cells[2:])) else None
+
+
+def read_run(path: Path, kind: RunKind) -> Iterator[tuple[str, str, Listed]]:
+    """Read a run: the place of each line, the question's id, and the document."""
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, 1):
+            place = f"{path.name}, line {number}"
+            try:
+                words = line.decode().split()
+            except UnicodeDecodeError:
+                raise not_utf8(path) from None
+            if not words:
+                continue
+            if len(words) not in kind.fields:
+                fields = "question Q0 document rank score tag"
+                raise DataError(
+                    f"{place}: {len(words)} fields where {kind.name} has {kind.fields[0]}"
+                    + (f", {fields}" if kind is TREC else "")
+                )
+            rank, score = words[kind.rank], words[kind.score] if len(words) > kind.score else None
+            passage = Listed(
+                id=read_id(words[kind.document], place),
+                score=read_score(score, "score", place),
+                rank=None if rank == "-" else read_rank(rank, "rank", place),
+            )
+            yield place, read_id(words[0], place) or "", passage
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

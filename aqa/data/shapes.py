@@ -1,0 +1,187 @@
+"""Rows of known data sets whose shape is their own, made into one row for each question."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from aqa.data.columns import COLUMNS, columns_called, fold
+from aqa.data.content_ids import content_id
+from aqa.data.files import Row
+from aqa.data.json_stream import as_row, describe
+from aqa.errors import DataError
+
+# Of an article or paragraph, what would be taken for a field of its questions is left behind.
+NOT_INHERITED = {"paragraphs", "qas"}.union(*COLUMNS.values())
+# DPR's lists of passages, in the order in which a row of questions gets them.
+DPR = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
+# TriviaQA's, as the hub has them: whole pages of Wikipedia, then pages of the web.
+TRIVIAQA = ("entity_pages", "search_results")
+
+
+def plain_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Give each question of the rows a row with columns that have the usual names."""
+    for place, row in rows:
+        inner = row.get("row")
+        if "row_idx" in row and isinstance(inner, dict):  # as the hub's server gives rows
+            row = inner
+        if _holds_questions(row.get("paragraphs")):
+            yield from _article(re.sub(r", (row|item) (\d+)$", r", article \2", place), row)
+        elif isinstance(row.get("qas"), list):
+            yield from _paragraph(place, row, _title(row), _inherited(row))
+        elif row.keys() == {"header"}:  # MRQA's first line
+            continue
+        else:
+            yield place, _plain(row, place)
+
+
+def _holds_questions(paragraphs: object) -> bool:
+    if not isinstance(paragraphs, list):
+        return False
+    first = next(iter(paragraphs), None)
+    return isinstance(first, dict) and ("qas" in first or "context" in first)
+
+
+def _article(place: str, article: Mapping[str, object]) -> Iterator[Row]:
+    """SQuAD's (KorQuAD, KLUE-MRC, XQuAD): paragraphs with their questions."""
+    paragraphs = article["paragraphs"]
+    assert isinstance(paragraphs, list)
+    for number, item in enumerate(paragraphs, 1):
+        paragraph_place = f"{place}, paragraph {number}"
+        paragraph = as_row(item, paragraph_place)
+        inherited = {**_inherited(article), **_inherited(paragraph)}
+        yield from _paragraph(paragraph_place, paragraph, _title(article), inherited)
+
+
+def _paragraph(
+    place: str, paragraph: Mapping[str, object], title: str, inherited: Mapping[str, object]
+) -> Iterator[Row]:
+    """One text with its questions: a paragraph of SQuAD's, or a row of MRQA's or KorQuAD 2's."""
+    context = paragraph.get("context")
+    passage = {"text": context, "title": title, "id": content_id(title, context)}
+    questions = paragraph.get("qas")
+    if not isinstance(questions, list):
+        raise DataError(f'{place}: "qas" is {describe(questions)}, where a list is needed')
+    for number, item in enumerate(questions, 1):
+        question_place = f"{place}, question {number}"
+        question = dict(as_row(item, question_place))
+        question.pop("plausible_answers", None)  # they are wrong on purpose
+        if "detected_answers" in question and question.get("qid"):
+            question["id"] = question["qid"]  # MRQA's own; "id" is that of the data set before it
+        yield question_place, {**inherited, **question, "passages": [passage]}
+
+
+def _title(record: Mapping[str, object]) -> str:
+    return str(record.get("title") or "")
+
+
+def _inherited(record: Mapping[str, object]) -> dict[str, object]:
+    return {
+        key: value
+        for key, value in record.items()
+        if fold(key) not in NOT_INHERITED and key not in ("raw_html", "context_tokens")
+    }
+
+
+def _plain(row: Mapping[str, object], place: str) -> Mapping[str, object]:
+    names = row.keys()
+    if "supporting_facts" in names and "context" in names:
+        return {**row, "context": _with_marks(row["context"], row["supporting_facts"])}
+    if "positive_ctxs" in names and not columns_called(COLUMNS["passages"], tuple(row)):
+        return {**row, "ctxs": list(_of_dpr(row))}
+    if not names.isdisjoint(TRIVIAQA) and not columns_called(COLUMNS["passages"], tuple(row)):
+        return {**row, "passages": list(chain.from_iterable(_pages(row.get(c)) for c in TRIVIAQA))}
+    if "source_documents" in names:  # what a chain of LangChain's answered is no reference
+        return {key: value for key, value in row.items() if key not in ("answer", "result")}
+    if _is_alpaca(row):
+        rest = {key: value for key, value in row.items() if key not in ("instruction", "input")}
+        return {**rest, "question": row["instruction"], "passages": row["input"]}
+    return row
+
+
+def _with_marks(context: object, facts: object) -> object:
+    """HotpotQA's passages as objects, with the marks that its supporting facts give them."""
+    if isinstance(context, dict) and isinstance(context.get("sentences"), list):
+        titles, texts = context.get("title"), context["sentences"]
+        pairs = list(zip(titles, texts, strict=False)) if isinstance(titles, list) else []
+    elif isinstance(context, list) and all(
+        isinstance(item, list) and len(item) == 2 for item in context
+    ):
+        pairs = [(title, text) for title, text in context]
+    else:
+        return context
+    if isinstance(facts, dict):
+        named = facts.get("title")
+    else:
+        listed = facts if isinstance(facts, list) else []
+        named = [fact[0] for fact in listed if isinstance(fact, list) and fact]
+    gold = named if isinstance(named, list) else []
+    return [{"title": title, "sentences": text, "is_gold": title in gold} for title, text in pairs]
+
+
+def _of_dpr(row: Mapping[str, object]) -> Iterator[object]:
+    for column in DPR:
+        listed = row.get(column)
+        for item in listed if isinstance(listed, list) else []:
+            is_gold = column == DPR[0]
+            yield {**item, "is_gold": is_gold, "score": None} if isinstance(item, dict) else item
+
+
+def _pages(pages: object) -> Iterator[Mapping[str, object]]:
+    """The texts of TriviaQA's pages, an object of lists; some have none."""
+    if not isinstance(pages, dict):
+        return
+    texts = pages.get("wiki_context", pages.get("search_context"))
+    titles = pages.get("title")
+    if isinstance(texts, list) and isinstance(titles, list):
+        for title, text in zip(titles, texts, strict=False):
+            if text:
+                yield {"title": title, "text": text}
+
+
+def _is_alpaca(row: Mapping[str, object]) -> bool:
+    """Tell whether a row of instruction, input and output asks a question about a text."""
+    question, text = row.get("instruction"), row.get("input")
+    return (
+        isinstance(question, str)
+        and question.rstrip().endswith("?")
+        and isinstance(text, str)
+        and bool(text.strip())
+        and "output" in row
+        and "question" not in row
+    )
+
+
+def what_to_do(row: Mapping[str, object]) -> str:
+    """Say what to do with a row that is known, but has no question or no passages; "" for others.
+
+    It completes "no passages among the columns ...; ".
+    """
+    names = {fold(name) for name in row}
+    if {"instruction", "output"} <= names:
+        return (
+            "these are instructions: name the columns, such as --field question=instruction"
+            " --field passages=input"
+        )
+    if names & {"messages", "conversations"}:
+        return (
+            "these are chats, whose passages lie in the prompts: give the data from which they"
+            " were made, with a question, passages and answers in each row"
+        )
+    if names & {"entitypages", "searchresults"} or {"questionsource"} <= names:
+        return (
+            "this is TriviaQA, whose evidence lies in files beside it: give the passages with"
+            " --passages FILE, or the data set trivia_qa/rc of the hub"
+        )
+    outputs = row.get("output")
+    if isinstance(outputs, list) and any(
+        isinstance(item, dict) and "provenance" in item for item in outputs
+    ):
+        return (
+            "this is KILT, which names pages without their texts: give the passages with"
+            " --passages FILE"
+        )
+    if "goldenanswers" in names:
+        return "this is FlashRAG's data: give what was retrieved with --passages FILE"
+    if names <= {"id", "text", "title", "metadata"} and "text" in names:
+        return "name the text with --field question=text if these are questions"
+    return ""

@@ -1,0 +1,191 @@
+"""Data in the shapes of other data sets and tools: read as they are meant, or helped with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_shapes import BUILT, BURNED, ROW, SHAPES, WHEN, lines
+
+from aqa.data import Source, read_examples, survey
+from aqa.errors import DataError
+
+
+def stored(folder: Path, name: str, content: Any) -> str:
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape(tmp_path: Path, shape: str) -> None:
+    name, content, expected = SHAPES[shape]
+    source = Source(stored(tmp_path, name, content))
+    examples = list(read_examples(source, survey(source)))
+    assert len(examples) == len(expected)
+    for example, (key, question, answers, passages, gold) in zip(examples, expected, strict=True):
+        assert example.id == key or key is None
+        assert (example.question, example.answers) == (question, answers)
+        assert [(passage.title, passage.text) for passage in example.passages] == passages
+        assert [passage.rank for passage in example.passages] == [*range(1, len(passages) + 1)]
+        assert [passage.text for passage in example.own_passages] == gold
+
+
+def test_the_target_is_the_answer_to_train_on(tmp_path: Path) -> None:
+    (example,) = read_examples(Source(stored(tmp_path, *SHAPES["FiD"][:2])))
+    assert example.target == "1874"
+
+
+HELPED: list[tuple[str, Any, str]] = [
+    (
+        "chat",
+        lines({"messages": [{"role": "user", "content": "q"}]}),
+        "these are chats, whose pass",
+    ),
+    (
+        "Alpaca",
+        lines({"instruction": "Answer.", "input": "x", "output": "y"}),
+        "these are instruct",
+    ),
+    (
+        "KILT",
+        lines({"id": "1", "input": "q", "output": [{"provenance": [{"title": "t"}]}]}),
+        "this is KILT, which names pages",
+    ),
+    ("FlashRAG", lines({"id": "1", "question": "q", "golden_answers": ["a"]}), "this is FlashRAG"),
+    (
+        "TriviaQA",
+        {
+            "Data": [
+                {
+                    "Question": "q",
+                    "QuestionId": "1",
+                    "QuestionSource": "s",
+                    "Answer": {"Value": "a"},
+                    "EntityPages": [],
+                    "SearchResults": [],
+                }
+            ]
+        },
+        "this is TriviaQA, whose evidence lies in files beside it",
+    ),
+    ("BEIR's queries", lines({"_id": "1", "text": "q", "metadata": {}}), "--field question=text"),
+    (
+        "two kinds",
+        lines({**ROW, "context": "c", "answers": ["a"], "answer": "b"}),
+        '"answers" and "answer" hold different answers; name the column',
+    ),
+    (
+        "no answer and one",
+        lines({**ROW, "context": "c", "answers": [], "answer": "b"}),
+        '"answers" and "answer" hold different answers; name the column',
+    ),
+    (
+        "a flag",
+        lines({**ROW, "context": "c", "is_impossible": "maybe"}),
+        'a text in "is_impossible"',
+    ),
+    (
+        "ranks",
+        lines({**ROW, "ctxs": [{"text": "a", "rank": 1}, {"text": "b", "rank": 3}]}),
+        "its passages have the ranks 1, 3; number them",
+    ),
+    (
+        "ranks",
+        lines({**ROW, "ctxs": [{"text": "a", "rank": 1}, {"text": "b"}]}),
+        "its passages have the ranks 1, none; number them",
+    ),
+    (
+        "keys",
+        '{"question": "q", "context": "c", "question": "r"}',
+        'the key "question" appears twice',
+    ),
+    ("half", '[{"question": "\\ud83d", "context": "c"}]', "half of a surrogate pair"),
+    ("digits", '{"question": "q", "id": 1' + "0" * 5000 + "}", "more than 4,300 digits"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), HELPED)
+def test_what_is_refused(tmp_path: Path, name: str, content: Any, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        survey(Source(stored(tmp_path, "f.json", content)))
+    assert message in str(caught.value)
+
+
+def test_large_numbers_are_ids(tmp_path: Path) -> None:
+    row = {**ROW, "id": 2**70, "context": "c"}
+    for name, content in (("f.json", [row]), ("f.jsonl", lines(row, {**row, "id": 1}))):
+        first, *_ = read_examples(Source(stored(tmp_path, name, content)))
+        assert first.id == str(2**70)
+
+
+def test_documents_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a chunk ends, the same is read: numbers, escapes and words may be cut."""
+    rows = [
+        {
+            "id": -1234567890,
+            "question": 'q\ud83d\ude00\\"',
+            "context": "c" * 50,
+            "score": -1.5e-7,
+            "answers": [],
+            "flag": None,
+            "other": [True, False, {}, [], 0.25],
+        },
+        {
+            "id": "한",
+            "question": "한글",
+            "context": "\n",
+            "answers": ["a"],
+            "more": {"a": {"b": 1e22}},
+        },
+    ]
+    rows[1]["context"] = "line\nline"
+    whole = json.dumps({"version": 1.0, "data": rows})
+    path = stored(tmp_path, "f.json", whole)
+    expected = list(read_examples(Source(path)))
+    assert expected[0].metadata["score"] == -1.5e-7
+    for size in (1, 2, 3, 7, 20):
+        monkeypatch.setattr("aqa.data.json_scanner.CHUNK", size)
+        assert list(read_examples(Source(path))) == expected
+
+
+def test_fields_may_be_called_as_columns_are(tmp_path: Path) -> None:
+    path = stored(tmp_path, "f.json", [{"Q": WHEN, "Tweet": BUILT, "A": "1874"}])
+    fields = {"Query": "Q", "context": "Tweet", "answer": "A"}
+    (example,) = read_examples(Source(path, fields=fields))
+    assert (example.question, example.answers) == (WHEN, ("1874",))
+    with pytest.raises(DataError, match="two columns are named for the field passages"):
+        survey(Source(path, fields={"context": "Tweet", "passages": "Q"}))
+
+
+def test_names_and_ids_are_compared_as_they_look(tmp_path: Path) -> None:
+    import unicodedata
+
+    def decomposed(text: str) -> str:
+        return unicodedata.normalize("NFD", text)
+
+    path = stored(tmp_path, "f.csv", decomposed("번호,물음,글\n질문1,언제?,1874년에 지었다.\n"))
+    fields = {"id": "번호", "question": "물음", "passages": "글"}
+    (example,) = read_examples(Source(path, fields=fields))
+    assert (example.id, example.question) == ("질문1", decomposed("언제?"))
+    found = stored(tmp_path, "p.jsonl", decomposed(lines({"id": "질문1", "ctxs": [BUILT]})))
+    joined = Source(path, fields=fields, passages=found)
+    assert next(read_examples(joined)).passages[0].text == BUILT
+
+
+def test_a_title_can_be_named_in_articles(tmp_path: Path) -> None:
+    paragraph = {"context": BUILT, "qas": [{"id": "q1", "question": WHEN, "answers": []}]}
+    path = stored(tmp_path, "f.json", {"data": [{"name": "Mill", "paragraphs": [paragraph]}]})
+    (example,) = read_examples(Source(path, fields={"title": "name"}))
+    assert example.passages[0].title == "Mill"
+
+
+def test_what_is_no_answer_is_told(tmp_path: Path) -> None:
+    rows = [
+        {**ROW, "context": BUILT, "answers": ["No Answer Present."]},
+        {**ROW, "id": "q2", "context": BURNED, "answers": "nan"},
+    ]
+    phrases, missing, unlabelled = survey(Source(stored(tmp_path, "f.json", rows))).notes
+    assert phrases.startswith("Examples whose references say that there is no answer: 1; they")
+    assert missing == 'Examples whose only reference is "nan": 1; they have none.'
+    assert unlabelled == "Examples without a reference: 1 of 2."

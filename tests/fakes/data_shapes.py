@@ -1,0 +1,438 @@
+"""Small files of questions in the shapes that data sets and tools have, with what they mean.
+
+Each shape: the file's name, what it holds, and its examples as (id, question, references, titles
+and texts of passages, texts of those that are gold). An id of None is made from the content.
+"""
+
+import json
+from typing import Any
+
+Expected = list[tuple[str | None, str, tuple[str, ...] | None, list[tuple[str, str]], list[str]]]
+
+BUILT = "The old mill was built in 1874."
+BURNED = "It burned in 1910."
+WHEN = "When was the mill built?"
+
+
+def lines(*rows: Any) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def one(
+    answers: tuple[str, ...] | None = ("1874",),
+    passages: list[tuple[str, str]] | None = None,
+    gold: list[str] | None = None,
+    key: str | None = "q1",
+) -> Expected:
+    given = [("", BUILT)] if passages is None else passages
+    known = ([BUILT] if len(given) == 1 else []) if gold is None else gold
+    return [(key, WHEN, answers, given, known)]
+
+
+HEAD = "id,question,context,answers"
+BOTH = [("", BUILT), ("", BURNED)]
+ROW = {"id": "q1", "question": WHEN}
+ASKED = {**ROW, "context": BUILT}
+PANDAS = (
+    ",id,question,answers,ctxs\n"
+    f"0,q1,{WHEN},['1874'],\"[{{'id': '0', 'text': '{BURNED}'}}, {{'id': '1', 'text': '{BUILT}'}}]"
+    '"\n'
+)
+SHAPES: dict[str, tuple[str, Any, Expected]] = {
+    "pandas' index": ("p.csv", PANDAS, one(passages=BOTH[::-1])),
+    "datasets.to_csv": (
+        "h.csv",
+        f"id,title,context,question,answers\nq1,Mill,{BUILT},{WHEN},\"{{'text': array(['1874',"
+        " 'in 1874'], dtype=object), 'answer_start': array([26, 23], dtype=int32)}\"\n",
+        one(("1874", "in 1874"), [("Mill", BUILT)]),
+    ),
+    "a list with nan": ("n.csv", f"{HEAD}\nq1,{WHEN},{BUILT},\"['1874', nan]\"\n", one()),
+    "nan alone": ("n.csv", f"{HEAD}\nq1,{WHEN},{BUILT},nan\n", one(None)),
+    "RAGAS 0.1": (
+        "r.jsonl",
+        lines({**ROW, "answer": "In 1900.", "contexts": [BUILT, BURNED], "ground_truth": "1874"}),
+        one(passages=BOTH),
+    ),
+    "RAGAS, several truths": (
+        "r.jsonl",
+        lines(
+            {**ROW, "answer": "In 1900.", "contexts": [BUILT, BURNED], "ground_truths": ["1874"]}
+        ),
+        one(passages=BOTH),
+    ),
+    "RAGAS without a truth": (
+        "r.jsonl",
+        lines({**ROW, "answer": "In 1900.", "contexts": [BUILT, BURNED], "ground_truth": None}),
+        one(None, passages=BOTH),
+    ),
+    "RAGAS 0.2": (
+        "r.jsonl",
+        lines(
+            {
+                "id": "q1",
+                "user_input": WHEN,
+                "response": "In 1900.",
+                "reference": "1874",
+                "retrieved_contexts": [BUILT],
+            }
+        ),
+        one(gold=[]),
+    ),
+    "ranks": (
+        "d.jsonl",
+        lines(
+            {
+                **ROW,
+                "answers": ["1874"],
+                "ctxs": [
+                    {"text": BURNED, "rank": 2, "score": 1.0},
+                    {"text": BUILT, "rank": 1, "score": 9.0},
+                ],
+            }
+        ),
+        one(passages=BOTH),
+    ),
+    "the same rank everywhere": (
+        "d.jsonl",
+        lines(
+            {
+                **ROW,
+                "answers": ["1874"],
+                "ctxs": [{"text": BUILT, "rank": 0}, {"text": BURNED, "rank": 0}],
+            }
+        ),
+        one(passages=BOTH),
+    ),
+    "lists as texts": (
+        "p.jsonl",
+        lines({**ASKED, "possible_answers": '["1874", "in 1874"]'}),
+        one(("1874", "in 1874")),
+    ),
+    "FiD": (
+        "f.json",
+        [
+            {
+                **ROW,
+                "target": "1874",
+                "answers": ["in 1874", "1874"],
+                "ctxs": [
+                    {"id": "7", "title": "Mills", "text": BUILT, "score": "81.2"},
+                    {"id": "8", "title": "Fire", "text": BURNED, "score": "79.0"},
+                ],
+            }
+        ],
+        one(("in 1874", "1874"), [("Mills", BUILT), ("Fire", BURNED)]),
+    ),
+    "Excel's TRUE": ("e.csv", f"{HEAD},is_impossible\nq1,{WHEN},{BUILT},1874,TRUE\n", one(())),
+    "MuSiQue": (
+        "m.jsonl",
+        lines(
+            {
+                **ROW,
+                "paragraphs": [
+                    {"idx": 0, "title": "Fire", "paragraph_text": BURNED, "is_supporting": False},
+                    {"idx": 1, "title": "Mill", "paragraph_text": BUILT, "is_supporting": True},
+                ],
+                "answer": "1874",
+                "answer_aliases": ["in 1874"],
+                "answerable": True,
+            }
+        ),
+        one(("1874", "in 1874"), [("Fire", BURNED), ("Mill", BUILT)], [BUILT]),
+    ),
+    "MuSiQue, unanswerable": (
+        "m.json",
+        [
+            {
+                **ROW,
+                "paragraphs": [{"idx": 0, "title": "Fire", "paragraph_text": BURNED}],
+                "answer": "1874",
+                "answer_aliases": [],
+                "answerable": False,
+            }
+        ],
+        one((), [("Fire", BURNED)], [BURNED]),
+    ),
+    "MRQA": (
+        "m.jsonl",
+        lines(
+            {"header": {"dataset": "SQuAD", "mrqa_split": "dev"}},
+            {
+                "id": "",
+                "context": BUILT,
+                "context_tokens": [["The", 0]],
+                "qas": [
+                    {
+                        "answers": ["1874"],
+                        "question": WHEN,
+                        "id": "a",
+                        "qid": "q1",
+                        "detected_answers": [{"text": "1874", "char_spans": [[26, 29]]}],
+                    }
+                ],
+            },
+        ),
+        one(),
+    ),
+    "KorQuAD 2": (
+        "k.json",
+        {
+            "version": "KorQuAD_2.0",
+            "data": [
+                {
+                    "title": "Mill",
+                    "url": "u",
+                    "context": BUILT,
+                    "raw_html": "<p>",
+                    "qas": [
+                        {
+                            "question": WHEN,
+                            "id": "q1",
+                            "answer": {"text": "1874", "answer_start": 26},
+                        }
+                    ],
+                }
+            ],
+        },
+        one(passages=[("Mill", BUILT)]),
+    ),
+    "SQuAD, an article a line": (
+        "s.jsonl",
+        lines(
+            {
+                "title": "Mill",
+                "paragraphs": [
+                    {
+                        "context": BUILT,
+                        "qas": [
+                            {
+                                "question": WHEN,
+                                "id": "q1",
+                                "answers": [{"text": "1874", "answer_start": 26}],
+                            }
+                        ],
+                    }
+                ],
+            }
+        ),
+        one(passages=[("Mill", BUILT)]),
+    ),
+    "QuAC": (
+        "q.json",
+        {
+            "data": [
+                {
+                    "title": "Mill",
+                    "paragraphs": [
+                        {
+                            "context": BUILT + " CANNOTANSWER",
+                            "qas": [
+                                {
+                                    "question": WHEN,
+                                    "id": "q1",
+                                    "answers": [{"text": "CANNOTANSWER"}],
+                                }
+                            ],
+                        }
+                    ],
+                }
+            ]
+        },
+        one((), [("Mill", BUILT + " CANNOTANSWER")], [BUILT + " CANNOTANSWER"]),
+    ),
+    "HotpotQA": (
+        "h.json",
+        [
+            {
+                "_id": "q1",
+                "question": WHEN,
+                "answer": "1874",
+                "supporting_facts": [["Mill", 0]],
+                "context": [["Mill", ["The old mill was built", " in 1874."]], ["Fire", [BURNED]]],
+            }
+        ],
+        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT]),
+    ),
+    "HotpotQA of the hub": (
+        "h.jsonl",
+        lines(
+            {
+                **ROW,
+                "answer": "1874",
+                "supporting_facts": {"title": ["Mill"], "sent_id": [0]},
+                "context": {
+                    "title": ["Fire", "Mill"],
+                    "sentences": [[BURNED], ["The old mill was built", " in 1874."]],
+                },
+            }
+        ),
+        one(passages=[("Fire", BURNED), ("Mill", BUILT)], gold=[BUILT]),
+    ),
+    "MS MARCO": (
+        "m.json",
+        {
+            "answers": {"5": ["1874"], "6": ["No Answer Present."]},
+            "passages": {
+                "5": [
+                    {"is_selected": 0, "passage_text": BURNED, "url": "u"},
+                    {"is_selected": 1, "passage_text": BUILT, "url": "v"},
+                ],
+                "6": [{"is_selected": 0, "passage_text": BURNED, "url": "u"}],
+            },
+            "query": {"5": WHEN, "6": "Who?"},
+            "query_id": {"5": "q1", "6": 17},
+            "query_type": {"5": "NUMERIC", "6": "PERSON"},
+            "wellFormedAnswers": {"5": "[]", "6": "[]"},
+        },
+        [*one(passages=BOTH[::-1], gold=[BUILT]), ("17", "Who?", (), [("", BURNED)], [BURNED])],
+    ),
+    "MS MARCO of the hub": (
+        "m.jsonl",
+        lines(
+            {
+                "query_id": "q1",
+                "query": WHEN,
+                "answers": ["1874"],
+                "passages": {
+                    "is_selected": [0, 1],
+                    "passage_text": [BURNED, BUILT],
+                    "url": ["u", "v"],
+                },
+            }
+        ),
+        one(passages=BOTH[::-1], gold=[BUILT]),
+    ),
+    "DuReader": (
+        "d.jsonl",
+        lines(
+            {
+                "question_id": 186,
+                "question": WHEN,
+                "question_type": "ENTITY",
+                "answers": ["1874"],
+                "documents": [
+                    {
+                        "title": "Mill",
+                        "paragraphs": ["The old mill", "was built in 1874."],
+                        "is_selected": True,
+                    },
+                    {"title": "Fire", "paragraphs": [BURNED], "is_selected": False},
+                ],
+            }
+        ),
+        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT], key="186"),
+    ),
+    "TriviaQA of the hub": (
+        "t.jsonl",
+        lines(
+            {
+                "question_id": "q1",
+                "question": WHEN,
+                "answer": {
+                    "value": "1874",
+                    "aliases": ["in 1874"],
+                    "normalized_aliases": ["in 1874"],
+                },
+                "entity_pages": {"title": ["Mill"], "wiki_context": [BUILT]},
+                "search_results": {"title": ["Fire", "x"], "search_context": [BURNED, ""]},
+            }
+        ),
+        one(("1874", "in 1874"), [("Mill", BUILT), ("Fire", BURNED)]),
+    ),
+    "DPR": (
+        "d.json",
+        [
+            {
+                "dataset": "nq",
+                **ROW,
+                "answers": ["1874"],
+                "positive_ctxs": [{"title": "Mill", "text": BUILT, "score": 1000, "psg_id": "7"}],
+                "negative_ctxs": [],
+                "hard_negative_ctxs": [
+                    {"title": "Fire", "text": BURNED, "score": 13.1, "psg_id": "8"}
+                ],
+            }
+        ],
+        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT]),
+    ),
+    "KILT with texts": (
+        "k.jsonl",
+        lines(
+            {
+                "id": "q1",
+                "input": WHEN,
+                "context": BUILT,
+                "output": [
+                    {"answer": "1874", "provenance": [{"wikipedia_id": "1", "title": "Mill"}]},
+                    {"provenance": [{"wikipedia_id": "2"}]},
+                ],
+            }
+        ),
+        one(),
+    ),
+    "Haystack": (
+        "h.json",
+        [
+            {
+                **ROW,
+                "answers": ["1874"],
+                "documents": [
+                    {"id": "d1", "content": BUILT, "meta": {"title": "Mill"}, "score": 0.9}
+                ],
+            }
+        ],
+        one(passages=[("Mill", BUILT)], gold=[]),
+    ),
+    "LangChain": (
+        "l.json",
+        [
+            {
+                **ROW,
+                "answer": "1900",
+                "source_documents": [
+                    {"page_content": BUILT, "metadata": {"source": "a.pdf", "page": 3}}
+                ],
+            }
+        ],
+        one(None, gold=[]),
+    ),
+    "Alpaca": (
+        "a.json",
+        [{"id": "q1", "instruction": WHEN, "input": BUILT, "output": "1874"}],
+        one(),
+    ),
+    "rows of the hub's server": (
+        "r.json",
+        {"features": [], "rows": [{"row_idx": 0, "row": {**ASKED, "answer": "1874"}}]},
+        one(),
+    ),
+    "pandas' columns": (
+        "p.json",
+        {
+            "id": {"0": "q1"},
+            "question": {"0": WHEN},
+            "context": {"0": BUILT},
+            "answers": {"0": ["1874"]},
+        },
+        one(),
+    ),
+    "lists of columns": (
+        "p.json",
+        {"id": ["q1"], "question": [WHEN], "context": [BUILT], "answers": [["1874"]]},
+        one(),
+    ),
+    "pandas' split": (
+        "p.json",
+        {
+            "columns": ["id", "question", "context", "answers"],
+            "index": [0],
+            "data": [["q1", WHEN, BUILT, ["1874"]]],
+        },
+        one(),
+    ),
+    "names in any case": (
+        "c.json",
+        [{"QuestionId": "q1", "Question": WHEN, "Context": BUILT, "Answer": "1874"}],
+        one(),
+    ),
+}
