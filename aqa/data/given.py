@@ -76,7 +76,7 @@ def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:
     row = {name: value for name, value in example.metadata.items() if fold(name) not in _ANSWERS}
     for name, value in known.items():
         if name in fields or value is not None:
-            row[fields.get(name, COLUMNS[name][0])] = value
+            row[fields.get(name, _WRITTEN.get(name, name))] = value
     if example.gold_ids:
         row[GOLD_IDS[0]] = example.gold_ids
     if example.target is not None:
@@ -86,6 +86,7 @@ def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:
     return {name: _plain(value) for name, value in row.items()}
 
 
+_WRITTEN = {"passages": "ctxs"}  # the other fields have columns of their own names
 _ANSWERS = set(COLUMNS["answers"])  # in an example's metadata they are no references
 
 
