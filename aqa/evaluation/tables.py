@@ -14,6 +14,8 @@ DISPUTED = 3  # examples that the table shows
 LONGEST = 200  # characters of an answer in it
 ON_ONE_LINE = 2  # scores whose intervals are beside them in 80 columns
 KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
+MOST = 60  # differences within slices that are all shown
+DIFFERENCE = ("b - a", "95 % interval", "p (Holm)", "+ / = / -")
 ABREAST = 5  # systems that have a column each in 80 columns
 
 
@@ -62,47 +64,78 @@ def wide_table(report: Report) -> Table:
 
 
 def long_table(report: Report) -> Table:
-    """A row for each system and score, and for each group of a slice: all that is known of it."""
+    """A row for each system and score, and for each group of a slice: all that is known of it.
+
+    A row with a system under `minus` holds how far its score is below, in all or in a group.
+    """
     rows = []
     for system in report.systems:
         for score in system.scores.values():
             values = [_figure(score.value), _figure(score.low), _figure(score.high)]
             counts = [len(report.ids), system.missing, system.failed]
-            rows.append(Row([system.name, score.name, *values, *counts, "", ""]))
+            rows.append(Row([system.name, score.name, *values, *counts, *[""] * 5]))
         for key, groups in system.slices.items():
             for group, found in groups.items():
                 for metric, part in found.items():
                     if metric != "n":
                         values = [_figure(part[name]) for name in ("value", "low", "high")]
-                        of = [found["n"], "", "", key, group]
+                        of = [found["n"], "", "", key, group, *[""] * 3]
                         rows.append(Row([system.name, metric, *values, *of]))
+    rows += [_long_difference(found, "", "") for found in report.comparisons]
+    rows += [_long_difference(found, *part) for part, found in _slice_comparisons(report)]
     counted = figures("value", "low", "high", "n", "missing", "failed")
-    return Table([*texts("system", "metric"), *counted, *texts("slice", "group")], rows)
+    heads = [*texts("system", "metric"), *counted, *texts("slice", "group", "minus")]
+    return Table([*heads, *figures("p", "p_holm")], rows)
+
+
+def _slice_comparisons(report: Report) -> Iterator[tuple[tuple[str, str], Comparison]]:
+    """Give the differences within slices, each with its key and group."""
+    for key, groups in report.slice_comparisons.items():
+        for group, found in groups.items():
+            yield from (((key, group), one) for one in found)
+
+
+def _long_difference(found: Comparison, key: str, group: str) -> Row:
+    values = [Figure(value) for value in (found.difference, found.low, found.high)]
+    count = found.wins + found.ties + found.losses
+    chances = [Figure(found.p), Figure(found.p_holm)]
+    return Row([found.b, found.metric, *values, count, "", "", key, group, found.a, *chances])
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """A row for each two systems and score."""
-    rows = [
-        Row(
-            [
-                found.a,
-                found.b,
-                found.metric,
-                Figure(found.difference, is_signed=True),
-                shown_interval(found.low, found.high),
-                f"{found.p_holm:.4f}" if found.p_holm >= 0.00005 else "< 0.0001",
-                f"{found.wins}/{found.ties}/{found.losses}",
-            ],
-            "strong" if found.is_real else "",
-        )
-        for found in comparisons
+    rows = list(map(_difference, comparisons))
+    return Table([*texts("a", "b", "score"), *figures(*DIFFERENCE)], rows, "Differences, b - a")
+
+
+def _difference(found: Comparison) -> Row:
+    cells: list[Cell] = [
+        found.a,
+        found.b,
+        found.metric,
+        Figure(found.difference, is_signed=True),
+        shown_interval(found.low, found.high),
+        f"{found.p_holm:.4f}" if found.p_holm >= 0.00005 else "< 0.0001",
+        f"{found.wins}/{found.ties}/{found.losses}",
     ]
-    heads = figures("b - a", "95 % interval", "p (Holm)", "+ / = / -")
-    return Table([*texts("a", "b", "score"), *heads], rows, "Differences, b - a")
+    return Row(cells, "strong" if found.is_real else "")
+
+
+def slice_comparison_table(report: Report, key: str) -> Table:
+    """A row for each group, two systems and score; of very many, by one score alone."""
+    told = [(part[1], found) for part, found in _slice_comparisons(report) if part[0] == key]
+    if len(told) > MOST and report.disagreement is not None:
+        told = [(group, one) for group, one in told if one.metric == report.disagreement.score]
+    rows = []
+    for group, found in told:
+        row = _difference(found)
+        rows.append(Row([group, *row.cells], row.tone))
+    heads = [*texts("group", "a", "b", "score"), *figures(*DIFFERENCE)]
+    return Table(heads, rows, f"Differences by {key}, b - a")
 
 
 def slice_tables(report: Report) -> Iterator[Table]:
-    """A table for each key and system: a row for each group, a column for each score."""
+    """Tables for each key: of each system, a row a group and a column a score; of differences."""
     for key in report.systems[0].slices:
         for system in report.systems:
             names = [name for name, score in system.scores.items() if score.per_example]
@@ -112,6 +145,9 @@ def slice_tables(report: Report) -> Iterator[Table]:
             ]
             title = f"{system.name} by {key}, with 95 % intervals"
             yield Table([*texts("group"), *figures("n", *names)], rows, title)
+        compared = slice_comparison_table(report, key)
+        if compared.rows:
+            yield compared
 
 
 def mistake_tables(report: Report) -> Iterator[Table]:

@@ -77,7 +77,8 @@ def test_per_example(report: Report, tmp_path: Path) -> None:
 
 
 def test_csv(report: Report) -> None:
-    table = list(csv.DictReader(io.StringIO(to_csv(long_table(report)))))
+    lines = list(csv.DictReader(io.StringIO(to_csv(long_table(report)))))
+    table = [row for row in lines if not row["minus"]]
     rows = [row for row in table if not row["slice"]]
     assert [row["system"] for row in rows] == ["a_1&b", "a_1&b", "'=b|c", "'=b|c"]
     assert float(rows[1]["value"]) == pytest.approx((100 + 200 / 3) / 2)
@@ -87,6 +88,13 @@ def test_csv(report: Report) -> None:
         ("answer_length", "1-5", "2")
     }
     assert [row["value"] for row in parts] == [row["value"] for row in rows]
+    differences = [row for row in lines if row["minus"]]
+    assert [(row["system"], row["minus"]) for row in differences] == [("'=b|c", "a_1&b")] * 4
+    assert [row["metric"] for row in differences] == ["em", "f1"] * 2
+    assert [row["group"] for row in differences] == ["", "", "1-5", "1-5"]
+    assert [float(row["value"]) for row in differences[:2]] == pytest.approx([-50, -250 / 3])
+    assert [row["p_holm"] for row in differences[:2]] == ["1.0", "0.5"]
+    assert [row["value"] for row in differences[:2]] == [row["value"] for row in differences[2:]]
 
 
 def test_csv_names_groups_as_the_data_do_but_for_formulas(report: Report) -> None:
@@ -94,8 +102,9 @@ def test_csv_names_groups_as_the_data_do_but_for_formulas(report: Report) -> Non
         report.systems[0],
         slices={"kind": {"=1+1": {"n": 1, "em": {"value": 100.0, "low": 100.0, "high": 100.0}}}},
     )
-    table = to_csv(long_table(replace(report, systems=(first,))))
-    assert table.splitlines()[-1] == "a_1&b,em,100.0,100.0,100.0,1,,,kind,'=1+1"
+    alone = replace(report, systems=(first,), comparisons=(), slice_comparisons={})
+    table = to_csv(long_table(alone))
+    assert table.splitlines()[-1] == "a_1&b,em,100.0,100.0,100.0,1,,,kind,'=1+1,,,"
 
 
 def test_markdown(report: Report) -> None:
@@ -229,6 +238,7 @@ def test_forms(
             "Answers",
             "Disagreement: 2",
             "Differences, b - a",
+            "Differences by answer_length, b - a",
             "2 questions can show no difference",
         ):
             assert words in shown
@@ -277,7 +287,8 @@ def test_many_systems_in_80_columns(
 def test_one_system_is_compared_with_none(
     report: Report, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_report(replace(report, systems=report.systems[:1], comparisons=()))
+    alone = replace(report, systems=report.systems[:1], comparisons=(), slice_comparisons={})
+    show_report(alone)
     assert "Differences" not in capsys.readouterr().out
 
 

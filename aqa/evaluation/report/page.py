@@ -73,6 +73,7 @@ def _sections(report: Report) -> dict[str, object]:
         "score_panels": list(panels.score_panels(report)),
         "difference_panels": list(panels.difference_panels(report)),
         "slice_panels": panels.slice_panels(report),
+        "slice_differences": panels.slice_difference_panels(report),
         "confidence_curves": confidence.confidence_curves(report),
         "confidence_rows": confidence.confidence_rows(report),
         "abstention_rows": confidence.abstention_rows(report),

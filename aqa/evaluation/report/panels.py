@@ -1,7 +1,7 @@
 """What the report shows above the examples: scores, differences, slices, mistakes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -67,6 +67,11 @@ class Kind:
     counts: tuple[int, ...]
 
 
+_DIFFERENCE = tuple(
+    map(Column, ("difference", "95 % interval", "p (Holm)", "better / same / worse"))
+)
+
+
 def score_panels(report: Report) -> Iterator[Panel]:
     """Give a panel for each score, its systems on one scale."""
     groups = {"has_answer": "HasAns", "no_answer": "NoAns"}
@@ -98,8 +103,7 @@ def difference_panels(report: Report) -> Iterator[Panel]:
         ends = [end for one in met for end in (one.low, one.high, one.detectable or 0.0)]
         scale = fit_scale(ends, around=0.0)
         rows = tuple(_difference(one, scale, report.sample) for one in met)
-        columns = ("difference", "95 % interval", "p (Holm)", "better / same / worse")
-        yield Panel(score_name(name), tuple(map(Column, columns)), rows, axis(scale, signed=True))
+        yield Panel(score_name(name), _DIFFERENCE, rows, axis(scale, signed=True))
 
 
 def slice_panels(report: Report) -> dict[str, list[Panel]]:
@@ -107,6 +111,14 @@ def slice_panels(report: Report) -> dict[str, list[Panel]]:
     names = example_scores(report)
     return {
         key: [_slice_panel(report, key, name) for name in names] for key in report.systems[0].slices
+    }
+
+
+def slice_difference_panels(report: Report) -> dict[str, list[Panel]]:
+    """Give for each key a panel for each score: each pair's difference in each group."""
+    return {
+        key: [_slice_differences(groups, name) for name in _metrics(groups)]
+        for key, groups in report.slice_comparisons.items()
     }
 
 
@@ -141,7 +153,7 @@ def _scale(intervals: list[Interval]) -> Scale:
     return fit_scale(end for one in intervals for end in (one.low, one.value, one.high))
 
 
-def _difference(found: Comparison, scale: Scale, sample: str) -> Row:
+def _difference(found: Comparison, scale: Scale, sample: str = "") -> Row:
     interval = Interval(found.difference, found.low, found.high, is_hollow=not found.is_real)
     figures = (
         with_minus(f"{found.difference:+.2f}"),
@@ -152,7 +164,22 @@ def _difference(found: Comparison, scale: Scale, sample: str) -> Row:
     seen = found.detectable or 0.0
     plot = dots([interval], scale, zero=0.0, band=(-seen, seen))
     label = f"{found.b} \N{MINUS SIGN} {found.a}"
-    return Row(label, figures, plot, note=verdict(found, sample))
+    return Row(label, figures, plot, note=verdict(found, sample) if sample else "")
+
+
+def _metrics(groups: Mapping[str, Sequence[Comparison]]) -> list[str]:
+    return list(dict.fromkeys(one.metric for found in groups.values() for one in found))
+
+
+def _slice_differences(groups: Mapping[str, Sequence[Comparison]], name: str) -> Panel:
+    """Draw the differences of all groups by one score, each pair under its group's name."""
+    met = [(group, one) for group, found in groups.items() for one in found if one.metric == name]
+    scale = fit_scale([end for _, one in met for end in (one.low, one.high)], around=0.0)
+    rows = []
+    for group, one in met:
+        row = _difference(replace(one, detectable=None), scale)
+        rows.append(replace(row, label=f"{group}: {row.label}"))
+    return Panel(score_name(name), _DIFFERENCE, tuple(rows), axis(scale, signed=True))
 
 
 def _slice_panel(report: Report, key: str, name: str) -> Panel:

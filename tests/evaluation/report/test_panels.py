@@ -12,6 +12,7 @@ from aqa.evaluation.report.panels import (
     mistake_bars,
     mistake_kinds,
     score_panels,
+    slice_difference_panels,
     slice_panels,
 )
 from aqa.evaluation.results import Report, SystemScores
@@ -139,3 +140,17 @@ def test_kinds_of_answers() -> None:
         ("wrong", (1, 0)),
     ]
     assert [bar.count("<rect") for bar in mistake_bars(found)] == [2, 1]
+
+
+def test_differences_of_slices() -> None:
+    own = {"short": (pair("a", "b", 4),), "long": (pair("a", "b", -2, p=0.2),)}
+    (panel,) = slice_difference_panels(replace(report(A, B), slice_comparisons={"kind": own}))[
+        "kind"
+    ]
+    assert (panel.title, [row.label for row in panel.rows]) == (
+        "F1",
+        ["short: b \N{MINUS SIGN} a", "long: b \N{MINUS SIGN} a"],
+    )
+    assert panel.rows[1].figures[0] == "\N{MINUS SIGN}2.00"
+    assert panel.rows[1].figures[2] == "0.2000"
+    assert [row.note for row in panel.rows] == ["", ""]
