@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aqa.backends.chat_rendering import PROBE, ChatTemplate
 from aqa.errors import ModelError
-from aqa.runs.answers import THOUGHTS
+from aqa.runs.cleaning import THOUGHTS
 
 CLOSING = "\n{}\n\n"  # how templates close a thought in which nothing was thought
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aqa.backends.assistant_turn import AssistantTurn, place_behind
 from aqa.backends.special_names import SpecialNames
-from aqa.runs.answers import THOUGHTS, spoken
+from aqa.runs.cleaning import THOUGHTS, spoken
 
 SURE = 3  # characters: shorter marks, such as a full stop, may well stand within an answer
 

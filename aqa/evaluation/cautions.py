@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.unicode_forms import form_warnings
-from aqa.runs.answers import phrase_key
+from aqa.runs.cleaning import phrase_key
 
 SHARE = 0.1  # of the unanswerable questions: a phrase given to so many may mean that
 TOLD = 3  # phrases

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from aqa.errors import UsageError
-from aqa.evaluation.predictions.rows import AnsweredRow
+from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.records import Example
 from aqa.runs.cluster_labels import PASSAGE, TITLE, cluster_labels, read_labels

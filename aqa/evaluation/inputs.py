@@ -26,7 +26,7 @@ from aqa.evaluation.clustering import (
 )
 from aqa.evaluation.judge import labels as people
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_given
-from aqa.evaluation.predictions.rows import AnsweredRow, evidence_of
+from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
 from aqa.metrics import MetricOptions
 from aqa.metrics.languages import KOREAN, example_languages, language_of_passages
 from aqa.metrics.normalize import choose_profile
@@ -36,7 +36,7 @@ from aqa.metrics.statistics.sign_flips import SEED
 from aqa.metrics.unicode_forms import unicode_form
 from aqa.progress import Progress
 from aqa.records import AnswerPart, Example
-from aqa.runs.answers import clean_answer, means_no_answer
+from aqa.runs.cleaning import clean_answer, means_no_answer
 from aqa.runs.journal_rows import cleaned_again
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class Aligned:
     """Systems beside their references: what is scored, and what does not fit."""
 
     systems: Sequence[System]
@@ -91,9 +91,9 @@ class Material:
     clusters: Clusters
 
 
-def read_material(
+def align(
     sources: Sequence[Predicted], references: Iterable[Example] | None, scoring: Scoring
-) -> Material:
+) -> Aligned:
     """Read the predictions, put them beside their references, and tell what does not fit."""
     warnings: list[str] = []
     form = unicode_form(scoring.normalize)
@@ -129,7 +129,7 @@ def read_material(
         scoring.cluster, _labels(expected, contexts, systems, scoring.cluster)
     )
     warnings += few_clusters(clusters)
-    return Material(systems, expected, profile, languages, pairs, warnings, clusters)
+    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters)
 
 
 def _read_systems(

@@ -13,7 +13,7 @@ from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.clustering import AUTO, clusters_note
 from aqa.evaluation.comparison import check_baseline, compare
 from aqa.evaluation.disagreement import disagreement
-from aqa.evaluation.inputs import Material, Predicted, Scoring, keep_columns, read_material
+from aqa.evaluation.inputs import Aligned, Predicted, Scoring, align, keep_columns
 from aqa.evaluation.judge.judging import JudgedSystems, cases_of, judge_systems
 from aqa.evaluation.mistakes import categorize
 from aqa.evaluation.predictions import AnsweredRow
@@ -59,48 +59,48 @@ def evaluate(
     kept = references
     if references is not None and slices:
         kept = keep_columns(references, slices, columns)
-    material = read_material(sources, kept, scoring)
-    expected, warnings = material.expected, material.warnings
-    for note in _choices(material, scoring):
+    aligned = align(sources, kept, scoring)
+    expected, warnings = aligned.expected, aligned.warnings
+    for note in _choices(aligned, scoring):
         progress.note(note)
     # What can be refused is refused before a judge or a model costs anything.
-    check_baseline(_baseline(scoring.baseline, material.systems), list(material.pairs))
-    groups = _groups_of_systems(slices, material, columns)
+    check_baseline(_baseline(scoring.baseline, aligned.systems), list(aligned.pairs))
+    groups = _groups_of_systems(slices, aligned, columns)
     judged = None
     if JUDGE in named:
-        judged = judge_systems(*_judge_of(scoring, references), material, scoring.judge_labels)
+        judged = judge_systems(*_judge_of(scoring, references), aligned, scoring.judge_labels)
         warnings += judged.warnings
         scorers = _without_failed_judge(scorers, named, judged)
-    warnings += reference_cautions(next(iter(material.pairs.values())))
-    scorers = scorers or _default_scorers(material.languages, scoring.metric_options)
+    warnings += reference_cautions(next(iter(aligned.pairs.values())))
+    scorers = scorers or _default_scorers(aligned.languages, scoring.metric_options)
     found = []
-    all_pairs = material.pairs if judged is None else judged.pairs
-    total = len(material.systems) * len(scorers)
+    all_pairs = aligned.pairs if judged is None else judged.pairs
+    total = len(aligned.systems) * len(scorers)
     with progress.task("Scoring", total=total, unit="scores") as task:
-        for system in material.systems:
+        for system in aligned.systems:
             pairs = all_pairs[system.name]
             warnings += system_cautions(system.name, pairs, scoring.no_answer)
             rows = [system.rows.get(key) for key in expected]
-            scored = _score(system, pairs, scorers, task)
-            parts = slice_scores(groups[system.name], scored.scores, material.clusters)
-            found.append(_described(scored, pairs, rows, parts, material.clusters))
-    report = _compared(material, found, groups, scoring)
+            own = _score(system, pairs, scorers, task)
+            parts = slice_scores(groups[system.name], own.scores, aligned.clusters)
+            found.append(_described(own, pairs, rows, parts, aligned.clusters))
+    report = _compared(aligned, found, groups, scoring)
     return report if judged is None else replace(report, judge=judged.facts)
 
 
-def _choices(material: Material, scoring: Scoring) -> Iterator[str]:
+def _choices(aligned: Aligned, scoring: Scoring) -> Iterator[str]:
     """Say what `auto` chose, and why."""
     if scoring.profile == "auto":
-        yield _profile_note(material)
+        yield _profile_note(aligned)
     if scoring.cluster == AUTO:
-        yield clusters_note(material.clusters)
+        yield clusters_note(aligned.clusters)
 
 
-def _profile_note(material: Material) -> str:
-    total, korean = len(material.languages), material.languages.count(KOREAN)
-    if material.profile == "mixed":
+def _profile_note(aligned: Aligned) -> str:
+    total, korean = len(aligned.languages), aligned.languages.count(KOREAN)
+    if aligned.profile == "mixed":
         return f"Profile mixed: korquad for {korean:,} examples, squad for {total - korean:,}."
-    return f"Profile {material.profile}: {'every' if korean else 'no'} example is Korean."
+    return f"Profile {aligned.profile}: {'every' if korean else 'no'} example is Korean."
 
 
 def estimate_judge(
@@ -112,8 +112,8 @@ def estimate_judge(
         AqaError: as `evaluate`.
     """
     judge, examples = _judge_of(scoring, references)
-    material = read_material(sources, examples, scoring)
-    return judge.estimate(cases_of(examples, material, judge.joined))
+    aligned = align(sources, examples, scoring)
+    return judge.estimate(cases_of(examples, aligned, judge.joined))
 
 
 def _without_failed_judge(
@@ -147,18 +147,18 @@ def _judge_of(
 
 
 def _groups_of_systems(
-    keys: Sequence[str], material: Material, columns: Mapping[str, Mapping[str, Any]]
+    keys: Sequence[str], aligned: Aligned, columns: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Groups]:
     """Group each system's examples: what its reader saw may put one into another group."""
-    data = [columns.get(key, {}) for key in material.expected]
+    data = [columns.get(key, {}) for key in aligned.expected]
     groups = {
         system.name: group_examples(
             keys,
-            material.pairs[system.name],
-            [system.rows.get(key) for key in material.expected],
+            aligned.pairs[system.name],
+            [system.rows.get(key) for key in aligned.expected],
             data,
         )
-        for system in material.systems
+        for system in aligned.systems
     }
     check_known(list(groups.values()))
     return groups
@@ -185,7 +185,7 @@ def _default_scorers(languages: Sequence[str], options: MetricOptions | None) ->
 
 
 def _described(
-    scored: SystemScores,
+    own: SystemScores,
     pairs: Pairs,
     rows: Sequence[AnsweredRow | None],
     slices: Slices,
@@ -193,7 +193,7 @@ def _described(
 ) -> SystemScores:
     """Add what the answers tell beside their scores."""
     return replace(
-        scored,
+        own,
         slices=slices,
         predictions=tuple(pairs.predictions),
         categories=categorize(pairs, rows),
@@ -205,7 +205,7 @@ def _described(
 
 
 def _compared(
-    material: Material,
+    aligned: Aligned,
     systems: Sequence[SystemScores],
     groups: Mapping[str, Groups],
     scoring: Scoring,
@@ -217,19 +217,19 @@ def _compared(
         }
         for system in systems
     }
-    baseline, clusters = _baseline(scoring.baseline, systems), material.clusters
+    baseline, clusters = _baseline(scoring.baseline, systems), aligned.clusters
     found = compare(values, clusters, baseline, scoring.seed)
     better = {name: score.better for name, score in systems[0].scores.items()}
-    ids = tuple(material.expected)
+    ids = tuple(aligned.expected)
     return Report(
-        material.profile,
+        aligned.profile,
         ids,
         tuple(
             _with_intervals(system, found.intervals[system.name], clusters) for system in systems
         ),
-        tuple(material.warnings),
+        tuple(aligned.warnings),
         tuple(replace(one, better=better[one.metric]) for one in found.comparisons),
-        tuple(material.expected.values()),
+        tuple(aligned.expected.values()),
         disagreement(ids, list(values.values())),
         clusters=clusters,
         slice_comparisons=compare_slices(groups, values, clusters, baseline, scoring.seed),

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aqa.records import AnswerPart, Example, Prediction, Prompt, StructuredAnswer, Template
-from aqa.runs.answers import CleanAnswer, clean_answer, object_in
+from aqa.runs.cleaning import CleanAnswer, clean_answer, object_in
 from aqa.runs.cluster_labels import cluster_labels
 
 

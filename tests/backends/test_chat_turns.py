@@ -24,7 +24,7 @@ from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.load import build_config
 from aqa.errors import ConfigError, ModelError
 from aqa.records import Evidence, Example, Message, Passage, Prompt, Template
-from aqa.runs.answers import clean_answer
+from aqa.runs.cleaning import clean_answer
 
 OPENING = "<|start_header_id|>assistant<|end_header_id|>\n\n"
 CHANNELS = (  # as gpt-oss has them: a channel's name in special tokens before the answer

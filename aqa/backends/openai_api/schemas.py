@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aqa.records import StructuredAnswer
-from aqa.runs.answers import object_in
+from aqa.runs.cleaning import object_in
 
 Answered = TypeVar("Answered", bound=BaseModel)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.alignment import System, first_ids
-from aqa.evaluation.inputs import Material
+from aqa.evaluation.inputs import Aligned
 from aqa.evaluation.judge.cases import Case, Cases, Judged
 from aqa.evaluation.judge.labels import Labels
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
@@ -35,26 +35,26 @@ class JudgedSystems:
 
 
 def judge_systems(
-    judge: "Judging | Panel", examples: Iterable[Example], material: Material, labels: Labels | None
+    judge: "Judging | Panel", examples: Iterable[Example], aligned: Aligned, labels: Labels | None
 ) -> JudgedSystems:
     """Ask the judge about every system's answers, and compare it with people's labels.
 
     Raises:
         AqaError: it can't be asked, or there is nothing to compare it with.
     """
-    judged = judge.ask(cases_of(examples, material, judge.joined))
-    ids = list(material.expected)
+    judged = judge.ask(cases_of(examples, aligned, judge.joined))
+    ids = list(aligned.expected)
     found = {
         name: _verdicts(name, pairs, judge.signature, judged, ids)
-        for name, pairs in material.pairs.items()
+        for name, pairs in aligned.pairs.items()
     }
     facts = dict(judged.facts)
     if labels is not None:
         facts["human_labels"] = compare_labels(labels, found, ids).to_json()
-        clusters = material.clusters
+        clusters = aligned.clusters
         found = {name: _corrected(name, own, labels, ids, clusters) for name, own in found.items()}
     return JudgedSystems(
-        {name: replace(pairs, verdicts=found[name]) for name, pairs in material.pairs.items()},
+        {name: replace(pairs, verdicts=found[name]) for name, pairs in aligned.pairs.items()},
         facts,
         [*chain.from_iterable(_failures(name, own) for name, own in found.items())],
     )
@@ -101,23 +101,23 @@ def _label(labels: Labels, system: str, key: str) -> str | None:
     return labels.get((system, key)) or labels.get((None, key))
 
 
-def cases_of(examples: Iterable[Example], material: Material, joined: bool) -> Cases:
+def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cases:
     """Give what makes the cases of all systems, any number of times.
 
     Raises:
         UsageError: a run was given a retriever's passages, and they were not joined here.
     """
-    _check_passages(material.systems, joined)
-    return lambda: _make_cases(examples, material)
+    _check_passages(aligned.systems, joined)
+    return lambda: _make_cases(examples, aligned)
 
 
-def _make_cases(examples: Iterable[Example], material: Material) -> Iterator[Case]:
+def _make_cases(examples: Iterable[Example], aligned: Aligned) -> Iterator[Case]:
     """Make a case of every answer that says something, with the passages that its reader saw.
 
     Where a system's file does not tell them, they are all the passages of the example.
     """
-    systems, pairs = material.systems, material.pairs
-    places = {key: place for place, key in enumerate(material.expected)}
+    systems, pairs = aligned.systems, aligned.pairs
+    places = {key: place for place, key in enumerate(aligned.expected)}
     for example in examples:
         place = places.get(example.id)
         if place is None:

@@ -10,6 +10,7 @@ from aqa.data.files import decompressed
 from aqa.data.rows import ARROW, PARQUET
 from aqa.data.tables import read_arrow, read_parquet
 from aqa.errors import DataError
+from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
 from aqa.evaluation.predictions.archives import ZIP, read_archive
 from aqa.evaluation.predictions.columns import KEY, Found, read_row
 from aqa.evaluation.predictions.documents import members
@@ -19,7 +20,6 @@ from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.json_text import Entry, is_header, read_document, read_lines
 from aqa.evaluation.predictions.lines import entries_of_rows, read_lines_of_text
 from aqa.evaluation.predictions.named import OWN_SCORES, refuse_binary, refuse_text
-from aqa.evaluation.predictions.rows import AnsweredRow, evidence_of
 from aqa.evaluation.predictions.shape import NotAnswersError
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.texts import as_text, one_line

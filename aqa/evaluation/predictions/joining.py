@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aqa.errors import DataError
+from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.evaluation.predictions.columns import KEY, SURE_IDS, TURN, Found
-from aqa.evaluation.predictions.rows import AnsweredRow
 from aqa.evaluation.predictions.texts import one_line
 
 VARIANTS = 50  # values, at most, of a column that tells the variants of one answer apart

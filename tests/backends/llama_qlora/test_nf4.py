@@ -24,7 +24,7 @@ from aqa.library_output import quiet
 from aqa.progress import SilentProgress
 from aqa.prompting.templates import load_template
 from aqa.records import Example, Prompt, Template
-from aqa.runs.answers import clean_answer
+from aqa.runs.cleaning import clean_answer
 
 LAYERS = 4  # the first ones of thirty: enough for gradients, and much faster
 FOUR_BIT = ("backend.quantization=4bit", "backend.compute_dtype=bfloat16", "backend.lora.dropout=0")

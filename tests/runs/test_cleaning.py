@@ -1,7 +1,7 @@
 import pytest
 
 from aqa.records import AnswerPart
-from aqa.runs.answers import CleanAnswer, clean_answer, means_no_answer
+from aqa.runs.cleaning import CleanAnswer, clean_answer, means_no_answer
 
 
 @pytest.mark.parametrize(
