@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from aqa.backends.local.loading import check_keys
 from aqa.backends.tokenizers import explained
 from aqa.config.backend_options import LoraOptions
 from aqa.errors import ModelError
@@ -59,3 +60,20 @@ def load_adapter(model: Any, folder: Path) -> Any:
                 f"{folder}: this adapter does not fit its base model; it was trained on another"
                 " one, or the base has changed since"
             ) from error
+
+
+def read_adapter(model: Any, folder: Path) -> None:
+    """Read an adapter's weights into one of the same kind that a model has.
+
+    Raises:
+        ModelError: they are not just those that it has.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    found = load_file(folder / ADAPTER_WEIGHTS)
+    known = own.keys() & found.keys()
+    reshaped = [name for name in known if own[name].shape != found[name].shape]
+    check_keys(str(folder), own.keys() - known, reshaped, found.keys() - known)
+    set_peft_model_state_dict(model, found)

@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import TrainingArguments
 
 from aqa.backends.base import TrainJob
-from aqa.backends.llama_qlora.adapters import add_adapter
+from aqa.backends.llama_qlora.adapters import add_adapter, read_adapter
 from aqa.backends.llama_qlora.models import save_attention_memory
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer, Collates
@@ -81,6 +81,10 @@ class AdapterTrainer(AnswerTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed cross-entropy over the answers' tokens, and how many they are."""
         return answer_loss(model, inputs, self._keeps_logits, label_smoothing)
+
+    def read(self, folder: Path) -> None:
+        """Read an adapter's weights into that of the model."""
+        read_adapter(self.model, folder)
 
     def write(self, folder: str | Path) -> None:
         """Write the adapter, the same bytes for the same weights."""

@@ -36,6 +36,24 @@ def find_best(checkpoint: Path) -> None:
             file.write(json.dumps({**state, "best_model_checkpoint": str(beside)}).encode())
 
 
+def is_over(checkpoint: Path, patience: int | None) -> bool:
+    """Whether the training ended with a checkpoint: after all its steps, or without patience.
+
+    transformers would train on: it looks for the end only after a step.
+    """
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    stopper = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+    waited = stopper.get("attributes", {}).get("early_stopping_patience_counter", 0)
+    done: int = state["global_step"]
+    return done >= state["max_steps"] or (patience is not None and waited >= patience)
+
+
+def best_or(checkpoint: Path) -> Path:
+    """The best checkpoint that one knows of; itself where it knows none."""
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    return Path(state.get("best_model_checkpoint") or checkpoint)
+
+
 def check_optimizer(checkpoint: Path, deepspeed: bool, processes: int) -> None:
     """See whether the optimizer's state in a checkpoint can be taken up.
 

@@ -34,7 +34,7 @@ def halving(
             yield result
         return
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
     rest = batch[done:]
     if len(rest) == 1 and not done:
@@ -48,7 +48,8 @@ def halving(
             yield from halving(half, work, give_up, note)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether it tells of memory that ran out, on a GPU or not."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

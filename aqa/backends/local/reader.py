@@ -12,12 +12,14 @@ from typing_extensions import TypeVar
 from aqa.backends.base import Trainable
 from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.local.decoding import Written, as_prediction, drawing, rows_each
+from aqa.backends.local.failures import explained_work
 from aqa.backends.local.generation_config import take_over_generation
 from aqa.backends.local.memory import free_memory, halving
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig
 from aqa.contention import sharing_processors
+from aqa.library_output import quiet
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt
 from aqa.runs.hashes import Hashed
@@ -86,7 +88,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts window by window, in batches of like length, the longest first."""
         options = self.config.generation
-        with sharing_processors():
+        with sharing_processors(), explained_work(self.options.model, "writing answers"):
             for window in windows(prompts, options.window, lambda prompt: prompt.index):
                 rows = [Row(prompt, prompt.encoding or self.encode(prompt)) for prompt in window]
                 for batch in batches_by_tokens(
@@ -128,7 +130,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
 
     def _answer(self, batch: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
         options = self.config.generation
-        with drawing(options, self.config.seed, batch[0].prompt.id):
+        with drawing(options, self.config.seed, batch[0].prompt.id), quiet():
             answers = self._write(batch)
         for row, written in zip(batch, answers, strict=True):
             prediction = as_prediction(

@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from aqa.backends.base import TrainJob
+from aqa.backends.local.checkpoints import best_or
 from aqa.backends.local.collectives import any_process, gather_answers, share_of
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.training_batches import Batch, EpochSampler, as_row
@@ -81,6 +82,25 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
     def write(self, folder: str | Path) -> None:
         """Write what is trained, as a checkpoint holds it."""
         raise NotImplementedError
+
+    def read(self, folder: Path) -> None:
+        """Read what `write` wrote, each weight of it and no other."""
+        raise NotImplementedError
+
+    def read_best(self, checkpoint: Path) -> None:
+        """Read the best weights that the last checkpoint of a training knows of."""
+        self.read(best_or(checkpoint) if self.args.load_best_model_at_end else checkpoint)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
+        """Read weights strictly; a Trainer logs what it does not find, and goes on."""
+        self.read(Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        """The same for the best ones."""
+        if self.is_deepspeed_enabled:
+            super()._load_best_model()
+        else:
+            self.read(Path(self.state.best_model_checkpoint))
 
     def write_trained(self, folder: Path) -> None:
         """Write what prediction needs."""

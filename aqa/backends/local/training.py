@@ -10,7 +10,8 @@ from transformers import TrainingArguments, set_seed
 
 from aqa.backends.base import TrainJob
 from aqa.backends.interrupts import stops_at_interrupt
-from aqa.backends.local.checkpoints import check_optimizer, find_best, last_checkpoint
+from aqa.backends.local.checkpoints import check_optimizer, find_best, is_over, last_checkpoint
+from aqa.backends.local.failures import explained_work
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer
 from aqa.backends.local.training_arguments import training_arguments
@@ -61,7 +62,8 @@ def train_reader(
     with quiet(), sharing_processors():
         with explained_options():
             trainer = trainer_type(reader, job, on_step, arguments, rows)
-        run_training(trainer, job, on_step)
+        with explained_work(reader.options.model, "training"):
+            run_training(trainer, job, on_step)
         folder = save_trained(job.folder / trainer.folder_name, trainer.write_trained)
     trainer.settle()
     if job.dev:
@@ -87,7 +89,10 @@ def run_training(
     with stops_at_interrupt(trainer.stop):
         if start is None and job.dev and trainer.options.evaluate_before:
             on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))
-        trainer.train(resume_from_checkpoint=str(start) if start else None)
+        if start and is_over(start, trainer.options.early_stopping_patience):
+            trainer.read_best(start)
+        else:
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
     if trainer.stopped:
         raise KeyboardInterrupt
 

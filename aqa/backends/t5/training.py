@@ -10,10 +10,11 @@ from datasets import Dataset
 from transformers import TrainingArguments
 
 from aqa.backends.base import TrainJob
-from aqa.backends.local.loading import compute_dtype
+from aqa.backends.local.loading import compute_dtype, load_whole
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import IGNORED, Batch
+from aqa.backends.model_files import ModelFiles
 from aqa.backends.t5.fusion import EncoderStates, encode, lay_side_by_side, pad_right
 from aqa.config.backend_options import T5Options
 from aqa.records import TrainStep
@@ -103,6 +104,11 @@ class Seq2SeqTrainer(AnswerTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed cross-entropy over the answers' tokens, and how many they are."""
         return answer_loss(model, inputs, label_smoothing)
+
+    def read(self, folder: Path) -> None:
+        """Read the weights, which some families save under other names than they have."""
+        found = load_whole(type(self.model), ModelFiles(str(folder), str(folder)))
+        self.model.load_state_dict(found.state_dict())
 
     def write(self, folder: str | Path) -> None:
         """Write the weights."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_llama import (
     Training,
     adapter_weights,
@@ -19,6 +20,7 @@ from tiny_llama import (
 )
 
 from aqa.backends.local.checkpoints import STATE
+from aqa.errors import ModelError
 from aqa.records import Template, TrainStep
 
 # Eight rows in batches of 3, two of them a step: two steps an epoch, of which the second is
@@ -96,6 +98,45 @@ def test_a_crashed_training_resumes_as_if_nothing_had_happened(
     resumed.run()
     assert [s.step for s in resumed.steps if not s.scores] == list(range(goes_on_from + 1, 7))
     assert_same(resumed, whole[strategy])
+
+
+@pytest.mark.parametrize(
+    "limit", ["training.max_steps=3", "training.num_train_epochs=1.5"], ids=["steps", "fraction"]
+)
+@pytest.mark.parametrize("strategy", ["epoch", "steps"])
+def test_a_finished_training_is_not_trained_on(
+    strategy: str, limit: str, tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    """It ends after three steps, in the middle of the second epoch."""
+    settings = [*SETTINGS, STRATEGIES[strategy], limit]
+    Training(make_reader(tiny, *settings), template, tmp_path).run()
+    before = adapter_weights(tmp_path / "adapter")
+    for _ in range(2):
+        again = Training(make_reader(tiny, *settings), template, tmp_path, resume=True)
+        again.run()
+        assert again.losses == []
+        assert len(again.answers) == 1, "the dev prompts are answered for the report"
+        assert greatest_difference(adapter_weights(tmp_path / "adapter"), before) == 0
+
+
+@pytest.mark.parametrize("how", ["missing", "unknown"])
+def test_a_checkpoint_of_other_weights_is_not_resumed_from(
+    how: str, tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    """peft would begin with fresh ones, or leave some out, without a word."""
+    settings = [*SETTINGS, STRATEGIES["steps"], "training.max_steps=3"]
+    Training(make_reader(tiny, *settings), template, tmp_path).run()
+    file = tmp_path / "checkpoints" / "checkpoint-3" / "adapter_model.safetensors"
+    found = load_file(file)
+    name = sorted(found)[0]
+    if how == "missing":
+        del found[name]
+    else:
+        found[name.replace("layers.0", "layers.7")] = found[name].clone()
+    save_file(found, file)
+    fault = "are not in its files" if how == "missing" else "have no place in the model"
+    with pytest.raises(ModelError, match=rf"checkpoint-3: 1 of .*{fault}"):
+        Training(make_reader(tiny, *settings), template, tmp_path, resume=True).run()
 
 
 @pytest.mark.parametrize(

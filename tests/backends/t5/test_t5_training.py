@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_llama import greatest_difference, rows
+from tiny_families import save_seq2seq
+from tiny_llama import greatest_difference, rows, take_out
 from tiny_t5 import (
     BY_HEART,
     Training,
@@ -23,7 +24,7 @@ from tiny_t5 import (
 from aqa.backends.local.training_arguments import training_arguments
 from aqa.backends.local.training_batches import IGNORED, as_row
 from aqa.backends.t5.training import Seq2SeqCollator, answer_loss
-from aqa.errors import DataError
+from aqa.errors import DataError, ModelError
 from aqa.records import Example, Passage, TrainStep
 
 FID = "backend.fusion=fid"
@@ -132,6 +133,66 @@ def test_a_crashed_training_resumes_as_if_nothing_had_happened(
     saved, expected = (weights(t.folder / "model") for t in (resumed, whole))
     assert greatest_difference(saved, expected) <= 1e-5
     assert resumed.losses == pytest.approx(whole.losses[-len(resumed.losses) :], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["t5gemma2", "mbart"])
+def test_families_whose_weights_have_other_names_in_files_resume(
+    family: str, tmp_path: Path
+) -> None:
+    """T5Gemma 2 does; read by a model's own names, most of its weights would stay as they were."""
+    model = save_seq2seq(family, tmp_path / "model")
+    settings = ("training={eval_strategy: steps, eval_steps: 2}", "training.max_steps=6")
+    whole = training(model, tmp_path / "whole", *settings)
+    whole.run()
+
+    def crash(told: TrainStep) -> None:
+        if told.step == 5 and not told.scores:
+            raise Crash
+
+    with pytest.raises(Crash):
+        training(model, tmp_path / "crashed", *settings).run(crash)
+    resumed = training(model, tmp_path / "crashed", *settings, resume=True)
+    resumed.run()
+    saved, expected = (weights(t.folder / "model") for t in (resumed, whole))
+    assert greatest_difference(saved, expected) <= 1e-5
+    for file in (tmp_path / "crashed" / "checkpoints").glob("*/model.safetensors"):
+        take_out(file, next(name for name in weights(file.parent) if "q_proj" in name))
+    with pytest.raises(ModelError, match="1 of this model's weights are not in its files"):
+        training(model, tmp_path / "crashed", *settings, resume=True).run()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("training.max_steps=5",),  # off the end of an epoch of 2 steps
+        ("training.num_train_epochs=1.5",),
+        ("training.num_train_epochs=2", "training.eval_strategy=epoch"),
+        ("training={eval_strategy: steps, eval_steps: 2}", "training.max_steps=5"),
+        (
+            "training={eval_strategy: epoch, early_stopping_patience: 1, num_train_epochs: 9}",
+            "training.learning_rate=1e-12",
+        ),
+    ],
+    ids=["steps", "fraction", "epochs", "evaluated", "impatient"],
+)
+def test_a_finished_training_is_not_trained_on(
+    settings: tuple[str, ...], tiny_t5: Path, tmp_path: Path
+) -> None:
+    first = training(tiny_t5, tmp_path, *settings)
+    first.run()
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    checkpoints = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    for _ in range(2):
+        again = training(tiny_t5, tmp_path, *settings, resume=True)
+        again.run()
+        assert again.losses == []
+        assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+        assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == checkpoints
+        told, expected = (
+            answers(reader.generate(make_prompts(reader)))
+            for reader in (again.reader, first.reader)
+        )
+        assert told == expected
 
 
 @pytest.mark.parametrize(("targets", "steps"), [("all", 6), ("random", 2)])
