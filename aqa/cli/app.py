@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,7 @@ app = typer.Typer(
     epilog="Example: aqa train llama --config llama_smollm2 --set training.num_train_epochs=3"
 )
 def train(
+    context: typer.Context,
     backend: flags.TrainedBackend,
     config: flags.Config = None,
     data: flags.Data = None,
@@ -46,9 +47,7 @@ def train(
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
     fresh: flags.Fresh = False,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Write adapter and base as one model, too.")
-    ] = False,
+    merge: flags.Merge = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be done; write nothing.")
     ] = False,
@@ -66,13 +65,7 @@ def train(
 
     if resume and fresh:
         raise UsageError("--resume and --fresh exclude each other")
-    spoken: dict[str, Any] = {"data.path": data, "data.dev_path": dev_data, "backend.model": model}
-    spoken |= {"prompt": prompt, "output_dir": str(output_dir) if output_dir else None}
-    spoken |= {"data.split": split, "data.limit": limit, "merge": merge or None}
-    spoken |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
-    spoken |= {"data.passages": passages, "data.dev_passages": dev_passages}
-    spoken |= {"data.missing_passages": missing_passages, "data.corpus": corpus}
-    found, reader_type = configure(backend, config, spoken, settings, fields)
+    found, reader_type = configure(context.params)
     if dry_run:
         with console.open_progress(quiet) as progress:
             needs = run_dry(found, reader_type, progress)
@@ -88,6 +81,7 @@ def train(
 
 @app.command(epilog="Example: aqa predict llama --model runs/llama_smollm2 --data questions.json")
 def predict(
+    context: typer.Context,
     backend: flags.BackendName,
     data: flags.Data = None,
     config: flags.Config = None,
@@ -104,9 +98,7 @@ def predict(
     normalize: flags.Normalize = None,
     limit: flags.Limit = None,
     top_k: flags.TopK = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")
-    ] = None,
+    max_new_tokens: flags.MaxNewTokens = None,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Keep what was answered, or begin anew.")
     ] = True,
@@ -137,15 +129,7 @@ def predict(
 
     if cancel and (dry_run or not resume):
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
-    spoken: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
-    spoken |= {"data.split": split, "data.corpus": corpus, "data.limit": limit}
-    spoken |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
-    spoken |= {"data.passages": passages, "data.missing_passages": missing_passages}
-    spoken |= {"evidence.top_k": top_k, "generation.max_new_tokens": max_new_tokens}
-    spoken |= {"backend.max_cost": max_cost, "backend.max_tokens_total": max_tokens_total}
-    spoken |= {"backend.cache": cache or None, "backend.batch_api": batch_api or None}
-    spoken["backend.allow_http"] = allow_http or None
-    found, reader_type = configure(backend, config, spoken, settings, fields)
+    found, reader_type = configure(context.params)
     folder = output_dir or _prediction_folder(found)
     how = Resume(not resume, retry_errors)
     if dry_run:
@@ -290,6 +274,7 @@ def evaluate(
     epilog="Example: aqa prompt-preview llama --data questions.json --tokens",
 )
 def prompt_preview(
+    context: typer.Context,
     backend: flags.BackendName = "llama-qlora",
     data: flags.Data = None,
     config: flags.Config = None,
@@ -320,13 +305,9 @@ def prompt_preview(
     from aqa.display import console
     from aqa.verbs.preview import preview
 
-    spoken: dict[str, Any] = {"data.path": data, "backend.model": model, "prompt": prompt}
-    spoken |= {"data.split": split, "data.corpus": corpus, "evidence.top_k": top_k}
-    spoken |= {"data.on_duplicate_id": on_duplicate_id, "data.normalize": normalize}
-    spoken |= {"data.passages": passages, "data.missing_passages": missing_passages}
     if config is None and model is None and backend in ("llama", "llama-qlora"):
         config = "llama_smollm2"
-    found, reader_type = configure(backend, config, spoken, settings, fields)
+    found, reader_type = configure({**context.params, "config": config})
     with console.open_progress(quiet) as progress:
         shown = list(preview(found, reader_type, progress, number, example_id, training))
     tables.show_previews(shown, tokens, as_json)

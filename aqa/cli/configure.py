@@ -1,27 +1,33 @@
 """The one config that a command's flags, its files and --set make."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from aqa.config.flags import FLAGS
 
 if TYPE_CHECKING:
     from aqa.backends.base import Backend
     from aqa.config.options import RunConfig
 
 
-def configure(
-    backend: str,
-    config: str | None,
-    flags: dict[str, Any],
-    settings: list[str] | None,
-    fields: list[str] | None,
-) -> "tuple[RunConfig, type[Backend]]":
-    """Merge a run folder's config, a config file, flags and --set into one checked config."""
+def configure(params: Mapping[str, Any]) -> "tuple[RunConfig, type[Backend]]":
+    """Make the config that a command's parameters ask for.
+
+    Those that are options of the config count, and --config, --set and --field. A later one wins:
+    run folder, config file, flags, --set.
+    """
     from aqa.config.load import parse_assignment
     from aqa.verbs.run_config import make_config
 
-    given = [(key, value) for key, value in flags.items() if value is not None]
-    given += map(parse_assignment, settings or ())
-    given += [(f"data.fields.{ours}", column) for ours, column in column_names(fields).items()]
-    return make_config(backend, config, given)
+    given = [(flag.key, params.get(flag.parameter)) for flag in FLAGS]
+    # A flag that is left out says nothing; a number of 0 does.
+    said = [(key, value) for key, value in given if value is not None and value is not False]
+    settings = [(key, str(value) if isinstance(value, Path) else value) for key, value in said]
+    settings += map(parse_assignment, params["settings"] or ())
+    fields = column_names(params["fields"])
+    settings += [(f"data.fields.{ours}", column) for ours, column in fields.items()]
+    return make_config(params["backend"], params["config"], settings)
 
 
 def column_names(fields: list[str] | None) -> dict[str, str]:

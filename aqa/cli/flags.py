@@ -1,9 +1,18 @@
 """The flags of the commands, by the panel of --help that shows them."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+
+from aqa.config.flags import BY_KEY
+
+
+def of_config(key: str, least: float | None = None) -> Any:
+    """Make the flag of an option of the config, as it is described there."""
+    flag = BY_KEY[key]
+    return typer.Option(*flag.names, min=least, help=flag.help, rich_help_panel=flag.panel)
+
 
 BackendName = Annotated[
     str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), or gpt4.")
@@ -14,16 +23,10 @@ TrainedBackend = Annotated[
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="YAML or JSON file, or a shipped one's name.")
 ]
-Data = Annotated[
-    str | None,
-    typer.Option("--data", "-d", help="Examples: file, folder, hub name.", rich_help_panel="Data"),
-]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", help="Run folder, adapter, model folder, hub id, package:FILE."),
-]
-PromptName = Annotated[str | None, typer.Option("--prompt", "-p", help="Template: name or path.")]
-OutputDir = Annotated[Path | None, typer.Option("--output-dir", "-o", help="The run folder.")]
+Data = Annotated[str | None, of_config("data.path")]
+Model = Annotated[str | None, of_config("backend.model")]
+PromptName = Annotated[str | None, of_config("prompt")]
+OutputDir = Annotated[Path | None, of_config("output_dir")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a config key; any number of times."),
@@ -37,48 +40,21 @@ Fields = Annotated[
         rich_help_panel="Data",
     ),
 ]
-Split = Annotated[
-    str | None,
-    typer.Option("--split", help="Split of a folder or hub data set.", rich_help_panel="Data"),
-]
-Passages = Annotated[
-    str | None,
-    typer.Option(
-        "--passages", help="A retriever's output, joined to --data by id.", rich_help_panel="Data"
-    ),
-]
-Missing = Annotated[
-    Literal["error", "empty"] | None,
-    typer.Option(
-        "--missing-passages",
-        help="What to do where --passages lacks a question.",
-        rich_help_panel="Data",
-    ),
-]
-Corpus = Annotated[
-    str | None, typer.Option("--corpus", help="Texts of documents by id.", rich_help_panel="Data")
-]
+Split = Annotated[str | None, of_config("data.split")]
+Passages = Annotated[str | None, of_config("data.passages")]
+Missing = Annotated[Literal["error", "empty"] | None, of_config("data.missing_passages")]
+Corpus = Annotated[str | None, of_config("data.corpus")]
 OnDuplicate = Annotated[
-    Literal["error", "keep-first", "number"] | None,
-    typer.Option(
-        "--on-duplicate-id", help="What to do where an id stands twice.", rich_help_panel="Data"
-    ),
+    Literal["error", "keep-first", "number"] | None, of_config("data.on_duplicate_id")
 ]
-Normalize = Annotated[
-    Literal["none", "nfc"] | None,
-    typer.Option("--normalize", help="Unicode form of all text.", rich_help_panel="Data"),
-]
-ScoredForm = Annotated[
-    Literal["none", "nfc", "nfkc"],
-    typer.Option("--normalize", help="Unicode form of all text.", rich_help_panel="Data"),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", min=1, help="Only the first examples.", rich_help_panel="Data"),
-]
-TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Only the best passages.")]
+Normalize = Annotated[Literal["none", "nfc"] | None, of_config("data.normalize")]
+ScoredForm = Annotated[Literal["none", "nfc", "nfkc"], of_config("data.normalize")]
+Limit = Annotated[int | None, of_config("data.limit", least=1)]
+TopK = Annotated[int | None, of_config("evidence.top_k", least=1)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
+MaxNewTokens = Annotated[int | None, of_config("generation.max_new_tokens", least=1)]
+Merge = Annotated[bool, of_config("merge")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
 JudgeModel = Annotated[
     list[str] | None,
@@ -121,47 +97,13 @@ JudgeSettings = Annotated[
         rich_help_panel="Judge",
     ),
 ]
-DevData = Annotated[
-    str | None, typer.Option("--dev-data", help="Validation examples.", rich_help_panel="Data")
-]
-DevPassages = Annotated[
-    str | None,
-    typer.Option("--dev-passages", help="The same for --dev-data.", rich_help_panel="Data"),
-]
-MaxCost = Annotated[
-    float | None,
-    typer.Option("--max-cost", help="US dollars at most, for an API.", rich_help_panel="API"),
-]
-MaxTokensTotal = Annotated[
-    int | None,
-    typer.Option(
-        "--max-tokens-total", min=1, help="Tokens at most, for an API.", rich_help_panel="API"
-    ),
-]
-Cache = Annotated[
-    bool,
-    typer.Option(
-        "--cache",
-        help="Keep an API's answers across runs; ask nothing twice.",
-        rich_help_panel="API",
-    ),
-]
-AllowHttp = Annotated[
-    bool,
-    typer.Option(
-        "--allow-http",
-        help="Ask another host than this one unencrypted.",
-        rich_help_panel="API",
-    ),
-]
-BatchApi = Annotated[
-    bool,
-    typer.Option(
-        "--batch-api",
-        help="Ask an API by batches: a day, for half the price.",
-        rich_help_panel="API",
-    ),
-]
+DevData = Annotated[str | None, of_config("data.dev_path")]
+DevPassages = Annotated[str | None, of_config("data.dev_passages")]
+MaxCost = Annotated[float | None, of_config("backend.max_cost")]
+MaxTokensTotal = Annotated[int | None, of_config("backend.max_tokens_total", least=1)]
+Cache = Annotated[bool, of_config("backend.cache")]
+AllowHttp = Annotated[bool, of_config("backend.allow_http")]
+BatchApi = Annotated[bool, of_config("backend.batch_api")]
 Cancel = Annotated[
     bool,
     typer.Option(

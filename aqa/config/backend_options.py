@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from aqa.config.flags import HELP
 from aqa.config.model_families import DEFAULT_MODEL, thinks
 
 # A config as it is before it is checked: nested mappings of plain values.
@@ -67,7 +68,7 @@ class BackendOptions(Section):
     by_effect: ClassVar[frozenset[str]] = frozenset()  # options that a reader's identity tells of
 
     name: str
-    model: str
+    model: str = Field(description=HELP["backend.model"])
 
 
 class LoraOptions(Section):
@@ -101,7 +102,6 @@ class LlamaQloraOptions(LocalModelOptions):
     )
 
     name: Literal["llama-qlora"] = "llama-qlora"
-    model: str  # hub id, local folder, adapter or run folder, or package:NAME/FILE.gguf
     quantization: Literal["4bit", "none"] = "4bit"
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     bnb_4bit_use_double_quant: bool = True  # saves 0.37 bits a weight
@@ -144,7 +144,6 @@ class T5Options(LocalModelOptions):
     takes_float16: ClassVar[bool] = False  # T5's activations overflow in it
 
     name: Literal["t5"] = "t5"
-    model: str  # hub id, local folder or run folder; any name where it is made from scratch
     max_seq_length: int = Field(1024, ge=16)  # tokens that are read; with fid, of each passage
     fusion: Literal["concat", "fid"] = "concat"  # fid: fusion-in-decoder (Izacard & Grave 2021)
     engine: Literal["transformers", "ctranslate2", "auto"] = "transformers"  # of prediction
@@ -196,12 +195,12 @@ class Gpt4Options(BackendOptions):
     """
 
     name: Literal["gpt4"] = "gpt4"
-    model: str = DEFAULT_MODEL  # of Azure: the deployment
+    model: str = Field(DEFAULT_MODEL, description=HELP["backend.model"])  # of Azure: the deployment
     provider: Literal["openai", "azure"] = "openai"  # openai: whoever speaks as OpenAI does
     api: Literal["chat", "responses"] = "chat"  # chat completions, or responses
     base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI; AZURE_OPENAI_ENDPOINT
     api_version: str | None = None  # of Azure; None: OPENAI_API_VERSION
-    allow_http: bool = False  # unencrypted to another host than this one
+    allow_http: bool = Field(False, description=HELP["backend.allow_http"])
     organization: str | None = None  # None: OPENAI_ORG_ID
     reasoning_effort: Effort | None = None  # of models that think; None: theirs
     service_tier: str | None = None  # flex, priority, ...; None: the server's default
@@ -216,11 +215,11 @@ class Gpt4Options(BackendOptions):
     # Seconds of all attempts and waits together: 900, or what two requests and a half may take.
     example_deadline: float = Field(default_factory=_example_deadline, gt=0)
     price: PriceOptions | None = None  # None: by the package genai-prices
-    max_cost: float | None = Field(None, gt=0)  # US dollars of the whole run, resumed ones too
-    max_tokens_total: int | None = Field(None, ge=1)  # the same in tokens
-    cache: bool = False  # answers are kept, and taken again where the same is asked, across runs
+    max_cost: float | None = Field(None, gt=0, description=HELP["backend.max_cost"])
+    max_tokens_total: int | None = Field(None, ge=1, description=HELP["backend.max_tokens_total"])
+    cache: bool = Field(False, description=HELP["backend.cache"])
     cache_path: str | None = None  # a file; None: responses.sqlite in the user's cache folder
-    batch_api: bool = False  # asks by batches instead of one by one
+    batch_api: bool = Field(False, description=HELP["backend.batch_api"])
     batch: BatchOptions = BatchOptions()
 
     def idle(self) -> Mapping[str, str]:

@@ -15,24 +15,29 @@ from pydantic import (
 
 from aqa.config.backend_options import BackendOptions, RawConfig, Section
 from aqa.config.data_path import DataPath
+from aqa.config.flags import HELP
 from aqa.records import AnswerPart
 
 
 class DataOptions(Section):
     """Where examples come from."""
 
-    path: DataPath | None = None  # file, folder, package:NAME/FILE or a data set's name on the hub
-    dev_path: DataPath | None = None  # validation data of a training
-    split: str | None = None
+    path: DataPath | None = Field(None, description=HELP["data.path"])
+    dev_path: DataPath | None = Field(None, description=HELP["data.dev_path"])
+    split: str | None = Field(None, description=HELP["data.split"])
     dev_split: str | None = None
-    passages: str | None = None  # a retriever's output, which takes the place of own passages
-    dev_passages: str | None = None
-    missing_passages: Literal["error", "empty"] = "error"  # questions that it lacks
-    corpus: str | None = None  # texts of the documents that a retriever's output names
+    passages: str | None = Field(None, description=HELP["data.passages"])
+    dev_passages: str | None = Field(None, description=HELP["data.dev_passages"])
+    missing_passages: Literal["error", "empty"] = Field(
+        "error", description=HELP["data.missing_passages"]
+    )
+    corpus: str | None = Field(None, description=HELP["data.corpus"])
     fields: dict[str, str] = Field(default_factory=dict)  # our name -> the file's column
-    on_duplicate_id: Literal["error", "keep-first", "number"] = "error"
-    normalize: Literal["none", "nfc"] = "none"
-    limit: int | None = Field(None, ge=1)  # only the first examples
+    on_duplicate_id: Literal["error", "keep-first", "number"] = Field(
+        "error", description=HELP["data.on_duplicate_id"]
+    )
+    normalize: Literal["none", "nfc"] = Field("none", description=HELP["data.normalize"])
+    limit: int | None = Field(None, ge=1, description=HELP["data.limit"])
     dev_limit: int | None = Field(None, ge=1)
 
 
@@ -56,7 +61,7 @@ class TrainingEvidenceOptions(Section):
 class EvidenceOptions(Section):
     """Which passages a reader is shown, the same for every backend."""
 
-    top_k: int | None = Field(None, ge=1)  # passages; None takes all
+    top_k: int | None = Field(None, ge=1, description=HELP["evidence.top_k"])
     order: Literal["given", "score", "best_last"] = "given"
     dedupe: bool = True  # of identical passages only the best ranked
     max_chars: int | None = Field(None, ge=1)  # characters of all passages' texts and titles
@@ -140,7 +145,7 @@ class TrainingOptions(Section):
 class GenerationOptions(Section):
     """How answers are written."""
 
-    max_new_tokens: int = Field(64, ge=1)
+    max_new_tokens: int = Field(64, ge=1, description=HELP["generation.max_new_tokens"])
     temperature: float = Field(0.0, ge=0)  # 0 is greedy
     top_p: float = Field(1.0, gt=0, le=1)
     num_beams: int = Field(1, ge=1)
@@ -193,13 +198,14 @@ class RunConfig(Section):
 
     backend: SerializeAsAny[InstanceOf[BackendOptions]]
     data: DataOptions = DataOptions()
-    prompt: str  # a shipped template's name, or a path; the backend's default where none is named
+    # The backend's default where none is named.
+    prompt: str = Field(description=HELP["prompt"])
     evidence: EvidenceOptions = EvidenceOptions()
     training: TrainingOptions = TrainingOptions()
     generation: GenerationOptions = GenerationOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
-    output_dir: str | None = None
-    merge: bool = False  # after a training: write adapter and base as one model, too
+    output_dir: str | None = Field(None, description=HELP["output_dir"])
+    merge: bool = Field(False, description=HELP["merge"])
     seed: int = Field(42, ge=0)
 
     _asked: frozenset[str] = PrivateAttr(default=frozenset())

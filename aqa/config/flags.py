@@ -1,0 +1,90 @@
+"""The options of a config that have a flag of their own, described once for both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An option by its dotted key, what it is for, and its flag: `names`, long before short.
+
+    `panel` is the part of --help that it is listed in.
+    """
+
+    key: str
+    help: str
+    names: tuple[str, ...]
+    panel: str | None = None
+
+    @property
+    def parameter(self) -> str:
+        """The name of a command's parameter for it."""
+        return self.names[0].removeprefix("--").replace("-", "_")
+
+
+FLAGS = (
+    Flag(
+        "data.path",
+        "Examples: file, folder, package:NAME/FILE, or a data set's name on the hub.",
+        ("--data", "-d"),
+        "Data",
+    ),
+    Flag("data.dev_path", "Validation examples of a training.", ("--dev-data",), "Data"),
+    Flag("data.split", "Split of a folder or of a data set on the hub.", ("--split",), "Data"),
+    Flag(
+        "data.passages", "A retriever's output, joined to the data by id.", ("--passages",), "Data"
+    ),
+    Flag("data.dev_passages", "The same for the validation data.", ("--dev-passages",), "Data"),
+    Flag(
+        "data.missing_passages",
+        "What to do where the retriever's output lacks a question.",
+        ("--missing-passages",),
+        "Data",
+    ),
+    Flag("data.corpus", "Texts of documents by id.", ("--corpus",), "Data"),
+    Flag(
+        "data.on_duplicate_id",
+        "What to do where an id appears twice.",
+        ("--on-duplicate-id",),
+        "Data",
+    ),
+    Flag("data.normalize", "Unicode form of all text.", ("--normalize",), "Data"),
+    Flag("data.limit", "Only the first examples.", ("--limit",), "Data"),
+    Flag(
+        "backend.model",
+        "Run folder, adapter, model folder, hub id, or package:NAME/FILE.",
+        ("--model", "-m"),
+    ),
+    Flag(
+        "backend.max_cost",
+        "US dollars that a run may cost with an API, all its sessions together.",
+        ("--max-cost",),
+        "API",
+    ),
+    Flag("backend.max_tokens_total", "The same in tokens.", ("--max-tokens-total",), "API"),
+    Flag(
+        "backend.cache",
+        "Keep an API's answers across runs; ask nothing twice.",
+        ("--cache",),
+        "API",
+    ),
+    Flag(
+        "backend.allow_http",
+        "Send questions and key unencrypted to a server on another machine.",
+        ("--allow-http",),
+        "API",
+    ),
+    Flag(
+        "backend.batch_api",
+        "Ask an API by batches: answers within a day, for half the price.",
+        ("--batch-api",),
+        "API",
+    ),
+    Flag("prompt", "Prompt template: the name of a shipped one, or a path.", ("--prompt", "-p")),
+    Flag("evidence.top_k", "Only the best ranked passages.", ("--top-k",)),
+    Flag("generation.max_new_tokens", "Longest answer, in tokens.", ("--max-new-tokens",)),
+    Flag("output_dir", "The run folder.", ("--output-dir", "-o")),
+    Flag("merge", "After training, write adapter and base as one model, too.", ("--merge",)),
+)
+BY_KEY: Mapping[str, Flag] = {flag.key: flag for flag in FLAGS}
+HELP: Mapping[str, str] = {flag.key: flag.help for flag in FLAGS}

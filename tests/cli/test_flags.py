@@ -1,0 +1,84 @@
+"""What a flag says, its option of the config says, and the README names no other."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from pydantic import BaseModel
+
+from aqa.backends import BACKENDS, find_backend
+from aqa.cli.app import app
+from aqa.config.flags import FLAGS, Flag
+from aqa.config.options import RunConfig
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+# Flags of our scripts, and facts of a run's answers, which the README names as well.
+OF_SCRIPTS = {"--quick", "--runs", "--threads", "--consecutive", "--peer-python"}
+FACTS = {"evidence.named_ranks", "evidence.gold_ranks", "evidence.ranks"}
+SECTIONS = [RunConfig, *(find_backend(name).Options for name in BACKENDS)]
+
+
+def commands() -> dict[str, Any]:
+    """The commands by name, as Typer makes them."""
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
+
+
+def find_option(section: type[BaseModel], key: str) -> object:
+    """The field of a dotted key below a section, or None."""
+    name, _, rest = key.partition(".")
+    field = section.model_fields.get(name)
+    if field is None or not rest:
+        return field
+    inner = field.annotation
+    for part in (inner, *getattr(inner, "__args__", ())):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return find_option(part, rest)
+    return field if "dict" in str(inner) else None
+
+
+def options_of(key: str) -> list[object]:
+    """The fields of a key, of each backend where it is a backend's."""
+    if key.startswith("backend."):
+        found = [find_option(section, key.removeprefix("backend.")) for section in SECTIONS[1:]]
+    else:
+        found = [find_option(RunConfig, key)]
+    return [field for field in found if field is not None]
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.key)
+def test_an_option_and_its_flag_are_described_alike(flag: Flag) -> None:
+    fields = options_of(flag.key)
+    assert fields
+    assert all(getattr(field, "description") == flag.help for field in fields)  # noqa: B009
+    parameters = [
+        parameter
+        for command in commands().values()
+        for parameter in command.params
+        if flag.names[0] in parameter.opts and parameter.name == flag.parameter
+    ]
+    assert parameters
+    assert {getattr(parameter, "help") for parameter in parameters} == {flag.help}  # noqa: B009
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(--[a-z][a-z0-9-]+)", README))))
+def test_the_readme_names_no_flag_that_there_is_not(name: str) -> None:
+    known = {
+        word
+        for command in commands().values()
+        for parameter in command.params
+        for word in (*parameter.opts, *parameter.secondary_opts)
+    }
+    assert name in known | {"--help", *OF_SCRIPTS}
+
+
+KEYS = re.compile(
+    r"(?:`|--set )((?:data|evidence|training|generation|evaluation|backend)\.[a-z_0-9.]*[a-z_0-9])"
+)
+
+
+@pytest.mark.parametrize("key", sorted(set(KEYS.findall(README)) - FACTS))
+def test_the_readme_names_no_option_that_there_is_not(key: str) -> None:
+    assert options_of(key)
