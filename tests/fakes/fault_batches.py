@@ -49,7 +49,7 @@ class BatchingServer(Server):
     done.
     `line` decides on one request of a batch by its body: a fault, or None for an answer. `ends`
     tells the status that a batch ends with by its number, `arrange` how the lines of its answers
-    stand in the file.
+    stand in the file, `spoil` what arrives of it by the number of the download, from 1.
     """
 
     before: Step = nothing
@@ -58,6 +58,7 @@ class BatchingServer(Server):
     ends: Callable[[int], str] = lambda number: "completed"
     problem: dict[str, Any] = field(default_factory=lambda: {"code": "invalid", "message": "bad"})
     arrange: Callable[[list[bytes]], list[bytes]] = lambda lines: lines
+    spoil: Callable[[int, bytes], bytes] = lambda number, content: content  # of a download
     looks: int = 1  # until a batch has ended
     pauses: int = 1  # looks that see the same
     page: int = 100  # batches of a list at most
@@ -92,7 +93,9 @@ class BatchingServer(Server):
     def work(self, step: str, parts: tuple[str, ...], body: bytes) -> tuple[int, bytes]:
         if step == "content":
             content = self.files.get(parts[0])
-            return (200, content) if content is not None else missing("file")
+            if content is None:
+                return missing("file")
+            return 200, self.spoil(self.steps["content"], content)
         if step == "list":
             return 200, json.dumps(self.listed(parts[0])).encode()
         if step == "upload":

@@ -116,10 +116,20 @@ class Answers:
                 if good:
                     answered.add(index)
 
+    def __len__(self) -> int:
+        return len(self._places)
+
     def get(self, index: int) -> Json | None:
         """The line on the example at this place in the data; None where there is none."""
         found = self._places.get(index)
         return None if found is None else _read(*found)
+
+
+def is_jsonl(path: Path) -> bool:
+    """Whether each line of a file is an object that answers some request."""
+    with path.open("rb") as file:
+        lines = sum(bool(line.strip()) for line in file)
+    return lines == sum(isinstance(line.get("custom_id"), str) for _, line in _lines(path))
 
 
 def _asked_index(custom_id: object, asked: Collection[int]) -> int | None:

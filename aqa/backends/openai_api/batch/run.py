@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from aqa.backends.base import PendingPrompts
 from aqa.backends.openai_api.batch.bar import Bar
+from aqa.backends.openai_api.batch.downloads import Downloads
 from aqa.backends.openai_api.batch.lines import (
     Answers,
     Request,
@@ -54,7 +55,7 @@ class BatchRun:
         self._given = 0  # answers and failures of this round
         self._before: tuple[int, int, int] | None = None  # the same and more, as it began
         self._too_long: list[Answered] = []
-        self._capped = False
+        self._capped = self._ending = False
         self._capped_rounds = 0
         for part in record.open:
             self._budget.reserve(part.worst)
@@ -100,6 +101,7 @@ class BatchRun:
 
     def cancel(self, pending: PendingPrompts) -> Iterator[Answered]:
         """End what is at the server, and collect what was answered until then."""
+        self._ending = True
         for part in self._record.open:
             batch_id = self._created(part)
             try:
@@ -196,9 +198,8 @@ class BatchRun:
             if batch.code != FULL:
                 raise ModelError(f"the server refused the batch {batch.id}: {batch.problem}")
             return
-        self._download(part, batch)
         asked = Requests(self._record.requests_file(part.number))
-        answers = Answers(self._record.answer_files(part), asked)
+        answers = self._download(part, batch, asked)
         self._replies.lost = Spent()
         for prompt in pending.of(asked, part.since):
             line = answers.get(prompt.index)
@@ -214,12 +215,11 @@ class BatchRun:
         self._budget.settle(part.worst, lost)
         self._record.close(part, batch.status, lost)
 
-    def _download(self, part: Part, batch: Batch) -> None:
-        files = zip((batch.answers, batch.errors), self._record.answer_files(part), strict=True)
+    def _download(self, part: Part, batch: Batch, asked: Requests) -> Answers:
+        paths = self._record.answer_files(part)
         try:
-            for file_id, path in files:
-                if file_id is not None and not path.exists():
-                    self._server.download(file_id, path)
+            downloads = Downloads(self._server.download, self._server.patience, self._ending)
+            return downloads.answers(batch, paths, asked, part.requests)
         except NotThereError as error:
             self._budget.settle(part.worst, part.worst)
             self._record.close(part, batch.status, part.worst)

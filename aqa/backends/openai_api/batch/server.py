@@ -23,8 +23,8 @@ KEY = "aqa"  # of a batch's metadata: the part of the run that it answers
 PAGE = 100  # batches of a list
 PAGES = 100
 PIECE = 1 << 20  # bytes that are in memory of a file
-DOWNLOADS = 3  # of a file that ends within a line, before it is taken as it is
-PLAIN = re.compile(r"[\w.:=-]{1,200}")  # ids and statuses, which go to addresses and are shown
+# Ids and statuses, which go to addresses, where dots alone lead elsewhere, and are shown.
+PLAIN = re.compile(r"(?!\.+$)[\w.:=-]{1,200}", re.ASCII)
 CLOCKS = 86_400.0  # seconds that the server's clock and ours may differ
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class BatchServer:
 
     def __init__(self, client: Any, access: Access, patience: float, wait: Wait) -> None:
         self._client, self._access = client, access
-        self._patience, self._wait = patience, wait
+        self.patience, self._wait = patience, wait
 
     def upload(self, part: Part, path: Path) -> str:
         """Send a file of requests as it lies on the disk; give the server's id of it."""
@@ -129,34 +129,23 @@ class BatchServer:
 
     def download(self, file_id: str, path: Path) -> None:
         """Put a file of the server on the disk, whole or not at all."""
-        tries = 0
-
-        async def fetch() -> None:
-            nonlocal tries
-            tries += 1
-            await self._fetch(file_id, path, last=tries == DOWNLOADS)
-
-        self._persist(fetch)
+        self._persist(lambda: self._fetch(file_id, path))
 
     async def _retrieve(self, batch_id: str) -> Batch:
         response = await self._client.batches.with_raw_response.retrieve(batch_id)
         return self._batch(_object(response.content))
 
-    async def _fetch(self, file_id: str, path: Path, last: bool) -> None:
+    async def _fetch(self, file_id: str, path: Path) -> None:
         import httpx2
 
-        before = end = b""
         with atomic(path) as file:
             # An OSError within would be taken for one of the disk.
             try:
                 async with self._client.files.with_streaming_response.content(file_id) as response:
                     async for piece in response.iter_bytes(PIECE):
                         file.write(piece)
-                        before, end = end, piece
             except (httpx2.HTTPError, TimeoutError, ConnectionError) as error:
                 raise BadBodyError("a file of answers arrived only in part") from error
-            if not last and not _whole(before + end):
-                raise BadBodyError("a file of answers ends within a line")
 
     async def _look_for(self, part: Part) -> Batch | None:
         after: dict[str, str] = {}
@@ -209,7 +198,7 @@ class BatchServer:
         return found
 
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
-        until, attempts = time.monotonic() + self._patience, 0
+        until, attempts = time.monotonic() + self.patience, 0
         while True:
             try:
                 return await ask()
@@ -231,15 +220,6 @@ class BatchServer:
             await asyncio.sleep(pause)
 
 
-def _whole(end: bytes) -> bool:
-    """Whether a file with this end was not cut off: it ends with a line, or with a value."""
-    *_, last = end.split(b"\n")
-    try:
-        return not last.strip() or json.loads(last) is not None
-    except (ValueError, RecursionError):
-        return False
-
-
 def _object(content: bytes) -> Json:
     try:
         value = json.loads(content)
@@ -252,6 +232,9 @@ def _object(content: bytes) -> Json:
 
 def _text(body: Json, key: str) -> str:
     value = body.get(key)
-    if not isinstance(value, str) or not PLAIN.fullmatch(value):
-        raise BadBodyError(f"the server's answer has no {key}, or an odd one")
+    told = f"the server's answer has no {key}, or an odd one"
+    if not isinstance(value, str) or not value:
+        raise BadBodyError(told)
+    if not PLAIN.fullmatch(value):  # of a server's making: the next one would be no other
+        raise ModelError(f"{told}; it was not used")
     return value

@@ -1,0 +1,108 @@
+"""Downloads that are no files of answers: fetched again, and no batch is bought twice for them."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gpt4_runs
+import pytest
+from fault_batches import BatchingServer
+from fault_server import Fault, failure, serving
+from gpt4_runs import run
+
+from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.config.options import RunConfig
+from aqa.errors import ModelError
+from aqa.progress import SilentProgress
+from aqa.verbs.predict import cancel
+
+pytestmark = pytest.mark.usefixtures("hurried")
+
+PAGE = b"<html><body>Please log in to the network</body></html>\n"
+SPOILT: dict[str, Callable[[bytes], bytes]] = {
+    "a page": lambda content: PAGE,
+    "an error": lambda content: json.dumps({"error": {"message": "internal"}}).encode(),
+    "nothing": lambda content: b"",
+    "cut at a line": lambda content: b"".join(content.splitlines(True)[:5]),
+    "cut within a line": lambda content: content[: len(content) // 3],
+    "other answers": lambda content: content.replace(b'"custom_id": "1', b'"custom_id": "77'),
+    "null": lambda content: b"null\n",
+}
+
+
+@pytest.fixture
+def server() -> Iterator[BatchingServer]:
+    with serving(BatchingServer()) as found:
+        assert isinstance(found, BatchingServer)
+        yield found
+
+
+def configured(folder: Path, server: BatchingServer, **backend: Any) -> RunConfig:
+    options = {"batch": {"poll_seconds": 0.01}, "batch_api": True, "price": None, **backend}
+    return gpt4_runs.configured(folder, server, 20, **options)
+
+
+@pytest.mark.parametrize("times", [1, 2, 4])
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_what_is_no_file_of_answers_is_fetched_again(
+    tmp_path: Path, server: BatchingServer, spoilt: str, times: int
+) -> None:
+    def spoil(number: int, content: bytes) -> bytes:
+        # Each time a little different, as what is cut by chance is.
+        broken = SPOILT[spoilt](content) + b" " * number
+        return broken if number <= times else content
+
+    server.spoil = spoil
+    assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
+    assert len(server.batches) == 1
+    assert set(server.answered.values()) == {1}
+
+
+@pytest.mark.parametrize("spoilt", ["a page", "cut at a line"])
+def test_errors_of_the_server_come_before_it(
+    tmp_path: Path, server: BatchingServer, spoilt: str
+) -> None:
+    server.before = lambda step, number: (
+        Fault(503, failure("try later")) if step == "content" and number < 2 else None
+    )
+    server.spoil = lambda number, content: SPOILT[spoilt](content) if number == 3 else content
+    assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
+    assert len(server.batches) == 1
+
+
+@pytest.mark.parametrize("spoilt", ["a page", "nothing", "cut within a line"])
+def test_a_server_that_never_gives_it_stops_the_run(
+    tmp_path: Path, server: BatchingServer, spoilt: str
+) -> None:
+    server.spoil = lambda number, content: SPOILT[spoilt](content)
+    config = configured(tmp_path, server, example_deadline=0.3)
+    with pytest.raises(ModelError, match=r"batch_1 hold \d+ of the 20 answers that the server"):
+        run(config, tmp_path / "out")
+    server.spoil = lambda number, content: content
+    assert run(config, tmp_path / "out").answered == 20
+    assert len(server.batches) == 1
+
+
+def test_cancelling_takes_what_there_is(tmp_path: Path, server: BatchingServer) -> None:
+    server.spoil = lambda number, content: SPOILT["cut within a line"](content)
+    config = configured(tmp_path, server, example_deadline=0.3)
+    with pytest.raises(ModelError, match="--cancel"):
+        run(config, tmp_path / "out")
+    found = cancel(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+    assert 0 < found.answered < 20
+    assert len(server.batches) == 1
+
+
+@pytest.mark.parametrize("odd", [".", "..", "..."])
+@pytest.mark.parametrize("key", ["id", "output_file_id"])
+def test_dots_are_no_ids(tmp_path: Path, server: BatchingServer, key: str, odd: str) -> None:
+    def fault(step: str, number: int) -> Fault | None:
+        if step not in ("create", "retrieve", "list"):
+            return None
+        return Fault(200, {"id": "batch_1", "status": "completed", key: odd})
+
+    server.after = fault
+    with pytest.raises(ModelError, match=f"no {key}, or an odd one"):
+        run(configured(tmp_path, server), tmp_path / "out")
+    assert server.steps["content"] == 0
