@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aqa.api.config import Path as PathLike
@@ -133,12 +132,7 @@ class Predictions:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def to_frame(self) -> "DataFrame":

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Generic, Protocol, Self, cast
 
 from typing_extensions import TypeVar
@@ -37,12 +36,7 @@ class Backend(ABC, Generic[OptionsT_co]):
         """Load the weights or open the client."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Free the memory or close the client."""
 
     @abstractmethod

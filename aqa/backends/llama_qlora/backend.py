@@ -143,7 +143,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         """Merge the run's adapter into its base; see `merging`. What is loaded is freed before."""
         from aqa.backends.llama_qlora.merging import merge_adapter
 
-        self.__exit__(None, None, None)
+        self.__exit__()
 
         def open_reader(config: RunConfig) -> LlamaQloraBackend:
             return LlamaQloraBackend(config, self._progress)

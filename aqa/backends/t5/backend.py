@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from aqa.backends.base import TrainEstimate, TrainJob
@@ -64,14 +63,9 @@ class T5Backend(LocalReader[T5Options]):
             self.model.eval()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._converted = None
-        super().__exit__(kind, error, traceback)
+        super().__exit__(*exc)
 
     @property
     def _scratch(self) -> FromScratchOptions | None:
