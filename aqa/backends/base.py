@@ -69,6 +69,13 @@ class Backend(ABC, Generic[OptionsT_co]):
         """The text of token ids, special tokens included; by default their numbers."""
         return "".join(f"<{token_id}>" for token_id in token_ids)
 
+    def unknown_characters(self, text: str) -> tuple[int, int]:
+        """Characters of a text that the tokenizer does not know, and all but white space.
+
+        By default nothing is known of it: (0, 0).
+        """
+        return 0, 0
+
     @property
     def begin_token_id(self) -> int | None:
         """The begin-of-text token, where the tokenizer has one."""

@@ -11,6 +11,7 @@ from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
+from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
 from aqa.runs.folder import open_run
 from aqa.runs.hashes import hash_files
@@ -197,6 +198,7 @@ def _checked_inputs(config: RunConfig, reader: Backend, progress: Progress) -> I
     inputs = Inputs(config, load_template(config.prompt), progress)
     reader.check()
     inputs.check_room(reader)
+    check_known(inputs, reader, progress)
     return inputs
 
 

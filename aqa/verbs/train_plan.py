@@ -10,6 +10,7 @@ from aqa.errors import ConfigError, ModelError
 from aqa.processes import process_count
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, that_fit
+from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
 from aqa.records import Example, Prompt
 
@@ -62,6 +63,8 @@ class TrainingPlan:
         reader.learn_tokenizer(self.data.texts())
         reader.check()
         self.data.check_room(reader)
+        for inputs in filter(None, (self.data, self.dev)):
+            check_known(inputs, reader, progress)
 
     def _check(self) -> None:
         if self.config.merge and not self.reader.merges:

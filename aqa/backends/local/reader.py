@@ -15,6 +15,7 @@ from aqa.backends.local.failures import explained_work
 from aqa.backends.local.generation_config import take_over_generation
 from aqa.backends.local.memory import free_memory, halving
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
+from aqa.backends.unknown_text import unknown_characters
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig
 from aqa.contention import sharing_processors
@@ -78,6 +79,10 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """The text of token ids, special tokens included."""
         text: str = self._tokenizer.decode(token_ids)
         return text
+
+    def unknown_characters(self, text: str) -> tuple[int, int]:
+        """Characters of a text that the tokenizer does not know, and all but white space."""
+        return unknown_characters(self._tokenizer, text)
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts window by window, in batches of like length, the longest first."""

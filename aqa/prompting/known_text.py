@@ -1,0 +1,59 @@
+"""Whether a reader's tokenizer knows the language of the data at all, seen on a sample."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from aqa.backends.base import Backend
+from aqa.errors import DataError
+from aqa.progress import Progress
+from aqa.prompting.build import Inputs
+from aqa.records import Example, Template
+
+SAMPLE = 64  # examples, spread over the first of the data
+FIRST = 2048  # examples
+CHARACTERS = 4000  # of each example
+WORTH_TELLING = 0.01  # a share that a few rare characters do not reach
+
+
+def check_known(inputs: Inputs, reader: Backend, progress: Progress) -> None:
+    """Warn where the reader's tokenizer does not know some of the data.
+
+    Raises:
+        DataError: it knows less than half of what is read, or of the answers.
+    """
+    total = min(inputs.total, FIRST)
+    step = max(total // SAMPLE, 1)
+    sample = [example for _, example in islice(inputs.examples(), 0, total, step)]
+    read = _share(reader, map(_text, sample))
+    answers = _share(reader, (_answers(example, inputs.template) for example in sample))
+    if max(read, answers) < WORTH_TELLING:
+        return
+    found = (
+        f"{inputs.source.path}: the tokenizer of {reader.options.model} does not know"
+        f" {read:.0%} of the characters that are read and {answers:.0%} of those of the answers"
+        f" (in {len(sample)} examples)"
+    )
+    if max(read, answers) > 0.5:
+        raise DataError(f"{found}: it has not learnt this language; choose a model that has")
+    progress.note(f"{found}: the model can't tell them apart")
+
+
+def _share(reader: Backend, texts: Iterable[str]) -> float:
+    """The share of unknown characters in texts, 0..1."""
+    counts = [reader.unknown_characters(text) for text in texts]
+    return sum(unknown for unknown, _ in counts) / max(sum(total for _, total in counts), 1)
+
+
+def _text(example: Example) -> str:
+    return "\n".join(_read(example))[:CHARACTERS]
+
+
+def _read(example: Example) -> Iterator[str]:
+    yield example.question
+    for passage in example.passages:
+        yield passage.title
+        yield passage.text
+
+
+def _answers(example: Example, template: Template) -> str:
+    return "\n".join(template.targets(example.answers))[:CHARACTERS]
