@@ -161,7 +161,7 @@ def test_what_is_too_long_is_found() -> None:
 
 
 def test_files_and_functions_are_read_in_one_sitting() -> None:
-    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "cli" / "app.py"}:  # for now
+    for path in PACKAGE.rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         assert len(source.splitlines()) <= LINES_OF_A_FILE, path
         assert not list(too_long(source)), path
@@ -287,3 +287,16 @@ def test_the_terminal_is_reached_in_one_way() -> None:
         if path.name != "terminal.py":
             assert "Console(" not in source.replace("SafeConsole(", ""), path
             assert "rich.markup" not in source, path  # it reads no markup: nothing to escape
+
+
+def test_verbs_know_nothing_of_the_terminal() -> None:
+    """Typer makes commands in `cli` alone; Rich draws there and in `display`."""
+    allowed = {"typer": {"cli"}, "rich": {"cli", "display"}}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in (name.partition(".")[0] for name in names):
+                own = module.partition(".")[0]
+                assert own in allowed.get(name, {own}), (module, name)

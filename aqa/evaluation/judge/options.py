@@ -1,9 +1,9 @@
 """Which models judge, and how: the words of a user become a judge that can be asked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aqa.config.model_families import DEFAULT_MODEL
 from aqa.errors import ConfigError
@@ -21,14 +21,14 @@ class JudgeOptions:
     """Who judges answers, and how.
 
     No `models` mean the default one, several make a panel. `max_cost` is in US dollars, for each
-    judge. `repeats` is how often each answer is judged. `settings` are "KEY=VALUE" for the judge's
-    own config. `labels` is a file of people's verdicts.
+    judge. `repeats` is how often each answer is judged. `settings` are values of the judge's own
+    config by dotted keys. `labels` is a file of people's verdicts.
     """
 
     models: Sequence[str] = ()
     max_cost: float | None = None
     repeats: int = 1
-    settings: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     labels: Path | None = None
 
 
@@ -62,7 +62,7 @@ def make_judge(
 def _configure(options: JudgeOptions, model: str | None) -> "tuple[RunConfig, str | None]":
     """Make the config of one judge, and name its template where one was given."""
     from aqa.backends.openai_api.backend import Gpt4Backend
-    from aqa.config.load import build_config, parse_assignment, set_value
+    from aqa.config.load import build_config, set_value
     from aqa.config.options import JUDGE_MAX_NEW_TOKENS, JUDGE_REPEATS_TEMPERATURE, JUDGE_SECTIONS
 
     told: RawConfig = {}
@@ -72,8 +72,8 @@ def _configure(options: JudgeOptions, model: str | None) -> "tuple[RunConfig, st
     for key, value in {"backend.model": model, "backend.max_cost": options.max_cost}.items():
         if value is not None:
             set_value(told, key, value)
-    for text in options.settings:
-        set_value(told, *parse_assignment(text))
+    for name, setting in options.settings.items():
+        set_value(told, name, setting)
     for section in told:
         if section not in JUDGE_SECTIONS:
             known = ", ".join(JUDGE_SECTIONS)

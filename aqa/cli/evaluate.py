@@ -1,0 +1,168 @@
+"""`aqa evaluate`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aqa.cli import flags
+from aqa.cli.configure import column_names
+
+if TYPE_CHECKING:
+    from aqa.data import Source
+    from aqa.evaluation.inputs import Scoring
+    from aqa.verbs.evaluate import Evaluated
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: aqa evaluate runs/a/predictions.json runs/b/predictions.json")
+def evaluate(
+    context: typer.Context,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Prediction files or run folders.")
+    ],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only tell what changed in these run folders.")
+    ] = False,
+    data: flags.Data = None,
+    metrics: flags.MetricNames = None,
+    profile: flags.Profile = "auto",
+    normalize: flags.ScoredForm = "none",
+    no_answer: flags.NoAnswer = None,
+    answer: flags.Answer = None,
+    prediction_fields: flags.PredictionFields = None,
+    bert_model: flags.BertModel = None,
+    bert_num_layers: flags.BertNumLayers = None,
+    bert_bf16: flags.BertBf16 = False,
+    bert_cache: flags.BertCache = True,
+    judge_model: flags.JudgeModel = None,
+    judge_max_cost: flags.JudgeMaxCost = None,
+    judge_repeats: flags.JudgeRepeats = 1,
+    judge_labels: flags.JudgeLabels = None,
+    judge_settings: flags.JudgeSettings = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what the judge would cost; ask nothing.")
+    ] = False,
+    baseline: flags.Baseline = None,
+    cluster: flags.Cluster = "auto",
+    seed: flags.Seed = None,
+    slices: flags.SliceKeys = None,
+    output: flags.Output = None,
+    per_example: flags.PerExample = None,
+    report_file: flags.ReportFile = None,
+    as_csv: flags.Csv = False,
+    as_markdown: flags.Markdown = False,
+    as_latex: flags.Latex = False,
+    fail_under: flags.FailUnder = None,
+    passages: flags.Passages = None,
+    corpus: flags.Corpus = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    allow_different_evidence: flags.AllowDifferentEvidence = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+) -> None:
+    """Score prediction files against their references; never loads a reader."""
+    from aqa.cli import score_tables, tables
+    from aqa.display import console
+
+    if verify:
+        from aqa.verbs.verify import verify as run_verify
+
+        score_tables.show_verifications([run_verify(file) for file in files], as_json)
+        return
+    from aqa.evaluation.score_files import check_limits, parse_limits
+    from aqa.verbs.evaluate import Outputs, estimate_cost, scores_beside
+    from aqa.verbs.evaluate import evaluate as run_evaluate
+
+    form = score_tables.choose_form(
+        {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
+    )
+    evaluated = _evaluated(files, context.params)
+    outputs = Outputs(output or scores_beside(files[0]), report_file, per_example)
+    limits = parse_limits(fail_under or ())
+    with console.open_progress(quiet) as progress:
+        if dry_run:
+            tables.show_cost(estimate_cost(evaluated, outputs, progress, limits), as_json)
+            return
+        report = run_evaluate(evaluated, outputs, progress, limits)
+    score_tables.show_report(report, form)
+    if form == "table" or not quiet:
+        score_tables.show_written(outputs.by_name, form)
+    check_limits(limits, report)
+
+
+def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
+    """Gather what the parameters ask for.
+
+    Raises:
+        UsageError: some are for a judge or a report that nobody asked for.
+    """
+    from aqa.config.load import parse_assignment
+    from aqa.errors import UsageError
+    from aqa.evaluation.judge.options import JudgeOptions
+    from aqa.verbs.evaluate import Evaluated
+
+    judge = JudgeOptions(
+        params["judge_model"] or (),
+        params["judge_max_cost"],
+        params["judge_repeats"],
+        dict(map(parse_assignment, params["judge_settings"] or ())),
+        params["judge_labels"],
+    )
+    evaluated = Evaluated(files, _scoring(params), _source(params), judge)
+    judges = evaluated.asks_a_judge
+    if (params["passages"] or params["corpus"]) and not (
+        params["data"] and (params["report_file"] or judges)
+    ):
+        raise UsageError("--passages and --corpus are for a --report or a judge, beside --data")
+    if not judges and (params["dry_run"] or params["judge_labels"] or params["judge_settings"]):
+        raise UsageError("--dry-run and --judge-... are for the judge; add it to --metrics")
+    return evaluated
+
+
+def _scoring(params: Mapping[str, Any]) -> "Scoring":
+    from aqa.evaluation.inputs import Scoring
+    from aqa.metrics import MetricOptions
+    from aqa.metrics.statistics.sign_flips import SEED
+
+    bert = MetricOptions(
+        params["bert_model"],
+        params["bert_num_layers"],
+        bf16=params["bert_bf16"],
+        cache=params["bert_cache"],
+    )
+    names = (name.strip() for name in (params["metrics"] or "").split(","))
+    same = ("profile", "normalize", "answer", "baseline", "cluster", "allow_different_evidence")
+    return Scoring(
+        metrics=[name for name in names if name],
+        no_answer=params["no_answer"] or (),
+        prediction_fields=params["prediction_fields"] or (),
+        metric_options=bert,
+        slices=params["slices"] or (),
+        seed=SEED if params["seed"] is None else params["seed"],
+        **{name: params[name] for name in same},
+    )
+
+
+def _source(params: Mapping[str, Any]) -> "Source | None":
+    from aqa.data import Source
+
+    fields = column_names(params["fields"])
+    return (
+        None
+        if params["data"] is None
+        else Source(
+            params["data"],
+            params["split"],
+            fields,
+            params["corpus"],
+            params["on_duplicate_id"] or "error",
+            passages=params["passages"],
+            missing_passages="empty",
+            needs_passages=False,
+        )
+    )

@@ -1,0 +1,103 @@
+"""`aqa predict`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aqa.cli import flags
+from aqa.cli.configure import configure
+
+if TYPE_CHECKING:
+    from aqa.config.options import RunConfig
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: aqa predict llama --model runs/llama_smollm2 --data questions.json")
+def predict(
+    context: typer.Context,
+    backend: flags.BackendName,
+    data: flags.Data = None,
+    config: flags.Config = None,
+    model: flags.Model = None,
+    prompt: flags.PromptName = None,
+    output_dir: flags.OutputDir = None,
+    settings: flags.Settings = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    passages: flags.Passages = None,
+    missing_passages: flags.Missing = None,
+    corpus: flags.Corpus = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    normalize: flags.Normalize = None,
+    limit: flags.Limit = None,
+    top_k: flags.TopK = None,
+    max_new_tokens: flags.MaxNewTokens = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Keep what was answered, or begin anew.")
+    ] = True,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Ask the failed examples again.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what an API would cost; ask nothing.")
+    ] = False,
+    max_cost: flags.MaxCost = None,
+    max_tokens_total: flags.MaxTokensTotal = None,
+    cache: flags.Cache = False,
+    allow_http: flags.AllowHttp = False,
+    batch_api: flags.BatchApi = False,
+    cancel: flags.Cancel = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+) -> None:
+    """Answer every question of a file; resumes by itself what was broken off."""
+    from aqa.cli import tables
+    from aqa.display import console
+    from aqa.errors import UsageError
+    from aqa.runs.folder import command_line
+    from aqa.verbs.predict import Resume
+    from aqa.verbs.predict import cancel as run_cancel
+    from aqa.verbs.predict import dry_run as run_dry
+    from aqa.verbs.predict import predict as run_predict
+
+    if cancel and (dry_run or not resume):
+        raise UsageError("--cancel goes with neither --dry-run nor --fresh")
+    found, reader_type = configure(context.params)
+    folder = output_dir or _prediction_folder(found)
+    how = Resume(not resume, retry_errors)
+    if dry_run:
+        with console.open_progress(quiet) as progress:
+            estimate = run_dry(found, reader_type, folder, progress, how)
+        tables.show_cost(estimate, as_json)
+        return
+    if cancel:
+        with console.open_progress(quiet) as progress:
+            ended = run_cancel(found, reader_type, folder, progress, command_line(sys.argv))
+        tables.show_cancelled(ended, as_json)
+        return
+    with console.open_progress(quiet) as progress:
+        result = run_predict(
+            found,
+            reader_type,
+            folder,
+            progress,
+            how,
+            command_line(sys.argv),
+        )
+    tables.show_predictions(result, as_json)
+
+
+def _prediction_folder(config: "RunConfig") -> Path:
+    """Inside the run folder whose weights answer, else inside the config's output folder."""
+    from aqa.runs.names import MANIFEST
+
+    stem = Path(str(config.data.path or "data")).name.split(".")[0]
+    trained = Path(config.backend.model)
+    if (trained / MANIFEST).is_file():
+        return trained / f"predict-{stem}"
+    if config.output_dir:
+        return Path(config.output_dir, f"predict-base-{stem}")
+    return Path("runs", f"predict-{config.backend.name}-{stem}")

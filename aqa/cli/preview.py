@@ -1,0 +1,54 @@
+"""`aqa prompt-preview`."""
+
+from typing import Annotated
+
+import typer
+
+from aqa.cli import flags
+from aqa.cli.configure import configure
+
+app = typer.Typer()
+
+
+@app.command(
+    "prompt-preview",
+    epilog="Example: aqa prompt-preview llama --data questions.json --tokens",
+)
+def prompt_preview(
+    context: typer.Context,
+    backend: flags.BackendName = "llama-qlora",
+    data: flags.Data = None,
+    config: flags.Config = None,
+    model: flags.Model = None,
+    prompt: flags.PromptName = None,
+    settings: flags.Settings = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    passages: flags.Passages = None,
+    missing_passages: flags.Missing = None,
+    corpus: flags.Corpus = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    normalize: flags.Normalize = None,
+    top_k: flags.TopK = None,
+    number: Annotated[int, typer.Option("--n", min=1, help="How many prompts.")] = 3,
+    example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="With the evidence of a training: evidence.train.")
+    ] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Colour what is trained on and what is masked.")
+    ] = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+) -> None:
+    """Show what the model will really receive: messages, text, tokens, evidence."""
+    from aqa.cli import tables
+    from aqa.display import console
+    from aqa.verbs.preview import preview
+
+    if config is None and model is None and backend in ("llama", "llama-qlora"):
+        config = "llama_smollm2"
+    found, reader_type = configure({**context.params, "config": config})
+    with console.open_progress(quiet) as progress:
+        shown = list(preview(found, reader_type, progress, number, example_id, training))
+    tables.show_previews(shown, tokens, as_json)

@@ -1,0 +1,70 @@
+"""`aqa train`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aqa.cli import flags
+from aqa.cli.configure import configure
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: aqa train llama --config llama_smollm2 --set training.num_train_epochs=3"
+)
+def train(
+    context: typer.Context,
+    backend: flags.TrainedBackend,
+    config: flags.Config = None,
+    data: flags.Data = None,
+    dev_data: flags.DevData = None,
+    passages: flags.Passages = None,
+    dev_passages: flags.DevPassages = None,
+    missing_passages: flags.Missing = None,
+    corpus: flags.Corpus = None,
+    output_dir: flags.OutputDir = None,
+    model: flags.Model = None,
+    prompt: flags.PromptName = None,
+    settings: flags.Settings = None,
+    fields: flags.Fields = None,
+    split: flags.Split = None,
+    on_duplicate_id: flags.OnDuplicate = None,
+    normalize: flags.Normalize = None,
+    limit: flags.Limit = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    fresh: flags.Fresh = False,
+    merge: flags.Merge = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be done; write nothing.")
+    ] = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+) -> None:
+    """Fine-tune a reader; scores before and after, weights and predictions in the run folder."""
+    from aqa.cli import tables
+    from aqa.display import console
+    from aqa.errors import UsageError
+    from aqa.processes import is_first_process
+    from aqa.runs.folder import command_line
+    from aqa.verbs.train import dry_run as run_dry
+    from aqa.verbs.train import train as run_train
+
+    if resume and fresh:
+        raise UsageError("--resume and --fresh exclude each other")
+    found, reader_type = configure(context.params)
+    if dry_run:
+        with console.open_progress(quiet) as progress:
+            needs = run_dry(found, reader_type, progress)
+        tables.show_dry_run(needs, as_json)
+        return
+    with console.open_progress(quiet) as progress:
+        folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
+        command = command_line(sys.argv)
+        result = run_train(found, reader_type, folder, progress, resume, fresh, command)
+    if is_first_process():
+        tables.show_training(result, as_json)
