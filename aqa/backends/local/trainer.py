@@ -164,7 +164,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         """Score answers generated for the dev slice; add the loss where it is asked for."""
         scores = dict(self.generated_scores(self.options.eval_limit))
         if self.options.metric_for_best_model == "loss":
-            scores["loss"] = self._dev_loss()
+            scores["loss"] = self.dev_loss()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -190,7 +190,8 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         )
         return [as_row(e) for e in map(self._reader.encode, prompts) if e.target_ids]
 
-    def _dev_loss(self) -> float:
+    def dev_loss(self) -> float:
+        """The mean loss of the answer tokens of all dev rows."""
         total, tokens = 0.0, 0
         collate, size = self.make_collator(), self.args.train_batch_size
         with torch.inference_mode(), self.accelerator.autocast():

@@ -157,7 +157,7 @@ def test_the_best_checkpoint_is_loaded_and_saved(
     from peft import get_peft_model_state_dict
 
     losses = iter(LOSS)
-    monkeypatch.setattr(AdapterTrainer, "_dev_loss", lambda self: next(losses))
+    monkeypatch.setattr(AdapterTrainer, "dev_loss", lambda self: next(losses))
     reader = make_reader(
         tiny,
         "training.num_train_epochs=4",

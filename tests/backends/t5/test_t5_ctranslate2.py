@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import ctranslate2
 import pytest
 import torch
+from ctranslate2.converters import TransformersConverter
 from safetensors.torch import load_file
 from tiny_llama import NAMES, TOWNS, take_out
 from tiny_t5 import (
@@ -28,13 +30,20 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from aqa.backends.t5 import ctranslate2 as ctranslate2_engine
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.records import Example, Passage
 
 FAST = "backend.engine=ctranslate2"
 FLOAT32 = "backend.ctranslate2_type=float32"
+Translator = ctranslate2.Translator
+
+
+class Watched:
+    """CTranslate2's translator, whose calls can be looked at."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        self.real = Translator(*arguments, **options)
 
 
 def inputs(number: int) -> list[Example]:
@@ -85,18 +94,18 @@ def test_threads_share_the_work(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
+        sizes = []
+
+        class Noting(Watched):
+            def translate_batch(self, tokens: object, **options: object) -> object:
+                sizes.append(options["max_batch_size"])
+                return self.real.translate_batch(tokens, **options)
+
+        monkeypatch.setattr(ctranslate2, "Translator", Noting)
         with make_reader(tiny_t5, FAST, *settings) as reader:
             assert torch.get_num_threads() == 2  # CTranslate2 would leave one to all others
             engine = reader._converted
             assert engine is not None
-            translate = engine._translator.translate_batch
-            sizes = []
-
-            def spy(tokens: object, **options: object) -> object:
-                sizes.append(options["max_batch_size"])
-                return translate(tokens, **options)
-
-            monkeypatch.setattr(engine, "_translator", SimpleNamespace(translate_batch=spy))
             rows = [[*range(3, 26), 1]] * 80
             generation = reader.config.generation
             budget = generation.batch_tokens or 4096
@@ -109,14 +118,11 @@ def test_threads_share_the_work(
 
 def test_answers_come_as_they_are_written(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long call nothing that is answered waits for the rest, nor does Ctrl-C."""
-    with make_reader(tiny_t5, FAST) as reader:
-        engine = reader._converted
-        assert engine is not None
-        translate = engine._translator.translate_batch
-        waited = []
+    waited = []
 
-        def spy(*arguments: object, **options: object) -> list[object]:
-            coming = translate(*arguments, **options)
+    class Noting(Watched):
+        def translate_batch(self, *arguments: object, **options: object) -> list[object]:
+            coming = self.real.translate_batch(*arguments, **options)
 
             def result(place: int) -> object:
                 waited.append(place)
@@ -124,7 +130,8 @@ def test_answers_come_as_they_are_written(tiny_t5: Path, monkeypatch: pytest.Mon
 
             return [SimpleNamespace(result=partial(result, at)) for at in range(len(coming))]
 
-        monkeypatch.setattr(engine, "_translator", SimpleNamespace(translate_batch=spy))
+    monkeypatch.setattr(ctranslate2, "Translator", Noting)
+    with make_reader(tiny_t5, FAST) as reader:
         found = reader.generate(make_prompts(reader))
         next(found)
         assert waited == [0]
@@ -220,15 +227,18 @@ def test_it_is_converted_once_and_again_when_the_model_changes(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained_t5 / "model", run / "model")
-    converted: list[Path] = []
-    convert = ctranslate2_engine._convert
-    monkeypatch.setattr(
-        ctranslate2_engine, "_convert", lambda *a: converted.append(a[-1]) or convert(*a)
-    )
+    converted: list[str] = []
+    convert = TransformersConverter.convert
+
+    def noting(self: TransformersConverter, folder: str, **options: object) -> str:
+        converted.append(folder)
+        return convert(self, folder, **options)
+
+    monkeypatch.setattr(TransformersConverter, "convert", noting)
     for _ in range(2):
         with make_reader(run, FAST) as reader:
             assert answers(reader.generate(make_prompts(reader))) == golds()
-    assert converted == [run / "model-ctranslate2-int8"]
+    assert len(converted) == 1
     assert {path.name for path in run.iterdir()} - {"model-ctranslate2-int8.lock"} == {
         "model",
         "model-ctranslate2-int8",
@@ -291,7 +301,7 @@ def test_other_kinds_of_models_are_refused(tmp_path: Path) -> None:
 def test_a_missing_package_is_named_with_its_extra(
     trained_t5: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ctranslate2_engine, "find_spec", lambda name: None)
+    monkeypatch.setattr("aqa.backends.t5.ctranslate2.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"aqa\[fast\]"):
         make_reader(trained_t5, FAST).check()
     auto = make_reader(trained_t5, "backend.engine=auto", "backend.max_seq_length=32")
