@@ -31,6 +31,9 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
             # A learnt prompt counts positions for itself, as it should.
             warnings.filterwarnings("ignore", "Position ids are not supported", UserWarning)
+            # It writes patterns for experts of its own accord, and then misses their layers.
+            pattern = "The following (rank|alpha)_pattern keys did not match"
+            warnings.filterwarnings("ignore", pattern, RuntimeWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -1,6 +1,7 @@
 """LoRA adapters: put a fresh or a trained one over a base model."""
 
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,49 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
-    """Freeze a base model and put a fresh LoRA adapter over its linear layers."""
+    """Freeze a base model and put a fresh LoRA adapter over its linear layers.
+
+    Over the weights of experts peft has no dropout, so there is none in such a model.
+    """
     from peft import LoraConfig, get_peft_model
 
     model.requires_grad_(False)
-    adapted = get_peft_model(
-        model,
-        LoraConfig(
-            r=options.r,
-            lora_alpha=options.alpha,
-            lora_dropout=options.dropout,
-            target_modules=options.target_modules,
-            task_type="CAUSAL_LM",
-        ),
+    config = LoraConfig(
+        r=options.r,
+        lora_alpha=options.alpha,
+        lora_dropout=options.dropout,
+        target_modules=options.target_modules,
+        exclude_modules=routers(model) or None,
+        task_type="CAUSAL_LM",
     )
+    if adapts_experts(model, config):
+        config.lora_dropout = 0.0
+    adapted = get_peft_model(model, config)
     local = Path(base).is_dir()  # the adapter must find it from other folders, too
     adapted.peft_config["default"].base_model_name_or_path = (
         str(Path(base).resolve()) if local else base
     )
     return adapted
+
+
+def routers(model: Any) -> list[str]:
+    """The linear layers that choose experts and give more than their product, as Llama 4's do."""
+    from torch.nn import Linear
+
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, Linear) and "Router" in type(layer).__name__
+    ]
+
+
+def adapts_experts(model: Any, config: Any) -> bool:
+    """Whether an adapter of this config lies over experts, whose weights are no layers."""
+    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
+    settled = deepcopy(config)
+    convert_peft_config_for_transformers(settled, model, None)
+    return bool(settled.target_parameters)
 
 
 def load_adapter(model: Any, folder: Path) -> Any:

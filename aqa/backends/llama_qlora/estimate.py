@@ -40,7 +40,8 @@ def estimate_training(
     moments = 2 if "8bit" in optimizer_name(training) else 8
     weights = linear * bits / 8 + (total - linear) * 2 + trainable * (8 + moments)
     tokens = training.per_device_train_batch_size * options.max_seq_length
-    hidden = tokens * model_config.hidden_size * 2
-    layers = model_config.num_hidden_layers
+    sizes = model_config.get_text_config(decoder=True)  # of several stacks, one
+    hidden = tokens * sizes.hidden_size * 2
+    layers = sizes.num_hidden_layers
     activations = hidden * (layers + 17 if checkpoints_gradients(training) else layers * 17)
     return TrainEstimate(trainable, total + trainable, int(weights + activations))

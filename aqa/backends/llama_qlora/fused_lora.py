@@ -27,6 +27,13 @@ class FusedLora(torch.nn.Module):
         self.register_buffer("down", down.to(dtype))
         self.register_buffer("up", up.to(dtype).t().contiguous())
 
+    def __getattr__(self, name: str) -> Any:
+        """What a model asks of the layer that lies below: Jamba's takes its bias off again."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("base"), name)
+
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Map states of shape (..., in) to (..., out)."""
         rows = states.reshape(-1, states.shape[-1])

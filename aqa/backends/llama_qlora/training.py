@@ -73,6 +73,8 @@ class AdapterTrainer(AnswerTrainer):
         if longest > PLAIN_ATTENTION_LENGTH and options.attn_implementation == "auto":
             save_attention_memory(reader.model)
         reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
+        if reader.model.peft_config["default"].lora_dropout != options.lora.dropout:
+            reader.note("LoRA dropout is 0 in this training: the weights of experts can't have any")
         super().__init__(reader, job, on_step, arguments, rows)
         self._keeps_logits = keeps_logits(reader.model)
 
@@ -89,5 +91,7 @@ class AdapterTrainer(AnswerTrainer):
     def write(self, folder: str | Path) -> None:
         """Write the adapter, the same bytes for the same weights."""
         config = self.model.peft_config["default"]
-        config.target_modules = sorted(config.target_modules)  # else a set, in any order
+        for names in ("target_modules", "target_parameters"):
+            if isinstance(found := getattr(config, names), set):
+                setattr(config, names, sorted(found))  # else in any order
         self.model.save_pretrained(folder, save_embedding_layers=False)

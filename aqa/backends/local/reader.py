@@ -98,6 +98,10 @@ class LocalReader(Trainable[LocalOptionsT_co]):
                 ):
                     yield from halving(batch, self._answer, _out_of_memory, self._progress.note)
 
+    def note(self, text: str) -> None:
+        """Tell the user one thing worth knowing."""
+        self._progress.note(text)
+
     def _take_over_generation(self) -> None:
         """Let our options alone decide how answers are written; say what the model asked for."""
         dropped = take_over_generation(self.model)

@@ -25,7 +25,8 @@ def estimate_full_training(
     total = sum(parameter.numel() for parameter in model.parameters())
     values = 2 if optimizer_name(training, adapter=False) == "adafactor" else 4
     tokens = training.per_device_train_batch_size * options.max_seq_length
-    hidden = tokens * model_config.hidden_size * 2
-    layers = model_config.num_hidden_layers
+    sizes = model_config.get_text_config(decoder=True)  # of several stacks, one
+    hidden = tokens * sizes.hidden_size * 2
+    layers = sizes.num_hidden_layers
     activations = hidden * (layers + 17 if checkpoints_gradients(training) else layers * 17)
     return TrainEstimate(total, total, total * 4 * values + activations)

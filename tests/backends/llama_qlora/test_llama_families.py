@@ -1,10 +1,19 @@
 """Families of causal models that are unlike Llama in one way or another."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from tiny_families import save_causal
-from tiny_llama import Training, make_prompts, make_reader, rows
+from tiny_llama import (
+    Training,
+    adapter_weights,
+    greatest_difference,
+    make_prompts,
+    make_reader,
+    notes,
+    rows,
+)
 
 from aqa.backends.llama_qlora import training as llama_training
 from aqa.errors import ModelError
@@ -62,3 +71,61 @@ def test_gpt2_in_4_bits_merges_into_layers_of_its_own_kind(
     prompts = make_prompts(reader, template, with_target=False)
     merged = reader.merge(tmp_path / "run", prompts)
     assert (merged.compared, merged.different) == (len(rows()), 0)
+
+
+@pytest.mark.parametrize("family", ["mixtral", "qwen3moe", "deepseekv3"])
+def test_experts_learn_without_dropout_and_resume(
+    family: str, template: Template, tmp_path: Path
+) -> None:
+    """peft has no dropout for them, and ours is on by default; a note says that it is left out."""
+    model = save_causal(family, tmp_path / "model")
+    training = Training(make_reader(model, *SHORT), template, tmp_path / "run")
+    assert training.reader.estimate().trainable_parameters > 0
+    training.run()
+    assert training.losses[-1] < training.losses[0]
+    assert [note for note in notes(training.reader) if "LoRA dropout is 0" in note]
+    resumed = Training(make_reader(model, *SHORT), template, tmp_path / "run", resume=True)
+    before = adapter_weights(tmp_path / "run" / "adapter")
+    resumed.run()
+    assert greatest_difference(adapter_weights(tmp_path / "run" / "adapter"), before) == 0
+    prompts = make_prompts(training.reader, template, with_target=False)
+    merged = resumed.reader.merge(tmp_path / "run", prompts)
+    assert (merged.compared, merged.different) == (len(rows()), 0)
+
+
+def test_dropout_stays_where_it_can(tiny: Path, template: Template, tmp_path: Path) -> None:
+    training = Training(make_reader(tiny, *SHORT), template, tmp_path)
+    training.run()
+    assert training.reader.model.peft_config["default"].lora_dropout == 0.05
+    assert not [note for note in notes(training.reader) if "dropout" in note]
+
+
+@pytest.mark.parametrize("quantization", ["none", "4bit"])
+@pytest.mark.parametrize("family", ["jamba", "llama4"])
+def test_layers_that_are_more_than_their_product(
+    family: str,
+    quantization: str,
+    template: Template,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Jamba takes a layer's bias off its output; Llama 4's router, a linear layer, gives a pair."""
+    model = save_causal(family, tmp_path / "model")
+    settings = [f"backend.quantization={quantization}", *SHORT]
+    training = Training(make_reader(model, *settings), template, tmp_path / "run")
+    training.run()
+    assert training.losses[-1] < training.losses[0]
+    assert not [name for name in adapter_weights(tmp_path / "run" / "adapter") if "router" in name]
+    with make_reader(tmp_path / "run", *settings) as reader:
+        prompts = make_prompts(reader, template, with_target=False)
+        found = {answer.id: answer.raw for _, answer in reader.generate(prompts)}
+        monkeypatch.setattr(reader, "_fast_adapter", nullcontext)
+        assert found == {answer.id: answer.raw for _, answer in reader.generate(prompts)}
+
+
+@pytest.mark.parametrize("family", ["gemma3", "gemma2", "bloom", "mpt"])
+def test_a_dry_run_finds_the_sizes_of_any_family(family: str, tmp_path: Path) -> None:
+    """A multimodal model's are those of the stack that reads text."""
+    reader = make_reader(save_causal(family, tmp_path), "backend.max_seq_length=256")
+    tokens = reader.config.training.per_device_train_batch_size * 256
+    assert reader.estimate().memory_bytes > tokens * 32 * 2 * 2

@@ -396,3 +396,10 @@ def test_the_encoder_is_in_bfloat16_too(tiny_t5: Path, tmp_path: Path) -> None:
     Training(reader, tmp_path, with_dev=False).run()
     assert seen == {(side, torch.bfloat16) for side in ("encoder", "decoder", "lm_head")}
     assert {weight.dtype for weight in weights(tmp_path / "model").values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("family", ["t5gemma", "t5gemma2", "led", "switch"])
+def test_a_dry_run_finds_the_sizes_of_any_family(family: str, tmp_path: Path) -> None:
+    reader = make_reader(save_seq2seq(family, tmp_path), "backend.max_seq_length=256")
+    estimate = reader.estimate()
+    assert estimate.memory_bytes > estimate.all_parameters * 16
