@@ -203,8 +203,10 @@ class _Ranked:
         groups = len(sums)
         if groups < 2:
             return 0.0, 0.0
-        # Under the hypothesis, sums of wrong - risk are around 0.
-        variance = float((sums**2).sum()) * groups / (groups - 1)
+        # Under the hypothesis, sums of wrong - risk are around 0; few are large, and one more such
+        # may be in the population for each that was seen: the largest counts twice.
+        squares = sums**2
+        variance = float(squares.sum() + squares.max()) * groups / (groups - 1)
         independent = count * risk * (1 - risk)
         effect = max(1.0, variance / independent)
         share = errors / count
@@ -226,5 +228,5 @@ def _freedom_factor(few: float, many: float) -> float:
     """How much fewer trials so few degrees of freedom are worth (Korn & Graubard's, one-sided)."""
     from scipy import special
 
-    upper = 0.99  # 0.95 would do were the sums of clusters normal; they lean to few, large ones
+    upper = 0.95
     return float((special.stdtrit(many, upper) / special.stdtrit(few, upper)) ** 2)
