@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aqa.cli import flags
+from aqa.cli import flags, silence_flags
 from aqa.cli.configure import column_names
 
 if TYPE_CHECKING:
     from aqa.data import Source
     from aqa.evaluation.inputs import Scoring
-    from aqa.verbs.evaluate import Evaluated
+    from aqa.verbs.evaluate import Evaluated, Outputs
 
 app = typer.Typer()
 
@@ -56,6 +56,9 @@ def evaluate(
     as_markdown: flags.Markdown = False,
     as_latex: flags.Latex = False,
     fail_under: flags.FailUnder = None,
+    choose_threshold: silence_flags.ChooseThreshold = None,
+    level: silence_flags.Level = 95.0,
+    wrong_under: silence_flags.WrongUnder = "em=100",
     passages: flags.Passages = None,
     corpus: flags.Corpus = None,
     fields: flags.Fields = None,
@@ -74,21 +77,23 @@ def evaluate(
 
         score_tables.show_verifications([run_verify(file) for file in files], as_json)
         return
+    from aqa.evaluation.contracts import parse_promise
     from aqa.evaluation.score_files import check_limits, parse_limits
-    from aqa.verbs.evaluate import Outputs, estimate_cost, scores_beside
+    from aqa.verbs.evaluate import estimate_cost
     from aqa.verbs.evaluate import evaluate as run_evaluate
 
     form = score_tables.choose_form(
         {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
     )
     evaluated = _evaluated(files, context.params)
-    outputs = Outputs(output or scores_beside(files[0]), report_file, per_example)
+    promise = choose_threshold and parse_promise(choose_threshold, level, wrong_under)
+    outputs = _outputs(files, context.params)
     limits = parse_limits(fail_under or ())
     with console.open_progress(quiet) as progress:
         if dry_run:
             tables.show_cost(estimate_cost(evaluated, outputs, progress, limits), as_json)
             return
-        report = run_evaluate(evaluated, outputs, progress, limits)
+        report = run_evaluate(evaluated, outputs, progress, limits, promise or None)
     score_tables.show_report(report, form)
     if form == "table" or not quiet:
         score_tables.show_written(outputs.by_name, form)
@@ -122,6 +127,18 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
     if not judges and (params["dry_run"] or params["judge_labels"] or params["judge_settings"]):
         raise UsageError("--dry-run and --judge-... are for the judge; add it to --metrics")
     return evaluated
+
+
+def _outputs(files: list[Path], params: Mapping[str, Any]) -> "Outputs":
+    """Name what is written: --output is the contract of silence where one is asked for."""
+    from aqa.runs.names import CONTRACT
+    from aqa.verbs.evaluate import Outputs, scores_beside
+
+    output, beside = params["output"], scores_beside(files[0])
+    if params["choose_threshold"] is None:
+        return Outputs(output or beside, params["report_file"], params["per_example"])
+    contract = output or beside.with_name(CONTRACT)
+    return Outputs(beside, params["report_file"], params["per_example"], contract)
 
 
 def _scoring(params: Mapping[str, Any]) -> "Scoring":

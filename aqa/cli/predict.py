@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqa.cli import flags
+from aqa.cli import flags, silence_flags
 from aqa.cli.configure import configure
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def predict(
     allow_http: flags.AllowHttp = False,
     batch_api: flags.BatchApi = False,
     cancel: flags.Cancel = False,
+    abstain_below: silence_flags.AbstainBelow = None,
+    allow_other_reader: silence_flags.AllowOtherReader = False,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:
@@ -67,7 +69,7 @@ def predict(
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
     found, reader_type = configure(context.params)
     folder = output_dir or _prediction_folder(found)
-    how = Resume(not resume, retry_errors)
+    how = Resume(not resume, retry_errors, abstain_below, allow_other_reader)
     if dry_run:
         with console.open_progress(quiet) as progress:
             estimate = run_dry(found, reader_type, folder, progress, how)

@@ -58,6 +58,8 @@ def _show_tables(console: Console, report: "Report") -> None:
         console.print(drawn(table))
     tell_judge(console, report)
     _tell_comparisons(console, report)
+    for kept in report.silence:
+        console.print(str(kept), markup=False, soft_wrap=True)
     for score in report.systems[0].scores.values():
         console.print(score.signature, style="dim", soft_wrap=True)
 

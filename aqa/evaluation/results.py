@@ -10,6 +10,7 @@ from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.disagreement import Disagreement
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.predictions import AnsweredRow
+from aqa.evaluation.silence import Kept
 from aqa.evaluation.slice_comparison import SliceComparisons
 from aqa.evaluation.slices import Slices
 from aqa.metrics.statistics.clusters import Clusters
@@ -73,7 +74,7 @@ class Report:
 
     `clusters` tell which examples hang together, `slice_comparisons` how the systems differ within
     groups of slices. `judge` holds what is worth telling of the one that was asked: models,
-    requests, money.
+    requests, money. `silence` says how those systems did that keep a contract of silence.
     """
 
     profile: str
@@ -86,6 +87,7 @@ class Report:
     judge: Mapping[str, Any] | None = None
     clusters: Clusters | None = None
     slice_comparisons: SliceComparisons = field(default_factory=dict)
+    silence: tuple[Kept, ...] = ()
 
     @property
     def sample(self) -> str:
@@ -118,6 +120,8 @@ class Report:
             found["disagreement"] = self.disagreement.to_json()
         if self.judge is not None:
             found["judge"] = self.judge
+        if self.silence:
+            found["silence"] = [kept.to_json() for kept in self.silence]
         return found
 
 

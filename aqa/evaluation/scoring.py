@@ -12,6 +12,7 @@ from aqa.evaluation.alignment import System
 from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.clustering import AUTO, clusters_note
 from aqa.evaluation.comparison import check_baseline, compare
+from aqa.evaluation.contracts import kept_contracts
 from aqa.evaluation.disagreement import disagreement
 from aqa.evaluation.inputs import Aligned, Predicted, Scoring, align, keep_columns
 from aqa.evaluation.judge.judging import JudgedSystems, cases_of, judge_systems
@@ -233,6 +234,7 @@ def _compared(
         disagreement(ids, list(values.values())),
         clusters=clusters,
         slice_comparisons=compare_slices(groups, values, clusters, baseline, scoring.seed),
+        silence=tuple(kept_contracts(systems, clusters)),
     )
 
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
-from aqa.errors import ScoreError
+from aqa.errors import DataError
 from aqa.metrics.statistics.clusters import Clusters
 
 if TYPE_CHECKING:
@@ -32,62 +32,6 @@ MOST = 10**8  # questions: who needs more is told that no number would do
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
-    """Answers under `threshold` are withheld: at most `risk` % of the others are wrong.
-
-    That holds with `level` % confidence for questions like the `questions` in `clusters` clusters
-    (made `by`) that it was made with; of these, `coverage` % would be answered, and `error` % of
-    the answers were wrong: those with a score under `limit` of the metric `score`.
-    """
-
-    threshold: float
-    risk: float
-    level: float
-    score: str
-    limit: float
-    coverage: float
-    error: float
-    questions: int
-    clusters: int
-    by: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Give what the file of a contract holds."""
-        return asdict(self)
-
-
-def choose_threshold(
-    confidences: Sequence[float | None],
-    is_wrong: Sequence[bool],
-    clusters: Clusters,
-    promise: "Promise",
-) -> Contract:
-    """Find the loosest threshold that keeps the promise; examples follow each other in all three.
-
-    An answer without a confidence (None) is always withheld.
-
-    Raises:
-        ScoreError: these data can't promise it; the message says how many questions could.
-    """
-    ranked = _Ranked.of(confidences, is_wrong, clusters)
-    best = ranked.loosest(promise)
-    if best is None:
-        raise ScoreError(ranked.why_not(promise))
-    return Contract(
-        threshold=ranked.threshold(best),
-        risk=promise.risk,
-        level=promise.level,
-        score=promise.score,
-        limit=promise.limit,
-        coverage=100 * best / clusters.examples,
-        error=100 * float(ranked.wrong[:best].mean()),
-        questions=clusters.examples,
-        clusters=clusters.count,
-        by=clusters.by,
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Promise:
     """At most `risk` % of answers wrong with `level` % confidence; wrong: `score` under `limit`."""
 
@@ -95,6 +39,67 @@ class Promise:
     level: float = 95.0
     score: str = "em"
     limit: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Answers under `confidence` are withheld: `coverage` % are given, `error` % of them wrong."""
+
+    confidence: float
+    coverage: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How a system that keeps a contract did: of its `answered` examples `value` % were wrong."""
+
+    name: str
+    risk: float
+    answered: int
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        figures = f"{self.value:.1f} % of its {self.answered:,} answers are wrong"
+        interval = f"95 %: {self.low:.1f} to {self.high:.1f}"
+        promised = f"promised: at most {self.risk:g} %"
+        if self.value <= self.risk:
+            told = "the contract of silence held"
+        elif self.low <= self.risk:
+            told = "more than promised, which chance may explain"
+        else:
+            told = "the contract of silence did not hold"
+        return f"{self.name}: {told}; {figures} ({interval}; {promised})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        return asdict(self)
+
+
+def choose_threshold(
+    confidences: Sequence[float | None],
+    is_wrong: Sequence[bool],
+    clusters: Clusters,
+    promise: Promise,
+) -> Threshold:
+    """Find the loosest threshold that keeps the promise; examples follow each other in all three.
+
+    An answer without a confidence (None) is always withheld.
+
+    Raises:
+        DataError: these data can't promise it; the message says how many questions could.
+    """
+    ranked = _Ranked.of(confidences, is_wrong, clusters)
+    best = ranked.loosest(promise)
+    if best is None:
+        raise DataError(ranked.why_not(promise))
+    return Threshold(
+        ranked.confidence(best),
+        100 * best / clusters.examples,
+        100 * float(ranked.wrong[:best].mean()),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +129,7 @@ class _Ranked:
             clusters.are_examples,
         )
 
-    def threshold(self, count: int) -> float:
+    def confidence(self, count: int) -> float:
         """The confidence that just the first so many answers reach."""
         return float(self.confidences[count - 1])
 

@@ -11,7 +11,7 @@ from typing import Any
 from aqa.errors import RunError
 from aqa.records import AnswerPart, Prediction, Prompt
 from aqa.runs.files import atomic, explained
-from aqa.runs.journal_rows import cleaned_again
+from aqa.runs.journal_rows import cleaned_again, withheld
 from aqa.runs.names import JOURNAL, PREDICTIONS
 from aqa.spent import Spent
 
@@ -107,10 +107,13 @@ class Journal:
                     file.seek(self._places[index])
                     yield json.loads(file.readline())
 
-    def write_predictions(self, total: int, kept: AnswerPart | None = None) -> Path:
+    def write_predictions(
+        self, total: int, kept: AnswerPart | None = None, threshold: float | None = None
+    ) -> Path:
         """Write predictions.json, {id: row}, in the data's order and without timing.
 
-        What is `kept` of their raw texts decides the answers; None leaves them as they are.
+        What is `kept` of their raw texts decides the answers; None leaves them as they are. Those
+        less sure than the `threshold` are withheld.
         """
         path = self.folder / PREDICTIONS
         with atomic(path) as file:
@@ -120,6 +123,8 @@ class Journal:
                 del row["index"]
                 if kept and (text := cleaned_again(row, kept)) is not None:
                     row["predicted_answer"] = text
+                if threshold is not None:
+                    row = withheld(row, threshold)
                 file.write(opening + f"\n {key}: ".encode() + _line(row).rstrip(b"\n"))
                 opening = b","
             file.write(b"\n}\n" if opening == b"," else b"{}\n")

@@ -81,6 +81,19 @@ def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
     return None if raw is None else clean_answer(raw, (), kept).text
 
 
+def withheld(row: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+    """The row of a reader that is silent where it is not as sure as that.
+
+    The answer it would have given stays beside its silence, as `withheld`. Failures, and what the
+    reader itself left open, stay as they are.
+    """
+    confidence = row.get("confidence")
+    is_sure = isinstance(confidence, int | float) and confidence >= threshold
+    if is_sure or not row.get("predicted_answer"):
+        return dict(row)
+    return {**row, "predicted_answer": "", "abstained": True, "withheld": row["predicted_answer"]}
+
+
 def _answer_of_object(raw: str) -> str | None:
     """The answer in an object of a schema that we know."""
     answer = (object_in(raw) or {}).get("answer")

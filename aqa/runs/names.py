@@ -21,4 +21,5 @@ BATCHES = "batches"
 BATCH_RECORD = "record.json"  # in BATCHES, as are the files of each batch
 REQUESTS, ANSWERS, ERRORS = ".requests.jsonl", ".answers.jsonl", ".errors.jsonl"
 
+CONTRACT = "silence.json"  # of silence, beside the predictions that it was made from
 JUDGE = "judge"  # the verdicts on the answers, a folder for each way of judging

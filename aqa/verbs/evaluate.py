@@ -8,10 +8,12 @@ from aqa.backends.base import CostEstimate
 from aqa.data import Source
 from aqa.errors import UsageError
 from aqa.evaluation import score_files, scoring
+from aqa.evaluation.contracts import make_contract
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.labels import read_labels
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.evaluation.results import Report
+from aqa.evaluation.silence import Promise
 from aqa.metrics import MetricOptions, possible_scores
 from aqa.progress import Progress
 from aqa.records import Example
@@ -57,17 +59,20 @@ class Outputs:
     scores: Path | None = None
     report: Path | None = None
     per_example: Path | None = None
+    contract: Path | None = None
 
     @property
     def by_name(self) -> dict[str, Path]:
         """Each file by what it holds."""
         named = {"scores": self.scores, "report": self.report, "per example": self.per_example}
+        named["contract of silence"] = self.contract
         return {what: path for what, path in named.items() if path is not None}
 
     @property
     def by_flag(self) -> dict[str, Path]:
         """Each file by the flag that names it."""
         flags = {"scores": "--output", "report": "--report", "per example": "--per-example"}
+        flags["contract of silence"] = "--output"
         return {flags[what]: path for what, path in self.by_name.items()}
 
 
@@ -77,12 +82,17 @@ def scores_beside(file: Path) -> Path:
 
 
 def evaluate(
-    evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float] = {}
+    evaluated: Evaluated,
+    outputs: Outputs,
+    progress: Progress,
+    limits: Mapping[str, float] = {},
+    promise: Promise | None = None,
 ) -> Report:
     """Score predictions and write the scores; no reader is ever loaded.
 
     `limits` are the worst that scores may be: here they are checked to be of scores that exist,
-    and `score_files.check_limits` compares.
+    and `score_files.check_limits` compares. With a `promise` the contract of silence that keeps it
+    is written, too.
 
     Raises:
         AqaError: predictions, data and options that do not fit; nothing is written then.
@@ -92,6 +102,7 @@ def evaluate(
         work.scoring.judge.check_access()
     report = scoring.evaluate(evaluated.predictions, work.references, work.scoring, progress)
     score_files.check_directions(limits, report)
+    contract = None if promise is None else make_contract(report, promise)
     if outputs.report is not None:
         from aqa.evaluation.report import write_report
 
@@ -101,6 +112,8 @@ def evaluate(
         write_json(outputs.scores, report.to_json())
     if outputs.per_example is not None:
         score_files.write_per_example(outputs.per_example, report)
+    if contract is not None and outputs.contract is not None:
+        write_json(outputs.contract, contract.to_json())
     return report
 
 

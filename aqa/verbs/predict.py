@@ -9,6 +9,7 @@ from aqa.backends.base import Backend, CostEstimate, Remote
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
+from aqa.evaluation.contracts import Contract, read_contract
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
 from aqa.prompting.known_text import check_known
@@ -16,15 +17,22 @@ from aqa.prompting.templates import load_template
 from aqa.runs.folder import open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, done_before
+from aqa.runs.journal_rows import withheld
 from aqa.verbs.session import Answering, Row, Session, unkept_answers
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """How to go on with a run folder: `fresh` forgets its answers, `retry_errors` its failures."""
+    """How to go on with a run folder: `fresh` forgets its answers, `retry_errors` its failures.
+
+    `silence` names the file of a contract of silence to keep, made with this reader, or, with
+    `allow_other_reader`, with another one.
+    """
 
     fresh: bool = False
     retry_errors: bool = False
+    silence: Path | None = None
+    allow_other_reader: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,7 @@ def kept_answers(
     """
     config, reader, inputs = questions.config, questions.reader, questions.inputs
     total = inputs.total
+    contract = _contract(questions, resume)
     with _opened(folder, config, inputs, reader, resume, command) as session:
         journal = session.journal
         if journal.dropped_lines:
@@ -139,15 +148,29 @@ def kept_answers(
                     asked += 1
                     # Of a batch even failures are collected that were not to be asked again.
                     task.advance(int(before + asked <= total), each.live)
-                yield each.row
-        return _ended(session, asked)
+                yield each.row if contract is None else withheld(each.row, contract.threshold)
+        return _ended(session, asked, contract)
 
 
-def _ended(session: Session, asked: int) -> PredictResult:
+def _contract(questions: Questions, resume: Resume) -> Contract | None:
+    """The contract of silence to keep, if any."""
+    if resume.silence is None:
+        return None
+    contract = read_contract(resume.silence)
+    if not resume.allow_other_reader:
+        contract.check_reader(questions.inputs.fingerprint(questions.reader))
+    return contract
+
+
+def _ended(session: Session, asked: int, contract: Contract | None) -> PredictResult:
     """Write predictions.json, once nothing is left to ask."""
     journal, folder, total = session.journal, session.run.folder, session.inputs.total
-    path = journal.write_predictions(total, session.inputs.template.answer)
-    session.end("done", {"predictions_sha256": hash_files(path)})
+    threshold = None if contract is None else contract.threshold
+    path = journal.write_predictions(total, session.inputs.template.answer, threshold)
+    fields: dict[str, object] = {"predictions_sha256": hash_files(path)}
+    if contract is not None:
+        fields["silence"] = contract.to_json()
+    session.end("done", fields)
     answered, failed = journal.counts(total)
     if answered + failed != total:
         raise RunError(

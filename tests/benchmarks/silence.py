@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from arms import make_parser, print_table, print_verdict
 
-from aqa.errors import ScoreError
+from aqa.errors import DataError
 from aqa.evaluation.silence import Promise, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
 
@@ -71,9 +71,9 @@ def measure(setting: Setting, samples: int, random: np.random.Generator) -> tupl
         clusters = Clusters.of(article.tolist(), "title")
         try:
             found = choose_threshold(confidence.tolist(), wrong.tolist(), clusters, Promise(RISK))
-        except ScoreError:
+        except DataError:
             continue
-        answered = int(np.searchsorted(-sure, -found.threshold, side="right"))
+        answered = int(np.searchsorted(-sure, -found.confidence, side="right"))
         broken += bool(risks[answered - 1] > RISK / 100)
         kept.append(answered / len(order) / best)
     mean = float(np.mean(kept)) if kept else float("nan")

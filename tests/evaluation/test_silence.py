@@ -5,14 +5,14 @@ import random
 import pytest
 from scipy import stats
 
-from aqa.errors import ScoreError
-from aqa.evaluation.silence import Contract, Promise, choose_threshold
+from aqa.errors import DataError
+from aqa.evaluation.silence import Promise, Threshold, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
 
 PROMISE = Promise(risk=5)
 
 
-def choose(confidences: list[float | None], wrong: list[bool], clusters: Clusters) -> Contract:
+def choose(confidences: list[float | None], wrong: list[bool], clusters: Clusters) -> Threshold:
     return choose_threshold(confidences, wrong, clusters, PROMISE)
 
 
@@ -23,7 +23,7 @@ def test_a_reader_that_knows_its_errors_stays_silent_about_them() -> None:
     found = choose(confidences, wrong, Clusters.apart(1000))
     assert 80 <= found.coverage < 90
     assert found.error < 5
-    assert found.threshold == pytest.approx(1 - found.coverage / 100, abs=0.002)
+    assert found.confidence == pytest.approx(1 - found.coverage / 100, abs=0.002)
 
 
 def test_the_last_threshold_passes_the_exact_binomial_test() -> None:
@@ -31,14 +31,14 @@ def test_the_last_threshold_passes_the_exact_binomial_test() -> None:
     confidences = [chance.random() for _ in range(2000)]
     wrong = [chance.random() > 0.8 + value / 4 for value in confidences]
     found = choose(confidences, wrong, Clusters.apart(2000))
-    kept = [bad for value, bad in zip(confidences, wrong, strict=True) if value >= found.threshold]
+    kept = [bad for value, bad in zip(confidences, wrong, strict=True) if value >= found.confidence]
     assert len(kept) == round(found.coverage * 20)
     assert stats.binomtest(sum(kept), len(kept), 0.05, "less").pvalue <= 0.05
 
 
 def test_equal_confidences_are_answered_together() -> None:
     found = choose([1.0] * 300 + [0.0] * 300, [False] * 300 + [True] * 300, Clusters.apart(600))
-    assert (found.threshold, found.coverage) == (1.0, 50.0)
+    assert (found.confidence, found.coverage) == (1.0, 50.0)
 
 
 def test_an_answer_without_confidence_is_withheld() -> None:
@@ -51,12 +51,12 @@ def test_what_clusters_share_tells_less() -> None:
     confidences: list[float | None] = [1.0] * 1000
     wrong = [at < 30 for at in range(1000)]  # all in the first article
     assert choose(confidences, wrong, Clusters.apart(1000)).coverage == 100
-    with pytest.raises(ScoreError, match="can't be promised by 1,000 questions"):
+    with pytest.raises(DataError, match="can't be promised by 1,000 questions"):
         choose(confidences, wrong, Clusters.of([at // 100 for at in range(1000)], "title"))
 
 
 def test_too_few_questions_say_how_many_would_do() -> None:
-    with pytest.raises(ScoreError) as told:
+    with pytest.raises(DataError) as told:
         choose([1.0] * 50, [False] * 50, Clusters.apart(50))
     # 0.95 ** n <= 0.6 * 0.05 from 69 on, of all that are answered.
     assert str(told.value) == (
@@ -67,9 +67,9 @@ def test_too_few_questions_say_how_many_would_do() -> None:
 
 def test_a_reader_that_is_never_sure_enough() -> None:
     wrong = [at % 2 == 0 for at in range(1000)]
-    with pytest.raises(ScoreError, match=r"even of the surest .* % are wrong"):
+    with pytest.raises(DataError, match=r"even of the surest .* % are wrong"):
         choose([at / 1000 for at in range(1000)], wrong, Clusters.apart(1000))
-    with pytest.raises(ScoreError, match="no answer has a confidence"):
+    with pytest.raises(DataError, match="no answer has a confidence"):
         choose([None] * 9, [False] * 9, Clusters.apart(9))
 
 
@@ -81,7 +81,7 @@ def test_the_promise_is_broken_in_at_most_one_of_twenty() -> None:
         wrong = [chance.random() < 0.05 for _ in range(300)]
         try:
             choose([chance.random() for _ in range(300)], wrong, Clusters.apart(300))
-        except ScoreError:
+        except DataError:
             continue
         broken += 1
     assert broken / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5

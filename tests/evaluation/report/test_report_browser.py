@@ -373,7 +373,7 @@ def test_korquad(shared_data: Path, open_report: Callable, score: Callable) -> N
     assert page.browser.title == "gold answers best: 100.0 F1"
     counts = {
         (button.get_attribute("data-system"), button.get_attribute("data-kind")): button.text
-        for button in page.browser.find_elements(By.CLASS_NAME, "count")
+        for button in page.browser.find_elements(By.CSS_SELECTOR, ".kinds .count")
     }
     assert counts == {
         ("0", "exact"): "5,774",

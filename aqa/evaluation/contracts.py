@@ -1,0 +1,213 @@
+"""Contracts of silence in files: made from a reader's scores, kept by it, and looked at again."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import ConfigError, DataError, UsageError
+from aqa.evaluation.abstention import confidence_of
+from aqa.evaluation.results import Report, SystemScores
+from aqa.evaluation.silence import Kept, Promise, choose_threshold
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import mean_interval
+from aqa.runs.folder import read_manifest
+from aqa.runs.names import MANIFEST
+
+KIND = "contract of silence"
+OF_READER = ("backend", "evidence", "prompt", "reader")  # of a run's fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Answers less sure than `threshold` are withheld: at most `risk` % of the others are wrong.
+
+    That holds with `level` % confidence for questions like those that it was made with, `questions`
+    in `clusters` made `by` something; of these `coverage` % are answered, of which `error` % are
+    wrong: they have less than `limit` of the `score`. `reader` is what it holds for, of a run's
+    fingerprint; None where the predictions were of no run.
+    """
+
+    threshold: float
+    risk: float
+    level: float
+    score: str
+    limit: float
+    coverage: float
+    error: float
+    questions: int
+    clusters: int
+    by: str
+    reader: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what its file, and the manifest of a run that keeps it, hold."""
+        return {"kind": KIND, "version": 1, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, found: object, place: str) -> "Contract":
+        """Read what `to_json` gave.
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        if not isinstance(found, dict) or found.get("kind") != KIND:
+            raise ConfigError(
+                f"{place} is not a contract of silence; make one with"
+                " `aqa evaluate RUN --choose-threshold risk=5 --output silence.json`"
+            )
+        fields = {name: value for name, value in found.items() if name not in ("kind", "version")}
+        try:
+            contract = cls(**fields)
+            numbers = (contract.threshold, contract.risk, contract.level, contract.limit)
+            are_numbers = all(isfinite(number) for number in numbers)
+        except TypeError:
+            are_numbers = False
+        if not are_numbers:
+            raise ConfigError(f"{place} is a contract of silence of another version; make it again")
+        return contract
+
+    def check_reader(self, fingerprint: Mapping[str, Any]) -> None:
+        """Refuse a run of another reader, prompt or evidence plan than it was made with.
+
+        Raises:
+            UsageError: something differs, or nobody knows what it was made with.
+        """
+        way_out = "make one for this reader, or add --allow-other-reader"
+        if self.reader is None:
+            raise UsageError(
+                "the contract of silence was made from predictions without a run folder, so its"
+                f" reader is not known; {way_out}"
+            )
+        now = json.loads(json.dumps(_reader(fingerprint)))
+        different = [name for name in OF_READER if now[name] != self.reader.get(name)]
+        if different:
+            raise UsageError(
+                "the contract of silence was made with another"
+                f" {' and '.join(different)}; {way_out}"
+            )
+
+
+def make_contract(report: Report, promise: Promise) -> Contract:
+    """Find the threshold under which the one system of a report should be silent.
+
+    Raises:
+        UsageError: there are several systems, or it has no such score for each example.
+        DataError: its answers can't promise that.
+    """
+    if len(report.systems) != 1:
+        raise UsageError("--choose-threshold is for one reader; give its predictions alone")
+    system = report.systems[0]
+    clusters = report.clusters or Clusters.apart(len(report.ids))
+    given = _given(system)
+    confidences = [
+        confidence_of(row) if is_given else None
+        for row, is_given in zip(system.rows, given, strict=True)
+    ]
+    if not any(given):
+        raise DataError(f"{system.name} answers nothing, so there is nothing to promise")
+    found = choose_threshold(confidences, _wrong(system, promise), clusters, promise)
+    fingerprint = _manifest(system).get("fingerprint")
+    return Contract(
+        threshold=found.confidence,
+        risk=promise.risk,
+        level=promise.level,
+        score=promise.score,
+        limit=promise.limit,
+        coverage=found.coverage,
+        error=found.error,
+        questions=len(report.ids),
+        clusters=clusters.count,
+        by=clusters.by,
+        reader=_reader(fingerprint) if isinstance(fingerprint, dict) else None,
+    )
+
+
+def kept_contracts(systems: Sequence[SystemScores], clusters: Clusters) -> list[Kept]:
+    """Say how systems did whose run folders say that they keep a contract."""
+    found = []
+    for system in systems:
+        manifest = _manifest(system)
+        if "silence" not in manifest:
+            continue
+        contract = Contract.from_json(manifest["silence"], f"{system.file}: its {MANIFEST}")
+        if contract.score not in system.scores:
+            continue
+        promise = Promise(contract.risk, contract.level, contract.score, contract.limit)
+        places = [place for place, is_given in enumerate(_given(system)) if is_given]
+        if places:
+            wrong = _wrong(system, promise)
+            values = [100.0 * wrong[place] for place in places]
+            low, high, _ = mean_interval(values, clusters.at(places))
+            mean = sum(values) / len(values)
+            found.append(Kept(system.name, contract.risk, len(places), mean, low, high))
+    return found
+
+
+def read_contract(path: Path) -> Contract:
+    """Read the file of a contract.
+
+    Raises:
+        ConfigError: it can't be read, or is something else.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: can't read this contract: {error.strerror}") from error
+    except ValueError:
+        found = None
+    return Contract.from_json(found, str(path))
+
+
+def parse_promise(risk: str, level: float, wrong: str) -> Promise:
+    """Read `risk=5` and `em=100`.
+
+    Raises:
+        UsageError: they are not such.
+    """
+    name, _, text = risk.partition("=")
+    share = _number(text)
+    if name.strip() != "risk" or share is None or not 0 < share < 100:
+        raise UsageError(
+            f'--choose-threshold {risk}: write the wrong answers in % to promise, such as "risk=5"'
+        )
+    score, _, text = wrong.partition("=")
+    limit = _number(text)
+    if not score.strip() or limit is None or not 0 < limit <= 100:
+        raise UsageError(
+            f'--wrong-under {wrong}: write a score and the least it may be, such as "f1=50"'
+        )
+    return Promise(share, level, score.strip(), limit)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _reader(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: fingerprint.get(name) for name in OF_READER}
+
+
+def _wrong(system: SystemScores, promise: Promise) -> list[bool]:
+    score = system.scores.get(promise.score)
+    if score is None or not score.per_example:
+        raise UsageError(
+            f"--wrong-under {promise.score}: there is no such score for each example; name it in"
+            " --metrics, too"
+        )
+    return [value < promise.limit for value in score.per_example]
+
+
+def _given(system: SystemScores) -> Sequence[bool]:
+    """Which examples the system answers: neither failed nor left open."""
+    return [bool(prediction) for prediction in system.predictions]
+
+
+def _manifest(system: SystemScores) -> Mapping[str, Any]:
+    file = Path(system.file)
+    return read_manifest(file if file.is_dir() else file.parent)

@@ -1,0 +1,143 @@
+"""From the threshold on dev data to a reader that is silent on others."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aqa_stub import StubBackend
+
+from aqa.records import Prediction, Prompt
+
+Call = Callable[..., object]
+SURE = 300
+
+
+def write_data(path: Path, name: str) -> Path:
+    """Of 400 questions the reader answers the first 300 rightly, and is sure of these alone."""
+    rows = [
+        {
+            "id": f"{name}{at}",
+            "question": "What is said?",
+            "context": f"word {at} here and more",
+            "answers": [f"word {at} here" if at < SURE else "nothing of it"],
+        }
+        for at in range(400)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def sure_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = StubBackend.answer
+
+    def with_confidence(self: StubBackend, prompt: Prompt) -> Prediction:
+        number = int(re.sub(r"\D", "", prompt.id))
+        confidence = -0.1 - number / 10_000 if number < SURE else -2.0 - number / 10_000
+        return replace(answer(self, prompt), confidence=confidence)
+
+    monkeypatch.setattr(StubBackend, "answer", with_confidence)
+
+
+@pytest.fixture
+def contract(call_aqa: Call, tmp_path: Path) -> Path:
+    data = write_data(tmp_path / "dev.jsonl", "dev")
+    assert call_aqa("predict", "stub", "--data", data, "-o", "dev").returncode == 0
+    done = call_aqa("evaluate", "dev", "--choose-threshold", "risk=10", "--output", "silence.json")
+    assert done.returncode == 0, done.stderr
+    assert "contract of silence: silence.json" in done.stdout
+    return tmp_path / "silence.json"
+
+
+def test_the_contract_says_what_it_promises(contract: Path) -> None:
+    found = json.loads(contract.read_bytes())
+    assert found["kind"] == "contract of silence"
+    assert (found["risk"], found["level"], found["score"]) == (10, 95, "em")
+    assert 75 <= found["coverage"] < 83
+    assert found["questions"] == 400
+    assert set(found["reader"]) == {"backend", "evidence", "prompt", "reader"}
+
+
+def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "test.jsonl", "test")
+    run = ("predict", "stub", "--data", data, "-o", "test")
+    assert call_aqa(*run, "--abstain-below", contract).returncode == 0
+    rows = json.loads((tmp_path / "test" / "predictions.json").read_bytes())
+    assert rows["test0"]["predicted_answer"] == "word 0 here"
+    last = rows["test399"]
+    assert (last["predicted_answer"], last["abstained"]) == ("", True)
+    assert last["withheld"] == last["raw"] == "word 399 here"
+    done = call_aqa("evaluate", "test")
+    assert "test: the contract of silence held;" in done.stdout
+    kept = json.loads((tmp_path / "test" / "metrics.json").read_bytes())["silence"][0]
+    assert kept["value"] <= 10
+    assert kept["answered"] == sum(bool(row["predicted_answer"]) for row in rows.values())
+    # The journal holds what the reader said: without the contract the answers come back.
+    assert call_aqa(*run).returncode == 0
+    again = json.loads((tmp_path / "test" / "predictions.json").read_bytes())
+    assert again["test399"]["predicted_answer"] == "word 399 here"
+    assert "withheld" not in again["test399"]
+
+
+def test_a_contract_of_another_reader_is_refused(contract: Path, call_aqa: Call) -> None:
+    run = (
+        "predict",
+        "stub",
+        "--data",
+        "dev.jsonl",
+        "-o",
+        "other",
+        "--set",
+        "backend.max_length=300",
+    )
+    refused = call_aqa(*run, "--abstain-below", contract)
+    assert refused.returncode == 2
+    assert "was made with another reader; make one for this reader" in " ".join(
+        refused.stderr.split()
+    )
+    allowed = call_aqa(*run, "--abstain-below", contract, "--allow-other-reader")
+    assert allowed.returncode == 0, allowed.stderr
+
+
+def test_what_is_no_contract(call_aqa: Call, tmp_path: Path) -> None:
+    write_data(tmp_path / "dev.jsonl", "dev")
+    for text in ("{}", "[1]", "not JSON", '{"kind": "contract of silence", "threshold": "x"}'):
+        (tmp_path / "c.json").write_text(text)
+        run = ("predict", "stub", "--data", "dev.jsonl", "-o", "run", "--abstain-below", "c.json")
+        done = call_aqa(*run)
+        assert done.returncode == 1
+        assert "c.json is " in done.stderr
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--choose-threshold", "5"], 'such as "risk=5"'),
+        (["--choose-threshold", "risk=100"], 'such as "risk=5"'),
+        (["--choose-threshold", "risk=5", "--wrong-under", "em"], 'such as "f1=50"'),
+        (["--choose-threshold", "risk=5", "--wrong-under", "bleu=5"], "there is no such score"),
+    ],
+)
+def test_wrong_usage(words: list[str], told: str, call_aqa: Call, tmp_path: Path) -> None:
+    rows = {
+        str(at): {"predicted_answer": "x", "answers": ["x"], "confidence": 1} for at in range(9)
+    }
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    done = call_aqa("evaluate", "a.json", *words)
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.split())
+    assert not (tmp_path / "silence.json").exists()
+
+
+def test_too_few_questions(call_aqa: Call, tmp_path: Path) -> None:
+    rows = {
+        str(at): {"predicted_answer": "x", "answers": ["x"], "confidence": 1} for at in range(9)
+    }
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    done = call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5")
+    assert done.returncode == 1
+    assert "can't be promised by 9 questions; about 69 like them would do" in done.stderr
