@@ -30,6 +30,8 @@ from aqa.verbs.evaluate import evaluate as run_evaluate
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+ONE_SYSTEM = "predictions"  # the name of a system that has none
+
 # One system's: a file or run folder, a stream, answers by id, or rows as files have them.
 Answers: TypeAlias = (
     PathLike
@@ -40,7 +42,7 @@ Answers: TypeAlias = (
 
 
 def evaluate(
-    predictions: Mapping[str, Answers] | PathLike | Predictions | Sequence[PathLike],
+    predictions: Mapping[str, Answers] | Answers | Sequence[PathLike],
     data: Data | Source | None = None,
     metrics: Sequence[str] = (),
     *,
@@ -53,8 +55,8 @@ def evaluate(
 
     Args:
         predictions: systems by name, each a file in any shape, a run folder, the stream of
-            `aqa.predict`, a mapping of ids to texts or `aqa.Prediction`s, or a stream of these;
-            or files alone, which name themselves.
+            `aqa.predict`, a mapping of ids to texts or `aqa.Prediction`s, or a stream of these.
+            One system needs no name, and files name themselves.
         data: the examples with the references, as of `aqa.predict`, or an `aqa.Source`, which can
             name columns and splits; by default the references that the predictions hold.
         metrics: such as ("em", "f1", "rougeL"); by default those that fit the languages.
@@ -86,14 +88,18 @@ def _systems(predictions: Any) -> list[Predicted]:
     if isinstance(predictions, str | os.PathLike):
         return [_file(predictions)]
     if isinstance(predictions, Predictions):
-        return [_system("predictions", predictions)]
+        return [_system(ONE_SYSTEM, predictions)]
     if isinstance(predictions, Mapping):
+        if any(isinstance(each, Prediction) for each in predictions.values()):
+            return [_system(ONE_SYSTEM, predictions)]
         return [_system(str(name), given) for name, given in predictions.items()]
     given = list(predictions) if isinstance(predictions, Iterable) else []
+    if given and all(isinstance(each, Prediction | Mapping) for each in given):
+        return [_system(ONE_SYSTEM, given)]
     if not given or not all(isinstance(each, str | os.PathLike) for each in given):
         raise UsageError(
             "predictions are systems by name, such as {'mine': answers, 'theirs': 'theirs.json'},"
-            " or paths"
+            " a stream of aqa.Prediction, or paths"
         )
     return [_file(path) for path in given]
 
@@ -110,7 +116,10 @@ def _system(name: str, given: Any) -> Predicted:
 def _file(path: PathLike) -> Path:
     found = Path(path)
     if not found.exists():
-        raise RunError(f"{found}: no such file or run folder of predictions")
+        raise RunError(
+            f"{found}: no such file or run folder of predictions; answers by id are given under the"
+            " name of their system, as {'mine': {'id': 'text'}}"
+        )
     return found
 
 
@@ -147,11 +156,16 @@ class Evaluation:
         return self.report.to_json()
 
     def to_frame(self) -> "DataFrame":
-        """Make a pandas table: a row for each system and metric, and for each group of a slice."""
+        """Make a pandas table of all scores, unrounded, as `aqa evaluate --csv` has it.
+
+        There is a row for each system and metric, and for each group of a slice (`slice`, `group`).
+        Rows with a system under `minus` hold differences from it, with their p values.
+        """
         from pandas import DataFrame
 
         table = long_table(self.report)
         rows = [[plain_value(cell) for cell in row.cells] for row in table.rows]
+        rows = [[None if value == "" else value for value in row] for row in rows]
         return DataFrame(rows, columns=[column.name for column in table.columns])
 
     def write_report(self, path: PathLike) -> None:

@@ -202,6 +202,19 @@ def test_scores_of_everything_that_answers(tmp_path: Path) -> None:
     assert set(tmp_path.iterdir()) == {tmp_path / "theirs.json"}  # nothing is written
 
 
+@pytest.mark.parametrize("form", ["list", "generator", "mapping", "rows"])
+def test_one_system_needs_no_name(form: str) -> None:
+    found = [aqa.Prediction(key, text) for key, text in STUB.items()]
+    given: Any = {
+        "list": found,
+        "generator": iter(found),
+        "mapping": {each.id: each for each in found},
+        "rows": [{"id": key, "prediction": text} for key, text in STUB.items()],
+    }[form]
+    result = aqa.evaluate(given, DATA, ["em"])
+    assert result.scores["predictions"]["em"].value == pytest.approx(100 / 3)
+
+
 def test_confidences_and_references_of_predictions_count() -> None:
     found = [aqa.Prediction(key, text, confidence=-0.1) for key, text in STUB.items()]
     result = aqa.evaluate({"mine": found}, DATA, ["em"])
@@ -268,7 +281,10 @@ def test_tables_and_the_report(tmp_path: Path) -> None:
     result = aqa.evaluate({"a": answers, "b": {bad: "x"}}, data, ["em", "f1"])
     frame = result.to_frame()
     assert list(frame.columns[:5]) == ["system", "metric", "value", "low", "high"]
-    assert frame.set_index(["system", "metric"])["value"]["b", "em"] == 100.0
+    scores = frame[frame["minus"].isna()].set_index(["system", "metric"])["value"]
+    assert scores["b", "em"] == 100.0
+    assert len(scores) == 4
+    assert set(frame["minus"].dropna()) == {"a"}
     assert answers.to_frame()["text"][0] == answer.text
     result.write_report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
