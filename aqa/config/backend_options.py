@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from aqa.config.flags import HELP
 from aqa.config.model_families import DEFAULT_MODEL, thinks
+from aqa.config.request_fields import ExtraBody, ExtraHeaders, UserAgent
 
 # A config as it is before it is checked: nested mappings of plain values.
 RawConfig = dict[str, Any]
@@ -201,7 +202,11 @@ class Gpt4Options(BackendOptions):
     base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI; AZURE_OPENAI_ENDPOINT
     api_version: str | None = None  # of Azure; None: OPENAI_API_VERSION
     allow_http: bool = Field(False, description=HELP["backend.allow_http"])
+    entra_id: bool = False  # Azure by the package azure-identity: az login, managed identity, ...
     organization: str | None = None  # None: OPENAI_ORG_ID
+    user_agent: UserAgent | None = None  # None: that of the package openai
+    extra_headers: ExtraHeaders = Field(default_factory=dict)  # of each request; no secrets
+    extra_body: ExtraBody = Field(default_factory=dict)  # of each question: top_k, provider
     reasoning_effort: Effort | None = None  # of models that think; None: theirs
     service_tier: str | None = None  # flex, priority, ...; None: the server's default
     tokenizer: str | None = None  # a served model's folder or hub id, to count its tokens exactly
@@ -236,6 +241,7 @@ class Gpt4Options(BackendOptions):
             found["backend.organization"] = "Azure has none; the resource's address names it"
         else:
             found["backend.api_version"] = "it needs backend.provider = azure"
+            found["backend.entra_id"] = "it needs backend.provider = azure"
         if not self.cache:
             found["backend.cache_path"] = "it needs backend.cache = true (--cache)"
         return found

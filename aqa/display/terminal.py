@@ -10,7 +10,9 @@ from rich.segment import Segment
 
 # What a terminal obeys instead of showing it: control characters (C0 but tab and line feed, C1),
 # and characters that turn the direction of what follows. Half a surrogate pair can't be written.
-STEERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+STEERS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def safe_text(text: str) -> str:

@@ -3,7 +3,8 @@
 import os
 import re
 import socket
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -11,9 +12,13 @@ from aqa.config.backend_options import Gpt4Options
 from aqa.errors import ConfigError
 
 OPENAI_URL = "https://api.openai.com/v1"
+ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105  (the name of an environment variable)
 NO_KEY = "none"  # what servers on this machine get where there is no key
 SHOWN = 300  # characters of a server's message
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")  # and what can't be written
+# What steers a terminal, or turns the direction of what follows, or can't be written.
+CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,9 @@ class Access:
     key: str
     key_name: str = "OPENAI_API_KEY"  # the environment variable that holds it
     api_version: str | None = None  # of Azure, where that is
+    is_token: bool = False  # of Entra ID, sent as such in the place of a key
+    signs_in: bool = False  # tokens come from the package azure-identity, and stand in `tokens`
+    tokens: set[str] = field(default_factory=set)
 
     def __repr__(self) -> str:
         return f"Access({self.url})"
@@ -37,7 +45,10 @@ class Access:
 
     def without_key(self, text: str) -> str:
         """The text without the key, should a server have written it there."""
-        return text.replace(self.key, "***") if len(self.key) >= 8 else text
+        for secret in (self.key, *self.tokens):
+            if len(secret) >= 8:
+                text = text.replace(secret, "***")
+        return text
 
     def shown(self, text: str) -> str:
         """What a server says, on one short line without the key."""
@@ -62,9 +73,9 @@ def find_access(options: Gpt4Options) -> Access:
             no version of Azure's API, or what is no organization.
     """
     url = server_url(options)
-    key_name, version = "OPENAI_API_KEY", None
+    names, version = ["OPENAI_API_KEY"], None
     if options.provider == "azure":
-        key_name, version = "AZURE_OPENAI_API_KEY", azure_version(options)
+        names, version = ["AZURE_OPENAI_API_KEY", ENTRA_TOKEN], azure_version(options)
         _check_azure(url, version)
     try:
         parts = urlsplit(url)
@@ -80,7 +91,7 @@ def find_access(options: Gpt4Options) -> Access:
     if parts.username or parts.password or parts.query:
         raise ConfigError(
             "config key backend.base_url holds a user, a password or a query, which would be"
-            f" written to files; put the key into the environment variable {key_name}"
+            f" written to files; put the key into the environment variable {names[0]}"
         )
     short, host = host, _spelt_out(host.rstrip("."))
     url = url.replace(f"//{short}", f"//{host}", 1)
@@ -90,13 +101,26 @@ def find_access(options: Gpt4Options) -> Access:
             f"config key backend.base_url: http to {host} sends the key and the questions"
             " unencrypted; use https, or allow it with --allow-http (backend.allow_http)"
         )
-    key = os.getenv(key_name, "").strip()
-    if not key and not local:
-        raise ConfigError(f"no API key for {host}: put it into the environment variable {key_name}")
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"the environment variable {key_name} holds no key: copy it again")
     _check_identity(options)
-    return Access(url, local, key or NO_KEY, key_name, version)
+    if options.entra_id:
+        return Access(url, local, NO_KEY, "Entra ID", version, signs_in=True)
+    key_name, key = _find_key(names, host, optional=local)
+    return Access(url, local, key, key_name, version, is_token=key_name == ENTRA_TOKEN)
+
+
+def _find_key(names: Sequence[str], host: str, optional: bool) -> tuple[str, str]:
+    """The first of these environment variables that holds a key, and the key."""
+    name = next((name for name in names if os.getenv(name, "").strip()), names[0])
+    key = os.getenv(name, "").strip()
+    if not key and not optional:
+        other = f"; or a token into {ENTRA_TOKEN}, or set backend.entra_id"
+        raise ConfigError(
+            f"no API key for {host}: put it into the environment variable {name}"
+            + (other if ENTRA_TOKEN in names else "")
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"the environment variable {name} holds no key: copy it again")
+    return name, key or NO_KEY
 
 
 def azure_version(options: Gpt4Options) -> str | None:

@@ -145,6 +145,9 @@ class Gpt4Backend(Remote[Gpt4Options]):
             told["tokenizer"] = self.options.tokenizer
         if self.options.provider == "azure":
             told["api_version"] = azure_version(self.options)
+        for name in ("extra_body", "extra_headers"):
+            if given := getattr(self.options, name):
+                told[name] = dict(given)
         return {
             **told,
             "model": self.options.model,

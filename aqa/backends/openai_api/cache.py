@@ -1,17 +1,19 @@
 """Answers of an API kept across runs, so that the same question is not paid for twice."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, fields, replace
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from platformdirs import user_cache_path
+from pydantic import TypeAdapter
 
 from aqa.errors import RunError
-from aqa.records import Prediction, Prompt, StructuredAnswer
+from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
 FILE = "responses.sqlite"
@@ -20,6 +22,7 @@ LOCKED = 10.0  # seconds to wait for another process that writes
 CUTTING = {"max_seq_length", "tokenizer"}  # decide the messages alone, which the key has
 ONE_RUNS_OWN = {"id", "error", "spent", "saved"}  # fields of a prediction that are not kept
 DEFAULTS = {field.name: field.default for field in fields(Prediction)}
+KEPT = DEFAULTS.keys() - ONE_RUNS_OWN
 
 
 def cache_path(given: str | None) -> Path:
@@ -41,6 +44,11 @@ class ResponseCache:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # For nobody else to read; SQLite makes the files beside it alike.
+            if not path.exists():
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            elif path == cache_path(None):
+                path.chmod(0o600)  # one of an earlier version of aqa
             # Opened here and used by the thread that asks.
             self._file = sqlite3.connect(
                 path, timeout=LOCKED, isolation_level=None, check_same_thread=False
@@ -81,8 +89,8 @@ class ResponseCache:
         select = "SELECT answer FROM answers WHERE key = ?"
         try:
             row = self._file.execute(select, (key,)).fetchone()
-            return None if row is None else _prediction(id, json.loads(row[0]))
-        except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError):
+            return None if row is None else _prediction(id, row[0])
+        except (sqlite3.Error, ValueError, TypeError, RecursionError):
             return None  # damaged, or of a later version of aqa
 
     def keep(self, key: bytes, prediction: Prediction) -> None:
@@ -96,11 +104,21 @@ class ResponseCache:
         self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, text))
 
 
-def _prediction(id: str, kept: dict[str, Any]) -> Prediction:  # noqa: A002
-    if inner := kept.pop("structured", None):
-        passages = tuple(inner.pop("passages"))
-        kept["structured"] = StructuredAnswer(**inner, passages=passages)
-    return Prediction(id, **kept)
+def _prediction(id: str, text: str) -> Prediction:  # noqa: A002
+    """Read a row of the file.
+
+    Raises:
+        ValueError: it is of another shape than what is kept here.
+    """
+    kept = json.loads(text)
+    if not isinstance(kept, dict) or not KEPT.issuperset(kept) or kept.get("raw") is None:
+        raise ValueError("it is no answer")
+    return _predictions().validate_json(json.dumps({"id": id, **kept}), strict=True)
+
+
+@lru_cache(1)
+def _predictions() -> TypeAdapter[Prediction]:
+    return TypeAdapter(Prediction)
 
 
 def key_of(identity: Mapping[str, object], prompt: Prompt) -> bytes:

@@ -66,6 +66,9 @@ class Parameters:
         thinker = is_openai_thinker(model)
         self._limit_name = "max_completion_tokens" if openai or thinker else "max_tokens"
         self._limit = config.generation.max_new_tokens
+        self._extra: Mapping[str, Any] = options.extra_body
+        if options.service_tier is not None:
+            self._extra = {**self._extra, "service_tier": options.service_tier}
         self._refused_limits: set[str] = set()  # names, lest two be tried in turn for ever
         self._meant = self._wanted(config, effort)
         unfit = set() if takes_sampling(model, effort) else {"temperature", "top_p"}
@@ -102,13 +105,14 @@ class Parameters:
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
         """The whole request as plain values."""
         body = {**self._values, self._limit_name: self._limit, "messages": self.turns(messages)}
+        body["stream"] = False  # which `transformers serve` does by default
         if self.schema is not None:
             named = {"name": self.schema.name, "schema": dict(self.schema.json_schema)}
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {**named, "strict": True},
             }
-        return body
+        return merged(body, self._extra)
 
     def turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
         """The chat in the roles that the model takes."""
@@ -156,12 +160,13 @@ class Parameters:
                 return f"the model takes {other}, which is sent from now on"
         elif MAX_TOKENS.search(text) and self._limit_name not in body:
             return ""
+        for name, value in self._extra.items():
+            if _is_about(name, param, message):
+                key = name if name == "service_tier" else f"extra_body.{name}"
+                raise RefusedValueError(f"backend.{key}", value, message)
         for name in OPTIONAL:
             spelt = self.spelling.get(name, name)
-            named = param.partition(".")[0] if param else None
-            # In some sort of quotation marks, or as FastAPI's servers write it: body.seed.
-            told = named is None and re.search(rf"""['"`.]{spelt}\b""", message)
-            if spelt in body and (named == spelt or told):
+            if spelt in body and _is_about(spelt, param, message):
                 if self._asks_for(OPTIONAL[name]):
                     raise RefusedValueError(OPTIONAL[name], self._meant[name], message)
                 if self._values.pop(name, None) is None:
@@ -187,6 +192,24 @@ class Parameters:
         if role is None:
             return "the model has no system role; its text goes before the question from now on"
         return f"the model refuses the role {refused}; {role} is sent from now on"
+
+
+def _is_about(name: str, param: str | None, message: str) -> bool:
+    """Whether an error is about a parameter of this name."""
+    if param:
+        return param.partition(".")[0] == name
+    # In some sort of quotation marks, or as FastAPI's servers write it: body.seed.
+    return bool(re.search(rf"""['"`.]{re.escape(name)}\b""", message))
+
+
+def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """A request with what somebody wants in it beside, mappings part by part."""
+    found = dict(body)
+    for name, value in more.items():
+        inner = found.get(name)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        found[name] = merged(inner, value) if both and isinstance(inner, Mapping) else value
+    return found
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.entra import token_provider
 from aqa.config.backend_options import Gpt4Options
 from aqa.errors import ConfigError, MissingExtraError
 
@@ -25,22 +26,24 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
     """
     from openai import AsyncAzureOpenAI, AsyncOpenAI
 
-    transport = _transport(access, options)
-    if access.api_version is not None:
-        return AsyncAzureOpenAI(
-            api_key=access.key,
-            azure_endpoint=access.url,
-            api_version=access.api_version,
-            max_retries=0,
-            http_client=transport,
+    headers = dict(options.extra_headers)
+    if options.user_agent is not None:
+        headers["User-Agent"] = options.user_agent
+    shared: dict[str, Any] = {
+        "default_headers": headers,
+        "max_retries": 0,
+        "http_client": _transport(access, options),
+    }
+    if access.api_version is None:
+        organization = options.organization
+        return AsyncOpenAI(
+            api_key=access.key, base_url=access.url, organization=organization, **shared
         )
-    return AsyncOpenAI(
-        api_key=access.key,
-        base_url=access.url,
-        organization=options.organization,
-        max_retries=0,
-        http_client=transport,
-    )
+    if access.signs_in:
+        shared["azure_ad_token_provider"] = token_provider(access)
+    else:
+        shared["azure_ad_token" if access.is_token else "api_key"] = access.key
+    return AsyncAzureOpenAI(azure_endpoint=access.url, api_version=access.api_version, **shared)
 
 
 def _transport(access: Access, options: Gpt4Options) -> Any:

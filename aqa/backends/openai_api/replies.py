@@ -126,7 +126,7 @@ def error_text(body: object, depth: int = 5) -> str:
     """The message in an error's body, whichever way the server writes it; empty if none is found.
 
     That are OpenAI's `error`, of which its client takes the inside, a plain text, the title of a
-    gateway's page, and FastAPI's `detail`, a list of what is wrong where.
+    gateway's page, FastAPI's `detail`, a list of what is wrong where, and Azure's `details`.
     """
     if isinstance(body, str):
         title = TITLE.search(body)
@@ -138,7 +138,10 @@ def error_text(body: object, depth: int = 5) -> str:
     if isinstance(told := body.get("msg"), str):
         place = body.get("loc")
         return f"{'.'.join(map(str, place))}: {told}" if isinstance(place, list) else told
-    return error_text(body.get("message") or body.get("error") or body.get("detail"), depth - 1)
+    told = error_text(body.get("message") or body.get("error") or body.get("detail"), depth - 1)
+    # Azure's gateway says in `details` what its message leaves open.
+    more = error_text(body.get("details"), depth - 1) if told else ""
+    return f"{told}; {more}" if more else told
 
 
 def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spent | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.chat import Parameters, merged
 from aqa.backends.openai_api.errors import told_status
 from aqa.backends.openai_api.replies import (
     BadBodyError,
@@ -46,10 +46,11 @@ class ResponsesParameters(Parameters):
             values["reasoning"] = {"effort": effort}
         turns = self.turns(messages)
         body = {**values, self._limit_name: self._limit, "input": turns, "store": False}
+        body["stream"] = False
         if self.schema is not None:
             named = {"name": self.schema.name, "schema": dict(self.schema.json_schema)}
             body["text"] = {"format": {"type": "json_schema", **named, "strict": True}}
-        return body
+        return merged(body, self._extra)
 
     def read(self, content: bytes) -> Reply:
         """Read the body of a response.

@@ -74,6 +74,7 @@ def test_what_families_of_models_take(
     body = body_of(config, openai)
     assert body["messages"][0]["role"] == role
     assert [turn["role"] for turn in body["messages"]][-2:] == ["user", "assistant"]
+    assert body.pop("stream") is False
     assert set(body) - {"model", "messages", "seed", "reasoning_effort"} == names
     assert body.get("reasoning_effort") == effort
 
