@@ -61,7 +61,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     with path.open("rb") as stored, closing(decompressed(stored)) as file:
         start = file.peek(len(BOM_UTF8))
         if not start:
-            raise DataError(f"{path} is empty; give a file with examples")
+            raise DataError(f"{path} is empty; name a file that holds rows")
         if start.startswith(BOM_UTF8):
             file.read(len(BOM_UTF8))
         yield file

@@ -1,12 +1,11 @@
 """Files in which people say what they think of answers, in the judge's own words."""
 
-import csv
-import io
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from aqa.data.files import Row, open_bytes
+from aqa.data.json_stream import read_members
+from aqa.data.rows import read_row_file
 from aqa.errors import DataError
 from aqa.metrics.verdicts import VERDICTS
 
@@ -16,19 +15,13 @@ Labels = dict[tuple[str | None, str], str]  # by system (None: not told) and id
 
 
 def read_labels(path: Path) -> Labels:
-    """Read {id: label}, or rows of id, label and perhaps system as JSON, JSON Lines, CSV or TSV.
+    """Read {id: label}, or rows of id, label and perhaps system in any file of data.
 
     Raises:
         DataError: it is none of these, or a label is not one of the judge's.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: can't read these labels: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     found: Labels = {}
-    for place, row in _rows(path, text):
+    for place, row in _rows(path):
         label = next((row[name] for name in LABEL_COLUMNS if row.get(name)), None)
         name = str(label or "").strip().lower().replace(" ", "_").replace("-", "_")
         if row.get("id") is None or name not in VERDICTS:
@@ -45,36 +38,16 @@ def read_labels(path: Path) -> Labels:
     return found
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        reader = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
-        for row in reader:
-            yield f"{path}, line {reader.line_num}", row
-        return
-    if suffix in (".jsonl", ".ndjson"):
-        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-        rows = [(f"{path}, line {number}", _parse(path, number, line)) for number, line in lines]
-    else:
-        document = _parse(path, 1, text)
-        if isinstance(document, dict):
-            rows = [
-                (f'{path}, id "{key}"', {"id": key, "label": document[key]}) for key in document
-            ]
-        else:
-            items = document if isinstance(document, list) else [document]
-            rows = [(f"{path}, item {number}", row) for number, row in enumerate(items, 1)]
-    for place, row in rows:
-        if not isinstance(row, dict):
-            raise DataError(f"{place}: an object with id and label is needed")
-        yield place, row
-
-
-def _parse(path: Path, first_line: int, text: str) -> Any:
+def _rows(path: Path) -> Iterator[Row]:
+    """Rows as all data files have them, or those of an object of labels by id."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        line = first_line + error.lineno - 1
-        raise DataError(f"{path}, line {line}: not valid JSON ({error.msg})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error})") from error
+        with open_bytes(path) as file:
+            is_object = file.read(1024).lstrip()[:1] == b"{"
+    except OSError as error:
+        raise DataError(f"{path}: can't read these labels: {error.strerror}") from error
+    if not is_object or path.suffix.lower() != ".json":
+        return read_row_file(path)
+    return (
+        (f'{path.name}, id "{key}"', {"id": key, "label": label})
+        for key, label in read_members(path)
+    )

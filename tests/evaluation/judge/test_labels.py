@@ -28,6 +28,7 @@ ROWS = [{"id": "q1", "label": "correct"}, {"id": "q2", "verdict": "partially-cor
         ),
         ("l.csv", "\ufeffid,label\nq1,correct\nq2,PARTIALLY_CORRECT\n", TWO),
         ("l.tsv", "system\tid\tlabel\na\tq1\tcorrect\nb\tq1\tunsupported\n", WITH_SYSTEM),
+        ("l.txt", "id\tlabel\nq1\tcorrect\nq2\tPartially correct\n", TWO),
         ("l.json", '[{"id": 1, "label": "correct", "system": ""}]', {(None, "1"): "correct"}),
     ],
 )
@@ -39,11 +40,11 @@ def test_shapes(tmp_path: Path, name: str, text: str, labels: object) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("l.json", b"", "line 1: not valid JSON"),
+        ("l.json", b"", "is empty"),
         ("l.json", b"{}", "holds no labels"),
         ("l.json", b'{"q1": "good"}', r'id "q1": an id and a label are needed, one of correct, '),
-        ("l.json", b"[3]", "item 1: an object with id and label"),
-        ("l.jsonl", b'{"id": "q1", "label": "correct"}\n{', "line 2: not valid JSON"),
+        ("l.json", b"[3]", "row 1: the value 3 where an object"),
+        ("l.jsonl", b'{"id": "q1", "label": "correct"}\n{', "line 2, column 2: not valid JSON"),
         ("l.csv", b"name,label\nq1,correct\n", "line 2: an id and a label are needed"),
         ("l.csv", b"id,label\nq1,correct\nq1,incorrect\n", 'line 3: the id "q1" is labelled twice'),
         ("l.csv", b"id,label\nq1,\xff\n", "not UTF-8 at byte 12"),
