@@ -177,3 +177,25 @@ def test_the_points_of_student() -> None:
     points = student(np.array([1.0, 5.5, 30.0, inf]))
     assert points == pytest.approx([12.706, stats.t.ppf(0.975, 5.5), 2.0423, 1.95996], abs=1e-3)
     assert student(np.array([0.0]))[0] == inf
+
+
+@pytest.mark.parametrize(("count", "share"), [(20, 0.95), (100, 0.99), (20, 0.5), (50, 0.9)])
+def test_shares_near_the_edge_are_covered(count: int, share: float) -> None:
+    """Exactly, over all numbers of right answers; a percentile bootstrap covers 64 and 63 %."""
+    covered = 0.0
+    for right in range(count + 1):
+        low, high = mean_interval([100.0] * right + [0.0] * (count - right))
+        if low <= 100 * share <= high:
+            covered += float(stats.binom.pmf(right, count, share))
+    assert 0.92 < covered < 0.99
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.3])
+def test_means_of_clusters_are_covered(alike: float) -> None:
+    generator = np.random.default_rng(11)
+    codes = np.repeat(np.arange(24), generator.integers(1, 40, 24))
+    clusters = Clusters.of(codes.tolist(), "title")
+    effects = generator.normal(0, 15 * alike**0.5, (24, 4000))[codes]
+    scores = 55 + effects + generator.normal(0, 15 * (1 - alike) ** 0.5, (len(codes), 4000))
+    found = mean_intervals(scores.clip(0, 100), clusters)
+    assert 0.935 < np.mean((found.lows < 55) & (found.highs > 55)) < 0.975

@@ -1,0 +1,267 @@
+"""Do intervals cover, tests keep their level, and verdicts tell the truth: by simulation.
+
+Intervals: 95 % ones of mean scores and of paired differences, over data sets whose true mean is
+known. It is drawn anew for each from a range: few right or wrong answers have few values, and no
+interval covers each fixed share of them in 95 %. Tests: false alarms between systems that are
+alike, for one pair, and for all pairs of 3, 10 and 40 systems. Power: how often a true difference
+of the size that the verdict prints is found.
+
+Targets: coverage of 93.5 to 97.5 % for at least 10 clusters, 90 % and more below; false alarms of
+at most 5.5 %; power of 77 to 83 %. "Rare" cells have no target: where whole clusters go wrong, but
+few, a sample may hold none of them, and no interval can know.
+
+Run: python tests/benchmarks/coverage.py [--only intervals|differences|alarms|families|power]
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from arms import make_parser
+from numpy.typing import NDArray
+from scipy import special
+
+from aqa.evaluation.comparison import compare
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import difference_intervals, mean_intervals
+from aqa.metrics.statistics.sign_flips import holm, sign_flip_tests
+
+Matrix = NDArray[np.float64]
+
+CELLS = 4_000_000  # of a batch of data sets
+LEVELS = {"middle": (0.4, 0.7), "high": (0.75, 0.9), "edge": (0.92, 0.98)}
+KINDS = ("right or wrong", "f1", "graded")
+# Clusters, their mean size, and whether sizes differ: logarithms spread by 0.7, from 1 to 400.
+SHAPES = (
+    *((count, 1, False) for count in (5, 10, 20, 100, 1000, 5000)),
+    *((5, 10, False), (10, 5, False), (12, 400, False), (48, 25, False)),
+    *((10, 40, True), (20, 20, True), (48, 25, True), (140, 40, True), (400, 5, True)),
+)
+ALIKE = (0.0, 0.1, 0.5)  # intra-class correlations
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Where the random numbers come from, and how many data sets a cell has."""
+
+    generator: np.random.Generator
+    sets: int
+
+    def clusters(self, shape: tuple[int, int, bool]) -> Clusters:
+        count, size, differ = shape
+        sizes = np.full(count, float(size))
+        if differ:
+            spread = np.exp(self.generator.normal(0, 0.7, count))
+            sizes = np.clip(np.round(spread / spread.mean() * size), 1, 400)
+        return Clusters.of(np.repeat(np.arange(count), sizes.astype(int)).tolist(), "title")
+
+    def batches(self, shape: tuple[int, int, bool]) -> Iterator[tuple[Clusters, int]]:
+        """Give clusters, drawn ten times where their sizes differ, and a number of data sets."""
+        left = self.sets
+        while left:
+            clusters = self.clusters(shape)
+            most = -(-self.sets // 10) if shape[2] else self.sets
+            size = max(1, min(left, most, CELLS // clusters.examples))
+            yield clusters, size
+            left -= size
+
+    def shares(self, mean: Matrix, alike: float, clusters: Clusters) -> Matrix:
+        """Draw each example's chance of being right: of clusters, by the beta law."""
+        if not alike:
+            return np.broadcast_to(mean, (clusters.examples, len(mean)))
+        scale = (1 - alike) / alike
+        shape = (clusters.count, len(mean))
+        drawn = self.generator.beta(mean * scale, (1 - mean) * scale, shape)
+        return drawn[clusters.codes]
+
+    def scores(self, kind: str, mean: Matrix, alike: float, clusters: Clusters) -> Matrix:
+        """Draw scores 0..100, (examples, data sets); `mean` is that of right answers, 0..1."""
+        shares = self.shares(mean, alike, clusters)
+        if kind == "graded":
+            low = np.maximum(8 * shares, 1e-3), np.maximum(8 * (1 - shares), 1e-3)
+            return 100 * self.generator.beta(*low)
+        right = self.generator.random(shares.shape) < shares
+        if kind == "f1":  # half of what is wrong is partly right
+            part = self.generator.beta(2, 2, shares.shape)
+            part[self.generator.random(shares.shape) < 0.5] = 0
+            return 100 * np.where(right, 1.0, part)
+        return 100.0 * right
+
+    def systems(
+        self, kind: str, count: int, alike: float, clusters: Clusters, sets: int = 1
+    ) -> Matrix:
+        """Draw scores of systems that find the same questions hard, (examples, sets, systems).
+
+        Questions of a cluster are alike, and so is what a system makes of them.
+        """
+
+        def effects(columns: int) -> Matrix:
+            of_clusters = self.generator.normal(0, alike**0.5, (clusters.count, sets, columns))
+            own = self.generator.normal(0, (1 - alike) ** 0.5, (clusters.examples, sets, columns))
+            return of_clusters[clusters.codes] + own
+
+        quality = special.ndtr((effects(1) + 0.8 * effects(count)) / 1.64**0.5)
+        if kind == "right or wrong":
+            return 100.0 * (quality > 0.35)
+        return 20 + 60 * quality if kind == "graded" else 100 * np.clip(quality / 0.3 - 0.6, 0, 1)
+
+
+def intervals(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
+    for kind in KINDS:
+        for shape in SHAPES:
+            for alike in ALIKE if shape[1] > 1 else (0.0,):
+                for level, (low, high) in LEVELS.items():
+                    covered = 0
+                    for clusters, size in simulation.batches(shape):
+                        mean = simulation.generator.uniform(low, high, size)
+                        truth = 100 * (mean + (1 - mean) / 4 if kind == "f1" else mean)
+                        found = mean_intervals(
+                            simulation.scores(kind, mean, alike, clusters), clusters
+                        )
+                        inside = (found.lows <= truth + 1e-9) & (truth <= found.highs + 1e-9)
+                        covered += int(inside.sum())
+                    is_rare = level == "edge" and (alike > 0 or kind == "graded")
+                    is_rare |= level == "high" and kind == "graded" and alike > 0.1
+                    few = shape[0] < 10
+                    target = "rare" if is_rare else "over 90" if few else "93.5 to 97.5"
+                    name = f"{kind}, {level}, {told(shape, alike)}"
+                    yield name, 100 * covered / simulation.sets, target
+
+
+def differences(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
+    """The true difference is 0: both systems are alike."""
+    for kind in KINDS:
+        for shape in SHAPES:
+            for alike in (0.0, 0.3) if shape[1] > 1 else (0.0,):
+                covered = 0
+                for clusters, size in simulation.batches(shape):
+                    columns = pairs(simulation, kind, alike, clusters, size)
+                    found = difference_intervals(columns, clusters)
+                    covered += int(((found.lows <= 0) & (found.highs >= 0)).sum())
+                target = "over 90" if shape[0] < 10 else "93.5 to 97.5"
+                name = f"difference of {kind}, {told(shape, alike)}"
+                yield name, 100 * covered / simulation.sets, target
+
+
+def alarms(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
+    for kind in KINDS:
+        for shape in (*SHAPES[:4], *SHAPES[6:8], *SHAPES[10:13]):
+            for alike in (0.0, 0.3) if shape[1] > 1 else (0.0,):
+                found = 0
+                for clusters, size in simulation.batches(shape):
+                    columns = pairs(simulation, kind, alike, clusters, size)
+                    tests = sign_flip_tests(columns, clusters)
+                    found += sum(chance.p < 0.05 for chance in tests)
+                share = 100 * found / simulation.sets
+                yield f"alarms of {kind}, {told(shape, alike)}", share, "at most 5.5"
+
+
+def families(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
+    sets = max(2, simulation.sets // 4)
+    for systems in (3, 10, 40):
+        for kind, shape, alike in (
+            ("right or wrong", (100, 1, False), 0.0),
+            ("f1", (40, 1, False), 0.0),
+            ("f1", (20, 20, True), 0.3),
+        ):
+            found = 0
+            for _ in range(sets):
+                clusters = simulation.clusters(shape)
+                scores = simulation.systems(kind, systems, alike, clusters)[:, 0]
+                a, b = np.triu_indices(systems, 1)
+                tests = sign_flip_tests(scores[:, b] - scores[:, a], clusters)
+                found += min(holm([chance.p for chance in tests])) < 0.05
+            name = f"alarms among {systems} systems, {kind}, {told(shape, alike)}"
+            yield name, 100 * found / sets, "at most 5.5"
+
+
+def power(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
+    """The true difference is moved until it is the one that verdicts print, on average."""
+    sets = max(4, simulation.sets // 4)
+    for kind in KINDS:
+        for shape, alike in (((100, 1, False), 0.0), ((48, 25, True), 0.1), ((20, 20, True), 0.3)):
+            for systems in (2, 4):
+                cell = (kind, systems, alike, shape)
+                better = 0.1
+                for _ in range(4):
+                    printed, true, found = verdicts(simulation, cell, better, sets // 4)
+                    better *= printed / true
+                printed, true, found = verdicts(simulation, cell, better, sets)
+                name = f"power at a true {true:.1f} where {printed:.1f} is printed, {kind}"
+                yield f"{name}, {systems} systems, {told(shape, alike)}", found, "77 to 83"
+
+
+def verdicts(
+    simulation: Simulation,
+    cell: tuple[str, int, float, tuple[int, int, bool]],
+    better: float,
+    sets: int,
+) -> tuple[float, float, float]:
+    """Give the mean difference that verdicts print, the true one, and the share that is found.
+
+    The last system answers a share of the questions better than it does: rightly.
+    """
+    kind, systems, alike, shape = cell
+    printed, true, found = [], [], []
+    for _ in range(sets):
+        clusters = simulation.clusters(shape)
+        scores = simulation.systems(kind, systems, alike, clusters)[:, 0]
+        scores[simulation.generator.random(clusters.examples) < better, -1] = 100.0
+        values = {str(place): {"score": scores[:, place].tolist()} for place in range(systems)}
+        last = [one for one in compare(values, clusters).comparisons if one.b == str(systems - 1)]
+        printed += [one.detectable for one in last if one.detectable is not None]
+        true += [one.difference for one in last]
+        found += [one.is_real for one in last]
+    return float(np.mean(printed)), float(np.mean(true)), 100 * float(np.mean(found))
+
+
+def pairs(simulation: Simulation, kind: str, alike: float, clusters: Clusters, sets: int) -> Matrix:
+    """Draw differences of two systems that are alike, a column for each data set."""
+    scores = simulation.systems(kind, 2, alike, clusters, sets)
+    return scores[:, :, 1] - scores[:, :, 0]
+
+
+def told(shape: tuple[int, int, bool], alike: float) -> str:
+    count, size, differ = shape
+    if size == 1:
+        return f"{count} questions"
+    sizes = f"about {size}" if differ else f"{size}"
+    return f"{count} clusters of {sizes}, correlation {alike:g}"
+
+
+PARTS: dict[str, Callable[[Simulation], Iterator[tuple[str, float, str]]]] = {
+    "intervals": intervals,
+    "differences": differences,
+    "alarms": alarms,
+    "families": families,
+    "power": power,
+}
+LIMITS = {
+    "93.5 to 97.5": (93.5, 97.5),
+    "over 90": (90.0, 100.0),
+    "at most 5.5": (0.0, 5.5),
+    "77 to 83": (77.0, 83.0),
+    "rare": (0.0, 100.0),
+}
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--sets", type=int, default=4000, help="Data sets of a cell.")
+    asked = parser.parse_args()
+    simulation = Simulation(np.random.default_rng(1), 20 if asked.quick else asked.sets)
+    for part in [asked.only] if asked.only else PARTS:
+        missed = total = 0
+        for name, share, target in PARTS[part](simulation):
+            low, high = LIMITS[target]
+            is_met = low <= share <= high
+            total += target != "rare"
+            missed += not is_met
+            note = "" if is_met else "  MISSED"
+            print(f"{share:6.2f} % ({target}) {name}{note}", flush=True)
+        print(f"{part}: {total - missed} of {total} cells within their targets")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Which questions hang together, by the data, by the rows of predictions, and by a column."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aqa.errors import UsageError
+from aqa.evaluation.clustering import choose_clusters, clusters_note, few_clusters
+from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.results import Report
+from aqa.evaluation.scoring import evaluate
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.progress import SilentProgress
+from aqa.records import Example, Passage
+from aqa.runs.journal_rows import failure_row
+
+
+def labelled(titles: int, passages: int, count: int = 60) -> list[dict[str, str]]:
+    return [{"title": f"t{at % titles}", "passage": f"p{at % passages}"} for at in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("titles", "passages", "by", "count"),
+    [
+        (12, 30, "title", 12),
+        (10, 30, "title", 10),
+        (9, 30, "passage", 30),  # the coarser ones are too few
+        (9, 9, "none", 60),
+        (60, 30, "passage", 30),  # each title once
+        (60, 60, "none", 60),
+    ],
+)
+def test_auto_takes_the_coarsest_of_at_least_ten(
+    titles: int, passages: int, by: str, count: int
+) -> None:
+    found = choose_clusters("auto", labelled(titles, passages))
+    assert (found.by, found.count) == (by, count)
+
+
+def test_an_example_without_a_label_is_a_cluster_of_its_own() -> None:
+    found = choose_clusters("auto", [*labelled(12, 12), {}, {}])
+    assert (found.by, found.count, found.examples) == ("title", 14, 62)
+    assert choose_clusters("auto", [{}] * 20).by == "none"
+
+
+@pytest.mark.parametrize(("key", "count"), [("none", 60), ("title", 3), ("passage", 30)])
+def test_what_is_asked_for_is_taken_however_few(key: str, count: int) -> None:
+    found = choose_clusters(key, labelled(3, 30))
+    assert (found.by, found.count) == (key, count)
+
+
+def test_what_is_not_known_is_refused() -> None:
+    with pytest.raises(UsageError, match='--cluster author: no example knows "author"; name a'):
+        choose_clusters("author", labelled(3, 30))
+    with pytest.raises(UsageError, match='--cluster title: all examples have the same "title"'):
+        choose_clusters("title", labelled(1, 30))
+
+
+def test_what_is_said_of_them() -> None:
+    titles = choose_clusters("auto", labelled(12, 30))
+    assert clusters_note(titles) == (
+        "Clusters: 60 questions in 12 by title, which intervals and tests go by."
+    )
+    assert clusters_note(Clusters.apart(60)).startswith("Clusters: none of at least 10")
+    assert few_clusters(titles) == few_clusters(Clusters.apart(3)) == []
+    (warning,) = few_clusters(choose_clusters("title", labelled(3, 30)))
+    assert warning.startswith("there are only 3 clusters by title")
+
+
+TITLES, EACH = 12, 5
+
+
+def examples(**metadata: Any) -> list[Example]:
+    return [
+        Example(
+            f"q{title}-{at}",
+            "who?",
+            (Passage(f"text {title} {at // 3}", f"t{title}"),),
+            ("x",),
+            {name: values[title % len(values)] for name, values in metadata.items()},
+        )
+        for title in range(TITLES)
+        for at in range(EACH)
+    ]
+
+
+def predict(path: Path, known: Sequence[Example], rows_know: bool = False) -> Path:
+    """Answer all questions of some articles rightly, and none of the others."""
+    rows = {}
+    for example in known:
+        text = "x" if int(example.id[1:].split("-")[0]) % 3 else "y"
+        kept = failure_row(example, "") if rows_know else {}
+        rows[example.id] = {**kept, "error": None, "predicted_answer": text, "answers": ["x"]}
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return path
+
+
+def run(file: Path, data: Sequence[Example] | None, cluster: str = "auto") -> Report:
+    return evaluate([file], data, Scoring(["em"], cluster=cluster), SilentProgress())
+
+
+def width(report: Report) -> float:
+    found = report.systems[0].scores["em"]
+    assert found.low is not None
+    assert found.high is not None
+    return found.high - found.low
+
+
+def test_the_data_tell_and_the_intervals_follow(tmp_path: Path) -> None:
+    file = predict(tmp_path / "a.json", examples())
+    found, apart = run(file, examples()), run(file, examples(), "none")
+    assert found.to_json()["cluster"] == {"by": "title", "clusters": 12}
+    assert apart.to_json()["cluster"] == {"by": "none", "clusters": 60}
+    score = found.systems[0].scores["em"]
+    assert score.design_effect == pytest.approx(EACH, rel=0.1)  # articles are right as a whole
+    assert score.signature.endswith("|ci:wilson-t|cluster:title|clusters:12|deff:5.36")
+    assert width(found) > 1.7 * width(apart)
+    assert found.sample == "60 questions in 12 clusters by title"
+    assert apart.sample == "60 questions"
+
+
+def test_the_rows_of_a_run_tell_without_the_data(tmp_path: Path) -> None:
+    file = predict(tmp_path / "a.json", examples(), rows_know=True)
+    assert run(file, None).to_json()["cluster"] == {"by": "title", "clusters": 12}
+    assert run(file, None, "passage").to_json()["cluster"] == {"by": "passage", "clusters": 24}
+    # Data of references alone know nothing; the rows still do.
+    bare = [Example(each.id, "", (), each.answers) for each in examples()]
+    assert width(run(file, bare)) == width(run(file, None)) == width(run(file, examples()))
+
+
+def test_rows_that_tell_nothing_are_examples(tmp_path: Path) -> None:
+    file = predict(tmp_path / "a.json", examples())
+    assert run(file, None).to_json()["cluster"] == {"by": "none", "clusters": 60}
+
+
+def test_a_column_of_the_data_or_of_the_predictions(tmp_path: Path) -> None:
+    data = examples(source=["web", "news", "book"], year=[1999, 2000])
+    file = predict(tmp_path / "a.json", data)
+    report = run(file, data, "source")
+    assert report.to_json()["cluster"] == {"by": "source", "clusters": 3}
+    assert any("only 3 clusters by source" in warning for warning in report.warnings)
+    assert run(file, data, "year").to_json()["cluster"] == {"by": "year", "clusters": 2}
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    for place, row in enumerate(rows.values()):
+        row["group"] = place % 20
+    file.write_text(json.dumps(rows), encoding="utf-8")
+    assert run(file, None, "group").to_json()["cluster"] == {"by": "group", "clusters": 20}
+    with pytest.raises(UsageError, match='no example knows "author"'):
+        run(file, data, "author")
