@@ -1,30 +1,33 @@
 """Asks an API for the answer to one prompt, again and again if need be, within all limits."""
 
 import asyncio
-import random
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.attempts import ATTEMPTS, Attempts, back_off
 from aqa.backends.openai_api.budget import Budget
 from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.common_failures import CommonFailures
 from aqa.backends.openai_api.errors import Failure, classify
+from aqa.backends.openai_api.outcomes import as_failure, as_prediction, kind_of, unless_schema
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.server_state import ServerState
 from aqa.backends.openai_api.tokens import TokenCounter
+from aqa.backends.openai_api.waits import in_words
 from aqa.config.options import RunConfig
 from aqa.errors import AqaError, StoppedError
 from aqa.records import Message, Prediction, Prompt
 from aqa.spent import Spent
 
-ATTEMPTS = 8  # of an example, those that the server was too busy for not counted
-FIRST_BACK_OFF = 0.5  # seconds, doubled with every attempt
-LONGEST_BACK_OFF = 30.0
 MISFITS = 2  # times that an example is asked again for an object that follows the schema
+SHOWN_WAIT = 60.0  # seconds; the user is told of longer waits
+
+Json = dict[str, Any]
 
 
 class Asker:
@@ -46,15 +49,17 @@ class Asker:
         self._timeout: float = options.request_timeout
         self._deadline: float = options.example_deadline
         self._answer_limit = config.generation.max_new_tokens
-        self._server = ServerState(self._timeout)
+        self._server = ServerState(self._timeout, lambda: self.common.wake())
+        self.common = CommonFailures(self._server.stop, self._server.go_on, lambda: pace.active)
+        self._waits_until = 0.0  # of a wait that was shown
         self.models: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
 
     def trust(self) -> None:
         """Take it that the server answers the run's questions, since an earlier session saw so."""
-        self._server.has_answered = True
+        self.common.has_answered = True
 
-    async def ask(self, prompt: Prompt) -> Prediction:  # long: what becomes of each attempt
+    async def ask(self, prompt: Prompt) -> Prediction:
         """Answer one prompt, or record why it can't be answered.
 
         Raises:
@@ -63,63 +68,100 @@ class Asker:
         chat = prompt.messages
         likely = self._counter.count(chat) + self._answer_limit
         worst = self._budget.at_most(self._counter.at_most(chat), self._answer_limit)
-        spent = Spent(cost=None if self._budget.price is None else 0.0)
-        until: float | None = None  # the clock of an example starts with its first request
-        reason = ""
-        failures = waits = misfits = 0
+        tried = Attempts(Spent(cost=None if self._budget.price is None else 0.0))
         while True:
-            body = self._parameters.body(chat)
             started = await self._start(likely, worst)
-            until = until or started + self._deadline
-            if started >= until:
+            body = self._parameters.body(chat)  # with what was learnt meanwhile
+            tried.until = tried.until or started + self._deadline
+            if started >= tried.until:
                 self._leave(likely, worst)
-                return self._given_up(prompt, failures + waits + misfits, reason, spent)
+                return await self._give_up(prompt, tried) or self._failed(prompt, tried)
             used = worst  # where it is broken off: it may be answered, and paid, nevertheless
             try:
-                outcome, used = await self._request(body, worst, until - started)
+                outcome, used = await self._request(body, worst, tried.until - started)
             finally:
                 self._budget.end(worst, used)
-            spent += used
+            tried.spent += used
             self._pace.end(likely, used.input + used.output or likely)
             if isinstance(outcome, Reply):
                 self._pace.answered((time.monotonic() - started) / self._timeout)
-                self._server.answered()
-                self.models[self._access.shown(outcome.model)] += 1
-                if outcome.misfit and misfits < MISFITS:
-                    misfits += 1
-                    reason = outcome.error or ""
-                    continue
-                return as_prediction(prompt, outcome, spent, self._access)
-            failure = outcome
-            if failure.refused and self._learn(chat, body, failure):
-                continue
-            if failure.refused:
-                failure = unless_schema(failure, self._parameters)
-            self._server.heed(failure)
-            if failure.kind == "example":
-                if failure.refused:
-                    self._server.failed(failure.reason)
-                return as_failure(prompt, failure.reason, spent, self._access)
-            self._make_way(failure, started)
-            reason = failure.reason
-            if failure.unreachable:
-                waits += 1
-                continue
-            if failure.kind == "slow":
-                waits += 1
+                found = await self._read(prompt, outcome, tried)
             else:
-                failures += 1
-            pause = max(failure.wait or 0.0, back_off(failures + waits))
-            if failures >= ATTEMPTS or time.monotonic() + pause > until:
-                return self._given_up(prompt, failures + waits + misfits, reason, spent)
-            await self._server.sleep(pause)
+                found = await self._heed(prompt, outcome, body, started, tried)
+            if found is not None:
+                return found
+
+    async def _read(self, prompt: Prompt, reply: Reply, tried: Attempts) -> Prediction | None:
+        """What a reply means; None where the question is to be asked again."""
+        self._server.answered()
+        self.models[self._access.shown(reply.model)] += 1
+        if reply.error is None:
+            self.common.answered()
+            return as_prediction(prompt, reply, tried.spent, self._access)
+        self.common.settle()
+        may_fit = reply.misfit and tried.misfits < MISFITS
+        if not (may_fit and self.common.has_answered):
+            # A server that gives no object at all is not paid for further tries.
+            said = self._access.shown(reply.rejected or "")
+            others_do = await self.common.own(self._access.shown(reply.error), said)
+            if not (may_fit and others_do):
+                return as_prediction(prompt, reply, tried.spent, self._access)
+        tried.misfits += 1
+        tried.reason = reply.error
+        return None
+
+    async def _heed(
+        self, prompt: Prompt, failure: Failure, body: Json, started: float, tried: Attempts
+    ) -> Prediction | None:
+        """What an error means; None where the question is to be asked again."""
+        self.common.settle()
+        if failure.refused and self._learn(prompt.messages, body, failure):
+            return None
+        if failure.refused:
+            failure = unless_schema(failure, self._parameters)
+        self._server.heed(failure, started, self._pace.limit)
+        if failure.kind == "example":
+            if failure.refused:
+                await self.common.own(self._access.shown(failure.reason))
+            return as_failure(prompt, failure.reason, tried.spent, self._access)
+        self._make_way(failure, started)
+        pause = tried.add(failure)
+        if failure.unreachable:
+            return None
+        if failure.kind == "slow":
+            over = self._server.quiet > self._timeout
+        else:
+            over = tried.are_over or self._server.tries >= ATTEMPTS
+        if over or time.monotonic() + pause > (tried.until or math.inf):
+            return await self._give_up(prompt, tried)
+        await self._server.sleep(pause)
+        return None
+
+    async def _give_up(self, prompt: Prompt, tried: Attempts) -> Prediction | None:
+        """The failure of an example, unless others are answered and it has a last chance."""
+        reason = self._access.shown(tried.reason)
+        self._server.lost(reason)
+        others_are = await self.common.everyones(reason, tried.doubts > 0)
+        if others_are and not tried.had_last and time.monotonic() < (tried.until or math.inf):
+            tried.had_last = True
+            return None
+        return self._failed(prompt, tried)
+
+    def _failed(self, prompt: Prompt, tried: Attempts) -> Prediction:
+        times = "1 attempt" if tried.total == 1 else f"{tried.total} attempts"
+        reason = f"given up after {times}: {self._access.shown(tried.reason)}"
+        return as_failure(prompt, reason, tried.spent, self._access)
 
     async def _start(self, likely: float, worst: Spent) -> float:
         """Wait for room in the server's limits and in the budget."""
         async with self._pace.turn:
             while True:
                 self._server.go_on()
-                if self._server.is_lost and self._pace.active:
+                if self.common.are_likely:
+                    await self.common.until_clear()
+                    continue
+                alone = self._server.is_lost or self._server.is_unwell
+                if alone and self._pace.active:
                     await self._pace.one_less()
                     continue
                 if self._budget.has_room(worst):
@@ -133,8 +175,8 @@ class Asker:
                     )
                     continue
                 await self._pace.one_less()
-            self._budget.start(worst)
             started = await self._pace.start(likely)
+            self._budget.start(worst)  # whose room can't have shrunk: nobody else starts
             try:
                 self._server.go_on()
             except AqaError:
@@ -148,7 +190,7 @@ class Asker:
         self._budget.end(worst, Spent())
 
     async def _request(
-        self, body: dict[str, Any], worst: Spent, seconds: float
+        self, body: Json, worst: Spent, seconds: float
     ) -> tuple[Reply | Failure, Spent]:
         """One request: its reply or what to do about its error, and what it took."""
         self.requests["sent"] += 1
@@ -166,10 +208,10 @@ class Asker:
                 raise
             self.requests[failure.kind] += 1
             return failure, worst if failure.maybe_paid else Spent()
-        self.requests["misfit" if reply.misfit else "answered"] += 1
+        self.requests[kind_of(reply)] += 1
         return reply, worst if reply.spent is None else self._budget.priced(reply.spent)
 
-    async def _send(self, body: dict[str, Any]) -> Any:
+    async def _send(self, body: Json) -> Any:
         """The server's response, unread.
 
         Not by the client's `create`, which takes a third of a request's time to go over
@@ -188,71 +230,20 @@ class Asker:
         """Ask for less where the server has too much, and for nothing while it is away."""
         if failure.kind == "slow" or failure.timed_out:
             self._pace.slow_down(started, failure.wait)
+        elif self._server.is_unwell:
+            self._pace.hold(back_off(self._server.tries + 1))
         if failure.unreachable:
             pause = back_off(self._server.refused_connections)
             self._pace.hold(min(pause, self._server.patience_left()))
+        now = time.monotonic()
+        if failure.wait and failure.wait >= SHOWN_WAIT and now > self._waits_until:
+            self._waits_until = now + failure.wait
+            told = self._access.shown(failure.reason)
+            self._parameters.note(f"the server asks to wait {in_words(failure.wait)}: {told}")
 
-    def _given_up(self, prompt: Prompt, tried: int, reason: str, spent: Spent) -> Prediction:
-        reason = self._access.shown(reason)
-        self._server.failed(reason)
-        times = "1 attempt" if tried == 1 else f"{tried} attempts"
-        reason = f"given up after {times}: {reason}"
-        return as_failure(prompt, reason, spent, self._access)
-
-    def _learn(self, chat: Sequence[Message], body: dict[str, Any], failure: Failure) -> bool:
+    def _learn(self, chat: Sequence[Message], body: Json, failure: Failure) -> bool:
         """Whether the request can be made again in another form, which may be learnt by now."""
         learnt = self._parameters.learn(body, failure.param, failure.reason)
         if learnt == "" and self._parameters.body(chat) == body:
             return False
         return learnt is not None
-
-
-def as_prediction(prompt: Prompt, reply: Reply, spent: Spent, access: Access) -> Prediction:
-    """What a reply means for the example that it answers; `spent` is what all attempts took."""
-    counted = reply.spent or Spent()
-    if reply.text is None:
-        failure = as_failure(prompt, reply.error or "", spent, access)
-        raw = None if reply.rejected is None else access.without_key(reply.rejected)
-        return replace(
-            failure,
-            raw=raw,
-            prompt_tokens=counted.input,
-            answer_tokens=counted.output,
-            model=access.shown(reply.model),
-        )
-    structured = reply.structured
-    if structured is not None:
-        structured = replace(structured, text=access.without_key(structured.text))
-    return Prediction(
-        prompt.id,
-        access.without_key(reply.text),
-        prompt_tokens=counted.input,
-        answer_tokens=counted.output,
-        spent=_rounded(spent),
-        structured=structured,
-        model=access.shown(reply.model),
-        cut=reply.cut,
-    )
-
-
-def as_failure(prompt: Prompt, reason: str, spent: Spent, access: Access) -> Prediction:
-    """An example that is given up."""
-    return Prediction(prompt.id, error=access.shown(reason), spent=_rounded(spent))
-
-
-def unless_schema(failure: Failure, parameters: Parameters) -> Failure:
-    """The failure, which is one of all requests if the answers' schema is refused."""
-    if not parameters.refuses_schema(failure.param, failure.reason):
-        return failure
-    reason = f"the server takes no JSON schema for answers ({failure.reason})"
-    return replace(failure, kind="run", reason=reason)
-
-
-def _rounded(spent: Spent) -> Spent:
-    return spent if spent.cost is None else replace(spent, cost=round(spent.cost, 9))
-
-
-def back_off(attempt: int) -> float:
-    """Seconds to wait after an attempt, from 1: doubled each time, somewhere in the upper half."""
-    longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2.0 ** (attempt - 1))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)

@@ -21,7 +21,7 @@ from aqa.backends.openai_api.batch.server import BatchServer
 from aqa.backends.openai_api.cache import Remembered, ResponseCache, cache_path, key_of
 from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.connection import open_client
-from aqa.backends.openai_api.event_loop import answers, cancel_all, running_loop
+from aqa.backends.openai_api.event_loop import cancel_all, running_loop
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import find_context
@@ -207,7 +207,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         """Answer prompts in the order in which the server does, so many at a time."""
         assert self._asker is not None
         ask = self._remembered.ask if self._remembered else self._asker.ask
-        return answers(self._loop, prompts, ask, self.options.max_concurrency)
+        return self._asker.common.answers(self._loop, prompts, ask, self.options.max_concurrency)
 
     @property
     def asks_by_batch(self) -> bool:

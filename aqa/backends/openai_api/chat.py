@@ -58,7 +58,7 @@ class Parameters:
         note: Callable[[str], None],
         schema: ResponseSchema | None = None,
     ) -> None:
-        self.schema, self._note = schema, note
+        self.schema, self.note = schema, note
         self.learnt: list[str] = []  # in words
         self._asks_for = config.asks_for
         options: Any = config.backend
@@ -146,7 +146,7 @@ class Parameters:
         learnt = self._learn(body, param, message)
         if learnt:
             self.learnt.append(learnt)
-            self._note(learnt)
+            self.note(learnt)
         return learnt
 
     def _learn(self, body: dict[str, Any], param: str | None, message: str) -> str | None:

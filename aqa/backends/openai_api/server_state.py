@@ -2,30 +2,34 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
+from aqa.backends.openai_api.common_failures import KEPT
 from aqa.backends.openai_api.errors import Failure
 from aqa.errors import AqaError, ModelError
 
 FATAL = 2  # errors in a row that concern every request, after which the run stops
-ALIKE = 4  # examples that fail in the same words, before any was answered, after which it stops
+FAILS = 4  # errors of the server's in a row, at least, before fewer requests try it
 FIRST_CONTACT = 3.0  # seconds of refused connections, before the server was ever there
-KEPT = "what was answered is kept, run it again to go on"
 
 
 class ServerState:
     """Shared by all requests; stops the run where each of them would fail.
 
     `request_timeout` are the seconds that an answer may take, and that a server that was there may
-    be away, to be restarted for instance.
+    be away, to be restarted for instance. `stopping` is called when the run stops.
     """
 
-    def __init__(self, request_timeout: float) -> None:
-        self._timeout = request_timeout
+    def __init__(self, request_timeout: float, stopping: Callable[[], None]) -> None:
+        self._timeout, self._stopping = request_timeout, stopping
         self._lost_since: float | None = None
         self._was_there = False
-        self.has_answered = False  # anything of this run, perhaps in an earlier session
         self._fatal = 0
-        self._last_failure, self._alike = "", 0
+        self._failed_in_a_row = 0  # requests that ended in an error of the server's
+        self._unwell_since: float | None = None
+        self.tries = 0  # requests since then
+        self._quiet_since: float | None = None  # of the last answer, or the first failure
+        self._asked_to_wait, self._asked_until = 0.0, 0.0
         self._stop: AqaError | None = None
         self._stopped = asyncio.Event()
         self.refused_connections = 0  # in a row
@@ -35,41 +39,54 @@ class ServerState:
         """Whether the last one to try found no server; then one at a time tries."""
         return self._lost_since is not None
 
+    @property
+    def quiet(self) -> float:
+        """Seconds since the last answer, without those that the server asked to wait."""
+        now = time.monotonic()
+        return now - (self._quiet_since or now) - self._asked_to_wait
+
+    @property
+    def is_unwell(self) -> bool:
+        """Whether it failed whatever it was asked last; then one at a time tries."""
+        return self._unwell_since is not None
+
     def answered(self) -> None:
         """An answer came."""
         self._found()
-        self.has_answered = True
-        self._fatal = 0
+        self._fatal = self._failed_in_a_row = self.tries = 0
+        self._unwell_since = None
+        self._quiet_since, self._asked_to_wait = time.monotonic(), 0.0
 
-    def heed(self, failure: Failure) -> None:
-        """Take an error to heart."""
+    def heed(self, failure: Failure, started: float, at_a_time: int) -> None:
+        """Take the error of a request to heart, which had so many others beside it."""
         if failure.unreachable:
             self._lose(failure)
             return
         self._found()
-        if failure.kind == "run":
+        now = time.monotonic()
+        if failure.kind == "retry":
+            self._failed_in_a_row += 1
+            if self._unwell_since is not None:
+                self.tries += started >= self._unwell_since
+            elif self._failed_in_a_row >= max(at_a_time, FAILS):
+                self._unwell_since = now
+        self._quiet_since = self._quiet_since or now
+        if failure.wait and now >= self._asked_until:
+            self._asked_to_wait += failure.wait
+            self._asked_until = now + failure.wait
+        if failure.kind == "run" and not failure.perhaps_alone:
             self._fatal += 1
             if self._fatal >= FATAL:
                 self.stop(ModelError(f"{failure.reason}; {KEPT}"))
 
-    def failed(self, reason: str) -> None:
-        """An example is given up; before anything was answered, others may fail just so.
+    def lost(self, reason: str) -> None:
+        """An example is given up.
 
         Raises:
-            AqaError: they do, or the server is away.
+            AqaError: the server is away.
         """
         if self.is_lost:
             self.stop(self._away(reason))
-        elif not self.has_answered:
-            self._alike = self._alike + 1 if reason == self._last_failure else 1
-            self._last_failure = reason
-            if self._alike >= ALIKE:
-                self.stop(
-                    ModelError(
-                        f"no answer yet, and {ALIKE} questions failed in the same words: {reason};"
-                        " see --model and the options of the backend"
-                    )
-                )
         self.go_on()
 
     def _found(self) -> None:
@@ -95,6 +112,7 @@ class ServerState:
         """Let nobody go on; the first error is the one that is told."""
         self._stop = self._stop or error
         self._stopped.set()
+        self._stopping()
 
     def go_on(self) -> None:
         """Raise what stopped the run, if anything did."""

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict
 from aqa.backends.base import Remote, Trainable
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.chat import read_reply
+from aqa.backends.openai_api.common_failures import ALIKE
 from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.schemas import ReaderAnswer, ResponseSchema
 from aqa.config.load import build_config
@@ -254,11 +255,11 @@ def test_what_is_broken_off_counts_at_its_worst(tmp_path: Path, server: Server) 
     with Gpt4Backend(config, SilentProgress()) as reader:
         _, first = next(iter(reader.generate(many_prompts(config, reader, []))))
         until = time.monotonic() + 10
-        while server.requests < 2 and time.monotonic() < until:
+        while server.requests < 3 and time.monotonic() < until:
             time.sleep(0.01)
-    assert server.requests == 2
+    assert server.requests == 3
     told: Any = reader.facts(first.spent or Spent())
-    assert told["unfinished"]["output_tokens"] == config.generation.max_new_tokens
+    assert told["unfinished"]["output_tokens"] == 2 * config.generation.max_new_tokens
     assert told["unfinished"]["input_tokens"] >= server.prompt_tokens
 
 
@@ -290,7 +291,7 @@ def test_prompts_are_read_as_needed(tmp_path: Path, server: Server) -> None:
         read: list[str] = []
         prompts = many_prompts(config, reader, read)
         for _ in zip(range(5), reader.generate(prompts), strict=False):
-            assert len(read) <= 5 + 3
+            assert len(read) <= 5 + 3 + ALIKE  # that may wait, should they fail
     assert server.most_active <= 3
 
 
@@ -391,31 +392,57 @@ def test_structured_answers_go_where_plain_ones_go(tmp_path: Path, server: Serve
 def test_what_is_no_object_is_asked_again_twice(
     tmp_path: Path, server: Server, text: str, sentence: str
 ) -> None:
+    """From a server that gives objects; of another one it is not paid for again."""
+    server.script = lambda number, body: completion(good()) if number == 0 else None
     server.answer = lambda body: text
-    config = configured(tmp_path, server, 1, structured=True)
+    config = configured(tmp_path, server, 2, structured=True, max_concurrency=1)
     result = run(config, tmp_path / "out")
-    assert (result.answered, result.failed, server.requests) == (0, 1, 3)
-    row = predictions(tmp_path / "out")["q0"]
+    assert (result.answered, result.failed, server.requests) == (1, 1, 4)
+    row = predictions(tmp_path / "out")["q1"]
     assert sentence in row["error"]
+    assert row["raw"] == text
     assert row["spent"]["input"] == server.prompt_tokens  # of all three
-    server.answer = lambda body: reader_answer(str(server.requests), [], True)
-    server.script = lambda number, body: (
-        REFUSAL if number == 3 else CUT_OFF if number == 5 else None
-    )
+    server.answer = lambda body: good(str(server.requests))
+    server.script = lambda number, body: REFUSAL if number == 4 else None
     retried = Resume(retry_errors=True)
-    assert run(config, tmp_path / "out", retried).answered == 1
-    assert predictions(tmp_path / "out")["q0"]["predicted_answer"] == "5"
-    assert run(config, tmp_path / "b").failed == 1
-    assert "raise generation.max_new_tokens" in predictions(tmp_path / "b")["q0"]["error"]
-    assert server.requests == 6  # what was cut off would be so again
+    assert run(config, tmp_path / "out", retried).answered == 2
+    assert predictions(tmp_path / "out")["q1"]["predicted_answer"] == "6"
+
+
+def good(answer: str = "Ann") -> str:
+    return reader_answer(answer, [], True)
+
+
+@pytest.mark.parametrize("text", ["Ann", None])
+def test_a_server_that_never_gave_an_object_is_asked_once(
+    tmp_path: Path, server: Server, text: str | None
+) -> None:
+    server.script = lambda number, body: completion(text)
+    result = run(configured(tmp_path, server, 3, structured=True), tmp_path / "out")
+    assert (result.failed, server.requests) == (3, 3)
+
+
+def test_one_that_gives_some_is_asked_again(tmp_path: Path, server: Server) -> None:
+    """Which the first of them learn from the others."""
+    server.script = lambda number, body: Fault() if number < 3 else completion(good())
+    result = run(configured(tmp_path, server, 6, structured=True), tmp_path / "out")
+    assert (result.answered, server.requests) == (6, 9)
+
+
+def test_an_object_that_is_cut_off_would_be_so_again(tmp_path: Path, server: Server) -> None:
+    server.script = lambda number, body: completion(good()) if number == 0 else CUT_OFF
+    config = configured(tmp_path, server, 2, structured=True, max_concurrency=1)
+    assert run(config, tmp_path / "out").failed == 1
+    assert "raise generation.max_new_tokens" in predictions(tmp_path / "out")["q1"]["error"]
+    assert server.requests == 2
 
 
 def test_a_refused_object_is_one_failure(tmp_path: Path, server: Server) -> None:
-    server.script = lambda number, body: REFUSAL
-    config = configured(tmp_path, server, 1, structured=True)
+    server.script = lambda number, body: completion(good()) if number == 0 else REFUSAL
+    config = configured(tmp_path, server, 2, structured=True, max_concurrency=1)
     assert run(config, tmp_path / "out").failed == 1
-    assert predictions(tmp_path / "out")["q0"]["error"] == "the model refused: I won't"
-    assert server.requests == 3
+    assert predictions(tmp_path / "out")["q1"]["error"] == "the model refused: I won't"
+    assert server.requests == 4
 
 
 REFUSAL = completion(None, refusal="I won't")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 
-from aqa.backends.openai_api.asker import back_off
+from aqa.backends.openai_api.attempts import back_off
 from aqa.backends.openai_api.batch.lines import Answers, is_jsonl
 from aqa.backends.openai_api.batch.server import Batch
 from aqa.errors import ModelError

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from aqa.backends.openai_api.access import Access
-from aqa.backends.openai_api.asker import as_failure, as_prediction, unless_schema
 from aqa.backends.openai_api.batch.lines import Requests
 from aqa.backends.openai_api.chat import Parameters, RefusedValueError
 from aqa.backends.openai_api.errors import Failure, classify_body, classify_status
 from aqa.backends.openai_api.ledger import Ledger
+from aqa.backends.openai_api.outcomes import as_failure, as_prediction, kind_of, unless_schema
 from aqa.backends.openai_api.replies import BadBodyError, Reply
 from aqa.backends.openai_api.tokens import TokenCounter
 from aqa.records import Message, Prediction, Prompt
@@ -107,7 +107,7 @@ class Replies:
         return as_failure(prompt, reason, self._account.priced(Spent()), self._access)
 
     def _answered(self, prompt: Prompt, reply: Reply) -> Prediction | None:
-        self.requests["misfit" if reply.misfit else "answered"] += 1
+        self.requests[kind_of(reply)] += 1
         self.models[self._access.shown(reply.model)] += 1
         counted = reply.spent
         worst = self._account.worst(prompt.messages)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aqa.backends.openai_api.access import Access
-from aqa.backends.openai_api.asker import back_off
+from aqa.backends.openai_api.attempts import back_off
 from aqa.backends.openai_api.batch.record import Part
 from aqa.backends.openai_api.errors import classify
 from aqa.backends.openai_api.replies import BadBodyError

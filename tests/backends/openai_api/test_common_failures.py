@@ -1,0 +1,181 @@
+"""Runs in which questions fail: alone, in a row, for a while, or all of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_server import FAULTS, NO_MODEL, QUOTA, Fault, Server, failure
+from gpt4_runs import completion, configured, predictions, run
+
+from aqa.errors import ModelError
+from aqa.runs.folder import read_manifest
+from aqa.runs.names import PREDICTIONS
+from aqa.verbs.predict import Resume
+
+pytestmark = pytest.mark.usefixtures("hurried")
+
+Body = dict[str, Any]
+Script = Callable[[int, Body], Fault | None]
+CREDIT = Fault(402, failure("more credits are needed, or fewer max_tokens"))
+FORBIDDEN = Fault(403, failure("forbidden"))
+BUSY = Fault(529, failure("Overloaded"))
+DAY = Fault(429, failure("Limit on requests per day (RPD). Try again in 7m."))
+HOUR = Fault(503, failure("maintenance"), {"Retry-After": "3600"})
+CUT = completion("", "length")
+
+
+def asked(body: Body) -> int:
+    """The number of the question."""
+    return int(body["messages"][-1]["content"].split()[-1])
+
+
+def after(count: int, fault: Fault) -> Script:
+    return lambda number, body: fault if number >= count else None
+
+
+def of(questions: range, fault: Fault) -> Script:
+    return lambda number, body: fault if asked(body) in questions else None
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (FAULTS["502"], r"\d+ questions failed, and none was answered meanwhile: status 502"),
+        (FAULTS["not json"], r"none was answered meanwhile: the server's answer is cut off or is"),
+        (BUSY, "none was answered meanwhile: Overloaded"),
+        (Fault(200, {"error": {"message": "busy", "code": 429}}), "answered meanwhile: busy"),
+        (DAY, r"the quota of a day is used up \(Limit on requests per day"),
+        (HOUR, r"the server asks to wait 60 minutes \(maintenance\)"),
+        (CREDIT, "credit is used up"),
+        (FORBIDDEN, "refuses access"),
+        (NO_MODEL, "no such model"),
+        (QUOTA, "quota is used up"),
+        (Fault(200, {"error": {"message": "no", "code": 402}}), "credit is used up"),
+    ],
+)
+@pytest.mark.parametrize("at_a_time", [1, 16])
+def test_a_server_that_fails_from_now_on_stops_the_run(
+    tmp_path: Path, server: Server, fault: Fault, sentence: str, at_a_time: int
+) -> None:
+    """What failed is asked again by the next run, which needs no flag for it."""
+    server.script = after(5, fault)
+    options = {"max_concurrency": at_a_time, "request_timeout": 1}
+    config = configured(tmp_path, server, 60, **options)
+    with pytest.raises(ModelError, match=sentence) as told:
+        run(config, tmp_path / "out")
+    assert "run it again to go on" in str(told.value)
+    counts = read_manifest(tmp_path / "out")["counts"]
+    assert (counts["answered"], counts["failed"]) == (server.answered.total(), 0)
+    assert server.requests <= 5 + 20 * 8
+    server.script = lambda number, body: None
+    result = run(config, tmp_path / "out")
+    assert (result.answered, result.failed) == (60, 0)
+    assert set(server.answered.values()) == {1}
+
+
+@pytest.mark.parametrize("fault", [CREDIT, FORBIDDEN, NO_MODEL, FAULTS["500"]])
+@pytest.mark.parametrize("questions", [range(1), range(7, 9), range(9, 10)])
+@pytest.mark.parametrize("at_a_time", [1, 16])
+def test_what_only_some_questions_meet_is_theirs(
+    tmp_path: Path, server: Server, fault: Fault, questions: range, at_a_time: int
+) -> None:
+    """Whether they come first, last, or while the others take long."""
+
+    def script(number: int, body: Body) -> Fault:
+        return fault if asked(body) in questions else Fault(hang=0.05)
+
+    server.script = script
+    result = run(configured(tmp_path, server, 10, max_concurrency=at_a_time), tmp_path / "out")
+    failed = len(questions)
+    assert (result.answered, result.failed) == (10 - failed, failed)
+    row = predictions(tmp_path / "out")[f"q{questions[0]}"]
+    assert row["error"].startswith("given up after")
+    tries = 9 if fault is FAULTS["500"] else 3
+    assert server.requests <= 10 - failed + tries * failed
+
+
+def test_no_run_stops_for_ever_for_its_last_questions(tmp_path: Path, server: Server) -> None:
+    """They fail, and the run, once; then there are predictions, and nothing is asked again."""
+    server.script = of(range(12, 20), FORBIDDEN)
+    config = configured(tmp_path, server, 20, max_concurrency=4)
+    with pytest.raises(ModelError, match="refuses access"):
+        run(config, tmp_path / "out")
+    assert not (tmp_path / "out" / PREDICTIONS).exists()
+    with pytest.raises(ModelError, match="with --retry-errors for what failed"):
+        run(config, tmp_path / "out")
+    before = server.requests
+    result = run(config, tmp_path / "out")
+    assert (result.answered, result.failed, server.requests) == (12, 8, before)
+
+
+def test_a_short_outage_fails_no_question(tmp_path: Path, server: Server) -> None:
+    """Those that had given up have another try once others are answered."""
+    server.script = lambda number, body: FAULTS["500"] if 5 <= number < 5 + 4 + 8 else None
+    config = configured(tmp_path, server, 20, max_concurrency=3)
+    result = run(config, tmp_path / "out")
+    assert (result.answered, result.failed) == (20, 0)
+
+
+def test_a_server_that_fails_all_is_asked_for_less(tmp_path: Path, server: Server) -> None:
+    server.latency = 0.02
+    server.script = after(40, FAULTS["502"])
+    with pytest.raises(ModelError):
+        run(configured(tmp_path, server, 400, max_concurrency=64), tmp_path / "out")
+    assert server.requests <= 40 + 2 * 64 + 8 + 8
+
+
+def test_empty_answers_stop_a_run_before_many_are_paid(tmp_path: Path, server: Server) -> None:
+    server.script = lambda number, body: CUT
+    with pytest.raises(ModelError, match=r"no answer yet, and \d+ .* no token was left") as told:
+        run(configured(tmp_path, server, 400), tmp_path / "out")
+    assert "generation.max_new_tokens" in str(told.value)
+    assert server.requests <= 64
+    assert read_manifest(tmp_path / "out")["counts"]["failed"] == 0
+
+
+@pytest.mark.parametrize("fault", [CUT, Fault(400, failure("not that")), completion("no object")])
+def test_so_do_many_in_a_row_after_an_answer(tmp_path: Path, server: Server, fault: Fault) -> None:
+    good = '{"answer": "Ann", "passages": [], "answerable": true}'
+    server.script = lambda number, body: fault if number >= 5 else completion(good)
+    options = {"structured": fault.status == 200 and fault is not CUT, "max_concurrency": 8}
+    config = configured(tmp_path, server, 400, **options)
+    with pytest.raises(ModelError, match=r"\d+ questions in a row failed in the same") as told:
+        run(config, tmp_path / "out")
+    assert "--retry-errors" in str(told.value)
+    failed = read_manifest(tmp_path / "out")["counts"]["failed"]
+    assert 40 <= failed < 40 + 20
+    server.script = lambda number, body: completion(good)
+    result = run(config, tmp_path / "out", Resume(retry_errors=True))
+    assert (result.answered, result.failed) == (400, 0)
+
+
+def test_refusals_of_several_words_stop_nothing(tmp_path: Path, server: Server) -> None:
+    """Nor do they keep the others from being asked."""
+
+    def script(number: int, body: Body) -> Fault | None:
+        place = asked(body)
+        return Fault(400, failure(f"no {'abcdefghij'[place]}")) if place < 8 else None
+
+    server.script = script
+    result = run(configured(tmp_path, server, 20, max_concurrency=1), tmp_path / "out")
+    assert (result.answered, result.failed) == (12, 8)
+
+
+def test_a_server_without_a_schema_shows_what_it_said(tmp_path: Path, server: Server) -> None:
+    server.answer = lambda body: "The bridge was opened in 1801."
+    with pytest.raises(ModelError, match="no object of the schema reader_answer") as told:
+        run(configured(tmp_path, server, 100, structured=True), tmp_path / "out")
+    assert '(it said: "The bridge was opened in 1801.")' in str(told.value)
+    assert server.requests <= 40
+
+
+def test_waits_of_minutes_are_shown(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqa.backends.openai_api.asker.SHOWN_WAIT", 0.1)
+    wait = Fault(429, failure("slow down"), {"Retry-After": "0.2"})
+    server.script = lambda number, body: wait if number < 3 else None
+    notes: list[str] = []
+    assert run(configured(tmp_path, server, 9), tmp_path / "out", notes=notes).answered == 9
+    assert notes == ["the server asks to wait 0 seconds: slow down"]
