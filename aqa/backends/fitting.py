@@ -1,8 +1,10 @@
 """Make a prompt fit into what a reader can take, by spending the budget on passages only."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from aqa.errors import PromptError
@@ -11,6 +13,8 @@ from aqa.records import Dropped, Encoding, Evidence, Prompt
 # A passage may end after a sentence; failing that, after a word.
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』)\]]*(?=\s|$)")
 WORD_END = re.compile(r"\S(?=\s)")
+GUESSES = 12  # after which a search goes by halves, should sizes tell little
+MARGIN = 8  # characters: about a word
 
 
 def fit(
@@ -28,21 +32,22 @@ def fit(
     Raises:
         PromptError: the prompt does not fit even without passages.
     """
-    trial = prompt
+    made: dict[int, Prompt] = {}  # by their evidence
 
-    def fits(evidence: Evidence) -> bool:
-        nonlocal trial
+    def fullness(evidence: Evidence) -> float:
         changed = evidence is not prompt.evidence
         trial = encoded(replace(prompt, evidence=evidence) if changed else prompt)
-        return length(trial) <= limit
+        made[id(trial.evidence)] = trial
+        return length(trial) / max(limit, 0.5)  # even of no room an empty prompt takes nothing
 
-    if shorten(prompt.evidence, fits, "reader") is None:
-        fits(replace(prompt.evidence, passages=()))
+    evidence = shorten(prompt.evidence, fullness, "reader")
+    if evidence is None:
+        bare = encoded(replace(prompt, evidence=replace(prompt.evidence, passages=())))
         raise PromptError(
-            f"{prompt.id}: instructions, question and answer alone take {length(trial)} tokens,"
+            f"{prompt.id}: instructions, question and answer alone take {length(bare)} tokens,"
             f" more than the {limit} that fit; shorten the template or raise the limit"
         )
-    return trial
+    return made[id(evidence)]
 
 
 def fit_each(
@@ -91,54 +96,130 @@ def fit_each(
 
 
 def shorten(
-    evidence: Evidence, fits: Callable[[Evidence], bool], reason: Literal["budget", "reader"]
+    evidence: Evidence,
+    fullness: Callable[[Evidence], float],
+    reason: Literal["budget", "reader"],
 ) -> Evidence | None:
     """Drop the lowest ranked passages, then the end of the last; None where nothing fits.
 
-    What is given was the last that `fits` was asked about.
+    `fullness` tells what part of the room evidence takes, more than 1 where it does not fit. It is
+    asked about what is given, and seldom besides: each time a whole prompt may be made.
     """
-    if fits(evidence):
+    full = fullness(evidence)
+    if full <= 1:
         return evidence
-    kept = list(evidence.passages)
-    dropped = list(evidence.dropped)
-    while len(kept) > 1:
-        dropped.insert(0, Dropped(kept.pop(), reason))
-        trial = replace(evidence, passages=tuple(kept), dropped=tuple(dropped))
-        if fits(trial):
-            return trial
-    if not kept:
-        return None  # there was nothing to cut
-    return _cut_last(replace(evidence, passages=tuple(kept), dropped=tuple(dropped)), fits, reason)
+    passages = evidence.passages
+    if len(passages) < 2:
+        return _cut_last(evidence, full, fullness, reason) if passages else None
+    trials = {len(passages): evidence}
+    sizes = [0, *accumulate(len(evidence.text_of(p)) + len(evidence.join) for p in passages)]
+
+    def keeping(number: int) -> float:
+        dropped = tuple(Dropped(passage, reason) for passage in passages[number:])
+        trials[number] = replace(
+            evidence, passages=passages[:number], dropped=(*dropped, *evidence.dropped)
+        )
+        return fullness(trials[number])
+
+    search = Search(0, len(passages), 0.0, full)
+    number = search.last_that_fits(sizes.__getitem__, keeping)
+    if number:
+        return trials[number]
+    return _cut_last(trials[1], search.high_full, fullness, reason)
+
+
+@dataclass(slots=True)
+class Search:
+    """Looks for the last place that fits between `low`, which does, and `high`, which does not.
+
+    `low_full` and `high_full` are their fullness, or what is guessed of it.
+    """
+
+    low: int
+    high: int
+    low_full: float
+    high_full: float
+
+    def last_that_fits(
+        self,
+        size: Callable[[int], int],
+        fullness: Callable[[int], float],
+        margin: int = 0,
+        settled: Callable[[int, int], bool] | None = None,
+    ) -> int:
+        """Find it by asking `fullness` of few places: it grows about as the `size` of a place does.
+
+        With a `margin` a guess is that much off, to come near from the other side as well; from
+        then on the rest is halved, until it makes no difference any more what lies in it
+        (`settled`).
+        """
+        begun = self.low, self.high
+        guesses = off = 0
+        while self.high - self.low > 1 and not (settled and settled(self.low, self.high)):
+            surrounded = margin > 0 and self.low != begun[0] and self.high != begun[1]
+            if surrounded or guesses == GUESSES:
+                place = (self.low + self.high) // 2
+            else:
+                place, guesses = self._guess(size) + off, guesses + 1
+            place = min(max(place, self.low + 1), self.high - 1)
+            full = fullness(place)
+            if full <= 1:
+                self.low, self.low_full, off = place, full, margin * guesses
+            else:
+                self.high, self.high_full, off = place, full, -margin * guesses
+        return self.low
+
+    def _guess(self, size: Callable[[int], int]) -> int:
+        """The last place that fits if fullness grows evenly."""
+        first, last = size(self.low), size(self.high)
+        share = (1 - self.low_full) / max(self.high_full - self.low_full, 1e-9)
+        wanted = first + share * (last - first)
+        return bisect_right(range(self.high), wanted, lo=self.low, key=size) - 1
 
 
 def _cut_last(
-    evidence: Evidence, fits: Callable[[Evidence], bool], reason: Literal["budget", "reader"]
+    evidence: Evidence,
+    full: float,
+    fullness: Callable[[Evidence], float],
+    reason: Literal["budget", "reader"],
 ) -> Evidence | None:
     """Keep as much of the only passage's beginning as fits; without it where not a word does."""
     (passage,) = evidence.passages
+    text = passage.text
+    trials: dict[int, tuple[Evidence, float]] = {}
 
-    def ending_at(end: int) -> Evidence:
-        if end == 0:
-            dropped = (Dropped(passage, reason), *evidence.dropped)
-            return replace(
-                evidence, passages=(), dropped=dropped, cut_characters=0, reader_cut_characters=0
-            )
-        shorter = replace(passage, text=passage.text[:end])
-        cut = len(passage.text) - end
-        if reason == "reader":
-            return replace(evidence, passages=(shorter,), reader_cut_characters=cut)
-        return replace(evidence, passages=(shorter,), cut_characters=cut)
+    def ending_at(end: int) -> float:
+        if end not in trials:
+            trial = _ending_at(evidence, end, reason)
+            trials[end] = trial, fullness(trial)
+        return trials[end][1]
 
-    low, high = 0, len(passage.text)  # what ends at `low` fits, what ends at `high` does not
-    if not fits(ending_at(0)):
+    def settled(low: int, high: int) -> bool:
+        return _boundary(text, low) == _boundary(text, high - 1)
+
+    bare = ending_at(0)
+    if bare > 1:
         return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(ending_at(middle)) else (low, middle)
-    end = _boundary(passage.text, low)
-    while not fits(ending_at(end)):  # a tokenizer may need more tokens for a shorter text
-        end = _boundary(passage.text, end - 1)
-    return ending_at(end)
+    search = Search(0, len(text), bare, full)
+    end = _boundary(text, search.last_that_fits(lambda end: end, ending_at, MARGIN, settled))
+    while ending_at(end) > 1:  # a tokenizer may need more tokens for a shorter text
+        end = _boundary(text, end - 1)
+    return trials[end][0]
+
+
+def _ending_at(evidence: Evidence, end: int, reason: Literal["budget", "reader"]) -> Evidence:
+    """The evidence with the first `end` characters of its only passage, or without it."""
+    (passage,) = evidence.passages
+    if end == 0:
+        dropped = (Dropped(passage, reason), *evidence.dropped)
+        return replace(
+            evidence, passages=(), dropped=dropped, cut_characters=0, reader_cut_characters=0
+        )
+    shorter = replace(passage, text=passage.text[:end])
+    cut = len(passage.text) - end
+    if reason == "reader":
+        return replace(evidence, passages=(shorter,), reader_cut_characters=cut)
+    return replace(evidence, passages=(shorter,), cut_characters=cut)
 
 
 def _boundary(text: str, end: int) -> int:

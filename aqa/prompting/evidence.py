@@ -36,15 +36,16 @@ def select(
         numbered=options.numbered,
     )
 
-    def fits(trial: Evidence) -> bool:
+    def fullness(trial: Evidence) -> float:
         context = trial.context
-        return (options.max_chars is None or len(context) <= options.max_chars) and (
-            options.max_tokens is None
-            or count_tokens is None
-            or count_tokens(context) <= options.max_tokens
-        )
+        parts = [0.0]
+        if options.max_chars is not None:
+            parts.append(len(context) / options.max_chars)
+        if options.max_tokens is not None and count_tokens is not None:
+            parts.append(count_tokens(context) / options.max_tokens)
+        return max(parts)
 
-    shorter = shorten(evidence, fits, "budget")
+    shorter = shorten(evidence, fullness, "budget")
     assert shorter is not None, "no passages at all take no room"
     return shorter
 

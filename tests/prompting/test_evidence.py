@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -5,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aqa.backends.fitting import SENTENCE_END, fit, fit_each
+from aqa.backends.fitting import SENTENCE_END, _boundary, fit, fit_each
 from aqa.config.options import EvidenceOptions
 from aqa.errors import PromptError
 from aqa.prompting.evidence import select
-from aqa.records import Evidence, Example, Message, Passage, Prompt, Template
+from aqa.records import Encoding, Evidence, Example, Message, Passage, Prompt, Template
 
 TEMPLATE = Template("t", (Message("system", "Read: {context}"), Message("user", "{question}")))
 
@@ -267,3 +268,61 @@ def test_passages_that_are_read_one_by_one_are_cut_one_by_one() -> None:
     with pytest.raises(PromptError, match="alone take 5"):
         fit_each(prompt, words, 4)
     assert fit_each(prompt_of(), words, 5).evidence.passages == ()
+
+
+def plainly(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Evidence:
+    """The evidence that fits, found by trying every number of passages and every end."""
+    original = prompt.evidence
+
+    def fits(changed: Evidence) -> bool:
+        return length(replace(prompt, evidence=changed)) <= limit
+
+    for number in range(len(original.passages), 0, -1):
+        kept = replace(original, passages=original.passages[:number])
+        if fits(kept):
+            return kept
+    (passage,) = original.passages[:1]
+    ends = range(len(passage.text), -1, -1)
+    ending = {end: replace(passage, text=passage.text[:end]) for end in ends}
+    last = next(e for e in ends if fits(replace(original, passages=(ending[e],) if e else ())))
+    while True:
+        last = _boundary(passage.text, last)
+        shorter = replace(original, passages=(ending[last],) if last else ())
+        if fits(shorter):
+            return shorter
+        last -= 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(prompts, st.integers(0, 60), st.sampled_from([words, characters]))
+def test_what_is_kept_is_as_much_as_fits(prompt: Prompt, limit: int, length) -> None:  # type: ignore[no-untyped-def]
+    empty = replace(prompt, evidence=replace(prompt.evidence, passages=()))
+    if not prompt.evidence.passages or length(empty) > limit:
+        return
+    assert fit(prompt, length, limit).evidence.passages == plainly(prompt, length, limit).passages
+
+
+@pytest.mark.parametrize(
+    ("number", "sentences", "limit", "most"),
+    [
+        (1, 3, 400, 1),  # it fits
+        (100, 3, 400, 4),
+        (100, 30, 400, 9),  # not one passage fits whole
+        (1, 600, 400, 8),
+        (1, 3000, 400, 10),
+    ],
+)
+def test_a_prompt_is_made_few_times(number: int, sentences: int, limit: int, most: int) -> None:
+    """Each time it is tokenized anew."""
+    long = [f"{'It rains in Veld, says Mira. ' * (sentences + n % 3)}" for n in range(number)]
+    made: list[int] = []
+
+    def encoded(trial: Prompt) -> Prompt:
+        made.append(words(trial))
+        return trial.carrying(Encoding(()))
+
+    fitted = fit(prompt_of(*long), words, limit, encoded)
+    assert fitted.encoding is not None
+    assert words(fitted) <= limit
+    assert len(made) <= most
+    assert sum(made) < words(prompt_of(*long)) + most * 2 * limit, "long texts, above all"
