@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 
 from aqa.backends.local.decoding import Written
 from aqa.backends.local.generation_config import set_decoder_start, take_over_generation
-from aqa.backends.local.loading import load_whole
+from aqa.backends.local.loading import load_config, load_whole
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import T5Options
 from aqa.config.options import GenerationOptions
@@ -148,6 +148,9 @@ def convert_model(
         base = user_cache_path("aqa") / "models" / files.base.replace("/", "--")
     target = base.with_name(f"{base.name}-ctranslate2-{kind}")
     source = {"weights": weights, "revision": options.revision, "conversion": CONVERSION}
+    if weights is None:  # a name on the hub does not tell what lies there today
+        commit = getattr(load_config(files, options), "_commit_hash", None)
+        source |= {"hub": files.base, "commit": commit}
     with explained(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):

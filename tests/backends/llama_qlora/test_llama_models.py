@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 import subprocess
@@ -358,6 +359,29 @@ print(convert_gguf(ModelFiles("spec", str(folder), None, "m.gguf"), SilentProgre
 """
 
 
+CONVERTED = f"m-{hashlib.sha256(b'weights').hexdigest()[:16]}"
+
+
+def test_the_converted_form_is_that_of_the_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two files of one name and size are two models; one file under two names is one."""
+    monkeypatch.setattr(model_files, "user_cache_path", lambda name: tmp_path / "cache")
+    places = {}
+    for folder, content in (("one", b"weights"), ("other", b"WEIGHTS"), ("copy", b"weights")):
+        path = tmp_path / folder / "m.gguf"
+        path.parent.mkdir()
+        path.write_bytes(content)
+        places[folder] = model_files.converted_folder(path)
+    assert places["one"] == places["copy"] != places["other"]
+    places["one"].mkdir(parents=True)
+    write_config(places["one"], {})
+    assert find_model(options(tmp_path / "one" / "m.gguf")).base == str(places["one"])
+    assert find_model(options(tmp_path / "other" / "m.gguf")).gguf_file == "m.gguf"
+    (tmp_path / "one" / "m.gguf").write_bytes(b"changed")
+    assert find_model(options(tmp_path / "one" / "m.gguf")).gguf_file == "m.gguf"
+
+
 def test_two_processes_convert_once(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"weights")
     log = tmp_path / "log"
@@ -369,7 +393,7 @@ def test_two_processes_convert_once(tmp_path: Path) -> None:
     answers = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], answers
     assert log.read_text(encoding="utf-8") == "began\n"
-    assert {out.strip() for out, _ in answers} == {str(tmp_path / "cache" / "models" / "m-7")}
+    assert {out.strip() for out, _ in answers} == {str(tmp_path / "cache" / "models" / CONVERTED)}
 
 
 def test_a_conversion_broken_off_is_done_again(
@@ -393,7 +417,7 @@ def test_a_conversion_broken_off_is_done_again(
     (tmp_path / "m.gguf").write_bytes(b"weights")
     files = find_model(options(tmp_path / "m.gguf"))
     assert files.gguf_file == "m.gguf"
-    target = tmp_path / "cache" / "models" / "m-7"
+    target = tmp_path / "cache" / "models" / CONVERTED
 
     with pytest.raises(ModelError, match=r"weights are not in its files \(model\.norm\.weight\)"):
         convert_gguf(files, SilentProgress())
@@ -414,7 +438,7 @@ def test_a_conversion_broken_off_is_done_again(
     converted = convert_gguf(files, SilentProgress())
     assert converted == ModelFiles(str(tmp_path / "m.gguf"), str(target))
     assert find_model(options(tmp_path / "m.gguf")) == converted
-    assert sorted(path.name for path in target.parent.iterdir()) == ["m-7", "m-7.lock"]
+    assert sorted(path.name for path in target.parent.iterdir()) == [CONVERTED, f"{CONVERTED}.lock"]
     monkeypatch.undo()
     saved = load(target, dtype=torch.float32).state_dict()
     expected = load(tiny, dtype=torch.bfloat16).float().state_dict()
