@@ -12,7 +12,7 @@ from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.silence import Kept
 from aqa.evaluation.slice_comparison import SliceComparisons
-from aqa.evaluation.slices import Slices
+from aqa.evaluation.slices import Groups, Slices
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
@@ -22,6 +22,7 @@ from aqa.records import Score
 class SystemScores:
     """One system's scores. `groups` holds `has_answer` and `no_answer`: n and the mean scores.
 
+    `slice_places` are the examples of the groups of `slices`.
     `predictions` (as they were compared), `categories` (see `mistakes`) and `rows` (as they
     were read) follow the ids. `abstention` is None where there is nothing to tell, `risk_coverage`
     where no confidence is. `verdicts` are a judge's.
@@ -34,6 +35,7 @@ class SystemScores:
     scores: Mapping[str, Score]
     groups: Mapping[str, Mapping[str, float]]
     slices: Slices = field(default_factory=dict)
+    slice_places: Groups = field(default_factory=dict)
     predictions: tuple[str | None, ...] = ()
     categories: tuple[str, ...] = ()
     abstention: Abstention | None = None

@@ -20,7 +20,7 @@ from aqa.evaluation.mistakes import categorize
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.slice_comparison import compare_slices
-from aqa.evaluation.slices import Groups, Slices, check_known, group_examples, slice_scores
+from aqa.evaluation.slices import Groups, check_known, group_examples, slice_scores
 from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric, metric_names
 from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
@@ -83,8 +83,8 @@ def evaluate(
             warnings += system_cautions(system.name, pairs, scoring.no_answer)
             rows = [system.rows.get(key) for key in expected]
             own = _score(system, pairs, scorers, task)
-            parts = slice_scores(groups[system.name], own.scores, aligned.clusters)
-            found.append(_described(own, pairs, rows, parts, aligned.clusters))
+            own_groups = groups[system.name]
+            found.append(_described(own, pairs, rows, own_groups, aligned.clusters))
     report = _compared(aligned, found, groups, scoring)
     return report if judged is None else replace(report, judge=judged.facts)
 
@@ -189,13 +189,14 @@ def _described(
     own: SystemScores,
     pairs: Pairs,
     rows: Sequence[AnsweredRow | None],
-    slices: Slices,
+    groups: Groups,
     clusters: Clusters,
 ) -> SystemScores:
     """Add what the answers tell beside their scores."""
     return replace(
         own,
-        slices=slices,
+        slices=slice_scores(groups, own.scores, clusters),
+        slice_places=groups,
         predictions=tuple(pairs.predictions),
         categories=categorize(pairs, rows),
         abstention=abstention(pairs, clusters),

@@ -42,8 +42,30 @@ def facts(report: Report) -> Json:
             {"name": name, "label": label, "meaning": CATEGORIES[name]}
             for name, label in SHORT_CATEGORIES.items()
         ],
+        "slices": {key: _groups(report, key) for key in report.systems[0].slice_places},
         "block": BLOCK,
     }
+
+
+def _groups(report: Report, key: str) -> list[str]:
+    """Name the groups that a key puts any system's examples into."""
+    return list(dict.fromkeys(name for own in report.systems for name in own.slice_places[key]))
+
+
+def _slices(report: Report) -> list[list[list[int | None]]]:
+    """For each example, key and system: the number of its group among those of the facts."""
+    found = []
+    for key in report.systems[0].slice_places:
+        numbers = {name: number for number, name in enumerate(_groups(report, key))}
+        columns: list[list[int | None]] = []
+        for system in report.systems:
+            column: list[int | None] = [None] * len(report.ids)
+            for name, places in system.slice_places[key].items():
+                for place in places:
+                    column[place] = numbers[name]
+            columns.append(column)
+        found.append(list(map(list, zip(*columns, strict=True))))
+    return list(map(list, zip(*found, strict=True)))
 
 
 @dataclass(slots=True)
@@ -94,6 +116,7 @@ class Library:
 def rows(report: Report, library: Library) -> Iterator[Markup]:
     """Give one object an example: its texts, and for each system answer, kind and scores."""
     names = example_scores(report)
+    slices = _slices(report)
     for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
         answered = [system.rows[place] for system in report.systems]
         passages = library.places.get(key, [])
@@ -110,6 +133,8 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
         }
         if passages:
             row["passages"] = passages
+        if slices:
+            row["slices"] = slices[place]
         by_system: dict[str, list[Any]] = {
             "evidence": [_evidence(evidence_of(one), passages) for one in answered],
             "confidence": list(map(_confidence, answered)),

@@ -76,6 +76,10 @@ function showKinds(kinds) {
   showOnly({ kinds: systems.map((system) => kinds[system] ?? "") });
 }
 
+function numbersOf({ slice, group }) {
+  return [Object.keys(facts.slices).indexOf(slice), facts.slices[slice].indexOf(group)];
+}
+
 function showOnly(filter) {
   showAll();
   Object.assign(state, filter);
@@ -91,9 +95,11 @@ show.hidden = !isSeveral;
 search.addEventListener("input", () => { state.query = search.value; update(); });
 show.addEventListener("change", () => { state.show = show.value; update(); });
 byId("clear").addEventListener("click", showAll);
-for (const button of document.querySelectorAll("button.count"))
+for (const button of document.querySelectorAll("button[data-kind]"))
   button.addEventListener("click", () =>
     showKinds({ [button.dataset.system]: button.dataset.kind }));
+for (const button of document.querySelectorAll("button[data-slice]"))
+  button.addEventListener("click", () => showOnly({ slice: numbersOf(button.dataset) }));
 addEventListener("beforeprint", () => onPrint(true));
 addEventListener("afterprint", () => onPrint(false));
 addEventListener("scroll", drawSoon, { passive: true });

@@ -5,6 +5,7 @@ const state = {
   query: "",
   show: "all",
   kinds: systems.map(() => ""),
+  slice: null, // [number of a key, number of a group]
   sort: isSeveral ? "disagreement" : "0", // a system's number sorts by its score
   isFalling: isSeveral,
   active: 0, // a position in `view`
@@ -56,11 +57,14 @@ function choose() {
   const kinds = state.kinds.map((name) => facts.kinds.findIndex((kind) => kind.name === name));
   const isOfKind = (row) => kinds.every((kind, system) => kind < 0 || row.kinds[system] === kind);
   const isShown = SHOWN[state.show][1];
+  const [key, group] = state.slice ?? [];
+  const isOfSlice = (row) => key === undefined || row.slices[key].includes(group);
   const sign = state.isFalling ? -1 : 1;
   const byScore = (a, b) => primary(rows[a], +state.sort) - primary(rows[b], +state.sort);
   const compare = SORTS[state.sort] ?? byScore;
   return rows.map((_, index) => index)
-    .filter((index) => isShown(index) && isOfKind(rows[index]) && holds(index, words))
+    .filter((index) => isShown(index) && isOfKind(rows[index]) && isOfSlice(rows[index])
+      && holds(index, words))
     .sort((a, b) => sign * compare(a, b) || a - b);
 }
 
@@ -82,7 +86,9 @@ function update() {
   search.value = state.query;
   const isWhole = view.length === rows.length;
   const shown = isWhole ? "" : `${counted(view.length)} of `;
-  count.textContent = `${shown}${counted(rows.length)} examples`;
+  const [key, groups] = Object.entries(facts.slices)[state.slice?.[0]] ?? [];
+  const within = key ? `, ${key.replaceAll("_", " ")} ${groups[state.slice[1]]}` : "";
+  count.textContent = `${shown}${counted(rows.length)} examples${within}`;
   byId("clear").hidden = isWhole;
   byId("printed").textContent = view.length <= PRINTED ? ""
     : `Printed: the first ${PRINTED} of ${counted(view.length)} examples in this order.`;
@@ -99,7 +105,7 @@ function sortBy(name) {
 }
 
 function showAll() {
-  Object.assign(state, { query: "", show: "all", kinds: systems.map(() => "") });
+  Object.assign(state, { query: "", show: "all", kinds: systems.map(() => ""), slice: null });
   update();
 }
 

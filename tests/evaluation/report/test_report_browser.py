@@ -106,6 +106,16 @@ def test_a_count_of_mistakes_shows_its_examples(page) -> None:
     assert focused(page) == "q2"
 
 
+def test_a_group_of_a_slice_shows_its_examples(page) -> None:
+    groups = page.texts("[data-slice='language']")
+    assert groups[:2] == ["ko", "other"]
+    page.browser.find_element(By.CSS_SELECTOR, "[data-slice][data-group='ko']").click()
+    assert page.ids() == [LINKED]
+    assert page.texts("#count") == ["1 of 4 examples, language ko"]
+    page.browser.find_element(By.ID, "clear").click()
+    assert page.texts("#count") == ["4 examples"]
+
+
 def test_a_pair_of_kinds_shows_its_examples(page) -> None:
     heads = page.texts("#crossed thead th")
     assert heads == [
