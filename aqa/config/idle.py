@@ -17,6 +17,7 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
         ConfigError: an option has another value than its default, and none reads it.
     """
     idle = {
+        **config.data.idle(),
         **config.evidence.train.idle(),
         **config.training.idle(),
         **config.generation.idle(),

@@ -40,6 +40,16 @@ class DataOptions(Section):
     limit: int | None = Field(None, ge=1, description=HELP["data.limit"])
     dev_limit: int | None = Field(None, ge=1)
 
+    def idle(self) -> Mapping[str, str]:
+        """What concerns a retriever's passages or validation data, where there are none."""
+        found = {}
+        if self.passages is None and self.dev_passages is None:
+            found["data.missing_passages"] = "it needs data.passages (--passages)"
+        if self.dev_path is None:
+            names = ("dev_split", "dev_passages", "dev_limit")
+            found |= {f"data.{name}": "it needs data.dev_path (--dev-data)" for name in names}
+        return found
+
 
 class TrainingEvidenceOptions(Section):
     """Which passages training examples are given; see `aqa.prompting.training_evidence`."""
