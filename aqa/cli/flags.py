@@ -110,18 +110,8 @@ Cancel = Annotated[
         "--cancel", help="End the run's batches; keep what they answered.", rich_help_panel="API"
     ),
 ]
-BertModel = Annotated[
-    str | None,
-    typer.Option(
-        "--bert-model", help="Model of bertscore: hub id or folder.", rich_help_panel="BERTScore"
-    ),
-]
-BertNumLayers = Annotated[
-    int | None,
-    typer.Option(
-        "--bert-num-layers", min=1, help="Its layer to compare.", rich_help_panel="BERTScore"
-    ),
-]
+BertModel = Annotated[str | None, of_config("evaluation.bert_model")]
+BertNumLayers = Annotated[int | None, of_config("evaluation.bert_num_layers", least=1)]
 BertBf16 = Annotated[
     bool,
     typer.Option(
@@ -219,10 +209,7 @@ FailUnder = Annotated[
 NoAnswer = Annotated[
     list[str] | None, typer.Option("--no-answer", help="A phrase that means no answer.")
 ]
-Answer = Annotated[
-    Literal["line", "text"] | None,
-    typer.Option("--answer", help="Clean answers again, from raw texts: keep a line, or the text."),
-]
+Answer = Annotated[Literal["line", "text"] | None, of_config("evaluation.answer")]
 PredictionFields = Annotated[
     list[str] | None,
     typer.Option(
@@ -236,6 +223,5 @@ MetricNames = Annotated[
     typer.Option("--metrics", help="em,f1,rougeL,bertscore,...; by default as fits."),
 ]
 Profile = Annotated[
-    Literal["auto", "mixed", "squad", "korquad", "klue-mrc"],
-    typer.Option("--profile", help="How text is normalised and compared."),
+    Literal["auto", "mixed", "squad", "korquad", "klue-mrc"], of_config("evaluation.profile")
 ]

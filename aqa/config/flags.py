@@ -83,6 +83,28 @@ FLAGS = (
     Flag("prompt", "Prompt template: the name of a shipped one, or a path.", ("--prompt", "-p")),
     Flag("evidence.top_k", "Only the best ranked passages.", ("--top-k",)),
     Flag("generation.max_new_tokens", "Longest answer, in tokens.", ("--max-new-tokens",)),
+    Flag(
+        "evaluation.profile",
+        "How text is normalised and compared.",
+        ("--profile",),
+    ),
+    Flag(
+        "evaluation.answer",
+        "What of a generated text is the answer: its first line, or the whole text.",
+        ("--answer",),
+    ),
+    Flag(
+        "evaluation.bert_model",
+        "Model of BERTScore: hub id or folder.",
+        ("--bert-model",),
+        "BERTScore",
+    ),
+    Flag(
+        "evaluation.bert_num_layers",
+        "The model's layer whose states are compared.",
+        ("--bert-num-layers",),
+        "BERTScore",
+    ),
     Flag("output_dir", "The run folder.", ("--output-dir", "-o")),
     Flag("merge", "After training, write adapter and base as one model, too.", ("--merge",)),
 )

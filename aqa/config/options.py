@@ -188,11 +188,14 @@ JUDGE_SECTIONS = ("backend", "generation", "prompt", "seed")
 class EvaluationOptions(Section):
     """What is kept of generated text, and how the validation predictions are scored."""
 
-    answer: AnswerPart | None = None  # first line, or whole text; None: as the template says
-
-    profile: Literal["auto", "mixed", "squad", "korquad", "klue-mrc"] = "auto"
-    bert_model: str | None = None  # asks for BERTScore at the end of a training
-    bert_num_layers: int | None = Field(None, ge=1)
+    # None: as the template says.
+    answer: AnswerPart | None = Field(None, description=HELP["evaluation.answer"])
+    profile: Literal["auto", "mixed", "squad", "korquad", "klue-mrc"] = Field(
+        "auto", description=HELP["evaluation.profile"]
+    )
+    # A model asks for BERTScore at the end of a training.
+    bert_model: str | None = Field(None, description=HELP["evaluation.bert_model"])
+    bert_num_layers: int | None = Field(None, ge=1, description=HELP["evaluation.bert_num_layers"])
 
     def idle(self) -> Mapping[str, str]:
         """What concerns BERTScore, where it is not asked for; see `Section.idle`."""
