@@ -142,7 +142,8 @@ class Asker:
         reason = self._access.shown(tried.reason)
         self._server.lost(reason)
         others_are = await self.common.everyones(reason, tried.doubts > 0)
-        if others_are and not tried.had_last and time.monotonic() < (tried.until or math.inf):
+        may_pass = not (tried.had_last or tried.timed_out)
+        if others_are and may_pass and time.monotonic() < (tried.until or math.inf):
             tried.had_last = True
             return None
         return self._failed(prompt, tried)

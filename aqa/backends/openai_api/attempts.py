@@ -7,6 +7,7 @@ from aqa.backends.openai_api.errors import Failure
 from aqa.spent import Spent
 
 ATTEMPTS = 8  # of an example, those that the server was too busy for not counted
+TIMEOUTS = 2  # of an example: a thought that takes so long takes as long again, and is paid
 DOUBTS = 2  # of an example: refusals that should concern every request
 FIRST_BACK_OFF = 0.5  # seconds, doubled with every attempt
 LONGEST_BACK_OFF = 30.0
@@ -27,6 +28,7 @@ class Attempts:
     waits: int = 0
     misfits: int = 0
     doubts: int = 0
+    timeouts: int = 0  # among the failures
     had_last: bool = False
 
     @property
@@ -37,11 +39,17 @@ class Attempts:
     @property
     def are_over(self) -> bool:
         """Whether these are as many as make sense."""
-        return self.failures >= ATTEMPTS or self.doubts >= DOUBTS
+        return self.failures >= ATTEMPTS or self.doubts >= DOUBTS or self.timed_out
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the answer takes longer than a request may, however often it is asked for."""
+        return self.timeouts >= TIMEOUTS
 
     def add(self, failure: Failure) -> float:
         """Count a failure; give the seconds to wait before the next attempt."""
         self.reason = failure.reason
+        self.timeouts += failure.timed_out
         if failure.perhaps_alone:
             self.doubts += 1
         elif failure.unreachable or failure.kind == "slow":

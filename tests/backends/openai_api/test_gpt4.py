@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -101,6 +102,26 @@ def test_a_server_that_is_slow_or_never_well(tmp_path: Path, server: Server) -> 
     server.script = lambda number, body: None
     again = run(configured(tmp_path, server, 2), tmp_path / "out", Resume(retry_errors=True))
     assert (again.answered, again.failed) == (2, 0)
+
+
+def test_a_question_that_takes_too_long_is_not_paid_for_again_and_again(
+    tmp_path: Path, server: Server
+) -> None:
+    """A thought that is broken off is paid, and takes as long when it is asked for once more."""
+    asked: Counter[str] = Counter()
+
+    def script(number: int, body: dict[str, Any]) -> Fault | None:
+        question = body["messages"][-1]["content"]
+        asked[question] += 1
+        return Fault(hang=30) if question == "who 3" else None
+
+    server.script = script
+    config = configured(tmp_path, server, 12, request_timeout=1)
+    result = run(config, tmp_path / "out")
+    assert (result.answered, result.failed) == (11, 1)
+    assert asked == {f"who {n}": 2 if n == 3 else 1 for n in range(12)}
+    told = predictions(tmp_path / "out")["q3"]["error"]
+    assert told.startswith("given up after 2 attempts: the server did not answer in time")
 
 
 @pytest.mark.parametrize(
