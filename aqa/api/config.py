@@ -78,5 +78,6 @@ def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig
 
 
 def _told(model: Path | None, settings: Settings | None) -> list[Setting]:
-    told = [] if model is None else [("backend.model", os.fspath(model))]
-    return [*told, *(settings or {}).items()]
+    told = [] if model is None else [("backend.model", model)]
+    told += (settings or {}).items()
+    return [(key, os.fspath(it) if isinstance(it, os.PathLike) else it) for key, it in told]

@@ -9,6 +9,7 @@ import pytest
 
 import aqa
 from aqa.runs.folder import read_manifest
+from aqa.verbs.verify import verify
 
 DATA = [
     aqa.Example("1", "Who?", [aqa.Passage("Ada Lovelace wrote it.")], ("Ada Lovelace wrote",)),
@@ -82,7 +83,7 @@ def test_data_in_a_file(tmp_path: Path) -> None:
     path.write_text(json.dumps(rows("rows")), encoding="utf-8")
     for given in (path, str(path)):
         assert {answer.id: answer.text for answer in aqa.predict("stub", given)} == STUB
-    config = aqa.load_config("stub", settings={"data.path": str(path), "data.limit": 2})
+    config = aqa.load_config("stub", settings={"data.path": path, "data.limit": 2})
     assert [answer.id for answer in aqa.predict(config)] == ["2", "1"]
 
 
@@ -106,6 +107,16 @@ def test_a_run_folder_keeps_answers_and_resumes(note: Path, tmp_path: Path) -> N
     assert len(asked(note)) == before + 3
     found = json.loads((tmp_path / "run" / "predictions.json").read_text(encoding="utf-8"))
     assert {key: row["predicted_answer"] for key, row in found.items()} == STUB
+
+
+def test_a_run_folder_is_that_of_the_command(tmp_path: Path) -> None:
+    """The command scores and verifies it; of data at hand there is nothing to be hashed again."""
+    run = tmp_path / "run"
+    list(aqa.predict("stub", DATA, output_dir=run))
+    assert read_manifest(run)["command"] == "aqa.predict"
+    found = {each.what: each.status for each in verify(run).checked}
+    assert found == {"data": "unchecked", "prompt": "same", "predictions": "same"}
+    assert aqa.evaluate(run, metrics=["em"]).scores["run"]["em"].value == pytest.approx(100 / 3)
 
 
 def test_other_data_in_the_same_run_folder_are_refused(tmp_path: Path) -> None:
