@@ -58,7 +58,7 @@ def predict(
     """Answer every question of a file; resumes by itself what was broken off."""
     from aqa.cli import tables
     from aqa.display import console
-    from aqa.errors import UsageError
+    from aqa.errors import RunError, UsageError
     from aqa.runs.folder import command_line
     from aqa.verbs.predict import Resume
     from aqa.verbs.predict import cancel as run_cancel
@@ -90,6 +90,9 @@ def predict(
             command_line(sys.argv),
         )
     tables.show_predictions(result, as_json)
+    if not result.answered:
+        reason = result.shortfall.reason
+        raise RunError(f"{folder}: none of {result.examples} examples was answered: {reason}")
 
 
 def _prediction_folder(config: "RunConfig") -> Path:

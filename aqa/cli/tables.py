@@ -151,6 +151,11 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
     }
     if result.cached:
         facts["saved"] = dict(result.saved)
+    short = result.shortfall
+    if short.cut:
+        facts["cut"] = short.cut
+    if short.reason:
+        facts["commonest_failure"] = short.told()
     if as_json:
         print_json(facts)
         return
@@ -164,10 +169,24 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         tokens = f"{(read or 0) + (written or 0):,} tokens"
         saved = tokens if usd is None else f"${usd:,.4f} ({tokens})"
         console.print(f"from the cache: {result.cached:,} answers, which saved {saved}")
-    if result.failed:
-        console.print("failed ones are asked again with --retry-errors")
+    _show_shortfall(result)
     console.print(f"predictions: {result.predictions}", soft_wrap=True)
     console.print(f"next: aqa evaluate {quote(str(result.predictions))}", soft_wrap=True)
+
+
+def _show_shortfall(result: "PredictResult") -> None:
+    """Why examples failed, and what to do about it."""
+    short, console = result.shortfall, output()
+    if result.failed:
+        told = f"commonest failure ({short.failed_so:,} of {result.failed:,}): {short.reason}"
+        console.print(told, soft_wrap=True, markup=False, highlight=False)
+        console.print("failed ones are asked again with --retry-errors")
+    if short.cut:
+        console.print(
+            f'{short.cut:,} answers end where their room did, and are marked "cut"; a higher'
+            " generation.max_new_tokens gives more",
+            soft_wrap=True,
+        )
 
 
 def show_cancelled(result: "CancelResult", as_json: bool) -> None:

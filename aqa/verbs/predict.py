@@ -14,6 +14,7 @@ from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
 from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
+from aqa.runs.failures import Shortfall
 from aqa.runs.folder import open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, done_before
@@ -59,7 +60,8 @@ class Questions:
 class PredictResult:
     """What a prediction run came to. `answered` and `failed` add up to `examples`.
 
-    `cached` of the answers were taken from a cache, which `saved` tokens and money.
+    `cached` of the answers were taken from a cache, which `saved` tokens and money. `shortfall`
+    tells why examples failed, and how many answers were cut off.
     """
 
     folder: Path
@@ -70,6 +72,7 @@ class PredictResult:
     resumed: int
     cached: int = 0
     saved: Mapping[str, float | None] = field(default_factory=dict)
+    shortfall: Shortfall = field(default_factory=Shortfall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +181,8 @@ def _ended(session: Session, asked: int, contract: Contract | None) -> PredictRe
             " same command again to get the rest"
         )
     resumed = max(total - asked, 0)
-    return PredictResult(
-        folder, path, total, answered, failed, resumed, journal.hits, session.saved()
-    )
+    hits, saved, short = journal.hits, session.saved(), session.shortfall()
+    return PredictResult(folder, path, total, answered, failed, resumed, hits, saved, short)
 
 
 def cancel(

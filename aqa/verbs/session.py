@@ -11,6 +11,7 @@ from aqa.metrics import RunningScores
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.records import Example, Prediction, Prompt
+from aqa.runs.failures import Shortfall, shortfall
 from aqa.runs.folder import Run
 from aqa.runs.journal import Journal, count_tokens
 from aqa.runs.journal_rows import cleaned_again, failure_row, journal_row
@@ -69,8 +70,13 @@ class Session:
         """What the manifest tells of the answers, be it all of them or not."""
         total = self.inputs.total
         answered, failed = self.journal.counts(total)
+        counts = {"examples": total, "answered": answered, "failed": failed}
+        short = self.shortfall()
+        if short.cut:
+            counts["cut"] = short.cut
         found: dict[str, object] = {
-            "counts": {"examples": total, "answered": answered, "failed": failed},
+            "counts": counts,
+            **({"commonest_failure": short.told()} if short.reason else {}),
             "tokens": count_tokens(self.journal.rows(total)),
         }
         if isinstance(self.reader, Remote):
@@ -78,6 +84,10 @@ class Session:
         if self.journal.hits:
             found["cache"] = {"hits": self.journal.hits, "saved": self.saved()}
         return found
+
+    def shortfall(self) -> Shortfall:
+        """Why examples failed, and how many answers were cut off."""
+        return shortfall(self.journal.rows(self.inputs.total))
 
     def saved(self) -> dict[str, float | None]:
         """What the answers that were taken from a cache would have cost."""
@@ -188,9 +198,11 @@ class Figures:
     def __init__(self, reader: Backend, profile: str, journal: Journal | None = None) -> None:
         self._reader, self._journal = reader, journal
         self._scores = RunningScores(profile)
+        self._failed = 0
 
     def count(self, row: Row) -> None:
-        """Count an answer that has references."""
+        """Count an answer that has references, and a failure."""
+        self._failed += row.get("error") is not None
         if row["answers"] is not None:
             self._scores.add(row["predicted_answer"], row["answers"], row.get("question", ""))
 
@@ -198,6 +210,8 @@ class Figures:
         """Count an answer and give the figures after it."""
         self.count(row)
         found = {} if row["answers"] is None else dict[str, float | str](self._scores.means())
+        if self._failed:
+            found["failed"] = f"{self._failed:,}"
         if isinstance(self._reader, Remote):
             found |= self._reader.live()
         if self._journal is not None and self._journal.hits:

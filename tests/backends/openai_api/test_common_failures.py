@@ -1,12 +1,14 @@
 """Runs in which questions fail: alone, in a row, for a while, or all of them."""
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fault_server import FAULTS, NO_MODEL, QUOTA, Fault, Server, failure
-from gpt4_runs import completion, configured, predictions, run
+from gpt4_runs import completion, configured, predictions, run, write_questions
 
 from aqa.errors import ModelError
 from aqa.runs.folder import read_manifest
@@ -179,3 +181,41 @@ def test_waits_of_minutes_are_shown(
     notes: list[str] = []
     assert run(configured(tmp_path, server, 9), tmp_path / "out", notes=notes).answered == 9
     assert notes == ["the server asks to wait 0 seconds: slow down"]
+
+
+# What is said of failures at the end.
+
+
+def test_a_run_without_an_answer_ends_with_1(
+    tmp_path: Path, server: Server, call_aqa: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    write_questions(tmp_path, 3)
+    words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
+    words += ["--set", f"backend.base_url={server.url}"]
+    server.script = lambda number, body: CUT
+    done = call_aqa(*words)
+    assert done.returncode == 1
+    assert "none of 3 examples was answered: no token was left for the answer; raise" in done.stderr
+    assert "commonest failure (3 of 3): no token was left" in done.stdout
+    assert (tmp_path / "out" / PREDICTIONS).exists()
+    again = call_aqa(*words, "--json")
+    assert again.returncode == 1
+    assert json.loads(again.stdout)["commonest_failure"]["examples"] == 3
+
+
+def test_failed_and_cut_ones_are_told(
+    tmp_path: Path, server: Server, call_aqa: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    write_questions(tmp_path, 9)
+    replies = {1: CUT, 2: CUT, 3: Fault(400, failure("[red]no[/]")), 4: completion("An", "length")}
+    server.script = lambda number, body: replies.get(asked(body))
+    words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
+    done = call_aqa(*words, "--set", f"backend.base_url={server.url}")
+    assert done.returncode == 0
+    assert "9 examples: 6 answered, 3 failed" in done.stdout
+    assert "commonest failure (2 of 3): no token was left" in done.stdout
+    assert '1 answers end where their room did, and are marked "cut"' in done.stdout
+    assert "failed 3" in done.stderr
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["counts"] == {"examples": 9, "answered": 6, "failed": 3, "cut": 1}
+    assert manifest["commonest_failure"]["examples"] == 2
