@@ -167,6 +167,12 @@ def test_files_and_functions_are_read_in_one_sitting() -> None:
         assert not list(too_long(source)), path
 
 
+def test_tests_lie_in_the_folders_of_what_they_test() -> None:
+    tests = Path(__file__).parent
+    for path in tests.rglob("test_*.py"):
+        assert (PACKAGE / path.parent.relative_to(tests)).is_dir(), path
+
+
 def test_no_circle_of_files() -> None:
     try:
         list(TopologicalSorter(IMPORTS).static_order())
