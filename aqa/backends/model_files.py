@@ -29,6 +29,11 @@ class ModelFiles:
     adapter: Path | None = None
     gguf_file: str | None = None
 
+    @property
+    def title(self) -> str:
+        """What to call it in a message."""
+        return self.spec if self.adapter is None else f"{self.spec} (base of {self.adapter})"
+
 
 def find_model(options: BackendOptions) -> ModelFiles:
     """Find out what the option `model` names: run folder, adapter, folder, package or hub id.
@@ -68,6 +73,14 @@ def _base_of(config: Path) -> str:
         raise ModelError(f"{config}: not JSON; restore it, or name another model") from error
     if not spec:
         raise ModelError(f"{config}: no base_model_name_or_path, so its base is unknown")
+    beside = config.parent / spec  # as it may be named where both are in one place
+    if not Path(spec).exists() and beside.exists():
+        return str(beside.resolve())
+    if not Path(spec).exists() and _can_only_be_a_path(spec):
+        raise ModelError(
+            f"{config.parent}: this adapter's base model, {spec}, is not there; put it there, or"
+            f" correct base_model_name_or_path in {config}"
+        )
     return spec
 
 

@@ -13,6 +13,7 @@ from aqa.errors import ModelError
 from aqa.library_output import quiet
 
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
+CHAT_TEMPLATE = "chat_template.jinja"  # TRL writes it beside an adapter, with a tokenizer
 
 
 @contextmanager
@@ -54,19 +55,25 @@ def _gated(spec: str) -> str:
 def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, list[int]]:
     """Load the tokenizer and the end tokens that the model's configs name.
 
+    An adapter may have brought its own: the one that it was trained with.
+
     Raises:
         ModelError: it can't be had.
     """
     from transformers import AutoTokenizer
 
     _check_tokenizer(files)
-    with explained(files.spec), quiet():
+    own = files.adapter is not None and _has_tokenizer(files.adapter)
+    with explained(files.title), quiet():
         tokenizer = AutoTokenizer.from_pretrained(
-            files.base,
+            files.adapter if own else files.base,
             revision=options.revision,
             trust_remote_code=options.trust_remote_code,
-            **gguf_option(files),
+            **({} if own else gguf_option(files)),
         )
+        template = None if files.adapter is None else files.adapter / CHAT_TEMPLATE
+        if template is not None and template.is_file():
+            tokenizer.chat_template = template.read_text(encoding="utf-8")
         ends = [] if files.gguf_file else _end_tokens(files, options)
     return tokenizer, ends
 
@@ -93,11 +100,15 @@ def _check_tokenizer(files: ModelFiles) -> None:
     folder = Path(files.base)
     if files.gguf_file is not None or not folder.is_dir():
         return
-    if not any(next(folder.glob(pattern), None) for pattern in TOKENIZER_FILES):
+    if not _has_tokenizer(folder):
         raise ModelError(
             f"{files.spec}: this folder has no tokenizer; name the run folder of the training if"
             " it is a checkpoint, or put the model's tokenizer files into it"
         )
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any(next(folder.glob(pattern), None) for pattern in TOKENIZER_FILES)
 
 
 def gguf_option(files: ModelFiles) -> dict[str, str]:

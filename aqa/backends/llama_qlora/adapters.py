@@ -1,5 +1,6 @@
 """LoRA adapters: put a fresh or a trained one over a base model."""
 
+import re
 import warnings
 from copy import deepcopy
 from pathlib import Path
@@ -12,6 +13,11 @@ from aqa.errors import ModelError
 from aqa.library_output import quiet
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+TWICE = re.compile(r"\.(modules_to_save|original_module)\.")
+# The whole embedding or output layer, by the names that models have for them.
+EMBEDDING = re.compile(
+    r"\.(embed_tokens|wte|word_embeddings|embed_in|lm_head|embed_out)(\.modules_to_save)?\.weight$"
+)
 
 
 def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
@@ -61,30 +67,56 @@ def adapts_experts(model: Any, config: Any) -> bool:
 
 
 def load_adapter(model: Any, folder: Path) -> Any:
-    """Put a trained adapter over its base model.
+    """Put a trained adapter over its base model, whose vocabulary it may have widened.
 
     Raises:
         ModelError: its weights are not there as safetensors, or do not fit the base.
     """
-    from peft import PeftModel
+    from peft import PeftModel, set_peft_model_state_dict
+    from safetensors.torch import load_file
 
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise ModelError(
             f"{folder}: this adapter has no {ADAPTER_WEIGHTS}; pickled weights are not read, so"
             " save it as safetensors"
         )
+    unfit = (
+        f"{folder}: this adapter does not fit its base model; it was trained on another one, or"
+        " the base has changed since"
+    )
+    rows = embedding_rows(folder)
+    if rows is not None and rows != model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(rows, mean_resizing=False)  # tokens were added to the base
     with explained(str(folder)), quiet():
         # peft only warns of weights that are not there, and leaves them as they were drawn.
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
         try:
-            return PeftModel.from_pretrained(model, folder)
+            adapted = PeftModel.from_pretrained(model, folder)
         except (UserWarning, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "size mismatch" not in str(error):
                 raise
-            raise ModelError(
-                f"{folder}: this adapter does not fit its base model; it was trained on another"
-                " one, or the base has changed since"
-            ) from error
+            raise ModelError(unfit) from error
+        # Of weights that have no place it says nothing; it writes some layers down twice.
+        found = set_peft_model_state_dict(adapted, load_file(folder / ADAPTER_WEIGHTS))
+    if [name for name in found.unexpected_keys if not TWICE.search(name)]:
+        raise ModelError(unfit)
+    return adapted
+
+
+def embedding_rows(folder: Path) -> int | None:
+    """How many tokens the embedding has that an adapter brings along; None where it brings none.
+
+    Raises:
+        ModelError: its weights are no safetensors.
+    """
+    from safetensors import safe_open
+
+    path = folder / ADAPTER_WEIGHTS
+    if not path.is_file():
+        return None
+    with explained(str(folder)), safe_open(path, framework="pt") as file:
+        names = [name for name in file.keys() if EMBEDDING.search(name)]  # noqa: SIM118
+        return max((file.get_slice(name).get_shape()[0] for name in names), default=None)
 
 
 def read_adapter(model: Any, folder: Path) -> None:

@@ -21,7 +21,7 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
     """
     from transformers import AutoConfig
 
-    with explained(files.spec), quiet():
+    with explained(files.title), quiet():
         config = AutoConfig.from_pretrained(
             files.base,
             revision=options.revision,
@@ -31,7 +31,7 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
     kind, backend = KINDS[bool(config.is_encoder_decoder)]
     if backend != options.name:
         raise ModelError(
-            f"{files.spec} is {kind} ({config.model_type}); the backend {options.name} takes"
+            f"{files.title} is {kind} ({config.model_type}); the backend {options.name} takes"
             f" {KINDS[not config.is_encoder_decoder][0]}; use the backend {backend}"
         )
     return config
@@ -46,13 +46,13 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
     Raises:
         ModelError: no such model, or weights that are broken, absent, of another shape or unused.
     """
-    with explained(files.spec), quiet():
+    with explained(files.title), quiet():
         model, found = kind.from_pretrained(
             files.base, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     absent = found["missing_keys"] & {name for name, _ in model.named_parameters()}
     reshaped = {name for name, *_ in found["mismatched_keys"]}
-    check_keys(files.spec, absent - reshaped, reshaped, found["unexpected_keys"])
+    check_keys(files.title, absent - reshaped, reshaped, found["unexpected_keys"])
     return model
 
 

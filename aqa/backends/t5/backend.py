@@ -112,6 +112,11 @@ class T5Backend(LocalReader[T5Options]):
             ModelError: the model can't be had, or is no encoder-decoder.
             MissingExtraError: the engine is not installed.
         """
+        if self._scratch is None and self.files.adapter is not None:
+            raise ModelError(
+                f"{self.files.adapter}: the backend t5 takes whole models, not adapters; merge it"
+                " into its base first"
+            )
         check_precision(self.options)
         check_positions(self._model_config, self.options)
         self._engine  # noqa: B018

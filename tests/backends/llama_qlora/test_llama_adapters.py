@@ -1,0 +1,111 @@
+"""Adapters that other trainers left: their tokenizer, their template, their wider vocabulary."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_t5 as tiny_t5_module
+from safetensors.torch import load_file, save_file
+from tiny_adapters import chat_tokenizer, plain_answers, save_adapter, wider_tokenizer
+from tiny_llama import make_prompts, make_reader, rows
+from tiny_quantized import change_json
+
+from aqa.errors import ModelError
+from aqa.records import Template
+
+BOTH = {"modules_to_save": ["embed_tokens", "lm_head"]}
+
+
+def answers(folder: Path, template: Template) -> tuple[list[str | None], list[Any]]:
+    """Ours, and the chats that were answered."""
+    with make_reader(folder) as reader:
+        prompts = make_prompts(reader, template, with_target=False)
+        found = {answer.id: answer.raw for _, answer in reader.generate(prompts)}
+    chats = [
+        [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
+        for prompt in prompts
+    ]
+    return [found[prompt.id] for prompt in prompts], chats
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "options"),
+    [(chat_tokenizer, {}), (wider_tokenizer, {}), (wider_tokenizer, BOTH)],
+    ids=["template", "wider", "wider-saved-twice"],
+)
+def test_an_adapter_answers_with_its_own_tokenizer_as_by_peft(
+    tokenizer: Any, options: Any, tiny_no_template: Path, template: Template, tmp_path: Path
+) -> None:
+    folder = save_adapter(tiny_no_template, tmp_path / "adapter", tokenizer(), **options)
+    ours, chats = answers(folder, template)
+    assert len(ours) == len(rows())
+    assert ours == plain_answers(tiny_no_template, folder, chats)
+
+
+def test_a_wider_adapter_merges(tiny_no_template: Path, template: Template, tmp_path: Path) -> None:
+    folder = save_adapter(tiny_no_template, tmp_path / "adapter", wider_tokenizer())
+    reader = make_reader(folder)
+    prompts = make_prompts(reader, template, with_target=False)
+    merged = reader.merge(tmp_path, prompts)
+    assert (merged.compared, merged.different) == (len(rows()), 0)
+    config = json.loads((merged.folder / "config.json").read_text(encoding="utf-8"))
+    assert config["vocab_size"] == len(wider_tokenizer())
+
+
+def test_a_chat_template_alone_is_taken_too(
+    tiny_no_template: Path, template: Template, tmp_path: Path
+) -> None:
+    whole = save_adapter(tiny_no_template, tmp_path / "whole", chat_tokenizer())
+    folder = save_adapter(tiny_no_template, tmp_path / "adapter")
+    shutil.copy(whole / "chat_template.jinja", folder)
+    assert answers(folder, template)[0] == answers(whole, template)[0]
+
+
+def test_an_adapter_finds_its_base_beside_it(
+    tiny_no_template: Path, template: Template, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_no_template, tmp_path / "base")
+    folder = save_adapter(tiny_no_template, tmp_path / "adapter", chat_tokenizer())
+    expected = answers(folder, template)[0]
+    change_json(folder / "adapter_config.json", base_model_name_or_path="../base")
+    assert answers(folder, template)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        ("/home/user/models/llama", r"adapter: this adapter's base model, /home/.* is not there"),
+        ("nobody/nowhere", r"nobody/nowhere \(base of .*adapter\): .*can't be had from the hub"),
+    ],
+)
+def test_a_base_that_is_not_there_is_named_with_its_adapter(
+    base: str, reason: str, tiny_no_template: Path, tmp_path: Path
+) -> None:
+    folder = save_adapter(tiny_no_template, tmp_path / "adapter", chat_tokenizer())
+    change_json(folder / "adapter_config.json", base_model_name_or_path=base)
+    with pytest.raises(ModelError, match=reason):
+        make_reader(folder).check()
+
+
+def test_weights_for_layers_that_the_base_lacks_are_refused(
+    tiny_no_template: Path, tmp_path: Path
+) -> None:
+    """peft leaves them out without a word."""
+    folder = save_adapter(tiny_no_template, tmp_path / "adapter")
+    file = folder / "adapter_model.safetensors"
+    found = load_file(file)
+    more = {name.replace("layers.1", "layers.2"): found[name].clone() for name in found}
+    save_file({**found, **more}, file)
+    with pytest.raises(ModelError, match="does not fit its base model"):
+        make_reader(folder).__enter__()
+
+
+def test_an_adapter_of_an_encoder_decoder_is_not_left_out(tiny_t5: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    text = json.dumps({"base_model_name_or_path": str(tiny_t5)})
+    (folder / "adapter_config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match="t5 takes whole models, not adapters"):
+        tiny_t5_module.make_reader(folder).check()
