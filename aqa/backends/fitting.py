@@ -14,6 +14,7 @@ from aqa.records import Dropped, Encoding, Evidence, Prompt
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』)\]]*(?=\s|$)")
 WORD_END = re.compile(r"\S(?=\s)")
 GUESSES = 12  # after which a search goes by halves, should sizes tell little
+TRIED_AT_ONCE = 16  # passages: so many usually fit
 MARGIN = 8  # characters: about a word
 
 
@@ -103,25 +104,33 @@ def shorten(
     """Drop the lowest ranked passages, then the end of the last; None where nothing fits.
 
     `fullness` tells what part of the room evidence takes, more than 1 where it does not fit. It is
-    asked about what is given, and seldom besides: each time a whole prompt may be made.
+    asked about what is given, and seldom besides: each time a whole prompt may be made, which takes
+    time by its length.
     """
-    full = fullness(evidence)
-    if full <= 1:
-        return evidence
     passages = evidence.passages
-    if len(passages) < 2:
-        return _cut_last(evidence, full, fullness, reason) if passages else None
+    if not passages:
+        return evidence if fullness(evidence) <= 1 else None
     trials = {len(passages): evidence}
     sizes = [0, *accumulate(len(evidence.text_of(p)) + len(evidence.join) for p in passages)]
 
     def keeping(number: int) -> float:
+        if number == len(passages):
+            return fullness(evidence)
         dropped = tuple(Dropped(passage, reason) for passage in passages[number:])
         trials[number] = replace(
             evidence, passages=passages[:number], dropped=(*dropped, *evidence.dropped)
         )
         return fullness(trials[number])
 
-    search = Search(0, len(passages), 0.0, full)
+    low, low_full = 0, 0.0
+    high = min(len(passages), TRIED_AT_ONCE)
+    while (high_full := keeping(high)) <= 1:  # what can't fit by far is never looked at
+        if high == len(passages):
+            return evidence
+        low, low_full = high, high_full
+        likely = bisect_right(sizes, sizes[low] / max(low_full, 1e-9))
+        high = min(max(likely, low) + 1, len(passages))
+    search = Search(low, high, low_full, high_full)
     number = search.last_that_fits(sizes.__getitem__, keeping)
     if number:
         return trials[number]

@@ -75,7 +75,7 @@ def find_config(name: str) -> Path:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Split one `a.b=c` of --set; the value is read as YAML.
+    """Split one `a.b=c` of --set; the value is read as YAML, separators such as " | " as they are.
 
     Raises:
         ConfigError: there is no `=`, or the value is not valid YAML.
@@ -83,12 +83,23 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text}: write it as key=value, such as training.seed=1")
+    if _is_separator(value):
+        return FLAT_KEYS.get(key.strip(), key.strip()), value
     try:
         parsed = read_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: the value is not valid YAML") from error
     key = key.strip()
     return FLAT_KEYS.get(key, key), parsed
+
+
+def _is_separator(value: str) -> bool:
+    """Tell whether a value is punctuation and spaces, which YAML would take for its own."""
+    text = value.strip()
+    if text[:1] in ("#", "|", ">"):
+        return True
+    is_yaml = text == "~" or text[:1] in tuple("\"'[{")
+    return bool(value) and not is_yaml and not any(map(str.isalnum, text))
 
 
 def set_value(config: RawConfig, key: str, value: Any) -> None:

@@ -15,7 +15,8 @@ from aqa.data.examples import RowParser
 from aqa.data.files import Row
 from aqa.data.given import read_given
 from aqa.data.hub import is_hub_name, read_hub
-from aqa.data.retrieved import MissingPassages, Retrieved, open_retrieved, with_passages
+from aqa.data.joining import MissingPassages, with_passages
+from aqa.data.retrieved import Retrieved, open_retrieved
 from aqa.data.rows import read_row_file
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
 from aqa.data.shapes import plain_rows

@@ -6,19 +6,19 @@ import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
 
+from aqa.data.columns import fold
 from aqa.data.corpus import Corpus
+from aqa.data.likeness import likeness
 from aqa.data.passages import Listed, count_up, list_ranks
 from aqa.data.rankings import SHAPES, Ranking, read_rankings
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
-MissingPassages = Literal["error", "empty"]
-
+ALIKE = 0.25  # questions below it do not ask the same in other words
+TOO_SHORT = 4  # letters, to tell two questions apart
 TABLES = """
 PRAGMA journal_mode = OFF;
 CREATE TABLE rankings (
@@ -43,12 +43,13 @@ class Retrieved:
     """What a passages file holds, indexed in a private SQLite database.
 
     `conflicts` counts questions whose scores do not fall with the ranks, `joined` those whose
-    documents stand in one text.
+    documents stand in one text, `reworded` the ids whose question is another text.
     """
 
     def __init__(self, path: Path, index: sqlite3.Connection, nfc: bool) -> None:
         self.name = path.name
         self.conflicts = self.joined = 0
+        self.reworded: set[str] = set()
         self._index = index
         self._nfc = nfc
         index.executescript(TABLES)
@@ -59,22 +60,42 @@ class Retrieved:
         An id that the question's row has is looked up; where it has none, or the passages have
         none, the text of the question.
         """
-        query = "SELECT number, place, gold FROM rankings WHERE "
+        query = "SELECT number, place, gold, question FROM rankings WHERE "
         found = self._index.execute(query + "id = ?", (example.id,)).fetchall()
-        if not found:
+        if found:
+            self._compare_questions(example, found[0][1], found[0][3] or "")
+        else:
             condition = "question = ?" + (" AND id IS NULL" if has_id else "")
             found = self._index.execute(query + condition, (example.question,)).fetchall()
         if not found:
             return None
-        number, place, gold = found[0]
+        number, place, gold, _ = found[0]
         passages = self._passages(number)
-        for other, other_place, _ in found[1:]:
+        for other, other_place, *_ in found[1:]:
             if self._passages(other) != passages:
                 raise DataError(
                     f"{example.place}: its question has passages at {place} and others at "
                     f"{other_place}; give the rows ids"
                 )
         return passages, gold
+
+    def _compare_questions(self, example: Example, place: str, question: str) -> None:
+        """See that what has the same id asks the same; other words for it are counted.
+
+        Raises:
+            DataError: it is another question: of another id, or with hardly a letter in common.
+        """
+        texts = fold(question), fold(example.question)
+        if texts[0] == texts[1] or min(map(len, texts)) < TOO_SHORT:
+            return
+        query = "SELECT 1 FROM rankings WHERE question = ? AND id IS NOT NULL LIMIT 1"
+        is_of_other = self._index.execute(query, (example.question,)).fetchone() is not None
+        if is_of_other or likeness(question, example.question) < ALIKE:
+            raise DataError(
+                f'{example.place}: its id "{example.id}" is that of another question at {place}'
+                f' ("{question:.60}"); give both files the same ids, or leave the ids out of one'
+            )
+        self.reworded.add(example.id)
 
     def some_id(self) -> str | None:
         """Give the id of the first ranking that has one."""
@@ -88,6 +109,11 @@ class Retrieved:
             yield (
                 f"Questions whose passages' scores do not fall with their ranks: {self.conflicts}; "
                 "the order of the ranks is kept, --set evidence.order=score goes by the scores."
+            )
+        if self.reworded:
+            yield (
+                f"Questions that are worded differently in {self.name}: {len(self.reworded)}; they"
+                " are joined by their ids."
             )
         if self.joined:
             yield (
@@ -234,39 +260,3 @@ def open_retrieved(
         except (EOFError, OSError, zlib.error) as error:
             raise DataError(f"{path} can't be read ({error}); is it whole?") from None
         yield retrieved
-
-
-def with_passages(
-    examples: Iterable[tuple[Example, bool]], retrieved: Retrieved, missing: MissingPassages
-) -> Iterator[Example]:
-    """Give each example, that comes with whether its row has an id, the passages retrieved for it.
-
-    Raises:
-        DataError: examples have none, and `missing` is "error".
-    """
-    examples = iter(examples)
-    for example, has_id in examples:
-        found = retrieved.find(example, has_id)
-        if found is None and missing == "error":
-            count = 1 + sum(retrieved.find(*later) is None for later in examples)
-            raise _missing(count, example, has_id, retrieved)
-        passages, gold = found or ((), "[]")
-        yield replace(
-            example, passages=passages, gold_ids=example.gold_ids or tuple(json.loads(gold))
-        )
-
-
-def _missing(count: int, example: Example, has_id: bool, retrieved: Retrieved) -> DataError:
-    some_id = retrieved.some_id()
-    like = f' (its ids are like "{some_id}")' if some_id else " (it has no ids, but questions)"
-    others = f"is the first of {count} that have" if count > 1 else "has"
-    forms = {unicodedata.normalize(form, example.question) for form in ("NFC", "NFD")}
-    forms.discard(example.question)
-    if any(retrieved.find(replace(example, question=form), has_id) for form in forms):
-        mend = "its question stands there in another form of Unicode: give --normalize nfc"
-    else:
-        mend = "retrieve for all, or choose --missing-passages empty"
-    return DataError(
-        f'{example.place}: the question "{example.id}" {others} no passages in '
-        f"{retrieved.name}{like}; {mend}"
-    )

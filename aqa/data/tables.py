@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -48,6 +48,7 @@ def _csv_rows(path: Path, text: Iterable[str], delimiter: str) -> Iterator[Row]:
             place, line = f"{path.name}, line {line}", lines.line_num + 1
             if not header:
                 header = cells
+                _check_names(header, place)
             elif cells:
                 if len(cells) != len(header):
                     raise DataError(
@@ -61,6 +62,13 @@ def _csv_rows(path: Path, text: Iterable[str], delimiter: str) -> Iterator[Row]:
         ) from None
 
 
+def _check_names(names: Sequence[str], place: str) -> None:
+    """Refuse two columns of one name, of which one would be lost."""
+    twice = next((name for name in names if names.count(name) > 1 and name), None)
+    if twice is not None:
+        raise DataError(f'{place}: two columns are called "{twice}"; rename one')
+
+
 def read_parquet(path: Path) -> Iterator[Row]:
     """Read a Parquet file in small batches."""
     import pyarrow
@@ -68,6 +76,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
+            _check_names(table.schema_arrow.names, path.name)
             yield from _numbered(path.name, table.iter_batches(BATCH_ROWS))
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a Parquet file that can be read ({error})") from None
@@ -86,9 +95,12 @@ def _arrow_batches(path: Path) -> Iterator[_Batch]:
         with path.open("rb") as file:
             if _is_ipc_file(file):
                 reader = pyarrow.ipc.open_file(file)
+                _check_names(reader.schema.names, path.name)
                 yield from map(reader.get_batch, range(reader.num_record_batches))
             else:
-                yield from pyarrow.ipc.open_stream(file)
+                stream = pyarrow.ipc.open_stream(file)
+                _check_names(stream.schema.names, path.name)
+                yield from stream
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not an Arrow file that can be read ({error})") from None
 

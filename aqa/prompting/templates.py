@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -18,6 +19,8 @@ from aqa.records import PLACEHOLDER, AnswerPart, Example, Message, Prompt, Templ
 
 VARIABLES = ("context", "question")
 ROLES = ("system", "user", "assistant")
+MARK = re.compile(r"^---[ \t]*(?:\n|\Z)", re.MULTILINE)  # before and after front matter
+DOUBLED = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")  # a variable as Jinja writes it
 SUFFIXES = (".txt", ".yaml", ".yml")
 
 
@@ -117,12 +120,14 @@ def _shipped_list() -> str:
 
 
 def _split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
-    if not text.startswith("---\n"):
+    first = MARK.match(text)
+    if first is None:
         return {}, text
-    head, line, body = text[4:].partition("\n---\n")
-    if not line:
+    last = MARK.search(text, first.end())
+    if last is None:
         raise PromptError(f"{path}: the front matter is not closed by a line of ---")
-    return _parse_yaml("\n" + head, path), body  # the mark above counts as a line
+    head = text[first.end() : last.start()].rstrip("\n")
+    return _parse_yaml("\n" + head, path), text[last.end() :]  # the mark above counts as a line
 
 
 def _parse_yaml(text: str, path: Path) -> dict[str, Any]:
@@ -165,6 +170,12 @@ def _read_no_answer(raw: object, path: Path) -> tuple[str, ...]:
 
 def _check_variables(messages: list[Message], variables: Sequence[str], path: Path) -> None:
     used = {name for turn in messages for name in PLACEHOLDER.findall(turn.content)}
+    for turn in messages:
+        doubled = next((n for n in DOUBLED.findall(turn.content) if n in variables), None)
+        if doubled:
+            raise PromptError(
+                f"{path}: {{{{{doubled}}}}} would leave braces around its text; write {{{doubled}}}"
+            )
     unknown = sorted(used - set(variables))
     if unknown:
         raise PromptError(

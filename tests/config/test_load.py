@@ -136,6 +136,15 @@ def test_broken_json_and_a_folder(tmp_path: Path) -> None:
         ("a=[1, x]", "a", [1, "x"]),
         ("data.path=답.json", "data.path", "답.json"),
         ("num_train_epochs=3", "training.num_train_epochs", 3),
+        ("evidence.join= | ", "evidence.join", " | "),
+        ("evidence.join=|", "evidence.join", "|"),
+        ("evidence.join= ", "evidence.join", " "),
+        ("evidence.join=# ", "evidence.join", "# "),
+        ("evidence.join=---", "evidence.join", "---"),
+        ("evidence.join=> next: ", "evidence.join", "> next: "),
+        ('evidence.join="\\n"', "evidence.join", "\n"),
+        ("a=~", "a", None),
+        ("a=[]", "a", []),
     ],
 )
 def test_assignments(text: str, key: str, value: object) -> None:

@@ -540,3 +540,71 @@ def test_nq_oracle(shared_data: Path, tmp_path: Path) -> None:
     both = list(read_examples(Source(str(path), passages=str(path))))
     assert [e.own_passages for e in both] == [e.passages for e in own]
     assert {e.gold_ids for e in both} == {()}
+
+
+def test_ids_of_other_questions(join: Callable[..., Source]) -> None:
+    """By ids that only look alike nothing is joined; other words for a question are counted."""
+    texts = {"a": "Which town was it in 1874?", "b": "When was the town built?"}
+    asked = [{"id": key, "question": text} for key, text in texts.items()]
+
+    def found(first: str, second: str) -> str:
+        rows = zip("ab", (first, second), strict=True)
+        return lines([{"id": key, "question": text, "ctxs": ["c"]} for key, text in rows])
+
+    with pytest.raises(DataError, match='its id "a" is that of another question at found, line 1'):
+        survey(join(found(texts["b"], texts["a"]), asked))
+    with pytest.raises(DataError, match="give both files the same ids"):
+        survey(join(found("Who painted it?", "How large?"), asked))
+    reworded = found("town 1874, which was it", "when had they built the town")
+    (note,) = survey(join(reworded, asked)).notes
+    assert note == (
+        "Questions that are worded differently in found: 2; they are joined by their ids."
+    )
+    assert survey(join(found("which TOWN was it in 1874", texts["b"]), asked)).notes == ()
+
+
+RUNS = {
+    "TREC, the same rank everywhere": "a Q0 d1 0 2.5 x\na Q0 d2 0 9.0 x\nb Q0 d3 0 7.0 x\n",
+    "MS MARCO": "a\td2\t1\na\td1\t2\nb\td3\t1\n",
+    "ColBERT": "a\td2\t1\t25.5\na\td1\t2\t24.0\nb\td3\t1\t20.0\n",
+}
+COLLECTIONS = {
+    "pid, text": 'd1\tOne "quoted.\nd2\tTwo.\nd3\tThree.\n',
+    "pid, text, title": 'd1\tOne "quoted.\tt\nd2\tTwo.\tt\nd3\tThree.\tt\n',
+    "BEIR": lines(
+        [{"_id": f"d{n}", "title": "", "text": text}
+         for n, text in ((1, 'One "quoted.'), (2, "Two."), (3, "Three."))]
+    ),
+    "chunks of documents": lines(
+        [{"id": f"d{n}", "document_id": "D", "contents": text}
+         for n, text in ((1, 'One "quoted.'), (2, "Two."), (3, "Three."))]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_runs_and_collections(join: Callable[..., Source], run: str, collection: str) -> None:
+    first, second = read(join(RUNS[run], corpus=COLLECTIONS[collection]))
+    assert [passage.text for passage in first.passages] == ["Two.", 'One "quoted.']
+    assert [passage.text for passage in second.passages] == ["Three."]
+
+
+def test_documents_of_one_id(join: Callable[..., Source]) -> None:
+    documents = [{"id": "d1", "text": "One."}, {"id": "d1", "text": "Two."}]
+    documents += [{"id": f"d{n}", "text": "x"} for n in (2, 3)]
+    message = r'line 1: the document "d1" appears again, with another text, at .*line 2; give each'
+    with pytest.raises(DataError, match=message):
+        survey(join(RUNS["MS MARCO"], corpus=lines(documents)))
+    documents[1]["text"] = "One."  # the same document twice is one
+    assert read(join(RUNS["MS MARCO"], corpus=lines(documents)))[0].passages[1].text == "One."
+
+
+def test_lists_of_ids_and_texts(join: Callable[..., Source]) -> None:
+    found = [{"id": q, "retrieved_ids": ["d1", "d2"], "retrieved_contents": ["One.", "Two."],
+              "retrieved_scores": [2.5, 1.5]} for q in "ab"]  # fmt: skip
+    (first, _) = read(join(lines(found)))
+    assert [(p.id, p.text) for p in first.passages] == [("d1", "One."), ("d2", "Two.")]
+    found[1]["retrieved_ids"] = ["d1"]
+    with pytest.raises(DataError, match='1 ids in "retrieved_ids" for 2 passages'):
+        survey(join(lines(found)))

@@ -326,3 +326,23 @@ def test_a_prompt_is_made_few_times(number: int, sentences: int, limit: int, mos
     assert words(fitted) <= limit
     assert len(made) <= most
     assert sum(made) < words(prompt_of(*long)) + most * 2 * limit, "long texts, above all"
+
+
+@pytest.mark.parametrize("limit", [30, 200, 600])
+def test_many_passages_take_hardly_longer_than_few(limit: int) -> None:
+    """Those that can't fit by far are never looked at."""
+
+    def read_for(number: int) -> tuple[int, int]:
+        texts = [" ".join(["word"] * (40 + place % 7)) for place in range(number)]
+        looked_at = 0
+
+        def length(trial: Prompt) -> int:
+            nonlocal looked_at
+            looked_at += words(trial)
+            return words(trial)
+
+        return looked_at, len(fit(prompt_of(*texts), length, limit).evidence.passages)
+
+    few, many = read_for(20), read_for(1000)
+    assert few[1] == many[1]
+    assert many[0] <= 2 * few[0]

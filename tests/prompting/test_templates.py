@@ -72,6 +72,7 @@ SYSTEM_AND_USER = (Message("system", "Read:\n{context}"), Message("user", "{ques
         ("t.txt", "Read:\n{context}\n", SYSTEM_AND_USER, ()),
         ("t.txt", b"\xef\xbb\xbfRead:\r\n{context}", SYSTEM_AND_USER, ()),
         ("t.txt", "---\nno_answer: 모름\n---\nRead:\n{context}\n", SYSTEM_AND_USER, ("모름",)),
+        ("t.txt", "--- \nno_answer: 모름\n---\t\nRead:\n{context}\n", SYSTEM_AND_USER, ("모름",)),
         (
             "t.txt",
             '---\r\nno_answer: ["no", none at all]\r\n---\r\n{context} {question}',
@@ -120,6 +121,7 @@ USER = "- {role: user, content: '{context} {question}'}"
         ("t.txt", "{context} {name}", "unknown variable {name}; a template knows {context} and"),
         ("t.txt", b"\xb0\xa1 {context}", "not UTF-8 at byte 0"),
         ("t.txt", "---\nno_answer: x\n{context}", "not closed by a line of ---"),
+        ("t.txt", "{{context}}", "{{context}} would leave braces around its text; write {context}"),
         ("t.txt", "---\nno_answer: [x\n---\n{context}", "line 2: not valid YAML"),
         ("t.txt", "---\nno_answers: x\n---\n{context}", "unknown key no_answers"),
         ("t.txt", "---\nno_answer: [[1]]\n---\n{context}", "no_answer must be a phrase or a list"),
