@@ -60,7 +60,9 @@ def wide_table(report: Report) -> Table:
         Row([system.name, *(_estimate(score) for score in system.scores.values())])
         for system in report.systems
     ]
-    return Table([*texts("system"), *figures(*names)], rows)
+    signatures = [score.signature for score in report.systems[0].scores.values()]
+    notes = [f"{report.sample}, 95 % intervals", *signatures]
+    return Table([*texts("system"), *figures(*names)], rows, notes=notes)
 
 
 def long_table(report: Report) -> Table:
@@ -74,18 +76,37 @@ def long_table(report: Report) -> Table:
             values = [_figure(score.value), _figure(score.low), _figure(score.high)]
             counts = [len(report.ids), system.missing, system.failed]
             rows.append(Row([system.name, score.name, *values, *counts, *[""] * 5]))
+        for group, means in _answerable_groups(system):
+            for name, value in means.items():
+                if name != "n":
+                    counts_of: list[Cell] = [
+                        int(means["n"]),
+                        "",
+                        "",
+                        "answerable",
+                        group,
+                        *[""] * 3,
+                    ]
+                    rows.append(Row([system.name, name, Figure(value), "", "", *counts_of]))
         for key, groups in system.slices.items():
             for group, found in groups.items():
                 for metric, part in found.items():
                     if metric != "n":
                         values = [_figure(part[name]) for name in ("value", "low", "high")]
-                        of = [found["n"], "", "", key, group, *[""] * 3]
+                        of: list[Cell] = [found["n"], "", "", key, group, *[""] * 3]
                         rows.append(Row([system.name, metric, *values, *of]))
     rows += [_long_difference(found, "", "") for found in report.comparisons]
     rows += [_long_difference(found, *part) for part, found in _slice_comparisons(report)]
     counted = figures("value", "low", "high", "n", "missing", "failed")
     heads = [*texts("system", "metric"), *counted, *texts("slice", "group", "minus")]
     return Table([*heads, *figures("p", "p_holm")], rows)
+
+
+def _answerable_groups(system: SystemScores) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """The scores of questions with and without an answer, where there are both."""
+    if system.groups["no_answer"]["n"] and "answerable" not in system.slices:
+        yield "yes", system.groups["has_answer"]
+        yield "no", system.groups["no_answer"]
 
 
 def _slice_comparisons(report: Report) -> Iterator[tuple[tuple[str, str], Comparison]]:

@@ -1,5 +1,7 @@
 """A table as LaTeX, for papers."""
 
+import re
+
 from aqa.tables.table import Cell, Table, shown
 
 _SPECIAL = {
@@ -14,15 +16,20 @@ _SPECIAL = {
     "|": r"\textbar{}",
 }
 
+_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
+_FOR_HANGUL = r"Hangul needs \usepackage{kotex}, and XeLaTeX or LuaLaTeX"
+
 
 def to_latex(table: Table) -> str:
-    """Write a tabular for the package booktabs."""
+    """Write a tabular for the package booktabs; the notes are comments below it."""
     sides = "".join("r" if column.holds == "figures" else "l" for column in table.columns)
     head = " & ".join(latex_escape(column.name) for column in table.columns)
     rows = (" & ".join(map(_field, row.cells)) for row in table.rows)
     lines = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", rf"{head} \\", r"\midrule"]
     lines += [rf"{row} \\" for row in rows]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    notes = [*table.notes, *([_FOR_HANGUL] if _HANGUL.search("\n".join(lines)) else [])]
+    return "\n".join([*lines, *(f"% {' '.join(note.split())}" for note in notes), ""])
 
 
 def latex_escape(text: str) -> str:

@@ -52,13 +52,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns and rows under a title; a `plain` one is a list of facts, without lines."""
+    """Columns and rows under a title; a `plain` one is a list of facts, without lines.
+
+    `notes` go with a table that leaves this place: what it was made with.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Row]
     title: str = ""
     plain: bool = False
     has_heads: bool = True
+    notes: Sequence[str] = ()
 
 
 def texts(*names: str) -> list[Column]:

@@ -25,6 +25,7 @@ from aqa.evaluation.tables import long_table, wide_table
 from aqa.metrics import possible_scores
 from aqa.progress import SilentProgress
 from aqa.records import Example
+from aqa.tables import Column, Row, Table
 from aqa.tables.latex import latex_escape, to_latex
 from aqa.tables.markdown import to_markdown
 from aqa.tables.sheet import to_csv
@@ -108,7 +109,9 @@ def test_csv_names_groups_as_the_data_do_but_for_formulas(report: Report) -> Non
 
 
 def test_markdown(report: Report) -> None:
-    assert to_markdown(wide_table(report)).splitlines() == [
+    table, _, notes = to_markdown(wide_table(report)).partition("\n\n")
+    assert notes.startswith("- 2 questions, 95 % intervals\n- em|profile:squad".replace("|", r"\|"))
+    assert table.splitlines() == [
         "| system | em | f1 |",
         "| --- | ---: | ---: |",
         r"| a\_1\&b | 50.00 (9.5–90.5) | 83.33 (2.1–99.9) |",
@@ -117,7 +120,10 @@ def test_markdown(report: Report) -> None:
 
 
 def test_latex(report: Report) -> None:
-    assert to_latex(wide_table(report)).splitlines() == [
+    written = to_latex(wide_table(report)).splitlines()
+    assert written[8] == "% 2 questions, 95 % intervals"
+    assert written[9].startswith("% em|profile:squad")
+    assert written[:8] == [
         r"\begin{tabular}{lrr}",
         r"\toprule",
         r"system & em & f1 \\",
@@ -130,6 +136,12 @@ def test_latex(report: Report) -> None:
     assert latex_escape(r"\^~{50 %}") == (
         r"\textbackslash{}\textasciicircum{}\textasciitilde{}\{50 \%\}"
     )
+
+
+def test_hangul_in_latex_says_what_it_needs() -> None:
+    table = Table([Column("system")], [Row(["김 구"])])
+    assert "% Hangul needs \\usepackage{kotex}" in to_latex(table)
+    assert "%" not in to_latex(Table([Column("system")], [Row(["Kim Gu"])]))
 
 
 def test_limits(report: Report) -> None:
