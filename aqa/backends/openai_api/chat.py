@@ -198,8 +198,10 @@ def _is_about(name: str, param: str | None, message: str) -> bool:
     """Whether an error is about a parameter of this name."""
     if param:
         return param.partition(".")[0] == name
-    # In some sort of quotation marks, or as FastAPI's servers write it: body.seed.
-    return bool(re.search(rf"""['"`.]{re.escape(name)}\b""", message))
+    # In some sort of quotation marks, as FastAPI's servers write it (body.seed), or as LiteLLM does
+    # (temperature=0.5), or after a word that says what it is.
+    ways = (r"""['"`.]{}\b""", r"\b{}=", r"(?:parameter|argument|field|property|support)s?:? {}\b")
+    return any(re.search(way.format(re.escape(name)), message, re.I) for way in ways)
 
 
 def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -148,6 +148,42 @@ def test_a_refused_value_that_was_asked_for_stops(tmp_path: Path, key: str, mode
         assert sum(server.answered.values()) == 0
 
 
+# As LiteLLM 1.110, Anthropic, Cerebras, Mistral and others say it.
+WORDS = [
+    "litellm.UnsupportedParamsError: gpt-6-luna doesn't support temperature=0.0 while reasoning is"
+    " active. Only temperature=1 is supported",
+    "`temperature` is deprecated for this model.",
+    "property 'temperature' is unsupported",
+    "Unsupported parameter: temperature",
+    "This model does not support temperature",
+    "body.temperature: Extra inputs are not permitted",
+    'Unknown name "temperature": Cannot find field.',
+]
+
+
+@pytest.mark.parametrize("told", WORDS)
+def test_a_refusal_in_any_words_is_understood(tmp_path: Path, told: str) -> None:
+    def script(number: int, body: Body) -> Fault | None:
+        return Fault(400, {"error": {"message": told}}) if "temperature" in body else None
+
+    with serving(Server(script=script)) as server:
+        assert run(configured(tmp_path, server, 3), tmp_path / "out").answered == 3
+        with pytest.raises(ModelError, match=r"refuses generation\.temperature = 0\.7: "):
+            run(asking(tmp_path, server, {"generation": {"temperature": 0.7}}), tmp_path / "asked")
+
+
+def test_the_question_is_no_refusal(tmp_path: Path) -> None:
+    """What an error quotes of the question names no parameter."""
+    told = "the prompt on the temperature of a seed was filtered"
+    with serving(
+        Server(script=lambda n, b: Fault(400, failure(told)) if n == 0 else None)
+    ) as server:
+        notes: list[str] = []
+        run(configured(tmp_path, server, 3), tmp_path / "out", notes=notes)
+        assert notes == []
+        assert "temperature" in server.bodies[-1]
+
+
 def test_a_refused_effort_stops_responses_and_batches(tmp_path: Path) -> None:
     told = "Unsupported value: 'minimal' is not supported with the 'gpt-5.1' model."
     fault = Fault(400, failure(told, "unsupported_value", "reasoning.effort"))
