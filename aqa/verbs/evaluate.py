@@ -155,7 +155,9 @@ class _Work:
         if evaluated.asks_a_judge:
             labels = evaluated.judge.labels
             if outputs.scores is None:
-                raise UsageError("a judge's verdicts cost money; name a folder to keep them in")
+                raise UsageError(
+                    "a judge's verdicts cost money; name a folder to keep them in (output_dir)"
+                )
             folder = outputs.scores.parent / JUDGE
             joined = data is not None and data.passages is not None
             asked = replace(

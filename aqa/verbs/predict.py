@@ -51,7 +51,9 @@ class Questions:
             UsageError: the answers may come much later, so that they need a folder.
         """
         if isinstance(self.reader, Remote) and self.reader.asks_by_batch:
-            raise UsageError("a batch is answered within a day; name a folder to find it again")
+            raise UsageError(
+                "a batch is answered within a day; name a folder to find it again (output_dir)"
+            )
         profile = self.config.evaluation.profile
         return unkept_answers(self.inputs, self.reader, profile, progress)
 

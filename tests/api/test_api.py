@@ -1,5 +1,6 @@
 """The Python API: data, answers and scores at hand, with the sentences of the command line."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,10 @@ import datasets
 import pytest
 
 import aqa
+from aqa.api.evaluate import Evaluation
+from aqa.api.predict import Predictions
+from aqa.api.preview import Previews
+from aqa.api.train import Training
 from aqa.runs.folder import read_manifest
 from aqa.verbs.verify import verify
 
@@ -35,6 +40,23 @@ def test_every_public_name_is_there() -> None:
     assert set(aqa.__all__) <= set(dir(aqa))
     with pytest.raises(AttributeError, match="no attribute 'predictt'"):
         aqa.predictt  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["load_config", "train", "predict", "evaluate", "preview"])
+def test_each_parameter_is_typed_and_described(name: str) -> None:
+    verb = getattr(aqa, name)
+    assert "Raises:\n        AqaError" in verb.__doc__
+    for parameter in inspect.signature(verb).parameters.values():
+        assert parameter.annotation is not inspect.Parameter.empty
+        assert f"        {parameter.name}: " in verb.__doc__, parameter
+
+
+@pytest.mark.parametrize("kind", [Predictions, Evaluation, Training, Previews])
+def test_each_result_is_described(kind: type) -> None:
+    assert kind.__doc__
+    for name, member in vars(kind).items():
+        if callable(member) and not name.startswith("_"):
+            assert member.__doc__, name
 
 
 def test_answers_are_a_stream(note: Path, tmp_path: Path) -> None:
