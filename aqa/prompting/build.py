@@ -64,6 +64,21 @@ class Inputs:
         self.total = min(self.found.count, limit or self.found.count)
         self.left_out = 0  # by the evidence of training examples
 
+    @cached_property
+    def unlabelled(self) -> int:
+        """How many examples up to the limit have no reference."""
+        return self._count(self.found.unlabelled, lambda example: example.answers is None)
+
+    @cached_property
+    def unanswerable(self) -> int:
+        """How many examples up to the limit are known to have no answer."""
+        return self._count(self.found.unanswerable, lambda example: example.answers == ())
+
+    def _count(self, of_all: int, counts: Callable[[Example], bool]) -> int:
+        if self.total == self.found.count:
+            return of_all
+        return sum(counts(example) for _, example in self.examples())
+
     def examples(self) -> Iterator[tuple[int, Example]]:
         """The examples up to the limit, each with its place in the data, from 0."""
         return islice(self.all_examples(), self.total)

@@ -82,19 +82,25 @@ def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -
     cuts = Cuts()
     with progress.task("Measuring prompts", total=plan.data.total) as task:
         lengths = []
+        unanswerable = 0
         for prompt in plan.train_prompts(cuts):
+            unanswerable += not any(prompt.answers or ())
             lengths.append(plan.reader.length(prompt) or 0)
             task.advance()
-    lengths = lengths or [0]
+    cuts.tell(progress)
     return DryRun(
         config=as_raw(config),
         counts={
             "train": len(lengths),
-            "train_unanswerable": plan.data.found.unanswerable,
+            "train_unanswerable": unanswerable,
             "dev": plan.dev.total if plan.dev else 0,
         },
-        lengths={"min": min(lengths), "median": median(lengths), "max": max(lengths)},
-        cut={"shortened": cuts.shortened, "left_out": len(cuts.unfit)},
+        lengths={
+            "min": min(lengths, default=0),
+            "median": median(lengths or [0]),
+            "max": max(lengths, default=0),
+        },
+        cut={"shortened": cuts.shortened, "left_out": cuts.left_out},
         estimate=plan.reader.estimate(),
     )
 
@@ -187,7 +193,7 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
             "status": "done",
             "counts": {
                 "train": plan.data.found.count,
-                "left_out": len(cuts.unfit),
+                "left_out": cuts.left_out,
                 "shortened": cuts.shortened,
                 "dev": len(dev),
             },

@@ -24,6 +24,11 @@ class Cuts:
     without_gold: int = 0
     unfit: list[Unfit] = field(default_factory=list)
 
+    @property
+    def left_out(self) -> int:
+        """How many examples are not trained on."""
+        return len(self.unfit) + self.without_gold
+
     def tell(self, progress: Progress) -> None:
         """Say what was cut, if anything was."""
         if self.shortened:
@@ -82,10 +87,9 @@ class TrainingPlan:
                 " training.eval_strategy to epoch or steps, or leave it out"
             )
         for kind, inputs in (("training", self.data), ("validation", self.dev)):
-            found = inputs.found if inputs else None
-            if found is not None and found.unlabelled:
+            if inputs is not None and inputs.unlabelled:
                 raise ConfigError(
-                    f"{found.unlabelled} of {found.count} {kind} examples have no reference"
+                    f"{inputs.unlabelled} of {inputs.total} {kind} examples have no reference"
                     " answer; name the column with --field answers=NAME"
                 )
 
@@ -99,8 +103,8 @@ class TrainingPlan:
         )
         by_loss = self.config.training.metric_for_best_model == "loss"
         for unanswerable, use in (
-            (self.data.found.unanswerable or ("some" if lost else 0), "train on"),
-            (self.dev.found.unanswerable if self.dev and by_loss else 0, "take the loss of"),
+            (self.data.unanswerable or ("some" if lost else 0), "train on"),
+            (self.dev.unanswerable if self.dev and by_loss else 0, "take the loss of"),
         ):
             if unanswerable:
                 raise ConfigError(

@@ -25,14 +25,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 
+from data_shapes import SHAPES as DATA
+from data_shapes import lines
 from prediction_shapes import QUESTIONS, SAID, SHAPES, write
 
+from aqa.data import Source, read_examples, survey
 from aqa.errors import AqaError
 from aqa.evaluation.predictions import read_predictions
 
 Seeds = Mapping[str, tuple[str, Any]]  # by shape: the file's name and what it holds
 VALUES: tuple[Any, ...] = (
     None, True, 0, -1, 1.5, 10**30, float("nan"), "", "x", "\ud800", "q1", "가\x00", [], [None], {},
+    "['a', 'b'", "TRUE", "['a' 'b']",
     {"text": "x"}, [["x"]], [{"a": 1}], {"q1": "x"}, "[1, 2", "\t", [1, "x"], [{"text": 1}],
 )  # fmt: skip
 BYTES = (b"", b"\0", b"\xff", b"{", b"}", b"[", b'"', b"\n", b"\t", b",", b"\\u", b"\xed\xa0\x80")
@@ -50,9 +54,72 @@ def predictions(path: Path) -> object:
     return found
 
 
+def data(path: Path) -> object:
+    source = Source(str(path))
+    examples = list(read_examples(source, survey(source)))
+    for example in examples:
+        assert example.id, example
+        assert example.question.strip(), example
+        assert all(isinstance(text, str) for text in example.answers or ()), example
+        assert all(isinstance(passage.text, str) for passage in example.passages), example
+        json.dumps([example.question, *(passage.text for passage in example.passages)]).encode()
+    return examples
+
+
+def passages(path: Path) -> object:
+    """As a retriever's output, with and without a corpus; and as the corpus itself."""
+    folder = path.parent
+    questions, corpus, run = (folder / name for name in ("asked.jsonl", "corpus.tsv", "run.tsv"))
+    if not questions.exists():
+        questions.write_text(lines({"id": "q1", "question": "When was the mill built?"}))
+        corpus.write_text("d1\tIt was built in 1874.\nd2\tIt burned.\n")
+        run.write_text("q1\td1\t1\nq1\td2\t2\n")
+    outcome: object = None
+    for found, documents in ((path, None), (path, corpus), (run, path)):
+        source = Source(
+            str(questions),
+            passages=str(found),
+            corpus=documents and str(documents),
+            missing_passages="empty",
+        )
+        outcome = _surveyed(source, path)
+    return outcome
+
+
+def _surveyed(source: Source, path: Path) -> object:
+    try:
+        return survey(source)
+    except AqaError as error:
+        if "\n" in str(error) or path.name not in str(error):
+            raise
+        return None
+
+
+RETRIEVED: Seeds = {
+    "TREC": ("r.trec", "q1 Q0 d1 1 2.5 x\nq1 Q0 d2 2 1.5 x\n"),
+    "MS MARCO": ("r.tsv", "q1\td1\t1\nq1\td2\t2\n"),
+    "collection": ("c.tsv", "d1\tIt was built.\nd2\tIt burned.\n"),
+    "by id": ("r.json", {"q1": [{"id": "d1", "text": "It was built.", "score": 2.5, "rank": 1}]}),
+    "scores": ("r.json", {"q1": {"d1": 2.5, "d2": 1.5}}),
+    "rows": ("r.jsonl", lines({"id": "q1", "ctxs": [{"id": "d1", "text": "Built.", "rank": 1}]})),
+    "columns": ("r.csv", "qid,docid,rank,score,text\nq1,d1,1,2.5,Built.\nq1,d2,2,1.5,Burned.\n"),
+    "retrieved": (
+        "r.jsonl",
+        lines({"qid": "q1", "retrieved_ids": ["d1"], "retrieved_contents": ["It was built."]}),
+    ),
+    "corpus": (
+        "c.jsonl",
+        lines({"_id": "d1", "title": "t", "text": "x"}, {"_id": "d2", "text": "y"}),
+    ),
+    "documents": ("c.json", {"d1": {"text": "x", "title": "t"}, "d2": {"text": "y"}}),
+}
+
+
 # What is tried: the seeds and the function that reads a file, by the name of a reader.
 READERS: dict[str, tuple[Seeds, Callable[[Path], object]]] = {
     "predictions": (SHAPES, predictions),
+    "data": ({name: shape[:2] for name, shape in DATA.items()}, data),
+    "passages": (RETRIEVED, passages),
 }
 
 

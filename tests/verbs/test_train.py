@@ -16,7 +16,7 @@ from aqa.evaluation.scoring import evaluate
 from aqa.progress import SilentProgress
 from aqa.records import Prompt
 from aqa.runs.names import METRICS, MODEL, PREDICTIONS
-from aqa.verbs.train import train
+from aqa.verbs.train import dry_run, train
 from aqa.verbs.train_plan import Cuts, TrainingPlan
 
 ROW = '{{"id": "{}", "question": "who", "passages": [{}], "answers": ["Anna"]}}\n'
@@ -105,6 +105,35 @@ def test_examples_without_a_gold_passage_are_counted(tmp_path: Path) -> None:
         "1 examples are left out: no passage holds their answer, or evidence.train left the gold"
         " one out"
     ]
+
+
+def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
+    """The only passage of a row is its gold one, even where it does not say the answer."""
+    rows = [
+        {"id": "only", "question": "who", "passages": ["x"], "answers": ["Anna"]},
+        {"id": "none", "question": "who", "passages": ["x", "y"], "answers": ["Anna"]},
+        {"id": "no", "question": "who", "passages": ["x"], "answers": []},
+        {"id": "later", "question": "who", "passages": ["x"], "answers": []},
+        {"id": "unlabelled", "question": "who", "passages": ["x"]},
+    ]
+    data, prompt = tmp_path / "rows.json", tmp_path / "t.txt"
+    data.write_text(json.dumps(rows), encoding="utf-8")
+    prompt.write_text("---\nno_answer: none\n---\n{context}", encoding="utf-8")
+
+    def counted(**given: object) -> tuple[Mapping[str, int], int]:
+        layer: RawConfig = {
+            "data": {"path": str(data), **given},
+            "prompt": str(prompt),
+            "backend": {"max_length": 100},
+            "evidence": {"train": "gold"},
+        }
+        found = dry_run(build_config(StubBackend.Options, [layer]), Trained, SilentProgress())
+        return found.counts, found.cut["left_out"]
+
+    assert counted(limit=3) == ({"train": 2, "train_unanswerable": 1, "dev": 0}, 1)
+    assert counted(limit=4) == ({"train": 3, "train_unanswerable": 2, "dev": 0}, 1)
+    with pytest.raises(ConfigError, match="1 of 5 training examples have no reference"):
+        counted()
 
 
 class Learner(Trained):
