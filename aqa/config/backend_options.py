@@ -87,6 +87,7 @@ class LocalModelOptions(BackendOptions):
     trains_adapter: ClassVar[bool]  # or else all weights
     takes_float16: ClassVar[bool]
 
+    max_seq_length: int = Field(1024, ge=16)  # tokens that are read at once
     revision: str | None = None  # of a model on the hub
     trust_remote_code: bool = False
     compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"

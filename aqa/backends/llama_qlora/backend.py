@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.chat_rendering import template_facts
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
-from aqa.backends.llama_qlora.adapters import load_adapter
+from aqa.backends.llama_qlora.adapters import embedding_rows, load_adapter
 from aqa.backends.llama_qlora.generation import write_answers
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import check_quantization, load_model
@@ -52,9 +52,11 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         """Look at the model's configuration, its tokenizer and the machine.
 
         Raises:
+            ConfigError: it has fewer positions than `max_seq_length`.
             ModelError: the model can't be had, is no causal one, or can't run here in 4 bits.
         """
         check_quantization(self.options, self._model_config)
+        self._check_positions()
         self._encoder  # noqa: B018  (loads the tokenizer)
 
     @property
@@ -65,7 +67,13 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
     def encode(self, prompt: Prompt) -> Encoding:
         """Make token ids by the model's chat template."""
-        return self._encoder.encode(prompt)
+        return self._known(prompt, self._encoder.encode(prompt))
+
+    @cached_property
+    def _vocabulary(self) -> int | None:
+        """That of the base, unless the adapter widened it."""
+        adapter = self.files.adapter
+        return (embedding_rows(adapter) if adapter else None) or super()._vocabulary
 
     def identity(self) -> Mapping[str, object]:
         """The model, its and its adapter's hash, and everything that influences decoding."""

@@ -13,6 +13,7 @@ from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.local.decoding import Written, as_prediction, drawing, rows_each
 from aqa.backends.local.failures import explained_work
 from aqa.backends.local.generation_config import take_over_generation
+from aqa.backends.local.limits import check_positions, check_vocabulary
 from aqa.backends.local.memory import free_memory, halving
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.backends.unknown_text import unknown_characters
@@ -66,6 +67,26 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     @abstractmethod
     def _tokenizer(self) -> Any:
         """What texts are tokenized with."""
+
+    @cached_property
+    @abstractmethod
+    def _model_config(self) -> Any:
+        """The model's configuration, as transformers has it."""
+
+    @cached_property
+    def _vocabulary(self) -> int | None:
+        """How many tokens the model knows; None where its configuration does not tell."""
+        return getattr(self._model_config.get_text_config(decoder=True), "vocab_size", None)
+
+    def _check_positions(self) -> None:
+        check_positions(
+            self._model_config, self.options, self.config.generation, self._progress.note
+        )
+
+    def _known(self, prompt: Prompt, encoding: Encoding) -> Encoding:
+        """The same encoding, when each of its tokens is one that the model knows."""
+        check_vocabulary(prompt.id, encoding, self._vocabulary, self._tokenizer, self.options.model)
+        return encoding
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer beside a model."""

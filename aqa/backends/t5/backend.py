@@ -18,7 +18,6 @@ from aqa.backends.t5.encoding import TextEncoder, make_text_encoder
 from aqa.backends.t5.generation import write_answers
 from aqa.backends.t5.learned_tokenizer import learn_tokenizer
 from aqa.backends.t5.models import (
-    check_positions,
     check_precision,
     load_model,
     make_model,
@@ -118,7 +117,7 @@ class T5Backend(LocalReader[T5Options]):
                 " into its base first"
             )
         check_precision(self.options)
-        check_positions(self._model_config, self.options)
+        self._check_positions()
         self._engine  # noqa: B018
         self._encoder  # noqa: B018  (loads the tokenizer)
 
@@ -130,7 +129,8 @@ class T5Backend(LocalReader[T5Options]):
 
     def encode(self, prompt: Prompt) -> Encoding:
         """Make token ids of the text, with fid of each passage apart."""
-        return self._encoder.encode(prompt, by_passage=self.options.fusion == "fid")
+        by_passage = self.options.fusion == "fid"
+        return self._known(prompt, self._encoder.encode(prompt, by_passage))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids, special tokens included."""

@@ -22,20 +22,6 @@ def check_precision(options: T5Options) -> None:
         )
 
 
-def check_positions(model_config: Any, options: T5Options) -> None:
-    """See whether the model can read as much; T5's positions are relative and have no end.
-
-    Raises:
-        ConfigError: it has fewer positions than `max_seq_length`.
-    """
-    positions = getattr(model_config, "max_position_embeddings", None)
-    if positions is not None and options.max_seq_length > positions:
-        raise ConfigError(
-            f"backend.max_seq_length = {options.max_seq_length}: {options.model} has only"
-            f" {positions} positions; set it to {positions} or less"
-        )
-
-
 def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
     """Load the weights, for training in float32: bfloat16 would round small updates away.
 

@@ -1,0 +1,64 @@
+"""What a model can take: so many positions, and the tokens of its own vocabulary."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aqa.config.backend_options import LocalModelOptions
+from aqa.config.options import GenerationOptions
+from aqa.errors import ConfigError, PromptError
+from aqa.records import Encoding
+
+READ = ("max_encoder_position_embeddings", "max_position_embeddings")
+WRITTEN = ("max_decoder_position_embeddings", "max_position_embeddings")
+
+
+def check_positions(
+    model_config: Any,
+    options: LocalModelOptions,
+    generation: GenerationOptions,
+    note: Callable[[str], None],
+) -> None:
+    """See whether a model has positions for all that it may read and write.
+
+    T5's are relative and have no end. Rotary ones of causal models (Su et al. 2021) can be counted
+    on, though the model has learned nothing there: of these a note tells.
+
+    Raises:
+        ConfigError: it has fewer than `max_seq_length`, or than an answer may take.
+    """
+    config = model_config if model_config.is_encoder_decoder else model_config.get_text_config()
+    positions, asked = _positions(config, READ), options.max_seq_length
+    if positions is not None and asked > positions:
+        told = f"backend.max_seq_length = {asked}: {options.model} has only {positions} positions"
+        rotary = getattr(config, "rope_parameters", None) is not None
+        if model_config.is_encoder_decoder or not rotary:
+            raise ConfigError(f"{told}; set it to {positions} or less")
+        note(f"{told}, and what goes beyond them it has not learned to read")
+    written = _positions(config, WRITTEN) if model_config.is_encoder_decoder else None
+    if written is not None and generation.max_new_tokens >= written:
+        raise ConfigError(
+            f"generation.max_new_tokens = {generation.max_new_tokens}: the decoder of"
+            f" {options.model} has only {written} positions, the first token's among them; set it"
+            f" to {written - 1} or less"
+        )
+
+
+def _positions(config: Any, names: tuple[str, ...]) -> int | None:
+    return next((found for name in names if (found := getattr(config, name, None))), None)
+
+
+def check_vocabulary(
+    prompt_id: str, encoding: Encoding, rows: int | None, tokenizer: Any, model: str
+) -> None:
+    """See whether the model's embedding has a row for each token; `rows` are its number.
+
+    Raises:
+        PromptError: the tokenizer knows a token that the model does not.
+    """
+    highest = max((*encoding.prompt_ids, *encoding.target_ids), default=0)
+    if rows is not None and highest >= rows:
+        raise PromptError(
+            f"{prompt_id}: the tokenizer writes {tokenizer.convert_ids_to_tokens(highest)!r}"
+            f" ({highest}), but {model} has only {rows} tokens; tokens were added to the"
+            " tokenizer and not to the model, so restore the tokenizer's files"
+        )
