@@ -126,8 +126,8 @@ def test_scores_and_verdicts_are_the_same(call_aqa: Call, runs: Path) -> None:
     earlier = read(runs / "judged" / "metrics.json")
     manifest = next((runs / "judged" / "judge").glob("*/run.json"))
     url = read(manifest)["config"]["backend"]["base_url"]
-    settings = [f"backend.base_url={url}", "prompt=judge.txt", "backend.cache=false"]
-    settings += ["backend.price.input=1", "backend.price.output=2"]
+    settings = [f"backend.base_url={url}", "backend.model=gpt-4.1", "prompt=judge.txt"]
+    settings += ["backend.price.input=1", "backend.price.output=2", "backend.cache=false"]
     judge = [word for setting in settings for word in ("--judge-set", setting)]
     words = ["--data", "data.jsonl", "--metrics", "em,f1,judge", *judge, "-q"]
     done(call_aqa("evaluate", "predicted", *words, "--output", "judged/metrics.json"))

@@ -142,14 +142,11 @@ class TrainingOptions(Section):
         return value
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns another schedule or other evaluations; see `Section.idle`."""
-        found = {}
-        if self.lr_scheduler_type == "constant" and self.warmup_steps:
-            reason = "it needs another training.lr_scheduler_type, such as constant_with_warmup"
-            found["training.warmup_steps"] = reason
-        if self.eval_strategy != "steps":
-            found["training.eval_steps"] = "it needs training.eval_strategy = steps"
-        return found
+        """What concerns another schedule; see `Section.idle`."""
+        if self.lr_scheduler_type != "constant" or not self.warmup_steps:
+            return {}
+        reason = "it needs another training.lr_scheduler_type, such as constant_with_warmup"
+        return {"training.warmup_steps": reason}
 
 
 class GenerationOptions(Section):

@@ -54,7 +54,6 @@ def build(backend: str, *settings: str, inherited: Any = None) -> RunConfig:
         ("t5", "data.missing_passages=empty", "data.passages=x.jsonl"),
         ("gpt4", "data.dev_split=test", "data.dev_path=x.jsonl"),
         ("llama", "data.dev_limit=9", "data.dev_path=x.jsonl"),
-        ("t5", "training.eval_steps=50", "training.eval_strategy=steps"),
         ("llama", "training.warmup_steps=5", "training.lr_scheduler_type=cosine"),
     ],
 )

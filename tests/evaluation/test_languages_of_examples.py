@@ -31,7 +31,8 @@ def run(
     file.write_text(json.dumps(predictions, ensure_ascii=False), encoding="utf-8")
     notes = Notes()
     scoring = Scoring(**{"metrics": ["em", "f1"], **options})
-    return evaluate([file], data, scoring, notes), notes.said
+    report = evaluate([file], data, scoring, notes)
+    return report, [note for note in notes.said if note.startswith("Profile")]
 
 
 ENGLISH = ("Who?", "William Shakespeare", "William the Shakespeare")
