@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from aqa.config.flags import HELP
-from aqa.config.model_families import DEFAULT_MODEL, thinks
+from aqa.config.model_families import DEFAULT_MODEL, room_to_think, thinks
 from aqa.config.request_fields import ExtraBody, ExtraHeaders, UserAgent
 
 # A config as it is before it is checked: nested mappings of plain values.
@@ -186,6 +186,11 @@ def _request_timeout(values: dict[str, Any]) -> float:
     return 600.0 if thinks(values.get("model", ""), values.get("reasoning_effort")) else 120.0
 
 
+def _reasoning_tokens(values: dict[str, Any]) -> int:
+    room = room_to_think(values.get("model", ""), values.get("reasoning_effort"))
+    return min(room, int(values.get("max_seq_length", 0)) // 4)
+
+
 def _example_deadline(values: dict[str, Any]) -> float:
     return max(900.0, 2.5 * float(values.get("request_timeout", 0)))
 
@@ -213,6 +218,9 @@ class Gpt4Options(BackendOptions):
     tokenizer: str | None = None  # a served model's folder or hub id, to count its tokens exactly
     structured: bool = False  # answers as JSON: {answer, passages, answerable}
     max_seq_length: int = Field(128_000, ge=16)  # tokens of prompt and answer together
+    # Room for a model's thoughts beside generation.max_new_tokens: by its family and effort, and at
+    # most a quarter of max_seq_length.
+    reasoning_tokens: int = Field(default_factory=_reasoning_tokens, ge=0)
     max_concurrency: int = Field(64, ge=1)  # requests at a time
     requests_per_minute: int | None = Field(None, ge=1)  # None: what the server's headers tell
     tokens_per_minute: int | None = Field(None, ge=1)  # of prompts and answers; None as above

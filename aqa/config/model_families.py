@@ -11,6 +11,9 @@ OTHER_THINKERS = re.compile(
     r"|qwen-?3(?!.*(?:instruct|coder))|magistral|kimi-k(?:2\.[5-9]|[3-9])|glm-(?:4\.[5-9]|[5-9])"
     r"|minimax-m\d|thinking|reason(?:er|ing)"
 )
+# Tokens of thoughts by reasoning effort, several times of what a question on passages takes.
+ROOM_TO_THINK = {"minimal": 2048, "low": 4096, "medium": 8192, None: 8192, "high": 16_384}
+MOST_ROOM = 32_768
 NOT_THINKING = re.compile(r"non-?reasoning|non-?thinking|no-?think")
 USER_ONLY = re.compile(r"(?:^|[:.])o1-(?:mini|preview)")  # without a system role
 CLAUDE = re.compile(r"claude-[a-z]+-(\d+)(?:[-.](\d{1,2}))?(?!\d)")
@@ -55,6 +58,13 @@ def thinks(model: str, effort: str | None) -> bool:
         or OTHER_THINKERS.search(name)
         or (claude is not None and claude >= CLAUDE_THINKS)
     )
+
+
+def room_to_think(model: str, effort: str | None) -> int:
+    """Tokens that a model should have for its thoughts, beside those of its answer."""
+    if not thinks(model, effort):
+        return 0
+    return ROOM_TO_THINK.get(effort, MOST_ROOM)
 
 
 def takes_sampling(model: str, effort: str | None) -> bool:

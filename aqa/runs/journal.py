@@ -4,13 +4,14 @@ import contextlib
 import json
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from aqa.errors import RunError
 from aqa.records import AnswerPart, Prediction, Prompt
 from aqa.runs.files import atomic, explained
+from aqa.runs.fingerprints import ROOM, another_run, differences, flat
 from aqa.runs.journal_rows import cleaned_again, withheld
 from aqa.runs.names import JOURNAL, PREDICTIONS
 from aqa.spent import Spent
@@ -28,11 +29,17 @@ class Journal:
     """
 
     def __init__(
-        self, folder: Path, fingerprint: Mapping[str, Any], fresh: bool, awaits: bool = False
+        self,
+        folder: Path,
+        fingerprint: Mapping[str, Any],
+        fresh: bool,
+        awaits: bool = False,
+        may_change: Collection[str] = (),
     ) -> None:
         """Go on with the folder's journal; where it is empty, another run's is begun in its place.
 
-        `awaits` tells that answers to its run are under way elsewhere.
+        `awaits` tells that answers to its run are under way elsewhere. Parts of the fingerprint
+        that `may_change` and did stand in each new line as `asked_with`.
 
         Raises:
             RunError: it is of another run, or damaged.
@@ -45,6 +52,9 @@ class Journal:
         self.hits = 0  # ... and how many these are
         self._places: array[int] = array("Q")  # 0: no answer yet (the header stands there)
         self._failed: set[int] = set()
+        self._may_change = may_change
+        self._asked_with: Json = {}
+        self.fingerprint: Json = dict(fingerprint)  # that of its first session
         header = {"kind": JOURNAL_KIND, "version": 1, "fingerprint": dict(fingerprint)}
         with explained(folder):
             if fresh:
@@ -75,7 +85,8 @@ class Journal:
     def append(self, index: int, row: Mapping[str, Any]) -> None:
         """Put one finished example on disk before anything else happens."""
         with explained(self.folder):
-            place, line = self._end, _line({"index": index, **row})
+            changed = {"asked_with": self._asked_with} if self._asked_with else {}
+            place, line = self._end, _line({"index": index, **row, **changed})
             self._file.write(line)
             self._file.flush()
             self._end += len(line)
@@ -145,10 +156,7 @@ class Journal:
                     if different and not awaits and not file.read(1):
                         return False  # nothing was answered: of a wrong server, for instance
                     if different:
-                        raise RunError(
-                            f"{self.folder} holds another run: {'; '.join(different[:3])}. Name"
-                            " another --output-dir, or begin anew with --fresh"
-                        )
+                        raise RunError(another_run(self.folder, different))
                 else:
                     self._count(row)
                     self._remember(row["index"], place, failed=row.get("error") is not None)
@@ -167,12 +175,19 @@ class Journal:
         os.truncate(self.path, place)
         return True
 
-    def _compare(self, found: Json, header: Json) -> list[str]:
+    def _compare(self, found: Json, header: Json) -> dict[str, str]:
         """Tell what of the fingerprint differs from that of the journal."""
         theirs = found.get("fingerprint")
         if found.get("kind") != JOURNAL_KIND or not isinstance(theirs, dict):
             raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
-        return differences(theirs, json.loads(json.dumps(header["fingerprint"])))
+        ours = json.loads(json.dumps(header["fingerprint"]))
+        different = differences(theirs, ours)
+        for name in self._may_change:
+            if different.pop(name, None):
+                self._asked_with[name.rpartition(".")[2]] = flat(ours).get(name)
+        if not different:
+            self.fingerprint = theirs
+        return different
 
     def _count(self, row: Mapping[str, Any]) -> None:
         self.spent += _spent(row.get("spent"))
@@ -206,7 +221,10 @@ def done_before(folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool
     """The places of the examples that a run which goes on would not answer again."""
     lines = read_lines(folder / JOURNAL)
     theirs = next(lines, {}).get("fingerprint")
-    if not isinstance(theirs, dict) or differences(theirs, json.loads(json.dumps(fingerprint))):
+    if not isinstance(theirs, dict):
+        return set()
+    different = differences(theirs, json.loads(json.dumps(fingerprint)))
+    if different.keys() - (ROOM if retry_errors else ()):
         return set()
     done: set[int] = set()
     for row in lines:
@@ -235,34 +253,6 @@ def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
 
 def _spent(fields: Mapping[str, Any] | None) -> Spent:
     return Spent(**fields) if fields else Spent()
-
-
-def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """Tell in what a run's fingerprint differs from the one that is wanted, part by part."""
-    was, now = _flat(theirs), _flat(ours)
-    return [
-        f"{key} was {_short(was.get(key))} and is now {_short(now.get(key))}"
-        for key in {**now, **was}
-        if was.get(key) != now.get(key)
-    ]
-
-
-def _flat(fingerprint: Mapping[str, Any]) -> Json:
-    """The fingerprint with dotted keys, so that a difference within a part can be named."""
-    flat: Json = {}
-    for key, value in fingerprint.items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{name}": inner for name, inner in _flat(value).items()}
-        else:
-            flat[key] = value
-    return flat
-
-
-def _short(value: object) -> str:
-    if isinstance(value, str) and len(value) > 40:
-        value = value[:37] + "..."
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def count_tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
 from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
 from aqa.runs.failures import Shortfall
+from aqa.runs.fingerprints import ROOM
 from aqa.runs.folder import open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, done_before
@@ -244,13 +245,14 @@ def _opened(
         "verb": "predict",
         "command": command,
         "config": as_raw(config),
-        "fingerprint": fingerprint,
         "evidence": inputs.evidence_plan(),
         "sources": describe_sources(config, reader, inputs),
     }
     with open_run(folder, "predict") as run:
         batches = isinstance(reader, Remote) and reader.find_batches(folder, resume.fresh)
-        with Journal(folder, fingerprint, resume.fresh, awaits=batches) as journal:
+        may_change = ROOM if resume.retry_errors else ()
+        with Journal(folder, fingerprint, resume.fresh, batches, may_change) as journal:
+            manifest["fingerprint"] = journal.fingerprint
             if isinstance(reader, Remote):
                 known = {} if resume.fresh else run.previous.get("served")
                 reader.resume(journal.spent, known or {}, folder, resume.fresh)

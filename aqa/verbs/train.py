@@ -24,9 +24,10 @@ from aqa.progress import Progress
 from aqa.prompting.build import describe_sources
 from aqa.records import Prompt, Score
 from aqa.runs.files import write_json
+from aqa.runs.fingerprints import differences
 from aqa.runs.folder import Run, open_run
 from aqa.runs.hashes import hash_files
-from aqa.runs.journal import Journal, differences
+from aqa.runs.journal import Journal
 from aqa.runs.names import METRICS
 from aqa.tables import Figure, Row, Table
 from aqa.tables.table import figures, shown_interval, texts
@@ -154,7 +155,7 @@ def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh
             f"{run.folder} holds a training ({run.previous.get('status')}); go on with --resume,"
             " begin anew with --fresh, or name another --output-dir"
         )
-    different = differences(run.previous.get("fingerprint", {}), fingerprint)
+    different = list(differences(run.previous.get("fingerprint", {}), fingerprint).values())
     if different:
         raise RunError(
             f"{run.folder} holds another training: {'; '.join(different[:3])}. Name another"

@@ -17,7 +17,7 @@ from aqa.backends.openai_api.outcomes import as_failure, as_prediction, kind_of,
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.server_state import ServerState
-from aqa.backends.openai_api.tokens import TokenCounter
+from aqa.backends.openai_api.tokens import TokenCounter, answer_room
 from aqa.backends.openai_api.waits import in_words
 from aqa.config.options import RunConfig
 from aqa.errors import AqaError, StoppedError
@@ -48,7 +48,7 @@ class Asker:
         self._parameters, self._counter = parameters, counter
         self._timeout: float = options.request_timeout
         self._deadline: float = options.example_deadline
-        self._answer_limit = config.generation.max_new_tokens
+        self._answer_limit = answer_room(config)
         self._server = ServerState(self._timeout, lambda: self.common.wake())
         self.common = CommonFailures(self._server.stop, self._server.go_on, lambda: pace.active)
         self._waits_until = 0.0  # of a wait that was shown

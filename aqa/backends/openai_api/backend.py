@@ -29,7 +29,7 @@ from aqa.backends.openai_api.responses import FEWEST_TOKENS, ResponsesParameters
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
 from aqa.backends.openai_api.served import added, counted, learnt, texts
 from aqa.backends.openai_api.spending import SpendingRecord
-from aqa.backends.openai_api.tokens import TokenCounter, chat_counter
+from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
 from aqa.config.backend_options import BackendOptions, Gpt4Options
 from aqa.config.model_families import end_of
 from aqa.config.options import RunConfig
@@ -113,7 +113,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         for name in ("num_beams", "num_return_sequences"):
             if getattr(options, name) != 1:
                 raise ConfigError(f"generation.{name}: an API gives one answer; set it to 1")
-        if self.options.api == "responses" and options.max_new_tokens < FEWEST_TOKENS:
+        if self.options.api == "responses" and answer_room(self.config) < FEWEST_TOKENS:
             raise ConfigError(
                 f"generation.max_new_tokens: the responses API takes {FEWEST_TOKENS} or more"
             )
@@ -125,11 +125,11 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     def length(self, prompt: Prompt) -> int:
         """Tokens of the prompt, or the likely number, and of the longest answer."""
-        return self._counter.count(prompt.messages) + self.config.generation.max_new_tokens
+        return self._counter.count(prompt.messages) + answer_room(self.config)
 
     def fit(self, prompt: Prompt) -> Prompt:
         """Cut the evidence to `max_seq_length` or the context, prompt and answer together."""
-        longest = self._counter.at_most(prompt.messages) + self.config.generation.max_new_tokens
+        longest = self._counter.at_most(prompt.messages) + answer_room(self.config)
         return prompt if longest <= self.limit else super().fit(prompt)
 
     def identity(self) -> Mapping[str, object]:
@@ -141,6 +141,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
             told["schema"] = self.schema.identity()
         if self.options.api != "chat":
             told["api"] = self.options.api
+        if self.options.reasoning_tokens:
+            told["reasoning_tokens"] = self.options.reasoning_tokens
         if self.options.tokenizer is not None:
             told["tokenizer"] = self.options.tokenizer
         if self.options.provider == "azure":
@@ -230,7 +232,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def _batch_run(self) -> BatchRun:
         assert self._record is not None
         options, access = self.options, self._access
-        account = Account(self._ledger, self._counter, self.config.generation.max_new_tokens)
+        account = Account(self._ledger, self._counter, answer_room(self.config))
         self._replies = Replies(access, self._parameters, account)
         server = BatchServer(self._client, access, options.example_deadline, self._wait)
         return BatchRun(
@@ -284,6 +286,6 @@ class Gpt4Backend(Remote[Gpt4Options]):
                     else:
                         yield self._counter.count(prompt.messages)
 
-            longest = self.config.generation.max_new_tokens
+            longest = answer_room(self.config)
             found = self._ledger.estimate(counts(), longest, self._counter.exact)
         return replace(found, examples=found.examples + cached, cached=cached)

@@ -15,6 +15,7 @@ from aqa.backends.openai_api.replies import (
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.streams import body_of
+from aqa.backends.openai_api.tokens import answer_room
 from aqa.config.model_families import has_system_role, is_openai_thinker, takes_sampling
 from aqa.config.options import RunConfig
 from aqa.errors import ModelError
@@ -65,7 +66,7 @@ class Parameters:
         model, effort = options.model, options.reasoning_effort
         thinker = is_openai_thinker(model)
         self._limit_name = "max_completion_tokens" if openai or thinker else "max_tokens"
-        self._limit = config.generation.max_new_tokens
+        self._limit = answer_room(config)
         self._extra: Mapping[str, Any] = options.extra_body
         if options.service_tier is not None:
             self._extra = {**self._extra, "service_tier": options.service_tier}

@@ -25,7 +25,7 @@ ENDS: Mapping[str, End] = {
 }
 TITLE = re.compile(r"^\s*<.*?<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 NO_ROOM = "no token was left for the answer"
-ROOM = "raise generation.max_new_tokens, which holds the model's reasoning too"
+ROOM = "raise generation.max_new_tokens, or backend.reasoning_tokens of a model that thinks"
 
 
 class BadBodyError(Exception):

@@ -12,6 +12,7 @@ from aqa.backends.chat_template import make_chat_encoder
 from aqa.backends.model_files import find_model
 from aqa.backends.tokenizers import load_tokenizer
 from aqa.config.backend_options import LocalModelOptions
+from aqa.config.options import RunConfig
 from aqa.errors import ModelError
 from aqa.records import Message
 
@@ -90,6 +91,13 @@ def chat_counter(name: str, note: Callable[[str], None]) -> Callable[[Chat], int
             " makes of messages; leave backend.tokenizer out"
         )
     return make_chat_encoder(tokenizer, end, note).count
+
+
+def answer_room(config: RunConfig) -> int:
+    """Tokens that a model may write: its thoughts, where it has some, and its answer."""
+    options: Any = config.backend
+    thoughts: int = options.reasoning_tokens
+    return config.generation.max_new_tokens + thoughts
 
 
 def byte_bound(chat: Chat) -> int:

@@ -57,7 +57,7 @@ def test_responses_are_the_other_way(tmp_path: Path, server: Server) -> None:
     assert served["spent"]["cached_input_tokens"] == 100
     assert set(server.paths) == {"/v1/responses"}
     body = server.bodies[0]
-    assert (body["max_output_tokens"], body["reasoning"]) == (32, {"effort": "low"})
+    assert (body["max_output_tokens"], body["reasoning"]) == (32 + 4096, {"effort": "low"})
     assert body["store"] is False
     assert body["text"]["format"]["type"] == "json_schema"
     assert body["text"]["format"]["strict"] is True

@@ -317,6 +317,7 @@ def test_the_cap_stops_and_a_higher_one_goes_on(
 ) -> None:
     write(tmp_path)
     named = [*words(server, "a.json"), "--judge-set", "generation.max_new_tokens=16"]
+    named += ["--judge-set", "backend.reasoning_tokens=0"]
     done = call_aqa(*named, "--judge-max-cost", "0.004")
     assert done.returncode == 3, done.stderr
     assert "stopped at" in done.stderr

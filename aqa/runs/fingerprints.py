@@ -1,0 +1,50 @@
+"""What decides the answers of a run, compared with what decided them before."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+# What may change when failed examples are asked again: how much room their answers have.
+ROOM = ("reader.max_new_tokens", "reader.reasoning_tokens")
+
+
+def another_run(folder: Path, different: Mapping[str, str]) -> str:
+    """Say that a folder holds another run, and what differs."""
+    told = "; ".join(list(different.values())[:3])
+    may = not different.keys() - set(ROOM)
+    retry = "; with --retry-errors only failed examples are asked so" if may else ""
+    return (
+        f"{folder} holds another run: {told}. Name another --output-dir, or begin anew with"
+        f" --fresh{retry}"
+    )
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
+    """Tell in what a run's fingerprint differs from the one that is wanted, by the part's name."""
+    was, now = flat(theirs), flat(ours)
+    return {
+        key: f"{key} was {_short(was.get(key))} and is now {_short(now.get(key))}"
+        for key in {**now, **was}
+        if was.get(key) != now.get(key)
+    }
+
+
+def flat(fingerprint: Mapping[str, Any]) -> Json:
+    """The fingerprint with dotted keys, so that a difference within a part can be named."""
+    found: Json = {}
+    for key, value in fingerprint.items():
+        if isinstance(value, dict):
+            found |= {f"{key}.{name}": inner for name, inner in flat(value).items()}
+        else:
+            found[key] = value
+    return found
+
+
+def _short(value: object) -> str:
+    if isinstance(value, str) and len(value) > 40:
+        value = value[:37] + "..."
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
