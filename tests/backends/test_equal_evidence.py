@@ -65,6 +65,7 @@ def prompts_of(
     return inputs.evidence_plan(), prompts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["korquad1/KorQuAD_v1.0_dev.json", "nq-oracle/nq-open-oracle.jsonl.gz"]
 )

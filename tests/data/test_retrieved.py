@@ -481,6 +481,7 @@ def join_corpus(source: Source, folder: Path) -> Source:
     return Source(source.path, passages=source.passages, corpus=str(folder / "corpus"))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_passages(join: Callable[..., Source]) -> None:
     def peak(count: int) -> int:
         text = "x" * 2000
@@ -498,6 +499,7 @@ def test_memory_does_not_grow_with_the_passages(join: Callable[..., Source]) -> 
     assert peak(2000) < peak(200) + 600_000  # the 1800 more texts alone are 3.6 MB
 
 
+@pytest.mark.slow
 def test_korquad(shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "korquad1/KorQuAD_v1.0_dev.json"
     own = list(read_examples(Source(str(path))))

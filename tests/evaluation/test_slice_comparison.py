@@ -56,6 +56,7 @@ def test_one_system_has_no_difference() -> None:
     assert compare_slices({"a": HALVES}, {"a": VALUES["a"]}, APART, None, SEED) == {}
 
 
+@pytest.mark.slow
 def test_false_alarms_over_ten_groups_stay_within_five_per_cent() -> None:
     """Without Holm over the groups, two in five of such slices would have one."""
     generator = np.random.default_rng(3)

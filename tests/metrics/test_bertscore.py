@@ -136,6 +136,7 @@ def test_long_texts_where_the_tokenizer_knows_no_limit(tmp_path: Path) -> None:
     assert metric.score(Pairs([text], [(text,)], "squad")).value == pytest.approx(100, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reference", "model"),
     [("Paris", "distilbert-base-uncased"), ("서울", "bert-base-multilingual-cased")],
@@ -220,6 +221,7 @@ def answers(folder: Path, count: int) -> tuple[list[str], list[tuple[str, ...]]]
     return predictions, references
 
 
+@pytest.mark.slow
 def test_it_equals_bert_score_on_500_real_pairs(shared_data: Path) -> None:
     from bert_score import BERTScorer
 

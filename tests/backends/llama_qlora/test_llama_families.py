@@ -22,6 +22,7 @@ from aqa.records import Template
 SHORT = ("training.max_steps=2", "training.eval_strategy='no'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gemma2", "gptoss", "gptj", "bloom", "mpt"])
 @pytest.mark.parametrize("longest", [16, 256])
 def test_without_sdpa_the_plain_attention_is_taken(
@@ -61,6 +62,7 @@ def test_a_model_without_layers_for_4_bits_is_refused(tmp_path: Path) -> None:
         make_reader(model, "backend.quantization=4bit").__enter__()
 
 
+@pytest.mark.slow
 def test_gpt2_in_4_bits_merges_into_layers_of_its_own_kind(
     template: Template, tmp_path: Path
 ) -> None:

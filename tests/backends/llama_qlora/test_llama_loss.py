@@ -181,6 +181,7 @@ def test_a_model_without_logits_to_keep_is_noticed() -> None:
     assert not keeps_logits(Wrapped())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3])
 def test_accumulated_batches_learn_what_one_batch_learns(
     size: int, tiny: Path, template: Template, tmp_path: Path

@@ -70,6 +70,7 @@ def test_several_answers_are_ranked(ways: str, trained: Path, template: Template
         assert prediction.confidence == scores[0]
 
 
+@pytest.mark.slow
 def test_samples_are_decided_by_the_seed(tiny: Path, template: Template) -> None:
     found = []
     for seed in (1, 1, 2):
@@ -136,6 +137,7 @@ OUT_OF_MEMORY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "cpu", "python"])
 def test_out_of_memory_halves_the_batch_and_goes_on(
     error: Exception, tiny: Path, template: Template
@@ -148,6 +150,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     assert [note for note in notes(reader) if "out of memory with 8 prompts" in note]
 
 
+@pytest.mark.slow
 def test_a_prompt_that_never_fits_fails_alone(tiny: Path, template: Template) -> None:
     encoder = make_reader(tiny)
     lengths = {

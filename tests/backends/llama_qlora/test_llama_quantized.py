@@ -40,6 +40,7 @@ def test_fp8_is_read_with_its_scales(tiny: Path, fp8: Path) -> None:
     assert (whole - read).abs().mean() < 0.05 * whole.abs().mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [[AS_IS], ["backend.quantization=4bit"]])
 def test_4_bits_of_a_checkpoint_are_kept_whatever_is_asked_for(
     tiny: Path, four_bits: Path, settings: list[str]
@@ -61,6 +62,7 @@ def test_other_quantised_weights_are_not_put_into_4_bits(fp8: Path, eight_bits: 
             make_reader(folder, "backend.quantization=4bit").check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fp8", "four_bits", "eight_bits"])
 def test_float16_checkpoints_answer_learn_and_merge(
     request: pytest.FixtureRequest, template: Template, tmp_path: Path, name: str

@@ -74,6 +74,7 @@ def assert_same(resumed: Training, whole: Training) -> None:
             assert step.loss == pytest.approx(known[step.step], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "step", "goes_on_from"),
     [("epoch", 1, 0), ("epoch", 3, 2), ("steps", 5, 3), ("steps", 6, 3)],
@@ -139,6 +140,7 @@ def test_a_checkpoint_of_other_weights_is_not_resumed_from(
         Training(make_reader(tiny, *settings), template, tmp_path, resume=True).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "moment", "checkpoint"),
     [
@@ -224,6 +226,7 @@ def test_a_fresh_start_forgets_old_checkpoints(
     assert_same(again, whole["epoch"])
 
 
+@pytest.mark.slow
 def test_a_finished_training_can_be_resumed_without_harm(
     tiny: Path, template: Template, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def test_a_training_leaves_adapter_predictions_scores_and_manifest(
     assert changed == ["adapter", "weights"]
 
 
+@pytest.mark.slow
 def test_a_second_start_is_refused_and_another_training_not_resumed(
     aqa: Aqa, words: list[str], tmp_path: Path
 ) -> None:
@@ -278,6 +279,7 @@ def test_preview_shows_one_begin_of_text(aqa: Aqa, words: list[str]) -> None:
     assert "is trained on, the rest is masked" in out
 
 
+@pytest.mark.slow
 def test_validation_data_count_whole(aqa: Aqa, words: list[str], tmp_path: Path) -> None:
     """What can't fit fails and counts 0; data without references are refused before training."""
     dev = write_rows(tmp_path / "dev.jsonl", [*rows(), UNFIT])

@@ -252,6 +252,7 @@ def test_without_dev_data_the_last_weights_are_kept(
     assert not training.evaluations
 
 
+@pytest.mark.slow
 def test_seed_decides_the_adapter(tiny: Path, template: Template, tmp_path: Path) -> None:
     def train(name: str, *settings: str) -> dict[str, object]:
         reader = make_reader(tiny, "training.num_train_epochs=2", NO_EVALUATION, *settings)
@@ -262,6 +263,7 @@ def test_seed_decides_the_adapter(tiny: Path, template: Template, tmp_path: Path
     assert greatest_difference(first, train("other", "seed=1")) > 0
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_memory_only(
     tiny: Path, template: Template, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_what_is_dropped_is_said_once(tiny: Path, template: Template, tmp_path: 
         assert not [note for note in notes(reader) if "generation config" in note]
 
 
+@pytest.mark.slow
 def test_a_trainers_use_cache_in_config_json_is_of_no_account(
     tiny: Path, plain_answers: list[str | None], template: Template, tmp_path: Path
 ) -> None:

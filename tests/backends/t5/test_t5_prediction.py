@@ -95,6 +95,7 @@ def test_a_trained_run_folder_answers_from_its_model_folder(trained_t5: Path) ->
         assert all(p.confidence is not None and p.confidence > -0.2 for _, p in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["concat", "fid"])
 @pytest.mark.parametrize("settings", [(), BEAMS], ids=["greedy", "beams"])
 def test_answers_do_not_depend_on_the_batch(

@@ -367,6 +367,7 @@ def test_print(page) -> None:
     assert page.ids() == ["q1", "q2", LINKED, "q4"]
 
 
+@pytest.mark.slow
 def test_korquad(shared_data: Path, open_report: Callable, score: Callable) -> None:
     """All of KorQuAD's dev set: every 5th gold answer gets a particle, every 7th is left out."""
     source = Source(str(shared_data / "korquad1" / "KorQuAD_v1.0_dev.json"))

@@ -109,6 +109,7 @@ def test_killed_before_each_step(
     check(folder, server, asked_live, "not killed")
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(
     tmp_path: Path, context: ForkServerContext, asked_live: bytes
 ) -> None:
