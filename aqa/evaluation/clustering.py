@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from aqa.errors import UsageError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import FEW
 from aqa.records import Example
 from aqa.runs.cluster_labels import PASSAGE, TITLE, cluster_labels, read_labels
 
 AUTO, NONE = "auto", "none"
-FEWEST = 10  # clusters: of fewer, intervals cover less than they say
 
 Labels = Mapping[str, str]  # of an example, by what they are made from
 
@@ -40,7 +40,7 @@ def choose_clusters(key: str, labels: Sequence[Labels]) -> Clusters:
         return apart
     if key == AUTO:
         found = (_by(name, labels) for name in (TITLE, PASSAGE))
-        return next((one for one in found if FEWEST <= one.count < len(labels)), apart)
+        return next((one for one in found if FEW <= one.count < len(labels)), apart)
     if not any(key in own for own in labels):
         raise UsageError(
             f'--cluster {key}: no example knows "{key}"; name a column of the data or of the'
@@ -70,11 +70,11 @@ def clusters_note(clusters: Clusters) -> str:
 
 def few_clusters(clusters: Clusters) -> list[str]:
     """Warn of clusters so few that intervals are not to be trusted."""
-    if clusters.by == NONE or clusters.count >= FEWEST:
+    if clusters.by == NONE or clusters.count >= FEW:
         return []
     return [
         f"there are only {clusters.count} clusters by {clusters.by}: intervals of fewer than"
-        f" {FEWEST} may be too narrow, and tests find little"
+        f" {FEW} may be too narrow, and tests find little"
     ]
 
 

@@ -83,13 +83,12 @@ class Comparison:
 class Measured:
     """A difference that is not yet corrected for the others of its family.
 
-    `alone` is a comparison as if there were no other; `error` and `freedom` are those of its
-    standard error, `clusters` those of its examples.
+    `alone` is a comparison as if there were no other; `error` is its standard error,
+    `clusters` are those of its examples.
     """
 
     alone: Comparison
     error: float
-    freedom: float
     clusters: Clusters
 
     def detectable(self, level: float) -> float | None:
@@ -100,7 +99,7 @@ class Measured:
             return None if share is None else 100.0 * share
         # No difference seen does not mean that any would be: as if one example differed.
         error = self.error or 100.0 / examples
-        found = detectable_difference(error, self.freedom, self.clusters.count, level)
+        found = detectable_difference(error, self.clusters.count, level)
         return None if found is None else min(100.0, found)
 
 
@@ -184,8 +183,7 @@ def measure(
             detectable=None,
             design_effect=effect,
         )
-        error, freedom = float(found.errors[place]), float(found.freedom[place])
-        measured[metric].append(Measured(alone, error, freedom, clusters))
+        measured[metric].append(Measured(alone, float(found.errors[place]), clusters))
     return measured
 
 

@@ -121,7 +121,9 @@ def intervals(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
                         inside = (found.lows <= truth + 1e-9) & (truth <= found.highs + 1e-9)
                         covered += int(inside.sum())
                     is_rare = level == "edge" and (alike > 0 or kind == "graded")
-                    is_rare |= level == "high" and kind == "graded" and alike > 0.1
+                    is_rare |= (
+                        level == "high" and kind == "graded" and alike > 0.1 and shape[0] < 10
+                    )
                     few = shape[0] < 10
                     target = "rare" if is_rare else "over 90" if few else "93.5 to 97.5"
                     name = f"{kind}, {level}, {told(shape, alike)}"

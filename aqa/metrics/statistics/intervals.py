@@ -7,7 +7,8 @@ intra-class correlation that the scores show: Imbens & Kolesár (2016), Review o
 Statistics 98(4). A mean of bounded scores gets the interval of Wilson (1927), JASA 22, by its
 effective sample size: Korn & Graubard (1998), Survey Methodology 24(2); Dean & Pagano (2015),
 Journal of Survey Statistics and Methodology 3(4). That is why it has a width, and stays within the
-bounds, where all answers are right.
+bounds, where all answers are right. Scores within bounds have lighter or heavier tails than the
+normal law, which leaves more or fewer degrees of freedom: those of the beta law of their mean.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 LEVEL = 0.95
+FEW = 10  # clusters: fewer never tell more than their examples would if they were independent
 _UPPER = (1 + LEVEL) / 2
+# Of the excess kurtosis of scores within bounds, chosen by tests/benchmarks/coverage.py: Wilson's
+# interval takes its part of their skewness already, and clusters too few show it too rarely.
+_TAILS, _MOST_TAILS = 0.5, 2.0
 _NOTHING = 1e-12  # of a variance: sums of equal scores in floats come to this
 
 
@@ -87,7 +92,8 @@ def mean_intervals(
     import numpy as np
 
     values = columns.mean(axis=0)
-    variances, freedom, effects = _spread(columns, clusters)
+    spread = _spread(columns, clusters)
+    variances = spread.variances
     if bounds is None:
         low = np.minimum(0.0, columns.min(axis=0))
         high = np.maximum(100.0, columns.max(axis=0))
@@ -104,11 +110,18 @@ def mean_intervals(
     if clusters.are_examples:
         sizes[is_binary] = clusters.examples
         is_known &= ~is_binary
+    tails = spread.tails * _beta_kurtosis(shares, spread.between / (high - low) ** 2) / 2
+    freedom = spread.freedom / (1 + np.minimum(_TAILS * tails, _MOST_TAILS))
     reach = student(np.where(is_known, freedom, np.inf))
     lows, highs = _wilson(shares, sizes, reach)
     span = high - low
     return Estimates(
-        values, low + span * lows, low + span * highs, np.sqrt(variances), freedom, effects
+        values,
+        low + span * lows,
+        low + span * highs,
+        np.sqrt(variances),
+        spread.freedom,
+        spread.effects,
     )
 
 
@@ -123,7 +136,8 @@ def difference_intervals(columns: "Matrix", clusters: Clusters, reach: float = 1
     import numpy as np
 
     values = columns.mean(axis=0)
-    variances, freedom, effects = _spread(columns, clusters)
+    spread = _spread(columns, clusters)
+    variances, freedom = spread.variances, spread.freedom
     count, examples = clusters.count, clusters.examples
     reach = max(reach, float(np.abs(columns).max(initial=0.0)))
     sizes = np.abs(columns).sum(axis=0)
@@ -140,9 +154,9 @@ def difference_intervals(columns: "Matrix", clusters: Clusters, reach: float = 1
         values,
         np.maximum(-reach, values - half),
         np.minimum(reach, values + half),
-        np.sqrt(variances),
+        np.sqrt(spread.variances),
         freedom,
-        effects,
+        spread.effects,
     )
 
 
@@ -169,29 +183,61 @@ def _wilson(shares: "Matrix", sizes: "Matrix", reach: "Matrix") -> tuple["Matrix
     )
 
 
-def _spread(columns: "Matrix", clusters: Clusters) -> tuple["Matrix", "Matrix", "Matrix"]:
-    """Give variance, degrees of freedom and design effect of each column's mean.
+def _beta_kurtosis(shares: "Matrix", variances: "Matrix") -> "Matrix":
+    """Give the excess kurtosis of the beta law with those means and variances, within 0..1."""
+    import numpy as np
 
-    One cluster alone tells no variance: 0, with 0 degrees of freedom.
+    binomial = shares * (1 - shares)
+    is_known = (binomial > _NOTHING) & (variances > _NOTHING)
+    size = np.zeros_like(shares)  # both parameters of the law together
+    np.divide(binomial, variances, out=size, where=is_known)
+    size = np.maximum(0.0, size - 1)
+    above = (1 - 2 * shares) ** 2 * (size + 1) - binomial * (size + 2)
+    found: Matrix = np.zeros_like(shares)
+    below = binomial * (size + 2) * (size + 3)
+    np.divide(6 * above, below, out=found, where=is_known)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Spread:
+    """Variance, degrees of freedom and design effect of each column's mean.
+
+    `between` is the variance of what varies from cluster to cluster, and `tails` the part of its
+    excess kurtosis that the variance of `variances` has.
     """
+
+    variances: "Matrix"
+    freedom: "Matrix"
+    effects: "Matrix"
+    between: "Matrix"
+    tails: "Matrix"
+
+
+def _spread(columns: "Matrix", clusters: Clusters) -> _Spread:
+    """Measure the spread of columns; one cluster alone tells none: 0, with 0 degrees of freedom."""
     import numpy as np
 
     examples, count = clusters.examples, clusters.count
     width = columns.shape[1]
     nothing = np.zeros(width)
     if count < 2:
-        return nothing, nothing.copy(), np.full(width, np.nan)
+        return _Spread(nothing, nothing, np.full(width, np.nan), nothing, nothing)
     centred = columns - columns.mean(axis=0)
     squares = (centred**2).sum(axis=0)
-    apart = squares / (examples - 1) / examples
+    own = squares / (examples - 1)
+    apart = own / examples
     if clusters.are_examples:
-        return apart, np.full(width, count - 1.0), np.ones(width)
+        freedom = np.full(width, count - 1.0)
+        return _Spread(apart, freedom, np.ones(width), own, freedom / count)
     sizes = clusters.sizes
     sums = clusters.sums(centred) ** 2
     correlation = _correlation((sums.T / sizes).sum(axis=1), squares, sizes)
-    variances, freedom = _robust(sums, sizes, correlation)
+    variances, freedom, tails = _robust(sums, sizes, correlation)
+    if count < FEW:  # two or three may agree by chance
+        variances = np.maximum(variances, apart)
     effects = np.divide(variances, apart, out=np.full(width, np.nan), where=apart > _NOTHING)
-    return variances, freedom, effects
+    return _Spread(variances, freedom, effects, own * correlation, tails)
 
 
 def _correlation(between: "Matrix", squares: "Matrix", sizes: "Matrix") -> "Matrix":
@@ -211,13 +257,17 @@ def _correlation(between: "Matrix", squares: "Matrix", sizes: "Matrix") -> "Matr
     return np.clip(found, 0.0, 1.0)
 
 
-def _robust(sums: "Matrix", sizes: "Matrix", correlation: "Matrix") -> tuple["Matrix", "Matrix"]:
-    """Give the unbiased CR2 variance of a mean, and its degrees of freedom.
+def _robust(
+    sums: "Matrix", sizes: "Matrix", correlation: "Matrix"
+) -> tuple["Matrix", "Matrix", "Matrix"]:
+    """Give the unbiased CR2 variance of a mean, its degrees of freedom, and the part of tails.
 
     `sums` are squared sums of centred scores, (clusters, k). With weights c and S the covariance of
     those sums under the correlation, the variance estimated is sum(c * sums), its mean
     trace(c S), and its degrees of freedom trace(c S)² / trace(c S c S).
     """
+    import numpy as np
+
     examples = sizes.sum()
     weights = 1 / (examples**2 * (1 - sizes / examples))
     alike = correlation[:, None]
@@ -237,4 +287,5 @@ def _robust(sums: "Matrix", sizes: "Matrix", correlation: "Matrix") -> tuple["Ma
         + ((weights * (own + shared)) ** 2).sum(axis=1)
     )
     bias = total / examples**2 / expected
-    return (weights[:, None] * sums).sum(axis=0) * bias, expected**2 / squared
+    tails = np.minimum(1.0, correlation**2 * (weights**2 * sizes**4).sum() / squared)
+    return (weights[:, None] * sums).sum(axis=0) * bias, expected**2 / squared, tails

@@ -13,19 +13,18 @@ POWER = 0.8
 _HALVINGS = 30
 
 
-def detectable_difference(
-    error: float, freedom: float, clusters: int, level: float = 0.05
-) -> float | None:
+def detectable_difference(error: float, clusters: int, level: float = 0.05) -> float | None:
     """Give the true difference that a test at that level finds in four of five samples like this.
 
-    By the noncentral t of a standard error with its degrees of freedom: Cohen (1988), "Statistical
+    By the noncentral t of a standard error over so many clusters: Cohen (1988), "Statistical
     Power Analysis", chapter 2; Miller (2024), "Adding Error Bars to Evals", section 5. None where
     so few clusters can't show any difference, however large.
     """
     from scipy import special
 
-    if least_p(clusters) > level or freedom <= 0:
+    if least_p(clusters) > level:
         return None
+    freedom = clusters - 1
     limit = float(special.stdtrit(freedom, 1 - level / 2))
     away = float(special.nctdtrinc(min(freedom, 1e6), 1 - POWER, limit))
     return error * away

@@ -134,6 +134,11 @@ def test_a_score_has_the_same_interval_whatever_is_beside_it() -> None:
     assert together.highs[0] == pytest.approx(alone.highs[0])
 
 
+def test_two_clusters_that_agree_by_chance_prove_nothing() -> None:
+    low, high = mean_interval([0.0, 0.0, 100.0, 33.3], [0, 0, 0, 1])
+    assert high - low > 60
+
+
 def test_scores_beyond_the_scale_have_their_own_bounds() -> None:
     low, high = mean_interval([150.0, 20.0, 60.0, 130.0, 90.0])
     assert 0 < low < 90 < high <= 150
