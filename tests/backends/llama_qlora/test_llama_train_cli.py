@@ -198,6 +198,7 @@ def test_targets_decide_how_many_rows_an_epoch_has(
         "training.num_train_epochs": "1",
         "training.per_device_train_batch_size": "2",
         "training.eval_strategy": "epoch",
+        "training.eval_steps": "100",  # its default, which asks for nothing
         "training.evaluate_before": "false",
         "training.label_smoothing_factor": "0.1",
     }
@@ -302,7 +303,7 @@ def test_validation_data_count_whole(aqa: Aqa, words: list[str], tmp_path: Path)
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        (["--set", "training.early_stopping_patience=2", "--set", "training.eval_strategy=no"],
+        (["--set", "training={early_stopping_patience: 2, eval_strategy: no, eval_steps: 100}"],
          "early_stopping_patience needs evaluations"),
         (["--model", "nowhere/at-all"], "can't be had from the hub"),
     ],
