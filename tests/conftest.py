@@ -37,8 +37,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the file that takes longest, or one worker waits for the other at the end."""
-    items.sort(key=lambda item: item.path.name != "test_quickstart.py")
+    """Begin with the files that take longest, or one worker waits for the other at the end."""
+    longest = ("test_quickstart.py", "test_benchmarks.py")
+    items.sort(key=lambda item: item.path.name not in longest)
 
 
 @pytest.fixture(scope="session")

@@ -85,10 +85,6 @@ class Columns:
                 return column, value
         return "", None
 
-    def has(self, field: str, row: Mapping[str, object]) -> bool:
-        """Whether the row has a value of a field that is not an empty text."""
-        return self.find(field, row, "")[1] not in (None, "")
-
 
 @lru_cache(4096)
 def candidates(field: str, names: tuple[str, ...]) -> tuple[str, ...]:
