@@ -1,55 +1,18 @@
 """Tokenizers of models that lie in a folder, a package or on the hub."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aqa.backends.model_errors import explained
 from aqa.backends.model_files import ModelFiles, find_model
 from aqa.config.backend_options import LocalModelOptions
-from aqa.config.shipped import PREFIX
 from aqa.errors import ModelError
 from aqa.library_output import quiet
 
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 CHAT_TEMPLATE = "chat_template.jinja"  # TRL writes it beside an adapter, with a tokenizer
-
-
-@contextmanager
-def explained(spec: str) -> Iterator[None]:
-    """Turn what the hub or a broken folder answers into one sentence."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except GatedRepoError as error:
-        raise ModelError(_gated(spec)) from error
-    except ImportError as error:  # flash attention, or what a model's own code needs
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"{spec}: a package is missing to load this model: {first}") from error
-    except (RepositoryNotFoundError, SafetensorError, OSError, ValueError) as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, GatedRepoError):
-            cause = cause.__cause__
-        if cause is not None or "gated repo" in str(error):
-            raise ModelError(_gated(spec)) from error
-        if Path(spec).exists() or spec.startswith(PREFIX):
-            first = str(error).strip().splitlines()[0]
-            raise ModelError(f"{spec}: this model can't be loaded: {first}") from error
-        absent = "no such folder, and " if Path(spec).parent.is_dir() else ""
-        raise ModelError(
-            f"{spec}: {absent}this model can't be had from the hub; check the name and the"
-            " network, log in with `hf auth login` if it is private, or name a local folder"
-        ) from error
-
-
-def _gated(spec: str) -> str:
-    return (
-        f"{spec}: this model is gated; accept its licence on its page on the hub and log in with"
-        " `hf auth login`, or name a local folder"
-    )
 
 
 def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, list[int]]:
@@ -64,7 +27,7 @@ def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, 
 
     _check_tokenizer(files)
     own = files.adapter is not None and _has_tokenizer(files.adapter)
-    with explained(files.title), quiet():
+    with explained(files.spec, files.title), quiet():
         tokenizer = AutoTokenizer.from_pretrained(
             files.adapter if own else files.base,
             revision=options.revision,

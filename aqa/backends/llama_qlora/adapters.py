@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa.backends.local.loading import check_keys
-from aqa.backends.tokenizers import explained
+from aqa.backends.model_errors import explained
 from aqa.config.backend_options import LoraOptions
 from aqa.errors import ModelError
 from aqa.library_output import quiet

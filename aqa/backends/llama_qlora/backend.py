@@ -17,6 +17,7 @@ from aqa.backends.llama_qlora.prefixes import group_by_prefix, groups_within
 from aqa.backends.local.decoding import Written
 from aqa.backends.local.loading import compute_dtype, load_config
 from aqa.backends.local.reader import LocalReader, Row
+from aqa.backends.model_errors import explained
 from aqa.backends.tokenizers import load_tokenizer
 from aqa.config.backend_options import BackendOptions, LlamaQloraOptions
 from aqa.config.options import RunConfig
@@ -136,7 +137,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         with quiet():
             from aqa.backends.llama_qlora.estimate import estimate_training
 
-        return estimate_training(self._model_config, self.options, self.config.training)
+        with explained(self.files.spec, self.files.title):
+            return estimate_training(self._model_config, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
         """Fine-tune an adapter; see `training`. The best one stays loaded."""

@@ -136,7 +136,7 @@ def save_attention_memory(model: Any) -> None:
 def own_quantization(model_config: Any) -> str:
     """The way in which a checkpoint is quantised, by its name in transformers; "" if it is not."""
     found = getattr(model_config, "quantization_config", None) or {}
-    settings = found if isinstance(found, dict) else found.to_dict()
+    settings = found if isinstance(found, dict) else getattr(found, "to_dict", dict)()
     for bits in ("4bit", "8bit"):
         if settings.get(f"load_in_{bits}"):
             return f"{BITSANDBYTES} {bits}"

@@ -4,21 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aqa.backends.local.memory import is_out_of_memory
+from aqa.backends.model_errors import RAISED, said_by
 from aqa.errors import AqaError, ModelError
-
-# What models' code raises where it meets what its authors did not think of.
-RAISED = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    NameError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 @contextmanager
@@ -39,9 +26,8 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
                 " training.per_device_train_batch_size or backend.max_seq_length, or set"
                 " training.gradient_checkpointing=true"
             ) from error
-        first = next(iter(str(error).strip().splitlines()), "without a word")
         raise ModelError(
             f"{spec}: this model failed while {work}, in a way that aqa does not know"
-            f" ({type(error).__name__}: {first}); try other options under backend, such as"
+            f" ({type(error).__name__}: {said_by(error)}); try other options under backend, such as"
             " attn_implementation=eager or quantization=none, or another model"
         ) from error

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
+from aqa.backends.model_errors import explained
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.tokenizers import explained, gguf_option
+from aqa.backends.tokenizers import gguf_option
 from aqa.config.backend_options import LocalModelOptions
 from aqa.errors import ModelError
 from aqa.library_output import quiet
@@ -21,7 +22,7 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
     """
     from transformers import AutoConfig
 
-    with explained(files.title), quiet():
+    with explained(files.spec, files.title), quiet():
         config = AutoConfig.from_pretrained(
             files.base,
             revision=options.revision,
@@ -46,7 +47,7 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
     Raises:
         ModelError: no such model, or weights that are broken, absent, of another shape or unused.
     """
-    with explained(files.title), quiet():
+    with explained(files.spec, files.title), quiet():
         model, found = kind.from_pretrained(
             files.base, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )

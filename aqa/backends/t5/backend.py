@@ -13,6 +13,7 @@ from aqa.backends.local.decoding import Written
 from aqa.backends.local.generation_config import set_decoder_start
 from aqa.backends.local.loading import compute_dtype, load_config
 from aqa.backends.local.reader import LocalReader, Row
+from aqa.backends.model_errors import explained
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
 from aqa.backends.t5.encoding import TextEncoder, make_text_encoder
 from aqa.backends.t5.generation import write_answers
@@ -215,7 +216,8 @@ class T5Backend(LocalReader[T5Options]):
         with quiet():
             from aqa.backends.t5.estimate import estimate_full_training
 
-        return estimate_full_training(self._model_config, self.options, self.config.training)
+        with explained(self.options.model):
+            return estimate_full_training(self._model_config, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
         """Fine-tune all weights; see `training`. The best ones stay loaded."""

@@ -16,8 +16,9 @@ from aqa.backends import model_files
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import check_quantization, linear_4bit, load_model
 from aqa.backends.local.loading import load_config
+from aqa.backends.model_errors import explained
 from aqa.backends.model_files import ModelFiles, find_model
-from aqa.backends.tokenizers import explained, load_tokenizer
+from aqa.backends.tokenizers import load_tokenizer
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.library_output import quiet
@@ -259,6 +260,29 @@ def test_weights_of_another_shape_are_refused(tiny: Path, tmp_path: Path) -> Non
     change_json(folder / "config.json", intermediate_size=96)
     with pytest.raises(ModelError, match=r"6 of the weights .* another shape .*\(model.layers.0.m"):
         load_everything(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_act": "nonsense"},
+        {"rope_parameters": {"rope_type": "nonsense"}},
+        {"num_hidden_layers": "two"},
+        {"num_attention_heads": 5},
+        {"quantization_config": "nonsense"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_config_that_transformers_trips_over_is_one_sentence(
+    change: Mapping[str, Any], tiny: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(tiny, folder)
+    change_json(folder / "config.json", **change)
+    with pytest.raises(ModelError, match=r"this model can't be loaded") as caught:
+        make_reader(folder).__enter__()
+    assert str(caught.value).startswith(str(folder))
+    assert "\n" not in str(caught.value)
 
 
 def test_code_of_a_model_is_never_run_unasked(tmp_path: Path) -> None:
