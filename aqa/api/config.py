@@ -70,7 +70,9 @@ def _changed(config: RunConfig, reader_type: type[Backend], told: list[Setting])
     named = changes.get("data") or {}
     paths = {name: getattr(config.data, name) for name in ("path", "dev_path") if name not in named}
     at_hand = {name: path for name, path in paths.items() if isinstance(path, Given)}
-    return _with_data(build_config(reader_type.Options, [as_raw(config), changes]), at_hand)
+    # What the config holds was asked for before; only changes must have an effect.
+    changed = build_config(reader_type.Options, [changes], as_raw(config))
+    return _with_data(changed, at_hand)
 
 
 def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig:

@@ -9,6 +9,7 @@ import datasets
 import pytest
 
 import aqa
+from aqa.api.config import resolve
 from aqa.api.evaluate import Evaluation
 from aqa.api.predict import Predictions
 from aqa.api.preview import Previews
@@ -195,6 +196,22 @@ def test_settings_are_checked_and_change_a_config() -> None:
     held = config.model_copy(update={"data": config.data.model_copy(update={"limit": 1})})
     answers = aqa.predict(held, DATA, settings={"backend.fail_ids": ["1"]})
     assert [answer.error for answer in answers] == ["the stub was told to fail"]
+
+
+def test_settings_may_make_what_a_config_holds_idle() -> None:
+    mixed = {"evidence.train": {"passages": "mixed", "distractors": 2}}
+    config = aqa.load_config("stub", settings=mixed)
+    assert list(aqa.predict(config, DATA, settings={"evidence.train.passages": "gold"}))
+    with pytest.raises(aqa.AqaError, match="distractors = 3 has no effect"):
+        aqa.load_config("stub", settings={"evidence.train.distractors": 3})
+
+
+def test_data_at_hand_stay_with_a_config_that_settings_change() -> None:
+    held = aqa.load_config("stub", settings={"data.limit": 2})
+    config, _ = resolve(held, None, None, DATA)
+    assert len(aqa.predict(config, settings={"data.limit": 1})) == 1
+    with pytest.raises(aqa.AqaError, match="no such file or folder"):
+        aqa.predict(config, settings={"data.path": "nowhere.json"})
 
 
 def test_preview_shows_what_is_sent() -> None:
