@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aqa.cli import flags, silence_flags
+from aqa.cli import flags, shipping_flags
 from aqa.cli.configure import column_names
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def evaluate(
         bool, typer.Option("--dry-run", help="Tell what the judge would cost; ask nothing.")
     ] = False,
     baseline: flags.Baseline = None,
+    plan: shipping_flags.Plan = None,
     cluster: flags.Cluster = "auto",
     seed: flags.Seed = None,
     slices: flags.SliceKeys = None,
@@ -56,9 +57,9 @@ def evaluate(
     as_markdown: flags.Markdown = False,
     as_latex: flags.Latex = False,
     fail_under: flags.FailUnder = None,
-    choose_threshold: silence_flags.ChooseThreshold = None,
-    level: silence_flags.Level = 95.0,
-    wrong_under: silence_flags.WrongUnder = "em=100",
+    choose_threshold: shipping_flags.ChooseThreshold = None,
+    level: shipping_flags.Level = 95.0,
+    wrong_under: shipping_flags.WrongUnder = "em=100",
     passages: flags.Passages = None,
     corpus: flags.Corpus = None,
     fields: flags.Fields = None,
@@ -153,7 +154,7 @@ def _scoring(params: Mapping[str, Any]) -> "Scoring":
         cache=params["bert_cache"],
     )
     names = (name.strip() for name in (params["metrics"] or "").split(","))
-    same = ("profile", "normalize", "answer", "baseline", "cluster", "allow_different_evidence")
+    same = ("profile", "normalize", "answer", "baseline", "cluster", "plan")
     return Scoring(
         metrics=[name for name in names if name],
         no_answer=params["no_answer"] or (),
@@ -161,6 +162,7 @@ def _scoring(params: Mapping[str, Any]) -> "Scoring":
         metric_options=bert,
         slices=params["slices"] or (),
         seed=SEED if params["seed"] is None else params["seed"],
+        allow_different_evidence=params["allow_different_evidence"],
         **{name: params[name] for name in same},
     )
 

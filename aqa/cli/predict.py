@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aqa.cli import flags, silence_flags
+from aqa.cli import flags, shipping_flags
 from aqa.cli.configure import configure
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def predict(
     allow_http: flags.AllowHttp = False,
     batch_api: flags.BatchApi = False,
     cancel: flags.Cancel = False,
-    abstain_below: silence_flags.AbstainBelow = None,
-    allow_other_reader: silence_flags.AllowOtherReader = False,
+    abstain_below: shipping_flags.AbstainBelow = None,
+    allow_other_reader: shipping_flags.AllowOtherReader = False,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:

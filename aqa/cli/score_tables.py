@@ -58,6 +58,8 @@ def _show_tables(console: Console, report: "Report") -> None:
         console.print(drawn(table))
     tell_judge(console, report)
     _tell_comparisons(console, report)
+    for need in report.needs:
+        console.print(str(need), markup=False, soft_wrap=True)
     for kept in report.silence:
         console.print(str(kept), markup=False, soft_wrap=True)
     for score in report.systems[0].scores.values():

@@ -57,9 +57,9 @@ class Scoring:
     `prediction_fields` name columns of the files, see `predictions.fields`. Systems are
     compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
     to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
-    in what the reader saw. `cluster` tells which examples hang together, see
-    `clustering`. The `seed` is that of tests. The metric "judge" asks the
-    `judge`, whose verdicts are compared with people's `judge_labels`.
+    in what the reader saw. `plan` is a difference to plan questions for, in points.
+    `cluster` tells which examples hang together, see `clustering`. The `seed` is that of tests.
+    The metric "judge" asks the `judge`, whose verdicts are compared with people's `judge_labels`.
     """
 
     metrics: Sequence[str] = ()
@@ -71,6 +71,7 @@ class Scoring:
     metric_options: MetricOptions | None = None
     slices: Sequence[str] = ()
     cluster: str = AUTO
+    plan: float | None = None
     baseline: str | None = None
     allow_different_evidence: bool = False
     seed: int = SEED

@@ -9,6 +9,7 @@ from aqa.evaluation.abstention import Abstention, RiskCoverage
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.disagreement import Disagreement
 from aqa.evaluation.mistakes import CATEGORIES
+from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.silence import Kept
 from aqa.evaluation.slice_comparison import SliceComparisons
@@ -76,7 +77,8 @@ class Report:
 
     `clusters` tell which examples hang together, `slice_comparisons` how the systems differ within
     groups of slices. `judge` holds what is worth telling of the one that was asked: models,
-    requests, money. `silence` says how those systems did that keep a contract of silence.
+    requests, money. `silence` says how those systems did that keep a contract of silence,
+    `needs` how many questions would show a difference, if that was asked for.
     """
 
     profile: str
@@ -90,6 +92,7 @@ class Report:
     clusters: Clusters | None = None
     slice_comparisons: SliceComparisons = field(default_factory=dict)
     silence: tuple[Kept, ...] = ()
+    needs: tuple[Need, ...] = ()
 
     @property
     def sample(self) -> str:
@@ -122,6 +125,8 @@ class Report:
             found["disagreement"] = self.disagreement.to_json()
         if self.judge is not None:
             found["judge"] = self.judge
+        if self.needs:
+            found["plan"] = [need.to_json() for need in self.needs]
         if self.silence:
             found["silence"] = [kept.to_json() for kept in self.silence]
         return found

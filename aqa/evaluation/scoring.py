@@ -17,6 +17,7 @@ from aqa.evaluation.disagreement import disagreement
 from aqa.evaluation.inputs import Aligned, Predicted, Scoring, align, keep_columns
 from aqa.evaluation.judge.judging import JudgedSystems, cases_of, judge_systems
 from aqa.evaluation.mistakes import categorize
+from aqa.evaluation.planning import plan
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.slice_comparison import compare_slices
@@ -223,6 +224,7 @@ def _compared(
     found = compare(values, clusters, baseline, scoring.seed)
     better = {name: score.better for name, score in systems[0].scores.items()}
     ids = tuple(aligned.expected)
+    points = scoring.plan
     return Report(
         aligned.profile,
         ids,
@@ -236,6 +238,7 @@ def _compared(
         clusters=clusters,
         slice_comparisons=compare_slices(groups, values, clusters, baseline, scoring.seed),
         silence=tuple(kept_contracts(systems, clusters)),
+        needs=() if points is None else plan(found.comparisons, clusters, points),
     )
 
 

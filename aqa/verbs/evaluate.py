@@ -147,6 +147,8 @@ class _Work:
         """Check places, limits and data, and make the judge."""
         score_files.check_places(outputs.by_flag, evaluated.sources)
         asked = evaluated.scoring
+        if asked.plan is not None and len(evaluated.predictions) < 2:
+            raise UsageError("--plan needs two systems or more, whose difference is to be seen")
         score_files.check_limit_names(limits, possible_scores(asked.metrics))
         data = evaluated.data
         references = None if data is None else read_references(data, progress)

@@ -1,10 +1,21 @@
-"""The flags of contracts of silence."""
+"""The flags that lead from comparing readers to shipping one."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+Plan = Annotated[
+    float | None,
+    typer.Option(
+        "--plan",
+        metavar="POINTS",
+        min=0.01,
+        max=100,
+        help="Say how many questions a difference of so many points would need.",
+        rich_help_panel="Comparison",
+    ),
+]
 ChooseThreshold = Annotated[
     str | None,
     typer.Option(

@@ -1,0 +1,55 @@
+"""How many questions would show a difference: planned from those that were asked."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any
+
+from aqa.evaluation.comparison import Comparison
+from aqa.metrics.statistics.clusters import Clusters
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Questions, in clusters like those asked, that show a true `difference` in four of five tests.
+
+    `questions` and `clusters` are None where those asked show no difference at all, so that
+    nothing can be planned from them.
+    """
+
+    a: str
+    b: str
+    metric: str
+    difference: float
+    questions: int | None = None
+    clusters: int | None = None
+
+    def __str__(self) -> str:
+        what = f"to see a difference of {self.difference:g} {self.metric} of {self.a} and {self.b}"
+        if self.questions is None:
+            return f"{what}: these questions are too few to plan from"
+        by = f" in {self.clusters:,} clusters" if self.clusters != self.questions else ""
+        return f"{what} in four of five tests: about {self.questions:,} questions{by}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def plan(
+    comparisons: Sequence[Comparison], clusters: Clusters, difference: float
+) -> tuple[Need, ...]:
+    """Plan each comparison anew, corrected alike, for a true difference of so many points.
+
+    A standard error falls with the root of the number of clusters, and so does what is detected:
+    Miller (2024), "Adding Error Bars to Evals", section 5.
+    """
+    found = []
+    for one in comparisons:
+        pair = (one.a, one.b, one.metric, difference)
+        if one.detectable is None or one.detectable >= 100:
+            found.append(Need(*pair))
+            continue
+        times = (one.detectable / difference) ** 2
+        found.append(Need(*pair, ceil(times * clusters.examples), ceil(times * clusters.count)))
+    return tuple(found)

@@ -1,0 +1,63 @@
+"""How many questions a difference needs."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aqa.evaluation.comparison import compare
+from aqa.evaluation.planning import Need, plan
+from aqa.metrics.statistics.clusters import Clusters
+
+Call = Callable[..., object]
+
+
+def scores(count: int, seed: int) -> dict[str, dict[str, list[float]]]:
+    chance = random.Random(seed)
+    a = [100.0 * (chance.random() < 0.6) for _ in range(count)]
+    b = [one if chance.random() < 0.7 else 100.0 * (chance.random() < 0.65) for one in a]
+    return {"a": {"em": a}, "b": {"em": b}}
+
+
+def test_so_many_questions_detect_the_difference() -> None:
+    few = Clusters.apart(400)
+    (need,) = plan(compare(scores(400, 1), few).comparisons, few, 3.0)
+    assert need.questions is not None
+    assert need.clusters == need.questions
+    many = compare(scores(need.questions, 2), Clusters.apart(need.questions)).comparisons[0]
+    assert many.detectable == pytest.approx(3.0, rel=0.15)
+
+
+def test_half_the_difference_needs_four_times_as_many() -> None:
+    clusters = Clusters.of([at // 10 for at in range(400)], "title")
+    found = compare(scores(400, 1), clusters).comparisons
+    (large,), (small,) = plan(found, clusters, 6.0), plan(found, clusters, 3.0)
+    assert small.questions == pytest.approx(4 * (large.questions or 0), rel=0.01)
+    assert small.clusters == pytest.approx(small.questions / 10, abs=1)
+
+
+def test_too_few_to_plan_from() -> None:
+    clusters = Clusters.apart(3)
+    (need,) = plan(compare(scores(3, 1), clusters).comparisons, clusters, 2.0)
+    assert need == Need("a", "b", "em", 2.0)
+    assert str(need).endswith("these questions are too few to plan from")
+
+
+def test_the_command(call_aqa: Call, tmp_path: Path) -> None:
+    for name, own in scores(400, 1).items():
+        rows = {
+            str(at): {"predicted_answer": "x" if value else "y", "answers": ["x"]}
+            for at, value in enumerate(own["em"])
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    done = call_aqa("evaluate", "a.json", "b.json", "--metrics", "em", "--plan", "2")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "to see a difference of 2 em of a and b in four of five tests: about " in said
+    found = json.loads((tmp_path / "metrics.json").read_bytes())["plan"][0]
+    assert f"about {found['questions']:,} questions" in said
+    alone = call_aqa("evaluate", "a.json", "--plan", "2")
+    assert alone.returncode == 2
+    assert "--plan needs two systems" in alone.stderr
