@@ -50,6 +50,7 @@ def evaluate(
     cluster: flags.Cluster = "auto",
     seed: flags.Seed = None,
     slices: flags.SliceKeys = None,
+    training: flags.TrainingData = None,
     output: flags.Output = None,
     per_example: flags.PerExample = None,
     report_file: flags.ReportFile = None,
@@ -119,7 +120,7 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
         dict(map(parse_assignment, params["judge_settings"] or ())),
         params["judge_labels"],
     )
-    evaluated = Evaluated(files, _scoring(params), _source(params), judge)
+    evaluated = Evaluated(files, _scoring(params), _source(params), judge, _training(params))
     judges = evaluated.asks_a_judge
     if (params["passages"] or params["corpus"]) and not (
         params["data"] and (params["report_file"] or judges)
@@ -164,6 +165,19 @@ def _scoring(params: Mapping[str, Any]) -> "Scoring":
         seed=SEED if params["seed"] is None else params["seed"],
         allow_different_evidence=params["allow_different_evidence"],
         **{name: params[name] for name in same},
+    )
+
+
+def _training(params: Mapping[str, Any]) -> "Source | None":
+    from aqa.data import Source
+
+    if params["training"] is None:
+        return None
+    return Source(
+        params["training"],
+        fields=column_names(params["fields"]),
+        on_duplicate_id="number",
+        needs_passages=False,
     )
 
 

@@ -162,6 +162,15 @@ SliceKeys = Annotated[
         rich_help_panel="Comparison",
     ),
 ]
+TrainingData = Annotated[
+    str | None,
+    typer.Option(
+        "--train",
+        metavar="FILE",
+        help="Training data: what is in it, too, is scored apart (slice seen).",
+        rich_help_panel="Comparison",
+    ),
+]
 AllowDifferentEvidence = Annotated[
     bool,
     typer.Option(

@@ -48,6 +48,7 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
         "counts": dict(found.counts),
         "prompt_and_answer_tokens": dict(found.lengths),
         "cut": dict(found.cut),
+        **({} if found.seen is None else {"validation_in_training_data": dict(found.seen)}),
         "trainable_parameters": estimate.trainable_parameters,
         "all_parameters": estimate.all_parameters,
         "estimated_memory_gib": round(estimate.memory_bytes / 2**30, 2),

@@ -1,11 +1,12 @@
 """The verb evaluate: predictions beside their references become scores, files and a report."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aqa.backends.base import CostEstimate
 from aqa.data import Source
+from aqa.data.leaks import SEEN, Leaks, find_leaks, with_seen
 from aqa.errors import UsageError
 from aqa.evaluation import score_files, scoring
 from aqa.evaluation.contracts import make_contract
@@ -26,12 +27,14 @@ class Evaluated:
     """What is evaluated: predictions, in files or at hand, and the data that they answer.
 
     Without `data` the files' own references count. With the metric "judge" it asks the `judge`.
+    With `training` data the examples of `data` that are not in it are scored apart.
     """
 
     predictions: Sequence[Predicted]
     scoring: Scoring
     data: Source | None = None
     judge: JudgeOptions = field(default_factory=JudgeOptions)
+    training: Source | None = None
 
     @property
     def asks_a_judge(self) -> bool:
@@ -43,9 +46,9 @@ class Evaluated:
         """All files that are read."""
         data = self.data
         named = (data.path, data.passages, data.corpus) if data is not None else ()
-        places = [
-            Path(name) for name in (*named, self.judge.labels) if isinstance(name, str | Path)
-        ]
+        training = () if self.training is None else (self.training.path,)
+        names = (*named, *training, self.judge.labels)
+        places = [Path(name) for name in names if isinstance(name, str | Path)]
         return [*(each for each in self.predictions if isinstance(each, Path)), *places]
 
 
@@ -130,6 +133,28 @@ def estimate_cost(
 
 
 @dataclass(frozen=True, slots=True)
+class _Marked:
+    """Examples with a column of what was seen of them, read anew each time."""
+
+    examples: Iterable[Example]
+    leaks: Leaks
+
+    def __iter__(self) -> Iterator[Example]:
+        return with_seen(self.examples, self.leaks)
+
+
+def _looked_for(
+    training: Source, data: Source, references: Iterable[Example], progress: Progress
+) -> Iterable[Example]:
+    """Mark the examples that the training data hold, too, and say how many they are."""
+    with progress.task("Looking for the data in the training data"):
+        leaks = find_leaks(read_references(training, progress), references)
+    names = (Path(str(source.path)).name for source in (data, training))
+    progress.note(leaks.note(*names))
+    return _Marked(references, leaks)
+
+
+@dataclass(frozen=True, slots=True)
 class _Work:
     """What is known to be sound before anything is scored or paid for."""
 
@@ -152,6 +177,11 @@ class _Work:
         score_files.check_limit_names(limits, possible_scores(asked.metrics))
         data = evaluated.data
         references = None if data is None else read_references(data, progress)
+        if evaluated.training is not None:
+            if data is None or references is None:
+                raise UsageError("what was trained on is looked for in the data; give --data, too")
+            references = _looked_for(evaluated.training, data, references, progress)
+            asked = replace(asked, slices=list(dict.fromkeys((*asked.slices, SEEN))))
         options = asked.metric_options or MetricOptions()
         asked = replace(asked, metric_options=replace(options, progress=progress))
         if evaluated.asks_a_judge:

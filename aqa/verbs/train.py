@@ -12,6 +12,7 @@ from typing import Any
 from aqa.backends.base import Backend, Merged, TrainEstimate, TrainJob
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
+from aqa.data.leaks import find_leaks
 from aqa.errors import RunError
 from aqa.evaluation.alignment import System
 from aqa.evaluation.inputs import Scoring
@@ -68,13 +69,17 @@ def training_table(before: Mapping[str, float], scores: Mapping[str, Score], tit
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What a training would do. Lengths are tokens of prompt and answer."""
+    """What a training would do. Lengths are tokens of prompt and answer.
+
+    `seen` counts the validation examples that the training data hold, too, see `Leaks`.
+    """
 
     config: Mapping[str, Any]
     counts: Mapping[str, int]
     lengths: Mapping[str, float]
     cut: Mapping[str, int]
     estimate: TrainEstimate
+    seen: Mapping[str, int] | None = None
 
 
 def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -> DryRun:
@@ -103,7 +108,19 @@ def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -
         },
         cut={"shortened": cuts.shortened, "left_out": cuts.left_out},
         estimate=plan.reader.estimate(),
+        seen=_seen(plan),
     )
+
+
+def _seen(plan: TrainingPlan) -> Mapping[str, int] | None:
+    """Look for the validation examples in the training data."""
+    if plan.dev is None:
+        return None
+    training, dev = ((example for _, example in each.examples()) for each in (plan.data, plan.dev))
+    with plan.progress.task("Looking for validation examples in the training data"):
+        leaks = find_leaks(training, dev)
+    plan.progress.note(leaks.note("the validation data", "the training data"))
+    return leaks.counts()
 
 
 def train(

@@ -1,12 +1,13 @@
 """The verb evaluate as a plain function: what it writes, and what it refuses before that."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aqa.data import Source
-from aqa.errors import AqaError
+from aqa.errors import AqaError, UsageError
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.judge.options import JudgeOptions
 from aqa.progress import SilentProgress
@@ -82,3 +83,24 @@ def test_a_wrong_setting_of_the_judge(files: list[Path]) -> None:
     asked = evaluated(files, "judge", settings={"training.seed": 3})
     with pytest.raises(AqaError, match="--judge-set training: a judge's config has only"):
         estimate_cost(asked, Outputs(scores_beside(files[0])), SilentProgress())
+
+
+def test_what_was_trained_on_is_scored_apart(files: list[Path], tmp_path: Path) -> None:
+    training = tmp_path / "train.jsonl"
+    training.write_text('{"question": "where?", "context": "x", "answers": ["y"]}')
+    asked = replace(evaluated(files, "em"), training=Source(str(training), needs_passages=False))
+    progress = SilentProgress()
+    report = evaluate(asked, Outputs(), progress)
+    slices = report.systems[0].slices["seen"]
+    assert {name: (part["n"], part["em"]["value"]) for name, part in slices.items()} == {
+        "no": (1, 0.0),
+        "question": (1, 100.0),
+    }
+    assert any(
+        note.startswith("Of the 2 questions of dev.jsonl, 1 are in train.jsonl as well")
+        for note in progress.notes
+    )
+    with pytest.raises(UsageError, match="give --data, too"):
+        evaluate(replace(asked, data=None), Outputs(), SilentProgress())
+    with pytest.raises(AqaError, match="would overwrite"):
+        evaluate(asked, Outputs(scores=training), SilentProgress())

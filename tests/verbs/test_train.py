@@ -132,6 +132,17 @@ def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
 
     assert counted(limit=3) == ({"train": 2, "train_unanswerable": 1, "dev": 0}, 1)
     assert counted(limit=4) == ({"train": 3, "train_unanswerable": 2, "dev": 0}, 1)
+    dev = tmp_path / "dev.json"
+    dev.write_text(json.dumps([{**rows[0], "question": "Who?"}, {**rows[1], "question": "how"}]))
+    layer: RawConfig = {
+        "data": {"path": str(data), "dev_path": str(dev), "limit": 3},
+        "prompt": str(prompt),
+    }
+    progress = SilentProgress()
+    found = dry_run(build_config(StubBackend.Options, [layer]), Trained, progress)
+    assert found.seen is not None
+    assert (found.seen["same_questions"], found.seen["not_seen"]) == (1, 1)
+    assert any("1 are in the training data as well" in note for note in progress.notes)
     with pytest.raises(ConfigError, match="1 of 5 training examples have no reference"):
         counted()
 
