@@ -1,9 +1,29 @@
 """Names of a tokenizer's special tokens: in what users write they are text and nothing else."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+
+def special_names(tokenizer: Any, chat_template: str = "") -> set[str]:
+    """The names of special tokens, and of other added ones that a chat template writes.
+
+    Templates write white space as anybody does, even where it is an added token (Gemma's).
+    """
+    added = tokenizer.added_tokens_decoder.values()
+    special = {token.content for token in added if token.special or token.content in chat_template}
+    return {name for name in special if name.strip()}
+
+
+def name_pattern(names: Iterable[str]) -> re.Pattern[str]:
+    """What finds the names in a text, the longest of several that begin alike."""
+    by_first: dict[str, list[str]] = {}  # there may be thousands, and nearly all begin with "<"
+    for name in sorted(names, key=len, reverse=True):
+        by_first.setdefault(name[0], []).append(re.escape(name[1:]))
+    groups = (f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in by_first.items())
+    return re.compile("|".join(groups) or "(?!)")
 
 
 @dataclass(frozen=True)
@@ -44,17 +64,7 @@ class SpecialNames:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        names = sorted(
-            (
-                token.content
-                for token in self.tokenizer.added_tokens_decoder.values()
-                if token.special or token.content in self.chat_template
-            ),
-            key=len,
-            reverse=True,
-        )
-        # Templates write white space as anybody does, even where it is an added token (Gemma's).
-        return re.compile("|".join(re.escape(name) for name in names if name.strip()) or "(?!)")
+        return name_pattern(special_names(self.tokenizer, self.chat_template))
 
     @cached_property
     def _marks(self) -> tuple[str, str]:

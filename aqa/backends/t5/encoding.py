@@ -1,9 +1,11 @@
 """From a prompt to token ids for encoder-decoders: plain text, and one end token at its end."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from aqa.backends.special_names import name_pattern, special_names
 from aqa.errors import ModelError
 from aqa.records import Encoding, Prompt
 
@@ -12,31 +14,38 @@ from aqa.records import Encoding, Prompt
 class TextEncoder:
     """Encodes prompts with one tokenizer. Make one with `make_text_encoder`.
 
-    `begin_ids` are what the tokenizer writes before every text, as BART's does; `special` finds
-    the special tokens' names where they stand in a text.
+    `begin_ids` are what the tokenizer writes before every text, as BART's does. `ends` finds the
+    names of the tokens that begin, end and fill texts, `special` those of all special tokens.
     """
 
     tokenizer: Any
     begin_ids: tuple[int, ...]
     end_id: int
+    ends: re.Pattern[str]
     special: re.Pattern[str]
 
     def encode(self, prompt: Prompt, by_passage: bool) -> Encoding:
         """Give the ids that are read, whole or passage by passage, and those of the answer.
 
-        Nothing is truncated. Without passages there is one part, with an empty context.
+        Nothing is truncated. Without passages there is one part, with an empty context. Names of
+        special tokens in question, passages and answer are plain text; a template may well write
+        one, such as "<extra_id_0>".
         """
-        parts = [self.ids(text_of(part)) for part in (apart(prompt) if by_passage else [prompt])]
+
+        def plain(value: str) -> str:
+            return broken(self.special, value)
+
+        whole = apart(prompt) if by_passage else [prompt]
+        parts = [self.ids(text_of(part, plain)) for part in whole]
         return Encoding(
             tuple(token for part in parts for token in part),
-            () if prompt.target is None else self.ids(prompt.target),
+            () if prompt.target is None else self.ids(plain(prompt.target)),
             tuple(map(len, parts)),
         )
 
     def ids(self, text: str) -> tuple[int, ...]:
         """The ids of a text with just one end token, whatever the text says."""
-        # "</s>" in a text is text: with a space in it, it can't be taken for the token.
-        plain = self.special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+        plain = broken(self.ends, text)
         # Without `verbose` it does not warn of a length that T5 has no need to keep to.
         found: list[int] = self.tokenizer(plain, add_special_tokens=False, verbose=False)[
             "input_ids"
@@ -44,9 +53,14 @@ class TextEncoder:
         return (*self.begin_ids, *found, self.end_id)
 
 
-def text_of(prompt: Prompt) -> str:
-    """The messages as plain text, with blank lines between them."""
-    return "\n\n".join(turn.content for turn in prompt.messages)
+def broken(names: re.Pattern[str], text: str) -> str:
+    """The text with a space in each name, so that it can't be taken for the token."""
+    return names.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+
+def text_of(prompt: Prompt, change: Callable[[str], str] = str) -> str:
+    """The messages as plain text, with blank lines between them; `change` is for each value."""
+    return "\n\n".join(turn.content for turn in prompt.messages_with(change))
 
 
 def apart(prompt: Prompt) -> list[Prompt]:
@@ -76,5 +90,6 @@ def make_text_encoder(tokenizer: Any) -> TextEncoder:
     around: list[int] = tokenizer("")["input_ids"]
     begin = around[: around.index(end)] if end in around else around
     own = (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token)
-    names = sorted({str(token) for token in own if token is not None}, key=len, reverse=True)
-    return TextEncoder(tokenizer, tuple(begin), end, re.compile("|".join(map(re.escape, names))))
+    ends = {str(token) for token in own if token is not None}
+    all_names = name_pattern(ends | special_names(tokenizer))
+    return TextEncoder(tokenizer, tuple(begin), end, name_pattern(ends), all_names)

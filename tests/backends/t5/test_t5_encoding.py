@@ -11,7 +11,7 @@ from transformers import ByT5Tokenizer
 from aqa.backends.t5.encoding import make_text_encoder, text_of
 from aqa.errors import ConfigError, ModelError, PromptError
 from aqa.prompting.templates import load_template
-from aqa.records import Example, Passage
+from aqa.records import Evidence, Example, Message, Passage, Prompt, Template
 from aqa.verbs.preview import show
 
 MODELS = ["tiny_t5", "tiny_bart", "tiny_plain"]
@@ -141,6 +141,21 @@ def test_more_tokens_than_the_model_has_positions_are_refused(tiny_bart: Path) -
     with pytest.raises(ConfigError, match="has only 1024 positions"):
         make_reader(tiny_bart, "backend.max_seq_length=1025").check()
     make_reader(tiny_bart, "backend.max_seq_length=1024").check()
+
+
+def test_names_of_all_special_tokens_are_text_but_for_the_templates_own(tmp_path: Path) -> None:
+    """T5's sentinels, BART's mask, the languages of mBART."""
+    tokenizer = t5_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<extra_id_0>", "ko_KR"]})
+    sentinel, language = tokenizer.convert_tokens_to_ids(["<extra_id_0>", "ko_KR"])
+    template = Template("t", (Message("user", "{question} {context} <extra_id_0>"),))
+    evidence = Evidence((Passage("In ko_KR it is <extra_id_0>."),))
+    prompt = Prompt("p", 0, "What is <extra_id_0> in ko_KR?", evidence, template, "<extra_id_0>")
+    encoding = make_text_encoder(tokenizer).encode(prompt, by_passage=False)
+    assert encoding.prompt_ids.count(sentinel) == 1
+    assert encoding.prompt_ids[-2] == sentinel
+    assert language not in encoding.prompt_ids
+    assert sentinel not in encoding.target_ids
 
 
 def test_byt5_reads_bytes_with_one_end_token() -> None:
