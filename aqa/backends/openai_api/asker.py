@@ -231,7 +231,7 @@ class Asker:
         """Ask for less where the server has too much, and for nothing while it is away."""
         if failure.kind == "slow" or failure.timed_out:
             self._pace.slow_down(started, failure.wait)
-        elif self._server.is_unwell:
+        elif self._server.is_unwell and self._server.tries < ATTEMPTS:
             self._pace.hold(back_off(self._server.tries + 1))
         if failure.unreachable:
             pause = back_off(self._server.refused_connections)

@@ -9,6 +9,7 @@ from typing import Any
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.batch.lines import Requests
 from aqa.backends.openai_api.chat import Parameters, RefusedValueError
+from aqa.backends.openai_api.common_failures import ALIKE
 from aqa.backends.openai_api.errors import Failure, classify_body, classify_status
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.outcomes import as_failure, as_prediction, kind_of, unless_schema
@@ -17,6 +18,7 @@ from aqa.backends.openai_api.tokens import TokenCounter
 from aqa.records import Message, Prediction, Prompt
 from aqa.spent import Spent
 
+FATAL = 2  # errors that concern every request, after which the run stops
 ATTEMPTS = 3  # batches that an example is asked in before it counts as failed
 UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before their turn
 
@@ -56,6 +58,8 @@ class Replies:
         self.attempts: Counter[int] = Counter()
         self.learnt = 0
         self.stops: list[str] = []
+        self._doubts: list[str] = []  # what should concern every request, but may be one's alone
+        self._misfits: dict[int, str] = {}  # examples whose answers were no objects, and what for
         self.lost = Spent()
 
     @property
@@ -99,8 +103,18 @@ class Replies:
         if outcome.kind == "example":
             return self.failed(prompt, outcome.reason)
         if outcome.kind == "run":
-            self.stops.append(outcome.reason)
+            (self._doubts if outcome.perhaps_alone else self.stops).append(outcome.reason)
         return self._missed(prompt, outcome.reason)
+
+    def why_in_vain(self) -> str | None:
+        """Why asking the rest would be in vain; None where it may not be."""
+        reasons = self.stops
+        if not self.requests["answered"]:
+            reasons = [*self.stops, *self._doubts]
+            if len(self._misfits) >= ALIKE:
+                first = next(iter(self._misfits.values()))
+                return f"no answer yet, and {len(self._misfits)} were not as asked for: {first}"
+        return reasons[0] if len(reasons) >= FATAL else None
 
     def failed(self, prompt: Prompt, reason: str) -> Prediction:
         """An example that is given up."""
@@ -114,6 +128,7 @@ class Replies:
         spent = worst if counted is None else self._account.priced(counted)
         if reply.misfit:
             self.attempts[prompt.index] += 1
+            self._misfits[prompt.index] = self._access.shown(reply.error or "")
             if self.attempts[prompt.index] < ATTEMPTS:
                 self.lost += spent
                 return None

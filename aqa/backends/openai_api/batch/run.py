@@ -24,7 +24,6 @@ from aqa.progress import Progress
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
-FATAL = 2  # errors that concern every request, after which the run stops
 EXPIRED = 3  # rounds of batches that expired before all was answered
 CAPPED = 5  # rounds that a cap made smaller, after which the run stops
 FULL = "token_limit_exceeded"  # more than the account may have waiting
@@ -230,10 +229,8 @@ class BatchRun:
 
     def _end_round(self) -> None:
         """See whether another round makes sense."""
-        if len(self._replies.stops) >= FATAL:
-            raise ModelError(
-                f"{self._replies.stops[0]}; what was answered is kept, run it again to go on"
-            )
+        if (reason := self._replies.why_in_vain()) is not None:
+            raise ModelError(f"{reason}; what was answered is kept, run it again to go on")
         if self._statuses["cancelled"]:
             raise ModelError(
                 "a batch of this run was cancelled; what it answered is kept, and the same command"

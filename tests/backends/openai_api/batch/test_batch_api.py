@@ -203,6 +203,38 @@ def test_missing_lines_are_asked_again(tmp_path: Path, server: BatchingServer) -
     assert server.prompt_tokens <= spent["input_tokens"]
 
 
+def test_a_server_without_a_schema_is_paid_for_once(tmp_path: Path, server: BatchingServer) -> None:
+    server.answer = lambda body: "The bridge was opened in 1801."
+    config = configured(tmp_path, server, 9, structured=True)
+    with pytest.raises(ModelError, match="no answer yet, and 9 were not as asked for: the answer"):
+        run(config, tmp_path / "out")
+    assert server.answered.total() == 9
+
+
+@pytest.mark.parametrize("status", [402, 403, 404])
+def test_what_only_some_questions_meet_is_theirs(
+    tmp_path: Path, server: BatchingServer, status: int
+) -> None:
+    refused = ("who 3", "who 4", "who 5")
+    server.line = lambda body: (
+        Fault(status, failure("no")) if body["messages"][-1]["content"] in refused else None
+    )
+    result = run(configured(tmp_path, server, 12), tmp_path / "out")
+    assert (result.answered, result.failed) == (9, 3)
+    server.line = lambda body: Fault(status, failure("no"))
+    with pytest.raises(ModelError, match="no"):
+        run(configured(tmp_path, server, 12), tmp_path / "all")
+
+
+def test_a_fenced_object_and_a_cut_text_are_answers(tmp_path: Path, server: BatchingServer) -> None:
+    text = '```json\n{"answer": "Ann", "passages": [1], "answerable": true, "why": "x"}\n```'
+    server.answer = lambda body: text
+    assert run(configured(tmp_path, server, 2, structured=True), tmp_path / "out").answered == 2
+    assert predictions(tmp_path / "out")["q1"]["predicted_answer"] == "Ann"
+    server.line = lambda body: completion("as far", "length")
+    assert run(configured(tmp_path, server, 2), tmp_path / "cut").shortfall.cut == 2
+
+
 def test_an_answer_that_misses_its_schema_is_asked_again(
     tmp_path: Path, server: BatchingServer
 ) -> None:
