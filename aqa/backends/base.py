@@ -183,6 +183,9 @@ class Trainable(Backend[OptionsT_co]):
 
     merges: ClassVar[bool] = False  # whether it trains an adapter that can become one with its base
 
+    def check_training(self) -> None:
+        """Raise what would keep a model that can be read from being trained."""
+
     @abstractmethod
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory without loading weights."""

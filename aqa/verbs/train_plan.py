@@ -67,6 +67,7 @@ class TrainingPlan:
         self._check()
         reader.learn_tokenizer(self.data.texts())
         reader.check()
+        reader.check_training()
         self.data.check_room(reader)
         for inputs in filter(None, (self.data, self.dev)):
             check_known(inputs, reader, progress)

@@ -21,6 +21,7 @@ from aqa.backends.model_errors import explained
 from aqa.backends.tokenizers import load_tokenizer
 from aqa.config.backend_options import BackendOptions, LlamaQloraOptions
 from aqa.config.options import RunConfig
+from aqa.errors import ModelError
 from aqa.library_output import quiet
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 
@@ -59,6 +60,19 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         check_quantization(self.options, self._model_config)
         self._check_positions()
         self._encoder  # noqa: B018  (loads the tokenizer)
+
+    def check_training(self) -> None:
+        """See that the model is a base: an adapter in the place of one would be left aside.
+
+        Raises:
+            ModelError: it is an adapter, or a run folder with one.
+        """
+        if self.files.adapter is not None:
+            raise ModelError(
+                f"{self.options.model} is an adapter over {self.files.spec}, and a training begins"
+                " with a whole model: name that base, or the run's merged/ (aqa train ... --resume"
+                " --merge writes it)"
+            )
 
     @property
     def begin_token_id(self) -> int | None:

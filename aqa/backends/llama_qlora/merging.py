@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aqa.backends.base import Merged
 from aqa.backends.llama_qlora.adapters import load_adapter
-from aqa.backends.llama_qlora.models import dequantize, never_quantized, own_quantization
-from aqa.backends.local.loading import load_config
+from aqa.backends.llama_qlora.models import dequantize, never_quantized
+from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig

@@ -4,14 +4,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from aqa.backends.local.loading import compute_dtype, load_config, load_whole, local_device
+from aqa.backends.local.loading import (
+    BNB_4BIT,
+    compute_dtype,
+    load_config,
+    load_whole,
+    local_device,
+    own_quantization,
+)
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ModelError
 from aqa.library_output import quiet
 
-BITSANDBYTES = "bitsandbytes"
-BNB_4BIT = f"{BITSANDBYTES} 4bit"
 WITHOUT_4_BITS = "choose --set backend.quantization=none to train and run without 4 bits"
 
 
@@ -131,16 +136,6 @@ def save_attention_memory(model: Any) -> None:
     """Let attention keep no memory that grows with the length squared, if the model knows how."""
     with quiet(), suppress(ValueError):  # it has plain attention only
         model.set_attn_implementation("sdpa")
-
-
-def own_quantization(model_config: Any) -> str:
-    """The way in which a checkpoint is quantised, by its name in transformers; "" if it is not."""
-    found = getattr(model_config, "quantization_config", None) or {}
-    settings = found if isinstance(found, dict) else getattr(found, "to_dict", dict)()
-    for bits in ("4bit", "8bit"):
-        if settings.get(f"load_in_{bits}"):
-            return f"{BITSANDBYTES} {bits}"
-    return str(settings.get("quant_method", ""))
 
 
 def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:

@@ -11,6 +11,8 @@ from aqa.errors import ModelError
 from aqa.library_output import quiet
 from aqa.processes import local_rank
 
+BITSANDBYTES = "bitsandbytes"
+BNB_4BIT = f"{BITSANDBYTES} 4bit"
 KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
 
 
@@ -36,6 +38,16 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
             f" {KINDS[not config.is_encoder_decoder][0]}; use the backend {backend}"
         )
     return config
+
+
+def own_quantization(model_config: Any) -> str:
+    """The way in which a checkpoint is quantised, by its name in transformers; "" if it is not."""
+    found = getattr(model_config, "quantization_config", None) or {}
+    settings = found if isinstance(found, dict) else getattr(found, "to_dict", dict)()
+    for bits in ("4bit", "8bit"):
+        if settings.get(f"load_in_{bits}"):
+            return f"{BITSANDBYTES} {bits}"
+    return str(settings.get("quant_method", ""))
 
 
 def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:

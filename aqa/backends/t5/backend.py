@@ -11,7 +11,7 @@ from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.fitting import fit_each
 from aqa.backends.local.decoding import Written
 from aqa.backends.local.generation_config import set_decoder_start
-from aqa.backends.local.loading import compute_dtype, load_config
+from aqa.backends.local.loading import compute_dtype, load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
@@ -121,6 +121,18 @@ class T5Backend(LocalReader[T5Options]):
         self._check_positions()
         self._engine  # noqa: B018
         self._encoder  # noqa: B018  (loads the tokenizer)
+
+    def check_training(self) -> None:
+        """See that the weights can be trained.
+
+        Raises:
+            ModelError: they are quantised.
+        """
+        if own := own_quantization(self._model_config):
+            raise ModelError(
+                f"{self.options.model}: its weights are quantised ({own}), and t5 trains all of"
+                " them; name the model that they were quantised from"
+            )
 
     @property
     def begin_token_id(self) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 import tiny_t5 as tiny_t5_module
 from safetensors.torch import load_file, save_file
 from tiny_adapters import chat_tokenizer, plain_answers, save_adapter, wider_tokenizer
-from tiny_llama import make_prompts, make_reader, rows
+from tiny_llama import make_prompts, make_reader, rows, write_rows
 from tiny_quantized import change_json
 
 from aqa.errors import ModelError
@@ -109,3 +109,25 @@ def test_an_adapter_of_an_encoder_decoder_is_not_left_out(tiny_t5: Path, tmp_pat
     (folder / "adapter_config.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match="t5 takes whole models, not adapters"):
         tiny_t5_module.make_reader(folder).check()
+
+
+def test_a_training_does_not_leave_an_adapter_aside(
+    tiny: Path, tmp_path: Path, call_aqa: Any
+) -> None:
+    """It would begin with the base, as if the adapter were not there."""
+    folder = save_adapter(tiny, tmp_path / "adapter")
+    data = write_rows(tmp_path / "rows.jsonl")
+    words = ("--set", "backend.quantization=none", "--output-dir", "out")
+    for more in ((), ("--dry-run",)):
+        done = call_aqa("train", "llama", "--model", folder, "--data", data, *words, *more)
+        assert done.returncode == 1
+        assert "is an adapter over" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_quantised_weights_are_not_trained_whole(tiny_t5: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_t5, tmp_path / "model")
+    settings = {"quant_method": "fp8", "weight_block_size": [16, 16]}
+    change_json(tmp_path / "model" / "config.json", quantization_config=settings)
+    with pytest.raises(ModelError, match=r"quantised \(fp8\), and t5 trains all"):
+        tiny_t5_module.make_reader(tmp_path / "model").check_training()
