@@ -81,6 +81,7 @@ def find_access(options: Gpt4Options) -> Access:
         parts = urlsplit(url)
         host = parts.hostname
         parts.port  # noqa: B018  (a number that can be one)
+        (host or "").encode("idna")  # as it is looked up
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not host:
