@@ -225,8 +225,9 @@ class Prediction:
     """A reader's answer to one prompt, or the reason why there is none.
 
     `raw` is the text as generated; beside an `error` it is a text that is no answer, and None where
-    nothing came. `cut` tells that an answer ends where its room did. Token counts are those of the
-    reader. `confidence` is the mean log-probability of the answer's tokens, its end
+    nothing came. `cut` tells that an answer ends where its room did, `unread` counts tokens of the
+    prompt that a server left out. Token counts are those of the reader. `confidence` is the mean
+    log-probability of the answer's tokens, its end
     token included. `nbest` holds answers with their scores, best first, where several were asked
     for. `spent` is what all attempts took together, where a reader is paid by the token.
     `structured` is what counts in `raw` where that is an object of a schema. `model` is the name by
@@ -246,6 +247,7 @@ class Prediction:
     model: str = ""
     saved: Spent | None = None
     cut: bool = False
+    unread: int = 0
     answer: str | None = None
 
     @property

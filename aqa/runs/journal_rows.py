@@ -46,6 +46,8 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
                 for text, score in prediction.nbest
             ]
     row["evidence"] = evidence_fields(prompt)
+    if prediction.unread:
+        row["unread_tokens"] = prediction.unread
     if prediction.structured is not None:
         row["evidence"]["named_ranks"] = _named_ranks(prompt, prediction.structured)
     return row | _clusters(prompt.clusters) | cost_fields(prediction)

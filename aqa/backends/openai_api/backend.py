@@ -30,6 +30,7 @@ from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
 from aqa.backends.openai_api.served import added, counted, learnt, texts
 from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
+from aqa.backends.openai_api.truncation import Truncation
 from aqa.config.backend_options import BackendOptions, Gpt4Options
 from aqa.config.model_families import end_of
 from aqa.config.options import RunConfig
@@ -73,6 +74,10 @@ class Gpt4Backend(Remote[Gpt4Options]):
         schema = "" if self.schema is None else json.dumps(self.schema.json_schema)
         is_openai = ".openai.com" in server_url(self.options)
         return TokenCounter(self.options.model, is_openai, schema, self._chat_count)
+
+    @cached_property
+    def _truncation(self) -> Truncation:
+        return Truncation(self._counter, self._progress.note)
 
     @cached_property
     def _chat_count(self) -> Callable[[Sequence[Message]], int] | None:
@@ -209,7 +214,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
         """Answer prompts in the order in which the server does, so many at a time."""
         assert self._asker is not None
         ask = self._remembered.ask if self._remembered else self._asker.ask
-        return self._asker.common.answers(self._loop, prompts, ask, self.options.max_concurrency)
+        most = self.options.max_concurrency
+        return self._truncation.watched(self._asker.common.answers(self._loop, prompts, ask, most))
 
     @property
     def asks_by_batch(self) -> bool:
@@ -223,7 +229,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     def answer_by_batch(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """Collect what lies with the server; ask the rest through the Batch API, if told to."""
-        return self._batch_run().answer(pending, self.options.batch_api)
+        found = self._batch_run().answer(pending, self.options.batch_api)
+        return self._truncation.watched(found)
 
     def cancel_batches(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """End what lies with the server, and give what was answered."""

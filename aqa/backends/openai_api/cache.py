@@ -20,7 +20,7 @@ FILE = "responses.sqlite"
 LAYOUT = 1  # of the file; another one is refused
 LOCKED = 10.0  # seconds to wait for another process that writes
 CUTTING = {"max_seq_length", "tokenizer"}  # decide the messages alone, which the key has
-ONE_RUNS_OWN = {"id", "error", "spent", "saved"}  # fields of a prediction that are not kept
+ONE_RUNS_OWN = {"id", "error", "spent", "saved", "unread"}  # fields that are not kept
 DEFAULTS = {field.name: field.default for field in fields(Prediction)}
 KEPT = DEFAULTS.keys() - ONE_RUNS_OWN
 
