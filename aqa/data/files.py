@@ -1,10 +1,15 @@
 """Opening files: plain, gzip or Zstandard by their first bytes, without a byte-order mark."""
 
+import atexit
 import gzip
 import io
+import shutil
+import sys
+import tempfile
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +18,7 @@ from aqa.errors import DataError, MissingExtraError
 # A row with the place it was read at ("dev.jsonl, line 12").
 Row = tuple[str, Mapping[str, object]]
 
+STANDARD_INPUT = "-"  # as a name
 GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 BUFFER_BYTES = 1 << 16
@@ -53,6 +59,23 @@ class _ZstandardFrames(io.RawIOBase):
         target[:size] = self._ready[:size]
         self._ready = self._ready[size:]
         return size
+
+
+@cache
+def spooled_input() -> Path:
+    """Keep standard input in a temporary file, for as long as the process lives.
+
+    Raises:
+        DataError: nothing is piped in.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise DataError("- is standard input, but nothing is piped in; name a file")
+    folder = Path(tempfile.mkdtemp(prefix="aqa-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "standard input"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
 
 
 @contextmanager

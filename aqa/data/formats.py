@@ -12,7 +12,7 @@ from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.data.columns import canonical_fields
 from aqa.data.corpus import PASSAGES, with_corpus
 from aqa.data.examples import RowParser
-from aqa.data.files import Row
+from aqa.data.files import STANDARD_INPUT, Row, spooled_input
 from aqa.data.given import read_given
 from aqa.data.hub import is_hub_name, read_hub
 from aqa.data.joining import MissingPassages, with_passages
@@ -29,6 +29,8 @@ OnDuplicateId = Literal["error", "keep-first", "number"]
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where examples come from: a file, a folder, "package:NAME/FILE", the hub, or data at hand.
+
+    "-" is standard input.
 
     `fields` maps a field (id, question, passages, answers, title) to the column to take it from.
     `passages` is a retriever's output, whose passages take the place of the rows' own; a question
@@ -103,7 +105,12 @@ def local_file(name: str, what: str) -> Path:
 
 
 def local_path(name: str) -> Path | None:
-    """Give the path of what exists here, None for a data set of the hub; DataError for neither."""
+    """Give the path of what exists here, None for a data set of the hub; DataError for neither.
+
+    "-" is standard input, which is kept in a file, since data are read more than once.
+    """
+    if name == STANDARD_INPUT:
+        return spooled_input()
     if name.startswith(PREFIX):
         return locate_package_file(name)
     path = Path(name).expanduser()
@@ -136,5 +143,8 @@ def _read_path(source: Source, path: Path) -> Iterator[Row]:
     if source.split is not None:
         raise DataError(f"{path} is a file, which has no splits; leave --split out")
     if not path.is_file():
-        raise DataError(f"{path} is no regular file; it is read more than once, so save it first")
+        raise DataError(
+            f"{path} is no regular file, and it is read more than once: save it first, or pipe it"
+            " in with --data -"
+        )
     return read_row_file(path)

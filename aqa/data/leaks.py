@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from aqa.data.near_texts import nearest_texts, sketch
@@ -101,6 +102,7 @@ def with_seen(examples: Iterable[Example], leaks: Leaks) -> Iterator[Example]:
         yield replace(example, metadata={**example.metadata, SEEN: leaks.kind(example.id)})
 
 
+@lru_cache(256)  # the questions about one passage follow each other
 def plain(text: str) -> str:
     """The letters and digits of a text, without case."""
     return NOT_LETTERS.sub("", unicodedata.normalize("NFC", text).casefold())

@@ -1,6 +1,7 @@
 """Texts that are nearly the same, found among many by the letters that they share."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 
 WINDOW = 3  # letters of a piece of a text
 NEAR = 0.8  # of two texts' pieces, those in both among all (Jaccard)
-AT_ONCE = 500  # texts looked up together
+SHARED = 4  # rare members that near texts are found by
+AT_ONCE = 200  # texts looked up together
 PAIRS_AT_ONCE = 200_000
 
 
@@ -20,8 +22,9 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
 
     Near are texts whose sets of three letters in a row have at least `NEAR` in common; None is
     given where none is. Texts of fewer letters are near to nothing. No pair is overlooked: two
-    sets that have so much in common share one of their rarest members, as many as make up the
-    rest (prefix filtering; Chaudhuri, Ganti and Kaushik 2006).
+    sets that have so much in common share `SHARED` of their rarest members, of which as many are
+    looked at as need not be in common, and `SHARED` more (prefix filtering; Chaudhuri, Ganti and
+    Kaushik 2006; Wang, Li and Feng 2012).
     """
     import numpy as np
     from scipy.sparse import csr_matrix
@@ -37,6 +40,7 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
     sets = csr_matrix((np.ones(len(members), np.int32), (texts, members)), shape)
     is_rare = _rarest(texts, members, counts, sizes)
     rare = csr_matrix((np.ones(is_rare.sum(), np.int32), (texts[is_rare], members[is_rare])), shape)
+    needed = np.minimum(_least(sizes), SHARED)
     known_by_member = rare[: len(known)].T.tocsr()
     for start in range(0, len(asked), AT_ONCE):
         block = rare[len(known) + start : len(known) + start + AT_ONCE]
@@ -44,6 +48,7 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
         rows, columns = shared.row + start, shared.col
         ratio = sizes[len(known) + rows] / sizes[columns]
         is_likely = (ratio >= NEAR) & (ratio <= 1 / NEAR)
+        is_likely &= shared.data >= np.minimum(needed[len(known) + rows], needed[columns])
         rows, columns = rows[is_likely], columns[is_likely]
         best = np.full(len(asked), NEAR - 1e-9)
         for first in range(0, len(rows), PAIRS_AT_ONCE):
@@ -56,6 +61,7 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
     return found
 
 
+@lru_cache(256)  # the questions about one text follow each other
 def sketch(text: str, window: int = 8, size: int = 8) -> tuple[int, ...]:
     """Give a long text's `size` smallest hashes of `window` letters: near texts share most."""
     import numpy as np
@@ -87,6 +93,14 @@ def _windows(text: str, window: int) -> "Ints":
     return hashes.view(np.int64)
 
 
+def _least(sizes: "Ints") -> "Ints":
+    """How many members at least sets of these sizes have in common with those near to them."""
+    import numpy as np
+
+    found: Ints = np.ceil(NEAR * sizes - 1e-9).astype(np.int64)
+    return found
+
+
 def _rarest(texts: "Ints", members: "Ints", counts: "Ints", sizes: "Ints") -> "NDArray[np.bool_]":
     """Mark of each text's members the rarest ones, one of which near texts share."""
     import numpy as np
@@ -95,6 +109,6 @@ def _rarest(texts: "Ints", members: "Ints", counts: "Ints", sizes: "Ints") -> "N
     starts = np.cumsum(sizes) - sizes
     rank = np.empty(len(texts), np.int64)
     rank[order] = np.arange(len(texts)) - np.repeat(starts, sizes)
-    wanted = sizes - np.ceil(NEAR * sizes - 1e-9).astype(np.int64) + 1
+    wanted = sizes - _least(sizes) + SHARED
     marked: NDArray[np.bool_] = rank < wanted[texts]
     return marked

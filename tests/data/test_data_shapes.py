@@ -1,6 +1,10 @@
 """Data in the shapes of other data sets and tools: read as they are meant, or helped with."""
 
+import gzip
+import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ from data_shapes import BUILT, BURNED, ROW, SHAPES, WHEN, lines
 
 from aqa.data import Source, read_examples, survey
 from aqa.errors import DataError
+from aqa.evaluation.predictions import read_predictions
 
 
 def stored(folder: Path, name: str, content: Any) -> str:
@@ -189,3 +194,29 @@ def test_what_is_no_answer_is_told(tmp_path: Path) -> None:
     assert phrases.startswith("Examples whose references say that there is no answer: 1; they")
     assert missing == 'Examples whose only reference is "nan": 1; they have none.'
     assert unlabelled == "Examples without a reference: 1 of 2."
+
+
+def test_predictions_are_joined_by_ids_as_they_look(tmp_path: Path) -> None:
+    import unicodedata
+
+    path = stored(tmp_path, "p.json", {unicodedata.normalize("NFD", "질문1"): "1874"})
+    assert list(read_predictions(Path(path), ["질문1"])) == ["질문1"]
+    rows = lines({"id": unicodedata.normalize("NFD", "질문1"), "prediction": "1874"})
+    path = stored(tmp_path, "p.jsonl", rows)
+    assert list(read_predictions(Path(path), ["질문1"])) == ["질문1"]
+
+
+def run_with_input(content: bytes) -> subprocess.CompletedProcess[bytes]:
+    code = "import sys; from aqa.data import *; s = Source('-'); f = survey(s);"
+    code += "print(f.sha256, [(e.question, e.place) for e in read_examples(s, f)])"
+    return subprocess.run([sys.executable, "-c", code], input=content, capture_output=True)
+
+
+def test_standard_input_is_read_more_than_once() -> None:
+    content = lines(ROW | {"context": BUILT}).encode()
+    for given in (content, gzip.compress(content)):
+        done = run_with_input(given)
+        assert done.returncode == 0, done.stderr
+        assert f"[('{WHEN}', 'standard input, line 1')]".encode() in done.stdout
+        assert hashlib.sha256(given).hexdigest().encode() in done.stdout
+    assert b"standard input is empty" in run_with_input(b"").stderr

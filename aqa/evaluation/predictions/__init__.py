@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from aqa.data.columns import composed
 from aqa.data.files import decompressed
 from aqa.data.rows import ARROW, PARQUET
 from aqa.data.tables import read_arrow, read_parquet
@@ -177,7 +178,9 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
             if not isinstance(row, dict):
                 text = as_text(entry.place, row)
                 count += 1
-                yield Found(entry.place, text, {} if entry.key is None else {KEY: entry.key})
+                yield Found(
+                    entry.place, text, {} if entry.key is None else {KEY: composed(entry.key)}
+                )
                 continue
             values = {column: look_up(row, column) for column in given.rows}
             for column, value in values.items():

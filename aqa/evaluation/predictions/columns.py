@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from aqa.data.columns import fold
+from aqa.data.columns import composed, fold
 from aqa.data.literals import read_literal
 from aqa.errors import DataError
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
@@ -190,7 +190,7 @@ def _ids(
         if (named := _as_id(value)) is None:
             _refuse_id(entry.place, path, value)
         return {path: named}
-    found = {} if entry.key is None else {KEY: entry.key}
+    found = {} if entry.key is None else {KEY: composed(entry.key)}
     for name in IDS:
         column = by_name.get(name)
         if column is not None and row[column] is not None:
@@ -207,7 +207,7 @@ def _ids(
 def _as_id(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():  # as tables with gaps write integers
         value = int(value)
-    return str(value) if isinstance(value, str) or type(value) is int else None
+    return composed(value) if isinstance(value, str) or type(value) is int else None
 
 
 def _refuse_id(place: str, column: str, value: Any) -> NoReturn:
