@@ -116,6 +116,10 @@ class Backend(ABC, Generic[OptionsT_co]):
         """What it is loaded from, by role (model, adapter); nothing where it is made here."""
         return {}
 
+    def hardware(self) -> Mapping[str, str]:
+        """The device that it works on here, its name and the dtype; nothing of a server's."""
+        return {}
+
     def learn_tokenizer(self, texts: Iterable[str]) -> None:
         """Make the tokenizer of training data, where there is none; before prompts are fitted."""
 

@@ -24,7 +24,7 @@ from t5_shape import SEED, make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, TrainingArguments
 
 from aqa.backends.base import TrainJob
-from aqa.backends.local.loading import compute_dtype
+from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.training_arguments import training_arguments
 from aqa.backends.local.training_batches import tokenize
 from aqa.backends.t5.models import load_model

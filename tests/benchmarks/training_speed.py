@@ -50,7 +50,7 @@ from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import load_model
 from aqa.backends.llama_qlora.training import AdapterTrainer, answer_loss
-from aqa.backends.local.loading import compute_dtype
+from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.training_arguments import training_arguments
 from aqa.backends.local.training_batches import Collator, tokenize
 from aqa.library_output import quiet

@@ -15,7 +15,8 @@ from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import check_quantization, load_model
 from aqa.backends.llama_qlora.prefixes import group_by_prefix, groups_within
 from aqa.backends.local.decoding import Written
-from aqa.backends.local.loading import compute_dtype, load_config
+from aqa.backends.local.devices import compute_dtype
+from aqa.backends.local.loading import load_config
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.tokenizers import load_tokenizer
@@ -177,6 +178,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
     def _load(self, training: bool) -> None:
         """Load the base model, and for prediction its adapter if it has one."""
         self.check()
+        self._tell_hardware(training)
         files = self.files = convert_gguf(self.files, self._progress)
         with self._progress.task(f"Loading {files.spec}", 1, "models") as task, quiet():
             self.model = load_model(files, self.options, training)

@@ -4,14 +4,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from aqa.backends.local.loading import (
-    BNB_4BIT,
-    compute_dtype,
-    load_config,
-    load_whole,
-    local_device,
-    own_quantization,
-)
+from aqa.backends.local.devices import compute_dtype, local_device
+from aqa.backends.local.loading import BNB_4BIT, load_config, load_whole, own_quantization
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ModelError
@@ -125,11 +119,9 @@ def _attention(options: LlamaQloraOptions, training: bool) -> str | None:
 
     None leaves it to transformers, which takes SDPA for the models that have it.
     """
-    import torch
-
     if options.attn_implementation != "auto":
         return options.attn_implementation
-    return "eager" if training and not torch.cuda.is_available() else None
+    return "eager" if training and local_device() == "cpu" else None
 
 
 def save_attention_memory(model: Any) -> None:
@@ -152,6 +144,8 @@ def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:
             f"{options.model}: its weights are quantised already ({own}), so they can't be put into"
             " 4 bits; choose --set backend.quantization=none to use them as they are"
         )
+    if local_device() == "mps":
+        raise ModelError(f"4-bit weights do not work on Apple's GPUs; {WITHOUT_4_BITS}")
     try:
         with quiet():
             import bitsandbytes

@@ -9,7 +9,6 @@ from aqa.backends.tokenizers import gguf_option
 from aqa.config.backend_options import LocalModelOptions
 from aqa.errors import ModelError
 from aqa.library_output import quiet
-from aqa.processes import local_rank
 
 BITSANDBYTES = "bitsandbytes"
 BNB_4BIT = f"{BITSANDBYTES} 4bit"
@@ -98,22 +97,3 @@ def check_keys(
         if found := sorted(names):
             named = f" ({', '.join(found[:3])}{', ...' * (len(found) > 3)})"
             raise ModelError(f"{spec}: {len(found)} {fault.format(named)}")
-
-
-def compute_dtype(options: LocalModelOptions) -> Any:
-    """The dtype of activations: bfloat16 where the hardware has it (float16 overflows)."""
-    import torch
-
-    if options.compute_dtype != "auto":
-        return getattr(torch, options.compute_dtype)
-    if torch.cuda.is_available():
-        without = torch.float16 if options.takes_float16 else torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else without
-    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
-
-
-def local_device() -> str:
-    """The GPU of this process, by its number on the machine; else the CPU."""
-    import torch
-
-    return f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu"

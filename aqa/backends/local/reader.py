@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from aqa.backends.base import Trainable
 from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
 from aqa.backends.local.decoding import Written, as_prediction, drawing, rows_each
+from aqa.backends.local.devices import hardware, hardware_notes
 from aqa.backends.local.failures import explained_work
 from aqa.backends.local.generation_config import take_over_generation
 from aqa.backends.local.limits import check_positions, check_vocabulary
@@ -88,6 +89,10 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         check_vocabulary(prompt.id, encoding, self._vocabulary, self._tokenizer, self.options.model)
         return encoding
 
+    def hardware(self) -> Mapping[str, str]:
+        """The device of this process, and the dtype of what it computes."""
+        return hardware(self.options)
+
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer beside a model."""
         self._tokenizer.save_pretrained(folder)
@@ -118,6 +123,10 @@ class LocalReader(Trainable[LocalOptionsT_co]):
                     self._batch_tokens // rows_each(options),
                 ):
                     yield from halving(batch, self._answer, _out_of_memory, self._progress.note)
+
+    def _tell_hardware(self, training: bool) -> None:
+        for text in hardware_notes(self.hardware(), training):
+            self._progress.note(text)
 
     def note(self, text: str) -> None:
         """Tell the user one thing worth knowing."""

@@ -7,7 +7,7 @@ import torch
 from transformers import TrainingArguments
 
 from aqa.backends.base import TrainJob
-from aqa.backends.local.loading import compute_dtype
+from aqa.backends.local.devices import compute_dtype, local_device
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig, TrainingOptions
 from aqa.errors import ConfigError
@@ -25,7 +25,8 @@ def training_arguments(  # long: one call
     """
     options = config.training
     dtype = compute_dtype(backend)
-    cuda = torch.cuda.is_available()
+    device = local_device()
+    cuda = device.startswith("cuda")
     evaluated = evaluates(config, job)
     arguments = TrainingArguments(
         output_dir=str(job.folder / CHECKPOINTS),
@@ -52,8 +53,8 @@ def training_arguments(  # long: one call
         metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluated else None,
         greater_is_better=options.metric_for_best_model != "loss",
         bf16=dtype == torch.bfloat16,
-        fp16=dtype == torch.float16 and cuda,
-        use_cpu=not cuda,
+        fp16=dtype == torch.float16 and device != "cpu",
+        use_cpu=device == "cpu",
         ddp_backend="gloo" if process_count() > 1 and not cuda else None,
         ddp_find_unused_parameters=False,
         use_liger_kernel=cuda and find_spec("liger_kernel") is not None,
@@ -67,6 +68,9 @@ def training_arguments(  # long: one call
         logging_nan_inf_filter=False,
         restore_callback_states_from_checkpoint=True,  # the patience that is left
     )
+    # One process uses one GPU: transformers would share batches out among all that it sees, so
+    # that each step took so many times the examples that the config asks for.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     plugin = arguments.deepspeed_plugin
     check_whole_weights(plugin.zero_stage if plugin else None)
     return arguments

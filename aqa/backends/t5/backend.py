@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.fitting import fit_each
 from aqa.backends.local.decoding import Written
+from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.generation_config import set_decoder_start
-from aqa.backends.local.loading import compute_dtype, load_config, own_quantization
+from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
@@ -55,6 +56,7 @@ class T5Backend(LocalReader[T5Options]):
         if self.options.engine == "auto":
             self._progress.note(f"engine: {self._engine}")
         if self._engine == "ctranslate2":
+            self._tell_hardware(training=False)
             folder = convert_model(self.files, self.options, self._weights_hash, self._progress)
             kind = self.options.ctranslate2_type
             self._converted = Ctranslate2Engine(folder, kind, self._tokenizer)
@@ -179,6 +181,12 @@ class T5Backend(LocalReader[T5Options]):
             **self.config.generation.identity(self.config.seed),
         }
 
+    def hardware(self) -> Mapping[str, str]:
+        """The device of this process, and the dtype of what it computes."""
+        if self._engine == "ctranslate2":
+            return {"device": "cpu", "dtype": self.options.ctranslate2_type}
+        return super().hardware()
+
     @property
     def _precision_name(self) -> str:
         if self._engine == "ctranslate2":
@@ -243,6 +251,7 @@ class T5Backend(LocalReader[T5Options]):
     def _load(self, training: bool) -> None:
         """Load the model, or make it."""
         self.check()
+        self._tell_hardware(training)
         with self._progress.task(f"Loading {self.options.model}", 1, "models") as task, quiet():
             if self._scratch is not None:
                 self.model = make_model(self._model_config, self.config.seed)

@@ -11,6 +11,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from aqa.backends.local.decoding import Written
+from aqa.backends.local.devices import local_device
 from aqa.backends.local.generation_config import set_decoder_start, take_over_generation
 from aqa.backends.local.loading import load_config, load_whole
 from aqa.backends.model_files import ModelFiles
@@ -62,7 +63,7 @@ def choose_engine(options: T5Options, generation: GenerationOptions, model_type:
         return "ctranslate2"
     import torch
 
-    able = installed and not obstacle and not torch.cuda.is_available()
+    able = installed and not obstacle and local_device() == "cpu"
     long_answers = generation.max_new_tokens * READ_PER_WRITTEN > options.max_seq_length
     fast_products = torch.cpu.get_capabilities().get("amx_bf16", False)
     return "ctranslate2" if able and (long_answers or not fast_products) else "transformers"

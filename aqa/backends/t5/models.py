@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from aqa.backends.local.loading import compute_dtype, load_whole, local_device
+from aqa.backends.local.devices import compute_dtype, local_device
+from aqa.backends.local.loading import load_whole
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import FromScratchOptions, T5Options
 from aqa.errors import ConfigError

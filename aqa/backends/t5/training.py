@@ -10,7 +10,8 @@ from datasets import Dataset
 from transformers import TrainingArguments
 
 from aqa.backends.base import TrainJob
-from aqa.backends.local.loading import compute_dtype, load_whole
+from aqa.backends.local.devices import compute_dtype
+from aqa.backends.local.loading import load_whole
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import IGNORED, Batch

@@ -332,8 +332,9 @@ def test_gradient_checkpointing_changes_memory_only(
 def test_precision_follows_the_hardware(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = make_reader(tiny_t5, "backend.compute_dtype=auto")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: False)
-    from aqa.backends.local.loading import compute_dtype
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: False)
+    from aqa.backends.local.devices import compute_dtype
 
     assert compute_dtype(reader.options) == torch.float32, "never float16"
 

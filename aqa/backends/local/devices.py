@@ -1,0 +1,88 @@
+"""Where the weights of this process lie, its GPU or the CPU, and in which precision they work."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aqa.config.backend_options import LocalModelOptions
+from aqa.errors import ModelError
+from aqa.processes import local_rank, process_count
+
+
+def local_device() -> str:
+    """The GPU of this process, by its number on the machine, or Apple's GPU; else the CPU.
+
+    Processes that train together can't share Apple's GPU: PyTorch has no way to add up gradients
+    on it.
+
+    Raises:
+        ModelError: there are more processes on this machine than GPUs.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return "mps" if torch.backends.mps.is_available() and process_count() == 1 else "cpu"
+    rank, gpus = local_rank(), torch.cuda.device_count()
+    if rank >= gpus:
+        raise ModelError(
+            f"process {rank + 1} of this machine has no GPU of its own, since {gpus} can be seen;"
+            f" start {gpus} per machine (torchrun --nproc-per-node {gpus}), or see what"
+            " CUDA_VISIBLE_DEVICES hides"
+        )
+    return f"cuda:{rank}"
+
+
+def compute_dtype(options: LocalModelOptions) -> Any:
+    """The dtype of activations: bfloat16 where the hardware has it (float16 overflows).
+
+    GPUs older than NVIDIA's Ampere only emulate bfloat16, slowly. On Apple's GPUs it depends on
+    the chip and on the system, so that it has to be asked for.
+    """
+    import torch
+
+    if options.compute_dtype != "auto":
+        return getattr(torch, options.compute_dtype)
+    device = local_device()
+    if device == "mps":
+        return torch.float32
+    if device == "cpu":
+        return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float16 if options.takes_float16 else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether oneDNN multiplies in bfloat16 here; builds of PyTorch without oneDNN don't say."""
+    import torch
+
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and bool(supported())
+
+
+def hardware(options: LocalModelOptions) -> dict[str, str]:
+    """The device of this process, what it is called where it is a GPU, and the dtype used on it."""
+    import torch
+
+    device = local_device()
+    named = {"name": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {}
+    dtype = str(compute_dtype(options)).removeprefix("torch.")
+    return {"device": device, **named, "dtype": dtype}
+
+
+def hardware_notes(found: Mapping[str, str], training: bool) -> Iterator[str]:
+    """What to tell a user of the hardware that was `found`, before weights are loaded."""
+    import torch
+
+    name = f" ({found['name']})" if "name" in found else ""
+    yield f"device: {found['device']}{name}, {found['dtype']}"
+    if not torch.cuda.is_available():
+        if torch.version.cuda:
+            yield (
+                f"this PyTorch is built for CUDA {torch.version.cuda}, but finds no GPU that works;"
+                " where there is one, see whether `nvidia-smi` lists it"
+            )
+        return
+    gpus = torch.cuda.device_count()
+    if gpus > 1 and process_count() == 1:
+        rest = f"; to train on all, run `torchrun --nproc-per-node {gpus} -m aqa train ...`"
+        yield f"{gpus} GPUs can be seen, and one process uses one{rest * training}"

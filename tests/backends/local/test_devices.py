@@ -1,0 +1,151 @@
+"""Where weights lie and in which precision they work; GPUs are faked by attributes of torch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tiny_llama import make_config as llama_config
+from tiny_t5 import make_config as t5_config
+
+from aqa.backends.base import TrainJob
+from aqa.backends.llama_qlora.models import check_quantization
+from aqa.backends.local.devices import compute_dtype, hardware, hardware_notes, local_device
+from aqa.backends.local.training_arguments import training_arguments
+from aqa.errors import ModelError
+
+AUTO = "backend.compute_dtype=auto"
+
+FakeGpus = Callable[..., None]
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
+    """Let torch see some GPUs, of the generation that `major` says."""
+
+    def fake(count: int, major: int = 8) -> None:
+        def is_bf16_supported(including_emulation: bool = True) -> bool:
+            return including_emulation or major >= 8
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Fake 24 GB")
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+
+    return fake
+
+
+@pytest.fixture
+def apple(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torch see Apple's GPU, in a build without oneDNN."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+
+
+def arguments(tmp_path: Path) -> Any:
+    config = llama_config("x/y", AUTO, "training.per_device_train_batch_size=3")
+    job = TrainJob(list, [], lambda predictions: {}, tmp_path, resume=False)
+    return training_arguments(config, config.backend, job)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_one_process_trains_on_one_gpu(count: int, gpus: FakeGpus, tmp_path: Path) -> None:
+    gpus(count)
+    made = arguments(tmp_path)
+    assert (made.n_gpu, made.train_batch_size, made.eval_batch_size) == (1, 3, 8)
+    assert made.parallel_mode.value != "not_distributed", "nn.DataParallel"
+    assert made.device == torch.device("cuda:0")
+
+
+def test_without_a_gpu_there_is_none(tmp_path: Path) -> None:
+    assert arguments(tmp_path).n_gpu == 0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_note_says_how_to_use_all_gpus(training: bool, gpus: FakeGpus) -> None:
+    gpus(4)
+    options = llama_config("x/y", AUTO).backend
+    told, more = hardware_notes(hardware(options), training)
+    assert told == "device: cuda:0 (Fake 24 GB), bfloat16"
+    assert "4 GPUs can be seen, and one process uses one" in more
+    assert ("torchrun --nproc-per-node 4 -m aqa train" in more) is training
+
+
+def test_a_process_of_several_speaks_of_its_own_gpu(
+    gpus: FakeGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus(2)
+    for name, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    found = hardware(llama_config("x/y", AUTO).backend)
+    assert list(hardware_notes(found, True)) == ["device: cuda:1 (Fake 24 GB), bfloat16"]
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ModelError, match="process 3 of this machine has no GPU of its own"):
+        local_device()
+
+
+@pytest.mark.parametrize(
+    ("major", "llama", "t5"),
+    [
+        (7, torch.float16, torch.float32),  # V100, T4, RTX 20xx: bfloat16 is emulated
+        (8, torch.bfloat16, torch.bfloat16),
+    ],
+)
+def test_emulated_bfloat16_does_not_count(
+    major: int, llama: torch.dtype, t5: torch.dtype, gpus: FakeGpus
+) -> None:
+    gpus(1, major)
+    assert compute_dtype(llama_config("x/y", AUTO).backend) == llama
+    assert compute_dtype(t5_config("x/y", AUTO).backend) == t5
+    asked = llama_config("x/y", "backend.compute_dtype=bfloat16").backend
+    assert compute_dtype(asked) == torch.bfloat16, "what is asked for is done"
+
+
+def test_an_old_gpu_trains_in_float16(gpus: FakeGpus, tmp_path: Path) -> None:
+    gpus(1, 7)
+    made = arguments(tmp_path)
+    assert (made.fp16, made.bf16) == (True, False)
+
+
+@pytest.mark.parametrize("supported", [True, False, None])
+def test_a_build_without_onednn_computes_in_float32(
+    supported: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operations = {} if supported is None else {"_is_mkldnn_bf16_supported": lambda: supported}
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(**operations))
+    found = hardware(llama_config("x/y", AUTO).backend)
+    assert found == {"device": "cpu", "dtype": "bfloat16" if supported else "float32"}
+
+
+@pytest.mark.usefixtures("apple")
+def test_apples_gpu_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for config in (llama_config, t5_config):
+        assert hardware(config("x/y", AUTO).backend) == {"device": "mps", "dtype": "float32"}
+    half = llama_config("x/y", "backend.compute_dtype=bfloat16").backend
+    assert hardware(half) == {"device": "mps", "dtype": "bfloat16"}
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert local_device() == "cpu", "several processes can't share it"
+
+
+@pytest.mark.usefixtures("apple")
+def test_4_bits_are_refused_on_apples_gpu() -> None:
+    options = llama_config("x/y", "backend.quantization='4bit'").backend
+    with pytest.raises(ModelError, match=r"Apple's GPUs; choose --set backend.quantization=none"):
+        check_quantization(options, SimpleNamespace())
+
+
+@pytest.mark.parametrize("built", [None, "12.8"])
+def test_a_driver_that_does_not_work_is_said(
+    built: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", built)
+    told = list(hardware_notes(hardware(llama_config("x/y").backend), True))
+    assert told[0] == "device: cpu, float32"
+    assert ["built for CUDA 12.8, but finds no GPU" in note for note in told[1:]] == [True] * (
+        built is not None
+    )
