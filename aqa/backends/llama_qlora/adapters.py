@@ -13,6 +13,7 @@ from aqa.errors import ModelError
 from aqa.library_output import quiet
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+LEARNT_PROMPT = "prompt_embeddings"  # the weights of prompt and prefix tuning
 TWICE = re.compile(r"\.(modules_to_save|original_module)\.")
 # The whole embedding or output layer, by the names that models have for them.
 EMBEDDING = re.compile(
@@ -98,7 +99,8 @@ def load_adapter(model: Any, folder: Path) -> Any:
             raise ModelError(unfit) from error
         # Of weights that have no place it says nothing; it writes some layers down twice.
         found = set_peft_model_state_dict(adapted, load_file(folder / ADAPTER_WEIGHTS))
-    if [name for name in found.unexpected_keys if not TWICE.search(name)]:
+    unexpected = set(found.unexpected_keys) - {LEARNT_PROMPT}  # which it reads by itself
+    if [name for name in unexpected if not TWICE.search(name)]:
         raise ModelError(unfit)
     return adapted
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_llama import make_prompts, make_reader
 from transformers import AutoModelForCausalLM
 
 from aqa.backends.llama_qlora.generation import write_answers
@@ -19,6 +20,7 @@ from aqa.backends.llama_qlora.prefixes import (
 )
 from aqa.config.options import GenerationOptions
 from aqa.library_output import quiet
+from aqa.records import Example, Passage, Template
 
 
 @pytest.mark.parametrize(
@@ -146,3 +148,40 @@ def test_answers_do_not_depend_on_the_batch(
         for row, (written,) in zip(rows, together, strict=True):
             ((alone,),) = write_answers(model, [row], group_by_prefix([row]), [1], options)
             assert written.ids == alone.ids
+
+
+@pytest.mark.parametrize("tuning", ["PromptTuningConfig", "PrefixTuningConfig"])
+def test_a_learnt_prompt_answers_as_by_peft_alone(
+    tuning: str, tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    """Questions on one passage, which would otherwise be read once for all."""
+    import peft
+
+    torch.manual_seed(3)
+    with quiet():
+        base = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+        config = getattr(peft, tuning)(num_virtual_tokens=4, task_type="CAUSAL_LM")
+        model = peft.get_peft_model(base, config).eval()
+        model.save_pretrained(tmp_path)
+    passage = Passage("Mira lives in Ostry. Tom lives in Veld. It is small. " * 2)
+    examples = [
+        Example(name, f"Where does {name} live{'?' * n}", (passage,), ())
+        for n, name in enumerate(["Mira", "Tom", "Adda"], 1)
+    ]
+    reader = make_reader(tmp_path, "generation.num_return_sequences=1")
+    with reader:
+        prompts = make_prompts(reader, template, with_target=False, examples=examples)
+        found = {answer.id: answer.raw for _, answer in reader.generate(prompts)}
+    for prompt in prompts:
+        ids = torch.tensor([reader.encode(prompt).prompt_ids])
+        with quiet():
+            written = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=8,
+                do_sample=False,
+                eos_token_id=list(reader._encoder.end_token_ids),
+                pad_token_id=0,
+            )
+        text = reader._tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
+        assert found[prompt.id] == text
