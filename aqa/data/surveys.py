@@ -15,6 +15,8 @@ from aqa.errors import DataError
 from aqa.records import Example
 from aqa.runs.hashes import hash_files
 
+MANY = 10  # examples that are more than chance
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -107,6 +109,7 @@ class _Tally:
     def __init__(self) -> None:
         self.count = self.unanswerable = self.unlabelled = self.decomposed = 0
         self.without_passages = self.gold_named = self.gold_found = 0
+        self.gold_marked = self.gold_first = 0  # of examples with several passages
 
     def add(self, example: Example, amount: int = 1) -> None:
         answers = example.answers
@@ -121,6 +124,10 @@ class _Tally:
             self.gold_named += amount
             if any(passage.id in example.gold_ids for passage in example.passages):
                 self.gold_found += amount
+        if len(example.passages) > 1 and example.own_passages:
+            self.gold_marked += amount
+            if example.passages[0].text == example.own_passages[0].text:
+                self.gold_first += amount
         texts = [example.question, *(answers or ())]
         texts += [passage.text for passage in example.passages]
         if any(_is_decomposed(text) for text in texts):
@@ -221,6 +228,12 @@ def _notes(source: Source, tally: _Tally, duplicate_ids: frozenset[str]) -> Iter
         yield (
             f"Examples that name gold passages by id: {tally.gold_named}; none of these ids is "
             "among an example's passages, are they of the same corpus?"
+        )
+    if tally.gold_first == tally.gold_marked >= MANY:
+        yield (
+            f"Examples whose first passage is the gold one: all {tally.gold_first} that mark it; a"
+            " reader that is trained on them learns its place, --set evidence.train=mixed shuffles"
+            " the passages."
         )
     if 0 < tally.unlabelled < tally.count:
         yield f"Examples without a reference: {tally.unlabelled} of {tally.count}."

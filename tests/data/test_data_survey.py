@@ -169,3 +169,17 @@ def test_shared_tweetqa_needs_fields_and_a_choice() -> None:
         survey(Source(str(path)))
     with pytest.raises(DataError, match=r"\(4 rows repeat an id in all\)"):
         survey(Source(str(path), fields=TWEETQA))
+
+
+def test_gold_passages_that_always_come_first_are_told_of(tmp_path: Path) -> None:
+    def notes(*places: int) -> tuple[str, ...]:
+        rows: list[dict[str, object]] = [
+            {"id": number, "question": "q", "answers": ["a"], "context": None,
+             "ctxs": [{"text": f"{n}", "is_gold": n == gold} for n in range(3)]}
+            for number, gold in enumerate(places)
+        ]  # fmt: skip
+        return survey(Source(write(tmp_path / "f.jsonl", *rows))).notes
+
+    (note,) = notes(*[0] * 10)
+    assert note.startswith("Examples whose first passage is the gold one: all 10 that mark it;")
+    assert notes(*[0] * 9) == notes(*[0] * 20, 1) == ()
