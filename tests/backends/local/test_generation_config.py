@@ -1,5 +1,6 @@
 """Answers are written by our options alone, whatever a model's own configs ask for."""
 
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 import pytest
 import tiny_t5
+import torch
 from tiny_families import save_seq2seq
-from tiny_llama import Training, make_prompts, make_reader, notes
+from tiny_llama import Training, make_prompts, make_reader, make_tokenizer, notes, save_tiny
 from tiny_quantized import change_json
 
 from aqa.backends.t5 import training as t5_training
@@ -163,3 +165,41 @@ def test_an_encoder_decoder_without_a_first_token_is_refused(tmp_path: Path) -> 
     model = save_seq2seq("pegasus", tmp_path, decoder_start_token_id=None, bos_token_id=None)
     with pytest.raises(ModelError, match="set decoder_start_token_id in"):
         tiny_t5.make_reader(model).__enter__()
+
+
+def test_notes_of_transformers_are_kept_off_while_answers_are_written(
+    template: Template, tmp_path: Path
+) -> None:
+    """Prompts that end with the end of a turn it takes for padded ones, and says so each time."""
+    without_opening = "{{ bos_token }}{% for m in messages %}{{ m.content }}<|eot_id|>{% endfor %}"
+    model = save_tiny(tmp_path, make_tokenizer(without_opening))
+    heard: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    ear = Ear(logging.WARNING)
+    logging.getLogger("transformers").addHandler(ear)
+    try:
+        with make_reader(model) as reader:
+            list(reader.generate(make_prompts(reader, template, with_target=False)))
+            assert heard == []
+            ids = torch.tensor([[0, 9, 4], [0, 8, 4]])
+            reader.model.generate(input_ids=ids, pad_token_id=4, max_new_tokens=1)
+            assert "right-padding" in " ".join(heard)  # without us it is said
+    finally:
+        logging.getLogger("transformers").removeHandler(ear)
+
+
+@pytest.mark.slow
+def test_a_model_with_a_first_token_of_its_own_learns_by_heart(tmp_path: Path) -> None:
+    """From another token than it learned from, mBART answered one question of twelve."""
+    model = save_seq2seq("mbart", tmp_path / "model", decoder_start_token_id=3, dropout=0.0)
+    settings = ("training.num_train_epochs=70", *tiny_t5.BY_HEART[1:])
+    reader = tiny_t5.make_reader(model, *settings)
+    training = tiny_t5.Training(reader, tmp_path / "run", with_dev=False)
+    training.run()
+    with tiny_t5.make_reader(tmp_path / "run") as reader:
+        found = tiny_t5.answers(reader.generate(tiny_t5.make_prompts(reader)))
+    assert found == tiny_t5.golds()
