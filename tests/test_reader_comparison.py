@@ -98,11 +98,11 @@ def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: P
     assert (em["a"], em["b"], em["metric"], f1["metric"]) == ("double", "silent", "em", "f1")
     assert em["difference"] == pytest.approx(100 * (866 - 1155) / 5774)
     assert (em["wins"], em["losses"], em["ties"]) == (866, 1155, 3753)
-    # The questions of an article are turned round together; here they are independent, though.
+    # Every fourth and every fifth answer: each article has its share, far more evenly than chance.
     assert found["cluster"] == {"by": "title", "clusters": 140}
     assert em["test"] == "sign-flip-exact"
-    assert 1e-12 < em["p"] < 1e-4
-    assert 0.6 < em["design_effect"] < 1.6
+    assert 0 < em["p"] < 1e-9
+    assert 0 < em["design_effect"] < 0.1
     assert (f1["wins"], f1["losses"], f1["ties"]) == (866, 1444, 3464)
     # +100/3 where only `double` fails, -200/3 where both fail, -100 where only `silent` does.
     assert f1["difference"] == pytest.approx((866 * 100 - 289 * 200 - 1155 * 300) / 3 / 5774)
