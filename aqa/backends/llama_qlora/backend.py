@@ -32,6 +32,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
     Options: ClassVar[type[BackendOptions]] = LlamaQloraOptions
     merges: ClassVar[bool] = True
+    _merging = False  # whether its adapter is to be merged into the base
 
     def __enter__(self) -> Self:
         self._load(training=False)
@@ -171,7 +172,9 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         self.__exit__()
 
         def open_reader(config: RunConfig) -> LlamaQloraBackend:
-            return LlamaQloraBackend(config, self._progress)
+            reader = LlamaQloraBackend(config, self._progress)
+            reader._merging = True
+            return reader
 
         return merge_adapter(open_reader, self.config, run_folder, prompts)
 
@@ -181,7 +184,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         self._tell_hardware(training)
         files = self.files = convert_gguf(self.files, self._progress)
         with self._progress.task(f"Loading {files.spec}", 1, "models") as task, quiet():
-            self.model = load_model(files, self.options, training)
+            self.model = load_model(files, self.options, training, self._merging)
             self._take_over_generation()
             if files.adapter is not None and not training:
                 self.model = load_adapter(self.model, files.adapter)

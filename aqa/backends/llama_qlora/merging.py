@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aqa.backends.base import Merged
-from aqa.backends.llama_qlora.adapters import load_adapter
-from aqa.backends.llama_qlora.models import dequantize, never_quantized
+from aqa.backends.llama_qlora.models import never_quantized
 from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader
 from aqa.config.load import as_raw
@@ -26,9 +25,9 @@ def merge_adapter(
 ) -> Merged:
     """Write the run's model as one, `run_folder/merged`, and compare greedy answers to `prompts`.
 
-    A 4-bit base is dequantised first: the adapter was trained over those weights, not over the
-    ones that they were rounded from. The manifest in the folder makes `aqa predict` take the
-    merged weights as they are. Sums are rounded to the compute type once more than beside an
+    `open_reader` has to dequantise a 4-bit base: the adapter was trained over those weights, not
+    over the ones that they were rounded from. The manifest in the folder makes `aqa predict` take
+    the merged weights as they are. Sums are rounded to the compute type once more than beside an
     adapter, so that a few answers may differ.
     """
     greedy = config.generation.model_copy(
@@ -37,9 +36,7 @@ def merge_adapter(
     options = config.backend
     adapted = config.model_copy(
         update={
-            "backend": options.model_copy(
-                update={"model": str(run_folder), "dequantize_on_cpu": True}
-            ),
+            "backend": options.model_copy(update={"model": str(run_folder)}),
             "generation": greedy,
         }
     )
@@ -65,11 +62,7 @@ def _write(reader: LocalReader, folder: Path) -> None:
     draft = folder.with_name(f".{MERGED}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     with quiet():
-        model = reader.model
-        if getattr(model.get_base_model(), "is_quantized", False):
-            assert reader.files.adapter is not None
-            model = load_adapter(dequantize(model.unload()), reader.files.adapter)
-        model = model.merge_and_unload(safe_merge=True)
+        model = reader.model.merge_and_unload(safe_merge=True)
         if own_quantization(load_config(reader.files, reader.options)):
             model = never_quantized(model)
         model.save_pretrained(draft)

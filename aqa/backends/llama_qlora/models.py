@@ -14,8 +14,13 @@ from aqa.library_output import quiet
 WITHOUT_4_BITS = "choose --set backend.quantization=none to train and run without 4 bits"
 
 
-def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) -> Any:
+def load_model(
+    files: ModelFiles, options: LlamaQloraOptions, training: bool, merging: bool = False
+) -> Any:
     """Load the base weights, in 4 bits where the options say so.
+
+    For `merging` quantised weights are dequantised: an adapter's layers are made for what lies
+    under them, so that it can't be done any more once they are there.
 
     On CPUs bitsandbytes would repack the weights in place at the first forward pass in evaluation
     mode, and every backward pass after that returns garbage; so that is switched off.
@@ -24,7 +29,6 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
         ModelError: no such model, or weights that are broken or not there.
     """
     with quiet():
-        import torch
         from transformers import AutoModelForCausalLM
 
     model_config = load_config(files, options)
@@ -51,8 +55,8 @@ def load_model(files: ModelFiles, options: LlamaQloraOptions, training: bool) ->
         layer.compute_dtype = layer.weight.quant_state.dtype = dtype
     if own:
         in_half_to(model, dtype)
-    on_cpu = not torch.cuda.is_available()
-    if four_bit and on_cpu and options.dequantize_on_cpu and not training:
+    at_once = four_bit and options.dequantize_on_cpu and local_device() == "cpu"
+    if (at_once and not training) or (merging and getattr(model, "is_quantized", False)):
         model = dequantize(model)
     # A slice of the hidden states that is not contiguous makes PyTorch copy the head's weights
     # for every row of the batch: measured as a third of all prediction time on a CPU.

@@ -7,12 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_llama import make_config, rows, write_rows, write_template
+from tiny_llama import (
+    Training,
+    make_config,
+    make_prompts,
+    make_reader,
+    rows,
+    write_rows,
+    write_template,
+)
 
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.models import linear_4bit
 from aqa.config.options import RunConfig
 from aqa.library_output import quiet
 from aqa.progress import SilentProgress
+from aqa.records import Template
 from aqa.runs.hashes import hash_files
 from aqa.verbs.train_plan import TrainingPlan
 from aqa.verbs.verify import verify
@@ -112,3 +122,22 @@ def test_a_difference_is_counted(
     monkeypatch.setattr(merging, "_write", lambda reader, folder: shutil.copytree(tiny, folder))
     merged = merge_adapter(open_reader, config, run, prompts)
     assert (merged.compared, merged.different) == (len(rows()), 1)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_4_bits_are_gone_before_an_adapter_lies_over_them(
+    device: str, tiny: Path, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU, too, for which `cpu:0` stands: it is no device that our code takes for a CPU."""
+    settings = ("backend.quantization='4bit'", "backend.dequantize_on_cpu=false")
+    settings += ("training.max_steps=2", "training.eval_strategy='no'")
+    monkeypatch.setattr("aqa.backends.llama_qlora.models.local_device", lambda: device)
+    Training(make_reader(tiny, *settings), template, tmp_path).run()
+    reader = make_reader(tmp_path, *settings)
+    with reader:
+        assert list(linear_4bit(reader.model)), "prediction keeps them"
+        prompts = make_prompts(reader, template, with_target=False)
+    merged = reader.merge(tmp_path, prompts)
+    assert (merged.compared, merged.different) == (len(rows()), 0)
+    with make_reader(merged.folder) as whole:
+        assert not getattr(whole.model, "is_quantized", False)
