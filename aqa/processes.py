@@ -5,11 +5,13 @@ import os
 
 def process_rank() -> int:
     """The number of this process among all, over all machines; 0 where there is only one."""
-    return int(os.environ.get("RANK", "0"))
+    return int(os.environ["RANK"]) if process_count() > 1 else 0
 
 
 def process_count() -> int:
-    """How many processes work together."""
+    """How many processes work together; torchrun sets both, and a stray RANK makes no group."""
+    if "RANK" not in os.environ:
+        return 1
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

@@ -21,6 +21,7 @@ from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, done_before
 from aqa.runs.journal_rows import withheld
 from aqa.verbs.session import Answering, Row, Session, unkept_answers
+from aqa.verbs.single import check_single
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,7 @@ def cancel(
 
 def _checked_inputs(config: RunConfig, reader: Backend, progress: Progress) -> Inputs:
     """The data, once reader and data are known to be such as can be worked with."""
+    check_single("predict")
     if isinstance(reader, Remote):
         reader.check_access()
     inputs = Inputs(config, load_template(config.prompt), progress)

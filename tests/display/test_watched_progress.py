@@ -112,4 +112,6 @@ def test_a_notebook_without_widgets_has_lines(notebook: list[Any]) -> None:
 def test_only_the_first_process_shows_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "errors", lambda: SafeConsole(Terminal()))
     monkeypatch.setenv("RANK", "1")
+    assert not isinstance(watched_progress(False), SilentProgress), "one alone is no group"
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert isinstance(watched_progress(False), SilentProgress)

@@ -18,10 +18,10 @@ from aqa_stub import WINDOW, StubBackend
 
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
-from aqa.errors import AqaError, ConfigError, ModelError, RunError
+from aqa.errors import AqaError, ConfigError, ModelError, RunError, UsageError
 from aqa.progress import SilentProgress
 from aqa.records import Prediction
-from aqa.runs.folder import read_manifest
+from aqa.runs.folder import open_run, read_manifest
 from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
 from aqa.verbs.predict import PredictResult, Resume, predict
 
@@ -408,6 +408,35 @@ def start(folder: Path, *words: str) -> "subprocess.Popen[str]":
     )
     wait_until(lambda: len(journal_ids(folder / "out")) >= 3, lambda: process.poll() is None)
     return process
+
+
+def test_a_stray_rank_is_no_group_of_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some schedulers and shells leave one behind; the folder is held and written all the same."""
+    monkeypatch.setenv("RANK", "1")
+    config, folder = configured(write_questions(tmp_path, 3)), tmp_path / "out"
+    with (
+        open_run(folder, "predict"),
+        pytest.raises(RunError, match="another process is using this run folder"),
+    ):
+        run(config, folder)
+    assert run(config, folder).answered == 3
+    assert read_manifest(folder)["status"] == "done"
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert run(config, folder).resumed == 3
+
+
+@pytest.mark.parametrize("rank", ["0", "3"])
+def test_several_processes_are_refused(
+    rank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    config = configured(write_questions(tmp_path, 3))
+    with pytest.raises(UsageError, match=r"works in one process, and 4 were started.*torchrun"):
+        run(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_process_per_folder_and_ctrl_c(tmp_path: Path) -> None:
