@@ -73,6 +73,7 @@ def test_a_reader_that_is_never_sure_enough() -> None:
         choose([None] * 9, [False] * 9, Clusters.apart(9))
 
 
+@pytest.mark.slow
 def test_the_promise_is_broken_in_at_most_one_of_twenty() -> None:
     """Readers whose risk is just the promised one, at every confidence: each contract is wrong."""
     chance = random.Random(3)

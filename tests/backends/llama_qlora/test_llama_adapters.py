@@ -44,6 +44,7 @@ def test_an_adapter_answers_with_its_own_tokenizer_as_by_peft(
     assert ours == plain_answers(tiny_no_template, folder, chats)
 
 
+@pytest.mark.slow
 def test_a_wider_adapter_merges(tiny_no_template: Path, template: Template, tmp_path: Path) -> None:
     folder = save_adapter(tiny_no_template, tmp_path / "adapter", wider_tokenizer())
     reader = make_reader(folder)

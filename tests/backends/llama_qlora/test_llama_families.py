@@ -75,6 +75,7 @@ def test_gpt2_in_4_bits_merges_into_layers_of_its_own_kind(
     assert (merged.compared, merged.different) == (len(rows()), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["mixtral", "qwen3moe", "deepseekv3"])
 def test_experts_learn_without_dropout_and_resume(
     family: str, template: Template, tmp_path: Path

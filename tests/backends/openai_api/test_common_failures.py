@@ -40,6 +40,7 @@ def of(questions: range, fault: Fault) -> Script:
     return lambda number, body: fault if asked(body) in questions else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [

@@ -61,6 +61,7 @@ def test_a_server_that_stays_away_stops_the_run(tmp_path: Path) -> None:
     assert counts["failed"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [

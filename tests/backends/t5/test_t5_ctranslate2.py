@@ -138,6 +138,7 @@ def test_answers_come_as_they_are_written(tiny_t5: Path, monkeypatch: pytest.Mon
         assert len(list(found)) + 1 == len(waited) > 2
 
 
+@pytest.mark.slow
 def test_nothing_that_is_read_is_cut(trained_t5: Path) -> None:
     """CTranslate2 would cut at 1,024 tokens by default."""
     text = "It is small. " * 110 + "Otto lives in Tarn. " * 40
@@ -188,6 +189,7 @@ def test_an_answer_that_does_not_end_is_cut_at_the_same_token(
     assert {tokens for _, tokens in found.values()} == {8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["t5", "t5-1.1", "mt5"])
 def test_log_probabilities_agree_whether_outputs_are_scaled_or_not(
     kind: str, tmp_path: Path

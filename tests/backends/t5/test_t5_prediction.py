@@ -129,6 +129,7 @@ def test_a_models_own_ways_of_writing_are_not_taken(
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_beams_make_batches_smaller(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: dict[int, list[int]] = {1: [], 4: []}
     write = t5.write_answers

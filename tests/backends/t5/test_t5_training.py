@@ -135,6 +135,7 @@ def test_a_crashed_training_resumes_as_if_nothing_had_happened(
     assert resumed.losses == pytest.approx(whole.losses[-len(resumed.losses) :], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["t5gemma2", "mbart"])
 def test_families_whose_weights_have_other_names_in_files_resume(
     family: str, tmp_path: Path
@@ -161,6 +162,7 @@ def test_families_whose_weights_have_other_names_in_files_resume(
         training(model, tmp_path / "crashed", *settings, resume=True).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
