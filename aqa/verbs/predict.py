@@ -248,6 +248,7 @@ def _opened(
         "command": command,
         "config": as_raw(config),
         "evidence": inputs.evidence_plan(),
+        "hardware": reader.hardware(),
         "sources": describe_sources(config, reader, inputs),
     }
     with open_run(folder, "predict") as run:

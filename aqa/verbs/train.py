@@ -150,6 +150,7 @@ def train(
                 "config": as_raw(config),
                 "fingerprint": fingerprint,
                 "evidence": (plan.dev or plan.data).evidence_plan(),
+                "hardware": plan.reader.hardware(),
                 "sources": describe_sources(config, plan.reader, plan.data, plan.dev),
                 "counts": {"train": plan.data.found.count},
                 "history": run.previous.get("history", []) if resume else [],
