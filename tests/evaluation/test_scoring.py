@@ -336,10 +336,15 @@ def test_files_with_no_id_in_common(tmp_path: Path) -> None:
         run(files)
 
 
-def test_ids_that_only_look_alike(tmp_path: Path) -> None:
+def test_ids_of_files_are_composed(tmp_path: Path) -> None:
     file = write(tmp_path / "a.json", {unicodedata.normalize("NFD", "질문"): "x"})
+    assert run(file, {"질문": ["x"]}, metrics=["em"]).systems[0].scores["em"].value == 100
+
+
+def test_ids_that_only_look_alike(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.json", {"질문": "x"})
     with pytest.raises(DataError, match="they look alike, but are in other forms of Unicode"):
-        run(file, {"질문": ["x"]})
+        run(file, {unicodedata.normalize("NFD", "질문"): ["x"]})
 
 
 def test_a_baseline_is_named_by_its_file_however_it_is_written(
