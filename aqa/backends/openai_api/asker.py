@@ -121,8 +121,7 @@ class Asker:
             failure = unless_schema(failure, self._parameters)
         self._server.heed(failure, started, self._pace.limit)
         if failure.kind == "example":
-            if failure.refused:
-                await self.common.own(self._access.shown(failure.reason))
+            await self.common.own(self._access.shown(failure.reason))
             return as_failure(prompt, failure.reason, tried.spent, self._access)
         self._make_way(failure, started)
         pause = tried.add(failure)

@@ -220,3 +220,20 @@ def test_failed_and_cut_ones_are_told(
     manifest = read_manifest(tmp_path / "out")
     assert manifest["counts"] == {"examples": 9, "answered": 6, "failed": 3, "cut": 1}
     assert manifest["commonest_failure"]["examples"] == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(429, failure("Request too large for m: Limit 3, Requested 4")),
+        Fault(403, {"error": {"message": "flagged", "metadata": {"flagged_input": "x"}}}),
+        Fault(200, {"error": {"message": "no", "code": 400}}),
+    ],
+)
+def test_what_each_question_meets_stops_the_run(
+    tmp_path: Path, server: Server, fault: Fault
+) -> None:
+    server.script = lambda number, body: fault
+    with pytest.raises(ModelError, match=r"no answer yet, and \d+ questions failed"):
+        run(configured(tmp_path, server, 100), tmp_path / "out")
+    assert server.requests <= 40
