@@ -13,6 +13,7 @@ from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.silence import Kept, Promise, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_interval
+from aqa.runs.fingerprints import differences
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import MANIFEST
 
@@ -82,7 +83,8 @@ class Contract:
                 f" reader is not known; {way_out}"
             )
         now = json.loads(json.dumps(_reader(fingerprint)))
-        different = [name for name in OF_READER if now[name] != self.reader.get(name)]
+        found = differences(_reader(self.reader), now)
+        different = sorted({key.partition(".")[0] for key in found})
         if different:
             raise UsageError(
                 "the contract of silence was made with another"

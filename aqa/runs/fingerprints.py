@@ -10,6 +10,9 @@ Json = dict[str, Any]
 # What may change when failed examples are asked again: how much room their answers have.
 ROOM = ("reader.max_new_tokens", "reader.reasoning_tokens")
 
+# What earlier versions did not write down; a run of theirs goes on all the same.
+ADDED = ("reader.dtype",)
+
 
 def another_run(folder: Path, different: Mapping[str, str]) -> str:
     """Say that a folder holds another run, and what differs."""
@@ -28,7 +31,7 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str,
     return {
         key: f"{key} was {_short(was.get(key))} and is now {_short(now.get(key))}"
         for key in {**now, **was}
-        if was.get(key) != now.get(key)
+        if was.get(key) != now.get(key) and (key in was or key not in ADDED)
     }
 
 

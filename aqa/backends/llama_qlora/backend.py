@@ -103,6 +103,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             "quantization": self.options.quantization,
             "quant_type": self.options.bnb_4bit_quant_type,
             "compute_dtype": self.options.compute_dtype,
+            **self._resolved_dtype(),
             "dequantize_on_cpu": self.options.dequantize_on_cpu,
             "max_seq_length": self.options.max_seq_length,
             **template_facts(self._encoder.template, self.options),

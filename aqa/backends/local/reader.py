@@ -93,6 +93,11 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """The device of this process, and the dtype of what it computes."""
         return hardware(self.options)
 
+    def _resolved_dtype(self) -> dict[str, str]:
+        """For the identity: what `auto` came to here, which decides answers as the rest does."""
+        auto = self.options.compute_dtype == "auto"
+        return {"dtype": self.hardware()["dtype"]} if auto else {}
+
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer beside a model."""
         self._tokenizer.save_pretrained(folder)

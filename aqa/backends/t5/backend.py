@@ -176,6 +176,7 @@ class T5Backend(LocalReader[T5Options]):
             "weights": self._weights_hash,
             "engine": self._engine,
             "precision": self._precision_name,
+            **self._resolved_dtype(),
             "max_seq_length": self.options.max_seq_length,
             "fusion": self.options.fusion,
             **self.config.generation.identity(self.config.seed),
