@@ -1,4 +1,4 @@
-"""The errors that a user can mend; each is shown as one message, without a traceback.
+"""The errors that a user can fix; each is shown as one message, without a traceback.
 
 AqaError                 exit code 1
 ├── UsageError           wrong words on the command line (exit code 2)
@@ -14,7 +14,7 @@ AqaError                 exit code 1
 
 
 class AqaError(Exception):
-    """Something the user can mend: the message says what, where and what to do."""
+    """Something the user can fix: the message says what, where and what to do."""
 
     exit_code = 1
 
@@ -46,7 +46,7 @@ class RunError(AqaError):
 
 
 class StoppedError(AqaError):
-    """A run stopped where its user wanted it to; the same command goes on with it."""
+    """A run stopped where its user wanted it to; run the same command again to resume it."""
 
     exit_code = 3
 

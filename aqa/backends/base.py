@@ -264,7 +264,7 @@ class Remote(Backend[OptionsT_co]):
         """Look what a run folder's batches are like; tell whether any are open.
 
         Raises:
-            RunError: the run is to begin anew, although some are.
+            RunError: the run is to start over, although some are.
         """
         return False
 

@@ -52,8 +52,8 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
             raise ModelError(f"{name}: this model can't be loaded: {said_by(error)}") from error
         absent = "no such folder, and " if Path(spec).parent.is_dir() else ""
         raise ModelError(
-            f"{name}: {absent}this model can't be had from the hub; check the name and the"
-            " network, log in with `hf auth login` if it is private, or name a local folder"
+            f"{name}: {absent}this model could not be downloaded from the hub; check the name and"
+            " the network, log in with `hf auth login` if it is private, or name a local folder"
         ) from error
     except (*RAISED, StrictDataclassError) as error:  # of a value that no code is there for
         told = f"{type(error).__name__}: {said_by(error)}"

@@ -21,7 +21,7 @@ def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, 
     An adapter may have brought its own: the one that it was trained with.
 
     Raises:
-        ModelError: it can't be had.
+        ModelError: it can't be loaded.
     """
     from transformers import AutoTokenizer
 

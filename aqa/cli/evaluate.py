@@ -24,7 +24,7 @@ def evaluate(
         list[Path], typer.Argument(metavar="FILE...", help="Prediction files or run folders.")
     ],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Only tell what changed in these run folders.")
+        bool, typer.Option("--verify", help="Only report what changed in these run folders.")
     ] = False,
     data: flags.Data = None,
     metrics: flags.MetricNames = None,
@@ -43,7 +43,7 @@ def evaluate(
     judge_labels: flags.JudgeLabels = None,
     judge_settings: flags.JudgeSettings = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what the judge would cost; ask nothing.")
+        bool, typer.Option("--dry-run", help="Estimate the cost of the judge; send nothing.")
     ] = False,
     baseline: flags.Baseline = None,
     plan: shipping_flags.Plan = None,

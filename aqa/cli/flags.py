@@ -67,7 +67,9 @@ JudgeModel = Annotated[
 JudgeMaxCost = Annotated[
     float | None,
     typer.Option(
-        "--judge-max-cost", help="US dollars at most, for each judge.", rich_help_panel="Judge"
+        "--judge-max-cost",
+        help="Spend at most this many US dollars on each judge.",
+        rich_help_panel="Judge",
     ),
 ]
 JudgeRepeats = Annotated[
@@ -107,7 +109,7 @@ BatchApi = Annotated[bool, of_config("backend.batch_api")]
 Cancel = Annotated[
     bool,
     typer.Option(
-        "--cancel", help="End the run's batches; keep what they answered.", rich_help_panel="API"
+        "--cancel", help="Cancel the run's batches; keep their answers.", rich_help_panel="API"
     ),
 ]
 BertModel = Annotated[str | None, of_config("evaluation.bert_model")]
@@ -116,7 +118,7 @@ BertBf16 = Annotated[
     bool,
     typer.Option(
         "--bert-bf16",
-        help="Compute it in bfloat16: faster, less exact.",
+        help="Compute BERTScore in bfloat16: faster, less exact.",
         rich_help_panel="BERTScore",
     ),
 ]
@@ -199,12 +201,15 @@ ReportFile = Annotated[
         rich_help_panel="Output",
     ),
 ]
-Csv = Annotated[bool, typer.Option("--csv", help="The scores as CSV.", rich_help_panel="Output")]
+Csv = Annotated[
+    bool, typer.Option("--csv", help="Write the scores as CSV.", rich_help_panel="Output")
+]
 Markdown = Annotated[
-    bool, typer.Option("--markdown", help="As a Markdown table.", rich_help_panel="Output")
+    bool,
+    typer.Option("--markdown", help="Write them as a Markdown table.", rich_help_panel="Output"),
 ]
 Latex = Annotated[
-    bool, typer.Option("--latex", help="As a LaTeX tabular.", rich_help_panel="Output")
+    bool, typer.Option("--latex", help="Write them as a LaTeX tabular.", rich_help_panel="Output")
 ]
 FailUnder = Annotated[
     list[str] | None,

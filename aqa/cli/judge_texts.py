@@ -46,7 +46,7 @@ def _show_system(console: Console, name: str, found: Mapping[str, Any]) -> None:
 def _show_panel(console: Console, panel: Mapping[str, float]) -> None:
     answers = f"{panel['n']} answer{'s' * (panel['n'] != 1)}"
     console.print(
-        f"the judges are of one opinion on {_figure(panel, 'agreement', 1)} % of {answers};"
+        f"the judges agree on {_figure(panel, 'agreement', 1)} % of {answers};"
         f" Fleiss' kappa {_figure(panel, 'fleiss_kappa')},"
         f" Krippendorff's alpha {_figure(panel, 'krippendorff_alpha')}",
         markup=False,

@@ -36,13 +36,13 @@ def predict(
     top_k: flags.TopK = None,
     max_new_tokens: flags.MaxNewTokens = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--fresh", help="Keep what was answered, or begin anew.")
+        bool, typer.Option("--resume/--fresh", help="Keep what was answered, or start over.")
     ] = True,
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Ask the failed examples again.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what an API would cost; ask nothing.")
+        bool, typer.Option("--dry-run", help="Estimate the cost of an API; send nothing.")
     ] = False,
     max_cost: flags.MaxCost = None,
     max_tokens_total: flags.MaxTokensTotal = None,

@@ -30,7 +30,7 @@ def choose_form(asked: Mapping[str, bool]) -> str:
     """Give the one form that was asked for, or "table"."""
     chosen = [name for name, is_asked in asked.items() if is_asked]
     if len(chosen) > 1:
-        raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other; take one of them")
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} can't be used together; choose one")
     return chosen[0] if chosen else "table"
 
 
@@ -84,7 +84,7 @@ def _tell_comparisons(console: Console, report: "Report") -> None:
     for found in told:
         console.print(verdict(found, report.sample))
     if len(told) < len(report.comparisons):
-        console.print("the other scores stand in the table; --baseline compares with one system")
+        console.print("the other scores are in the table; --baseline compares with one system")
 
 
 def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:

@@ -90,7 +90,7 @@ def show_cost(found: "CostEstimate", as_json: bool) -> None:
         rows["time at the limits"] = f"{found.seconds:,.0f} s"
     console = output()
     console.print(drawn(_facts(rows)))
-    console.print("nothing was asked, nothing was written", style="dim")
+    console.print("nothing was sent, nothing was written", style="dim")
 
 
 def _facts(values: Mapping[str, str]) -> Table:
@@ -181,7 +181,7 @@ def _show_shortfall(result: "PredictResult") -> None:
     if result.failed:
         told = f"commonest failure ({short.failed_so:,} of {result.failed:,}): {short.reason}"
         console.print(told, soft_wrap=True, markup=False, highlight=False)
-        console.print("failed ones are asked again with --retry-errors")
+        console.print("ask the failed ones again with --retry-errors")
     if short.cut:
         console.print(
             f'{short.cut:,} answers end where their room did, and are marked "cut"; a higher'
@@ -198,7 +198,7 @@ def show_cancelled(result: "CancelResult", as_json: bool) -> None:
         return
     output().print(
         f"no batch is open any more; {result.examples} examples: {result.answered} answered,"
-        f" {result.failed} failed; the same command without --cancel goes on",
+        f" {result.failed} failed; run it again without --cancel to resume",
         soft_wrap=True,
     )
 

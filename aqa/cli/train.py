@@ -35,12 +35,12 @@ def train(
     normalize: flags.Normalize = None,
     limit: flags.Limit = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint.")
     ] = False,
     fresh: flags.Fresh = False,
     merge: flags.Merge = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be done; write nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")
     ] = False,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
@@ -55,7 +55,7 @@ def train(
     from aqa.verbs.train import train as run_train
 
     if resume and fresh:
-        raise UsageError("--resume and --fresh exclude each other")
+        raise UsageError("--resume and --fresh can't be used together")
     found, reader_type = configure(context.params)
     if dry_run:
         with console.open_progress(quiet) as progress:

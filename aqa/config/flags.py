@@ -49,7 +49,7 @@ FLAGS = (
         "Data",
     ),
     Flag("data.normalize", "Unicode form of all text.", ("--normalize",), "Data"),
-    Flag("data.limit", "Only the first examples.", ("--limit",), "Data"),
+    Flag("data.limit", "Use only the first N examples.", ("--limit",), "Data"),
     Flag(
         "backend.model",
         "Run folder, adapter, model folder, hub id, or package:NAME/FILE.",

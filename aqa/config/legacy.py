@@ -84,7 +84,7 @@ SETTLED: Mapping[str, tuple[Sequence[object], str]] = {
     "metric_for_best_model": ((), "use training.metric_for_best_model: f1, em or loss"),
     "save_strategy": (("epoch", "steps"), "checkpoints are written at evaluations"),
     "save_steps": (range(10**6), ""),
-    "logging_strategy": (("steps",), "losses are told every logging_steps"),
+    "logging_strategy": (("steps",), "losses are reported every logging_steps"),
     "warmup_ratio": ((0,), "give warmup_steps, a number of steps"),
     "adafactor": ((False,), "write optim: adafactor"),
     "fp16": ((False,), "T5 overflows in float16: leave it out, bfloat16 is used where it can be"),
@@ -120,7 +120,7 @@ def _translate_section(section: str, values: Mapping[str, Any]) -> Iterator[tupl
         elif key in SETTLED:
             allowed, reason = SETTLED[key]
             if WORDS.get(str(value).lower(), value) not in allowed:
-                raise ConfigError(f"{section}.{key} = {value!r} can't be had: {reason}")
+                raise ConfigError(f"{section}.{key} = {value!r} is not supported: {reason}")
         else:
             near = difflib.get_close_matches(str(key), [*SECTIONS[section], *SETTLED], n=1)
             hint = f"did you mean {near[0]}?" if near else "leave it out"

@@ -144,7 +144,7 @@ def _read_path(source: Source, path: Path) -> Iterator[Row]:
         raise DataError(f"{path} is a file, which has no splits; leave --split out")
     if not path.is_file():
         raise DataError(
-            f"{path} is no regular file, and it is read more than once: save it first, or pipe it"
-            " in with --data -"
+            f"{path} is not a regular file, and it is read more than once: save it first, or pipe"
+            " it in with --data -"
         )
     return read_row_file(path)

@@ -40,7 +40,7 @@ def _missing(count: int, example: Example, has_id: bool, retrieved: Retrieved) -
     forms = {unicodedata.normalize(form, example.question) for form in ("NFC", "NFD")}
     forms.discard(example.question)
     if any(retrieved.find(replace(example, question=form), has_id) for form in forms):
-        mend = "its question stands there in another form of Unicode: give --normalize nfc"
+        mend = "its question is there in another form of Unicode: give --normalize nfc"
     else:
         mend = "retrieve for all, or choose --missing-passages empty"
     return DataError(

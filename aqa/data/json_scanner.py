@@ -128,7 +128,7 @@ class Scanner:
     def _refused(self, reason: str, position: int) -> DataError:
         if position >= len(self._buffer.rstrip()):
             position, reason = len(self._buffer), "the file ends too early"
-        return DataError(f"{self._place(position)}: not valid JSON ({reason}); mend it there")
+        return DataError(f"{self._place(position)}: not valid JSON ({reason}); fix it there")
 
 
 @contextmanager

@@ -146,11 +146,11 @@ def read_score(value: object, what: str, place: str) -> float | None:
             return score
     except (ValueError, OverflowError):
         pass
-    raise DataError(f"{place}: the {what} is {value!r:.40}, which is no number")
+    raise DataError(f"{place}: the {what} is {value!r:.40}, which is not a number")
 
 
 def read_rank(value: object, what: str, place: str) -> int | None:
-    """Read a rank; DataError where it is no whole number."""
+    """Read a rank; DataError where it is not a whole number."""
     if value is None:
         return None
     try:
@@ -159,7 +159,7 @@ def read_rank(value: object, what: str, place: str) -> int | None:
         number = None
     if number is not None and number.is_integer() and abs(number) <= HIGHEST_RANK:
         return int(number)
-    raise DataError(f"{place}: the {what} is {value!r:.40}, which is no whole number")
+    raise DataError(f"{place}: the {what} is {value!r:.40}, which is not a whole number")
 
 
 def first(item: Mapping[str, object], columns: Iterable[str]) -> object:

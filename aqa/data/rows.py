@@ -22,7 +22,9 @@ def read_row_file(path: Path) -> Iterator[Row]:
     if head.startswith(ARROW):
         return read_arrow([path], path.name)
     if b"\0" in head:
-        raise DataError(f"{path} is no UTF-8 text, Parquet or Arrow file; save it as one of these")
+        raise DataError(
+            f"{path} is not a UTF-8 text, Parquet or Arrow file; save it as one of these"
+        )
     if start in (b"[", b"{") or path.suffix in (".json", ".jsonl"):
         return read_json(path)
     return read_csv(path)

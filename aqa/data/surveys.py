@@ -183,7 +183,7 @@ def _settle_duplicates(
 def _duplicate_message(example_id: str, first: str, second: str, rows: int = 1) -> str:
     more = f" ({rows} rows repeat an id in all)" if rows > 1 else ""
     return (
-        f'the id "{example_id}" stands at {first} and again at {second}{more}; '
+        f'the id "{example_id}" appears at {first} and again at {second}{more}; '
         "choose --on-duplicate-id keep-first or number"
     )
 

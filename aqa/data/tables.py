@@ -58,7 +58,7 @@ def _csv_rows(path: Path, text: Iterable[str], delimiter: str) -> Iterator[Row]:
                 yield place, dict(zip(header, (cell or None for cell in cells), strict=True))
     except csv.Error as error:
         raise DataError(
-            f"{path.name}, line {line}: not valid CSV ({error}); mend the quotes of that row"
+            f"{path.name}, line {line}: not valid CSV ({error}); fix the quotes of that row"
         ) from None
 
 

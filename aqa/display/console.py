@@ -59,7 +59,9 @@ def open_progress(quiet: bool) -> Iterator[Progress]:
         else:
             yield PlainProgress(console)
     except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on (`aqa train` with --resume)")
+        console.print(
+            "interrupted; run the same command again to resume (`aqa train` with --resume)"
+        )
         raise
 
 

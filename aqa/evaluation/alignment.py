@@ -182,7 +182,7 @@ def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
             if not allowed:
                 raise DataError(
                     f"{told}, so their scores do not compare readers; predict with the same"
-                    " evidence, or say --allow-different-evidence"
+                    " evidence, or add --allow-different-evidence"
                 )
             yield told
     for system in systems:
@@ -202,7 +202,7 @@ def unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
         if manifest.get("verb") == "predict" and status != "done":
             yield (
                 f"{system.name}: its run is not done ({status}); what it has not answered counts 0"
-                " where --data tells the examples, else it is left out"
+                " where --data names the examples, else it is left out"
             )
 
 

@@ -17,7 +17,7 @@ CATEGORIES = {
     "partial": "partial: part of the answer, or a second score of 50 or more",
     "wrong_with_evidence": "wrong, with the answer in the evidence",
     "wrong_without_evidence": "wrong, without the answer in the evidence",
-    "wrong": "wrong; the file does not tell about the evidence",
+    "wrong": "wrong; the file does not record the evidence",
 }
 PARTIAL = 50.0  # F1 over characters is above 0 for almost any two Korean texts
 

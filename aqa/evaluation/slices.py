@@ -124,11 +124,11 @@ def check_known(systems: Sequence[Groups]) -> None:
         if all(groups[key].keys() <= {UNKNOWN} for groups in systems):
             if key in OF_EVIDENCE:
                 raise UsageError(
-                    f'no file of predictions tells "{key}": what a reader saw stands in the run'
+                    f'no file of predictions has "{key}": what a reader saw is recorded in the run'
                     " folders of aqa predict; give such a folder, or leave this out"
                 )
             raise UsageError(
-                f'no example knows "{key}", so there is nothing to slice by; name a column of the'
+                f'no example has "{key}", so there is nothing to slice by; name a column of the'
                 f" data or of the predictions, or one of {', '.join(BUILT_IN)}"
             )
 

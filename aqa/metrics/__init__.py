@@ -70,7 +70,7 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
             if close
             else f"known are {', '.join(known.values())} and hf:NAME."
         )
-        raise UsageError(f"there is no metric {name!r}; {hint}")
+        raise UsageError(f"unknown metric {name!r}; {hint}")
     module, _, attribute = METRICS[name].partition(":")
     metric: Metric = getattr(import_module(module), attribute)(options or MetricOptions())
     return metric

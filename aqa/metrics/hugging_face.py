@@ -194,7 +194,7 @@ class _Module:
             )
         if not all(map(isfinite, found if isinstance(found, list) else [found])):
             raise UsageError(
-                f'{PREFIX}{self._source}: "{self.number}" is no finite number for these texts;'
+                f'{PREFIX}{self._source}: "{self.number}" is not a finite number for these texts;'
                 " take another metric"
             )
         return found

@@ -91,7 +91,7 @@ def choose_profile(name: str, languages: Sequence[str]) -> str:
     if name not in known:
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}."
-        raise UsageError(f"there is no profile {name!r}; {hint}")
+        raise UsageError(f"unknown profile {name!r}; {hint}")
     return name
 
 

@@ -32,7 +32,7 @@ def unicode_form(name: str) -> Form:
     digits plain and leaves out what has no width.
     """
     if name not in _FORMS:
-        raise UsageError(f'there is no normalization "{name}"; use {", ".join(_FORMS)}')
+        raise UsageError(f'unknown normalization "{name}"; use {", ".join(_FORMS)}')
     return _FORMS[name]
 
 

@@ -128,7 +128,7 @@ class Inputs:
 
         Raises:
             ConfigError: it does not fit into the reader even with nothing in it.
-            ModelError: the tokenizer that the plan names can't be had.
+            ModelError: the tokenizer that the plan names can't be loaded.
         """
         empty = Example(f"the template {self.template.name}", "", ())
         try:

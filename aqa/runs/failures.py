@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-VARYING = re.compile(r"^given up after \d+ attempts?: |[0-9a-f]{8,}|\d+", re.IGNORECASE)
+VARYING = re.compile(r"^gave up after \d+ attempts?: |[0-9a-f]{8,}|\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

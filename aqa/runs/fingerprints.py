@@ -20,7 +20,7 @@ def another_run(folder: Path, different: Mapping[str, str]) -> str:
     may = not different.keys() - set(ROOM)
     retry = "; with --retry-errors only failed examples are asked so" if may else ""
     return (
-        f"{folder} holds another run: {told}. Name another --output-dir, or begin anew with"
+        f"{folder} holds another run: {told}. Name another --output-dir, or start over with"
         f" --fresh{retry}"
     )
 

@@ -169,7 +169,7 @@ class Journal:
         if rest > 1:
             raise RunError(
                 f"{self.path}: not JSON at byte {place}, with {rest - 1} lines after it, so it was"
-                " changed by something else; restore it, or begin anew with --fresh"
+                " changed by something else; restore it, or start over with --fresh"
             )
         self.dropped_lines = 1
         os.truncate(self.path, place)

@@ -282,7 +282,7 @@ def dry_run(
     """
     reader = reader_type(config, progress)
     if not isinstance(reader, Remote):
-        raise UsageError(f"--dry-run tells what an API costs; {config.backend.name} asks none")
+        raise UsageError(f"--dry-run estimates the cost of an API; {config.backend.name} uses none")
     inputs = Inputs(config, load_template(config.prompt), progress)
     reader.check()
     inputs.check_room(reader)

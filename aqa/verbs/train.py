@@ -171,13 +171,13 @@ def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh
     if not resume:
         raise RunError(
             f"{run.folder} holds a training ({run.previous.get('status')}); go on with --resume,"
-            " begin anew with --fresh, or name another --output-dir"
+            " start over with --fresh, or name another --output-dir"
         )
     different = list(differences(run.previous.get("fingerprint", {}), fingerprint).values())
     if different:
         raise RunError(
             f"{run.folder} holds another training: {'; '.join(different[:3])}. Name another"
-            " --output-dir, or begin anew with --fresh"
+            " --output-dir, or start over with --fresh"
         )
 
 

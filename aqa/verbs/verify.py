@@ -69,7 +69,7 @@ def verify(folder: Path) -> Verification:
         folder = folder.parent
     manifest = read_manifest(folder)
     if not manifest:
-        raise RunError(f"{folder} is no run folder: it holds no {MANIFEST}")
+        raise RunError(f"{folder} is not a run folder: it holds no {MANIFEST}")
     sources = manifest.get("sources")
     if not isinstance(sources, dict) or not all(map(_is_source, sources.values())):
         raise RunError(f"{folder / MANIFEST} names no sources to compare with")

@@ -106,12 +106,12 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
         (["predict", "stub"], 2, "no data is named"),
         (["predict", "llama", "--data", "data.jsonl"], 1, "no model is named"),
         (["predict", "stub", "--field", "question"], 2, "write it as OURS=COLUMN"),
-        (["train", "stub", "--resume", "--fresh"], 2, "exclude each other"),
+        (["train", "stub", "--resume", "--fresh"], 2, "can't be used together"),
         (["prompt-preview", "stub", "--data", "data.jsonl", "--id", "q9"], 1, "has the id q9"),
         (["evaluate", "no.json"], 1, "no.json can't be read"),
-        (["evaluate", "no.json", "--csv", "--json"], 2, "exclude each other"),
+        (["evaluate", "no.json", "--csv", "--json"], 2, "can't be used together"),
         (["evaluate", "no.json", "--fail-under", "f1"], 2, "--fail-under f1: write a score"),
-        (["evaluate", "data.jsonl", "--metrics", "f2"], 2, "there is no metric 'f2'"),
+        (["evaluate", "data.jsonl", "--metrics", "f2"], 2, "unknown metric 'f2'"),
         (["evaluate", "data.jsonl", "--metrics", "EM"], 2, "did you mean 'em'?"),
         (["evaluate", "data.jsonl", "--metrics", "evidense"], 2, "did you mean 'evidence'?"),
     ],
@@ -201,7 +201,7 @@ def test_a_folder_of_another_run_is_left_as_it_is(call_aqa: Call, tmp_path: Path
     done = call_aqa(*PREDICT, "--prompt", "eng_v2")
     assert done.returncode == 1
     assert 'prompt.name was "eng_v1" and is now "eng_v2"' in done.stderr
-    assert done.stderr.splitlines()[-1].endswith("or begin anew with --fresh")
+    assert done.stderr.splitlines()[-1].endswith("or start over with --fresh")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == kept
     assert call_aqa(*PREDICT, "--prompt", "eng_v2", "--fresh").returncode == 0
 

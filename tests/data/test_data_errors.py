@@ -66,7 +66,7 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.jsonl", GOOD.encode() + b"caf\xe9", "line 2: not UTF-8 at byte 66;"),
     ("f.csv", "question,context\n질문,답\n".encode("cp949"), "f.csv, line 2: not UTF-8 at byte 17"),
     ("f.json", '[{"question": "질문"}]'.encode("cp949"), "f.json, line 1: not UTF-8 at byte 15"),
-    ("f.json", "[]".encode("utf-16"), "no UTF-8 text, Parquet or Arrow file"),
+    ("f.json", "[]".encode("utf-16"), "not a UTF-8 text, Parquet or Arrow file"),
     ("f.csv", "question,context\nq,c,d\n", "f.csv, line 2: 3 cells where the header has 2"),
     ("f.csv", 'question,context\nq,c\nq,"c\n', "f.csv, line 3: not valid CSV"),
     ("f.csv", "question,context,answer\nq,c,\"['a', 'b' 'c']\"\n", "can't be read as a list"),

@@ -52,10 +52,10 @@ def test_duplicate_ids_are_refused_with_both_places(repeated: str) -> None:
     with pytest.raises(DataError) as caught:
         survey(Source(repeated))
     assert str(caught.value) == (
-        'the id "a" stands at f.jsonl, line 1 and again at f.jsonl, line 3 '
+        'the id "a" appears at f.jsonl, line 1 and again at f.jsonl, line 3 '
         "(2 rows repeat an id in all); choose --on-duplicate-id keep-first or number"
     )
-    with pytest.raises(DataError, match='the id "a" stands at f'):
+    with pytest.raises(DataError, match='the id "a" appears at f'):
         list(read_examples(Source(repeated)))
 
 

@@ -53,7 +53,7 @@ def test_what_is_asked_for_is_taken_however_few(key: str, count: int) -> None:
 
 
 def test_what_is_not_known_is_refused() -> None:
-    with pytest.raises(UsageError, match='--cluster author: no example knows "author"; name a'):
+    with pytest.raises(UsageError, match='--cluster author: no example has "author"; name a'):
         choose_clusters("author", labelled(3, 30))
     with pytest.raises(UsageError, match='--cluster title: all examples have the same "title"'):
         choose_clusters("title", labelled(1, 30))
@@ -148,5 +148,5 @@ def test_a_column_of_the_data_or_of_the_predictions(tmp_path: Path) -> None:
         row["group"] = place % 20
     file.write_text(json.dumps(rows), encoding="utf-8")
     assert run(file, None, "group").to_json()["cluster"] == {"by": "group", "clusters": 20}
-    with pytest.raises(UsageError, match='no example knows "author"'):
+    with pytest.raises(UsageError, match='no example has "author"'):
         run(file, data, "author")

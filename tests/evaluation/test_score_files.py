@@ -229,7 +229,7 @@ def test_limits_that_are_none(word: str) -> None:
 def test_one_form_at_a_time() -> None:
     assert choose_form({"csv": False, "json": True}) == "json"
     assert choose_form({"csv": False}) == "table"
-    with pytest.raises(UsageError, match="--csv and --json exclude each other"):
+    with pytest.raises(UsageError, match="--csv and --json can't be used together"):
         choose_form({"csv": True, "json": True})
 
 

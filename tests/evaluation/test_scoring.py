@@ -238,7 +238,7 @@ def test_a_foreign_column_named_evidence_tells_nothing(
     row = {"predicted_answer": "Rome", "answers": ["Paris"], "evidence": evidence}
     files = [write(tmp_path / f"{name}.json", {"q": row}) for name in "ab"]
     assert run(files).systems[0].errors == {"wrong": 1}
-    with pytest.raises(UsageError, match='no file of predictions tells "gold_rank"'):
+    with pytest.raises(UsageError, match='no file of predictions has "gold_rank"'):
         run(files, slices=["gold_rank"])
 
 
@@ -246,7 +246,7 @@ def test_a_foreign_column_named_evidence_tells_nothing(
     ("options", "message"),
     [
         ({"baseline": "c"}, 'the baseline "c" is not one of the systems a, b'),
-        ({"slices": ["colour"]}, 'no example knows "colour"'),
+        ({"slices": ["colour"]}, 'no example has "colour"'),
     ],
 )
 def test_what_is_misspelt_is_refused_before_anything_is_scored(
@@ -317,7 +317,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Sequence[str] | None] | None, dict[str, 
     "empty data": ({"q1": "x"}, {}, {}, "no examples"),
     "unknown metric": ({"q1": "x"}, GOLD, {"metrics": ["bertscor"]}, "did you mean 'bertscore'"),
     "unknown profile": ({"q1": "x"}, GOLD, {"profile": "korqad"}, "did you mean 'korquad'"),
-    "unknown form": ({"q1": "x"}, GOLD, {"normalize": "nfd"}, 'no normalization "nfd"'),
+    "unknown form": ({"q1": "x"}, GOLD, {"normalize": "nfd"}, 'unknown normalization "nfd"'),
 }
 
 

@@ -64,14 +64,14 @@ def test_the_data_come_first_and_numbers_in_order() -> None:
 
 
 def test_a_key_that_nobody_knows() -> None:
-    with pytest.raises(UsageError, match=r'no example knows "colour".* or one of language, answer'):
+    with pytest.raises(UsageError, match=r'no example has "colour".* or one of language, answer'):
         sliced("colour")
 
 
 def test_evidence_that_no_file_tells() -> None:
     pairs = Pairs(["x"], [["x"]], "squad")
     groups = group_examples(["gold_in_evidence"], pairs, [AnsweredRow("q", "x")], [{}])
-    with pytest.raises(UsageError, match=r"tells \"gold_in_evidence\".* folders of aqa predict"):
+    with pytest.raises(UsageError, match=r"has \"gold_in_evidence\".* folders of aqa predict"):
         check_known([groups])
 
 

@@ -162,7 +162,7 @@ def test_an_error_rate_stays_as_it_is(tmp_path: Path) -> None:
     ("body", "predictions", "message"),
     [
         ("return {'note': 'fine'}", TEXT, "this metric gives no number"),
-        ("return {'mine': float('nan')}", TEXT, '"mine" is no finite number'),
+        ("return {'mine': float('nan')}", TEXT, '"mine" is not a finite number'),
         ("raise ValueError('give lang')", TEXT, r"can't score these texts \(give lang\)"),
         ("return {'mine': 1 / 0}", TEXT, r"can't score these texts \(division by zero\)"),
         ("return {'mine': 1}", "datasets.Value('int32')", "compares no texts with"),

@@ -8,9 +8,9 @@ def test_reasons_are_alike_whatever_their_numbers() -> None:
         {"predicted_answer": "x"},
         {"predicted_answer": "y", "cut": True},
         {"error": "it refused"},
-        {"error": "given up after 8 attempts: status 502, request 4f3c2b1a"},
-        {"error": "given up after 1 attempt: status 503, request 0a1b2c3d4e"},
+        {"error": "gave up after 8 attempts: status 502, request 4f3c2b1a"},
+        {"error": "gave up after 1 attempt: status 503, request 0a1b2c3d4e"},
     ]
-    reason = "given up after 8 attempts: status 502, request 4f3c2b1a"
+    reason = "gave up after 8 attempts: status 502, request 4f3c2b1a"
     assert shortfall(rows) == Shortfall(reason, failed_so=2, cut=1)
     assert shortfall([]) == Shortfall("", 0, 0)

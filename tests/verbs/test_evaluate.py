@@ -50,7 +50,7 @@ def test_scores_and_files(files: list[Path], tmp_path: Path) -> None:
         (["em"], {"f1": 5.0}, "report.html", "there is no such score"),
         (["em"], {}, "nowhere/report.html", "there is no folder"),
         (["em"], {}, "mine.json", "would overwrite"),
-        (["exact"], {}, "report.html", "there is no metric"),
+        (["exact"], {}, "report.html", "unknown metric"),
         (["judge"], {}, "report.html", "OPENAI_API_KEY"),
     ],
 )

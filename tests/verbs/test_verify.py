@@ -109,7 +109,7 @@ def test_shipped_templates_and_samples(call_aqa: Call, tmp_path: Path) -> None:
 
 
 def test_no_run_folder(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is no run folder"):
+    with pytest.raises(RunError, match="is not a run folder"):
         verify(tmp_path)
     write_json(tmp_path / MANIFEST, {"status": "done"})
     with pytest.raises(RunError, match="names no sources"):

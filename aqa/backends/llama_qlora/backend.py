@@ -57,7 +57,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
         Raises:
             ConfigError: it has fewer positions than `max_seq_length`.
-            ModelError: the model can't be had, is no causal one, or can't run here in 4 bits.
+            ModelError: the model can't be loaded, is no causal one, or can't run here in 4 bits.
         """
         check_quantization(self.options, self._model_config)
         self._check_positions()

@@ -19,7 +19,7 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
     """Load the configuration of a model.
 
     Raises:
-        ModelError: it can't be had, or the model is of the other backend's kind.
+        ModelError: it can't be loaded, or the model is of the other backend's kind.
     """
     from transformers import AutoConfig
 

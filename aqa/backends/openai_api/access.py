@@ -86,7 +86,7 @@ def find_access(options: Gpt4Options) -> Access:
         parts, host = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigError(
-            "config key backend.base_url is no address of a server; write it as"
+            "config key backend.base_url is not the address of a server; write it as"
             " https://HOST/v1 or http://localhost:8000/v1"
         )
     if parts.username or parts.password or parts.query:
@@ -120,7 +120,7 @@ def _find_key(names: Sequence[str], host: str, optional: bool) -> tuple[str, str
             + (other if ENTRA_TOKEN in names else "")
         )
     if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"the environment variable {name} holds no key: copy it again")
+        raise ConfigError(f"the environment variable {name} is not a valid key; copy it again")
     return name, key or NO_KEY
 
 

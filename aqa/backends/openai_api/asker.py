@@ -149,7 +149,7 @@ class Asker:
 
     def _failed(self, prompt: Prompt, tried: Attempts) -> Prediction:
         times = "1 attempt" if tried.total == 1 else f"{tried.total} attempts"
-        reason = f"given up after {times}: {self._access.shown(tried.reason)}"
+        reason = f"gave up after {times}: {self._access.shown(tried.reason)}"
         return as_failure(prompt, reason, tried.spent, self._access)
 
     async def _start(self, likely: float, worst: Spent) -> float:
@@ -170,7 +170,7 @@ class Asker:
                     self._server.stop(
                         StoppedError(
                             f"stopped at {self._budget.told()}: the next question could pass it;"
-                            " raise it and run the same command again to go on"
+                            " raise it and run the same command again to resume"
                         )
                     )
                     continue

@@ -93,7 +93,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         self._access  # noqa: B018  (finds the key)
         if self.options.max_cost is not None and self._ledger.live_price is None:
             raise ConfigError(
-                f"--max-cost can't be kept: the price of {self.options.model} at"
+                f"--max-cost can't be enforced: the price of {self.options.model} at"
                 f" {self._access.url} is {UNKNOWN_PRICE}"
             )
         with ExitStack() as opened:

@@ -242,7 +242,7 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
             raise _broken_off(choice.get("error"))
         said = _said(choice)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BadBodyError("the server's answer is cut off or is no chat completion") from error
+        raise BadBodyError("the server's answer is cut off or is not a chat completion") from error
     names = ("prompt_tokens", "completion_tokens")
     spent = read_usage(body.get("usage"), names, "prompt_tokens_details")
     return make_reply(said, str(body.get("model") or ""), spent, schema)
@@ -264,4 +264,4 @@ def _said(choice: Mapping[str, Any]) -> Said:
 def _broken_off(error: object) -> BadBodyError:
     if error:
         return ErrorInBodyError(error)
-    return BadBodyError("the server broke its answer off: no reason was given")
+    return BadBodyError("the server broke off its answer: no reason was given")

@@ -14,7 +14,7 @@ from aqa.records import Prediction, Prompt
 ALIKE = 4  # examples that fail alike, with no answer meanwhile, before the run stops
 MANY = 40  # the same of failures that are the examples' own, once there was an answer
 SHOWN = 100  # characters of a text that is no answer
-KEPT = "what was answered is kept, run it again to go on"
+KEPT = "what was answered is kept; run the same command again to resume"
 AGAIN = "with --retry-errors for what failed"
 VARYING = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)  # ids and numbers in a server's words
 

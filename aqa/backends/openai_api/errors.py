@@ -122,7 +122,9 @@ def classify_status(  # long: a table of statuses
     param = fields.get("param")
     wait = asked_wait(headers, error, told)
     if status in (400, 403, 429) and QUOTA.search(code):
-        return Failure("run", f"the account's quota is used up ({told}); add credit and go on")
+        return Failure(
+            "run", f"the account's quota is used up ({told}); add credit and run it again"
+        )
     if status == 402:
         told = f"the account's credit is used up ({told}); add some and go on"
         return Failure("run", told, perhaps_alone=True)

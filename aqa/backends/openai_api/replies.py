@@ -95,7 +95,7 @@ def make_reply(said: Said, model: str, spent: Spent | None, schema: ResponseSche
     try:
         return Reply(text, None, model, spent, schema.read(text))
     except BadObjectError as error:
-        reason = f"the answer is no object of the schema {schema.name}: {error}"
+        reason = f"the answer does not match the schema {schema.name}: {error}"
         if cut:
             reason = f"the answer was cut off within its object; {ROOM}"
         return Reply(None, reason, model, spent, misfit=misfit, rejected=text)

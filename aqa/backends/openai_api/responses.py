@@ -83,7 +83,7 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
         ending = (body.get("incomplete_details") or {}).get("reason")
         said = _said(output, ending if status == "incomplete" else None)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BadBodyError("the server's answer is cut off or is no response") from error
+        raise BadBodyError("the server's answer is cut off or is not a response") from error
     return make_reply(said, model, spent, schema)
 
 

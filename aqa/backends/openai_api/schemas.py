@@ -15,7 +15,7 @@ Answered = TypeVar("Answered", bound=BaseModel)
 
 
 class BadObjectError(Exception):
-    """A text is no object of the schema."""
+    """A text does not match the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class ReaderAnswer(BaseModel):
 
     answer: str = Field(description="The answer alone; empty if the passages do not answer it.")
     passages: list[int] = Field(
-        description="Numbers of the passages that the answer stands in, counted from 1 in the"
+        description="Numbers of the passages that contain the answer, counted from 1 in the"
         " order in which they are given; empty if none."
     )
     answerable: bool = Field(description="Whether the passages answer the question.")

@@ -42,7 +42,7 @@ class SpendingRecord:
             return Spent()
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
-                f"{self._path}: it should tell what was spent, and does not; delete it to count"
+                f"{self._path}: it should record what was spent, but does not; delete it to count"
                 " the answers alone"
             ) from error
 

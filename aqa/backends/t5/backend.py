@@ -111,7 +111,7 @@ class T5Backend(LocalReader[T5Options]):
 
         Raises:
             ConfigError: float16, a length or an engine is asked for that can't work.
-            ModelError: the model can't be had, or is no encoder-decoder.
+            ModelError: the model can't be loaded, or is no encoder-decoder.
             MissingExtraError: the engine is not installed.
         """
         if self._scratch is None and self.files.adapter is not None:

@@ -72,7 +72,7 @@ def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:
     for name, own in verdicts.judges.items():
         if own.failed:
             yield (
-                f"{system}: failed verdicts of the judge {name}, who has no vote there:"
+                f"{system}: failed verdicts of the judge {name}, which has no vote there:"
                 f" {own.failed} (the first one: {own.first_failure})"
             )
 

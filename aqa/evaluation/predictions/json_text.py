@@ -90,4 +90,4 @@ def _lines_or_none(file: Path, text: str, is_json: bool) -> list[Entry] | None:
 
 
 def _refuse(place: str, error: Exception) -> NoReturn:
-    raise DataError(f"{place}: not valid JSON ({reason_of(error)}); mend it there") from error
+    raise DataError(f"{place}: not valid JSON ({reason_of(error)}); fix it there") from error

@@ -78,7 +78,10 @@ def test_an_adapter_finds_its_base_beside_it(
     ("base", "reason"),
     [
         ("/home/user/models/llama", r"adapter: this adapter's base model, /home/.* is not there"),
-        ("nobody/nowhere", r"nobody/nowhere \(base of .*adapter\): .*can't be had from the hub"),
+        (
+            "nobody/nowhere",
+            r"nobody/nowhere \(base of .*adapter\): .*could not be downloaded from the hub",
+        ),
     ],
 )
 def test_a_base_that_is_not_there_is_named_with_its_adapter(

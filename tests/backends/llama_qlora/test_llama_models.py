@@ -135,7 +135,7 @@ def test_a_missing_hub_model(load: Loader, monkeypatch: pytest.MonkeyPatch) -> N
     name = "nobody/no-such-model"
     chosen = options(name, quantization="none")
     arguments = (False,) if load is load_model else ()
-    with pytest.raises(ModelError, match="can't be had from the hub") as caught:
+    with pytest.raises(ModelError, match="could not be downloaded from the hub") as caught:
         load(find_model(chosen), chosen, *arguments)
     assert str(caught.value).startswith(name)
     assert "name a local folder" in str(caught.value)

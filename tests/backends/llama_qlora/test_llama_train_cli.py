@@ -135,7 +135,7 @@ def test_a_second_start_is_refused_and_another_training_not_resumed(
 
     code, _, err = aqa(*short)
     assert code == 1
-    assert "holds a training (done); go on with --resume, begin anew with --fresh" in err
+    assert "holds a training (done); go on with --resume, start over with --fresh" in err
 
     for setting, named in [
         ("seed=7", "seed was 42 and is now 7"),
@@ -153,7 +153,7 @@ def test_a_second_start_is_refused_and_another_training_not_resumed(
 
     code, _, err = aqa(*short, "--resume", "--fresh")
     assert code == 2
-    assert "exclude each other" in err
+    assert "can't be used together" in err
     assert greatest_difference(before, adapter_weights(tmp_path / "run" / "adapter")) == 0
     code, _, err = aqa(*short, "--fresh", "--set", "seed=7")
     assert code == 0, err
@@ -231,7 +231,7 @@ def test_ctrl_c_writes_a_checkpoint_exits_130_and_resume_finishes(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "interrupted; the same command goes on (`aqa train` with --resume)" in err
+    assert "interrupted; run the same command again to resume (`aqa train` with --resume)" in err
     assert "Traceback" not in err
     assert out == ""
     assert read(run / "run.json")["status"] == "interrupted"
@@ -305,7 +305,7 @@ def test_validation_data_count_whole(aqa: Aqa, words: list[str], tmp_path: Path)
     [
         (["--set", "training={early_stopping_patience: 2, eval_strategy: no, eval_steps: 100}"],
          "early_stopping_patience needs evaluations"),
-        (["--model", "nowhere/at-all"], "can't be had from the hub"),
+        (["--model", "nowhere/at-all"], "could not be downloaded from the hub"),
     ],
 )  # fmt: skip
 def test_what_can_be_known_before_writes_nothing(

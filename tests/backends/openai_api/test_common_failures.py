@@ -67,7 +67,7 @@ def test_a_server_that_fails_from_now_on_stops_the_run(
     config = configured(tmp_path, server, 60, **options)
     with pytest.raises(ModelError, match=sentence) as told:
         run(config, tmp_path / "out")
-    assert "run it again to go on" in str(told.value)
+    assert "run the same command again to resume" in str(told.value)
     counts = read_manifest(tmp_path / "out")["counts"]
     assert (counts["answered"], counts["failed"]) == (server.answered.total(), 0)
     assert server.requests <= 5 + 20 * 8
@@ -93,7 +93,7 @@ def test_what_only_some_questions_meet_is_theirs(
     failed = len(questions)
     assert (result.answered, result.failed) == (10 - failed, failed)
     row = predictions(tmp_path / "out")[f"q{questions[0]}"]
-    assert row["error"].startswith("given up after")
+    assert row["error"].startswith("gave up after")
     tries = 9 if fault is FAULTS["500"] else 3
     assert server.requests <= 10 - failed + tries * failed
 
@@ -167,7 +167,7 @@ def test_refusals_of_several_words_stop_nothing(tmp_path: Path, server: Server) 
 
 def test_a_server_without_a_schema_shows_what_it_said(tmp_path: Path, server: Server) -> None:
     server.answer = lambda body: "The bridge was opened in 1801."
-    with pytest.raises(ModelError, match="no object of the schema reader_answer") as told:
+    with pytest.raises(ModelError, match="does not match the schema reader_answer") as told:
         run(configured(tmp_path, server, 100, structured=True), tmp_path / "out")
     assert '(it said: "The bridge was opened in 1801.")' in str(told.value)
     assert server.requests <= 40

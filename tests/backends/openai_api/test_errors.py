@@ -120,7 +120,7 @@ async def server_says(writer: Any, wire: bytes) -> bool:
 @pytest.mark.parametrize("port", ["99999", "abc"])
 def test_a_port_that_is_none(tmp_path: Path, server: Server, port: str) -> None:
     server.url = f"http://localhost:{port}/v1"
-    with pytest.raises(ConfigError, match="no address of a server"):
+    with pytest.raises(ConfigError, match="not the address of a server"):
         run(configured(tmp_path, server, 1), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -97,7 +97,7 @@ def test_a_server_that_is_slow_or_never_well(tmp_path: Path, server: Server) -> 
     result = run(configured(tmp_path, server, 2, **options), tmp_path / "out")
     assert result.failed == 2
     errors = [row["error"] for row in predictions(tmp_path / "out").values()]
-    assert errors[0] == "given up after 8 attempts: it broke"
+    assert errors[0] == "gave up after 8 attempts: it broke"
     assert "the server did not answer in time" in errors[1]
     server.script = lambda number, body: None
     again = run(configured(tmp_path, server, 2), tmp_path / "out", Resume(retry_errors=True))
@@ -121,7 +121,7 @@ def test_a_question_that_takes_too_long_is_not_paid_for_again_and_again(
     assert (result.answered, result.failed) == (11, 1)
     assert asked == {f"who {n}": 2 if n == 3 else 1 for n in range(12)}
     told = predictions(tmp_path / "out")["q3"]["error"]
-    assert told.startswith("given up after 2 attempts: the server did not answer in time")
+    assert told.startswith("gave up after 2 attempts: the server did not answer in time")
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_structured_answers_go_where_plain_ones_go(tmp_path: Path, server: Serve
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("Ann", "no object of the schema reader_answer: it holds no JSON object"),
+        ("Ann", "does not match the schema reader_answer: it holds no JSON object"),
         ('{"answer": "Ann", "passages": []}', "answerable: Field required"),
         ('{"answer": "Ann", "passages": ["one"], "answerable": true}', "passages.0: "),
         ('{"answer": ["Ann"], "passages": [1], "answerable": true}', "answer: "),
@@ -522,8 +522,8 @@ def test_a_text_that_no_file_can_hold(tmp_path: Path, server: Server) -> None:
         ("https://api.example.org/v1", "no API key for api.example.org"),
         ("http://api.example.org/v1", "unencrypted"),
         ("https://me:pass@example.org/v1", "holds a user"),
-        ("ftp://example.org", "no address of a server"),
-        ("localhost:8000", "no address of a server"),
+        ("ftp://example.org", "not the address of a server"),
+        ("localhost:8000", "not the address of a server"),
     ],
 )
 def test_no_way_to_the_server(tmp_path: Path, url: str | None, sentence: str) -> None:

@@ -251,7 +251,7 @@ def test_an_example_has_a_deadline_of_its_own(tmp_path: Path, server: Server) ->
     server.script = lambda number, body: FAULTS["500"]
     options = {"requests_per_minute": 60, "example_deadline": 0.5}  # a second between two
     run(configured(tmp_path, server, 1, **options), tmp_path / "b")
-    assert predictions(tmp_path / "b")["q0"]["error"] == "given up after 1 attempt: it broke"
+    assert predictions(tmp_path / "b")["q0"]["error"] == "gave up after 1 attempt: it broke"
     assert server.requests == 2
 
 

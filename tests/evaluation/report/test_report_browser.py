@@ -121,7 +121,7 @@ def test_a_pair_of_kinds_shows_its_examples(page) -> None:
     assert heads == [
         "exact",
         "extra words",
-        "wrong, evidence had it not",
+        "wrong, not in the evidence",
         "answered the unanswerable",
     ]
     assert page.texts("#crossed tbody th") == ["exact"]

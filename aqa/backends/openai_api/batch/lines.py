@@ -72,7 +72,7 @@ class Requests(Collection[int]):
         place = 0
         if not path.exists():
             raise RunError(
-                f"{path} is missing: it tells which questions a batch answers; restore it"
+                f"{path} is missing: it records which questions a batch answers; restore it"
             )
         with path.open("rb") as file:
             for line in file:

@@ -161,4 +161,4 @@ class Replies:
         tried = self.attempts[prompt.index]
         if tried < ATTEMPTS:
             return None
-        return self.failed(prompt, f"given up after {tried} attempts: {reason}")
+        return self.failed(prompt, f"gave up after {tried} attempts: {reason}")

@@ -83,7 +83,7 @@ class BatchRun:
                 if expired >= EXPIRED:
                     raise ModelError(
                         f"batches expired {expired} times before all was answered; what they"
-                        " answered is kept, the same command asks the rest again"
+                        " answered is kept; run the same command again to ask the rest"
                     )
                 planned = self._plan(pending)
                 yield from self._too_long
@@ -93,8 +93,8 @@ class BatchRun:
         except KeyboardInterrupt:
             if open_ids := [part.batch_id for part in self._record.open if part.batch_id]:
                 self._progress.note(
-                    f"at the server it goes on ({', '.join(open_ids)}); the same command collects"
-                    " the answers, and with --cancel it ends there"
+                    f"the batch keeps running at the server ({', '.join(open_ids)}); run the same"
+                    " command again to collect the answers, or with --cancel to end it"
                 )
             raise
 
@@ -160,7 +160,7 @@ class BatchRun:
         self._record.advance(part, batch_id=batch.id)
         self._progress.note(
             f"batch {batch.id}: {part.requests} requests, to be answered within a day; Ctrl-C"
-            " leaves it there, and the same command goes on with it"
+            " leaves it there; run the same command again to resume it"
         )
 
     def _created(self, part: Part) -> str | None:
@@ -224,13 +224,15 @@ class BatchRun:
             self._record.close(part, batch.status, part.worst)
             raise ModelError(
                 f"the server no longer has the answers of the batch {batch.id} ({error}); they"
-                " count at their worst case, and the same command asks them again"
+                " count at their worst case; run the same command again to ask them"
             ) from None
 
     def _end_round(self) -> None:
         """See whether another round makes sense."""
         if (reason := self._replies.why_in_vain()) is not None:
-            raise ModelError(f"{reason}; what was answered is kept, run it again to go on")
+            raise ModelError(
+                f"{reason}; what was answered is kept; run the same command again to resume"
+            )
         if self._statuses["cancelled"]:
             raise ModelError(
                 "a batch of this run was cancelled; what it answered is kept, and the same command"
@@ -258,7 +260,7 @@ class BatchRun:
         if self._capped and (not sizes or self._capped_rounds == CAPPED):
             raise StoppedError(
                 f"stopped at {self._budget.told()}: what is left could pass it at its worst; raise"
-                " it and run the same command again to go on"
+                " it and run the same command again to resume"
             )
         if self._capped:
             self._capped_rounds += 1

@@ -154,7 +154,7 @@ class BatchServer:
             page = _object(response.content)
             listed = page.get("data")
             if not isinstance(listed, list):
-                raise BadBodyError("the server's list of batches is none")
+                raise BadBodyError("the server's list of batches is not a list")
             found = [batch for batch in listed if isinstance(batch, dict)]
             for batch in found:
                 metadata = batch.get("metadata")
@@ -171,7 +171,7 @@ class BatchServer:
         raise ModelError(
             "a batch of this run may be among the server's, but is not among the last"
             f" {PAGES * PAGE:,}; look for one with the metadata {KEY}: {part.key}, cancel it there,"
-            " and begin anew in another --output-dir"
+            " and start over in another --output-dir"
         )
 
     def _batch(self, body: Json) -> Batch:
@@ -214,8 +214,8 @@ class BatchServer:
             pause = max(failure.wait or 0.0, back_off(attempts))
             if time.monotonic() + pause > until:
                 raise ModelError(
-                    f"given up after {attempts} attempts: {failure.reason}; what is at the server"
-                    " goes on there, and the same command goes on with it"
+                    f"gave up after {attempts} attempts: {failure.reason}; what is at the server"
+                    " goes on there; run the same command again to resume it"
                 )
             await asyncio.sleep(pause)
 
@@ -226,7 +226,7 @@ def _object(content: bytes) -> Json:
     except (ValueError, RecursionError) as error:
         raise BadBodyError("the server's answer is cut off or is not JSON") from error
     if not isinstance(value, dict):
-        raise BadBodyError("the server's answer is no JSON object")
+        raise BadBodyError("the server's answer is not a JSON object")
     return value
 
 

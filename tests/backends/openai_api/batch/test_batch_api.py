@@ -149,7 +149,7 @@ def test_what_may_pass_is_asked_again(tmp_path: Path, server: BatchingServer, fa
     server.line = at_first(fault, times=9)
     assert run(configured(tmp_path, server), tmp_path / "never").failed == 1
     told = errors(tmp_path / "never")["q3"]
-    assert told.startswith("given up after 3 attempts: ")
+    assert told.startswith("gave up after 3 attempts: ")
 
 
 def test_an_unusable_answer_counts_at_its_worst(tmp_path: Path, server: BatchingServer) -> None:
@@ -250,7 +250,7 @@ def test_an_answer_that_misses_its_schema_is_asked_again(
     assert spent["input_tokens"] == server.prompt_tokens + 2 * 10
     server.line = at_first(completion("no object"), times=9)
     run(config, tmp_path / "never")
-    assert "no object of the schema" in errors(tmp_path / "never")["q3"]
+    assert "does not match the schema" in errors(tmp_path / "never")["q3"]
 
 
 def test_responses_by_batch(tmp_path: Path, server: BatchingServer) -> None:
@@ -590,7 +590,7 @@ def test_cancelling_before_the_id_was_known(tmp_path: Path, server: BatchingServ
     server.looks = 3
     config = configured(tmp_path, server, example_deadline=0.1)
     server.after = lambda step, number: Fault(close=True) if step in ("create", "list") else None
-    with pytest.raises(ModelError, match="given up"):
+    with pytest.raises(ModelError, match="gave up"):
         run(config, tmp_path / "out")
     server.after = lambda step, number: None
     assert len(server.batches) == 1
@@ -602,7 +602,7 @@ def test_an_id_is_found_among_many(tmp_path: Path, server: BatchingServer) -> No
     server.page = 2
     config = configured(tmp_path, server, example_deadline=0.1)
     server.after = lambda step, number: Fault(close=True) if step in ("create", "list") else None
-    with pytest.raises(ModelError, match="given up"):
+    with pytest.raises(ModelError, match="gave up"):
         run(config, tmp_path / "out")
     server.after = lambda step, number: None
     for other in range(3):
@@ -703,7 +703,7 @@ def test_ctrl_c_leaves_the_batch_at_the_server(
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "at the server it goes on (batch_1)" in told
+    assert "the batch keeps running at the server (batch_1)" in told
     assert "--cancel" in told
     assert not {"Traceback", "Warning", "never"} & set(told.split())
     manifest = read_manifest(tmp_path / "out")
