@@ -168,11 +168,13 @@ class TextAlone:
         self.model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
 
     def pair(self, messages: Sequence[Message], answer: str) -> Pair:
-        """The ids of text and answer with the tokenizer's own specials, ended by one end token."""
+        """The ids of text and answer with the tokenizer's own specials; an answer ends there."""
         text = "\n\n".join(turn.content for turn in messages)
         read, learnt = (self.tokenizer(each)["input_ids"] for each in (text, answer))
         end = self.tokenizer.eos_token_id
-        return tuple(ids if ids[-1] == end else [*ids, end] for ids in (read, learnt))  # type: ignore[return-value]
+        if end not in read:
+            read.append(end)
+        return read, [*until_end(learnt, [end]), end]
 
     def loss(self, pairs: Sequence[Pair]) -> float:
         """The mean over the learnt tokens of all rows, each read on its own."""

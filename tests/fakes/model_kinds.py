@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,22 @@ def byte_level(special: Sequence[str], **roles: str) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **roles)
 
 
-def sentencepiece(special: Sequence[str] = (), kind: str = "LlamaTokenizer", **roles: str) -> Any:
+def sentencepiece(special: Sequence[str] = (), **roles: str) -> Any:
     """SentencePiece's BPE with bytes for what it does not know, as of Llama 2 and Gemma."""
+    made = {
+        "model_type": "bpe",
+        "byte_fallback": True,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "user_defined_symbols": list(special),
+    }
+    tokenizer = from_sentencepiece("LlamaTokenizer", "tokenizer.model", made, **roles)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
+    return tokenizer
+
+
+def from_sentencepiece(kind: str, name: str, made: Mapping[str, Any], **roles: str) -> Any:
+    """A tokenizer of transformers' class `kind`, from SentencePiece's own file alone."""
     import tempfile
 
     import sentencepiece as library
@@ -46,20 +60,25 @@ def sentencepiece(special: Sequence[str] = (), kind: str = "LlamaTokenizer", **r
     library.SentencePieceTrainer.train(
         sentence_iterator=iter(texts() * 4),
         model_writer=file,
-        model_type="bpe",
-        byte_fallback=True,
         vocab_size=340,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
         hard_vocab_limit=False,
-        user_defined_symbols=list(special),
         minloglevel=2,
+        **made,
     )
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "tokenizer.model").write_bytes(file.getvalue())
-        tokenizer = getattr(transformers, kind).from_pretrained(folder, **roles)
-    tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
-    return tokenizer
+        (Path(folder) / name).write_bytes(file.getvalue())
+        return getattr(transformers, kind).from_pretrained(folder, **roles)
+
+
+def translator(kind: str, model_type: str, language: str) -> Any:
+    """A tokenizer that writes the code of a language around a text."""
+    return from_sentencepiece(
+        kind,
+        "sentencepiece.bpe.model",
+        {"model_type": model_type},
+        src_lang=language,
+        tgt_lang=language,
+    )
 
 
 CHATML = (
@@ -149,7 +168,8 @@ ZEPHYR = (
 class Kind:
     """A family's configuration, what makes it tiny, its tokenizer and its chat template.
 
-    `variables` are those that a template is given by our options, in transformers' words.
+    `variables` are those that a template is given by our options, in transformers' words; `first`
+    names the token that a decoder begins with, where that is not the one for padding.
     """
 
     config: str
@@ -158,6 +178,7 @@ class Kind:
     chat_template: str | None = None
     settings: tuple[str, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
+    first: str | None = None
 
     def save(self, folder: Path) -> Path:
         """Save the model with its tokenizer."""
@@ -170,7 +191,9 @@ class Kind:
             "bos_token_id": tokenizer.bos_token_id,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
-            "decoder_start_token_id": tokenizer.pad_token_id,
+            "decoder_start_token_id": tokenizer.convert_tokens_to_ids(
+                self.first or tokenizer.pad_token
+            ),
         }
         config = getattr(transformers, self.config)(**{**ends, **self.sizes})
         kind = "AutoModelForSeq2SeqLM" if config.is_encoder_decoder else "AutoModelForCausalLM"
@@ -224,6 +247,21 @@ def phi3() -> Any:
     return sentencepiece(names, bos_token="<s>", eos_token="<|endoftext|>", unk_token="<unk>")
 
 
+def mbart25() -> Any:
+    return translator("MBartTokenizer", "unigram", "en_XX")
+
+
+def mbart50() -> Any:
+    return translator("MBart50Tokenizer", "unigram", "en_XX")
+
+
+def nllb() -> Any:
+    tokenizer = translator("NllbTokenizer", "bpe", "eng_Latn")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["eng_Latn", "kor_Hang"]})
+    tokenizer.src_lang = "eng_Latn"  # its number is known only now
+    return tokenizer
+
+
 def byt5() -> Any:
     from transformers import ByT5Tokenizer
 
@@ -271,6 +309,8 @@ CAUSAL_KINDS: Mapping[str, Kind] = {
 }
 STILL = {"dropout_rate": 0.0}
 BART = {**BART_SIZES, "max_position_embeddings": 1024, "dropout": 0.0}
+LAYERS_KEPT = {"encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0}
+UNDROPPED_NLLB = {"dropout": 0.0, "attention_dropout": 0.0, **LAYERS_KEPT}
 GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
 
 
@@ -293,9 +333,11 @@ SEQ2SEQ_KINDS: Mapping[str, Kind] = {
     "switch": seq2seq("switch", t5_tokenizer, **STILL),
     "bart": Kind("BartConfig", {**BART, "decoder_start_token_id": 2}, bart_tokenizer),
     "kobart": Kind("BartConfig", {**BART, "decoder_start_token_id": 2}, plain_bart_tokenizer),
-    "mbart": seq2seq("mbart", bart_tokenizer, dropout=0.0, decoder_start_token_id=2),
-    "m2m100": seq2seq("m2m100", bart_tokenizer, dropout=0.0, decoder_start_token_id=2),
+    "mbart": seq2seq("mbart", mbart50, dropout=0.0, decoder_start_token_id=2),
+    "mbart-25": replace(seq2seq("mbart", mbart25, dropout=0.0), first="en_XX"),
+    "nllb": seq2seq("m2m100", nllb, **UNDROPPED_NLLB, decoder_start_token_id=2),
     "pegasus": seq2seq("pegasus", t5_tokenizer, dropout=0.0),
     "led": seq2seq("led", bart_tokenizer, dropout=0.0, decoder_start_token_id=2),
     "t5gemma": seq2seq("t5gemma", t5_tokenizer, dropout_rate=0.0, decoder_start_token_id=2),
+    "t5gemma2": seq2seq("t5gemma2", t5_tokenizer, dropout_rate=0.0, decoder_start_token_id=2),
 }

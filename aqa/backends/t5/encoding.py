@@ -14,13 +14,15 @@ from aqa.records import Encoding, Prompt
 class TextEncoder:
     """Encodes prompts with one tokenizer. Make one with `make_text_encoder`.
 
-    `begin_ids` are what the tokenizer writes before every text, as BART's does. `ends` finds the
-    names of the tokens that begin, end and fill texts, `special` those of all special tokens.
+    `begin_ids` are what the tokenizer writes before every text, as BART's does, and `language_ids`
+    what it writes behind the end of a text that is read, as mBART's does. `ends` finds the names
+    of the tokens that begin, end and fill texts, `special` those of all special tokens.
     """
 
     tokenizer: Any
     begin_ids: tuple[int, ...]
     end_id: int
+    language_ids: tuple[int, ...]
     ends: re.Pattern[str]
     special: re.Pattern[str]
 
@@ -36,7 +38,7 @@ class TextEncoder:
             return broken(self.special, value)
 
         whole = apart(prompt) if by_passage else [prompt]
-        parts = [self.ids(text_of(part, plain)) for part in whole]
+        parts = [(*self.ids(text_of(part, plain)), *self.language_ids) for part in whole]
         return Encoding(
             tuple(token for part in parts for token in part),
             () if prompt.target is None else self.ids(plain(prompt.target)),
@@ -87,9 +89,17 @@ def make_text_encoder(tokenizer: Any) -> TextEncoder:
                 f" so {use} in its tokenizer_config.json"
             )
     end = tokenizer.eos_token_id
-    around: list[int] = tokenizer("")["input_ids"]
-    begin = around[: around.index(end)] if end in around else around
+    begin, behind = _around(tokenizer)
+    language = behind[1:] if behind[:1] == [end] else []
     own = (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token)
     ends = {str(token) for token in own if token is not None}
     all_names = name_pattern(ends | special_names(tokenizer))
-    return TextEncoder(tokenizer, tuple(begin), end, name_pattern(ends), all_names)
+    return TextEncoder(tokenizer, tuple(begin), end, tuple(language), name_pattern(ends), all_names)
+
+
+def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The ids that the tokenizer writes before and behind a text."""
+    whole: list[int] = tokenizer("a")["input_ids"]
+    text: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
+    start = next(n for n in range(len(whole) + 1) if whole[n : n + len(text)] == text)
+    return whole[:start], whole[start + len(text) :]
