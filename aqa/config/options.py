@@ -13,9 +13,10 @@ from pydantic import (
     model_validator,
 )
 
-from aqa.config.backend_options import BackendOptions, RawConfig, Section
+from aqa.config.backend_options import BackendOptions, RawConfig
 from aqa.config.data_path import DataPath
 from aqa.config.flags import HELP
+from aqa.config.section import Section
 from aqa.records import AnswerPart
 
 

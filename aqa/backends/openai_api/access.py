@@ -1,24 +1,17 @@
 """The way to an API: its address, and the key and identity from the environment."""
 
 import os
-import re
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from aqa.backends.servers import Setting, checked_address, shown
 from aqa.config.backend_options import Gpt4Options
 from aqa.errors import ConfigError
 
 OPENAI_URL = "https://api.openai.com/v1"
 ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105  (the name of an environment variable)
 NO_KEY = "none"  # what servers on this machine get where there is no key
-SHOWN = 300  # characters of a server's message
-# What steers a terminal, or turns the direction of what follows, or can't be written.
-CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +45,7 @@ class Access:
 
     def shown(self, text: str) -> str:
         """What a server says, on one short line without the key."""
-        line = CONTROL.sub(" ", self.without_key(text)).strip()
-        return line if len(line) <= SHOWN else line[: SHOWN - 3] + "..."
+        return shown(self.without_key(text))
 
 
 def server_url(options: Gpt4Options) -> str:
@@ -77,31 +69,9 @@ def find_access(options: Gpt4Options) -> Access:
     if options.provider == "azure":
         names, version = ["AZURE_OPENAI_API_KEY", ENTRA_TOKEN], azure_version(options)
         _check_azure(url, version)
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        parts.port  # noqa: B018  (a number that can be one)
-        (host or "").encode("idna")  # as it is looked up
-    except ValueError:
-        parts, host = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigError(
-            "config key backend.base_url is not the address of a server; write it as"
-            " https://HOST/v1 or http://localhost:8000/v1"
-        )
-    if parts.username or parts.password or parts.query:
-        raise ConfigError(
-            "config key backend.base_url holds a user, a password or a query, which would be"
-            f" written to files; put the key into the environment variable {names[0]}"
-        )
-    short, host = host, _spelt_out(host.rstrip("."))
-    url = url.replace(f"//{short}", f"//{host}", 1)
-    local = _is_loopback(host)
-    if parts.scheme == "http" and not local and not options.allow_http:
-        raise ConfigError(
-            f"config key backend.base_url: http to {host} sends the key and the questions"
-            " unencrypted; use https, or allow it with --allow-http (backend.allow_http)"
-        )
+    allow = "allow it with --allow-http (backend.allow_http)"
+    where = Setting("backend.base_url", names[0], None if options.allow_http else allow)
+    url, host, local = checked_address(url, where)
     _check_identity(options)
     if options.entra_id:
         return Access(url, local, NO_KEY, "Entra ID", version, signs_in=True)
@@ -159,22 +129,3 @@ def _check_identity(options: Gpt4Options) -> None:
     for told, value in sent.items():
         if not (value.isascii() and value.isprintable()):
             raise ConfigError(f"{told} that can be sent; copy it again")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_unspecified
-
-
-def _spelt_out(host: str) -> str:
-    """An IPv4 address in its four numbers, however short it was written: 127.1, 2130706433."""
-    try:
-        return str(ip_address(socket.inet_aton(host))) if host[:1].isdecimal() else host
-    except (OSError, UnicodeError):
-        return host

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from aqa.backends.base import CostEstimate, PendingPrompts, Remote
+from aqa.backends.event_loop import cancel_all, running_loop
 from aqa.backends.openai_api.access import Access, azure_version, find_access, server_url
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
@@ -21,7 +22,6 @@ from aqa.backends.openai_api.batch.server import BatchServer
 from aqa.backends.openai_api.cache import Remembered, ResponseCache, cache_path, key_of
 from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.connection import open_client
-from aqa.backends.openai_api.event_loop import cancel_all, running_loop
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import find_context

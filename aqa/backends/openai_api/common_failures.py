@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from aqa.backends.openai_api.event_loop import Ask, answers
+from aqa.backends.event_loop import Ask, answers
 from aqa.errors import AqaError, ModelError
 from aqa.records import Prediction, Prompt
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aqa.backends.openai_api.event_loop import AHEAD, answers, running_loop
+from aqa.backends.event_loop import AHEAD, answers, running_loop
 from aqa.errors import ModelError, StoppedError
 from aqa.records import Evidence, Prediction, Prompt, Template
 

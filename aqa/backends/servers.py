@@ -1,0 +1,84 @@
+"""What holds of every server: how its address is written, and how what it says is shown."""
+
+import re
+import socket
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from aqa.errors import ConfigError
+
+SHOWN = 300  # characters of a server's message
+# What steers a terminal, or turns the direction of what follows, or can't be written.
+CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
+)
+
+
+class Setting(NamedTuple):
+    """The config key of an address, and the environment variable that its API key belongs in.
+
+    `allow_http` says what to set so that http may leave this machine; None where that is set.
+    """
+
+    key: str
+    variable: str
+    allow_http: str | None
+
+
+def checked_address(url: str, setting: Setting) -> tuple[str, str, bool]:
+    """The address with its host spelt out, that host, and whether it is this machine.
+
+    Raises:
+        ConfigError: it is not an address, is not encrypted, or holds a password.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        parts.port  # noqa: B018  (a number that can be one)
+        (host or "").encode("idna")  # as it is looked up
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(
+            f"config key {setting.key} is not the address of a server; write it as"
+            " https://HOST/v1 or http://localhost:8000/v1"
+        )
+    if parts.username or parts.password or parts.query:
+        raise ConfigError(
+            f"config key {setting.key} holds a user, a password or a query, which would be"
+            f" written to files; put the key into the environment variable {setting.variable}"
+        )
+    short, host = host, _spelt_out(host.rstrip("."))
+    local = _is_loopback(host)
+    if parts.scheme == "http" and not local and setting.allow_http is not None:
+        raise ConfigError(
+            f"config key {setting.key}: http to {host} sends the key and the questions"
+            f" unencrypted; use https, or {setting.allow_http}"
+        )
+    return url.replace(f"//{short}", f"//{host}", 1), host, local
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def _spelt_out(host: str) -> str:
+    """An IPv4 address in its four numbers, however short it was written: 127.1, 2130706433."""
+    try:
+        return str(ip_address(socket.inet_aton(host))) if host[:1].isdecimal() else host
+    except (OSError, UnicodeError):
+        return host
+
+
+def shown(text: str) -> str:
+    """What a server says, on one short line."""
+    line = CONTROL.sub(" ", text).strip()
+    return line if len(line) <= SHOWN else line[: SHOWN - 3] + "..."
