@@ -1,0 +1,247 @@
+"""Which rule makes one reader of several, and what it gains: learned and held out by groups.
+
+Every rule is fitted to some groups of questions and looked at on the others. So that the choice
+among the rules is held out, too, it is made anew for each part left out, by parts within the rest
+(nested cross-validation: Varma & Simon 2006, BMC Bioinformatics 7:91). The best member that this is
+compared with is chosen alike.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aqa.errors import DataError
+from aqa.evaluation.comparison import Comparison, compare
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import FEW
+from aqa.metrics.votes import (
+    NOBODY,
+    Cascade,
+    Curve,
+    Majority,
+    MinimumRisk,
+    Rule,
+    Single,
+    Votes,
+    Weighted,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+    Places = NDArray[np.intp]
+
+FOLDS = 5
+BEST, ENSEMBLE = "the best member", "the ensemble"
+_BINS, _PER_BIN = 10, 20  # of a confidence, and the fewest answers of each
+_CUTS = 20  # thresholds of a cascade, at equal shares of the questions
+_SUREST = 1e300  # of a confidence; no infinite number is in JSON
+_SAME = 1e-6  # of sums of the same scores in another order
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Questions that all members were asked, as arrays.
+
+    `scores` are (questions, members) 0..100, by the score that rules are chosen by; an answer that
+    failed has 0. `costs` are what a question costs with each member, in any unit.
+    """
+
+    votes: Votes
+    scores: "Matrix"
+    costs: Sequence[float]
+    clusters: Clusters
+
+    def at(self, places: "Places") -> "Answered":
+        """Give some of the questions."""
+        votes, clusters = self.votes.at(places), self.clusters.at(places.tolist())
+        return Answered(votes, self.scores[places], self.costs, clusters)
+
+    def scored(self, readers: "Places") -> "Matrix":
+        """Give the score of each chosen answer."""
+        import numpy as np
+
+        own = self.scores[np.arange(len(readers)), readers]
+        found: Matrix = np.where(readers == NOBODY, 0.0, own)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """The rule to use, and what is known of it.
+
+    `gain` compares what the whole procedure chose for questions that it had not seen with the best
+    member, chosen alike; `held_out` is whose answer that was. `rules` are the mean scores of each
+    rule on questions it had not seen. `oracle` is the mean of the best answer to each question.
+    """
+
+    rule: Rule
+    gain: Comparison
+    held_out: "Places"
+    rules: Mapping[str, float]
+    oracle: float
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether chance is an unlikely reason of the gain."""
+        return self.gain.is_real and self.gain.difference > 0
+
+
+def learn(answered: Answered, metric: str, wanted: Sequence[str], seed: int) -> Learned:
+    """Choose a rule; the best member where none of the `wanted` is better beyond chance.
+
+    One rule alone that is `wanted` is taken, whatever it gains.
+
+    Raises:
+        DataError: the groups are too few.
+    """
+    clusters = answered.clusters
+    if clusters.count < FEW:
+        groups = "questions" if clusters.are_examples else f"groups by {clusters.by}"
+        raise DataError(
+            f"{clusters.count} {groups} are too few to learn an ensemble from; give answers to"
+            f" questions of at least {FEW}"
+        )
+    is_forced = len(wanted) == 1
+    candidates = list(wanted) if is_forced else [Single.name, *wanted]
+    ensemble = _held_out(answered, seed, lambda rest: _chosen(rest, candidates, seed + 1))
+    member = _held_out(answered, seed, lambda rest: fit(Single.name, rest))
+    values = {
+        BEST: {metric: answered.scored(member).tolist()},
+        ENSEMBLE: {metric: answered.scored(ensemble).tolist()},
+    }
+    (gain,) = compare(values, clusters, seed=seed).comparisons
+    is_better = gain.is_real and gain.difference > 0
+    takes = is_forced or is_better
+    rule = _chosen(answered, candidates, seed) if takes else fit(Single.name, answered)
+    means = {name: _mean_held_out(answered, name, seed) for name in (Single.name, *wanted)}
+    oracle = float(answered.scores.max(axis=1).mean())
+    return Learned(rule, gain, ensemble, means, oracle)
+
+
+def possible_rules(votes: Votes, costs: Sequence[float]) -> list[str]:
+    """Name the rules that these answers allow: some need to know how sure the readers are."""
+    found = [Majority.name, MinimumRisk.name]
+    sure = has_confidence(votes)
+    if all(sure):
+        found.append(Weighted.name)
+    if _pairs(sure, costs):
+        found.append(Cascade.name)
+    return found
+
+
+def has_confidence(votes: Votes) -> list[bool]:
+    """Tell of each reader whether all of its answers have a confidence."""
+    import numpy as np
+
+    is_known = ~np.isnan(votes.confidences) | ~votes.answered
+    return [bool(own.all()) for own in is_known.T]
+
+
+def fit(name: str, answered: Answered) -> Rule:
+    """Fit the rule of that name."""
+    means = answered.scores.mean(axis=0)
+    order = tuple(sorted(range(len(means)), key=lambda place: -means[place]))
+    if name == Majority.name:
+        return Majority(order)
+    if name == MinimumRisk.name:
+        return MinimumRisk(order)
+    if name == Weighted.name:
+        return Weighted(order, tuple(_curve(answered, place) for place in range(len(means))))
+    if name == Cascade.name:
+        return _cascade(answered)
+    return Single(order[0])
+
+
+def _chosen(answered: Answered, names: Sequence[str], seed: int) -> Rule:
+    """Fit the rule that does best on questions that it was not fitted to; of equals the first."""
+    if len(names) == 1:
+        return fit(names[0], answered)
+    return fit(max(names, key=lambda name: _mean_held_out(answered, name, seed)), answered)
+
+
+def _mean_held_out(answered: Answered, name: str, seed: int) -> float:
+    readers = _held_out(answered, seed, lambda rest: fit(name, rest))
+    return float(answered.scored(readers).mean())
+
+
+def _held_out(answered: Answered, seed: int, make: Callable[[Answered], Rule]) -> "Places":
+    """Give whose answers rules choose that were made of the other groups."""
+    import numpy as np
+
+    clusters = answered.clusters
+    count = min(FOLDS, clusters.count)
+    order = np.random.default_rng(seed).permutation(clusters.count)
+    folds = (np.argsort(order) % count)[clusters.codes]
+    readers = np.empty(clusters.examples, dtype=np.intp)
+    for fold in range(count):
+        inside = np.flatnonzero(folds == fold)
+        rule = make(answered.at(np.flatnonzero(folds != fold)))
+        readers[inside] = rule.choose(answered.votes.at(inside)).readers
+    return readers
+
+
+def _curve(answered: Answered, reader: int) -> Curve:
+    """Fit a reader's expected score by its confidence: bins of it, made to rise.
+
+    By pooling adjacent violators: Ayer, Brunk, Ewing, Reid & Silverman (1955), Annals of
+    Mathematical Statistics 26(4).
+    """
+    import numpy as np
+
+    confidences = answered.votes.confidences[:, reader]
+    known = np.flatnonzero(~np.isnan(confidences) & answered.votes.answered[:, reader])
+    scores = answered.scores[:, reader] / 100
+    mean = float(scores.mean())
+    if not len(known):
+        return Curve(mean)
+    order = known[np.argsort(confidences[known], kind="stable")]
+    pools: list[tuple[float, float, int]] = []  # sums of confidences and of scores, and their count
+    for part in np.array_split(order, max(1, min(_BINS, len(order) // _PER_BIN))):
+        pool = (float(confidences[part].sum()), float(scores[part].sum()), len(part))
+        while pools and pools[-1][1] / pools[-1][2] >= pool[1] / pool[2]:
+            last = pools.pop()
+            pool = (pool[0] + last[0], pool[1] + last[1], pool[2] + last[2])
+        pools.append(pool)
+    return Curve(
+        mean,
+        tuple(sure / count for sure, _, count in pools),
+        tuple(score / count for _, score, count in pools),
+    )
+
+
+def _cascade(answered: Answered) -> Cascade:
+    """Find the two readers and the threshold that score best; of equals the cheapest."""
+    import numpy as np
+
+    votes, count = answered.votes, answered.clusters.examples
+    shares = np.rint(np.linspace(0, count - 1, _CUTS + 1)).astype(np.intp)
+    best, found = -np.inf, (0, 0, 0.0)
+    for cheap, dear in _pairs(has_confidence(votes), answered.costs):
+        sure = np.where(votes.answered[:, cheap], votes.confidences[:, cheap], -_SUREST)
+        order = np.argsort(sure, kind="stable")
+        sure = sure[order]
+        cuts = np.unique(np.append(np.searchsorted(sure, sure[shares]), count))  # none within ties
+        differences = (answered.scores[:, dear] - answered.scores[:, cheap])[order]
+        gained = np.concatenate(([0.0], np.cumsum(differences)))[cuts]
+        totals = answered.scores[:, cheap].sum() + gained
+        place = int(totals.argmax())
+        if totals[place] > best + _SAME:
+            asked = int(cuts[place])
+            limit = _SUREST if asked == count else float(sure[asked])
+            best, found = float(totals[place]), (cheap, dear, limit)
+    cheap, dear, threshold = found
+    return Cascade(cheap, dear, threshold, (_curve(answered, cheap), _curve(answered, dear)))
+
+
+def _pairs(sure: Sequence[bool], costs: Sequence[float]) -> list[tuple[int, int]]:
+    """Cheap and dear readers that may follow each other; of equal costs, as they are listed."""
+    order = sorted(range(len(costs)), key=costs.__getitem__)
+    return [
+        (cheap, dear)
+        for place, cheap in enumerate(order)
+        for dear in order[place + 1 :]
+        if sure[cheap]
+    ]

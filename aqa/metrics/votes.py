@@ -1,0 +1,259 @@
+"""Answers of several readers to the same questions, and the rules that choose one of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aqa.metrics.normalize import Profile
+from aqa.metrics.overlap import f1
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+    Truths = NDArray[np.bool_]
+    Places = NDArray[np.intp]
+
+_TIE = 1e-9  # less than any two sums of votes differ by
+NOBODY = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """The answers of m readers to n questions.
+
+    `answered` is (n, m). `same` and `likeness` are (n, m, m): whether two answers are equal once
+    normalised, and their F1 under the profile, 0..1; nothing where one is missing. `confidences`
+    are (n, m), each on its reader's own scale, NaN where it gives none.
+    """
+
+    answered: "Truths"
+    same: "Truths"
+    likeness: "Matrix"
+    confidences: "Matrix"
+
+    @classmethod
+    def of(
+        cls,
+        texts: Sequence[Sequence[str | None]],
+        confidences: Sequence[Sequence[float | None]],
+        profiles: Sequence[Profile],
+    ) -> "Votes":
+        """Compare answers, a sequence for each question; None where a reader has none."""
+        import numpy as np
+
+        count, width = len(texts), len(texts[0]) if texts else 0
+        answered = np.array([[text is not None for text in own] for own in texts], dtype=bool)
+        same = np.zeros((count, width, width), dtype=bool)
+        likeness = np.zeros((count, width, width))
+        for row, (own, profile) in enumerate(zip(texts, profiles, strict=True)):
+            normalized = [None if text is None else profile.normalize(text) for text in own]
+            for one, text in enumerate(normalized):
+                for other, another in enumerate(normalized[: one + 1]):
+                    if text is None or another is None:
+                        continue
+                    same[row, one, other] = same[row, other, one] = text == another
+                    alike = _likeness(text, another, profile)
+                    likeness[row, one, other] = likeness[row, other, one] = alike
+        known = np.array(confidences, dtype=np.float64)  # None becomes NaN
+        return cls(answered.reshape(count, width), same, likeness, known.reshape(count, width))
+
+    def at(self, places: "Places") -> "Votes":
+        """Give the votes on some of the questions."""
+        return Votes(
+            self.answered[places],
+            self.same[places],
+            self.likeness[places],
+            self.confidences[places],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Whose answer was chosen for each question, NOBODY where none is, and how sure the rule was.
+
+    `confidence` is the reader's own where only one was asked, else a share of the votes or an
+    expected score, 0..1; NaN where it isn't known.
+    """
+
+    readers: "Places"
+    confidence: "Matrix"
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A reader's expected score, 0..1, by its confidence: straight between points, flat beyond.
+
+    Where a confidence isn't known it is the `mean`.
+    """
+
+    mean: float
+    confidences: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
+
+    def at(self, confidences: "Matrix") -> "Matrix":
+        """Give the expected score of each confidence."""
+        import numpy as np
+
+        if not self.confidences:
+            return np.full(confidences.shape, self.mean)
+        known = np.interp(confidences, self.confidences, self.scores)
+        found: Matrix = np.where(np.isnan(confidences), self.mean, known)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """The answers of one reader."""
+
+    name: ClassVar[str] = "member"
+    reader: int
+
+    def choose(self, votes: Votes) -> Choice:
+        """Choose an answer to each question."""
+        import numpy as np
+
+        own = votes.answered[:, self.reader]
+        return Choice(np.where(own, self.reader, NOBODY), votes.confidences[:, self.reader])
+
+
+@dataclass(frozen=True, slots=True)
+class Majority:
+    """The answer that most readers give; of equals, that of the reader that comes first."""
+
+    name: ClassVar[str] = "majority"
+    order: tuple[int, ...]
+
+    def choose(self, votes: Votes) -> Choice:
+        """Choose an answer to each question."""
+        return _most(votes.same.sum(axis=2) / len(self.order), votes, self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class MinimumRisk:
+    """The answer most like all others: minimum Bayes risk under the profile's F1.
+
+    Each answer is taken to be right as likely as the others: Kumar & Byrne (2004), "Minimum
+    Bayes-Risk Decoding for Statistical Machine Translation", HLT-NAACL.
+    """
+
+    name: ClassVar[str] = "mbr"
+    order: tuple[int, ...]
+
+    def choose(self, votes: Votes) -> Choice:
+        """Choose an answer to each question."""
+        return _most(votes.likeness.sum(axis=2) / len(self.order), votes, self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A vote in which each answer weighs its expected score, by its reader's confidence."""
+
+    name: ClassVar[str] = "weighted"
+    order: tuple[int, ...]
+    curves: tuple[Curve, ...]
+
+    def choose(self, votes: Votes) -> Choice:
+        """Choose an answer to each question."""
+        import numpy as np
+
+        weights = np.column_stack(
+            [curve.at(votes.confidences[:, place]) for place, curve in enumerate(self.curves)]
+        )
+        totals = np.einsum("nij,nj->ni", votes.same, weights) / len(self.order)
+        return _most(totals, votes, self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """A cheap reader's answers; where it is less sure than the `threshold`, those of a dear one.
+
+    A cheap reader without a confidence is not sure. `curves` are those of the two.
+    """
+
+    name: ClassVar[str] = "cascade"
+    cheap: int
+    dear: int
+    threshold: float
+    curves: tuple[Curve, Curve]
+
+    def asks_dear(self, votes: Votes) -> "Truths":
+        """Tell which questions the dear reader is asked."""
+        import numpy as np
+
+        with np.errstate(invalid="ignore"):
+            is_sure = votes.confidences[:, self.cheap] >= self.threshold
+        found: Truths = ~(is_sure & votes.answered[:, self.cheap])
+        return found
+
+    def choose(self, votes: Votes) -> Choice:
+        """Choose an answer to each question."""
+        import numpy as np
+
+        takes_dear = self.asks_dear(votes) & votes.answered[:, self.dear]
+        takes_cheap = ~takes_dear & votes.answered[:, self.cheap]
+        chosen = np.where(takes_dear, self.dear, np.where(takes_cheap, self.cheap, NOBODY))
+        cheap, dear = (
+            curve.at(votes.confidences[:, place])
+            for place, curve in zip((self.cheap, self.dear), self.curves, strict=True)
+        )
+        return Choice(chosen, np.where(takes_dear, dear, cheap))
+
+
+Rule = Single | Majority | MinimumRisk | Weighted | Cascade
+RULES: Mapping[str, type[Rule]] = {
+    rule.name: rule for rule in (Single, Majority, MinimumRisk, Weighted, Cascade)
+}
+
+
+def rule_to_json(rule: Rule) -> dict[str, Any]:
+    """Give what a file holds of a rule."""
+    return {"rule": rule.name, **asdict(rule)}
+
+
+def rule_from_json(found: Mapping[str, Any]) -> Rule:
+    """Read what `rule_to_json` gave.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is something else.
+    """
+    kind = RULES[found["rule"]]
+    values = {field.name: found[field.name] for field in fields(kind)}
+    if "order" in values:
+        values["order"] = tuple(map(int, values["order"]))
+    if "curves" in values:
+        values["curves"] = tuple(
+            Curve(float(own["mean"]), tuple(own["confidences"]), tuple(own["scores"]))
+            for own in values["curves"]
+        )
+    return kind(**values)
+
+
+def readers_of(rule: Rule) -> tuple[int, ...]:
+    """The readers that a rule needs, in the order in which they are to be asked."""
+    if isinstance(rule, Single):
+        return (rule.reader,)
+    if isinstance(rule, Cascade):
+        return (rule.cheap, rule.dear)
+    return tuple(sorted(rule.order))
+
+
+def _most(totals: "Matrix", votes: Votes, order: Sequence[int]) -> Choice:
+    """Choose the answer of the highest total; of equals, that of the reader first in the order."""
+    import numpy as np
+
+    ranks = np.empty(len(order))
+    ranks[list(order)] = np.arange(len(order))
+    preferred = np.where(votes.answered, totals - _TIE * ranks, -np.inf)
+    chosen = preferred.argmax(axis=1)
+    is_answered = votes.answered.any(axis=1)
+    own = totals[np.arange(len(totals)), chosen]
+    return Choice(np.where(is_answered, chosen, NOBODY), np.where(is_answered, own, np.nan))
+
+
+def _likeness(one: str, other: str, profile: Profile) -> float:
+    """The F1 of two normalised texts, 0..1; silence is like silence alone."""
+    if one == other:
+        return 1.0
+    return f1(profile.overlap(one, other)) if one and other else 0.0

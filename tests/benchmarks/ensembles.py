@@ -1,0 +1,186 @@
+"""How often an ensemble is said to gain where none does, and how much of a true gain it finds.
+
+Answers of readers are drawn, article by article. By chance alone: no rule is better than a member
+in the population, and each gain that is claimed (p < 0.05) is a false one. With planted
+complementarity: what the rule that was learned gains in the population, beside the best rule fitted
+to that population. "Of the oracle" is beside an oracle that always takes the right member, which
+only confidences that tell all can reach.
+
+Run: python tests/benchmarks/ensembles.py [--samples 500]
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from arms import make_parser, print_table, print_verdict
+
+from aqa.evaluation.ensembles import Answered, fit, learn, possible_rules
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.votes import Single, Votes
+
+ARTICLES, QUESTIONS = 48, 12  # of a sample, as in half of XQuAD
+POPULATION = 2_000  # articles
+
+Random = np.random.Generator
+# Codes of the answers (n, m), whether those of a code are right (n, codes), confidences (n, m).
+Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class Setting(NamedTuple):
+    """How the readers are, and what a question costs with each."""
+
+    name: str
+    draw: "Callable[[np.ndarray, Random], Drawn]"
+    costs: tuple[float, ...]
+
+
+def coins(
+    share: "float | np.ndarray", shape: "tuple[int, ...] | int", random: Random
+) -> np.ndarray:
+    return random.random(shape) < share
+
+
+def own_answers(right: np.ndarray) -> np.ndarray:
+    """Code 0 where right; else each reader errs in its own way."""
+    return np.where(right, 0, 1 + np.arange(right.shape[1]))
+
+
+def one_of_two(article: np.ndarray, random: Random) -> Drawn:
+    """Two readers as good as each other, one of them better in this article, the other in that."""
+    favour = random.normal(0, 0.15, article.max() + 1)[article]
+    right = coins(np.column_stack([0.65 + favour, 0.65 - favour]), (len(article), 2), random)
+    return own_answers(right), right, random.normal(size=right.shape)
+
+
+def one_of_three(article: np.ndarray, random: Random) -> Drawn:
+    """Three readers that agree, or differ all three; then any may be the one that is right."""
+    differ = coins(0.4, len(article), random)
+    alone = random.integers(0, 4, len(article))[:, None] == np.arange(3)
+    right = np.where(differ[:, None], alone, coins(0.8, len(article), random)[:, None])
+    codes = np.where(differ[:, None] | right, own_answers(right), 9)
+    return codes, right, random.normal(size=right.shape)
+
+
+def two_against_one(article: np.ndarray, random: Random) -> Drawn:
+    """Three readers of which two agree where they differ, and are right as often as the third."""
+    count = len(article)
+    differ = coins(0.4, count, random)
+    loner = random.integers(0, 3, count)[:, None] == np.arange(3)
+    loner_right = coins(0.5, count, random)[:, None]
+    alike = coins(0.8, count, random)[:, None]
+    right = np.where(differ[:, None], loner == loner_right, alike)
+    codes = np.where(right, 0, 1)
+    return codes, right, random.normal(size=right.shape)
+
+
+def hard_and_easy(article: np.ndarray, random: Random) -> Drawn:
+    """Two readers whose confidence tells how hard a question is, but not which of them errs."""
+    ease = random.normal(0.7, 1.2, len(article)) + random.normal(0, 0.5, article.max() + 1)[article]
+    right = coins(1 / (1 + np.exp(-ease))[:, None], (len(article), 2), random)
+    return own_answers(right), right, np.repeat(ease[:, None], 2, axis=1)
+
+
+def independent(article: np.ndarray, random: Random) -> Drawn:
+    """Three readers that err apart from each other: a majority is right more often."""
+    ease = random.normal(0, 0.1, article.max() + 1)[article]
+    right = coins((0.65 + ease)[:, None], (len(article), 3), random)
+    return own_answers(right), right, random.normal(size=right.shape)
+
+
+def specialists(article: np.ndarray, random: Random) -> Drawn:
+    """Two readers, each good at its own kind of question and sure of itself only there."""
+    kind = random.integers(0, 2, len(article))[:, None] == np.arange(2)
+    right = coins(np.where(kind, 0.95, 0.15), kind.shape, random)
+    return own_answers(right), right, np.where(kind, 1.0, -1.0) + random.normal(0, 0.5, kind.shape)
+
+
+def knows_itself(article: np.ndarray, random: Random) -> Drawn:
+    """A cheap reader that knows when it is right, and a dear one that is better on the whole."""
+    sure = random.normal(size=len(article)) + random.normal(0, 0.3, article.max() + 1)[article]
+    cheap = coins(1 / (1 + np.exp(-0.5 - 3 * sure)), len(article), random)
+    right = np.column_stack([cheap, coins(0.7, len(article), random)])
+    return own_answers(right), right, np.column_stack([sure, np.full(len(sure), np.nan)])
+
+
+BY_CHANCE = [
+    Setting("two readers, articles of each", one_of_two, (0, 0)),
+    Setting("three, any may be right", one_of_three, (0, 0, 1)),
+    Setting("two agree against a third", two_against_one, (0, 0, 0)),
+    Setting("confidence tells ease alone", hard_and_easy, (0, 1)),
+]
+PLANTED = [
+    Setting("three that err apart", independent, (0, 0, 0)),
+    Setting("specialists", specialists, (0, 0)),
+    Setting("cheap that knows itself", knows_itself, (0, 1)),
+]
+
+
+def sample(setting: Setting, articles: int, random: Random) -> Answered:
+    sizes = np.maximum(1, random.poisson(QUESTIONS, articles))
+    article = np.repeat(np.arange(articles), sizes)
+    codes, right, confidences = setting.draw(article, random)
+    same = codes[:, :, None] == codes[:, None, :]
+    # What different answers share is chance.
+    shared = random.random(same.shape) * 0.6
+    likeness = np.where(same, 1.0, (shared + shared.transpose(0, 2, 1)) / 2)
+    votes = Votes(np.ones(codes.shape, dtype=bool), same, likeness, confidences)
+    return Answered(votes, 100.0 * right, setting.costs, Clusters(article, "title"))
+
+
+def claims(setting: Setting, samples: int, random: Random) -> float:
+    """Per cent of samples in which a gain is claimed."""
+    found = 0
+    for _ in range(samples):
+        drawn = sample(setting, ARTICLES, random)
+        names = possible_rules(drawn.votes, setting.costs)
+        found += learn(drawn, "f1", names, 42).is_gain
+    return 100 * found / samples
+
+
+def gains(setting: Setting, samples: int, random: Random) -> tuple[float, float, float, float]:
+    """Points the best rule gains; of these the share found; of the oracle's; what was reported."""
+    everyone = sample(setting, POPULATION, random)
+    best_member = everyone.scores.mean(axis=0).max()
+
+    def gained(rule: object) -> float:
+        readers = rule.choose(everyone.votes).readers  # type: ignore[attr-defined]
+        return float(everyone.scored(readers).mean() - best_member)
+
+    names = possible_rules(everyone.votes, setting.costs)
+    best = max(gained(fit(name, everyone)) for name in (Single.name, *names))
+    oracle = everyone.scores.max(axis=1).mean() - best_member
+    learned = [learn(sample(setting, ARTICLES, random), "f1", names, 42) for _ in range(samples)]
+    mean = float(np.mean([gained(each.rule) for each in learned]))
+    reported = float(np.mean([each.gain.difference for each in learned]))
+    return best, 100 * mean / best, 100 * mean / oracle, reported
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--samples", type=int, default=500)
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.samples = 3
+    random = np.random.default_rng(7)
+    rows = [("by chance alone", "gains claimed %")]
+    worst = 0.0
+    for setting in BY_CHANCE:
+        claimed = claims(setting, asked.samples, random)
+        worst = max(worst, claimed)
+        rows.append((setting.name, f"{claimed:.1f}"))
+    print_table(rows)
+    least = 100.0
+    found = [("planted", "best rule gains", "of it %", "of the oracle %", "reported")]
+    for setting in PLANTED:
+        best, share, of_oracle, reported = gains(setting, asked.samples, random)
+        least = min(least, share)
+        figures = (f"{best:.1f}", f"{share:.0f}", f"{of_oracle:.0f}", f"{reported:.1f}")
+        found.append((setting.name, *figures))
+    print_table(found)
+    print_verdict("false gains claimed, % in the worst setting", worst, 5.0, True)
+    print_verdict("of what the best rule gains, % in the worst setting", least, 80.0, False)
+
+
+if __name__ == "__main__":
+    main()
