@@ -52,6 +52,9 @@ def predict(
     cancel: flags.Cancel = False,
     abstain_below: shipping_flags.AbstainBelow = None,
     allow_other_reader: shipping_flags.AllowOtherReader = False,
+    stop_when_decided: shipping_flags.StopWhenDecided = None,
+    margin: shipping_flags.Margin = None,
+    decide_by: shipping_flags.DecideBy = "f1",
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:
@@ -60,8 +63,8 @@ def predict(
     from aqa.display import console
     from aqa.errors import RunError, UsageError
     from aqa.runs.folder import command_line
+    from aqa.verbs.cancel import cancel as run_cancel
     from aqa.verbs.predict import Resume
-    from aqa.verbs.predict import cancel as run_cancel
     from aqa.verbs.predict import dry_run as run_dry
     from aqa.verbs.predict import predict as run_predict
 
@@ -69,7 +72,8 @@ def predict(
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
     found, reader_type = configure(context.params)
     folder = output_dir or _prediction_folder(found)
-    how = Resume(not resume, retry_errors, abstain_below, allow_other_reader)
+    stop = shipping_flags.stop_rule(stop_when_decided, margin, decide_by)
+    how = Resume(not resume, retry_errors, abstain_below, allow_other_reader, stop)
     if dry_run:
         with console.open_progress(quiet) as progress:
             estimate = run_dry(found, reader_type, folder, progress, how)

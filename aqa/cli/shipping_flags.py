@@ -1,9 +1,14 @@
 """The flags that lead from comparing readers to shipping one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from aqa.evaluation.deciding import StopRule
+
+DecidedBy = Literal["em", "f1"]
 
 Plan = Annotated[
     float | None,
@@ -53,3 +58,43 @@ AllowOtherReader = Annotated[
     bool,
     typer.Option("--allow-other-reader", help="Take a contract made with another reader."),
 ]
+StopWhenDecided = Annotated[
+    Path | None,
+    typer.Option(
+        "--stop-when-decided",
+        metavar="RUN",
+        help="Ask wave by wave, until it is decided whether this reader or that of RUN is better.",
+        rich_help_panel="Stopping",
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        "--margin",
+        metavar="POINTS",
+        min=0.01,
+        max=100,
+        help="Stop, too, when they surely differ by less.",
+        rich_help_panel="Stopping",
+    ),
+]
+DecideBy = Annotated[
+    DecidedBy,
+    typer.Option("--decide-by", help="The score that decides.", rich_help_panel="Stopping"),
+]
+
+
+def stop_rule(reference: Path | None, margin: float | None, score: DecidedBy) -> "StopRule | None":
+    """Make the rule of these flags.
+
+    Raises:
+        UsageError: there is nothing that a margin or a score would be for.
+    """
+    from aqa.errors import UsageError
+    from aqa.evaluation.deciding import StopRule
+
+    if reference is not None:
+        return StopRule(reference, margin, score)
+    if margin is not None or score != "f1":
+        raise UsageError("--margin and --decide-by are for --stop-when-decided; name a run there")
+    return None

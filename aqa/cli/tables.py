@@ -18,7 +18,8 @@ from aqa.tables.table import figures, texts
 if TYPE_CHECKING:
     from aqa.backends.base import CostEstimate
     from aqa.records import Prompt
-    from aqa.verbs.predict import CancelResult, PredictResult
+    from aqa.verbs.cancel import CancelResult
+    from aqa.verbs.predict import PredictResult
     from aqa.verbs.preview import Preview
     from aqa.verbs.train import DryRun, TrainResult
 
@@ -157,6 +158,8 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         facts["cut"] = short.cut
     if short.reason:
         facts["commonest_failure"] = short.told()
+    if result.decision is not None:
+        facts["decision"] = result.decision.to_json()
     if as_json:
         print_json(facts)
         return
@@ -170,6 +173,8 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         tokens = f"{(read or 0) + (written or 0):,} tokens"
         saved = tokens if usd is None else f"${usd:,.4f} ({tokens})"
         console.print(f"from the cache: {result.cached:,} answers, which saved {saved}")
+    if result.decision is not None:
+        console.print(str(result.decision), soft_wrap=True, markup=False, highlight=False)
     _show_shortfall(result)
     console.print(f"predictions: {result.predictions}", soft_wrap=True)
     console.print(f"next: aqa evaluate {quote(str(result.predictions))}", soft_wrap=True)

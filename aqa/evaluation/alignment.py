@@ -172,11 +172,11 @@ def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
     """
     if len(systems) < 2:
         return
-    plans = [(system, _evidence_plan(system)) for system in systems]
+    plans = [(system, evidence_plan_of(system)) for system in systems]
     known = [(system, plan) for system, plan in plans if plan]
     for system, plan in known[1:]:
         first, first_plan = known[0]
-        told = _different_plans(first_plan, plan) or _different_passages(first, system)
+        told = different_plans(first_plan, plan) or _different_passages(first, system)
         if told:
             told = f"{first.name} and {system.name} were given different evidence ({told})"
             if not allowed:
@@ -195,9 +195,7 @@ def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
 def unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
     """Tell of systems whose prediction has not come to its end, so that examples may be missing."""
     for system in systems:
-        file = Path(system.file)
-        is_run = system.plan is None and (file.is_dir() or file.name in RUN_FILES)
-        manifest = _manifest(file) if is_run else {}
+        manifest = manifest_of(system)
         status = manifest.get("status", "done")
         if manifest.get("verb") == "predict" and status != "done":
             yield (
@@ -206,7 +204,15 @@ def unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
             )
 
 
-def _evidence_plan(system: System) -> Mapping[str, Any]:
+def manifest_of(system: System) -> Mapping[str, Any]:
+    """Give the manifest of the run that a system is; empty where it is none."""
+    file = Path(system.file)
+    is_run = system.plan is None and (file.is_dir() or file.name in RUN_FILES)
+    return _manifest(file) if is_run else {}
+
+
+def evidence_plan_of(system: System) -> Mapping[str, Any]:
+    """Give what chose the evidence of a system's answers; empty where nobody knows."""
     if system.plan is not None:
         return system.plan
     plan = _manifest(Path(system.file)).get("evidence")
@@ -217,7 +223,8 @@ def _manifest(file: Path) -> Mapping[str, Any]:
     return read_manifest(file if file.is_dir() else file.parent)
 
 
-def _different_plans(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+def different_plans(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Say in what two plans of evidence differ; "" where they don't."""
     return ", ".join(
         f"{key} {json.dumps(one.get(key))} and {json.dumps(other.get(key))}"
         for key in {**one, **other}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aqa.errors import UsageError
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, followed
 from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
 from aqa.metrics.statistics.power import detectable_difference, detectable_share
 from aqa.metrics.statistics.sign_flips import SEED, holm, sign_flip_tests
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 SIGNIFICANT = 0.05
+SEQUENCE = "sequence"
 _EPSILON = 1e-9  # sums of the same scores in another order may differ by this
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
@@ -116,16 +118,18 @@ def compare(
     clusters: Clusters,
     baseline: str | None = None,
     seed: int = SEED,
+    sequence: ConfidenceSequence | None = None,
 ) -> Compared:
     """Compare each two systems, or each with the baseline (then a), by the metrics they share.
 
-    `values` holds the values per example, 0..100, by system and metric.
+    `values` holds the values per example, 0..100, by system and metric. Differences that someone
+    looked at while there were ever more examples are tested by their `sequence`.
 
     Raises:
         UsageError: the baseline is none of the systems.
     """
     check_baseline(baseline, list(values))
-    measured = measure(values, clusters, baseline, seed)
+    measured = measure(values, clusters, baseline, seed, sequence)
     found = [comparison for family in measured.values() for comparison in corrected(family)]
     return Compared(score_intervals(values, clusters), tuple(found))
 
@@ -145,9 +149,29 @@ def score_intervals(values: Values, clusters: Clusters) -> dict[str, dict[str, I
 
 
 def measure(
-    values: Values, clusters: Clusters, baseline: str | None = None, seed: int = SEED
+    values: Values,
+    clusters: Clusters,
+    baseline: str | None = None,
+    seed: int = SEED,
+    sequence: ConfidenceSequence | None = None,
 ) -> dict[str, list[Measured]]:
     """Measure the differences of each pair of systems, by the metrics that all systems share."""
+    measured = _measure(values, clusters, baseline, seed)
+    if sequence is None:
+        return measured
+    for metric, found in measured.items():
+        for place, one in enumerate(found):
+            a, b = (values[name][metric] for name in (one.alone.a, one.alone.b))
+            low, high, p, kind = followed(a, b, clusters, sequence)
+            test = f"{SEQUENCE}-{kind}"
+            alone = replace(one.alone, low=low, high=high, p=p, test=test, design_effect=None)
+            found[place] = replace(one, alone=alone)
+    return measured
+
+
+def _measure(
+    values: Values, clusters: Clusters, baseline: str | None, seed: int
+) -> dict[str, list[Measured]]:
     import numpy as np
 
     first = next(iter(values.values()))
@@ -247,6 +271,8 @@ def verdict(comparison: Comparison, sample: str) -> str:
     a, b, size = comparison.a, comparison.b, abs(comparison.difference)
     low, high = comparison.low, comparison.high
     power = _power(comparison.detectable, metric, sample)
+    if comparison.test.startswith(SEQUENCE):
+        power = f"with {sample}, and at whatever moment one looked"
     if not comparison.is_real:
         # The interval is that of this pair alone, p is corrected for all pairs.
         doubt = f", yet p (Holm) is {comparison.p_holm:.4f}" if low > 0 or high < 0 else ""

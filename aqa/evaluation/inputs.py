@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,14 @@ from aqa.evaluation.clustering import (
 )
 from aqa.evaluation.judge import labels as people
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_given
-from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
+from aqa.evaluation.predictions.answered_row import citation_of
+from aqa.evaluation.stopped import asked_by_all, stopped_runs
 from aqa.metrics import MetricOptions
 from aqa.metrics.languages import KOREAN, example_languages, language_of_passages
 from aqa.metrics.normalize import choose_profile
-from aqa.metrics.pairs import Citation, Pairs
+from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence
 from aqa.metrics.statistics.sign_flips import SEED
 from aqa.metrics.unicode_forms import unicode_form
 from aqa.progress import Progress
@@ -81,7 +84,10 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """Systems beside their references: what is scored, and what does not fit."""
+    """Systems beside their references: what is scored, and what does not fit.
+
+    `sequence` is that of a run that stopped when it was decided, for all comparisons.
+    """
 
     systems: Sequence[System]
     expected: References
@@ -90,6 +96,7 @@ class Aligned:
     pairs: Mapping[str, Pairs]
     warnings: list[str]
     clusters: Clusters
+    sequence: ConfidenceSequence | None = None
 
 
 def align(
@@ -105,6 +112,12 @@ def align(
     asked = [context.question for context in contexts.values()]
     systems = _read_systems(sources, given, asked, scoring, warnings)
     expected = file_references(systems, form) if given is None else given
+    stopped = stopped_runs(systems)
+    if stopped:
+        systems, expected = asked_by_all(stopped, systems, expected)
+        warnings += (one.note(len(expected)) for one in stopped)
+        profile, cluster = stopped[0].settled(scoring.profile, scoring.cluster)
+        scoring = replace(scoring, profile=profile, cluster=cluster)
     warnings += check_alignment(systems, expected, given is not None, form)
     warnings += unfinished_runs(systems)
     warnings += compare_evidence(systems, scoring.allow_different_evidence)
@@ -118,19 +131,14 @@ def align(
     profile = choose_profile(scoring.profile, languages)
     if profile == "squad" and KOREAN in languages:
         warnings.append("the squad profile compares whole words: for Korean, use korquad")
-    pairs = {
-        system.name: replace(
-            _pairs(system, expected, profile, scoring),
-            questions=questions,
-            known_languages=languages,
-        )
-        for system in systems
-    }
+    common = partial(replace, questions=questions, known_languages=languages)
+    pairs = {own.name: common(_pairs(own, expected, profile, scoring)) for own in systems}
     clusters = choose_clusters(
         scoring.cluster, _labels(expected, contexts, systems, scoring.cluster)
     )
     warnings += few_clusters(clusters)
-    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters)
+    sequence = stopped[0].sequence if stopped else None
+    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, sequence)
 
 
 def _read_systems(
@@ -276,15 +284,6 @@ def _pairs(system: System, expected: References, profile: str, scoring: Scoring)
         predictions.append(
             "" if text is not None and means_no_answer(text, scoring.no_answer) else text
         )
-        citations.append(_citation(row, bool("".join(references).strip())))
+        citations.append(citation_of(row, bool("".join(references).strip())))
     texts = list(expected.values())
     return Pairs(predictions, texts, profile, failed, scoring.normalize, citations=citations)
-
-
-def _citation(row: AnsweredRow | None, is_answerable: bool) -> Citation | None:
-    evidence = evidence_of(row)
-    named, gold = evidence.get("named_ranks"), evidence.get("gold_ranks")
-    if named is None or (gold is None and is_answerable):
-        return None
-    seen = evidence.get("ranks", gold)
-    return Citation(frozenset(named), frozenset(gold or ()) & frozenset(seen or ()))

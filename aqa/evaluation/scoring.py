@@ -221,7 +221,7 @@ def _compared(
         for system in systems
     }
     baseline, clusters = _baseline(scoring.baseline, systems), aligned.clusters
-    found = compare(values, clusters, baseline, scoring.seed)
+    found = compare(values, clusters, baseline, scoring.seed, aligned.sequence)
     better = {name: score.better for name, score in systems[0].scores.items()}
     ids = tuple(aligned.expected)
     points = scoring.plan
@@ -236,7 +236,9 @@ def _compared(
         tuple(aligned.expected.values()),
         disagreement(ids, list(values.values())),
         clusters=clusters,
-        slice_comparisons=compare_slices(groups, values, clusters, baseline, scoring.seed),
+        slice_comparisons=compare_slices(
+            groups, values, clusters, baseline, scoring.seed, aligned.sequence
+        ),
         silence=tuple(kept_contracts(systems, clusters)),
         needs=() if points is None else plan(found.comparisons, clusters, points),
     )

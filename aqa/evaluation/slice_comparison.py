@@ -1,10 +1,11 @@
 """On which part of the examples one system is better: differences within the groups of slices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aqa.evaluation.comparison import Comparison, Measured, Values, corrected, measure
 from aqa.evaluation.slices import Groups
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence
 
 SliceComparisons = Mapping[str, Mapping[str, tuple[Comparison, ...]]]  # by key and group
 
@@ -15,6 +16,7 @@ def compare_slices(
     clusters: Clusters,
     baseline: str | None,
     seed: int,
+    sequence: ConfidenceSequence | None = None,
 ) -> SliceComparisons:
     """Compare the systems within each group, corrected over all groups and pairs of a key.
 
@@ -24,9 +26,13 @@ def compare_slices(
     if len(values) < 2:
         return {}
     keys = list(next(iter(groups.values())))
+
+    def compared(part: Values, of: Clusters) -> dict[str, list[Measured]]:
+        return measure(part, of, baseline, seed, sequence)
+
     return {
         key: _compare_key(
-            {system: groups[system][key] for system in values}, values, clusters, baseline, seed
+            {system: groups[system][key] for system in values}, values, clusters, baseline, compared
         )
         for key in keys
     }
@@ -37,7 +43,7 @@ def _compare_key(
     values: Values,
     clusters: Clusters,
     baseline: str | None,
-    seed: int,
+    compared_by: Callable[[Values, Clusters], dict[str, list[Measured]]],
 ) -> dict[str, tuple[Comparison, ...]]:
     families: dict[str, list[tuple[str, Measured]]] = {}
     for group in dict.fromkeys(name for own in groups.values() for name in own):
@@ -51,7 +57,7 @@ def _compare_key(
                 }
                 for system in systems
             }
-            measured = measure(part, clusters.at(places), baseline, seed)
+            measured = compared_by(part, clusters.at(places))
             for metric, found in measured.items():
                 families.setdefault(metric, []).extend((group, one) for one in found)
     compared: dict[str, list[Comparison]] = {}

@@ -112,9 +112,13 @@ class Journal:
 
     def rows(self, total: int) -> Iterator[Json]:
         """Give the last line of each of the first `total` examples, in the data's order."""
+        return self.rows_at(range(min(total, len(self._places))))
+
+    def rows_at(self, indices: Iterable[int]) -> Iterator[Json]:
+        """Give the last line of each of these examples that has one."""
         with self.path.open("rb") as file:
-            for index in range(min(total, len(self._places))):
-                if self._places[index]:
+            for index in indices:
+                if index < len(self._places) and self._places[index]:
                     file.seek(self._places[index])
                     yield json.loads(file.readline())
 

@@ -10,6 +10,7 @@ from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.evaluation.contracts import Contract, read_contract
+from aqa.evaluation.deciding import Contest, Decision, StopRule
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
 from aqa.prompting.known_text import check_known
@@ -20,6 +21,7 @@ from aqa.runs.folder import open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, done_before
 from aqa.runs.journal_rows import withheld
+from aqa.verbs.deciding import Stopping, check_goes_on, open_contest
 from aqa.verbs.session import Answering, Row, Session, unkept_answers
 from aqa.verbs.single import check_single
 
@@ -29,13 +31,14 @@ class Resume:
     """How to go on with a run folder: `fresh` forgets its answers, `retry_errors` its failures.
 
     `silence` names the file of a contract of silence to keep, made with this reader, or, with
-    `allow_other_reader`, with another one.
+    `allow_other_reader`, with another one. `stop` says when enough was asked.
     """
 
     fresh: bool = False
     retry_errors: bool = False
     silence: Path | None = None
     allow_other_reader: bool = False
+    stop: StopRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class PredictResult:
     """What a prediction run came to. `answered` and `failed` add up to `examples`.
 
     `cached` of the answers were taken from a cache, which `saved` tokens and money. `shortfall`
-    tells why examples failed, and how many answers were cut off.
+    tells why examples failed, and how many answers were cut off. `decision` is that of a run which
+    stops by itself, and then may have more examples.
     """
 
     folder: Path
@@ -77,16 +81,7 @@ class PredictResult:
     cached: int = 0
     saved: Mapping[str, float | None] = field(default_factory=dict)
     shortfall: Shortfall = field(default_factory=Shortfall)
-
-
-@dataclass(frozen=True, slots=True)
-class CancelResult:
-    """What was answered when a run's batches were cancelled."""
-
-    folder: Path
-    examples: int
-    answered: int
-    failed: int
+    decision: Decision | None = None
 
 
 def predict(
@@ -119,7 +114,7 @@ def check(config: RunConfig, reader_type: type[Backend], progress: Progress) -> 
         AqaError: there is something wrong with them.
     """
     reader = reader_type(config, progress)
-    return Questions(config, reader, _checked_inputs(config, reader, progress))
+    return Questions(config, reader, checked_inputs(config, reader, progress))
 
 
 def kept_answers(
@@ -137,13 +132,16 @@ def kept_answers(
     config, reader, inputs = questions.config, questions.reader, questions.inputs
     total = inputs.total
     contract = _contract(questions, resume)
-    with _opened(folder, config, inputs, reader, resume, command) as session:
+    contest = _contest(questions, folder, progress, resume)
+    with opened(folder, config, inputs, reader, resume, command) as session:
         journal = session.journal
+        stopping = None if contest is None else Stopping(contest, session, contract)
         if journal.dropped_lines:
             progress.note("the journal's last line was incomplete; that example is asked again")
         answered, failed = journal.counts(total)
         before = answered + (0 if resume.retry_errors else failed)
-        answering = Answering(session, config.evaluation.profile)
+        waves = None if stopping is None else stopping.waves()
+        answering = Answering(session, config.evaluation.profile, waves)
         with (
             session.recording(),
             progress.task("Answering", total=total, done=before) as task,
@@ -156,7 +154,7 @@ def kept_answers(
                     # Of a batch even failures are collected that were not to be asked again.
                     task.advance(int(before + asked <= total), each.live)
                 yield each.row if contract is None else withheld(each.row, contract.threshold)
-        return _ended(session, asked, contract)
+        return _ended(session, asked, contract, stopping)
 
 
 def _contract(questions: Questions, resume: Resume) -> Contract | None:
@@ -169,7 +167,22 @@ def _contract(questions: Questions, resume: Resume) -> Contract | None:
     return contract
 
 
-def _ended(session: Session, asked: int, contract: Contract | None) -> PredictResult:
+def _contest(
+    questions: Questions, folder: Path, progress: Progress, resume: Resume
+) -> Contest | None:
+    """What decides when to stop, if anything does; a run that was begun goes on as it began."""
+    if resume.stop is None:
+        return None
+    config, inputs = questions.config, questions.inputs
+    contest = open_contest(resume.stop, config, inputs, folder, progress)
+    if not resume.fresh:
+        check_goes_on(contest, folder)
+    return contest
+
+
+def _ended(
+    session: Session, asked: int, contract: Contract | None, stopping: Stopping | None
+) -> PredictResult:
     """Write predictions.json, once nothing is left to ask."""
     journal, folder, total = session.journal, session.run.folder, session.inputs.total
     threshold = None if contract is None else contract.threshold
@@ -179,6 +192,8 @@ def _ended(session: Session, asked: int, contract: Contract | None) -> PredictRe
         fields["silence"] = contract.to_json()
     session.end("done", fields)
     answered, failed = journal.counts(total)
+    if stopping is not None and stopping.is_done:
+        total = answered + failed
     if answered + failed != total:
         raise RunError(
             f"{folder}: {total} examples, but {answered} answers and {failed} failures; run the"
@@ -186,41 +201,13 @@ def _ended(session: Session, asked: int, contract: Contract | None) -> PredictRe
         )
     resumed = max(total - asked, 0)
     hits, saved, short = journal.hits, session.saved(), session.shortfall()
-    return PredictResult(folder, path, total, answered, failed, resumed, hits, saved, short)
+    return PredictResult(
+        folder, path, total, answered, failed, resumed, hits, saved, short,
+        None if stopping is None else stopping.decision,
+    )  # fmt: skip
 
 
-def cancel(
-    config: RunConfig,
-    reader_type: type[Backend],
-    folder: Path,
-    progress: Progress,
-    command: str = "",
-) -> CancelResult:
-    """End the batches of a run that lie with a server, and keep what they answered.
-
-    Raises:
-        AqaError: as `predict`; or there are none.
-    """
-    reader = reader_type(config, progress)
-    if not isinstance(reader, Remote):
-        raise UsageError(f"--cancel ends batches of an API; {config.backend.name} has none")
-    inputs = _checked_inputs(config, reader, progress)
-    with _opened(folder, config, inputs, reader, Resume(), command) as session:
-        if not session.batches:
-            raise RunError(f"{folder}: no batch of this run is open; there is nothing to cancel")
-        answering = Answering(session, config.evaluation.profile)
-        with (
-            session.recording(),
-            progress.task("Collecting") as task,
-            closing(answering.cancel(reader)) as answers,
-        ):
-            for answered in answers:
-                task.advance(1, answered.live)
-        session.end("cancelled", {})
-        return CancelResult(folder, inputs.total, *session.journal.counts(inputs.total))
-
-
-def _checked_inputs(config: RunConfig, reader: Backend, progress: Progress) -> Inputs:
+def checked_inputs(config: RunConfig, reader: Backend, progress: Progress) -> Inputs:
     """The data, once reader and data are known to be such as can be worked with."""
     check_single("predict")
     if isinstance(reader, Remote):
@@ -233,7 +220,7 @@ def _checked_inputs(config: RunConfig, reader: Backend, progress: Progress) -> I
 
 
 @contextmanager
-def _opened(
+def opened(
     folder: Path,
     config: RunConfig,
     inputs: Inputs,

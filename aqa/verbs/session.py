@@ -100,11 +100,15 @@ class Answering:
     """Feeds a reader and puts each answer in the journal.
 
     A reader that goes through its questions more than once asks here for them (`PendingPrompts`).
-    Examples whose prompt can't fit go to the journal as failures when they are met.
+    Examples whose prompt can't fit go to the journal as failures when they are met. With `waves`,
+    places in the data, only these are asked, each wave when the one before is in the journal.
     """
 
-    def __init__(self, session: Session, profile: str) -> None:
-        self._session = session
+    def __init__(
+        self, session: Session, profile: str, waves: Iterator[Collection[int]] | None = None
+    ) -> None:
+        self._session, self._waves = session, waves
+        self._wave: Collection[int] | None = None  # the one that is asked now
         self._inputs, self._reader = session.inputs, session.reader
         self._journal = session.journal
         self._unfit: list[Row] = []  # in the journal, but not shown yet
@@ -117,11 +121,29 @@ class Answering:
             known = row if again is None else {**row, "predicted_answer": again}
             self._figures.count(known)
             yield Answered(known, None)
+        if self._waves is not None:
+            yield from self._wave_by_wave(self._waves)
+            return
         reader = self._reader
         if isinstance(reader, Remote) and (reader.asks_by_batch or self._session.batches):
             yield from self._record(reader.answer_by_batch)
         if not (isinstance(reader, Remote) and reader.asks_by_batch):
             yield from self._one_by_one()
+
+    def _wave_by_wave(self, waves: Iterator[Collection[int]]) -> Iterator[Answered]:
+        """Answer one wave after the other, with the reader opened once."""
+        reader = self._reader
+
+        def answers(_: "Answering") -> Answers:
+            for self._wave in chain([first], waves):
+                if isinstance(reader, Remote) and (reader.asks_by_batch or self._session.batches):
+                    yield from reader.answer_by_batch(self)
+                if not (isinstance(reader, Remote) and reader.asks_by_batch):
+                    yield from reader.generate(self.todo())
+
+        first = next(waves, None)
+        if first is not None:  # or else no weights are loaded
+            yield from self._record(answers)
 
     def cancel(self, reader: Remote) -> Generator[Answered, None, None]:
         """End the open batches; give each of their answers."""
@@ -132,7 +154,9 @@ class Answering:
         return self._journal.size()
 
     def todo(self) -> Iterator[Prompt]:
-        """The prompts of all that has no answer yet."""
+        """The prompts of all that has no answer yet, or of the wave alone."""
+        if self._wave is not None:
+            return self.of(self._wave, self._session.since)
         return self._prompts(self._session.todo())
 
     def of(self, indices: Collection[int], since: int) -> Iterator[Prompt]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aqa.metrics.pairs import Citation
+
 
 @dataclass(frozen=True, slots=True)
 class AnsweredRow:
@@ -29,6 +31,16 @@ def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         return {}
     return {name: value for name, value in found.items() if _is_ours(name, value)}
+
+
+def citation_of(row: AnsweredRow | None, is_answerable: bool) -> Citation | None:
+    """What the row tells of the passages that its answer goes by; None where it tells nothing."""
+    evidence = evidence_of(row)
+    named, gold = evidence.get("named_ranks"), evidence.get("gold_ranks")
+    if named is None or (gold is None and is_answerable):
+        return None
+    seen = evidence.get("ranks", gold)
+    return Citation(frozenset(named), frozenset(gold or ()) & frozenset(seen or ()))
 
 
 def _is_ours(name: str, value: object) -> bool:

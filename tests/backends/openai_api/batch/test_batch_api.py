@@ -21,7 +21,8 @@ from aqa.errors import AqaError, ModelError, RunError, StoppedError
 from aqa.progress import SilentProgress, SilentTask
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL, PREDICTIONS
-from aqa.verbs.predict import CancelResult, Resume, cancel, dry_run
+from aqa.verbs.cancel import CancelResult, cancel
+from aqa.verbs.predict import Resume, dry_run
 
 pytestmark = pytest.mark.usefixtures("hurried")
 

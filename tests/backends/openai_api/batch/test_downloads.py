@@ -15,7 +15,7 @@ from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.options import RunConfig
 from aqa.errors import ModelError
 from aqa.progress import SilentProgress
-from aqa.verbs.predict import cancel
+from aqa.verbs.cancel import cancel
 
 pytestmark = pytest.mark.usefixtures("hurried")
 

@@ -1,0 +1,227 @@
+"""Whether a run may stop: its answers beside those of a reference run, wave by wave."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from aqa.errors import DataError
+from aqa.evaluation.alignment import different_plans, evidence_plan_of, first_ids
+from aqa.evaluation.inputs import Aligned, Scoring, align
+from aqa.metrics import load_metric
+from aqa.metrics.normalize import second_score
+from aqa.metrics.pairs import Pairs
+from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, Verdict, verdicts
+from aqa.metrics.statistics.intervals import FEW
+from aqa.metrics.statistics.waves import draw_order, wave_ends
+from aqa.records import Example
+
+UNDECIDED: Verdict = "undecided"
+FEWEST = 50  # questions in common
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """Stop once it is decided whether this run is better than the `reference`.
+
+    Decided by EM or by F1 (the second score of the profile). With a `margin`, in points, a run also
+    stops when the difference is surely smaller.
+    """
+
+    reference: Path
+    margin: float | None = None
+    score: Literal["em", "f1"] = "f1"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a run that stops by itself came to: b is the run, a the reference.
+
+    `difference`, `low` and `high` are of b - a, in points, after `asked` of `questions`. Interval
+    and verdict hold with 95 % confidence at whatever moment this is.
+    """
+
+    a: str
+    b: str
+    score: str
+    margin: float | None
+    verdict: Verdict
+    difference: float
+    low: float
+    high: float
+    p: float
+    asked: int
+    questions: int
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more has to be asked."""
+        return self.verdict != UNDECIDED
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what run.json holds."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        told = {
+            "b better": f"{self.b} is better than {self.a}",
+            "a better": f"{self.a} is better than {self.b}",
+            "no difference above the margin": (
+                f"{self.a} and {self.b} differ by less than {self.margin or 0:g} {self.score}"
+            ),
+            UNDECIDED: f"it is not decided whether {self.a} or {self.b} is better",
+        }[self.verdict]
+        return (
+            f"after {self.asked:,} of {self.questions:,} questions: {told} ({self.b} - {self.a}:"
+            f" {self.difference:+.1f} {self.score}; 95 % at whatever moment one looks:"
+            f" {self.low:.1f} to {self.high:.1f})"
+        )
+
+
+class Contest:
+    """The questions that the reference answered, in the order in which a run asks them.
+
+    The order is fixed by the seed. Questions on one article or passage stay together, and every
+    part of the order has its share of each language and of questions without an answer.
+    """
+
+    def __init__(self, rule: StopRule, name: str, aligned: Aligned, seed: int) -> None:
+        """Take the one system of `aligned` as the reference of the run `name`.
+
+        Raises:
+            DataError: too few questions have an answer of the reference.
+        """
+        (system,), self._b = aligned.systems, name
+        self._a, self._margin = system.name, rule.margin
+        common = [place for place, key in enumerate(aligned.expected) if key in system.rows]
+        self.left_out = len(aligned.expected) - len(common)
+        clusters = aligned.clusters.at(common)
+        if len(common) < FEWEST or clusters.count < FEW:
+            raise DataError(
+                f"--stop-when-decided: {system.file} answers {len(common)} of these questions, in"
+                f" {clusters.count} clusters by {clusters.by}; at least {FEWEST} in {FEW} are"
+                " needed, so predict without it"
+            )
+        self._pairs, self._metric = aligned.pairs[system.name], load_metric(rule.score)
+        self._score = "em" if rule.score == "em" else second_score(aligned.profile)
+        self._known = self._scores({place: self._pairs.predictions[place] for place in common})
+        self._answered: dict[int, float] = {}
+        members: list[list[int]] = [[] for _ in range(clusters.count)]
+        for place, code in zip(common, clusters.codes.tolist(), strict=True):
+            members[code].append(place)
+        self._clusters = [members[code] for code in draw_order(self._strata(members), seed)]
+        self._sequence = ConfidenceSequence(max(map(len, members)), len(members))
+        ids = list(aligned.expected)
+        told = [[ids[place], score] for place, score in self._known.items()]
+        self.plan = {
+            "reference": {
+                "name": system.file,
+                "sha256": hashlib.sha256(json.dumps(told).encode()).hexdigest(),
+            },
+            "score": self._score,
+            "profile": aligned.profile,
+            "margin": rule.margin,
+            "seed": seed,
+            "questions": len(common),
+            "cluster": clusters.by,
+            "clusters": clusters.count,
+            "largest_cluster": self._sequence.largest,
+            "method": self._sequence.kind,
+        }
+
+    def waves(self, growth: float) -> Iterator[Sequence[int]]:
+        """Give the places in the data of each wave's questions; see `wave_ends`."""
+        start = 0
+        for end in wave_ends(list(map(len, self._clusters)), growth):
+            yield [place for own in self._clusters[start:end] for place in own]
+            start = end
+
+    def decide(self, answers: Mapping[int, str | None]) -> Decision:
+        """Decide after a wave, by its answers and those of the earlier ones; None has failed."""
+        import numpy as np
+
+        self._answered |= self._scores(answers)
+        done = [own for own in self._clusters if all(place in self._answered for place in own)]
+        totals = np.array(
+            [sum(self._answered[at] - self._known[at] for at in own) / 100 for own in done]
+        )
+        sizes = np.array(list(map(len, done)), dtype=np.float64)
+        margin = None if self._margin is None else self._margin / 100
+        (verdict,) = verdicts(self._sequence, totals, sizes, np.array([len(done)]), margin)
+        low, high = self._sequence.interval(totals, sizes)
+        return Decision(
+            self._a,
+            self._b,
+            self._score,
+            self._margin,
+            verdict,
+            100 * float(totals.sum() / sizes.sum()),
+            100 * low,
+            100 * high,
+            self._sequence.p_value(totals, sizes),
+            int(sizes.sum()),
+            sum(map(len, self._clusters)),
+        )
+
+    def _scores(self, answers: Mapping[int, str | None]) -> dict[int, float]:
+        """Score the answers to some of the questions, by their places in the data."""
+        all_of, places = self._pairs, list(answers)
+        pairs = Pairs(
+            list(answers.values()),
+            [all_of.references[place] for place in places],
+            all_of.profile,
+            questions=[all_of.questions[place] for place in places],
+            known_languages=[all_of.languages[place] for place in places],
+        )
+        return dict(zip(places, self._metric.score(pairs).per_example, strict=True))
+
+    def _strata(self, clusters: Iterable[Sequence[int]]) -> list[tuple[str, bool]]:
+        """Take clusters together of one language, and by whether most questions have an answer."""
+        answerable, languages = self._pairs.answerable, self._pairs.languages
+        return [
+            (languages[own[0]], 2 * sum(answerable[place] for place in own) > len(own))
+            for own in clusters
+        ]
+
+
+def find_contest(
+    rule: StopRule,
+    name: str,
+    examples: Iterable[Example],
+    evidence_plan: Mapping[str, Any],
+    profile: str,
+    seed: int,
+) -> Contest:
+    """Read the reference's answers to the examples of the run `name`.
+
+    Raises:
+        DataError: they are answers to other data or too few, or were given on other evidence.
+    """
+    questions: dict[str, str] = {}
+    aligned = align([rule.reference], _noting(examples, questions), Scoring(profile=profile))
+    (system,) = aligned.systems
+    others = [
+        key
+        for key, row in system.rows.items()
+        if isinstance(own := row.metadata.get("question"), str)
+        and questions.get(key, own).strip() != own.strip()
+    ]
+    way_out = "stop by a run on the same data and evidence"
+    if others:
+        raise DataError(
+            f"{system.file} answers other questions under the ids {first_ids(others)}; {way_out}"
+        )
+    theirs, ours = evidence_plan_of(system), json.loads(json.dumps(evidence_plan))
+    if theirs and (told := different_plans(theirs, ours)):
+        raise DataError(
+            f"{system.file} and this run are given different evidence ({told}); {way_out}"
+        )
+    return Contest(rule, name, aligned, seed)
+
+
+def _noting(examples: Iterable[Example], questions: dict[str, str]) -> Iterator[Example]:
+    for example in examples:
+        questions[example.id] = example.question
+        yield example

@@ -1,0 +1,159 @@
+"""Intervals of a mean that hold at every moment of a run, however often one looks.
+
+What is drawn are clusters of examples, each with its total and its number of examples; the mean is
+the ratio of both. "The mean is m" is tested by betting on the clusters' total - m * size, of which
+zero is expected then. The wealth is a nonnegative martingale, so by Ville's inequality it ever
+reaches 1 / a with a probability of a at most, and the interval is all m that were not refuted so.
+It is a mean over all clusters like these, as in a test of fixed size, not over those of one file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import TYPE_CHECKING, Literal
+
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import LEVEL
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+    Places = NDArray[np.intp]
+
+Kind = Literal["betting", "t-mixture"]
+
+SMALL = 2  # examples of the largest cluster up to which the bounds of single values say enough
+_STAKES = (2**-6, 0.7, 8)  # the smallest and largest share of the wealth that is bet; their number
+_BEST_AFTER = 1 / 8  # of all clusters: there the t mixture is narrowest
+_HALVINGS = 30
+_ROUNDING = 1e-9
+_REFUTED = -log(1 - LEVEL)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceSequence:
+    """How the mean of values within -1 and 1 is followed; chosen before any value is known.
+
+    `largest` is the number of examples of the largest cluster that may come, `clusters` how many
+    may. Where all are small, nothing but the bounds of the values is relied on ("betting"): the
+    wealth is spread over constant stakes, as in Cover (1991), "Universal Portfolios", Mathematical
+    Finance 1(1); see Waudby-Smith & Ramdas (2024), "Estimating means of bounded random variables by
+    betting", JRSS B 86(1), and Orabona & Jun (2024), IEEE Transactions on Information Theory 70(1).
+    Of large clusters bounds say too little. Their totals are nearly normal, and "t-mixture" is the
+    sequential t test with a normal mixture over effect sizes, exact for normal totals of any
+    variance: Wang & Ramdas (2024), "Anytime-valid t-tests and confidence sequences for Gaussian
+    means with unknown variance", arXiv:2310.03722.
+    """
+
+    largest: int
+    clusters: int
+
+    @property
+    def kind(self) -> Kind:
+        """How bets are made."""
+        return "betting" if self.largest <= SMALL else "t-mixture"
+
+    def interval(self, totals: "Matrix", sizes: "Matrix") -> tuple[float, float]:
+        """Give the 95 % interval of the mean after these clusters."""
+        return self._lower(totals, sizes), -self._lower(-totals, sizes)
+
+    def p_value(self, totals: "Matrix", sizes: "Matrix") -> float:
+        """Give the p value of a mean of zero, two-sided, at whatever moment this is."""
+        import numpy as np
+
+        wealth = np.maximum(self.above(0.0, totals, sizes), self.above(0.0, -totals, sizes))
+        return float(min(1.0, np.exp(-wealth[-1])))
+
+    def above(self, mean: float, totals: "Matrix", sizes: "Matrix") -> "Matrix":
+        """Give the logarithm of the wealth against "the mean is `mean` or less", by cluster.
+
+        Halved for the other side, which is bet on, too. Against "`mean` or more" it is that of the
+        negated totals and mean.
+        """
+        if self.kind == "betting":
+            return self._bets(mean, totals, sizes)
+        return self._t_mixture(mean, totals, sizes)
+
+    def _bets(self, mean: float, totals: "Matrix", sizes: "Matrix") -> "Matrix":
+        import numpy as np
+
+        stakes = np.geomspace(*_STAKES)
+        gains = (totals - mean * sizes) / (self.largest * (1 + mean))
+        wealth = np.log1p(stakes[:, None] * gains).cumsum(axis=1)
+        found: Matrix = np.logaddexp.reduce(wealth, axis=0) - log(2 * len(stakes))
+        return found
+
+    def _t_mixture(self, mean: float, totals: "Matrix", sizes: "Matrix") -> "Matrix":
+        import numpy as np
+
+        gains = totals - mean * sizes
+        count = np.arange(1, len(gains) + 1)
+        # The variance of the mixture that makes it narrowest after so many: Howard, Ramdas,
+        # McAuliffe & Sekhon (2021), Annals of Statistics 49(2), section 3.5.
+        prior = max(1.0, _BEST_AFTER * self.clusters / (2 * _REFUTED + log(2 * _REFUTED) + 1))
+        sums, squares = gains.cumsum(), (gains**2).cumsum()
+        share = np.zeros(len(gains))
+        np.divide(sums**2 / (count + prior), squares, out=share, where=squares > 0)
+        wealth = (np.log(prior / (count + prior)) - count * np.log1p(-share)) / 2
+        return np.where(sums > 0, wealth, -np.inf)
+
+    def _lower(self, totals: "Matrix", sizes: "Matrix") -> float:
+        """Halve the way from -1 to the mean, of which the part that is refuted lies below."""
+        low, high = -1.0, float(totals.sum() / sizes.sum())
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if self.above(middle, totals, sizes)[-1] >= _REFUTED:
+                low = middle
+            else:
+                high = middle
+        return low
+
+
+Verdict = Literal["b better", "a better", "no difference above the margin", "undecided"]
+
+
+def verdicts(
+    sequence: ConfidenceSequence,
+    totals: "Matrix",
+    sizes: "Matrix",
+    looks: "Places",
+    margin: float | None = None,
+) -> list[Verdict]:
+    """Decide on b - a, of values within -1 and 1, after each number of clusters in `looks`.
+
+    With a `margin`, both readers are taken to be equal where b - a is surely less to either side.
+    """
+    at = looks - 1
+
+    def is_above(mean: float, sign: int) -> "NDArray[np.bool_]":
+        return sequence.above(mean, sign * totals, sizes)[at] >= _REFUTED
+
+    better, worse = is_above(0.0, 1), is_above(0.0, -1)
+    equal = is_above(-margin, 1) & is_above(-margin, -1) if margin else [False] * len(at)
+    return [
+        "b better" if up
+        else "a better" if down
+        else "no difference above the margin" if same
+        else "undecided"
+        for up, down, same in zip(better, worse, equal, strict=True)
+    ]  # fmt: skip
+
+
+def followed(
+    a: Sequence[float], b: Sequence[float], clusters: Clusters, sequence: ConfidenceSequence
+) -> tuple[float, float, float, Kind]:
+    """Give the interval of the mean difference b - a of scores, in points, its p value and kind.
+
+    Where clusters are larger than was planned, or scores are not within 0 and 100, bets go by that.
+    """
+    import numpy as np
+
+    column = np.subtract(b, a, dtype=np.float64)[:, None] / 100
+    totals, sizes = clusters.sums(column)[:, 0], clusters.sizes
+    is_bounded = abs(column).max() <= 1 + _ROUNDING
+    largest = max(sequence.largest, int(sizes.max()), 1 if is_bounded else SMALL + 1)
+    sequence = ConfidenceSequence(largest, sequence.clusters)
+    low, high = sequence.interval(totals, sizes)
+    return 100 * low, 100 * high, sequence.p_value(totals, sizes), sequence.kind

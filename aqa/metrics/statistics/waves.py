@@ -1,0 +1,44 @@
+"""In which order clusters of examples are drawn, and after how many of them one looks."""
+
+from collections.abc import Hashable, Sequence
+from random import Random
+
+from aqa.metrics.statistics.intervals import FEW
+
+FIRST = 64  # examples of the first wave; each wave has so many at least
+LIVE = 1.1  # how many times as many examples as before are there after each wave ...
+BATCH = 2.0  # ... where a wave may take a day
+
+
+def draw_order(strata: Sequence[Hashable], seed: int) -> list[int]:
+    """Shuffle clusters, given by their strata; every part of the order has its share of each.
+
+    Each stratum's clusters are spread evenly over the order from a random start, as in systematic
+    sampling: Cochran (1977), "Sampling Techniques", chapter 8.
+    """
+    random = Random(seed)  # noqa: S311  (nothing secret)
+    members: dict[Hashable, list[int]] = {}
+    for cluster, stratum in enumerate(strata):
+        members.setdefault(stratum, []).append(cluster)
+    places = []
+    for own in members.values():
+        random.shuffle(own)
+        start = random.random()
+        places += [((rank + start) / len(own), cluster) for rank, cluster in enumerate(own)]
+    return [cluster for _, cluster in sorted(places)]
+
+
+def wave_ends(sizes: Sequence[int], growth: float = LIVE) -> list[int]:
+    """Give after how many clusters one looks; `sizes` are those of the clusters in their order.
+
+    It depends on nothing that is found, so that a run that goes on looks at the same moments.
+    """
+    ends, asked, last = [], 0, 0
+    for count, size in enumerate(sizes, 1):
+        asked += size
+        if count >= FEW and asked >= max(last + FIRST, last * growth):
+            ends.append(count)
+            last = asked
+    if not ends or ends[-1] < len(sizes):
+        ends.append(len(sizes))
+    return ends

@@ -1,0 +1,53 @@
+"""The end of batches that lie with a server."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from aqa.backends.base import Backend, Remote
+from aqa.config.options import RunConfig
+from aqa.errors import RunError, UsageError
+from aqa.progress import Progress
+from aqa.verbs.predict import Resume, checked_inputs, opened
+from aqa.verbs.session import Answering
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResult:
+    """What was answered when a run's batches were cancelled."""
+
+    folder: Path
+    examples: int
+    answered: int
+    failed: int
+
+
+def cancel(
+    config: RunConfig,
+    reader_type: type[Backend],
+    folder: Path,
+    progress: Progress,
+    command: str = "",
+) -> CancelResult:
+    """End the batches of a run that lie with a server, and keep what they answered.
+
+    Raises:
+        AqaError: as `predict`; or there are none.
+    """
+    reader = reader_type(config, progress)
+    if not isinstance(reader, Remote):
+        raise UsageError(f"--cancel ends batches of an API; {config.backend.name} has none")
+    inputs = checked_inputs(config, reader, progress)
+    with opened(folder, config, inputs, reader, Resume(), command) as session:
+        if not session.batches:
+            raise RunError(f"{folder}: no batch of this run is open; there is nothing to cancel")
+        answering = Answering(session, config.evaluation.profile)
+        with (
+            session.recording(),
+            progress.task("Collecting") as task,
+            closing(answering.cancel(reader)) as answers,
+        ):
+            for answered in answers:
+                task.advance(1, answered.live)
+        session.end("cancelled", {})
+        return CancelResult(folder, inputs.total, *session.journal.counts(inputs.total))

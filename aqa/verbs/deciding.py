@@ -1,0 +1,109 @@
+"""A run that asks wave by wave, until it is decided whether it is better than another one."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.base import Backend, Remote
+from aqa.config.options import RunConfig
+from aqa.errors import RunError, UsageError
+from aqa.evaluation.contracts import Contract
+from aqa.evaluation.deciding import Contest, Decision, StopRule, find_contest
+from aqa.evaluation.stopped import DECIDING
+from aqa.metrics.statistics.waves import BATCH, LIVE
+from aqa.progress import Progress
+from aqa.prompting.build import Inputs
+from aqa.runs.fingerprints import differences
+from aqa.runs.folder import read_manifest
+from aqa.runs.journal_rows import cleaned_again, withheld
+from aqa.verbs.session import Session
+
+
+def open_contest(
+    rule: StopRule, config: RunConfig, inputs: Inputs, folder: Path, progress: Progress
+) -> Contest:
+    """Read the answers that a run is held against.
+
+    Raises:
+        AqaError: they can't be read, are the run's own, or do not fit its data or evidence.
+    """
+    reference = rule.reference
+    if folder.resolve() in (reference.resolve(), reference.resolve().parent):
+        raise UsageError(f"--stop-when-decided {reference}: a run can't be held against itself")
+    examples = (example for _, example in inputs.examples())
+    plan = inputs.evidence_plan()
+    profile = config.evaluation.profile
+    contest = find_contest(rule, folder.name, examples, plan, profile, config.seed)
+    if contest.left_out:
+        progress.note(
+            f"{reference} has no answer to {contest.left_out:,} of the questions, which are not"
+            " asked"
+        )
+    return contest
+
+
+def check_goes_on(contest: Contest, folder: Path) -> None:
+    """See whether a run that was begun so is gone on with as it was begun.
+
+    Raises:
+        RunError: the seed, the reference or the margin is another one.
+    """
+    begun = read_manifest(folder).get(DECIDING)
+    theirs = dict(begun.get("plan") or {}) if isinstance(begun, dict) else {}
+    found = differences(theirs, contest.plan) if theirs else {}
+    found.pop("reference.name", None)
+    if "reference.sha256" in found:
+        found["reference.sha256"] = "the reference gave other answers"
+    if found:
+        told = "; ".join(list(found.values())[:3])
+        raise RunError(
+            f"{folder} stops when it is decided, and goes on only as it began: {told}. Give the"
+            " same again, name another --output-dir, or start over with --fresh"
+        )
+
+
+class Stopping:
+    """Gives a run its questions in waves and looks after each; it ends when that decides."""
+
+    def __init__(self, contest: Contest, session: Session, contract: Contract | None) -> None:
+        """Answers that a contract of silence withholds count as it wants."""
+        self._contest, self._session, self._contract = contest, session, contract
+        session.run.update({DECIDING: {"plan": contest.plan}})
+        self.decision: Decision | None = None
+        self.is_done = False
+
+    def waves(self) -> Iterator[Sequence[int]]:
+        """Give the places of the questions to ask next, those that are answered left out.
+
+        Each wave has to be answered before the next is taken.
+        """
+        journal, since = self._session.journal, self._session.since
+        for wave in self._contest.waves(_growth(self._session.reader)):
+            if todo := [place for place in wave if not journal.is_done(place, since)]:
+                yield todo
+            if not all(journal.is_done(place, since) for place in wave):
+                return
+            self._look(wave)
+            if self.decision is not None and self.decision.is_final:
+                break
+        self.is_done = True
+
+    def _look(self, wave: Sequence[int]) -> None:
+        rows = self._session.journal.rows_at(wave)
+        self.decision = self._contest.decide({row["index"]: self._answer(row) for row in rows})
+        found = {"plan": self._contest.plan, "result": self.decision.to_json()}
+        self._session.run.update({DECIDING: found})
+
+    def _answer(self, row: Mapping[str, Any]) -> str | None:
+        """The answer that predictions.json will hold; None of a failure."""
+        again = cleaned_again(row, self._session.inputs.template.answer)
+        if again is not None:
+            row = {**row, "predicted_answer": again}
+        if self._contract is not None:
+            row = withheld(row, self._contract.threshold)
+        answer: str | None = row["predicted_answer"]
+        return answer
+
+
+def _growth(reader: Backend) -> float:
+    return BATCH if isinstance(reader, Remote) and reader.asks_by_batch else LIVE

@@ -1,0 +1,209 @@
+"""A run that stops when it is decided whether it is better than another one."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from aqa_stub import StubBackend
+
+from aqa.records import Prediction, Prompt
+
+Call = Callable[..., CompletedProcess[str]]
+Wrong = Callable[[int], bool]
+QUESTIONS, ARTICLES = 240, 60
+STOP = ("predict", "stub", "--data", "dev.jsonl", "--stop-when-decided", "a", "-o", "b")
+
+
+def write_data(path: Path, question: str = "What is said") -> Path:
+    """Questions of articles, four of each; the stub answers each rightly."""
+    rows = [
+        {
+            "id": f"q{at}",
+            "title": f"article {at % ARTICLES}",
+            "question": f"{question} {at}?",
+            "context": f"word {at} here and more",
+            "answers": [f"word {at} here"],
+        }
+        for at in range(QUESTIONS)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path
+
+
+def mistaken(monkeypatch: pytest.MonkeyPatch, wrong: Wrong, answers: int | None = None) -> None:
+    """Let the stub be wrong on some questions, and break off after so many answers."""
+    answer, count = StubBackend.answer, 0
+
+    def answered(self: StubBackend, prompt: Prompt) -> Prediction:
+        nonlocal count
+        count += 1
+        if answers is not None and count > answers:
+            raise KeyboardInterrupt
+        found = answer(self, prompt)
+        number = int(re.sub(r"\D", "", prompt.id))
+        return Prediction(prompt.id, "no idea") if wrong(number) else found
+
+    monkeypatch.setattr(StubBackend, "answer", answered)
+
+
+def is_fourth(number: int) -> bool:
+    return number * 7919 % 997 % 4 == 0
+
+
+@pytest.fixture(autouse=True)
+def reference(tmp_path: Path) -> Path:
+    """Predictions that are wrong on a fourth of the questions, and the data."""
+    rows = map(json.loads, write_data(tmp_path / "dev.jsonl").read_text().splitlines())
+    found = {
+        row["id"]: {
+            "question": row["question"],
+            "answers": row["answers"],
+            "predicted_answer": "no idea" if is_fourth(at) else row["answers"][0],
+            "clusters": {"title": row["title"]},
+        }
+        for at, row in enumerate(rows)
+    }
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "predictions.json").write_text(json.dumps(found))
+    return tmp_path / "a"
+
+
+def result(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "run.json").read_bytes())["deciding"]["result"]
+    return found
+
+
+def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path: Path) -> None:
+    done = call_aqa(*STOP)
+    assert done.returncode == 0, done.stderr
+    found = result(tmp_path / "b")
+    assert found["verdict"] == "b better"
+    assert 64 <= found["asked"] < QUESTIONS
+    assert f"after {found['asked']} of 240 questions: b is better than a" in done.stdout
+    answers = json.loads((tmp_path / "b" / "predictions.json").read_bytes())
+    assert len(answers) == found["asked"]
+    articles = [int(key[1:]) % ARTICLES for key in answers]
+    assert {articles.count(one) for one in articles} == {4}, "articles are asked whole"
+
+    done = call_aqa("evaluate", "a", "b", "--data", "dev.jsonl", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "the same confidence sequence" in done.stderr
+    assert "no prediction for" not in done.stderr
+    report = json.loads(done.stdout)
+    assert (report["n"], report["systems"][1]["missing"]) == (found["asked"], 0)
+    (compared,) = [one for one in report["comparisons"] if one["metric"] == "f1"]
+    assert compared["test"] == "sequence-t-mixture"
+    for name in ("difference", "low", "high", "p"):
+        assert compared[name] == pytest.approx(found[name])
+    told = call_aqa("evaluate", "a", "b").stdout
+    assert "b is better than a" in told
+    assert "at whatever moment one looked" in told
+
+
+def test_a_worse_reader_is_told(
+    call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mistaken(monkeypatch, lambda number: is_fourth(number) or number % 2 == 0)
+    assert call_aqa(*STOP).returncode == 0
+    assert result(tmp_path / "b")["verdict"] == "a better"
+
+
+@pytest.mark.parametrize(
+    ("margin", "verdict"),
+    [(("--margin", "2"), "no difference above the margin"), ((), "undecided")],
+)
+def test_equal_readers(
+    margin: tuple[str, ...],
+    verdict: str,
+    call_aqa: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mistaken(monkeypatch, is_fourth)
+    done = call_aqa(*STOP, *margin, "--json")
+    assert done.returncode == 0, done.stderr
+    found = result(tmp_path / "b")
+    assert json.loads(done.stdout)["decision"] == found
+    assert found["verdict"] == verdict
+    assert (found["asked"] < QUESTIONS) == bool(margin)
+
+
+@pytest.mark.parametrize("answers", [30, 64, 100])
+def test_a_broken_off_run_comes_to_the_same(
+    answers: int, call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(number: int) -> bool:
+        return number % 8 == 1
+
+    mistaken(monkeypatch, wrong)
+    assert call_aqa(*STOP, "--decide-by", "em", "-o", "whole").returncode == 0
+    broken = (*STOP, "--decide-by", "em")
+    with monkeypatch.context() as patched:
+        mistaken(patched, wrong, answers)
+        assert call_aqa(*broken).returncode == 130
+    assert call_aqa(*broken).returncode == 0
+    whole, found = result(tmp_path / "whole"), result(tmp_path / "b")
+    assert {**found, "b": "whole"} == whole
+    files = [tmp_path / name / "predictions.json" for name in ("b", "whole")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    with monkeypatch.context() as patched:
+        mistaken(patched, wrong, 0)
+        assert call_aqa(*broken).returncode == 0, "what is decided asks nothing"
+    assert result(tmp_path / "b") == found
+
+
+def test_failures_count_as_wrong(call_aqa: Call, tmp_path: Path) -> None:
+    ids = [f"q{at}" for at in range(QUESTIONS) if at % 2]
+    done = call_aqa(*STOP, "--set", f"backend.fail_ids={json.dumps(ids)}")
+    assert done.returncode == 0, done.stderr
+    assert result(tmp_path / "b")["verdict"] == "a better"
+
+
+def test_a_run_goes_on_as_it_began(call_aqa: Call, tmp_path: Path) -> None:
+    assert call_aqa(*STOP).returncode == 0
+    before = (tmp_path / "b" / "run.json").read_bytes()
+    other = json.loads((tmp_path / "a" / "predictions.json").read_bytes())
+    other["q0"]["predicted_answer"] = "another word 0"
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    for words, told in (
+        (("--set", "seed=7"), "seed was 42 and is now 7"),
+        (("--margin", "2"), "margin was null and is now 2.0"),
+        (("--decide-by", "em"), 'score was "f1" and is now "em"'),
+        (("--stop-when-decided", "other.json"), "the reference gave other answers"),
+    ):
+        done = call_aqa(*STOP, *words)
+        assert done.returncode == 1
+        assert f"b stops when it is decided, and goes on only as it began: {told}" in done.stderr
+        assert (tmp_path / "b" / "run.json").read_bytes() == before
+    assert call_aqa(*STOP, "--set", "seed=7", "--fresh").returncode == 0
+
+
+def test_what_a_run_can_not_be_held_against(call_aqa: Call, tmp_path: Path) -> None:
+    few = json.loads((tmp_path / "a" / "predictions.json").read_bytes())
+    (tmp_path / "few.json").write_text(json.dumps({key: few[key] for key in list(few)[:30]}))
+    write_data(tmp_path / "asked.jsonl", "Who says it")
+    stop = ("predict", "stub", "--data", "dev.jsonl", "-o", "new", "--stop-when-decided")
+    assert call_aqa("predict", "stub", "--data", "dev.jsonl", "-o", "run").returncode == 0
+    for words, told in (
+        ((*stop, "few.json"), "few.json answers 30 of these questions"),
+        ((*stop, "a", "--data", "asked.jsonl"), "a answers other questions under the ids q0, q1"),
+        (
+            (*stop, "run", "--top-k", "1"),
+            "run and this run are given different evidence (top_k null",
+        ),
+        ((*stop, "nothing"), "nothing"),
+    ):
+        done = call_aqa(*words)
+        assert done.returncode == 1, done.stderr
+        assert told in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "new").exists()
+    done = call_aqa(*stop, "new")
+    assert done.returncode == 2
+    assert "a run can't be held against itself" in done.stderr
+    done = call_aqa("predict", "stub", "--data", "dev.jsonl", "--margin", "2")
+    assert done.returncode == 2
+    assert "--margin and --decide-by are for --stop-when-decided" in done.stderr
