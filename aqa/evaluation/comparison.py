@@ -34,7 +34,8 @@ class Comparison:
     """The metric's mean difference b - a over the same questions, and what chance could do.
 
     `low` and `high` are its 95 % interval. `p_holm` is `p` after Holm's correction over all pairs
-    of the metric. `wins` counts the examples that b scores higher. `detectable` is the true
+    of the metric. `wins` counts the examples that b scores higher, or, of a score of the whole
+    corpus, that raise b's more than a's. `detectable` is the true
     difference that such a comparison, corrected alike, finds in four of five samples like this
     one; None where it can find none, however large.
     """

@@ -220,8 +220,20 @@ def _compared(
         }
         for system in systems
     }
+    influences = {
+        system.name: {
+            name: score.influence for name, score in system.scores.items() if score.influence
+        }
+        for system in systems
+    }
     baseline, clusters = _baseline(scoring.baseline, systems), aligned.clusters
-    found = compare(values, clusters, baseline, scoring.seed, aligned.sequence)
+    found = compare(
+        {name: {**own, **influences[name]} for name, own in values.items()},
+        clusters,
+        baseline,
+        scoring.seed,
+        aligned.sequence,
+    )
     better = {name: score.better for name, score in systems[0].scores.items()}
     ids = tuple(aligned.expected)
     points = scoring.plan

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_pairs import korean_pairs
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.significance import PairedTest
 
 from aqa.errors import AqaError, DataError, UsageError
 from aqa.evaluation.inputs import Scoring
@@ -394,6 +397,33 @@ def test_decomposed_korean(decomposed: str, tmp_path: Path) -> None:
     assert put_right.warnings == ()
     assert put_right.systems[0].scores["em"].value == 100
     assert "|unicode:nfc|" in put_right.systems[0].scores["em"].signature
+
+
+def test_corpus_bleu_is_compared_as_sacrebleu_does(tmp_path: Path, shared_data: Path) -> None:
+    """Its approximate randomization swaps answers; ours turns what each moves BLEU by."""
+    pairs = korean_pairs(shared_data)[:120]
+    answers = {
+        "a": [said if place % 3 else said[:-1] for place, (said, _) in enumerate(pairs)],
+        "b": [said if place % 4 else said[1:] for place, (said, _) in enumerate(pairs)],
+    }
+    references = {f"q{place}": [gold] for place, (_, gold) in enumerate(pairs)}
+    files = [
+        write(tmp_path / f"{name}.json", dict(zip(references, said, strict=True)))
+        for name, said in answers.items()
+    ]
+    found = run(files, references, metrics=["bleu1"]).comparisons[0]
+    peer = PairedTest(
+        list(answers.items()),
+        {"bleu": BLEU(max_ngram_order=1, tokenize="char")},
+        [[gold for _, gold in pairs]],
+        n_samples=2000,
+    )
+    _, scores = peer()
+    first, second = scores[list(scores)[1]]  # behind the names of systems
+    assert found.difference == pytest.approx(second.score - first.score, abs=1e-9)
+    assert 0.001 < second.p_value < 0.9
+    assert found.p == pytest.approx(second.p_value, rel=0.5)  # ours goes by the derivative
+    assert found.low < found.difference < found.high
 
 
 def test_corpus_bleu_has_an_interval_and_no_parts(tmp_path: Path) -> None:
