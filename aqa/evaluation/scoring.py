@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from aqa.errors import ModelError, UsageError
@@ -21,7 +21,13 @@ from aqa.evaluation.planning import plan
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.slice_comparison import compare_slices
-from aqa.evaluation.slices import Groups, check_known, group_examples, slice_scores
+from aqa.evaluation.slices import (
+    Groups,
+    check_known,
+    group_examples,
+    means_by_answer,
+    slice_scores,
+)
 from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric, metric_names
 from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
@@ -174,7 +180,7 @@ def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) 
             raise UsageError(f"two metrics give the score {score.name}; take one of them")
         scores[score.name] = score
         task.advance(1, {score.name: score.value})
-    groups = _groups(pairs, scores)
+    groups = means_by_answer(pairs, scores)
     return SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
 
 
@@ -214,26 +220,16 @@ def _compared(
     scoring: Scoring,
 ) -> Report:
     """Put the systems side by side, each score with its interval."""
-    values = {
-        system.name: {
-            name: score.per_example for name, score in system.scores.items() if score.per_example
+    means, corpus = (
+        {
+            system.name: {name: kind(one) for name, one in system.scores.items() if kind(one)}
+            for system in systems
         }
-        for system in systems
-    }
-    influences = {
-        system.name: {
-            name: score.influence for name, score in system.scores.items() if score.influence
-        }
-        for system in systems
-    }
-    baseline, clusters = _baseline(scoring.baseline, systems), aligned.clusters
-    found = compare(
-        {name: {**own, **influences[name]} for name, own in values.items()},
-        clusters,
-        baseline,
-        scoring.seed,
-        aligned.sequence,
+        for kind in (attrgetter("per_example"), attrgetter("influence"))
     )
+    values = {name: {**own, **corpus[name]} for name, own in means.items()}
+    baseline, clusters = _baseline(scoring.baseline, systems), aligned.clusters
+    found = compare(values, clusters, baseline, scoring.seed, aligned.sequence)
     better = {name: score.better for name, score in systems[0].scores.items()}
     ids = tuple(aligned.expected)
     points = scoring.plan
@@ -246,7 +242,7 @@ def _compared(
         tuple(aligned.warnings),
         tuple(replace(one, better=better[one.metric]) for one in found.comparisons),
         tuple(aligned.expected.values()),
-        disagreement(ids, list(values.values())),
+        disagreement(ids, list(means.values())),
         clusters=clusters,
         slice_comparisons=compare_slices(
             groups, values, clusters, baseline, scoring.seed, aligned.sequence
@@ -282,22 +278,3 @@ def _corpus_intervals(scores: Mapping[str, Score], clusters: Clusters) -> dict[s
         return {}
     columns = np.column_stack([scores[name].influence for name in names])
     return dict(zip(names, mean_intervals(columns, clusters, (0, 100)).intervals(), strict=True))
-
-
-def _groups(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
-    """Split the means as SQuAD 2.0 does, by whether there is an answer."""
-    answerable = pairs.answerable
-    groups: dict[str, dict[str, float]] = {}
-    for name, wanted in (("has_answer", True), ("no_answer", False)):
-        groups[name] = {"n": answerable.count(wanted)}
-        for score in scores.values():
-            if not score.per_example:
-                continue
-            values = [
-                value
-                for value, group in zip(score.per_example, answerable, strict=True)
-                if group is wanted
-            ]
-            if values:
-                groups[name][score.name] = fmean(values)
-    return groups

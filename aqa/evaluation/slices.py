@@ -188,3 +188,22 @@ def _order(name: str) -> tuple[bool, int, str]:
     digits = name.rstrip("+").partition("-")[0]
     is_number = digits.isdecimal() and len(digits) < 10
     return name == UNKNOWN, int(digits) if is_number else 10**9, name
+
+
+def means_by_answer(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    """Split the means as SQuAD 2.0 does, by whether there is an answer."""
+    answerable = pairs.answerable
+    groups: dict[str, dict[str, float]] = {}
+    for name, wanted in (("has_answer", True), ("no_answer", False)):
+        groups[name] = {"n": answerable.count(wanted)}
+        for score in scores.values():
+            if not score.per_example:
+                continue
+            values = [
+                value
+                for value, group in zip(score.per_example, answerable, strict=True)
+                if group is wanted
+            ]
+            if values:
+                groups[name][score.name] = fmean(values)
+    return groups
