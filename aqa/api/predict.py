@@ -14,6 +14,7 @@ from aqa.records import Prediction
 from aqa.tables import Figure, Row, Table
 from aqa.tables.html import to_html
 from aqa.tables.table import figures, texts
+from aqa.verbs.ensembles import connect
 from aqa.verbs.predict import Questions, Resume, check, kept_answers
 from aqa.verbs.session import Row as KeptRow
 
@@ -56,10 +57,11 @@ def predict(
     config, reader_type = resolve(reader, model, settings, data)
     progress = watched_progress(quiet)
     questions = check(config, reader_type, progress)
+    resume = Resume(fresh=redo == "everything", retry_errors=redo == "failures")
+    connect(questions, None if output_dir is None else Path(output_dir), progress, resume)
     if output_dir is None:
         return Predictions(questions, questions.unkept_answers(progress))
     folder = Path(output_dir)
-    resume = Resume(fresh=redo == "everything", retry_errors=redo == "failures")
     rows = kept_answers(questions, folder, progress, resume, "aqa.predict")
     return Predictions(questions, rows, folder)
 

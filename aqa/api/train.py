@@ -7,10 +7,12 @@ from pathlib import Path
 from aqa.api.config import Path as PathLike
 from aqa.api.config import Settings, resolve
 from aqa.api.data import Data
+from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
 from aqa.display.console import watched_progress
 from aqa.records import Score
 from aqa.tables.html import to_html
+from aqa.verbs.ensemble_training import train as train_ensemble
 from aqa.verbs.train import TrainResult, training_table
 from aqa.verbs.train import train as run_train
 
@@ -44,6 +46,9 @@ def train(
     config, reader_type = resolve(reader, None, settings, data, dev_data)
     folder = Path(output_dir or config.output_dir or f"runs/train-{config.backend.name}")
     progress = watched_progress(quiet)
+    if isinstance(config.backend, EnsembleOptions):
+        learned = train_ensemble(config, folder, progress, resume, command="aqa.train")
+        return Training(learned.folder, learned.weights, {}, {}, told=learned.told)
     return Training.of(
         run_train(config, reader_type, folder, progress, resume, command="aqa.train")
     )
@@ -55,7 +60,8 @@ class Training:
 
     `folder` is the run folder, to be given as `model` to `aqa.predict`. `before` and `scores` are
     those of the dev data by metric, of the untrained and the trained model: empty without dev data.
-    `merged` is the folder of adapter and base as one model, where that was asked for.
+    `merged` is the folder of adapter and base as one model, where that was asked for. `told` says
+    what an ensemble gains and what it is made of.
     """
 
     folder: Path
@@ -63,6 +69,7 @@ class Training:
     before: Mapping[str, float]
     scores: Mapping[str, Score]
     merged: Path | None = None
+    told: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: TrainResult) -> "Training":

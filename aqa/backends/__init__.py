@@ -11,6 +11,7 @@ BACKENDS = {
     "t5": "aqa.backends.t5.backend:T5Backend",
     "gpt4": "aqa.backends.openai_api.backend:Gpt4Backend",
     "llama-qlora": "aqa.backends.llama_qlora.backend:LlamaQloraBackend",
+    "ensemble": "aqa.backends.ensemble.backend:EnsembleBackend",
 }
 ALIASES = {"llama": "llama-qlora"}
 GROUP = "aqa.backends"

@@ -64,9 +64,9 @@ def predict(
     from aqa.errors import RunError, UsageError
     from aqa.runs.folder import command_line
     from aqa.verbs.cancel import cancel as run_cancel
+    from aqa.verbs.ensembles import dry_run as run_dry
+    from aqa.verbs.ensembles import predict as run_predict
     from aqa.verbs.predict import Resume
-    from aqa.verbs.predict import dry_run as run_dry
-    from aqa.verbs.predict import predict as run_predict
 
     if cancel and (dry_run or not resume):
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")

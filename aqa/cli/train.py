@@ -47,16 +47,27 @@ def train(
 ) -> None:
     """Fine-tune a reader; scores before and after, weights and predictions in the run folder."""
     from aqa.cli import tables
+    from aqa.cli.ensembles import show_ensemble
+    from aqa.config.ensemble_options import EnsembleOptions
     from aqa.display import console
     from aqa.errors import UsageError
     from aqa.processes import is_first_process
     from aqa.runs.folder import command_line
+    from aqa.verbs.ensemble_training import train as train_ensemble
     from aqa.verbs.train import dry_run as run_dry
     from aqa.verbs.train import train as run_train
 
     if resume and fresh:
         raise UsageError("--resume and --fresh can't be used together")
     found, reader_type = configure(context.params)
+    if isinstance(found.backend, EnsembleOptions):
+        if dry_run:
+            raise UsageError("an ensemble is trained within seconds; leave --dry-run out")
+        folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
+        with console.open_progress(quiet) as progress:
+            learned = train_ensemble(found, folder, progress, resume, fresh, command_line(sys.argv))
+        show_ensemble(learned, as_json)
+        return
     if dry_run:
         with console.open_progress(quiet) as progress:
             needs = run_dry(found, reader_type, progress)

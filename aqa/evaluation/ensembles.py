@@ -8,6 +8,7 @@ compared with is chosen alike.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from aqa.errors import DataError
@@ -46,7 +47,8 @@ class Answered:
     """Questions that all members were asked, as arrays.
 
     `scores` are (questions, members) 0..100, by the score that rules are chosen by; an answer that
-    failed has 0. `costs` are what a question costs with each member, in any unit.
+    failed has 0. `costs` are what a question costs with each member, in any unit; infinite where it
+    is asked together with another one.
     """
 
     votes: Votes
@@ -238,7 +240,8 @@ def _cascade(answered: Answered) -> Cascade:
 
 def _pairs(sure: Sequence[bool], costs: Sequence[float]) -> list[tuple[int, int]]:
     """Cheap and dear readers that may follow each other; of equal costs, as they are listed."""
-    order = sorted(range(len(costs)), key=costs.__getitem__)
+    apart = [place for place, cost in enumerate(costs) if isfinite(cost)]
+    order = sorted(apart, key=costs.__getitem__)
     return [
         (cheap, dear)
         for place, cheap in enumerate(order)

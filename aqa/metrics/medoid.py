@@ -41,8 +41,8 @@ def medoid(texts: Sequence[str], profile: Profile, weights: Sequence[float] = ()
         raise ValueError("there are no texts to choose from")
     shares = list(weights) or [1.0] * len(texts)
     normalized = [profile.normalize(text) for text in texts]
-    likeness = [[_likeness(one, other, profile) for other in normalized] for one in normalized]
-    expected = [fsum(map(mul, shares, own)) for own in likeness]
+    alike = [[likeness(one, other, profile) for other in normalized] for one in normalized]
+    expected = [fsum(map(mul, shares, own)) for own in alike]
     chosen = max(range(len(texts)), key=expected.__getitem__)
     agreements = []
     for place, (share, found) in enumerate(zip(shares, expected, strict=True)):
@@ -66,7 +66,7 @@ def profile_of(
     return profile_for("mixed", language)
 
 
-def _likeness(one: str, other: str, profile: Profile) -> float:
+def likeness(one: str, other: str, profile: Profile) -> float:
     """The profile's F1 of two normalised texts, 0..1, the same both ways.
 
     A longest run, which KLUE's score goes by, may be found in one direction only.

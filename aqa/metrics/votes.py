@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from aqa.metrics.medoid import likeness
 from aqa.metrics.normalize import Profile
-from aqa.metrics.overlap import f1
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ class Votes:
         count, width = len(texts), len(texts[0]) if texts else 0
         answered = np.array([[text is not None for text in own] for own in texts], dtype=bool)
         same = np.zeros((count, width, width), dtype=bool)
-        likeness = np.zeros((count, width, width))
+        alike = np.zeros((count, width, width))
         for row, (own, profile) in enumerate(zip(texts, profiles, strict=True)):
             normalized = [None if text is None else profile.normalize(text) for text in own]
             for one, text in enumerate(normalized):
@@ -54,10 +54,10 @@ class Votes:
                     if text is None or another is None:
                         continue
                     same[row, one, other] = same[row, other, one] = text == another
-                    alike = _likeness(text, another, profile)
-                    likeness[row, one, other] = likeness[row, other, one] = alike
+                    value = likeness(text, another, profile)
+                    alike[row, one, other] = alike[row, other, one] = value
         known = np.array(confidences, dtype=np.float64)  # None becomes NaN
-        return cls(answered.reshape(count, width), same, likeness, known.reshape(count, width))
+        return cls(answered.reshape(count, width), same, alike, known.reshape(count, width))
 
     def at(self, places: "Places") -> "Votes":
         """Give the votes on some of the questions."""
@@ -134,8 +134,7 @@ class Majority:
 class MinimumRisk:
     """The answer most like all others: minimum Bayes risk under the profile's F1.
 
-    Each answer is taken to be right as likely as the others: Kumar & Byrne (2004), "Minimum
-    Bayes-Risk Decoding for Statistical Machine Translation", HLT-NAACL.
+    Each answer is taken to be right as likely as the others, see `aqa.metrics.medoid`.
     """
 
     name: ClassVar[str] = "mbr"
@@ -250,10 +249,3 @@ def _most(totals: "Matrix", votes: Votes, order: Sequence[int]) -> Choice:
     is_answered = votes.answered.any(axis=1)
     own = totals[np.arange(len(totals)), chosen]
     return Choice(np.where(is_answered, chosen, NOBODY), np.where(is_answered, own, np.nan))
-
-
-def _likeness(one: str, other: str, profile: Profile) -> float:
-    """The F1 of two normalised texts, 0..1; silence is like silence alone."""
-    if one == other:
-        return 1.0
-    return f1(profile.overlap(one, other)) if one and other else 0.0

@@ -193,21 +193,25 @@ class Inputs:
 
     def fingerprint(self, reader: Backend) -> dict[str, Any]:
         """What must be the same for a run to be gone on with."""
-        data = self._config.data
         return {
             "backend": self._config.backend.name,
-            "data": {
-                "sha256": self.found.sha256,
-                "passages": self.found.passages_sha256,
-                "missing_passages": data.missing_passages,
-                "split": data.split,
-                "fields": dict(data.fields),
-                "on_duplicate_id": data.on_duplicate_id,
-                "normalize": data.normalize,
-            },
+            "data": self.data_fingerprint(),
             "evidence": self.evidence_plan(),
             "prompt": {"name": self.template.name, "sha256": self.template.sha256},
             "reader": dict(reader.identity()),
+        }
+
+    def data_fingerprint(self) -> dict[str, Any]:
+        """What must be the same for two runs to be of the same questions."""
+        data = self._config.data
+        return {
+            "sha256": self.found.sha256,
+            "passages": self.found.passages_sha256,
+            "missing_passages": data.missing_passages,
+            "split": data.split,
+            "fields": dict(data.fields),
+            "on_duplicate_id": data.on_duplicate_id,
+            "normalize": data.normalize,
         }
 
 

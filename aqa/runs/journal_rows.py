@@ -104,6 +104,8 @@ def _answer_of_object(raw: str) -> str | None:
 
 def _clean(prediction: Prediction, template: Template) -> CleanAnswer:
     """The answer itself; that of an object goes the way of all answers."""
+    if prediction.answer is not None:  # by a reader that was cleaned already
+        return CleanAnswer(prediction.answer, abstained=not prediction.answer)
     structured = prediction.structured
     if structured is None:
         return _clean_text(prediction.raw or "", template)

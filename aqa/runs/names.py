@@ -7,6 +7,7 @@ LOCK = ".lock"
 ADAPTER = "adapter"  # the trained weights: an adapter ...
 MODEL = "model"  # ... or a whole model
 MERGED = "merged"  # adapter and base as one model
+ENSEMBLE = "ensemble.json"  # ... or the rule of an ensemble
 CHECKPOINTS = "checkpoints"
 TRAINING_ROWS = "train.arrow"  # beside the checkpoints, while the training lasts
 
@@ -23,3 +24,4 @@ REQUESTS, ANSWERS, ERRORS = ".requests.jsonl", ".answers.jsonl", ".errors.jsonl"
 
 CONTRACT = "silence.json"  # of silence, beside the predictions that it was made from
 JUDGE = "judge"  # the verdicts on the answers, a folder for each way of judging
+MEMBERS = "members"  # of an ensemble: a run folder for each that it asks

@@ -1,0 +1,152 @@
+"""The backend ensemble: a rule chooses among the answers of its members."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from math import isnan
+from pathlib import Path
+from typing import ClassVar, Self
+
+from aqa.backends.base import Backend
+from aqa.backends.ensemble.answers import MemberAnswer, candidates_of
+from aqa.backends.ensemble.learned import LearnedEnsemble, read_learned
+from aqa.config.backend_options import BackendOptions
+from aqa.config.ensemble_options import EnsembleOptions
+from aqa.errors import ModelError
+from aqa.metrics.medoid import profile_of
+from aqa.metrics.votes import NOBODY, Cascade, Votes
+from aqa.records import Prediction, Prompt
+from aqa.runs.hashes import Hashed
+from aqa.spent import Spent
+
+WINDOW = 512  # questions that are decided at once
+
+Answers = Mapping[str, MemberAnswer]  # of one member, by the question's id
+# Gives the answers of the member at a place: to questions of these ids, None for all.
+Ask = Callable[[int, Collection[str] | None], Answers]
+
+
+class EnsembleBackend(Backend[EnsembleOptions]):
+    """Decides by what its members answer; `connect` it with what asks them before it is opened."""
+
+    Options: ClassVar[type[BackendOptions]] = EnsembleOptions
+    _ask: Ask | None = None
+    _answers: Mapping[int, Answers] = {}
+
+    @cached_property
+    def learned(self) -> LearnedEnsemble:
+        """What its training left.
+
+        Raises:
+            ModelError: no run folder is named, or it holds none.
+        """
+        if not self.options.model:
+            raise ModelError(
+                "no ensemble is named; give --model RUN_FOLDER of `aqa train ensemble`"
+            )
+        return read_learned(Path(self.options.model))
+
+    def check(self) -> None:
+        """See whether there is an ensemble."""
+        self.learned  # noqa: B018  (reads it)
+
+    def identity(self) -> Mapping[str, object]:
+        """The rule and the members."""
+        return {"ensemble": self.learned.sha256()}
+
+    def sources(self) -> Mapping[str, Hashed]:
+        """What the training left."""
+        return {"model": Hashed(self.options.model, self.learned.sha256())}
+
+    def connect(self, ask: Ask) -> None:
+        """Tell how members are asked."""
+        self._ask = ask
+
+    def __enter__(self) -> Self:
+        """Ask the members, one after the other; a dear one only where the cheap one isn't sure."""
+        assert self._ask is not None
+        rule, needed = self.learned.rule, self.learned.needed
+        found = {needed[0]: self._ask(needed[0], None)}
+        for place in needed[1:]:
+            wanted = unsure(rule, found[needed[0]]) if isinstance(rule, Cascade) else None
+            found[place] = self._ask(place, wanted)
+        self._answers = found
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._answers = {}
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
+        """Decide, window by window."""
+        waiting = iter(prompts)
+        while window := list(islice(waiting, WINDOW)):
+            asked = [self._asked(prompt.id) for prompt in window]
+            yield from self._decided(window, asked)
+
+    def _asked(self, key: str) -> list[MemberAnswer | None]:
+        """The answers to one question, None of members that were not asked."""
+        places = range(len(self.learned.members))
+        return [self._answers.get(place, {}).get(key) for place in places]
+
+    def _decided(
+        self, window: Sequence[Prompt], asked: Sequence[Sequence[MemberAnswer | None]]
+    ) -> Iterator[tuple[Prompt, Prediction]]:
+        learned = self.learned
+        given = [candidates_of(answers, learned.candidates) for answers in asked]
+        texts = [[None if one is None else one[0] for one in own] for own in given]
+        sure = [[None if one is None else one[1] for one in own] for own in given]
+        profiles = [
+            profile_of(learned.profile, prompt.question, answers=list(filter(None, own)))
+            for prompt, own in zip(window, texts, strict=True)
+        ]
+        choice = learned.rule.choose(Votes.of(texts, sure, profiles))
+        for row, (prompt, answers) in enumerate(zip(window, asked, strict=True)):
+            reader, confidence = int(choice.readers[row]), float(choice.confidence[row])
+            text = None if reader == NOBODY else texts[row][reader]
+            yield prompt, _prediction(prompt.id, text, confidence, self._named(answers))
+
+    def _named(self, answers: Sequence[MemberAnswer | None]) -> dict[str, MemberAnswer]:
+        names = (member.name for member in self.learned.members)
+        pairs = zip(names, answers, strict=True)
+        return {name: answer for name, answer in pairs if answer is not None}
+
+
+def unsure(rule: Cascade, answers: Answers) -> list[str]:
+    """The questions that the cheap reader's answers leave to the dear one."""
+    found = []
+    for key, answer in answers.items():
+        sure = answer.candidates[0][1] if answer.candidates else None
+        if sure is None or sure < rule.threshold:
+            found.append(key)
+    return found
+
+
+def _prediction(
+    key: str, text: str | None, confidence: float, answers: Mapping[str, MemberAnswer]
+) -> Prediction:
+    """The answer of the ensemble, which took what its members' answers took."""
+    prompt_tokens, answer_tokens = (
+        sum(answer.tokens[part] for answer in answers.values()) for part in (0, 1)
+    )
+    error = None
+    if text is None:
+        told = "; ".join(
+            f"{name}: {answer.error or 'no answer'}" for name, answer in answers.items()
+        )
+        error = f"no member answered: {told}"
+    return Prediction(
+        key,
+        error=error,
+        prompt_tokens=prompt_tokens,
+        answer_tokens=answer_tokens,
+        confidence=None if text is None or isnan(confidence) else confidence,
+        spent=_spent(answers.values(), is_new=True),
+        saved=_spent(answers.values(), is_new=False),
+        answer=text,
+    )
+
+
+def _spent(answers: Iterable[MemberAnswer], is_new: bool) -> Spent | None:
+    """What members took together, in this run or in others before it; None where none was paid."""
+    paid = [answer.spent for answer in answers if answer.spent and answer.is_new == is_new]
+    return sum(paid, Spent()) if paid else None

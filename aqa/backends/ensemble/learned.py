@@ -1,0 +1,100 @@
+"""What a training of an ensemble leaves: its rule and its members."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import ModelError
+from aqa.metrics.votes import Rule, readers_of, rule_from_json, rule_to_json
+from aqa.runs.files import write_json
+from aqa.runs.names import ENSEMBLE
+
+KIND = "ensemble"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A reader of an ensemble; `name` is what it is called, `given` how the user named it.
+
+    `config` is that of its run, with which it can be run again, its relative paths beginning in
+    `directory`; `reader` holds the parts of the run's fingerprint that tell its backend, prompt and
+    reader. Both are None of a file of another tool.
+    """
+
+    name: str
+    given: str
+    directory: str
+    config: Mapping[str, Any] | None = None
+    reader: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedEnsemble:
+    """A rule over the `candidates` that each member has, best first: its answer, then n-best ones.
+
+    `profile` tells how answers are compared, `facts` what the training found.
+    """
+
+    rule: Rule
+    members: tuple[Member, ...]
+    candidates: int
+    profile: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def needed(self) -> list[int]:
+        """The places of the members that the rule asks, in this order."""
+        return list(dict.fromkeys(reader // self.candidates for reader in readers_of(self.rule)))
+
+    def sha256(self) -> str:
+        """What decides its answers."""
+        decisive = {
+            "rule": rule_to_json(self.rule),
+            "members": [member.reader or member.given for member in self.members],
+            "candidates": self.candidates,
+            "profile": self.profile,
+        }
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+    def write(self, folder: Path) -> Path:
+        """Write it into its run folder."""
+        path = folder / ENSEMBLE
+        told = {
+            "kind": KIND,
+            "version": 1,
+            **asdict(self),
+            "rule": rule_to_json(self.rule),
+            "members": [asdict(member) for member in self.members],
+        }
+        write_json(path, told)
+        return path
+
+
+def read_learned(folder: Path) -> LearnedEnsemble:
+    """Read what a training left in its run folder.
+
+    Raises:
+        ModelError: there is nothing, or something else.
+    """
+    path = folder / ENSEMBLE
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ModelError(
+            f"{folder} holds no ensemble ({ENSEMBLE}: {error.strerror}); train one with `aqa train"
+            " ensemble`, and name its run folder with --model"
+        ) from error
+    except ValueError:
+        found = None
+    try:
+        if found["kind"] != KIND:
+            raise KeyError(KIND)
+        members = tuple(Member(**member) for member in found["members"])
+        candidates, profile = int(found["candidates"]), str(found["profile"])
+        rule = rule_from_json(found["rule"])
+        return LearnedEnsemble(rule, members, candidates, profile, dict(found["facts"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} is not an ensemble of this version; train it again") from error

@@ -1,0 +1,142 @@
+"""Answers of an ensemble's members that lie here already: in their runs, or where the user says."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aqa.backends import find_backend
+from aqa.backends.ensemble.answers import MemberAnswer, read_answer
+from aqa.backends.ensemble.learned import LearnedEnsemble, Member
+from aqa.config.load import build_config
+from aqa.config.options import RunConfig
+from aqa.errors import DataError, RunError, UsageError
+from aqa.evaluation.predictions import read_predictions
+from aqa.runs.fingerprints import differences
+from aqa.runs.journal import read_lines
+from aqa.runs.names import JOURNAL, MANIFEST
+
+Fingerprint = Mapping[str, Any]
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run folder itself, and the runs that lie in it."""
+    inner = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+    return [folder, *inner] if folder.is_dir() else []
+
+
+def different(found: Fingerprint, wanted: Fingerprint) -> dict[str, str]:
+    """Tell in what two runs differ, but for the precision that their machines computed in."""
+    told = differences(found, json.loads(json.dumps(wanted)))
+    told.pop("reader.dtype", None)
+    return told
+
+
+def located(path: str, directory: str) -> str:
+    """A path as it was given in another directory; as it is where nothing lies there."""
+    there = Path(directory, path)
+    return str(there) if not Path(path).exists() and there.exists() else path
+
+
+def member_config(member: Member) -> tuple[RunConfig, type[Any]]:
+    """The config that a member can be run with again, and its backend."""
+    raw = json.loads(json.dumps(member.config))
+    backend = raw["backend"]
+    reader_type = find_backend(backend["name"])
+    backend["model"] = located(backend["model"], member.directory)
+    raw["prompt"] = located(raw["prompt"], member.directory)
+    raw = {name: raw[name] for name in raw if name not in ("data", "training", "output_dir")}
+    return build_config(reader_type.Options, [], raw), reader_type
+
+
+def answers_at_hand(
+    learned: LearnedEnsemble, named: list[Path], ids: Collection[str], fingerprint: Fingerprint
+) -> dict[int, dict[str, MemberAnswer]]:
+    """Find answers to questions of these ids, of each member that is needed, by its place.
+
+    `named` are run folders and files that the user names, `fingerprint` is that of the ensemble's
+    run, of which data and evidence must be those of members' runs.
+
+    Raises:
+        AqaError: what is named is of other data, evidence or readers; or a member that can't be
+            asked has no answers.
+    """
+    return _AtHand(learned, ids, fingerprint).find(named)
+
+
+@dataclass(frozen=True, slots=True)
+class _AtHand:
+    learned: LearnedEnsemble
+    ids: Collection[str]
+    fingerprint: Fingerprint
+
+    def find(self, named: list[Path]) -> dict[int, dict[str, MemberAnswer]]:
+        """Give what is found of each member that is needed; `named` are places the user names."""
+        found: dict[int, dict[str, MemberAnswer]] = {place: {} for place in self.learned.needed}
+        files = [path for path in named if not (path / JOURNAL).is_file()]
+        for place, member in enumerate(self.learned.members):
+            if member.reader is None:
+                found[place] = self._from_file(member, files)
+                continue
+            for folder in runs_in(Path(located(member.given, member.directory))):
+                found[place] |= self._from_run(folder, member)[0]
+        if files:
+            raise UsageError(
+                f"backend.answers names {files[0]}, which is not a run folder, and no member is a"
+                " file whose answers are wanted; leave it out"
+            )
+        for folder in named:
+            if (folder / JOURNAL).is_file():
+                self._take(folder, found)
+        return found
+
+    def _take(self, folder: Path, found: dict[int, dict[str, MemberAnswer]]) -> None:
+        """Give a run that the user named to the member whose reader it is of."""
+        told = []
+        for place, member in enumerate(self.learned.members):
+            if member.reader is not None:
+                answers, why = self._from_run(folder, member)
+                if not why:
+                    found[place] = found.get(place, {}) | answers
+                    return
+                told.append(why)
+        nearest = min(told, key=len, default={"": "no member is a run"})
+        raise RunError(
+            f"{folder} holds answers of no member to these questions:"
+            f" {next(iter(nearest.values()))}; predict with a member's reader, the same data and"
+            " the same evidence, or leave it out"
+        )
+
+    def _from_run(
+        self, folder: Path, member: Member
+    ) -> tuple[dict[str, MemberAnswer], dict[str, str]]:
+        """The answers in a run folder, or in what it differs from a run of the member here."""
+        lines = read_lines(folder / JOURNAL)
+        found = next(lines, {}).get("fingerprint")
+        if not isinstance(found, dict):
+            return {}, {"": "it holds no journal"}
+        told = different(found, {**self.fingerprint, **(member.reader or {})})
+        rows = () if told else (row for row in lines if row["id"] in self.ids)
+        return {row["id"]: read_answer(row["predicted_answer"], row) for row in rows}, told
+
+    def _from_file(self, member: Member, files: list[Path]) -> dict[str, MemberAnswer]:
+        """The answers of a member that can't be asked: from the next file that the user names."""
+        if not files:
+            raise DataError(
+                f"{member.given} is a file of answers to other questions; name its answers to these"
+                " with --set backend.answers='[FILE]'"
+            )
+        file = files.pop(0)
+        rows = read_predictions(file, list(self.ids))
+        found = {
+            key: read_answer(row.prediction, row.metadata)
+            for key, row in rows.items()
+            if key in self.ids
+        }
+        if not found:
+            raise DataError(
+                f"{file} holds no answer to any of these questions; name the answers of"
+                f" {member.given} to them"
+            )
+        return found

@@ -1,0 +1,202 @@
+"""The verb train for an ensemble: from the answers of its members to a rule in a run folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.ensemble.learned import LearnedEnsemble
+from aqa.config.ensemble_options import EnsembleOptions
+from aqa.config.load import as_raw
+from aqa.config.options import RunConfig
+from aqa.evaluation.comparison import verdict
+from aqa.evaluation.ensembles import Learned, learn
+from aqa.metrics.statistics.intervals import mean_interval
+from aqa.metrics.votes import NOBODY, Cascade, Single
+from aqa.progress import Progress
+from aqa.prompting.build import Inputs
+from aqa.prompting.templates import load_template
+from aqa.runs.files import write_json
+from aqa.runs.folder import open_run
+from aqa.runs.hashes import hash_files
+from aqa.runs.names import PREDICTIONS
+from aqa.tables import Cell, Figure, Row, Table
+from aqa.tables.table import figures, shown_interval, texts
+from aqa.verbs.ensemble_data import RULES, Learning, read_answers, wanted_rules
+from aqa.verbs.member_runs import find_members
+from aqa.verbs.train import check_previous, json_like
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleResult:
+    """What the training of an ensemble came to, and what it says of it."""
+
+    folder: Path
+    weights: Path
+    ensemble: LearnedEnsemble
+    table: Table
+    told: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the facts as plain values."""
+        rule = {"rule": self.ensemble.rule.name, "told": list(self.told)}
+        return {"backend": "ensemble", "folder": str(self.folder), **rule, **self.ensemble.facts}
+
+
+def train(
+    config: RunConfig,
+    folder: Path,
+    progress: Progress,
+    resume: bool = False,
+    fresh: bool = False,
+    command: str = "",
+) -> EnsembleResult:
+    """Learn a rule from members' answers to the data; leave it and the held-out answers.
+
+    Raises:
+        AqaError: the answers are too few, of other data or evidence, or there is nothing to learn;
+            or the run folder is in use, or holds another training.
+    """
+    options = config.backend
+    assert isinstance(options, EnsembleOptions)
+    inputs = Inputs(config, load_template(config.prompt), progress)
+    runs = find_members(options, inputs)
+    evidence = next((run.config.evidence for run in runs if run.config is not None), None)
+    if evidence is not None:
+        config = config.model_copy(update={"evidence": evidence})
+    dev = read_answers(runs, inputs, config, progress)
+    names = wanted_rules(dev, options, progress)
+    learned = learn(dev.answered, dev.metric, names, config.seed)
+    fingerprint = {
+        "data": inputs.data_fingerprint(),
+        "members": [run.member.reader or run.member.given for run in runs],
+        "options": {name: getattr(options, name) for name in ("rule", "nbest", "cluster")},
+        "seed": config.seed,
+    }
+    with open_run(folder, "train") as run:
+        check_previous(run, json_like(fingerprint), resume, fresh)
+        run.start(
+            {
+                "verb": "train",
+                "command": command,
+                "config": as_raw(config),
+                "fingerprint": json_like(fingerprint),
+                "evidence": next((one.plan for one in runs if one.plan is not None), {}),
+                "sources": {name: each.to_json() for name, each in inputs.sources().items()},
+                "counts": {"train": len(dev.places)},
+            }
+        )
+        with run.recording():
+            return _written(dev, learned, folder, lambda fields: run.update(fields))
+
+
+def _written(dev: Learning, learned: Learned, folder: Path, update: Any) -> EnsembleResult:
+    facts = _facts(dev, learned)
+    profile = dev.aligned.profile
+    ensemble = LearnedEnsemble(learned.rule, tuple(dev.members), dev.candidates, profile, facts)
+    weights = ensemble.write(folder)
+    predictions = folder / PREDICTIONS
+    write_json(predictions, _held_out_rows(dev, learned))
+    update(
+        {
+            "status": "done",
+            "weights_sha256": ensemble.sha256(),
+            "predictions_sha256": hash_files(predictions),
+        }
+    )
+    told = _told(dev, learned, facts)
+    return EnsembleResult(folder, weights, ensemble, _table(dev, learned), told)
+
+
+def _facts(dev: Learning, learned: Learned) -> dict[str, Any]:
+    """What the file of an ensemble holds beside its rule."""
+    means = dev.answered.scores.mean(axis=0)[:: dev.candidates].tolist()
+    found: dict[str, Any] = {
+        "score": dev.metric,
+        "questions": len(dev.places),
+        "groups": dev.answered.clusters.count,
+        "by": dev.answered.clusters.by,
+        "members_scores": {
+            member.name: mean for member, mean in zip(dev.members, means, strict=True)
+        },
+        "held_out": dict(learned.rules),
+        "oracle": learned.oracle,
+        "gain": learned.gain.to_json(),
+        "is_gain": learned.is_gain,
+    }
+    if isinstance(learned.rule, Cascade):
+        rule, costs = learned.rule, dev.answered.costs
+        share = float(rule.asks_dear(dev.answered.votes).mean())
+        found["asks_dear"] = 100 * share
+        found["usd_per_question"] = costs[rule.cheap] + share * costs[rule.dear]
+        found["usd_per_question_dear"] = costs[rule.dear]
+    return found
+
+
+def _told(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what was found and chosen, in words."""
+    rule = learned.rule
+    told = [f"Held out: {verdict(learned.gain, dev.sample)}."]
+    names = [member.name for member in dev.members]
+    if isinstance(rule, Single):
+        name = names[rule.reader // dev.candidates]
+        told.append(f"Chosen: {name} alone, as no rule is better beyond chance.")
+    elif isinstance(rule, Cascade):
+        cheap, dear = (names[place // dev.candidates] for place in (rule.cheap, rule.dear))
+        saved = facts["usd_per_question_dear"] - facts["usd_per_question"]
+        money = f", which saves ${1000 * saved:,.2f} in 1,000 questions" if saved > 0 else ""
+        told.append(
+            f"Chosen: {cheap}, and {dear} for the {facts['asks_dear']:.0f} % of which {cheap} is"
+            f" less sure{money}."
+        )
+    else:
+        told.append(f"Chosen: {RULES[rule.name]} of {', '.join(names)}.")
+    return tuple(told)
+
+
+def _table(dev: Learning, learned: Learned) -> Table:
+    """A row for each member, each rule and the oracle."""
+    metric, answered = dev.metric, dev.answered
+    rows = []
+    for place, member in enumerate(dev.members):
+        values = answered.scores[:, place * dev.candidates]
+        low, high, _ = mean_interval(values.tolist(), answered.clusters)
+        cells: list[Cell] = [member.name, Figure(float(values.mean())), shown_interval(low, high)]
+        rows.append(Row(cells, ends_section=place == len(dev.members) - 1))
+    for name, mean in learned.rules.items():
+        rows.append(
+            Row([RULES[name], Figure(mean), ""], "strong" if name == learned.rule.name else "")
+        )
+    values = answered.scored(learned.held_out)
+    low, high, _ = mean_interval(values.tolist(), answered.clusters)
+    rows.append(Row(["chosen among them", Figure(float(values.mean())), shown_interval(low, high)]))
+    rows.append(Row(["oracle", Figure(learned.oracle), ""], "muted"))
+    title = f"Members, and rules on questions they were not learned from ({dev.sample})"
+    return Table([*texts("reader"), *figures(metric, "95 % interval")], rows, title)
+
+
+def _held_out_rows(dev: Learning, learned: Learned) -> dict[str, Any]:
+    """The rows of predictions.json: whose answer was chosen by rules that had not seen it."""
+    keys = list(dev.aligned.expected)
+    found = {}
+    for place, reader in zip(dev.places, learned.held_out.tolist(), strict=True):
+        key = keys[place]
+        member, number = divmod(reader, dev.candidates) if reader != NOBODY else (0, 0)
+        row = dev.aligned.systems[member].rows[key]
+        kept = {
+            name: row.metadata[name] for name in ("question", "clusters") if name in row.metadata
+        }
+        answers = list(dev.aligned.expected[key])
+        text = None
+        if reader != NOBODY:
+            text = dev.answers[member][place].candidates[number][0]
+            kept["member"] = dev.members[member].name
+        else:
+            kept["error"] = "no member answered"
+        found[key] = {
+            **kept,
+            "answer": answers[0] if answers else None,
+            "answers": answers,
+            "predicted_answer": text,
+        }
+    return found

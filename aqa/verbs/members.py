@@ -1,0 +1,205 @@
+"""The members of an ensemble: which runs hold their answers, and asking for those that are missing.
+
+What a member is asked is a run of its own, in a folder of its own below the ensemble's.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.base import CostEstimate, Remote
+from aqa.backends.ensemble.answers import read_answer
+from aqa.backends.ensemble.backend import Answers, EnsembleBackend, unsure
+from aqa.config.given import Given
+from aqa.config.options import DataOptions, RunConfig
+from aqa.errors import DataError, RunError, UsageError
+from aqa.evaluation.alignment import told_ids
+from aqa.metrics.votes import Cascade
+from aqa.progress import Progress
+from aqa.runs.files import write_json
+from aqa.runs.journal import read_lines
+from aqa.runs.names import JOURNAL, MEMBERS
+from aqa.spent import Spent
+from aqa.verbs.answers_at_hand import answers_at_hand, different, member_config
+from aqa.verbs.predict import Questions, Resume, check, dry_run, kept_answers
+
+ASKED = "asked.json"  # in a member's folder: the ids of the questions that it is asked
+Fingerprint = Mapping[str, Any]
+
+
+class AskedMembers:
+    """Gives the answers of an ensemble's members: those at hand, and what is asked here."""
+
+    def __init__(
+        self, questions: Questions, folder: Path, progress: Progress, resume: Resume
+    ) -> None:
+        """See whether members whose answers are not at hand can be asked.
+
+        Raises:
+            AqaError: one can't, or its answers are of other data, evidence or another reader.
+        """
+        assert isinstance(questions.reader, EnsembleBackend)
+        self._config, self._inputs = questions.config, questions.inputs
+        self._learned, self._options = questions.reader.learned, questions.reader.options
+        self._folder, self._progress = folder, progress
+        self._resume = Resume(fresh=resume.fresh, retry_errors=resume.retry_errors)
+        self._ids = {example.id: index for index, example in self._inputs.examples()}
+        named = list(map(Path, self._options.answers))
+        fingerprint = self._inputs.fingerprint(questions.reader)
+        self._at_hand = answers_at_hand(self._learned, named, self._ids, fingerprint)
+        for place in self._learned.needed:
+            if self._ids.keys() - self._at_hand[place].keys():
+                self._check(place)
+
+    def ask(self, place: int, ids: Collection[str] | None) -> Answers:
+        """Give a member's answers to questions of these ids, to all where there are none given."""
+        found, missing = self._at_hand[place], self._missing(place, ids)
+        if not missing:
+            return found
+        questions = check(*self._to_ask(place, missing), self._progress)
+        folder = self._folder_of(place)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / ASKED, missing)
+        rows = kept_answers(questions, folder, self._progress, self._resume, "aqa predict ensemble")
+        answers = {row["id"]: read_answer(row["predicted_answer"], row, True) for row in rows}
+        return {**found, **answers}
+
+    def estimate(self) -> CostEstimate:
+        """Tell what the members that are paid will cost; nothing is asked.
+
+        Raises:
+            UsageError: none is.
+        """
+        rule, found = self._learned.rule, []
+        for place in self._learned.needed:
+            ids = None
+            first = self._learned.needed[0]
+            if isinstance(rule, Cascade) and place != first:
+                ids = self._unsure(rule, first)
+            missing = self._missing(place, ids)
+            if not missing:
+                continue
+            config, reader_type = self._to_ask(place, missing)
+            if issubclass(reader_type, Remote):
+                folder = self._folder_of(place)
+                found.append(dry_run(config, reader_type, folder, self._progress, self._resume))
+        if not found:
+            raise UsageError(
+                "--dry-run estimates the cost of an API; no member of this ensemble has to ask one"
+            )
+        return summed(found)
+
+    def _unsure(self, rule: Cascade, first: int) -> list[str] | None:
+        """What the dear reader will be asked, as far as that is known."""
+        answers = {**self._at_hand[first], **self._own_rows(first)}
+        if self._ids.keys() - answers.keys():
+            share = self._learned.facts.get("asks_dear", 100.0)
+            self._progress.note(
+                f"how sure {self._learned.members[first].name} is of its answers isn't known yet:"
+                f" all questions are counted, of which the dear reader got {share:.0f} % on the"
+                " data that the ensemble learned from"
+            )
+            return None
+        return unsure(rule, {key: answers[key] for key in self._ids})
+
+    def _own_rows(self, place: int) -> Answers:
+        if self._resume.fresh:
+            return {}
+        lines = (row for row in read_lines(self._folder_of(place) / JOURNAL) if "index" in row)
+        return {row["id"]: read_answer(row["predicted_answer"], row, True) for row in lines}
+
+    def _missing(self, place: int, ids: Collection[str] | None) -> list[str]:
+        """What a member has to be asked, in the data's order, and was by a run that goes on."""
+        found, wanted = self._at_hand[place], self._ids if ids is None else set(ids)
+        missing = [key for key in self._ids if key in wanted and key not in found]
+        record = self._folder_of(place) / ASKED
+        if missing and record.is_file() and not self._resume.fresh:
+            before = json.loads(record.read_bytes())
+            # Failures that were asked again may leave fewer to the dear reader: one run it stays.
+            return before if set(missing) <= set(before) <= self._ids.keys() else missing
+        return missing
+
+    def _folder_of(self, place: int) -> Path:
+        return self._folder / MEMBERS / self._learned.members[place].name
+
+    def _check(self, place: int) -> None:
+        """See whether a member can be asked, and is still the reader that was learned from."""
+        member = self._learned.members[place]
+        if member.config is None:
+            return  # a cascade may need no more answers than there are
+        questions = check(*self._to_ask(place, list(self._ids)), self._progress)
+        found = questions.inputs.fingerprint(questions.reader)
+        told = different(member.reader or {}, {name: found[name] for name in member.reader or {}})
+        if told:
+            raise RunError(
+                f"{member.given} is not the reader that the ensemble learned from:"
+                f" {next(iter(told.values()))}; train the ensemble again"
+            )
+
+    def _to_ask(self, place: int, ids: Collection[str]) -> tuple[RunConfig, type[Any]]:
+        """The config of a member's run, with what is left of the caps, and its backend."""
+        member = self._learned.members[place]
+        if member.config is None:
+            keys = sorted(set(ids), key=self._ids.__getitem__)
+            raise DataError(
+                f"the answers of {member.given} lack {told_ids(keys)}, and it can't be asked here;"
+                " complete its file"
+            )
+        config, reader_type = member_config(member)
+        data = self._config.data
+        if len(ids) < len(self._ids):
+            chosen = set(ids)
+            examples = [example for _, example in self._inputs.examples() if example.id in chosen]
+            data = DataOptions().model_copy(update={"path": Given(examples, str(data.path))})
+        changed: dict[str, Any] = {"data": data, "evidence": self._config.evidence}
+        backend = config.backend
+        caps = {name: None for name in ("max_cost", "max_tokens_total") if hasattr(backend, name)}
+        left = {**caps, **(self._left(place) if caps else {})}
+        changed["backend"] = backend.model_copy(update=left)
+        return config.model_copy(update=changed), reader_type
+
+    def _left(self, place: int) -> dict[str, float | int]:
+        """What the other members leave of what may be spent."""
+        others = (self._folder_of(other) for other in self._learned.needed if other != place)
+        spent = sum((spent_in(folder) for folder in others), Spent())
+        options = self._options
+        found: dict[str, float | int] = {}
+        if options.max_cost is not None:
+            found["max_cost"] = max(0.0, options.max_cost - (spent.cost or 0.0))
+        if options.max_tokens_total is not None:
+            used = spent.input + spent.output
+            found["max_tokens_total"] = max(0, options.max_tokens_total - used)
+        return found
+
+
+def spent_in(folder: Path) -> Spent:
+    """What a run has spent, by its journal."""
+    found = (row.get("spent") for row in read_lines(folder / JOURNAL))
+    return sum((Spent(**spent) for spent in found if spent), Spent())
+
+
+def summed(estimates: list[CostEstimate]) -> CostEstimate:
+    """What several members cost together."""
+    costs = [each.cost for each in estimates if each.cost is not None]
+    times = [each.seconds for each in estimates if each.seconds is not None]
+    return replace(
+        estimates[0],
+        model=", ".join(each.model for each in estimates),
+        examples=sum(each.examples for each in estimates),
+        unfit=sum(each.unfit for each in estimates),
+        input_tokens=sum(each.input_tokens for each in estimates),
+        exact=all(each.exact for each in estimates),
+        output_tokens=(
+            sum(each.output_tokens[0] for each in estimates),
+            sum(each.output_tokens[1] for each in estimates),
+        ),
+        cost=(sum(low for low, _ in costs), sum(high for _, high in costs))
+        if len(costs) == len(estimates)
+        else None,
+        price="; ".join(dict.fromkeys(each.price for each in estimates)),
+        seconds=sum(times) if times else None,
+        cached=sum(each.cached for each in estimates),
+        answered=sum(each.answered for each in estimates),
+    )

@@ -1,0 +1,342 @@
+"""From members' answers to dev data to an ensemble that answers others."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aqa_stub import StubBackend
+
+from aqa.records import Prediction, Prompt
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+DEV, TEST = 240, 60
+THREE = "backend.members=[a, b, c]"
+
+
+def draw(*words: object) -> float:
+    """A number in 0..1 that these words decide."""
+    return int(sha256(repr(words).encode()).hexdigest()[:12], 16) / 16**12
+
+
+def write_data(path: Path, name: str, count: int) -> Path:
+    rows = [
+        {
+            "id": f"{name}{at}",
+            "question": f"What is number {at}?",
+            "context": f"The number of {name} is {at}.",
+            "answers": [f"right {at}"],
+        }
+        for at in range(count)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def drawn_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stubs by the names of models: each is right where a draw says so, and errs in its own way.
+
+    "sure" knows where it is right; "dear" costs money, and none of the others does.
+    """
+    from aqa.spent import Spent
+
+    def answer(self: StubBackend, prompt: Prompt) -> Prediction:
+        model = self.options.model
+        number = int(re.sub(r"\D", "", prompt.id))
+        if prompt.id in self.options.fail_ids:
+            return Prediction(prompt.id, error=f"{model} was told to fail")
+        right = draw(model, prompt.id) < {"dear": 0.85}.get(model, 0.6)
+        sure = (1.0 if right else 0.0) + draw(model, prompt.id, "sure")
+        found = Prediction(
+            prompt.id,
+            f"right {number}" if right else f"{model} errs {number}",
+            confidence=sure if model == "sure" else None,
+        )
+        if model == "dear":
+            found = replace(found, spent=Spent(100, 10, cost=0.01))
+        return found
+
+    monkeypatch.setattr(StubBackend, "answer", answer)
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Path:
+    return write_data(tmp_path / "dev.jsonl", "dev", DEV)
+
+
+@pytest.fixture
+def test(tmp_path: Path) -> Path:
+    return write_data(tmp_path / "test.jsonl", "test", TEST)
+
+
+def predict(call_aqa: Call, data: Path, *names: str, more: tuple[str, ...] = ()) -> None:
+    for name in names:
+        run = ("predict", "stub", "--model", name, "--data", data, "-o", name)
+        done = call_aqa(*run, "--set", f"backend.asked={name}.asked", *more)
+        assert done.returncode == 0, done.stderr
+
+
+def asked(folder: Path, name: str) -> list[str]:
+    path = folder / f"{name}.asked"
+    return path.read_text().split() if path.exists() else []
+
+
+def train(call_aqa: Call, data: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+    told = [word for setting in settings for word in ("--set", setting)]
+    return call_aqa("train", "ensemble", "--data", data, "-o", "ens", *told)
+
+
+def answers(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "predictions.json").read_bytes())
+    return found
+
+
+def test_a_majority_is_learned_and_answers(
+    call_aqa: Call, tmp_path: Path, dev: Path, test: Path
+) -> None:
+    predict(call_aqa, dev, "a", "b", "c")
+    done = train(call_aqa, dev, THREE)
+    assert done.returncode == 0, done.stderr
+    assert "the ensemble is better than the best member by" in done.stdout
+    assert "Chosen: majority of a, b, c." in done.stdout
+    assert "left out, as a, b, c gave answers without a confidence: weighted" in done.stderr
+    held_out = answers(tmp_path / "ens")
+    assert len(held_out) == DEV
+    assert {row["member"] for row in held_out.values()} <= {"a", "b", "c"}
+
+    for name in "abc":
+        (tmp_path / f"{name}.asked").unlink()
+    run = ("predict", "ensemble", "--model", "ens", "--data", test)
+    done = call_aqa(*run)
+    assert done.returncode == 0, done.stderr
+    found = answers(tmp_path / "ens" / "predict-test")
+    for key, row in found.items():
+        rights = [draw(name, key) < 0.6 for name in "abc"]
+        number = key.removeprefix("test")
+        if sum(rights) >= 2:
+            assert row["predicted_answer"] == f"right {number}"
+            assert row["confidence"] == pytest.approx(sum(rights) / 3)
+    assert sorted(asked(tmp_path, "a")) == sorted(found)
+    # Nothing is asked twice: not by the same run, nor by another one that finds the answers.
+    assert call_aqa(*run).returncode == 0
+    assert len(asked(tmp_path, "a")) == TEST
+    assert call_aqa("evaluate", "ens/predict-test").returncode == 0
+
+
+def test_what_is_there_is_taken_and_the_rest_is_asked(
+    call_aqa: Call, tmp_path: Path, dev: Path, test: Path
+) -> None:
+    predict(call_aqa, dev, "a", "b", "c")
+    assert train(call_aqa, dev, THREE).returncode == 0
+    for name in ("a", "b"):  # in runs within the members' own folders
+        run = ("predict", "stub", "--model", name, "--data", test, "-o", f"{name}/predict-test")
+        assert call_aqa(*run).returncode == 0
+    journal = tmp_path / "b" / "predict-test" / "predictions.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:41]))  # 40 of its 60 answers
+    for name in "abc":
+        (tmp_path / f"{name}.asked").unlink()
+    done = call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert [len(asked(tmp_path, name)) for name in "abc"] == [0, 20, 60]
+    assert len(answers(tmp_path / "out")) == TEST
+    assert not (tmp_path / "out" / "members" / "a").exists()
+
+
+def test_a_cascade_asks_the_dear_one_where_needed(
+    call_aqa: Call, tmp_path: Path, dev: Path, test: Path
+) -> None:
+    predict(call_aqa, dev, "dear", "sure")
+    done = train(call_aqa, dev, "backend.members=[dear, sure]")
+    assert done.returncode == 0, done.stderr
+    chosen = r"Chosen: sure, and dear for the (\d+) % of which sure is less sure"
+    told = re.search(chosen + r", which saves \$([\d.]+) in 1,000 questions", done.stdout)
+    assert told
+    assert 30 <= int(told[1]) <= 45
+    assert float(told[2]) == pytest.approx(10 * (1 - int(told[1]) / 100), abs=0.1)
+    for name in ("dear", "sure"):
+        (tmp_path / f"{name}.asked").unlink()
+    run = ("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
+    done = call_aqa(*run)
+    assert done.returncode == 0, done.stderr
+    threshold = json.loads((tmp_path / "ens" / "ensemble.json").read_bytes())["rule"]["threshold"]
+    assert 0.8 < threshold < 1.2
+    journal = tmp_path / "out" / "members" / "sure" / "predictions.jsonl"
+    cheap = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    wrong = {row["id"] for row in cheap if row["confidence"] < threshold}
+    assert len(asked(tmp_path, "sure")) == TEST
+    assert len(asked(tmp_path, "dear")) == len(wrong) < TEST / 2
+    assert set(asked(tmp_path, "dear")) == wrong
+    lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    rows = list(map(json.loads, lines[1:]))
+    spent = {row["id"]: row["spent"]["cost"] for row in rows if row.get("spent")}
+    assert spent == dict.fromkeys(wrong, 0.01)
+    # Killed after the members had answered: neither is asked again.
+    shutil.copytree(tmp_path / "out", tmp_path / "killed")
+    for name in ("predictions.jsonl", "predictions.json", "run.json"):
+        (tmp_path / "killed" / name).unlink()
+    assert call_aqa(*run[:-1], "killed").returncode == 0
+    assert answers(tmp_path / "killed") == answers(tmp_path / "out")
+    assert len(asked(tmp_path, "dear")) == len(wrong)
+
+
+def test_a_killed_run_goes_on(call_aqa: Call, tmp_path: Path, dev: Path, test: Path) -> None:
+    predict(call_aqa, dev, "dear", "sure")
+    assert train(call_aqa, dev, "backend.members=[sure, dear]").returncode == 0
+    run = ("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
+    assert call_aqa(*run).returncode == 0
+    expected = answers(tmp_path / "out")
+    # As a kill in the midst of the dear one leaves it: a torn line, and nothing of the ensemble's.
+    journal = tmp_path / "out" / "members" / "dear" / "predictions.jsonl"
+    whole = journal.read_bytes()
+    keep = whole[: len(whole) // 2]
+    journal.write_bytes(keep)
+    for name in ("predictions.jsonl", "predictions.json"):
+        (tmp_path / "out" / name).unlink()
+    before = len(asked(tmp_path, "dear"))
+    assert call_aqa(*run).returncode == 0
+    assert answers(tmp_path / "out") == expected
+    again = len(asked(tmp_path, "dear")) - before
+    assert again == whole.count(b"\n") - keep.count(b"\n")
+
+
+def test_members_that_differ_by_nothing_leave_the_best(call_aqa: Call, dev: Path) -> None:
+    predict(call_aqa, dev, "a", "b")
+    done = train(call_aqa, dev, "backend.members=[a, b]")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"Chosen: [ab] alone, as no rule is better beyond chance\.", done.stdout)
+    assert "can't be told apart" in done.stdout
+
+
+def test_the_rule_can_be_named(call_aqa: Call, tmp_path: Path, dev: Path) -> None:
+    predict(call_aqa, dev, "a", "b")
+    done = train(call_aqa, dev, "backend.members=[a, b]", "backend.rule=mbr")
+    assert "Chosen: minimum risk (mbr) of a, b." in done.stdout
+    assert json.loads((tmp_path / "ens" / "ensemble.json").read_bytes())["rule"]["rule"] == "mbr"
+    done = train(call_aqa, dev, "backend.members=[a, b]", "backend.rule=cascade")
+    assert done.returncode == 2
+    assert "backend.rule = cascade needs to know how sure readers are: a, b gave" in done.stderr
+
+
+def test_files_of_other_tools_are_members(
+    call_aqa: Call, tmp_path: Path, dev: Path, test: Path
+) -> None:
+    predict(call_aqa, dev, "a", "b")
+    for data, name, count in ((dev, "dev", DEV), (test, "test", TEST)):
+        other = {
+            f"{name}{at}": f"right {at}" if draw("c", name, at) < 0.6 else "no"
+            for at in range(count)
+        }
+        (tmp_path / f"other_{name}.json").write_text(json.dumps(other))
+        assert data.exists()
+    done = train(call_aqa, dev, "backend.members=[a, b, other_dev.json]")
+    assert done.returncode == 0, done.stderr
+    assert "Chosen: majority of a, b, other_dev." in done.stdout
+    run = ("predict", "ensemble", "--model", "ens", "--data", test)
+    done = call_aqa(*run)
+    assert done.returncode == 1
+    assert "other_dev.json is a file of answers to other questions; name its answers" in done.stderr
+    assert not (tmp_path / "ens" / "predict-test").exists()
+    done = call_aqa(*run, "--set", "backend.answers=[other_test.json]")
+    assert done.returncode == 0, done.stderr
+    assert len(answers(tmp_path / "ens" / "predict-test")) == TEST
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "message"),
+    [
+        ("[]", 2, "an ensemble needs two members or more"),
+        ("[a]", 2, "one will do if its n-best lists count"),
+        ("[a, ./a]", 2, "backend.members names a twice"),
+        ("[a, nowhere]", 1, "nowhere: there is no such run folder or file"),
+        ("[a, other]", 1, r"other holds no answers to \S+dev.jsonl; predict with that reader"),
+        ("[a, shorter]", 1, r"a and shorter were given different evidence \(max_chars\)"),
+        ("[a, apart.json]", 1, r"no id of apart.json is in the data"),
+    ],
+)
+def test_members_that_do_not_fit_are_refused(
+    call_aqa: Call, tmp_path: Path, members: str, code: int, message: str
+) -> None:
+    dev, test = (write_data(tmp_path / f"{name}.jsonl", name, 20) for name in ("dev", "test"))
+    predict(call_aqa, dev, "a")
+    predict(call_aqa, dev, "shorter", more=("--set", "evidence.max_chars=20"))
+    predict(call_aqa, test, "other")
+    (tmp_path / "apart.json").write_text('{"x": "y"}')
+    done = train(call_aqa, dev, f"backend.members={members}")
+    assert done.returncode == code
+    assert re.search(message, done.stderr), done.stderr
+    assert not (tmp_path / "ens").exists()
+
+
+def test_members_without_a_common_question_are_refused(
+    call_aqa: Call, tmp_path: Path, dev: Path
+) -> None:
+    for name, ids in (("one", range(100)), ("two", range(100, DEV))):
+        found = {f"dev{at}": "x" for at in ids}
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    done = train(call_aqa, dev, "backend.members=[one.json, two.json]")
+    assert done.returncode == 1
+    assert "the members have answers to no common question" in done.stderr
+
+
+def test_too_few_questions_are_refused(call_aqa: Call, tmp_path: Path) -> None:
+    few = write_data(tmp_path / "few.jsonl", "few", 9)
+    predict(call_aqa, few, "a", "b")
+    done = train(call_aqa, few, "backend.members=[a, b]")
+    assert done.returncode == 1
+    assert "9 questions are too few to learn an ensemble from" in done.stderr
+    assert not (tmp_path / "ens").exists()
+
+
+def test_answers_of_other_data_or_readers_are_refused(
+    call_aqa: Call, tmp_path: Path, dev: Path, test: Path
+) -> None:
+    predict(call_aqa, dev, "a", "b", "c")
+    assert train(call_aqa, dev, THREE).returncode == 0
+    run = ("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
+    done = call_aqa(*run, "--set", "backend.answers=[a]")
+    assert done.returncode == 1
+    assert "a holds answers of no member to these questions: data.sha256 was" in done.stderr
+    done = call_aqa(*run, "--set", "backend.answers=[nowhere]")
+    assert "backend.answers names nowhere, which is not a run folder" in done.stderr
+    predict(call_aqa, test, "d")
+    done = call_aqa(*run, "--set", "backend.answers=[d]")
+    assert "d holds answers of no member to these questions: reader.model was" in done.stderr
+    # The reader itself has changed since.
+    path = tmp_path / "ens" / "ensemble.json"
+    changed = json.loads(path.read_bytes())
+    changed["members"][1]["config"]["backend"]["model"] = "b2"
+    path.write_text(json.dumps(changed))
+    done = call_aqa(*run)
+    assert "b is not the reader that the ensemble learned from: reader.model was" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_member_has_no_vote(call_aqa: Call, tmp_path: Path, dev: Path, test: Path) -> None:
+    fails = ("--set", "backend.fail_ids=[dev0, test0, test1]")
+    predict(call_aqa, dev, "a", "b", "c", more=fails)
+    assert train(call_aqa, dev, THREE).returncode == 0
+    done = call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
+    assert done.returncode == 0, done.stderr
+    row = answers(tmp_path / "out")["test0"]
+    assert row["error"] == (
+        "no member answered: a: a was told to fail; b: b was told to fail; c: c was told to fail"
+    )
+
+
+def test_an_ensemble_that_is_none_is_refused(call_aqa: Call, tmp_path: Path, test: Path) -> None:
+    run = ("predict", "ensemble", "--data", test, "-o", "out")
+    assert "no ensemble is named; give --model" in call_aqa(*run).stderr
+    assert "nowhere holds no ensemble" in call_aqa(*run, "--model", "nowhere").stderr
+    (tmp_path / "ens").mkdir()
+    (tmp_path / "ens" / "ensemble.json").write_text("[]")
+    assert "is not an ensemble of this version" in call_aqa(*run, "--model", "ens").stderr
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "ens").iterdir()] == ["ensemble.json"]
