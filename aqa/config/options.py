@@ -17,6 +17,7 @@ from aqa.config.backend_options import BackendOptions, RawConfig
 from aqa.config.data_path import DataPath
 from aqa.config.flags import HELP
 from aqa.config.section import Section
+from aqa.config.stress import StressOptions
 from aqa.records import AnswerPart
 
 
@@ -82,6 +83,7 @@ class EvidenceOptions(Section):
     join: str = "\n\n"  # between two passages
     numbered: bool = False  # [1], [2], ... before them, for readers that name passages
     train: TrainingEvidenceOptions = TrainingEvidenceOptions()
+    stress: StressOptions = StressOptions()
 
     @field_validator("train", mode="before")
     @classmethod
@@ -100,8 +102,9 @@ class EvidenceOptions(Section):
 
     def plan(self) -> RawConfig:
         """What decides the evidence of a question, as plain values."""
-        # Runs from before there were numbers are compared with those of now.
-        return self.model_dump(exclude={"train"} | (set() if self.numbered else {"numbered"}))
+        # Runs from before there were numbers, or stress, are compared with those of now.
+        unused = {"train"} | (set() if self.numbered else {"numbered"})
+        return self.model_dump(exclude=unused | (set() if self.stress.condition else {"stress"}))
 
 
 class TrainingOptions(Section):

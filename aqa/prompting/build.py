@@ -12,8 +12,9 @@ from aqa.backends.tokenizers import token_counter
 from aqa.config.options import DataOptions, RunConfig
 from aqa.data import Source, read_examples, survey
 from aqa.errors import ConfigError, PromptError, UsageError
-from aqa.progress import Progress
+from aqa.progress import Progress, Task
 from aqa.prompting.gold_passages import answer_finder, gold_ranks
+from aqa.prompting.stress.evidence import Pools, StressedEvidence
 from aqa.prompting.templates import prepare
 from aqa.prompting.training_evidence import TrainingEvidence
 from aqa.records import Example, Prompt, Template
@@ -44,25 +45,53 @@ def that_fit(
 class Inputs:
     """The data of a run, or its validation data, and the template of their prompts.
 
-    All the data are looked through here, before anything expensive, and their notes passed on.
+    All the data are looked through here, before anything expensive, and their notes passed on;
+    unless `like` are the inputs of another run with the same data.
 
     Raises:
         AqaError: no data are named, or there is something wrong with them.
     """
 
     def __init__(
-        self, config: RunConfig, template: Template, progress: Progress, dev: bool = False
+        self,
+        config: RunConfig,
+        template: Template,
+        progress: Progress,
+        dev: bool = False,
+        like: "Inputs | None" = None,
     ) -> None:
         self.template = replace(template, answer=config.evaluation.answer or template.answer)
         self._config = config
+        self._evidence = config.evidence
         self.source = _source(config.data, dev)
-        with progress.task(f"Checking {Path(str(self.source.path)).name}") as task:
-            self.found = survey(self.source, task.advance)
-        for note in self.found.notes:
-            progress.note(note)
+        if like is None:
+            with progress.task(f"Checking {Path(str(self.source.path)).name}") as task:
+                self.found = survey(self.source, task.advance)
+            for note in self.found.notes:
+                progress.note(note)
+        else:
+            self.found = like.found
         limit = config.data.dev_limit if dev else config.data.limit
         self.total = min(self.found.count, limit or self.found.count)
-        self.left_out = 0  # by the evidence of training examples
+        self.left_out = 0  # by the evidence of training examples, or of a stress test
+        self._pools = like._pools if like is not None else Pools(self._as_they_are)
+        self._stressed: StressedEvidence | None = None
+        if config.evidence.stress.condition is not None:
+            self._stress(progress)
+
+    def _stress(self, progress: Progress) -> None:
+        """Take only the examples that the condition can be made of, under its evidence."""
+        stressed = StressedEvidence(self._config.evidence, self._pools)
+        condition = self._config.evidence.stress.condition
+        with progress.task(f"Preparing {condition}", total=self.total) as task:
+            kept = stressed.count(_counted(islice(self._as_they_are(), self.total), task))
+        self.left_out, self.total = self.total - kept, kept
+        self._evidence, self._stressed = stressed.options, stressed
+        for reason, number in stressed.left_out.items():
+            progress.note(f"{condition}: {number:,} questions are left out: {reason}.")
+
+    def _as_they_are(self) -> Iterator[Example]:
+        return read_examples(self.source, self.found)
 
     @cached_property
     def unlabelled(self) -> int:
@@ -75,7 +104,7 @@ class Inputs:
         return self._count(self.found.unanswerable, lambda example: example.answers == ())
 
     def _count(self, of_all: int, counts: Callable[[Example], bool]) -> int:
-        if self.total == self.found.count:
+        if self.total == self.found.count and self._stressed is None:
             return of_all
         return sum(counts(example) for _, example in self.examples())
 
@@ -85,7 +114,8 @@ class Inputs:
 
     def all_examples(self) -> Iterator[tuple[int, Example]]:
         """The same of the whole data, whatever the limit."""
-        return enumerate(read_examples(self.source, self.found))
+        examples = self._as_they_are()
+        return enumerate(examples if self._stressed is None else self._stressed.changed(examples))
 
     def training_examples(self) -> Iterator[tuple[int, Example]]:
         """The same with the passages to train on; some are left out, see `TrainingEvidence`."""
@@ -104,7 +134,7 @@ class Inputs:
         self, reader: Backend, index: int, example: Example, with_target: bool = False
     ) -> Prompt:
         """Make the prompt of one example, see `templates.prepare`, and look for its answer."""
-        options = self._config.evidence
+        options = self._evidence
         count = self._count_tokens
         prompt = prepare(example, index, self.template, options, reader, with_target, count)
         holds = answer_finder(example)
@@ -132,9 +162,7 @@ class Inputs:
         """
         empty = Example(f"the template {self.template.name}", "", ())
         try:
-            prepare(
-                empty, 0, self.template, self._config.evidence, reader, False, self._count_tokens
-            )
+            prepare(empty, 0, self.template, self._evidence, reader, False, self._count_tokens)
         except PromptError as error:
             raise ConfigError(str(error)) from error
 
@@ -226,6 +254,12 @@ def describe_sources(
         **reader.sources(),
     }
     return {kind: hashed.to_json() for kind, hashed in found.items()}
+
+
+def _counted(examples: Iterable[Example], task: Task) -> Iterator[Example]:
+    for example in examples:
+        yield example
+        task.advance(1)
 
 
 def _source(data: DataOptions, dev: bool) -> Source:

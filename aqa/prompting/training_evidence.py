@@ -1,18 +1,15 @@
 """The evidence of training examples: the gold passage, what was retrieved, or both mixed."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from random import Random
-from typing import Any
 
 from aqa.config.options import TrainingEvidenceOptions
 from aqa.prompting.gold_passages import Holds, answer_finder
+from aqa.prompting.other_passages import OtherPassages, distractors, ranked
 from aqa.records import Example, Passage
 
-WORD = re.compile(r"\w+")
-HANGUL_WORD = re.compile("[가-힣]+")
 SPARE = 20  # found beyond what is wanted: some hold the answer and can't be taken
 
 
@@ -58,7 +55,7 @@ class TrainingEvidence:
         if not gold and holds is not None:
             return None
         if self._options.passages == "gold":
-            return replace(example, passages=_ranked(gold))
+            return replace(example, passages=ranked(gold))
         return self._mix(example, gold, holds)
 
     def _mix(self, example: Example, gold: list[Passage], holds: Holds | None) -> Example | None:
@@ -74,13 +71,13 @@ class TrainingEvidence:
             kept = kept[: self._top_k]
             number = min(number, self._top_k - len(kept))
         texts = {passage.text for passage in gold}
-        found = list(islice(_distractors(example.passages, texts, holds), number))
+        found = list(islice(distractors(example.passages, texts, holds), number))
         if len(found) < number:
             others = self._of_others(example, number + len(texts) + SPARE, chance)
-            found += islice(_distractors(others, texts, holds), number - len(found))
+            found += islice(distractors(others, texts, holds), number - len(found))
         mixed = [*kept, *found]
         chance.shuffle(mixed)
-        return replace(example, passages=_ranked(mixed))
+        return replace(example, passages=ranked(mixed))
 
     def _of_others(self, example: Example, number: int, chance: Random) -> Iterator[Passage]:
         if self._others is None:
@@ -92,64 +89,3 @@ class TrainingEvidence:
         )
         # A passage of another question has ids of its own: only its text can tell.
         return (replace(passage, id=None) for passage in found)
-
-
-def _distractors(
-    passages: Iterable[Passage], texts: set[str], holds: Holds | None
-) -> Iterator[Passage]:
-    """Those whose text is not among `texts`, where it is put, and that do not hold the answer.
-
-    Gold passages may be known by id, but what says the answer under another id is no distractor,
-    either: where the gold one is left out, the example is to have no answer.
-    """
-    for passage in passages:
-        holding = holds and (holds(passage) or holds(replace(passage, id=None)))
-        if passage.text not in texts and not holding:
-            texts.add(passage.text)
-            yield passage
-
-
-class OtherPassages:
-    """All distinct passages of the training data, searched by BM25 (Robertson, Zaragoza 2009)."""
-
-    def __init__(self, examples: Iterable[Example]) -> None:
-        distinct = {
-            passage.text: passage
-            for example in examples
-            for passage in (*example.own_passages, *example.passages)
-        }
-        self._passages = list(distinct.values())
-        self._index: Any = None
-
-    def nearest(self, question: str, number: int) -> list[Passage]:
-        """The passages nearest to a question, best first."""
-        import bm25s
-
-        if self._index is None:
-            words = [list(terms(f"{p.title} {p.text}")) for p in self._passages]
-            if not any(words):
-                return []  # nothing to search in
-            self._index = bm25s.BM25()
-            self._index.index(words, show_progress=False)
-        number = min(number, len(self._passages))
-        found = self._index.retrieve([list(terms(question))], k=number, show_progress=False)
-        return [self._passages[place] for place in found.documents[0].tolist()]
-
-    def drawn(self, number: int, chance: Random) -> list[Passage]:
-        """Passages drawn by chance."""
-        return chance.sample(self._passages, min(number, len(self._passages)))
-
-
-def terms(text: str) -> Iterator[str]:
-    """Words to search by; pairs of letters for Hangul, whose words have endings."""
-    for word in WORD.findall(text.lower()):
-        if HANGUL_WORD.fullmatch(word) and len(word) > 1:
-            yield from (word[start : start + 2] for start in range(len(word) - 1))
-        else:
-            yield word
-
-
-def _ranked(passages: Sequence[Passage]) -> tuple[Passage, ...]:
-    return tuple(
-        replace(passage, rank=rank, score=None) for rank, passage in enumerate(passages, 1)
-    )

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 import pytest
 
 from aqa.config.options import TrainingEvidenceOptions
-from aqa.prompting.training_evidence import OtherPassages, TrainingEvidence, terms
+from aqa.prompting.other_passages import OtherPassages, terms
+from aqa.prompting.training_evidence import TrainingEvidence
 from aqa.records import Example, Passage
 
 TOWNS = ["Ostry", "Velm", "Karst", "Bolina", "Tarn", "Morva", "Lund", "Sefton", "Arka", "Dorn"]

@@ -1,0 +1,87 @@
+"""Passages of other questions as distractors: near ones, or any, that do not hold the answer."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from aqa.prompting.gold_passages import Holds
+from aqa.prompting.samples import sample
+from aqa.records import Example, Passage
+
+WORD = re.compile(r"\w+")
+HANGUL_WORD = re.compile("[가-힣]+")
+
+
+def distractors(
+    passages: Iterable[Passage], texts: set[str], holds: Holds | None
+) -> Iterator[Passage]:
+    """Those whose text is not among `texts`, where it is put, and that do not hold the answer.
+
+    Gold passages may be known by id, but what says the answer under another id is no distractor,
+    either: where the gold one is left out, the example is to have no answer.
+    """
+    for passage in passages:
+        holding = holds and (holds(passage) or holds(replace(passage, id=None)))
+        if passage.text not in texts and not holding:
+            texts.add(passage.text)
+            yield passage
+
+
+class OtherPassages:
+    """The distinct passages of all examples, searched by BM25 (Robertson, Zaragoza 2009).
+
+    All of them are kept in memory, or a sample of `most`, see `samples`.
+    """
+
+    def __init__(self, examples: Iterable[Example], most: int | None = None) -> None:
+        found = (
+            passage
+            for example in examples
+            for passage in (*example.own_passages, *example.passages)
+        )
+        distinct = ((passage.text, passage) for passage in found)
+        self._passages = list(dict(distinct).values() if most is None else sample(distinct, most))
+        self._index: Any = None
+
+    def __len__(self) -> int:
+        return len(self._passages)
+
+    def __iter__(self) -> Iterator[Passage]:
+        """Give them in no order that tells anything; their ids are those of other examples."""
+        return iter(self._passages)
+
+    def nearest(self, question: str, number: int) -> list[Passage]:
+        """The passages nearest to a question, best first."""
+        import bm25s
+
+        if self._index is None:
+            words = [list(terms(f"{p.title} {p.text}")) for p in self._passages]
+            if not any(words):
+                return []  # nothing to search in
+            self._index = bm25s.BM25()
+            self._index.index(words, show_progress=False)
+        number = min(number, len(self._passages))
+        found = self._index.retrieve([list(terms(question))], k=number, show_progress=False)
+        return [self._passages[place] for place in found.documents[0].tolist()]
+
+    def drawn(self, number: int, chance: Random) -> list[Passage]:
+        """Passages drawn by chance."""
+        return chance.sample(self._passages, min(number, len(self._passages)))
+
+
+def terms(text: str) -> Iterator[str]:
+    """Words to search by; pairs of letters for Hangul, whose words have endings."""
+    for word in WORD.findall(text.lower()):
+        if HANGUL_WORD.fullmatch(word) and len(word) > 1:
+            yield from (word[start : start + 2] for start in range(len(word) - 1))
+        else:
+            yield word
+
+
+def ranked(passages: Sequence[Passage]) -> tuple[Passage, ...]:
+    """Number passages anew; their scores are of another order."""
+    return tuple(
+        replace(passage, rank=rank, score=None) for rank, passage in enumerate(passages, 1)
+    )

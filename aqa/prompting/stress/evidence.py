@@ -1,0 +1,217 @@
+"""The evidence of one condition: what it makes of each example, the same for every reader."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import chain, islice
+from random import Random
+
+from aqa.config.options import EvidenceOptions
+from aqa.errors import DataError
+from aqa.prompting.evidence import select
+from aqa.prompting.gold_passages import Holds, answer_finder
+from aqa.prompting.other_passages import OtherPassages, distractors, ranked
+from aqa.prompting.stress.answers import OtherAnswers
+from aqa.prompting.stress.contradiction import contradict
+from aqa.records import Example, Passage
+
+MOST = 20_000  # passages of all examples that distractors are looked for in
+SPARE = 20  # found beyond what is wanted: some hold the answer
+
+NO_GOLD, NO_ANSWER = "no gold passage is known", "no other answer of the type fits"
+
+
+class Pools:
+    """Passages and answers of all examples, whatever the limit; each is read when it is needed."""
+
+    def __init__(self, examples: Callable[[], Iterable[Example]]) -> None:
+        self._examples = examples
+
+    @cached_property
+    def passages(self) -> OtherPassages:
+        """A sample of the distinct passages."""
+        return OtherPassages(self._examples(), MOST)
+
+    @cached_property
+    def answers(self) -> OtherAnswers:
+        """A sample of the distinct answers."""
+        return OtherAnswers(self._examples())
+
+
+class StressedEvidence:
+    """Gives examples the evidence of the condition that the options name.
+
+    Those are left out whose gold passage is not known, and in a condition that contradicts it
+    those whose answer has no other one of its type. `position` and `noise` have the gold passages
+    among hard ones: the example's own, best ranked first, then the nearest of other examples. The
+    others begin with what the plan alone would give. Places are those in reading order.
+    """
+
+    def __init__(self, options: EvidenceOptions, pools: Pools) -> None:
+        self._options = options
+        self._stress = options.stress
+        self._pools = pools
+        self.left_out: Counter[str] = Counter()  # by the reason; of the last count
+        # What the condition does must not be undone by the plan.
+        order = "best_last" if options.order == "best_last" else "given"
+        changed = {"top_k": None, "dedupe": False, "order": order}
+        self.options = options.model_copy(update=changed)
+        self._given = options.model_copy(update={"max_chars": None, "max_tokens": None})
+
+    def count(self, examples: Iterable[Example]) -> int:
+        """Count the examples that the condition can be made of, and why others can't.
+
+        Raises:
+            DataError: there are none, or too few passages for it.
+        """
+        self.left_out = Counter()
+        total = 0
+        for example in examples:
+            reason = self._reason_to_leave_out(example)
+            if reason:
+                self.left_out[reason] += 1
+            else:
+                total += 1
+        if not total:
+            reasons = " or ".join(self.left_out) or "there are no questions"
+            raise DataError(
+                f"--stress {self._condition}: it can't be made of any question ({reasons});"
+                " it needs answers and the passages that hold them"
+            )
+        return total
+
+    def changed(self, examples: Iterable[Example]) -> Iterator[Example]:
+        """Give the examples under the condition, without those that are left out."""
+        return (found for example in examples if (found := self._apply(example)) is not None)
+
+    @property
+    def _condition(self) -> str:
+        return self._stress.condition or ""
+
+    @property
+    def _others_wanted(self) -> int | None:
+        """How many passages are to be around the gold ones; None where it is not for us to say."""
+        family, _, number = self._condition.partition("-")
+        if family == "noise":
+            return int(number)
+        return self._stress.passages - 1 if family == "position" else None
+
+    def _reason_to_leave_out(self, example: Example) -> str:
+        found = _Gold.of(example)
+        if found is None:
+            return NO_GOLD
+        if self._contradicts:
+            return "" if self._apply(example) is not None else NO_ANSWER
+        wanted = self._others_wanted or 0
+        given = chain(example.passages, map(_of_another, self._pools.passages if wanted else ()))
+        enough = sum(1 for _ in islice(found.others(given), wanted))
+        if enough < wanted:
+            raise DataError(
+                f"{example.place or example.id}: {self._condition} asks for {wanted} passages"
+                f" beside the gold one, but the data hold only {enough} for it; leave this"
+                " condition out, or give a retriever's with --passages"
+            )
+        return ""
+
+    @property
+    def _contradicts(self) -> bool:
+        return self._condition in ("conflict", "two_sources")
+
+    def _apply(self, example: Example) -> Example | None:
+        gold = _Gold.of(example)
+        if gold is None:
+            return None
+        if (wanted := self._others_wanted) is not None:
+            return self._given_in(example, self._placed(example, gold, wanted))
+        plan = select(example, self._given).reading_order
+        if self._contradicts:
+            return self._contradicted(example, gold, plan)
+        if self._condition == "duplicate":
+            return self._given_in(example, (*plan, *plan))
+        left = list(gold.others(plan))
+        if not left:  # as much evidence as there was
+            left = self._hard(example, gold, len(plan) or 1)
+        unanswerable = replace(example, answers=(), target=None, gold_ids=())
+        return self._given_in(unanswerable, left)
+
+    def _given_in(self, example: Example, reading: Sequence[Passage]) -> Example:
+        is_turned = self.options.order == "best_last"
+        return replace(example, passages=ranked(reading[::-1] if is_turned else reading))
+
+    def _placed(self, example: Example, gold: "_Gold", wanted: int) -> list[Passage]:
+        """The gold passages among hard ones, at the place that the condition names."""
+        _, _, place = self._condition.partition("-")
+        block = gold.passages
+        if place in ("first", "middle", "last"):  # of so many passages in all
+            wanted = max(1, wanted + 1 - len(block))
+        others = self._hard(example, gold, wanted)
+        before = {"first": 0, "last": len(others)}.get(place, len(others) // 2)
+        return [*others[:before], *block, *others[before:]]
+
+    def _hard(self, example: Example, gold: "_Gold", wanted: int) -> list[Passage]:
+        """The example's own passages that do not hold the answer, then the nearest of others."""
+        everything = self._given.model_copy(update={"top_k": None})
+        found = list(islice(gold.others(select(example, everything).passages), wanted))
+        looked_at = wanted + SPARE
+        while len(found) < wanted:
+            near = map(_of_another, self._pools.passages.nearest(example.question, looked_at))
+            found = list(islice(gold.others(chain(found, near)), wanted))
+            if looked_at >= len(self._pools.passages):
+                break
+            looked_at *= 4
+        return found
+
+    def _contradicted(
+        self, example: Example, gold: "_Gold", plan: Sequence[Passage]
+    ) -> Example | None:
+        chance = Random(f"{self._stress.seed} {example.id}")  # noqa: S311  (no secret)
+        answers = self._pools.answers
+        if self._condition == "conflict":
+            found = contradict(example, plan, answers, chance)
+            if found is None:
+                return None
+            own = {old.text: new for old, new in zip(plan, found.passages, strict=True)}
+            kept = tuple(own.get(passage.text, passage) for passage in example.own_passages)
+            told = replace(example, answers=(found.answer,), target=None, own_passages=kept)
+            return self._given_in(told, found.passages)
+        place = next((at for at, passage in enumerate(plan) if gold.holds(passage)), None)
+        if place is None:
+            return None
+        found = contradict(example, [plan[place]], answers, chance)
+        if found is None:
+            return None
+        both = [plan[place], replace(found.passages[0], id=None)]
+        if chance.random() < 0.5:
+            both.reverse()
+        told = replace(example, answers=(*(example.answers or ()), found.answer))
+        return self._given_in(told, [*plan[:place], *both, *plan[place + 1 :]])
+
+
+class _Gold:
+    """The gold passages of an example: those marked, else the best ranked that holds the answer."""
+
+    def __init__(self, passages: Sequence[Passage], holds: Holds) -> None:
+        self.passages = passages
+        self.holds = holds
+
+    @classmethod
+    def of(cls, example: Example) -> "_Gold | None":
+        """Find them; None where none is known."""
+        holds = answer_finder(example)
+        if holds is None:
+            return None
+        named = [passage for passage in example.passages if passage.id in example.gold_ids]
+        marked = [passage for passage in example.own_passages or named if holds(passage)]
+        first = [passage for passage in example.passages if holds(passage)][:1]
+        gold = marked or first
+        return cls(gold, holds) if gold else None
+
+    def others(self, passages: Iterable[Passage]) -> Iterator[Passage]:
+        """Those that do not hold the answer, each text once."""
+        return distractors(passages, {passage.text for passage in self.passages}, self.holds)
+
+
+def _of_another(passage: Passage) -> Passage:
+    """A passage of another example, whose id means nothing here."""
+    return replace(passage, id=None)

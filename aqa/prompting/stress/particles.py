@@ -1,0 +1,55 @@
+"""Korean particles that agree with the word before them, by Kiwi's rules."""
+
+import re
+from functools import lru_cache
+
+from aqa.metrics.kiwi import analyse, load_kiwi
+
+# Well-known nouns stand for those before a particle: only how they end decides its form, and Kiwi
+# takes no particle for a part of them.
+NO_CONSONANT, RIEUL, CONSONANT = "나무", "서울", "사람"
+FIRST, SYLLABLES, FINALS, FINAL_RIEUL = 0xAC00, 11172, 28, 8  # of composed Hangul in Unicode
+DIGITS = {  # 0 is that of 십, 백, 천, 만, and of 영
+    **dict.fromkeys("036", CONSONANT),
+    **dict.fromkeys("178", RIEUL),
+    **dict.fromkeys("2459", NO_CONSONANT),
+}
+LATIN = {"l": RIEUL, **dict.fromkeys("mnkptcgb", CONSONANT)}  # as foreign words are read
+LETTER = re.compile(r"[^\W_]")
+PARTICLES = ("JKS", "JKC", "JKG", "JKO", "JKB", "JKV", "JKQ", "JX", "JC", "VCP", "E")
+PLURAL = ("들", "XSN")
+
+
+def agreeing(ending: str, old: str, new: str) -> str | None:
+    """Give the particles of `ending`, which followed `old`, as they follow `new`.
+
+    None where `ending` is no particle, or copula, but a part of a longer word.
+    """
+    return _agreeing(ending, _like(old), _like(new)) if ending else ""
+
+
+@lru_cache(maxsize=4096)
+def _agreeing(ending: str, old: str, new: str) -> str | None:
+    found = analyse(old + ending)
+    own, rest = found[:1], found[1:]
+    if not rest or own[0].form != old or rest[0].start != len(old):
+        return None
+    if not all(each.tag.startswith(PARTICLES) or (each.form, each.tag) == PLURAL for each in rest):
+        return None
+    if old == new:
+        return ending
+    morphemes = [(new, "NNG"), *((each.form, each.tag) for each in rest)]
+    joined: str = load_kiwi().join(morphemes)
+    return joined.removeprefix(new) if joined.startswith(new) else None
+
+
+def _like(word: str) -> str:
+    """Give the noun that ends as a word does when it is read aloud."""
+    letters = LETTER.findall(word.lower())
+    last = letters[-1] if letters else ""
+    if 0 <= (code := ord(last or " ") - FIRST) < SYLLABLES:
+        final = code % FINALS
+        if final == FINAL_RIEUL:
+            return RIEUL
+        return CONSONANT if final else NO_CONSONANT
+    return DIGITS.get(last) or LATIN.get(last, NO_CONSONANT)
