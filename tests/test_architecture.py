@@ -185,6 +185,7 @@ RUN_FILES = {value for name, value in vars(names).items() if name.isupper()}
 # Words that mean other things, too, count only as a part of a path; other locks there are as well.
 PLAIN = {
     names.ADAPTER, names.MODEL, names.MERGED, names.MEMBERS, names.BATCHES, names.JUDGE, names.LOCK,
+    names.STRESS,
 }  # fmt: skip
 
 

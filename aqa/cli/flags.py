@@ -26,6 +26,7 @@ Config = Annotated[
 Data = Annotated[str | None, of_config("data.path")]
 Model = Annotated[str | None, of_config("backend.model")]
 PromptName = Annotated[str | None, of_config("prompt")]
+PromptNames = Annotated[list[str] | None, of_config("prompt")]  # several make a run each
 OutputDir = Annotated[Path | None, of_config("output_dir")]
 Settings = Annotated[
     list[str] | None,

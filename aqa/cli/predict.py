@@ -22,7 +22,7 @@ def predict(
     data: flags.Data = None,
     config: flags.Config = None,
     model: flags.Model = None,
-    prompt: flags.PromptName = None,
+    prompt: flags.PromptNames = None,
     output_dir: flags.OutputDir = None,
     settings: flags.Settings = None,
     fields: flags.Fields = None,
@@ -50,6 +50,7 @@ def predict(
     allow_http: flags.AllowHttp = False,
     batch_api: flags.BatchApi = False,
     cancel: flags.Cancel = False,
+    stress: shipping_flags.Stress = None,
     abstain_below: shipping_flags.AbstainBelow = None,
     allow_other_reader: shipping_flags.AllowOtherReader = False,
     stop_when_decided: shipping_flags.StopWhenDecided = None,
@@ -70,10 +71,16 @@ def predict(
 
     if cancel and (dry_run or not resume):
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
-    found, reader_type = configure(context.params)
+    # Of several prompts the first stands for the others, until each has a config of its own.
+    found, reader_type = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)
     stop = shipping_flags.stop_rule(stop_when_decided, margin, decide_by)
     how = Resume(not resume, retry_errors, abstain_below, allow_other_reader, stop)
+    if stress is not None or len(prompt or ()) > 1:
+        from aqa.cli.variants import run_variants
+
+        run_variants(context.params, (found, reader_type), folder, how)
+        return
     if dry_run:
         with console.open_progress(quiet) as progress:
             estimate = run_dry(found, reader_type, folder, progress, how)
@@ -85,14 +92,7 @@ def predict(
         tables.show_cancelled(ended, as_json)
         return
     with console.open_progress(quiet) as progress:
-        result = run_predict(
-            found,
-            reader_type,
-            folder,
-            progress,
-            how,
-            command_line(sys.argv),
-        )
+        result = run_predict(found, reader_type, folder, progress, how, command_line(sys.argv))
     tables.show_predictions(result, as_json)
     if not result.answered:
         reason = result.shortfall.reason

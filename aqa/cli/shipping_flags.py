@@ -58,6 +58,23 @@ AllowOtherReader = Annotated[
     bool,
     typer.Option("--allow-other-reader", help="Take a contract made with another reader."),
 ]
+Stress = Annotated[
+    str | None,
+    typer.Option(
+        "--stress",
+        metavar="CONDITIONS",
+        help="Ask under changed evidence, too, a run each: position, noise, missing, conflict,"
+        " two_sources, duplicate, separated by commas.",
+    ),
+]
+StressCards = Annotated[
+    bool,
+    typer.Option(
+        "--stress",
+        help="Tell what changed evidence did to each reader (aqa predict --stress).",
+        rich_help_panel="Comparison",
+    ),
+]
 StopWhenDecided = Annotated[
     Path | None,
     typer.Option(

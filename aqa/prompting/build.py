@@ -74,7 +74,7 @@ class Inputs:
         limit = config.data.dev_limit if dev else config.data.limit
         self.total = min(self.found.count, limit or self.found.count)
         self.left_out = 0  # by the evidence of training examples, or of a stress test
-        self._pools = like._pools if like is not None else Pools(self._as_they_are)
+        self._pools: Pools = Pools(self._as_they_are) if like is None else like._pools
         self._stressed: StressedEvidence | None = None
         if config.evidence.stress.condition is not None:
             self._stress(progress)

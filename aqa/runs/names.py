@@ -23,5 +23,7 @@ BATCH_RECORD = "record.json"  # in BATCHES, as are the files of each batch
 REQUESTS, ANSWERS, ERRORS = ".requests.jsonl", ".answers.jsonl", ".errors.jsonl"
 
 CONTRACT = "silence.json"  # of silence, beside the predictions that it was made from
+STRESS = "stress"  # a run folder for each condition, inside that of the plain evidence
+PROMPTS = "prompts.json"  # of a folder with a run folder for each prompt: their names
 JUDGE = "judge"  # the verdicts on the answers, a folder for each way of judging
 MEMBERS = "members"  # of an ensemble: a run folder for each that it asks

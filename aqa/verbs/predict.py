@@ -207,12 +207,14 @@ def _ended(
     )  # fmt: skip
 
 
-def checked_inputs(config: RunConfig, reader: Backend, progress: Progress) -> Inputs:
-    """The data, once reader and data are known to be such as can be worked with."""
+def checked_inputs(
+    config: RunConfig, reader: Backend, progress: Progress, like: Inputs | None = None
+) -> Inputs:
+    """The data, once reader and data can be worked with; `like` are another run's of the same."""
     check_single("predict")
     if isinstance(reader, Remote):
         reader.check_access()
-    inputs = Inputs(config, load_template(config.prompt), progress)
+    inputs = Inputs(config, load_template(config.prompt), progress, like=like)
     reader.check()
     inputs.check_room(reader)
     check_known(inputs, reader, progress)
@@ -259,6 +261,7 @@ def dry_run(
     folder: Path,
     progress: Progress,
     resume: Resume = Resume(),
+    like: Inputs | None = None,
 ) -> CostEstimate:
     """Tell what a prediction would cost; nothing is asked and nothing is written.
 
@@ -270,7 +273,7 @@ def dry_run(
     reader = reader_type(config, progress)
     if not isinstance(reader, Remote):
         raise UsageError(f"--dry-run estimates the cost of an API; {config.backend.name} uses none")
-    inputs = Inputs(config, load_template(config.prompt), progress)
+    inputs = Inputs(config, load_template(config.prompt), progress, like=like)
     reader.check()
     inputs.check_room(reader)
     done: set[int] = set()

@@ -28,7 +28,6 @@ from aqa.backends.openai_api.prices import find_context
 from aqa.backends.openai_api.responses import FEWEST_TOKENS, ResponsesParameters
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
 from aqa.backends.openai_api.served import added, counted, learnt, texts
-from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
 from aqa.backends.openai_api.truncation import Truncation
 from aqa.config.backend_options import BackendOptions, Gpt4Options
@@ -37,6 +36,7 @@ from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.progress import Progress
 from aqa.records import Message, Prediction, Prompt
+from aqa.runs.spending import SpendingRecord
 from aqa.spent import Spent
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from aqa.backends.openai_api.prices import Price
-from aqa.backends.openai_api.spending import SpendingRecord
+from aqa.runs.spending import SpendingRecord
 from aqa.spent import Spent
 
 

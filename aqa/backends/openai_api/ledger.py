@@ -7,9 +7,9 @@ from functools import cached_property
 from aqa.backends.base import CostEstimate
 from aqa.backends.openai_api.budget import Budget
 from aqa.backends.openai_api.prices import Price, find_price
-from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.backends.openai_api.tokens import GUESS_ERROR
 from aqa.config.backend_options import Gpt4Options
+from aqa.runs.spending import SpendingRecord
 from aqa.spent import Spent
 
 LEAST = 1e-6  # dollars; less comes of rounding

@@ -6,9 +6,9 @@ import pytest
 
 from aqa.backends.openai_api.budget import Budget
 from aqa.backends.openai_api.prices import Price, Rates
-from aqa.backends.openai_api.spending import SpendingRecord
 from aqa.errors import RunError
 from aqa.runs.names import SPENDING
+from aqa.runs.spending import SpendingRecord
 from aqa.spent import Spent
 
 

@@ -1,0 +1,118 @@
+"""Several runs of one reader, as `aqa predict` makes and shows them."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from aqa.cli.tables import output, print_json, show_cost
+from aqa.config.stress import parse_conditions
+from aqa.display import console
+from aqa.display.tables import drawn
+from aqa.errors import RunError, UsageError
+from aqa.runs.folder import command_line
+from aqa.tables import Row, Table
+from aqa.tables.table import figures, texts
+from aqa.verbs.variants import (
+    Variants,
+    dry_run_variants,
+    make_variants,
+    predict_variants,
+    summed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aqa.backends.base import Backend, CostEstimate
+    from aqa.config.options import RunConfig
+    from aqa.verbs.predict import PredictResult, Resume
+
+
+def run_variants(
+    params: "Mapping[str, Any]",
+    configured: "tuple[RunConfig, type[Backend]]",
+    folder: Path,
+    resume: "Resume",
+) -> None:
+    """Make all runs that the parameters of `aqa predict` ask for, or tell what they would cost.
+
+    Raises:
+        UsageError: they do not go together.
+        RunError: none of the questions of some run was answered.
+    """
+    for flag in ("cancel", "stop_when_decided"):
+        if params[flag]:
+            name = flag.replace("_", "-")
+            raise UsageError(f"--{name} is for one run; name its folder, and its one prompt")
+    config, reader_type = configured
+    conditions = [] if params["stress"] is None else parse_conditions(params["stress"])
+    variants = make_variants(config, folder, params["prompt"] or (), conditions)
+    with console.open_progress(params["quiet"]) as progress:
+        if params["dry_run"]:
+            estimates = dry_run_variants(variants, reader_type, progress, resume)
+        else:
+            command = command_line(sys.argv)
+            results = predict_variants(variants, reader_type, progress, resume, command)
+    if params["dry_run"]:
+        _show_costs(estimates, params["as_json"])
+        return
+    _show_results(variants, results, params["as_json"])
+    for name, result in results.items():
+        if not result.answered:
+            reason = result.shortfall.reason
+            raise RunError(f"{name}: none of {result.examples} examples was answered: {reason}")
+
+
+def _show_costs(estimates: "Mapping[str, CostEstimate]", as_json: bool) -> None:
+    """The price of each run, and of all together."""
+    total = summed(estimates)
+    if as_json:
+        each = {name: asdict(one) for name, one in estimates.items()}
+        print_json({**asdict(total), "runs": each})
+        return
+    rows = [
+        Row(
+            [
+                name,
+                f"{one.examples:,}",
+                f"{one.input_tokens:,}",
+                "" if one.cost is None else "${:,.4f} to ${:,.4f}".format(*one.cost),
+            ]
+        )
+        for name, one in estimates.items()
+    ]
+    heads = [*texts("run"), *figures("examples", "input tokens", "price")]
+    output().print(drawn(Table(heads, rows)))
+    show_cost(total, as_json=False)
+
+
+def _show_results(
+    variants: Variants, results: "Mapping[str, PredictResult]", as_json: bool
+) -> None:
+    """Counts and folders of all runs, and what to run next."""
+    if as_json:
+        counts = {
+            name: {
+                "predictions": str(result.predictions),
+                "examples": result.examples,
+                "answered": result.answered,
+                "failed": result.failed,
+                "resumed": result.resumed,
+                "cached": result.cached,
+            }
+            for name, result in results.items()
+        }
+        print_json({"folder": str(variants.folder), "runs": counts})
+        return
+    rows = [
+        Row([name, result.examples, result.answered, result.failed, result.resumed])
+        for name, result in results.items()
+    ]
+    heads = [*texts("run"), *figures("examples", "answered", "failed", "from before")]
+    shown = output()
+    shown.print(drawn(Table(heads, rows)))
+    shown.print(f"runs: {variants.folder}", soft_wrap=True)
+    stress = " --stress" if variants.is_stressed else ""
+    shown.print(f"next: aqa evaluate {quote(str(variants.folder))}{stress}", soft_wrap=True)

@@ -1,0 +1,243 @@
+"""Several runs of one reader over the same data: a prompt each, a condition of a stress test each.
+
+Each is a run of its own, in a folder of its own, and is resumed by itself. Data are looked through
+once, weights are loaded once, and a cap on costs holds for all runs together.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from aqa.backends.base import Backend, CostEstimate, Remote
+from aqa.config.options import RunConfig
+from aqa.config.stress import PLAIN
+from aqa.errors import UsageError
+from aqa.progress import Progress
+from aqa.prompting.build import Inputs
+from aqa.prompting.templates import load_template
+from aqa.runs.folder import read_manifest
+from aqa.runs.spending import SpendingRecord
+from aqa.runs.variants import stress_folder, write_prompts
+from aqa.spent import Spent
+from aqa.verbs.predict import (
+    PredictResult,
+    Questions,
+    Resume,
+    checked_inputs,
+    dry_run,
+    kept_answers,
+)
+from aqa.verbs.session import Row
+
+GO_ON = Resume()
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the runs: its name among the others, what it is told, and its folder."""
+
+    name: str
+    config: RunConfig
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """The runs, in the order they are made in, and the folder that all of them lie in."""
+
+    folder: Path
+    runs: tuple[Variant, ...]
+    prompts: tuple[str, ...] = ()  # their names, where there are several
+    is_stressed: bool = False
+
+
+def make_variants(
+    config: RunConfig, folder: Path, prompts: Sequence[str], conditions: Sequence[str]
+) -> Variants:
+    """Plan a run for each prompt, and for each a plain one and one for each condition.
+
+    No prompts mean that of the config alone, whose runs lie in the `folder` itself.
+
+    Raises:
+        AqaError: a prompt can't be read, or two of them have the same name.
+    """
+    names = [load_template(prompt).name for prompt in prompts]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--prompt: two prompts are called {twice}; give each once, or rename one")
+    if len(names) < 2:
+        return Variants(folder, _conditions("", config, folder, conditions), (), bool(conditions))
+    runs = [
+        run
+        for name, prompt in zip(names, prompts, strict=True)
+        for run in _conditions(
+            name, config.model_copy(update={"prompt": prompt}), folder / name, conditions
+        )
+    ]
+    return Variants(folder, tuple(runs), tuple(names), bool(conditions))
+
+
+def _conditions(
+    name: str, config: RunConfig, folder: Path, conditions: Sequence[str]
+) -> tuple[Variant, ...]:
+    """Plan the plain run and those under stress; of a prompt, if it has a name."""
+    if not conditions:
+        return (Variant(name, config, folder),)
+    found = [Variant(f"{name}, {PLAIN}" if name else PLAIN, config, folder)]
+    for condition in conditions:
+        stress = config.evidence.stress.model_copy(update={"condition": condition})
+        evidence = config.evidence.model_copy(update={"stress": stress})
+        told = f"{name}, {condition}" if name else condition
+        changed = config.model_copy(update={"evidence": evidence})
+        found.append(Variant(told, changed, stress_folder(folder, condition)))
+    return tuple(found)
+
+
+def predict_variants(
+    variants: Variants,
+    reader_type: type[Backend],
+    progress: Progress,
+    resume: Resume = GO_ON,
+    command: str = "",
+) -> dict[str, PredictResult]:
+    """Make all runs, one after the other; all are checked before the first one asks anything.
+
+    Raises:
+        AqaError: as `predict`; runs that are finished by then stay finished.
+    """
+    with ExitStack() as stack:
+        checked = _checked(variants, reader_type, progress, stack)
+        if variants.prompts:
+            write_prompts(variants.folder, variants.prompts)
+        found = {}
+        for place, (run, questions) in enumerate(zip(variants.runs, checked, strict=True), 1):
+            progress.note(f"Run {place} of {len(checked)}: {run.name} ({run.folder})")
+            if isinstance(questions.reader, Remote):
+                # What the next ones spent before counts, unless that is forgotten.
+                others = [*variants.runs[: place - 1], *variants.runs[place:]]
+                known = variants.runs[: place - 1] if resume.fresh else others
+                spent = sum((_spent_in(each.folder) for each in known), Spent())
+                questions = _within_caps(questions, spent, reader_type, progress)
+            rows = kept_answers(questions, run.folder, progress, resume, command)
+            found[run.name] = _outcome(rows)
+    return found
+
+
+def _checked(
+    variants: Variants, reader_type: type[Backend], progress: Progress, stack: ExitStack
+) -> list[Questions]:
+    """Check all runs. Weights are loaded when the first one needs them, and stay until the end."""
+    found: list[Questions] = []
+    shared: Backend | None = None
+    like: Inputs | None = None
+    for run in variants.runs:
+        reader = shared or _opened_once(reader_type, stack)(run.config, progress)
+        if not isinstance(reader, Remote):
+            shared = reader  # neither prompt nor evidence is a part of what it is
+        like = checked_inputs(run.config, reader, progress, like)
+        found.append(Questions(run.config, reader, like))
+    return found
+
+
+def _opened_once(reader_type: type[Backend], stack: ExitStack) -> type[Backend]:
+    """Derive a reader that is opened when it is first entered and closed by the stack."""
+    if issubclass(reader_type, Remote):
+        return reader_type
+
+    is_open = False
+
+    def enter(reader: Backend) -> Backend:
+        nonlocal is_open
+        if not is_open:
+            reader_type.__enter__(reader)
+            stack.push(lambda *exc: reader_type.__exit__(reader, *exc))
+            is_open = True
+        return reader
+
+    def leave(reader: Backend, *exc: object) -> None:
+        """Stay open, for the next run."""
+
+    methods = {"__enter__": enter, "__exit__": leave}
+    return cast(type[Backend], type(reader_type.__name__, (reader_type,), methods))
+
+
+def _outcome(rows: Generator[Row, None, PredictResult]) -> PredictResult:
+    """Go through all answers, for what they came to."""
+    while True:
+        try:
+            next(rows)
+        except StopIteration as end:
+            result: PredictResult = end.value
+            return result
+
+
+def _within_caps(
+    questions: Questions, spent: Spent, reader_type: type[Backend], progress: Progress
+) -> Questions:
+    """Lower a reader's caps by what the other runs have spent, in this session or before."""
+    options = questions.config.backend
+    caps = {name: getattr(options, name, None) for name in ("max_cost", "max_tokens_total")}
+    used = {"max_cost": spent.cost or 0.0, "max_tokens_total": spent.input + spent.output}
+    left = {name: max(0, cap - used[name]) for name, cap in caps.items() if cap is not None}
+    if not left or not any(used.values()):
+        return questions
+    told = f" and ${spent.cost:.4f}" if spent.cost else ""
+    progress.note(
+        f"Of what may be spent, the other runs took {used['max_tokens_total']:,} tokens{told}."
+    )
+    backend = options.model_copy(update=left)
+    config = questions.config.model_copy(update={"backend": backend})
+    return replace(questions, config=config, reader=reader_type(config, progress))
+
+
+def _spent_in(folder: Path) -> Spent:
+    """What a run has spent, by its manifest, or may have, should it have been killed."""
+    served = read_manifest(folder).get("served") or {}
+    told = served.get("spent") or {}
+    usd = told.get("usd")
+    kept = Spent(told.get("input_tokens", 0), told.get("output_tokens", 0), cost=usd)
+    return kept.highest(SpendingRecord(folder, fresh=False).read())
+
+
+def dry_run_variants(
+    variants: Variants,
+    reader_type: type[Backend],
+    progress: Progress,
+    resume: Resume = GO_ON,
+) -> dict[str, CostEstimate]:
+    """Tell what each run would cost; nothing is asked and nothing is written.
+
+    Raises:
+        AqaError: as `dry_run`.
+    """
+    first = variants.runs[0].config
+    like = Inputs(first, load_template(first.prompt), progress)
+    return {
+        run.name: dry_run(run.config, reader_type, run.folder, progress, resume, like)
+        for run in variants.runs
+    }
+
+
+def summed(estimates: Mapping[str, CostEstimate]) -> CostEstimate:
+    """Add up what several runs would take."""
+    each = list(estimates.values())
+    costs = [one.cost for one in each if one.cost is not None]
+    known = len(costs) == len(each)
+    times = [one.seconds for one in each if one.seconds is not None]
+    return replace(
+        each[0],
+        examples=sum(one.examples for one in each),
+        unfit=sum(one.unfit for one in each),
+        input_tokens=sum(one.input_tokens for one in each),
+        exact=all(one.exact for one in each),
+        output_tokens=(
+            sum(one.output_tokens[0] for one in each),
+            sum(one.output_tokens[1] for one in each),
+        ),
+        cost=(sum(low for low, _ in costs), sum(high for _, high in costs)) if known else None,
+        seconds=sum(times) if times else None,
+        cached=sum(one.cached for one in each),
+        answered=sum(one.answered for one in each),
+    )
