@@ -56,6 +56,8 @@ def predict(
     stop_when_decided: shipping_flags.StopWhenDecided = None,
     margin: shipping_flags.Margin = None,
     decide_by: shipping_flags.DecideBy = "f1",
+    to_see: shipping_flags.ToSee = None,
+    against: shipping_flags.Against = None,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:
@@ -67,6 +69,7 @@ def predict(
     from aqa.verbs.cancel import cancel as run_cancel
     from aqa.verbs.ensembles import dry_run as run_dry
     from aqa.verbs.ensembles import predict as run_predict
+    from aqa.verbs.foresight import foresee
     from aqa.verbs.predict import Resume
 
     if cancel and (dry_run or not resume):
@@ -74,7 +77,7 @@ def predict(
     # Of several prompts the first stands for the others, until each has a config of its own.
     found, reader_type = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)
-    stop = shipping_flags.stop_rule(stop_when_decided, margin, decide_by)
+    stop = shipping_flags.stop_rule(context.params)
     how = Resume(not resume, retry_errors, abstain_below, allow_other_reader, stop)
     if stress is not None or len(prompt or ()) > 1:
         from aqa.cli.variants import run_variants
@@ -83,8 +86,11 @@ def predict(
         return
     if dry_run:
         with console.open_progress(quiet) as progress:
-            estimate = run_dry(found, reader_type, folder, progress, how)
-        tables.show_cost(estimate, as_json)
+            if to_see is None:
+                estimate, foresight = run_dry(found, reader_type, folder, progress, how), None
+            else:
+                estimate, foresight = foresee(found, reader_type, folder, progress, how, to_see)
+        tables.show_cost(estimate, as_json, foresight)
         return
     if cancel:
         with console.open_progress(quiet) as progress:

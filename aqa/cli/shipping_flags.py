@@ -1,7 +1,8 @@
 """The flags that lead from comparing readers to shipping one."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -101,17 +102,43 @@ DecideBy = Annotated[
 ]
 
 
-def stop_rule(reference: Path | None, margin: float | None, score: DecidedBy) -> "StopRule | None":
-    """Make the rule of these flags.
+ToSee = Annotated[
+    float | None,
+    typer.Option(
+        "--to-see",
+        metavar="POINTS",
+        min=0.01,
+        max=100,
+        help="With --dry-run: what it costs to see so large a difference.",
+        rich_help_panel="Stopping",
+    ),
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--against",
+        metavar="RUN",
+        help="The run that --to-see compares with.",
+        rich_help_panel="Stopping",
+    ),
+]
+
+
+def stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
+    """Make the rule of these flags; of --against it is the run that is compared with.
 
     Raises:
-        UsageError: there is nothing that a margin or a score would be for.
+        UsageError: some of them are there without those that they belong to.
     """
     from aqa.errors import UsageError
     from aqa.evaluation.deciding import StopRule
 
-    if reference is not None:
-        return StopRule(reference, margin, score)
-    if margin is not None or score != "f1":
+    reference = params["stop_when_decided"]
+    sees, against = params["to_see"] is not None, params["against"] or reference
+    if sees and not (params["dry_run"] and against):
+        raise UsageError("--to-see is for --dry-run, and needs a run to compare with (--against)")
+    if params["against"] and not sees:
+        raise UsageError("--against is for --to-see; give the difference that is to be seen")
+    if against is None and (params["margin"] is not None or params["decide_by"] != "f1"):
         raise UsageError("--margin and --decide-by are for --stop-when-decided; name a run there")
-    return None
+    return against and StopRule(against, params["margin"], params["decide_by"])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aqa.backends.base import CostEstimate
     from aqa.records import Prompt
     from aqa.verbs.cancel import CancelResult
+    from aqa.verbs.foresight import Foresight
     from aqa.verbs.predict import PredictResult
     from aqa.verbs.preview import Preview
     from aqa.verbs.train import DryRun, TrainResult
@@ -67,10 +68,10 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
     console.print("nothing was written", style="dim")
 
 
-def show_cost(found: "CostEstimate", as_json: bool) -> None:
-    """What a prediction through an API would take."""
+def show_cost(found: "CostEstimate", as_json: bool, foresight: "Foresight | None" = None) -> None:
+    """What a prediction through an API would take, and what it would show."""
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | ({"to_see": foresight.to_json()} if foresight else {}))
         return
     low, high = found.output_tokens
     rows = {
@@ -91,6 +92,8 @@ def show_cost(found: "CostEstimate", as_json: bool) -> None:
         rows["time at the limits"] = f"{found.seconds:,.0f} s"
     console = output()
     console.print(drawn(_facts(rows)))
+    if foresight is not None:
+        console.print(str(foresight), soft_wrap=True, markup=False, highlight=False)
     console.print("nothing was sent, nothing was written", style="dim")
 
 

@@ -4,17 +4,20 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import sqrt
 from pathlib import Path
 from typing import Any, Literal
 
 from aqa.errors import DataError
 from aqa.evaluation.alignment import different_plans, evidence_plan_of, first_ids
+from aqa.evaluation.comparison import compare
 from aqa.evaluation.inputs import Aligned, Scoring, align
 from aqa.metrics import load_metric
 from aqa.metrics.normalize import second_score
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, Verdict, verdicts
-from aqa.metrics.statistics.intervals import FEW
+from aqa.metrics.statistics.intervals import FEW, mean_intervals
+from aqa.metrics.statistics.power import detectable_difference
 from aqa.metrics.statistics.waves import draw_order, wave_ends
 from aqa.records import Example
 
@@ -80,6 +83,20 @@ class Decision:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The difference, in points, that so many questions in clusters show in four of five tests.
+
+    None where they can show none. Planned from answers of both readers if it `is_paired`, else as
+    if both varied like the reference, and each for itself.
+    """
+
+    detectable: float | None
+    questions: int
+    clusters: int
+    is_paired: bool
+
+
 class Contest:
     """The questions that the reference answered, in the order in which a run asks them.
 
@@ -87,25 +104,25 @@ class Contest:
     part of the order has its share of each language and of questions without an answer.
     """
 
-    def __init__(self, rule: StopRule, name: str, aligned: Aligned, seed: int) -> None:
-        """Take the one system of `aligned` as the reference of the run `name`.
+    def __init__(self, rule: StopRule, names: tuple[str, str], aligned: Aligned, seed: int) -> None:
+        """Take the one system of `aligned` as the reference; `names` are its own and the run's.
 
         Raises:
             DataError: too few questions have an answer of the reference.
         """
-        (system,), self._b = aligned.systems, name
-        self._a, self._margin = system.name, rule.margin
+        (system,), (self.a, self.b) = aligned.systems, names
+        self._margin = rule.margin
         common = [place for place, key in enumerate(aligned.expected) if key in system.rows]
         self.left_out = len(aligned.expected) - len(common)
-        clusters = aligned.clusters.at(common)
+        clusters = self._apart = aligned.clusters.at(common)
         if len(common) < FEWEST or clusters.count < FEW:
             raise DataError(
-                f"--stop-when-decided: {system.file} answers {len(common)} of these questions, in"
-                f" {clusters.count} clusters by {clusters.by}; at least {FEWEST} in {FEW} are"
-                " needed, so predict without it"
+                f"{system.file} answers {len(common)} of these questions, in {clusters.count}"
+                f" clusters by {clusters.by}, and at least {FEWEST} in {FEW} are needed to compare"
+                " with; name a run that answers more of them"
             )
         self._pairs, self._metric = aligned.pairs[system.name], load_metric(rule.score)
-        self._score = "em" if rule.score == "em" else second_score(aligned.profile)
+        self.score = "em" if rule.score == "em" else second_score(aligned.profile)
         self._known = self._scores({place: self._pairs.predictions[place] for place in common})
         self._answered: dict[int, float] = {}
         members: list[list[int]] = [[] for _ in range(clusters.count)]
@@ -120,7 +137,7 @@ class Contest:
                 "name": system.file,
                 "sha256": hashlib.sha256(json.dumps(told).encode()).hexdigest(),
             },
-            "score": self._score,
+            "score": self.score,
             "profile": aligned.profile,
             "margin": rule.margin,
             "seed": seed,
@@ -152,9 +169,9 @@ class Contest:
         (verdict,) = verdicts(self._sequence, totals, sizes, np.array([len(done)]), margin)
         low, high = self._sequence.interval(totals, sizes)
         return Decision(
-            self._a,
-            self._b,
-            self._score,
+            self.a,
+            self.b,
+            self.score,
             self._margin,
             verdict,
             100 * float(totals.sum() / sizes.sum()),
@@ -164,6 +181,23 @@ class Contest:
             int(sizes.sum()),
             sum(map(len, self._clusters)),
         )
+
+    def sight(self, answers: Mapping[int, str | None]) -> Sight:
+        """Tell what these questions show, by answers of the run if there are enough."""
+        import numpy as np
+
+        known = np.array(list(self._known.values()))
+        both = [at for at, place in enumerate(self._known) if place in answers]
+        clusters = self._apart.at(both)
+        if len(both) >= FEWEST and clusters.count >= FEW:
+            own = self._scores({place: answers[place] for place in self._known if place in answers})
+            values = {"a": {"score": known[both].tolist()}, "b": {"score": list(own.values())}}
+            (found,) = compare(values, clusters).comparisons
+            return Sight(found.detectable, len(both), clusters.count, is_paired=True)
+        clusters = self._apart
+        error = float(mean_intervals(known[:, None], clusters).errors[0]) * sqrt(2)
+        detectable = detectable_difference(error, clusters.count)
+        return Sight(detectable, len(known), clusters.count, is_paired=False)
 
     def _scores(self, answers: Mapping[int, str | None]) -> dict[int, float]:
         """Score the answers to some of the questions, by their places in the data."""
@@ -188,13 +222,13 @@ class Contest:
 
 def find_contest(
     rule: StopRule,
-    name: str,
+    names: tuple[str, str],
     examples: Iterable[Example],
     evidence_plan: Mapping[str, Any],
     profile: str,
     seed: int,
 ) -> Contest:
-    """Read the reference's answers to the examples of the run `name`.
+    """Read the reference's answers to the examples of a run; `names` are those of both.
 
     Raises:
         DataError: they are answers to other data or too few, or were given on other evidence.
@@ -208,7 +242,7 @@ def find_contest(
         if isinstance(own := row.metadata.get("question"), str)
         and questions.get(key, own).strip() != own.strip()
     ]
-    way_out = "stop by a run on the same data and evidence"
+    way_out = "name a run on the same data and evidence"
     if others:
         raise DataError(
             f"{system.file} answers other questions under the ids {first_ids(others)}; {way_out}"
@@ -218,7 +252,7 @@ def find_contest(
         raise DataError(
             f"{system.file} and this run are given different evidence ({told}); {way_out}"
         )
-    return Contest(rule, name, aligned, seed)
+    return Contest(rule, names, aligned, seed)
 
 
 def _noting(examples: Iterable[Example], questions: dict[str, str]) -> Iterator[Example]:

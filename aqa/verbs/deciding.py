@@ -7,6 +7,7 @@ from typing import Any
 from aqa.backends.base import Backend, Remote
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
+from aqa.evaluation.alignment import system_names
 from aqa.evaluation.contracts import Contract
 from aqa.evaluation.deciding import Contest, Decision, StopRule, find_contest
 from aqa.evaluation.stopped import DECIDING
@@ -29,11 +30,12 @@ def open_contest(
     """
     reference = rule.reference
     if folder.resolve() in (reference.resolve(), reference.resolve().parent):
-        raise UsageError(f"--stop-when-decided {reference}: a run can't be held against itself")
+        raise UsageError(f"{reference}: a run can't be held against itself; name another one")
+    a, b = system_names([reference, folder])
     examples = (example for _, example in inputs.examples())
     plan = inputs.evidence_plan()
     profile = config.evaluation.profile
-    contest = find_contest(rule, folder.name, examples, plan, profile, config.seed)
+    contest = find_contest(rule, (a, b), examples, plan, profile, config.seed)
     if contest.left_out:
         progress.note(
             f"{reference} has no answer to {contest.left_out:,} of the questions, which are not"

@@ -1,0 +1,122 @@
+"""What it would cost to see a difference from another run, and what the money there is can see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.base import Backend, CostEstimate
+from aqa.config.options import RunConfig
+from aqa.evaluation.deciding import Contest
+from aqa.evaluation.planning import Need
+from aqa.progress import Progress
+from aqa.runs.journal import read_lines
+from aqa.runs.names import JOURNAL
+from aqa.verbs.deciding import open_contest
+from aqa.verbs.ensembles import dry_run
+from aqa.verbs.predict import Resume, checked_inputs
+from aqa.verbs.session import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """Questions that show a difference in four of five tests, and what they cost in US dollars.
+
+    `cost` is the least and the most of what is left to ask; None where no price is known, or
+    nothing can be planned. `sees` is the difference, in points, that `capacity` questions show: all
+    there are, or as many as a cap pays for at the most. `is_paired` tells that both readers'
+    answers were there to plan from.
+    """
+
+    need: Need
+    is_paired: bool
+    cost: tuple[float, float] | None
+    capacity: int
+    sees: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it for programs."""
+        found = {"cost": self.cost, "capacity": self.capacity, "sees": self.sees}
+        return {**self.need.to_json(), "is_paired": self.is_paired, **found}
+
+    def __str__(self) -> str:
+        told = str(self.need)
+        if self.cost is not None:
+            told += ", for ${:,.4f} to ${:,.4f} more".format(*self.cost)
+        if self.sees is not None:
+            told += (
+                f"; the {self.capacity:,} that there are, or that the cap pays for, show"
+                f" {self.sees:.1f} {self.need.metric}"
+            )
+        if not self.is_paired:
+            told += " (as if both varied alike, and each for itself: likely fewer are enough)"
+        return told
+
+
+def foresee(
+    config: RunConfig,
+    reader_type: type[Backend],
+    folder: Path,
+    progress: Progress,
+    resume: Resume,
+    points: float,
+) -> tuple[CostEstimate, Foresight]:
+    """Estimate a prediction, and what seeing a difference from the run of `resume.stop` would take.
+
+    Raises:
+        AqaError: as `dry_run`; or the other run answers too few of the questions, or others.
+    """
+    assert resume.stop is not None
+    estimate = dry_run(config, reader_type, folder, progress, resume)
+    reader = reader_type(config, progress)
+    inputs = checked_inputs(config, reader, progress)
+    contest = open_contest(resume.stop, config, inputs, folder, progress)
+    rows = list(read_lines(folder / JOURNAL))[1:] if estimate.answered else []
+    return estimate, _foresight(
+        contest, estimate, _affordable(config, estimate, rows), rows, points
+    )
+
+
+def _foresight(
+    contest: Contest,
+    estimate: CostEstimate,
+    affordable: int,
+    rows: Sequence[Row],
+    points: float,
+) -> Foresight:
+    """Plan by what the contest shows, and price it by what the estimate says of a question."""
+    sight = contest.sight({row["index"]: row["predicted_answer"] for row in rows})
+    need = Need(contest.a, contest.b, contest.score, points)
+    capacity = estimate.answered + affordable
+    if sight.detectable is None:
+        return Foresight(need, sight.is_paired, None, capacity, None)
+    times = (sight.detectable / points) ** 2
+    questions = ceil(times * sight.questions)
+    need = replace(need, questions=questions, clusters=ceil(times * sight.clusters))
+    more = max(0, questions - estimate.answered)
+    cost = None
+    if estimate.cost is not None and estimate.examples:
+        least, most = (one * more / estimate.examples for one in estimate.cost)
+        cost = (least, most)
+    sees = sight.detectable * sqrt(sight.questions / capacity) if capacity else None
+    return Foresight(need, sight.is_paired, cost, capacity, sees)
+
+
+def _affordable(config: RunConfig, estimate: CostEstimate, rows: Sequence[Row]) -> int:
+    """Give how many of the questions that are left the caps pay for at their most.
+
+    Caps are on all sessions together, so what `rows` have cost is taken off.
+    """
+    spent = [row["spent"] for row in rows if row.get("spent")]
+    money, tokens = (
+        getattr(config.backend, name, None) for name in ("max_cost", "max_tokens_total")
+    )
+    shares = [1.0]
+    if money is not None and estimate.cost is not None and estimate.cost[1]:
+        left = money - sum(one["cost"] or 0.0 for one in spent)
+        shares.append(left / estimate.cost[1])
+    if tokens is not None and estimate.examples:
+        left = tokens - sum(one["input"] + one["output"] for one in spent)
+        shares.append(left / (estimate.input_tokens + estimate.output_tokens[1]))
+    return max(0, int(estimate.examples * min(shares)))

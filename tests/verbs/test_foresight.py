@@ -1,0 +1,88 @@
+"""What it would cost to see a difference from another run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from fault_server import Server
+from gpt4_runs import configured, run, write_questions
+
+from aqa.evaluation.comparison import compare
+from aqa.evaluation.planning import plan
+from aqa.metrics.statistics.clusters import Clusters
+
+Call = Callable[..., CompletedProcess[str]]
+COUNT = 200
+
+
+@pytest.fixture
+def ask(call_aqa: Call, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Ask for a dry run against a reference that is wrong on each third question."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    answers = {f"q{n}": {"predicted_answer": str(n) if n % 3 else "no"} for n in range(COUNT)}
+    (tmp_path / "a.json").write_text(json.dumps(answers))
+    write_questions(tmp_path, COUNT)
+    words = [
+        "predict", "gpt4", "--data", "questions.jsonl", "-o", "out", "--dry-run",
+        "--set", "backend.model=reader-1", "--set", f"backend.base_url={server.url}",
+        "--set", 'backend.price={"input":1,"output":2}', "--max-new-tokens", "4",
+    ]  # fmt: skip
+
+    def call(*more: str) -> CompletedProcess[str]:
+        return call_aqa(*words, *more)
+
+    return call
+
+
+def told(done: CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_from_the_reference_alone(ask: Call) -> None:
+    found = told(ask("--to-see", "5", "--against", "a.json", "--json"))
+    seen = found["to_see"]
+    assert (seen["a"], seen["b"], seen["metric"], seen["difference"]) == ("a", "out", "f1", 5)
+    # Two shares of two thirds, each for itself: (1.96 + 0.84)^2 * 2 p (1 - p) / 0.05^2.
+    assert seen["questions"] == pytest.approx(7.85 * 2 * (2 / 9) / 0.05**2, rel=0.05)
+    assert seen["cost"] == pytest.approx([seen["questions"] / COUNT * one for one in found["cost"]])
+    assert (seen["capacity"], seen["is_paired"]) == (COUNT, False)
+    assert seen["sees"] == pytest.approx(5 * (seen["questions"] / COUNT) ** 0.5, rel=0.01)
+    shown = ask("--to-see", "5", "--against", "a.json").stdout
+    assert f"about {seen['questions']:,} questions, for $" in shown
+    assert "the 200 that there are, or that the cap pays for, show 13." in shown
+    assert "as if both varied alike" in shown
+
+
+def test_a_cap_pays_for_fewer(ask: Call) -> None:
+    whole = told(ask("--to-see", "5", "--against", "a.json", "--json"))
+    cap = whole["cost"][1] / 4
+    found = told(ask("--to-see", "5", "--against", "a.json", "--json", "--max-cost", str(cap)))
+    assert found["to_see"]["capacity"] == COUNT // 4
+    assert found["to_see"]["sees"] == pytest.approx(2 * whole["to_see"]["sees"])
+
+
+def test_from_the_answers_that_are_there(ask: Call, tmp_path: Path, server: Server) -> None:
+    config = configured(tmp_path, server, COUNT, batch_api=False)
+    data = config.data.model_copy(update={"limit": 150})
+    run(config.model_copy(update={"data": data}), tmp_path / "out")
+    found = told(ask("--to-see", "5", "--against", "a.json", "--json"))["to_see"]
+    assert found["is_paired"] is True
+    a = [100.0 * (n % 3 > 0) for n in range(150)]
+    clusters = Clusters.apart(150)
+    compared = compare({"a": {"f1": a}, "b": {"f1": [100.0] * 150}}, clusters).comparisons
+    (need,) = plan(compared, clusters, 5)
+    assert found["questions"] == need.questions
+    assert found["capacity"] == COUNT
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--to-see", "2"), ("--against", "a.json"), ("--to-see", "2", "--against", "a.json", "--set")],
+)
+def test_words_that_lack_others(words: tuple[str, ...], ask: Call) -> None:
+    assert ask(*words).returncode == 2
