@@ -15,11 +15,11 @@ from tiny_llama import (
     make_tokenizer,
     rows,
     save_tiny,
+    write_all,
 )
 
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
-from aqa.backends.llama_qlora.generation import write_answers
-from aqa.backends.llama_qlora.prefixes import group_by_prefix
+from aqa.backends.local.decoding import Ends
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.load import build_config
 from aqa.errors import ConfigError, ModelError
@@ -157,7 +157,7 @@ def test_text_that_ends_a_turn_stops_an_answer(template: Template, tmp_path: Pat
     cut = reader._encoder.written.cut
     for beams in (1, 3):
         options = reader.config.generation.model_copy(update={"num_beams": beams})
-        answers = write_answers(reader.model, rows_of, group_by_prefix(rows_of), end, options, cut)
+        answers = write_all(reader.model, rows_of, Ends(end, cut), options)
         for example, (written,) in zip(rows(), answers, strict=True):
             text = reader._tokenizer.decode(written.ids)
             assert text.endswith("<|end|>")

@@ -11,9 +11,16 @@ from typing import Any
 
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.generation import (
+    is_continuous,
+    write_answers,
+    write_continuously,
+)
+from aqa.backends.local.decoding import Ends, Written, uniform_draws
+from aqa.backends.local.memory import Room
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.load import build_config, parse_assignment, set_value
-from aqa.config.options import RunConfig
+from aqa.config.options import GenerationOptions, RunConfig
 from aqa.metrics import score_pairs
 from aqa.progress import SilentProgress
 from aqa.prompting.templates import load_template, prepare
@@ -237,6 +244,26 @@ class Training:
         texts = [clean_answer(found[e.id] or "", ()).text for e in judged]
         scores = score_pairs(texts, [e.answers or () for e in judged])
         return {name: score.value for name, score in scores.items()}
+
+
+def write_all(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    ends: Ends,
+    options: GenerationOptions,
+    tokens: int = 100_000,
+    seed: int = 0,
+) -> list[list[Written]]:
+    """The answers to token ids, in the way that a model takes and with room for so many tokens."""
+    if not is_continuous(model, options):
+        return write_answers(model, prompts, ends, options)
+    room = Room(tokens, print)
+
+    def draws(number: int, answer: int) -> Sequence[float]:
+        return uniform_draws(options, seed, str(number), answer)
+
+    found = dict(write_continuously(model, prompts, ends, options, room, draws))
+    return [written for number in range(len(prompts)) if (written := found[number])]
 
 
 def tiny_template(folder: Path) -> Template:

@@ -10,11 +10,14 @@ from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.chat_rendering import template_facts
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
 from aqa.backends.llama_qlora.adapters import embedding_rows, load_adapter
-from aqa.backends.llama_qlora.generation import write_answers
+from aqa.backends.llama_qlora.generation import (
+    is_continuous,
+    write_answers,
+    write_continuously,
+)
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import check_quantization, load_model
-from aqa.backends.llama_qlora.prefixes import group_by_prefix, groups_within
-from aqa.backends.local.decoding import Written
+from aqa.backends.local.decoding import Ends, Written, uniform_draws
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.loading import load_config
 from aqa.backends.local.reader import LocalReader, Row
@@ -115,13 +118,25 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         with self._fast_adapter():
             yield from super().generate(prompts)
 
-    def _rows(self, window: Sequence[Row]) -> list[list[Row]]:
-        """Those that begin alike together."""
-        groups = group_by_prefix([row.encoding.prompt_ids for row in window])
-        return [
-            [window[member]._replace(group=number, shared=group.length) for member in group.members]
-            for number, group in enumerate(groups)
-        ]
+    def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
+        """Answer the prompts of a window in continuous batches, where the model takes them."""
+        options = self.config.generation
+        if not is_continuous(self.model, options):
+            yield from super()._answer_window(rows)
+            return
+
+        def draws(number: int, answer: int) -> Sequence[float]:
+            return uniform_draws(options, self.config.seed, rows[number].prompt.id, answer)
+
+        ids = [row.encoding.prompt_ids for row in rows]
+        answers = write_continuously(self.model, ids, self._ends, options, self._room, draws)
+        while True:
+            with quiet():  # not while somebody else is at work with an answer
+                found = next(answers, None)
+            if found is None:
+                return
+            row, written = rows[found[0]], found[1]
+            yield self._predicted(row, written) if written else self._out_of_memory(row)
 
     def _fast_adapter(self) -> AbstractContextManager[None]:
         """On a CPU an adapter is much faster fused; measured nowhere else."""
@@ -140,14 +155,13 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
     def _write(self, batch: Sequence[Row]) -> list[list[Written]]:
         with quiet():
-            return write_answers(
-                self.model,
-                [row.encoding.prompt_ids for row in batch],
-                groups_within([row.group for row in batch], [row.shared for row in batch]),
-                list(self._encoder.end_token_ids),
-                self.config.generation,
-                self._encoder.written.cut if self._encoder.written.stop else None,
-            )
+            ids = [row.encoding.prompt_ids for row in batch]
+            return write_answers(self.model, ids, self._ends, self.config.generation)
+
+    @property
+    def _ends(self) -> Ends:
+        written = self._encoder.written
+        return Ends(self._encoder.end_token_ids, written.cut if written.stop else None)
 
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""

@@ -1,8 +1,9 @@
 """Prompts that begin alike, such as questions on one passage: their beginning is read once."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 Row = Sequence[int]
@@ -52,54 +53,6 @@ def _shared(one: Row, other: Row) -> int:
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def pad_left(rows: Sequence[Row], filling: int) -> tuple[Any, Any]:
-    """Token ids and attention mask of shape (rows, longest), padded on the left.
-
-    Padding is told by the mask alone: its token may well be the end-of-turn token.
-    """
-    import torch
-
-    longest = max(map(len, rows))
-    ids = torch.full((len(rows), longest), filling)
-    mask = torch.zeros_like(ids)
-    for place, row in enumerate(rows):
-        ids[place, longest - len(row) :] = torch.tensor(row)
-        mask[place, longest - len(row) :] = 1
-    return ids, mask
-
-
-def read_prefixes(
-    model: Any, rows: Sequence[Row], groups: Sequence[Group], filling: int
-) -> tuple[Any, Any, Any]:
-    """Read the beginning of each group once; give ids, mask and keys and values for all rows.
-
-    A row becomes [padding, prefix, padding, rest]; the mask hides the padding in both places, and
-    positions are counted by the mask, so that the row means the same as without padding.
-    """
-    import torch
-    from transformers import DynamicCache
-
-    firsts = [rows[group.members[0]][: group.length] for group in groups]
-    prefix_ids, prefix_mask = pad_left(firsts, filling)
-    device = model.device
-    cache = DynamicCache(config=model.config)
-    model(
-        input_ids=prefix_ids.to(device),
-        attention_mask=prefix_mask.to(device),
-        position_ids=(prefix_mask.cumsum(-1) - 1).clamp(min=0).to(device),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    group_of = {row: place for place, group in enumerate(groups) for row in group.members}
-    chosen = torch.tensor([group_of[row] for row in range(len(rows))])
-    cache.batch_select_indices(chosen.to(device))
-    rests = [row[groups[group_of[number]].length :] for number, row in enumerate(rows)]
-    rest_ids, rest_mask = pad_left(rests, filling)
-    ids = torch.cat([prefix_ids[chosen], rest_ids], dim=1)
-    return ids, torch.cat([prefix_mask[chosen], rest_mask], dim=1), cache
-
-
 def can_share(model: Any) -> bool:
     """Whether a prefix can be read once for many rows, with padding behind it.
 
@@ -126,8 +79,15 @@ def takes_padding(model: Any) -> bool:
 
 def _counts_by_mask(model: Any) -> bool:
     """Whether a model can be told positions, or makes them of the mask (as Bloom, unlike MPT)."""
+    return model.config.model_type == "bloom" or takes_positions(model)
+
+
+def takes_positions(model: Any) -> bool:
+    """Whether a model can be told the positions of tokens."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    forward = getattr(base, "forward", None)
-    if forward is None or base.config.model_type == "bloom":
-        return True
-    return "position_ids" in inspect.signature(forward).parameters
+    return "position_ids" in _arguments_of(type(base).forward)
+
+
+@cache
+def _arguments_of(forward: Callable[..., object]) -> Collection[str]:
+    return inspect.signature(forward).parameters

@@ -1,5 +1,6 @@
 """Batches for generation: windows of a stream, sorted by length, bounded by tokens."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -26,31 +27,33 @@ def windows(items: Iterable[T], size: int, position: Callable[[T], int]) -> Iter
 
 
 def batches_by_tokens(
-    groups: Iterable[Sequence[T]], length: Callable[[T], int], extra: int, budget: int
+    groups: Iterable[Sequence[T]], tokens: Callable[[T], int], budget: int
 ) -> Iterator[list[T]]:
     """Batch groups of like length, the longest first, so that the worst memory need comes first.
 
-    A batch of n items takes n * (longest + extra) tokens, at most `budget`; one item alone may
+    A batch of n items takes n times the most `tokens` of one, at most `budget`; one item alone may
     take more. A group stays in one batch unless it is too large for any.
     """
+    waiting = sorted_groups(groups, tokens)
+    while waiting:
+        yield take_batch(waiting, tokens, budget)
 
-    def longest_of(group: Sequence[T]) -> int:
-        return max(map(length, group))
 
+def sorted_groups(groups: Iterable[Sequence[T]], tokens: Callable[[T], int]) -> deque[list[T]]:
+    """Groups, that of the longest item first."""
+    return deque(sorted(map(list, groups), key=lambda group: max(map(tokens, group)), reverse=True))
+
+
+def take_batch(waiting: deque[list[T]], tokens: Callable[[T], int], budget: int) -> list[T]:
+    """Take the next batch off sorted groups; see `batches_by_tokens`."""
+    room = max(budget // max(map(tokens, waiting[0])), 1)
     batch: list[T] = []
-    room = 0  # items that a batch of this length may hold
-    for group in sorted(groups, key=longest_of, reverse=True):
-        if batch and len(batch) + len(group) > room:
-            yield batch
-            batch = []
-        if not batch:
-            room = max(budget // (longest_of(group) + extra), 1)
-        batch += group
-        while len(batch) > room:
-            yield batch[:room]
-            batch = batch[room:]
-    if batch:
-        yield batch
+    while waiting and len(batch) + len(waiting[0]) <= room:
+        batch += waiting.popleft()
+    if not batch:
+        group = waiting[0]
+        batch, waiting[0] = group[:room], group[room:]
+    return batch
 
 
 def batch_tokens(device: str) -> int:

@@ -78,6 +78,68 @@ def as_prediction(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where an answer ends: before one of the tokens, or where `cut` finds that its text ends."""
+
+    ids: Sequence[int]
+    cut: Callable[[Sequence[int]], int | None] | None = None
+
+    def ended(self, tokens: Sequence[int]) -> bool:
+        """Whether an answer has ended whose last token is new."""
+        return tokens[-1] in self.ids or (self.cut is not None and self.cut(tokens) is not None)
+
+    def until(self, tokens: Sequence[int], log_probabilities: Sequence[float]) -> Written:
+        """What was written up to its end, be that a token or a text."""
+        counted = None if self.cut is None else self.cut(tokens)
+        return until_end(tokens[:counted], log_probabilities[:counted], self.ids)
+
+
+def chosen_tokens(
+    logits: Any, draws: Sequence[float], options: GenerationOptions
+) -> tuple[list[int], list[float]]:
+    """A token of each row, and its log-probability before temperature and `top_p`.
+
+    `draws`, uniform in [0, 1), choose by the distribution's inverse; greedy takes the likeliest.
+    """
+    import torch
+
+    total = logits.logsumexp(-1, keepdim=True)
+    if options.temperature:
+        probabilities = (logits.double() / options.temperature).softmax(-1)
+        if options.top_p < 1:
+            ranked, order = probabilities.sort(dim=-1, descending=True)
+            beyond = ranked.cumsum(-1) - ranked >= options.top_p
+            dropped = torch.zeros_like(beyond).scatter(-1, order, beyond)
+            probabilities = probabilities.masked_fill(dropped, 0.0)
+        # In the order of the vocabulary, which rounding does not change as it does ranks.
+        sums = probabilities.cumsum(-1)
+        drawn = torch.tensor(draws, dtype=sums.dtype, device=sums.device)[:, None] * sums[:, -1:]
+        tokens = torch.searchsorted(sums, drawn, right=True).clamp(max=sums.shape[-1] - 1)
+    else:
+        tokens = logits.argmax(-1, keepdim=True)
+    log_probabilities = logits.gather(-1, tokens) - total
+    return tokens.flatten().tolist(), log_probabilities.flatten().tolist()
+
+
+def uniform_draws(
+    options: GenerationOptions, seed: int, prompt_id: str, number: int
+) -> list[float]:
+    """What draws the tokens of a prompt's answer of that number; nothing where none is drawn.
+
+    They depend on nothing else, so that neither batches nor a resumed run change an answer.
+    """
+    if not options.temperature:
+        return []
+    import torch
+
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {number} {prompt_id}".encode()))
+    found: list[float] = torch.rand(
+        options.max_new_tokens, generator=generator, dtype=torch.float64
+    ).tolist()
+    return found
+
+
 class ChosenTokens:
     """A logits processor that notes the log-probabilities of the tokens that are chosen.
 

@@ -1,11 +1,25 @@
-"""Memory: given back when a model is done with, and work in halves where it runs out."""
+"""Memory: given back when a model is done with, and less work at a time once it has run out."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from aqa.backends.local.batches import sorted_groups, take_batch
+
 T = TypeVar("T")
 R = TypeVar("R")
+
+# What RuntimeErrors say of it that are of no type of their own: PyTorch's allocator on CPUs and on
+# Apple's GPUs, the CUDA runtime and driver, and CUDA's libraries, which need room to work in.
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "MPS backend out of memory",
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+)
 
 
 def free_memory() -> None:
@@ -19,35 +33,59 @@ def free_memory() -> None:
         torch.mps.empty_cache()
 
 
-def halving(
-    batch: Sequence[T],
+class Room:
+    """How many tokens may be at work at once: fewer for good once memory has run out.
+
+    `read_tokens` of them, at most, are read at once.
+    """
+
+    def __init__(self, tokens: int, note: Callable[[str], None], read_tokens: int | None = None):
+        self.tokens = tokens
+        self._read_tokens = read_tokens
+        self._note = note
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens that are read at once."""
+        return min(self.tokens, self._read_tokens or self.tokens)
+
+    def shrink(self, prompts: int, each: int) -> None:
+        """Take half of what was tried: so many prompts, of so many tokens each at most."""
+        self._note(f"out of memory with {prompts} prompts: half as many at a time from now on")
+        self.tokens = max(min(self.tokens, prompts * each) // 2, 1)
+
+
+def within(
+    room: Room,
+    groups: Iterable[Sequence[T]],
+    tokens: Callable[[T], int],
     work: Callable[[Sequence[T]], Iterable[R]],
     give_up: Callable[[T], R],
-    note: Callable[[str], None],
 ) -> Iterator[R]:
-    """Work on a batch, where memory runs out on its halves; `give_up` on one that never fits.
+    """Work on groups in batches that there is room for; `give_up` on an item that never fits.
 
-    `work` gives its results in the batch's order; those that it gave already are not made again.
+    `tokens` are those of an item, and `work` gives its results in the batch's order: those that it
+    gave before memory ran out are not made again.
     """
-    done = 0
-    try:
-        for result in work(batch):
-            done += 1
-            yield result
-        return
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-    rest = batch[done:]
-    if len(rest) == 1 and not done:
-        yield give_up(rest[0])
-        return
-    gc.collect()
-    note(f"out of memory with {len(rest)} prompts: half as many at a time")
-    middle = len(rest) // 2
-    for half in (rest[:middle], rest[middle:]):
-        if half:
-            yield from halving(half, work, give_up, note)
+    waiting = sorted_groups(groups, tokens)
+    while waiting:
+        batch = take_batch(waiting, tokens, room.tokens)
+        done = 0
+        try:
+            for result in work(batch):
+                done += 1
+                yield result
+            continue
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        free_memory()
+        if len(batch) == 1:
+            yield give_up(batch[0])
+        else:
+            rest = batch[done:]
+            room.shrink(len(rest), max(map(tokens, rest)))
+            waiting.appendleft(rest)
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -55,6 +93,5 @@ def is_out_of_memory(error: Exception) -> bool:
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-        or "MPS backend out of memory" in str(error)
+        or any(words in str(error) for words in _OUT_OF_MEMORY)
     )

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from typing_extensions import TypeVar
 
 from aqa.backends.base import Trainable
-from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
+from aqa.backends.local.batches import batch_tokens, windows
 from aqa.backends.local.decoding import Written, as_prediction, drawing, rows_each
 from aqa.backends.local.devices import hardware, hardware_notes
 from aqa.backends.local.failures import explained_work
 from aqa.backends.local.generation_config import take_over_generation
 from aqa.backends.local.limits import check_positions, check_vocabulary
-from aqa.backends.local.memory import free_memory, halving
+from aqa.backends.local.memory import Room, free_memory, within
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.backends.unknown_text import unknown_characters
 from aqa.config.backend_options import LocalModelOptions
@@ -32,12 +32,10 @@ LocalOptionsT_co = TypeVar(
 
 
 class Row(NamedTuple):
-    """A prompt with its token ids, the first `shared` of which all rows of its `group` have."""
+    """A prompt with its token ids."""
 
     prompt: Prompt
     encoding: Encoding
-    group: int = 0
-    shared: int = 0
 
 
 class LocalReader(Trainable[LocalOptionsT_co]):
@@ -120,14 +118,20 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         options = self.config.generation
         with sharing_processors(), explained_work(self.options.model, "writing answers"):
             for window in windows(prompts, options.window, lambda prompt: prompt.index):
-                rows = [Row(prompt, prompt.encoding or self.encode(prompt)) for prompt in window]
-                for batch in batches_by_tokens(
-                    self._rows(rows),
-                    lambda row: len(row.encoding.prompt_ids),
-                    options.max_new_tokens,
-                    self._batch_tokens // rows_each(options),
-                ):
-                    yield from halving(batch, self._answer, _out_of_memory, self._progress.note)
+                yield from self._answer_window(
+                    [Row(prompt, prompt.encoding or self.encode(prompt)) for prompt in window]
+                )
+
+    def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
+        """Answer the prompts of a window, each batch before the next one is begun."""
+        options = self.config.generation
+        each = rows_each(options)
+
+        def tokens(row: Row) -> int:
+            return each * (len(row.encoding.prompt_ids) + options.max_new_tokens)
+
+        groups = [[row] for row in rows]
+        yield from within(self._room, groups, tokens, self._answer, self._out_of_memory)
 
     def _tell_hardware(self, training: bool) -> None:
         for text in hardware_notes(self.hardware(), training):
@@ -158,9 +162,10 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """Tokens of a batch, padding and answers among them."""
         return self.config.generation.batch_tokens or batch_tokens(self._device)
 
-    def _rows(self, window: Sequence[Row]) -> list[list[Row]]:
-        """The rows of a window, those together that should not be parted."""
-        return [[row] for row in window]
+    @cached_property
+    def _room(self) -> Room:
+        """What fits: kept for all windows, so that memory runs out once for each size."""
+        return Room(self._batch_tokens, self._progress.note)
 
     @abstractmethod
     def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:
@@ -171,21 +176,19 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         with drawing(options, self.config.seed, batch[0].prompt.id), quiet():
             answers = self._write(batch)
         for row, written in zip(batch, answers, strict=True):
-            prediction = as_prediction(
-                row.prompt.id,
-                len(row.encoding.prompt_ids),
-                written,
-                self._answer_text,
-                options,
-            )
-            yield row.prompt, prediction
+            yield self._predicted(row, written)
+
+    def _predicted(self, row: Row, answers: Sequence[Written]) -> tuple[Prompt, Prediction]:
+        tokens, decode = len(row.encoding.prompt_ids), self._answer_text
+        options = self.config.generation
+        return row.prompt, as_prediction(row.prompt.id, tokens, answers, decode, options)
+
+    @staticmethod
+    def _out_of_memory(row: Row) -> tuple[Prompt, Prediction]:
+        tokens = len(row.encoding.prompt_ids)
+        reason = f"out of memory at a prompt of {tokens} tokens"
+        return row.prompt, Prediction(row.prompt.id, None, reason, tokens)
 
     def _answer_text(self, token_ids: Sequence[int]) -> tuple[str, bool]:
         """The text of what was written, and whether that is an answer."""
         return self._tokenizer.decode(token_ids, skip_special_tokens=True), True
-
-
-def _out_of_memory(row: Row) -> tuple[Prompt, Prediction]:
-    tokens = len(row.encoding.prompt_ids)
-    reason = f"out of memory at a prompt of {tokens} tokens"
-    return row.prompt, Prediction(row.prompt.id, None, reason, tokens)

@@ -73,7 +73,7 @@ def encode_questions(
     parts = [(number, part) for number, parts in enumerate(questions) for part in parts]
     found: dict[int, torch.Tensor] = {}
     places = [[place] for place in range(len(parts))]
-    for batch in batches_by_tokens(places, lambda place: len(parts[place][1]), 0, budget):
+    for batch in batches_by_tokens(places, lambda place: len(parts[place][1]), budget):
         ids, mask = pad_right([parts[place][1] for place in batch])
         for place, states in zip(batch, encode(model, ids, mask), strict=True):
             found[place] = states[: len(parts[place][1])]

@@ -1,16 +1,16 @@
-"""Answers written in rounds are those of one whole generation, with less work."""
+"""Answers written in continuous batches are those of whole generations, with less work."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_llama import write_all
 from transformers import AutoModelForCausalLM
 
 from aqa.backends.llama_qlora import generation
-from aqa.backends.llama_qlora.generation import write_answers
-from aqa.backends.llama_qlora.prefixes import group_by_prefix
-from aqa.backends.local.decoding import Written
+from aqa.backends.local.decoding import Ends, chosen_tokens
 from aqa.config.options import GenerationOptions
 
 NEW = 40
@@ -47,59 +47,83 @@ def whole(model: Any, row: list[int], end_ids: list[int]) -> list[int]:
     return new[: ends[0]] if ends else new
 
 
-def only_ids(found: list[list[Written]]) -> list[list[int]]:
-    return [written.ids for (written,) in found]
-
-
-def test_the_answers_of_one_whole_generation(
-    model: Any, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # What an untrained model writes often makes a good end token: some rows meet it, some do not.
-    free = [whole(model, row, [10_000]) for row in prompts]
-    end = next(
+def some_end(free: list[list[int]]) -> int:
+    """What an untrained model writes often makes an end token that some rows meet and some not."""
+    return next(
         token
         for token in {token for row in free for token in row}
         if 3 <= sum(token in row for row in free) <= 9
     )
-    calls: list[tuple[int, int]] = []
-    generate = model.generate
 
-    def spy(input_ids: torch.Tensor, max_new_tokens: int, **options: Any) -> Any:
-        calls.append((len(input_ids), max_new_tokens))
-        return generate(input_ids=input_ids, max_new_tokens=max_new_tokens, **options)
 
-    monkeypatch.setattr(model, "generate", spy)
+def test_the_answers_of_one_whole_generation_whatever_there_is_room_for(
+    model: Any, prompts: list[list[int]]
+) -> None:
+    end = some_end([whole(model, row, [10_000]) for row in prompts])
+    expected = [whole(model, row, [end]) for row in prompts]
     options = GenerationOptions(max_new_tokens=NEW)
-    found = only_ids(write_answers(model, prompts, group_by_prefix(prompts), [end], options))
-    monkeypatch.undo()
-    assert found == [whole(model, row, [end]) for row in prompts]
-    assert [tokens for _, tokens in calls] == [8, 16, 16]
-    sizes = [rows for rows, _ in calls]
-    assert sizes[0] == 12
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[-1] == sum(len(row) > 24 for row in found) < 12
+    sums: list[list[float]] = []
+    for tokens in (1, 120, 300, 100_000):
+        found = write_all(model, prompts, Ends([end]), options, tokens)
+        assert [written.ids for (written,) in found] == expected
+        sums.append([written.log_probability for (written,) in found])
+    for others in sums[1:]:
+        assert others == pytest.approx(sums[0], abs=1e-3)
 
 
-def test_one_round_where_the_cache_can_not_be_cut(
+def test_steps_are_full(model: Any, prompts: list[list[int]]) -> None:
+    """Places are taken again, so that few steps write less than there is room for."""
+    end = some_end([whole(model, row, [10_000]) for row in prompts])
+    options = GenerationOptions(max_new_tokens=NEW)
+    sizes: list[int] = []
+
+    def note(_: Any, arguments: Any, words: Mapping[str, Any]) -> None:
+        if words["input_ids"].shape[1] == 1:
+            sizes.append(len(words["input_ids"]))
+
+    hook = model.register_forward_pre_hook(note, with_kwargs=True)
+    found = write_all(model, prompts, Ends([end]), options, tokens=4 * (NEW + 17))
+    hook.remove()
+    written = sum(len(answer.ids) for (answer,) in found)
+    assert max(sizes) == 4
+    assert len(sizes) <= written / 4 + 2 * NEW, "only the last rows are left alone"
+
+
+def test_samples_depend_on_no_other_row(model: Any, prompts: list[list[int]]) -> None:
+    options = GenerationOptions(
+        max_new_tokens=12, temperature=1.2, top_p=0.9, num_return_sequences=3
+    )
+    found = [write_all(model, prompts, Ends([7]), options, *ways) for ways in ((90,), (9999,))]
+    assert found[0] != write_all(model, prompts, Ends([7]), options, seed=1)
+    ids = [[[written.ids for written in answers] for answers in all_of] for all_of in found]
+    assert ids[0] == ids[1]
+    assert len({tuple(written) for answers in ids[0] for written in answers}) > 24
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.5, 1.0), (1.0, 0.6)])
+def test_tokens_are_drawn_as_transformers_draws_them(temperature: float, top_p: float) -> None:
+    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+    logits = torch.tensor([[0.1, 2.0, -1.0, 1.5, 1.0]])
+    options = GenerationOptions(temperature=temperature, top_p=top_p)
+    draws = [(n + 0.5) / 2000 for n in range(2000)]
+    tokens, found = chosen_tokens(logits.expand(2000, -1), draws, options)
+    scores = TopPLogitsWarper(top_p)(None, TemperatureLogitsWarper(temperature)(None, logits))
+    shares = torch.bincount(torch.tensor(tokens), minlength=5) / 2000
+    torch.testing.assert_close(shares, scores.softmax(-1)[0], atol=1e-3, rtol=0)
+    assert found == pytest.approx(logits.log_softmax(-1)[0, tokens].tolist())
+
+
+def test_models_that_keep_other_things_than_keys_are_asked_for_whole_answers(
     model: Any, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    end = some_end([whole(model, row, [10_000]) for row in prompts])
     options = GenerationOptions(max_new_tokens=NEW)
-    met = {token for row in prompts for token in whole(model, row, [10_000])}
-    never = next(token for token in range(model.config.vocab_size) if token not in met)
-    expected = only_ids(write_answers(model, prompts, group_by_prefix(prompts), [never], options))
+    continuous = write_all(model, prompts, Ends([end]), options)
     monkeypatch.setattr(generation, "can_share", lambda model: False)
-    calls: list[int] = []
-    generate = model.generate
-    monkeypatch.setattr(
-        model,
-        "generate",
-        lambda **asked: calls.append(asked["max_new_tokens"]) or generate(**asked),
-    )
-    assert (
-        only_ids(write_answers(model, prompts, group_by_prefix(prompts), [never], options))
-        == expected
-    )
-    assert calls == [NEW]
+    assert not generation.is_continuous(model, options)
+    found = write_all(model, prompts, Ends([end]), options)
+    assert [w.ids for (w,) in found] == [w.ids for (w,) in continuous]
 
 
 def log_probabilities(model: Any, row: list[int], new: list[int]) -> list[float]:
@@ -125,7 +149,7 @@ def test_log_probabilities_are_those_of_the_model(
     torch.manual_seed(2)
     free = [whole(model, row, [10_000]) for row in prompts]
     ends = [free[0][3], free[5][9], free[9][1]]  # some answers will end by themselves
-    found = write_answers(model, prompts, group_by_prefix(prompts), ends, options)
+    found = write_all(model, prompts, Ends(ends), options)
     assert len(found) == 12
     assert any(written.tokens > len(written.ids) for answers in found for written in answers)
     for row, answers in zip(prompts, found, strict=True):
@@ -141,7 +165,7 @@ def test_log_probabilities_are_those_of_the_model(
 
 def test_beams_are_those_of_transformers(model: Any, prompts: list[list[int]]) -> None:
     options = GenerationOptions(max_new_tokens=12, num_beams=4, num_return_sequences=2)
-    found = write_answers(model, prompts, group_by_prefix(prompts), [7], options)
+    found = write_all(model, prompts, Ends([7]), options)
     for row, answers in zip(prompts, found, strict=True):
         output = model.generate(
             input_ids=torch.tensor([row]),

@@ -7,17 +7,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_llama import make_prompts, make_reader
+from tiny_llama import make_prompts, make_reader, write_all
 from transformers import AutoModelForCausalLM
 
-from aqa.backends.llama_qlora.generation import write_answers
-from aqa.backends.llama_qlora.prefixes import (
-    Group,
-    can_share,
-    group_by_prefix,
-    pad_left,
-    read_prefixes,
-)
+from aqa.backends.llama_qlora.generation import pad_left
+from aqa.backends.llama_qlora.prefixes import Group, can_share, group_by_prefix
+from aqa.backends.llama_qlora.reading import read_rows
+from aqa.backends.local.decoding import Ends
 from aqa.config.options import GenerationOptions
 from aqa.library_output import quiet
 from aqa.records import Example, Passage, Template
@@ -60,18 +56,14 @@ def test_the_same_logits_as_with_whole_rows(tiny: Path) -> None:
     groups = group_by_prefix(rows)
     assert sorted(len(group.members) for group in groups) == [1, 1, 2]
     with torch.inference_mode():
-        ids, mask, cache = read_prefixes(model, rows, groups, 0)
-        start = cache.get_seq_length()
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, start:]
-        last = model(
-            input_ids=ids[:, start:],
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-        ).logits[:, -1]
-        for row, logits in zip(rows, last, strict=True):
-            whole = model(input_ids=torch.tensor([row])).logits[0, -1]
-            torch.testing.assert_close(logits, whole, atol=1e-5, rtol=1e-4)
+        read = read_rows(model, rows, groups)
+        for row, logits, span in zip(rows, read.logits, read.spans, strict=True):
+            whole = model(input_ids=torch.tensor([row]))
+            torch.testing.assert_close(logits, whole.logits[0, -1], atol=1e-5, rtol=1e-4)
+            for layer, pair in zip(whole.past_key_values.layers, read.layers, strict=True):
+                for expected, found in zip((layer.keys, layer.values), pair, strict=True):
+                    kept = found[span.row, :, span.start : span.stop]
+                    torch.testing.assert_close(kept, expected[0], atol=1e-5, rtol=1e-4)
 
 
 def test_padding_is_on_the_left_and_masked() -> None:
@@ -85,9 +77,13 @@ def test_padding_is_on_the_left_and_masked() -> None:
     [({}, True), ({"sliding_window": 128}, False), ({"layer_types": ["linear_attention"]}, False)],
 )
 def test_only_models_that_keep_all_keys_share(settings: dict[str, object], shares: bool) -> None:
-    config = SimpleNamespace(**settings)
-    config.get_text_config = lambda: config
-    assert can_share(SimpleNamespace(config=config)) == shares
+    class Model:
+        config = SimpleNamespace(model_type="llama", **settings)
+        config.get_text_config = lambda: Model.config
+
+        def forward(self, input_ids: object, position_ids: object) -> None: ...
+
+    assert can_share(Model()) == shares
 
 
 SMALL = {"vocab_size": 60, "initializer_range": 0.2}
@@ -141,12 +137,11 @@ def test_answers_do_not_depend_on_the_batch(
     passages = [tokens(24), tokens(17)]
     rows = [[*passages[n % 2], *tokens(3 + n)] for n in range(6)] + [tokens(9)]
     options = GenerationOptions(max_new_tokens=10)
-    groups = group_by_prefix(rows)
-    assert len(groups) < len(rows)
+    assert len(group_by_prefix(rows)) < len(rows)
     with quiet():
-        together = write_answers(model, rows, groups, [1], options)
+        together = write_all(model, rows, Ends([1]), options)
         for row, (written,) in zip(rows, together, strict=True):
-            ((alone,),) = write_answers(model, [row], group_by_prefix([row]), [1], options)
+            ((alone,),) = write_all(model, [row], Ends([1]), options)
             assert written.ids == alone.ids
 
 

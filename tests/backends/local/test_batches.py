@@ -49,7 +49,7 @@ def test_a_window_reads_no_further_than_it_must() -> None:
 )
 def test_batches(lengths: list[int], extra: int, budget: int, expected: list[list[int]]) -> None:
     groups = [[length] for length in lengths]
-    assert list(batches_by_tokens(groups, int, extra, budget)) == expected
+    assert list(batches_by_tokens(groups, lambda n: n + extra, budget)) == expected
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_batches(lengths: list[int], extra: int, budget: int, expected: list[lis
 def test_groups_stay_together(
     groups: list[list[int]], budget: int, expected: list[list[int]]
 ) -> None:
-    assert list(batches_by_tokens(groups, int, 0, budget)) == expected
+    assert list(batches_by_tokens(groups, int, budget)) == expected
 
 
 @given(
@@ -76,7 +76,7 @@ def test_nothing_is_lost_and_no_batch_is_too_big(
     lengths: list[int], extra: int, budget: int
 ) -> None:
     items = list(enumerate(lengths))
-    batches = list(batches_by_tokens([[i] for i in items], lambda item: item[1], extra, budget))
+    batches = list(batches_by_tokens([[i] for i in items], lambda item: item[1] + extra, budget))
     flat = [item for batch in batches for item in batch]
     assert sorted(flat) == items
     assert [n for _, n in flat] == sorted(lengths, reverse=True)
@@ -90,7 +90,7 @@ def test_nothing_is_lost_and_no_batch_is_too_big(
 
 def test_items_of_one_length_keep_their_order() -> None:
     items = [("a", 2), ("b", 2), ("c", 2)]
-    assert list(batches_by_tokens([[i] for i in items], lambda item: item[1], 0, 6)) == [items]
+    assert list(batches_by_tokens([[i] for i in items], lambda item: item[1], 6)) == [items]
 
 
 @given(st.sets(st.integers(0, 200)), st.integers(1, 20))

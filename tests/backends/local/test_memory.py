@@ -1,30 +1,39 @@
-"""Work that runs out of memory goes on in halves."""
+"""Work that runs out of memory goes on with less at a time, and remembers it."""
 
 from collections.abc import Iterator, Sequence
 
 import pytest
+import torch
 
-from aqa.backends.local.memory import halving
+from aqa.backends.local.memory import Room, is_out_of_memory, within
 
 
-@pytest.mark.parametrize("room", [1, 2, 3, 7])
-def test_what_was_done_is_not_done_again(room: int) -> None:
-    """As much as fits is done, then memory is short; "big" fits nowhere."""
+def test_what_was_done_is_not_done_again_and_what_fits_is_remembered() -> None:
+    """At most 20 tokens fit; "big" fits nowhere."""
     worked: list[str] = []
+    tried: list[int] = []
     notes: list[str] = []
 
     def work(batch: Sequence[str]) -> Iterator[str]:
+        tried.append(len(batch))
         for place, item in enumerate(batch):
-            if place == room or item == "big":
+            if item == "big" or (place == 1 and len(batch) > 2):
                 raise MemoryError
             worked.append(item)
             yield item.upper()
 
-    items = ["a", "b", "c", "big", "d", "e", "f"]
-    found = list(halving(items, work, lambda item: f"no {item}", notes.append))
-    assert found == ["A", "B", "C", "no big", "D", "E", "F"]
-    assert worked == ["a", "b", "c", "d", "e", "f"]
-    assert notes[0] == f"out of memory with {7 - min(room, 3)} prompts: half as many at a time"
+    def tokens(item: str) -> int:
+        return 10
+
+    room = Room(1000, notes.append)
+    items = ["a", "b", "c", "d", "big", "e", "f", "g"]
+    found = list(within(room, [items], tokens, work, lambda item: f"no {item}"))
+    assert found == ["A", "B", "C", "D", "no big", "E", "F", "G"]
+    assert worked == ["a", "b", "c", "d", "e", "f", "g"]
+    assert notes[0] == "out of memory with 7 prompts: half as many at a time from now on"
+    tried.clear()
+    assert len(list(within(room, [["h", "i", "j", "k"]], tokens, work, str))) == 4
+    assert max(tried) <= 2, "what did not fit before is not tried again"
 
 
 def test_other_errors_are_raised() -> None:
@@ -32,7 +41,26 @@ def test_other_errors_are_raised() -> None:
         yield 1
         raise RuntimeError("shapes do not fit")
 
-    found = halving([1, 2], work, lambda item: item, print)
+    found = within(Room(10, print), [[1, 2]], int, work, lambda item: item)
     assert next(found) == 1
     with pytest.raises(RuntimeError, match="shapes"):
         next(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED"), False),
+        (ValueError("no"), False),
+    ],
+)
+def test_what_tells_of_memory(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected

@@ -1,0 +1,191 @@
+"""Continuous batches: rows leave as soon as they have ended, and others take their places.
+
+So the steps of a window's answers are full, however unlike their lengths are. What a row writes
+depends on no other row, up to rounding.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from aqa.backends.llama_qlora.keys import Places
+from aqa.backends.llama_qlora.prefixes import Row, groups_within
+from aqa.backends.llama_qlora.reading import forward, read_rows
+from aqa.backends.local.batches import batches_by_tokens
+from aqa.backends.local.decoding import Ends, chosen_tokens
+from aqa.backends.local.memory import Room, free_memory, is_out_of_memory
+from aqa.config.options import GenerationOptions
+
+ROUND = 8  # steps, after which rows may join
+STEPS = 32  # for which there is room before all rows are moved
+ENDED = 8  # a round ends early when one row in so many has ended,
+JOINED = 4  # and rows join others when they are one in so many of all
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """An answer that is written to a prompt, which is the window's by that `number`."""
+
+    number: int
+    prompt: Row
+    group: int  # of prompts that share their first tokens,
+    shared: int  # so many
+    draws: Sequence[float] = ()  # in [0, 1), one a token, where tokens are drawn
+    tokens: list[int] = field(default_factory=list)
+    log_probabilities: list[float] = field(default_factory=list)
+    ended: bool = False
+    fits: bool = True  # or else memory ran out with this one alone
+
+    def start_over(self) -> None:
+        """Forget what was written."""
+        self.tokens.clear()
+        self.log_probabilities.clear()
+
+
+class Writer:
+    """Writes the answers of a window, never more at a time than there is room for."""
+
+    def __init__(self, model: Any, ends: Ends, options: GenerationOptions, room: Room) -> None:
+        self._model = model
+        self._ends = ends
+        self._options = options
+        self._room = room
+        self._waiting: deque[list[Answer]] = deque()
+        self._joining: list[Answer] = []
+        self._open: list[Answer] = []  # in the order of their places
+        self._places = Places()
+
+    def write(self, groups: Iterable[Sequence[Answer]]) -> Iterator[Answer]:
+        """Give the answers as they end; a group's prompts are read together where they fit."""
+        self._wait(groups)
+        while self._waiting or self._open:
+            ended = self._go_on()
+            yield from self._give_way() if ended is None else ended
+
+    def _wait(self, groups: Iterable[Sequence[Answer]]) -> None:
+        """Let groups wait, the longest first."""
+        waiting = [*self._waiting, *map(list, groups)]
+        self._waiting = deque(sorted(waiting, key=_longest, reverse=True))
+
+    def _go_on(self) -> list[Answer] | None:
+        """Let rows join, or write a few tokens more; None where memory ran out."""
+        try:
+            with torch.inference_mode():
+                if chosen := self._choose():
+                    self._join(chosen)
+                else:
+                    self._write_round()
+                return self._let_go()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return None
+
+    def _choose(self) -> list[list[Answer]]:
+        """The groups that join now: as many as fit, of one that never does a part.
+
+        Reading few rows takes as long as reading some more, so they wait until it is worth it.
+        """
+        if not self._waiting:
+            return []
+        each = max(_longest(self._waiting[0]), _longest(self._open)) + self._options.max_new_tokens
+        capacity = max(self._room.tokens // each, 1)
+        free = capacity - len(self._open)
+        chosen: list[list[Answer]] = []
+        while self._waiting and free > 0:
+            group = self._waiting.popleft()
+            if len(group) > free:
+                keep = free if len(group) > capacity else 0
+                self._waiting.appendleft(group[keep:])
+                group = group[:keep]
+                free = 0
+            if group:
+                chosen.append(group)
+                free -= len(group)
+        rows = sum(map(len, chosen))
+        if self._open and self._waiting and rows * JOINED < rows + len(self._open):
+            self._waiting.extendleft(reversed(chosen))
+            return []
+        return chosen
+
+    def _join(self, groups: Sequence[Sequence[Answer]]) -> None:
+        """Read prompts, write their answers' first tokens, and let them join those that write."""
+        self._joining = [answer for group in groups for answer in group]
+        rows, longest = len(self._open) + len(self._joining), _longest(self._joining)
+        self._places.reserve(rows, longest, min(STEPS, self._options.max_new_tokens))
+        for batch in batches_by_tokens(groups, _length, self._room.read_tokens):
+            alike = groups_within([a.group for a in batch], [a.shared for a in batch])
+            read = read_rows(self._model, [answer.prompt for answer in batch], alike)
+            self._write_tokens(batch, read.logits)
+            self._places.add(read.layers, read.spans)
+            self._open += batch
+        self._joining = []
+
+    def _write_round(self) -> None:
+        """Write so many tokens of each row, or fewer if enough rows end before."""
+        self._places.reserve(0, 0, ROUND)
+        mask, lengths = self._places.begin(ROUND)
+        columns, written = mask.shape[1] - ROUND, 0
+        while written < ROUND and ENDED * sum(a.ended for a in self._open) < len(self._open):
+            logits = forward(
+                self._model,
+                torch.tensor([answer.tokens[-1:] for answer in self._open]),
+                mask[:, : columns + written + 1],
+                lengths + written,
+                past_key_values=self._places.cache,
+            )
+            self._write_tokens(self._open, logits[:, -1].float())
+            written += 1
+        self._places.grow(written)
+
+    def _write_tokens(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
+        """Write one token more of each that has not ended; logits are (answers, vocabulary)."""
+        drawn = [a.draws[len(a.tokens)] if a.draws and not a.ended else 0.0 for a in answers]
+        found = zip(*chosen_tokens(logits, drawn, self._options), strict=True)
+        for answer, (token, log_probability) in zip(answers, found, strict=True):
+            if not answer.ended:
+                answer.tokens.append(token)
+                answer.log_probabilities.append(log_probability)
+                full = len(answer.tokens) == self._options.max_new_tokens
+                answer.ended = full or self._ends.ended(answer.tokens)
+
+    def _let_go(self) -> list[Answer]:
+        """Free the places of those that have ended."""
+        ended = []
+        for place in reversed(range(len(self._open))):
+            if self._open[place].ended:
+                self._places.remove(place)
+                ended.append(self._open[place])
+                self._open[place] = self._open[-1]
+                self._open.pop()
+        return ended
+
+    def _give_way(self) -> list[Answer]:
+        """After memory ran out: let fewer write, and those that have not ended start over."""
+        tried = [*self._open, *(a for a in self._joining if a not in self._open)]
+        self._joining, self._open, self._places = [], [], Places()
+        free_memory()
+        going_on = [answer for answer in tried if not answer.ended]
+        ended = [answer for answer in tried if answer.ended]
+        if len(tried) == 1:
+            tried[0].fits, tried[0].ended = tried[0].ended, True
+            return tried
+        each = _longest(tried) + self._options.max_new_tokens
+        self._room.shrink(len(tried), each)
+        again: dict[int, list[Answer]] = {}
+        for answer in going_on:
+            answer.start_over()
+            again.setdefault(answer.group, []).append(answer)
+        self._wait(again.values())
+        return ended
+
+
+def _length(answer: Answer) -> int:
+    return len(answer.prompt)
+
+
+def _longest(answers: Sequence[Answer]) -> int:
+    return max(map(_length, answers), default=0)

@@ -1,0 +1,118 @@
+"""Keys and values of rows that write together: rows join and leave, and no step copies them all."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+ROOM = 32  # columns that are free behind the rows whenever all of them are moved
+
+
+class Span(NamedTuple):
+    """Where the tokens of a row lie: in which row of a cache, from which column to which."""
+
+    row: int
+    start: int
+    stop: int
+
+
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers' types are not followed
+    """One layer's keys and values, with room for more rows and columns than can be seen."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        super().__init__()
+        self.room = (keys, values)  # (rows, heads, columns, width) each
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self._start = 0
+
+    def show(self, rows: int, start: int, stop: int) -> None:
+        """Let the model see these rows and columns."""
+        self._start = start
+        self.keys, self.values = (room[:rows, :, start:stop] for room in self.room)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write behind what can be seen, instead of copying it (as DynamicLayer does)."""
+        rows, start = len(key_states), self._start + self.keys.shape[-2]
+        stop = start + key_states.shape[-2]
+        for room, states in zip(self.room, (key_states, value_states), strict=True):
+            room[:rows, :, start:stop] = states
+        self.show(rows, self._start, stop)
+        return self.keys, self.values
+
+
+class Places:
+    """Places of rows, all of which end at the same column: what is before a row is masked."""
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+        self.cache = Cache(layers=[])
+        self._planned = (0, 0)  # rows and columns
+        self._end = 0
+
+    @property
+    def columns(self) -> int:
+        """Those that the model sees: as many as the longest row has tokens."""
+        return max(self.lengths, default=0)
+
+    def reserve(self, rows: int, longest: int, steps: int) -> None:
+        """Have room for so many rows, the longest of so many tokens, and further steps."""
+        columns = max(longest, self.columns)
+        held_rows, held_columns = self._planned
+        if rows <= held_rows and self._end >= columns and self._end + steps <= held_columns:
+            return
+        self._planned = (max(rows, len(self.lengths)), columns + max(steps, ROOM))
+        layers = [
+            RoomyLayer(*(self._moved(room, columns) for room in layer.room))
+            for layer in self.cache.layers
+        ]
+        self.cache, self._end = Cache(layers=layers), columns
+
+    def _moved(self, room: torch.Tensor, end: int) -> torch.Tensor:
+        rows, span = len(self.lengths), self.columns
+        moved = self._empty(room)
+        moved[:rows, :, end - span : end] = room[:rows, :, self._end - span : self._end]
+        return moved
+
+    def _empty(self, like: torch.Tensor) -> torch.Tensor:
+        """Of zeros: whatever lies under a mask is multiplied by 0, which nan would outlive."""
+        rows, columns = self._planned
+        return like.new_zeros((rows, like.shape[1], columns, like.shape[3]))
+
+    def add(self, found: Sequence[tuple[torch.Tensor, torch.Tensor]], spans: list[Span]) -> None:
+        """Copy rows that were read, of each layer keys and values; `reserve` goes before."""
+        if not self.cache.layers:
+            layers = [RoomyLayer(*map(self._empty, pair)) for pair in found]
+            self.cache = Cache(layers=layers)
+        first, end = len(self.lengths), self._end
+        for layer, pair in zip(self.cache.layers, found, strict=True):
+            for room, states in zip(layer.room, pair, strict=True):
+                for place, (row, start, stop) in enumerate(spans, first):
+                    room[place, :, end - (stop - start) : end] = states[row, :, start:stop]
+        self.lengths += [stop - start for _, start, stop in spans]
+
+    def remove(self, place: int) -> None:
+        """Free a place; the last row moves there."""
+        last, length = len(self.lengths) - 1, self.lengths[-1]
+        for layer in self.cache.layers if place < last else ():
+            for room in layer.room:
+                start = self._end - length
+                room[place, :, start : self._end] = room[last, :, start : self._end]
+        self.lengths[place] = length
+        self.lengths.pop()
+
+    def begin(self, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Show the rows to the model; give their mask with room for `steps`, and their lengths."""
+        rows, columns = len(self.lengths), self.columns
+        for layer in self.cache.layers:
+            layer.show(rows, self._end - columns, self._end)
+        lengths = torch.tensor(self.lengths)[:, None]
+        mask = torch.arange(columns + steps) >= columns - lengths
+        return mask.long(), lengths
+
+    def grow(self, steps: int) -> None:
+        """Count tokens that each row has got."""
+        self.lengths = [length + steps for length in self.lengths]
+        self._end += steps
