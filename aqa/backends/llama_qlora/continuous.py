@@ -78,6 +78,7 @@ class Writer:
                     self._join(chosen)
                 else:
                     self._write_round()
+                self._room.fitted()
                 return self._let_go()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -171,6 +172,7 @@ class Writer:
         going_on = [answer for answer in tried if not answer.ended]
         ended = [answer for answer in tried if answer.ended]
         if len(tried) == 1:
+            self._room.give_up()
             tried[0].fits, tried[0].ended = tried[0].ended, True
             return tried
         each = _longest(tried) + self._options.max_new_tokens

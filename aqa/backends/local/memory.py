@@ -40,7 +40,7 @@ class Room:
     """
 
     def __init__(self, tokens: int, note: Callable[[str], None], read_tokens: int | None = None):
-        self.tokens = tokens
+        self.tokens = self._fitted = tokens
         self._read_tokens = read_tokens
         self._note = note
 
@@ -53,6 +53,14 @@ class Room:
         """Take half of what was tried: so many prompts, of so many tokens each at most."""
         self._note(f"out of memory with {prompts} prompts: half as many at a time from now on")
         self.tokens = max(min(self.tokens, prompts * each) // 2, 1)
+
+    def fitted(self) -> None:
+        """Remember that there was room."""
+        self._fitted = self.tokens
+
+    def give_up(self) -> None:
+        """One prompt alone was too long, so its size is no reason to take fewer of the others."""
+        self.tokens = self._fitted
 
 
 def within(
@@ -75,12 +83,14 @@ def within(
             for result in work(batch):
                 done += 1
                 yield result
+            room.fitted()
             continue
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
         free_memory()
         if len(batch) == 1:
+            room.give_up()
             yield give_up(batch[0])
         else:
             rest = batch[done:]

@@ -36,6 +36,21 @@ def test_what_was_done_is_not_done_again_and_what_fits_is_remembered() -> None:
     assert max(tried) <= 2, "what did not fit before is not tried again"
 
 
+def test_one_that_never_fits_does_not_make_the_others_fewer() -> None:
+    tried: list[int] = []
+
+    def work(batch: Sequence[str]) -> list[str]:
+        tried.append(len(batch))
+        if "big" in batch:
+            raise torch.OutOfMemoryError
+        return list(batch)
+
+    groups = [["big", *"abcdefg"], [*"hijklmno"]]
+    found = list(within(Room(80, print), groups, lambda _: 10, work, str.upper))
+    assert found == ["BIG", *"abcdefghijklmno"]
+    assert tried == [8, 4, 2, 1, 7, 8]
+
+
 def test_other_errors_are_raised() -> None:
     def work(batch: Sequence[int]) -> Iterator[int]:
         yield 1
