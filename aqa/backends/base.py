@@ -31,6 +31,7 @@ class Backend(ABC, Generic[OptionsT_co]):
         self.config = config
         self.options = cast(OptionsT_co, config.backend)  # `build_config` made them of `Options`
         self._progress = progress
+        self.folder: Path | None = None  # the run folder, for what a reader leaves there
 
     def __enter__(self) -> Self:
         """Load the weights or open the client."""

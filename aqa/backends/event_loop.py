@@ -5,16 +5,18 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
 
 from aqa.backends.interrupts import stops_at_interrupt
 from aqa.errors import AqaError
-from aqa.records import Prediction, Prompt
+from aqa.records import Prompt
 
 GRACE = 3.0  # seconds that answers under way have after Ctrl-C; they may be paid for already
 AHEAD = 4  # to so many that are in flight one more prompt lies ready
 
-Answer = tuple[Prompt, Prediction] | BaseException
-Ask = Callable[[Prompt], Awaitable[Prediction]]
+AnswerT = TypeVar("AnswerT")  # what a prompt is answered with, such as a Prediction
+Answer = tuple[Prompt, AnswerT] | BaseException
+Ask = Callable[[Prompt], Awaitable[AnswerT]]
 
 
 @contextmanager
@@ -45,19 +47,19 @@ async def _close() -> None:
     await asyncio.get_running_loop().shutdown_default_executor()
 
 
-class Places:
+class Places(Generic[AnswerT]):
     """Places in the loop, each of which asks one prompt after another while some lie ready.
 
     So a place that falls free goes on at once, before its answer is taken by the other thread; and
     the loop is woken, which takes long, for places that had nothing to do alone.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Ask, most: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Ask[AnswerT], most: int) -> None:
         self._loop, self._ask, self._most = loop, ask, most
         self._ready: SimpleQueue[Prompt] = SimpleQueue()
         self._working: set[asyncio.Task[None]] = set()
         self._open = True
-        self.done: SimpleQueue[Answer] = SimpleQueue()
+        self.done: SimpleQueue[Answer[AnswerT]] = SimpleQueue()
 
     def add(self, prompt: Prompt) -> None:
         """Lay one more prompt ready; called by the other thread."""
@@ -97,7 +99,7 @@ class Places:
         except Empty:
             return None
 
-    async def _ask_for(self, prompt: Prompt) -> Answer:
+    async def _ask_for(self, prompt: Prompt) -> Answer[AnswerT]:
         try:
             return prompt, await self._ask(prompt)
         except BaseException as error:  # noqa: BLE001  (raised again where answers are taken)
@@ -107,8 +109,8 @@ class Places:
 
 
 def answers(
-    loop: asyncio.AbstractEventLoop, prompts: Iterable[Prompt], ask: Ask, room: int
-) -> Iterator[tuple[Prompt, Prediction]]:
+    loop: asyncio.AbstractEventLoop, prompts: Iterable[Prompt], ask: Ask[AnswerT], room: int
+) -> Iterator[tuple[Prompt, AnswerT]]:
     """Ask `room` prompts at a time and give each answer as it comes; prompts are read as needed.
 
     Once `ask` raises an AqaError no more prompts are read; what is in flight is waited for and
@@ -151,7 +153,7 @@ def answers(
         raise stop
 
 
-def _left(done: "SimpleQueue[Answer]") -> Iterator[tuple[Prompt, Prediction]]:
+def _left(done: "SimpleQueue[Answer[AnswerT]]") -> Iterator[tuple[Prompt, AnswerT]]:
     """Answers that came, but were not taken yet."""
     while True:
         try:

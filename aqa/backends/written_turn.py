@@ -49,7 +49,7 @@ class WrittenTurn:
 
     def cut(self, ids: Sequence[int]) -> int | None:
         """How many ids there are up to the end of the text `stop`; None where it is not in them."""
-        if len(self.stop) < SURE:
+        if not self.stop_text:
             return None
         # A token has one byte of the text at least.
         reach = len(self.stop.encode()) + 1
@@ -57,10 +57,15 @@ class WrittenTurn:
         decode = self.tokenizer.decode
         return next((n for n in ends if self.stop in decode(ids[max(n - reach, 0) : n])), None)
 
+    @property
+    def stop_text(self) -> str:
+        """The text `stop`, where it can't well be a part of an answer; else nothing."""
+        return self.stop if len(self.stop) >= SURE else ""
+
     def _without_frame(self, text: str) -> str:
         if self.lead and text.lstrip().startswith(self.lead):
             text = text.lstrip().removeprefix(self.lead)
-        if len(self.stop) >= SURE:
+        if self.stop_text:
             return text.partition(self.stop)[0]
         if self.stop and text.rstrip().endswith(self.stop):
             return text.rstrip().removesuffix(self.stop)

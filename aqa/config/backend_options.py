@@ -10,6 +10,7 @@ from aqa.config.flags import HELP
 from aqa.config.model_families import DEFAULT_MODEL, room_to_think, thinks
 from aqa.config.request_fields import ExtraBody, ExtraHeaders, UserAgent
 from aqa.config.section import Section
+from aqa.config.vllm_options import VllmOptions
 
 # A config as it is before it is checked: nested mappings of plain values.
 RawConfig = dict[str, Any]
@@ -54,10 +55,12 @@ class LlamaQloraOptions(LocalModelOptions):
     trains_adapter: ClassVar[bool] = True
     takes_float16: ClassVar[bool] = True
     by_effect: ClassVar[frozenset[str]] = frozenset(
-        {"enable_thinking", "template_options", "template_date"}
+        {"enable_thinking", "template_options", "template_date", "engine", "vllm"}
     )
 
     name: Literal["llama-qlora"] = "llama-qlora"
+    engine: Literal["transformers", "vllm"] = "transformers"  # of prediction
+    vllm: VllmOptions = VllmOptions()
     quantization: Literal["4bit", "none"] = "4bit"
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     bnb_4bit_use_double_quant: bool = True  # saves 0.37 bits a weight
@@ -74,10 +77,16 @@ class LlamaQloraOptions(LocalModelOptions):
         return date.fromisoformat(value).isoformat()
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns weights in 4 bits, where they are not."""
+        """What concerns weights in 4 bits, where they are not, or another engine."""
         names = ("bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "dequantize_on_cpu")
         reason = "it needs backend.quantization = 4bit"
-        return {} if self.quantization == "4bit" else {f"backend.{name}": reason for name in names}
+        found = {} if self.quantization == "4bit" else {f"backend.{n}": reason for n in names}
+        if self.engine == "transformers":
+            return {**found, "backend.vllm": "it needs backend.engine = vllm"}
+        reason = "vLLM has its own way; see backend.vllm"
+        idle = [f"backend.{name}" for name in (*names, "attn_implementation")]
+        idle += ["generation.batch_tokens", "generation.window"]
+        return {**dict.fromkeys(idle, reason), **self.vllm.idle()}
 
 
 class FromScratchOptions(Section):

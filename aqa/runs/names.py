@@ -16,6 +16,8 @@ JOURNAL = "predictions.jsonl"
 PREDICTIONS = "predictions.json"
 METRICS = "metrics.json"
 
+VLLM_LOG = "vllm.log"  # what the server said that answers
+
 # Of a prediction through an API.
 SPENDING = "spending.json"
 BATCHES = "batches"

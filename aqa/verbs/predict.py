@@ -241,6 +241,7 @@ def opened(
         "sources": describe_sources(config, reader, inputs),
     }
     with open_run(folder, "predict") as run:
+        reader.folder = folder
         batches = isinstance(reader, Remote) and reader.find_batches(folder, resume.fresh)
         may_change = ROOM if resume.retry_errors else ()
         with Journal(folder, fingerprint, resume.fresh, batches, may_change) as journal:

@@ -195,6 +195,8 @@ class Server:
 
 
 def turns(body: Body) -> list[Body]:
+    if "prompt" in body:  # token ids
+        return [{"role": "user", "content": " ".join(map(str, body["prompt"]))}]
     found: list[Body] = body["input"] if "input" in body else body["messages"]
     return found
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.chat_rendering import template_facts
@@ -17,6 +17,8 @@ from aqa.backends.llama_qlora.generation import (
 )
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import check_quantization, load_model
+from aqa.backends.llama_qlora.vllm.checks import check_engine, engine_facts
+from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
 from aqa.backends.local.decoding import Ends, Written, uniform_draws
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.loading import load_config
@@ -25,9 +27,12 @@ from aqa.backends.model_errors import explained
 from aqa.backends.tokenizers import load_tokenizer
 from aqa.config.backend_options import BackendOptions, LlamaQloraOptions
 from aqa.config.options import RunConfig
-from aqa.errors import ModelError
+from aqa.errors import ConfigError, ModelError
 from aqa.library_output import quiet
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
+
+if TYPE_CHECKING:
+    from aqa.backends.llama_qlora.vllm.engine import VllmEngine
 
 
 class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
@@ -36,11 +41,33 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
     Options: ClassVar[type[BackendOptions]] = LlamaQloraOptions
     merges: ClassVar[bool] = True
     _merging = False  # whether its adapter is to be merged into the base
+    _vllm: "VllmEngine | None" = None  # opened, where that engine answers
 
     def __enter__(self) -> Self:
-        self._load(training=False)
-        self.model.eval()
+        if self.options.engine == "vllm":
+            self._vllm = self._open_vllm()
+        else:
+            self._load(training=False)
+            self.model.eval()
         return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._vllm is not None:
+            self._vllm.__exit__(*exc)
+        self._vllm = None
+        super().__exit__(*exc)
+
+    def _open_vllm(self) -> "VllmEngine":
+        from aqa.backends.llama_qlora.vllm.engine import VllmEngine
+
+        self.check()
+        files = convert_gguf(self.files, self._progress)
+        stop = self._encoder.written.stop_text
+        requests = Requests(self.config.generation, self.config.seed, self._ends, stop)
+        dtype = super().hardware()["dtype"]
+        return VllmEngine(
+            self.options, files, requests, dtype, self.folder, self._progress
+        ).__enter__()
 
     @cached_property
     def _model_config(self) -> Any:
@@ -62,7 +89,10 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             ConfigError: it has fewer positions than `max_seq_length`.
             ModelError: the model can't be loaded, is no causal one, or can't run here in 4 bits.
         """
-        check_quantization(self.options, self._model_config)
+        if self.options.engine == "vllm":
+            check_engine(self.options, self.files, self.config.generation)
+        else:
+            check_quantization(self.options, self._model_config)
         self._check_positions()
         self._encoder  # noqa: B018  (loads the tokenizer)
 
@@ -70,8 +100,14 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         """See that the model is a base: an adapter in the place of one would be left aside.
 
         Raises:
+            ConfigError: another engine is named, which trains nothing.
             ModelError: it is an adapter, or a run folder with one.
         """
+        if self.options.engine != "transformers":
+            raise ConfigError(
+                f"backend.engine = {self.options.engine} answers, and trains nothing; leave it out,"
+                " and name it with `aqa predict`"
+            )
         if self.files.adapter is not None:
             raise ModelError(
                 f"{self.options.model} is an adapter over {self.files.spec}, and a training begins"
@@ -103,18 +139,44 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             "revision": self.options.revision,
             "weights": self.sources()["model"].sha256,
             "adapter": adapter.sha256 if adapter else None,
-            "quantization": self.options.quantization,
-            "quant_type": self.options.bnb_4bit_quant_type,
-            "compute_dtype": self.options.compute_dtype,
-            **self._resolved_dtype(),
-            "dequantize_on_cpu": self.options.dequantize_on_cpu,
+            **self._engine_identity(),
             "max_seq_length": self.options.max_seq_length,
             **template_facts(self._encoder.template, self.options),
             **self.config.generation.identity(self.config.seed),
         }
 
+    def _engine_identity(self) -> dict[str, object]:
+        """What of the engine, and of the weights as it holds them, decides the answers."""
+        options = self.options
+        if options.vllm.urls:
+            return options.vllm.identity()
+        dtype = {"compute_dtype": options.compute_dtype, **self._resolved_dtype()}
+        if options.engine == "vllm":
+            return {**options.vllm.identity(), **dtype}
+        return {
+            "quantization": options.quantization,
+            "quant_type": options.bnb_4bit_quant_type,
+            **dtype,
+            "dequantize_on_cpu": options.dequantize_on_cpu,
+        }
+
+    def hardware(self) -> Mapping[str, str]:
+        """The device and dtype of this process, or those of a server that it starts."""
+        found = super().hardware()
+        if self.options.engine != "vllm":
+            return found
+        return engine_facts(self.options, found["dtype"])
+
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer prompts window by window, in batches of like length, the longest first."""
+        """Answer prompts window by window, in batches of like length, or as servers do."""
+        if self._vllm is not None:
+            for prompt, written in self._vllm.write(map(self.encoded, prompts)):
+                row = Row(prompt, prompt.encoding or self.encode(prompt))
+                if isinstance(written, Failed):
+                    yield _failure(row, written)
+                else:
+                    yield self._predicted(row, written)
+            return
         with self._fast_adapter():
             yield from super().generate(prompts)
 
@@ -161,7 +223,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
     @property
     def _ends(self) -> Ends:
         written = self._encoder.written
-        return Ends(self._encoder.end_token_ids, written.cut if written.stop else None)
+        return Ends(self._encoder.end_token_ids, written.cut if written.stop_text else None)
 
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""
@@ -204,3 +266,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             if files.adapter is not None and not training:
                 self.model = load_adapter(self.model, files.adapter)
             task.advance()
+
+
+def _failure(row: Row, failed: Failed) -> tuple[Prompt, Prediction]:
+    tokens = len(row.encoding.prompt_ids)
+    return row.prompt, Prediction(row.prompt.id, None, failed.reason, tokens)

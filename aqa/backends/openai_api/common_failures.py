@@ -67,7 +67,11 @@ class CommonFailures:
         self._clear.set()
 
     def answers(
-        self, loop: asyncio.AbstractEventLoop, prompts: Iterable[Prompt], ask: Ask, most: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        prompts: Iterable[Prompt],
+        ask: Ask[Prediction],
+        most: int,
     ) -> Iterator[tuple[Prompt, Prediction]]:
         """Ask as `event_loop.answers` does, beside `most` at a time the few that wait here.
 
@@ -90,7 +94,7 @@ class CommonFailures:
             yield prompt
         loop.call_soon_threadsafe(self._end_of_prompts)
 
-    def _watched(self, ask: Ask) -> Ask:
+    def _watched(self, ask: Ask[Prediction]) -> Ask[Prediction]:
         async def watch(prompt: Prompt) -> Prediction:
             try:
                 return await ask(prompt)

@@ -1,0 +1,83 @@
+"""What vLLM is started with for a model and its adapter, or why it can't be."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from aqa.backends.llama_qlora.adapters import embedding_rows
+from aqa.backends.model_files import ModelFiles
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.errors import ModelError
+
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, that vLLM makes room for
+LOGPROBS = 20  # tokens of a step, by default; its beam search wants two of each beam
+BASE, ADAPTER = "base", "adapter"  # what a server that is started here calls them
+
+
+def server_arguments(
+    files: ModelFiles, options: LlamaQloraOptions, dtype: str, beams: int
+) -> list[str]:
+    """Those behind the model's name; ours overrule what the model's own files ask for."""
+    vllm = options.vllm
+    found = [
+        *("--served-model-name", BASE),
+        *("--dtype", dtype),
+        *("--max-model-len", str(options.max_seq_length)),
+        *("--tensor-parallel-size", str(vllm.tensor_parallel_size)),
+        *("--pipeline-parallel-size", str(vllm.pipeline_parallel_size)),
+        *("--generation-config", "vllm"),
+        *("--max-logprobs", str(max(LOGPROBS, 2 * beams))),
+        "--disable-uvicorn-access-log",
+    ]
+    if options.revision is not None:
+        found += ["--revision", options.revision]
+    if options.trust_remote_code:
+        found.append("--trust-remote-code")
+    if vllm.quantization is not None:
+        found += ["--quantization", vllm.quantization]
+    if vllm.gpu_memory_utilization is not None:
+        found += ["--gpu-memory-utilization", str(vllm.gpu_memory_utilization)]
+    if files.adapter is not None:
+        found += ["--enable-lora", "--max-lora-rank", str(_rank(files.adapter))]
+        found += ["--lora-modules", f"{ADAPTER}={files.adapter.absolute()}"]
+    return [*found, *vllm.arguments]
+
+
+def check_adapter(folder: Path) -> None:
+    """See that vLLM can put an adapter beside its base.
+
+    Raises:
+        ModelError: it can't; says that the two can be merged.
+    """
+    config = _config(folder)
+    other = str(config.get("peft_type", "LORA")).upper() != "LORA"
+    reasons = {
+        f"is of the kind {config.get('peft_type')}": other,
+        "trains whole layers (modules_to_save)": bool(config.get("modules_to_save")),
+        "splits weights into direction and size (use_dora)": bool(config.get("use_dora")),
+        "has a vocabulary of its own": not other and embedding_rows(folder) is not None,
+        f"has a rank above {RANKS[-1]}": not other and _highest(config) > RANKS[-1],
+    }
+    told = next((reason for reason, holds in reasons.items() if holds), None)
+    if told is not None:
+        raise ModelError(
+            f"{folder}: vLLM can't read this adapter, which {told}; merge it into its base"
+            " (aqa train ... --resume --merge) and name the run's merged/, or leave"
+            " backend.engine=vllm out"
+        )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "adapter_config.json").read_bytes())
+    return found
+
+
+def _highest(config: dict[str, Any]) -> int:
+    patterns = config.get("rank_pattern") or {}
+    return max(int(config.get("r") or 1), *map(int, patterns.values()), 1)
+
+
+def _rank(folder: Path) -> int:
+    """The smallest rank with room for the adapter's."""
+    highest = _highest(_config(folder))
+    return next(rank for rank in RANKS if rank >= highest)

@@ -1,0 +1,171 @@
+"""The engine vLLM as a reader uses it: servers are started or found, asked, and ended."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+
+from aqa.backends.event_loop import answers, cancel_all, running_loop
+from aqa.backends.llama_qlora.vllm.arguments import ADAPTER, BASE, server_arguments
+from aqa.backends.llama_qlora.vllm.found import (
+    choose_model,
+    environment_key,
+    key_header,
+    server_urls,
+)
+from aqa.backends.llama_qlora.vllm.pool import Pool, RefusedError, Server
+from aqa.backends.llama_qlora.vllm.process import ServerProcess, find_vllm, own_gpus
+from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
+from aqa.backends.local.decoding import Written
+from aqa.backends.model_files import ModelFiles
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.errors import ModelError
+from aqa.progress import Progress
+from aqa.records import Prompt
+from aqa.runs.names import VLLM_LOG
+
+CONNECT = 15.0  # seconds that a connection may take
+LOOK = 0.25  # seconds between two looks whether a server is up
+RESUME = "run the same command again to resume"
+
+
+class VllmEngine:
+    """Opens with `with`; then answers prompts that carry their token ids.
+
+    `folder` takes the log of a server that is started here. `dtype` is what that computes in.
+    """
+
+    def __init__(
+        self,
+        options: LlamaQloraOptions,
+        files: ModelFiles,
+        requests: Requests,
+        dtype: str,
+        folder: Path | None,
+        progress: Progress,
+    ) -> None:
+        self._options, self._vllm = options, options.vllm
+        self._files, self._requests, self._dtype = files, requests, dtype
+        self._folder, self._progress = folder, progress
+        self._process: ServerProcess | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            key = environment_key()
+            if not self._vllm.urls:
+                self._process = self._start(opened)
+                key = self._process.key
+            self._loop = opened.enter_context(running_loop())
+            self._client = self._wait(self._make_client(key))
+            opened.callback(lambda: self._wait(self._close()))
+            self._pool = Pool(self._client, self._progress.note, self._runs)
+            probe = self._requests.probe()
+            for server in self._servers():
+                self._wait(self._pool.add(server, probe, self._requests.read))
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._open.close()
+
+    def write(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, list[Written] | Failed]]:
+        """Answer prompts in the order in which the servers do, many at a time.
+
+        Raises:
+            ModelError: no server is left.
+        """
+        room = self._vllm.max_concurrency * max(len(self._vllm.urls), 1)
+        try:
+            yield from answers(self._loop, prompts, self._ask, room)
+        except ModelError as error:
+            if self._runs():
+                raise ModelError(f"{error}; {RESUME}") from error
+            assert self._process is not None
+            raise ModelError(
+                f"vLLM ended before all was answered ({self._process.said()}); {RESUME}"
+            ) from error
+
+    async def _ask(self, prompt: Prompt) -> list[Written] | Failed:
+        body = self._requests.body(prompt)
+        try:
+            return self._requests.read(body, await self._pool.ask(body))
+        except RefusedError as error:
+            return Failed(str(error))
+
+    def _start(self, opened: ExitStack) -> ServerProcess:
+        """Start a server, which ends with the stack."""
+        found = find_vllm(self._vllm.python)
+        folder = self._folder or Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        beams = self._requests.options.num_beams
+        words = server_arguments(self._files, self._options, self._dtype, beams)
+        log = folder.absolute() / VLLM_LOG
+        model = self._files.base
+        if Path(model).exists():
+            model = str(Path(model).absolute())
+        process = ServerProcess(found, model, words, log, own_gpus(self._vllm.gpus))
+        opened.callback(process.close)
+        self._progress.note(f"vLLM {found.version} is starting, {self._dtype}; its log is {log}")
+        return process
+
+    def _servers(self) -> list[Server]:
+        """All that can be asked, once those that were started are up."""
+        if self._process is not None:
+            self._wait_until_up(self._process)
+            return [Server(self._process.url, ADAPTER if self._files.adapter else BASE)]
+        found, lost = [], []
+        for url in server_urls(self._vllm):
+            try:
+                listed = self._wait(self._pool.models(url))
+            except ModelError as error:
+                lost.append(str(error))
+                continue
+            found.append(Server(url, choose_model(url, listed, self._options, self._files)))
+        if not found:
+            raise ModelError(f"none of the servers in backend.vllm.urls can be asked: {lost[0]}")
+        for told in lost:
+            self._progress.note(f"left out: {told}")
+        return found
+
+    def _wait_until_up(self, process: ServerProcess) -> None:
+        until = time.monotonic() + self._vllm.start_timeout
+        with self._progress.task("Starting vLLM", None, "lines") as task:
+            seen = 0
+            while not self._wait(self._pool.is_up(process.url)):
+                if not process.alive:
+                    raise ModelError(f"vLLM did not start: {process.said()}")
+                if time.monotonic() > until:
+                    raise ModelError(
+                        f"vLLM was not up after {self._vllm.start_timeout:g} s:"
+                        f" {process.said()}; backend.vllm.start_timeout allows more"
+                    )
+                time.sleep(LOOK)
+                lines = len(process.lines())
+                task.advance(lines - seen)
+                seen = lines
+
+    def _runs(self) -> bool:
+        """Whether a server that was started here still runs; of others nothing is known."""
+        return self._process is None or self._process.alive
+
+    async def _make_client(self, key: str) -> httpx2.AsyncClient:
+        """A client within the loop; what goes to this machine goes through no proxy."""
+        seconds = self._vllm.request_timeout
+        return httpx2.AsyncClient(
+            headers=key_header(key),
+            timeout=httpx2.Timeout(seconds, connect=min(seconds, CONNECT)),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+            trust_env=self._process is None,
+        )
+
+    async def _close(self) -> None:
+        # First the requests: to them a client that closes would be a server that is away.
+        await cancel_all()
+        await self._client.aclose()
+
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -1,0 +1,86 @@
+"""Servers that run already: their addresses, and which of their models is the one to ask."""
+
+import os
+from collections.abc import Sequence
+
+from aqa.backends.llama_qlora.vllm.requests import Json
+from aqa.backends.model_files import ModelFiles
+from aqa.backends.servers import Setting, checked_address
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.config.vllm_options import VllmOptions
+from aqa.errors import ConfigError
+
+KEY = "AQA_VLLM_API_KEY"  # the environment variable that holds it
+
+
+def server_urls(options: VllmOptions) -> list[str]:
+    """The addresses, without the path that all servers have.
+
+    Raises:
+        ConfigError: one is no address, or not encrypted, or named twice.
+    """
+    allow = None if options.allow_http else "allow it with --set backend.vllm.allow_http=true"
+    setting = Setting("backend.vllm.urls", KEY, allow)
+    found = [
+        checked_address(url, setting)[0].rstrip("/").removesuffix("/v1") for url in options.urls
+    ]
+    for url in found:
+        if found.count(url) > 1:
+            raise ConfigError(f"config key backend.vllm.urls: {url} appears twice")
+    return found
+
+
+def choose_model(
+    url: str, listed: Sequence[Json], options: LlamaQloraOptions, files: ModelFiles
+) -> str:
+    """What a server calls the model: as the options say, or by where it lies.
+
+    Raises:
+        ConfigError: it has no such model, or reads fewer tokens at once.
+    """
+    names = [str(each.get("id")) for each in listed]
+    wanted = options.vllm.served_model
+    if wanted is None:
+        wanted = _by_place(listed, options, files)
+    if wanted not in names:
+        told = "which of them is" if options.vllm.served_model is None else "none is called"
+        raise ConfigError(
+            f"{url} serves {', '.join(names) or 'nothing'}; {told} {wanted or options.model}"
+            f"{' is not known' * (wanted is None)}: set backend.vllm.served_model to one of them"
+        )
+    lengths = [int(each["max_model_len"]) for each in listed if each.get("max_model_len")]
+    if lengths and min(lengths) < options.max_seq_length:
+        raise ConfigError(
+            f"{url} reads {min(lengths)} tokens at most, and backend.max_seq_length ="
+            f" {options.max_seq_length}; lower that, or start the server with another"
+            " --max-model-len"
+        )
+    return wanted
+
+
+def _by_place(listed: Sequence[Json], options: LlamaQloraOptions, files: ModelFiles) -> str | None:
+    """The one model that lies where ours does; a base is not what its adapter makes of it."""
+    ours = {str(files.adapter)} if files.adapter else {files.spec, files.base}
+    places = {*ours, options.model, *(os.path.realpath(place) for place in ours)}
+    found = [
+        str(each["id"])
+        for each in listed
+        if each.get("root") and (each["root"] in places or os.path.realpath(each["root"]) in places)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def environment_key() -> str:
+    """The servers' key; "" where they want none."""
+    return os.getenv(KEY, "").strip()
+
+
+def key_header(key: str) -> dict[str, str]:
+    """What a key is sent in; nothing without one.
+
+    Raises:
+        ConfigError: it can't be a key.
+    """
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"the environment variable {KEY} is not a valid key; copy it again")
+    return {"Authorization": f"Bearer {key}"} if key else {}

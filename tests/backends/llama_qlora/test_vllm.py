@@ -1,0 +1,528 @@
+"""The engine vLLM with a stand-in for its servers; see `fake_vllm`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_vllm import (
+    ANSWER,
+    LOG_PROBABILITIES,
+    Start,
+    VllmServer,
+    alive,
+    make_python,
+    starting,
+    wait_for,
+)
+from fault_server import FAULTS, Body, Fault, failure, serving
+from tiny_adapters import save_adapter
+from tiny_llama import make_prompts, make_reader, notes, write_rows, write_template
+
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.vllm import pool, process
+from aqa.errors import AqaError, ConfigError, ModelError
+from aqa.records import Prediction, Prompt, Template
+from aqa.runs.folder import read_manifest
+from aqa.runs.names import JOURNAL, PREDICTIONS, VLLM_LOG
+
+ENGINE = "backend.engine=vllm"
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed requests are made again, and processes that hold on are ended, almost at once."""
+    monkeypatch.setattr(pool, "PAUSE", 0.001)
+    monkeypatch.setattr(pool, "DOUBTS", (0.0, 0.01))
+    monkeypatch.setattr(process, "GRACE", 0.3)
+
+
+@pytest.fixture
+def settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Start]]:
+    """Say what the next server that is started does. At the end no process of one is left."""
+    made: list[Start] = []
+
+    def settle(**settings: Any) -> Start:
+        made.append(Start(str(tmp_path), **settings))
+        monkeypatch.setenv("FAKE_VLLM", made[-1].as_json())
+        return made[-1]
+
+    settle()
+    yield settle
+    wait_for(lambda: not alive(made[-1].pids))
+
+
+def started(tmp_path: Path, model: Path, *settings: str) -> LlamaQloraBackend:
+    """A reader that starts its server in the test's folder."""
+    python = f"backend.vllm.python={make_python(tmp_path)}"
+    reader = make_reader(model, ENGINE, python, *settings)
+    reader.folder = tmp_path
+    return reader
+
+
+def at(urls: list[str], model: Path, *settings: str) -> LlamaQloraBackend:
+    """A reader that asks servers that run already."""
+    name = "backend.vllm.served_model=base"
+    return make_reader(model, *asking(urls), name, *settings)
+
+
+def asking(urls: list[str]) -> list[str]:
+    """Those servers compute in what they were started with."""
+    return [ENGINE, "backend.compute_dtype=auto", f"backend.vllm.urls={json.dumps(urls)}"]
+
+
+def prompts_of(reader: LlamaQloraBackend, template: Template) -> list[Prompt]:
+    return make_prompts(reader, template, with_target=False)
+
+
+def ask(reader: LlamaQloraBackend, template: Template) -> dict[str, Prediction]:
+    with reader:
+        answers = reader.generate(prompts_of(reader, template))
+        return {prompt.id: answer for prompt, answer in answers}
+
+
+def echoed(reader: LlamaQloraBackend, prompt: Prompt, count: int = 3) -> str:
+    """What a fake answers, as text."""
+    ids = reader.encode(prompt).prompt_ids[ANSWER][3 - count :]
+    text: str = reader._tokenizer.decode(ids, skip_special_tokens=True)
+    return text
+
+
+def test_a_server_is_started_reads_what_preview_shows_and_is_ended(
+    tiny: Path, template: Template, tmp_path: Path, settle: Callable[..., Start]
+) -> None:
+    start = settle(deaf=True, child=True)
+    reader = started(tmp_path, tiny)
+    prompts = prompts_of(reader, template)
+    with reader:
+        found = {prompt.id: answer for prompt, answer in reader.generate(prompts)}
+        assert len(alive(start.pids)) == 2
+    assert alive(start.pids) == []
+    for prompt in prompts:
+        answer = found[prompt.id]
+        assert answer.raw == echoed(reader, prompt)
+        tokens = len(reader.encode(prompt).prompt_ids)
+        assert (answer.prompt_tokens, answer.answer_tokens) == (tokens, 3)
+        assert answer.confidence == pytest.approx(sum(LOG_PROBABILITIES) / 4)
+    words = dict(pairwise(start.argv))
+    assert (words["serve"], words["--dtype"], words["--max-model-len"]) == (
+        str(tiny), "float32", "512"
+    )  # fmt: skip
+    assert "--enable-lora" not in words
+    assert tmp_path.joinpath(VLLM_LOG).exists()
+    assert "its log is" in " ".join(notes(reader))
+
+
+def test_options_become_arguments(
+    tiny: Path, tmp_path: Path, template: Template, settle: Callable[..., Start]
+) -> None:
+    adapter = save_adapter(tiny, tmp_path / "adapter")
+    settings = {
+        "tensor_parallel_size": 2,
+        "pipeline_parallel_size": 3,
+        "quantization": "fp8",
+        "gpu_memory_utilization": 0.5,
+        "arguments": ["--enforce-eager"],
+    }
+    reader = started(
+        tmp_path, adapter, *(f"backend.vllm.{name}={value}" for name, value in settings.items())
+    )
+    assert all(answer.error is None for answer in ask(reader, template).values())
+    words = settle().argv
+    pairs = dict(pairwise(words))
+    assert pairs["--lora-modules"] == f"adapter={adapter}"
+    assert pairs["--max-lora-rank"] == "8"  # the least that there is for its rank of 4
+    for name in ("tensor_parallel_size", "pipeline_parallel_size", "quantization"):
+        assert pairs["--" + name.replace("_", "-")] == str(settings[name])
+    assert pairs["--gpu-memory-utilization"] == "0.5"
+    assert words[-5] == "--enforce-eager"  # and behind it where to listen
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (
+            "loading\n  File x\nValueError: The adapter's shape [4, 64] does not fit [16, 64]\n"
+            "RuntimeError: Engine core initialization failed. See root cause above.",
+            "ValueError: The adapter's shape [4, 64] does not fit [16, 64]",
+        ),
+        ("vllm: error: unrecognized arguments: --enforce", "error: unrecognized arguments"),
+        ("torch.OutOfMemoryError: CUDA out of memory.", "torch.OutOfMemoryError: CUDA out"),
+        ("Killed", "Killed"),
+    ],
+)
+def test_a_start_that_fails_is_one_sentence(
+    tiny: Path, tmp_path: Path, settle: Callable[..., Start], says: str, told: str
+) -> None:
+    settle(says=says, child=True)
+    with pytest.raises(ModelError) as raised, started(tmp_path, tiny):
+        pass
+    assert str(raised.value).startswith(f"vLLM did not start: {told}")
+    assert "\n" not in str(raised.value)
+    assert str(tmp_path / VLLM_LOG) in str(raised.value)
+
+
+def test_a_start_that_takes_too_long_is_ended(
+    tiny: Path, tmp_path: Path, settle: Callable[..., Start]
+) -> None:
+    settle(wait=600)
+    reader = started(tmp_path, tiny, "backend.vllm.start_timeout=0.2")
+    with pytest.raises(ModelError, match=r"not up after 0\.2 s.*start_timeout"), reader:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("python", "told"),
+    [(sys.executable, "has no vLLM"), ("/no/python", "is not a Python"), ("false", "is not a P")],
+)
+def test_without_vllm_nothing_is_started(tiny: Path, python: str, told: str) -> None:
+    reader = make_reader(tiny, ENGINE, f"backend.vllm.python={python}")
+    with pytest.raises(ModelError, match=f"{told}.*pip install vllm"):
+        reader.check()
+
+
+def test_a_server_that_is_killed_ends_the_run_which_resumes(
+    tiny: Path, tmp_path: Path, settle: Callable[..., Start], call_aqa: Call
+) -> None:
+    start = settle(latency=0.3, child=True)
+    words = [
+        "predict", "llama", "--model", tiny, "--data", write_rows(tmp_path / "rows.jsonl"),
+        "--prompt", write_template(tmp_path), "--output-dir", "out", "--max-new-tokens", "8",
+        "--set", ENGINE, "--set", f"backend.vllm.python={make_python(tmp_path)}",
+        "--set", "backend.compute_dtype=float32", "--set", "backend.max_seq_length=512",
+        "--set", "backend.vllm.max_concurrency=2", "--quiet",
+    ]  # fmt: skip
+    journal = tmp_path / "out" / JOURNAL
+
+    def kill() -> None:
+        wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2)
+        os.kill(start.pids[0], signal.SIGKILL)
+
+    with starting(kill):
+        ended = call_aqa(*words)
+    assert ended.returncode == 1
+    assert "vLLM ended before all was answered" in ended.stderr
+    assert "run the same command again to resume" in ended.stderr
+    assert alive(start.pids) == []
+    done = journal.read_bytes().count(b"\n") - 1
+    assert 2 <= done < 8
+    settle()
+    again = call_aqa(*words)
+    assert again.returncode == 0, again.stderr
+    rows = json.loads((tmp_path / "out" / PREDICTIONS).read_bytes())
+    assert len(rows) == 8
+    assert all(row["predicted_answer"] is not None for row in rows.values())
+    assert journal.read_bytes().count(b"\n") == 9  # none of them twice
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["hardware"] == {"engine": "vllm 0.0", "dtype": "float32"}
+    assert manifest["fingerprint"]["reader"]["engine"] == "vllm"
+    other = call_aqa(*(word for word in words if word != ENGINE and "vllm" not in str(word)))
+    assert other.returncode != 0  # another engine is another run
+
+
+def test_ctrl_c_ends_the_server(
+    tiny: Path, template: Template, tmp_path: Path, settle: Callable[..., Start]
+) -> None:
+    start = settle(latency=0.2, deaf=True, child=True)
+    reader = started(tmp_path, tiny, "backend.vllm.max_concurrency=1")
+    given = []
+
+    def interrupt() -> None:
+        with reader:
+            for prompt, _ in reader.generate(prompts_of(reader, template)):
+                given.append(prompt.id)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert 1 <= len(given) < 8
+    assert alive(start.pids) == []
+
+
+@pytest.mark.parametrize("victim", ["starter", "supervisor"])
+def test_nothing_is_left_when_either_is_killed(
+    tmp_path: Path, settle: Callable[..., Start], victim: str
+) -> None:
+    start = settle(deaf=True, child=victim == "starter")
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from aqa.backends.llama_qlora.vllm import process\n"
+        "process.GRACE = 0.3\n"
+        "vllm = process.Vllm(sys.argv[1], 'vllm', '0')\n"
+        "words = ['--served-model-name', 'base']\n"
+        "server = process.ServerProcess(vllm, 'm', words, Path(sys.argv[2]), {})\n"
+        "print(server._supervisor.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    words = [sys.executable, "-c", program, str(make_python(tmp_path)), str(tmp_path / VLLM_LOG)]
+    starter = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert starter.stdout is not None
+    supervisor = int(starter.stdout.readline())
+    wait_for(lambda: start.pids)
+    assert alive([supervisor, *start.pids]) == [supervisor, *start.pids]
+    os.kill(starter.pid if victim == "starter" else supervisor, signal.SIGKILL)
+    wait_for(lambda: not alive([supervisor, *start.pids]))
+    starter.kill()
+    starter.communicate()
+
+
+def test_answers_like_the_native_engine_writes(
+    tiny: Path, template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server writes with the same model: so what differs was lost on the way."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+
+    def write(body: Body) -> list[tuple[list[int], list[float]]]:
+        ids, values = list(body["prompt"]), []
+        while len(values) < body["max_tokens"]:
+            with torch.inference_mode():
+                scores = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+            ids.append(int(scores.argmax()))
+            values.append(float(scores.max()))
+            if ids[-1] in body["stop_token_ids"]:
+                break
+        return [(ids[len(body["prompt"]) :], values)]
+
+    with make_reader(tiny) as native:
+        wanted = {p.id: a for p, a in native.generate(prompts_of(native, template))}
+    with serving(VllmServer(write=write)) as server:
+        found = ask(at([server.url], tiny), template)
+    for name, answer in wanted.items():
+        assert found[name].raw == answer.raw
+        assert found[name].confidence == pytest.approx(answer.confidence, abs=1e-4)
+
+
+def test_several_answers_are_ranked(tiny: Path, template: Template) -> None:
+    settings = ["generation.num_beams=3", "generation.num_return_sequences=2"]
+    with serving(VllmServer()) as server:
+        reader = at([server.url], tiny, *settings, "generation.length_penalty=2")
+        answer = ask(reader, template)["q0"]
+    prompt = prompts_of(reader, template)[0]
+    assert [text for text, _ in answer.nbest] == [echoed(reader, prompt), echoed(reader, prompt, 2)]
+    assert [score for _, score in answer.nbest] == pytest.approx([-1.875 / 16, -3.875 / 9])
+    body = server.bodies[-1]
+    assert (body["use_beam_search"], body["n"], body["length_penalty"]) == (True, 3, 2.0)
+    assert body["include_stop_str_in_output"] is True
+
+
+def test_samples_depend_on_the_seed_and_the_prompt_alone(tiny: Path, template: Template) -> None:
+    def seeds(*settings: str) -> dict[str, Any]:
+        with serving(VllmServer()) as server:
+            ask(at([server.url], tiny, *settings), template)
+        asked = [body for body in server.bodies if len(body["prompt"]) > 1]
+        return {str(body["prompt"]): body.get("seed") for body in asked}
+
+    hot = ["generation.temperature=0.7", "generation.num_return_sequences=2"]
+    one = seeds(*hot)
+    assert one == seeds(*hot, "backend.vllm.max_concurrency=2")
+    assert len(set(one.values())) == 8
+    assert set(one.values()).isdisjoint(seeds(*hot, "seed=7").values())
+    assert set(seeds().values()) == {None}
+
+
+def test_one_of_two_servers_dies(tiny: Path, template: Template) -> None:
+    dying = VllmServer()
+
+    def die(number: int, body: Body) -> Fault | None:
+        dying.up = number < 3
+        return None if dying.up else Fault(close=True)
+
+    dying.script = die
+    with serving(dying) as one, serving(VllmServer()) as other:
+        reader = at([one.url, other.url], tiny, "backend.vllm.max_concurrency=2")
+        found = ask(reader, template)
+    assert len(found) == 8
+    assert all(answer.error is None for answer in found.values())
+    assert [note for note in notes(reader) if "its questions go to the others" in note]
+    assert dying.answered.total() + other.answered.total() == 8 + 2  # with a probe of each
+
+
+def test_a_question_goes_to_the_server_with_the_fewest(tiny: Path, template: Template) -> None:
+    with serving(VllmServer(latency=0.5)) as slow, serving(VllmServer(latency=0.02)) as quick:
+        ask(at([slow.url, quick.url], tiny, "backend.vllm.max_concurrency=1"), template)
+    assert slow.answered.total() < quick.answered.total()
+    assert max(slow.most_active, quick.most_active) <= 2
+
+
+def test_when_the_last_server_dies_the_run_stops(tiny: Path, template: Template) -> None:
+    server = VllmServer()
+
+    def die(number: int, body: Body) -> Fault | None:
+        server.up = number < 3
+        return None if server.up else Fault(close=True)
+
+    server.script = die
+    with serving(server), pytest.raises(ModelError, match=r"no server answers.*again to resume"):
+        ask(at([server.url], tiny, "backend.vllm.max_concurrency=1"), template)
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "429", "close", "reset", "cut", "not json"])
+def test_a_server_that_falters_is_asked_again(tiny: Path, template: Template, fault: str) -> None:
+    script = {3: FAULTS[fault], 5: FAULTS[fault]}
+    with serving(VllmServer(script=lambda number, body: script.get(number))) as server:
+        found = ask(at([server.url], tiny), template)
+    assert [answer.error for answer in found.values()] == [None] * 8
+
+
+def test_what_a_server_refuses_fails_alone(tiny: Path, template: Template) -> None:
+    refusal = Fault(400, failure("Token id 7 is out of vocabulary"))
+    script = {2: refusal}
+    with serving(VllmServer(script=lambda number, body: script.get(number))) as server:
+        found = ask(at([server.url], tiny), template)
+    assert sorted(str(answer.error) for answer in found.values()) == [
+        *["None"] * 7, "Token id 7 is out of vocabulary"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (lambda body: [], "no token ids"),
+        (lambda body: [(None, None)], "no token ids"),
+        (lambda body: [([4], None)], "no token ids"),
+    ],
+)
+def test_a_server_that_tells_no_ids_is_not_asked(
+    tiny: Path, template: Template, reply: Any, told: str
+) -> None:
+    with serving(VllmServer(write=reply)) as server, pytest.raises(ModelError, match=told):
+        ask(at([server.url], tiny), template)
+
+
+def test_a_key_comes_from_the_environment(
+    tiny: Path, template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(VllmServer(key="a-secret-key")) as server:
+        with pytest.raises(ConfigError, match="AQA_VLLM_API_KEY"):
+            ask(at([server.url], tiny), template)
+        monkeypatch.setenv("AQA_VLLM_API_KEY", "a-secret-key")
+        reader = at([server.url], tiny)
+        assert len(ask(reader, template)) == 8
+    told = f"{reader.identity()}{reader.hardware()}{notes(reader)}"
+    assert "a-secret-key" not in told
+
+
+@pytest.mark.parametrize(
+    ("models", "settings", "told"),
+    [
+        ([{"id": "x"}, {"id": "y"}], [], "serves x, y; .* is not known"),
+        ([{"id": "x"}], ["backend.vllm.served_model=z"], "serves x; none is called z"),
+        ([{"id": "x", "root": "HERE", "max_model_len": 256}], [], "reads 256 tokens at most"),
+        ([], [], "serves nothing"),
+    ],
+)
+def test_which_model_is_asked_is_never_guessed(
+    tiny: Path, models: list[Body], settings: list[str], told: str
+) -> None:
+    here = [{**model, "root": str(tiny)} if "root" in model else model for model in models]
+    with serving(VllmServer(models=here)) as server:
+        reader = make_reader(tiny, *asking([server.url]), *settings)
+        with pytest.raises(ConfigError, match=told), reader:
+            pass
+
+
+def test_the_model_is_found_by_its_folder(tiny: Path, tmp_path: Path, template: Template) -> None:
+    adapter = save_adapter(tiny, tmp_path / "adapter")
+    models = [{"id": "b", "root": str(tiny)}, {"id": "a", "root": str(adapter)}]
+    with serving(VllmServer(models=models)) as server:
+        for model, name in ((tiny, "b"), (adapter, "a")):
+            ask(make_reader(model, *asking([server.url])), template)
+            assert server.bodies[-1]["model"] == name
+
+
+@pytest.mark.parametrize(
+    ("urls", "told"),
+    [
+        (["node7:8000"], "not the address of a server"),
+        (["http://10.0.0.7:8000"], "unencrypted.*backend.vllm.allow_http"),
+        (["http://me:secret@localhost:8000"], "AQA_VLLM_API_KEY"),
+        (["http://localhost:8000/v1", "http://localhost:8000"], "appears twice"),
+    ],
+)
+def test_addresses_are_checked_before_anything_is_sent(
+    tiny: Path, urls: list[str], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        at(urls, tiny).check()
+
+
+def test_a_server_that_is_not_there_is_left_out(tiny: Path, template: Template) -> None:
+    absent = f"http://127.0.0.1:{process.free_port()}"
+    with serving(VllmServer()) as server:
+        reader = at([absent, server.url], tiny)
+        assert len(ask(reader, template)) == 8
+    assert [note for note in notes(reader) if note.startswith(f"left out: {absent}")]
+    with pytest.raises(ModelError, match=r"none of the servers in backend\.vllm\.urls"):
+        ask(at([absent], tiny), template)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ([ENGINE, "generation.batch_tokens=64"], "batch_tokens"),
+        ([ENGINE, "generation.window=64"], "window"),
+        ([ENGINE, "backend.attn_implementation=eager"], "attn_implementation"),
+        ([ENGINE, "backend.vllm.served_model=x"], "it needs backend.vllm.urls"),
+        (
+            [ENGINE, "backend.vllm.urls=[http://localhost:1]", "backend.vllm.quantization=fp8"],
+            "run",
+        ),
+        (["backend.vllm.quantization=fp8"], "it needs backend.engine = vllm"),
+        ([ENGINE, "backend.vllm.arguments=[--api-key, x]"], "leave api-key out"),
+        ([ENGINE, "backend.vllm.arguments=['--api_key=x']"], "leave api-key out"),
+    ],
+)
+def test_what_does_nothing_is_refused(tiny: Path, settings: list[str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        make_reader(tiny, *settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"use_dora": True}, "use_dora"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"rank_pattern": {"q_proj": 600}}, "a rank above 512"),
+    ],
+)
+def test_an_adapter_that_vllm_can_not_read(
+    tiny: Path, tmp_path: Path, options: dict[str, Any], told: str
+) -> None:
+    folder = save_adapter(tiny, tmp_path / "adapter")
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), **options}), encoding="utf-8")
+    with pytest.raises(ModelError, match=f"{told}.*merge it"):
+        started(tmp_path, folder).check()
+
+
+def test_beams_draw_no_samples(tiny: Path, tmp_path: Path) -> None:
+    settings = ["generation.num_beams=2", "generation.temperature=0.5"]
+    with pytest.raises(ConfigError, match="draw no samples"):
+        started(tmp_path, tiny, *settings).check()
+
+
+def test_a_training_names_no_engine(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(AqaError, match="trains nothing"):
+        started(tmp_path, tiny).check_training()
+
+
+def test_the_engine_is_a_part_of_what_a_run_is(tiny: Path, tmp_path: Path) -> None:
+    native = make_reader(tiny).identity()
+    assert "engine" not in native  # earlier runs go on
+    ours = started(tmp_path, tiny).identity()
+    assert ours["engine"] == "vllm"
+    urls = [at([f"http://localhost:{port}"], tiny).identity() for port in (1, 2)]
+    assert urls[0] == urls[1] != ours  # more servers, or others, go on with a run
+    more = started(tmp_path, tiny, "backend.vllm.tensor_parallel_size=2").identity()
+    assert more == ours
+    assert started(tmp_path, tiny, "backend.vllm.quantization=fp8").identity() != ours

@@ -1,0 +1,177 @@
+"""A stand-in for vLLM: its completions endpoint with token ids, and the Python that starts it.
+
+In a test `serving(VllmServer())` is a server that runs already. As a program it is the Python of an
+environment that has vLLM: it tells its version, or serves; the environment variable FAKE_VLLM holds
+the settings of a `Start` as JSON.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from fault_server import Body, Server, send, serving
+
+ANSWER = slice(1, 4)  # of the prompt's ids: a fake's answer
+LOG_PROBABILITIES = (-0.5, -0.25, -0.125, -1.0)
+Choice = tuple[list[int], list[float]]  # ids with their log-probabilities, the end token among them
+
+
+def echo(body: Body) -> list[Choice]:
+    """Some ids of the prompt and the end token; further answers are shorter and less likely."""
+    found = []
+    for number in range(body["n"]):
+        ids = [*body["prompt"][ANSWER][number:], body["stop_token_ids"][0]]
+        found.append((ids, [value - number for value in LOG_PROBABILITIES[: len(ids)]]))
+    return found
+
+
+@dataclass
+class VllmServer(Server):
+    """Answers what is posted to /v1/completions as `write` says."""
+
+    write: Callable[[Body], list[Choice]] = echo
+    models: list[Body] = field(default_factory=lambda: [{"id": "base", "root": "elsewhere"}])
+    key: str = ""  # wanted
+    up: bool = True
+
+    async def handle(self, lines: list[str], body: bytes, writer: asyncio.StreamWriter) -> bool:
+        path = lines[0].split()[1]
+        if path == "/health":
+            await send(writer, 200 if self.up else 503, b"", {})
+        elif self.key and f"Bearer {self.key}" not in " ".join(lines):
+            await send(writer, 401, b'{"error": "Unauthorized"}', {})
+        elif path == "/v1/models":
+            await send(writer, 200, json.dumps({"data": self.models}).encode(), {})
+        else:
+            return await self.respond(lines, json.loads(body), writer)
+        return True
+
+    def complete(self, body: Body, as_response: bool) -> bytes:
+        choices = [
+            {
+                "index": number,
+                "text": "",
+                "token_ids": ids,
+                "prompt_token_ids": body["prompt"],
+                "logprobs": {"token_logprobs": values},
+                "finish_reason": "stop",
+            }
+            for number, (ids, values) in enumerate(self.write(body))
+        ]
+        return json.dumps({"choices": choices}).encode()
+
+
+@dataclass
+class Start:
+    """What a server that is started does. `folder` takes `pids`, its processes, and `argv`.
+
+    `says` is what it writes before it ends by itself. `deaf` processes ignore SIGTERM; `child`
+    starts a second one in a session of its own, as far from the first as a process can be.
+    """
+
+    folder: str
+    says: str = ""
+    deaf: bool = False
+    child: bool = False
+    latency: float = 0.0
+    wait: float = 0.0  # seconds until it is up
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @property
+    def pids(self) -> list[int]:
+        path = Path(self.folder, "pids")
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+    @property
+    def argv(self) -> list[str]:
+        found: list[str] = json.loads(Path(self.folder, "argv").read_text())
+        return found
+
+
+def make_python(folder: Path) -> Path:
+    """The Python of an environment that has this vLLM."""
+    path = folder / "python-of-vllm"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" "$@"\n', encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def alive(pids: Sequence[int]) -> list[int]:
+    """Those of the processes that still run; the dead that nobody buried don't."""
+    found = []
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state != "Z":
+            found.append(pid)
+    return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Look until it holds; the machine may be busy."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.02)
+
+
+@contextmanager
+def starting(work: Callable[[], None]) -> Iterator[None]:
+    """Do something beside; what it raises is raised at the end."""
+    with ThreadPoolExecutor(1) as beside:
+        found = beside.submit(work)
+        yield
+        found.result()
+
+
+def main(words: list[str]) -> None:
+    if words[0] == "-c":
+        print(json.dumps({"name": "vllm", "version": "0.0"}))
+        return
+    start = Start(**json.loads(os.environ["FAKE_VLLM"]))
+    folder = Path(start.folder)
+    (folder / "argv").write_text(json.dumps(words))
+    if start.deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pids = [os.getpid()]
+    if start.child:
+        hold = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+        pids.append(subprocess.Popen([sys.executable, "-c", hold], start_new_session=True).pid)
+    draft = folder / "pids.draft"
+    draft.write_text("\n".join(map(str, pids)))
+    draft.replace(folder / "pids")
+    time.sleep(start.wait)
+    if start.says:
+        sys.exit(start.says)
+    options = dict(pairwise(words))
+    names = [options["--served-model-name"]]
+    if "--lora-modules" in options:
+        names.append(options["--lora-modules"].partition("=")[0])
+    server = VllmServer(
+        models=[{"id": name, "root": name} for name in names],
+        key=os.environ["VLLM_API_KEY"],
+        latency=start.latency,
+    )
+    with serving(server, int(options["--port"])):
+        while True:
+            time.sleep(600)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
