@@ -18,20 +18,20 @@ from aqa.backends.llama_qlora.vllm.found import (
     key_header,
     server_urls,
 )
-from aqa.backends.llama_qlora.vllm.pool import Pool, RefusedError, Server
+from aqa.backends.llama_qlora.vllm.pool import NoServerError, Pool, RefusedError, Server
 from aqa.backends.llama_qlora.vllm.process import ServerProcess, find_vllm, own_gpus
 from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
 from aqa.backends.local.decoding import Written
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ModelError
+from aqa.processes import process_rank
 from aqa.progress import Progress
 from aqa.records import Prompt
 from aqa.runs.names import VLLM_LOG
 
 CONNECT = 15.0  # seconds that a connection may take
 LOOK = 0.25  # seconds between two looks whether a server is up
-RESUME = "run the same command again to resume"
 
 
 class VllmEngine:
@@ -82,13 +82,11 @@ class VllmEngine:
         room = self._vllm.max_concurrency * max(len(self._vllm.urls), 1)
         try:
             yield from answers(self._loop, prompts, self._ask, room)
-        except ModelError as error:
-            if self._runs():
-                raise ModelError(f"{error}; {RESUME}") from error
-            assert self._process is not None
-            raise ModelError(
-                f"vLLM ended before all was answered ({self._process.said()}); {RESUME}"
-            ) from error
+        except NoServerError as error:
+            told = str(error)
+            if self._process is not None:
+                told = f"vLLM ended before all was answered ({self._process.said()})"
+            raise ModelError(f"{told}; run the same command again to resume") from error
 
     async def _ask(self, prompt: Prompt) -> list[Written] | Failed:
         body = self._requests.body(prompt)
@@ -104,12 +102,19 @@ class VllmEngine:
         beams = self._requests.options.num_beams
         words = server_arguments(self._files, self._options, self._dtype, beams)
         log = folder.absolute() / VLLM_LOG
+        if rank := process_rank():  # each of several processes has a server of its own
+            log = log.with_suffix(f".{rank}.log")
         model = self._files.base
         if Path(model).exists():
             model = str(Path(model).absolute())
         process = ServerProcess(found, model, words, log, own_gpus(self._vllm.gpus))
         opened.callback(process.close)
         self._progress.note(f"vLLM {found.version} is starting, {self._dtype}; its log is {log}")
+        if self._files.adapter is not None and self._options.quantization == "4bit":
+            self._progress.note(
+                f"vLLM holds the base in {self._vllm.quantization or self._dtype}; where the"
+                " adapter was trained over 4 bits, merged/ (aqa train --merge) has those weights"
+            )
         return process
 
     def _servers(self) -> list[Server]:

@@ -33,6 +33,10 @@ class RefusedError(Exception):
     """A server won't answer this question, or nobody could."""
 
 
+class NoServerError(ModelError):
+    """No server is left to ask."""
+
+
 class Pool:
     """Asks servers. `runs` tells whether one that was started here still does."""
 
@@ -81,7 +85,8 @@ class Pool:
 
         Raises:
             RefusedError: none will answer it.
-            AqaError: no server is left, or the key is wrong; the run has to stop.
+            NoServerError: all are left out.
+            AqaError: the key is wrong; the run has to stop.
         """
         why, tried, ended = "", 0, 0
         while tried < ATTEMPTS and ended < ENDED:
@@ -104,7 +109,7 @@ class Pool:
     def _least_busy(self, why: str) -> Server:
         left = [server for server in self._servers if not server.lost]
         if not left:
-            raise ModelError(f"no server answers any more ({why})")
+            raise NoServerError(f"no server answers any more ({why})")
         return min(left, key=lambda server: server.open)
 
     async def _post(self, server: Server, body: Json) -> Json:

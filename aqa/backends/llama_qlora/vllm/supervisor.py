@@ -69,7 +69,7 @@ def _end(server: "subprocess.Popen[bytes]", grace: float) -> None:
 def _left(server: "subprocess.Popen[bytes]") -> set[int]:
     """The processes below this one that still run; those that ended are laid to rest."""
     server.poll()
-    found = _descendants()
+    found = descendants()
     for process in found:
         with suppress(ChildProcessError):
             if process != server.pid and os.waitpid(process, os.WNOHANG)[0]:
@@ -79,7 +79,7 @@ def _left(server: "subprocess.Popen[bytes]") -> set[int]:
     return found
 
 
-def _descendants() -> set[int]:
+def descendants() -> set[int]:
     """Those that /proc knows of, orphans among them."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
