@@ -10,7 +10,7 @@ from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.evaluation.comparison import verdict
-from aqa.evaluation.ensembles import Learned, learn
+from aqa.evaluation.ensembles import Learned, fit, learn
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.metrics.votes import NOBODY, Cascade, Single
 from aqa.progress import Progress
@@ -124,33 +124,49 @@ def _facts(dev: Learning, learned: Learned) -> dict[str, Any]:
         "gain": learned.gain.to_json(),
         "is_gain": learned.is_gain,
     }
-    if isinstance(learned.rule, Cascade):
-        rule, costs = learned.rule, dev.answered.costs
-        share = float(rule.asks_dear(dev.answered.votes).mean())
-        found["asks_dear"] = 100 * share
-        found["usd_per_question"] = costs[rule.cheap] + share * costs[rule.dear]
-        found["usd_per_question_dear"] = costs[rule.dear]
+    if Cascade.name in learned.rules:
+        found[Cascade.name] = _cascade(dev, learned)
     return found
+
+
+def _cascade(dev: Learning, learned: Learned) -> dict[str, Any]:
+    """What the cascade that is used, or could be, asks of its dear reader, and what that costs."""
+    rule = learned.rule
+    if not isinstance(rule, Cascade):
+        rule = fit(Cascade.name, dev.answered)
+        assert isinstance(rule, Cascade)
+    names, costs = [member.name for member in dev.members], dev.answered.costs
+    share = float(rule.asks_dear(dev.answered.votes).mean())
+    return {
+        "cheap": names[rule.cheap // dev.candidates],
+        "dear": names[rule.dear // dev.candidates],
+        "asks_dear": 100 * share,
+        "usd_per_question": costs[rule.cheap] + share * costs[rule.dear],
+        "usd_per_question_dear": costs[rule.dear],
+    }
 
 
 def _told(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Say what was found and chosen, in words."""
-    rule = learned.rule
+    rule, names = learned.rule, [member.name for member in dev.members]
     told = [f"Held out: {verdict(learned.gain, dev.sample)}."]
-    names = [member.name for member in dev.members]
     if isinstance(rule, Single):
         name = names[rule.reader // dev.candidates]
         told.append(f"Chosen: {name} alone, as no rule is better beyond chance.")
-    elif isinstance(rule, Cascade):
-        cheap, dear = (names[place // dev.candidates] for place in (rule.cheap, rule.dear))
-        saved = facts["usd_per_question_dear"] - facts["usd_per_question"]
-        money = f", which saves ${1000 * saved:,.2f} in 1,000 questions" if saved > 0 else ""
-        told.append(
-            f"Chosen: {cheap}, and {dear} for the {facts['asks_dear']:.0f} % of which {cheap} is"
-            f" less sure{money}."
-        )
-    else:
+    elif not isinstance(rule, Cascade):
         told.append(f"Chosen: {RULES[rule.name]} of {', '.join(names)}.")
+    if found := facts.get(Cascade.name):
+        cheap, dear = found["cheap"], found["dear"]
+        saved = found["usd_per_question_dear"] - found["usd_per_question"]
+        money = f"saves ${1000 * saved:,.2f} in 1,000 questions" if saved > 0 else ""
+        part = f"{dear} for the {found['asks_dear']:.0f} % of which {cheap} is less sure"
+        if isinstance(rule, Cascade):
+            told.append(f"Chosen: {cheap}, and {part}{', which ' if money else ''}{money}.")
+        elif money:
+            told.append(
+                f"A cascade, {cheap} and {part}, scores {learned.rules[Cascade.name]:.1f}"
+                f" {dev.metric} and {money}; choose it with --set backend.rule=cascade."
+            )
     return tuple(told)
 
 

@@ -95,7 +95,7 @@ class AskedMembers:
         """What the dear reader will be asked, as far as that is known."""
         answers = {**self._at_hand[first], **self._own_rows(first)}
         if self._ids.keys() - answers.keys():
-            share = self._learned.facts.get("asks_dear", 100.0)
+            share = self._learned.facts[Cascade.name]["asks_dear"]
             self._progress.note(
                 f"how sure {self._learned.members[first].name} is of its answers isn't known yet:"
                 f" all questions are counted, of which the dear reader got {share:.0f} % on the"

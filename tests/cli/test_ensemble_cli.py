@@ -5,65 +5,21 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aqa_stub import StubBackend
-
-from aqa.records import Prediction, Prompt
+from drawn_readers import draw, drawn_answer, write_data
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 DEV, TEST = 240, 60
 THREE = "backend.members=[a, b, c]"
 
 
-def draw(*words: object) -> float:
-    """A number in 0..1 that these words decide."""
-    return int(sha256(repr(words).encode()).hexdigest()[:12], 16) / 16**12
-
-
-def write_data(path: Path, name: str, count: int) -> Path:
-    rows = [
-        {
-            "id": f"{name}{at}",
-            "question": f"What is number {at}?",
-            "context": f"The number of {name} is {at}.",
-            "answers": [f"right {at}"],
-        }
-        for at in range(count)
-    ]
-    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return path
-
-
 @pytest.fixture(autouse=True)
-def drawn_readers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stubs by the names of models: each is right where a draw says so, and errs in its own way.
-
-    "sure" knows where it is right; "dear" costs money, and none of the others does.
-    """
-    from aqa.spent import Spent
-
-    def answer(self: StubBackend, prompt: Prompt) -> Prediction:
-        model = self.options.model
-        number = int(re.sub(r"\D", "", prompt.id))
-        if prompt.id in self.options.fail_ids:
-            return Prediction(prompt.id, error=f"{model} was told to fail")
-        right = draw(model, prompt.id) < {"dear": 0.85}.get(model, 0.6)
-        sure = (1.0 if right else 0.0) + draw(model, prompt.id, "sure")
-        found = Prediction(
-            prompt.id,
-            f"right {number}" if right else f"{model} errs {number}",
-            confidence=sure if model == "sure" else None,
-        )
-        if model == "dear":
-            found = replace(found, spent=Spent(100, 10, cost=0.01))
-        return found
-
-    monkeypatch.setattr(StubBackend, "answer", answer)
+def readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StubBackend, "answer", drawn_answer)
 
 
 @pytest.fixture
@@ -340,3 +296,21 @@ def test_an_ensemble_that_is_none_is_refused(call_aqa: Call, tmp_path: Path, tes
     assert "is not an ensemble of this version" in call_aqa(*run, "--model", "ens").stderr
     assert not (tmp_path / "out").exists()
     assert [path.name for path in (tmp_path / "ens").iterdir()] == ["ensemble.json"]
+
+
+def test_nbest_lists_of_one_reader_are_members(
+    call_aqa: Call, tmp_path: Path, dev: Path, test: Path
+) -> None:
+    predict(call_aqa, dev, "lists")
+    done = train(call_aqa, dev, "backend.members=[lists]", "backend.nbest=5")
+    assert done.returncode == 0, done.stderr
+    assert "Chosen: majority of lists." in done.stdout
+    done = call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
+    assert done.returncode == 0, done.stderr
+    for key, row in answers(tmp_path / "out").items():
+        own = [("lists", key), *(("lists", key, place) for place in range(4))]
+        rights = sum(draw(*words) < 0.6 for words in own)
+        number = key.removeprefix("test")
+        if rights >= 2:
+            assert row["predicted_answer"] == f"right {number}"
+            assert row["confidence"] == pytest.approx(rights / 5)

@@ -1,0 +1,29 @@
+"""Ensembles from a notebook."""
+
+from pathlib import Path
+
+import pytest
+from aqa_stub import StubBackend
+from drawn_readers import draw, drawn_answer, write_data
+
+import aqa
+
+
+def test_an_ensemble_is_trained_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StubBackend, "answer", drawn_answer)
+    monkeypatch.chdir(tmp_path)
+    dev = write_data(tmp_path / "dev.jsonl", "dev", 150)
+    test = write_data(tmp_path / "test.jsonl", "test", 20)
+    for name in "abc":
+        with aqa.predict("stub", dev, model=name, output_dir=name, quiet=True) as found:
+            assert len(list(found)) == 150
+    trained = aqa.train(
+        "ensemble", dev, settings={"backend.members": ["a", "b", "c"]}, output_dir="ens", quiet=True
+    )
+    assert any("majority of a, b, c" in sentence for sentence in trained.told)
+    with pytest.raises(aqa.AqaError, match="keeps the answers of its members in a run folder"):
+        aqa.predict("ensemble", test, model="ens", quiet=True)
+    found = aqa.predict("ensemble", test, model=trained.folder, output_dir="out", quiet=True)
+    for answer in found:
+        if sum(draw(name, answer.id) < 0.6 for name in "abc") > 1:
+            assert answer.text == f"right {answer.id.removeprefix('test')}"

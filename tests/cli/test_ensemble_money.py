@@ -1,0 +1,92 @@
+"""An ensemble with a member that wants money: its price, its caps, and nothing paid twice."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aqa_stub import StubBackend
+from drawn_readers import drawn_answer, write_data
+from fault_server import Server, turns
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+TEST = 60
+
+
+@pytest.fixture
+def ensemble(
+    call_aqa: Call, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, ...]:
+    """Train a cascade of a sure stub and gpt4; the command that asks it, and its data."""
+    monkeypatch.setattr(StubBackend, "answer", drawn_answer)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+    server.answer = lambda body: "right " + re.findall(r"number (\d+)", str(turns(body)))[-1]
+    dev = write_data(tmp_path / "dev.jsonl", "dev", 120)
+    test = write_data(tmp_path / "test.jsonl", "test", TEST)
+    told = {"model": "m", "base_url": server.url, "price": "{input: 1000, output: 1000}"}
+    told["max_concurrency"] = "1"
+    settings = [word for name, own in told.items() for word in ("--set", f"backend.{name}={own}")]
+    run = ("predict", "gpt4", "--data", dev, "-o", "gpt4", *settings)
+    assert call_aqa(*run, "--max-cost", "100").returncode == 0
+    run = ("predict", "stub", "--data", dev, "-o", "sure", "--model", "sure")
+    assert call_aqa(*run).returncode == 0
+    members = ("--set", "backend.members=[sure, gpt4]")
+    train = ("train", "ensemble", "--data", dev, "-o", "ens", *members)
+    done = call_aqa(*train)  # the dear one is always right
+    assert "Chosen: gpt4 alone, as no rule is better beyond chance." in done.stdout, done.stderr
+    offer = r"A cascade, sure and gpt4 for the \d+ % of which sure is less sure, scores [\d.]+ f1"
+    assert re.search(offer + r" and saves \$[\d,.]+ in 1,000 questions;", done.stdout)
+    done = call_aqa(*train, "--set", "backend.rule=cascade", "--fresh")
+    assert "Chosen: sure, and gpt4 for the" in done.stdout, done.stderr
+    server.requests = 0
+    return ("predict", "ensemble", "--model", "ens", "--data", str(test), "-o", "out")
+
+
+def unsure(folder: Path) -> set[str]:
+    threshold = json.loads((folder / "ens" / "ensemble.json").read_bytes())["rule"]["threshold"]
+    journal = folder / "out" / "members" / "sure" / "predictions.jsonl"
+    rows = map(json.loads, journal.read_text().splitlines()[1:])
+    return {row["id"] for row in rows if row["confidence"] < threshold}
+
+
+def test_the_dear_member_stops_at_the_cap_and_goes_on(
+    ensemble: tuple[str, ...], call_aqa: Call, tmp_path: Path, server: Server
+) -> None:
+    dry = call_aqa(*ensemble, "--dry-run", "--json")
+    assert dry.returncode == 0, dry.stderr
+    assert json.loads(dry.stdout)["examples"] == TEST  # nobody knows yet where it is not sure
+    assert "how sure sure is of its answers isn't known yet" in dry.stderr
+    assert not (tmp_path / "out").exists()
+    assert server.requests == 0
+
+    done = call_aqa(*ensemble, "--max-cost", "0.5")
+    assert done.returncode == 3
+    assert "--max-cost" in done.stderr
+    assert json.loads((tmp_path / "out" / "run.json").read_bytes())["status"] == "stopped"
+    wanted, asked = unsure(tmp_path), server.requests
+    assert 0 < asked < len(wanted)
+
+    dry = call_aqa(*ensemble, "--dry-run", "--json")
+    assert json.loads(dry.stdout)["examples"] == len(wanted) - asked
+
+    done = call_aqa(*ensemble, "--max-cost", "100")
+    assert done.returncode == 0, done.stderr
+    assert server.requests == len(wanted)
+    found = json.loads((tmp_path / "out" / "predictions.json").read_bytes())
+    assert len(found) == TEST
+    assert {key for key, row in found.items() if "spent" in row} == wanted
+    for key in wanted:
+        assert found[key]["predicted_answer"] == f"right {key.removeprefix('test')}"
+
+
+def test_where_all_is_answered_there_is_nothing_to_pay(
+    ensemble: tuple[str, ...], call_aqa: Call, server: Server
+) -> None:
+    assert call_aqa(*ensemble).returncode == 0
+    asked = server.requests
+    done = call_aqa(*ensemble, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["examples"] == 0
+    assert server.requests == asked

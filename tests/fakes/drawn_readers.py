@@ -1,0 +1,54 @@
+"""Stub readers whose answers are right or wrong by a draw that their names and questions decide."""
+
+import json
+import re
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from aqa_stub import StubBackend
+
+from aqa.records import Prediction, Prompt
+from aqa.spent import Spent
+
+
+def draw(*words: object) -> float:
+    """A number in 0..1 that these words decide."""
+    return int(sha256(repr(words).encode()).hexdigest()[:12], 16) / 16**12
+
+
+def write_data(path: Path, name: str, count: int) -> Path:
+    rows = [
+        {
+            "id": f"{name}{at}",
+            "question": f"What is number {at}?",
+            "context": f"The number of {name} is {at}.",
+            "answers": [f"right {at}"],
+        }
+        for at in range(count)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path
+
+
+def drawn_answer(self: StubBackend, prompt: Prompt) -> Prediction:
+    """Answer in the place of the stub: right at times, else in a way of the model's own.
+
+    The model "sure" knows where it is right; "dear" costs money and is right more often; "lists"
+    gives a wrong answer first where its second one is right.
+    """
+    model = self.options.model
+    if prompt.id in self.options.fail_ids:
+        return Prediction(prompt.id, error=f"{model} was told to fail")
+    number = int(re.sub(r"\D", "", prompt.id))
+    is_right = draw(model, prompt.id) < {"dear": 0.85}.get(model, 0.6)
+    sure = is_right + draw(model, prompt.id, "sure")
+    text = f"right {number}" if is_right else f"{model} errs {number}"
+    found = Prediction(prompt.id, text, confidence=sure if model == "sure" else None)
+    if model == "dear":
+        return replace(found, spent=Spent(100, 10, cost=0.01))
+    if model == "lists":
+        others = [draw(model, prompt.id, place) < 0.6 for place in range(4)]
+        said = [f"right {number}" if own else f"slip {at}" for at, own in enumerate(others)]
+        return replace(found, nbest=((text, -0.1), *((each, -1.0) for each in said)))
+    return found
