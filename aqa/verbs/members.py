@@ -24,6 +24,7 @@ from aqa.runs.names import JOURNAL, MEMBERS
 from aqa.spent import Spent
 from aqa.verbs.answers_at_hand import answers_at_hand, different, member_config
 from aqa.verbs.predict import Questions, Resume, check, dry_run, kept_answers
+from aqa.verbs.variants import spent_in, summed
 
 ASKED = "asked.json"  # in a member's folder: the ids of the questions that it is asked
 Fingerprint = Mapping[str, Any]
@@ -72,7 +73,7 @@ class AskedMembers:
         Raises:
             UsageError: none is.
         """
-        rule, found = self._learned.rule, []
+        rule, found = self._learned.rule, dict[str, CostEstimate]()
         for place in self._learned.needed:
             ids = None
             first = self._learned.needed[0]
@@ -84,12 +85,14 @@ class AskedMembers:
             config, reader_type = self._to_ask(place, missing)
             if issubclass(reader_type, Remote):
                 folder = self._folder_of(place)
-                found.append(dry_run(config, reader_type, folder, self._progress, self._resume))
+                name = self._learned.members[place].name
+                found[name] = dry_run(config, reader_type, folder, self._progress, self._resume)
         if not found:
             raise UsageError(
                 "--dry-run estimates the cost of an API; no member of this ensemble has to ask one"
             )
-        return summed(found)
+        models = ", ".join(each.model for each in found.values())
+        return replace(summed(found), model=models)
 
     def _unsure(self, rule: Cascade, first: int) -> list[str] | None:
         """What the dear reader will be asked, as far as that is known."""
@@ -172,34 +175,3 @@ class AskedMembers:
             used = spent.input + spent.output
             found["max_tokens_total"] = max(0, options.max_tokens_total - used)
         return found
-
-
-def spent_in(folder: Path) -> Spent:
-    """What a run has spent, by its journal."""
-    found = (row.get("spent") for row in read_lines(folder / JOURNAL))
-    return sum((Spent(**spent) for spent in found if spent), Spent())
-
-
-def summed(estimates: list[CostEstimate]) -> CostEstimate:
-    """What several members cost together."""
-    costs = [each.cost for each in estimates if each.cost is not None]
-    times = [each.seconds for each in estimates if each.seconds is not None]
-    return replace(
-        estimates[0],
-        model=", ".join(each.model for each in estimates),
-        examples=sum(each.examples for each in estimates),
-        unfit=sum(each.unfit for each in estimates),
-        input_tokens=sum(each.input_tokens for each in estimates),
-        exact=all(each.exact for each in estimates),
-        output_tokens=(
-            sum(each.output_tokens[0] for each in estimates),
-            sum(each.output_tokens[1] for each in estimates),
-        ),
-        cost=(sum(low for low, _ in costs), sum(high for _, high in costs))
-        if len(costs) == len(estimates)
-        else None,
-        price="; ".join(dict.fromkeys(each.price for each in estimates)),
-        seconds=sum(times) if times else None,
-        cached=sum(each.cached for each in estimates),
-        answered=sum(each.answered for each in estimates),
-    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from aqa.backends.base import Backend, CostEstimate, Remote
+from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
 from aqa.config.stress import PLAIN
 from aqa.errors import UsageError
@@ -61,8 +62,14 @@ def make_variants(
     No prompts mean that of the config alone, whose runs lie in the `folder` itself.
 
     Raises:
-        AqaError: a prompt can't be read, or two of them have the same name.
+        AqaError: a prompt can't be read, two of them have the same name, or the reader is an
+            ensemble.
     """
+    if isinstance(config.backend, EnsembleOptions):
+        raise UsageError(
+            "--stress and several --prompt are for one reader; give the members of the ensemble"
+            " one by one"
+        )
     names = [load_template(prompt).name for prompt in prompts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -118,7 +125,7 @@ def predict_variants(
                 # What the next ones spent before counts, unless that is forgotten.
                 others = [*variants.runs[: place - 1], *variants.runs[place:]]
                 known = variants.runs[: place - 1] if resume.fresh else others
-                spent = sum((_spent_in(each.folder) for each in known), Spent())
+                spent = sum((spent_in(each.folder) for each in known), Spent())
                 questions = _within_caps(questions, spent, reader_type, progress)
             rows = kept_answers(questions, run.folder, progress, resume, command)
             found[run.name] = _outcome(rows)
@@ -192,7 +199,7 @@ def _within_caps(
     return replace(questions, config=config, reader=reader_type(config, progress))
 
 
-def _spent_in(folder: Path) -> Spent:
+def spent_in(folder: Path) -> Spent:
     """What a run has spent, by its manifest, or may have, should it have been killed."""
     served = read_manifest(folder).get("served") or {}
     told = served.get("spent") or {}

@@ -287,6 +287,14 @@ def test_a_failed_member_has_no_vote(call_aqa: Call, tmp_path: Path, dev: Path, 
     )
 
 
+def test_several_runs_in_one_command_are_for_one_reader(call_aqa: Call, test: Path) -> None:
+    run = ("predict", "ensemble", "--data", test, "-o", "out", "--model", "ens")
+    for more in (("--stress", "duplicate"), ("--prompt", "eng_v1", "--prompt", "eng_v2")):
+        done = call_aqa(*run, *more)
+        assert done.returncode == 2
+        assert "--stress and several --prompt are for one reader" in done.stderr
+
+
 def test_an_ensemble_that_is_none_is_refused(call_aqa: Call, tmp_path: Path, test: Path) -> None:
     run = ("predict", "ensemble", "--data", test, "-o", "out")
     assert "no ensemble is named; give --model" in call_aqa(*run).stderr

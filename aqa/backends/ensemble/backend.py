@@ -12,7 +12,7 @@ from aqa.backends.ensemble.answers import MemberAnswer, candidates_of
 from aqa.backends.ensemble.learned import LearnedEnsemble, read_learned
 from aqa.config.backend_options import BackendOptions
 from aqa.config.ensemble_options import EnsembleOptions
-from aqa.errors import ModelError
+from aqa.errors import ModelError, UsageError
 from aqa.metrics.medoid import profile_of
 from aqa.metrics.votes import NOBODY, Cascade, Votes
 from aqa.records import Prediction, Prompt
@@ -64,7 +64,8 @@ class EnsembleBackend(Backend[EnsembleOptions]):
 
     def __enter__(self) -> Self:
         """Ask the members, one after the other; a dear one only where the cheap one isn't sure."""
-        assert self._ask is not None
+        if self._ask is None:
+            raise UsageError("an ensemble is asked by `aqa predict`, which asks its members")
         rule, needed = self.learned.rule, self.learned.needed
         found = {needed[0]: self._ask(needed[0], None)}
         for place in needed[1:]:
