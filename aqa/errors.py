@@ -6,7 +6,8 @@ AqaError                 exit code 1
 ├── DataError            a file of examples, passages or predictions
 ├── PromptError          a prompt template, or a prompt that can't fit
 ├── ModelError           a model, an adapter or the hardware to run it
-├── RunError             the run folder: in use, of another run, not writable
+├── RunError             the run folder: of another run, not writable
+│   └── FolderInUseError another process is using it
 ├── StoppedError         a limit on what a run may cost is reached (exit code 3)
 ├── MissingExtraError    an optional package is not installed
 └── ScoreError           a score is under the limit that was set (exit code 4)
@@ -43,6 +44,16 @@ class ModelError(AqaError):
 
 class RunError(AqaError):
     """A run folder can't be used: in use, of another run, or not writable."""
+
+
+class FolderInUseError(RunError):
+    """Another process is using a run folder."""
+
+    def __init__(self, folder: object) -> None:
+        super().__init__(
+            f"{folder}: another process is using this run folder; wait for it, or name another"
+            " --output-dir"
+        )
 
 
 class StoppedError(AqaError):

@@ -1,6 +1,7 @@
-"""Which of several processes this one is; torchrun and accelerate say it in the environment."""
+"""Which of several processes this one is: torchrun, accelerate or SLURM tell in the environment."""
 
 import os
+import re
 
 
 def process_rank() -> int:
@@ -23,3 +24,26 @@ def local_rank() -> int:
 def is_first_process() -> bool:
     """Whether this is the one that writes files and shows progress."""
     return process_rank() == 0
+
+
+def join_slurm_step() -> None:
+    """Tell of the tasks that `srun` started as torchrun tells of its processes.
+
+    Only a step has SLURM_STEP_NUM_TASKS: the batch script itself is one process, however many
+    tasks it may start. Where each task is given GPUs of its own, its first one is number 0.
+    """
+    told = os.environ
+    count = int(told.get("SLURM_STEP_NUM_TASKS", "1"))
+    if count == 1 or process_count() > 1:
+        return
+    own_gpus = "SLURM_GPUS_PER_TASK" in told or told.get("CUDA_VISIBLE_DEVICES", "").isdigit()
+    told["RANK"] = told["SLURM_PROCID"]
+    told["WORLD_SIZE"] = str(count)
+    told["LOCAL_RANK"] = "0" if own_gpus else told.get("SLURM_LOCALID", "0")
+    told.setdefault("MASTER_ADDR", first_host(told.get("SLURM_STEP_NODELIST", "localhost")))
+    told.setdefault("MASTER_PORT", str(20_000 + int(told.get("SLURM_JOB_ID", "0")) % 10_000))
+
+
+def first_host(hosts: str) -> str:
+    """The first of SLURM's list of machines, such as gpu[03-05,9],big1."""
+    return re.sub(r"^([^,\[]*)(?:\[(\w+)[^\]]*\])?([^,]*).*", r"\1\2\3", hosts)

@@ -65,15 +65,19 @@ def predict(
     from aqa.cli import tables
     from aqa.display import console
     from aqa.errors import RunError, UsageError
+    from aqa.processes import join_slurm_step
     from aqa.runs.folder import command_line
     from aqa.verbs.cancel import cancel as run_cancel
     from aqa.verbs.ensembles import dry_run as run_dry
     from aqa.verbs.ensembles import predict as run_predict
     from aqa.verbs.foresight import foresee
+    from aqa.verbs.launch import launch_name
     from aqa.verbs.predict import Resume
+    from aqa.verbs.together import predict_together
 
     if cancel and (dry_run or not resume):
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
+    join_slurm_step()
     # Of several prompts the first stands for the others, until each has a config of its own.
     found, reader_type = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)
@@ -98,7 +102,16 @@ def predict(
         tables.show_cancelled(ended, as_json)
         return
     with console.open_progress(quiet) as progress:
-        result = run_predict(found, reader_type, folder, progress, how, command_line(sys.argv))
+        command = command_line(sys.argv)
+        if launch := launch_name():
+            together = predict_together(
+                found, reader_type, folder, progress, how, command, launch
+            )
+            if together is None:  # another process tells of it
+                return
+            result = together
+        else:
+            result = run_predict(found, reader_type, folder, progress, how, command)
     tables.show_predictions(result, as_json)
     if not result.answered:
         reason = result.shortfall.reason

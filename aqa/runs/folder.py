@@ -15,8 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from aqa.errors import RunError, StoppedError
-from aqa.processes import is_first_process
+from aqa.errors import FolderInUseError, RunError, StoppedError
 from aqa.runs.files import explained, write_json
 from aqa.runs.names import LOCK, MANIFEST
 from aqa.version import __version__
@@ -40,26 +39,13 @@ Json = dict[str, Any]
 def open_run(folder: Path, verb: str) -> Iterator["Run"]:
     """Make the folder if need be and hold it for this process alone; `verb` will work in it.
 
-    The operating system frees the lock when a process dies, however it dies. Of several processes
-    that work together the first one holds it, and alone writes.
+    The operating system frees the lock when a process dies, however it dies.
 
     Raises:
-        RunError: the folder can't be written, another process holds it, or another verb's run
-            is in it.
+        FolderInUseError: another process holds it.
+        RunError: the folder can't be written, or another verb's run is in it.
     """
-    if not is_first_process():
-        yield Run(folder, writes=False)
-        return
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunError(
-                f"{folder}: another process is using this run folder; wait for it, or name"
-                " another --output-dir"
-            ) from error
+    lock = hold(folder)
     try:
         run = Run(folder)
         other = run.previous.get("verb", verb)
@@ -68,6 +54,23 @@ def open_run(folder: Path, verb: str) -> Iterator["Run"]:
         yield run
     finally:
         lock.release()
+
+
+def hold(folder: Path, seconds: float = 0) -> FileLock:
+    """Make the folder if need be, and lock it; waits for another process for so many `seconds`.
+
+    Raises:
+        FolderInUseError: another process holds it.
+        RunError: the folder can't be written.
+    """
+    lock = FileLock(folder / LOCK)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout as error:
+            raise FolderInUseError(folder) from error
+    return lock
 
 
 def read_manifest(folder: Path) -> Json:

@@ -6,7 +6,7 @@ import os
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aqa.errors import RunError
 from aqa.records import AnswerPart, Prediction, Prompt
@@ -19,6 +19,14 @@ from aqa.spent import Spent
 JOURNAL_KIND = "aqa-journal"
 
 Json = dict[str, Any]
+
+
+class Line(NamedTuple):
+    """A line of a journal: where it starts and ends, in bytes, and what it holds."""
+
+    start: int
+    end: int
+    row: Json
 
 
 class Journal:
@@ -81,6 +89,10 @@ class Journal:
         """Whether this example needs no more work; failures that stand before `since` do."""
         place = self._places[index] if index < len(self._places) else 0
         return place > 0 and not (place < since and index in self._failed)
+
+    def wants(self, index: int, failed: bool, since: int = 0) -> bool:
+        """Whether a line of another journal says more than this one does of an example."""
+        return not self.is_done(index, since) or (index in self._failed and not failed)
 
     def append(self, index: int, row: Mapping[str, Any]) -> None:
         """Put one finished example on disk before anything else happens."""
@@ -209,21 +221,24 @@ class Journal:
             self._failed.discard(index)
 
 
-def read_lines(path: Path) -> Iterator[Json]:
-    """Give the lines of a journal that is left as it is, the header first, a broken end left out.
+def whole_lines(path: Path, start: int = 0) -> Iterator[Line]:
+    """Give the lines of a journal from a place on, the header among them, up to a broken one.
 
     There are none where there is no journal.
     """
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        for number, line in enumerate(file):
-            row = _parse(line, ("index", int) if number else ("kind", str))
-            if row is not None:
-                yield row
+        file.seek(start)
+        for line in file:
+            row = _parse(line, ("index", int)) or _parse(line, ("kind", str))
+            if row is None:
+                return
+            yield Line(start, start + len(line), row)
+            start += len(line)
 
 
 def done_before(folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool) -> set[int]:
     """The places of the examples that a run which goes on would not answer again."""
-    lines = read_lines(folder / JOURNAL)
+    lines = (line.row for line in whole_lines(folder / JOURNAL))
     theirs = next(lines, {}).get("fingerprint")
     if not isinstance(theirs, dict):
         return set()

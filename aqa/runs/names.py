@@ -2,6 +2,8 @@
 
 MANIFEST = "run.json"  # what a run folder is known by
 LOCK = ".lock"
+SEGMENTS = "segments"  # what several processes answered, while they do
+QUEUE_LOCK = ".segments.lock"
 
 # Of a training.
 ADAPTER = "adapter"  # the trained weights: an adapter ...

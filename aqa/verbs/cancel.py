@@ -10,6 +10,7 @@ from aqa.errors import RunError, UsageError
 from aqa.progress import Progress
 from aqa.verbs.predict import Resume, checked_inputs, opened
 from aqa.verbs.session import Answering
+from aqa.verbs.single import check_single
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ def cancel(
     Raises:
         AqaError: as `predict`; or there are none.
     """
+    check_single("--cancel")
     reader = reader_type(config, progress)
     if not isinstance(reader, Remote):
         raise UsageError(f"--cancel ends batches of an API; {config.backend.name} has none")

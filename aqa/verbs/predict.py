@@ -21,8 +21,10 @@ from aqa.runs.folder import open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, done_before
 from aqa.runs.journal_rows import withheld
+from aqa.runs.segments import join_segments, take_over_segments
 from aqa.verbs.deciding import Stopping, check_goes_on, open_contest
 from aqa.verbs.session import Answering, Row, Session, unkept_answers
+from aqa.verbs.shared_work import lead
 from aqa.verbs.single import check_single
 
 
@@ -43,11 +45,15 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """A reader and what it is to answer, both checked."""
+    """A reader and what it is to answer, both checked.
+
+    `launch` names the processes that answer together, where there are several.
+    """
 
     config: RunConfig
     reader: Backend
     inputs: Inputs
+    launch: str | None = None
 
     def unkept_answers(self, progress: Progress) -> Generator[Row, None, None]:
         """Answer without a run folder: nothing is written.
@@ -111,8 +117,9 @@ def check(config: RunConfig, reader_type: type[Backend], progress: Progress) -> 
     """Check data, template and reader, as far as no weights are needed.
 
     Raises:
-        AqaError: there is something wrong with them.
+        AqaError: there is something wrong with them, or several processes would do the same.
     """
+    check_single("this prediction")
     reader = reader_type(config, progress)
     return Questions(config, reader, checked_inputs(config, reader, progress))
 
@@ -130,7 +137,7 @@ def kept_answers(
         RunError: the folder is in use, or of another run.
     """
     config, reader, inputs = questions.config, questions.reader, questions.inputs
-    total = inputs.total
+    total, window, launch = inputs.total, config.generation.window, questions.launch
     contract = _contract(questions, resume)
     contest = _contest(questions, folder, progress, resume)
     with opened(folder, config, inputs, reader, resume, command) as session:
@@ -141,11 +148,12 @@ def kept_answers(
         answered, failed = journal.counts(total)
         before = answered + (0 if resume.retry_errors else failed)
         waves = None if stopping is None else stopping.waves()
-        answering = Answering(session, config.evaluation.profile, waves)
+        profile = config.evaluation.profile
+        alone = Answering(session, profile, waves)
         with (
             session.recording(),
             progress.task("Answering", total=total, done=before) as task,
-            closing(answering.run()) as answers,
+            closing(lead(session, profile, launch, window) if launch else alone.run()) as answers,
         ):
             asked = 0
             for each in answers:
@@ -211,7 +219,6 @@ def checked_inputs(
     config: RunConfig, reader: Backend, progress: Progress, like: Inputs | None = None
 ) -> Inputs:
     """The data, once reader and data can be worked with; `like` are another run's of the same."""
-    check_single("predict")
     if isinstance(reader, Remote):
         reader.check_access()
     inputs = Inputs(config, load_template(config.prompt), progress, like=like)
@@ -244,7 +251,9 @@ def opened(
         reader.folder = folder
         batches = isinstance(reader, Remote) and reader.find_batches(folder, resume.fresh)
         may_change = ROOM if resume.retry_errors else ()
-        with Journal(folder, fingerprint, resume.fresh, batches, may_change) as journal:
+        awaits = take_over_segments(folder, fingerprint, resume.fresh) or batches
+        with Journal(folder, fingerprint, resume.fresh, awaits, may_change) as journal:
+            join_segments(journal, config.generation.window)
             manifest["fingerprint"] = journal.fingerprint
             if isinstance(reader, Remote):
                 known = {} if resume.fresh else run.previous.get("served")

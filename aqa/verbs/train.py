@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -141,7 +141,9 @@ def train(
     """
     plan = TrainingPlan(config, reader_type, progress)
     fingerprint = json_like(plan.fingerprint())
-    with open_run(folder, "train") as run:
+    # Of several processes the first one holds the folder, and alone writes.
+    opened = open_run(folder, "train") if is_first_process() else nullcontext(Run(folder, False))
+    with opened as run:
         check_previous(run, fingerprint, resume, fresh)
         run.start(
             {

@@ -18,7 +18,7 @@ from aqa_stub import WINDOW, StubBackend
 
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
-from aqa.errors import AqaError, ConfigError, ModelError, RunError, UsageError
+from aqa.errors import AqaError, ConfigError, ModelError, RunError
 from aqa.progress import SilentProgress
 from aqa.records import Prediction
 from aqa.runs.folder import open_run, read_manifest
@@ -425,18 +425,6 @@ def test_a_stray_rank_is_no_group_of_processes(
     assert read_manifest(folder)["status"] == "done"
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert run(config, folder).resumed == 3
-
-
-@pytest.mark.parametrize("rank", ["0", "3"])
-def test_several_processes_are_refused(
-    rank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RANK", rank)
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    config = configured(write_questions(tmp_path, 3))
-    with pytest.raises(UsageError, match=r"works in one process, and 4 were started.*torchrun"):
-        run(config, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 def test_one_process_per_folder_and_ctrl_c(tmp_path: Path) -> None:

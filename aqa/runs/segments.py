@@ -1,0 +1,136 @@
+"""What several processes answer of one run, each in a segment of its own, until they are joined.
+
+A segment is a folder in `segments`, by the number of its process, with a lock that the process
+holds while it lives, and its journal. The system frees the lock of a process that dies.
+"""
+
+import contextlib
+import json
+import shutil
+import time
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from aqa.errors import FolderInUseError, RunError
+from aqa.runs.files import explained
+from aqa.runs.fingerprints import another_run, differences
+from aqa.runs.folder import hold
+from aqa.runs.journal import Journal, whole_lines
+from aqa.runs.names import JOURNAL, QUEUE_LOCK, SEGMENTS
+
+POLL_SECONDS = 0.3  # between two looks at what the others do
+GONE_SECONDS = 5.0  # that the processes of a launch may take to go, once all is answered
+
+Json = dict[str, Any]
+
+
+def is_alive(segment: Path) -> bool:
+    """Whether the process lives that writes this segment."""
+    try:
+        hold(segment).release()
+    except FolderInUseError:
+        return True
+    return False
+
+
+def segments_of(folder: Path) -> list[Path]:
+    """The segments that lie in a run folder."""
+    return sorted(path.parent for path in (folder / SEGMENTS).glob(f"*/{JOURNAL}"))
+
+
+def take_over_segments(folder: Path, fingerprint: Mapping[str, Any], fresh: bool) -> bool:
+    """Tell whether an earlier launch left segments to join; a `fresh` run removes them.
+
+    Raises:
+        FolderInUseError: their processes live.
+        RunError: they are of another run.
+    """
+    end = time.monotonic() + GONE_SECONDS
+    while any(map(is_alive, segments_of(folder))):
+        if time.monotonic() > end:
+            raise FolderInUseError(folder)
+        time.sleep(POLL_SECONDS)
+    if fresh:
+        remove_segments(folder)
+    ours = json.loads(json.dumps(fingerprint))
+    for segment in segments_of(folder):
+        header = next(whole_lines(segment / JOURNAL), None)
+        if header and (different := differences(header.row["fingerprint"], ours)):
+            raise RunError(another_run(folder, different))
+    return bool(segments_of(folder))
+
+
+def remove_segments(folder: Path) -> None:
+    """Remove what was joined, or is not wanted."""
+    with explained(folder), contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder / SEGMENTS)
+        (folder / QUEUE_LOCK).unlink(missing_ok=True)
+
+
+def join_segments(journal: Journal, window: int, since: int = 0) -> None:
+    """Put what lies in segments into the journal, in the order in which one process answers.
+
+    Failures that stand in the journal before `since` are replaced. A window's lines come in the
+    order in which they were written. Then the segments are removed.
+    """
+    paths = [segment / JOURNAL for segment in segments_of(journal.folder)]
+    numbers, places = array("H"), array("Q")  # of an example's line: which segment, and where
+    for number, path in enumerate(paths, 1):
+        for line in whole_lines(path):
+            index, failed = line.row.get("index"), line.row.get("error") is not None
+            if index is None or not journal.wants(index, failed, since):
+                continue
+            if index >= len(places):
+                numbers.extend([0] * (index + 1 - len(places)))
+                places.extend([0] * (index + 1 - len(places)))
+            if not (failed and numbers[index]):
+                numbers[index], places[index] = number, line.start
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(path.open("rb")) for path in paths]
+        for start in range(0, len(places), window):
+            indices = range(start, min(start + window, len(places)))
+            for number, place in sorted((numbers[i], places[i]) for i in indices if numbers[i]):
+                files[number - 1].seek(place)
+                row = json.loads(files[number - 1].readline())
+                journal.append(row["index"], row)
+    remove_segments(journal.folder)
+
+
+class Segment(Journal):
+    """The journal of one of several processes, which is told of each of its lines."""
+
+    def __init__(
+        self, folder: Path, fingerprint: Mapping[str, Any], kept: Callable[[int], object]
+    ) -> None:
+        super().__init__(folder, fingerprint, fresh=True)
+        self._kept = kept
+
+    def append(self, index: int, row: Mapping[str, Any]) -> None:
+        """Put one finished example on disk, and tell of it."""
+        super().append(index, row)
+        self._kept(index)
+
+
+class Followed:
+    """Reads the segments of other processes while these write them."""
+
+    def __init__(self, folder: Path, but: str) -> None:
+        self._folder, self._but = folder, but
+        self._places: dict[Path, int] = {}
+        self._looked = 0.0
+
+    def rows(self, seconds: float = 1.0) -> Iterator[Json]:
+        """Give what was added since the last look, unless that is less than `seconds` ago."""
+        if time.monotonic() - self._looked < seconds:
+            return
+        for segment in segments_of(self._folder):
+            if segment.name == self._but:
+                continue
+            path = segment / JOURNAL
+            for line in whole_lines(path, self._places.get(path, 0)):
+                self._places[path] = line.end
+                if "index" in line.row:
+                    yield line.row
+        self._looked = time.monotonic()

@@ -1,0 +1,63 @@
+"""Processes that were started together: the name by which each knows the others' work."""
+
+import os
+from datetime import timedelta
+from uuid import uuid4
+
+from aqa.errors import RunError, UsageError
+from aqa.processes import is_first_process, process_count, process_rank
+
+LAUNCH = "AQA_LAUNCH"  # the environment variable that tells of it
+MEET_SECONDS = 300
+_stores: list[object] = []  # the first process serves the others while it lives
+
+
+def launch_name() -> str | None:
+    """A name that these processes have in common with no others; None where there is only one.
+
+    Raises:
+        RunError: the processes do not find each other.
+        UsageError: nothing in the environment tells how they could.
+    """
+    if process_count() == 1:
+        return None
+    told = os.environ
+    if LAUNCH not in told:
+        if "TORCHELASTIC_RUN_ID" not in told and "SLURM_STEP_ID" in told:
+            parts = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
+            told[LAUNCH] = "-".join(told.get(part, "0") for part in parts)
+        else:
+            told[LAUNCH] = _agreed_name()
+    return told[LAUNCH]
+
+
+def _agreed_name() -> str:
+    """A name that the first process makes up, and tells the others by torch's store."""
+    told = os.environ
+    if "MASTER_ADDR" not in told or "MASTER_PORT" not in told:
+        raise UsageError(
+            f"process {process_rank() + 1} of {process_count()} (RANK and WORLD_SIZE) does not"
+            " know where to find the others (MASTER_ADDR, MASTER_PORT); start them by torchrun or"
+            " srun, or unset RANK and WORLD_SIZE"
+        )
+    from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
+
+    serves = is_first_process() and told.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    key = f"aqa-{told.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    try:
+        store = TCPStore(
+            told["MASTER_ADDR"],
+            int(told["MASTER_PORT"]),
+            is_master=serves,
+            wait_for_workers=False,
+            timeout=timedelta(seconds=MEET_SECONDS),
+        )
+        _stores.append(store)
+        if is_first_process():
+            store.set(key, uuid4().hex)
+        return str(store.get(key).decode())
+    except DistError as error:
+        raise RunError(
+            f"process {process_rank() + 1} of {process_count()} can't reach the first one at"
+            f" {told['MASTER_ADDR']}:{told['MASTER_PORT']}; see that they can reach each other"
+        ) from error

@@ -1,0 +1,131 @@
+"""One run, answered by several processes: each takes windows of questions until all are answered.
+
+The first one leads: it holds the run folder, shows progress, and joins what all have answered. Any
+of them may die: the others do its part, leading included.
+"""
+
+import json
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+from aqa.backends.base import Backend
+from aqa.errors import FolderInUseError, RunError
+from aqa.processes import process_rank
+from aqa.prompting.build import Inputs
+from aqa.records import Example
+from aqa.runs.fingerprints import another_run, differences
+from aqa.runs.folder import Run, hold, read_manifest
+from aqa.runs.journal_rows import journal_row
+from aqa.runs.segments import POLL_SECONDS, Followed, join_segments
+from aqa.runs.shared_queue import Share, open_queue, take_part
+from aqa.verbs.session import Answered, Answering, Row, Session
+
+BEGIN_SECONDS = 1800.0  # that the first process may take until the others can begin
+
+
+class SharedAnswering(Answering):
+    """Answers the windows that this process takes; the one that leads gives the others' rows, too.
+
+    Each answer is in this process's segment when it is given.
+    """
+
+    def __init__(self, session: Session, profile: str, share: Share, others: Followed | None):
+        super().__init__(session, profile)
+        self._share, self._others = share, others
+        self._journal = share.journal
+
+    def _one_by_one(self) -> Iterator[Answered]:
+        with self._share, ExitStack() as stack:
+            reader = None
+            for has_work in self._share.rounds():
+                if has_work:
+                    reader = reader or stack.enter_context(self._reader)
+                    prompts = self._prompts(_examples(self._inputs, self._share))
+                    for _, row in self._journal.record(reader.generate(prompts), journal_row):
+                        yield from self._show_unfit()
+                        yield self._shown(row)
+                        yield from self._follow(1.0)
+                    yield from self._show_unfit()
+                yield from self._follow(1.0)
+            stack.close()  # the weights
+            if self._others:
+                self._share.close()
+                yield from self._follow(0.0)
+
+    def _follow(self, seconds: float) -> Iterator[Answered]:
+        if self._others:
+            yield from map(self._shown, self._others.rows(seconds))
+
+    def _shown(self, row: Row) -> Answered:
+        return Answered(row, self._figures.after(row))
+
+
+def lead(
+    session: Session, profile: str, launch: str, window: int
+) -> Generator[Answered, None, None]:
+    """Answer with the other processes of this launch, and put all into the session's journal."""
+    journal, inputs = session.journal, session.inputs
+    fingerprint = inputs.fingerprint(session.reader)
+    queue = {"launch": launch, "window": window, "fingerprint": fingerprint}
+    session.run.update({"launch": launch})
+    open_queue(
+        journal.folder,
+        queue,
+        (journal.is_done(index, session.since) for index in range(inputs.total)),
+    )
+    share = take_part(journal.folder, str(process_rank()), launch)
+    assert share is not None
+    yield from SharedAnswering(session, profile, share, share.others()).run()
+    join_segments(journal, window, session.since)
+
+
+def follow(inputs: Inputs, reader: Backend, profile: str, folder: Path, launch: str) -> bool:
+    """Answer with the process that leads; tell whether to take its place, since it has gone.
+
+    Raises:
+        RunError: it broke off before others could begin, or does not work on the same run.
+    """
+    fingerprint = json.loads(json.dumps(inputs.fingerprint(reader)))
+    end = time.monotonic() + BEGIN_SECONDS
+    while (share := take_part(folder, str(process_rank()), launch)) is None:
+        manifest = read_manifest(folder)
+        status = manifest.get("status") if manifest.get("launch") == launch else None
+        if status == "done":
+            return False
+        if status == "running" and _is_free(folder):
+            return True
+        if status not in (None, "running") or time.monotonic() > end:
+            raise RunError(f"{folder}: the first process did not open this run; see what it says")
+        time.sleep(POLL_SECONDS)
+    if different := differences(share.fingerprint, fingerprint):
+        with share:
+            raise RunError(another_run(folder, different))
+    run = Run(folder, writes=False)
+    session = Session(inputs, reader, run, share.journal, 0, batches=False)
+    for _ in SharedAnswering(session, profile, share, None).run():
+        pass
+    return _is_free(folder)
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether no process leads any more."""
+    try:
+        hold(folder).release()
+    except FolderInUseError:
+        return False
+    return True
+
+
+def _examples(inputs: Inputs, share: Share) -> Iterator[tuple[int, Example]]:
+    """The examples to answer of the windows that can be taken now, each with its place."""
+    examples, place = inputs.examples(), 0
+    while (taken := share.take()) is not None:
+        if taken.start < place:  # of a process that died
+            examples, place = inputs.examples(), 0
+        for index, example in islice(examples, taken.start - place, taken.stop - place):
+            if share.needs(index):
+                yield index, example
+        place = taken.stop

@@ -1,0 +1,62 @@
+"""The verb predict in several processes of one launch."""
+
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+
+from aqa.backends.base import Backend, Remote
+from aqa.config.options import RunConfig
+from aqa.errors import FolderInUseError
+from aqa.processes import is_first_process
+from aqa.progress import Progress
+from aqa.runs.folder import read_manifest
+from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs, kept_answers
+from aqa.verbs.session import Row
+from aqa.verbs.shared_work import follow
+from aqa.verbs.single import check_single
+
+
+def predict_together(
+    config: RunConfig,
+    reader_type: type[Backend],
+    folder: Path,
+    progress: Progress,
+    resume: Resume,
+    command: str,
+    launch: str,
+) -> PredictResult | None:
+    """Answer as one of the processes of a launch; the one that leads in the end gives the result.
+
+    Raises:
+        AqaError: as `predict`; or the reader, or how it is asked, is the work of one process.
+    """
+    reader = reader_type(config, progress)
+    if isinstance(reader, Remote):
+        check_single(f"a prediction by {config.backend.name}")
+    if resume.stop is not None:
+        check_single("a run with --stop-when-decided")
+    inputs = checked_inputs(config, reader, progress)
+    questions = Questions(config, reader, inputs, launch)
+    follows, profile = not is_first_process(), config.evaluation.profile
+    while True:
+        if follows and not follow(inputs, reader, profile, folder, launch):
+            return None
+        is_open = read_manifest(folder).get("launch") == launch
+        going_on = replace(resume, fresh=False) if is_open else resume
+        try:
+            return _result_of(kept_answers(questions, folder, progress, going_on, command))
+        except FolderInUseError:
+            # Another process may have taken the lead; else another launch works there.
+            if not follows and read_manifest(folder).get("launch") != launch:
+                raise
+            follows = True
+
+
+def _result_of(rows: Generator[Row, None, PredictResult]) -> PredictResult:
+    """Take all answers; give what they came to."""
+    while True:
+        try:
+            next(rows)
+        except StopIteration as end:
+            result: PredictResult = end.value
+            return result

@@ -1,0 +1,66 @@
+"""One prediction in several processes of the stub backend, any of which may be killed."""
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from aqa_stub import StubBackend
+
+from aqa.config.options import RunConfig
+from aqa.errors import AqaError
+from aqa.progress import SilentProgress
+from aqa.verbs.launch import LAUNCH
+from aqa.verbs.predict import PredictResult, Resume, predict
+from aqa.verbs.together import predict_together
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["shared_runs", "numpy"])
+
+
+def work(config: RunConfig, folder: Path, told: Mapping[str, str], resume: Resume) -> None:
+    """Predict as one of several processes; the exit code is that of the command."""
+    os.environ.update(told)
+    try:
+        predict(config, StubBackend, folder, SilentProgress(), resume)
+    except AqaError as error:
+        traceback.print_exc()
+        raise SystemExit(error.exit_code) from error
+
+
+class Launch:
+    """Processes that were started together, as torchrun or srun do it."""
+
+    def __init__(self, config: RunConfig, folder: Path, count: int, resume: Resume = GO_ON) -> None:
+        name = uuid4().hex
+        self.processes = [
+            CONTEXT.Process(
+                target=work,
+                args=(
+                    config,
+                    folder,
+                    {"RANK": str(rank), "WORLD_SIZE": str(count), LAUNCH: name},
+                    resume,
+                ),
+            )
+            for rank in range(count)
+        ]
+        for process in self.processes:
+            process.start()
+
+    def living(self) -> list[int]:
+        """The ranks of those that still work."""
+        return [rank for rank, process in enumerate(self.processes) if process.is_alive()]
+
+    def kill(self, rank: int) -> None:
+        """As by `kill -9`."""
+        self.processes[rank].kill()
+        self.processes[rank].join()
+
+    def exit_codes(self) -> list[int | None]:
+        """Wait for all; -9 of those that were killed."""
+        for process in self.processes:
+            process.join(60)
+        return [process.exitcode for process in self.processes]

@@ -1,0 +1,307 @@
+"""One prediction in several processes: the same files as by one, whoever dies."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aqa_stub import StubBackend
+from shared_runs import Launch
+
+from aqa.config.load import build_config
+from aqa.config.options import RunConfig
+from aqa.errors import AqaError, FolderInUseError, RunError, UsageError
+from aqa.processes import (
+    first_host,
+    is_first_process,
+    join_slurm_step,
+    local_rank,
+    process_count,
+    process_rank,
+)
+from aqa.progress import SilentProgress
+from aqa.runs.folder import read_manifest
+from aqa.runs.names import JOURNAL, PREDICTIONS, SEGMENTS
+from aqa.runs.segments import segments_of
+from aqa.runs.shared_queue import CLAIMS, open_queue, take_part
+from aqa.verbs.launch import LAUNCH, launch_name
+from aqa.verbs.predict import PredictResult, Resume, predict
+from aqa.verbs.together import predict_together
+
+COUNT, SIZE = 90, 16  # questions, and how many of them a process takes at a time
+SLOW = {"seconds_per_answer": 0.02}
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith(("SLURM_", "MASTER_", "TORCHELASTIC_")):
+            monkeypatch.delenv(name)
+
+
+def configured(folder: Path, count: int = COUNT, **backend: Any) -> RunConfig:
+    """Questions of which one can't fit and two fail."""
+    path = folder / "questions.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(count):
+            question = "어느 강인가? " * (200 if number == 7 else 1)
+            row = {"id": f"q{number}", "question": question, "context": f"{number}번 강 이다."}
+            file.write(json.dumps({**row, "answers": []}, ensure_ascii=False) + "\n")
+    backend = {"asked": str(folder / "asked"), "fail_ids": ["q3", "q40"], **backend}
+    settings = {"data": {"path": str(path)}, "generation": {"window": SIZE}}
+    return build_config(StubBackend.Options, [{**settings, "backend": backend}])
+
+
+def asked(folder: Path) -> list[str]:
+    path = folder / "asked"
+    return path.read_text(encoding="utf-8").split() if path.exists() else []
+
+
+def rows(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines()
+
+
+def run_alone(config: RunConfig, folder: Path, resume: Resume = GO_ON) -> Any:
+    return predict(config, StubBackend, folder, SilentProgress(), resume)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+
+
+def answered(folder: Path, name: str) -> int:
+    """How many answers a process has in its segment."""
+    path = folder / SEGMENTS / name / JOURNAL
+    return path.read_bytes().count(b"\n") - 1 if path.exists() else 0
+
+
+def is_whole(folder: Path, single: Path) -> None:
+    """The files are those of one process, and nothing is left over."""
+    assert (folder / PREDICTIONS).read_bytes() == (single / PREDICTIONS).read_bytes()
+    assert sorted(rows(folder / JOURNAL)) == sorted(rows(single / JOURNAL))
+    assert not (folder / SEGMENTS).exists()
+    manifest = read_manifest(folder)
+    assert manifest["status"] == "done"
+    assert manifest["counts"] == {"examples": COUNT, "answered": COUNT - 3, "failed": 3}
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process leaves."""
+    folder = tmp_path_factory.mktemp("single")
+    run_alone(configured(folder), folder / "out")
+    return folder / "out"
+
+
+def test_several_processes_leave_the_files_of_one(single: Path, tmp_path: Path) -> None:
+    launch = Launch(configured(tmp_path, **SLOW), tmp_path / "out", 3)
+    assert launch.exit_codes() == [0, 0, 0]
+    is_whole(tmp_path / "out", single)
+    windows = [json.loads(row)["index"] // SIZE for row in rows(tmp_path / "out" / JOURNAL)[1:]]
+    assert windows == sorted(windows)  # as one process goes through them
+    assert Counter(asked(tmp_path)).most_common(1)[0][1] == 1
+
+
+@pytest.mark.parametrize("victims", [[1], [0], [0, 1]])
+def test_the_others_do_the_part_of_one_that_dies(
+    victims: list[int], single: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    launch = Launch(configured(tmp_path, **SLOW), folder, 3)
+    wait_until(lambda: all(answered(folder, name) >= 2 for name in "012"))
+    for victim in victims:
+        launch.kill(victim)
+    codes = launch.exit_codes()
+    assert [code for rank, code in enumerate(codes) if rank not in victims] == [0] * (
+        3 - len(victims)
+    )
+    is_whole(folder, single)
+    twice = sum(count - 1 for count in Counter(asked(tmp_path)).values())
+    assert twice <= SIZE * len(victims)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_any_number_of_processes_resumes(count: int, single: Path, tmp_path: Path) -> None:
+    config, folder = configured(tmp_path, **SLOW), tmp_path / "out"
+    launch = Launch(config, folder, 3)
+    wait_until(lambda: all(answered(folder, name) >= 2 for name in "012"))
+    for rank in launch.living():
+        launch.kill(rank)
+    kept = sum(answered(folder, name) for name in "012")
+    before = len(asked(tmp_path))
+    if count == 1:
+        assert run_alone(config, folder).resumed >= kept
+    else:
+        assert Launch(config, folder, count).exit_codes() == [0] * count
+    is_whole(folder, single)
+    assert len(asked(tmp_path)) - before <= COUNT - kept
+
+
+def test_while_one_of_them_lives_the_folder_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqa.runs.segments.GONE_SECONDS", 0.1)
+    config, folder = configured(tmp_path, seconds_per_answer=0.1), tmp_path / "out"
+    launch = Launch(config, folder, 2)
+    wait_until(lambda: all(answered(folder, name) for name in "01"))
+    with pytest.raises(FolderInUseError, match="another process is using"):
+        run_alone(config, folder)
+    launch.kill(0)
+    with pytest.raises(FolderInUseError, match="another process is using"):
+        run_alone(config, folder, Resume(fresh=True))
+    launch.kill(1)
+    assert segments_of(folder)
+    other = configured(tmp_path, max_length=300)
+    with pytest.raises(RunError, match=r"another run: reader\.max_length was 400 and is now 300"):
+        run_alone(other, folder)
+    assert run_alone(other, folder, Resume(fresh=True)).resumed == 0
+    assert not segments_of(folder)
+
+
+def test_failures_are_asked_again_by_all(single: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    run_alone(configured(tmp_path), folder)
+    before = len(asked(tmp_path))
+    launch = Launch(configured(tmp_path, fail_ids=["q40"]), folder, 2, Resume(retry_errors=True))
+    assert launch.exit_codes() == [0, 0]
+    assert sorted(asked(tmp_path)[before:]) == ["q3", "q40"]
+    found = json.loads((folder / PREDICTIONS).read_bytes())
+    assert "error" not in found["q3"]
+    assert {name for name, row in found.items() if row.get("error")} == {"q7", "q40"}
+
+
+def test_one_that_works_on_another_run_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = {"launch": "l", "window": SIZE, "fingerprint": {"reader": {"max_length": 400}}}
+    (tmp_path / "out").mkdir()
+    open_queue(tmp_path / "out", inputs, [False] * COUNT)
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), (LAUNCH, "l")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunError, match="another run"):
+        run_alone(configured(tmp_path, max_length=300), tmp_path / "out")
+    assert asked(tmp_path) == []
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Path:
+    """A queue of ten examples in windows of four, the first four of them done."""
+    fingerprint = {"launch": "l", "window": 4, "fingerprint": {}}
+    open_queue(tmp_path, fingerprint, (index < 4 for index in range(10)))
+    return tmp_path
+
+
+def test_windows_are_taken_in_turn(queue: Path) -> None:
+    one, two = take_part(queue, "0", "l"), take_part(queue, "1", "l")
+    assert one is not None
+    assert two is not None
+    assert take_part(queue, "2", "another launch") is None
+    with one, two:
+        assert one.take() == range(4, 8)
+        # One that is killed while it writes leaves half a line.
+        with (queue / SEGMENTS / CLAIMS).open("ab") as file:
+            file.write(b"take 2")
+        assert two.take() == range(8, 10)
+        assert one.take() is None
+        for index in range(8, 10):
+            two.journal.append(index, {"id": str(index)})
+        one.journal.append(4, {"id": "4"})
+        assert next(two.rounds()) is False  # the first may still die
+        one.__exit__()
+        assert next(two.rounds()) is True
+        assert two.take() == range(4, 8)
+        assert [index for index in range(4, 8) if two.needs(index)] == [5, 6, 7]
+        for index in range(5, 8):
+            two.journal.append(index, {"id": str(index)})
+        assert list(two.rounds()) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ({}, (0, 1, 0)),
+        ({"RANK": "1"}, (0, 1, 0)),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, (0, 1, 0)),  # a batch script
+        ({"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1"}, (5, 8, 1)),
+        (
+            {
+                "SLURM_STEP_NUM_TASKS": "8",
+                "SLURM_PROCID": "5",
+                "SLURM_LOCALID": "1",
+                "CUDA_VISIBLE_DEVICES": "1",
+            },
+            (5, 8, 0),
+        ),
+        # torchrun on each of two machines
+        (
+            {
+                "SLURM_STEP_NUM_TASKS": "2",
+                "SLURM_PROCID": "1",
+                "RANK": "9",
+                "WORLD_SIZE": "16",
+                "LOCAL_RANK": "1",
+            },
+            (9, 16, 1),
+        ),
+    ],
+)
+def test_who_tells_of_processes(
+    told: dict[str, str], found: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(told))
+    join_slurm_step()
+    assert (process_rank(), process_count(), local_rank()) == found
+    assert is_first_process() == (found[0] == 0)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "first"),
+    [("gpu[03-05,9],big1", "gpu03"), ("a1", "a1"), ("a1,b2", "a1"), ("n[1,2]-ib,c", "n1-ib")],
+)
+def test_the_first_of_slurms_machines(hosts: str, first: str) -> None:
+    assert first_host(hosts) == first
+
+
+def test_the_name_of_a_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = {"SLURM_JOB_ID": "12", "SLURM_STEP_ID": "0", "SLURM_RESTART_COUNT": "1"}
+    group = {"RANK": "1", "WORLD_SIZE": "2"}
+    for told, name in (({"RANK": "1"}, None), ({**group, **step}, "12-0-1")):
+        monkeypatch.setattr(os, "environ", dict(told))
+        assert launch_name() == name
+    monkeypatch.setattr(os, "environ", dict(group))
+    with pytest.raises(UsageError, match=r"process 2 of 2 .* does not know where"):
+        launch_name()
+
+
+def test_a_launch_agrees_on_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first process makes it up; torch's store tells it the others."""
+    from torch.distributed import TCPStore
+
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+    told["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    names = []
+    for rank in "01":
+        monkeypatch.setattr(os, "environ", {**told, "RANK": rank})
+        names.append(launch_name())
+    assert names[0] == names[1]
+
+
+def test_a_remote_reader_is_the_work_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aqa.backends.openai_api.backend import Gpt4Backend
+
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "4"), (LAUNCH, "l")):
+        monkeypatch.setenv(name, value)
+    config = build_config(Gpt4Backend.Options, [{"data": {"path": "none.jsonl"}}])
+    with pytest.raises(AqaError, match=r"a prediction by gpt4 is the work of one process, and 4"):
+        predict(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+    assert not (tmp_path / "out").exists()
