@@ -2,26 +2,39 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from aqa.processes import process_count
+
+SAME_SECONDS = 5.0  # signals this close together ask for one stop
+ASKS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
 
 @contextmanager
 def stops_at_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C, or a scheduler's SIGTERM, ask for a stop at the next good moment.
+    """Let Ctrl-C, or a scheduler's SIGTERM or SIGUSR1, ask for a stop at the next good moment.
 
-    The same signal once more breaks off. torchrun answers Ctrl-C with both.
+    One more breaks off, but not within five seconds: SLURM and torchrun send several. Only a
+    second Ctrl-C at a process that works alone is meant at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in ASKS}
+    first: list[float] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
-        breaks_off = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-        signal.signal(number, breaks_off)
-        stop()
+        now = time.monotonic()
+        if not first:
+            first.append(now)
+            stop()
+        elif now - first[0] > SAME_SECONDS or (number == signal.SIGINT and process_count() == 1):
+            breaks_off = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, breaks_off)
+            signal.raise_signal(number)
 
     for number in previous:
         signal.signal(number, ask)

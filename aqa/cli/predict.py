@@ -104,9 +104,7 @@ def predict(
     with console.open_progress(quiet) as progress:
         command = command_line(sys.argv)
         if launch := launch_name():
-            together = predict_together(
-                found, reader_type, folder, progress, how, command, launch
-            )
+            together = predict_together(found, reader_type, folder, progress, how, command, launch)
             if together is None:  # another process tells of it
                 return
             result = together

@@ -130,10 +130,12 @@ class TrainingOptions(Section):
         Literal["epoch", "steps", "no"], BeforeValidator(lambda v: "no" if v is False else v)
     ] = "epoch"
     eval_steps: int = Field(100, ge=1)  # optimizer steps between evaluations and checkpoints
+    save_steps: int | None = Field(None, ge=1)  # between further checkpoints
     evaluate_before: bool = True  # score the untrained model, too
     eval_limit: int | None = Field(None, ge=1)  # dev examples of an evaluation during training
     metric_for_best_model: Literal["f1", "em", "loss"] = "f1"
     early_stopping_patience: int | None = Field(None, ge=1)  # evaluations without progress
+    ddp_timeout: int = Field(1800, ge=1)  # seconds that processes wait for each other
     save_total_limit: int = Field(2, ge=1)  # checkpoints kept
     report_to: list[str] = Field(default_factory=list)  # tensorboard, wandb, mlflow
 

@@ -236,9 +236,14 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[Line]:
             start += len(line)
 
 
+def read_lines(path: Path) -> Iterator[Json]:
+    """The same lines without their places."""
+    return (line.row for line in whole_lines(path))
+
+
 def done_before(folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool) -> set[int]:
     """The places of the examples that a run which goes on would not answer again."""
-    lines = (line.row for line in whole_lines(folder / JOURNAL))
+    lines = read_lines(folder / JOURNAL)
     theirs = next(lines, {}).get("fingerprint")
     if not isinstance(theirs, dict):
         return set()

@@ -1,7 +1,7 @@
 """One run, answered by several processes: each takes windows of questions until all are answered.
 
-The first one leads: it holds the run folder, shows progress, and joins what all have answered. Any
-of them may die: the others do its part, leading included.
+One leads, by default the first: it holds the run folder, shows progress, and joins what all have
+answered. Any of them may die: the others do its part, leading included.
 """
 
 import json
@@ -23,7 +23,8 @@ from aqa.runs.segments import POLL_SECONDS, Followed, join_segments
 from aqa.runs.shared_queue import Share, open_queue, take_part
 from aqa.verbs.session import Answered, Answering, Row, Session
 
-BEGIN_SECONDS = 1800.0  # that the first process may take until the others can begin
+LEAD_SECONDS = 60.0  # after which another process leads, where the first one did not come
+BEGIN_SECONDS = 1800.0  # that one may take until the others can begin
 
 
 class SharedAnswering(Answering):
@@ -86,20 +87,13 @@ def follow(inputs: Inputs, reader: Backend, profile: str, folder: Path, launch: 
     """Answer with the process that leads; tell whether to take its place, since it has gone.
 
     Raises:
-        RunError: it broke off before others could begin, or does not work on the same run.
+        FolderInUseError: another launch works there.
+        RunError: the one that leads broke off, or does not work on the same run.
     """
+    share = _awaited_share(folder, launch)
+    if share is None:
+        return read_manifest(folder).get("status") != "done"
     fingerprint = json.loads(json.dumps(inputs.fingerprint(reader)))
-    end = time.monotonic() + BEGIN_SECONDS
-    while (share := take_part(folder, str(process_rank()), launch)) is None:
-        manifest = read_manifest(folder)
-        status = manifest.get("status") if manifest.get("launch") == launch else None
-        if status == "done":
-            return False
-        if status == "running" and _is_free(folder):
-            return True
-        if status not in (None, "running") or time.monotonic() > end:
-            raise RunError(f"{folder}: the first process did not open this run; see what it says")
-        time.sleep(POLL_SECONDS)
     if different := differences(share.fingerprint, fingerprint):
         with share:
             raise RunError(another_run(folder, different))
@@ -108,6 +102,23 @@ def follow(inputs: Inputs, reader: Backend, profile: str, folder: Path, launch: 
     for _ in SharedAnswering(session, profile, share, None).run():
         pass
     return _is_free(folder)
+
+
+def _awaited_share(folder: Path, launch: str) -> Share | None:
+    """The share of this process, once there is one; None where all is done, or nobody leads."""
+    start = time.monotonic()
+    while (share := take_part(folder, str(process_rank()), launch)) is None:
+        manifest, waited = read_manifest(folder), time.monotonic() - start
+        status = manifest.get("status") if manifest.get("launch") == launch else None
+        if status not in (None, "running", "done"):
+            raise RunError(f"{folder}: the process that leads broke off; see what it says")
+        patience = 0.0 if status else LEAD_SECONDS + process_rank()
+        if status == "done" or (waited >= patience and _is_free(folder)):
+            return None
+        if waited > BEGIN_SECONDS:
+            raise FolderInUseError(folder)
+        time.sleep(POLL_SECONDS)
+    return share
 
 
 def _is_free(folder: Path) -> bool:

@@ -153,7 +153,12 @@ class TrainingPlan:
             "limits": [self.config.data.limit, self.config.data.dev_limit],
             "options": self.config.backend.model_dump(exclude=set(self.config.backend.by_effect)),
             "training": self.config.training.model_dump(
-                exclude={"per_device_train_batch_size", "gradient_accumulation_steps"}
+                exclude={
+                    "per_device_train_batch_size",
+                    "gradient_accumulation_steps",
+                    "save_steps",
+                    "ddp_timeout",
+                }
             ),
             "batch": self._batch_size(),
             "training_evidence": self.config.evidence.train.model_dump(),

@@ -4,19 +4,67 @@ import threading
 
 import pytest
 
-from aqa.backends.interrupts import stops_at_interrupt
+from aqa.backends import interrupts
+from aqa.backends.interrupts import ASKS, stops_at_interrupt
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the clock shows."""
+    shown = [100.0]
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: shown[0])
+    return shown
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
 
 
 def test_the_first_interrupt_asks_and_the_second_breaks_off() -> None:
     asked = []
     before = signal.getsignal(signal.SIGINT)
     with stops_at_interrupt(lambda: asked.append(True)):
-        os.kill(os.getpid(), signal.SIGINT)
+        send(signal.SIGINT)
         assert asked == [True]
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            send(signal.SIGINT)
     assert asked == [True]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("first", ASKS)
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGUSR1])
+def test_what_comes_at_once_is_the_same(
+    first: int, second: int, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SLURM and torchrun send more than one; later ones mean it."""
+    asked, broken = [], []
+    monkeypatch.setattr(interrupts.signal, "raise_signal", broken.append)
+    with stops_at_interrupt(lambda: asked.append(True)):
+        send(first)
+        clock[0] += 4.9
+        send(second)
+        assert (asked, broken) == ([True], [])
+        clock[0] += 0.2
+        send(second)
+        assert (asked, broken) == ([True], [second])
+        assert signal.getsignal(second) is signal.SIG_DFL
+
+
+def test_of_several_processes_a_second_ctrl_c_at_once_is_the_same(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The terminal sends it to all, and torchrun once more to each."""
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    asked = []
+    with stops_at_interrupt(lambda: asked.append(True)):
+        send(signal.SIGINT)
+        send(signal.SIGINT)
+        assert asked == [True]
+        clock[0] += 6
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
 
 
 def test_another_thread_leaves_the_signal_alone() -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,28 +13,51 @@ from aqa_stub import StubBackend
 from aqa.config.options import RunConfig
 from aqa.errors import AqaError
 from aqa.progress import SilentProgress
+from aqa.verbs import shared_work
 from aqa.verbs.launch import LAUNCH
-from aqa.verbs.predict import PredictResult, Resume, predict
+from aqa.verbs.predict import Resume
 from aqa.verbs.together import predict_together
 
+GO_ON = Resume()
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["shared_runs", "numpy"])
 
 
-def work(config: RunConfig, folder: Path, told: Mapping[str, str], resume: Resume) -> None:
+def work(
+    config: RunConfig,
+    folder: Path,
+    told: Mapping[str, str],
+    resume: Resume,
+    measured: Path | None,
+) -> None:
     """Predict as one of several processes; the exit code is that of the command."""
     os.environ.update(told)
+    shared_work.LEAD_SECONDS = 1.0  # instead of a minute
     try:
-        predict(config, StubBackend, folder, SilentProgress(), resume)
+        launch = told[LAUNCH]
+        predict_together(config, StubBackend, folder, SilentProgress(), resume, "", launch)
     except AqaError as error:
         traceback.print_exc()
         raise SystemExit(error.exit_code) from error
+    if measured is not None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        (measured / f"peak-{told['RANK']}").write_text(str(peak), encoding="utf-8")
 
 
 class Launch:
-    """Processes that were started together, as torchrun or srun do it."""
+    """Processes that were started together, as torchrun or srun do it.
 
-    def __init__(self, config: RunConfig, folder: Path, count: int, resume: Resume = GO_ON) -> None:
+    Each may leave its peak of memory, in MiB, in a file of a folder.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: Path,
+        count: int,
+        resume: Resume = GO_ON,
+        measured: Path | None = None,
+    ) -> None:
         name = uuid4().hex
         self.processes = [
             CONTEXT.Process(
@@ -43,6 +67,7 @@ class Launch:
                     folder,
                     {"RANK": str(rank), "WORLD_SIZE": str(count), LAUNCH: name},
                     resume,
+                    measured,
                 ),
             )
             for rank in range(count)
@@ -62,5 +87,5 @@ class Launch:
     def exit_codes(self) -> list[int | None]:
         """Wait for all; -9 of those that were killed."""
         for process in self.processes:
-            process.join(60)
+            process.join()
         return [process.exitcode for process in self.processes]

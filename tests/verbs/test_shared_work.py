@@ -14,7 +14,8 @@ from shared_runs import Launch
 
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
-from aqa.errors import AqaError, FolderInUseError, RunError, UsageError
+from aqa.errors import FolderInUseError, RunError, UsageError
+from aqa.evaluation.deciding import StopRule
 from aqa.processes import (
     first_host,
     is_first_process,
@@ -29,9 +30,10 @@ from aqa.runs.names import JOURNAL, PREDICTIONS, SEGMENTS
 from aqa.runs.segments import segments_of
 from aqa.runs.shared_queue import CLAIMS, open_queue, take_part
 from aqa.verbs.launch import LAUNCH, launch_name
-from aqa.verbs.predict import PredictResult, Resume, predict
+from aqa.verbs.predict import Resume, predict
 from aqa.verbs.together import predict_together
 
+GO_ON = Resume()
 COUNT, SIZE = 90, 16  # questions, and how many of them a process takes at a time
 SLOW = {"seconds_per_answer": 0.02}
 
@@ -67,6 +69,10 @@ def rows(path: Path) -> list[bytes]:
 
 def run_alone(config: RunConfig, folder: Path, resume: Resume = GO_ON) -> Any:
     return predict(config, StubBackend, folder, SilentProgress(), resume)
+
+
+def run_together(config: RunConfig, folder: Path, resume: Resume = GO_ON) -> Any:
+    return predict_together(config, StubBackend, folder, SilentProgress(), resume, "", "l")
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -125,6 +131,13 @@ def test_the_others_do_the_part_of_one_that_dies(
     is_whole(folder, single)
     twice = sum(count - 1 for count in Counter(asked(tmp_path)).values())
     assert twice <= SIZE * len(victims)
+
+
+def test_another_leads_where_the_first_never_came(single: Path, tmp_path: Path) -> None:
+    launch = Launch(configured(tmp_path, **SLOW), tmp_path / "out", 3, Resume(fresh=True))
+    launch.kill(0)
+    assert launch.exit_codes()[1:] == [0, 0]
+    is_whole(tmp_path / "out", single)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -186,7 +199,7 @@ def test_one_that_works_on_another_run_is_refused(
     for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), (LAUNCH, "l")):
         monkeypatch.setenv(name, value)
     with pytest.raises(RunError, match="another run"):
-        run_alone(configured(tmp_path, max_length=300), tmp_path / "out")
+        run_together(configured(tmp_path, max_length=300), tmp_path / "out")
     assert asked(tmp_path) == []
 
 
@@ -294,14 +307,20 @@ def test_a_launch_agrees_on_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names[0] == names[1]
 
 
-def test_a_remote_reader_is_the_work_of_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("how", ["remote", "decided", "api"])
+def test_what_is_the_work_of_one(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from aqa.backends.openai_api.backend import Gpt4Backend
 
-    for name, value in (("RANK", "1"), ("WORLD_SIZE", "4"), (LAUNCH, "l")):
-        monkeypatch.setenv(name, value)
-    config = build_config(Gpt4Backend.Options, [{"data": {"path": "none.jsonl"}}])
-    with pytest.raises(AqaError, match=r"a prediction by gpt4 is the work of one process, and 4"):
-        predict(config, Gpt4Backend, tmp_path / "out", SilentProgress())
-    assert not (tmp_path / "out").exists()
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    config, out = configured(tmp_path), tmp_path / "out"
+    asked = build_config(Gpt4Backend.Options, [{"data": {"path": "none.jsonl"}}])
+    silent, decided = SilentProgress(), Resume(stop=StopRule(tmp_path))
+    calls = {
+        "remote": lambda: predict_together(asked, Gpt4Backend, out, silent, GO_ON, "", "l"),
+        "decided": lambda: run_together(config, out, decided),
+        "api": lambda: run_alone(config, out),
+    }
+    with pytest.raises(UsageError, match="is the work of one process, and 4 were started"):
+        calls[how]()
+    assert not out.exists()

@@ -48,6 +48,13 @@ def is_over(checkpoint: Path, patience: int | None) -> bool:
     return done >= state["max_steps"] or (patience is not None and waited >= patience)
 
 
+def awaits_evaluation(checkpoint: Path) -> bool:
+    """Whether the training ended after it was written, but before the evaluation that follows."""
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
+    return bool(control.get("args", {}).get("should_evaluate"))
+
+
 def best_or(checkpoint: Path) -> Path:
     """The best checkpoint that one knows of; itself where it knows none."""
     state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))

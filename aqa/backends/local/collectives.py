@@ -1,36 +1,117 @@
 """What the processes of one training tell each other; nothing to do where there is only one."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+import pickle
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
+from typing import Any, TypeVar
 
 import torch.distributed as distributed
 
-from aqa.processes import process_count, process_rank
+from aqa.processes import is_first_process, process_count
 from aqa.records import Prediction, Prompt
+
+T = TypeVar("T")
+Answers = Iterator[tuple[Prompt, Prediction]]
+
+SHARES = 4  # parts of an evaluation that a process answers, were all as fast
+POLL_SECONDS = 0.05
+_evaluations = count()  # all processes count alike
 
 
 def any_process(flag: bool) -> bool:
     """Whether the flag is up in any process; all must ask at the same place."""
+    return any(of_all(flag))
+
+
+def of_all(value: T) -> list[T]:
+    """The value of each process, in all of them; all must ask at the same place."""
     if not distributed.is_initialized():
-        return flag
-    flags: list[bool] = [False] * process_count()
-    distributed.all_gather_object(flags, flag)
-    return any(flags)
+        return [value]
+    values: list[Any] = [None] * process_count()
+    distributed.all_gather_object(values, value)
+    return values
 
 
-def share_of(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
-    """The prompts that this process answers: every n-th, beginning with its own number."""
-    return islice(prompts, process_rank(), None, process_count())
+def of_first(value: T) -> T:
+    """The first process's value, in all of them; all must ask at the same place."""
+    if not distributed.is_initialized():
+        return value
+    values: list[Any] = [value]
+    distributed.broadcast_object_list(values)
+    first: T = values[0]
+    return first
 
 
-def gather_answers(
-    prompts: Iterable[Prompt], answers: Iterable[tuple[Prompt, Prediction]]
-) -> Iterator[tuple[Prompt, Prediction]]:
-    """The answers of all processes to the prompts, in every one of them."""
-    mine = [answer for _, answer in answers]  # all know the prompts
-    shares = [mine]
-    if distributed.is_initialized():
-        shares = [[] for _ in range(process_count())]
-        distributed.all_gather_object(shares, mine)
-    by_id = {prompt.id: prompt for prompt in prompts}
-    return ((by_id[answer.id], answer) for share in shares for answer in share)
+class SharedEvaluation:
+    """Prompts that all processes answer together: each takes a few in turn.
+
+    The first process gives all answers, those of others as they come in; the others give none.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[Prompt],
+        generate: Callable[[Sequence[Prompt]], Answers],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._generate, self._stopped = generate, stopped
+        size = max(len(prompts) // (process_count() * SHARES), 1)
+        self._parts = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+        # Where the processes met; those of a training are alive, or all of them are ended.
+        self._store = distributed.distributed_c10d._get_default_store()
+        self._key = f"aqa/evaluation/{next(_evaluations)}"
+        self._awaited = set(range(len(self._parts)))
+
+    def answers(self) -> Answers:
+        """Answer until all are answered.
+
+        Raises:
+            KeyboardInterrupt: any process was asked to stop.
+        """
+        while not self._ends() and (number := self._take()) < len(self._parts):
+            answers = until(self._ends, self._generate(self._parts[number]))
+            if is_first_process():
+                self._awaited.discard(number)
+                yield from answers
+                yield from self._arrived()
+            else:
+                made = pickle.dumps([answer for _, answer in answers])
+                # Its stubs know texts alone.
+                self._store.set(f"{self._key}/{number}", made)  # type: ignore[arg-type]
+        while is_first_process() and self._awaited and not self._ends():
+            time.sleep(POLL_SECONDS)
+            yield from self._arrived()
+        if any_process(self._stopped()):
+            raise KeyboardInterrupt
+
+    def _take(self) -> int:
+        taken: int = self._store.add(self._key, 1)
+        return taken - 1
+
+    def _ends(self) -> bool:
+        """Whether any process was asked to stop; the others are told."""
+        key = f"{self._key}/stopped"
+        if self._stopped():
+            self._store.set(key, "1")
+            return True
+        return bool(self._store.check([key]))
+
+    def _arrived(self) -> Answers:
+        """What others answered since the last look; the store held it as bytes of our own."""
+        for number in sorted(self._awaited):
+            key = f"{self._key}/{number}"
+            if self._store.check([key]):
+                self._awaited.discard(number)
+                answers = pickle.loads(self._store.get(key))  # noqa: S301
+                self._store.delete_key(key)
+                by_id = {prompt.id: prompt for prompt in self._parts[number]}
+                yield from ((by_id[answer.id], answer) for answer in answers)
+
+
+def until(ends: Callable[[], bool], items: Iterable[T]) -> Iterator[T]:
+    """Pass items on until the work ends."""
+    for item in items:
+        yield item
+        if ends():
+            return

@@ -2,10 +2,10 @@
 
 What differs from a plain Trainer: loss on the answer alone, normalised over all accumulated answer
 tokens; batches of like length in an order that a resumed run repeats; evaluation by generation;
-checkpoints that count only when they are whole; Ctrl-C that first writes one.
+checkpoints that count only when they are whole, written before an evaluation; Ctrl-C that first
+writes one.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -18,15 +18,24 @@ from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
+    TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_callback import ExportableState
 
 from aqa.backends.base import TrainJob
-from aqa.backends.local.checkpoints import best_or
-from aqa.backends.local.collectives import any_process, gather_answers, share_of
+from aqa.backends.local.checkpoints import STATE, best_or
+from aqa.backends.local.collectives import (
+    SharedEvaluation,
+    any_process,
+    of_all,
+    of_first,
+    until,
+)
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.training_batches import Batch, EpochSampler, as_row
+from aqa.backends.local.training_steps import Reporter
+from aqa.processes import is_first_process, process_count, process_rank
 from aqa.records import TrainStep
 
 
@@ -57,6 +66,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         self._job = job
         self._collator = self.make_collator()
         self.stopped = False
+        self._saved = 0  # the step of the last checkpoint that was written before an evaluation
         self.options = reader.config.training
         patience = self.options.early_stopping_patience
         super().__init__(
@@ -171,16 +181,32 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         return metrics
 
     def generated_scores(self, limit: int | None) -> Mapping[str, float]:
-        """Generate for the first `limit` dev prompts and score the answers.
+        """Generate for the first `limit` dev prompts and score the answers, all processes together.
 
-        Each process generates its share, and all score the whole.
+        Raises:
+            KeyboardInterrupt: a stop was asked for.
         """
         self.model.eval()
-        prompts = self._job.dev[:limit]
+        prompts, generate = self._job.dev[:limit], self._reader.generate
         if self.args.world_size == 1:
-            return self._job.score(self._reader.generate(prompts))
-        mine = self._reader.generate(list(share_of(prompts)))
-        return self._job.score(gather_answers(prompts, mine))
+            scores = self._job.score(until(self._is_stopped, generate(prompts)))
+            self._break_off()
+            return scores
+        answers = SharedEvaluation(prompts, generate, self._is_stopped).answers()
+        if is_first_process():
+            return of_first(self._job.score(answers))
+        for _ in answers:
+            pass
+        return of_first({})
+
+    def _is_stopped(self) -> bool:
+        return self.stopped
+
+    def _break_off(self) -> None:
+        """End an evaluation that a stop was asked for in; what it is of is in a checkpoint."""
+        if any_process(self.stopped):
+            self.stop()
+            raise KeyboardInterrupt
 
     @cached_property
     def _dev_rows(self) -> list[Mapping[str, Any]]:
@@ -191,72 +217,58 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         return [as_row(e) for e in map(self._reader.encode, prompts) if e.target_ids]
 
     def dev_loss(self) -> float:
-        """The mean loss of the answer tokens of all dev rows."""
+        """The mean loss of the answer tokens of all dev rows, each process taking its batches."""
         total, tokens = 0.0, 0
         collate, size = self.make_collator(), self.args.train_batch_size
+        starts = range(0, len(self._dev_rows), size)[process_rank() :: process_count()]
         with torch.inference_mode(), self.accelerator.autocast():
-            for start in range(0, len(self._dev_rows), size):
+            for start in until(self._is_stopped, starts):
                 batch = collate(self._dev_rows[start : start + size])
                 loss, count = self.answer_loss(self.model, self._prepare_inputs(batch), 0.0)
                 total, tokens = total + loss.item(), tokens + int(count)
-        return total / max(tokens, 1)
+        self._break_off()
+        parts = of_all((total, tokens))
+        return sum(part[0] for part in parts) / max(sum(part[1] for part in parts), 1)
 
+    def _evaluate(
+        self, trial: object, ignore_keys_for_eval: object, skip_scheduler: bool = False
+    ) -> dict[str, float]:
+        """Evaluate, but first write what would be lost if that were broken off."""
+        if self.control.should_save:
+            super()._save_checkpoint(self.model, trial)
+            self._saved = self.state.global_step
+        scores: dict[str, float] = super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+        return scores
 
-class Reporter(TrainerCallback):  # type: ignore[misc]
-    """Tells of steps and evaluations, and stops after a step when asked to."""
+    def _save_checkpoint(self, model: object, trial: object) -> None:
+        """Write a checkpoint; where an evaluation followed on it, only what that changed."""
+        if self._saved == self.state.global_step:
+            self.write_state(Path(self.args.output_dir, f"checkpoint-{self._saved}"))
+        else:
+            super()._save_checkpoint(model, trial)
 
-    def __init__(self, on_step: Callable[[TrainStep], None], trainer: AnswerTrainer) -> None:
-        self._on_step = on_step
-        self._trainer = trainer
-        self._seconds = 0.0  # spent on steps, evaluations left out
-        self._last = 0.0
+    def write_state(self, checkpoint: Path) -> None:
+        """Put into a checkpoint what is known by now: the best one, and the patience that is left.
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any
-    ) -> None:
-        """Pass on a step's loss, or an evaluation's scores."""
-        scores = {k.removeprefix("eval_"): v for k, v in logs.items() if k.startswith("eval_")}
-        if "loss" not in logs and not scores:
-            return
-        speed = None
-        if "loss" in logs:
-            now = time.perf_counter()
-            self._seconds += now - self._last
-            self._last = now
-            speed = self._trainer.tokens / self._seconds
-        self._on_step(
-            TrainStep(
-                state.global_step,
-                state.max_steps,
-                state.epoch or 0.0,
-                logs.get("loss"),
-                logs.get("learning_rate"),
-                speed,
-                scores,
-            )
-        )
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock of the training speed."""
-        self._last = time.perf_counter()
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leave the time of an evaluation out of the training speed."""
-        self._last = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write a checkpoint and stop, where the user asked for it.
-
-        At the end of an epoch that is left to what happens there, so that a resumed run has the
-        same evaluations.
+        The names are those that transformers gives.
         """
-        if any_process(self._trainer.stopped):
-            self._trainer.stop()
-            control.should_training_stop = True
-            if args.save_strategy != "epoch" or not float(state.epoch).is_integer():
-                control.should_save = True
+        best = self.state.best_global_step
+        if best and (folder := checkpoint.with_name(f"checkpoint-{best}")).is_dir():
+            self.state.best_model_checkpoint = str(folder)
+        if not is_first_process():
+            return
+        for kept in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(kept, ExportableState):
+                self.state.stateful_callbacks[type(kept).__name__] = kept.state()
+        draft = checkpoint / f".{STATE}.draft"
+        self.state.save_to_json(str(draft))
+        draft.replace(checkpoint / STATE)
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Do not evaluate on the way out of an epoch that is not over."""
-        if self._trainer.stopped and not float(state.epoch).is_integer():
-            control.should_evaluate = control.should_save = False
+    def evaluate_late(self, checkpoint: Path) -> None:
+        """Make up for the evaluation before which a training ended with this checkpoint."""
+        self.state = TrainerState.load_from_json(str(checkpoint / STATE))
+        self._load_callback_state()
+        self.read(checkpoint)
+        self._determine_best_metric(self.evaluate(), None)
+        self.write_state(checkpoint)
+        self.accelerator.wait_for_everyone()

@@ -10,7 +10,13 @@ from transformers import TrainingArguments, set_seed
 
 from aqa.backends.base import TrainJob
 from aqa.backends.interrupts import stops_at_interrupt
-from aqa.backends.local.checkpoints import check_optimizer, find_best, is_over, last_checkpoint
+from aqa.backends.local.checkpoints import (
+    awaits_evaluation,
+    check_optimizer,
+    find_best,
+    is_over,
+    last_checkpoint,
+)
 from aqa.backends.local.failures import explained_work
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer
@@ -87,6 +93,8 @@ def run_training(
     if start:
         check_optimizer(start, trainer.is_deepspeed_enabled, trainer.args.world_size)
     with stops_at_interrupt(trainer.stop):
+        if start and awaits_evaluation(start) and trainer.args.eval_strategy != "no":
+            trainer.evaluate_late(start)
         if start is None and job.dev and trainer.options.evaluate_before:
             on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))
         if start and is_over(start, trainer.options.early_stopping_patience):

@@ -56,6 +56,7 @@ def training_arguments(  # long: one call
         fp16=dtype == torch.float16 and device != "cpu",
         use_cpu=device == "cpu",
         ddp_backend="gloo" if process_count() > 1 and not cuda else None,
+        ddp_timeout=options.ddp_timeout,
         ddp_find_unused_parameters=False,
         use_liger_kernel=cuda and find_spec("liger_kernel") is not None,
         seed=config.seed,

@@ -25,7 +25,7 @@ from aqa.progress import Progress
 from aqa.prompting.templates import VARIABLES, load_template
 from aqa.records import Prediction, Prompt, StructuredAnswer
 from aqa.runs.folder import open_run
-from aqa.runs.journal import Journal, whole_lines
+from aqa.runs.journal import Journal, read_lines
 from aqa.runs.journal_rows import cost_fields
 from aqa.runs.names import JOURNAL
 
@@ -161,8 +161,7 @@ class Judging:
 
     def estimate(self, cases: Cases) -> CostEstimate:
         """Tell what the verdicts would cost that are not known yet; nothing is asked or written."""
-        lines = islice(whole_lines(self.folder / JOURNAL), 1, None)
-        known = _read_verdicts(line.row for line in lines)
+        known = _read_verdicts(islice(read_lines(self.folder / JOURNAL), 1, None))
         found = []
         for repeat in range(self._repeats):
             reader = self._reader(repeat)

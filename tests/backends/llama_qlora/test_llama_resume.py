@@ -144,13 +144,16 @@ def test_a_checkpoint_of_other_weights_is_not_resumed_from(
 @pytest.mark.parametrize(
     ("strategy", "moment", "checkpoint"),
     [
-        ("epoch", 0, 1),  # in the evaluation before the first step
-        ("epoch", 2, 3),
-        ("epoch", 3, 4),  # noticed at the end of an epoch, which is evaluated
+        # Noticed between two batches of the next step, which is broken off ...
+        ("epoch", 0, 0),
+        ("steps", 2, 2),
+        # ... after it, at the end of an epoch, with or without something to evaluate there ...
+        ("epoch", 3, 4),
         ("epoch", 5, 6),
-        ("steps", 1, 2),  # the end of an epoch, with nothing to evaluate there
-        ("steps", 2, 3),
-        ("steps", 3, 4),
+        ("steps", 1, 2),
+        # ... or in an evaluation.
+        ("epoch", 2, 2),
+        ("steps", 3, 3),
     ],
 )
 def test_an_interrupt_writes_a_checkpoint_and_the_training_can_go_on(
@@ -170,16 +173,49 @@ def test_an_interrupt_writes_a_checkpoint_and_the_training_can_go_on(
     with pytest.raises(KeyboardInterrupt):
         interrupted.run(interrupt)
     assert not (tmp_path / "adapter").exists()
-    assert [s.step for s in interrupted.steps if not s.scores][-1] == checkpoint
+    assert len([s.step for s in interrupted.steps if not s.scores]) == checkpoint
     state = tmp_path / "checkpoints" / f"checkpoint-{checkpoint}" / STATE
-    assert json.loads(state.read_text(encoding="utf-8"))["global_step"] == checkpoint
+    assert state.exists() == (checkpoint > 0)
 
     resumed = training(strategy, tiny, template, tmp_path, resume=True)
     resumed.run()
     assert [s.step for s in resumed.steps if not s.scores] == list(range(checkpoint + 1, 7))
-    evaluated = [s.step for s in (*interrupted.evaluations, *resumed.evaluations)]
+    before = interrupted.evaluations if checkpoint else []
+    evaluated = [s.step for s in (*before, *resumed.evaluations)]
     assert evaluated == EVALUATED[strategy], "the best checkpoint is chosen among the same"
     assert_same(resumed, whole[strategy])
+
+
+@pytest.mark.slow
+def test_one_killed_in_an_evaluation_makes_up_for_it(
+    whole: Mapping[str, Training], tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    """The checkpoint was written before."""
+
+    def crash(number: int) -> Mapping[str, float]:
+        if number == 3:  # after step 4
+            raise Crash
+        return whole["epoch"].evaluations[number - 1].scores
+
+    with pytest.raises(Crash):
+        training("epoch", tiny, template, tmp_path, scores=crash).run()
+    resumed = training("epoch", tiny, template, tmp_path, resume=True)
+    resumed.run()
+    assert [s.step for s in resumed.steps] == [4, 5, 6, 6]
+    assert_same(resumed, whole["epoch"])
+
+
+def test_checkpoints_may_be_written_more_often_than_evaluations(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    settings = ["training.save_steps=1", "training.save_total_limit=9", "training.max_steps=3"]
+    made = Training(
+        make_reader(tiny, *SETTINGS, STRATEGIES["epoch"], *settings), template, tmp_path
+    )
+    made.run()
+    found = sorted(path.name for path in (tmp_path / "checkpoints").glob("checkpoint-*"))
+    assert found == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
+    assert [step.step for step in made.evaluations] == [0, 2, 3]
 
 
 @pytest.mark.slow

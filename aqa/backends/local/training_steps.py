@@ -1,0 +1,119 @@
+"""What happens beside a training's steps: they are told of, and may be the last ones."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from transformers import TrainerCallback
+
+from aqa.backends.local.collectives import any_process
+from aqa.config.options import TrainingOptions
+from aqa.records import TrainStep
+
+
+class Trained(Protocol):
+    """What a trainer says of itself; `stop` asks it to end."""
+
+    options: TrainingOptions
+    stopped: bool
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on so far."""
+
+    def stop(self) -> None:
+        """End at the next good moment."""
+
+
+class Reporter(TrainerCallback):  # type: ignore[misc]
+    """Tells of steps and evaluations, and stops after a step when asked to."""
+
+    def __init__(self, on_step: Callable[[TrainStep], None], trainer: Trained) -> None:
+        self._on_step = on_step
+        self._trainer = trainer
+        self._seconds = 0.0  # spent on steps, evaluations left out
+        self._last = 0.0
+        self._breaks_off = False
+        self._random: list[torch.Tensor] = []
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any
+    ) -> None:
+        """Pass on a step's loss, or an evaluation's scores."""
+        scores = {k.removeprefix("eval_"): v for k, v in logs.items() if k.startswith("eval_")}
+        if "loss" not in logs and not scores:
+            return
+        speed = None
+        if "loss" in logs:
+            now = time.perf_counter()
+            self._seconds += now - self._last
+            self._last = now
+            speed = self._trainer.tokens / self._seconds
+        self._on_step(
+            TrainStep(
+                state.global_step,
+                state.max_steps,
+                state.epoch or 0.0,
+                logs.get("loss"),
+                logs.get("learning_rate"),
+                speed,
+                scores,
+            )
+        )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock of the training speed."""
+        self._last = time.perf_counter()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave the time of an evaluation out of the training speed."""
+        self._last = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write a checkpoint where it is time, and stop where the user asked for it.
+
+        At the end of an epoch that is left to what happens there, so that a resumed run has the
+        same evaluations.
+        """
+        self._random = random_states()
+        every = self._trainer.options.save_steps
+        control.should_save |= every is not None and state.global_step % every == 0
+        if any_process(self._trainer.stopped):
+            self._trainer.stop()
+            control.should_training_stop = True
+            if args.save_strategy != "epoch" or not float(state.epoch).is_integer():
+                control.should_save = True
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Break off a step of several batches, where the user asked for a stop."""
+        if any_process(self._trainer.stopped):
+            self._trainer.stop()
+            self._breaks_off = control.should_training_stop = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Do not evaluate on the way out of an epoch that is not over.
+
+        Of a step that is broken off nothing remains: the checkpoint is of the one before, unless
+        that is of an earlier session, and has one.
+        """
+        if self._breaks_off:
+            control.should_evaluate = False
+            control.should_save = bool(self._random)
+            set_random_states(self._random)
+        elif self._trainer.stopped and not float(state.epoch).is_integer():
+            control.should_evaluate = control.should_save = False
+
+
+def random_states() -> list[torch.Tensor]:
+    """Where the random numbers of this process stand, on the CPU and on its GPU."""
+    on_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
+    return [torch.get_rng_state(), *on_gpu]
+
+
+def set_random_states(states: Sequence[torch.Tensor]) -> None:
+    """Go on with random numbers from where they stood."""
+    for state in states[:1]:
+        torch.set_rng_state(state)
+    for state in states[1:]:
+        torch.cuda.set_rng_state(state)
