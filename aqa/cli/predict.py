@@ -10,7 +10,10 @@ from aqa.cli import flags, shipping_flags
 from aqa.cli.configure import configure
 
 if TYPE_CHECKING:
+    from aqa.backends.base import Backend
     from aqa.config.options import RunConfig
+    from aqa.progress import Progress
+    from aqa.verbs.predict import PredictResult, Resume
 
 app = typer.Typer()
 
@@ -69,11 +72,8 @@ def predict(
     from aqa.runs.folder import command_line
     from aqa.verbs.cancel import cancel as run_cancel
     from aqa.verbs.ensembles import dry_run as run_dry
-    from aqa.verbs.ensembles import predict as run_predict
     from aqa.verbs.foresight import foresee
-    from aqa.verbs.launch import launch_name
     from aqa.verbs.predict import Resume
-    from aqa.verbs.together import predict_together
 
     if cancel and (dry_run or not resume):
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
@@ -102,18 +102,28 @@ def predict(
         tables.show_cancelled(ended, as_json)
         return
     with console.open_progress(quiet) as progress:
-        command = command_line(sys.argv)
-        if launch := launch_name():
-            together = predict_together(found, reader_type, folder, progress, how, command, launch)
-            if together is None:  # another process tells of it
-                return
-            result = together
-        else:
-            result = run_predict(found, reader_type, folder, progress, how, command)
+        result = _answer((found, reader_type), folder, progress, how)
+    if result is None:  # another process tells of it
+        return
     tables.show_predictions(result, as_json)
     if not result.answered:
         reason = result.shortfall.reason
         raise RunError(f"{folder}: none of {result.examples} examples was answered: {reason}")
+
+
+def _answer(
+    configured: "tuple[RunConfig, type[Backend]]", folder: Path, progress: "Progress", how: "Resume"
+) -> "PredictResult | None":
+    """Answer alone, or as one of several processes, of which one gives the result."""
+    from aqa.runs.folder import command_line
+    from aqa.verbs.ensembles import predict as run_predict
+    from aqa.verbs.launch import launch_name
+    from aqa.verbs.together import predict_together
+
+    command = command_line(sys.argv)
+    if launch := launch_name():
+        return predict_together(*configured, folder, progress, how, command, launch)
+    return run_predict(*configured, folder, progress, how, command)
 
 
 def _prediction_folder(config: "RunConfig") -> Path:
