@@ -18,8 +18,10 @@ def configure(params: Mapping[str, Any]) -> "tuple[RunConfig, type[Backend]]":
     run folder, config file, flags, --set.
     """
     from aqa.config.load import parse_assignment
+    from aqa.processes import join_slurm_step
     from aqa.verbs.run_config import make_config
 
+    join_slurm_step()
     given = [(flag.key, params.get(flag.parameter)) for flag in FLAGS]
     # A flag that is left out says nothing; a number of 0 does.
     said = [(key, value) for key, value in given if value is not None and value is not False]

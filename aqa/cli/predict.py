@@ -68,7 +68,6 @@ def predict(
     from aqa.cli import tables
     from aqa.display import console
     from aqa.errors import RunError, UsageError
-    from aqa.processes import join_slurm_step
     from aqa.runs.folder import command_line
     from aqa.verbs.cancel import cancel as run_cancel
     from aqa.verbs.ensembles import dry_run as run_dry
@@ -77,7 +76,6 @@ def predict(
 
     if cancel and (dry_run or not resume):
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
-    join_slurm_step()
     # Of several prompts the first stands for the others, until each has a config of its own.
     found, reader_type = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)
@@ -103,10 +101,9 @@ def predict(
         return
     with console.open_progress(quiet) as progress:
         result = _answer((found, reader_type), folder, progress, how)
-    if result is None:  # another process tells of it
-        return
-    tables.show_predictions(result, as_json)
-    if not result.answered:
+    if result is not None:  # or else another process tells of it
+        tables.show_predictions(result, as_json)
+    if result is not None and not result.answered:
         reason = result.shortfall.reason
         raise RunError(f"{folder}: none of {result.examples} examples was answered: {reason}")
 

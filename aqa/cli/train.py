@@ -51,7 +51,7 @@ def train(
     from aqa.config.ensemble_options import EnsembleOptions
     from aqa.display import console
     from aqa.errors import UsageError
-    from aqa.processes import is_first_process, join_slurm_step
+    from aqa.processes import is_first_process
     from aqa.runs.folder import command_line
     from aqa.verbs.ensemble_training import train as train_ensemble
     from aqa.verbs.train import dry_run as run_dry
@@ -59,7 +59,6 @@ def train(
 
     if resume and fresh:
         raise UsageError("--resume and --fresh can't be used together")
-    join_slurm_step()
     found, reader_type = configure(context.params)
     if isinstance(found.backend, EnsembleOptions):
         if dry_run:
