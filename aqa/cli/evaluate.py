@@ -50,6 +50,7 @@ def evaluate(
     cluster: flags.Cluster = "auto",
     seed: flags.Seed = None,
     slices: flags.SliceKeys = None,
+    stress: shipping_flags.StressCards = False,
     training: flags.TrainingData = None,
     output: flags.Output = None,
     per_example: flags.PerExample = None,
@@ -120,7 +121,8 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
         dict(map(parse_assignment, params["judge_settings"] or ())),
         params["judge_labels"],
     )
-    evaluated = Evaluated(files, _scoring(params), _source(params), judge, _training(params))
+    data = _source(params)
+    evaluated = Evaluated(files, _scoring(params), data, judge, _training(params), params["stress"])
     judges = evaluated.asks_a_judge
     if (params["passages"] or params["corpus"]) and not (
         params["data"] and (params["report_file"] or judges)

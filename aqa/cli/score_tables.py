@@ -52,6 +52,7 @@ def show_report(report: "Report", form: str = "table") -> None:
 
 
 def _show_tables(console: Console, report: "Report") -> None:
+    from aqa.evaluation.stress_words import sentences
     from aqa.evaluation.tables import tables_for_people
 
     for table in tables_for_people(report):
@@ -60,6 +61,10 @@ def _show_tables(console: Console, report: "Report") -> None:
     _tell_comparisons(console, report)
     for need in report.needs:
         console.print(str(need), markup=False, soft_wrap=True)
+    told = [line for card in report.stress for line in sentences(card)]
+    told += map(str, report.prompts.ranked if report.prompts is not None else ())
+    for line in told:
+        console.print(line, markup=False, soft_wrap=True)
     for kept in report.silence:
         console.print(str(kept), markup=False, soft_wrap=True)
     for score in report.systems[0].scores.values():

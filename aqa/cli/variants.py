@@ -7,7 +7,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from aqa.cli.tables import output, print_json, show_cost
-from aqa.config.stress import parse_conditions
+from aqa.config.conditions import parse_conditions
 from aqa.display import console
 from aqa.display.tables import drawn
 from aqa.errors import RunError, UsageError

@@ -1,25 +1,9 @@
-"""Conditions of a stress test: the same questions asked under changed evidence."""
-
-from collections.abc import Iterable
-from difflib import get_close_matches
+"""How the evidence of a stress test is changed."""
 
 from pydantic import Field, field_validator
 
+from aqa.config.conditions import CONDITIONS, unknown_condition
 from aqa.config.section import Section
-from aqa.errors import UsageError
-
-PLAIN = "plain"  # the evidence as it is
-PLACES = ("first", "middle", "last")
-NOISE = (0, 2, 5, 10, 20)  # hard passages around the gold ones
-FAMILIES = {
-    "position": tuple(f"position-{place}" for place in PLACES),
-    "noise": tuple(f"noise-{number}" for number in NOISE),
-    "missing": ("missing",),
-    "conflict": ("conflict",),
-    "two_sources": ("two_sources",),
-    "duplicate": ("duplicate",),
-}
-CONDITIONS = tuple(name for family in FAMILIES.values() for name in family)
 
 
 class StressOptions(Section):
@@ -38,31 +22,3 @@ class StressOptions(Section):
         if value is not None and value not in CONDITIONS:
             raise ValueError(unknown_condition(value, CONDITIONS))
         return value
-
-
-def parse_conditions(text: str) -> list[str]:
-    """Read `position,noise,missing`: names of conditions, or of families of them, each once.
-
-    Raises:
-        UsageError: there is no such condition, or none is named.
-    """
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UsageError(f"--stress names no condition; there are {', '.join(FAMILIES)}")
-    return list(dict.fromkeys(condition for name in names for condition in _members(name)))
-
-
-def _members(name: str) -> Iterable[str]:
-    if name in FAMILIES:
-        return FAMILIES[name]
-    if name in CONDITIONS:
-        return (name,)
-    raise UsageError(f"--stress: {unknown_condition(name, (*FAMILIES, *CONDITIONS))}")
-
-
-def unknown_condition(name: str, known: Iterable[str]) -> str:
-    """Say that there is no such condition, and which one may be meant."""
-    names = list(known)
-    near = get_close_matches(name.replace(" ", "_"), names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-    return f"there is no condition {name!r}; {hint}"

@@ -11,9 +11,11 @@ from aqa.evaluation.disagreement import Disagreement
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import AnsweredRow
+from aqa.evaluation.prompts import PromptReport
 from aqa.evaluation.silence import Kept
 from aqa.evaluation.slice_comparison import SliceComparisons
 from aqa.evaluation.slices import Groups, Slices
+from aqa.evaluation.stress import StressCard
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
@@ -78,7 +80,8 @@ class Report:
     `clusters` tell which examples hang together, `slice_comparisons` how the systems differ within
     groups of slices. `judge` holds what is worth telling of the one that was asked: models,
     requests, money. `silence` says how those systems did that keep a contract of silence,
-    `needs` how many questions would show a difference, if that was asked for.
+    `needs` how many questions would show a difference, if that was asked for. `stress` holds a card
+    for each system that was asked under stress, `prompts` what readers of several prompts came to.
     """
 
     profile: str
@@ -93,6 +96,8 @@ class Report:
     slice_comparisons: SliceComparisons = field(default_factory=dict)
     silence: tuple[Kept, ...] = ()
     needs: tuple[Need, ...] = ()
+    stress: tuple[StressCard, ...] = ()
+    prompts: PromptReport | None = None
 
     @property
     def sample(self) -> str:
@@ -129,6 +134,10 @@ class Report:
             found["plan"] = [need.to_json() for need in self.needs]
         if self.silence:
             found["silence"] = [kept.to_json() for kept in self.silence]
+        if self.stress:
+            found["stress"] = [card.to_json() for card in self.stress]
+        if self.prompts is not None:
+            found["prompts"] = self.prompts.to_json()
         return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
+from aqa.evaluation.stress_tables import card_tables, long_rows
 from aqa.records import Score
 from aqa.tables import Cell, Column, Figure, Row, Table
 from aqa.tables.table import figures, shown_interval, texts
@@ -30,6 +31,9 @@ def tables_for_people(report: Report) -> Iterator[Table]:
             yield table
     if report.comparisons:
         yield comparison_table(report.comparisons)
+    yield from card_tables(report.stress)
+    if report.prompts is not None:
+        yield from report.prompts.tables()
 
 
 def score_table(report: Report) -> Table:
@@ -97,6 +101,7 @@ def long_table(report: Report) -> Table:
                         rows.append(Row([system.name, metric, *values, *of]))
     rows += [_long_difference(found, "", "") for found in report.comparisons]
     rows += [_long_difference(found, *part) for part, found in _slice_comparisons(report)]
+    rows += long_rows(report.stress)
     counted = figures("value", "low", "high", "n", "missing", "failed")
     heads = [*texts("system", "metric"), *counted, *texts("slice", "group", "minus")]
     return Table([*heads, *figures("p", "p_holm")], rows)

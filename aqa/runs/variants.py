@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from aqa.config.stress import CONDITIONS
+from aqa.config.conditions import CONDITIONS
 from aqa.errors import RunError
 from aqa.runs.files import explained, write_json
 from aqa.runs.names import JOURNAL, PREDICTIONS, PROMPTS, STRESS

@@ -13,8 +13,10 @@ from aqa.evaluation.contracts import make_contract
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.labels import read_labels
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
+from aqa.evaluation.prompted_runs import each_prompt, with_prompts
 from aqa.evaluation.results import Report
 from aqa.evaluation.silence import Promise
+from aqa.evaluation.stressed_runs import check_no_data, with_cards
 from aqa.metrics import MetricOptions, possible_scores
 from aqa.progress import Progress
 from aqa.records import Example
@@ -27,7 +29,9 @@ class Evaluated:
     """What is evaluated: predictions, in files or at hand, and the data that they answer.
 
     Without `data` the files' own references count. With the metric "judge" it asks the `judge`.
-    With `training` data the examples of `data` that are not in it are scored apart.
+    With `training` data the examples of `data` that are not in it are scored apart. With `stress`
+    the conditions in their run folders are scored, too. A folder of runs by prompt stands for all
+    of them.
     """
 
     predictions: Sequence[Predicted]
@@ -35,6 +39,7 @@ class Evaluated:
     data: Source | None = None
     judge: JudgeOptions = field(default_factory=JudgeOptions)
     training: Source | None = None
+    stress: bool = False
 
     @property
     def asks_a_judge(self) -> bool:
@@ -103,7 +108,10 @@ def evaluate(
     work = _Work.of(evaluated, outputs, progress, limits)
     if work.scoring.judge is not None:
         work.scoring.judge.check_access()
-    report = scoring.evaluate(evaluated.predictions, work.references, work.scoring, progress)
+    report = scoring.evaluate(work.predictions, work.references, work.scoring, progress)
+    report = with_prompts(report, evaluated.predictions, work.scoring.seed)
+    if evaluated.stress:
+        report = with_cards(report, work.scoring, progress)
     score_files.check_directions(limits, report)
     contract = None if promise is None else make_contract(report, promise)
     if outputs.report is not None:
@@ -129,7 +137,7 @@ def estimate_cost(
         AqaError: as `evaluate`; or nobody judges.
     """
     work = _Work.of(evaluated, outputs, progress, limits)
-    return scoring.estimate_judge(evaluated.predictions, work.references, work.scoring)
+    return scoring.estimate_judge(work.predictions, work.references, work.scoring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +168,7 @@ class _Work:
 
     references: Iterable[Example] | None
     scoring: Scoring
+    predictions: Sequence[Predicted]
 
     @classmethod
     def of(
@@ -172,7 +181,10 @@ class _Work:
         """Check places, limits and data, and make the judge."""
         score_files.check_places(outputs.by_flag, evaluated.sources)
         asked = evaluated.scoring
-        if asked.plan is not None and len(evaluated.predictions) < 2:
+        predictions = each_prompt(evaluated.predictions)
+        if evaluated.stress:
+            check_no_data(evaluated.data)
+        if asked.plan is not None and len(predictions) < 2:
             raise UsageError("--plan needs two systems or more, whose difference is to be seen")
         score_files.check_limit_names(limits, possible_scores(asked.metrics))
         data = evaluated.data
@@ -197,4 +209,4 @@ class _Work:
                 judge_labels=None if labels is None else read_labels(labels),
                 judge=make_judge(evaluated.judge, folder, progress, joined),
             )
-        return cls(references, asked)
+        return cls(references, asked, predictions)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import cast
 
 from aqa.backends.base import Backend, CostEstimate, Remote
+from aqa.config.conditions import PLAIN
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
-from aqa.config.stress import PLAIN
 from aqa.errors import UsageError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs

@@ -9,7 +9,7 @@ import pytest
 from aqa_stub import StubBackend
 from gpt4_runs import KEY
 
-from aqa.config.stress import CONDITIONS, FAMILIES
+from aqa.config.conditions import CONDITIONS, FAMILIES
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL, PREDICTIONS, PROMPTS, STRESS
 from aqa.runs.variants import prompt_runs, stress_runs, write_prompts

@@ -144,6 +144,31 @@ def curves(lines: Mapping[int, Sequence[tuple[float, float]]], told: str) -> Mar
     return _markup(svg)
 
 
+def trends(
+    lines: Mapping[int, Sequence[tuple[int, float]]], labels: Sequence[str], told: str
+) -> Markup:
+    """Draw a line for each system over steps that have labels; points are (step, value)."""
+    width, height = _CURVES
+    across = Scale(0, max(1, len(labels) - 1), (), 60, width - 40)
+    up = fit_scale(value for points in lines.values() for _, value in points)
+    up = replace(up, start=height - 30, end=10)
+    svg = _picture(height, told, width)
+    for tick, text in zip(up.ticks, up.labels, strict=True):
+        y = up.place(tick)
+        _draw(svg, "line", "grid", x1=40, x2=across.end, y1=y, y2=y)
+        _draw(svg, "text", "tick end", x=32, y=y + 4).text = text
+    for step, text in enumerate(labels):
+        _draw(svg, "text", "tick", x=across.place(step), y=height - 12).text = text
+    for series, points in lines.items():
+        places = [(across.place(step), up.place(value)) for step, value in points]
+        kind = "curve again" if series >= SERIES else "curve"
+        drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        SubElement(svg, "polyline", {"class": f"{kind} s{series % SERIES}", "points": drawn})
+        for x, y in places:
+            _draw(svg, "circle", f"dot s{series % SERIES}", cx=x, cy=y, r=_RADIUS)
+    return _markup(svg)
+
+
 def scatter(points: Mapping[int, tuple[float, Interval]], told: str) -> Markup:
     """Draw for each system its value, with the interval, over what it costs (from 0)."""
     width, height = _CURVES

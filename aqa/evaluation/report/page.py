@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from aqa.evaluation.report import confidence, cost, panels
+from aqa.evaluation.report import confidence, cost, panels, stress
 from aqa.evaluation.report.charts import SERIES
 from aqa.evaluation.report.examples import Library, facts, rows, script_json
 from aqa.evaluation.report.finding import finding
@@ -77,6 +77,10 @@ def _sections(report: Report) -> dict[str, object]:
         "confidence_curves": confidence.confidence_curves(report),
         "confidence_rows": confidence.confidence_rows(report),
         "abstention_rows": confidence.abstention_rows(report),
+        "stress_curves": stress.stress_curves(report) if report.stress else [],
+        "stress_panels": list(stress.stress_panels(report)),
+        "stress_sentences": stress.stress_sentences(report),
+        "prompt_rows": stress.prompt_rows(report),
         "cost_picture": cost.cost_picture(report),
         "cost_columns": cost.COLUMNS,
         "cost_rows": cost.cost_rows(report),

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from aqa.config.conditions import CONDITIONS, FAMILIES, parse_conditions
 from aqa.config.options import EvidenceOptions
-from aqa.config.stress import CONDITIONS, FAMILIES, parse_conditions
 from aqa.errors import DataError, UsageError
 from aqa.prompting.evidence import select
 from aqa.prompting.gold_passages import answer_finder, gold_ranks

@@ -1,0 +1,165 @@
+"""Readers across prompts: how far their scores spread, and whether their ranking holds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, stdev
+from typing import Any, Literal
+
+from aqa.evaluation.comparison import Comparison, Measured, corrected, measure
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.sign_flips import SEED
+from aqa.tables import Cell, Figure, Row, Table
+from aqa.tables.table import figures, shown_interval, texts
+
+# A ranking turns where each reader is better under some prompt beyond chance; it may turn where the
+# order differs, but chance could do that.
+Ranking = Literal["turns", "may turn", "holds"]
+MEAN = "mean"
+
+Scores = Mapping[str, Mapping[str, Sequence[float]]]  # per example, by prompt and metric
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A reader's score by prompt, 0..100, with their mean and standard deviation."""
+
+    reader: str
+    metric: str
+    by_prompt: Mapping[str, float]
+
+    @property
+    def mean(self) -> float:
+        """The mean over prompts."""
+        return fmean(self.by_prompt.values())
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation over prompts."""
+        values = list(self.by_prompt.values())
+        return stdev(values) if len(values) > 1 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        return {
+            "reader": self.reader,
+            "metric": self.metric,
+            "mean": self.mean,
+            "standard_deviation": self.deviation,
+            "by_prompt": dict(self.by_prompt),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Two readers by one score: their difference under each prompt, and of their means over all."""
+
+    by_prompt: Mapping[str, Comparison]
+    of_means: Comparison
+
+    @property
+    def verdict(self) -> Ranking:
+        """Whether the same reader is ahead under each prompt."""
+        real = {one.difference > 0 for one in self.by_prompt.values() if one.is_real}
+        seen = {one.difference > 0 for one in self.by_prompt.values() if one.difference}
+        if len(real) > 1:
+            return "turns"
+        return "may turn" if len(seen) > 1 else "holds"
+
+    def __str__(self) -> str:
+        mean = self.of_means
+        pair = f"{mean.a} and {mean.b} by {mean.metric}"
+        told = ", ".join(f"{name} {one.difference:+.1f}" for name, one in self.by_prompt.items())
+        words = {
+            "turns": "their ranking turns with the prompt",
+            "may turn": "their order differs with the prompt, which chance may explain",
+            "holds": "their order is the same under each prompt",
+        }
+        over = f"over all prompts {mean.difference:+.1f} (95 %: {mean.low:.1f} to {mean.high:.1f})"
+        doubt = "" if mean.is_real else ", which chance may explain"
+        return f"{pair}: {words[self.verdict]} ({mean.b} - {mean.a}: {told}); {over}{doubt}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        by_prompt = {name: one.to_json() for name, one in self.by_prompt.items()}
+        mean = self.of_means.to_json()
+        return {"verdict": self.verdict, "of_means": mean, "by_prompt": by_prompt}
+
+
+@dataclass(frozen=True, slots=True)
+class PromptReport:
+    """What readers that were asked with several prompts came to."""
+
+    spreads: tuple[Spread, ...]
+    ranked: tuple[Ranked, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        found: dict[str, Any] = {"readers": [spread.to_json() for spread in self.spreads]}
+        return {**found, "rankings": [one.to_json() for one in self.ranked]}
+
+    def tables(self) -> Iterator[Table]:
+        """Give a table of the spreads, and one of the differences where there are any."""
+        rows = []
+        for one in self.spreads:
+            low, high = (choose(one.by_prompt, key=one.by_prompt.get) for choose in (min, max))  # type: ignore[arg-type]
+            worst, best = (f"{name} {one.by_prompt[name]:.1f}" for name in (low, high))
+            cells: list[Cell] = [one.reader, one.metric]
+            cells += [Figure(one.mean, 1), Figure(one.deviation, 1), worst, best]
+            rows.append(Row(cells))
+        heads = figures("mean", "deviation", "lowest", "highest")
+        yield Table([*texts("reader", "score"), *heads], rows, "Readers across prompts")
+        if self.ranked:
+            yield self._differences()
+
+    def _differences(self) -> Table:
+        rows = []
+        for one in self.ranked:
+            for name, found in [*one.by_prompt.items(), (MEAN, one.of_means)]:
+                cells: list[Cell] = [found.a, found.b, found.metric, name]
+                cells.append(Figure(found.difference, 1, is_signed=True))
+                cells += [shown_interval(found.low, found.high), f"{found.p_holm:.4f}"]
+                rows.append(Row(cells, "strong" if found.is_real else ""))
+        heads = figures("b - a", "95 % interval", "p (Holm)")
+        title = "Differences by prompt, b - a"
+        return Table([*texts("a", "b", "score", "prompt"), *heads], rows, title)
+
+
+def across_prompts(
+    readers: Mapping[str, Scores], clusters: Clusters, seed: int = SEED
+) -> PromptReport:
+    """Compare readers by the prompts that they have in common, all corrected together by score.
+
+    `readers` hold the scores per example by reader, prompt and metric.
+    """
+    spreads = [
+        Spread(reader, metric, {name: fmean(own[metric]) for name, own in prompts.items()})
+        for reader, prompts in readers.items()
+        for metric in next(iter(prompts.values()))
+    ]
+    families: dict[str, list[tuple[tuple[str, str], str, Measured]]] = {}
+    for a, b in combinations(readers, 2):
+        common = [name for name in readers[a] if name in readers[b]]
+        if not common:
+            continue
+        both = {name: {a: readers[a][name], b: readers[b][name]} for name in common}
+        both[MEAN] = {reader: _means([readers[reader][n] for n in common]) for reader in (a, b)}
+        for name, values in both.items():
+            for metric, found in measure(values, clusters, None, seed).items():
+                families.setdefault(metric, []).append(((a, b), name, found[0]))
+    ranked = []
+    for family in families.values():
+        told = corrected([one for *_, one in family])
+        pairs: dict[tuple[str, str], dict[str, Comparison]] = {}
+        for (pair, name, _), comparison in zip(family, told, strict=True):
+            pairs.setdefault(pair, {})[name] = comparison
+        ranked += [Ranked(own, own.pop(MEAN)) for own in pairs.values()]
+    return PromptReport(tuple(spreads), tuple(ranked))
+
+
+def _means(prompts: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    """Average each example's scores over prompts."""
+    return {
+        metric: [fmean(values) for values in zip(*(own[metric] for own in prompts), strict=True)]
+        for metric in prompts[0]
+    }

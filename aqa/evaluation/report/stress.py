@@ -1,0 +1,99 @@
+"""What the report shows of readers under stress and across prompts."""
+
+from collections.abc import Iterator, Sequence
+
+from markupsafe import Markup
+
+from aqa.config.conditions import FAMILIES, NOISE, PLACES
+from aqa.evaluation.report.charts import Interval, Scale, axis, dots, fit_scale, trends
+from aqa.evaluation.report.finding import score_name, told_range, with_minus
+from aqa.evaluation.report.panels import Column, Panel, Row
+from aqa.evaluation.results import Report
+from aqa.evaluation.stress import StressCard
+from aqa.evaluation.stress_words import sentences
+
+Curve = tuple[Markup, str]  # and its caption
+
+
+def stress_curves(report: Report) -> list[Curve]:
+    """Draw the score over the number of hard passages, and over the place of the answer."""
+    found = []
+    names = [f"noise-{number}" for number in NOISE]
+    if curve := _curve(report, names, [str(number) for number in NOISE]):
+        found.append((curve, f"{_name(report)} over the number of hard passages"))
+    if curve := _curve(report, FAMILIES["position"], PLACES):
+        found.append((curve, f"{_name(report)} over the place of the answer"))
+    return found
+
+
+def _name(report: Report) -> str:
+    return score_name(report.stress[0].metric)
+
+
+def _curve(report: Report, conditions: Sequence[str], labels: Sequence[str]) -> Markup | None:
+    """Draw a line for each reader that was asked under two of the conditions or more."""
+    lines, told = {}, []
+    for series, card in enumerate(report.stress):
+        points = [
+            (place, card.conditions[name].scores[card.metric].value)
+            for place, name in enumerate(conditions)
+            if name in card.conditions
+        ]
+        if len(points) > 1:
+            lines[series] = points
+            values = ", ".join(f"{labels[place]} {value:.1f}" for place, value in points)
+            told.append(f"{card.reader}: {values}")
+    return trends(lines, labels, "; ".join(told)) if lines else None
+
+
+def stress_panels(report: Report) -> Iterator[Panel]:
+    """Give a panel for each reader: how far each condition is from the plain evidence."""
+    found = [
+        one
+        for card in report.stress
+        for own in card.conditions.values()
+        if (one := own.differences.get(card.metric)) is not None
+    ]
+    if not found:
+        return
+    scale = fit_scale([end for one in found for end in (one.low, one.high)], around=0.0)
+    for series, card in enumerate(report.stress):
+        yield Panel(
+            card.reader, _HEADS, tuple(_rows(card, series, scale)), axis(scale, signed=True)
+        )
+
+
+_HEADS = tuple(map(Column, ("score", "from plain", "95 % interval", "p (Holm)")))
+
+
+def _rows(card: StressCard, series: int, scale: Scale) -> Iterator[Row]:
+    for name, own in card.conditions.items():
+        value = f"{own.scores[card.metric].value:.1f}"
+        one = own.differences.get(card.metric)
+        if one is None:
+            yield Row(name, (value, "", "", ""), dots([], scale, zero=0.0))
+            continue
+        interval = Interval(one.difference, one.low, one.high, series, not one.is_real)
+        p = f"{one.p_holm:.4f}" if one.p_holm >= 0.0001 else "< 0.0001"
+        told = with_minus(f"{one.difference:+.1f}"), told_range(one.low, one.high), p
+        yield Row(name, (value, *told), dots([interval], scale, zero=0.0))
+
+
+def stress_sentences(report: Report) -> list[str]:
+    """Say what the cards say."""
+    return [told for card in report.stress for told in sentences(card)]
+
+
+def prompt_rows(report: Report) -> list[tuple[str, ...]]:
+    """Give the spread of each reader over its prompts."""
+    spreads = report.prompts.spreads if report.prompts is not None else ()
+    return [
+        (
+            one.reader,
+            score_name(one.metric),
+            f"{one.mean:.1f}",
+            f"{one.deviation:.1f}",
+            ", ".join(f"{name} {value:.1f}" for name, value in one.by_prompt.items()),
+        )
+        for one in spreads
+    ]

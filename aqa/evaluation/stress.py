@@ -1,0 +1,255 @@
+"""What changed evidence does to a reader: a card of its scores and habits under each condition.
+
+Differences are paired with the plain evidence, over the same questions, and corrected together for
+the number of conditions (Holm). Where the evidence is missing silence is right, so that what counts
+there is how often the reader answers all the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any
+
+from aqa.config.conditions import CONDITIONS, FAMILIES
+from aqa.evaluation.abstention import Rate
+from aqa.evaluation.comparison import Comparison, Measured, corrected, measure, score_intervals
+from aqa.metrics import score_pairs
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import mean_interval
+from aqa.metrics.statistics.sign_flips import SEED
+
+MISSING, CONFLICT, TWO_SOURCES = "missing", "conflict", "two_sources"
+FIRST, *LATER = FAMILIES["position"]
+# Shares in % that a reader which goes by the evidence stays under.
+MEMORY, UNCHANGED = 2.0, 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a reader answered under one condition; all but the last follow the `ids`.
+
+    `gold_read` is the share of questions, 0..100, whose gold passage had room in what it read.
+    """
+
+    ids: Sequence[str]
+    answers: Sequence[str | None]
+    references: Sequence[Sequence[str]]
+    scores: Mapping[str, Sequence[float]]
+    gold_read: float | None = None
+
+    def at(self, places: Sequence[int]) -> "Asked":
+        """Take some of the questions."""
+        return Asked(
+            [self.ids[place] for place in places],
+            [self.answers[place] for place in places],
+            [self.references[place] for place in places],
+            {name: [own[place] for place in places] for name, own in self.scores.items()},
+            self.gold_read,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnderStress:
+    """One condition: its scores, each with its 95 % interval, and how far they are from plain.
+
+    `shares` tell what else the reader does: "answered" and "unchanged" without the evidence, in
+    "memory" the old answer where the passage says another, "copy" what only a second source says.
+    """
+
+    n: int
+    scores: Mapping[str, Rate]
+    differences: Mapping[str, Comparison] = field(default_factory=dict)
+    shares: Mapping[str, Rate] = field(default_factory=dict)
+    gold_read: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        found: dict[str, Any] = {
+            "n": self.n,
+            "scores": {name: asdict(rate) for name, rate in self.scores.items()},
+            "differences": {name: one.to_json() for name, one in self.differences.items()},
+            "shares": {name: asdict(rate) for name, rate in self.shares.items()},
+        }
+        return found if self.gold_read is None else {**found, "gold_read": self.gold_read}
+
+
+@dataclass(frozen=True, slots=True)
+class StressCard:
+    """What a reader does under each condition that it was asked in.
+
+    `places` compare the later places of the gold passage with the first one, by score. `passages`
+    are how many it was among.
+    """
+
+    reader: str
+    metric: str
+    plain: Mapping[str, Rate]
+    conditions: Mapping[str, UnderStress]
+    places: Mapping[str, Sequence[Comparison]] = field(default_factory=dict)
+    passages: int = 20
+
+    @property
+    def findings(self) -> list[str]:
+        """Name what the reader depends on beyond chance, or does beside its evidence."""
+        found = ["position"] if any(one.is_real for one in self.places.get(self.metric, ())) else []
+        for family, names in FAMILIES.items():
+            differences = (
+                self.conditions[name].differences.get(self.metric)
+                for name in names
+                if name in self.conditions and family != "position"
+            )
+            if any(one is not None and one.is_real for one in differences):
+                found.append(family)
+        if self._share(MISSING, "unchanged", UNCHANGED):
+            found.append("evidence_ignored")
+        return [*found, "memory"] if self._share(CONFLICT, "memory", MEMORY) else found
+
+    def _share(self, condition: str, name: str, limit: float) -> bool:
+        own = self.conditions.get(condition)
+        return own is not None and name in own.shares and own.shares[name].low > limit
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        places = {name: [one.to_json() for one in own] for name, own in self.places.items()}
+        return {
+            "reader": self.reader,
+            "metric": self.metric,
+            "findings": self.findings,
+            "plain": {name: asdict(rate) for name, rate in self.plain.items()},
+            "conditions": {name: own.to_json() for name, own in self.conditions.items()},
+            **({"places": places} if places else {}),
+        }
+
+
+def make_card(
+    reader: str,
+    plain: Asked,
+    conditions: Mapping[str, Asked],
+    clusters: Clusters,
+    same: Callable[[Sequence[str | None], Sequence[Sequence[str]]], Sequence[float]],
+    passages: int = 20,
+    seed: int = SEED,
+) -> StressCard:
+    """Compare each condition with the plain evidence, over the questions that both have.
+
+    `clusters` are those of the plain questions. `same` scores answers against texts, 0 or 100.
+    """
+    paired = _paired(plain, conditions, clusters)
+    families: dict[str, list[tuple[str, Measured]]] = {}
+    for name, (before, after, of) in paired.items():
+        if name != MISSING:
+            both = {"plain": before.scores, name: after.scores}
+            _collect(families, measure(both, of, "plain", seed), name)
+    for name in LATER:
+        if name in paired and FIRST in paired:
+            both = _matched(paired[FIRST][1], paired[name][1])
+            of = paired[name][2] if both else clusters
+            _collect(families, measure(both, of, FIRST, seed) if both else {}, "places")
+    differences, places = _corrected(families)
+    intervals = score_intervals({"plain": plain.scores}, clusters)["plain"]
+    names = list(plain.scores)
+    return StressCard(
+        reader,
+        next((name for name in ("f1", "rouge_w") if name in names), names[0]),
+        {name: _rate_of(plain.scores[name], intervals[name][:2]) for name in names},
+        {
+            name: _under_stress(name, *paired[name], differences.get(name, {}), same)
+            for name in paired
+        },
+        places,
+        passages,
+    )
+
+
+def _paired(
+    plain: Asked, conditions: Mapping[str, Asked], clusters: Clusters
+) -> dict[str, tuple[Asked, Asked, Clusters]]:
+    """Each condition beside plain, over the questions that both have, with their clusters."""
+    place_of = {key: place for place, key in enumerate(plain.ids)}
+    found = {}
+    for name in CONDITIONS:
+        if name in conditions:
+            own = conditions[name]
+            shared = [at for at, key in enumerate(own.ids) if key in place_of]
+            there = [place_of[own.ids[at]] for at in shared]
+            if shared:
+                found[name] = (plain.at(there), own.at(shared), clusters.at(there))
+    return found
+
+
+def _matched(first: Asked, later: Asked) -> dict[str, Mapping[str, Sequence[float]]]:
+    """The scores at two places, if they are of the same questions, as they should be."""
+    same = list(first.ids) == list(later.ids)
+    return {FIRST: first.scores, "later": later.scores} if same else {}
+
+
+def _collect(
+    families: dict[str, list[tuple[str, Measured]]],
+    measured: Mapping[str, Sequence[Measured]],
+    name: str,
+) -> None:
+    for metric, found in measured.items():
+        families.setdefault(metric, []).extend((name, one) for one in found)
+
+
+def _corrected(
+    families: Mapping[str, Sequence[tuple[str, Measured]]],
+) -> tuple[dict[str, dict[str, Comparison]], dict[str, list[Comparison]]]:
+    """Correct each score's comparisons together; part those with plain from those of places."""
+    differences: dict[str, dict[str, Comparison]] = {}
+    places: dict[str, list[Comparison]] = {}
+    for metric, family in families.items():
+        told = corrected([one for _, one in family])
+        for (name, _), comparison in zip(family, told, strict=True):
+            if name == "places":
+                places.setdefault(metric, []).append(comparison)
+            else:
+                differences.setdefault(name, {})[metric] = comparison
+    return differences, places
+
+
+def _under_stress(
+    name: str,
+    plain: Asked,
+    own: Asked,
+    clusters: Clusters,
+    differences: Mapping[str, Comparison],
+    same: Callable[[Sequence[str | None], Sequence[Sequence[str]]], Sequence[float]],
+) -> UnderStress:
+    shares = {}
+    if name == MISSING:
+        shares["answered"] = _rate([100.0 * bool(each) for each in own.answers], clusters)
+        given = [at for at, each in enumerate(plain.answers) if each]
+        if given:
+            before = [[plain.answers[at] or ""] for at in given]
+            unchanged = same([own.answers[at] for at in given], before)
+            shares["unchanged"] = _rate(unchanged, clusters.at(given))
+    elif name == CONFLICT:
+        shares["memory"] = _rate(same(own.answers, plain.references), clusters)
+    elif name == TWO_SOURCES:
+        added = [
+            [text for text in after if text not in before]
+            for before, after in zip(plain.references, own.references, strict=True)
+        ]
+        shares["copy"] = _rate(same(own.answers, added), clusters)
+    intervals = score_intervals({name: own.scores}, clusters)[name]
+    scores = {key: _rate_of(own.scores[key], intervals[key][:2]) for key in own.scores}
+    return UnderStress(len(own.ids), scores, differences, shares, own.gold_read)
+
+
+def _rate(values: Sequence[float], clusters: Clusters) -> Rate:
+    return _rate_of(values, mean_interval(values, clusters)[:2])
+
+
+def _rate_of(values: Sequence[float], interval: tuple[float, float]) -> Rate:
+    return Rate(fmean(values), *interval)
+
+
+def exact(profile: str) -> Callable[[Sequence[str | None], Sequence[Sequence[str]]], list[float]]:
+    """Give the function that compares answers with texts by exact match; silence equals nothing."""
+
+    def same(answers: Sequence[str | None], texts: Sequence[Sequence[str]]) -> list[float]:
+        values = score_pairs(answers, texts, profile)["em"].per_example
+        return [value if answer else 0.0 for value, answer in zip(values, answers, strict=True)]
+
+    return same

@@ -1,0 +1,74 @@
+"""A stress card in words: what changed evidence costs a reader, and what it does instead."""
+
+from collections.abc import Iterator
+
+from aqa.evaluation.abstention import Rate
+from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
+
+SHARES = {
+    (MISSING, "answered"): "answers {} of questions whose evidence is missing",
+    (MISSING, "unchanged"): "gives {} of its answers without their evidence, too",
+    (CONFLICT, "memory"): "gives the old answer to {} of questions whose passage says another",
+    (TWO_SOURCES, "copy"): "follows the contradicting copy in {} of questions with two sources",
+}
+
+
+def condition_in_words(name: str, passages: int) -> str:
+    """Say when a condition holds: "when the answer is last of 20"."""
+    family, _, part = name.partition("-")
+    if family == "position":
+        place = "in the middle" if part == "middle" else part
+        return f"when the answer is {place} of {passages}"
+    if family == "noise":
+        return f"among {part} hard passages" if int(part) else "with the gold passage alone"
+    return {
+        CONFLICT: "when the passage says another answer than the known one",
+        TWO_SOURCES: "when a second source contradicts the first",
+        "duplicate": "when all passages are given twice",
+    }.get(name, "when the evidence is missing")
+
+
+def sentences(card: StressCard) -> Iterator[str]:
+    """Say what was found, then what was not found, and what could have been."""
+    score = card.metric.upper() if len(card.metric) < 3 else card.metric
+    score = "F1" if card.metric == "f1" else score
+    not_found = []
+    for name, own in card.conditions.items():
+        for (condition, kind), words in SHARES.items():
+            if condition == name and kind in own.shares:
+                yield f"{card.reader} {words.format(_share(own.shares[kind]))}"
+        found = own.differences.get(card.metric)
+        if found is None:
+            continue
+        when = condition_in_words(name, card.passages)
+        if found.is_real:
+            yield f"{card.reader} {_change(found, score)} {when}"
+        else:
+            not_found.append(_not_found(name, found))
+        if own.gold_read is not None and own.gold_read < 100:
+            yield f"{card.reader} had room for the gold passage in {own.gold_read:.0f} % {when}"
+    if not_found:
+        told = ", ".join(not_found)
+        yield f"{card.reader}: no difference from plain evidence was found in {told}"
+    for found, place in zip(card.places.get(card.metric, ()), ("middle", "last"), strict=False):
+        if found.is_real:
+            change = _change(found, score)
+            yield f"{card.reader} {change} by the place alone, from the first to the {place}"
+    if card.metric in card.places and "position" not in card.findings:
+        yield f"{card.reader}: no difference was found between places of the answer"
+
+
+def _change(found: Comparison, score: str) -> str:
+    verb = "gains" if found.difference > 0 else "loses"
+    low, high = sorted((abs(found.low), abs(found.high)))
+    return f"{verb} {abs(found.difference):.1f} {score} (95 %: {low:.1f} to {high:.1f})"
+
+
+def _not_found(name: str, found: Comparison) -> str:
+    seen = f"; {found.detectable:.1f} would be" if found.detectable is not None else ""
+    return f"{name} ({found.difference:+.1f}{seen})"
+
+
+def _share(rate: Rate) -> str:
+    return f"{rate.value:.0f} % ({rate.low:.0f} to {rate.high:.0f})"

@@ -1,0 +1,134 @@
+"""The stress cards of run folders: each condition scored as the plain run was, over all readers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from aqa.data import Source
+from aqa.errors import DataError, UsageError
+from aqa.evaluation import scoring as scores
+from aqa.evaluation.inputs import Predicted, Scoring
+from aqa.evaluation.predictions import NamedPredictions, evidence_of
+from aqa.evaluation.results import Report, SystemScores
+from aqa.evaluation.stress import Asked, exact, make_card
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.progress import Progress, SilentProgress
+from aqa.runs.folder import read_manifest
+from aqa.runs.variants import stress_runs
+
+METRICS = ("em", "f1")  # of a card, unless others are asked for
+NEED_MORE = {"judge", "evidence"}  # models, or a slice
+
+
+def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
+    """Add the cards of a report's systems, by the conditions that lie in their run folders.
+
+    Of each condition all readers are scored together, so that other evidence is refused.
+
+    Raises:
+        DataError: a system is not a run folder with conditions.
+    """
+    runs = {system.name: _runs_of(system) for system in report.systems}
+    asked = _asked_alike(report, scoring)
+    found = _score(runs, asked, progress)
+    clusters = report.clusters or Clusters.apart(len(report.ids))
+    cards = tuple(
+        make_card(
+            system.name,
+            _plain(report, system, asked.metrics),
+            found[system.name],
+            clusters,
+            exact(report.profile),
+            _passages(runs[system.name]),
+            scoring.seed,
+        )
+        for system in report.systems
+    )
+    warnings = (told for reader, own in runs.items() for told in _unfinished(reader, own))
+    return replace(report, stress=cards, warnings=(*report.warnings, *warnings))
+
+
+def check_no_data(data: Source | None) -> None:
+    """Refuse data beside runs under stress.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if data is not None:
+        raise UsageError(
+            "--stress goes by the answers that are right under each condition, which --data does"
+            " not hold; leave --data out"
+        )
+
+
+def _asked_alike(report: Report, scoring: Scoring) -> Scoring:
+    """Score as the plain runs were, by cheap metrics, without what tells of other things."""
+    metrics = [name for name in scoring.metrics if name not in NEED_MORE] or METRICS
+    without = replace(scoring, slices=(), baseline=None, plan=None, judge=None, judge_labels=None)
+    return replace(without, metrics=metrics, profile=report.profile)
+
+
+def _score(
+    runs: Mapping[str, Mapping[str, Path]], scoring: Scoring, progress: Progress
+) -> dict[str, dict[str, Asked]]:
+    """Score each condition over all readers that were asked under it."""
+    found: dict[str, dict[str, Asked]] = {name: {} for name in runs}
+    names = list(dict.fromkeys(name for own in runs.values() for name in own))
+    with progress.task("Scoring under stress", total=len(names), unit="conditions") as task:
+        for condition in names:
+            given: list[Predicted] = [
+                NamedPredictions(reader, own[condition])
+                for reader, own in runs.items()
+                if condition in own
+            ]
+            scored = scores.evaluate(given, None, scoring, SilentProgress())
+            for system in scored.systems:
+                found[system.name][condition] = _asked(scored, system)
+            task.advance(1)
+    return found
+
+
+def _unfinished(reader: str, runs: Mapping[str, Path]) -> Iterator[str]:
+    for name, folder in runs.items():
+        status = read_manifest(folder).get("status", "done")
+        if status != "done":
+            yield f"{reader}: its run under {name} is not done ({status}); it is not all there"
+
+
+def _asked(report: Report, system: SystemScores) -> Asked:
+    kept = [evidence_of(row).get("gold_in_evidence") for row in system.rows]
+    known = [100.0 * one for one in kept if isinstance(one, bool)]
+    found = {name: own.per_example for name, own in system.scores.items() if own.per_example}
+    read = fmean(known) if known else None
+    return Asked(report.ids, system.predictions, report.references, found, read)
+
+
+def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> Asked:
+    plain = _asked(report, system)
+    wanted = {*metrics, *({"rouge_w"} if "f1" in metrics else ())}
+    kept = {name: own for name, own in plain.scores.items() if name in wanted}
+    return replace(plain, scores=kept)
+
+
+def _runs_of(system: SystemScores) -> Mapping[str, Path]:
+    file = Path(system.file)
+    folder = file if file.is_dir() else file.parent
+    found = stress_runs(folder)
+    if not found:
+        raise DataError(
+            f"{folder} holds no run under stress; make some with `aqa predict ... --stress"
+            " position,noise,missing` and the same --output-dir"
+        )
+    return found
+
+
+def _passages(runs: Mapping[str, Path]) -> int:
+    """Among how many passages the gold one was moved."""
+    plans: list[Any] = [
+        (read_manifest(folder).get("evidence") or {}).get("stress") or {}
+        for name, folder in runs.items()
+        if name.startswith("position")
+    ]
+    return next((int(plan["passages"]) for plan in plans if "passages" in plan), 20)

@@ -1,0 +1,54 @@
+"""How often a stress card tells readers with planted habits apart, and how often it is wrong.
+
+The readers are those of tests/fakes/planted_readers.py, asked over drawn parts of the same
+questions, articles kept whole. A reader is told apart where its own habit is found; a false alarm
+is any finding at all on the one that reads the gold passage wherever it is.
+
+Run: python tests/benchmarks/stress.py [--seeds 200] [--questions 200]
+"""
+
+import sys
+from pathlib import Path
+from random import Random
+
+from arms import make_parser, print_table, print_verdict
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
+
+from planted_readers import READERS, SIGN_OF, card_of, questions, under_stress
+
+CLUSTER = 4
+POPULATION = 600
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--questions", type=int, default=200)
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.seeds, asked.questions = 3, 60
+    everything = under_stress(questions(POPULATION if not asked.quick else 80, CLUSTER))
+    titles = list(dict.fromkeys(one.metadata["title"] for one in everything["plain"]))
+    told = dict.fromkeys(READERS, 0)
+    for seed in range(asked.seeds):
+        drawn = set(Random(seed).sample(titles, asked.questions // CLUSTER))
+        part = {
+            name: [one for one in examples if one.metadata["title"] in drawn]
+            for name, examples in everything.items()
+        }
+        for name in READERS:
+            findings = card_of(name, part, seed).findings
+            told[name] += SIGN_OF[name] in findings if name in SIGN_OF else bool(findings)
+    rows = [("reader", "found", "of seeds %")]
+    for name, count in told.items():
+        sign = SIGN_OF.get(name, "anything (false alarm)")
+        rows.append((name, sign, f"{100 * count / asked.seeds:.1f}"))
+    print_table(rows)
+    least = min(100 * told[name] / asked.seeds for name in SIGN_OF)
+    print_verdict("told apart, % of seeds, the least", least, 95.0)
+    print_verdict("false alarms, % of seeds", 100 * told["blind"] / asked.seeds, 5.0, True)
+
+
+if __name__ == "__main__":
+    main()

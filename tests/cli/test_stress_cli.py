@@ -1,0 +1,119 @@
+"""From predict under stress, and with several prompts, to what evaluate says of it."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from aqa_stub import StubBackend
+
+from aqa.records import Prediction, Prompt
+
+if TYPE_CHECKING:
+    import subprocess
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+COUNT = 40
+STRESS = "position,missing,conflict"
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Questions about people; "finder" finds the right one, the stub copies a beginning."""
+    rows = [
+        {
+            "id": f"q{n}",
+            "question": f"Who lives in house {n}?",
+            "context": f"Mr Person {n} lives in house {n}.",
+            "answers": [f"Mr Person {n}"],
+        }
+        for n in range(COUNT)
+    ]
+    path = tmp_path / "data.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    copies = StubBackend.answer
+
+    def answer(self: StubBackend, prompt: Prompt) -> Prediction:
+        if self.options.model == "stub":
+            return copies(self, prompt)
+        house = prompt.question.removeprefix("Who lives in ").removesuffix("?")
+        texts = [p.text for p in prompt.evidence.passages if p.text.endswith(f" {house}.")]
+        return Prediction(prompt.id, texts[0].partition(" lives")[0] if texts else "")
+
+    monkeypatch.setattr(StubBackend, "answer", answer)
+    return path
+
+
+def predict(call: Call, data: Path, folder: str, *words: str) -> None:
+    done = call("predict", "stub", "--data", data, "-o", folder, *words)
+    assert done.returncode == 0, done.stderr
+
+
+def test_cards_side_by_side(call_aqa: Call, data: Path, tmp_path: Path) -> None:
+    words = ("--stress", STRESS, "--set", "evidence.stress.passages=4")
+    predict(call_aqa, data, "copier", *words)
+    predict(call_aqa, data, "finder", "--model", "finder", *words)
+    done = call_aqa("evaluate", "copier", "finder", "--stress", "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "when the answer is last of 4" in told
+    assert "finder answers 0 % (0 to " in told
+    assert "copier answers 100 % (" in told
+    assert "finder loses" not in told
+    assert "copier under stress" in told
+    assert "Readers under stress, f1" in told
+    cards = json.loads((tmp_path / "copier" / "metrics.json").read_bytes())["stress"]
+    assert [card["reader"] for card in cards] == ["copier", "finder"]
+    assert cards[0]["findings"] == ["position", "evidence_ignored"][:1]
+    assert cards[1]["findings"] == []
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "F1 over the place of the answer" in page
+    assert "when the answer is last of 4" in page
+    table = call_aqa("evaluate", "copier", "--stress", "--csv")
+    rows = list(csv.DictReader(table.stdout.splitlines()))
+    places = [row for row in rows if row["slice"] == "stress" and row["minus"] == "plain"]
+    assert {row["group"] for row in places} >= {"position-last", "conflict"}
+
+
+def test_runs_without_stress(call_aqa: Call, data: Path) -> None:
+    predict(call_aqa, data, "plain")
+    done = call_aqa("evaluate", "plain", "--stress")
+    assert done.returncode == 1
+    assert "plain holds no run under stress; make some with" in done.stderr
+    done = call_aqa("evaluate", "plain", "--stress", "--data", data)
+    assert done.returncode == 2
+    assert "leave --data out" in done.stderr
+
+
+def test_readers_of_other_conditions_are_not_compared(call_aqa: Call, data: Path) -> None:
+    predict(call_aqa, data, "a", "--stress", "position-last,missing")
+    other = ("--set", "evidence.stress.passages=4")
+    predict(call_aqa, data, "b", "--model", "finder", "--stress", "position-last", *other)
+    done = call_aqa("evaluate", "a", "b", "--stress")
+    assert done.returncode == 1
+    assert "were given different evidence" in done.stderr
+
+
+def test_a_ranking_that_turns_with_the_prompt(
+    call_aqa: Call, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(self: StubBackend, prompt: Prompt) -> Prediction:
+        likes = {"stub": "eng_v1", "other": "eng_v2"}[self.options.model]
+        is_right = prompt.template.name == likes
+        return Prediction(prompt.id, (prompt.answers or ("",))[0] if is_right else "nobody")
+
+    monkeypatch.setattr(StubBackend, "answer", answer)
+    prompts = ("--prompt", "eng_v1", "--prompt", "eng_v2")
+    predict(call_aqa, data, "a", *prompts)
+    predict(call_aqa, data, "b", "--model", "other", *prompts)
+    done = call_aqa("evaluate", "a", "b", "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "a and b by f1: their ranking turns with the prompt" in told
+    assert "Readers across prompts" in told
+    found = json.loads((tmp_path / "a" / "metrics.json").read_bytes())["prompts"]
+    assert {one["verdict"] for one in found["rankings"]} == {"turns"}
+    assert [one["mean"] for one in found["readers"] if one["metric"] == "em"] == [50, 50]
+    assert "their ranking turns with the prompt" in (tmp_path / "report.html").read_text("utf-8")

@@ -1,0 +1,89 @@
+"""Stress cards: readers with known habits are told apart, and the words say what was measured."""
+
+import pytest
+from planted_readers import READERS, SIGN_OF, ask, card_of, questions, under_stress
+
+from aqa.evaluation.stress import Asked, StressCard, exact, make_card
+from aqa.evaluation.stress_tables import card_tables, long_rows
+from aqa.evaluation.stress_words import sentences
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.tables.table import shown
+
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def cards() -> dict[str, StressCard]:
+    stressed = under_stress(questions(120), passages=6)
+    return {name: card_of(name, stressed, SEED) for name in READERS}
+
+
+def test_readers_are_told_apart(cards: dict[str, StressCard]) -> None:
+    assert cards["blind"].findings == []
+    for name, sign in SIGN_OF.items():
+        assert sign in cards[name].findings
+    assert "memory" not in cards["copier"].findings + cards["ignorer"].findings
+    assert "position" not in cards["ignorer"].findings + cards["memory"].findings
+
+
+def test_what_a_card_holds(cards: dict[str, StressCard]) -> None:
+    card = cards["copier"]
+    last = card.conditions["position-last"]
+    assert last.differences["f1"].b == "position-last"
+    assert last.differences["f1"].difference == pytest.approx(
+        last.scores["f1"].value - card.plain["f1"].value
+    )
+    assert card.conditions["position-first"].differences["f1"].difference == 0
+    assert card.conditions["missing"].differences == {}
+    assert card.conditions["missing"].shares["answered"].value == 100
+    assert [one.a for one in card.places["f1"]] == ["position-first"] * 2
+    told = card.to_json()
+    assert told["findings"][0] == "position"
+    assert told["conditions"]["conflict"]["shares"]["memory"]["value"] == 0
+
+
+def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
+    told = "\n".join(sentences(cards["copier"]))
+    lost = -cards["copier"].conditions["position-last"].differences["f1"].difference
+    assert f"copier loses {lost:.1f} F1 (95 %: " in told
+    assert "when the answer is last of 20" in told
+    assert "copier answers 100 % (" in told
+    assert "by the place alone, from the first to the middle" in told
+    told = "\n".join(sentences(cards["memory"]))
+    share = cards["memory"].conditions["conflict"].shares["memory"].value
+    assert f"memory gives the old answer to {share:.0f} % (" in told
+    told = "\n".join(sentences(cards["blind"]))
+    assert "blind loses" not in told
+    assert "blind: no difference was found between places of the answer" in told
+    assert "position-first (" in told
+
+
+def test_cards_as_tables(cards: dict[str, StressCard]) -> None:
+    tables = list(card_tables(list(cards.values())))
+    assert [table.title for table in tables[:2]] == ["blind under stress", "copier under stress"]
+    beside = {row.cells[0]: [shown(cell) for cell in row.cells] for row in tables[-1].rows}
+    assert beside["position-last"][2].endswith("*)")
+    assert not beside["position-last"][1].endswith("*)")
+    rows = [row.cells for row in long_rows([cards["copier"]])]
+    assert all(len(row) == 13 for row in rows)
+    assert {row[8] for row in rows} == {"stress"}
+    assert {row[9] for row in rows} == set(cards["copier"].conditions)
+
+
+def test_only_shared_questions_are_compared() -> None:
+    stressed = under_stress(questions(40), ["conflict"])
+    asked = ask("blind", stressed, SEED)
+    plain, conflict = asked["plain"], asked["conflict"]
+    part = conflict.at(range(5, 30))
+    card = make_card("blind", plain.at(range(20)), {"conflict": part}, Clusters.apart(20), _same)
+    assert card.conditions["conflict"].n == 15
+    others = Asked(["x"], ["a"], [("a",)], {"f1": [100.0]})
+    card = make_card("blind", plain, {"conflict": others}, Clusters.apart(40), _same)
+    assert card.conditions == {}
+
+
+_same = exact("squad")
+
+
+def test_silence_equals_nothing() -> None:
+    assert _same(["", None, "the Town", "x"], [[], ["a"], ["town"], [""]]) == [0, 0, 100, 0]
