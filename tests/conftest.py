@@ -1,5 +1,6 @@
 """What all tests share: no hub, no internet, the stub backend, and aqa as a user calls it."""
 
+import gc
 import importlib
 import os
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis  # noqa: F401  (before what is imported is frozen, where it looks for its own)
 import pytest
 
 if TYPE_CHECKING:
@@ -40,6 +42,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, or one worker waits for the other at the end."""
     longest = ("test_quickstart.py", "test_benchmarks.py")
     items.sort(key=lambda item: item.path.name not in longest)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules_are_no_garbage() -> None:
+    """Readers let the garbage be collected when they end, which takes a second if it looks at all.
+
+    Half a million objects of torch and transformers are left out from here on.
+    """
+    gc.collect(1)
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,11 @@
 """Every benchmark runs at a tiny size; what it measures there means nothing and isn't looked at."""
 
-import os
 import re
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from forked import run_script
 
 FOLDER = Path(__file__).parent / "benchmarks"
 MODULES = {"arms", "loopback", "t5_shape"}  # what scripts share
@@ -25,17 +23,6 @@ NEEDS = {
 GPU = [name for name in SCRIPTS if name.startswith("gpu_")]
 
 
-def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as the README does, on one thread and away from this folder."""
-    return subprocess.run(
-        [sys.executable, str(FOLDER / f"{name}.py"), *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_benchmark_runs(name: str, request: pytest.FixtureRequest) -> None:
@@ -43,7 +30,7 @@ def test_a_benchmark_runs(name: str, request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("shared_data")
     if name in NEEDS and find_spec(NEEDS[name]) is None:
         pytest.skip(f"needs {NEEDS[name]}")
-    done = run(name, "--quick")
+    done = run_script(FOLDER / f"{name}.py", "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\d", done.stdout), "it measures something and prints it"
 
@@ -55,7 +42,7 @@ def test_a_gpu_is_asked_for(name: str) -> None:
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    done = run(name)
+    done = run_script(FOLDER / f"{name}.py")
     assert done.returncode == 1
     told = done.stderr.splitlines()[-1]  # libraries may have hints of their own before it
     assert told == "there is no GPU here; run this on one, or give --quick to try the script out"

@@ -4,11 +4,11 @@ import importlib.util
 import json
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_aqa
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 TRAIN = "aqa train llama --config configs/llama_smollm2.yaml"
@@ -22,8 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def call(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", *shlex.split(command)]
-    return subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+    return run_aqa(*shlex.split(command)[1:], folder=folder, timeout=900)
 
 
 def f1(folder: Path) -> float:

@@ -1,12 +1,10 @@
 """The README's lines of Python, run as they are given, with no file but the model."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import run_script
 from tiny_llama import make_tokenizer, save_tiny
 
 README = Path(__file__).parents[2] / "README.md"
@@ -31,14 +29,7 @@ def lines_of_python() -> list[str]:
 @pytest.mark.parametrize("lines", lines_of_python())
 def test_lines_run_as_given(lines: str, tmp_path: Path) -> None:
     save_tiny(tmp_path / "runs" / "llama_smollm2", make_tokenizer())
-    done = subprocess.run(
-        [sys.executable, "-c", lines],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=400,
-        check=False,
-    )
+    (tmp_path / "lines.py").write_text(lines, encoding="utf-8")
+    done = run_script(tmp_path / "lines.py", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

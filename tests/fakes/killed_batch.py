@@ -10,8 +10,8 @@ from typing import Any
 NEVER = 10**9
 
 
-def ask(words: list[str], folder: Path, moment: int) -> None:
-    """Run `aqa` with these words in the folder until this step of it, counted from 0.
+def ask(words: list[str], moment: int) -> None:
+    """Run `aqa` with these words until this step of it, counted from 0.
 
     Steps are what changes something of the batches: what is posted, put on the disk or taken away,
     and each line of the journal. Their names are written to `steps`, the last one being that before
@@ -22,7 +22,6 @@ def ask(words: list[str], folder: Path, moment: int) -> None:
     from aqa.__main__ import main
     from aqa.runs.journal import Journal
 
-    os.chdir(folder)
     steps = Path("steps").open("w", encoding="utf-8")  # noqa: SIM115
     reached = 0
 

@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -7,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from aqa_stub import WINDOW, StubBackend
+from forked import Forked, start_aqa, wait_until
 
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
@@ -356,21 +356,17 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     config = configured(path, {"backend": settings})
     slow = configured(path, {"backend": settings | {"seconds_per_answer": 0.008}})
     folder = tmp_path / "killed"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["aqa.verbs.predict", "numpy"])
     moments = random.Random(20)
     kept: list[int] = []
     for number in range(KILLS):
         before = len(asked_ids(tmp_path))
         done = set(journal_ids(folder))
-        process = context.Process(target=run, args=(slow, folder))
-        process.start()
+        process = Forked(run, slow, folder)
         if number % 4:  # among the answers; else while the run is being prepared, perhaps
-            wait_until(lambda: len(asked_ids(tmp_path)) > before, process.is_alive)  # noqa: B023
+            wait_until(lambda: len(asked_ids(tmp_path)) > before, process)  # noqa: B023
         time.sleep(moments.uniform(0.0, 0.1))
         process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL, "the moments must lie within the run"
+        assert process.returncode == -signal.SIGKILL, "the moments must lie within the run"
         assert not done & set(asked_ids(tmp_path)[before:])
         kept.append(len(set(journal_ids(folder))))
     assert kept == sorted(kept)
@@ -391,22 +387,11 @@ def asked_ids(folder: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
-def wait_until(reached: Callable[[], bool], alive: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def start(folder: Path, *words: str) -> "subprocess.Popen[str]":
+def start(folder: Path) -> Forked:
     """A slow prediction in a process of its own, once its first answers are on the disk."""
-    command = [sys.executable, "-m", "aqa", "predict", "stub", "--data", "questions.jsonl"]
-    command += ["-o", "out", "--set", "backend.seconds_per_answer=0.05", *words]
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    wait_until(lambda: len(journal_ids(folder / "out")) >= 3, lambda: process.poll() is None)
+    words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out"]
+    process = start_aqa(*words, "--set", "backend.seconds_per_answer=0.05", folder=folder)
+    wait_until(lambda: len(journal_ids(folder / "out")) >= 3, process)
     return process
 
 
@@ -430,11 +415,11 @@ def test_a_stray_rank_is_no_group_of_processes(
 def test_one_process_per_folder_and_ctrl_c(tmp_path: Path) -> None:
     config = configured(write_questions(tmp_path, 100))
     folder = tmp_path / "out"
-    with start(tmp_path) as process:
-        with pytest.raises(RunError, match="another process is using this run folder"):
-            run(config, folder)
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
+    process = start(tmp_path)
+    with pytest.raises(RunError, match="another process is using this run folder"):
+        run(config, folder)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate()
     assert process.returncode == 130
     assert output == ""
     assert "interrupted" in errors

@@ -1,18 +1,20 @@
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forked import Forked
 from tiny_llama import Training, make_config, make_prompts, make_reader, take_out
 from tiny_quantized import change_json
 
 from aqa.backends import model_files
+from aqa.backends.llama_qlora import gguf
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import check_quantization, linear_4bit, load_model
 from aqa.backends.local.loading import load_config
@@ -359,28 +361,19 @@ def test_an_adapter_changes_answers(run: Path, tiny: Path, template: Template) -
 
 # GGUF files are converted once
 
-CONVERT = """
-import sys, time
-from pathlib import Path
-from aqa.backends import model_files
-from aqa.backends.llama_qlora import gguf
-from aqa.backends.llama_qlora.gguf import convert_gguf
-from aqa.backends.model_files import ModelFiles
-from aqa.progress import SilentProgress
 
-folder, log = Path(sys.argv[1]), Path(sys.argv[2])
+def convert(folder: Path, log: Path) -> None:
+    """Convert slowly, and tell when it begins."""
 
-def convert(source, file, target, progress):
-    with log.open("a") as lines:
-        lines.write("began\\n")
-    time.sleep(1.5)
-    target.mkdir()
-    (target / "config.json").write_text("{}")
+    def write(source: object, file: object, target: Path, progress: object) -> None:
+        with log.open("a") as lines:
+            lines.write("began\n")
+        time.sleep(1.5)
+        write_config(target, {})
 
-gguf._convert = convert
-model_files.user_cache_path = lambda name: folder / "cache"
-print(convert_gguf(ModelFiles("spec", str(folder), None, "m.gguf"), SilentProgress()).base)
-"""
+    gguf._convert = write  # in a process of its own
+    model_files.user_cache_path = lambda name: folder / "cache"  # type: ignore[assignment]
+    print(convert_gguf(ModelFiles("spec", str(folder), None, "m.gguf"), SilentProgress()).base)
 
 
 CONVERTED = f"m-{hashlib.sha256(b'weights').hexdigest()[:16]}"
@@ -409,12 +402,8 @@ def test_the_converted_form_is_that_of_the_content(
 def test_two_processes_convert_once(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"weights")
     log = tmp_path / "log"
-    command = [sys.executable, "-c", CONVERT, str(tmp_path), str(log)]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    answers = [process.communicate(timeout=120) for process in processes]
+    processes = [Forked(convert, tmp_path, log) for _ in range(2)]
+    answers = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], answers
     assert log.read_text(encoding="utf-8") == "began\n"
     assert {out.strip() for out, _ in answers} == {str(tmp_path / "cache" / "models" / CONVERTED)}

@@ -1,14 +1,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forked import Forked
+from killed_training import die_in_training
 from safetensors.torch import load_file, save_file
 from tiny_llama import (
     Training,
@@ -224,22 +224,12 @@ def test_killed_trainings_resume_too(
 ) -> None:
     """SIGKILL between two steps, and while a checkpoint is being written."""
     template = tiny_template(tmp_path)
-    cases = [
-        {
-            "model": str(tiny),
-            "template": str(tmp_path / "tiny.txt"),
-            "folder": str(tmp_path / strategy),
-            "settings": [*SETTINGS, STRATEGIES[strategy]],
-            "step": step,
-            "while_saving": while_saving,
-        }
-        for strategy, step, while_saving in (("epoch", 3, False), ("steps", 6, True))
-    ]
-    script = Path(__file__).parents[2] / "fakes" / "killed_training.py"
-    done = subprocess.run(
-        [sys.executable, script, json.dumps(cases)], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.split() == [str(int(signal.SIGKILL))] * 2, done.stderr
+    for strategy, step, while_saving in (("epoch", 3, False), ("steps", 6, True)):
+        settings = [*SETTINGS, STRATEGIES[strategy]]
+        made = (tiny, tmp_path / "tiny.txt", tmp_path / strategy, settings, step, while_saving)
+        process = Forked(die_in_training, *made)
+        told = process.communicate()
+        assert process.returncode == -signal.SIGKILL, told
     half = tmp_path / "steps" / "checkpoints" / "checkpoint-6"
     assert (half / "adapter_model.safetensors").exists()
 

@@ -2,17 +2,15 @@
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import start_aqa, wait_until
 from tiny_llama import adapter_weights, greatest_difference, rows, write_rows, write_template
 
 from aqa.records import Example, Passage
@@ -216,20 +214,10 @@ def test_ctrl_c_writes_a_checkpoint_exits_130_and_resume_finishes(
     long = [*words, "--set", "training.num_train_epochs=200", "--set", "training.eval_steps=20"]
     long += ["--set", "training.evaluate_before=false", "--set", "data.limit=4"]
     long += ["--output-dir", str(run)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aqa", *long],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 120
-    while not (run / "checkpoints" / "checkpoint-20" / "trainer_state.json").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    process = start_aqa(*long)
+    wait_until((run / "checkpoints" / "checkpoint-20" / "trainer_state.json").exists, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert process.returncode == 130, err
     assert "interrupted; run the same command again to resume (`aqa train` with --resume)" in err
     assert "Traceback" not in err

@@ -1,7 +1,6 @@
 """Answers kept across runs: what is found again, what is not, and by how many processes."""
 
 import json
-import multiprocessing
 import os
 import sqlite3
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from fault_server import FILTERED, Fault, Server, failure, serving
+from forked import Forked
 from gpt4_runs import KEY, configured, run, write_questions
 
 from aqa.backends.openai_api.backend import Gpt4Backend
@@ -269,14 +269,10 @@ def put_and_find(path: Path, process: int) -> None:
 
 def test_several_processes_use_one_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "answers.sqlite"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["aqa.verbs.predict", "aqa.backends.openai_api.backend"])
-    processes = [context.Process(target=put_and_find, args=(path, n)) for n in range(5)]
+    processes = [Forked(put_and_find, path, n) for n in range(5)]
     for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+        assert process.communicate() == ("", "")
+        assert process.returncode == 0
     cache = ResponseCache(path)
     firsts = [cache.find(str(n).encode(), "z") for n in range(1, 300, 2)]
     assert all(found is not None and found.model in "01234" for found in firsts)

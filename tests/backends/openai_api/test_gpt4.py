@@ -1,9 +1,7 @@
 """The backend gpt4 against a server on loopback, and what it says when something is wrong."""
 
 import json
-import multiprocessing
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +20,7 @@ from fault_server import (
     failure,
     serving,
 )
+from forked import Forked, wait_until
 from gpt4_runs import KEY, completion, configured, predictions, run, write_questions
 from pydantic import BaseModel, ConfigDict
 
@@ -249,13 +248,9 @@ def test_no_session_forgets_what_was_paid_for_nothing(tmp_path: Path, server: Se
     assert read_manifest(folder)["served"]["unfinished"] == lost
     server.script, before = lambda number, body: Fault(hang=60), server.requests
     config = configured(tmp_path, server, 5, **options)
-    killed = multiprocessing.get_context("forkserver").Process(target=run, args=(config, folder))
-    killed.start()
-    while server.requests == before:
-        assert killed.is_alive()
-        time.sleep(0.01)
+    killed = Forked(run, config, folder)
+    wait_until(lambda: server.requests > before, killed)
     killed.kill()
-    killed.join()
     assert read_manifest(folder)["status"] == "running"
     assert spent(folder) == lost
     server.script = lambda number, body: None
@@ -275,9 +270,7 @@ def test_what_is_broken_off_counts_at_its_worst(tmp_path: Path, server: Server) 
     config = configured(tmp_path, server, 1, max_concurrency=2)
     with Gpt4Backend(config, SilentProgress()) as reader:
         _, first = next(iter(reader.generate(many_prompts(config, reader, []))))
-        until = time.monotonic() + 10
-        while server.requests < 3 and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_until(lambda: server.requests >= 3)
     assert server.requests == 3
     told: Any = reader.facts(first.spent or Spent())
     assert told["unfinished"]["output_tokens"] == 2 * config.generation.max_new_tokens

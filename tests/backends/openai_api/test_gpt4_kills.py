@@ -1,17 +1,16 @@
 """2,000 questions, 20 % mixed faults, and kill -9 at random moments."""
 
 import json
-import multiprocessing
 import random
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fault_server import Server, by_chance, serving
+from forked import Forked, start_aqa, wait_until
 
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.load import build_config
@@ -42,20 +41,12 @@ def questions(folder: Path, count: int) -> Path:
 
 def kill(server: Server, wait: float, *arguments: object, **options: object) -> None:
     """Begin to answer, and kill -9 so many seconds after the first request."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["aqa.verbs.predict", "aqa.backends.openai_api.backend", "openai"]
-    )
     before = server.requests
-    process = context.Process(target=answer, args=arguments, kwargs=options)
-    process.start()
-    while server.requests == before:
-        assert process.is_alive()
-        time.sleep(0.01)
+    process = Forked(partial(answer, *arguments, **options))
+    wait_until(lambda: server.requests > before, process)
     time.sleep(wait)
     process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL, "the moments must lie within the run"
+    assert process.returncode == -signal.SIGKILL, "the moments must lie within the run"
 
 
 @pytest.mark.slow
@@ -101,14 +92,11 @@ def test_ctrl_c_keeps_what_was_answered(tmp_path: Path) -> None:
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "data.jsonl").write_text(lines, encoding="utf-8")
     with serving(Server(latency=0.1)) as server:
-        command = [sys.executable, "-m", "aqa", "predict", "gpt4", "-d", "data.jsonl", "-o", "out"]
-        command += ["--set", f"backend.base_url={server.url}"]
-        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-            while server.answered.total() < 30:
-                assert process.poll() is None
-                time.sleep(0.01)
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=20)
+        words = ["predict", "gpt4", "-d", "data.jsonl", "-o", "out"]
+        process = start_aqa(*words, "--set", f"backend.base_url={server.url}", folder=tmp_path)
+        wait_until(lambda: server.answered.total() >= 30, process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
     assert process.returncode == 130
     assert "interrupted" in errors
     assert not {"Traceback", "Warning", "never"} & set(errors.split())

@@ -1,16 +1,13 @@
 """`aqa train t5` from the command line, of a model made from nothing on the sample data."""
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import start_aqa, wait_until
 from tiny_llama import greatest_difference
 from tiny_t5 import weights
 
@@ -91,18 +88,9 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
 def test_killed_and_resumed_the_weights_are_those_of_one_run(call_aqa: Aqa, tmp_path: Path) -> None:
     settings = words("training.num_train_epochs=12", "training.eval_steps=8", limit=16)
     assert call_aqa(*settings, "-o", "whole", "-q").returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aqa", *settings, "-o", "killed", "-q"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "killed/checkpoints/checkpoint-8/trainer_state.json").exists():
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = start_aqa(*settings, "-o", "killed", "-q", folder=tmp_path)
+    wait_until((tmp_path / "killed/checkpoints/checkpoint-8/trainer_state.json").exists, process)
+    process.kill()
     assert not (tmp_path / "killed/model").exists()
     done = call_aqa(*settings, "-o", "killed", "--resume", "-q")
     assert done.returncode == 0, done.stderr

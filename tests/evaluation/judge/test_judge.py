@@ -1,15 +1,14 @@
 """The judge against a server on loopback: verdicts, journal, cap, dry run, languages, labels."""
 
 import json
-import multiprocessing
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from fault_server import FAULTS, FILTERED, Body, Server, serving
 
@@ -501,44 +500,23 @@ def test_a_retrievers_passages_have_to_be_named(
     assert (tmp_path / "run" / "judge").is_dir(), "beside the output"
 
 
-def judge(folder: Path, arguments: list[str]) -> None:
-    import os
-    import sys
-
-    from aqa.__main__ import main
-
-    os.chdir(folder)
-    sys.argv = ["aqa", *arguments]
-    main()
-
-
 @pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_paid_twice(tmp_path: Path) -> None:
     """But what was under way, as many answers as are asked at a time."""
     write(tmp_path, count=200)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["aqa.evaluation.scoring", "aqa.evaluation.judge.judge", "openai"]
-    )
     with serving(Server(answer=verdict, latency=0.02)) as server:
         server.script = lambda number, body: FAULTS["500"] if number % 10 == 3 else None
         named = [*words(server, "a.json"), "--judge-set", "backend.max_concurrency=4"]
         for _ in range(KILLS):
             before = server.answered.total()
-            process = context.Process(target=judge, args=(tmp_path, named))
-            process.start()
-            while server.answered.total() < before + 25:
-                assert process.is_alive()
-                time.sleep(0.005)
+            process = forked.start_aqa(*named, folder=tmp_path)
+            enough = before + 25
+            forked.wait_until(lambda: server.answered.total() >= enough, process)  # noqa: B023
             process.kill()
-            process.join()
-            assert process.exitcode == -signal.SIGKILL, "the moments must lie within the run"
+            assert process.returncode == -signal.SIGKILL, "the moments must lie within the run"
         (folder,) = (tmp_path / "judge").iterdir()
         assert (folder / "predictions.jsonl").stat().st_size > 0
-        process = context.Process(target=judge, args=(tmp_path, named))
-        process.start()
-        process.join()
-        assert process.exitcode == 0
+        assert forked.run_aqa(*named, folder=tmp_path).returncode == 0
     assert len(server.answered) == 199
     assert server.answered.total() - 199 <= KILLS * 4
     assert scored(tmp_path)["judge"]["asked"] < 199 - KILLS * 15

@@ -3,8 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import gpt4_runs
 import pytest
 from fault_batches import Batch, BatchingServer, disordered
 from fault_server import BAD_KEY, FAULTS, FILTERED, Fault, failure, serving
+from forked import start_aqa, wait_until
 from gpt4_runs import KEY, completion, predictions, run, write_questions
 
 from aqa.backends.openai_api.backend import Gpt4Backend
@@ -696,13 +695,10 @@ def test_ctrl_c_leaves_the_batch_at_the_server(
 ) -> None:
     write_questions(tmp_path, 12)
     server.looks = 10**6
-    words = [sys.executable, "-m", "aqa", *command(server)]
-    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while server.steps["retrieve"] < 3:
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=20)
+    process = start_aqa(*command(server), folder=tmp_path)
+    wait_until(lambda: server.steps["retrieve"] >= 3, process)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
     assert process.returncode == 130
     assert "the batch keeps running at the server (batch_1)" in told
     assert "--cancel" in told

@@ -1,35 +1,21 @@
 """Kill -9 between all steps of a run by batches: nothing is lost, doubled, or submitted twice."""
 
 import json
-import multiprocessing
 import signal
 from itertools import count
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 from fault_batches import BatchingServer, disordered
 from fault_server import FILTERED, Fault, serving
+from forked import Forked
 from gpt4_runs import write_questions
 from killed_batch import NEVER, ask
 
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
 QUESTIONS = 3
-LOADED = [
-    "aqa.cli.app", "aqa.config.load", "aqa.display.console", "aqa.verbs.predict", "aqa.cli.tables",
-    "aqa.backends.openai_api.backend", "aqa.backends.openai_api.client",
-    "aiohttp", "genai_prices", "numpy", "openai", "pytest",
-]  # fmt: skip
 OUT = "out"
-
-
-@pytest.fixture(scope="module")
-def context() -> ForkServerContext:
-    """Processes that have the libraries loaded when they start."""
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(LOADED)
-    return found
 
 
 def filtered(body: dict[str, object]) -> Fault | None:
@@ -46,18 +32,17 @@ def words(server: BatchingServer, *more: str) -> list[str]:
 class Folder:
     """A folder with questions in which `aqa` is run, and dies."""
 
-    def __init__(self, path: Path, context: ForkServerContext) -> None:
+    def __init__(self, path: Path) -> None:
         path.mkdir()
         write_questions(path, QUESTIONS)
-        self.path, self._context = path, context
+        self.path = path
 
     def run(self, command: list[str], moment: int) -> bool:
         """Whether it got to its end."""
-        process = self._context.Process(target=ask, args=(command, self.path, moment))
-        process.start()
-        process.join()
-        assert process.exitcode in (0, -signal.SIGKILL), self.steps()
-        return process.exitcode == 0
+        process = Forked(ask, command, moment, folder=self.path)
+        process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), self.steps()
+        return process.returncode == 0
 
     def steps(self) -> list[str]:
         return (self.path / "steps").read_text(encoding="utf-8").splitlines()
@@ -70,9 +55,9 @@ class Folder:
 
 
 @pytest.fixture(scope="module")
-def asked_live(tmp_path_factory: pytest.TempPathFactory, context: ForkServerContext) -> bytes:
+def asked_live(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The predictions of the same questions asked one by one."""
-    folder = Folder(tmp_path_factory.mktemp("live") / "run", context)
+    folder = Folder(tmp_path_factory.mktemp("live") / "run")
     with serving(BatchingServer(script=lambda number, body: filtered(body))) as server:
         assert isinstance(server, BatchingServer)
         assert folder.run(words(server), NEVER)
@@ -90,14 +75,12 @@ def check(folder: Folder, server: BatchingServer, asked_live: bytes, told: str) 
 
 
 @pytest.mark.slow
-def test_killed_before_each_step(
-    tmp_path: Path, context: ForkServerContext, asked_live: bytes
-) -> None:
+def test_killed_before_each_step(tmp_path: Path, asked_live: bytes) -> None:
     met = set()
     for moment in count():
         server = BatchingServer(line=filtered, arrange=disordered)
         with serving(server):
-            folder = Folder(tmp_path / str(moment), context)
+            folder = Folder(tmp_path / str(moment))
             if folder.run(words(server, "--batch-api"), moment):
                 break
             step = folder.steps()[-1]
@@ -110,13 +93,11 @@ def test_killed_before_each_step(
 
 
 @pytest.mark.slow
-def test_killed_again_and_again(
-    tmp_path: Path, context: ForkServerContext, asked_live: bytes
-) -> None:
+def test_killed_again_and_again(tmp_path: Path, asked_live: bytes) -> None:
     """Each process gets five steps on, and some of them again."""
     server = BatchingServer(line=filtered)
     with serving(server):
-        folder = Folder(tmp_path / "run", context)
+        folder = Folder(tmp_path / "run")
         kills = 0
         while not folder.run(words(server, "--batch-api"), 5):
             kills += 1

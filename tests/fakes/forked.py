@@ -1,0 +1,151 @@
+"""Processes that begin with the heavy libraries imported: they are forked from one that has them.
+
+To import torch, transformers and peft takes nine seconds of a processor, far more than most tests
+then do with them. A test of how `aqa` starts runs Python itself.
+"""
+
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+_AT_FIRST = dict(os.environ)  # before any test changed it
+
+
+class Forked:
+    """A running process, with the methods of `subprocess.Popen` that tests need."""
+
+    def __init__(
+        self,
+        target: Callable[..., object],
+        *arguments: object,
+        folder: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._outputs = [tempfile.NamedTemporaryFile() for _ in range(2)]  # noqa: SIM115
+        names = [file.name for file in self._outputs]
+        place = (str(folder or Path.cwd()), dict(os.environ if env is None else env))
+        self._process = context().Process(target=_begin, args=(*place, names, target, arguments))
+        self._process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        """As `subprocess` has it: minus the signal that ended the process."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """The exit code, or None while the process runs."""
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the process alone."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """End the process as by `kill -9`, and wait until it is gone."""
+        self.send_signal(signal.SIGKILL)
+        self._process.join()
+
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        """Wait for the end, and give what was written to the standard output and error."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            self.kill()
+            raise subprocess.TimeoutExpired("a forked process", timeout)
+        output, errors = (Path(file.name).read_text(encoding="utf-8") for file in self._outputs)
+        return output, errors
+
+
+def start_aqa(
+    *words: str | Path, folder: Path | None = None, env: Mapping[str, str] | None = None
+) -> Forked:
+    """Begin `aqa` in a process of its own."""
+    return Forked(_aqa, *map(str, words), folder=folder, env=env)
+
+
+def run_aqa(
+    *words: str | Path,
+    folder: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+) -> subprocess.CompletedProcess[str]:
+    """Run `aqa` in a process of its own to its end."""
+    process = start_aqa(*words, folder=folder, env=env)
+    output, errors = process.communicate(timeout)
+    code = process.returncode
+    assert code is not None
+    return subprocess.CompletedProcess(["aqa", *map(str, words)], code, output, errors)
+
+
+def run_script(
+    script: Path, *words: str, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a file of Python as `python FILE` does."""
+    process = Forked(_script, str(script), *words, folder=folder)
+    output, errors = process.communicate(600)
+    code = process.returncode
+    assert code is not None
+    return subprocess.CompletedProcess([str(script), *words], code, output, errors)
+
+
+def wait_until(
+    reached: Callable[[], bool], process: Forked | None = None, seconds: float = 300
+) -> None:
+    """Wait for something that a process does; fail if it ends before, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def context() -> ForkServerContext:
+    """Where such processes come from; the first call takes seconds."""
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["heavy", "forked"])
+    now = dict(os.environ)
+    try:
+        os.environ.clear()
+        os.environ.update(_AT_FIRST)
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(now)
+    return found
+
+
+def _begin(
+    folder: str,
+    env: Mapping[str, str],
+    outputs: list[str],
+    target: Callable[..., object],
+    arguments: tuple[object, ...],
+) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    for number, name in enumerate(outputs, 1):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), number)
+    target(*arguments)
+
+
+def _script(path: str, *words: str) -> None:
+    sys.argv = [path, *words]
+    sys.path.insert(0, str(Path(path).parent))
+    runpy.run_path(path, run_name="__main__")
+
+
+def _aqa(*words: str) -> None:
+    from aqa.__main__ import main
+
+    sys.argv = ["aqa", *words]
+    main()
