@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hypothesis  # noqa: F401  (before what is imported is frozen, where it looks for its own)
+import hypothesis  # before what is imported is frozen, which it looks through for its own
 import pytest
 
 if TYPE_CHECKING:
@@ -39,19 +39,38 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, or one worker waits for the other at the end."""
+    """Begin with the files that take longest, or one worker waits for the other at the end.
+
+    Coverage is measured where it costs little: tracing doubles the time of Python that runs the
+    same lines thousands of times, for large data, in searches of counterexamples, in slow tests.
+    """
     longest = ("test_quickstart.py", "test_benchmarks.py")
     items.sort(key=lambda item: item.path.name not in longest)
+    for item in items:
+        searches = hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+        if searches or item.get_closest_marker("slow") or "shared_data" in fixtures_of(item):
+            item.add_marker("no_cover")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def modules_are_no_garbage() -> None:
-    """Readers let the garbage be collected when they end, which takes a second if it looks at all.
+def fixtures_of(item: pytest.Item) -> list[str]:
+    """The names of the fixtures that a test takes."""
+    return list(getattr(item, "fixturenames", ()))
 
-    Half a million objects of torch and transformers are left out from here on.
+
+frozen = 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_setup() -> None:
+    """Let the garbage collector pass over libraries: each reader calls it when it ends.
+
+    To look at half a million objects of torch and transformers takes a second each time.
     """
-    gc.collect(1)
-    gc.freeze()
+    global frozen
+    if len(sys.modules) > frozen + 20:
+        gc.collect(1)
+        gc.freeze()
+        frozen = len(sys.modules)
 
 
 @pytest.fixture(scope="session")
