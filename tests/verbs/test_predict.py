@@ -412,6 +412,7 @@ def test_a_stray_rank_is_no_group_of_processes(
     assert run(config, folder).resumed == 3
 
 
+@pytest.mark.slow
 def test_one_process_per_folder_and_ctrl_c(tmp_path: Path) -> None:
     config = configured(write_questions(tmp_path, 100))
     folder = tmp_path / "out"

@@ -399,6 +399,7 @@ def test_the_converted_form_is_that_of_the_content(
     assert find_model(options(tmp_path / "one" / "m.gguf")).gguf_file == "m.gguf"
 
 
+@pytest.mark.slow
 def test_two_processes_convert_once(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"weights")
     log = tmp_path / "log"

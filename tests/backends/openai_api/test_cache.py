@@ -267,6 +267,7 @@ def put_and_find(path: Path, process: int) -> None:
     os._exit(0)  # without closing, as if killed
 
 
+@pytest.mark.slow
 def test_several_processes_use_one_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "answers.sqlite"
     processes = [Forked(put_and_find, path, n) for n in range(5)]

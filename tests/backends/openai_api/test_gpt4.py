@@ -236,6 +236,7 @@ def spent(folder: Path) -> dict[str, float]:
     return read_manifest(folder)["served"]["spent"]  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_no_session_forgets_what_was_paid_for_nothing(tmp_path: Path, server: Server) -> None:
     """Misfits of an example that was never finished stand in no journal, but count for a cap."""
     folder = tmp_path / "out"

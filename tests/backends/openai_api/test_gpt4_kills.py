@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from fault_server import Server, by_chance, serving
-from forked import Forked, start_aqa, wait_until
+from forked import Forked, wait_until
 
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.load import build_config
@@ -87,13 +88,25 @@ def test_no_kill_hides_spending_from_a_cap(tmp_path: Path) -> None:
     assert answers < paid <= told <= cap
 
 
+def patiently(*words: str) -> None:
+    """Run `aqa` with time for all that is under way: how much that takes depends on the machine."""
+    from aqa.__main__ import main
+    from aqa.backends import event_loop
+
+    event_loop.GRACE = 300.0
+    sys.argv = ["aqa", *words]
+    main()
+
+
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_answered(tmp_path: Path) -> None:
     rows = [{"id": f"q{n}", "question": f"who {n}", "context": "text"} for n in range(500)]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "data.jsonl").write_text(lines, encoding="utf-8")
     with serving(Server(latency=0.1)) as server:
         words = ["predict", "gpt4", "-d", "data.jsonl", "-o", "out"]
-        process = start_aqa(*words, "--set", f"backend.base_url={server.url}", folder=tmp_path)
+        words += ["--set", f"backend.base_url={server.url}"]
+        process = Forked(patiently, *words, folder=tmp_path)
         wait_until(lambda: server.answered.total() >= 30, process)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()

@@ -690,6 +690,7 @@ def test_the_key_is_nowhere(
     assert "***" in (tmp_path / "out" / JOURNAL).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_batch_at_the_server(
     tmp_path: Path, server: BatchingServer, call_aqa: Call
 ) -> None:
