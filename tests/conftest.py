@@ -34,6 +34,10 @@ sys.path[:0] = folders
 importlib.import_module("loopback_only")  # pytest-socket guards this process; this its children
 # Started in the background, a process ignores Ctrl-C, and so would those that tests stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes says more of what else the machine does.
+slow = hypothesis.HealthCheck.too_slow
+hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[slow])
+hypothesis.settings.load_profile("any machine")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -170,7 +170,6 @@ def unstable(prompt: Prompt) -> int:
     return words(prompt) + (3 if len(prompt.evidence.context) % 3 == 0 else 0)
 
 
-@settings(max_examples=300, deadline=None)
 @given(prompts, st.integers(0, 60), st.sampled_from([words, characters, unstable]))
 def test_fit_spends_the_budget_on_passages_only(prompt: Prompt, limit: int, length) -> None:  # type: ignore[no-untyped-def]
     original = prompt.evidence
@@ -293,7 +292,6 @@ def plainly(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Evid
         last -= 1
 
 
-@settings(max_examples=300, deadline=None)
 @given(prompts, st.integers(0, 60), st.sampled_from([words, characters]))
 def test_what_is_kept_is_as_much_as_fits(prompt: Prompt, limit: int, length) -> None:  # type: ignore[no-untyped-def]
     empty = replace(prompt, evidence=replace(prompt.evidence, passages=()))

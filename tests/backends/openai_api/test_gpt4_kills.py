@@ -71,7 +71,7 @@ def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_no_kill_hides_spending_from_a_cap(tmp_path: Path) -> None:
     """Answers that were paid for and had not come when a session was killed count, too."""
-    data, folder = questions(tmp_path, 600), tmp_path / "out"
+    data, folder = questions(tmp_path, 200), tmp_path / "out"
     options: dict[str, Any] = {"price": {"input": 1, "output": 2}, "max_concurrency": 4}
     with serving(Server(latency=0.03, keep_bodies=False)) as server:
         answer(data, server.url, tmp_path / "whole", **options)

@@ -19,7 +19,7 @@ Aqa = Callable[..., subprocess.CompletedProcess[str]]
 SIZES = {"vocab_size": 500, "d_model": 64, "d_ff": 128, "d_kv": 16, "num_heads": 4, "num_layers": 2}
 
 
-def words(*settings: str, limit: int = 24) -> list[str]:
+def words(*settings: str, limit: int = 12) -> list[str]:
     """The shipped config, made smaller."""
     sizes = [f"backend.from_scratch.{name}={value}" for name, value in SIZES.items()]
     small = [
@@ -29,7 +29,7 @@ def words(*settings: str, limit: int = 24) -> list[str]:
         "backend.compute_dtype=float32",
         "training.num_train_epochs=40",
         "training.learning_rate=0.004",
-        "training.eval_steps=60",
+        "training.eval_steps=40",
         *settings,
     ]
     return ["train", "t5", "-c", "t5_tiny", *(word for s in small for word in ("--set", s))]
@@ -53,11 +53,11 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
     assert em(run) >= 90
     manifest = read(run / "run.json")
     assert manifest["weights_sha256"] == hash_files(run / "model")
-    assert [past["step"] for past in manifest["history"]] == [60, 120]
+    assert [past["step"] for past in manifest["history"]] == [40, 80]
     assert manifest["config"]["prompt"] == "t5_qa"
 
     data = "package:aqa/samples/english_train.json"
-    done = call_aqa("predict", "t5", "-m", "run", "-d", data, "--limit", "24", "-o", "p", "-q")
+    done = call_aqa("predict", "t5", "-m", "run", "-d", data, "--limit", "12", "-o", "p", "-q")
     assert done.returncode == 0, done.stderr
     trained, predicted = read(run / "predictions.json"), read(tmp_path / "p/predictions.json")
     assert {key: row["raw"] for key, row in predicted.items()} == {
@@ -73,7 +73,7 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
     ), "a model from scratch is made from no other"
 
     beams = ["--set", "generation.num_beams=3", "--set", "generation.num_return_sequences=2"]
-    done = call_aqa("predict", "t5", "-m", "run", "-d", data, "--limit", "24", "-o", "p", *beams)
+    done = call_aqa("predict", "t5", "-m", "run", "-d", data, "--limit", "12", "-o", "p", *beams)
     assert done.returncode == 1, "another decoding is another run"
     assert "holds another run: reader." in done.stderr
     done = call_aqa("predict", "t5", "-m", "run", "-d", data, "--limit", "8", "-o", "b", *beams)
@@ -86,10 +86,10 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_killed_and_resumed_the_weights_are_those_of_one_run(call_aqa: Aqa, tmp_path: Path) -> None:
-    settings = words("training.num_train_epochs=12", "training.eval_steps=8", limit=16)
+    settings = words("training.num_train_epochs=6", "training.eval_steps=4", limit=16)
     assert call_aqa(*settings, "-o", "whole", "-q").returncode == 0
     process = start_aqa(*settings, "-o", "killed", "-q", folder=tmp_path)
-    wait_until((tmp_path / "killed/checkpoints/checkpoint-8/trainer_state.json").exists, process)
+    wait_until((tmp_path / "killed/checkpoints/checkpoint-4/trainer_state.json").exists, process)
     process.kill()
     assert not (tmp_path / "killed/model").exists()
     done = call_aqa(*settings, "-o", "killed", "--resume", "-q")
@@ -110,7 +110,7 @@ def test_a_dry_run_counts_what_would_be_trained(call_aqa: Aqa, tmp_path: Path) -
     done = call_aqa(*words(), "--dry-run", "--json", "-q")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["counts"]["train"] == 24
+    assert told["counts"]["train"] == 12
     assert told["trainable_parameters"] == told["all_parameters"]
     assert not list(tmp_path.iterdir())
     done = call_aqa(*words("training.max_steps=1"), "-o", "run", "-q")
