@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 from collections.abc import Mapping
