@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aqa.verbs.foresight import Foresight
     from aqa.verbs.predict import PredictResult
     from aqa.verbs.preview import Preview
-    from aqa.verbs.train import DryRun, TrainResult
+    from aqa.verbs.train import DryRun
 
 
 LEFT_OUT = {
@@ -106,42 +106,6 @@ def _facts(values: Mapping[str, str]) -> Table:
 def show_pairs(values: Mapping[str, object]) -> str:
     """A small mapping on one line."""
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
-
-
-def show_training(result: "TrainResult", as_json: bool) -> None:
-    """Scores before and after, and what to run next."""
-    if as_json:
-        print_json(
-            {
-                "backend": result.backend,
-                "folder": str(result.folder),
-                "weights": str(result.weights),
-                "before": dict(result.before),
-                "after": result.report.to_json() if result.report else None,
-                "merged": str(result.merged.folder) if result.merged else None,
-                "merged_differs": result.merged.different if result.merged else None,
-            }
-        )
-        return
-    from aqa.verbs.train import training_table
-
-    console = output()
-    if result.report is not None:
-        title = f"Validation scores, {len(result.report.ids)} questions"
-        scores = result.report.systems[0].scores
-        console.print(drawn(training_table(result.before, scores, title)))
-    console.print(f"{result.weights.name}: {result.weights}", soft_wrap=True)
-    if result.merged is not None:
-        console.print(
-            f"merged model: {result.merged.folder}; of {result.merged.compared} greedy answers"
-            f" {result.merged.different} differ from the adapter's",
-            soft_wrap=True,
-        )
-    console.print(
-        f"next: aqa predict {result.backend} --model {quote(str(result.folder))}"
-        " --data YOUR_QUESTIONS.json",
-        soft_wrap=True,
-    )
 
 
 def show_predictions(result: "PredictResult", as_json: bool) -> None:

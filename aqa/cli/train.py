@@ -48,6 +48,7 @@ def train(
     """Fine-tune a reader; scores before and after, weights and predictions in the run folder."""
     from aqa.cli import tables
     from aqa.cli.ensembles import show_ensemble
+    from aqa.cli.training_tables import show_training
     from aqa.config.ensemble_options import EnsembleOptions
     from aqa.display import console
     from aqa.errors import UsageError
@@ -78,4 +79,4 @@ def train(
         command = command_line(sys.argv)
         result = run_train(found, reader_type, folder, progress, resume, fresh, command)
     if is_first_process():
-        tables.show_training(result, as_json)
+        show_training(result, as_json)

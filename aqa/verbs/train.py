@@ -32,6 +32,7 @@ from aqa.runs.journal import Journal
 from aqa.runs.names import METRICS
 from aqa.tables import Figure, Row, Table
 from aqa.tables.table import figures, shown_interval, texts
+from aqa.verbs.model_card import CardFacts, write_card
 from aqa.verbs.train_plan import Cuts, TrainingPlan
 from aqa.verbs.train_progress import DevScores, Steps
 
@@ -201,14 +202,10 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
     cuts.tell(plan.progress)
     if not is_first_process():
         return TrainResult(plan.config.backend.name, run.folder, weights, steps.before, None)
-    trained = {"weights_sha256": hash_files(weights)}
-    if resume and trained["weights_sha256"] == run.previous.get("weights_sha256"):
-        # What an earlier session merged is still these weights.
-        merging = ("merged", "merged_sha256")
-        trained |= {key: run.previous[key] for key in merging if key in run.previous}
-    run.update(trained)
     report = _report(plan, run, dev_scores) if dev else None
-    merged = _merge(plan, run, dev) if plan.config.merge else None
+    card = _card(plan, run, steps.before, report)
+    _keep(run, weights, card, resume)
+    merged = _merge(plan, run, dev, card) if plan.config.merge else None
     run.update(
         {
             "status": "done",
@@ -223,10 +220,41 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
     return TrainResult(plan.config.backend.name, run.folder, weights, steps.before, report, merged)
 
 
-def _merge(plan: TrainingPlan, run: Run, dev: Sequence[Prompt]) -> Merged:
+def _card(
+    plan: TrainingPlan, run: Run, before: Mapping[str, float], report: Report | None
+) -> CardFacts:
+    scores = None
+    if report is not None:
+        title = f"Validation scores, {len(report.ids)} questions"
+        scores = training_table(before, report.systems[0].scores, title)
+    backend, name = plan.config.backend, run.folder.resolve().name
+    sources = run.manifest["sources"]
+    return CardFacts(name, backend.name, backend.model, plan.reader.merges, sources, scores)
+
+
+def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
+    """Put the weights into the manifest, with a card beside them.
+
+    Runs know weights by their hash, card and all: those of a training that had ended before stay
+    as they are.
+    """
+
+    def known() -> bool:
+        return resume and hash_files(weights) == run.previous.get("weights_sha256")
+
+    if not known():
+        write_card(weights, card)
+    # What an earlier session merged is still these weights.
+    merging = ("merged", "merged_sha256") if known() else ()
+    kept = {key: run.previous[key] for key in merging if key in run.previous}
+    run.update({"weights_sha256": hash_files(weights), **kept})
+
+
+def _merge(plan: TrainingPlan, run: Run, dev: Sequence[Prompt], card: CardFacts) -> Merged:
     """Merge what was trained into its base, and compare both on a few prompts."""
     compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))
     merged = plan.reader.merge(run.folder, compared[:MERGE_PROMPTS])
+    write_card(merged.folder, card)
     facts = {"compared": merged.compared, "different": merged.different}
     run.update({"merged": facts, "merged_sha256": hash_files(merged.folder)})
     return merged

@@ -1,0 +1,127 @@
+"""The card beside trained weights, README.md, as the hub shows it."""
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aqa.config.shipped import PREFIX
+from aqa.runs.names import MERGED
+from aqa.tables import Table
+from aqa.tables.markdown import to_markdown
+from aqa.tables.table import Row, texts
+from aqa.version import __version__
+
+CARD = "README.md"
+WAIT = 10.0  # seconds for the hub to tell a licence
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card tells of a training.
+
+    `base` is how the base was named, `adapts` whether the weights are an adapter over it, `sources`
+    are those of the manifest, `scores` the table of the validation scores where there are any.
+    """
+
+    name: str
+    backend: str
+    base: str
+    adapts: bool
+    sources: Mapping[str, Mapping[str, str]]
+    scores: Table | None
+
+
+def write_card(folder: Path, facts: CardFacts) -> None:
+    """Write the card of the weights in a folder, over the one that a library may have left."""
+    (folder / CARD).write_text(_card(folder, facts), encoding="utf-8")
+
+
+def _card(folder: Path, facts: CardFacts) -> str:
+    is_adapter = facts.adapts and folder.name != MERGED
+    licence = licence_of(facts.base)
+    on_hub = not (facts.base.startswith(PREFIX) or Path(facts.base).exists())
+    head: dict[str, Any] = {
+        **({"license": licence} if licence else {}),
+        **({"base_model": facts.base} if on_hub else {}),
+        "library_name": "peft" if is_adapter else "transformers",
+        "pipeline_tag": "text2text-generation" if facts.backend == "t5" else "text-generation",
+        "tags": ["question-answering", "aqa"],
+    }
+    kind = "a LoRA adapter over" if is_adapter else "a whole model, fine-tuned from"
+    rows = [
+        Row([what.replace("_", " "), _shown(source["name"]), source.get("sha256", "")])
+        for what, source in facts.sources.items()
+    ]
+    told = (
+        f"The base is under the licence {licence}; these weights are derived from it."
+        if licence
+        else "The licence of the base is not known here: read it before you share these weights,"
+        " which are derived from it."
+    )
+    return "\n".join(
+        [
+            f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+            f"# {facts.name}\n",
+            f"A reader that answers questions from given passages: {kind} `{_shown(facts.base)}`,"
+            f" trained by aqa {__version__} (backend {facts.backend}).\n",
+            "## Scores\n",
+            to_markdown(facts.scores) if facts.scores else "It was not scored: no validation data.",
+            "\n## What it was made from\n",
+            to_markdown(Table(texts("what", "name", "SHA-256"), rows)),
+            "\n## Use\n",
+            "With this folder downloaded as `reader`:\n",
+            f"    aqa predict {facts.backend} --model reader --data questions.json\n",
+            "## Licence\n",
+            f"{told}\n",
+        ]
+    )
+
+
+def _shown(name: str) -> str:
+    """A name without the folders of the machine that it lies on."""
+    local = Path(name).is_absolute() or Path(name).exists()
+    return Path(name).name if local and not name.startswith(PREFIX) else name
+
+
+def licence_of(base: str) -> str | None:
+    """The licence of a model: of the package that holds it, by its own card, or by the hub's."""
+    if base.startswith(PREFIX):
+        package = base.removeprefix(PREFIX).partition("/")[0]
+        owners = importlib.metadata.packages_distributions().get(package, [])
+        fields = [importlib.metadata.metadata(owner) for owner in owners[:1]]
+        found = [each[key] for each in fields for key in ("License-Expression", "License")]
+        return next((str(text).lower() for text in found if text), None)
+    if Path(base).is_dir():
+        card = Path(base, CARD)
+        return _licence_in(card.read_text(encoding="utf-8")) if card.is_file() else None
+    if Path(base).exists():
+        return None
+    return _licence_on_hub(base)
+
+
+def _licence_in(card: str) -> str | None:
+    """The licence that the head of a card names."""
+    if not card.startswith("---\n"):
+        return None
+    try:
+        head = yaml.safe_load(card.split("\n---", 1)[0])
+    except yaml.YAMLError:
+        return None
+    found = head.get("license") if isinstance(head, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _licence_on_hub(name: str) -> str | None:
+    from huggingface_hub import model_info
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        card = model_info(name, timeout=WAIT).card_data
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError):
+        return None
+    found = None if card is None else card.get("license")
+    return found if isinstance(found, str) else None
