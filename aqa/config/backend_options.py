@@ -46,7 +46,9 @@ class LocalModelOptions(BackendOptions):
     revision: str | None = None  # of a model on the hub
     trust_remote_code: bool = False
     compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    attn_implementation: Literal[
+        "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3"
+    ] = "auto"
 
 
 class LlamaQloraOptions(LocalModelOptions):

@@ -120,6 +120,7 @@ class TrainingOptions(Section):
     per_device_train_batch_size: int = Field(8, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
     gradient_checkpointing: bool | Literal["auto"] = "auto"  # auto: on where there is a GPU
+    use_liger_kernel: bool | Literal["auto"] = "auto"  # auto: on CUDA where it is installed
     optim: str = "auto"  # auto: paged_adamw_8bit on CUDA, adamw_torch_fused elsewhere
     targets: Literal["first", "all", "random"] = "first"  # all: a row each; random: one an epoch
     label_smoothing_factor: float = Field(0.0, ge=0, lt=1)

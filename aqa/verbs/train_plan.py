@@ -158,6 +158,7 @@ class TrainingPlan:
                     "gradient_accumulation_steps",
                     "save_steps",
                     "ddp_timeout",
+                    "use_liger_kernel",
                 }
             ),
             "batch": self._batch_size(),

@@ -213,7 +213,7 @@ def plain_model(reader: LlamaQloraBackend) -> Any:
 def pad(rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
     """The usual collator: padded to the longest, labels of answers, all for the model itself."""
     batch = Collator()(rows)
-    del batch["label_positions"]
+    del batch["label_places"]
     return batch
 
 
@@ -286,7 +286,7 @@ def measure_step(variant: str, model_name: str | None) -> None:
             loss, count = answer_loss(model, batch, keeps=True)
             loss = loss / count
         else:
-            del batch["label_positions"]
+            del batch["label_places"]
             loss = model(**batch, use_cache=False).loss
     loss.backward()
     print(json.dumps({"before": before, "peak": peak(), "loss": loss.item()}))

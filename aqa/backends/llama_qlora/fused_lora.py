@@ -1,8 +1,9 @@
-"""Adapters at prediction speed on a CPU: one fused addition instead of several float32 passes.
+"""Adapters at prediction speed: one fused addition instead of several float32 passes.
 
-peft computes an adapter in float32 beside the layer; for the 4,096 rows of a batch that takes two
-to four times as long as the layer itself. Here it is a rank-r update in the layer's own type, added
-within a matrix product, which sums in float32 and rounds once.
+peft computes an adapter in float32 beside the layer; for the 4,096 rows of a batch that takes a CPU
+two to four times as long as the layer itself, and a GPU goes over float32 states. Here it is a
+rank-r update in the layer's own type, added within a matrix product, which sums in float32 and
+rounds once.
 """
 
 from collections.abc import Iterator

@@ -64,11 +64,11 @@ class Places:
         if rows <= held_rows and self._end >= columns and self._end + steps <= held_columns:
             return
         self._planned = (max(rows, len(self.lengths)), columns + max(steps, ROOM))
-        layers = [
-            RoomyLayer(*(self._moved(room, columns) for room in layer.room))
-            for layer in self.cache.layers
-        ]
-        self.cache, self._end = Cache(layers=layers), columns
+        for layer in self.cache.layers:  # one after the other, each of which frees its old room
+            keys, values = layer.room
+            layer.room = (self._moved(keys, columns), self._moved(values, columns))
+            layer.show(0, 0, 0)
+        self._end = columns
 
     def _moved(self, room: torch.Tensor, end: int) -> torch.Tensor:
         rows, span = len(self.lengths), self.columns

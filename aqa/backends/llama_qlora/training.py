@@ -1,6 +1,5 @@
 """Fine-tune a LoRA adapter over a (4-bit) causal model; logits only where there are labels."""
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,9 +11,10 @@ from transformers import TrainingArguments
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora.adapters import add_adapter, read_adapter
 from aqa.backends.llama_qlora.models import save_attention_memory
+from aqa.backends.llama_qlora.reading import logits_at
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer, Collates
-from aqa.backends.local.training_batches import IGNORED, Batch, Collator
+from aqa.backends.local.training_batches import Batch, Collator
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.records import TrainStep
 from aqa.runs.names import ADAPTER
@@ -25,33 +25,23 @@ PLAIN_ATTENTION_LENGTH = 256
 
 
 def answer_loss(
-    model: Any, inputs: Batch, keeps: bool, label_smoothing: float = 0.0
+    model: Any, inputs: Batch, label_smoothing: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Summed cross-entropy over the answers' tokens, and how many they are.
 
-    `keeps` tells that the model computes logits for chosen positions only (`logits_to_keep`). The
-    logits of a batch are often its largest tensor: rows * length * vocabulary in float32.
+    Logits are computed for the labels of each row alone: those of a batch are often its largest
+    tensor, of rows * length * vocabulary in float32. Padding stands behind the rows, where no token
+    sees it, so there is no mask, which would keep attention from its fastest kernel.
     """
-    positions = inputs["label_positions"]
-    arguments = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
-    if keeps:
-        logits = model(**arguments, logits_to_keep=positions, use_cache=False).logits
-    else:
-        logits = model(**arguments, use_cache=False).logits[:, positions]
-    targets = inputs["labels"][:, positions + 1]
+    rows, positions = inputs["label_places"]
+    whole = getattr(model, "module", model)  # out of the wrapper that adds up several processes'
+    with logits_at(whole, rows, positions):
+        logits = model(input_ids=inputs["input_ids"], use_cache=False).logits[0]
+    targets = inputs["labels"][rows, positions + 1]
     loss = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(),
-        targets.flatten(),
-        ignore_index=IGNORED,
-        reduction="sum",
-        label_smoothing=label_smoothing,
+        logits.float(), targets, reduction="sum", label_smoothing=label_smoothing
     )
-    return loss, (targets != IGNORED).sum()
-
-
-def keeps_logits(model: Any) -> bool:
-    """Whether a causal model's forward takes `logits_to_keep`."""
-    return "logits_to_keep" in inspect.signature(model.get_base_model().forward).parameters
+    return loss, torch.tensor(len(targets), device=loss.device)
 
 
 class AdapterTrainer(AnswerTrainer):
@@ -76,13 +66,12 @@ class AdapterTrainer(AnswerTrainer):
         if reader.model.peft_config["default"].lora_dropout != options.lora.dropout:
             reader.note("LoRA dropout is 0 in this training: the weights of experts can't have any")
         super().__init__(reader, job, on_step, arguments, rows)
-        self._keeps_logits = keeps_logits(reader.model)
 
     def answer_loss(
         self, model: Any, inputs: Batch, label_smoothing: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed cross-entropy over the answers' tokens, and how many they are."""
-        return answer_loss(model, inputs, self._keeps_logits, label_smoothing)
+        return answer_loss(model, inputs, label_smoothing)
 
     def read(self, folder: Path) -> None:
         """Read an adapter's weights into that of the model."""

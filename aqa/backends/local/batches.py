@@ -54,12 +54,3 @@ def take_batch(waiting: deque[list[T]], tokens: Callable[[T], int], budget: int)
         group = waiting[0]
         batch, waiting[0] = group[:room], group[room:]
     return batch
-
-
-def batch_tokens(device: str) -> int:
-    """A batch's size in tokens where the config names none.
-
-    Measured on two CPU cores, 2,048 to 8,192 make no difference; on a GPU 65,536 tokens of
-    Llama-3.1-8B take 8.6 GB of keys and values.
-    """
-    return 4096 if device == "cpu" else 65536

@@ -1,5 +1,7 @@
 """Where the weights of this process lie, its GPU or the CPU, and in which precision they work."""
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,6 +31,19 @@ def local_device() -> str:
             " CUDA_VISIBLE_DEVICES hides"
         )
     return f"cuda:{rank}"
+
+
+def let_segments_grow() -> None:
+    """Let PyTorch's allocator on CUDA grow its segments, before it is used for the first time.
+
+    Batches of ever other shapes would leave holes between segments of fixed sizes. What the user
+    says in the environment stays, and Windows has no such segments.
+    """
+    import torch
+
+    told = {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys()
+    if torch.cuda.is_available() and sys.platform == "linux" and not told:
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
 
 
 def compute_dtype(options: LocalModelOptions) -> Any:

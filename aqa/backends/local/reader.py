@@ -1,7 +1,7 @@
 """A reader whose weights are loaded here: what all such readers do alike."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +9,23 @@ from typing import Any, NamedTuple
 from typing_extensions import TypeVar
 
 from aqa.backends.base import Trainable
-from aqa.backends.local.batches import batch_tokens, windows
+from aqa.backends.local.batches import windows
 from aqa.backends.local.decoding import Written, as_prediction, drawing, rows_each
-from aqa.backends.local.devices import hardware, hardware_notes
+from aqa.backends.local.devices import (
+    compute_dtype,
+    hardware,
+    hardware_notes,
+    let_segments_grow,
+)
 from aqa.backends.local.failures import explained_work
+from aqa.backends.local.footprint import (
+    MOST,
+    READ,
+    free_bytes,
+    kept_bytes,
+    read_bytes,
+    tokens_within,
+)
 from aqa.backends.local.generation_config import take_over_generation
 from aqa.backends.local.limits import check_positions, check_vocabulary
 from aqa.backends.local.memory import Room, free_memory, within
@@ -134,6 +147,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         yield from within(self._room, groups, tokens, self._answer, self._out_of_memory)
 
     def _tell_hardware(self, training: bool) -> None:
+        let_segments_grow()
         for text in hardware_notes(self.hardware(), training):
             self._progress.note(text)
 
@@ -160,12 +174,33 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     @property
     def _batch_tokens(self) -> int:
         """Tokens of a batch, padding and answers among them."""
-        return self.config.generation.batch_tokens or batch_tokens(self._device)
+        asked = self.config.generation.batch_tokens
+        return asked or tokens_within(self._most_tokens, self._footprint(kept_bytes), self._free)
+
+    @property
+    def _most_tokens(self) -> int:
+        """Tokens of a batch where memory is no matter."""
+        return MOST["cpu" if self._device == "cpu" else "cuda"]
+
+    @cached_property
+    def _read_tokens(self) -> int:
+        """Tokens that are read at once."""
+        most = READ["cpu" if self._device == "cpu" else "cuda"]
+        asked = self.config.generation.batch_tokens or most
+        return min(asked, tokens_within(most, self._footprint(read_bytes), self._free))
+
+    @cached_property
+    def _free(self) -> int | None:
+        """Memory that was free when the weights had been loaded."""
+        return free_bytes(self._device)
+
+    def _footprint(self, measure: Callable[[Any, int], int]) -> int:
+        return measure(self._model_config, compute_dtype(self.options).itemsize)
 
     @cached_property
     def _room(self) -> Room:
         """What fits: kept for all windows, so that memory runs out once for each size."""
-        return Room(self._batch_tokens, self._progress.note)
+        return Room(self._batch_tokens, self._progress.note, self._read_tokens)
 
     @abstractmethod
     def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import torch
 from transformers import TrainingArguments
+from transformers.utils import is_torch_tf32_available
 
 from aqa.backends.base import TrainJob
 from aqa.backends.local.devices import compute_dtype, local_device
@@ -58,7 +59,8 @@ def training_arguments(  # long: one call
         ddp_backend="gloo" if process_count() > 1 and not cuda else None,
         ddp_timeout=options.ddp_timeout,
         ddp_find_unused_parameters=False,
-        use_liger_kernel=cuda and find_spec("liger_kernel") is not None,
+        use_liger_kernel=uses_liger(options, cuda),
+        tf32=True if cuda and dtype != torch.float32 and is_torch_tf32_available() else None,
         seed=config.seed,
         report_to=options.report_to or "none",
         label_names=["labels"],
@@ -75,6 +77,21 @@ def training_arguments(  # long: one call
     plugin = arguments.deepspeed_plugin
     check_whole_weights(plugin.zero_stage if plugin else None)
     return arguments
+
+
+def uses_liger(options: TrainingOptions, cuda: bool) -> bool:
+    """Whether Liger's kernels are used: where they are installed and there is CUDA, unless told.
+
+    Raises:
+        ConfigError: they are asked for, and can't be had.
+    """
+    installed = find_spec("liger_kernel") is not None
+    if options.use_liger_kernel == "auto":
+        return cuda and installed
+    if options.use_liger_kernel and not (cuda and installed):
+        lacks = "pip install liger-kernel" if cuda else "its kernels need an NVIDIA GPU"
+        raise ConfigError(f"training.use_liger_kernel = true can't work here: {lacks}")
+    return options.use_liger_kernel
 
 
 def check_whole_weights(zero_stage: int | None) -> None:

@@ -109,8 +109,8 @@ class EpochSampler(Sampler[int]):
 class Collator:
     """Pads rows to the longest of their batch, on the right; labels are the answers alone.
 
-    `label_positions` are the positions, over all rows, whose logits predict a label. `tokens`
-    counts the tokens that went by, padding left out.
+    `label_places` are the places whose logits predict a label: rows, and positions in them.
+    `tokens` counts the tokens that went by, padding left out.
     """
 
     def __init__(self) -> None:
@@ -128,12 +128,12 @@ class Collator:
             mask[place, :length] = 1
             labels[place, start:length] = ids[place, start:length]
             self.tokens += length
-        positions = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().flatten()
+        places = (labels[:, 1:] != IGNORED).nonzero().T
         return {
             "input_ids": ids,
             "attention_mask": mask,
             "labels": labels,
-            "label_positions": positions,
+            "label_places": places,
         }
 
 

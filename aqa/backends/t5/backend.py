@@ -35,10 +35,10 @@ from aqa.records import Encoding, Prompt, TrainStep
 from aqa.runs.hashes import Hashed
 
 # Tokens of a batch, for each that goes through the encoder at once. With fid they are what the
-# decoder attends to: keys and values of 37 KB a token in T5-base in bfloat16. CTranslate2's
-# threads share them out, and are the busier the more there are.
+# decoder attends to. CTranslate2's threads share them out, and are the busier the more there are.
 FID_BATCH = 4
 CTRANSLATE2_BATCH = 8
+MOST = {"cpu": 4096, "cuda": 65536}
 
 
 class T5Backend(LocalReader[T5Options]):
@@ -208,19 +208,28 @@ class T5Backend(LocalReader[T5Options]):
 
     @property
     def _batch_tokens(self) -> int:
+        asked = self.config.generation.batch_tokens
+        return asked * self._times if asked else super()._batch_tokens
+
+    @property
+    def _most_tokens(self) -> int:
+        return MOST["cpu" if self._device == "cpu" else "cuda"] * self._times
+
+    @property
+    def _times(self) -> int:
         if self._converted:
-            return super()._batch_tokens * CTRANSLATE2_BATCH
-        return super()._batch_tokens * (FID_BATCH if self.options.fusion == "fid" else 1)
+            return CTRANSLATE2_BATCH
+        return FID_BATCH if self.options.fusion == "fid" else 1
 
     def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:
-        options, encoded_tokens = self.config.generation, super()._batch_tokens
+        options = self.config.generation
         if self._converted:
             rows = [row.encoding.prompt_ids for row in batch]
-            return self._converted.write_answers(rows, options, encoded_tokens)
+            return self._converted.write_answers(rows, options, self._read_tokens)
         questions = [row.encoding.parts for row in batch]
         with self._precision():
             return write_answers(
-                self.model, questions, [self._encoder.end_id], options, encoded_tokens
+                self.model, questions, [self._encoder.end_id], options, self._read_tokens
             )
 
     def _precision(self) -> AbstractContextManager[object]:

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tiny_t5 as tiny_t5_module
+import torch
 from safetensors.torch import load_file, save_file
 from tiny_adapters import chat_tokenizer, plain_answers, save_adapter, wider_tokenizer
 from tiny_llama import make_prompts, make_reader, rows, write_rows
@@ -135,3 +138,19 @@ def test_quantised_weights_are_not_trained_whole(tiny_t5: Path, tmp_path: Path) 
     change_json(tmp_path / "model" / "config.json", quantization_config=settings)
     with pytest.raises(ModelError, match=r"quantised \(fp8\), and t5 trains all"):
         tiny_t5_module.make_reader(tmp_path / "model").check_training()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0", "mps"])
+def test_an_adapter_is_fused_on_every_device(
+    device: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aqa.backends.llama_qlora import fused_lora
+
+    fused: list[object] = []
+    monkeypatch.setattr(
+        fused_lora, "fused_adapter", lambda model, dtype: nullcontext(fused.append(model))
+    )
+    reader = make_reader(tiny)
+    reader.model = SimpleNamespace(device=torch.device(device), peft_config={})
+    with reader._fast_adapter():
+        assert fused == [reader.model]

@@ -15,7 +15,7 @@ from tiny_llama import (
 
 from aqa.backends.llama_qlora.adapters import add_adapter
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
-from aqa.backends.llama_qlora.training import answer_loss, keeps_logits
+from aqa.backends.llama_qlora.training import answer_loss
 from aqa.backends.local.training_batches import IGNORED, Collator, tokenize
 from aqa.errors import DataError
 from aqa.library_output import quiet
@@ -131,12 +131,11 @@ class Adapted:
         return loss
 
 
-@pytest.mark.parametrize("keeps", [True, False])
 def test_logits_only_at_labels_give_the_same_loss_and_gradients(
-    keeps: bool, tiny: Path, template: Template
+    tiny: Path, template: Template
 ) -> None:
     adapted = Adapted(tiny, template)
-    total, count = answer_loss(adapted.model, adapted.batch, keeps)
+    total, count = answer_loss(adapted.model, adapted.batch)
     plain = adapted.plain()
     assert count == (adapted.batch["labels"] != IGNORED).sum()
     assert (total / count).item() == pytest.approx(plain.item(), rel=1e-5)
@@ -144,41 +143,45 @@ def test_logits_only_at_labels_give_the_same_loss_and_gradients(
     assert greatest_difference(ours, theirs) <= 1e-5
 
 
-def test_logits_are_computed_at_label_positions_only(tiny: Path, template: Template) -> None:
+def test_logits_are_computed_at_the_labels_of_each_row_only(tiny: Path, template: Template) -> None:
     adapted = Adapted(tiny, template)
     seen: list[int] = []
     head = adapted.model.get_output_embeddings()
-    head.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[1]))
-    assert keeps_logits(adapted.model)
-    answer_loss(adapted.model, adapted.batch, keeps=True)
-    length = adapted.batch["input_ids"].shape[1]
-    assert seen == [len(adapted.batch["label_positions"])]
-    assert seen[0] < length
+    head.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[:-1]))
+    _, count = answer_loss(adapted.model, adapted.batch)
+    assert seen == [(1, (adapted.batch["labels"] != IGNORED).sum())]
+    assert count == seen[0][1]
+
+
+def test_no_mask_keeps_attention_from_its_fastest_kernel(tiny: Path, template: Template) -> None:
+    """Padding stands behind the rows, so that what it holds changes neither loss nor gradients."""
+    adapted = Adapted(tiny, template)
+    given: list[object] = []
+    base = adapted.model.get_base_model()
+    base.register_forward_pre_hook(
+        lambda _, __, words: given.append(words.get("attention_mask")), with_kwargs=True
+    )
+    loss, _ = answer_loss(adapted.model, adapted.batch)
+    padding = adapted.batch["attention_mask"] == 0
+    assert padding.any()
+    other = {**adapted.batch, "input_ids": adapted.batch["input_ids"].masked_fill(padding, 7)}
+    again, _ = answer_loss(adapted.model, other)
+    assert again.item() == pytest.approx(loss.item(), rel=1e-6)
+    assert given == [None, None]
 
 
 def test_label_smoothing_is_that_of_transformers(tiny: Path, template: Template) -> None:
     from transformers.trainer_pt_utils import LabelSmoother
 
     adapted = Adapted(tiny, template)
-    total, count = answer_loss(adapted.model, adapted.batch, keeps=True, label_smoothing=0.2)
+    total, count = answer_loss(adapted.model, adapted.batch, label_smoothing=0.2)
     inputs = {name: adapted.batch[name] for name in ("input_ids", "attention_mask")}
     logits = adapted.model(**inputs).logits
     smoother = LabelSmoother(epsilon=0.2)
     wanted = smoother({"logits": logits}, adapted.batch["labels"], shift_labels=True)
     assert (total / count).item() == pytest.approx(wanted.item(), rel=1e-5)
-    plain, _ = answer_loss(adapted.model, adapted.batch, keeps=True)
+    plain, _ = answer_loss(adapted.model, adapted.batch)
     assert abs(total - plain) > 0.01
-
-
-def test_a_model_without_logits_to_keep_is_noticed() -> None:
-    class Base:
-        def forward(self, input_ids: object) -> None: ...
-
-    class Wrapped:
-        def get_base_model(self) -> Base:
-            return Base()
-
-    assert not keeps_logits(Wrapped())
 
 
 @pytest.mark.slow
@@ -258,4 +261,4 @@ def test_the_collator_makes_no_use_of_token_identity_for_padding() -> None:
     batch = Collator()(rows)
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
     assert batch["labels"].tolist() == [[IGNORED, IGNORED, 0, 0], [IGNORED, 4, IGNORED, IGNORED]]
-    assert batch["label_positions"].tolist() == [0, 1, 2]
+    assert batch["label_places"].tolist() == [[0, 0, 1], [1, 2, 0]]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqa.backends.local.batches import batch_tokens, batches_by_tokens, windows
+from aqa.backends.local.batches import batches_by_tokens, windows
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,3 @@ def test_windows_are_those_of_the_whole_stream(positions: set[int], size: int) -
     numbers = [{item // size for item in window} for window in found]
     assert all(len(number) == 1 for number in numbers)
     assert len(set.union(set(), *numbers)) == len(found)
-
-
-def test_a_gpu_takes_larger_batches() -> None:
-    assert batch_tokens("cuda") > batch_tokens("cpu")

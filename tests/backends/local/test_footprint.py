@@ -1,0 +1,111 @@
+"""Batches begin with what the free memory and the model's shape have room for."""
+
+import os
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig
+
+from aqa.backends.local import devices
+from aqa.backends.local.footprint import free_bytes, kept_bytes, read_bytes, tokens_within
+
+LLAMA_8B = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+}
+T5_3B = {"d_model": 1024, "d_ff": 16384, "d_kv": 128, "num_heads": 32, "num_layers": 24}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "expected"),
+    [
+        ("llama", LLAMA_8B, 131_072),
+        ("t5", T5_3B, 393_216),  # 103 GB for 262,144 tokens
+        ("bloom", {"hidden_size": 64, "n_layer": 2, "n_head": 4}, 2 * 2 * 64 * 2),
+        ("bart", {"d_model": 64, "decoder_layers": 2, "encoder_layers": 2}, 2 * 2 * 64 * 2),
+        ("rwkv", {"hidden_size": 32, "num_hidden_layers": 2}, 2 * 2 * 32 * 2),
+    ],
+)
+def test_a_token_keeps_keys_and_values_in_each_layer(
+    kind: str, sizes: dict[str, int], expected: int
+) -> None:
+    config = AutoConfig.for_model(kind, **sizes)
+    assert kept_bytes(config, 2) == expected
+    assert kept_bytes(config, 4) == 2 * expected
+    assert read_bytes(config, 2) > 0
+
+
+@pytest.mark.parametrize(
+    ("most", "each", "free", "expected"),
+    [
+        (262_144, 393_216, 74 * 10**9, 47_047),
+        (262_144, 131_072, 140 * 10**9, 262_144),
+        (32_768, 131_072, 100, 512),
+        (32_768, 131_072, None, 32_768),
+    ],
+)
+def test_a_part_of_what_is_free(most: int, each: int, free: int | None, expected: int) -> None:
+    assert tokens_within(most, each, free) == expected
+
+
+def test_what_is_free_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5, 9), raising=False)
+    assert free_bytes("cuda") == 5
+    found = free_bytes("cpu")
+    assert found is None or found > 0
+
+
+@pytest.mark.parametrize(
+    ("cuda", "told", "expected"),
+    [
+        (True, {}, "expandable_segments:True"),
+        (True, {"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, None),
+        (True, {"PYTORCH_ALLOC_CONF": "backend:native"}, "backend:native"),
+        (False, {}, None),
+    ],
+)
+def test_segments_grow_on_cuda_unless_told(
+    cuda: bool, told: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.setenv(name, "")  # so that what is set below is undone
+        monkeypatch.delenv(name)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    devices.let_segments_grow()
+    assert os.environ.get("PYTORCH_ALLOC_CONF") == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "cuda", "installed", "expected"),
+    [
+        ("auto", True, True, True),
+        ("auto", True, False, False),
+        ("auto", False, True, False),
+        (False, True, True, False),
+        (True, True, True, True),
+        (True, True, False, "pip install liger-kernel"),
+        (True, False, True, "NVIDIA GPU"),
+    ],
+)
+def test_liger_can_be_switched_off(
+    asked: Any, cuda: bool, installed: bool, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aqa.backends.local import training_arguments
+    from aqa.config.options import TrainingOptions
+    from aqa.errors import ConfigError
+
+    found = object() if installed else None
+    monkeypatch.setattr(training_arguments, "find_spec", lambda name: found)
+    options = TrainingOptions(use_liger_kernel=asked)
+    if isinstance(expected, str):
+        with pytest.raises(ConfigError, match=expected):
+            training_arguments.uses_liger(options, cuda)
+    else:
+        assert training_arguments.uses_liger(options, cuda) == expected
