@@ -187,7 +187,7 @@ def _table(dev: Learning, learned: Learned) -> Table:
     low, high, _ = mean_interval(values.tolist(), answered.clusters)
     rows.append(Row(["chosen among them", Figure(float(values.mean())), shown_interval(low, high)]))
     rows.append(Row(["oracle", Figure(learned.oracle), ""], "muted"))
-    title = f"Members, and rules on questions they were not learned from ({dev.sample})"
+    title = f"{dev.sample}; rules held out"
     return Table([*texts("reader"), *figures(metric, "95 % interval")], rows, title)
 
 

@@ -80,7 +80,11 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
             " data first, or name the run folder that holds them"
         )
     plan = None if first is None else first.plan
-    same = [folder for folder, found in own.items() if plan in (None, found["evidence"])]
+    same = [
+        folder
+        for folder, found in own.items()
+        if plan is None or not differences(plan, found["evidence"])
+    ]
     if not same:
         told = differences(plan or {}, next(iter(own.values()))["evidence"])
         which = ", ".join(told)

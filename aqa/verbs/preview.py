@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from aqa.backends.base import Backend
+from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
-from aqa.errors import DataError
+from aqa.errors import DataError, UsageError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
@@ -49,8 +50,11 @@ def preview(
     With `training` their evidence is that of training examples, which may leave some out.
 
     Raises:
+        UsageError: the reader is an ensemble.
         DataError: no example has this id, or its evidence leaves it out of the training.
     """
+    if isinstance(config.backend, EnsembleOptions):
+        raise UsageError("an ensemble sends no prompts of its own; preview those of its members")
     inputs = Inputs(config, load_template(config.prompt), progress)
     reader = reader_type(config, progress)
     reader.learn_tokenizer(inputs.texts())

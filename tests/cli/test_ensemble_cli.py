@@ -295,6 +295,23 @@ def test_several_runs_in_one_command_are_for_one_reader(call_aqa: Call, test: Pa
         assert "--stress and several --prompt are for one reader" in done.stderr
 
 
+def test_an_ensemble_has_no_prompts_to_preview(call_aqa: Call, test: Path) -> None:
+    done = call_aqa("prompt-preview", "ensemble", "--data", test, "--model", "ens")
+    assert done.returncode == 2
+    assert "an ensemble sends no prompts of its own" in done.stderr
+
+
+def test_an_ensemble_is_asked_by_one_process(
+    call_aqa: Call, test: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("AQA_LAUNCH", "one")):
+        monkeypatch.setenv(name, value)
+    done = call_aqa("predict", "ensemble", "--data", test, "--model", "ens", "-o", "out")
+    assert done.returncode == 2
+    assert "an ensemble asks its members in one process" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_ensemble_that_is_none_is_refused(call_aqa: Call, tmp_path: Path, test: Path) -> None:
     run = ("predict", "ensemble", "--data", test, "-o", "out")
     assert "no ensemble is named; give --model" in call_aqa(*run).stderr
