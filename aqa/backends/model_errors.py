@@ -21,6 +21,18 @@ RAISED = (
     ValueError,
 )
 
+# What RuntimeErrors say of it that are of no type of their own: PyTorch's allocator on CPUs and on
+# Apple's GPUs, the CUDA runtime and driver, and CUDA's libraries, which need room to work in.
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "MPS backend out of memory",
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+)
+
 
 @contextmanager
 def explained(spec: str, title: str = "") -> Iterator[None]:
@@ -56,6 +68,11 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
             " the network, log in with `hf auth login` if it is private, or name a local folder"
         ) from error
     except (*RAISED, StrictDataclassError) as error:  # of a value that no code is there for
+        if isinstance(error, Exception) and is_out_of_memory(error):
+            raise ModelError(
+                f"{name}: out of memory while loading; free some, take a smaller model, or load it"
+                " in 4 bits (llama-qlora: backend.quantization=nf4)"
+            ) from error
         told = f"{type(error).__name__}: {said_by(error)}"
         raise ModelError(
             f"{name}: this model can't be loaded ({told}); is each of its JSON files as it was"
@@ -73,4 +90,13 @@ def _gated(name: str) -> str:
     return (
         f"{name}: this model is gated; accept its licence on its page on the hub and log in with"
         " `hf auth login`, or name a local folder"
+    )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether it tells of memory that ran out, on a GPU or not."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(words in str(error) for words in _OUT_OF_MEMORY)
     )

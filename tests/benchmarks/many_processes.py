@@ -56,7 +56,10 @@ def survive(folder: Path, questions: int, kills: int, seed: int) -> bool:
         launch = Launch(config, folder / "many", PROCESSES)
         launches += 1
         while left and launch.living():
-            time.sleep(moments.uniform(0.2, 2.0))
+            before = len(lines_of(asked))
+            while launch.living() and len(lines_of(asked)) == before:
+                time.sleep(0.05)
+            time.sleep(moments.uniform(0.0, 0.5))
             if living := launch.living():
                 launch.kill(moments.choice(living))
                 left -= 1
@@ -64,7 +67,7 @@ def survive(folder: Path, questions: int, kills: int, seed: int) -> bool:
         if 0 in codes:
             break
     seconds = time.perf_counter() - start
-    twice = sum(count - 1 for count in Counter(asked.read_text().split()).values())
+    twice = sum(count - 1 for count in Counter(lines_of(asked)).values())
     files = [(folder / name / "predictions.json").read_bytes() for name in ("one", "many")]
     lines = [
         sorted((folder / name / "predictions.jsonl").read_bytes().splitlines())
@@ -77,6 +80,11 @@ def survive(folder: Path, questions: int, kills: int, seed: int) -> bool:
         f" files {'equal' if files[0] == files[1] and lines[0] == lines[1] else 'DIFFER'}"
     )
     return files[0] == files[1] and lines[0] == lines[1] and twice <= (kills - left) * WINDOW
+
+
+def lines_of(path: Path) -> list[str]:
+    """What was asked so far."""
+    return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
 def peak(folder: Path, count: int) -> float:

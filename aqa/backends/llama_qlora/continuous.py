@@ -16,7 +16,8 @@ from aqa.backends.llama_qlora.prefixes import Row, groups_within
 from aqa.backends.llama_qlora.reading import forward, read_rows
 from aqa.backends.local.batches import batches_by_tokens
 from aqa.backends.local.decoding import Ends, chosen_tokens
-from aqa.backends.local.memory import Room, free_memory, is_out_of_memory
+from aqa.backends.local.memory import Room, free_memory
+from aqa.backends.model_errors import is_out_of_memory
 from aqa.config.options import GenerationOptions
 
 ROUND = 8  # steps, after which rows may join

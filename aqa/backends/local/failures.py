@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aqa.backends.local.memory import is_out_of_memory
-from aqa.backends.model_errors import RAISED, said_by
+from aqa.backends.model_errors import RAISED, is_out_of_memory, said_by
 from aqa.errors import AqaError, ModelError
+from aqa.processes import process_count, process_rank
+
+# What gloo and NCCL say where another process has gone.
+_LOST = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited", "NCCL error")
 
 
 @contextmanager
@@ -20,6 +23,11 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
     except AqaError:
         raise
     except RAISED as error:
+        if is_lost(error):
+            raise ModelError(
+                f"process {process_rank() + 1} of {process_count()} ends, since it has lost"
+                f" another one while {work}; see what that one says"
+            ) from error
         if is_out_of_memory(error):
             raise ModelError(
                 f"{spec}: out of memory while {work}; lower"
@@ -31,3 +39,9 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
             f" ({type(error).__name__}: {said_by(error)}); try other options under backend, such as"
             " attn_implementation=eager or quantization=none, or another model"
         ) from error
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether it tells that one of several processes has gone."""
+    by_torch = type(error).__name__.startswith("Dist")  # DistBackendError and its like
+    return process_count() > 1 and (by_torch or any(said in str(error) for said in _LOST))

@@ -5,21 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from aqa.backends.local.batches import sorted_groups, take_batch
+from aqa.backends.model_errors import is_out_of_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-# What RuntimeErrors say of it that are of no type of their own: PyTorch's allocator on CPUs and on
-# Apple's GPUs, the CUDA runtime and driver, and CUDA's libraries, which need room to work in.
-_OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "MPS backend out of memory",
-    "CUDA error: out of memory",
-    "CUDA driver error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUSOLVER_STATUS_ALLOC_FAILED",
-)
 
 
 def free_memory() -> None:
@@ -96,12 +85,3 @@ def within(
             rest = batch[done:]
             room.shrink(len(rest), max(map(tokens, rest)))
             waiting.appendleft(rest)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether it tells of memory that ran out, on a GPU or not."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or any(words in str(error) for words in _OUT_OF_MEMORY)
-    )

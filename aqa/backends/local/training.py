@@ -17,11 +17,12 @@ from aqa.backends.local.checkpoints import (
     is_over,
     last_checkpoint,
 )
-from aqa.backends.local.failures import explained_work
+from aqa.backends.local.failures import explained_work, is_lost
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer
 from aqa.backends.local.training_arguments import training_arguments
 from aqa.backends.local.training_batches import tokenize
+from aqa.backends.model_errors import is_out_of_memory
 from aqa.contention import sharing_processors
 from aqa.errors import ConfigError
 from aqa.library_output import quiet
@@ -62,13 +63,15 @@ def train_reader(
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
         RunError: the checkpoint is of processes that shared an optimizer in another way.
     """
+    model = reader.options.model
     with explained_options():
         arguments = training_arguments(reader.config, reader.options, job)
-    rows = training_rows(reader, job, arguments)
+    with explained_work(model, "making the rows to train on"):
+        rows = training_rows(reader, job, arguments)
     with quiet(), sharing_processors():
-        with explained_options():
-            trainer = trainer_type(reader, job, on_step, arguments, rows)
-        with explained_work(reader.options.model, "training"):
+        with explained_work(model, "training"):
+            with explained_options():
+                trainer = trainer_type(reader, job, on_step, arguments, rows)
             run_training(trainer, job, on_step)
         folder = save_trained(job.folder / trainer.folder_name, trainer.write_trained)
     trainer.settle()
@@ -123,5 +126,7 @@ def explained_options() -> Iterator[None]:
     try:
         yield
     except (ImportError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error) or is_lost(error):
+            raise
         first = str(error).strip().splitlines()[0]
         raise ConfigError(f"training can't begin with these options: {first}") from error

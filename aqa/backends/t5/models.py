@@ -4,6 +4,7 @@ from typing import Any
 
 from aqa.backends.local.devices import compute_dtype, local_device
 from aqa.backends.local.loading import load_whole
+from aqa.backends.model_errors import explained
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import FromScratchOptions, T5Options
 from aqa.errors import ConfigError
@@ -43,7 +44,8 @@ def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
         attn_implementation=None if attention == "auto" else attention,
         use_safetensors=True,
     )
-    return fuse_activations(model).to(local_device())
+    with explained(files.spec, files.title):
+        return fuse_activations(model).to(local_device())
 
 
 def fuse_activations(model: Any) -> Any:

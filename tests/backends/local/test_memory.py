@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 import torch
 
-from aqa.backends.local.memory import Room, is_out_of_memory, within
+from aqa.backends.local.memory import Room, within
+from aqa.backends.model_errors import is_out_of_memory
 
 
 def test_what_was_done_is_not_done_again_and_what_fits_is_remembered() -> None:

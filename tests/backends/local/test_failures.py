@@ -1,0 +1,81 @@
+"""What fails on a GPU, or in another process, is one sentence."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from aqa.backends.local import training
+from aqa.backends.local.failures import explained_work
+from aqa.backends.model_errors import explained
+from aqa.backends.t5 import models
+from aqa.errors import DataError, ModelError
+
+TOO_LITTLE = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`"),
+    MemoryError(),
+]
+LOST = [
+    RuntimeError("[/pytorch/gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.1]"),
+    torch.distributed.DistBackendError("NCCL error in: ProcessGroupNCCL.cpp:2251, remote process"),
+]
+
+
+@pytest.mark.parametrize("error", TOO_LITTLE)
+def test_too_little_memory_to_load_a_model(error: Exception) -> None:
+    sentence = r"^m: out of memory while loading; .*4 bits[^\n]*$"
+    with pytest.raises(ModelError, match=sentence), explained("m"):
+        raise error
+
+
+def test_a_gpu_too_small_for_a_t5(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(device: str) -> None:
+        raise TOO_LITTLE[0]
+
+    model = SimpleNamespace(to=refuse)
+    monkeypatch.setattr(models, "load_whole", lambda *args, **kwargs: model)
+    monkeypatch.setattr(models, "fuse_activations", lambda it: it)
+    options: Any = SimpleNamespace(
+        attn_implementation="auto", revision=None, trust_remote_code=False
+    )
+    with pytest.raises(ModelError, match=r"^big: out of memory while loading"):
+        models.load_model(SimpleNamespace(spec="big", title="big", base="big"), options, True)
+
+
+@pytest.mark.parametrize("error", TOO_LITTLE)
+def test_too_little_memory_to_begin_a_training(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No wrong option is to blame, as what else is raised there would be told."""
+
+    def refuse(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(training, "training_arguments", lambda *args: None)
+    monkeypatch.setattr(training, "training_rows", lambda *args: None)
+    options = SimpleNamespace(model="big")
+    reader: Any = SimpleNamespace(config=None, options=options)
+    job: Any = SimpleNamespace(folder=tmp_path)
+    trainer: Any = refuse
+    with pytest.raises(ModelError, match=r"^big: out of memory while training; lower"):
+        training.train_reader(trainer, reader, job, print)
+
+
+@pytest.mark.parametrize("error", LOST)
+def test_a_process_that_lost_another_one(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    sentence = r"^process 2 of 4 ends, since it has lost another one while training"
+    with pytest.raises(ModelError, match=sentence), explained_work("m", "training"):
+        raise error
+    with pytest.raises(DataError, match=r"^no example"), explained_work("m", "training"):
+        raise DataError("no example is left to train on")  # its own fault is told as it is
+
+
+def test_alone_nobody_is_lost() -> None:
+    sentence = r"failed while training.*Connection closed by peer"
+    with pytest.raises(ModelError, match=sentence), explained_work("m", "training"):
+        raise LOST[0]
