@@ -112,14 +112,18 @@ def _answer(
     configured: "tuple[RunConfig, type[Backend]]", folder: Path, progress: "Progress", how: "Resume"
 ) -> "PredictResult | None":
     """Answer alone, or as one of several processes, of which one gives the result."""
+    from aqa.cli.workers import further_processes
     from aqa.runs.folder import command_line
     from aqa.verbs.ensembles import predict as run_predict
     from aqa.verbs.launch import launch_name
     from aqa.verbs.together import predict_together
 
     command = command_line(sys.argv)
-    if launch := launch_name():
-        return predict_together(*configured, folder, progress, how, command, launch)
+    if (count := configured[0].workers.count) > 1:
+        with further_processes(count) as launch:
+            return predict_together(*configured, folder, progress, how, command, launch)
+    if name := launch_name():
+        return predict_together(*configured, folder, progress, how, command, name)
     return run_predict(*configured, folder, progress, how, command)
 
 

@@ -183,6 +183,12 @@ class GenerationOptions(Section):
         return {**found, "seed": seed if self.temperature else None}
 
 
+class WorkersOptions(Section):
+    """Processes of this machine that answer one prediction together, each on a GPU of its own."""
+
+    count: int = Field(1, ge=1)
+
+
 # Where the config of a judge differs from that of a reader, and which sections it has.
 JUDGE_MAX_NEW_TOKENS = 1024  # a reason, and what a model thinks before
 JUDGE_REPEATS_TEMPERATURE = 0.7  # at 0 repeats would show the server's noise alone
@@ -221,6 +227,7 @@ class RunConfig(Section):
     training: TrainingOptions = TrainingOptions()
     generation: GenerationOptions = GenerationOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
+    workers: WorkersOptions = WorkersOptions()
     output_dir: str | None = Field(None, description=HELP["output_dir"])
     merge: bool = Field(False, description=HELP["merge"])
     seed: int = Field(42, ge=0)

@@ -1,5 +1,7 @@
 """What is the work of one process."""
 
+from typing import NoReturn
+
 from aqa.errors import UsageError
 from aqa.processes import process_count
 
@@ -10,9 +12,17 @@ def check_single(work: str) -> None:
     Raises:
         UsageError: it is.
     """
-    count = process_count()
-    if count > 1:
-        raise UsageError(
-            f"{work} is the work of one process, and {count} were started (WORLD_SIZE = {count});"
-            " start it without torchrun, or unset RANK and WORLD_SIZE"
-        )
+    if process_count() > 1:
+        refuse_several(work)
+
+
+def refuse_several(work: str) -> NoReturn:
+    """Say that this `work` is not shared out.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError(
+        f"{work} is the work of one process; start it without torchrun, srun or workers.count, or"
+        " unset RANK and WORLD_SIZE"
+    )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aqa.backends.base import Backend, Remote
+from aqa.backends.ensemble.backend import EnsembleBackend
 from aqa.config.options import RunConfig
 from aqa.errors import FolderInUseError
 from aqa.processes import is_first_process
@@ -13,7 +14,7 @@ from aqa.runs.folder import read_manifest
 from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs, kept_answers
 from aqa.verbs.session import Row
 from aqa.verbs.shared_work import follow
-from aqa.verbs.single import check_single
+from aqa.verbs.single import refuse_several
 
 
 def predict_together(
@@ -31,10 +32,10 @@ def predict_together(
         AqaError: as `predict`; or the reader, or how it is asked, is the work of one process.
     """
     reader = reader_type(config, progress)
-    if isinstance(reader, Remote):
-        check_single(f"a prediction by {config.backend.name}")
+    if isinstance(reader, Remote | EnsembleBackend):
+        refuse_several(f"a prediction by {config.backend.name}")
     if resume.stop is not None:
-        check_single("a run with --stop-when-decided")
+        refuse_several("a run with --stop-when-decided")
     inputs = checked_inputs(config, reader, progress)
     questions = Questions(config, reader, inputs, launch)
     follows, profile = not is_first_process(), config.evaluation.profile

@@ -321,6 +321,28 @@ def test_what_is_the_work_of_one(how: str, tmp_path: Path, monkeypatch: pytest.M
         "decided": lambda: run_together(config, out, decided),
         "api": lambda: run_alone(config, out),
     }
-    with pytest.raises(UsageError, match="is the work of one process, and 4 were started"):
+    with pytest.raises(UsageError, match="is the work of one process; start it without torchrun"):
         calls[how]()
     assert not out.exists()
+
+
+def test_workers_of_one_command(single: Path, tmp_path: Path, run_aqa: Any) -> None:
+    configured(tmp_path)
+    words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out", "--json"]
+    words += ["--set", f"generation.window={SIZE}", "--set", "backend.seconds_per_answer=0.1"]
+    words += ["--set", "backend.fail_ids=[q3, q40]", "--set", "backend.asked=asked"]
+    done = run_aqa(*words, "--set", "workers.count=2")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["examples"] == COUNT
+    is_whole(tmp_path / "out", single)
+    assert Counter(asked(tmp_path)).most_common(1)[0][1] == 1
+    assert sorted(asked(tmp_path)) == sorted(f"q{n}" for n in range(COUNT) if n != 7)
+
+
+def test_workers_are_not_started_by_one_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aqa.cli.workers import further_processes
+
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match=r"workers\.count starts processes of its own"):
+        further_processes(2).__enter__()
