@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -303,17 +304,15 @@ def _training_rows(
 
 
 def _generated_from(config: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    from transformers import LlamaForCausalLM
+    from aqa.backends.llama_qlora import backend
+    from aqa.backends.llama_qlora.generation import write_continuously
 
     found: list[list[int]] = []
-    generate = LlamaForCausalLM.generate
 
-    def spy(model: Any, input_ids: Any, attention_mask: Any, **options: Any) -> Any:
-        found.extend(
-            ids[mask.bool()].tolist() for ids, mask in zip(input_ids, attention_mask, strict=True)
-        )
-        return generate(model, input_ids=input_ids, attention_mask=attention_mask, **options)
+    def spy(model: Any, rows: Sequence[Sequence[int]], *others: Any) -> Any:
+        found.extend(map(list, rows))
+        return write_continuously(model, rows, *others)
 
-    monkeypatch.setattr(LlamaForCausalLM, "generate", spy)
+    monkeypatch.setattr(backend, "write_continuously", spy)
     predict(config, LlamaQloraBackend, folder, SilentProgress())
     return found
