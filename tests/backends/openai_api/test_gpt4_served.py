@@ -59,7 +59,7 @@ def url(weights: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 def _address(server: "subprocess.Popen[bytes]", log: Path) -> str:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until and server.poll() is None:
         if found := UP.search(log.read_text(errors="replace")):
             return found[1]
