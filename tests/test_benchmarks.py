@@ -12,8 +12,8 @@ MODULES = {"arms", "loopback", "t5_shape"}  # what scripts share
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in MODULES)
 # What a script reads or needs besides this checkout.
 READS_DATA = {
-    "bertscore_speed", "busy_machine", "deciding", "prediction_speed", "rouge_speed",
-    "t5_prediction_speed", "t5_training_speed",
+    "bertscore_speed", "busy_machine", "deciding", "labelling", "prediction_speed",
+    "rouge_speed", "t5_prediction_speed", "t5_training_speed",
 }  # fmt: skip
 NEEDS = {
     "rouge_speed": "kiwipiepy",

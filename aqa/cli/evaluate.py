@@ -47,6 +47,7 @@ def evaluate(
     ] = False,
     baseline: flags.Baseline = None,
     plan: shipping_flags.Plan = None,
+    label: shipping_flags.Label = None,
     cluster: flags.Cluster = "auto",
     seed: flags.Seed = None,
     slices: flags.SliceKeys = None,
@@ -96,7 +97,7 @@ def evaluate(
         if dry_run:
             tables.show_cost(estimate_cost(evaluated, outputs, progress, limits), as_json)
             return
-        report = run_evaluate(evaluated, outputs, progress, limits, promise or None)
+        report = run_evaluate(evaluated, outputs, progress, limits, promise or None, label)
     score_tables.show_report(report, form)
     if form == "table" or not quiet:
         score_tables.show_written(outputs.by_name, form)
@@ -128,21 +129,30 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
         params["data"] and (params["report_file"] or judges)
     ):
         raise UsageError("--passages and --corpus are for a --report or a judge, beside --data")
-    if not judges and (params["dry_run"] or params["judge_labels"] or params["judge_settings"]):
+    if not judges and (params["dry_run"] or params["judge_settings"]):
         raise UsageError("--dry-run and --judge-... are for the judge; add it to --metrics")
     return evaluated
 
 
 def _outputs(files: list[Path], params: Mapping[str, Any]) -> "Outputs":
-    """Name what is written: --output is the contract of silence where one is asked for."""
-    from aqa.runs.names import CONTRACT
+    """Name what is written: --output is the contract or the sheet where one is asked for.
+
+    Raises:
+        UsageError: both are.
+    """
+    from aqa.errors import UsageError
+    from aqa.runs.names import CONTRACT, TO_LABEL
     from aqa.verbs.evaluate import Outputs, scores_beside
 
     output, beside = params["output"], scores_beside(files[0])
-    if params["choose_threshold"] is None:
-        return Outputs(output or beside, params["report_file"], params["per_example"])
-    contract = output or beside.with_name(CONTRACT)
-    return Outputs(beside, params["report_file"], params["per_example"], contract)
+    others = (params["report_file"], params["per_example"])
+    if params["choose_threshold"] is None and params["label"] is None:
+        return Outputs(output or beside, *others)
+    if params["label"] is None:
+        return Outputs(beside, *others, contract=output or beside.with_name(CONTRACT))
+    if params["choose_threshold"] is not None:
+        raise UsageError("--label and --choose-threshold both write --output; give one of them")
+    return Outputs(beside, *others, sheet=output or beside.with_name(TO_LABEL))
 
 
 def _scoring(params: Mapping[str, Any]) -> "Scoring":

@@ -59,6 +59,8 @@ def _show_tables(console: Console, report: "Report") -> None:
         console.print(drawn(table))
     tell_judge(console, report)
     _tell_comparisons(console, report)
+    if report.labelled is not None:
+        console.print(str(report.labelled), markup=False, soft_wrap=True)
     for need in report.needs:
         console.print(str(need), markup=False, soft_wrap=True)
     told = [line for card in report.stress for line in sentences(card)]

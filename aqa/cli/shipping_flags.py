@@ -22,6 +22,17 @@ Plan = Annotated[
         rich_help_panel="Comparison",
     ),
 ]
+Label = Annotated[
+    int | None,
+    typer.Option(
+        "--label",
+        metavar="N",
+        min=4,
+        help="Choose N answers whose verdicts by people would tell most of the difference;"
+        " --output names the sheet, and --judge-labels takes it back.",
+        rich_help_panel="Comparison",
+    ),
+]
 ChooseThreshold = Annotated[
     str | None,
     typer.Option(

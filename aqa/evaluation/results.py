@@ -8,6 +8,7 @@ from typing import Any
 from aqa.evaluation.abstention import Abstention, RiskCoverage
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.disagreement import Disagreement
+from aqa.evaluation.labelled import LabelledDifference
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import AnsweredRow
@@ -81,7 +82,8 @@ class Report:
     groups of slices. `judge` holds what is worth telling of the one that was asked: models,
     requests, money. `silence` says how those systems did that keep a contract of silence,
     `needs` how many questions would show a difference, if that was asked for. `stress` holds a card
-    for each system that was asked under stress, `prompts` what readers of several prompts came to.
+    for each system that was asked under stress, `prompts` what readers of several prompts came to,
+    `labelled` what people's verdicts on a part of the answers say of the difference.
     """
 
     profile: str
@@ -98,6 +100,7 @@ class Report:
     needs: tuple[Need, ...] = ()
     stress: tuple[StressCard, ...] = ()
     prompts: PromptReport | None = None
+    labelled: LabelledDifference | None = None
 
     @property
     def sample(self) -> str:
@@ -132,6 +135,8 @@ class Report:
             found["judge"] = self.judge
         if self.needs:
             found["plan"] = [need.to_json() for need in self.needs]
+        if self.labelled is not None:
+            found["labelled"] = self.labelled.to_json()
         if self.silence:
             found["silence"] = [kept.to_json() for kept in self.silence]
         if self.stress:

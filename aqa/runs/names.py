@@ -31,3 +31,4 @@ STRESS = "stress"  # a run folder for each condition, inside that of the plain e
 PROMPTS = "prompts.json"  # of a folder with a run folder for each prompt: their names
 JUDGE = "judge"  # the verdicts on the answers, a folder for each way of judging
 MEMBERS = "members"  # of an ensemble: a run folder for each that it asks
+TO_LABEL = "to_label.csv"

@@ -7,12 +7,13 @@ from pathlib import Path
 from aqa.backends.base import CostEstimate
 from aqa.data import Source
 from aqa.data.leaks import SEEN, Leaks, find_leaks, with_seen
-from aqa.errors import UsageError
+from aqa.errors import DataError, UsageError
 from aqa.evaluation import score_files, scoring
 from aqa.evaluation.contracts import make_contract
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
-from aqa.evaluation.judge.labels import read_labels
+from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
+from aqa.evaluation.labelling import difference_by_labels, write_choice
 from aqa.evaluation.prompted_runs import each_prompt, with_prompts
 from aqa.evaluation.results import Report
 from aqa.evaluation.silence import Promise
@@ -68,19 +69,20 @@ class Outputs:
     report: Path | None = None
     per_example: Path | None = None
     contract: Path | None = None
+    sheet: Path | None = None
 
     @property
     def by_name(self) -> dict[str, Path]:
         """Each file by what it holds."""
         named = {"scores": self.scores, "report": self.report, "per example": self.per_example}
-        named["contract of silence"] = self.contract
+        named |= {"contract of silence": self.contract, "answers to label": self.sheet}
         return {what: path for what, path in named.items() if path is not None}
 
     @property
     def by_flag(self) -> dict[str, Path]:
         """Each file by the flag that names it."""
         flags = {"scores": "--output", "report": "--report", "per example": "--per-example"}
-        flags["contract of silence"] = "--output"
+        flags |= {"contract of silence": "--output", "answers to label": "--output"}
         return {flags[what]: path for what, path in self.by_name.items()}
 
 
@@ -95,12 +97,13 @@ def evaluate(
     progress: Progress,
     limits: Mapping[str, float] = {},
     promise: Promise | None = None,
+    to_label: int | None = None,
 ) -> Report:
     """Score predictions and write the scores; no reader is ever loaded.
 
     `limits` are the worst that scores may be: here they are checked to be of scores that exist,
     and `score_files.check_limits` compares. With a `promise` the contract of silence that keeps it
-    is written, too.
+    is written, too; with `to_label` a sheet of so many answers for people to judge.
 
     Raises:
         AqaError: predictions, data and options that do not fit; nothing is written then.
@@ -112,8 +115,12 @@ def evaluate(
     report = with_prompts(report, evaluated.predictions, work.scoring.seed)
     if evaluated.stress:
         report = with_cards(report, work.scoring, progress)
+    if work.sampled:
+        report = replace(report, labelled=difference_by_labels(report, work.sampled))
     score_files.check_directions(limits, report)
     contract = None if promise is None else make_contract(report, promise)
+    if to_label is not None and outputs.sheet is not None:
+        write_choice(outputs.sheet, report, to_label, work.scoring.seed)
     if outputs.report is not None:
         from aqa.evaluation.report import write_report
 
@@ -169,6 +176,7 @@ class _Work:
     references: Iterable[Example] | None
     scoring: Scoring
     predictions: Sequence[Predicted]
+    sampled: Mapping[tuple[str, str], Sampled]
 
     @classmethod
     def of(
@@ -196,8 +204,8 @@ class _Work:
             asked = replace(asked, slices=list(dict.fromkeys((*asked.slices, SEEN))))
         options = asked.metric_options or MetricOptions()
         asked = replace(asked, metric_options=replace(options, progress=progress))
+        labels, sampled = _read_labels(evaluated)
         if evaluated.asks_a_judge:
-            labels = evaluated.judge.labels
             if outputs.scores is None:
                 raise UsageError(
                     "a judge's verdicts cost money; name a folder to keep them in (output_dir)"
@@ -206,7 +214,27 @@ class _Work:
             joined = data is not None and data.passages is not None
             asked = replace(
                 asked,
-                judge_labels=None if labels is None else read_labels(labels),
+                judge_labels=labels,
                 judge=make_judge(evaluated.judge, folder, progress, joined),
             )
-        return cls(references, asked, predictions)
+        return cls(references, asked, predictions, sampled)
+
+
+def _read_labels(
+    evaluated: Evaluated,
+) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:
+    """Read what people say of the answers: of a random part, or as --label has chosen them.
+
+    Raises:
+        DataError: they were not chosen so, and there is no judge to look at by them.
+    """
+    file = evaluated.judge.labels
+    sampled = {} if file is None else read_sampled(file)
+    if file is None or sampled:
+        return None, sampled
+    if not evaluated.asks_a_judge:
+        raise DataError(
+            f"{file} has no column probability; to estimate a difference by labels, have the"
+            " answers chosen by --label, and to look at a judge by them, add it to --metrics"
+        )
+    return read_labels(file), {}

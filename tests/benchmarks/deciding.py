@@ -95,11 +95,11 @@ def scored(asked: list[Asked], profile: str) -> Scored:
 
 
 def readers(
-    wrong: Scored, gap: float, random: np.random.Generator
+    wrong: Scored, gap: float, random: np.random.Generator, ease: float = 1.0
 ) -> "tuple[np.ndarray, np.ndarray]":
-    """F1 of two readers of about the same questions; b's mean is higher by the gap."""
+    """F1 of two readers of the same questions, of which most are easy; b's mean is higher."""
     count, clusters = len(wrong.a), wrong.clusters
-    hard = random.normal(1, 0.7, clusters.count)[clusters.codes] + random.normal(0, 1.5, count)
+    hard = random.normal(ease, 0.7, clusters.count)[clusters.codes] + random.normal(0, 1.5, count)
     chance = 1 / (1 + np.exp(-hard))
     a = np.where(random.random(count) < chance, 100.0, wrong.a)
     b = np.where(random.random(count) < chance, 100.0, wrong.b)

@@ -1,6 +1,7 @@
 """Files in which people say what they think of answers, in the judge's own words."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from aqa.data.files import Row, open_bytes
@@ -12,6 +13,44 @@ from aqa.metrics.verdicts import VERDICTS
 LABEL_COLUMNS = ("label", "verdict")
 
 Labels = dict[tuple[str | None, str], str]  # by system (None: not told) and id
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A label of an answer that was drawn with a probability; None: the answer is not told."""
+
+    label: str
+    probability: float
+    answer: str | None
+
+
+def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
+    """Read what people made of the sheet of `aqa evaluate --label`, by system and id.
+
+    There is nothing where no row tells a probability.
+
+    Raises:
+        DataError: labels, systems or probabilities are missing, or no such.
+    """
+    rows = list(_rows(path))
+    if not any(row.get("probability") for _, row in rows):
+        return {}
+    labels = read_labels(path)
+    found = {}
+    for place, row in rows:
+        key = (str(row.get("system") or ""), str(row["id"]))
+        try:
+            probability = float(str(row.get("probability") or 0))
+        except ValueError:
+            probability = 0.0
+        if not key[0] or not 0 < probability <= 1:
+            raise DataError(
+                f"{place}: a system and a probability above 0 and up to 1 are needed, as"
+                " `aqa evaluate --label` wrote them"
+            )
+        answer = row.get("answer")
+        found[key] = Sampled(labels[key], probability, None if answer is None else str(answer))
+    return found
 
 
 def read_labels(path: Path) -> Labels:

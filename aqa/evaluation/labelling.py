@@ -1,0 +1,180 @@
+"""The answers whose verdicts by people would narrow a comparison most, and what these say."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from math import sqrt
+from pathlib import Path
+from random import Random
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from aqa.errors import DataError, UsageError
+from aqa.evaluation.judge.labels import Sampled
+from aqa.evaluation.labelled import LabelledDifference
+from aqa.evaluation.results import Report, SystemScores
+from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.label_sampling import (
+    inclusion_probabilities,
+    labelled_mean,
+    systematic_sample,
+)
+from aqa.metrics.verdicts import VERDICTS
+from aqa.runs.files import atomic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+COLUMNS = ("system", "id", "question", "references", "answer", "label", "probability")
+SURELY, PERHAPS = 0.98, 0.1  # how likely an answer of full score is right, and one of no score
+EQUAL = 0.01  # doubt where both say the same: a verdict is the same for both, whatever it is
+SCORES = ("f1", "rouge_w", "em")  # of which one stands for people's verdicts, the first there is
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that people may judge: of a system, to the example at a place.
+
+    `sign` is how it counts in b - a; 0 where both systems say the same. `proxy` is the verdict, as
+    0..100, that is expected of people; `doubt` how far theirs may be off, as a share.
+    """
+
+    system: str
+    place: int
+    sign: int
+    text: str
+    proxy: float
+    doubt: float
+
+
+def expected(told: Sequence[float]) -> float:
+    """Give how likely people call an answer right, by the scores, 0..100, that speak of it.
+
+    They rarely see it otherwise than a full score, and an answer of no score may still be right.
+    """
+    return fmean(SURELY if one == 100 else PERHAPS + (1 - 2 * PERHAPS) * one / 100 for one in told)
+
+
+def doubt(share: float) -> float:
+    """Give the doubt of an answer that is right so likely, the largest half way."""
+    return sqrt(share * (1 - share))
+
+
+def write_choice(path: Path, report: Report, count: int, seed: int) -> int:
+    """Write a sheet of the answers to label, and give how many they are.
+
+    Raises:
+        UsageError: there are not two systems.
+        DataError: they say the same everywhere.
+    """
+    answers = _answers(report)
+    if all(one.sign == 0 for one in answers):
+        raise DataError("both systems give the same answers, so labels would show no difference")
+    import numpy as np
+
+    chances = inclusion_probabilities(np.array([one.doubt for one in answers]), count)
+    chosen = systematic_sample(chances, Random(seed))  # noqa: S311  (nothing secret)
+    sheet = StringIO(newline="")
+    writer = csv.writer(sheet, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    rows = report.systems[0].rows
+    for at in chosen:
+        one = answers[at]
+        row = rows[one.place]
+        question = "" if row is None else row.metadata.get("question", "")
+        references = json.dumps(report.references[one.place], ensure_ascii=False)
+        key, chance = report.ids[one.place], float(chances[at])
+        writer.writerow([one.system, key, question, references, one.text, "", chance])
+    with atomic(path) as file:
+        file.write(sheet.getvalue().encode())
+    return len(chosen)
+
+
+def difference_by_labels(
+    report: Report, labels: Mapping[tuple[str, str], Sampled]
+) -> LabelledDifference:
+    """Estimate the difference that people's verdicts would show, by those of `write_choice`.
+
+    Raises:
+        UsageError: there are not two systems.
+        DataError: labels are of other answers, or too few.
+    """
+    import numpy as np
+
+    answers = {(one.system, report.ids[one.place]): one for one in _answers(report)}
+    places, errors, chances = [], [], []
+    for key, sampled in labels.items():
+        one = answers.get(key)
+        if one is None or sampled.answer not in (None, one.text):
+            raise DataError(
+                f'the label of {key[0]}, id "{key[1]}", is of another answer than there is now;'
+                " give the labels of these predictions, or choose anew with --label"
+            )
+        if one.sign:
+            places.append(one.place)
+            errors.append(one.sign * (VERDICTS[sampled.label] - one.proxy))
+            chances.append(sampled.probability)
+    a, b = report.systems
+    known = _known(report, answers.values())
+    clusters = report.clusters or Clusters.apart(len(known))
+    drawn = (np.array(places), np.array(errors), np.array(chances))
+    found = labelled_mean(known, *drawn, clusters)
+    if found is None:
+        raise DataError(
+            f"{len(errors)} labels of answers on which the systems differ are too few; at least 4"
+            " are needed"
+        )
+    return LabelledDifference(a.name, b.name, found.n, found.value, found.low, found.high)
+
+
+def _answers(report: Report) -> list[Answer]:
+    return list(_each_answer(report))
+
+
+def _each_answer(report: Report) -> Iterator[Answer]:
+    """Give each answer that says something, those on which both agree once.
+
+    Of silence everybody knows what it counts.
+    """
+    if len(report.systems) != 2:
+        raise UsageError("labels are chosen to compare two systems; give two files of predictions")
+    a, b = report.systems
+    told = [list(zip(*_told(system), strict=True)) for system in (a, b)]
+    for place, texts in enumerate(zip(a.predictions, b.predictions, strict=True)):
+        spoken = [(text or "").strip() for text in texts]
+        shares = [expected(own[place]) for own in told]
+        if spoken[0] and spoken[0].casefold() == spoken[1].casefold():
+            yield Answer(a.name, place, 0, texts[0] or "", 100 * shares[0], EQUAL)
+            continue
+        for side, system in enumerate((a, b)):
+            if spoken[side]:
+                share, text = shares[side], texts[side] or ""
+                yield Answer(system.name, place, 2 * side - 1, text, 100 * share, doubt(share))
+
+
+def _known(report: Report, answers: Iterable[Answer]) -> "NDArray[np.float64]":
+    """Give b - a of each example by what is expected of people; silence is what it counts."""
+    import numpy as np
+
+    known = np.zeros(len(report.ids))
+    spoken = set()
+    for one in answers:
+        known[one.place] += one.sign * one.proxy
+        spoken.add((one.system, one.place) if one.sign else one.place)
+    for sign, system in zip((-1, 1), report.systems, strict=True):
+        for place, counted in enumerate(_told(system)[0]):
+            if not {(system.name, place), place} & spoken:
+                known[place] += sign * counted
+    return known
+
+
+def _told(system: SystemScores) -> list[Sequence[float]]:
+    """The scores that speak of each answer: F1 or EM, and a judge's verdicts if one was asked."""
+    for name in SCORES:
+        if name in system.scores:
+            judged = [] if system.verdicts is None else [system.verdicts.values]
+            return [system.scores[name].per_example, *judged]
+    raise UsageError("labels are chosen by F1 or EM; name one of them in --metrics")

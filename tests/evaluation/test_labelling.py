@@ -1,0 +1,125 @@
+"""The answers that people are asked to judge, and what their verdicts say of a difference."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from aqa.evaluation.labelling import doubt, expected
+
+Call = Callable[..., CompletedProcess[str]]
+COUNT = 120
+EVALUATE = ("evaluate", "a.json", "b.json")
+
+
+def answers(number: int) -> tuple[str, str]:
+    """Both say the same of two thirds; else b is right and a says it in other words."""
+    right = f"the answer {number}"
+    return (right, right) if number % 3 else (f"another phrase {number} so", right)
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path) -> None:
+    for side, name in enumerate("ab"):
+        rows = {
+            f"q{at}": {
+                "question": f"what {at}?",
+                "answers": [f"the answer {at}"],
+                "predicted_answer": answers(at)[side],
+            }
+            for at in range(COUNT)
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+
+
+def sheet(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def fill(path: Path, label: Callable[[dict[str, str]], str]) -> None:
+    rows = [{**row, "label": label(row)} for row in sheet(path)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def choose(call_aqa: Call, tmp_path: Path, count: int = 30) -> Path:
+    done = call_aqa(*EVALUATE, "--label", str(count), "--output", "to_label.csv")
+    assert done.returncode == 0, done.stderr
+    assert "answers to label: to_label.csv" in done.stdout
+    return tmp_path / "to_label.csv"
+
+
+def test_what_differs_and_is_doubtful_is_chosen(call_aqa: Call, tmp_path: Path) -> None:
+    rows = sheet(choose(call_aqa, tmp_path))
+    assert len(rows) == 30
+    assert all(row["label"] == "" and 0 < float(row["probability"]) <= 1 for row in rows)
+    differing = [row for row in rows if int(row["id"][1:]) % 3 == 0]
+    assert len(differing) >= 27
+    of_a = sum(row["system"] == "a" for row in differing)
+    assert of_a > 1.5 * (len(differing) - of_a), "b's answers are exact, which people rarely doubt"
+    assert rows[0]["question"].startswith("what ")
+    assert json.loads(rows[0]["references"])[0].startswith("the answer")
+
+
+def test_people_say_that_there_is_no_difference(call_aqa: Call, tmp_path: Path) -> None:
+    path = choose(call_aqa, tmp_path)
+    fill(path, lambda _: "correct")
+    done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv", "--output", "m.json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads((tmp_path / "m.json").read_bytes())
+    by_f1 = next(one for one in found["comparisons"] if one["metric"] == "f1")["difference"]
+    told = found["labelled"]
+    assert by_f1 > 20
+    assert told["low"] < 0 < told["high"]
+    assert abs(told["difference"]) < by_f1 / 3
+    assert f"by people's verdicts b - a is {told['difference']:+.1f} points" in done.stdout
+
+
+def test_all_labelled_is_the_difference_itself(call_aqa: Call, tmp_path: Path) -> None:
+    path = choose(call_aqa, tmp_path, 10_000)
+    rows = sheet(path)
+    assert len(rows) == COUNT + COUNT // 3
+    assert {float(row["probability"]) for row in rows} == {1.0}
+    fill(path, lambda row: "correct" if int(row["id"][1:]) % 2 else "incorrect")
+    done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv", "--json")
+    assert json.loads(done.stdout)["labelled"]["difference"] == pytest.approx(0)
+
+
+def test_what_can_not_be_taken_back(call_aqa: Call, tmp_path: Path) -> None:
+    path = choose(call_aqa, tmp_path)
+    done = call_aqa(*EVALUATE, "--label", "9", "--output", "to_label.csv")
+    assert (done.returncode, "would be overwritten" in done.stderr) == (1, True)
+    fill(path, lambda _: "correct")
+    good = path.read_text(encoding="utf-8")
+    first = sheet(path)[0]
+    for old, new, told in (
+        ("probability", "chance", "has no column probability"),
+        (first["probability"], "0", "a probability above 0 and up to 1"),
+        ("correct", "", "an id and a label are needed"),
+        (first["answer"], "other words", "is of another answer than there is now"),
+    ):
+        path.write_text(good.replace(old, new, 1), encoding="utf-8")
+        done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv")
+        assert done.returncode == 1, done.stderr
+        assert told in done.stderr.splitlines()[-1]
+    for words, told in (
+        (("evaluate", "a.json", "--label", "9", "--output", "new.csv"), "two systems"),
+        ((*EVALUATE, "--label", "9", "--choose-threshold", "risk=5"), "both write --output"),
+    ):
+        done = call_aqa(*words)
+        assert done.returncode == 2
+        assert told in done.stderr
+
+
+def test_doubt() -> None:
+    exact, none, half = (doubt(expected([score])) for score in (100, 0, 50))
+    assert exact < none < half == 0.5
+    assert doubt(expected([100, 0])) > none
+    assert expected([100, 100]) > expected([100, 0]) > expected([0, 0])
