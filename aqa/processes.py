@@ -34,7 +34,7 @@ def join_slurm_step() -> None:
     """
     told = os.environ
     count = int(told.get("SLURM_STEP_NUM_TASKS", "1"))
-    if count == 1 or process_count() > 1:
+    if count == 1 or process_count() > 1 or "TORCHELASTIC_RUN_ID" in told:
         return
     own_gpus = "SLURM_GPUS_PER_TASK" in told or told.get("CUDA_VISIBLE_DEVICES", "").isdigit()
     told["RANK"] = told["SLURM_PROCID"]

@@ -252,7 +252,17 @@ def test_windows_are_taken_in_turn(queue: Path) -> None:
             },
             (5, 8, 0),
         ),
-        # torchrun on each of two machines
+        # torchrun on each of two machines, alone or together
+        (
+            {
+                "SLURM_STEP_NUM_TASKS": "2",
+                "SLURM_PROCID": "1",
+                "RANK": "0",
+                "WORLD_SIZE": "1",
+                "TORCHELASTIC_RUN_ID": "none",
+            },
+            (0, 1, 0),
+        ),
         (
             {
                 "SLURM_STEP_NUM_TASKS": "2",
