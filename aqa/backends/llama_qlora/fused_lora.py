@@ -39,7 +39,8 @@ class FusedLora(torch.nn.Module):
         """Map states of shape (..., in) to (..., out)."""
         rows = states.reshape(-1, states.shape[-1])
         update = torch.nn.functional.linear(rows, self.down)
-        return torch.addmm(self.base(rows), update, self.up).view(*states.shape[:-1], -1)
+        mapped: torch.Tensor = self.base(rows)
+        return mapped.addmm_(update, self.up).view(*states.shape[:-1], -1)
 
 
 @contextmanager

@@ -50,26 +50,35 @@ def pad_right(rows: Sequence[Row]) -> torch.Tensor:
 
 def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group]) -> Read:
     """Read rows, the beginning that a group of them shares only once."""
-    if len(groups) == len(rows):
-        cache = DynamicCache(config=model.config)
-        logits = _read(model, rows, past_key_values=cache)
-        return Read(_layers(cache), _from_the_left(map(len, rows)), logits)
     firsts = [rows[group.members[0]][: group.length] for group in groups]
+    if len(groups) == len(rows):
+        firsts = [*rows]
     cache = DynamicCache(config=model.config)
-    _read(model, firsts, past_key_values=cache)
+    logits = _read(model, firsts, past_key_values=cache)
+    spans = [Span(number, 0, len(first)) for number, first in enumerate(firsts)]
+    found = Read(_layers(cache), spans, logits)
+    if len(groups) == len(rows):
+        return found
     group_of = {row: place for place, group in enumerate(groups) for row in group.members}
-    shared = [groups[group_of[row]].length for row in range(len(rows))]
-    rests = [row[length:] for row, length in zip(rows, shared, strict=True)]
+    places = [group_of[row] for row in range(len(rows))]
+    rests = [row[groups[place].length :] for row, place in zip(rows, places, strict=True)]
+    return _read_on(model, found, places, rests)
+
+
+def _read_on(model: Any, begun: Read, numbers: Sequence[int], rests: Sequence[Row]) -> Read:
+    """Read the rests of rows; the beginnings of them were read as rows of these numbers."""
+    before = [begun.spans[number] for number in numbers]
+    lengths = [stop - start for _, start, stop in before]
     steps, places = max(map(len, rests)), Places()
-    places.reserve(len(rows), max(shared), steps)
-    places.add(_layers(cache), [Span(group_of[n], 0, length) for n, length in enumerate(shared)])
-    mask, lengths = places.begin(steps)
-    positions = lengths + torch.arange(steps)
+    places.reserve(len(rests), max(lengths), steps)
+    places.add(begun.layers, before)
+    mask, past = places.begin(steps)
+    positions = past + torch.arange(steps)
     logits = _read(model, rests, mask, positions, past_key_values=places.cache)
-    begun = mask.shape[1] - steps
+    middle = mask.shape[1] - steps
     spans = [
-        Span(n, begun - length, begun + len(rest))
-        for n, (length, rest) in enumerate(zip(shared, rests, strict=True))
+        Span(number, middle - length, middle + len(rest))
+        for number, (length, rest) in enumerate(zip(lengths, rests, strict=True))
     ]
     return Read(_layers(places.cache), spans, logits)
 
@@ -112,7 +121,3 @@ def forward(
 
 def _layers(cache: Any) -> Layers:
     return [(layer.keys, layer.values) for layer in cache.layers]
-
-
-def _from_the_left(lengths: Any) -> list[Span]:
-    return [Span(row, 0, length) for row, length in enumerate(lengths)]
