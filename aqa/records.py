@@ -11,6 +11,10 @@ from aqa.spent import Spent
 # What is kept of the text that a reader generates: its first line, or all of it.
 AnswerPart = Literal["line", "text"]
 
+# Kinds of confidence: the mean and the lowest log-probability of an answer's tokens; how far other
+# samples agree with it, 0..1.
+MEAN_LOGPROB, MIN_LOGPROB, AGREEMENT = "mean_logprob", "min_logprob", "agreement"
+
 # Which direction of a score is better; "" where nobody knows.
 Better = Literal["higher", "lower", ""]
 
@@ -226,13 +230,15 @@ class Prediction:
 
     `raw` is the text as generated; beside an `error` it is a text that is no answer, and None where
     nothing came. `cut` tells that an answer ends where its room did, `unread` counts tokens of the
-    prompt that a server left out. Token counts are those of the reader. `confidence` is the mean
-    log-probability of the answer's tokens, its end
-    token included. `nbest` holds answers with their scores, best first, where several were asked
-    for. `spent` is what all attempts took together, where a reader is paid by the token.
-    `structured` is what counts in `raw` where that is an object of a schema. `model` is the name by
-    which a server calls what answered. `saved` is what an answer from a cache would have taken.
-    `answer` is what was kept of `raw`, once that was cleaned; `text` gives it.
+    prompt that a server left out. Token counts are those of the reader. `confidence` tells how sure
+    the reader is, the higher the surer; its `confidence_kind` says in what (MEAN_LOGPROB, of a
+    reader with weights here the end token included, AGREEMENT, or a kind of a backend's own), and
+    `other_confidences` hold those of other kinds. `nbest` holds answers with their scores, best
+    first, where several were asked for. `spent` is what all attempts took together, where a reader
+    is paid by the token. `structured` is what counts in `raw` where that is an object of a schema.
+    `model` is the name by which a server calls what answered. `saved` is what an answer from a
+    cache would have taken. `answer` is what was kept of `raw`, once that was cleaned; `text` gives
+    it. `seconds` is how long it took, or its share of a batch's time.
     """
 
     id: str
@@ -241,6 +247,8 @@ class Prediction:
     prompt_tokens: int = 0
     answer_tokens: int = 0
     confidence: float | None = None
+    confidence_kind: str = ""
+    other_confidences: tuple[tuple[str, float], ...] = ()
     nbest: tuple[tuple[str, float], ...] = ()
     spent: Spent | None = None
     structured: StructuredAnswer | None = None
@@ -249,6 +257,7 @@ class Prediction:
     cut: bool = False
     unread: int = 0
     answer: str | None = None
+    seconds: float | None = None
 
     @property
     def text(self) -> str | None:

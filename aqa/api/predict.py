@@ -174,6 +174,8 @@ def _prediction(row: KeptRow) -> Prediction:
         prompt_tokens=tokens.get("prompt", 0),
         answer_tokens=tokens.get("answer", 0),
         confidence=row.get("confidence"),
+        confidence_kind=row.get("confidence_kind", ""),
+        other_confidences=tuple(row.get("other_confidences", {}).items()),
         nbest=tuple((each["answer"], each["score"]) for each in row.get("nbest", ())),
         cut=row.get("cut", False),
         answer=row["predicted_answer"],

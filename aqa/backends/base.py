@@ -121,6 +121,14 @@ class Backend(ABC, Generic[OptionsT_co]):
         """The device that it works on here, its name and the dtype; nothing of a server's."""
         return {}
 
+    @property
+    def confidence_kind(self) -> str | None:
+        """The kind of its answers' confidences, see `Prediction`; "" where it says none.
+
+        None of a reader whose answers have no confidence.
+        """
+        return ""
+
     def learn_tokenizer(self, texts: Iterable[str]) -> None:
         """Make the tokenizer of training data, where there is none; before prompts are fitted."""
 
@@ -166,6 +174,7 @@ class CostEstimate:
     for answers of one token, the higher one for the longest, with a margin where tokens are
     guessed; None where no price is known, which `price` tells in words. `seconds` follow from the
     given limits; None where there are none.
+    Each example is asked for so many `samples`, which tokens and costs count.
     `cached` of the examples have their answers in the cache and cost nothing; `answered` others
     have theirs in the run folder.
     """
@@ -181,6 +190,7 @@ class CostEstimate:
     seconds: float | None
     cached: int = 0
     answered: int = 0
+    samples: int = 1
 
 
 class Trainable(Backend[OptionsT_co]):

@@ -164,9 +164,34 @@ class GenerationOptions(Section):
     top_p: float = Field(1.0, gt=0, le=1)
     num_beams: int = Field(1, ge=1)
     num_return_sequences: int = Field(1, ge=1)  # answers kept in `nbest`
+    samples: int = Field(1, ge=1)  # drawn for each prompt; the one that most agree with is taken
     length_penalty: float = 1.0  # of beams: above 1 favours longer answers
     batch_tokens: int | None = Field(None, ge=1)  # padded prompts and answers; None: by device
     window: int = Field(512, ge=1)  # prompts held in memory and sorted by length
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError(
+                "samples needs a generation.temperature above 0, such as 0.7: at 0 all samples are"
+                " the same"
+            )
+        if self.samples > 1 and (self.num_beams > 1 or self.num_return_sequences > 1):
+            raise ValueError(
+                "samples are drawn one by one, without num_beams and num_return_sequences; set"
+                " both to 1"
+            )
+        return self
+
+    @property
+    def answers_each(self) -> int:
+        """How many answers a prompt gets."""
+        return max(self.samples, self.num_return_sequences)
+
+    @property
+    def draws(self) -> bool:
+        """Whether tokens are drawn one by one, rather than chosen or searched for with beams."""
+        return self.temperature > 0 and self.num_beams == 1
 
     def idle(self) -> Mapping[str, str]:
         """What concerns another way to choose tokens; see `Section.idle`."""
@@ -179,7 +204,9 @@ class GenerationOptions(Section):
 
     def identity(self, seed: int) -> RawConfig:
         """What of the options and the seed decides the answers."""
-        found = self.model_dump(exclude={"batch_tokens", "window"})
+        # Runs from before there were samples are compared with those of now.
+        unused = {"batch_tokens", "window"} | (set() if self.samples > 1 else {"samples"})
+        found = self.model_dump(exclude=unused)
         return {**found, "seed": seed if self.temperature else None}
 
 

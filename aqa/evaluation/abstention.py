@@ -1,6 +1,6 @@
 """When a reader had better not answer: its silence, and the errors left at each confidence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import inf
@@ -157,3 +157,12 @@ def confidence_of(row: AnsweredRow | None) -> float | None:
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
     return found if -inf < found < inf else None
+
+
+def confidence_kinds(rows: Iterable[AnsweredRow | None]) -> list[str]:
+    """Name the kinds of the rows' confidences; those that say none are of the kind of the others.
+
+    So a run that an earlier version began, which knew one kind alone, goes on.
+    """
+    found = (row.metadata.get("confidence_kind") for row in rows if confidence_of(row) is not None)
+    return sorted({kind for kind in found if isinstance(kind, str) and kind})

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from aqa.errors import ConfigError, DataError, UsageError
-from aqa.evaluation.abstention import confidence_of
+from aqa.evaluation.abstention import confidence_kinds, confidence_of
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.silence import Kept, Promise, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_interval
+from aqa.records import MEAN_LOGPROB
 from aqa.runs.fingerprints import differences
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import MANIFEST
@@ -28,7 +29,8 @@ class Contract:
     That holds with `level` % confidence for questions like those that it was made with, `questions`
     in `clusters` made `by` something; of these `coverage` % are answered, of which `error` % are
     wrong: they have less than `limit` of the `score`. `reader` is what it holds for, of a run's
-    fingerprint; None where the predictions were of no run.
+    fingerprint; None where the predictions were of no run. `confidence_kind` is "" in contracts of
+    earlier versions, which knew mean log-probabilities alone.
     """
 
     threshold: float
@@ -42,6 +44,7 @@ class Contract:
     clusters: int
     by: str
     reader: Mapping[str, Any] | None = None
+    confidence_kind: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give what its file, and the manifest of a run that keeps it, hold."""
@@ -69,6 +72,24 @@ class Contract:
         if not are_numbers:
             raise ConfigError(f"{place} is a contract of silence of another version; make it again")
         return contract
+
+    def check_confidence(self, kind: str | None) -> None:
+        """Refuse a reader whose confidences are of another `kind`; None where it has none.
+
+        Raises:
+            UsageError: a threshold of one kind says nothing of another.
+        """
+        if kind is None:
+            raise UsageError(
+                "this reader's answers have no confidence, so that all would be withheld; ask for"
+                " backend.logprobs = true, or for generation.samples at a temperature"
+            )
+        made, now = self.confidence_kind or MEAN_LOGPROB, kind or MEAN_LOGPROB
+        if made != now:
+            raise UsageError(
+                f"the contract of silence was made with confidences of the kind {made}, and this"
+                f" reader gives {now}; make one for this reader"
+            )
 
     def check_reader(self, fingerprint: Mapping[str, Any]) -> None:
         """Refuse a run of another reader, prompt or evidence plan than it was made with.
@@ -110,6 +131,12 @@ def make_contract(report: Report, promise: Promise) -> Contract:
     ]
     if not any(given):
         raise DataError(f"{system.name} answers nothing, so there is nothing to promise")
+    kinds = confidence_kinds(system.rows)
+    if len(kinds) > 1:
+        raise DataError(
+            f"{system.name} has confidences of {len(kinds)} kinds ({', '.join(kinds)}), which have"
+            " no threshold in common; make its predictions again with one of them"
+        )
     found = choose_threshold(confidences, _wrong(system, promise), clusters, promise)
     fingerprint = _manifest(system).get("fingerprint")
     return Contract(
@@ -124,6 +151,7 @@ def make_contract(report: Report, promise: Promise) -> Contract:
         clusters=clusters.count,
         by=clusters.by,
         reader=_reader(fingerprint) if isinstance(fingerprint, dict) else None,
+        confidence_kind=next(iter(kinds), ""),
     )
 
 

@@ -33,13 +33,17 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
         if prediction.raw is not None:
             row["raw"] = prediction.raw
     else:
-        clean = _clean(prediction, prompt.template)
+        clean = cleaned(prediction, prompt.template)
         row |= answer_fields(prompt.answers, clean.text)
         row |= {"raw": prediction.raw, "abstained": clean.abstained}
         if prediction.cut:
             row["cut"] = True
         if prediction.confidence is not None:
             row["confidence"] = prediction.confidence
+            if prediction.confidence_kind:
+                row["confidence_kind"] = prediction.confidence_kind
+        if prediction.other_confidences:
+            row["other_confidences"] = dict(prediction.other_confidences)
         if prediction.nbest:
             row["nbest"] = [
                 {"answer": _clean_text(text, prompt.template).text, "score": score}
@@ -102,8 +106,8 @@ def _answer_of_object(raw: str) -> str | None:
     return str(answer) if isinstance(answer, str | int | float) else None
 
 
-def _clean(prediction: Prediction, template: Template) -> CleanAnswer:
-    """The answer itself; that of an object goes the way of all answers."""
+def cleaned(prediction: Prediction, template: Template) -> CleanAnswer:
+    """The answer itself, in the text of a reader that answered; that of an object likewise."""
     if prediction.answer is not None:  # by a reader that was cleaned already
         return CleanAnswer(prediction.answer, abstained=not prediction.answer)
     structured = prediction.structured

@@ -170,6 +170,7 @@ def _contract(questions: Questions, resume: Resume) -> Contract | None:
     if resume.silence is None:
         return None
     contract = read_contract(resume.silence)
+    contract.check_confidence(questions.reader.confidence_kind)
     if not resume.allow_other_reader:
         contract.check_reader(questions.inputs.fingerprint(questions.reader))
     return contract

@@ -218,7 +218,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
     def _write(self, batch: Sequence[Row]) -> list[list[Written]]:
         with quiet():
             ids = [row.encoding.prompt_ids for row in batch]
-            return write_answers(self.model, ids, self._ends, self.config.generation)
+            draws = self._draws(batch)
+            return write_answers(self.model, ids, self._ends, self.config.generation, draws)
 
     @property
     def _ends(self) -> Ends:

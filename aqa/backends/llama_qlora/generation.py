@@ -8,6 +8,7 @@ from typing import Any
 
 from aqa.backends.llama_qlora.prefixes import can_share, group_by_prefix, takes_padding
 from aqa.backends.local.decoding import ChosenTokens, Ends, Written, decoding
+from aqa.backends.local.drawing import Drawings, Drawn
 from aqa.backends.local.memory import Room
 from aqa.config.options import GenerationOptions
 
@@ -26,7 +27,7 @@ def write_continuously(
     """Give the numbers of rows, and their answers, as they end; None where memory is too small."""
     from aqa.backends.llama_qlora.continuous import Answer, Writer
 
-    each = range(options.num_return_sequences)
+    each = range(options.answers_each)
     groups = group_by_prefix(rows)
     answers = {
         number: [Answer(number, rows[number], place, group.length, draws(number, n)) for n in each]
@@ -44,35 +45,46 @@ def write_continuously(
 
 
 def write_answers(
-    model: Any, rows: Rows, ends: Ends, options: GenerationOptions
+    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings = ()
 ) -> list[list[Written]]:
-    """Give each row's answers, of `max_new_tokens` at most; one, unless several are asked for."""
+    """Give each row's answers, of `max_new_tokens` at most; one, unless several are asked for.
+
+    `draws` are those of each answer, where tokens are drawn.
+    """
     if not takes_padding(model) and len({len(row) for row in rows}) > 1:
-        return _write_by_length(model, rows, ends, options)
-    each = options.num_return_sequences
-    write = _write_beams if options.num_beams > 1 else _write_whole
-    found = write(model, rows, ends, options)
+        return _write_by_length(model, rows, ends, options, draws)
+    each = options.answers_each
+    if options.num_beams > 1:
+        found = _write_beams(model, rows, ends, options)
+    else:
+        repeated = [row for row in rows for _ in range(each)]
+        found = _write_whole(model, repeated, ends, options, draws)
     return [found[place : place + each] for place in range(0, len(found), each)]
 
 
 def _write_by_length(
-    model: Any, rows: Rows, ends: Ends, options: GenerationOptions
+    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings
 ) -> list[list[Written]]:
     """The same for a model that no padding can be hidden from: rows of one length at a time."""
     found: dict[int, list[Written]] = {}
     for length in sorted({len(row) for row in rows}, reverse=True):
         places = [place for place, row in enumerate(rows) if len(row) == length]
-        answers = write_answers(model, [rows[place] for place in places], ends, options)
+        each = options.answers_each
+        own = [draw for place in places for draw in draws[place * each : (place + 1) * each]]
+        answers = write_answers(model, [rows[place] for place in places], ends, options, own)
         found |= zip(places, answers, strict=True)
     return [found[place] for place in range(len(rows))]
 
 
-def _write_whole(model: Any, rows: Rows, ends: Ends, options: GenerationOptions) -> list[Written]:
+def _write_whole(
+    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings
+) -> list[Written]:
     import torch
 
     chosen = ChosenTokens()
+    processors = [chosen, *([Drawn(draws, options)] if options.draws else [])]
     with torch.inference_mode():
-        sequences, start = _generate(model, rows, ends, options, logits_processor=[chosen])
+        sequences, start = _generate(model, rows, ends, options, logits_processor=processors)
         found = chosen.log_probabilities(sequences)
     pairs = zip(sequences[:, start:].tolist(), found, strict=True)
     return [ends.until(*pair) for pair in pairs]

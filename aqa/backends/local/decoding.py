@@ -1,13 +1,12 @@
 """Answers as a model wrote them, and how sure it was of them."""
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aqa.config.options import GenerationOptions
-from aqa.records import Prediction
+from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction
 
 UNFINISHED = (
     "the model was still thinking after {} tokens, so there is no answer; raise"
@@ -20,12 +19,14 @@ UNFINISHED = (
 class Written:
     """The ids of an answer, its end token left out.
 
-    `log_probability` is the sum over its `tokens`, the end token among them where it was written.
+    `log_probability` is the sum over its `tokens`, the end token among them where it was written,
+    and `lowest` that of the least likely one; None where only the sum is known.
     """
 
     ids: list[int]
     log_probability: float
     tokens: int
+    lowest: float | None = None
 
     @property
     def confidence(self) -> float:
@@ -45,7 +46,8 @@ def until_end(
     ends = [place for place, token in enumerate(tokens) if token in end_ids]
     counted = ends[0] + 1 if ends else len(tokens)
     ids = list(tokens[: ends[0]] if ends else tokens)
-    return Written(ids, sum(log_probabilities[:counted]), counted)
+    found = log_probabilities[:counted]
+    return Written(ids, sum(found), counted, min(found, default=None))
 
 
 def as_prediction(
@@ -74,6 +76,8 @@ def as_prediction(
         prompt_tokens=prompt_tokens,
         answer_tokens=len(best.ids),
         confidence=best.confidence,
+        confidence_kind=MEAN_LOGPROB,
+        other_confidences=() if best.lowest is None else ((MIN_LOGPROB, best.lowest),),
         nbest=scored if options.num_return_sequences > 1 else (),
     )
 
@@ -173,19 +177,19 @@ class ChosenTokens:
 
 
 def decoding(options: GenerationOptions) -> dict[str, Any]:
-    """Our options in the words of transformers' `generate`; greedy at temperature 0.
+    """Our options in the words of transformers' `generate`; without beams always greedy.
 
-    They are the only ones: see `generation_config`.
+    They are the only ones, see `generation_config`. Samples are drawn by `drawing.Drawn`.
     """
     words: dict[str, Any] = {
         "use_cache": True,
         "max_new_tokens": options.max_new_tokens,
         "num_beams": options.num_beams,
-        "num_return_sequences": options.num_return_sequences,
+        "num_return_sequences": options.num_return_sequences if options.num_beams > 1 else 1,
     }
     if options.num_beams > 1:
         words["length_penalty"] = options.length_penalty
-    if not options.temperature:
+    if options.draws or not options.temperature:
         return {**words, "do_sample": False}
     sampling = {"temperature": options.temperature, "top_p": options.top_p, "top_k": 0}
     return {**words, "do_sample": True, **sampling}
@@ -193,20 +197,4 @@ def decoding(options: GenerationOptions) -> dict[str, Any]:
 
 def rows_each(options: GenerationOptions) -> int:
     """How many rows of a batch each prompt takes."""
-    return max(options.num_beams, options.num_return_sequences)
-
-
-@contextmanager
-def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
-    """Let samples of a batch depend on the seed and its first prompt alone; greedy draws nothing.
-
-    Random numbers drawn elsewhere, such as those of a training, go on as if nothing had happened.
-    """
-    if not options.temperature:
-        yield
-        return
-    import torch
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed ^ zlib.crc32(first_id.encode()))
-        yield
+    return max(options.num_beams, options.answers_each)

@@ -10,13 +10,14 @@ from typing_extensions import TypeVar
 
 from aqa.backends.base import Trainable
 from aqa.backends.local.batches import windows
-from aqa.backends.local.decoding import Written, as_prediction, drawing, rows_each
+from aqa.backends.local.decoding import Written, as_prediction, rows_each, uniform_draws
 from aqa.backends.local.devices import (
     compute_dtype,
     hardware,
     hardware_notes,
     let_segments_grow,
 )
+from aqa.backends.local.drawing import drawing
 from aqa.backends.local.failures import explained_work
 from aqa.backends.local.footprint import (
     MOST,
@@ -30,13 +31,14 @@ from aqa.backends.local.generation_config import take_over_generation
 from aqa.backends.local.limits import check_positions, check_vocabulary
 from aqa.backends.local.memory import Room, free_memory, within
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
+from aqa.backends.samples import most_central
 from aqa.backends.unknown_text import unknown_characters
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig
 from aqa.contention import sharing_processors
 from aqa.library_output import quiet
 from aqa.progress import Progress
-from aqa.records import Encoding, Prediction, Prompt
+from aqa.records import AGREEMENT, MEAN_LOGPROB, Encoding, Prediction, Prompt
 from aqa.runs.hashes import Hashed
 
 LocalOptionsT_co = TypeVar(
@@ -108,6 +110,11 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """For the identity: what `auto` came to here, which decides answers as the rest does."""
         auto = self.options.compute_dtype == "auto"
         return {"dtype": self.hardware()["dtype"]} if auto else {}
+
+    @property
+    def confidence_kind(self) -> str:
+        """Agreement where there are samples, or else the mean log-probability."""
+        return AGREEMENT if self.config.generation.samples > 1 else MEAN_LOGPROB
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer beside a model."""
@@ -214,9 +221,22 @@ class LocalReader(Trainable[LocalOptionsT_co]):
             yield self._predicted(row, written)
 
     def _predicted(self, row: Row, answers: Sequence[Written]) -> tuple[Prompt, Prediction]:
+        """What was written for one prompt as its answer: the best, or of samples the medoid."""
         tokens, decode = len(row.encoding.prompt_ids), self._answer_text
+        prompt, options = row.prompt, self.config.generation
+        if options.samples == 1:
+            return prompt, as_prediction(prompt.id, tokens, answers, decode, options)
+        samples = [as_prediction(prompt.id, tokens, [one], decode, options) for one in answers]
+        return prompt, most_central(prompt, samples, self.config.evaluation.profile)
+
+    def _draws(self, batch: Sequence[Row]) -> list[list[float]]:
+        """What draws each answer to the prompts of a batch, those of a prompt together."""
         options = self.config.generation
-        return row.prompt, as_prediction(row.prompt.id, tokens, answers, decode, options)
+        return [
+            uniform_draws(options, self.config.seed, row.prompt.id, number)
+            for row in batch
+            for number in range(options.answers_each)
+        ]
 
     @staticmethod
     def _out_of_memory(row: Row) -> tuple[Prompt, Prediction]:

@@ -229,7 +229,12 @@ class T5Backend(LocalReader[T5Options]):
         questions = [row.encoding.parts for row in batch]
         with self._precision():
             return write_answers(
-                self.model, questions, [self._encoder.end_id], options, self._read_tokens
+                self.model,
+                questions,
+                [self._encoder.end_id],
+                options,
+                self._read_tokens,
+                self._draws(batch),
             )
 
     def _precision(self) -> AbstractContextManager[object]:

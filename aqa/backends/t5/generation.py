@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aqa.backends.local.decoding import ChosenTokens, Written, decoding, until_end
+from aqa.backends.local.drawing import Drawings, Drawn
 from aqa.config.options import GenerationOptions
 
 Parts = Sequence[Sequence[int]]
@@ -16,8 +17,12 @@ def write_answers(
     end_ids: list[int],
     options: GenerationOptions,
     encoded_tokens: int,
+    draws: Drawings = (),
 ) -> list[list[Written]]:
-    """Give each question's answers; at most `encoded_tokens` go through the encoder at once."""
+    """Give each question's answers; at most `encoded_tokens` go through the encoder at once.
+
+    `draws` are those of each answer, where tokens are drawn.
+    """
     import torch
 
     from aqa.backends.t5.fusion import EncoderStates, encode_questions
@@ -25,12 +30,16 @@ def write_answers(
     with torch.inference_mode():
         states, mask = encode_questions(model, questions, encoded_tokens)
         chosen = ChosenTokens() if options.num_beams == 1 else None
+        if options.draws:
+            each = options.answers_each
+            states, mask = states.repeat_interleave(each, 0), mask.repeat_interleave(each, 0)
+        drawn = [Drawn(draws, options)] if options.draws else []
         sequences = model.generate(
             encoder_outputs=EncoderStates(last_hidden_state=states),
             attention_mask=mask,
             eos_token_id=end_ids,
             pad_token_id=end_ids[0],
-            logits_processor=[chosen] if chosen else None,
+            logits_processor=[chosen, *drawn] if chosen else None,
             **decoding(options),
         )
         if chosen:
@@ -39,7 +48,7 @@ def write_answers(
             found = _score(model, sequences, states, mask)
     rows = zip(sequences[:, 1:].tolist(), found, strict=True)  # the first begins the decoder
     answers = [until_end(tokens, probabilities, end_ids) for tokens, probabilities in rows]
-    step = options.num_return_sequences
+    step = options.answers_each
     return [answers[place : place + step] for place in range(0, len(answers), step)]
 
 

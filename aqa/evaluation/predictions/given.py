@@ -54,7 +54,11 @@ def _by_id(name: str, given: Mapping[str, Any]) -> Iterator[Entry]:
 def _plain(value: Any) -> Any:
     """A prediction as a row of a run folder has it; what else there is stays as it is."""
     if isinstance(value, Prediction):
-        known = {"error": value.error, "confidence": value.confidence}
+        known = {
+            "error": value.error,
+            "confidence": value.confidence,
+            "confidence_kind": value.confidence_kind or None,
+        }
         told = {name: part for name, part in known.items() if part is not None}
         return {"id": value.id, "predicted_answer": value.text, **told}
     return dict(value) if isinstance(value, Mapping) else value

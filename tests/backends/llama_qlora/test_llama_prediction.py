@@ -16,6 +16,7 @@ from tiny_llama import (
     write_template,
 )
 
+from aqa.backends.llama_qlora import backend
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.errors import ModelError
 from aqa.progress import SilentProgress
@@ -85,6 +86,23 @@ def test_samples_are_decided_by_the_seed(tiny: Path, template: Template) -> None
             prompts = make_prompts(reader, template, with_target=False)
             found.append(answers([p for _, p in reader.generate(prompts)]))
     assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize("is_continuous", [True, False])
+def test_samples_do_not_depend_on_the_batch(
+    is_continuous: bool, tiny: Path, template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_continuous:
+        monkeypatch.setattr(backend, "is_continuous", lambda model, options: False)
+    with make_reader(tiny, "generation.temperature=1.5", "generation.samples=3") as reader:
+        prompts = make_prompts(reader, template, with_target=False)
+        together = {p.id: p for _, p in reader.generate(prompts)}
+        alone = {p.id: p for prompt in prompts[:3] for _, p in reader.generate([prompt])}
+    for key, one in alone.items():
+        assert one.nbest == together[key].nbest
+        assert one.confidence_kind == "agreement"
+        assert one.answer_tokens == together[key].answer_tokens
+    assert len({text for one in together.values() for text, _ in one.nbest}) > 3
 
 
 def test_every_model_that_was_loaded_is_let_go(tiny: Path) -> None:

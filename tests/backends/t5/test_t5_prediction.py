@@ -87,6 +87,30 @@ def test_samples_differ_and_are_ranked(tiny_t5: Path) -> None:
         assert [p for _, p in reader.generate(make_prompts(reader))] != found
 
 
+@pytest.mark.parametrize("fusion", ["concat", "fid"])
+def test_of_samples_the_most_central_is_the_answer(fusion: str, tiny_t5: Path) -> None:
+    """Whatever batch they are drawn in, and in a resumed run, a seed gives the same samples."""
+    options = (f"backend.fusion={fusion}", "generation.temperature=1.5", "generation.samples=4")
+    with make_reader(tiny_t5, *options) as reader:
+        prompts = make_prompts(reader)
+        found = {p.id: p for _, p in reader.generate(prompts)}
+        for prompt in prompts[:3]:
+            ((_, alone),) = reader.generate([prompt])
+            assert alone.nbest == found[prompt.id].nbest
+            assert alone.raw == found[prompt.id].raw
+        for one in found.values():
+            agreements = [agreement for _, agreement in one.nbest]
+            assert len(agreements) == 4
+            assert agreements == sorted(agreements, reverse=True)
+            assert (one.confidence, one.confidence_kind) == (agreements[0], "agreement")
+            logprobs = dict(one.other_confidences)
+            assert logprobs["min_logprob"] <= logprobs["mean_logprob"] <= 0
+    assert len({text for one in found.values() for text, _ in one.nbest}) > 4
+    with make_reader(tiny_t5, *options, "seed=1") as reader:
+        other = {p.id: p.nbest for _, p in reader.generate(make_prompts(reader))}
+    assert other != {key: one.nbest for key, one in found.items()}
+
+
 def test_a_trained_run_folder_answers_from_its_model_folder(trained_t5: Path) -> None:
     for folder in (trained_t5, trained_t5 / "model"):
         with make_reader(folder) as reader:

@@ -1,0 +1,40 @@
+"""Several samples of one answer: the one that the others agree with most, and how far they do."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from aqa.metrics.medoid import medoid, profile_of
+from aqa.records import AGREEMENT, Prediction, Prompt
+from aqa.runs.journal_rows import cleaned
+
+
+def most_central(prompt: Prompt, samples: Sequence[Prediction], profile: str) -> Prediction:
+    """Choose the medoid of the samples by F1 under the profile; see `medoid`.
+
+    Its confidence is the mean F1 with the other samples, 0..1; those that failed agree with none,
+    and one of them is given only where all did. `nbest` holds the cleaned answers, that with which
+    the others agree most first, and `answer_tokens` are those of all samples.
+    """
+    written = sum(sample.answer_tokens for sample in samples)
+    answered = [sample for sample in samples if sample.error is None]
+    if not answered:
+        return replace(samples[0], answer_tokens=written)
+    texts = [cleaned(sample, prompt.template).text for sample in answered]
+    passages = [passage.text for passage in prompt.evidence.passages]
+    found = medoid(texts, profile_of(profile, prompt.question, passages, texts))
+    # Of the others; where all but one failed, none agrees.
+    share = (len(answered) - 1) / max(len(samples) - 1, 1)
+    agreements = [share * agreement for agreement in found.agreements]
+    chosen = answered[found.place]
+    by_kind = dict(chosen.other_confidences)
+    if chosen.confidence is not None:
+        by_kind = {chosen.confidence_kind: chosen.confidence, **by_kind}
+    ranked = sorted(zip(texts, agreements, strict=True), key=lambda pair: pair[1], reverse=True)
+    return replace(
+        chosen,
+        answer_tokens=written,
+        confidence=agreements[found.place],
+        confidence_kind=AGREEMENT,
+        other_confidences=tuple(by_kind.items()),
+        nbest=tuple(ranked),
+    )
