@@ -257,7 +257,7 @@ class Prediction:
     cut: bool = False
     unread: int = 0
     answer: str | None = None
-    seconds: float | None = None
+    seconds: float | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str | None:

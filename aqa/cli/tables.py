@@ -77,17 +77,16 @@ def show_cost(found: "CostEstimate", as_json: bool, foresight: "Foresight | None
     rows = {
         "model": found.model,
         "examples": f"{found.examples:,}"
+        + (f", {found.samples} samples of each" if found.samples > 1 else "")
         + (f", {found.unfit} too long" if found.unfit else "")
         + (f", {found.cached:,} in the cache" if found.cached else "")
         + (f"; {found.answered:,} were answered before" if found.answered else ""),
         "input tokens": f"{found.input_tokens:,}" + ("" if found.exact else " (estimated)"),
         "output tokens": f"{low:,} to {high:,}",
     }
-    if found.cost is None:
-        rows["price"] = found.price
-    else:
+    if found.cost is not None:
         rows["price"] = "${:,.4f} to ${:,.4f}".format(*found.cost)
-        rows["prices"] = found.price
+    rows["price" if found.cost is None else "prices"] = found.price
     if found.seconds is not None:
         rows["time at the limits"] = f"{found.seconds:,.0f} s"
     console = output()

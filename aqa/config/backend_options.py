@@ -181,6 +181,7 @@ class Gpt4Options(BackendOptions):
     reasoning_effort: Effort | None = None  # of models that think; None: theirs
     service_tier: str | None = None  # flex, priority, ...; None: the server's default
     tokenizer: str | None = None  # a served model's folder or hub id, to count its tokens exactly
+    logprobs: bool = False  # of the answers' tokens: the mean and the lowest are the confidence
     structured: bool = False  # answers as JSON: {answer, passages, answerable}
     max_seq_length: int = Field(128_000, ge=16)  # tokens of prompt and answer together
     # Room for a model's thoughts beside generation.max_new_tokens: by its family and effort, and at

@@ -164,5 +164,6 @@ def confidence_kinds(rows: Iterable[AnsweredRow | None]) -> list[str]:
 
     So a run that an earlier version began, which knew one kind alone, goes on.
     """
-    found = (row.metadata.get("confidence_kind") for row in rows if confidence_of(row) is not None)
+    sure = (row for row in rows if row is not None and confidence_of(row) is not None)
+    found = (row.metadata.get("confidence_kind") for row in sure)
     return sorted({kind for kind in found if isinstance(kind, str) and kind})

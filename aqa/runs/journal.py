@@ -148,6 +148,7 @@ class Journal:
             for row in self.rows(total):
                 key = json.dumps(row.pop("id"), ensure_ascii=False)
                 del row["index"]
+                row.pop("seconds", None)  # or else no two runs would leave the same file
                 if kept and (text := cleaned_again(row, kept)) is not None:
                     row["predicted_answer"] = text
                 if threshold is not None:

@@ -62,13 +62,15 @@ def _clusters(labels: Mapping[str, str]) -> dict[str, Any]:
 
 
 def cost_fields(prediction: Prediction) -> dict[str, Any]:
-    """What is kept of an answer's price: its tokens, what was spent on it, what a cache saved."""
+    """What is kept of an answer's price: its tokens, time, what was spent, what a cache saved."""
     tokens = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
     found: dict[str, Any] = {"tokens": tokens}
     if prediction.spent is not None:
         found["spent"] = asdict(prediction.spent)
     if prediction.saved is not None:
         found["saved"] = asdict(prediction.saved)
+    if prediction.seconds is not None:
+        found["seconds"] = prediction.seconds
     return found
 
 

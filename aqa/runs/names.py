@@ -22,6 +22,7 @@ VLLM_LOG = "vllm.log"  # what the server said that answers
 
 # Of a prediction through an API.
 SPENDING = "spending.json"
+SAMPLES = "samples.jsonl"  # of answers, each before all of its question are there
 BATCHES = "batches"
 BATCH_RECORD = "record.json"  # in BATCHES, as are the files of each batch
 REQUESTS, ANSWERS, ERRORS = ".requests.jsonl", ".answers.jsonl", ".errors.jsonl"

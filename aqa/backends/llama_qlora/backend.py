@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from aqa.backends.base import Merged, TrainEstimate, TrainJob
@@ -191,6 +192,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             return uniform_draws(options, self.config.seed, rows[number].prompt.id, answer)
 
         ids = [row.encoding.prompt_ids for row in rows]
+        started, told = perf_counter(), 0
         answers = write_continuously(self.model, ids, self._ends, options, self._room, draws)
         while True:
             with quiet():  # not while somebody else is at work with an answer
@@ -198,7 +200,9 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             if found is None:
                 return
             row, written = rows[found[0]], found[1]
-            yield self._predicted(row, written) if written else self._out_of_memory(row)
+            told += 1
+            share = (perf_counter() - started) / told  # of the window's time so far
+            yield self._predicted(row, written, share) if written else self._out_of_memory(row)
 
     def _fast_adapter(self) -> AbstractContextManager[None]:
         """Compute an adapter fused, for peft does it in float32 beside the layers."""

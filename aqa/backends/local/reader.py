@@ -2,8 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from typing_extensions import TypeVar
@@ -215,19 +217,27 @@ class LocalReader(Trainable[LocalOptionsT_co]):
 
     def _answer(self, batch: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
         options = self.config.generation
+        started = perf_counter()
         with drawing(options, self.config.seed, batch[0].prompt.id), quiet():
             answers = self._write(batch)
+        # Those of a batch that come together have equal shares of its time.
+        share = (perf_counter() - started) / len(batch) if isinstance(answers, list) else None
         for row, written in zip(batch, answers, strict=True):
-            yield self._predicted(row, written)
+            yield self._predicted(row, written, share or perf_counter() - started)
+            started = perf_counter()
 
-    def _predicted(self, row: Row, answers: Sequence[Written]) -> tuple[Prompt, Prediction]:
+    def _predicted(
+        self, row: Row, answers: Sequence[Written], seconds: float | None = None
+    ) -> tuple[Prompt, Prediction]:
         """What was written for one prompt as its answer: the best, or of samples the medoid."""
         tokens, decode = len(row.encoding.prompt_ids), self._answer_text
         prompt, options = row.prompt, self.config.generation
-        if options.samples == 1:
-            return prompt, as_prediction(prompt.id, tokens, answers, decode, options)
-        samples = [as_prediction(prompt.id, tokens, [one], decode, options) for one in answers]
-        return prompt, most_central(prompt, samples, self.config.evaluation.profile)
+        alone = [[one] for one in answers] if options.samples > 1 else [answers]
+        found = [as_prediction(prompt.id, tokens, own, decode, options) for own in alone]
+        chosen = found[0]
+        if options.samples > 1:
+            chosen = most_central(prompt, found, self.config.evaluation.profile)
+        return prompt, replace(chosen, seconds=None if seconds is None else round(seconds, 4))
 
     def _draws(self, batch: Sequence[Row]) -> list[list[float]]:
         """What draws each answer to the prompts of a batch, those of a prompt together."""

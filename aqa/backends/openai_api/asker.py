@@ -5,6 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from aqa.backends.openai_api.access import Access
@@ -59,8 +60,8 @@ class Asker:
         """Take it that the server answers the run's questions, since an earlier session saw so."""
         self.common.has_answered = True
 
-    async def ask(self, prompt: Prompt) -> Prediction:
-        """Answer one prompt, or record why it can't be answered.
+    async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
+        """Answer one prompt, or record why it can't be answered; `sample` counts from 0.
 
         Raises:
             AqaError: the run has to stop; this prompt is to be asked again by the next one.
@@ -68,10 +69,10 @@ class Asker:
         chat = prompt.messages
         likely = self._counter.count(chat) + self._answer_limit
         worst = self._budget.at_most(self._counter.at_most(chat), self._answer_limit)
-        tried = Attempts(Spent(cost=None if self._budget.price is None else 0.0))
+        tried = Attempts(Spent(cost=None if self._budget.price is None else 0.0), sample)
         while True:
             started = await self._start(likely, worst)
-            body = self._parameters.body(chat)  # with what was learnt meanwhile
+            body = self._parameters.body(chat, sample)  # with what was learnt meanwhile
             tried.until = tried.until or started + self._deadline
             if started >= tried.until:
                 self._leave(likely, worst)
@@ -84,7 +85,8 @@ class Asker:
             tried.spent += used
             self._pace.end(likely, used.input + used.output or likely)
             if isinstance(outcome, Reply):
-                self._pace.answered((time.monotonic() - started) / self._timeout)
+                tried.seconds = time.monotonic() - started
+                self._pace.answered(tried.seconds / self._timeout)
                 found = await self._read(prompt, outcome, tried)
             else:
                 found = await self._heed(prompt, outcome, body, started, tried)
@@ -97,7 +99,7 @@ class Asker:
         self.models[self._access.shown(reply.model)] += 1
         if reply.error is None:
             self.common.answered()
-            return as_prediction(prompt, reply, tried.spent, self._access)
+            return self._answer(prompt, reply, tried)
         self.common.settle()
         may_fit = reply.misfit and tried.misfits < MISFITS
         if not (may_fit and self.common.has_answered):
@@ -105,17 +107,21 @@ class Asker:
             said = self._access.shown(reply.rejected or "")
             others_do = await self.common.own(self._access.shown(reply.error), said)
             if not (may_fit and others_do):
-                return as_prediction(prompt, reply, tried.spent, self._access)
+                return self._answer(prompt, reply, tried)
         tried.misfits += 1
         tried.reason = reply.error
         return None
+
+    def _answer(self, prompt: Prompt, reply: Reply, tried: Attempts) -> Prediction:
+        found = as_prediction(prompt, reply, tried.spent, self._access, self._parameters)
+        return replace(found, seconds=round(tried.seconds, 3))
 
     async def _heed(
         self, prompt: Prompt, failure: Failure, body: Json, started: float, tried: Attempts
     ) -> Prediction | None:
         """What an error means; None where the question is to be asked again."""
         self.common.settle()
-        if failure.refused and self._learn(prompt.messages, body, failure):
+        if failure.refused and self._learn(prompt.messages, body, failure, tried.sample):
             return None
         if failure.refused:
             failure = unless_schema(failure, self._parameters)
@@ -241,9 +247,9 @@ class Asker:
             told = self._access.shown(failure.reason)
             self._parameters.note(f"the server asks to wait {in_words(failure.wait)}: {told}")
 
-    def _learn(self, chat: Sequence[Message], body: Json, failure: Failure) -> bool:
+    def _learn(self, chat: Sequence[Message], body: Json, failure: Failure, sample: int) -> bool:
         """Whether the request can be made again in another form, which may be learnt by now."""
         learnt = self._parameters.learn(body, failure.param, failure.reason)
-        if learnt == "" and self._parameters.body(chat) == body:
+        if learnt == "" and self._parameters.body(chat, sample) == body:
             return False
         return learnt is not None

@@ -15,13 +15,15 @@ LONGEST_BACK_OFF = 30.0
 
 @dataclass(slots=True)
 class Attempts:
-    """What was tried for one example, and what it took.
+    """What was tried for one example, or one `sample` of its answer, and what it took.
 
     `until` is the end of its time, `reason` that of the last failure. `had_last` tells that it was
-    tried once more, since others were answered.
+    tried once more, since others were answered. `seconds` are those of the request that was
+    answered.
     """
 
     spent: Spent
+    sample: int = 0
     until: float | None = None
     reason: str = ""
     failures: int = 0
@@ -30,6 +32,7 @@ class Attempts:
     doubts: int = 0
     timeouts: int = 0  # among the failures
     had_last: bool = False
+    seconds: float = 0.0
 
     @property
     def total(self) -> int:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from aqa.backends.base import CostEstimate, PendingPrompts, Remote
-from aqa.backends.event_loop import cancel_all, running_loop
-from aqa.backends.openai_api.access import Access, azure_version, find_access, server_url
+from aqa.backends.event_loop import Ask, cancel_all, running_loop
+from aqa.backends.openai_api.access import Access, find_access, server_url
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
 from aqa.backends.openai_api.batch.results import Account, Replies
@@ -22,10 +22,12 @@ from aqa.backends.openai_api.batch.server import BatchServer
 from aqa.backends.openai_api.cache import Remembered, ResponseCache, cache_path, key_of
 from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.connection import open_client
+from aqa.backends.openai_api.identity import identity_of
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import find_context
 from aqa.backends.openai_api.responses import FEWEST_TOKENS, ResponsesParameters
+from aqa.backends.openai_api.samples import SampleRecord, Samples
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
 from aqa.backends.openai_api.served import added, counted, learnt, texts
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
@@ -35,7 +37,7 @@ from aqa.config.model_families import end_of
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, MissingExtraError
 from aqa.progress import Progress
-from aqa.records import Message, Prediction, Prompt
+from aqa.records import AGREEMENT, MEAN_LOGPROB, Message, Prediction, Prompt
 from aqa.runs.spending import SpendingRecord
 from aqa.spent import Spent
 
@@ -56,6 +58,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         self._replies: Replies | None = None
         self._record: BatchRecord | None = None
         self._spending: SpendingRecord | None = None
+        self._samples: SampleRecord | None = None
         self._earlier: Mapping[str, Any] = {}
         self._ledger = Ledger(self.options)
 
@@ -118,6 +121,11 @@ class Gpt4Backend(Remote[Gpt4Options]):
         for name in ("num_beams", "num_return_sequences"):
             if getattr(options, name) != 1:
                 raise ConfigError(f"generation.{name}: an API gives one answer; set it to 1")
+        if options.samples > 1 and self.options.batch_api:
+            raise ConfigError(
+                "generation.samples: a batch asks each question once; set it to 1, or leave"
+                " --batch out"
+            )
         if self.options.api == "responses" and answer_room(self.config) < FEWEST_TOKENS:
             raise ConfigError(
                 f"generation.max_new_tokens: the responses API takes {FEWEST_TOKENS} or more"
@@ -139,41 +147,17 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     def identity(self) -> Mapping[str, object]:
         """The model, the server and what decides an answer."""
-        options = self.config.generation
-        # What few runs have is left out of the others.
-        told: dict[str, object] = {}
-        if self.schema is not None:
-            told["schema"] = self.schema.identity()
-        if self.options.api != "chat":
-            told["api"] = self.options.api
-        if self.options.reasoning_tokens:
-            told["reasoning_tokens"] = self.options.reasoning_tokens
-        if self.options.tokenizer is not None:
-            told["tokenizer"] = self.options.tokenizer
-        if self.options.provider == "azure":
-            told["api_version"] = azure_version(self.options)
-        for name in ("extra_body", "extra_headers"):
-            if given := getattr(self.options, name):
-                told[name] = dict(given)
-        return {
-            **told,
-            "model": self.options.model,
-            "server": server_url(self.options),
-            "reasoning_effort": self.options.reasoning_effort,
-            "max_seq_length": self.limit,
-            "max_new_tokens": options.max_new_tokens,
-            "temperature": options.temperature,
-            "top_p": options.top_p,
-            "seed": self.config.seed,
-        }
+        config = self.config
+        return identity_of(self.options, config.generation, config.seed, self.limit, self.schema)
 
     def __enter__(self) -> Self:
         # What fails here closes the loop as well: no process ends with a thread that waits.
         with ExitStack() as opened:
             self._loop = opened.enter_context(running_loop())
             self._client, self._asker = self._wait(self._make())
-            if self._spending:
-                opened.callback(self._spending.close)
+            for record in (self._spending, self._samples):
+                if record:
+                    opened.callback(record.close)
             opened.callback(lambda: self._wait(self._close()))
             if cache := self._open_cache(opened):
                 priced = self._ledger.budget.priced
@@ -213,9 +197,20 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts in the order in which the server does, so many at a time."""
         assert self._asker is not None
-        ask = self._remembered.ask if self._remembered else self._asker.ask
+        ask: Ask[Prediction] = self._remembered.ask if self._remembered else self._asker.ask
+        count, profile = self.config.generation.samples, self.config.evaluation.profile
+        if count > 1:
+            asked = self._remembered or self._asker
+            ask = Samples(asked.ask, count, profile, self.identity(), self._samples).ask
         most = self.options.max_concurrency
         return self._truncation.watched(self._asker.common.answers(self._loop, prompts, ask, most))
+
+    @property
+    def confidence_kind(self) -> str | None:
+        """Agreement of samples, or what the server says of the tokens; none by default."""
+        if self.config.generation.samples > 1:
+            return AGREEMENT
+        return MEAN_LOGPROB if self.options.logprobs else None
 
     @property
     def asks_by_batch(self) -> bool:
@@ -251,6 +246,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         """Count what earlier sessions spent against the caps, and go on counting requests."""
         self._earlier = facts
         self._spending = SpendingRecord(folder, fresh)
+        self._samples = SampleRecord(folder, fresh)
         self._ledger.resume(self._kept(spent), facts, self._spending)
         self._parameters.recall(texts(facts.get("left_out")))
 
@@ -281,18 +277,19 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
         """Count the prompts, and price them with answers of one token and of the longest."""
-        cached = 0
+        examples, cached, samples = 0, 0, self.config.generation.samples
         with ExitStack() as opened:
             cache, identity = self._open_cache(opened, only_found=True), self.identity()
 
             def counts() -> Iterator[int]:
-                nonlocal cached
+                nonlocal examples, cached
                 for prompt in prompts:
-                    if cache and cache.find(key_of(identity, prompt), prompt.id):
-                        cached += 1
-                    else:
+                    keys = (key_of(identity, prompt, number) for number in range(samples))
+                    known = sum(bool(cache and cache.find(key, prompt.id)) for key in keys)
+                    examples, cached = examples + 1, cached + (known == samples)
+                    for _ in range(samples - known):
                         yield self._counter.count(prompt.messages)
 
             longest = answer_room(self.config)
             found = self._ledger.estimate(counts(), longest, self._counter.exact)
-        return replace(found, examples=found.examples + cached, cached=cached)
+        return replace(found, examples=examples, cached=cached, samples=samples)

@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, fields, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -20,9 +20,10 @@ FILE = "responses.sqlite"
 LAYOUT = 1  # of the file; another one is refused
 LOCKED = 10.0  # seconds to wait for another process that writes
 CUTTING = {"max_seq_length", "tokenizer"}  # decide the messages alone, which the key has
-ONE_RUNS_OWN = {"id", "error", "spent", "saved", "unread"}  # fields that are not kept
+SAMPLES = "samples"  # how many there are decides none of them
+ONE_RUNS_OWN = {"id", "error", "spent", "saved", "unread", "seconds"}  # fields that are not kept
+AskSample = Callable[[Prompt, int], Awaitable[Prediction]]  # the second counts samples from 0
 DEFAULTS = {field.name: field.default for field in fields(Prediction)}
-KEPT = DEFAULTS.keys() - ONE_RUNS_OWN
 
 
 def cache_path(given: str | None) -> Path:
@@ -89,30 +90,42 @@ class ResponseCache:
         select = "SELECT answer FROM answers WHERE key = ?"
         try:
             row = self._file.execute(select, (key,)).fetchone()
-            return None if row is None else _prediction(id, row[0])
+            return None if row is None else read_prediction(id, row[0])
         except (sqlite3.Error, ValueError, TypeError, RecursionError):
             return None  # damaged, or of a later version of aqa
 
     def keep(self, key: bytes, prediction: Prediction) -> None:
         """Keep an answer on disk; of several the first one stays, so that runs agree."""
-        kept = {
-            name: value
-            for name, value in asdict(prediction).items()
-            if name not in ONE_RUNS_OWN and value != DEFAULTS[name]
-        }
-        text = json.dumps(kept, ensure_ascii=False)
+        text = json.dumps(kept_fields(prediction), ensure_ascii=False)
         self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, text))
 
 
-def _prediction(id: str, text: str) -> Prediction:  # noqa: A002
-    """Read a row of the file.
+def kept_fields(
+    prediction: Prediction, left_out: Collection[str] = ONE_RUNS_OWN
+) -> dict[str, object]:
+    """What is kept of an answer: all that is not as by default, and not left out."""
+    return {
+        name: value
+        for name, value in asdict(prediction).items()
+        if name not in left_out and value != DEFAULTS[name]
+    }
+
+
+def read_prediction(
+    id: str,  # noqa: A002
+    text: str,
+    left_out: Collection[str] = ONE_RUNS_OWN,
+) -> Prediction:
+    """Read what `kept_fields` gave.
 
     Raises:
         ValueError: it is of another shape than what is kept here.
     """
     kept = json.loads(text)
-    if not isinstance(kept, dict) or not KEPT.issuperset(kept) or kept.get("raw") is None:
+    if not isinstance(kept, dict) or kept.get("raw") is None:
         raise ValueError("it is no answer")
+    if not DEFAULTS.keys() - set(left_out) >= kept.keys():
+        raise ValueError("it is of a later version")
     return _predictions().validate_json(json.dumps({"id": id, **kept}), strict=True)
 
 
@@ -121,10 +134,12 @@ def _predictions() -> TypeAdapter[Prediction]:
     return TypeAdapter(Prediction)
 
 
-def key_of(identity: Mapping[str, object], prompt: Prompt) -> bytes:
+def key_of(identity: Mapping[str, object], prompt: Prompt, sample: int = 0) -> bytes:
     """The hash of all that decides an answer: server, model, parameters and messages."""
     messages = [(turn.role, turn.content) for turn in prompt.messages]
-    decisive = {name: value for name, value in identity.items() if name not in CUTTING}
+    decisive = {name: own for name, own in identity.items() if name not in {*CUTTING, SAMPLES}}
+    if sample:
+        decisive["sample"] = sample
     text = json.dumps([decisive, messages], sort_keys=True)
     return sha256(text.encode()).digest()
 
@@ -136,7 +151,7 @@ class Remembered:
         self,
         cache: ResponseCache,
         identity: Mapping[str, object],
-        ask: Callable[[Prompt], Awaitable[Prediction]],
+        ask: AskSample,
         priced: Callable[[Spent], Spent],
         note: Callable[[str], None],
     ) -> None:
@@ -145,29 +160,29 @@ class Remembered:
         self._writes = True
         self.models: dict[str, int] = {}  # of the answers that were taken from the cache
 
-    async def ask(self, prompt: Prompt) -> Prediction:
+    async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
         """The answer to a prompt, from the cache or the server; see `Asker.ask`."""
-        found = self.known(prompt)
+        found = self.known(prompt, sample)
         if found is not None:
             return found
-        prediction = await self._ask(prompt)
-        self.keep(prompt, prediction)
+        prediction = await self._ask(prompt, sample)
+        self.keep(prompt, prediction, sample)
         return prediction
 
-    def known(self, prompt: Prompt) -> Prediction | None:
+    def known(self, prompt: Prompt, sample: int = 0) -> Prediction | None:
         """The answer that the cache holds; None where the server has to be asked."""
-        found = self._cache.find(key_of(self._identity, prompt), prompt.id)
+        found = self._cache.find(key_of(self._identity, prompt, sample), prompt.id)
         if found is None:
             return None
         self.models[found.model] = self.models.get(found.model, 0) + 1
         saved = self._priced(Spent(found.prompt_tokens, found.answer_tokens))
         return replace(found, spent=self._priced(Spent()), saved=saved)
 
-    def keep(self, prompt: Prompt, prediction: Prediction) -> None:
+    def keep(self, prompt: Prompt, prediction: Prediction, sample: int = 0) -> None:
         """Keep what the server answered, if it is no error."""
         if prediction.error is None and self._writes:
             try:
-                self._cache.keep(key_of(self._identity, prompt), prediction)
+                self._cache.keep(key_of(self._identity, prompt, sample), prediction)
             except sqlite3.Error as error:
                 self._writes = False
                 self._note(f"answers are no longer kept in the cache: {error}")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from aqa.backends.openai_api.logprobs import MISSED, answer_logprobs, tokens_of_choice
 from aqa.backends.openai_api.replies import (
     BadBodyError,
     ErrorInBodyError,
@@ -19,7 +20,7 @@ from aqa.backends.openai_api.tokens import answer_room
 from aqa.config.model_families import has_system_role, is_openai_thinker, takes_sampling
 from aqa.config.options import RunConfig
 from aqa.errors import ModelError
-from aqa.records import Message
+from aqa.records import Message, Prompt
 
 # What may be left out where it is refused, unless it was asked for by its key of the config.
 OPTIONAL = {
@@ -27,6 +28,7 @@ OPTIONAL = {
     "top_p": "generation.top_p",
     "seed": "seed",
     "reasoning_effort": "backend.reasoning_effort",
+    "logprobs": "backend.logprobs",
 }
 BROKEN_OFF = ("error", "abort")  # OpenRouter's and vLLM's reasons why an answer is not whole
 MAX_TOKENS = re.compile(r"\bmax_(completion_)?tokens\b")
@@ -63,6 +65,7 @@ class Parameters:
         self.learnt: list[str] = []  # in words
         self._asks_for = config.asks_for
         options: Any = config.backend
+        self.asks_logprobs: bool = options.logprobs
         model, effort = options.model, options.reasoning_effort
         thinker = is_openai_thinker(model)
         self._limit_name = "max_completion_tokens" if openai or thinker else "max_tokens"
@@ -90,6 +93,8 @@ class Parameters:
         }  # fmt: skip
         if config.generation.top_p < 1:
             found["top_p"] = config.generation.top_p
+        if self.asks_logprobs:
+            found["logprobs"] = True
         return found if effort is None else {**found, "reasoning_effort": effort}
 
     @property
@@ -103,9 +108,13 @@ class Parameters:
             if name in OPTIONAL and not self._asks_for(OPTIONAL[name]):
                 self._values.pop(name, None)
 
-    def body(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """The whole request as plain values."""
-        body = {**self._values, self._limit_name: self._limit, "messages": self.turns(messages)}
+    def body(self, messages: Sequence[Message], sample: int = 0) -> dict[str, Any]:
+        """The whole request as plain values; a `sample` after the first has another seed."""
+        body = {
+            **self._sampled(sample),
+            self._limit_name: self._limit,
+            "messages": self.turns(messages),
+        }
         body["stream"] = False  # which `transformers serve` does by default
         if self.schema is not None:
             named = {"name": self.schema.name, "schema": dict(self.schema.json_schema)}
@@ -114,6 +123,25 @@ class Parameters:
                 "json_schema": {**named, "strict": True},
             }
         return merged(body, self._extra)
+
+    def _sampled(self, sample: int) -> dict[str, Any]:
+        """The values of a sample: with one seed a server may give the same one again and again."""
+        if sample and "seed" in self._values:
+            return {**self._values, "seed": self._values["seed"] + sample}
+        return dict(self._values)
+
+    def logprobs(self, prompt: Prompt, reply: Reply) -> list[float]:
+        """The log-probabilities of the answer's tokens, where they are asked for.
+
+        The user is told once of a server that does not give them.
+        """
+        if not self.asks_logprobs or reply.text is None:
+            return []
+        found = answer_logprobs(reply.text, reply.structured, prompt.template.answer, reply.tokens)
+        if not found and MISSED not in self.learnt:
+            self.learnt.append(MISSED)
+            self.note(MISSED)
+        return found
 
     def turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
         """The chat in the roles that the model takes."""
@@ -251,13 +279,15 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
 def _said(choice: Mapping[str, Any]) -> Said:
     """What a choice says: in a message, in the pieces of a stream, or as a bare text."""
     message = choice.get("message") or choice.get("delta")
+    tokens = tokens_of_choice(choice)
     if message is None:
-        return Said(choice["text"], ending=choice.get("finish_reason"))
+        return Said(choice["text"], ending=choice.get("finish_reason"), tokens=tokens)
     return Said(
         joined_parts(message.get("content")),
         message.get("refusal"),
         choice.get("finish_reason"),
         bool(message.get("reasoning_content") or message.get("reasoning")),
+        tokens,
     )
 
 

@@ -1,16 +1,19 @@
 """What a reply or a failure means for the example that was asked."""
 
 from dataclasses import replace
+from statistics import fmean
 
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.errors import Failure
 from aqa.backends.openai_api.replies import Reply
-from aqa.records import Prediction, Prompt
+from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction, Prompt
 from aqa.spent import Spent
 
 
-def as_prediction(prompt: Prompt, reply: Reply, spent: Spent, access: Access) -> Prediction:
+def as_prediction(
+    prompt: Prompt, reply: Reply, spent: Spent, access: Access, parameters: Parameters
+) -> Prediction:
     """What a reply means for the example that it answers; `spent` is what all attempts took."""
     counted = reply.spent or Spent()
     if reply.text is None:
@@ -26,6 +29,7 @@ def as_prediction(prompt: Prompt, reply: Reply, spent: Spent, access: Access) ->
     structured = reply.structured
     if structured is not None:
         structured = replace(structured, text=access.without_key(structured.text))
+    found = parameters.logprobs(prompt, reply)
     return Prediction(
         prompt.id,
         access.without_key(reply.text),
@@ -35,6 +39,9 @@ def as_prediction(prompt: Prompt, reply: Reply, spent: Spent, access: Access) ->
         structured=structured,
         model=access.shown(reply.model),
         cut=reply.cut,
+        confidence=fmean(found) if found else None,
+        confidence_kind=MEAN_LOGPROB if found else "",
+        other_confidences=((MIN_LOGPROB, min(found)),) if found else (),
     )
 
 

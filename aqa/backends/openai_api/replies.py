@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from aqa.backends.openai_api.logprobs import Token
 from aqa.backends.openai_api.schemas import BadObjectError, ResponseSchema
 from aqa.records import StructuredAnswer
 from aqa.runs.cleaning import spoken
@@ -49,7 +50,8 @@ class Reply:
 
     `spent` has no cost yet; None where the server counts nothing. `structured` is what counts in
     an object of a schema; `misfit` tells that the text is none, though it should be one. `rejected`
-    is a text that is no answer, and `cut` tells that an answer ends where its room did.
+    is a text that is no answer, and `cut` tells that an answer ends where its room did. `tokens`
+    are those of all that was written, where the server tells how likely they were.
     """
 
     text: str | None
@@ -60,6 +62,7 @@ class Reply:
     misfit: bool = False
     rejected: str | None = None
     cut: bool = False
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,14 @@ class Said:
     """What was read of an answer before it is judged: its text, what was said in its place.
 
     `thought` tells that the model also gave its reasoning apart, `ending` how the server says that
-    the answer ended.
+    the answer ended, `tokens` how likely each was.
     """
 
     text: object
     refusal: object = None
     ending: object = None
     thought: bool = False
+    tokens: tuple[Token, ...] = ()
 
     @property
     def end(self) -> End | None:
@@ -91,9 +95,9 @@ def make_reply(said: Said, model: str, spent: Spent | None, schema: ResponseSche
         return Reply(None, reason, model, spent, misfit=misfit, rejected=text or None)
     cut = said.end == "length"
     if schema is None:
-        return Reply(text, None, model, spent, cut=cut)
+        return Reply(text, None, model, spent, cut=cut, tokens=said.tokens)
     try:
-        return Reply(text, None, model, spent, schema.read(text))
+        return Reply(text, None, model, spent, schema.read(text), tokens=said.tokens)
     except BadObjectError as error:
         reason = f"the answer does not match the schema {schema.name}: {error}"
         if cut:

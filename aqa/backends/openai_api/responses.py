@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from aqa.backends.openai_api.chat import Parameters, merged
 from aqa.backends.openai_api.errors import told_status
+from aqa.backends.openai_api.logprobs import tokens_of
 from aqa.backends.openai_api.replies import (
     BadBodyError,
     ErrorInBodyError,
@@ -19,6 +20,7 @@ from aqa.backends.openai_api.streams import body_of
 from aqa.config.options import RunConfig
 from aqa.records import Message
 
+LOGPROBS = "message.output_text.logprobs"  # how responses are asked for them
 FEWEST_TOKENS = 16  # that OpenAI takes as a limit of an answer
 
 
@@ -26,7 +28,7 @@ class ResponsesParameters(Parameters):
     """The same parameters as of chat completions, where responses have them: there is no seed."""
 
     endpoint: ClassVar[str] = "/v1/responses"
-    spelling: ClassVar[Mapping[str, str]] = {"reasoning_effort": "reasoning"}
+    spelling: ClassVar[Mapping[str, str]] = {"reasoning_effort": "reasoning", "logprobs": "include"}
 
     def __init__(
         self,
@@ -39,9 +41,11 @@ class ResponsesParameters(Parameters):
         del self._values["seed"]
         self._limit_name = "max_output_tokens"
 
-    def body(self, messages: Sequence[Message]) -> dict[str, Any]:
+    def body(self, messages: Sequence[Message], sample: int = 0) -> dict[str, Any]:
         """The whole request as plain values; the server is not to keep it."""
-        values = dict(self._values)
+        values = self._sampled(sample)
+        if values.pop("logprobs", None):
+            values["include"] = [LOGPROBS]
         if (effort := values.pop("reasoning_effort", None)) is not None:
             values["reasoning"] = {"effort": effort}
         turns = self.turns(messages)
@@ -101,7 +105,10 @@ def _said(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
         if message.get("phase") != "commentary"
         for part in message["content"]
     ]
-    texts = [part["text"] for part in parts if part.get("type") == "output_text"]
+    told = [part for part in parts if part.get("type") == "output_text"]
+    texts = [part["text"] for part in told]
+    tokens = [token for part in told for token in tokens_of(part.get("logprobs"))]
     refusals = [part["refusal"] for part in parts if part.get("type") == "refusal"]
     thought = len(messages) < len(output) or (bool(messages) and not parts)
-    return Said("".join(texts), next(iter(refusals), None), ending, thought)
+    refusal = next(iter(refusals), None)
+    return Said("".join(texts), refusal, ending, thought, tuple(tokens))

@@ -78,4 +78,10 @@ def _configure(options: JudgeOptions, model: str | None) -> "tuple[RunConfig, st
         if section not in JUDGE_SECTIONS:
             known = ", ".join(JUDGE_SECTIONS)
             raise ConfigError(f"--judge-set {section}: a judge's config has only {known}")
-    return build_config(Gpt4Backend.Options, [told], ours), told.get("prompt")
+    config = build_config(Gpt4Backend.Options, [told], ours)
+    if config.generation.samples > 1:
+        raise ConfigError(
+            "--judge-set generation.samples: verdicts are no answers; --judge-repeats has each"
+            " answer judged several times"
+        )
+    return config, told.get("prompt")

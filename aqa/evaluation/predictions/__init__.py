@@ -3,6 +3,8 @@
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from aqa.evaluation.predictions.named import OWN_SCORES, refuse_binary, refuse_t
 from aqa.evaluation.predictions.shape import NotAnswersError
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.texts import as_text, one_line
+from aqa.runs.journal import read_lines as journal_lines
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
 __all__ = [
@@ -57,7 +60,19 @@ def read_predictions(
     """
     file = _file_in(path) if path.is_dir() else path
     asked = None if ids is None else Asked(ids, questions)
-    return _read_entries(file, _entries(file, ids), asked, fields, note)
+    return _with_seconds(file, _read_entries(file, _entries(file, ids), asked, fields, note))
+
+
+def _with_seconds(file: Path, rows: dict[str, AnsweredRow]) -> dict[str, AnsweredRow]:
+    """Add how long each answer of a finished run took, which its journal alone holds."""
+    if file.name != PREDICTIONS:
+        return rows
+    lines = islice(journal_lines(file.with_name(JOURNAL)), 1, None)
+    known = {line.get("id"): line["seconds"] for line in lines if "seconds" in line}
+    return {
+        key: replace(row, metadata={**row.metadata, "seconds": known[key]}) if key in known else row
+        for key, row in rows.items()
+    }
 
 
 def read_given(

@@ -62,7 +62,7 @@ class Requests:
             "repetition_penalty": 1.0,
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
-            "n": options.num_return_sequences,
+            "n": options.answers_each,
             "logprobs": 0,
             "return_token_ids": True,
             "skip_special_tokens": False,
@@ -95,4 +95,4 @@ class Requests:
         if read is not None and read != body["prompt"]:
             raise ModelError("it read other token ids than it was sent")
         found.sort(key=lambda each: each.score(self.options.length_penalty), reverse=True)
-        return found[: self.options.num_return_sequences]
+        return found[: self.options.answers_each]

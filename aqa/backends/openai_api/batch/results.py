@@ -132,7 +132,7 @@ class Replies:
             if self.attempts[prompt.index] < ATTEMPTS:
                 self.lost += spent
                 return None
-        return as_prediction(prompt, reply, spent, self._access)
+        return as_prediction(prompt, reply, spent, self._access, self._parameters)
 
     def _outcome(self, line: Json) -> Reply | Failure | None:
         error, response = line.get("error"), line.get("response")

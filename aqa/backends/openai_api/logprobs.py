@@ -1,0 +1,132 @@
+"""How likely a model found the tokens of its answer, where a server tells."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from aqa.records import AnswerPart, StructuredAnswer
+from aqa.runs.cleaning import clean_answer, spoken
+
+Token = tuple[bytes, float]  # the text of a token in UTF-8, and its log-probability
+MISSED = (
+    "the server gives no log-probabilities that fit its answers (backend.logprobs), so that these"
+    " have no confidence; generation.samples at a temperature gives one by agreement"
+)
+_LENIENT = json.JSONDecoder(strict=False)
+
+
+def tokens_of_choice(choice: Mapping[str, Any]) -> tuple[Token, ...]:
+    """The tokens of a choice of chat completions, or of the older text completions."""
+    told = choice.get("logprobs")
+    if not isinstance(told, Mapping):
+        return ()
+    if isinstance(told.get("content"), list):
+        return tokens_of(told["content"])
+    texts, values = told.get("tokens"), told.get("token_logprobs")
+    if not isinstance(texts, list) or not isinstance(values, list) or len(texts) != len(values):
+        return ()
+    pairs = zip(texts, values, strict=True)
+    return tokens_of([{"token": text, "logprob": value} for text, value in pairs])
+
+
+def tokens_of(told: object) -> tuple[Token, ...]:
+    """The tokens of a list as chat completions and responses have it; none if one is unusable."""
+    found = tuple(map(_token, told)) if isinstance(told, list) else ()
+    usable = tuple(token for token in found if token is not None)
+    return usable if len(usable) == len(found) else ()
+
+
+def _token(told: object) -> Token | None:
+    if not isinstance(told, Mapping):
+        return None
+    text, value, parts = told.get("token"), told.get("logprob"), told.get("bytes")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    if isinstance(parts, list) and all(type(part) is int and 0 <= part < 256 for part in parts):
+        return bytes(parts), min(float(value), 0.0)
+    if not isinstance(text, str):
+        return None
+    return text.encode("utf-8", "replace"), min(float(value), 0.0)
+
+
+def answer_logprobs(
+    raw: str, structured: StructuredAnswer | None, kept: AnswerPart, tokens: Sequence[Token]
+) -> list[float]:
+    """The log-probabilities of the tokens that the answer itself is made of; [] if unknown.
+
+    Of an object of the reader's schema that is the value of `answer`, or of `answerable` where it
+    says that there is none; of other texts what is left of them once they are cleaned.
+    """
+    start, end = _span(raw, structured, kept)
+    before, after = raw[:start].encode(), raw[end:].encode()
+    text = raw.encode()
+    joined = b"".join(part for part, _ in tokens)
+    place = joined.rfind(text)
+    if place < 0:
+        return _between(tokens, before, raw[start:end], after)
+    first, last = place + len(before), place + len(text) - len(after)
+    found, at = [], 0
+    for part, value in tokens:
+        if at < last and at + len(part) > first:
+            found.append(value)
+        at += len(part)
+    return found
+
+
+def _span(raw: str, structured: StructuredAnswer | None, kept: AnswerPart) -> tuple[int, int]:
+    """Where in a text the answer stands."""
+    if structured is not None:
+        return next(_values(raw, structured), (0, len(raw)))
+    said = spoken(raw) or raw
+    start = max(raw.rfind(said), 0)
+    answer = clean_answer(raw, (), kept).text
+    place = raw.find(answer, start)
+    if not answer or place < 0:
+        return start, start + len(said)
+    return place, place + len(answer)
+
+
+def _values(raw: str, structured: StructuredAnswer) -> Iterator[tuple[int, int]]:
+    """Where the value that counts may stand, within its quotation marks; the last place first."""
+    key = "answerable" if structured.abstained else "answer"
+    for match in reversed(list(re.finditer(rf'"{key}"\s*:\s*', raw))):
+        try:
+            value, end = _LENIENT.raw_decode(raw, match.end())
+        except ValueError:
+            continue
+        if isinstance(value, str) and not structured.abstained:
+            if value == structured.text:
+                yield match.end() + 1, end - 1
+        elif structured.abstained or str(value) == structured.text:
+            yield match.end(), end
+
+
+def _between(tokens: Sequence[Token], before: bytes, answer: str, after: bytes) -> list[float]:
+    """The tokens of an answer between two texts, where not all of them can be read.
+
+    Some servers give no bytes, and U+FFFD for the parts of a character that two tokens share.
+    """
+    left, right = 0, len(tokens)
+    while left < right and before and before.startswith(tokens[left][0]):
+        before = before.removeprefix(tokens[left][0])
+        left += 1
+    while right > left and after:
+        part = tokens[right - 1][0]
+        if not after.endswith(part) and not part.startswith(b"<"):  # which ends the turn
+            break
+        after = after.removesuffix(part)
+        right -= 1
+    found, place = [], 0
+    for part, value in tokens[left:right]:
+        # The first and the last may share a token with the texts around.
+        own = part.removeprefix(before).removesuffix(after).decode("utf-8", "replace")
+        own = own.strip("\ufffd")
+        at = answer.find(own, place)
+        if at >= 0:
+            place = at + len(own)
+            found.append(value)
+        elif not own.startswith("<"):
+            return []
+    return found

@@ -1,0 +1,133 @@
+"""Samples of an API's answers: each is on disk before the next is asked for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from aqa.backends.openai_api.cache import AskSample, kept_fields, key_of, read_prediction
+from aqa.backends.samples import most_central
+from aqa.errors import RunError
+from aqa.records import Prediction, Prompt
+from aqa.runs.files import explained
+from aqa.runs.names import SAMPLES
+from aqa.spent import Spent
+
+OF_THE_ROW = {"id", "error", "unread"}  # fields that are not kept
+
+
+class SampleRecord:
+    """The samples of a run folder: lines of a key, see `key_of`, and the answer with its price.
+
+    A killed run pays again for none of them. The place of each line is kept in memory.
+    """
+
+    def __init__(self, folder: Path, fresh: bool) -> None:
+        self._path = folder / SAMPLES
+        self._places: dict[str, int] = {}
+        self._file: BinaryIO | None = None
+        if fresh:
+            self._path.unlink(missing_ok=True)
+        elif self._path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        """Find all lines; one that a kill broke off goes."""
+        end = 0
+        with self._path.open("rb") as file:
+            for line in file:
+                try:
+                    key = json.loads(line)["key"] if line.endswith(b"\n") else None
+                except (ValueError, LookupError, TypeError):
+                    raise RunError(
+                        f"{self._path}: not JSON at byte {end}, so it was changed by something"
+                        " else; delete it to ask for these samples again"
+                    ) from None
+                if key is None:
+                    break
+                self._places[key] = end
+                end += len(line)
+        if end < self._path.stat().st_size:
+            with self._path.open("r+b") as file:
+                file.truncate(end)
+
+    def find(self, key: bytes, id: str) -> Prediction | None:  # noqa: A002
+        """The sample of this key, as an answer to this id."""
+        place = self._places.get(key.hex())
+        if place is None:
+            return None
+        with self._path.open("rb") as file:
+            file.seek(place)
+            fields = json.loads(file.readline())["answer"]
+        return read_prediction(id, json.dumps(fields), OF_THE_ROW)
+
+    def keep(self, key: bytes, prediction: Prediction) -> None:
+        """Put a sample on disk."""
+        with explained(self._path):
+            if self._file is None:
+                self._file = self._path.open("ab")
+            place = self._file.tell()
+            line = {"key": key.hex(), "answer": kept_fields(prediction, OF_THE_ROW)}
+            self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            self._file.flush()
+        self._places[key.hex()] = place
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class Samples:
+    """Asks for all samples of an answer, one after another, and takes the most central one."""
+
+    def __init__(
+        self,
+        ask: AskSample,
+        count: int,
+        profile: str,
+        identity: Mapping[str, object],
+        record: SampleRecord | None,
+    ) -> None:
+        self._ask, self._count, self._profile = ask, count, profile
+        self._identity, self._record = identity, record
+
+    async def ask(self, prompt: Prompt) -> Prediction:
+        """The answer to a prompt; where a sample fails, that one with its failure.
+
+        What was paid for the others then stands in the record, for when it is asked again.
+        """
+        found = []
+        for number in range(self._count):
+            sample = await self._sample(prompt, number)
+            if sample.error is not None:
+                reason = f"sample {number + 1} of {self._count}: {sample.error}"
+                return replace(sample, error=reason)
+            found.append(sample)
+        return _together(most_central(prompt, found, self._profile), found)
+
+    async def _sample(self, prompt: Prompt, number: int) -> Prediction:
+        if self._record is None:
+            return await self._ask(prompt, number)
+        key = key_of(self._identity, prompt, number)
+        known = self._record.find(key, prompt.id)
+        if known is None:
+            known = await self._ask(prompt, number)
+            if known.error is None:
+                self._record.keep(key, known)
+        return known
+
+
+def _together(chosen: Prediction, samples: list[Prediction]) -> Prediction:
+    """The chosen sample with what all of them took."""
+    saved = [sample.saved for sample in samples if sample.saved is not None]
+    seconds = [sample.seconds for sample in samples if sample.seconds is not None]
+    return replace(
+        chosen,
+        prompt_tokens=sum(sample.prompt_tokens for sample in samples),
+        spent=sum((sample.spent or Spent() for sample in samples), Spent()),
+        saved=sum(saved, Spent()) if saved else None,
+        seconds=round(sum(seconds), 3) if seconds else None,
+    )
