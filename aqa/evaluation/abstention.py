@@ -9,9 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from aqa.evaluation.predictions import AnsweredRow
+from aqa.metrics.calibration import Calibration, as_probability, calibrate
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_interval
+from aqa.records import MEAN_LOGPROB
 
 POINTS = 100  # of a curve: more are not seen apart
 
@@ -119,6 +121,29 @@ def risk_coverage(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> RiskCover
         fmean(selective_risks(losses, [-loss for loss in losses])),
         tuple((100 * place / count, risks[place - 1]) for place in kept),
     )
+
+
+def calibration(
+    pairs: Pairs, rows: Sequence[AnsweredRow | None], clusters: Clusters
+) -> Calibration | None:
+    """Compare confidences with exact match; None where they are of no kind that is a probability.
+
+    Runs of earlier versions say no kind: theirs are mean log-probabilities.
+    """
+    kinds = confidence_kinds(rows)
+    kind = kinds[0] if kinds else MEAN_LOGPROB
+    found = []
+    for place, row in enumerate(rows):
+        confidence = confidence_of(row)
+        if row is not None and confidence is not None:
+            is_known = bool(kinds) or "evidence" in row.metadata
+            claimed = as_probability(kind, confidence) if is_known else None
+            found.append((place, claimed))
+    if len(kinds) > 1 or not found or any(claimed is None for _, claimed in found):
+        return None
+    places = [place for place, _ in found]
+    right = [pairs.agreement[0][place] == 100 for place in places]
+    return calibrate(kind, [claimed or 0.0 for _, claimed in found], right, clusters.at(places))
 
 
 def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> list[float]:

@@ -17,6 +17,7 @@ from aqa.evaluation.silence import Kept
 from aqa.evaluation.slice_comparison import SliceComparisons
 from aqa.evaluation.slices import Groups, Slices
 from aqa.evaluation.stress import StressCard
+from aqa.metrics.calibration import Calibration
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
@@ -29,7 +30,7 @@ class SystemScores:
     `slice_places` are the examples of the groups of `slices`.
     `predictions` (as they were compared), `categories` (see `mistakes`) and `rows` (as they
     were read) follow the ids. `abstention` is None where there is nothing to tell, `risk_coverage`
-    where no confidence is. `verdicts` are a judge's.
+    where no confidence is, `calibration` where none is a probability. `verdicts` are a judge's.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SystemScores:
     categories: tuple[str, ...] = ()
     abstention: Abstention | None = None
     risk_coverage: RiskCoverage | None = None
+    calibration: Calibration | None = None
     rows: tuple[AnsweredRow | None, ...] = ()
     verdicts: Verdicts | None = None
 
@@ -69,6 +71,8 @@ class SystemScores:
             found["abstention"] = self.abstention.to_json()
         if self.risk_coverage is not None:
             found["risk_coverage"] = self.risk_coverage.to_json()
+        if self.calibration is not None:
+            found["calibration"] = self.calibration.to_json()
         if self.verdicts is not None:
             found["judge"] = self.verdicts.to_json()
         return {**found, "errors": self.errors}

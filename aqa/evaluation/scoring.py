@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqa.errors import ModelError, UsageError
-from aqa.evaluation.abstention import abstention, risk_coverage
+from aqa.evaluation.abstention import abstention, calibration, risk_coverage
 from aqa.evaluation.alignment import System
 from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.clustering import AUTO, clusters_note
@@ -208,6 +208,7 @@ def _described(
         categories=categorize(pairs, rows),
         abstention=abstention(pairs, clusters),
         risk_coverage=risk_coverage(pairs, rows),
+        calibration=calibration(pairs, rows, clusters),
         rows=tuple(rows),
         verdicts=pairs.verdicts,
     )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from aqa.evaluation.calibration_tables import calibration_rows, calibration_table
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
@@ -26,7 +27,8 @@ def tables_for_people(report: Report) -> Iterator[Table]:
     yield from verdict_tables(report)
     yield from slice_tables(report)
     yield from mistake_tables(report)
-    for table in (abstention_table(report), confidence_table(report), disputed_table(report)):
+    doubts = (abstention_table(report), confidence_table(report), calibration_table(report))
+    for table in (*doubts, disputed_table(report)):
         if table.rows:
             yield table
     if report.comparisons:
@@ -99,6 +101,7 @@ def long_table(report: Report) -> Table:
                         values = [_figure(part[name]) for name in ("value", "low", "high")]
                         of: list[Cell] = [found["n"], "", "", key, group, *[""] * 3]
                         rows.append(Row([system.name, metric, *values, *of]))
+    rows += calibration_rows(report)
     rows += [_long_difference(found, "", "") for found in report.comparisons]
     rows += [_long_difference(found, *part) for part, found in _slice_comparisons(report)]
     rows += long_rows(report.stress)

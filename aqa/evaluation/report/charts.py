@@ -121,14 +121,17 @@ def axis(scale: Scale, signed: bool = False) -> Markup:
     return _markup(svg)
 
 
-def curves(lines: Mapping[int, Sequence[tuple[float, float]]], told: str) -> Markup:
+def curves(
+    lines: Mapping[int, Sequence[tuple[float, float]]], told: str, diagonal: bool = False
+) -> Markup:
     """Draw a line for each system over shares of the examples from 0 to 100 %.
 
-    A line begins at its first point; values are in %, too, from 0 up.
+    A line begins at its first point; values are in %, too, from 0 up. The `diagonal` is where
+    both are equal.
     """
     across = Scale(0, 100, (0, 25, 50, 75, 100), 40, _CURVES[0] - 12)
     highest = max(value for points in lines.values() for _, value in points)
-    up = replace(fit_scale([0, highest]), start=_CURVES[1] - 30, end=10)
+    up = replace(fit_scale([0, 100 if diagonal else highest]), start=_CURVES[1] - 30, end=10)
     svg = _picture(_CURVES[1], told, _CURVES[0])
     for tick, text in zip(up.ticks, up.labels, strict=True):
         y = up.place(tick)
@@ -136,6 +139,9 @@ def curves(lines: Mapping[int, Sequence[tuple[float, float]]], told: str) -> Mar
         _draw(svg, "text", "tick end", x=32, y=y + 4).text = f"{text} %"
     for tick, text in zip(across.ticks, across.labels, strict=True):
         _draw(svg, "text", "tick", x=across.place(tick), y=_CURVES[1] - 12).text = f"{text} %"
+    if diagonal:
+        ends = {"x1": across.start, "x2": across.end, "y1": up.start, "y2": up.end}
+        _draw(svg, "line", "zero", **ends)
     for series, points in lines.items():
         places = [f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in points]
         kind = "curve again" if series >= SERIES else "curve"

@@ -36,6 +36,41 @@ def confidence_curves(report: Report) -> Markup | None:
     return curves(lines, told)
 
 
+def calibration_curves(report: Report) -> Markup | None:
+    """Draw the share of right answers over confidence; None where none is a probability."""
+    lines = {
+        series: [(one.confidence, one.right) for one in system.calibration.bins]
+        for series, system in enumerate(report.systems)
+        if system.calibration is not None
+    }
+    if not lines:
+        return None
+    told = "; ".join(
+        f"{report.systems[series].name}: "
+        + ", ".join(f"{right:.0f} % right at {sure:.0f} %" for sure, right in points)
+        for series, points in lines.items()
+    )
+    return curves(lines, told, diagonal=True)
+
+
+def calibration_rows(report: Report) -> list[SystemRow]:
+    """Give how far confidences of a system are from its share of right answers."""
+    return [
+        SystemRow(
+            system.name,
+            series,
+            (
+                found.kind.replace("_", " "),
+                f"{found.error:.1f} ({told_range(found.low, found.high)})",
+                f"{found.plain:.1f}",
+                f"{found.over:+.1f}",
+            ),
+        )
+        for series, system in enumerate(report.systems)
+        if (found := system.calibration) is not None
+    ]
+
+
 def confidence_rows(report: Report) -> list[SystemRow]:
     """Give what a system gets wrong at three shares of its surest answers, and the areas."""
     return [

@@ -76,6 +76,8 @@ def _sections(report: Report) -> dict[str, object]:
         "slice_differences": panels.slice_difference_panels(report),
         "confidence_curves": confidence.confidence_curves(report),
         "confidence_rows": confidence.confidence_rows(report),
+        "calibration_curves": confidence.calibration_curves(report),
+        "calibration_rows": confidence.calibration_rows(report),
         "abstention_rows": confidence.abstention_rows(report),
         "stress_curves": stress.stress_curves(report) if report.stress else [],
         "stress_panels": list(stress.stress_panels(report)),
