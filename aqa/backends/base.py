@@ -219,6 +219,13 @@ class Trainable(Backend[OptionsT_co]):
         """Write the merged model into the run folder and compare its answers to the prompts."""
         raise NotImplementedError(f"{type(self).__name__} merges nothing")
 
+    def check_export(self) -> None:
+        """Raise what would keep a merged model from being exported; needs no weights."""
+
+    def export(self, merged: Path, kind: str, prompts: Sequence[Prompt]) -> Merged:
+        """Write a merged model as one file for llama.cpp, and compare both's greedy answers."""
+        raise NotImplementedError(f"{type(self).__name__} exports nothing")
+
 
 class PendingPrompts(Protocol):
     """What a run asks, for a reader that goes through it more than once."""

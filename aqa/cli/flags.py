@@ -56,6 +56,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no note
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
 MaxNewTokens = Annotated[int | None, of_config("generation.max_new_tokens", least=1)]
 Merge = Annotated[bool, of_config("merge")]
+Export = Annotated[Literal["gguf", "gguf:f16", "gguf:q8_0"] | None, of_config("export")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
 JudgeModel = Annotated[
     list[str] | None,

@@ -39,6 +39,7 @@ def train(
     ] = False,
     fresh: flags.Fresh = False,
     merge: flags.Merge = False,
+    export: flags.Export = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")
     ] = False,

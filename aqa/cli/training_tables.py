@@ -22,6 +22,8 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
                 "after": result.report.to_json() if result.report else None,
                 "merged": str(result.merged.folder) if result.merged else None,
                 "merged_differs": result.merged.different if result.merged else None,
+                "exported": str(result.exported.folder) if result.exported else None,
+                "exported_differs": result.exported.different if result.exported else None,
             }
         )
         return
@@ -39,6 +41,11 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             f" {result.merged.different} differ from the adapter's",
             soft_wrap=True,
         )
+    if result.exported is not None:
+        told = f"of {result.exported.compared} greedy answers {result.exported.different} differ"
+        if not result.exported.compared:
+            told = "pip install llama-cpp-python to compare its answers"
+        console.print(f"for llama.cpp: {result.exported.folder}; {told}", soft_wrap=True)
     console.print(
         f"next: aqa predict {result.backend} --model {quote(str(result.folder))}"
         " --data YOUR_QUESTIONS.json",

@@ -211,6 +211,7 @@ class Gpt4Options(BackendOptions):
             "training": "a model behind an API is not trained here",
             "evidence.train": "a model behind an API is not trained here",
             "merge": "a model behind an API has no adapter here",
+            "export": "a model behind an API has no weights here",
         }
         if self.provider == "azure":
             found["backend.organization"] = "Azure has none; the resource's address names it"

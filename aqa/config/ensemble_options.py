@@ -33,5 +33,6 @@ class EnsembleOptions(BackendOptions):
             "evidence.train": "an ensemble learns from answers",
             "evaluation.answer": "each member's answers are kept as they are",
             "merge": "an ensemble has no adapter",
+            "export": "an ensemble has no weights",
             "data.dev_path": "an ensemble learns from the answers to --data",
         }

@@ -107,6 +107,11 @@ FLAGS = (
     ),
     Flag("output_dir", "The run folder.", ("--output-dir", "-o")),
     Flag("merge", "After training, write adapter and base as one model, too.", ("--merge",)),
+    Flag(
+        "export",
+        "After training, merge and write a file for llama.cpp: gguf (16 bits) or gguf:q8_0.",
+        ("--export",),
+    ),
 )
 BY_KEY: Mapping[str, Flag] = {flag.key: flag for flag in FLAGS}
 HELP: Mapping[str, str] = {flag.key: flag.help for flag in FLAGS}

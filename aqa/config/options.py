@@ -257,6 +257,9 @@ class RunConfig(Section):
     workers: WorkersOptions = WorkersOptions()
     output_dir: str | None = Field(None, description=HELP["output_dir"])
     merge: bool = Field(False, description=HELP["merge"])
+    export: Literal["gguf", "gguf:f16", "gguf:q8_0"] | None = Field(
+        None, description=HELP["export"]
+    )
     seed: int = Field(42, ge=0)
 
     _asked: frozenset[str] = PrivateAttr(default=frozenset())

@@ -49,6 +49,7 @@ class TrainResult:
     before: Mapping[str, float]
     report: Report | None
     merged: Merged | None = None
+    exported: Merged | None = None
 
 
 def training_table(before: Mapping[str, float], scores: Mapping[str, Score], title: str) -> Table:
@@ -205,7 +206,11 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
     report = _report(plan, run, dev_scores) if dev else None
     card = _card(plan, run, steps.before, report)
     _keep(run, weights, card, resume)
-    merged = _merge(plan, run, dev, card) if plan.config.merge else None
+    merged = exported = None
+    if plan.config.merge or plan.config.export:
+        compared = (dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS)))[:MERGE_PROMPTS]
+        merged = _merge(plan, run, compared, card)
+        exported = _export(plan, run, compared, merged.folder)
     run.update(
         {
             "status": "done",
@@ -217,7 +222,8 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
             },
         }
     )
-    return TrainResult(plan.config.backend.name, run.folder, weights, steps.before, report, merged)
+    name = plan.config.backend.name
+    return TrainResult(name, run.folder, weights, steps.before, report, merged, exported)
 
 
 def _card(
@@ -250,14 +256,24 @@ def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
     run.update({"weights_sha256": hash_files(weights), **kept})
 
 
-def _merge(plan: TrainingPlan, run: Run, dev: Sequence[Prompt], card: CardFacts) -> Merged:
+def _merge(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], card: CardFacts) -> Merged:
     """Merge what was trained into its base, and compare both on a few prompts."""
-    compared = dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS))
-    merged = plan.reader.merge(run.folder, compared[:MERGE_PROMPTS])
+    merged = plan.reader.merge(run.folder, prompts)
     write_card(merged.folder, card)
     facts = {"compared": merged.compared, "different": merged.different}
     run.update({"merged": facts, "merged_sha256": hash_files(merged.folder)})
     return merged
+
+
+def _export(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], model: Path) -> Merged | None:
+    """Write the merged model for another engine, if asked to."""
+    if plan.config.export is None:
+        return None
+    kind = plan.config.export.partition(":")[2] or "f16"
+    exported = plan.reader.export(model, kind, prompts)
+    facts = {"compared": exported.compared, "different": exported.different}
+    run.update({"exported": {"file": exported.folder.name, **facts}})
+    return exported
 
 
 def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:

@@ -78,6 +78,13 @@ class TrainingPlan:
                 f"{self.config.backend.name} trains no adapter that could be merged; leave --merge"
                 " out: its model is whole"
             )
+        if self.config.export:
+            if not self.reader.merges:
+                raise ConfigError(
+                    f"--export writes merged models, and {self.config.backend.name} merges nothing;"
+                    " leave it out"
+                )
+            self.reader.check_export()
         if not self.data.template.no_answer:
             self._check_answerable()
         training = self.config.training

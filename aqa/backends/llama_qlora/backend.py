@@ -17,6 +17,7 @@ from aqa.backends.llama_qlora.generation import (
     write_continuously,
 )
 from aqa.backends.llama_qlora.gguf import convert_gguf
+from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_quantization, load_model
 from aqa.backends.llama_qlora.vllm.checks import check_engine, engine_facts
 from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
@@ -259,6 +260,21 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             return reader
 
         return merge_adapter(open_reader, self.config, run_folder, prompts)
+
+    def check_export(self) -> None:
+        """See that llama.cpp's converter is installed.
+
+        Raises:
+            ModelError: it is not.
+        """
+        find_converter()
+
+    def export(self, merged: Path, kind: str, prompts: Sequence[Prompt]) -> Merged:
+        """Write a merged model as a GGUF file; see `gguf_export`."""
+        from aqa.backends.llama_qlora.merging import merged_config
+
+        reader = LlamaQloraBackend(merged_config(self.config, merged), self._progress)
+        return export_gguf(reader, reader._ends, merged, kind, prompts)
 
     def _load(self, training: bool) -> None:
         """Load the base model, and for prediction its adapter if it has one."""

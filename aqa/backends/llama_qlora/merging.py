@@ -10,6 +10,7 @@ from aqa.backends.base import Merged
 from aqa.backends.llama_qlora.models import never_quantized
 from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader
+from aqa.config.backend_options import BackendOptions
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.library_output import quiet
@@ -30,31 +31,34 @@ def merge_adapter(
     the merged weights as they are. Sums are rounded to the compute type once more than beside an
     adapter, so that a few answers may differ.
     """
-    greedy = config.generation.model_copy(
-        update={"temperature": 0.0, "num_beams": 1, "num_return_sequences": 1}
-    )
     options = config.backend
-    adapted = config.model_copy(
-        update={
-            "backend": options.model_copy(update={"model": str(run_folder)}),
-            "generation": greedy,
-        }
-    )
+    adapted = _greedy(config, options.model_copy(update={"model": str(run_folder)}))
     folder = run_folder / MERGED
     with open_reader(adapted) as reader:
         before = {prompt.id: answer.raw for prompt, answer in reader.generate(prompts)}
         _write(reader, folder)
-    whole = options.model_copy(update={"model": str(folder), "quantization": "none"})
-    merged = config.model_copy(update={"backend": whole, "generation": greedy})
+    merged = merged_config(config, folder)
     with open_reader(merged) as reader:
         anew = map(replace, prompts)  # without token ids: it has a tokenizer of its own
         after = {prompt.id: answer.raw for prompt, answer in reader.generate(anew)}
     manifest = {"verb": "train", "merged_from": str(run_folder.resolve())}
-    settled = config.model_copy(update={"backend": whole})
+    settled = config.model_copy(update={"backend": merged.backend})
     text = json.dumps({**manifest, "config": as_raw(settled)}, ensure_ascii=False, indent=1)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     different = sum(before[key] != after[key] for key in before)
     return Merged(folder, len(before), different)
+
+
+def merged_config(config: RunConfig, folder: Path) -> RunConfig:
+    """That of the merged model in a folder, which answers greedily."""
+    whole = {"model": str(folder), "quantization": "none"}
+    return _greedy(config, config.backend.model_copy(update=whole))
+
+
+def _greedy(config: RunConfig, backend: BackendOptions) -> RunConfig:
+    one = {"temperature": 0.0, "num_beams": 1, "num_return_sequences": 1}
+    greedy = config.generation.model_copy(update=one)
+    return config.model_copy(update={"backend": backend, "generation": greedy})
 
 
 def _write(reader: LocalReader, folder: Path) -> None:

@@ -254,6 +254,10 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         reason = f"out of memory at a prompt of {tokens} tokens"
         return row.prompt, Prediction(row.prompt.id, None, reason, tokens)
 
+    def text_of(self, token_ids: Sequence[int]) -> str:
+        """The text of the ids of an answer, as it is in `Prediction.raw`."""
+        return self._answer_text(token_ids)[0]
+
     def _answer_text(self, token_ids: Sequence[int]) -> tuple[str, bool]:
         """The text of what was written, and whether that is an answer."""
         return self._tokenizer.decode(token_ids, skip_special_tokens=True), True

@@ -1,0 +1,94 @@
+"""Write a merged model as a file for llama.cpp, and see whether that answers alike."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from aqa.backends.base import Merged
+from aqa.backends.local.decoding import Ends
+from aqa.backends.local.reader import LocalReader
+from aqa.backends.servers import shown
+from aqa.errors import ModelError
+from aqa.records import Prompt
+
+CONVERTER = "convert_hf_to_gguf.py"  # llama.cpp's own
+LLAMA_CPP = "llama_cpp"  # the package llama-cpp-python, as it is imported
+
+
+def find_converter() -> Path:
+    """Where llama.cpp's converter lies: on the PATH, or where llama-cpp-python puts it.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    on_path = shutil.which(CONVERTER)
+    package = find_spec(LLAMA_CPP)
+    places = [] if on_path is None else [Path(on_path)]
+    if package is not None and package.origin is not None:
+        places.append(Path(package.origin).parents[1] / "bin" / CONVERTER)
+    for path in places:
+        if path.is_file():
+            return path
+    raise ModelError(
+        f"llama.cpp's converter ({CONVERTER}) is not installed; run: pip install llama-cpp-python"
+        " gguf, or put the folder of a checkout of llama.cpp on the PATH"
+    )
+
+
+def convert_to_gguf(model: Path, kind: str) -> Path:
+    """Convert a model's folder; the file lies beside it, its numbers of the `kind` f16 or q8_0.
+
+    Raises:
+        ModelError: the converter is not installed, or can't convert this model.
+    """
+    target = model.with_name(f"{model.name}-{kind}.gguf")
+    draft = model.with_name(f".{model.name}-{kind}.draft.gguf")
+    command = [sys.executable, str(find_converter()), str(model), "--outfile", str(draft)]
+    done = subprocess.run(  # noqa: S603
+        [*command, "--outtype", kind], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise ModelError(f"{model}: llama.cpp's converter can't convert it: {shown(last)}")
+    draft.replace(target)
+    return target
+
+
+def export_gguf(
+    reader: LocalReader, ends: Ends, model: Path, kind: str, prompts: Sequence[Prompt]
+) -> Merged:
+    """Convert the model that a reader will load, and compare both's greedy answers to `prompts`.
+
+    They are compared where llama-cpp-python is installed.
+    """
+    file = convert_to_gguf(model, kind)
+    if find_spec(LLAMA_CPP) is None:
+        return Merged(file, 0, 0)
+    with reader:
+        wanted = [(prompt, answer.raw) for prompt, answer in reader.generate(map(replace, prompts))]
+    ids = [reader.encode(prompt).prompt_ids for prompt, _ in wanted]
+    written = write_answers(file, ids, ends, reader.config.generation.max_new_tokens)
+    pairs = zip(wanted, written, strict=True)
+    different = sum(raw != reader.text_of(found) for (_, raw), found in pairs)
+    return Merged(file, len(wanted), different)
+
+
+def write_answers(
+    file: Path, prompts: Sequence[Sequence[int]], ends: Ends, room: int
+) -> Iterator[list[int]]:
+    """What llama.cpp writes greedily for prompts of token ids, `room` tokens at most."""
+    from llama_cpp import Llama
+
+    longest = max(map(len, prompts), default=0) + room
+    model = Llama(model_path=str(file), n_ctx=longest, verbose=False)
+    for ids in prompts:
+        written: list[int] = []
+        for token in model.generate(list(ids), temp=0.0, repeat_penalty=1.0):
+            written.append(token)
+            if len(written) == room or ends.ended(written):
+                break
+        yield ends.until(written, [0.0] * len(written)).ids
