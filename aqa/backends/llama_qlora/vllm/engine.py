@@ -142,11 +142,11 @@ class VllmEngine:
             seen = 0
             while not self._wait(self._pool.is_up(process.url)):
                 if not process.alive:
-                    raise ModelError(f"vLLM did not start: {process.said()}")
+                    raise ModelError(f"vLLM did not start: {process.said(at_start=True)}")
                 if time.monotonic() > until:
                     raise ModelError(
                         f"vLLM was not up after {self._vllm.start_timeout:g} s:"
-                        f" {process.said()}; backend.vllm.start_timeout allows more"
+                        f" {process.said(at_start=True)}; backend.vllm.start_timeout allows more"
                     )
                 time.sleep(LOOK)
                 lines = len(process.lines())

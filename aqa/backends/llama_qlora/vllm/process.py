@@ -39,9 +39,12 @@ OTHER_ENTRY = ["vllm.entrypoints.openai.api_server", "--model"]
 OF_GROUPS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 RAISED = re.compile(r"\b(?:\w+\.)*\w+(?:Error|Exception): \S.*|error: \S.*")
+MILD = re.compile(r"\b(?:DEBUG|INFO|WARNING)\b")  # lines that may name errors, but tell of none
+LISTED = re.compile(r"\d+ validation errors? for ")  # what is wrong stands in the next lines
+LEVEL = re.compile(r"^\(.*?\) (?:ERROR|CRITICAL) [\d: -]+\[\S+\] ")
 WRAPPED = "Engine core initialization failed"  # what it raises of what it raised before
 GRACE = 10.0  # seconds that the server's processes have to end once they are asked to
-BY_ITSELF = 10.0  # seconds in which a supervisor ends whose work is done
+BY_ITSELF = 30.0  # seconds in which a supervisor ends whose work is done
 
 
 class Vllm(NamedTuple):
@@ -173,10 +176,18 @@ class ServerProcess:
         text = self._log.read_text(encoding="utf-8", errors="replace")
         return [line for line in text.splitlines() if line.strip()]
 
-    def said(self) -> str:
-        """Why the server ended, as far as it said so, in one line; and where all of it is."""
-        lines = self.lines()
-        found = [match[0] for line in lines if (match := RAISED.search(line))]
+    def said(self, at_start: bool = False) -> str:
+        """Why the server ended, as far as it said so, in one line; and where all of it is.
+
+        At its start the last line may tell where nothing else does; later that is any line.
+        """
+        lines = [LEVEL.sub("", line) for line in self.lines() if not MILD.search(line)]
+        found = []
+        for number, line in enumerate(lines):
+            if match := RAISED.search(line):
+                more = lines[number + 1 : number + 3] if LISTED.search(line) else []
+                found.append(" ".join([match[0], *map(str.strip, more)]))
         causes = [text for text in found if WRAPPED not in text] or found
-        told = (causes[:1] or lines[-1:] or ["it said nothing"])[0]
+        last = lines[-1:] if at_start else []
+        told = (causes[:1] or last or ["it did not say why"])[0]
         return f"{shown(told)}; {self._log} holds all that it said"
