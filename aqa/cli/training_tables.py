@@ -13,19 +13,7 @@ if TYPE_CHECKING:
 def show_training(result: "TrainResult", as_json: bool) -> None:
     """Scores before and after, and what to run next."""
     if as_json:
-        print_json(
-            {
-                "backend": result.backend,
-                "folder": str(result.folder),
-                "weights": str(result.weights),
-                "before": dict(result.before),
-                "after": result.report.to_json() if result.report else None,
-                "merged": str(result.merged.folder) if result.merged else None,
-                "merged_differs": result.merged.different if result.merged else None,
-                "exported": str(result.exported.folder) if result.exported else None,
-                "exported_differs": result.exported.different if result.exported else None,
-            }
-        )
+        print_json(_facts(result))
         return
     from aqa.verbs.train import training_table
 
@@ -57,3 +45,18 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
         f" {quote(str(shared))}",
         soft_wrap=True,
     )
+
+
+def _facts(result: "TrainResult") -> dict[str, object]:
+    merged, exported = result.merged, result.exported
+    return {
+        "backend": result.backend,
+        "folder": str(result.folder),
+        "weights": str(result.weights),
+        "before": dict(result.before),
+        "after": result.report.to_json() if result.report else None,
+        "merged": str(merged.folder) if merged else None,
+        "merged_differs": merged.different if merged else None,
+        "exported": str(exported.folder) if exported else None,
+        "exported_differs": exported.different if exported else None,
+    }

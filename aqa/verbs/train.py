@@ -1,10 +1,9 @@
 """The verb train: examples to prompts to a trainable reader to a run folder."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +22,7 @@ from aqa.metrics import MetricOptions
 from aqa.processes import is_first_process
 from aqa.progress import Progress
 from aqa.prompting.build import describe_sources
-from aqa.records import Prompt, Score
+from aqa.records import Score
 from aqa.runs.files import write_json
 from aqa.runs.fingerprints import differences
 from aqa.runs.folder import Run, open_run
@@ -35,8 +34,7 @@ from aqa.tables.table import figures, shown_interval, texts
 from aqa.verbs.model_card import CardFacts, write_card
 from aqa.verbs.train_plan import Cuts, TrainingPlan
 from aqa.verbs.train_progress import DevScores, Steps
-
-MERGE_PROMPTS = 32  # whose answers by adapter and merged model are compared
+from aqa.verbs.whole_model import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +204,7 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
     report = _report(plan, run, dev_scores) if dev else None
     card = _card(plan, run, steps.before, report)
     _keep(run, weights, card, resume)
-    merged = exported = None
-    if plan.config.merge or plan.config.export:
-        compared = (dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS)))[:MERGE_PROMPTS]
-        merged = _merge(plan, run, compared, card)
-        exported = _export(plan, run, compared, merged.folder)
+    merged, exported = write_whole(plan, run, dev, card)
     run.update(
         {
             "status": "done",
@@ -254,26 +248,6 @@ def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
     merging = ("merged", "merged_sha256") if known() else ()
     kept = {key: run.previous[key] for key in merging if key in run.previous}
     run.update({"weights_sha256": hash_files(weights), **kept})
-
-
-def _merge(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], card: CardFacts) -> Merged:
-    """Merge what was trained into its base, and compare both on a few prompts."""
-    merged = plan.reader.merge(run.folder, prompts)
-    write_card(merged.folder, card)
-    facts = {"compared": merged.compared, "different": merged.different}
-    run.update({"merged": facts, "merged_sha256": hash_files(merged.folder)})
-    return merged
-
-
-def _export(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], model: Path) -> Merged | None:
-    """Write the merged model for another engine, if asked to."""
-    if plan.config.export is None:
-        return None
-    kind = plan.config.export.partition(":")[2] or "f16"
-    exported = plan.reader.export(model, kind, prompts)
-    facts = {"compared": exported.compared, "different": exported.different}
-    run.update({"exported": {"file": exported.folder.name, **facts}})
-    return exported
 
 
 def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
