@@ -102,6 +102,41 @@ def test_a_contract_of_another_reader_is_refused(contract: Path, call_aqa: Call)
     assert allowed.returncode == 0, allowed.stderr
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("agreement", "made with confidences of the kind mean_logprob, and this reader gives"),
+        (None, "this reader's answers have no confidence"),
+    ],
+)
+def test_a_contract_for_another_kind_of_confidence_is_refused(
+    kind: str | None, told: str, contract: Path, call_aqa: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StubBackend, "confidence_kind", kind)
+    run = ("predict", "stub", "--data", "dev.jsonl", "-o", "other", "--allow-other-reader")
+    refused = call_aqa(*run, "--abstain-below", contract)
+    assert refused.returncode == 2
+    assert told in " ".join(refused.stderr.split())
+    assert not (contract.parent / "other").exists()
+
+
+def test_confidences_of_two_kinds_make_no_contract(call_aqa: Call, tmp_path: Path) -> None:
+    rows = {
+        str(at): {
+            "predicted_answer": "서울",
+            "answers": ["서울"],
+            "confidence": 0.9,
+            "confidence_kind": ("agreement", "mean_logprob")[at % 2],
+        }
+        for at in range(200)
+    }
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    done = call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5")
+    assert done.returncode == 1
+    assert "a has confidences of 2 kinds (agreement, mean_logprob)" in " ".join(done.stderr.split())
+    assert not (tmp_path / "silence.json").exists()
+
+
 def test_what_is_no_contract(call_aqa: Call, tmp_path: Path) -> None:
     write_data(tmp_path / "dev.jsonl", "dev")
     for text in ("{}", "[1]", "not JSON", '{"kind": "contract of silence", "threshold": "x"}'):

@@ -11,6 +11,8 @@ from gpt4_runs import configured, predictions, run
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.options import EvaluationOptions, GenerationOptions, RunConfig
 from aqa.errors import ConfigError, RunError, StoppedError
+from aqa.evaluation.predictions import read_predictions
+from aqa.evaluation.report.cost import cost_of
 from aqa.progress import SilentProgress
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL, SAMPLES
@@ -149,6 +151,19 @@ def test_beside_log_probabilities(tmp_path: Path, server: Server) -> None:
     row = predictions(tmp_path / "a")["q0"]
     assert row["confidence_kind"] == "agreement"
     assert row["other_confidences"] == pytest.approx({"mean_logprob": -4.3, "min_logprob": -4.3})
+
+
+def test_the_journal_alone_holds_how_long_answers_took(tmp_path: Path, server: Server) -> None:
+    server.latency = 0.02
+    run(configured(tmp_path, server, 3), tmp_path / "one")
+    run(sampled(tmp_path, server, 3), tmp_path / "four")
+    for name, least in (("one", 0.02), ("four", 0.08)):
+        assert all("seconds" not in row for row in predictions(tmp_path / name).values())
+        rows = read_predictions(tmp_path / name)
+        found = [cost_of(row).seconds for row in rows.values()]
+        assert all(seconds is not None and seconds >= least for seconds in found)
+    (tmp_path / "one" / JOURNAL).unlink()  # as of a run that only its predictions are left of
+    assert cost_of(read_predictions(tmp_path / "one")["q0"]).seconds is None
 
 
 def test_batches_ask_once(tmp_path: Path, server: Server) -> None:
