@@ -216,7 +216,9 @@ def test_a_corrupt_last_line_is_told_of(call_aqa: Call, tmp_path: Path) -> None:
     assert "(1 from before)" in done.stdout
 
 
-def test_json_is_all_that_is_on_standard_output(run_aqa: Call, tmp_path: Path) -> None:
+def test_json_is_all_that_is_on_standard_output(
+    run_aqa: Call, call_aqa: Call, tmp_path: Path
+) -> None:
     done = run_aqa(*PREDICT, "--json")
     assert json.loads(done.stdout) == {
         "predictions": "out/predictions.json",
@@ -227,9 +229,9 @@ def test_json_is_all_that_is_on_standard_output(run_aqa: Call, tmp_path: Path) -
         "cached": 0,
     }
     assert "Answering 2/2" in done.stderr
-    scores = run_aqa("evaluate", "out/predictions.json", "--json")
+    scores = call_aqa("evaluate", "out/predictions.json", "--json")
     assert json.loads(scores.stdout) == json.loads((tmp_path / "out/metrics.json").read_bytes())
-    shown = run_aqa("prompt-preview", "stub", "--data", "data.jsonl", "--json", "--n", "1")
+    shown = call_aqa("prompt-preview", "stub", "--data", "data.jsonl", "--json", "--n", "1")
     (only,) = json.loads(shown.stdout)
     assert only["id"] == "q1"
 

@@ -308,7 +308,7 @@ def test_an_ensemble_is_asked_by_one_process(
         monkeypatch.setenv(name, value)
     done = call_aqa("predict", "ensemble", "--data", test, "--model", "ens", "-o", "out")
     assert done.returncode == 2
-    assert "an ensemble asks its members in one process" in done.stderr
+    assert "a prediction by ensemble is the work of one process" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
