@@ -142,7 +142,7 @@ def make_card(
             _collect(families, measure(both, of, "plain", seed), name)
     for name in LATER:
         if name in paired and FIRST in paired:
-            both = _matched(paired[FIRST][1], paired[name][1])
+            both = _matched(paired[FIRST][1], name, paired[name][1])
             of = paired[name][2] if both else clusters
             _collect(families, measure(both, of, FIRST, seed) if both else {}, "places")
     differences, places = _corrected(families)
@@ -177,10 +177,10 @@ def _paired(
     return found
 
 
-def _matched(first: Asked, later: Asked) -> dict[str, Mapping[str, Sequence[float]]]:
+def _matched(first: Asked, name: str, later: Asked) -> dict[str, Mapping[str, Sequence[float]]]:
     """The scores at two places, if they are of the same questions, as they should be."""
     same = list(first.ids) == list(later.ids)
-    return {FIRST: first.scores, "later": later.scores} if same else {}
+    return {FIRST: first.scores, name: later.scores} if same else {}
 
 
 def _collect(

@@ -51,9 +51,9 @@ def sentences(card: StressCard) -> Iterator[str]:
     if not_found:
         told = ", ".join(not_found)
         yield f"{card.reader}: no difference from plain evidence was found in {told}"
-    for found, place in zip(card.places.get(card.metric, ()), ("middle", "last"), strict=False):
+    for found in card.places.get(card.metric, ()):
         if found.is_real:
-            change = _change(found, score)
+            change, place = _change(found, score), found.b.partition("-")[2]
             yield f"{card.reader} {change} by the place alone, from the first to the {place}"
     if card.metric in card.places and "position" not in card.findings:
         yield f"{card.reader}: no difference was found between places of the answer"

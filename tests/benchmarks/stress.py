@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 from planted_readers import READERS, SIGN_OF, card_of, questions, under_stress
 
 CLUSTER = 4
-POPULATION = 600
+POPULATION = 400
 
 
 def main() -> None:

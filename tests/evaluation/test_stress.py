@@ -37,6 +37,7 @@ def test_what_a_card_holds(cards: dict[str, StressCard]) -> None:
     assert card.conditions["missing"].differences == {}
     assert card.conditions["missing"].shares["answered"].value == 100
     assert [one.a for one in card.places["f1"]] == ["position-first"] * 2
+    assert [one.b for one in card.places["f1"]] == ["position-middle", "position-last"]
     told = card.to_json()
     assert told["findings"][0] == "position"
     assert told["conditions"]["conflict"]["shares"]["memory"]["value"] == 0
@@ -48,7 +49,8 @@ def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
     assert f"copier loses {lost:.1f} F1 (95 %: " in told
     assert "when the answer is last of 20" in told
     assert "copier answers 100 % (" in told
-    assert "by the place alone, from the first to the middle" in told
+    for place in ("middle", "last"):
+        assert f"by the place alone, from the first to the {place}" in told
     told = "\n".join(sentences(cards["memory"]))
     share = cards["memory"].conditions["conflict"].shares["memory"].value
     assert f"memory gives the old answer to {share:.0f} % (" in told

@@ -12,7 +12,6 @@ from aqa.config.options import EvidenceOptions
 from aqa.evaluation.stress import Asked, StressCard, exact, make_card
 from aqa.metrics import score_pairs
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.prompting.evidence import select
 from aqa.prompting.stress.evidence import Pools, StressedEvidence
 from aqa.records import Example, Passage
 
@@ -106,10 +105,8 @@ def ask(name: str, stressed: Mapping[str, Sequence[Example]], seed: int) -> dict
         for example in examples:
             own = Random(f"{name} {seed} {example.id}")
             chance = Random(f"{name} {seed} {example.id} {condition}")
-            read = select(example, EvidenceOptions()).reading_order if example.passages else ()
-            if condition == "duplicate":
-                read = (*read, *read)
-            answers.append(READERS[name](originals[example.id], example, read, own, chance))
+            original, read = originals[example.id], example.passages
+            answers.append(READERS[name](original, example, read, own, chance))
         references = [example.answers or () for example in examples]
         scores = {"f1": score_pairs(answers, references, "squad")["f1"].per_example}
         found[condition] = Asked([one.id for one in examples], answers, references, scores)
