@@ -10,7 +10,7 @@ T = TypeVar("T")
 def windows(items: Iterable[T], size: int, position: Callable[[T], int]) -> Iterator[list[T]]:
     """Cut a stream into windows of `size` rising positions; some positions may be missing.
 
-    A resumed run meets the windows of the first one, less what was done, and so the same batches.
+    A resumed run meets the windows of the first one, less what was done.
     """
     window: list[T] = []
     for item in items:
