@@ -286,7 +286,12 @@ def test_stopped_at_any_place_and_resumed_the_answers_are_those_of_one_run(
         found[name] = json.loads(result.predictions.read_bytes())
     assert result.resumed == stopped
     confidences = [
-        {id_: row.pop("confidence") for id_, row in rows.items()} for rows in found.values()
+        {
+            (id_, kind): value
+            for id_, row in rows.items()
+            for kind, value in (row.pop("other_confidences") | {"": row.pop("confidence")}).items()
+        }
+        for rows in found.values()
     ]
     assert confidences[0] == pytest.approx(confidences[1], abs=1e-4)
     assert found["whole"] == found["resumed"]
