@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from planted_readers import questions, under_stress
 from tiny_llama import rows
 from tiny_t5 import make_prompts, make_reader, several
 
@@ -13,6 +14,7 @@ from aqa.backends.local.training_batches import as_row
 from aqa.backends.t5 import fusion
 from aqa.backends.t5.fusion import encode_questions, lay_side_by_side, pad_right
 from aqa.backends.t5.training import Seq2SeqCollator, answer_loss
+from aqa.config.conditions import FAMILIES
 from aqa.records import Example
 
 FID = "backend.fusion=fid"
@@ -153,3 +155,20 @@ def test_prediction_encodes_the_passages_of_many_questions_together(
     assert sum(count for count, _ in shapes) == 8 + 9 + 4 + 1
     assert all(count * longest <= 600 for count, longest in shapes)
     assert len(shapes) < 8
+
+
+@pytest.mark.parametrize("fusion", ["fid", "concat"])
+def test_the_place_of_the_answer_means_nothing_to_fid(fusion: str, tiny_t5: Path) -> None:
+    stressed = under_stress(questions(8), FAMILIES["position"], passages=4)
+    with make_reader(tiny_t5, f"backend.fusion={fusion}", "backend.max_seq_length=512") as reader:
+        found = []
+        for condition in FAMILIES["position"]:
+            prompts = make_prompts(reader, examples=stressed[condition])
+            answers = {p.id: p for _, p in reader.generate(prompts)}
+            assert len(answers) == 8
+            found.append(answers)
+    first, *others = found
+    same = [(one.raw, pytest.approx(one.confidence, abs=1e-4)) for one in first.values()]
+    for answers in others:
+        now = [(answers[key].raw, answers[key].confidence) for key in first]
+        assert (now == same) == (fusion == "fid")
