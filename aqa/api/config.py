@@ -37,7 +37,7 @@ def load_config(
         AqaError: there is no such backend, file or model folder, or a value is not valid.
     """
     named = None if config is None else os.fspath(config)
-    return make_config(backend, named, _told(model, settings))[0]
+    return make_config(backend, named, _as_settings(model, settings))[0]
 
 
 def resolve(
@@ -48,12 +48,12 @@ def resolve(
     dev_data: Data | None = None,
 ) -> tuple[RunConfig, type[Backend]]:
     """Make the config of a verb, of a backend's name or of a config that settings change."""
-    told = _told(model, settings)
+    changes = _as_settings(model, settings)
     if isinstance(reader, str):
-        config, reader_type = make_config(reader, None, told)
+        config, reader_type = make_config(reader, None, changes)
     else:
         reader_type = find_backend(reader.backend.name)
-        config = _changed(reader, reader_type, told) if told else reader
+        config = _changed(reader, reader_type, changes) if changes else reader
     given = {}
     if data is not None:
         given["path"] = as_data_path(data)
@@ -62,10 +62,10 @@ def resolve(
     return _with_data(config, given), reader_type
 
 
-def _changed(config: RunConfig, reader_type: type[Backend], told: list[Setting]) -> RunConfig:
+def _changed(config: RunConfig, reader_type: type[Backend], settings: list[Setting]) -> RunConfig:
     """Check a config anew, with other values; data at hand stay."""
     changes: dict[str, Any] = {}
-    for key, value in told:
+    for key, value in settings:
         set_value(changes, key, value)
     named = changes.get("data") or {}
     paths = {name: getattr(config.data, name) for name in ("path", "dev_path") if name not in named}
@@ -79,7 +79,7 @@ def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig
     return config.model_copy(update={"data": config.data.model_copy(update=paths)})
 
 
-def _told(model: Path | None, settings: Settings | None) -> list[Setting]:
-    told = [] if model is None else [("backend.model", model)]
-    told += (settings or {}).items()
-    return [(key, os.fspath(it) if isinstance(it, os.PathLike) else it) for key, it in told]
+def _as_settings(model: Path | None, settings: Settings | None) -> list[Setting]:
+    found = [] if model is None else [("backend.model", model)]
+    found += (settings or {}).items()
+    return [(key, os.fspath(it) if isinstance(it, os.PathLike) else it) for key, it in found]

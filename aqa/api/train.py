@@ -48,7 +48,7 @@ def train(
     progress = watched_progress(quiet)
     if isinstance(config.backend, EnsembleOptions):
         learned = train_ensemble(config, folder, progress, resume, command="aqa.train")
-        return Training(learned.folder, learned.weights, {}, {}, told=learned.told)
+        return Training(learned.folder, learned.weights, {}, {}, findings=learned.findings)
     return Training.of(
         run_train(config, reader_type, folder, progress, resume, command="aqa.train")
     )
@@ -60,8 +60,8 @@ class Training:
 
     `folder` is the run folder, to be given as `model` to `aqa.predict`. `before` and `scores` are
     those of the dev data by metric, of the untrained and the trained model: empty without dev data.
-    `merged` is the folder of adapter and base as one model, where that was asked for. `told` says
-    what an ensemble gains and what it is made of.
+    `merged` is the folder of adapter and base as one model, where that was asked for. `findings`
+    say what an ensemble gains and what it is made of.
     """
 
     folder: Path
@@ -69,7 +69,7 @@ class Training:
     before: Mapping[str, float]
     scores: Mapping[str, Score]
     merged: Path | None = None
-    told: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: TrainResult) -> "Training":

@@ -73,9 +73,9 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
                 f"{name}: out of memory while loading; free some, take a smaller model, or load it"
                 " in 4 bits (llama-qlora: backend.quantization=nf4)"
             ) from error
-        told = f"{type(error).__name__}: {said_by(error)}"
+        what = f"{type(error).__name__}: {said_by(error)}"
         raise ModelError(
-            f"{name}: this model can't be loaded ({told}); is each of its JSON files as it was"
+            f"{name}: this model can't be loaded ({what}); is each of its JSON files as it was"
             " published?"
         ) from error
 

@@ -17,7 +17,7 @@ def show_ensemble(result: "EnsembleResult", as_json: bool) -> None:
         return
     console = output()
     console.print(drawn(result.table))
-    for sentence in result.told:
+    for sentence in result.findings:
         console.print(sentence, soft_wrap=True, markup=False, highlight=False)
     console.print(f"{result.weights.name}: {result.weights}", soft_wrap=True)
     console.print(

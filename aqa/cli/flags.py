@@ -15,7 +15,7 @@ def of_config(key: str, least: float | None = None) -> Any:
 
 
 BackendName = Annotated[
-    str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), or gpt4.")
+    str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), gpt4, or ensemble.")
 ]
 TrainedBackend = Annotated[
     str, typer.Argument(metavar="BACKEND", help="t5, or llama-qlora (llama).")
@@ -53,7 +53,7 @@ ScoredForm = Annotated[Literal["none", "nfc", "nfkc"], of_config("data.normalize
 Limit = Annotated[int | None, of_config("data.limit", least=1)]
 TopK = Annotated[int | None, of_config("evidence.top_k", least=1)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 MaxNewTokens = Annotated[int | None, of_config("generation.max_new_tokens", least=1)]
 Merge = Annotated[bool, of_config("merge")]
 Export = Annotated[Literal["gguf", "gguf:f16", "gguf:q8_0"] | None, of_config("export")]
@@ -143,7 +143,7 @@ Cluster = Annotated[
     typer.Option(
         "--cluster",
         metavar="auto|none|passage|title|KEY",
-        help="What questions hang together by, for intervals and tests: auto takes titles or"
+        help="How questions are grouped for intervals and tests: auto takes titles or"
         " passages where there are at least 10, KEY is a column of the data or predictions.",
         rich_help_panel="Comparison",
     ),
@@ -153,7 +153,7 @@ Seed = Annotated[
     typer.Option(
         "--seed",
         min=0,
-        help="Of the signs that tests draw; 12345 by default.",
+        help="Random seed for tests; 12345 by default.",
         rich_help_panel="Comparison",
     ),
 ]
@@ -171,7 +171,7 @@ TrainingData = Annotated[
     typer.Option(
         "--train",
         metavar="FILE",
-        help="Training data: what is in it, too, is scored apart (slice seen).",
+        help="Training data; questions also found there are scored separately (slice seen).",
         rich_help_panel="Comparison",
     ),
 ]
@@ -218,7 +218,7 @@ FailUnder = Annotated[
     typer.Option(
         "--fail-under",
         metavar="SCORE=LIMIT",
-        help="Exit with 4 if a score is worse, as f1=70.",
+        help="Exit with 4 if a score is worse than this, such as f1=70.",
         rich_help_panel="Output",
     ),
 ]
@@ -236,7 +236,7 @@ PredictionFields = Annotated[
 ]
 MetricNames = Annotated[
     str | None,
-    typer.Option("--metrics", help="em,f1,rougeL,bertscore,...; by default as fits."),
+    typer.Option("--metrics", help="em,f1,rougeL,bertscore,...; the default fits the data."),
 ]
 Profile = Annotated[
     Literal["auto", "mixed", "squad", "korquad", "klue-mrc"], of_config("evaluation.profile")

@@ -22,25 +22,25 @@ def tell_judge(console: Console, report: "Report") -> None:
     cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
     tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
     asked = report.judge["asked"]
-    told = f"{asked} verdict{'s' * (asked != 1)} asked for now; all in {report.judge['folder']}"
-    console.print(f"{told}: {tokens}, {cost}", markup=False, soft_wrap=True)
+    line = f"{asked} verdict{'s' * (asked != 1)} asked for now; all in {report.judge['folder']}"
+    console.print(f"{line}: {tokens}, {cost}", markup=False, soft_wrap=True)
     if panel := report.judge.get("panel"):
         _show_panel(console, panel)
     if labels := report.judge.get("human_labels"):
         answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"
-        told = f"people agree on {labels['agreement']:.1f} % of {answers}"
-        console.print(f"{told}; Cohen's kappa {_figure(labels, 'kappa')}", markup=False)
+        line = f"people agree on {labels['agreement']:.1f} % of {answers}"
+        console.print(f"{line}; Cohen's kappa {_figure(labels, 'kappa')}", markup=False)
 
 
 def _show_system(console: Console, name: str, found: Mapping[str, Any]) -> None:
     if repeats := found.get("repeats"):
         scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
-        told = f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"
-        console.print(told, soft_wrap=True)
+        line = f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"
+        console.print(line, soft_wrap=True)
     if own := found.get("corrected"):
         interval = shown_interval(own["low"], own["high"])
-        told = f"{name}: by people {own['value']:.2f} (95 %: {interval}), as {own['n']} labels tell"
-        console.print(told, markup=False, soft_wrap=True)
+        line = f"{name}: by people {own['value']:.2f} (95 %: {interval}), as {own['n']} labels tell"
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _show_panel(console: Console, panel: Mapping[str, float]) -> None:

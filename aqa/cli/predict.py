@@ -64,7 +64,7 @@ def predict(
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:
-    """Answer every question of a file; resumes by itself what was broken off."""
+    """Answer every question in a file; an interrupted run resumes where it stopped."""
     from aqa.cli import tables
     from aqa.display import console
     from aqa.errors import RunError, UsageError

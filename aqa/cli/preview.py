@@ -33,7 +33,7 @@ def prompt_preview(
     number: Annotated[int, typer.Option("--n", min=1, help="How many prompts.")] = 3,
     example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
     training: Annotated[
-        bool, typer.Option("--training", help="With the evidence of a training: evidence.train.")
+        bool, typer.Option("--training", help="Use the evidence of a training (evidence.train).")
     ] = False,
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Colour what is trained on and what is masked.")

@@ -63,9 +63,9 @@ def _show_tables(console: Console, report: "Report") -> None:
         console.print(str(report.labelled), markup=False, soft_wrap=True)
     for need in report.needs:
         console.print(str(need), markup=False, soft_wrap=True)
-    told = [line for card in report.stress for line in sentences(card)]
-    told += map(str, report.prompts.ranked if report.prompts is not None else ())
-    for line in told:
+    shown = [line for card in report.stress for line in sentences(card)]
+    shown += map(str, report.prompts.ranked if report.prompts is not None else ())
+    for line in shown:
         console.print(line, markup=False, soft_wrap=True)
     for kept in report.silence:
         console.print(str(kept), markup=False, soft_wrap=True)
@@ -84,13 +84,13 @@ def _tell_comparisons(console: Console, report: "Report") -> None:
     """Say in words what each difference means."""
     from aqa.evaluation.comparison import verdict
 
-    told = report.comparisons
-    if len(told) > VERDICTS and report.disagreement is not None:
+    shown = report.comparisons
+    if len(shown) > VERDICTS and report.disagreement is not None:
         score = report.disagreement.score
-        told = tuple(found for found in told if found.metric == score)
-    for found in told:
+        shown = tuple(found for found in shown if found.metric == score)
+    for found in shown:
         console.print(verdict(found, report.sample))
-    if len(told) < len(report.comparisons):
+    if len(shown) < len(report.comparisons):
         console.print("the other scores are in the table; --baseline compares with one system")
 
 
@@ -109,11 +109,11 @@ def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
             for each in verification.checked
         ]
         output().print(drawn(Table(texts("what", "status", "file"), rows, title)))
-    told = [
+    shown = [
         f"{verification.folder}: {each.what} {each.status}"
         for verification in found
         for each in verification.checked
         if each.status in ("changed", "missing")
     ]
-    if told:
-        raise RunError("; ".join(told))
+    if shown:
+        raise RunError("; ".join(shown))

@@ -18,7 +18,7 @@ Plan = Annotated[
         metavar="POINTS",
         min=0.01,
         max=100,
-        help="Say how many questions a difference of so many points would need.",
+        help="Say how many questions it takes to detect a difference of this many points.",
         rich_help_panel="Comparison",
     ),
 ]
@@ -46,7 +46,7 @@ ChooseThreshold = Annotated[
 Level = Annotated[
     float,
     typer.Option(
-        "--level", min=50, max=99.9, help="Confidence in that, in %.", rich_help_panel="Silence"
+        "--level", min=50, max=99.9, help="How sure to be of that, in %.", rich_help_panel="Silence"
     ),
 ]
 WrongUnder = Annotated[
@@ -54,7 +54,7 @@ WrongUnder = Annotated[
     typer.Option(
         "--wrong-under",
         metavar="SCORE=LIMIT",
-        help="An answer with less is wrong.",
+        help="An answer that scores less is wrong.",
         rich_help_panel="Silence",
     ),
 ]
@@ -103,7 +103,7 @@ Margin = Annotated[
         metavar="POINTS",
         min=0.01,
         max=100,
-        help="Stop, too, when they surely differ by less.",
+        help="Also stop once they surely differ by less.",
         rich_help_panel="Stopping",
     ),
 ]

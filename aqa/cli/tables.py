@@ -150,8 +150,8 @@ def _show_shortfall(result: "PredictResult") -> None:
     """Why examples failed, and what to do about it."""
     short, console = result.shortfall, output()
     if result.failed:
-        told = f"commonest failure ({short.failed_so:,} of {result.failed:,}): {short.reason}"
-        console.print(told, soft_wrap=True, markup=False, highlight=False)
+        line = f"commonest failure ({short.failed_so:,} of {result.failed:,}): {short.reason}"
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
         console.print("ask the failed ones again with --retry-errors")
     if short.cut:
         console.print(

@@ -46,7 +46,7 @@ def train(
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:
-    """Fine-tune a reader; scores before and after, weights and predictions in the run folder."""
+    """Fine-tune a reader; write weights, predictions, and scores before and after."""
     from aqa.cli import tables
     from aqa.cli.ensembles import show_ensemble
     from aqa.cli.training_tables import show_training

@@ -29,7 +29,7 @@ FLAGS = (
         ("--data", "-d"),
         "Data",
     ),
-    Flag("data.dev_path", "Validation examples of a training.", ("--dev-data",), "Data"),
+    Flag("data.dev_path", "Validation examples.", ("--dev-data",), "Data"),
     Flag("data.split", "Split of a folder or of a data set on the hub.", ("--split",), "Data"),
     Flag(
         "data.passages", "A retriever's output, joined to the data by id.", ("--passages",), "Data"
@@ -37,14 +37,14 @@ FLAGS = (
     Flag("data.dev_passages", "The same for the validation data.", ("--dev-passages",), "Data"),
     Flag(
         "data.missing_passages",
-        "What to do where the retriever's output lacks a question.",
+        "What to do when the retriever's output lacks a question.",
         ("--missing-passages",),
         "Data",
     ),
     Flag("data.corpus", "Texts of documents by id.", ("--corpus",), "Data"),
     Flag(
         "data.on_duplicate_id",
-        "What to do where an id appears twice.",
+        "What to do when an id appears twice.",
         ("--on-duplicate-id",),
         "Data",
     ),
@@ -90,7 +90,7 @@ FLAGS = (
     ),
     Flag(
         "evaluation.answer",
-        "What of a generated text is the answer: its first line, or the whole text.",
+        "Which part of a generated text is the answer: its first line or all of it.",
         ("--answer",),
     ),
     Flag(
@@ -106,7 +106,7 @@ FLAGS = (
         "BERTScore",
     ),
     Flag("output_dir", "The run folder.", ("--output-dir", "-o")),
-    Flag("merge", "After training, write adapter and base as one model, too.", ("--merge",)),
+    Flag("merge", "After training, also write adapter and base as one model.", ("--merge",)),
     Flag(
         "export",
         "After training, merge and write a file for llama.cpp: gguf (16 bits) or gguf:q8_0.",

@@ -96,8 +96,8 @@ def end_of(model: str) -> str | None:
     if end is None:
         return None
     day = f"{end.day} {end:%B %Y}"
-    told = "was shut down" if end <= datetime.now(UTC).date() else "will be shut down"
+    verb = "was shut down" if end <= datetime.now(UTC).date() else "will be shut down"
     return (
-        f"{model} {told} by OpenAI on {day}; another model, such as {DEFAULT_MODEL}, needs a run of"
+        f"{model} {verb} by OpenAI on {day}; another model, such as {DEFAULT_MODEL}, needs a run of"
         " its own"
     )

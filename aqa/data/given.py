@@ -60,8 +60,8 @@ def _row(item: object, place: str, fields: Mapping[str, str]) -> dict[str, Any]:
         return _row_of(item, fields)
     if isinstance(item, Mapping):
         return {str(name): _plain(value) for name, value in item.items()}
-    told = describe(item) if isinstance(item, str | list | None) else type(item).__name__
-    raise DataError(f"{place}: {told} where an Example or an object with columns is needed")
+    kind = describe(item) if isinstance(item, str | list | None) else type(item).__name__
+    raise DataError(f"{place}: {kind} where an Example or an object with columns is needed")
 
 
 def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:

@@ -176,20 +176,20 @@ def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
     known = [(system, plan) for system, plan in plans if plan]
     for system, plan in known[1:]:
         first, first_plan = known[0]
-        told = different_plans(first_plan, plan) or _different_passages(first, system)
-        if told:
-            told = f"{first.name} and {system.name} were given different evidence ({told})"
+        problem = different_plans(first_plan, plan) or _different_passages(first, system)
+        if problem:
+            problem = f"{first.name} and {system.name} were given different evidence ({problem})"
             if not allowed:
                 raise DataError(
-                    f"{told}, so their scores do not compare readers; predict with the same"
+                    f"{problem}, so their scores do not compare readers; predict with the same"
                     " evidence, or add --allow-different-evidence"
                 )
-            yield told
+            yield problem
     for system in systems:
         cut = sum(_was_cut_by_reader(row) for row in system.rows.values())
         if cut:
-            told = f"{cut} example{'s' * (cut > 1)}"
-            yield f"{system.name}: the reader itself had to cut the evidence of {told}"
+            problem = f"{cut} example{'s' * (cut > 1)}"
+            yield f"{system.name}: the reader itself had to cut the evidence of {problem}"
 
 
 def unfinished_runs(systems: Sequence[System]) -> Iterator[str]:

@@ -285,8 +285,8 @@ def verdict(comparison: Comparison, sample: str) -> str:
         a, b, low, high = b, a, -high, -low
     if comparison.better == "lower":
         a, b = b, a
-    told = "is better than" if comparison.better else "scores higher than"
-    return f"{b} {told} {a} by {size:.1f} {metric} (95 %: {low:.1f} to {high:.1f}); {power}"
+    verb = "is better than" if comparison.better else "scores higher than"
+    return f"{b} {verb} {a} by {size:.1f} {metric} (95 %: {low:.1f} to {high:.1f}); {power}"
 
 
 def _power(detectable: float | None, metric: str, sample: str) -> str:

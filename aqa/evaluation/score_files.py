@@ -107,14 +107,14 @@ def check_limits(limits: Mapping[str, float], report: Report) -> None:
     Raises:
         ScoreError: a score is worse than its limit, or is none, since its judge failed.
     """
-    told = [
+    failures = [
         f"{system.name}: {failure}"
         for system in report.systems
         for name, limit in limits.items()
         if (failure := _failure(name, system.scores.get(name), limit))
     ]
-    if told:
-        raise ScoreError("; ".join(told))
+    if failures:
+        raise ScoreError("; ".join(failures))
 
 
 def _failure(name: str, score: Score | None, limit: float) -> str:

@@ -66,12 +66,12 @@ class Kept:
         interval = f"95 %: {self.low:.1f} to {self.high:.1f}"
         promised = f"promised: at most {self.risk:g} %"
         if self.value <= self.risk:
-            told = "the contract of silence held"
+            outcome = "the contract of silence held"
         elif self.low <= self.risk:
-            told = "more than promised, which chance may explain"
+            outcome = "more than promised, which chance may explain"
         else:
-            told = "the contract of silence did not hold"
-        return f"{self.name}: {told}; {figures} ({interval}; {promised})"
+            outcome = "the contract of silence did not hold"
+        return f"{self.name}: {outcome}; {figures} ({interval}; {promised})"
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""

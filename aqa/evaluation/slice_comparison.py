@@ -62,8 +62,8 @@ def _compare_key(
                 families.setdefault(metric, []).extend((group, one) for one in found)
     compared: dict[str, list[Comparison]] = {}
     for family in families.values():
-        told = corrected([one for _, one in family])
-        for (group, _), comparison in zip(family, told, strict=True):
+        adjusted = corrected([one for _, one in family])
+        for (group, _), comparison in zip(family, adjusted, strict=True):
             compared.setdefault(group, []).append(comparison)
     return {group: tuple(found) for group, found in compared.items()}
 

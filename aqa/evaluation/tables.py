@@ -52,8 +52,8 @@ def score_table(report: Report) -> Table:
             rows.append(Row([*cells, *map(_figure, parts)]))
             label = ""
         if system.missing or system.failed:
-            told = f"missing {system.missing}, failed {system.failed}"
-            rows.append(Row(["", told, *[""] * (2 + len(groups))], "warning"))
+            listed = f"missing {system.missing}, failed {system.failed}"
+            rows.append(Row(["", listed, *[""] * (2 + len(groups))], "warning"))
     title = f"{_count(report.ids, 'example')}, profile {report.profile}"
     heads = [*texts("system", "score"), *figures("value", "95 % interval", *groups.values())]
     return Table(heads, rows, title)
@@ -152,11 +152,11 @@ def _difference(found: Comparison) -> Row:
 
 def slice_comparison_table(report: Report, key: str) -> Table:
     """A row for each group, two systems and score; of very many, by one score alone."""
-    told = [(part[1], found) for part, found in _slice_comparisons(report) if part[0] == key]
-    if len(told) > MOST and report.disagreement is not None:
-        told = [(group, one) for group, one in told if one.metric == report.disagreement.score]
+    listed = [(part[1], found) for part, found in _slice_comparisons(report) if part[0] == key]
+    if len(listed) > MOST and report.disagreement is not None:
+        listed = [(group, one) for group, one in listed if one.metric == report.disagreement.score]
     rows = []
-    for group, found in told:
+    for group, found in listed:
         row = _difference(found)
         rows.append(Row([group, *row.cells], row.tone))
     heads = [*texts("group", "a", "b", "score"), *figures(*DIFFERENCE)]
@@ -251,9 +251,9 @@ def disputed_table(report: Report) -> Table:
         for system in report.systems:
             value = Figure(system.scores[found.score].per_example[place], 1)
             answer = system.predictions[place]
-            told = "(missing)" if answer is None else _shortened(answer)
+            listed = "(missing)" if answer is None else _shortened(answer)
             is_last = system is report.systems[-1]
-            rows.append(Row(["", system.name, value, told], ends_section=is_last))
+            rows.append(Row(["", system.name, value, listed], ends_section=is_last))
     heads = [*texts("id", "system"), *figures(found.score), *texts("answer")]
     return Table(heads, rows, f"Disagreement: {_count(found.order, 'example')}, the widest")
 

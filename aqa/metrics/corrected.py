@@ -48,7 +48,7 @@ def correct(
     error, asked = fmean(errors.values()), sum(is_asked)
     value = fmean(judged) + error * asked / total
     # Each example with what it tells of the sum: the judge's verdict and, if labelled, its error.
-    told = [
+    by_people = [
         own + error * is_one + asked / count * (errors[place] - error if place in errors else 0.0)
         for place, (own, is_one) in enumerate(zip(judged, is_asked, strict=True))
     ]
@@ -57,7 +57,7 @@ def correct(
     labelled = clusters.at(sorted(errors))
     spread, of_labels = _variance([errors[place] for place in sorted(errors)], labelled)
     of_errors = share**2 * spread + doubt
-    spread, of_all = _variance(told, clusters)
+    spread, of_all = _variance(by_people, clusters)
     variance = spread + doubt
     rest = max(0.0, variance - of_errors)
     reach = inf

@@ -68,9 +68,9 @@ class HuggingFaceMetric:
         values = module.values(pairs) if module.factor else None
         if values is not None:
             return pairs.score(name, values, "|".join(details))
-        told = "|".join([*details, "examples:together"])
+        details_text = "|".join([*details, "examples:together"])
         return Score(
-            name, module.together(pairs), pairs.signature(name, told), better=module.better
+            name, module.together(pairs), pairs.signature(name, details_text), better=module.better
         )
 
 

@@ -109,9 +109,9 @@ def _tokenizer(language: str) -> Tokenizer | None:
 
 def _named(used: set[type]) -> str:
     """Name the tokenizers for the signature."""
-    told = ["default"] if type(None) in used or not used else []
-    told += [f"kiwi-{kiwi_version()}"] if Morphemes in used else []
-    return "+".join([*told, *(["characters"] if Characters in used else [])])
+    names_used = ["default"] if type(None) in used or not used else []
+    names_used += [f"kiwi-{kiwi_version()}"] if Morphemes in used else []
+    return "+".join([*names_used, *(["characters"] if Characters in used else [])])
 
 
 def in_the_parts_of(tokens: Sequence[str], model: Sequence[str]) -> Sequence[str]:

@@ -16,11 +16,11 @@ ADDED = ("reader.dtype",)
 
 def another_run(folder: Path, different: Mapping[str, str]) -> str:
     """Say that a folder holds another run, and what differs."""
-    told = "; ".join(list(different.values())[:3])
+    named = "; ".join(list(different.values())[:3])
     may = not different.keys() - set(ROOM)
     retry = "; with --retry-errors only failed examples are asked so" if may else ""
     return (
-        f"{folder} holds another run: {told}. Name another --output-dir, or start over with"
+        f"{folder} holds another run: {named}. Name another --output-dir, or start over with"
         f" --fresh{retry}"
     )
 

@@ -35,11 +35,11 @@ class EnsembleResult:
     weights: Path
     ensemble: LearnedEnsemble
     table: Table
-    told: tuple[str, ...]
+    findings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Give the facts as plain values."""
-        rule = {"rule": self.ensemble.rule.name, "told": list(self.told)}
+        rule = {"rule": self.ensemble.rule.name, "findings": list(self.findings)}
         return {"backend": "ensemble", "folder": str(self.folder), **rule, **self.ensemble.facts}
 
 
@@ -104,8 +104,8 @@ def _written(dev: Learning, learned: Learned, folder: Path, update: Any) -> Ense
             "predictions_sha256": hash_files(predictions),
         }
     )
-    told = _told(dev, learned, facts)
-    return EnsembleResult(folder, weights, ensemble, _table(dev, learned), told)
+    findings = _findings(dev, learned, facts)
+    return EnsembleResult(folder, weights, ensemble, _table(dev, learned), findings)
 
 
 def _facts(dev: Learning, learned: Learned) -> dict[str, Any]:
@@ -146,28 +146,28 @@ def _cascade(dev: Learning, learned: Learned) -> dict[str, Any]:
     }
 
 
-def _told(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tuple[str, ...]:
+def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Say what was found and chosen, in words."""
     rule, names = learned.rule, [member.name for member in dev.members]
-    told = [f"Held out: {verdict(learned.gain, dev.sample)}."]
+    findings = [f"Held out: {verdict(learned.gain, dev.sample)}."]
     if isinstance(rule, Single):
         name = names[rule.reader // dev.candidates]
-        told.append(f"Chosen: {name} alone, as no rule is better beyond chance.")
+        findings.append(f"Chosen: {name} alone, as no rule is better beyond chance.")
     elif not isinstance(rule, Cascade):
-        told.append(f"Chosen: {RULES[rule.name]} of {', '.join(names)}.")
+        findings.append(f"Chosen: {RULES[rule.name]} of {', '.join(names)}.")
     if found := facts.get(Cascade.name):
         cheap, dear = found["cheap"], found["dear"]
         saved = found["usd_per_question_dear"] - found["usd_per_question"]
         money = f"saves ${1000 * saved:,.2f} in 1,000 questions" if saved > 0 else ""
         part = f"{dear} for the {found['asks_dear']:.0f} % of which {cheap} is less sure"
         if isinstance(rule, Cascade):
-            told.append(f"Chosen: {cheap}, and {part}{', which ' if money else ''}{money}.")
+            findings.append(f"Chosen: {cheap}, and {part}{', which ' if money else ''}{money}.")
         elif money:
-            told.append(
+            findings.append(
                 f"A cascade, {cheap} and {part}, scores {learned.rules[Cascade.name]:.1f}"
                 f" {dev.metric} and {money}; choose it with --set backend.rule=cascade."
             )
-    return tuple(told)
+    return tuple(findings)
 
 
 def _table(dev: Learning, learned: Learned) -> Table:

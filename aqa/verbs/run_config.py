@@ -26,16 +26,16 @@ def make_config(
     """
     reader_type = find_backend(backend)
     layers = [] if config is None else [read_config(find_config(config))]
-    told: RawConfig = {}
+    given: RawConfig = {}
     for key, value in settings:
-        set_value(told, key, value)
-    layers.append(told)
-    return build_config(reader_type.Options, layers, _inherited(told, reader_type)), reader_type
+        set_value(given, key, value)
+    layers.append(given)
+    return build_config(reader_type.Options, layers, _inherited(given, reader_type)), reader_type
 
 
-def _inherited(told: RawConfig, reader_type: type[Backend]) -> RawConfig:
+def _inherited(given: RawConfig, reader_type: type[Backend]) -> RawConfig:
     """What the weights of the run folder that is named as the model were trained with."""
-    backend = told.get("backend")
+    backend = given.get("backend")
     model = backend.get("model") if isinstance(backend, dict) else None
     if not isinstance(model, str):
         return {}

@@ -240,6 +240,6 @@ class Figures:
             found |= self._reader.live()
         if self._journal is not None and self._journal.hits:
             saved = self._journal.saved.cost
-            told = f" (${saved:.4f} saved)" if saved else ""
-            found["cached"] = f"{self._journal.hits:,}{told}"
+            saving = f" (${saved:.4f} saved)" if saved else ""
+            found["cached"] = f"{self._journal.hits:,}{saving}"
         return found

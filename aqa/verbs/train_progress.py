@@ -65,8 +65,8 @@ class Steps:
             earlier = [past for past in self._history if past["step"] < step.step]
             self._history = [*earlier, evaluation]
             self._run.update({"history": self._history})
-            told = ", ".join(f"{name} {value:.2f}" for name, value in step.scores.items())
-            self._progress.note(f"step {step.step}: {told}")
+            scores = ", ".join(f"{name} {value:.2f}" for name, value in step.scores.items())
+            self._progress.note(f"step {step.step}: {scores}")
             return
         if self._task is None:
             self._done = step.step  # of these, earlier sessions' among them, no time is known

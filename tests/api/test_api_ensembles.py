@@ -20,7 +20,7 @@ def test_an_ensemble_is_trained_and_asked(tmp_path: Path, monkeypatch: pytest.Mo
     trained = aqa.train(
         "ensemble", dev, settings={"backend.members": ["a", "b", "c"]}, output_dir="ens", quiet=True
     )
-    assert any("majority of a, b, c" in sentence for sentence in trained.told)
+    assert any("majority of a, b, c" in sentence for sentence in trained.findings)
     with pytest.raises(aqa.AqaError, match="keeps the answers of its members in a run folder"):
         aqa.predict("ensemble", test, model="ens", quiet=True)
     found = aqa.predict("ensemble", test, model=trained.folder, output_dir="out", quiet=True)

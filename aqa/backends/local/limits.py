@@ -29,11 +29,11 @@ def check_positions(
     config = model_config if model_config.is_encoder_decoder else model_config.get_text_config()
     positions, asked = _positions(config, READ), options.max_seq_length
     if positions is not None and asked > positions:
-        told = f"backend.max_seq_length = {asked}: {options.model} has only {positions} positions"
+        fault = f"backend.max_seq_length = {asked}: {options.model} has only {positions} positions"
         rotary = getattr(config, "rope_parameters", None) is not None
         if model_config.is_encoder_decoder or not rotary:
-            raise ConfigError(f"{told}; set it to {positions} or less")
-        note(f"{told}, and what goes beyond them it has not learned to read")
+            raise ConfigError(f"{fault}; set it to {positions} or less")
+        note(f"{fault}, and what goes beyond them it has not learned to read")
     written = _positions(config, WRITTEN) if model_config.is_encoder_decoder else None
     if written is not None and generation.max_new_tokens >= written:
         raise ConfigError(

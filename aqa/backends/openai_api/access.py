@@ -126,6 +126,6 @@ def _check_identity(options: Gpt4Options) -> None:
         ).strip(),
         "the environment variable OPENAI_CUSTOM_HEADERS holds no headers": headers,
     }
-    for told, value in sent.items():
+    for name_of, value in sent.items():
         if not (value.isascii() and value.isprintable()):
-            raise ConfigError(f"{told} that can be sent; copy it again")
+            raise ConfigError(f"{name_of} that can be sent; copy it again")

@@ -42,9 +42,9 @@ SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]out
 class RefusedValueError(ModelError):
     """The server refuses a value that was asked for, in a file or on the command line."""
 
-    def __init__(self, key: str, value: object, told: str) -> None:
+    def __init__(self, key: str, value: object, words: str) -> None:
         super().__init__(
-            f"the server refuses {key} = {value!r}: {told}; name another value, or leave it out"
+            f"the server refuses {key} = {value!r}: {words}; name another value, or leave it out"
         )
 
 

@@ -73,8 +73,8 @@ class BoundedAioHttpClient(BoundedClient, DefaultAioHttpClient):
                 case aiohttp.ClientProxyConnectionError():
                     raise httpx2.ProxyError("it is not there", request=request) from error
                 case aiohttp.ClientHttpProxyError():
-                    told = f"it answers {cause.status}"
-                    raise httpx2.ProxyError(told, request=request) from error
+                    reason = f"it answers {cause.status}"
+                    raise httpx2.ProxyError(reason, request=request) from error
                 case aiohttp.ClientConnectorError() | aiohttp.ServerTimeoutError():
                     raise
                 case aiohttp.ClientConnectionError():

@@ -99,8 +99,8 @@ def why_unreachable(error: BaseException) -> str | None:
         return None
     cause: BaseException | None = error
     while cause is not None:
-        if told := _told(cause):
-            return told
+        if reason := _told(cause):
+            return reason
         cause = cause.__cause__ or cause.__context__
     return ""
 
@@ -113,9 +113,9 @@ def _told(cause: BaseException) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         # aiohttp's error is one, too, but holds what TLS said as another one.
         inner = getattr(cause, "certificate_error", cause)
-        told = getattr(inner, "verify_message", None) or inner
+        reason = getattr(inner, "verify_message", None) or inner
         return (
-            f" (its certificate is not trusted: {told}; if it is signed by an authority of your"
+            f" (its certificate is not trusted: {reason}; if it is signed by an authority of your"
             " own, name that one's file in SSL_CERT_FILE)"
         )
     if isinstance(cause, ssl.SSLError):

@@ -27,8 +27,8 @@ def token_provider(access: Access) -> Callable[[], Awaitable[str]]:
             found: str = await asyncio.to_thread(ask)
         except AzureError as error:
             lines = str(error).strip().splitlines()
-            told = lines[0] if lines else type(error).__name__
-            raise ConfigError(f"Entra ID gives no token: {told}") from error
+            reason = lines[0] if lines else type(error).__name__
+            raise ConfigError(f"Entra ID gives no token: {reason}") from error
         access.tokens.add(found)
         return found
 

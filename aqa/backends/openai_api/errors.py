@@ -74,11 +74,11 @@ def classify(error: Exception, access: Access) -> Failure | None:
     if (why := why_unreachable(error)) is not None:
         return Failure("retry", f"no connection to {access.url}{why}", unreachable=True)
     if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
-        told = f"the server's answer has more than {LARGEST >> 20} MiB, which are not read"
-        return Failure("example", told, maybe_paid=True)
+        message = f"the server's answer has more than {LARGEST >> 20} MiB, which are not read"
+        return Failure("example", message, maybe_paid=True)
     if isinstance(error, TimeoutError | openai.APITimeoutError):
-        told = "the server did not answer in time (backend.request_timeout)"
-        return Failure("retry", told, maybe_paid=True, timed_out=True)
+        message = "the server did not answer in time (backend.request_timeout)"
+        return Failure("retry", message, maybe_paid=True, timed_out=True)
     if isinstance(error, BadBodyError):
         return classify_body(error, access)
     if isinstance(error, openai.APIStatusError):
@@ -102,11 +102,11 @@ def told_status(error: object) -> int | None:
     """The status that an error in a body stands for; None where it tells of none."""
     fields = error if isinstance(error, Mapping) else {}
     for name in ("code", "status", "type"):
-        told = fields.get(name)
-        if isinstance(told, int | str) and str(told).isascii() and str(told).isdecimal():
-            if 400 <= int(told) < 600:
-                return int(told)
-        elif isinstance(told, str) and (status := CODES.get(told.lower())):
+        message = fields.get(name)
+        if isinstance(message, int | str) and str(message).isascii() and str(message).isdecimal():
+            if 400 <= int(message) < 600:
+                return int(message)
+        elif isinstance(message, str) and (status := CODES.get(message.lower())):
             return status
     return None
 
@@ -116,38 +116,38 @@ def classify_status(  # long: a table of statuses
 ) -> Failure:
     """Classify an answer that is an error; `error` is what its body holds under that name."""
     error = _inner(error)
-    told = access.shown(error_text(error) or f"status {status}")
+    message = access.shown(error_text(error) or f"status {status}")
     fields = error if isinstance(error, Mapping) else {}
     code = f"{fields.get('code') or ''} {fields.get('type') or ''}"
     param = fields.get("param")
-    wait = asked_wait(headers, error, told)
+    wait = asked_wait(headers, error, message)
     if status in (400, 403, 429) and QUOTA.search(code):
         return Failure(
-            "run", f"the account's quota is used up ({told}); add credit and run it again"
+            "run", f"the account's quota is used up ({message}); add credit and run it again"
         )
     if status == 402:
-        told = f"the account's credit is used up ({told}); add some and go on"
-        return Failure("run", told, perhaps_alone=True)
-    if status == 429 and TOO_LARGE.search(told):
-        return Failure("example", told)
-    if status == 429 and is_of_a_day(error, told):
-        return Failure("run", f"the quota of a day is used up ({told})")
+        message = f"the account's credit is used up ({message}); add some and go on"
+        return Failure("run", message, perhaps_alone=True)
+    if status == 429 and TOO_LARGE.search(message):
+        return Failure("example", message)
+    if status == 429 and is_of_a_day(error, message):
+        return Failure("run", f"the quota of a day is used up ({message})")
     if status >= 429 and wait is not None and wait > LONGEST_WAIT:
-        return Failure("run", f"the server asks to wait {in_words(wait)} ({told})")
+        return Failure("run", f"the server asks to wait {in_words(wait)} ({message})")
     if status in BUSY:
-        return Failure("slow", told, wait)
+        return Failure("slow", message, wait)
     if status >= 500 or status in AGAIN:
-        return Failure("retry", told, wait)
+        return Failure("retry", message, wait)
     if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(error, default=str))):
-        return Failure("run", f"the server refuses the key of {access.key_name} ({told})")
+        return Failure("run", f"the server refuses the key of {access.key_name} ({message})")
     if status == 403 and FLAGGED in str(fields.get("metadata")):
-        return Failure("example", told)
+        return Failure("example", message)
     if status == 403:
-        told = f"the server refuses access to the model ({told})"
-        return Failure("run", told, perhaps_alone=True)
+        message = f"the server refuses access to the model ({message})"
+        return Failure("run", message, perhaps_alone=True)
     if status == 404:
-        told = f"the server knows no such model or address ({told}); see --model and"
-        return Failure("run", f"{told} backend.base_url", perhaps_alone=True)
+        message = f"the server knows no such model or address ({message}); see --model and"
+        return Failure("run", f"{message} backend.base_url", perhaps_alone=True)
     if 300 <= status < 400:
         return Failure(
             "run",
@@ -155,7 +155,7 @@ def classify_status(  # long: a table of statuses
             " the right one into backend.base_url",
         )
     named = param if isinstance(param, str) else None
-    return Failure("example", told, param=named, refused=status in (400, 422))
+    return Failure("example", message, param=named, refused=status in (400, 422))
 
 
 def _inner(error: object) -> object:

@@ -76,15 +76,15 @@ class Price:
     def shown(self) -> str:
         """The price in words."""
         first = self.tiers[0]
-        told = (
+        text = (
             f"${first.input:g} for a million input tokens (${first.cached_input:g} if cached),"
             f" ${first.output:g} of output"
         )
         for rates in self.tiers[1:]:
-            told += (
+            text += (
                 f", above {rates.above:,} tokens of a prompt ${rates.input:g} and ${rates.output:g}"
             )
-        return f"{told}, by {self.source}"
+        return f"{text}, by {self.source}"
 
 
 def find_price(options: Gpt4Options, batch: bool = False) -> Price | None:

@@ -36,12 +36,12 @@ class BadBodyError(Exception):
 class ErrorInBodyError(BadBodyError):
     """A body tells of an error, though its status is that of an answer.
 
-    `told` is what the server says of it.
+    `words` is what the server says of it.
     """
 
-    def __init__(self, told: object) -> None:
-        super().__init__(f"the server's answer is an error: {error_text(told)}")
-        self.told = told
+    def __init__(self, words: object) -> None:
+        super().__init__(f"the server's answer is an error: {error_text(words)}")
+        self.told = words
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +139,13 @@ def error_text(body: object, depth: int = 5) -> str:
         return "; ".join(filter(None, (error_text(part, depth - 1) for part in body)))
     if not isinstance(body, Mapping) or not depth:
         return ""
-    if isinstance(told := body.get("msg"), str):
+    if isinstance(words := body.get("msg"), str):
         place = body.get("loc")
-        return f"{'.'.join(map(str, place))}: {told}" if isinstance(place, list) else told
-    told = error_text(body.get("message") or body.get("error") or body.get("detail"), depth - 1)
+        return f"{'.'.join(map(str, place))}: {words}" if isinstance(place, list) else words
+    words = error_text(body.get("message") or body.get("error") or body.get("detail"), depth - 1)
     # Azure's gateway says in `details` what its message leaves open.
-    more = error_text(body.get("details"), depth - 1) if told else ""
-    return f"{told}; {more}" if more else told
+    more = error_text(body.get("details"), depth - 1) if words else ""
+    return f"{words}; {more}" if more else words
 
 
 def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spent | None:

@@ -13,11 +13,11 @@ def counted(earlier: Facts, models: Mapping[str, int], requests: Mapping[str, in
     }
 
 
-def learnt(earlier: Facts, left_out: Sequence[str], told: Sequence[str]) -> Facts:
+def learnt(earlier: Facts, left_out: Sequence[str], learnt_now: Sequence[str]) -> Facts:
     """Parameters that are not sent, and what was found out in the course of the run, in words."""
     return {
         "left_out": list(left_out),
-        "learnt": list(dict.fromkeys([*texts(earlier.get("learnt")), *told])),
+        "learnt": list(dict.fromkeys([*texts(earlier.get("learnt")), *learnt_now])),
     }
 
 

@@ -29,17 +29,17 @@ class Truncation:
             yield prompt, replace(prediction, unread=unread) if unread else prediction
 
     def _unread(self, prompt: Prompt, prediction: Prediction) -> int:
-        told = prediction.prompt_tokens
-        if not self._counter.exact or not told:
+        theirs = prediction.prompt_tokens
+        if not self._counter.exact or not theirs:
             return 0
         counted = self._counter.count(prompt.messages)
-        if told >= counted * SHARE - SLACK:
+        if theirs >= counted * SHARE - SLACK:
             return 0
         self.prompts += 1
         if self.prompts == 1:
             self._note(
-                f"the server read {told:,} of {counted:,} tokens of a prompt ({prompt.id}): it cuts"
-                " prompts off; raise its context, or lower backend.max_seq_length. Such rows tell"
-                " how much is missing (unread_tokens)"
+                f"the server read {theirs:,} of {counted:,} tokens of a prompt ({prompt.id}), so it"
+                " cuts prompts off; raise its context, or lower backend.max_seq_length. Such rows"
+                " say how much is missing (unread_tokens)"
             )
-        return counted - told
+        return counted - theirs

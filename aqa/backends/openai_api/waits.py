@@ -25,7 +25,7 @@ OF_A_DAY = re.compile(r"per[-_ ]?day|\bdaily\b|\b[rt]pd\b", re.IGNORECASE)
 OF_A_MINUTE = re.compile(r"\bon (?:requests|tokens)[\w ]* per min", re.IGNORECASE)
 
 
-def asked_wait(headers: Mapping[str, str], error: object, told: str) -> float | None:
+def asked_wait(headers: Mapping[str, str], error: object, message: str) -> float | None:
     """Seconds to wait by an error's headers, or else by its body, or else by its words."""
     wait = retry_after(headers)
     if wait is not None:
@@ -34,15 +34,15 @@ def asked_wait(headers: Mapping[str, str], error: object, told: str) -> float | 
     waits = [wait for wait in resets if wait is not None]
     if waits:
         return max(waits)
-    asked = ASKED.search(told)
+    asked = ASKED.search(message)
     return _sum(asked[1]) if asked else None
 
 
-def is_of_a_day(error: object, told: str) -> bool:
+def is_of_a_day(error: object, message: str) -> bool:
     """Whether a limit is one of a day, so that waiting for minutes helps little."""
-    if OF_A_MINUTE.search(told):
+    if OF_A_MINUTE.search(message):
         return False
-    return bool(OF_A_DAY.search(f"{told} {json.dumps(error, default=str)}"))
+    return bool(OF_A_DAY.search(f"{message} {json.dumps(error, default=str)}"))
 
 
 def in_words(seconds: float) -> str:
@@ -88,14 +88,14 @@ def _found(value: object, depth: int = DEPTH) -> Iterator[float | None]:
                 yield from _found(inner, depth - 1)
 
 
-def _moment(told: object) -> float | None:
+def _moment(message: object) -> float | None:
     """Seconds until then, of a duration ("38s"), of seconds, or of a time since 1970."""
-    if isinstance(told, bool) or not isinstance(told, str | int | float):
+    if isinstance(message, bool) or not isinstance(message, str | int | float):
         return None
     try:
-        seconds = float(told)
+        seconds = float(message)
     except ValueError:
-        return _sum(str(told))
+        return _sum(str(message))
     if not math.isfinite(seconds):
         return None
     if seconds >= EPOCH:

@@ -42,7 +42,7 @@ class JudgeVerdict(BaseModel):
     reason: str = Field(description="Two sentences at most, in the language of the question.")
     verdict: Annotated[
         Literal["correct", "partially_correct", "incorrect", "unsupported"],
-        BeforeValidator(lambda told: _plain(told) if isinstance(told, str) else told),
+        BeforeValidator(lambda given: _plain(given) if isinstance(given, str) else given),
     ] = Field(description="As the instructions define it.")
 
 
@@ -200,8 +200,8 @@ class Judging:
 
     def _prompt(self, case: Case) -> Prompt:
         template = self._templates[case.language]
-        told = "\n".join(case.references or template.no_answer[:1])
-        values = {"references": told, "answer": case.answer}
+        given = "\n".join(case.references or template.no_answer[:1])
+        values = {"references": given, "answer": case.answer}
         return Prompt(case.id, 0, case.question, case.evidence, template, values=values)
 
     def _ask(

@@ -46,7 +46,7 @@ def make_judge(
     from aqa.evaluation.judge.panel import Panel
 
     if not options.models and not any(
-        told.startswith("backend.model=") for told in options.settings
+        chosen.startswith("backend.model=") for chosen in options.settings
     ):
         progress.note(
             f"the judge is {DEFAULT_MODEL}, since none is named; another judge moves every score:"
@@ -65,23 +65,23 @@ def _configure(options: JudgeOptions, model: str | None) -> "tuple[RunConfig, st
     from aqa.config.load import build_config, set_value
     from aqa.config.options import JUDGE_MAX_NEW_TOKENS, JUDGE_REPEATS_TEMPERATURE, JUDGE_SECTIONS
 
-    told: RawConfig = {}
+    chosen: RawConfig = {}
     ours: RawConfig = {"generation": {"max_new_tokens": JUDGE_MAX_NEW_TOKENS}}
     if options.repeats > 1:
         set_value(ours, "generation.temperature", JUDGE_REPEATS_TEMPERATURE)
     for key, value in {"backend.model": model, "backend.max_cost": options.max_cost}.items():
         if value is not None:
-            set_value(told, key, value)
+            set_value(chosen, key, value)
     for name, setting in options.settings.items():
-        set_value(told, name, setting)
-    for section in told:
+        set_value(chosen, name, setting)
+    for section in chosen:
         if section not in JUDGE_SECTIONS:
             known = ", ".join(JUDGE_SECTIONS)
             raise ConfigError(f"--judge-set {section}: a judge's config has only {known}")
-    config = build_config(Gpt4Backend.Options, [told], ours)
+    config = build_config(Gpt4Backend.Options, [chosen], ours)
     if config.generation.samples > 1:
         raise ConfigError(
             "--judge-set generation.samples: verdicts are no answers; --judge-repeats has each"
             " answer judged several times"
         )
-    return config, told.get("prompt")
+    return config, chosen.get("prompt")

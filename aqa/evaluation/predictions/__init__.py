@@ -120,8 +120,8 @@ def _file_in(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     others = sorted(path.name for path in folder.iterdir() if path.suffix in LIKELY)
-    told = f"; name one of its files: {', '.join(others[:3])}" if others else ""
-    raise DataError(f"{folder} is not a run folder: it holds no {' or '.join(RUN_FILES)}{told}")
+    hint = f"; name one of its files: {', '.join(others[:3])}" if others else ""
+    raise DataError(f"{folder} is not a run folder: it holds no {' or '.join(RUN_FILES)}{hint}")
 
 
 def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
@@ -205,11 +205,11 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
                 count += 1
                 yield read_row(entry, row, given)
     if entries and not count:
-        told = "; ".join(
+        hint = "; ".join(
             f"{column} is {', '.join(map(one_line, list(values)[:5])) or 'no column'}"
             for column, values in met.items()
         )
-        raise DataError(f"{file}: no row is as --prediction-field says: {told}")
+        raise DataError(f"{file}: no row is as --prediction-field says: {hint}")
 
 
 def _is_ours(row: Mapping[str, Any], fields: Fields) -> bool:

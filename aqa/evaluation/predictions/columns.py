@@ -152,12 +152,12 @@ def _refuse_without_answer(
 ) -> None:
     refuse_row(entry.place, row)
     columns = list_columns(row)
-    told = f"no answer among the columns {columns}; name the right one"
+    problem = f"no answer among the columns {columns}; name the right one"
     is_data = ""
     if OF_REFERENCE_NAMES & by_name.keys():
-        told = f"no answer but what may be the reference, among the columns {columns}; name it"
+        problem = f"no answer but what may be the reference, among the columns {columns}; name it"
         is_data = ", or give the file as --data if it is the data"
-    raise DataError(f"{entry.place}: {told} with --prediction-field answer=COLUMN{is_data}")
+    raise DataError(f"{entry.place}: {problem} with --prediction-field answer=COLUMN{is_data}")
 
 
 def _references(

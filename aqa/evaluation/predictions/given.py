@@ -59,6 +59,6 @@ def _plain(value: Any) -> Any:
             "confidence": value.confidence,
             "confidence_kind": value.confidence_kind or None,
         }
-        told = {name: part for name, part in known.items() if part is not None}
-        return {"id": value.id, "predicted_answer": value.text, **told}
+        parts = {name: part for name, part in known.items() if part is not None}
+        return {"id": value.id, "predicted_answer": value.text, **parts}
     return dict(value) if isinstance(value, Mapping) else value

@@ -97,12 +97,12 @@ def _one_each(
             f'{twice[1].place}: the id "{one_line(key(twice[1]))}" appears a second time'
         )
     values = list(dict.fromkeys(one_line(row.metadata[column]) for row in found))
-    told = f"the answers of several {one_line(column)} ({', '.join(values)})"
+    mixed = f"the answers of several {one_line(column)} ({', '.join(values)})"
     if any(row.prediction != rows[0].prediction for rows in groups.values() for row in rows):
         raise DataError(
-            f"{file} holds {told}; take those of one with --prediction-field {column}={values[0]}"
+            f"{file} holds {mixed}; take those of one with --prediction-field {column}={values[0]}"
         )
-    note(f"{file} holds {told}, which are the same")
+    note(f"{file} holds {mixed}, which are the same")
     return [rows[0] for rows in groups.values()]
 
 

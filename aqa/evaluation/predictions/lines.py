@@ -68,10 +68,10 @@ def entries_of_rows(file: Path, rows: Iterable[Row]) -> Iterator[Entry]:
         for place, row in rows:
             yield Entry(f"{file}{place.removeprefix(file.name)}", dict(row))
     except DataError as error:
-        told = str(error)
-        if not told.startswith(file.name):
+        message = str(error)
+        if not message.startswith(file.name):
             raise
-        raise DataError(f"{file}{told.removeprefix(file.name)}") from None
+        raise DataError(f"{file}{message.removeprefix(file.name)}") from None
 
 
 def _filled(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -28,12 +28,12 @@ def confidence_curves(report: Report) -> Markup | None:
     }
     if not lines:
         return None
-    told = "; ".join(
+    spoken = "; ".join(
         f"{report.systems[series].name}: {_at(points, 50):.1f} % wrong of the surer half,"
         f" {points[-1][1]:.1f} % of all"
         for series, points in lines.items()
     )
-    return curves(lines, told)
+    return curves(lines, spoken)
 
 
 def calibration_curves(report: Report) -> Markup | None:
@@ -45,12 +45,12 @@ def calibration_curves(report: Report) -> Markup | None:
     }
     if not lines:
         return None
-    told = "; ".join(
+    spoken = "; ".join(
         f"{report.systems[series].name}: "
         + ", ".join(f"{right:.0f} % right at {sure:.0f} %" for sure, right in points)
         for series, points in lines.items()
     )
-    return curves(lines, told, diagonal=True)
+    return curves(lines, spoken, diagonal=True)
 
 
 def calibration_rows(report: Report) -> list[SystemRow]:

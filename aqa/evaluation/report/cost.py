@@ -100,11 +100,11 @@ def cost_picture(report: Report) -> tuple[Markup, str] | None:
                 high = score.value if score.high is None else score.high
                 points[series] = (price, Interval(score.value, low, high, series))
         if len(points) == len(costs) > 1:
-            told = "; ".join(
+            spoken = "; ".join(
                 f"{report.systems[series].name}: {interval.told} at {price:,.2f} {unit}"
                 for series, (price, interval) in points.items()
             )
-            return scatter(points, told), f"{score_name(name)} over {unit}"
+            return scatter(points, spoken), f"{score_name(name)} over {unit}"
     return None
 
 

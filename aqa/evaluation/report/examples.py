@@ -95,7 +95,7 @@ class Library:
                 if (passage.title, passage.text) not in texts
             ]
             self.places[example.id] = [
-                {"place": self._place(passage, block), **told} for passage, told in retrieved + gold
+                {"place": self._place(passage, block), **row} for passage, row in retrieved + gold
             ]
             while len(block) >= BLOCK:
                 yield script_json(block[:BLOCK])
@@ -159,12 +159,12 @@ def _verdicts(system: SystemScores, place: int) -> list[Json]:
 
 
 def _told(passage: Passage) -> Json:
-    told: Json = {"rank": passage.rank}
+    entry: Json = {"rank": passage.rank}
     if passage.id:
-        told["id"] = passage.id
+        entry["id"] = passage.id
     if passage.score is not None:
-        told["score"] = round(passage.score, 4)
-    return told
+        entry["score"] = round(passage.score, 4)
+    return entry
 
 
 def _own_question(answered: Sequence[AnsweredRow | None]) -> str:
@@ -173,20 +173,20 @@ def _own_question(answered: Sequence[AnsweredRow | None]) -> str:
     return next((text for text in found if isinstance(text, str)), "")
 
 
-def _evidence(told: Mapping[str, Any], passages: Sequence[Json]) -> Json:
+def _evidence(entry: Mapping[str, Any], passages: Sequence[Json]) -> Json:
     """What a system's reader saw: how much, whether the answer was there, and which passages.
 
     Ranks are left out where these passages are not those that the reader was given.
     """
     found: Json = {}
-    if "characters" in told:
-        found["characters"] = told["characters"]
-    if "gold_in_evidence" in told:
-        found["gold"] = told["gold_in_evidence"]
-    ranks = told.get("ranks")
+    if "characters" in entry:
+        found["characters"] = entry["characters"]
+    if "gold_in_evidence" in entry:
+        found["gold"] = entry["gold_in_evidence"]
+    ranks = entry.get("ranks")
     if ranks is not None:
         found["read"] = len(ranks)
-        ids = told.get("ids") or [None] * len(ranks)
+        ids = entry.get("ids") or [None] * len(ranks)
         known = {passage.get("rank"): passage.get("id") for passage in passages}
         if all(
             rank in known and (name is None or known[rank] in (None, name))

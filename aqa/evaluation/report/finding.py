@@ -61,7 +61,7 @@ def finding(report: Report) -> tuple[str, str]:
         for found in report.comparisons
         if found.metric == name and best.name in (found.a, found.b)
     ]
-    told = "; ".join(
+    details = "; ".join(
         f"{with_minus(f'{found.difference:+.1f}')} against {found.a}"
         f" (95 %: {told_range(found.low, found.high)})"
         for found in sorted(met, key=lambda found: found.difference)[:NEAREST]
@@ -69,12 +69,12 @@ def finding(report: Report) -> tuple[str, str]:
     rivals = [found.a for found in met if not found.is_real]
     if rivals:
         others = ", ".join([best.name, *rivals[:-1]])
-        return f"{others} and {rivals[-1]} can’t be told apart by {score_name(name)}", told
+        return f"{others} and {rivals[-1]} can’t be told apart by {score_name(name)}", details
     if len(report.systems) == 1:
-        return f"{best.name} reaches {value}", told
+        return f"{best.name} reaches {value}", details
     if len(met) < len(report.systems) - 1:  # each was compared with the baseline only
-        return f"{best.name} scores {side}: {value}", told
-    return f"{best.name} answers best: {value}", told
+        return f"{best.name} scores {side}: {value}", details
+    return f"{best.name} answers best: {value}", details
 
 
 def told_range(low: float, high: float) -> str:

@@ -83,8 +83,8 @@ def score_panels(report: Report) -> Iterator[Panel]:
         rows = []
         for system, interval in zip(report.systems, intervals, strict=True):
             is_known = system.scores[name].low is not None
-            told = told_range(interval.low, interval.high) if is_known else ""
-            figures = [f"{interval.value:.2f}", told]
+            range_text = told_range(interval.low, interval.high) if is_known else ""
+            figures = [f"{interval.value:.2f}", range_text]
             for group in groups:
                 value = system.groups[group].get(name)
                 figures.append("" if value is None else f"{value:.2f}")
@@ -201,7 +201,7 @@ def _slice_panel(report: Report, key: str, name: str) -> Panel:
         counts = [f"{own[group]['n']:,}" if group in own else "0" for own in found]
         values = {interval.series: f"{interval.value:.1f}" for interval in intervals}
         figures = [values.get(place, "") for place in range(len(found))]
-        told = counts[0] if len(set(counts)) == 1 else " / ".join(counts)
-        rows.append(Row(group, (told, *figures), dots(intervals, scale)))
+        range_text = counts[0] if len(set(counts)) == 1 else " / ".join(counts)
+        rows.append(Row(group, (range_text, *figures), dots(intervals, scale)))
     systems = (Column(system.name, place) for place, system in enumerate(report.systems))
     return Panel(score_name(name), (Column("n"), *systems), tuple(rows), axis(scale))

@@ -39,4 +39,4 @@ def test_a_prompt_that_is_cut_off_is_noticed(
     assert (unread[1] or 0) > 50
     (note,) = notes
     assert note.startswith(f"the server read {CONTEXT} of ")
-    assert "(q1): it cuts prompts off" in note
+    assert "(q1), so it cuts prompts off" in note

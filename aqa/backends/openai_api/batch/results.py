@@ -143,9 +143,9 @@ class Replies:
                     return self._parameters.read(json.dumps(body).encode())
                 except BadBodyError as broken:
                     return classify_body(broken, self._access)
-            told = body.get("error", body) if isinstance(body, dict) else body
+            problem = body.get("error", body) if isinstance(body, dict) else body
             return classify_status(
-                status if isinstance(status, int) else 500, {}, told, self._access
+                status if isinstance(status, int) else 500, {}, problem, self._access
             )
         if isinstance(error, dict) and error.get("code") in UNANSWERED:
             return None

@@ -239,9 +239,9 @@ class BatchRun:
                 " asks the rest in a new one"
             )
         if self._before == (self._given, self._replies.learnt, self._replies.attempts.total()):
-            told = ", ".join(self._statuses)
+            seen = ", ".join(self._statuses)
             raise ModelError(
-                f"the batches of this run answered nothing ({told}); try again later, with smaller"
+                f"the batches of this run answered nothing ({seen}); try again later, with smaller"
                 " ones (--set backend.batch.max_requests), or without --batch-api"
             )
 

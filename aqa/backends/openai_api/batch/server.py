@@ -232,9 +232,9 @@ def _object(content: bytes) -> Json:
 
 def _text(body: Json, key: str) -> str:
     value = body.get(key)
-    told = f"the server's answer has no {key}, or an odd one"
+    fault = f"the server's answer has no {key}, or an odd one"
     if not isinstance(value, str) or not value:
-        raise BadBodyError(told)
+        raise BadBodyError(fault)
     if not PLAIN.fullmatch(value):  # of a server's making: the next one would be no other
-        raise ModelError(f"{told}; it was not used")
+        raise ModelError(f"{fault}; it was not used")
     return value

@@ -29,8 +29,8 @@ def _answered(row: Row, body: Row, error: Any) -> Row:
     kept = {name: row[name] for name in ("custom_id", "key") if name in row}
     if text is not None:
         return {**kept, "prediction": text}
-    told = as_object(error)
-    return {**kept, "prediction": None, "error": told.get("message") or error or "no text"}
+    details = as_object(error)
+    return {**kept, "prediction": None, "error": details.get("message") or error or "no text"}
 
 
 OPENAI = Shape(
