@@ -79,6 +79,7 @@ def test_a_majority_is_learned_and_answers(
         if sum(rights) >= 2:
             assert row["predicted_answer"] == f"right {number}"
             assert row["confidence"] == pytest.approx(sum(rights) / 3)
+            assert row["confidence_kind"] == "ensemble:majority"
     assert sorted(asked(tmp_path, "a")) == sorted(found)
     # Nothing is asked twice: not by the same run, nor by another one that finds the answers.
     assert call_aqa(*run).returncode == 0

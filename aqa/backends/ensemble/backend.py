@@ -1,6 +1,7 @@
 """The backend ensemble: a rule chooses among the answers of its members."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from math import isnan
@@ -69,6 +70,11 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         """What the training left."""
         return {"model": Hashed(self.options.model, self.learned.sha256())}
 
+    @property
+    def confidence_kind(self) -> str:
+        """That of its rule: no rule's confidence is on the scale of another's or of a member's."""
+        return f"ensemble:{self.learned.rule.name}"
+
     def connect(self, ask: Ask) -> None:
         """Tell how members are asked."""
         self._ask = ask
@@ -115,7 +121,8 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         for row, (prompt, answers) in enumerate(zip(window, asked, strict=True)):
             reader, confidence = int(choice.readers[row]), float(choice.confidence[row])
             text = None if reader == NOBODY else texts[row][reader]
-            yield prompt, _prediction(prompt.id, text, confidence, self._named(answers))
+            found = _prediction(prompt.id, text, confidence, self._named(answers))
+            yield prompt, replace(found, confidence_kind=self.confidence_kind)
 
     def _named(self, answers: Sequence[MemberAnswer | None]) -> dict[str, MemberAnswer]:
         names = (member.name for member in self.learned.members)
