@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from aqa.config.flags import HELP
 from aqa.config.model_families import DEFAULT_MODEL, room_to_think, thinks
@@ -34,6 +40,23 @@ class LoraOptions(Section):
     alpha: int = Field(32, ge=1)  # scaling is alpha / r
     dropout: float = Field(0.05, ge=0, lt=1)  # QLoRA's value for 7B and 13B models
     target_modules: str | list[str] = "all-linear"  # QLoRA: needed to match full fine-tuning
+    # rslora: scaling is alpha / sqrt(r) (Kalajdzievski 2023); dora: size and direction of weights
+    # are learnt apart (Liu et al. 2024).
+    variant: Literal["lora", "rslora", "dora"] = "lora"
+    init: Literal["default", "gaussian", "orthogonal"] = "default"  # of the adapter's weights
+
+    @model_validator(mode="after")
+    def _is_even(self) -> Self:
+        if self.init == "orthogonal" and self.r % 2:
+            raise ValueError(f"init = orthogonal needs an even r, not {self.r}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what a training of an earlier version did not know, and so did without."""
+        found: dict[str, Any] = dump(self)
+        defaults = {"variant": "lora", "init": "default"}
+        return {key: value for key, value in found.items() if defaults.get(key) != value}
 
 
 class LocalModelOptions(BackendOptions):

@@ -198,8 +198,10 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -
         return ConfigError(f"unknown config key {key}; {hint}")
     if first["type"] == "missing":
         return ConfigError(f"config key {key} is missing")
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return ConfigError(f"config key {key} = {first['input']!r}: {message}")
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return ConfigError(f"config key {key}{value}: {message}")
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:

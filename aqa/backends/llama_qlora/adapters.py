@@ -35,6 +35,9 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
         lora_dropout=options.dropout,
         target_modules=options.target_modules,
         exclude_modules=routers(model) or None,
+        use_rslora=options.variant == "rslora",
+        use_dora=options.variant == "dora",
+        init_lora_weights=True if options.init == "default" else options.init,
         task_type="CAUSAL_LM",
     )
     if adapts_experts(model, config):

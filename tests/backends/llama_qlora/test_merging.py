@@ -28,6 +28,32 @@ from aqa.verbs.train_plan import TrainingPlan
 from aqa.verbs.verify import verify
 
 
+@pytest.mark.parametrize(("variant", "init"), [("rslora", "orthogonal"), ("dora", "gaussian")])
+def test_kinds_of_adapters_answer_as_peft_does(
+    variant: str, init: str, tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    """The answers with the adapter are those of peft's own sum of adapter and base."""
+    settings = (
+        "training.max_steps=6",
+        "training.learning_rate=0.01",
+        "backend.lora.dropout=0",
+        "backend.quantization=none",
+        f"backend.lora.variant={variant}",
+        f"backend.lora.init={init}",
+        "generation.max_new_tokens=6",
+    )
+    training = Training(make_reader(tiny, *settings), template, tmp_path / "run", with_dev=False)
+    training.run()
+    saved = json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_bytes())
+    assert (saved["use_rslora"], saved["use_dora"]) == (variant == "rslora", variant == "dora")
+    with make_reader(tmp_path / "run", *settings[-1:]) as trained:
+        prompts = make_prompts(trained, template, with_target=False)
+        said = {prompt.id: answer.text for prompt, answer in trained.generate(prompts)}
+    assert len(set(said.values())) > 1
+    merged = training.reader.merge(tmp_path / "run", prompts)
+    assert (merged.compared, merged.different) == (len(rows()), 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("quantization", ["4bit", "none"])
 def test_the_merged_model_answers_as_its_parts(
