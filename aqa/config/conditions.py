@@ -41,7 +41,7 @@ def _members(name: str) -> Iterable[str]:
 
 def unknown_condition(name: str, known: Iterable[str]) -> str:
     """Say that there is no such condition, and which one may be meant."""
-    names = list(known)
+    names = list(dict.fromkeys(known))
     near = get_close_matches(name.replace(" ", "_"), names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(names)}"
     return f"there is no condition {name!r}; {hint}"

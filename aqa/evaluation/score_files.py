@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa.errors import RunError, ScoreError, UsageError
+from aqa.evaluation.contracts import KIND
 from aqa.evaluation.predictions import OWN_SCORES
 from aqa.evaluation.results import Report
 from aqa.records import Score
@@ -154,17 +155,20 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
             raise RunError(f"{flag} {path} would overwrite {other}; name another file")
     if (output := written.get("--output")) is not None and not _may_be_overwritten(output):
         raise RunError(
-            f"{output} was not written by `aqa evaluate` and would be overwritten; name another"
-            " file with --output"
+            f"{output} would be overwritten, and holds no scores and no contract of silence by"
+            " `aqa evaluate`; name another file with --output, or delete this one first"
         )
 
 
 def _may_be_overwritten(path: Path) -> bool:
-    """Tell whether there is no file, an empty one, or scores of ours."""
+    """Tell whether there is no file, an empty one, or what the same command writes anew.
+
+    A sheet of answers to label is no such file: people may have written into it.
+    """
     if not path.is_file() or not path.stat().st_size:
         return True
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and found.keys() >= OWN_SCORES
+    return isinstance(found, dict) and (found.keys() >= OWN_SCORES or found.get("kind") == KIND)

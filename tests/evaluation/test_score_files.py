@@ -348,7 +348,7 @@ def test_metrics_of_another_tool_are_not_written_over(
     (tmp_path / "metrics.json").write_text(content, encoding="utf-8")
     found = call_aqa("evaluate", "a.json", *words)
     assert found.returncode == 1
-    assert "metrics.json was not written by `aqa evaluate`" in found.stderr
+    assert "metrics.json would be overwritten, and holds no scores" in found.stderr
     assert "name another file with --output" in found.stderr
     assert (tmp_path / "metrics.json").read_text(encoding="utf-8") == content
     assert call_aqa("evaluate", "a.json", "--output", "own.json").returncode == 0

@@ -182,7 +182,7 @@ def test_names_of_conditions() -> None:
     ]
     with pytest.raises(UsageError, match="no condition 'mising'; did you mean missing"):
         parse_conditions("position,mising")
-    with pytest.raises(UsageError, match="no condition 'xyz'; there are position, noise"):
+    with pytest.raises(UsageError, match="no condition 'xyz'; choose among position, noise"):
         parse_conditions("xyz")
     with pytest.raises(UsageError, match="names no condition"):
         parse_conditions(" , ")
