@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -76,6 +77,14 @@ def _spelt_out(host: str) -> str:
         return str(ip_address(socket.inet_aton(host))) if host[:1].isdecimal() else host
     except (OSError, UnicodeError):
         return host
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """The text without these keys, should a server have written one there."""
+    for secret in secrets:
+        if len(secret) >= 8:
+            text = text.replace(secret, "***")
+    return text
 
 
 def shown(text: str) -> str:

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from aqa.config.options import GenerationOptions
@@ -12,6 +13,11 @@ UNFINISHED = (
     "the model was still thinking after {} tokens, so there is no answer; raise"
     " generation.max_new_tokens, or keep it from thinking with backend.enable_thinking=false if its"
     " chat template has that variable"
+)
+
+NO_NUMBERS = (
+    "the model computed no number for how likely its answer is (NaN or infinity), as in float16;"
+    " bfloat16 and float32 reach further"
 )
 
 
@@ -61,6 +67,8 @@ def as_prediction(
 
     `decode` gives a text, and whether it is an answer: a thought that does not end is none.
     """
+    if not all(isfinite(answer.log_probability) for answer in answers):
+        return Prediction(prompt_id, None, NO_NUMBERS, prompt_tokens)
     ranked = sorted(answers, key=lambda a: a.score(options.length_penalty), reverse=True)
     pairs = [(answer, decode(answer.ids)) for answer in ranked]
     nbest = [(a, text) for a, (text, is_answer) in pairs if is_answer]

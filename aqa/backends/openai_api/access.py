@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from aqa.backends.servers import Setting, checked_address, shown
+from aqa.backends.servers import Setting, checked_address, shown, without_secrets
 from aqa.config.backend_options import Gpt4Options
 from aqa.errors import ConfigError
 
@@ -38,10 +38,7 @@ class Access:
 
     def without_key(self, text: str) -> str:
         """The text without the key, should a server have written it there."""
-        for secret in (self.key, *self.tokens):
-            if len(secret) >= 8:
-                text = text.replace(secret, "***")
-        return text
+        return without_secrets(text, (self.key, *self.tokens))
 
     def shown(self, text: str) -> str:
         """What a server says, on one short line without the key."""

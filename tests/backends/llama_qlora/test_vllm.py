@@ -1,11 +1,13 @@
 """The engine vLLM with a stand-in for its servers; see `fake_vllm`."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,12 @@ from fake_vllm import (
     Start,
     VllmServer,
     alive,
+    echo,
     make_python,
     starting,
     wait_for,
 )
-from fault_server import FAULTS, Body, Fault, failure, serving
+from fault_server import FAULTS, Body, Fault, failure, send, serving
 from tiny_adapters import save_adapter
 from tiny_llama import make_prompts, make_reader, notes, write_rows, write_template
 
@@ -537,3 +540,87 @@ def test_the_engine_is_a_part_of_what_a_run_is(tiny: Path, tmp_path: Path) -> No
     more = started(tmp_path, tiny, "backend.vllm.tensor_parallel_size=2").identity()
     assert more == ours
     assert started(tmp_path, tiny, "backend.vllm.quantization=fp8").identity() != ours
+
+
+@dataclass
+class Odd(VllmServer):
+    """Its list of models, and its replies, are what no server should send."""
+
+    listed: bytes | None = None
+    twist: Callable[[Body], Any] = lambda choice: choice
+
+    async def handle(self, lines: list[str], body: bytes, writer: asyncio.StreamWriter) -> bool:
+        if self.listed is None or "/models" not in lines[0]:
+            return await super().handle(lines, body, writer)
+        await send(writer, 200, self.listed, {})
+        return True
+
+    def complete(self, body: Body, as_response: bool) -> bytes:
+        reply = json.loads(super().complete(body, as_response))
+        if body["max_tokens"] > 1:  # not to the probe
+            self.twist(reply["choices"][0])
+        return json.dumps(reply).encode()
+
+
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        (b"[]", "not a list of models"),
+        (b'{"data": null}', "not a list of models"),
+        (b'{"data": ["base"]}', "not a list of models"),
+        (b'{"data": [{"id": "other", "root": 5, "max_model_len": "x"}]}', "which of them is"),
+        (b"[" * 100_000, "not a list of models"),
+    ],
+)
+def test_an_odd_list_of_models_is_one_sentence(
+    tiny: Path, template: Template, listed: bytes, told: str
+) -> None:
+    with serving(Odd(listed=listed)) as server, pytest.raises(AqaError, match=told):
+        ask(make_reader(tiny, *asking([server.url])), template)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_likelihoods_that_are_no_numbers_fail_alone(
+    tiny: Path, template: Template, value: float
+) -> None:
+    def twist(choice: Body) -> None:
+        choice["logprobs"]["token_logprobs"][0] = value
+
+    with serving(Odd(twist=twist)) as server:
+        found = ask(at([server.url], tiny), template)
+    assert all("NaN or infinity" in str(answer.error) for answer in found.values())
+
+
+@pytest.mark.parametrize("ids", [[10**12], [-5], ["a"], "abc", [1.5]])
+def test_ids_that_are_none_are_one_sentence(tiny: Path, template: Template, ids: Any) -> None:
+    def twist(choice: Body) -> None:
+        choice["token_ids"] = ids
+        choice["logprobs"]["token_logprobs"] = [-1.0] * len(ids)
+
+    with serving(Odd(twist=twist)) as server, pytest.raises(ModelError, match="no token ids"):
+        ask(at([server.url], tiny), template)
+
+
+def test_too_few_samples_are_a_failure(tiny: Path, template: Template) -> None:
+    with serving(
+        VllmServer(write=lambda body: echo(body)[: 3 - (body["max_tokens"] > 1)])
+    ) as server:
+        samples = ["generation.samples=3", "generation.temperature=1"]
+        found = ask(at([server.url], tiny, *samples), template)
+    assert {answer.error for answer in found.values()} == {
+        "the server gave 2 of the 3 answers asked for"
+    }
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_key_that_a_server_repeats_is_not_told(
+    tiny: Path, template: Template, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("AQA_VLLM_API_KEY", "a-secret-key")
+    fault = Fault(status, failure("not with {key}"))
+    with serving(VllmServer(script=lambda number, body: fault if number else None)) as server:
+        found = ask(at([server.url], tiny), template)
+    assert all(str(answer.error).endswith("not with ***") for answer in found.values())
+    server = Odd(listed=b'{"data": [{"id": "a-secret-key"}]}')
+    with serving(server), pytest.raises(ConfigError, match=r"serves \*\*\*;"):
+        ask(at([server.url], tiny), template)

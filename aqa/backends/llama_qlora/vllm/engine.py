@@ -20,7 +20,7 @@ from aqa.backends.llama_qlora.vllm.found import (
 )
 from aqa.backends.llama_qlora.vllm.pool import NoServerError, Pool, RefusedError, Server
 from aqa.backends.llama_qlora.vllm.process import ServerProcess, find_vllm, own_gpus
-from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
+from aqa.backends.llama_qlora.vllm.requests import Failed, Requests, UnusableError
 from aqa.backends.local.decoding import Written
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
@@ -63,7 +63,7 @@ class VllmEngine:
             self._loop = opened.enter_context(running_loop())
             self._client = self._wait(self._make_client(key))
             opened.callback(lambda: self._wait(self._close()))
-            self._pool = Pool(self._client, self._progress.note, self._runs)
+            self._pool = Pool(self._client, key, self._progress.note, self._runs)
             probe = self._requests.probe()
             for server in self._servers():
                 self._wait(self._pool.add(server, probe, self._requests.read))
@@ -92,7 +92,7 @@ class VllmEngine:
         body = self._requests.body(prompt)
         try:
             return self._requests.read(body, await self._pool.ask(body))
-        except RefusedError as error:
+        except (RefusedError, UnusableError) as error:
             return Failed(str(error))
 
     def _start(self, opened: ExitStack) -> ServerProcess:

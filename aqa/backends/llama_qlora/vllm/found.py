@@ -48,7 +48,8 @@ def choose_model(
             f"{url} serves {', '.join(names) or 'nothing'}; {told} {wanted or options.model}"
             f"{' is not known' * (wanted is None)}: set backend.vllm.served_model to one of them"
         )
-    lengths = [int(each["max_model_len"]) for each in listed if each.get("max_model_len")]
+    told_lengths = (each.get("max_model_len") for each in listed)
+    lengths = [length for length in told_lengths if isinstance(length, int) and length > 0]
     if lengths and min(lengths) < options.max_seq_length:
         raise ConfigError(
             f"{url} reads {min(lengths)} tokens at most, and backend.max_seq_length ="
@@ -65,7 +66,8 @@ def _by_place(listed: Sequence[Json], options: LlamaQloraOptions, files: ModelFi
     found = [
         str(each["id"])
         for each in listed
-        if each.get("root") and (each["root"] in places or os.path.realpath(each["root"]) in places)
+        if isinstance(root := each.get("root"), str)
+        and (root in places or (root and os.path.realpath(root) in places))
     ]
     return found[0] if len(found) == 1 else None
 

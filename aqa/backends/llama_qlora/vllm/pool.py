@@ -1,6 +1,7 @@
 """Servers that answer the same questions: each goes to the one with the fewest open requests."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ import httpx2
 
 from aqa.backends.llama_qlora.vllm.found import KEY
 from aqa.backends.llama_qlora.vllm.requests import Json
-from aqa.backends.servers import shown
+from aqa.backends.servers import shown, without_secrets
 from aqa.errors import AqaError, ConfigError, ModelError
 
 DOUBTS = (0.0, 0.5, 1.0, 2.0)  # seconds before each look whether a server that failed is there
@@ -38,12 +39,19 @@ class NoServerError(ModelError):
 
 
 class Pool:
-    """Asks servers. `runs` tells whether one that was started here still does."""
+    """Asks servers. `runs` tells whether one that was started here still does.
+
+    Should a server repeat the `key` that it was sent, nobody is told.
+    """
 
     def __init__(
-        self, client: httpx2.AsyncClient, note: Callable[[str], None], runs: Callable[[], bool]
+        self,
+        client: httpx2.AsyncClient,
+        key: str,
+        note: Callable[[str], None],
+        runs: Callable[[], bool],
     ) -> None:
-        self._client, self._note, self._runs = client, note, runs
+        self._client, self._key, self._note, self._runs = client, key, note, runs
         self._servers: list[Server] = []
 
     async def is_up(self, url: str) -> bool:
@@ -63,9 +71,15 @@ class Pool:
         try:
             reply = await self._client.get(f"{url}/v1/models")
             _check_allowed(url, reply)
-            found: list[Json] = reply.raise_for_status().json()["data"]
-        except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{url}/v1/models: {_why(error)}") from error
+            reply.raise_for_status()
+        except httpx2.HTTPError as error:
+            raise ModelError(f"{url}/v1/models: {self._why(error)}") from error
+        try:
+            found = [
+                dict(each) for each in json.loads(without_secrets(reply.text, [self._key]))["data"]
+            ]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ModelError(f"{url}/v1/models: its answer is not a list of models") from error
         return found
 
     async def add(self, server: Server, probe: Json, read: Callable[[Json, Json], object]) -> None:
@@ -77,7 +91,7 @@ class Pool:
         try:
             read(probe, await self._post(server, probe))
         except (RefusedError, ModelError, httpx2.HTTPError) as error:
-            raise ModelError(f"{server.url} can't be asked: {_why(error)}") from error
+            raise ModelError(f"{server.url} can't be asked: {self._why(error)}") from error
         self._servers.append(server)
 
     async def ask(self, body: Json) -> Json:
@@ -95,7 +109,7 @@ class Pool:
             try:
                 return await self._post(server, body)
             except httpx2.HTTPError as error:
-                why = _why(error)
+                why = self._why(error)
             finally:
                 server.open -= 1
             await self._look_after(server, why)
@@ -125,16 +139,16 @@ class Pool:
         )
         _check_allowed(server.url, reply)
         if reply.status_code == 404:
-            raise ModelError(f"{server.url} does not know {server.model}: {_told(reply)}")
+            raise ModelError(f"{server.url} does not know {server.model}: {self._told(reply)}")
         if reply.status_code in (400, 413, 422):
-            raise RefusedError(_told(reply))
+            raise RefusedError(self._told(reply))
         reply.raise_for_status()
         try:
             found = reply.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise httpx2.DecodingError("its answer is not JSON", request=reply.request) from error
         if not isinstance(found, dict):
-            raise httpx2.DecodingError("its answer is no object", request=reply.request)
+            raise httpx2.DecodingError("its answer is not an object", request=reply.request)
         return found
 
     async def _look_after(self, server: Server, why: str) -> None:
@@ -154,31 +168,32 @@ class Pool:
                     f"{server.url} does not answer any more ({why}); its questions go to the others"
                 )
 
+    def _told(self, reply: httpx2.Response) -> str:
+        """What a server says of an error."""
+        try:
+            found = reply.json()
+            said = found.get("error", found)
+            text = str(said.get("message", said))
+        except (ValueError, AttributeError, RecursionError):
+            text = reply.text
+        return self._shown(text) or f"it answers {reply.status_code}"
+
+    def _why(self, error: BaseException) -> str:
+        """What failed, in a few words."""
+        if isinstance(error, httpx2.HTTPStatusError):
+            return self._told(error.response)
+        if isinstance(error, RefusedError | AqaError):
+            return str(error)
+        if isinstance(error, httpx2.TimeoutException):
+            return "it did not answer in time"
+        return self._shown(str(error)) or type(error).__name__
+
+    def _shown(self, text: str) -> str:
+        return shown(without_secrets(text, [self._key]))
+
 
 def _check_allowed(url: str, reply: httpx2.Response) -> None:
     if reply.status_code in (401, 403):
         raise ConfigError(
             f"{url} wants another API key; put its key into the environment variable {KEY}"
         )
-
-
-def _told(reply: httpx2.Response) -> str:
-    """What a server says of an error."""
-    try:
-        found = reply.json()
-        said = found.get("error", found)
-        text = str(said.get("message", said))
-    except (ValueError, AttributeError):
-        text = reply.text
-    return shown(text) or f"it answers {reply.status_code}"
-
-
-def _why(error: BaseException) -> str:
-    """What failed, in a few words."""
-    if isinstance(error, httpx2.HTTPStatusError):
-        return _told(error.response)
-    if isinstance(error, RefusedError | AqaError):
-        return str(error)
-    if isinstance(error, httpx2.TimeoutException):
-        return "it did not answer in time"
-    return shown(str(error)) or type(error).__name__

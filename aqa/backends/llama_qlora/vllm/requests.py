@@ -10,11 +10,16 @@ from aqa.errors import ModelError
 from aqa.records import Prompt
 
 Json = dict[str, Any]
+MOST_IDS = 2**31  # more than any vocabulary has
 
 TOO_OLD = (
     "its answers hold no token ids and log-probabilities (return_token_ids, logprobs); vLLM knows"
     " them from 0.10.2 on"
 )
+
+
+class UnusableError(ModelError):
+    """The reply to one question can't be used; those to others may be."""
 
 
 class Failed(NamedTuple):
@@ -84,15 +89,27 @@ class Requests:
 
         Raises:
             ModelError: the server gives no token ids, or read others than it was sent.
+            UnusableError: it gave fewer answers.
         """
         try:
             choices = reply["choices"]
             read = choices[0].get("prompt_token_ids")
             pairs = [(each["token_ids"], each["logprobs"]["token_logprobs"]) for each in choices]
-            found = [self.ends.until(*pair) for pair in pairs]
+            are_ids = all(_is_id(token) for ids, values in pairs for token in ids)
+            are_even = all(len(ids) == len(values) for ids, values in pairs)
+            found = [self.ends.until(*pair) for pair in pairs if are_ids and are_even]
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ModelError(TOO_OLD) from error
         if read is not None and read != body["prompt"]:
             raise ModelError("it read other token ids than it was sent")
+        if not (are_ids and are_even):
+            raise ModelError(TOO_OLD)
+        if len(found) < self.options.answers_each:
+            wanted = self.options.answers_each
+            raise UnusableError(f"the server gave {len(found)} of the {wanted} answers asked for")
         found.sort(key=lambda each: each.score(self.options.length_penalty), reverse=True)
         return found[: self.options.answers_each]
+
+
+def _is_id(token: object) -> bool:
+    return type(token) is int and 0 <= token < MOST_IDS
