@@ -138,7 +138,7 @@ def _outputs(files: list[Path], params: Mapping[str, Any]) -> "Outputs":
     """Name what is written: --output is the contract or the sheet where one is asked for.
 
     Raises:
-        UsageError: both are.
+        UsageError: both are, or the sheet is named as JSON.
     """
     from aqa.errors import UsageError
     from aqa.runs.names import CONTRACT, TO_LABEL
@@ -152,6 +152,8 @@ def _outputs(files: list[Path], params: Mapping[str, Any]) -> "Outputs":
         return Outputs(beside, *others, contract=output or beside.with_name(CONTRACT))
     if params["choose_threshold"] is not None:
         raise UsageError("--label and --choose-threshold both write --output; give one of them")
+    if output is not None and output.suffix.lower() in (".json", ".jsonl"):
+        raise UsageError(f"--label writes CSV; name a .csv file with --output, not {output.name}")
     return Outputs(beside, *others, sheet=output or beside.with_name(TO_LABEL))
 
 

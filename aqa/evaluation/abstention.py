@@ -181,7 +181,10 @@ def confidence_of(row: AnsweredRow | None) -> float | None:
     found = row.metadata.get("confidence")
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
-    return found if -inf < found < inf else None
+    try:
+        return float(found) if -inf < found < inf else None
+    except OverflowError:  # a whole number that no float holds
+        return None
 
 
 def confidence_kinds(rows: Iterable[AnsweredRow | None]) -> list[str]:

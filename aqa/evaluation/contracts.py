@@ -67,7 +67,7 @@ class Contract:
             contract = cls(**fields)
             numbers = (contract.threshold, contract.risk, contract.level, contract.limit)
             are_numbers = all(isfinite(number) for number in numbers)
-        except TypeError:
+        except (TypeError, OverflowError):
             are_numbers = False
         if not are_numbers:
             raise ConfigError(f"{place} is a contract of silence of another version; make it again")

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aqa.tables import Figure, Row
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledDifference:
@@ -18,6 +20,11 @@ class LabelledDifference:
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
         return asdict(self)
+
+    def long_row(self) -> Row:
+        """Give the row of the long table, whose metric is "labels"."""
+        values = [Figure(value) for value in (self.difference, self.low, self.high)]
+        return Row([self.b, "labels", *values, self.n, *[""] * 4, self.a, "", ""])
 
     def __str__(self) -> str:
         return (

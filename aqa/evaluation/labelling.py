@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-COLUMNS = ("system", "id", "question", "references", "answer", "label", "probability")
+COLUMNS = ("system", "id", "question", "references", "answer", "label", "probability", "chosen")
 SURELY, PERHAPS = 0.98, 0.1  # how likely an answer of full score is right, and one of no score
 EQUAL = 0.01  # doubt where both say the same: a verdict is the same for both, whatever it is
+FEWEST = 4  # answers on which the systems differ: fewer tell nothing
 SCORES = ("f1", "rouge_w", "em")  # of which one stands for people's verdicts, the first there is
 
 
@@ -66,13 +67,21 @@ def doubt(share: float) -> float:
 def write_choice(path: Path, report: Report, count: int, seed: int) -> int:
     """Write a sheet of the answers to label, and give how many they are.
 
+    Spreadsheets know by its first bytes that it is UTF-8.
+
     Raises:
         UsageError: there are not two systems.
-        DataError: they say the same everywhere.
+        DataError: they say the same everywhere, or nearly.
     """
     answers = _answers(report)
     if all(one.sign == 0 for one in answers):
         raise DataError("both systems give the same answers, so labels would show no difference")
+    differing = sum(one.sign != 0 for one in answers)
+    if differing < FEWEST:
+        raise DataError(
+            f"the systems differ in {differing} answer{'s' * (differing != 1)}, which is too few to"
+            f" estimate a difference by labels; at least {FEWEST} are needed"
+        )
     import numpy as np
 
     chances = inclusion_probabilities(np.array([one.doubt for one in answers]), count)
@@ -87,9 +96,9 @@ def write_choice(path: Path, report: Report, count: int, seed: int) -> int:
         question = "" if row is None else row.metadata.get("question", "")
         references = json.dumps(report.references[one.place], ensure_ascii=False)
         key, chance = report.ids[one.place], float(chances[at])
-        writer.writerow([one.system, key, question, references, one.text, "", chance])
+        writer.writerow([one.system, key, question, references, one.text, "", chance, len(chosen)])
     with atomic(path) as file:
-        file.write(sheet.getvalue().encode())
+        file.write(sheet.getvalue().encode("utf-8-sig"))
     return len(chosen)
 
 
@@ -111,7 +120,8 @@ def difference_by_labels(
         if one is None or sampled.answer not in (None, one.text):
             raise DataError(
                 f'the label of {key[0]}, id "{key[1]}", is of another answer than there is now;'
-                " give the labels of these predictions, or choose anew with --label"
+                " give the labels of these predictions, or choose anew with --label (a spreadsheet"
+                " may have changed it, too: let it read all columns as text)"
             )
         if one.sign:
             places.append(one.place)
@@ -124,10 +134,23 @@ def difference_by_labels(
     found = labelled_mean(known, *drawn, clusters)
     if found is None:
         raise DataError(
-            f"{len(errors)} labels of answers on which the systems differ are too few; at least 4"
-            " are needed"
+            f"{len(errors)} labels of answers on which the systems differ are too few; at least"
+            f" {FEWEST} are needed"
         )
     return LabelledDifference(a.name, b.name, found.n, found.value, found.low, found.high)
+
+
+def check_two(systems: Sequence[object]) -> None:
+    """Refuse labels for anything but two systems.
+
+    Raises:
+        UsageError: there are fewer or more.
+    """
+    if len(systems) != 2:
+        raise UsageError(
+            "labels are for the difference of two systems; give two files of predictions, not"
+            f" {len(systems)}"
+        )
 
 
 def _answers(report: Report) -> list[Answer]:
@@ -139,8 +162,7 @@ def _each_answer(report: Report) -> Iterator[Answer]:
 
     Of silence everybody knows what it counts.
     """
-    if len(report.systems) != 2:
-        raise UsageError("labels are chosen to compare two systems; give two files of predictions")
+    check_two(report.systems)
     a, b = report.systems
     told = [list(zip(*_told(system), strict=True)) for system in (a, b)]
     for place, texts in enumerate(zip(a.predictions, b.predictions, strict=True)):

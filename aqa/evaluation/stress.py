@@ -78,7 +78,7 @@ class StressCard:
     """What a reader does under each condition that it was asked in.
 
     `places` compare the later places of the gold passage with the first one, by score. `passages`
-    are how many it was among.
+    are how many it was among, `n` how many questions the plain run was asked.
     """
 
     reader: str
@@ -87,6 +87,7 @@ class StressCard:
     conditions: Mapping[str, UnderStress]
     places: Mapping[str, Sequence[Comparison]] = field(default_factory=dict)
     passages: int = 20
+    n: int = 0
 
     @property
     def findings(self) -> list[str]:
@@ -115,6 +116,7 @@ class StressCard:
             "reader": self.reader,
             "metric": self.metric,
             "findings": self.findings,
+            "n": self.n,
             "plain": {name: asdict(rate) for name, rate in self.plain.items()},
             "conditions": {name: own.to_json() for name, own in self.conditions.items()},
             **({"places": places} if places else {}),
@@ -158,6 +160,7 @@ def make_card(
         },
         places,
         passages,
+        len(plain.ids),
     )
 
 

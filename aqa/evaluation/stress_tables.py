@@ -17,7 +17,7 @@ def card_tables(cards: Sequence[StressCard]) -> Iterator[Table]:
 
 def _card(card: StressCard) -> Table:
     plain = card.plain[card.metric]
-    first: list[Cell] = ["plain", "", Figure(plain.value, 1, plain.low, plain.high)]
+    first: list[Cell] = ["plain", card.n, Figure(plain.value, 1, plain.low, plain.high)]
     rows = [Row([*first, "", "", "", ""], ends_section=True)]
     for name, own in card.conditions.items():
         rate, found = own.scores[card.metric], own.differences.get(card.metric)

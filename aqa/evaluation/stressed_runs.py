@@ -46,7 +46,13 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
         )
         for system in report.systems
     )
-    warnings = (told for reader, own in runs.items() for told in _unfinished(reader, own))
+    warnings = [told for reader, own in runs.items() for told in _unfinished(reader, own)]
+    for card in cards:
+        lost = [name for name in runs[card.reader] if name not in card.conditions]
+        warnings += [
+            f"{card.reader}: its run under {name} has no question of the plain run; it is left out"
+            for name in lost
+        ]
     return replace(report, stress=cards, warnings=(*report.warnings, *warnings))
 
 
@@ -94,7 +100,7 @@ def _unfinished(reader: str, runs: Mapping[str, Path]) -> Iterator[str]:
     for name, folder in runs.items():
         status = read_manifest(folder).get("status", "done")
         if status != "done":
-            yield f"{reader}: its run under {name} is not done ({status}); it is not all there"
+            yield f"{reader}: its run under {name} is not done ({status}); some answers are missing"
 
 
 def _asked(report: Report, system: SystemScores) -> Asked:
@@ -109,6 +115,12 @@ def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> Aske
     plain = _asked(report, system)
     wanted = {*metrics, *({"rouge_w"} if "f1" in metrics else ())}
     kept = {name: own for name, own in plain.scores.items() if name in wanted}
+    if not kept:
+        raise UsageError(
+            "--stress compares scores of single examples, which"
+            f" {', '.join(metrics)} {'do' if len(metrics) > 1 else 'does'} not give; add em or f1"
+            " to --metrics"
+        )
     return replace(plain, scores=kept)
 
 

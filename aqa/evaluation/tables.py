@@ -67,7 +67,8 @@ def wide_table(report: Report) -> Table:
         for system in report.systems
     ]
     signatures = [score.signature for score in report.systems[0].scores.values()]
-    notes = [f"{report.sample}, 95 % intervals", *signatures]
+    labelled = filter(None, [report.labelled])
+    notes = [f"{report.sample}, 95 % intervals", *map(str, labelled), *signatures]
     return Table([*texts("system"), *figures(*names)], rows, notes=notes)
 
 
@@ -85,14 +86,8 @@ def long_table(report: Report) -> Table:
         for group, means in _answerable_groups(system):
             for name, value in means.items():
                 if name != "n":
-                    counts_of: list[Cell] = [
-                        int(means["n"]),
-                        "",
-                        "",
-                        "answerable",
-                        group,
-                        *[""] * 3,
-                    ]
+                    counts_of: list[Cell] = [int(means["n"]), "", "", "answerable", group]
+                    counts_of += [""] * 3
                     rows.append(Row([system.name, name, Figure(value), "", "", *counts_of]))
         for key, groups in system.slices.items():
             for group, found in groups.items():
@@ -104,6 +99,7 @@ def long_table(report: Report) -> Table:
     rows += calibration_rows(report)
     rows += [_long_difference(found, "", "") for found in report.comparisons]
     rows += [_long_difference(found, *part) for part, found in _slice_comparisons(report)]
+    rows += [one.long_row() for one in [report.labelled] if one is not None]
     rows += long_rows(report.stress)
     counted = figures("value", "low", "high", "n", "missing", "failed")
     heads = [*texts("system", "metric"), *counted, *texts("slice", "group", "minus")]

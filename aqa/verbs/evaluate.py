@@ -13,7 +13,7 @@ from aqa.evaluation.contracts import make_contract
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
-from aqa.evaluation.labelling import difference_by_labels, write_choice
+from aqa.evaluation.labelling import check_two, difference_by_labels, write_choice
 from aqa.evaluation.prompted_runs import each_prompt, with_prompts
 from aqa.evaluation.results import Report
 from aqa.evaluation.silence import Promise
@@ -109,6 +109,8 @@ def evaluate(
         AqaError: predictions, data and options that do not fit; nothing is written then.
     """
     work = _Work.of(evaluated, outputs, progress, limits)
+    if to_label is not None or work.sampled:
+        check_two(work.predictions)
     if work.scoring.judge is not None:
         work.scoring.judge.check_access()
     report = scoring.evaluate(work.predictions, work.references, work.scoring, progress)

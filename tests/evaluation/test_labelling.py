@@ -2,6 +2,7 @@
 
 import csv
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -37,13 +38,13 @@ def files(tmp_path: Path) -> None:
 
 
 def sheet(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def fill(path: Path, label: Callable[[dict[str, str]], str]) -> None:
     rows = [{**row, "label": label(row)} for row in sheet(path)]
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -97,7 +98,7 @@ def test_what_can_not_be_taken_back(call_aqa: Call, tmp_path: Path) -> None:
     done = call_aqa(*EVALUATE, "--label", "9", "--output", "to_label.csv")
     assert (done.returncode, "would be overwritten" in done.stderr) == (1, True)
     fill(path, lambda _: "correct")
-    good = path.read_text(encoding="utf-8")
+    good = path.read_text(encoding="utf-8-sig")
     first = sheet(path)[0]
     for old, new, told in (
         ("probability", "chance", "has no column probability"),
@@ -111,11 +112,59 @@ def test_what_can_not_be_taken_back(call_aqa: Call, tmp_path: Path) -> None:
         assert told in done.stderr.splitlines()[-1]
     for words, told in (
         (("evaluate", "a.json", "--label", "9", "--output", "new.csv"), "two systems"),
+        ((*EVALUATE, "--label", "9", "--output", "new.json"), "name a .csv file"),
         ((*EVALUATE, "--label", "9", "--choose-threshold", "risk=5"), "both write --output"),
     ):
         done = call_aqa(*words)
         assert done.returncode == 2
         assert told in done.stderr
+
+
+def test_a_sheet_from_a_spreadsheet(call_aqa: Call, tmp_path: Path) -> None:
+    path = choose(call_aqa, tmp_path)
+    assert path.read_bytes().startswith(BOM_UTF8), "else Excel does not read Korean as UTF-8"
+    fill(path, lambda row: "correct" if int(row["id"][1:]) % 2 else "incorrect")
+    judged = (*EVALUATE, "--judge-labels", "to_label.csv")
+    expected = json.loads(call_aqa(*judged, "--json").stdout)["labelled"]
+    rows = sheet(path)
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=";")
+        writer.writeheader()
+        for row in rows:
+            probability = row["probability"].replace(".", ",")
+            writer.writerow(
+                {**row, "label": f" {row['label'].upper()} ", "probability": probability}
+            )
+    done = call_aqa(*judged, "--csv", "--report", "report.html")
+    (row,) = [row for row in csv.DictReader(done.stdout.splitlines()) if row["metric"] == "labels"]
+    assert (row["system"], row["minus"], row["n"]) == ("b", "a", str(expected["n"]))
+    assert float(row["value"]) == pytest.approx(expected["difference"])
+    assert "verdicts b - a is" in (tmp_path / "report.html").read_text("utf-8")
+    assert "people's verdicts" in call_aqa(*judged, "--markdown").stdout
+
+
+@pytest.mark.parametrize("count", [29, 31])
+def test_all_of_one_sheet_is_labelled(call_aqa: Call, tmp_path: Path, count: int) -> None:
+    path = choose(call_aqa, tmp_path)
+    rows = [{**row, "label": "correct"} for row in sheet(path)]
+    more = {**rows[0], "id": "another"}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows([*rows, more][:count])
+    done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv")
+    assert done.returncode == 1
+    assert f"holds {count} answers, but 30 were chosen" in done.stderr
+
+
+def test_too_few_answers_differ(call_aqa: Call, tmp_path: Path) -> None:
+    rows = json.loads((tmp_path / "b.json").read_bytes())
+    rows["q0"]["predicted_answer"] = "else"
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    done = call_aqa(*EVALUATE, "--label", "9", "--output", "new.csv")
+    assert done.returncode == 1
+    assert "differ in 2 answers, which is too few" in done.stderr
+    assert not (tmp_path / "new.csv").exists()
 
 
 def test_doubt() -> None:

@@ -1,7 +1,7 @@
 """What members answered, as an ensemble takes it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any
 
@@ -32,7 +32,7 @@ def read_answer(text: str | None, row: Mapping[str, Any], is_new: bool = False) 
     return MemberAnswer(
         () if text is None else tuple(_candidates(text, row)),
         str(row.get("error") or ""),
-        Spent(**spent) if isinstance(spent, dict) else None,
+        _spent(spent) if isinstance(spent, dict) else None,
         (counts.get("prompt", 0), counts.get("answer", 0)),
         is_new,
     )
@@ -60,6 +60,17 @@ def _candidates(text: str, row: Mapping[str, Any]) -> Iterator[Candidate]:
             yield said, _number(other.get("score"))
 
 
+def _spent(found: Mapping[str, Any]) -> Spent:
+    """Read what it took; other tools' files may hold something else under that name."""
+    numbers = {field.name: _number(found.get(field.name)) for field in fields(Spent)}
+    cost = numbers.pop("cost")
+    return Spent(cost=cost, **{name: int(number or 0) for name, number in numbers.items()})
+
+
 def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and isfinite(value) else None  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if isfinite(value) else None
+    except OverflowError:  # a whole number that no float holds
+        return None

@@ -30,7 +30,7 @@ def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
     There is nothing where no row tells a probability.
 
     Raises:
-        DataError: labels, systems or probabilities are missing, or no such.
+        DataError: labels, systems, probabilities or rows are missing, or are not valid.
     """
     rows = list(_rows(path))
     if not any(row.get("probability") for _, row in rows):
@@ -39,10 +39,7 @@ def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
     found = {}
     for place, row in rows:
         key = (str(row.get("system") or ""), str(row["id"]))
-        try:
-            probability = float(str(row.get("probability") or 0))
-        except ValueError:
-            probability = 0.0
+        probability = _number(row.get("probability"))
         if not key[0] or not 0 < probability <= 1:
             raise DataError(
                 f"{place}: a system and a probability above 0 and up to 1 are needed, as"
@@ -50,7 +47,21 @@ def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
             )
         answer = row.get("answer")
         found[key] = Sampled(labels[key], probability, None if answer is None else str(answer))
+    chosen = {_number(row.get("chosen")) for _, row in rows if row.get("chosen")}
+    if chosen - {len(found)}:
+        raise DataError(
+            f"{path} holds {len(found)} answers, but {min(chosen - {len(found)}):.0f} were chosen;"
+            " label all of one sheet, since leaving some out would bias the estimate"
+        )
     return found
+
+
+def _number(cell: object) -> float:
+    """Read a number, also as spreadsheets of many countries write it (0,25); 0 where it is none."""
+    try:
+        return float(str(cell or 0).replace(",", "."))
+    except ValueError:
+        return 0.0
 
 
 def read_labels(path: Path) -> Labels:
