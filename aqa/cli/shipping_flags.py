@@ -29,7 +29,7 @@ Label = Annotated[
         metavar="N",
         min=4,
         help="Choose N answers whose verdicts by people would tell most of the difference;"
-        " --output names the sheet, and --judge-labels takes it back.",
+        " --output names the sheet, and --judge-labels reads it back.",
         rich_help_panel="Comparison",
     ),
 ]
@@ -83,7 +83,7 @@ StressCards = Annotated[
     bool,
     typer.Option(
         "--stress",
-        help="Tell what changed evidence did to each reader (aqa predict --stress).",
+        help="Show how changed evidence affects each reader (aqa predict --stress).",
         rich_help_panel="Comparison",
     ),
 ]

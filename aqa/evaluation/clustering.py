@@ -73,7 +73,8 @@ def few_clusters(clusters: Clusters) -> list[str]:
     if clusters.by == NONE or clusters.count >= FEW:
         return []
     return [
-        f"there are only {clusters.count} clusters by {clusters.by}: intervals of fewer than"
+        f"there {'is' if clusters.count == 1 else 'are'} only {clusters.count}"
+        f" cluster{'s' * (clusters.count != 1)} by {clusters.by}: intervals of fewer than"
         f" {FEW} may be too narrow, and tests find little"
     ]
 

@@ -37,5 +37,7 @@ def with_prompts(report: Report, predictions: Sequence[Predicted], seed: int) ->
             }
             for prompt, run in prompt_runs(folder).items()
         }
+    if not all(own for prompts in readers.values() for own in prompts.values()):
+        return report  # scores of the whole corpus alone
     clusters = report.clusters or Clusters.apart(len(report.ids))
     return replace(report, prompts=across_prompts(readers, clusters, seed))

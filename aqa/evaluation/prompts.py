@@ -77,7 +77,10 @@ class Ranked:
         }
         over = f"over all prompts {mean.difference:+.1f} (95 %: {mean.low:.1f} to {mean.high:.1f})"
         doubt = "" if mean.is_real else ", which chance may explain"
-        return f"{pair}: {words[self.verdict]} ({mean.b} - {mean.a}: {told}); {over}{doubt}"
+        order = words[self.verdict]
+        if not any(one.difference for one in self.by_prompt.values()):
+            order = "their scores are the same under each prompt"
+        return f"{pair}: {order} ({mean.b} - {mean.a}: {told}); {over}{doubt}"
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""

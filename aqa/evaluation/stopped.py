@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from aqa.errors import DataError, RunError
 from aqa.evaluation.alignment import References, System, manifest_of
 from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence
+from aqa.runs.names import MANIFEST
 
 DECIDING = "deciding"  # of a manifest
 
@@ -35,31 +37,66 @@ class Stopped:
         verdict = self.result.get("verdict", "undecided")
         reference = self.plan["reference"]["name"]
         return (
-            f"{self.system.name} looked after each wave whether it is decided ({verdict}, against"
-            f" {reference}), so differences and p values are those of the same confidence sequence"
-            f" ({self.plan['method']}), not of a test of fixed size; {count:,} of its"
-            f" {self.plan['questions']:,} questions were asked, and count alone"
+            f"{self.system.name} could stop after each wave, once it was decided ({verdict},"
+            f" against {reference}), so differences and p values come from the same confidence"
+            f" sequence ({self.plan['method']}), not from a test of fixed size; of its"
+            f" {self.plan['questions']:,} questions only the {count:,} that were asked count"
         )
 
 
 def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
-    """Find the systems whose runs stop by themselves, or would have."""
+    """Find the systems whose runs stop by themselves, or would have.
+
+    Raises:
+        RunError: the manifest of one was changed.
+    """
     found = []
     for system in systems:
         told = manifest_of(system).get(DECIDING)
-        if isinstance(told, dict) and isinstance(told.get("plan"), dict):
-            found.append(Stopped(system, told["plan"], told.get("result") or {}))
+        if told is None:
+            continue
+        one = _read(system, told)
+        if one is None:
+            raise RunError(
+                f"{system.file}: its {MANIFEST} does not tell how the run was to be stopped, as"
+                " --stop-when-decided wrote it; restore it, or predict again into another folder"
+            )
+        found.append(one)
     return found
+
+
+def _read(system: System, told: Any) -> Stopped | None:
+    """Read the plan and the result; None where they are something else."""
+    try:
+        one = Stopped(system, told["plan"], told.get("result") or {})
+        counts = [one.plan[name] for name in ("largest_cluster", "clusters", "questions")]
+        texts = [one.plan[name] for name in ("profile", "cluster", "method")]
+        texts.append(one.plan["reference"]["name"])
+    except (AttributeError, KeyError, TypeError):
+        return None
+    are_right = all(isinstance(count, int) and count > 0 for count in counts)
+    are_right &= all(isinstance(text, str) for text in texts) and isinstance(one.result, dict)
+    return one if are_right else None
 
 
 def asked_by_all(
     stopped: Sequence[Stopped], systems: Sequence[System], expected: References
 ) -> tuple[list[System], References]:
-    """Leave out what a run that stopped was not asked any more, of all systems alike."""
+    """Leave out what a run that stopped was not asked any more, of all systems alike.
+
+    Raises:
+        DataError: nothing is left of one.
+    """
     asked = {key for key in expected if all(key in one.system.rows for one in stopped)}
     left_out = expected.keys() - asked
     kept = [
         replace(system, rows={key: row for key, row in system.rows.items() if key not in left_out})
         for system in systems
     ]
+    if not all(one.rows for one in kept):
+        names = " and ".join(one.system.name for one in stopped)
+        raise DataError(
+            f"a system has no answer to what was asked in the run of {names}, which stopped when it"
+            " was decided; give predictions and data for the same questions"
+        )
     return kept, {key: answers for key, answers in expected.items() if key in asked}

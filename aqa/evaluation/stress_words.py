@@ -8,7 +8,7 @@ from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
 
 SHARES = {
     (MISSING, "answered"): "answers {} of questions whose evidence is missing",
-    (MISSING, "unchanged"): "gives {} of its answers without their evidence, too",
+    (MISSING, "unchanged"): "still gives {} of its answers when their evidence is missing",
     (CONFLICT, "memory"): "gives the old answer to {} of questions whose passage says another",
     (TWO_SOURCES, "copy"): "follows the contradicting copy in {} of questions with two sources",
 }

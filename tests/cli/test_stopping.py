@@ -104,6 +104,34 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
     assert "at whatever moment one looked" in told
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("clusters", None), ("largest_cluster", "many"), ("reference", "a"), ("questions", 0)],
+)
+def test_a_changed_plan_is_refused(
+    call_aqa: Call, tmp_path: Path, name: str, value: object
+) -> None:
+    assert call_aqa(*STOP).returncode == 0
+    path = tmp_path / "b" / "run.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["deciding"]["plan"][name] = value
+    path.write_text(json.dumps(manifest))
+    done = call_aqa("evaluate", "a", "b", "--output", "m.json")
+    assert done.returncode == 1
+    assert "b: its run.json does not tell how the run was to be stopped" in done.stderr
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_a_stopped_run_of_other_questions(call_aqa: Call, tmp_path: Path) -> None:
+    assert call_aqa(*STOP).returncode == 0
+    path = tmp_path / "b" / "predictions.json"
+    first = next(iter(json.loads(path.read_bytes()).values()))
+    path.write_text(json.dumps({"elsewhere": first}))
+    done = call_aqa("evaluate", "a", "b")
+    assert done.returncode == 1
+    assert "a system has no answer to what was asked in the run of b" in done.stderr
+
+
 def test_a_worse_reader_is_told(
     call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

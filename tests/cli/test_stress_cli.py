@@ -131,3 +131,5 @@ def test_a_ranking_that_turns_with_the_prompt(
     assert {one["verdict"] for one in found["rankings"]} == {"turns"}
     assert [one["mean"] for one in found["readers"] if one["metric"] == "em"] == [50, 50]
     assert "their ranking turns with the prompt" in (tmp_path / "report.html").read_text("utf-8")
+    done = call_aqa("evaluate", "a", "b", "--metrics", "bleu")
+    assert (done.returncode, "across prompts" in done.stdout) == (0, False)

@@ -7,10 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqa.evaluation.abstention import POINTS, abstention, risk_coverage, selective_risks
+from aqa.backends.ensemble.answers import read_answer
+from aqa.evaluation.abstention import (
+    POINTS,
+    abstention,
+    confidence_of,
+    risk_coverage,
+    selective_risks,
+)
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.spent import Spent
 
 # Right, wrongly silent, rightly silent, answered the unanswerable, missing (unanswerable), "..."
 PREDICTIONS = ["Paris", "", " ", "Rome", None, "..."]
@@ -140,3 +148,11 @@ def test_many_examples_make_few_points_and_the_area_of_all() -> None:
     no_sense = risk_coverage(*answered([generator.random() for _ in sure], right))
     assert no_sense is not None
     assert no_sense.area == pytest.approx(100 * (1 - fmean(right)), abs=1.5)
+
+
+def test_a_number_that_no_float_holds_is_no_confidence() -> None:
+    row = AnsweredRow("q", "answer", None, {"confidence": 10**400})
+    assert confidence_of(row) is None
+    told = read_answer("answer", {"confidence": 10**400, "spent": {"usd": 1, "cost": "much"}})
+    assert told.candidates == (("answer", None),)
+    assert told.spent == Spent()

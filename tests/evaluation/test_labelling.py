@@ -20,7 +20,7 @@ EVALUATE = ("evaluate", "a.json", "b.json")
 def answers(number: int) -> tuple[str, str]:
     """Both say the same of two thirds; else b is right and a says it in other words."""
     right = f"the answer {number}"
-    return (right, right) if number % 3 else (f"another phrase {number} so", right)
+    return (right, right) if number % 3 else (f"another phrase\n{number} so", right)
 
 
 @pytest.fixture(autouse=True)
@@ -130,11 +130,14 @@ def test_a_sheet_from_a_spreadsheet(call_aqa: Call, tmp_path: Path) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), delimiter=";")
         writer.writeheader()
+        writer.writerow(dict.fromkeys(rows[0], ""))
         for row in rows:
-            probability = row["probability"].replace(".", ",")
-            writer.writerow(
-                {**row, "label": f" {row['label'].upper()} ", "probability": probability}
-            )
+            changed = {
+                "label": f" {row['label'].upper()} ",
+                "probability": row["probability"].replace(".", ","),
+                "answer": row["answer"].replace("\n", "\r\n"),
+            }
+            writer.writerow({**row, **changed})
     done = call_aqa(*judged, "--csv", "--report", "report.html")
     (row,) = [row for row in csv.DictReader(done.stdout.splitlines()) if row["metric"] == "labels"]
     assert (row["system"], row["minus"], row["n"]) == ("b", "a", str(expected["n"]))

@@ -88,6 +88,10 @@ def read_labels(path: Path) -> Labels:
     return found
 
 
+def _is_told(cell: object) -> bool:
+    return cell is not None and bool(str(cell).strip())
+
+
 def _rows(path: Path) -> Iterator[Row]:
     """Rows as all data files have them, or those of an object of labels by id."""
     try:
@@ -96,7 +100,8 @@ def _rows(path: Path) -> Iterator[Row]:
     except OSError as error:
         raise DataError(f"{path}: can't read these labels: {error.strerror}") from error
     if not is_object or path.suffix.lower() != ".json":
-        return read_row_file(path)
+        # Spreadsheets leave rows behind in which nothing is written.
+        return (row for row in read_row_file(path) if any(map(_is_told, row[1].values())))
     return (
         (f'{path.name}, id "{key}"', {"id": key, "label": label})
         for key, label in read_members(path)
