@@ -65,13 +65,26 @@ class Contract:
         fields = {name: value for name, value in found.items() if name not in ("kind", "version")}
         try:
             contract = cls(**fields)
-            numbers = (contract.threshold, contract.risk, contract.level, contract.limit)
-            are_numbers = all(isfinite(number) for number in numbers)
+            is_valid = contract._is_valid()
         except (TypeError, OverflowError):
-            are_numbers = False
-        if not are_numbers:
-            raise ConfigError(f"{place} is a contract of silence of another version; make it again")
+            is_valid = False
+        if not is_valid:
+            raise ConfigError(
+                f"{place} is a contract of silence that was changed, or is of another version; make"
+                " it again"
+            )
         return contract
+
+    def _is_valid(self) -> bool:
+        """Whether a threshold, a promise and a reader are what their names say."""
+        shares = (self.risk, self.level, self.limit)
+        return (
+            isfinite(self.threshold)
+            and all(0 < share <= 100 for share in shares)
+            and isinstance(self.score, str)
+            and isinstance(self.confidence_kind, str)
+            and isinstance(self.reader, dict | None)
+        )
 
     def check_confidence(self, kind: str | None) -> None:
         """Refuse a reader whose confidences are of another `kind`; None where it has none.

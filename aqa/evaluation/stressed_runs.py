@@ -138,9 +138,10 @@ def _runs_of(system: SystemScores) -> Mapping[str, Path]:
 
 def _passages(runs: Mapping[str, Path]) -> int:
     """Among how many passages the gold one was moved."""
-    plans: list[Any] = [
-        (read_manifest(folder).get("evidence") or {}).get("stress") or {}
-        for name, folder in runs.items()
-        if name.startswith("position")
-    ]
-    return next((int(plan["passages"]) for plan in plans if "passages" in plan), 20)
+    for name, folder in runs.items():
+        plan: Any = read_manifest(folder).get("evidence") if name.startswith("position") else None
+        stress = plan.get("stress") if isinstance(plan, dict) else None
+        count = stress.get("passages") if isinstance(stress, dict) else None
+        if isinstance(count, int):
+            return count
+    return 20

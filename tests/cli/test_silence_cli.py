@@ -176,3 +176,20 @@ def test_too_few_questions(call_aqa: Call, tmp_path: Path) -> None:
     done = call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5")
     assert done.returncode == 1
     assert "can't be promised by 9 questions; about 69 like them would do" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"score": ["em"]}, {"risk": -5}, {"limit": None}, {"reader": "x"}, {"level": 10**400}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_changed_contract_is_refused(
+    change: dict[str, object], contract: Path, call_aqa: Call, tmp_path: Path
+) -> None:
+    changed = {**json.loads(contract.read_bytes()), **change}
+    manifest = tmp_path / "dev" / "run.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "silence": changed}))
+    done = call_aqa("evaluate", "dev", "--output", "m.json")
+    assert done.returncode == 1
+    assert "its run.json is a contract of silence that was changed" in done.stderr
+    assert not (tmp_path / "m.json").exists()

@@ -88,17 +88,20 @@ def test_runs_without_stress(call_aqa: Call, data: Path) -> None:
 
 
 def test_what_no_card_can_be_made_of(call_aqa: Call, data: Path, tmp_path: Path) -> None:
-    predict(call_aqa, data, "a", "--stress", "missing,conflict")
+    few = ("--set", "evidence.stress.passages=3")
+    predict(call_aqa, data, "a", "--stress", "missing,conflict,position-last", *few)
     done = call_aqa("evaluate", "a", "--stress", "--metrics", "bleu")
     assert (done.returncode, "bleu does not give; add em or f1" in done.stderr) == (2, True)
     path = tmp_path / "a" / "stress" / "missing" / "predictions.json"
     rows = json.loads(path.read_bytes())
     path.write_text(json.dumps({f"other {key}": row for key, row in rows.items()}))
+    manifest = path.parent.with_name("position-last") / "run.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "evidence": "mine"}))
     done = call_aqa("evaluate", "a", "--stress", "--json")
     assert done.returncode == 0, done.stderr
     assert "a: its run under missing has no question of the plain run" in done.stderr
     (card,) = json.loads(done.stdout)["stress"]
-    assert (card["n"], list(card["conditions"])) == (COUNT, ["conflict"])
+    assert (card["n"], list(card["conditions"])) == (COUNT, ["position-last", "conflict"])
 
 
 def test_readers_of_other_conditions_are_not_compared(call_aqa: Call, data: Path) -> None:
