@@ -141,10 +141,10 @@ def check_alignment(
             )
         missing = [key for key in expected if key not in system.rows]
         if missing:
-            yield f"{system.name}: no prediction for {told_ids(missing)}; they count 0"
+            yield f"{system.name}: no prediction for {told_ids(missing)}, counted as 0"
         unknown = [key for key in system.rows if key not in expected]
         if unknown:
-            yield f"{system.name}: the data does not hold {told_ids(unknown)}; they are not scored"
+            yield f"{system.name}: the data does not hold {told_ids(unknown)}, not scored"
         alone = [key for key in system.rows if key not in elsewhere]
         if others and alone:
             yield f"{system.name}: only this file holds {told_ids(alone)}"

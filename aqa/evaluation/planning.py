@@ -25,7 +25,8 @@ class Need:
     clusters: int | None = None
 
     def __str__(self) -> str:
-        what = f"to see a difference of {self.difference:g} {self.metric} of {self.a} and {self.b}"
+        systems = f"{self.a} and {self.b}"
+        what = f"to see a difference of {self.difference:g} {self.metric} between {systems}"
         if self.questions is None:
             return f"{what}: these questions are too few to plan from"
         by = f" in {self.clusters:,} clusters" if self.clusters != self.questions else ""

@@ -127,7 +127,7 @@ def test_values_per_example_follow_the_ids(tmp_path: Path) -> None:
     assert report.ids == ("q1", "q2", "q3", "q4")
     assert report.systems[0].scores["em"].per_example == (0.0, 0.0, 0.0, 100.0)
     assert report.systems[0].missing == 2
-    assert report.warnings == ("a: no prediction for 2 ids (q2, q3); they count 0",)
+    assert report.warnings == ("a: no prediction for 2 ids (q2, q3), counted as 0",)
 
 
 def test_a_group_without_examples_has_no_scores(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_systems_side_by_side(tmp_path: Path) -> None:
         (0.0, 100.0),
     ]
     assert report.warnings == (
-        "one: no prediction for 1 id (q2); they count 0",
+        "one: no prediction for 1 id (q2), counted as 0",
         "two: only this file holds 1 id (q2)",
     )
 
@@ -297,9 +297,7 @@ def test_ids_beyond_the_data_are_told(tmp_path: Path) -> None:
     file = write(tmp_path / "a.json", {"q1": "x", "z1": "y", "z2": "y", "z3": "y", "z4": "y"})
     report = run(file, {"q1": ["x"]})
     assert report.systems[0].scores["em"].value == 100
-    assert report.warnings == (
-        "a: the data does not hold 4 ids (z1, z2, z3, ...); they are not scored",
-    )
+    assert report.warnings == ("a: the data does not hold 4 ids (z1, z2, z3, ...), not scored",)
 
 
 REFUSED: dict[str, tuple[Any, dict[str, Sequence[str] | None] | None, dict[str, Any], str]] = {
