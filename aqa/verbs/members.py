@@ -45,6 +45,7 @@ class AskedMembers:
         self._config, self._inputs = questions.config, questions.inputs
         self._learned, self._options = questions.reader.learned, questions.reader.options
         self._folder, self._progress = folder, progress
+        self._begun: set[int] = set()  # the members whose runs began here
         self._resume = Resume(fresh=resume.fresh, retry_errors=resume.retry_errors)
         self._ids = {example.id: index for index, example in self._inputs.examples()}
         named = list(map(Path, self._options.answers))
@@ -60,6 +61,7 @@ class AskedMembers:
         if not missing:
             return found
         questions = check(*self._to_ask(place, missing), self._progress)
+        self._begun.add(place)
         folder = self._folder_of(place)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / ASKED, missing)
@@ -165,8 +167,10 @@ class AskedMembers:
 
     def _left(self, place: int) -> dict[str, float | int]:
         """What the other members leave of what may be spent."""
-        others = (self._folder_of(other) for other in self._learned.needed if other != place)
-        spent = sum((spent_in(folder) for folder in others), Spent())
+        # What members spent before is forgotten where their runs start over.
+        counted = self._begun if self._resume.fresh else set(self._learned.needed)
+        folders = map(self._folder_of, counted - {place})
+        spent = sum(map(spent_in, folders), Spent())
         options = self._options
         found: dict[str, float | int] = {}
         if options.max_cost is not None:

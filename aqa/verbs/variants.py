@@ -31,6 +31,7 @@ from aqa.verbs.predict import (
     kept_answers,
 )
 from aqa.verbs.session import Row
+from aqa.verbs.single import check_single, refuse_several
 
 GO_ON = Resume()
 
@@ -114,6 +115,10 @@ def predict_variants(
     Raises:
         AqaError: as `predict`; runs that are finished by then stay finished.
     """
+    work = "a prediction under --stress or with several --prompt"
+    check_single(work)
+    if variants.runs[0].config.workers.count > 1:
+        refuse_several(work)
     with ExitStack() as stack:
         checked = _checked(variants, reader_type, progress, stack)
         if variants.prompts:

@@ -5,11 +5,16 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aqa_stub import StubBackend
 from drawn_readers import drawn_answer, write_data
 from fault_server import Server, turns
+
+from aqa.runs.names import MEMBERS
+from aqa.verbs.members import AskedMembers
+from aqa.verbs.predict import Resume
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 TEST = 60
@@ -90,3 +95,25 @@ def test_where_all_is_answered_there_is_nothing_to_pay(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["examples"] == 0
     assert server.requests == asked
+
+
+@pytest.mark.parametrize(("fresh", "left"), [(False, 1.0), (True, 10.0)])
+def test_what_members_spent_is_forgotten_where_they_start_over(
+    tmp_path: Path, fresh: bool, left: float
+) -> None:
+    spent = {"served": {"spent": {"input_tokens": 9, "output_tokens": 1, "usd": 9.0}}}
+    folder = tmp_path / MEMBERS / "dear"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(spent))
+    members = object.__new__(AskedMembers)
+    names = [SimpleNamespace(name="cheap"), SimpleNamespace(name="dear")]
+    members.__dict__ |= {
+        "_folder": tmp_path,
+        "_learned": SimpleNamespace(members=names, needed=[0, 1]),
+        "_options": SimpleNamespace(max_cost=10.0, max_tokens_total=None),
+        "_resume": Resume(fresh=fresh),
+        "_begun": {0},
+    }
+    assert members._left(0) == {"max_cost": left}
+    members._begun.add(1)
+    assert members._left(0) == {"max_cost": 1.0}, "what was spent here counts"

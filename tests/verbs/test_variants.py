@@ -251,3 +251,16 @@ def test_one_price_and_one_cap_for_all_runs(
     assert server.requests - before - asked <= 1
     assert call_aqa(*words).returncode == 0
     assert len(stress_runs(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("several", [{"RANK": "0", "WORLD_SIZE": "2"}, {}])
+def test_several_processes_do_not_share_such_runs(
+    call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: dict[str, str]
+) -> None:
+    for name, value in several.items():
+        monkeypatch.setenv(name, value)
+    words = ("predict", "stub", "--data", write_data(tmp_path), "-o", "out", "--stress", "position")
+    done = call_aqa(*words, *(() if several else ("--set", "workers.count=2")))
+    assert done.returncode == 2
+    assert "is the work of one process" in done.stderr
+    assert not (tmp_path / "out").exists()
