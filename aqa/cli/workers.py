@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import uuid4
 
 from aqa.errors import UsageError
@@ -41,8 +41,9 @@ def further_processes(count: int) -> Iterator[str]:
                 )
             )
         yield name
-        for process in started:
-            process.wait(LEAVE_SECONDS)
+        with suppress(subprocess.TimeoutExpired):  # all is answered: they are ended
+            for process in started:
+                process.wait(LEAVE_SECONDS)
     finally:
         for process in started:
             process.kill()

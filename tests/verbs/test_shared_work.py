@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -356,3 +357,21 @@ def test_workers_are_not_started_by_one_of_several(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match=r"workers\.count starts processes of its own"):
         further_processes(2).__enter__()
+
+
+def test_a_worker_that_does_not_leave_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aqa.cli import workers
+
+    started = []
+    begin = subprocess.Popen
+
+    def begun(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+        started.append(begin(["sleep", "600"]))
+        return started[-1]
+
+    monkeypatch.setattr(workers.subprocess, "Popen", begun)
+    monkeypatch.setattr(workers, "LEAVE_SECONDS", 0.01)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with workers.further_processes(3):
+        pass
+    assert [process.returncode for process in started] == [-9, -9]
