@@ -283,7 +283,7 @@ def measure_step(variant: str, model_name: str | None) -> None:
     before = resident()
     with torch.autocast(ids.device.type, torch.bfloat16):
         if variant.startswith("aqa"):
-            loss, count = answer_loss(model, batch, keeps=True)
+            loss, count = answer_loss(model, batch)
             loss = loss / count
         else:
             del batch["label_places"]

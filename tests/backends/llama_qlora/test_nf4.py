@@ -84,7 +84,7 @@ def gradients(reader: LlamaQloraBackend, prompts: list[Prompt]) -> torch.Tensor:
     reader.model.train()
     reader.model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16):
-        total, count = answer_loss(reader.model, Collator()(rows), keeps=True)
+        total, count = answer_loss(reader.model, Collator()(rows))
     (total / count).backward()
     return torch.cat([p.grad.flatten() for p in reader.model.parameters() if p.requires_grad])
 
