@@ -191,8 +191,10 @@ class Kind:
             "bos_token_id": tokenizer.bos_token_id,
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
-            "decoder_start_token_id": tokenizer.convert_tokens_to_ids(
-                self.first or tokenizer.pad_token
+            "decoder_start_token_id": (
+                tokenizer.convert_tokens_to_ids(self.first)
+                if self.first
+                else tokenizer.pad_token_id
             ),
         }
         config = getattr(transformers, self.config)(**{**ends, **self.sizes})
