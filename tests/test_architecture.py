@@ -310,3 +310,9 @@ def test_verbs_know_nothing_of_the_terminal() -> None:
             for name in (name.partition(".")[0] for name in names):
                 own = module.partition(".")[0]
                 assert own in allowed.get(name, {own}), (module, name)
+
+
+def test_names_of_test_files_are_unique() -> None:
+    """Without packages pytest takes two files of one name for the same module."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,17 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("modules")
         patch.setattr("evaluate.config.HF_MODULES_CACHE", str(folder))
+        # Not those of an earlier test, which lie in another folder.
+        others = [path for path in sys.path if not Path(path, "evaluate_modules").is_dir()]
+        patch.setattr(sys, "path", others)
+        forget_modules()
         yield
+        forget_modules()
+
+
+def forget_modules() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "evaluate_modules"]:
+        del sys.modules[name]
 
 
 def make(

@@ -502,7 +502,7 @@ def test_a_retrievers_passages_have_to_be_named(
 
 @pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_paid_twice(tmp_path: Path) -> None:
-    """But what was under way, as many answers as are asked at a time."""
+    """But what was under way: asked, or on its way to the journal while the next one is asked."""
     write(tmp_path, count=200)
     with serving(Server(answer=verdict, latency=0.02)) as server:
         server.script = lambda number, body: FAULTS["500"] if number % 10 == 3 else None
@@ -518,5 +518,5 @@ def test_killed_at_any_moment_nothing_is_paid_twice(tmp_path: Path) -> None:
         assert (folder / "predictions.jsonl").stat().st_size > 0
         assert forked.run_aqa(*named, folder=tmp_path).returncode == 0
     assert len(server.answered) == 199
-    assert server.answered.total() - 199 <= KILLS * 4
+    assert server.answered.total() - 199 <= KILLS * 2 * 4
     assert scored(tmp_path)["judge"]["asked"] < 199 - KILLS * 15
