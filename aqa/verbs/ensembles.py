@@ -13,6 +13,7 @@ from aqa.verbs.members import AskedMembers
 from aqa.verbs.predict import PredictResult, Questions, Resume, check, kept_answers
 from aqa.verbs.predict import dry_run as dry_run_reader
 from aqa.verbs.predict import predict as predict_reader
+from aqa.verbs.session import result_of
 
 
 def predict(
@@ -33,12 +34,7 @@ def predict(
     questions = check(config, reader_type, progress)
     connect(questions, folder, progress, resume)
     rows = kept_answers(questions, folder, progress, resume, command)
-    while True:
-        try:
-            next(rows)
-        except StopIteration as end:
-            result: PredictResult = end.value
-            return result
+    return result_of(rows)
 
 
 def connect(questions: Questions, folder: Path | None, progress: Progress, resume: Resume) -> None:

@@ -23,7 +23,7 @@ from aqa.runs.journal import Journal, done_before
 from aqa.runs.journal_rows import withheld
 from aqa.runs.segments import join_segments, take_over_segments
 from aqa.verbs.deciding import Stopping, check_goes_on, open_contest
-from aqa.verbs.session import Answering, Row, Session, unkept_answers
+from aqa.verbs.session import Answering, Row, Session, result_of, unkept_answers
 from aqa.verbs.shared_work import lead
 from aqa.verbs.single import check_single
 
@@ -105,12 +105,7 @@ def predict(
             in use, or of another run.
     """
     rows = kept_answers(check(config, reader_type, progress), folder, progress, resume, command)
-    while True:
-        try:
-            next(rows)
-        except StopIteration as end:
-            result: PredictResult = end.value
-            return result
+    return result_of(rows)
 
 
 def check(config: RunConfig, reader_type: type[Backend], progress: Progress) -> Questions:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from aqa.backends.base import Backend, Remote
 from aqa.metrics import RunningScores
@@ -19,6 +19,7 @@ from aqa.runs.journal_rows import cleaned_again, failure_row, journal_row
 Live = Mapping[str, float | str]
 Answers = Iterator[tuple[Prompt, Prediction]]
 Row = Mapping[str, Any]  # as `journal_row` makes it
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,3 +244,13 @@ class Figures:
             saving = f" (${saved:.4f} saved)" if saved else ""
             found["cached"] = f"{self._journal.hits:,}{saving}"
         return found
+
+
+def result_of(rows: Generator[Row, None, Result]) -> Result:
+    """Take all answers; give what they came to."""
+    while True:
+        try:
+            next(rows)
+        except StopIteration as end:
+            result: Result = end.value
+            return result

@@ -1,6 +1,5 @@
 """The verb predict in several processes of one launch."""
 
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from aqa.processes import is_first_process
 from aqa.progress import Progress
 from aqa.runs.folder import read_manifest
 from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs, kept_answers
-from aqa.verbs.session import Row
+from aqa.verbs.session import result_of
 from aqa.verbs.shared_work import follow
 from aqa.verbs.single import refuse_several
 
@@ -45,19 +44,9 @@ def predict_together(
         is_open = read_manifest(folder).get("launch") == launch
         going_on = replace(resume, fresh=False) if is_open else resume
         try:
-            return _result_of(kept_answers(questions, folder, progress, going_on, command))
+            return result_of(kept_answers(questions, folder, progress, going_on, command))
         except FolderInUseError:
             # Another process may have taken the lead; else another launch works there.
             if not follows and read_manifest(folder).get("launch") != launch:
                 raise
             follows = True
-
-
-def _result_of(rows: Generator[Row, None, PredictResult]) -> PredictResult:
-    """Take all answers; give what they came to."""
-    while True:
-        try:
-            next(rows)
-        except StopIteration as end:
-            result: PredictResult = end.value
-            return result

@@ -4,7 +4,7 @@ Each is a run of its own, in a folder of its own, and is resumed by itself. Data
 once, weights are loaded once, and a cap on costs holds for all runs together.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from aqa.verbs.predict import (
     dry_run,
     kept_answers,
 )
-from aqa.verbs.session import Row
+from aqa.verbs.session import result_of
 from aqa.verbs.single import check_single, refuse_several
 
 GO_ON = Resume()
@@ -133,7 +133,7 @@ def predict_variants(
                 spent = sum((spent_in(each.folder) for each in known), Spent())
                 questions = _within_caps(questions, spent, reader_type, progress)
             rows = kept_answers(questions, run.folder, progress, resume, command)
-            found[run.name] = _outcome(rows)
+            found[run.name] = result_of(rows)
     return found
 
 
@@ -173,16 +173,6 @@ def _opened_once(reader_type: type[Backend], stack: ExitStack) -> type[Backend]:
 
     methods = {"__enter__": enter, "__exit__": leave}
     return cast(type[Backend], type(reader_type.__name__, (reader_type,), methods))
-
-
-def _outcome(rows: Generator[Row, None, PredictResult]) -> PredictResult:
-    """Go through all answers, for what they came to."""
-    while True:
-        try:
-            next(rows)
-        except StopIteration as end:
-            result: PredictResult = end.value
-            return result
 
 
 def _within_caps(
