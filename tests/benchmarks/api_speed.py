@@ -62,7 +62,7 @@ class Size:
 
 
 WHOLE = Size(seconds=60, sequential=25, cpu=3000, peer=900, memory=100_000, rounds=3)
-QUICK = Size(seconds=2, sequential=2, cpu=100, peer=120, memory=2000, rounds=1)
+QUICK = Size(seconds=1, sequential=1, cpu=40, peer=60, memory=500, rounds=1)
 
 
 def configure(

@@ -2,7 +2,7 @@
 
 It serves the real chat model of the extra `offline` in float32: in bfloat16 the logits of a batch,
 as `aqa predict llama` reads its prompts, differ from those of a prompt alone by rounding, and then
-2 of these 30 answers, too; in float32 none did.
+2 of 30 answers, too; in float32 none did.
 """
 
 import json
@@ -22,7 +22,7 @@ from aqa.backends.model_files import find_model
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.progress import SilentProgress
 
-QUESTIONS = 30
+QUESTIONS = 12
 SAMPLE = ["--data", "package:aqa/samples/english_dev.json", "--limit", str(QUESTIONS)]
 DECODING = ["--max-new-tokens", "8", "--set", "generation.temperature=0"]
 UP = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
