@@ -1,11 +1,17 @@
 """The flags of the commands, by the panel of --help that shows them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from aqa.config.flags import BY_KEY
+
+judge, bertscore, comparison, output = (
+    partial(typer.Option, rich_help_panel=panel)
+    for panel in ("Judge", "BERTScore", "Comparison", "Output")
+)
 
 
 def of_config(key: str, least: float | None = None) -> Any:
@@ -60,46 +66,25 @@ Export = Annotated[Literal["gguf", "gguf:f16", "gguf:q8_0"] | None, of_config("e
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
 JudgeModel = Annotated[
     list[str] | None,
-    typer.Option(
+    judge(
         "--judge-model",
         help="Model of the metric judge; gpt4's default if none, a panel if several.",
-        rich_help_panel="Judge",
     ),
 ]
 JudgeMaxCost = Annotated[
     float | None,
-    typer.Option(
-        "--judge-max-cost",
-        help="Spend at most this many US dollars on each judge.",
-        rich_help_panel="Judge",
-    ),
+    judge("--judge-max-cost", help="Spend at most this many US dollars on each judge."),
 ]
 JudgeRepeats = Annotated[
-    int,
-    typer.Option(
-        "--judge-repeats",
-        min=1,
-        max=99,
-        help="Times each answer is judged.",
-        rich_help_panel="Judge",
-    ),
+    int, judge("--judge-repeats", min=1, max=99, help="Times each answer is judged.")
 ]
 JudgeLabels = Annotated[
     Path | None,
-    typer.Option(
-        "--judge-labels",
-        help="People's verdicts, to compare and correct the judge's.",
-        rich_help_panel="Judge",
-    ),
+    judge("--judge-labels", help="People's verdicts, to compare and correct the judge's."),
 ]
 JudgeSettings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--judge-set",
-        metavar="KEY=VALUE",
-        help="--set for the judge's gpt4 config.",
-        rich_help_panel="Judge",
-    ),
+    judge("--judge-set", metavar="KEY=VALUE", help="--set for the judge's gpt4 config."),
 ]
 DevData = Annotated[str | None, of_config("data.dev_path")]
 DevPassages = Annotated[str | None, of_config("data.dev_passages")]
@@ -117,109 +102,57 @@ Cancel = Annotated[
 BertModel = Annotated[str | None, of_config("evaluation.bert_model")]
 BertNumLayers = Annotated[int | None, of_config("evaluation.bert_num_layers", least=1)]
 BertBf16 = Annotated[
-    bool,
-    typer.Option(
-        "--bert-bf16",
-        help="Compute BERTScore in bfloat16: faster, less exact.",
-        rich_help_panel="BERTScore",
-    ),
+    bool, bertscore("--bert-bf16", help="Compute BERTScore in bfloat16: faster, less exact.")
 ]
 BertCache = Annotated[
-    bool,
-    typer.Option(
-        "--bert-cache/--no-bert-cache",
-        help="Keep references' embeddings on disk.",
-        rich_help_panel="BERTScore",
-    ),
+    bool, bertscore("--bert-cache/--no-bert-cache", help="Keep references' embeddings on disk.")
 ]
 Baseline = Annotated[
-    str | None,
-    typer.Option(
-        "--baseline", help="Compare each system with this one only.", rich_help_panel="Comparison"
-    ),
+    str | None, comparison("--baseline", help="Compare each system with this one only.")
 ]
 Cluster = Annotated[
     str,
-    typer.Option(
+    comparison(
         "--cluster",
         metavar="auto|none|passage|title|KEY",
         help="How questions are grouped for intervals and tests: auto takes titles or"
         " passages where there are at least 10, KEY is a column of the data or predictions.",
-        rich_help_panel="Comparison",
     ),
 ]
 Seed = Annotated[
-    int | None,
-    typer.Option(
-        "--seed",
-        min=0,
-        help="Random seed for tests; 12345 by default.",
-        rich_help_panel="Comparison",
-    ),
+    int | None, comparison("--seed", min=0, help="Random seed for tests; 12345 by default.")
 ]
 SliceKeys = Annotated[
     list[str] | None,
-    typer.Option(
-        "--slice",
-        metavar="KEY",
-        help="Score by a column, language, gold_rank, ...",
-        rich_help_panel="Comparison",
-    ),
+    comparison("--slice", metavar="KEY", help="Score by a column, language, gold_rank, ..."),
 ]
 TrainingData = Annotated[
     str | None,
-    typer.Option(
+    comparison(
         "--train",
         metavar="FILE",
         help="Training data; questions also found there are scored separately (slice seen).",
-        rich_help_panel="Comparison",
     ),
 ]
 AllowDifferentEvidence = Annotated[
-    bool,
-    typer.Option(
-        "--allow-different-evidence",
-        help="Compare runs whose evidence plans differ.",
-        rich_help_panel="Comparison",
-    ),
+    bool, comparison("--allow-different-evidence", help="Compare runs whose evidence plans differ.")
 ]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", help="Where to write; metrics.json by default.", rich_help_panel="Output"
-    ),
-]
+Output = Annotated[Path | None, output("--output", help="Where to write; metrics.json by default.")]
 PerExample = Annotated[
-    Path | None,
-    typer.Option(
-        "--per-example", help="Write each example's scores, as JSONL.", rich_help_panel="Output"
-    ),
+    Path | None, output("--per-example", help="Write each example's scores, as JSONL.")
 ]
 ReportFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--report",
-        help="Write one HTML file with charts and every example.",
-        rich_help_panel="Output",
-    ),
+    Path | None, output("--report", help="Write one HTML file with charts and every example.")
 ]
-Csv = Annotated[
-    bool, typer.Option("--csv", help="Write the scores as CSV.", rich_help_panel="Output")
-]
-Markdown = Annotated[
-    bool,
-    typer.Option("--markdown", help="Write them as a Markdown table.", rich_help_panel="Output"),
-]
-Latex = Annotated[
-    bool, typer.Option("--latex", help="Write them as a LaTeX tabular.", rich_help_panel="Output")
-]
+Csv = Annotated[bool, output("--csv", help="Write the scores as CSV.")]
+Markdown = Annotated[bool, output("--markdown", help="Write them as a Markdown table.")]
+Latex = Annotated[bool, output("--latex", help="Write them as a LaTeX tabular.")]
 FailUnder = Annotated[
     list[str] | None,
-    typer.Option(
+    output(
         "--fail-under",
         metavar="SCORE=LIMIT",
         help="Exit with 4 if a score is worse than this, such as f1=70.",
-        rich_help_panel="Output",
     ),
 ]
 NoAnswer = Annotated[

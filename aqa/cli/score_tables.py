@@ -2,21 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from aqa.cli.judge_texts import tell_judge
-from aqa.cli.tables import output, print_json
+from aqa.cli.tables import draw, output, print_json, say
 from aqa.display.console import errors, say_warning
-from aqa.display.tables import drawn
 from aqa.display.terminal import safe_text
 from aqa.errors import RunError, UsageError
 from aqa.tables import Row, Table
 from aqa.tables.latex import to_latex
 from aqa.tables.markdown import to_markdown
 from aqa.tables.sheet import to_csv
-from aqa.tables.table import Tone, texts
+from aqa.tables.table import Tone, shown_interval, texts
 
 if TYPE_CHECKING:
     from aqa.evaluation.results import Report
@@ -48,39 +44,83 @@ def show_report(report: "Report", form: str = "table") -> None:
         write = {"markdown": to_markdown, "latex": to_latex}[form]
         print(safe_text(write(tables.wide_table(report))), end="")  # noqa: T201  (data)
     else:
-        _show_tables(output(), report)
+        _show_tables(report)
 
 
-def _show_tables(console: Console, report: "Report") -> None:
+def _show_tables(report: "Report") -> None:
     from aqa.evaluation.stress_words import sentences
     from aqa.evaluation.tables import tables_for_people
 
     for table in tables_for_people(report):
-        console.print(drawn(table))
-    tell_judge(console, report)
-    _tell_comparisons(console, report)
+        draw(table)
+    _tell_judge(report)
+    _tell_comparisons(report)
     if report.labelled is not None:
-        console.print(str(report.labelled), markup=False, soft_wrap=True)
+        say(str(report.labelled))
     for need in report.needs:
-        console.print(str(need), markup=False, soft_wrap=True)
+        say(str(need))
     shown = [line for card in report.stress for line in sentences(card)]
     shown += map(str, report.prompts.ranked if report.prompts is not None else ())
     for line in shown:
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
     for kept in report.silence:
-        console.print(str(kept), markup=False, soft_wrap=True)
+        say(str(kept))
     for score in report.systems[0].scores.values():
-        console.print(score.signature, style="dim", soft_wrap=True)
+        say(score.signature, "dim")
+
+
+def _tell_judge(report: "Report") -> None:
+    """Say what the judge cost, and how far judges and people agree with it."""
+    if report.judge is None:
+        return
+    for system in report.systems:
+        if system.verdicts is not None:
+            _tell_system(system.name, system.verdicts.to_json())
+    spent = report.judge["spent"]
+    cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
+    tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
+    asked = report.judge["asked"]
+    line = f"{asked} verdict{'s' * (asked != 1)} asked for now; all in {report.judge['folder']}"
+    say(f"{line}: {tokens}, {cost}")
+    if panel := report.judge.get("panel"):
+        _tell_panel(panel)
+    if labels := report.judge.get("human_labels"):
+        answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"
+        line = f"people agree on {labels['agreement']:.1f} % of {answers}"
+        say(f"{line}; Cohen's kappa {_figure(labels, 'kappa')}")
+
+
+def _tell_system(name: str, found: Mapping[str, Any]) -> None:
+    if repeats := found.get("repeats"):
+        scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
+        say(f"{name}: repeats {scores}; variance {repeats['variance']:.2f}")
+    if own := found.get("corrected"):
+        interval = shown_interval(own["low"], own["high"])
+        line = f"{name}: by people {own['value']:.2f} (95 %: {interval}), as {own['n']} labels tell"
+        say(line)
+
+
+def _tell_panel(panel: Mapping[str, float]) -> None:
+    answers = f"{panel['n']} answer{'s' * (panel['n'] != 1)}"
+    say(
+        f"the judges agree on {_figure(panel, 'agreement', 1)} % of {answers};"
+        f" Fleiss' kappa {_figure(panel, 'fleiss_kappa')},"
+        f" Krippendorff's alpha {_figure(panel, 'krippendorff_alpha')}"
+    )
+
+
+def _figure(found: Mapping[str, float], name: str, digits: int = 2) -> str:
+    return f"{found[name]:.{digits}f}" if name in found else "not defined"
 
 
 def show_written(written: Mapping[str, Path], form: str) -> None:
     """Tell which files were written, below the table; standard output is for data otherwise."""
     console = output() if form == "table" else errors()
     for what, path in written.items():
-        console.print(f"{what}: {path}", markup=False, soft_wrap=True)
+        console.print(f"{what}: {path}", soft_wrap=True)
 
 
-def _tell_comparisons(console: Console, report: "Report") -> None:
+def _tell_comparisons(report: "Report") -> None:
     """Say in words what each difference means."""
     from aqa.evaluation.comparison import verdict
 
@@ -89,9 +129,9 @@ def _tell_comparisons(console: Console, report: "Report") -> None:
         score = report.disagreement.score
         shown = tuple(found for found in shown if found.metric == score)
     for found in shown:
-        console.print(verdict(found, report.sample))
+        say(verdict(found, report.sample))
     if len(shown) < len(report.comparisons):
-        console.print("the other scores are in the table; --baseline compares with one system")
+        say("the other scores are in the table; --baseline compares with one system")
 
 
 def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
@@ -108,7 +148,7 @@ def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
             Row([each.what, each.status, each.name], TONES.get(each.status, ""))
             for each in verification.checked
         ]
-        output().print(drawn(Table(texts("what", "status", "file"), rows, title)))
+        draw(Table(texts("what", "status", "file"), rows, title))
     shown = [
         f"{verification.folder}: {each.what} {each.status}"
         for verification in found

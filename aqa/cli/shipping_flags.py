@@ -1,62 +1,52 @@
 """The flags that lead from comparing readers to shipping one."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from aqa.cli.flags import comparison
+
 if TYPE_CHECKING:
     from aqa.evaluation.deciding import StopRule
 
-DecidedBy = Literal["em", "f1"]
+silence, stopping = (partial(typer.Option, rich_help_panel=it) for it in ("Silence", "Stopping"))
 
 Plan = Annotated[
     float | None,
-    typer.Option(
+    comparison(
         "--plan",
         metavar="POINTS",
         min=0.01,
         max=100,
         help="Say how many questions it takes to detect a difference of this many points.",
-        rich_help_panel="Comparison",
     ),
 ]
 Label = Annotated[
     int | None,
-    typer.Option(
+    comparison(
         "--label",
         metavar="N",
         min=4,
         help="Choose N answers whose verdicts by people would tell most of the difference;"
         " --output names the sheet, and --judge-labels reads it back.",
-        rich_help_panel="Comparison",
     ),
 ]
 ChooseThreshold = Annotated[
     str | None,
-    typer.Option(
+    silence(
         "--choose-threshold",
         metavar="risk=PERCENT",
         help="Find the confidence under which to stay silent, so that so few answers are wrong;"
         " --output names its file.",
-        rich_help_panel="Silence",
     ),
 ]
-Level = Annotated[
-    float,
-    typer.Option(
-        "--level", min=50, max=99.9, help="How sure to be of that, in %.", rich_help_panel="Silence"
-    ),
-]
+Level = Annotated[float, silence("--level", min=50, max=99.9, help="How sure to be of that, in %.")]
 WrongUnder = Annotated[
     str,
-    typer.Option(
-        "--wrong-under",
-        metavar="SCORE=LIMIT",
-        help="An answer that scores less is wrong.",
-        rich_help_panel="Silence",
-    ),
+    silence("--wrong-under", metavar="SCORE=LIMIT", help="An answer that scores less is wrong."),
 ]
 AbstainBelow = Annotated[
     Path | None,
@@ -67,8 +57,7 @@ AbstainBelow = Annotated[
     ),
 ]
 AllowOtherReader = Annotated[
-    bool,
-    typer.Option("--allow-other-reader", help="Take a contract made with another reader."),
+    bool, typer.Option("--allow-other-reader", help="Take a contract made with another reader.")
 ]
 Stress = Annotated[
     str | None,
@@ -81,57 +70,43 @@ Stress = Annotated[
 ]
 StressCards = Annotated[
     bool,
-    typer.Option(
-        "--stress",
-        help="Show how changed evidence affects each reader (aqa predict --stress).",
-        rich_help_panel="Comparison",
+    comparison(
+        "--stress", help="Show how changed evidence affects each reader (aqa predict --stress)."
     ),
 ]
 StopWhenDecided = Annotated[
     Path | None,
-    typer.Option(
+    stopping(
         "--stop-when-decided",
         metavar="RUN",
         help="Ask wave by wave, until it is decided whether this reader or that of RUN is better.",
-        rich_help_panel="Stopping",
     ),
 ]
 Margin = Annotated[
     float | None,
-    typer.Option(
+    stopping(
         "--margin",
         metavar="POINTS",
         min=0.01,
         max=100,
         help="Also stop once they surely differ by less.",
-        rich_help_panel="Stopping",
     ),
 ]
-DecideBy = Annotated[
-    DecidedBy,
-    typer.Option("--decide-by", help="The score that decides.", rich_help_panel="Stopping"),
-]
+DecideBy = Annotated[Literal["em", "f1"], stopping("--decide-by", help="The score that decides.")]
 
 
 ToSee = Annotated[
     float | None,
-    typer.Option(
+    stopping(
         "--to-see",
         metavar="POINTS",
         min=0.01,
         max=100,
         help="With --dry-run: what it costs to see so large a difference.",
-        rich_help_panel="Stopping",
     ),
 ]
 Against = Annotated[
-    Path | None,
-    typer.Option(
-        "--against",
-        metavar="RUN",
-        help="The run that --to-see compares with.",
-        rich_help_panel="Stopping",
-    ),
+    Path | None, stopping("--against", metavar="RUN", help="The run that --to-see compares with.")
 ]
 
 

@@ -38,6 +38,16 @@ def output() -> Console:
     return SafeConsole(sys.stdout)
 
 
+def say(text: str | Text, style: str | None = None) -> None:
+    """Write one line to standard output; a terminal folds it where it is too long."""
+    output().print(text, style=style, soft_wrap=True)
+
+
+def draw(table: Table) -> None:
+    """Write a table to standard output."""
+    output().print(drawn(table))
+
+
 def print_json(value: object) -> None:
     """Write a value as JSON to standard output."""
     print(safe_json(value))  # noqa: T201  (data, not a message)
@@ -58,14 +68,13 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
     if as_json:
         print_json({"config": dict(found.config), **facts})
         return
-    console = output()
-    console.print(safe_json(dict(found.config)))
+    say(safe_json(dict(found.config)))
     rows = {
         name.replace("_", " "): show_pairs(value) if isinstance(value, dict) else f"{value:,}"
         for name, value in facts.items()
     }
-    console.print(drawn(_facts(rows)))
-    console.print("nothing was written", style="dim")
+    draw(_facts(rows))
+    say("nothing was written", "dim")
 
 
 def show_cost(found: "CostEstimate", as_json: bool, foresight: "Foresight | None" = None) -> None:
@@ -89,11 +98,10 @@ def show_cost(found: "CostEstimate", as_json: bool, foresight: "Foresight | None
     rows["price" if found.cost is None else "prices"] = found.price
     if found.seconds is not None:
         rows["time at the limits"] = f"{found.seconds:,.0f} s"
-    console = output()
-    console.print(drawn(_facts(rows)))
+    draw(_facts(rows))
     if foresight is not None:
-        console.print(str(foresight), soft_wrap=True, markup=False, highlight=False)
-    console.print("nothing was sent, nothing was written", style="dim")
+        say(str(foresight))
+    say("nothing was sent, nothing was written", "dim")
 
 
 def _facts(values: Mapping[str, str]) -> Table:
@@ -107,8 +115,8 @@ def show_pairs(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
-def show_predictions(result: "PredictResult", as_json: bool) -> None:
-    """Counts, where the answers are, and what to run next."""
+def prediction_facts(result: "PredictResult") -> dict[str, object]:
+    """Counts, where the answers are, what was saved and what went wrong, for programs."""
     facts: dict[str, object] = {
         "predictions": str(result.predictions),
         "examples": result.examples,
@@ -126,11 +134,15 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         facts["commonest_failure"] = short.told()
     if result.decision is not None:
         facts["decision"] = result.decision.to_json()
+    return facts
+
+
+def show_predictions(result: "PredictResult", as_json: bool) -> None:
+    """Counts, where the answers are, and what to run next."""
     if as_json:
-        print_json(facts)
+        print_json(prediction_facts(result))
         return
-    console = output()
-    console.print(
+    say(
         f"{result.examples} examples: {result.answered} answered, {result.failed} failed"
         + (f" ({result.resumed} from before)" if result.resumed else "")
     )
@@ -138,26 +150,25 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         read, written, usd = result.saved.values()
         tokens = f"{(read or 0) + (written or 0):,} tokens"
         saved = tokens if usd is None else f"${usd:,.4f} ({tokens})"
-        console.print(f"from the cache: {result.cached:,} answers, which saved {saved}")
+        say(f"from the cache: {result.cached:,} answers, which saved {saved}")
     if result.decision is not None:
-        console.print(str(result.decision), soft_wrap=True, markup=False, highlight=False)
+        say(str(result.decision))
     _show_shortfall(result)
-    console.print(f"predictions: {result.predictions}", soft_wrap=True)
-    console.print(f"next: aqa evaluate {quote(str(result.predictions))}", soft_wrap=True)
+    say(f"predictions: {result.predictions}")
+    say(f"next: aqa evaluate {quote(str(result.predictions))}")
 
 
 def _show_shortfall(result: "PredictResult") -> None:
     """Why examples failed, and what to do about it."""
-    short, console = result.shortfall, output()
+    short = result.shortfall
     if result.failed:
         line = f"commonest failure ({short.failed_so:,} of {result.failed:,}): {short.reason}"
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-        console.print("ask the failed ones again with --retry-errors")
+        say(line)
+        say("ask the failed ones again with --retry-errors")
     if short.cut:
-        console.print(
+        say(
             f'{short.cut:,} answers end where their room did, and are marked "cut"; a higher'
-            " generation.max_new_tokens gives more",
-            soft_wrap=True,
+            " generation.max_new_tokens gives more"
         )
 
 
@@ -167,10 +178,9 @@ def show_cancelled(result: "CancelResult", as_json: bool) -> None:
     if as_json:
         print_json({"cancelled": True, **facts})
         return
-    output().print(
+    say(
         f"no batch is open any more; {result.examples} examples: {result.answered} answered,"
-        f" {result.failed} failed; run it again without --cancel to resume",
-        soft_wrap=True,
+        f" {result.failed} failed; run it again without --cancel to resume"
     )
 
 
@@ -179,24 +189,23 @@ def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) ->
     if as_json:
         print_json([preview_json(preview) for preview in previews])
         return
-    console = output()
     for preview in previews:
         prompt = preview.prompt
-        console.rule(Text(prompt.id))
+        output().rule(Text(prompt.id))
         if preview.encoding is not None:
             text = Text()
             for place, piece in enumerate(preview.read):
                 text.append(piece, style="dim" if tokens and place % 2 else "")
             for piece in preview.trained:
                 text.append(piece, style="green" if tokens else "")
-            console.print(text, soft_wrap=True)
+            say(text)
         else:
             for turn in prompt.messages:
-                console.print(Text.assemble((f"{turn.role}: ", "bold"), turn.content))
-        console.print(drawn(plan_table(prompt)))
-        console.print(Text(describe(preview), style="cyan"), soft_wrap=True)
+                say(Text.assemble((f"{turn.role}: ", "bold"), turn.content))
+        draw(plan_table(prompt))
+        say(Text(describe(preview), style="cyan"))
     if tokens:
-        console.print(Text.assemble(("green", "green"), " is trained on, the rest is masked"))
+        say(Text.assemble(("green", "green"), " is trained on, the rest is masked"))
 
 
 def plan_table(prompt: "Prompt") -> Table:

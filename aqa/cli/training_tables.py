@@ -3,10 +3,10 @@
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from aqa.cli.tables import output, print_json
-from aqa.display.tables import drawn
+from aqa.cli.tables import draw, print_json, say
 
 if TYPE_CHECKING:
+    from aqa.verbs.ensemble_training import EnsembleResult
     from aqa.verbs.train import TrainResult
 
 
@@ -17,33 +17,29 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
         return
     from aqa.verbs.train import training_table
 
-    console = output()
     if result.report is not None:
         title = f"Validation scores, {len(result.report.ids)} questions"
         scores = result.report.systems[0].scores
-        console.print(drawn(training_table(result.before, scores, title)))
-    console.print(f"{result.weights.name}: {result.weights}", soft_wrap=True)
+        draw(training_table(result.before, scores, title))
+    say(f"{result.weights.name}: {result.weights}")
     if result.merged is not None:
-        console.print(
+        say(
             f"merged model: {result.merged.folder}; of {result.merged.compared} greedy answers"
-            f" {result.merged.different} differ from the adapter's",
-            soft_wrap=True,
+            f" {result.merged.different} differ from the adapter's"
         )
     if result.exported is not None:
         told = f"of {result.exported.compared} greedy answers {result.exported.different} differ"
         if not result.exported.compared:
             told = "pip install llama-cpp-python to compare its answers"
-        console.print(f"for llama.cpp: {result.exported.folder}; {told}", soft_wrap=True)
-    console.print(
+        say(f"for llama.cpp: {result.exported.folder}; {told}")
+    say(
         f"next: aqa predict {result.backend} --model {quote(str(result.folder))}"
-        " --data YOUR_QUESTIONS.json",
-        soft_wrap=True,
+        " --data YOUR_QUESTIONS.json"
     )
     shared = result.weights if result.merged is None else result.merged.folder
-    console.print(
+    say(
         f"to share it: hf upload YOUR_NAME/{quote(result.folder.resolve().name)}"
-        f" {quote(str(shared))}",
-        soft_wrap=True,
+        f" {quote(str(shared))}"
     )
 
 
@@ -60,3 +56,17 @@ def _facts(result: "TrainResult") -> dict[str, object]:
         "exported": str(exported.folder) if exported else None,
         "exported_differs": exported.different if exported else None,
     }
+
+
+def show_ensemble(result: "EnsembleResult", as_json: bool) -> None:
+    """Scores of members and rules, what was chosen, and what to run next."""
+    if as_json:
+        print_json(result.to_json())
+        return
+    draw(result.table)
+    for sentence in result.findings:
+        say(sentence)
+    say(f"{result.weights.name}: {result.weights}")
+    say(
+        f"next: aqa predict ensemble --model {quote(str(result.folder))} --data YOUR_QUESTIONS.json"
+    )

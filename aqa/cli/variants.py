@@ -6,10 +6,9 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from aqa.cli.tables import output, print_json, show_cost
+from aqa.cli.tables import draw, prediction_facts, print_json, say, show_cost
 from aqa.config.conditions import parse_conditions
 from aqa.display import console
-from aqa.display.tables import drawn
 from aqa.errors import RunError, UsageError
 from aqa.runs.folder import command_line
 from aqa.tables import Row, Table
@@ -84,7 +83,7 @@ def _show_costs(estimates: "Mapping[str, CostEstimate]", as_json: bool) -> None:
         for name, one in estimates.items()
     ]
     heads = [*texts("run"), *figures("examples", "input tokens", "price")]
-    output().print(drawn(Table(heads, rows)))
+    draw(Table(heads, rows))
     show_cost(total, as_json=False)
 
 
@@ -93,26 +92,15 @@ def _show_results(
 ) -> None:
     """Counts and folders of all runs, and what to run next."""
     if as_json:
-        counts = {
-            name: {
-                "predictions": str(result.predictions),
-                "examples": result.examples,
-                "answered": result.answered,
-                "failed": result.failed,
-                "resumed": result.resumed,
-                "cached": result.cached,
-            }
-            for name, result in results.items()
-        }
-        print_json({"folder": str(variants.folder), "runs": counts})
+        runs = {name: prediction_facts(result) for name, result in results.items()}
+        print_json({"folder": str(variants.folder), "runs": runs})
         return
     rows = [
         Row([name, result.examples, result.answered, result.failed, result.resumed])
         for name, result in results.items()
     ]
     heads = [*texts("run"), *figures("examples", "answered", "failed", "from before")]
-    shown = output()
-    shown.print(drawn(Table(heads, rows)))
-    shown.print(f"runs: {variants.folder}", soft_wrap=True)
+    draw(Table(heads, rows))
+    say(f"runs: {variants.folder}")
     stress = " --stress" if variants.is_stressed else ""
-    shown.print(f"next: aqa evaluate {quote(str(variants.folder))}{stress}", soft_wrap=True)
+    say(f"next: aqa evaluate {quote(str(variants.folder))}{stress}")
