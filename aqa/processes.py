@@ -1,24 +1,24 @@
 """Which of several processes this one is: torchrun, accelerate or SLURM tell in the environment."""
 
-import os
 import re
+from os import environ
 
 
 def process_rank() -> int:
     """The number of this process among all, over all machines; 0 where there is only one."""
-    return int(os.environ["RANK"]) if process_count() > 1 else 0
+    return int(environ["RANK"]) if process_count() > 1 else 0
 
 
 def process_count() -> int:
     """How many processes work together; torchrun sets both, and a stray RANK makes no group."""
-    if "RANK" not in os.environ:
+    if "RANK" not in environ:
         return 1
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(environ.get("WORLD_SIZE", "1"))
 
 
 def local_rank() -> int:
     """The number of this process on its machine: that of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return int(environ.get("LOCAL_RANK", "0"))
 
 
 def is_first_process() -> bool:
@@ -32,16 +32,15 @@ def join_slurm_step() -> None:
     Only a step has SLURM_STEP_NUM_TASKS: the batch script itself is one process, however many
     tasks it may start. Where each task is given GPUs of its own, its first one is number 0.
     """
-    told = os.environ
-    count = int(told.get("SLURM_STEP_NUM_TASKS", "1"))
-    if count == 1 or process_count() > 1 or "TORCHELASTIC_RUN_ID" in told:
+    count = int(environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    if count == 1 or process_count() > 1 or "TORCHELASTIC_RUN_ID" in environ:
         return
-    own_gpus = "SLURM_GPUS_PER_TASK" in told or told.get("CUDA_VISIBLE_DEVICES", "").isdigit()
-    told["RANK"] = told["SLURM_PROCID"]
-    told["WORLD_SIZE"] = str(count)
-    told["LOCAL_RANK"] = "0" if own_gpus else told.get("SLURM_LOCALID", "0")
-    told.setdefault("MASTER_ADDR", first_host(told.get("SLURM_STEP_NODELIST", "localhost")))
-    told.setdefault("MASTER_PORT", str(20_000 + int(told.get("SLURM_JOB_ID", "0")) % 10_000))
+    own_gpus = "SLURM_GPUS_PER_TASK" in environ or environ.get("CUDA_VISIBLE_DEVICES", "").isdigit()
+    environ["RANK"] = environ["SLURM_PROCID"]
+    environ["WORLD_SIZE"] = str(count)
+    environ["LOCAL_RANK"] = "0" if own_gpus else environ.get("SLURM_LOCALID", "0")
+    environ.setdefault("MASTER_ADDR", first_host(environ.get("SLURM_STEP_NODELIST", "localhost")))
+    environ.setdefault("MASTER_PORT", str(20_000 + int(environ.get("SLURM_JOB_ID", "0")) % 10_000))
 
 
 def first_host(hosts: str) -> str:

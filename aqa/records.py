@@ -39,7 +39,7 @@ class Example:
 
     `answers` holds every reference; () means known to be unanswerable, None means that the data
     gives no reference. `gold_ids` are the ids of passages that are known to hold the answer,
-    `own_passages` such passages as stood beside the question itself: among `passages`, or elsewhere
+    `own_passages` such passages as came with the question itself: among `passages`, or elsewhere
     where a retriever's were joined. `place` says where it was read ("file.jsonl, line 3"), for
     messages. `target` is the answer to train on, where the data name it beside the references.
     """
@@ -92,7 +92,7 @@ class Template:
 class Dropped:
     """A passage left out, and why.
 
-    It stood there before (`duplicate`), ranked too low (`top_k`), did not fit into the plan's
+    It was there before (`duplicate`), ranked too low (`top_k`), did not fit into the plan's
     budget (`budget`), or into the reader (`reader`).
     """
 
@@ -169,7 +169,7 @@ class Prompt:
 
     `index` is the example's position in the data, from 0. `target` is the text to train on, None
     where the data has no reference. `gold_ranks` are the ranks of all given passages that hold the
-    answer, and `gold_in_evidence` tells whether it stands in what the reader sees; None where no
+    answer, and `gold_in_evidence` tells whether it is in what the reader sees; None where no
     answer is known. `evidence_tokens` counts what was kept, where the evidence plan names a
     tokenizer. `clusters` name what the question was asked about, see `aqa.runs.cluster_labels`.
     `values` take the places of a template's other variables. `encoding` is what a reader

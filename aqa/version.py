@@ -1,3 +1,3 @@
-"""The version of aqa; it stands nowhere else."""
+"""The version of aqa; it is nowhere else."""
 
 __version__ = "0.1.0"

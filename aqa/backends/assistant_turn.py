@@ -51,14 +51,14 @@ def learn_turn(template: ChatTemplate | None) -> AssistantTurn:
 
 
 def _head(opened: str, before: str, thought: str) -> str:
-    """What stands between the generation prompt and the answer."""
+    """What is between the generation prompt and the answer."""
     if before.startswith(opened):
         return before[len(opened) :]
     return CLOSING.format(thought) if thought else ""  # the template takes old thoughts out
 
 
 def place_behind(ids: Sequence[int], marks: Sequence[int]) -> int:
-    """The place behind the last time that `marks` stand one after another in ids; -1 if never."""
+    """The place behind the last time that `marks` come one after another in ids; -1 if never."""
     size = len(marks)
     places = range(len(ids) - size, -1, -1)
     return next((at + size for at in places if list(ids[at : at + size]) == list(marks)), -1)

@@ -231,7 +231,7 @@ class PendingPrompts(Protocol):
     """What a run asks, for a reader that goes through it more than once."""
 
     def mark(self) -> int:
-        """A moment of the run; what is answered from now on stands behind it."""
+        """A moment of the run; what is answered from now on comes after it."""
 
     def todo(self) -> Iterator[Prompt]:
         """The prompts of all that has no answer yet."""
@@ -255,7 +255,7 @@ class Remote(Backend[OptionsT_co]):
     def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
         """Go on from what earlier sessions spent, by the journal, and learnt; see `facts`.
 
-        What one that was killed may have spent stands in the `folder`; `fresh` forgets it.
+        What one that was killed may have spent is in the `folder`; `fresh` forgets it.
         """
 
     @abstractmethod

@@ -8,7 +8,7 @@ from aqa.backends.assistant_turn import AssistantTurn, place_behind
 from aqa.backends.special_names import SpecialNames
 from aqa.runs.cleaning import THOUGHTS, spoken
 
-SURE = 3  # characters: shorter marks, such as a full stop, may well stand within an answer
+SURE = 3  # characters: shorter marks, such as a full stop, may well be in an answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def predict(
 
     if cancel and (dry_run or not resume):
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
-    # Of several prompts the first stands for the others, until each has a config of its own.
+    # Of several prompts the first speaks for the others, until each has a config of its own.
     found, reader_type = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)
     stop = shipping_flags.stop_rule(context.params)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aqa.verbs.verify import Verification
 
 TONES: Mapping[str, Tone] = {"changed": "bad", "missing": "bad", "unchecked": "muted"}
-VERDICTS = 12  # differences that are all told in words; of more, those by one score
+VERDICTS = 12  # differences that are all put in words; of more, those by one score
 
 
 def choose_form(asked: Mapping[str, bool]) -> str:

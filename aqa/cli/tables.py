@@ -131,7 +131,7 @@ def prediction_facts(result: "PredictResult") -> dict[str, object]:
     if short.cut:
         facts["cut"] = short.cut
     if short.reason:
-        facts["commonest_failure"] = short.told()
+        facts["commonest_failure"] = short.to_json()
     if result.decision is not None:
         facts["decision"] = result.decision.to_json()
     return facts

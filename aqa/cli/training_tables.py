@@ -28,10 +28,12 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
             f" {result.merged.different} differ from the adapter's"
         )
     if result.exported is not None:
-        told = f"of {result.exported.compared} greedy answers {result.exported.different} differ"
+        comparison = (
+            f"of {result.exported.compared} greedy answers {result.exported.different} differ"
+        )
         if not result.exported.compared:
-            told = "pip install llama-cpp-python to compare its answers"
-        say(f"for llama.cpp: {result.exported.folder}; {told}")
+            comparison = "pip install llama-cpp-python to compare its answers"
+        say(f"for llama.cpp: {result.exported.folder}; {comparison}")
     say(
         f"next: aqa predict {result.backend} --model {quote(str(result.folder))}"
         " --data YOUR_QUESTIONS.json"

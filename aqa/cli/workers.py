@@ -33,11 +33,11 @@ def further_processes(count: int) -> Iterator[str]:
     started = []
     try:
         for rank in range(1, count):
-            told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, LAUNCH: name}
+            variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, LAUNCH: name}
             started.append(
                 subprocess.Popen(  # noqa: S603  (our own command once more)
                     [sys.executable, "-m", "aqa", *sys.argv[1:], *alone],
-                    env={**os.environ, **{key: str(value) for key, value in told.items()}},
+                    env={**os.environ, **{key: str(value) for key, value in variables.items()}},
                 )
             )
         yield name

@@ -1,1 +1,1 @@
-"""What a run is told to do: options, config files, and what is shipped with aqa."""
+"""What a run is to do: options, config files, and what is shipped with aqa."""

@@ -19,7 +19,7 @@ class EnsembleOptions(BackendOptions):
     rule: Literal["auto", "majority", "mbr", "weighted", "cascade"] = "auto"  # or else that one
     nbest: int = Field(1, ge=1)  # answers of each member's n-best list that count as members
     cluster: str = "auto"  # what questions hang together by, as --cluster of evaluate
-    # Of a prediction: run folders with members' answers to --data, which are told by what they hold
+    # Of a prediction: run folders with members' answers to --data, known by what they hold
     # (those in a member's own run folder are found without), and files for members that are files.
     answers: list[str] = Field(default_factory=list)
     max_cost: float | None = Field(None, gt=0, description=HELP["backend.max_cost"])
@@ -28,7 +28,7 @@ class EnsembleOptions(BackendOptions):
     def idle(self) -> Mapping[str, str]:
         """What each member decides for itself."""
         return {
-            "generation": "each member writes its answers as it was told",
+            "generation": "each member writes its answers by its own options",
             "training": "an ensemble learns a rule, and no weights",
             "evidence.train": "an ensemble learns from answers",
             "evaluation.answer": "each member's answers are kept as they are",

@@ -70,7 +70,7 @@ def room_to_think(model: str, effort: str | None) -> int:
 def takes_sampling(model: str, effort: str | None) -> bool:
     """Whether a model takes temperature and top_p, as far as is known: most do.
 
-    OpenAI's models that think take them where they are told not to.
+    OpenAI's models that think take them where they are set not to.
     """
     name = plain_name(model)
     claude = _claude_version(name)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-# What stands in a request by another option, and what is no business of an option.
+# What another option sets in a request, and what no option may set.
 OWN_FIELDS = {
     "model": "backend.model",
     "temperature": "generation.temperature",

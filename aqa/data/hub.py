@@ -44,7 +44,7 @@ def fingerprint(name: str) -> str:
 def _builder(name: str) -> "DatasetBuilder":
     import datasets
 
-    datasets.disable_progress_bars()  # how far reading is, is told by who counts the rows
+    datasets.disable_progress_bars()  # how far reading is, is shown by who counts the rows
     owner, _, configuration = name.rpartition("/")
     candidates: list[tuple[str, str | None]] = [(name, None)]
     if owner and is_hub_name(name):

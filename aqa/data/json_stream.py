@@ -135,7 +135,7 @@ def is_keyed(path: Path, columns: Collection[str]) -> bool:
 
 
 def _read_list(path: Path, key: str) -> Iterator[object]:
-    """Read the values of a list that is the document, or stands in it under a key."""
+    """Read the values of a list that is the document, or is in it under a key."""
     with scanning(path) as document:
         if not key:
             yield from document.items()

@@ -1,4 +1,4 @@
-"""Which examples of one data set stand in another, exactly or nearly: what a reader has seen."""
+"""Which examples of one data set are in another, exactly or nearly: what a reader has seen."""
 
 import re
 import unicodedata

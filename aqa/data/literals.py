@@ -73,7 +73,7 @@ class _Rewriter:
     def __init__(self, text: str) -> None:
         self._text = text
         self._open: list[str] = []
-        self._commas: list[set[bool]] = []  # whether commas stand between values, by open bracket
+        self._commas: list[set[bool]] = []  # whether commas are between values, by open bracket
         self._after_value = False
 
     def tokens(self) -> Iterator[str]:

@@ -28,7 +28,7 @@ HIGHEST_RANK = 1 << 53  # above it floating point numbers are not exact
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A passage as a row lists it; `text` is None where only its id stands there."""
+    """A passage as a row lists it; `text` is None where only its id is there."""
 
     text: str | None = None
     title: str = ""
@@ -91,7 +91,7 @@ def find_gold(
 ) -> tuple[list[Listed], tuple[str, ...]]:
     """Give a row's gold passages, and the ids of gold passages, as far as it says which they are.
 
-    Passages are gold that stand in a column of positive ones, else those marked or named as such.
+    Passages in a column of positive ones are gold, else those marked or named as such.
     """
     named = read_literal(first(row, GOLD_IDS), "the list of gold ids", place)
     ids = [_id(item, place) for item in (named if isinstance(named, list) else [named])]

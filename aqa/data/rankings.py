@@ -172,7 +172,7 @@ def _first(row: Mapping[str, object], columns: Sequence[str]) -> object:
 def _with_ids(
     passages: list[Listed], row: Mapping[str, object], column: str, place: str
 ) -> list[Listed]:
-    """Give passages the ids that stand in a list beside their texts."""
+    """Give passages the ids of a list beside their texts."""
     for other in row:
         if other == column or not _is_of_retrieved(other):
             continue

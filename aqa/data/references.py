@@ -131,7 +131,7 @@ class ReferenceReader:
         return tuple(dict.fromkeys(text for text in said if text.strip()))
 
     def _text(self, item: object, place: str) -> str | None:
-        """One reference, None for what stands where a table has nothing."""
+        """One reference, None for what a table writes where it has nothing."""
         text = first_called(item, TEXTS) if isinstance(item, dict) else item
         if _is_nan(text) or (isinstance(text, str) and text.strip().casefold() in MISSING):
             return None

@@ -43,7 +43,7 @@ class Retrieved:
     """What a passages file holds, indexed in a private SQLite database.
 
     `conflicts` counts questions whose scores do not fall with the ranks, `joined` those whose
-    documents stand in one text, `reworded` the ids whose question is another text.
+    documents are in one text, `reworded` the ids whose question is another text.
     """
 
     def __init__(self, path: Path, index: sqlite3.Connection, nfc: bool) -> None:
@@ -122,7 +122,7 @@ class Retrieved:
             )
 
     def add(self, rankings: Iterable[Ranking]) -> None:
-        """Index rankings; DataError where there is none, or an id stands twice."""
+        """Index rankings; DataError where there is none, or an id appears twice."""
         number, key = 0, None
         for count, ranking in enumerate(rankings, 1):
             if not (ranking.partial and key == (ranking.id, ranking.question)):

@@ -27,7 +27,7 @@ def safe_json(value: object) -> str:
 
 
 class SafeConsole(Console):
-    """A Rich console that takes all text as it stands, and leaves out what steers a terminal.
+    """A Rich console that takes all text as it is, and leaves out what steers a terminal.
 
     There is no markup, so that nothing needs to be escaped; styles are given apart.
     """

@@ -74,7 +74,7 @@ def data_references(examples: Iterable[Example], form: Form) -> References:
         found[example.id] = tuple(map(form, example.answers or ()))
     if without:
         raise DataError(
-            f"the data gives no references for {told_ids(without)}; give data in which each"
+            f"the data gives no references for {counted_ids(without)}; give data in which each"
             " example has answers, or an empty list of them where there is no answer"
         )
     if not found:
@@ -96,13 +96,15 @@ def file_references(systems: Sequence[System], form: Form) -> References:
                 different.append(row.id)
     if different:
         raise DataError(
-            f"the files give different references for {told_ids(different)}; compare answers to"
+            f"the files give different references for {counted_ids(different)}; compare answers to"
             " the same questions, or give the references with --data"
         )
     complete = {key: answers for key, answers in found.items() if answers is not None}
     if len(complete) < len(found):
         without = [key for key, answers in found.items() if answers is None]
-        raise DataError(f"no file gives references for {told_ids(without)}; give them with --data")
+        raise DataError(
+            f"no file gives references for {counted_ids(without)}; give them with --data"
+        )
     return complete
 
 
@@ -141,13 +143,13 @@ def check_alignment(
             )
         missing = [key for key in expected if key not in system.rows]
         if missing:
-            yield f"{system.name}: no prediction for {told_ids(missing)}, counted as 0"
+            yield f"{system.name}: no prediction for {counted_ids(missing)}, counted as 0"
         unknown = [key for key in system.rows if key not in expected]
         if unknown:
-            yield f"{system.name}: the data does not hold {told_ids(unknown)}, not scored"
+            yield f"{system.name}: the data does not hold {counted_ids(unknown)}, not scored"
         alone = [key for key in system.rows if key not in elsewhere]
         if others and alone:
-            yield f"{system.name}: only this file holds {told_ids(alone)}"
+            yield f"{system.name}: only this file holds {counted_ids(alone)}"
         if has_data:
             yield from _other_references(system, expected, form)
 
@@ -161,7 +163,8 @@ def _other_references(system: System, expected: References, form: Form) -> Itera
         and not _are_among(_texts(map(form, row.answers)), _texts(expected[key]))
     ]
     if different:
-        yield f"{system.name}: its own references differ from the data's for {told_ids(different)}"
+        ids = counted_ids(different)
+        yield f"{system.name}: its own references differ from the data's for {ids}"
 
 
 def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
@@ -239,7 +242,7 @@ def _different_passages(one: System, other: System) -> str:
         chosen, others = _chosen_passages(one.rows[key]), _chosen_passages(other.rows[key])
         if chosen and others and chosen != others:
             different.append(key)
-    return f"other passages for {told_ids(different)}" if different else ""
+    return f"other passages for {counted_ids(different)}" if different else ""
 
 
 def _chosen_passages(row: AnsweredRow) -> Mapping[str, Any]:
@@ -255,7 +258,7 @@ def _was_cut_by_reader(row: AnsweredRow) -> bool:
     return bool(evidence.get("reader_cut_characters") or "reader" in evidence.get("dropped", ()))
 
 
-def told_ids(ids: Sequence[str]) -> str:
+def counted_ids(ids: Sequence[str]) -> str:
     """Say how many ids there are, and the first three."""
     return f"{len(ids)} id{'s' * (len(ids) > 1)} ({first_ids(ids)})"
 

@@ -68,7 +68,7 @@ class Decision:
         return asdict(self)
 
     def __str__(self) -> str:
-        told = {
+        words = {
             "b better": f"{self.b} is better than {self.a}",
             "a better": f"{self.a} is better than {self.b}",
             "no difference above the margin": (
@@ -77,7 +77,7 @@ class Decision:
             UNDECIDED: f"it is not decided whether {self.a} or {self.b} is better",
         }[self.verdict]
         return (
-            f"after {self.asked:,} of {self.questions:,} questions: {told} ({self.b} - {self.a}:"
+            f"after {self.asked:,} of {self.questions:,} questions: {words} ({self.b} - {self.a}:"
             f" {self.difference:+.1f} {self.score}; 95 % at whatever moment one looks:"
             f" {self.low:.1f} to {self.high:.1f})"
         )
@@ -131,11 +131,11 @@ class Contest:
         self._clusters = [members[code] for code in draw_order(self._strata(members), seed)]
         self._sequence = ConfidenceSequence(max(map(len, members)), len(members))
         ids = list(aligned.expected)
-        told = [[ids[place], score] for place, score in self._known.items()]
+        scores = [[ids[place], score] for place, score in self._known.items()]
         self.plan = {
             "reference": {
                 "name": system.file,
-                "sha256": hashlib.sha256(json.dumps(told).encode()).hexdigest(),
+                "sha256": hashlib.sha256(json.dumps(scores).encode()).hexdigest(),
             },
             "score": self.score,
             "profile": aligned.profile,
@@ -248,9 +248,9 @@ def find_contest(
             f"{system.file} answers other questions under the ids {first_ids(others)}; {way_out}"
         )
     theirs, ours = evidence_plan_of(system), json.loads(json.dumps(evidence_plan))
-    if theirs and (told := different_plans(theirs, ours)):
+    if theirs and (difference := different_plans(theirs, ours)):
         raise DataError(
-            f"{system.file} and this run are given different evidence ({told}); {way_out}"
+            f"{system.file} and this run are given different evidence ({difference}); {way_out}"
         )
     return Contest(rule, names, aligned, seed)
 

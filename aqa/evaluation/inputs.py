@@ -59,7 +59,7 @@ class Scoring:
     of the raw texts in run folders is the answer; None leaves it as the runs took it.
     `prediction_fields` name columns of the files, see `predictions.fields`. Systems are
     compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
-    to score parts of the examples by. The metric "evidence" is such a key: whether the answer stood
+    to score parts of the examples by. The metric "evidence" is such a key: whether the answer was
     in what the reader saw. `plan` is a difference to plan questions for, in points.
     `cluster` tells which examples hang together, see `clustering`. The `seed` is that of tests.
     The metric "judge" asks the `judge`, whose verdicts are compared with people's `judge_labels`.
@@ -188,7 +188,7 @@ class _Context:
 def _keep_contexts(
     examples: Iterable[Example], found: dict[str, _Context], cluster: str
 ) -> Iterator[Example]:
-    """Hand the examples on and keep, by id, what is told of them."""
+    """Hand the examples on and keep, by id, what is known of them."""
     for example in examples:
         passages = language_of_passages(passage.text for passage in example.passages)
         labels = example_labels(example, cluster)

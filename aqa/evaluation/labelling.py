@@ -32,7 +32,11 @@ COLUMNS = ("system", "id", "question", "references", "answer", "label", "probabi
 SURELY, PERHAPS = 0.98, 0.1  # how likely an answer of full score is right, and one of no score
 EQUAL = 0.01  # doubt where both say the same: a verdict is the same for both, whatever it is
 FEWEST = 4  # answers on which the systems differ: fewer tell nothing
-SCORES = ("f1", "rouge_w", "em")  # of which one stands for people's verdicts, the first there is
+SCORES = (
+    "f1",
+    "rouge_w",
+    "em",
+)  # of which one takes the place of people's verdicts, the first there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,14 @@ class Answer:
     doubt: float
 
 
-def expected(told: Sequence[float]) -> float:
+def expected(scores: Sequence[float]) -> float:
     """Give how likely people call an answer right, by the scores, 0..100, that speak of it.
 
     They rarely see it otherwise than a full score, and an answer of no score may still be right.
     """
-    return fmean(SURELY if one == 100 else PERHAPS + (1 - 2 * PERHAPS) * one / 100 for one in told)
+    return fmean(
+        SURELY if one == 100 else PERHAPS + (1 - 2 * PERHAPS) * one / 100 for one in scores
+    )
 
 
 def doubt(share: float) -> float:
@@ -169,10 +175,10 @@ def _each_answer(report: Report) -> Iterator[Answer]:
     """
     check_two(report.systems)
     a, b = report.systems
-    told = [list(zip(*_told(system), strict=True)) for system in (a, b)]
+    scores = [list(zip(*_scores_of(system), strict=True)) for system in (a, b)]
     for place, texts in enumerate(zip(a.predictions, b.predictions, strict=True)):
         spoken = [(text or "").strip() for text in texts]
-        shares = [expected(own[place]) for own in told]
+        shares = [expected(own[place]) for own in scores]
         if spoken[0] and spoken[0].casefold() == spoken[1].casefold():
             yield Answer(a.name, place, 0, texts[0] or "", 100 * shares[0], EQUAL)
             continue
@@ -192,13 +198,13 @@ def _known(report: Report, answers: Iterable[Answer]) -> "NDArray[np.float64]":
         known[one.place] += one.sign * one.proxy
         spoken.add((one.system, one.place) if one.sign else one.place)
     for sign, system in zip((-1, 1), report.systems, strict=True):
-        for place, counted in enumerate(_told(system)[0]):
+        for place, counted in enumerate(_scores_of(system)[0]):
             if not {(system.name, place), place} & spoken:
                 known[place] += sign * counted
     return known
 
 
-def _told(system: SystemScores) -> list[Sequence[float]]:
+def _scores_of(system: SystemScores) -> list[Sequence[float]]:
     """The scores that speak of each answer: F1 or EM, and a judge's verdicts if one was asked."""
     for name in SCORES:
         if name in system.scores:

@@ -69,7 +69,7 @@ class Ranked:
     def __str__(self) -> str:
         mean = self.of_means
         pair = f"{mean.a} and {mean.b} by {mean.metric}"
-        told = ", ".join(f"{name} {one.difference:+.1f}" for name, one in self.by_prompt.items())
+        listed = ", ".join(f"{name} {one.difference:+.1f}" for name, one in self.by_prompt.items())
         words = {
             "turns": "their ranking turns with the prompt",
             "may turn": "their order differs with the prompt, which chance may explain",
@@ -80,7 +80,7 @@ class Ranked:
         order = words[self.verdict]
         if not any(one.difference for one in self.by_prompt.values()):
             order = "their scores are the same under each prompt"
-        return f"{pair}: {order} ({mean.b} - {mean.a}: {told}); {over}{doubt}"
+        return f"{pair}: {order} ({mean.b} - {mean.a}: {listed}); {over}{doubt}"
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
@@ -152,9 +152,9 @@ def across_prompts(
                 families.setdefault(metric, []).append(((a, b), name, found[0]))
     ranked = []
     for family in families.values():
-        told = corrected([one for *_, one in family])
+        adjusted = corrected([one for *_, one in family])
         pairs: dict[tuple[str, str], dict[str, Comparison]] = {}
-        for (pair, name, _), comparison in zip(family, told, strict=True):
+        for (pair, name, _), comparison in zip(family, adjusted, strict=True):
             pairs.setdefault(pair, {})[name] = comparison
         ranked += [Ranked(own, own.pop(MEAN)) for own in pairs.values()]
     return PromptReport(tuple(spreads), tuple(ranked))

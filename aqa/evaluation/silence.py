@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STEPS = 100  # thresholds that are tested, at equal shares of the answers
 STARTS = {5: 0.1, 20: 0.6, 40: 0.2, 70: 0.1}  # parts of the level, by the step that they begin at
-MOST = 10**8  # questions: who needs more is told that no number would do
+MOST = 10**8  # questions: whoever needs more reads that no number would do
 
 
 @dataclass(frozen=True, slots=True)

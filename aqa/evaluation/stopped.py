@@ -52,10 +52,10 @@ def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
     """
     found = []
     for system in systems:
-        told = manifest_of(system).get(DECIDING)
-        if told is None:
+        stored = manifest_of(system).get(DECIDING)
+        if stored is None:
             continue
-        one = _read(system, told)
+        one = _read(system, stored)
         if one is None:
             raise RunError(
                 f"{system.file}: its {MANIFEST} does not tell how the run was to be stopped, as"
@@ -65,10 +65,10 @@ def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
     return found
 
 
-def _read(system: System, told: Any) -> Stopped | None:
+def _read(system: System, stored: Any) -> Stopped | None:
     """Read the plan and the result; None where they are something else."""
     try:
-        one = Stopped(system, told["plan"], told.get("result") or {})
+        one = Stopped(system, stored["plan"], stored.get("result") or {})
         counts = [one.plan[name] for name in ("largest_cluster", "clusters", "questions")]
         texts = [one.plan[name] for name in ("profile", "cluster", "method")]
         texts.append(one.plan["reference"]["name"])

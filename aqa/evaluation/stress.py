@@ -202,8 +202,8 @@ def _corrected(
     differences: dict[str, dict[str, Comparison]] = {}
     places: dict[str, list[Comparison]] = {}
     for metric, family in families.items():
-        told = corrected([one for _, one in family])
-        for (name, _), comparison in zip(family, told, strict=True):
+        adjusted = corrected([one for _, one in family])
+        for (name, _), comparison in zip(family, adjusted, strict=True):
             if name == "places":
                 places.setdefault(metric, []).append(comparison)
             else:

@@ -47,8 +47,8 @@ def _side_by_side(cards: Sequence[StressCard]) -> Table:
                 continue
             found = own.differences.get(metric)
             star = "*" if found is not None and found.is_real else ""
-            told = "" if found is None else f" ({found.difference:+.1f}{star})"
-            cells.append(f"{own.scores[metric].value:.1f}{told}")
+            difference = "" if found is None else f" ({found.difference:+.1f}{star})"
+            cells.append(f"{own.scores[metric].value:.1f}{difference}")
         rows.append(Row(cells))
     heads = figures(*(card.reader for card in cards))
     return Table([*texts("condition"), *heads], rows, f"Readers under stress, {metric}")

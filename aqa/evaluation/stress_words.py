@@ -49,8 +49,8 @@ def sentences(card: StressCard) -> Iterator[str]:
         if own.gold_read is not None and own.gold_read < 100:
             yield f"{card.reader} had room for the gold passage in {own.gold_read:.0f} % {when}"
     if not_found:
-        told = ", ".join(not_found)
-        yield f"{card.reader}: no difference from plain evidence was found in {told}"
+        listed = ", ".join(not_found)
+        yield f"{card.reader}: no difference from plain evidence was found in {listed}"
     for found in card.places.get(card.metric, ()):
         if found.is_real:
             change, place = _change(found, score), found.b.partition("-")[2]

@@ -46,7 +46,7 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
         )
         for system in report.systems
     )
-    warnings = [told for reader, own in runs.items() for told in _unfinished(reader, own)]
+    warnings = [note for reader, own in runs.items() for note in _unfinished(reader, own)]
     for card in cards:
         lost = [name for name in runs[card.reader] if name not in card.conditions]
         warnings += [

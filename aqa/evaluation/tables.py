@@ -275,7 +275,7 @@ def _count(things: Sequence[object], name: str) -> str:
 
 
 def _side_by_side(report: Report) -> Iterator[Sequence[SystemScores]]:
-    """Give as many systems at a time as can stand side by side."""
+    """Give as many systems at a time as fit side by side."""
     for start in range(0, len(report.systems), ABREAST):
         yield report.systems[start : start + ABREAST]
 

@@ -77,7 +77,7 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
 
 
 def possible_scores(metrics: Sequence[str]) -> list[str] | None:
-    """Name the scores that metrics may give, all where none is chosen; None: that can't be told.
+    """Name the scores that metrics may give, all where none is chosen; None: nobody knows.
 
     Modules of Hugging Face's name their scores themselves.
     """

@@ -79,7 +79,7 @@ class Calibration:
 
 
 def as_probability(kind: str, confidence: float) -> float | None:
-    """The probability of a right answer that a confidence stands for; None where it is none.
+    """The probability of a right answer that a confidence means; None where it is none.
 
     Of a mean log-probability that is the geometric mean of the tokens' probabilities.
     """

@@ -32,8 +32,8 @@ def cache_file() -> Path:
 class EmbeddingCache:
     """Bytes by key, in one SQLite file of a bounded size.
 
-    Processes wait for each other. A cache that can't be used is told of once and does without: it
-    saves time and decides nothing.
+    Processes wait for each other. A cache that can't be used is reported once, and scoring does
+    without it: it saves time and decides nothing.
     """
 
     def __init__(self, path: Path, limit: int = LIMIT) -> None:

@@ -33,7 +33,7 @@ Texts = Sequence[str]
 
 
 class HuggingFaceMetric:
-    """One number of a metric, put on the scale 0..100 where its scale can be told.
+    """One number of a metric, put on the scale 0..100 where its scale is known.
 
     A metric that gives 1 to identical texts is multiplied by 100; one that gives 100 is left alone.
     Any other (error rates, lengths) stays as the metric gives it, without values per example, since

@@ -16,7 +16,7 @@ class Judge:
         """Need no option."""
 
     def score(self, pairs: Pairs) -> Score:
-        """Score every pair by the verdicts that stand beside it."""
+        """Score every pair by the verdicts on it."""
         if pairs.verdicts is None:
             raise UsageError("the metric judge needs verdicts; it is asked by aqa evaluate alone")
         details = f"{pairs.verdicts.signature}|failed-verdicts:{pairs.verdicts.failed}"

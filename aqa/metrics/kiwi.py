@@ -35,7 +35,7 @@ def load_kiwi() -> Any:
 
 
 class Morpheme(Protocol):
-    """A morpheme that Kiwi finds: its text, its part of speech, and where it stands."""
+    """A morpheme that Kiwi finds: its text, its part of speech, and where it begins."""
 
     form: str
     tag: str

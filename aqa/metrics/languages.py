@@ -52,7 +52,7 @@ def language_of(text: str, korean: float = 0.4) -> str:
 def language_of_passages(texts: Iterable[str]) -> str:
     """Name the language of an example's passages, by the beginnings of the first ones.
 
-    Few words of Hangul are enough, for lists of foreign names stand in Korean texts.
+    Few words of Hangul are enough, for Korean texts hold lists of foreign names.
     """
     return language_of(" ".join(text[:_BEGINNING] for text in islice(texts, _PASSAGES)), 0.2)
 

@@ -20,7 +20,7 @@ from aqa.records import Score
 _KORQUAD = PROFILES["korquad"]
 _MARKS = string.punctuation + "。．…！？ "
 _SPACE = re.compile(f"(?<=[{HANGUL_LETTERS}]) | (?=[{HANGUL_LETTERS}])")
-# Particles that say how the answer stood in its sentence, and those that say where, when or to
+# Particles that say what part the answer had in its sentence, and those that say where, when or to
 # whom. All others (만, 도, 보다) change what is said.
 _PLAIN = ("이", "가", "께서", "은", "는", "을", "를", "의", "요")
 _ROLES = (
@@ -156,7 +156,7 @@ def reading(text: str) -> Reading:
 
 
 def _ends_a_word(token: Morpheme, answer: str) -> bool:
-    """Tell whether a particle of place or time stands before a space."""
+    """Tell whether a particle of place or time comes before a space."""
     is_role = token.tag[0] == "J" and token.form in _ROLES
     return is_role and answer[token.start + token.len :][:1] == " "
 

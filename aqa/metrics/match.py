@@ -10,7 +10,7 @@ from aqa.records import Score
 
 
 class Match:
-    """100 where a reference stands in the answer, both normalised by the profile."""
+    """100 where a reference is in the answer, both normalised by the profile."""
 
     def __init__(self, options: MetricOptions) -> None:
         """Need no option."""
@@ -32,7 +32,7 @@ def _holds_one(profile: Profile, text: str, references: Sequence[str]) -> bool:
 
 
 def holds(text: str, part: str) -> bool:
-    """Tell whether `part` stands in `text`: whole words, but Hangul, which needs no spaces."""
+    """Tell whether `part` is in `text`: whole words, but Hangul, which needs no spaces."""
     if _stands_in(text, part):
         return True
     return has_hangul((part,)) and _stands_in(closed(text), closed(part))

@@ -20,7 +20,7 @@ class Verdict:
     reason: str
 
     def to_json(self) -> dict[str, str]:
-        """Give what stands beside an example."""
+        """Give what is kept of an example."""
         if self.verdict is None:
             return {"error": self.reason}
         return {"verdict": self.verdict, "reason": self.reason}
@@ -30,7 +30,7 @@ class Verdict:
 class Verdicts:
     """The verdicts on one system's answers, one of each repeat for every example.
 
-    () stands for an example of which the judge was not asked: no answer is wrong, or right where
+    () is an example of which the judge was not asked: no answer is wrong, or right where
     there is none to give; `unasked` holds what that counts. `signature` says who judged, and how.
     Of a panel these are the majority's verdicts, and `judges` what each one gave, by its name.
     `corrected` is the score by people's labels, where there are some.

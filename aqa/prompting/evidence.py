@@ -16,7 +16,7 @@ def select(
     `best_last`; ties and passages without a score keep the data's order, those without a score
     last); of identical ones (`dedupe`) the best ranked stays; `top_k` and the budget, `max_chars`
     or `max_tokens` by `count_tokens`, keep the best ranked; `best_last` then turns the order
-    round, so that the best stands next to the question.
+    round, so that the best comes next to the question.
     """
     ranked = list(example.passages)
     if options.order != "given":
@@ -51,7 +51,7 @@ def select(
 
 
 def _dedupe(ranked: Iterable[Passage]) -> tuple[list[Passage], list[Passage]]:
-    """Part passages into first ones and those whose title and text stood there before."""
+    """Part passages into first ones and those whose title and text were there before."""
     kept: dict[tuple[str, str], Passage] = {}
     doubles = []
     for passage in ranked:

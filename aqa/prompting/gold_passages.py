@@ -1,4 +1,4 @@
-"""Where the answer stands: which passages are known, or seem, to hold it."""
+"""Where the answer is: which passages are known, or seem, to hold it."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from aqa.records import Example, Passage
 
 Holds = Callable[[Passage], bool]
 
-# Words and numbers as they stand in a text: "Rollo" in "Rollo's", "BTV" in "BTV에서는", "1940" in
+# Words and numbers as a text has them: "Rollo" in "Rollo's", "BTV" in "BTV에서는", "1940" in
 # "1939–1940", but no "000" in "1,000".
 WORD = re.compile(r"\d+(?:[.,]\d+)+|[가-힣]+|[^\W_가-힣]+")
 
@@ -58,7 +58,7 @@ def _among_own(example: Example, says: Holds) -> Holds | None:
 
 
 def text_finder(example: Example) -> Holds:
-    """Give the function that tells whether an answer stands in a passage's text or title.
+    """Give the function that tells whether an answer is in a passage's text or title.
 
     Both are normalised like predictions, or taken apart into words: an answer is whole words, but
     where it begins or ends with Hangul, whose words have endings, they may go on there.

@@ -30,7 +30,7 @@ _BARE_CHANNELS = re.compile(r"\s*analysis.*assistantfinal", re.DOTALL)
 _END_OF_TURN = re.compile(r"<\|(?:return|end)\|>")
 _FENCE = re.compile(r"```\w*\s*\n(.*?)```", re.DOTALL)
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
-# A single quotation mark between letters is an apostrophe and may stand inside a quotation.
+# A single quotation mark between letters is an apostrophe and may be inside a quotation.
 _QUOTED = re.compile(
     r'"([^"]+)"|“([^“”]+)”|`([^`]+)`'
     r"|'((?:[^']|(?<=\w)'(?=\w))+)'|‘((?:[^‘’]|(?<=\w)’(?=\w))+)’"

@@ -20,7 +20,7 @@ class Shortfall:
     failed_so: int = 0
     cut: int = 0
 
-    def told(self) -> dict[str, str | int]:
+    def to_json(self) -> dict[str, str | int]:
         """The commonest reason as plain values."""
         return {"reason": self.reason, "examples": self.failed_so}
 

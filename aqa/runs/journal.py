@@ -47,7 +47,7 @@ class Journal:
         """Go on with the folder's journal; where it is empty, another run's is begun in its place.
 
         `awaits` tells that answers to its run are under way elsewhere. Parts of the fingerprint
-        that `may_change` and did stand in each new line as `asked_with`.
+        that `may_change` and did are in each new line as `asked_with`.
 
         Raises:
             RunError: it is of another run, or damaged.
@@ -58,7 +58,7 @@ class Journal:
         self.spent = Spent()  # by all lines, those that a later one replaced too
         self.saved = Spent()  # by the answers that were taken from a cache ...
         self.hits = 0  # ... and how many these are
-        self._places: array[int] = array("Q")  # 0: no answer yet (the header stands there)
+        self._places: array[int] = array("Q")  # 0: no answer yet (the header is there)
         self._failed: set[int] = set()
         self._may_change = may_change
         self._asked_with: Json = {}
@@ -78,15 +78,15 @@ class Journal:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with contextlib.suppress(OSError):  # a full disk was told of when it was met
+        with contextlib.suppress(OSError):  # a full disk was reported when it was met
             self._file.close()
 
     def size(self) -> int:
-        """Bytes so far; what is appended from now on stands behind them."""
+        """Bytes so far; what is appended from now on comes after them."""
         return self._file.tell()
 
     def is_done(self, index: int, since: int = 0) -> bool:
-        """Whether this example needs no more work; failures that stand before `since` do."""
+        """Whether this example needs no more work; failures before `since` do."""
         place = self._places[index] if index < len(self._places) else 0
         return place > 0 and not (place < since and index in self._failed)
 

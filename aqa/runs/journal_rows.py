@@ -133,7 +133,7 @@ def _named_ranks(prompt: Prompt, structured: StructuredAnswer) -> list[int]:
 def evidence_fields(prompt: Prompt) -> dict[str, Any]:
     """What is kept of the evidence: ranks in reading order, what was left out, where the answer is.
 
-    Passages left out stand by the reason, see `aqa.records.Dropped`.
+    Passages left out are listed by the reason, see `aqa.records.Dropped`.
     """
     evidence = prompt.evidence
     dropped: dict[str, list[int]] = {}

@@ -72,7 +72,7 @@ def remove_segments(folder: Path) -> None:
 def join_segments(journal: Journal, window: int, since: int = 0) -> None:
     """Put what lies in segments into the journal, in the order in which one process answers.
 
-    Failures that stand in the journal before `since` are replaced. A window's lines come in the
+    Failures in the journal before `since` are replaced. A window's lines come in the
     order in which they were written. Then the segments are removed.
     """
     paths = [segment / JOURNAL for segment in segments_of(journal.folder)]
@@ -99,7 +99,7 @@ def join_segments(journal: Journal, window: int, since: int = 0) -> None:
 
 
 class Segment(Journal):
-    """The journal of one of several processes, which is told of each of its lines."""
+    """The journal of one of several processes, which reports each of its lines."""
 
     def __init__(
         self, folder: Path, fingerprint: Mapping[str, Any], kept: Callable[[int], object]

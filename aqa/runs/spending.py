@@ -30,13 +30,13 @@ class SpendingRecord:
             content = self._path.read_bytes()
             if not content:
                 return Spent()  # killed before the first request
-            told = json.loads(content)
+            found = json.loads(content)
             return Spent(
-                told["input"],
-                told["output"],
-                told["cached"],
-                told["usd"],
-                told.get("cache_writes", 0),
+                found["input"],
+                found["output"],
+                found["cached"],
+                found["usd"],
+                found.get("cache_writes", 0),
             )
         except FileNotFoundError:
             return Spent()
@@ -47,11 +47,11 @@ class SpendingRecord:
             ) from error
 
     def write(self, spent: Spent) -> None:
-        """Take the place of what stood there."""
+        """Take the place of what was there."""
         if self._file is None:
             self._path.touch()
             self._file = self._path.open("r+b", buffering=0)
-        told = {
+        content = {
             "input": spent.input,
             "output": spent.output,
             "cached": spent.cached,
@@ -59,7 +59,7 @@ class SpendingRecord:
             "usd": spent.cost,
         }
         self._file.seek(0)
-        self._file.write(json.dumps(told).encode().ljust(LENGTH))
+        self._file.write(json.dumps(content).encode().ljust(LENGTH))
 
     def close(self) -> None:
         """Close the file; it stays."""

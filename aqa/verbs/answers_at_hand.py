@@ -28,9 +28,9 @@ def runs_in(folder: Path) -> list[Path]:
 
 def different(found: Fingerprint, wanted: Fingerprint) -> dict[str, str]:
     """Tell in what two runs differ, but for the precision that their machines computed in."""
-    told = differences(found, json.loads(json.dumps(wanted)))
-    told.pop("reader.dtype", None)
-    return told
+    changed = differences(found, json.loads(json.dumps(wanted)))
+    changed.pop("reader.dtype", None)
+    return changed
 
 
 def located(path: str, directory: str) -> str:
@@ -93,15 +93,15 @@ class _AtHand:
 
     def _take(self, folder: Path, found: dict[int, dict[str, MemberAnswer]]) -> None:
         """Give a run that the user named to the member whose reader it is of."""
-        told = []
+        reasons = []
         for place, member in enumerate(self.learned.members):
             if member.reader is not None:
                 answers, why = self._from_run(folder, member)
                 if not why:
                     found[place] = found.get(place, {}) | answers
                     return
-                told.append(why)
-        nearest = min(told, key=len, default={"": "no member is a run"})
+                reasons.append(why)
+        nearest = min(reasons, key=len, default={"": "no member is a run"})
         raise RunError(
             f"{folder} holds answers of no member to these questions:"
             f" {next(iter(nearest.values()))}; predict with a member's reader, the same data and"
@@ -116,9 +116,9 @@ class _AtHand:
         found = next(lines, {}).get("fingerprint")
         if not isinstance(found, dict):
             return {}, {"": "it holds no journal"}
-        told = different(found, {**self.fingerprint, **(member.reader or {})})
-        rows = () if told else (row for row in lines if row["id"] in self.ids)
-        return {row["id"]: read_answer(row["predicted_answer"], row) for row in rows}, told
+        changed = different(found, {**self.fingerprint, **(member.reader or {})})
+        rows = () if changed else (row for row in lines if row["id"] in self.ids)
+        return {row["id"]: read_answer(row["predicted_answer"], row) for row in rows}, changed
 
     def _from_file(self, member: Member, files: list[Path]) -> dict[str, MemberAnswer]:
         """The answers of a member that can't be asked: from the next file that the user names."""

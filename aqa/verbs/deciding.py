@@ -57,9 +57,9 @@ def check_goes_on(contest: Contest, folder: Path) -> None:
     if "reference.sha256" in found:
         found["reference.sha256"] = "the reference gave other answers"
     if found:
-        told = "; ".join(list(found.values())[:3])
+        changed = "; ".join(list(found.values())[:3])
         raise RunError(
-            f"{folder} stops when it is decided, and goes on only as it began: {told}. Give the"
+            f"{folder} stops when it is decided, and goes on only as it began: {changed}. Give the"
             " same again, name another --output-dir, or start over with --fresh"
         )
 

@@ -31,7 +31,7 @@ class Evaluated:
 
     Without `data` the files' own references count. With the metric "judge" it asks the `judge`.
     With `training` data the examples of `data` that are not in it are scored apart. With `stress`
-    the conditions in their run folders are scored, too. A folder of runs by prompt stands for all
+    the conditions in their run folders are scored, too. A folder of runs by prompt means all
     of them.
     """
 

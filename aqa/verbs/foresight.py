@@ -41,17 +41,17 @@ class Foresight:
         return {**self.need.to_json(), "is_paired": self.is_paired, **found}
 
     def __str__(self) -> str:
-        told = str(self.need)
+        sentence = str(self.need)
         if self.cost is not None:
-            told += ", for ${:,.4f} to ${:,.4f} more".format(*self.cost)
+            sentence += ", for ${:,.4f} to ${:,.4f} more".format(*self.cost)
         if self.sees is not None:
-            told += (
+            sentence += (
                 f"; the {self.capacity:,} that there are, or that the cap pays for, show"
                 f" {self.sees:.1f} {self.need.metric}"
             )
         if not self.is_paired:
-            told += " (as if both varied alike, and each for itself: likely fewer are enough)"
-        return told
+            sentence += " (as if both varied alike, and each for itself: likely fewer are enough)"
+        return sentence
 
 
 def foresee(

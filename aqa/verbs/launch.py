@@ -1,7 +1,7 @@
 """Processes that were started together: the name by which each knows the others' work."""
 
-import os
 from datetime import timedelta
+from os import environ
 from uuid import uuid4
 
 from aqa.errors import RunError, UsageError
@@ -21,20 +21,18 @@ def launch_name() -> str | None:
     """
     if process_count() == 1:
         return None
-    told = os.environ
-    if LAUNCH not in told:
-        if "TORCHELASTIC_RUN_ID" not in told and "SLURM_STEP_ID" in told:
+    if LAUNCH not in environ:
+        if "TORCHELASTIC_RUN_ID" not in environ and "SLURM_STEP_ID" in environ:
             parts = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
-            told[LAUNCH] = "-".join(told.get(part, "0") for part in parts)
+            environ[LAUNCH] = "-".join(environ.get(part, "0") for part in parts)
         else:
-            told[LAUNCH] = _agreed_name()
-    return told[LAUNCH]
+            environ[LAUNCH] = _agreed_name()
+    return environ[LAUNCH]
 
 
 def _agreed_name() -> str:
     """A name that the first process makes up, and tells the others by torch's store."""
-    told = os.environ
-    if "MASTER_ADDR" not in told or "MASTER_PORT" not in told:
+    if "MASTER_ADDR" not in environ or "MASTER_PORT" not in environ:
         raise UsageError(
             f"process {process_rank() + 1} of {process_count()} (RANK and WORLD_SIZE) does not"
             " know where to find the others (MASTER_ADDR, MASTER_PORT); start them by torchrun or"
@@ -42,12 +40,12 @@ def _agreed_name() -> str:
         )
     from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 
-    serves = is_first_process() and told.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    key = f"aqa-{told.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    serves = is_first_process() and environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    key = f"aqa-{environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     try:
         store = TCPStore(
-            told["MASTER_ADDR"],
-            int(told["MASTER_PORT"]),
+            environ["MASTER_ADDR"],
+            int(environ["MASTER_PORT"]),
             is_master=serves,
             wait_for_workers=False,
             timeout=timedelta(seconds=MEET_SECONDS),
@@ -59,5 +57,6 @@ def _agreed_name() -> str:
     except DistError as error:
         raise RunError(
             f"process {process_rank() + 1} of {process_count()} can't reach the first one at"
-            f" {told['MASTER_ADDR']}:{told['MASTER_PORT']}; see that they can reach each other"
+            f" {environ['MASTER_ADDR']}:{environ['MASTER_PORT']}; see that they can reach"
+            " each other"
         ) from error

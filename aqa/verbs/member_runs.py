@@ -86,8 +86,8 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
         if plan is None or not differences(plan, found["evidence"])
     ]
     if not same:
-        told = differences(plan or {}, next(iter(own.values()))["evidence"])
-        which = ", ".join(told)
+        different = differences(plan or {}, next(iter(own.values()))["evidence"])
+        which = ", ".join(different)
         assert first is not None
         raise DataError(
             f"{first.member.given} and {path} were given different evidence ({which}); predict with"

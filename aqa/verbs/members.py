@@ -15,7 +15,7 @@ from aqa.backends.ensemble.backend import Answers, EnsembleBackend, unsure
 from aqa.config.given import Given
 from aqa.config.options import DataOptions, RunConfig
 from aqa.errors import DataError, RunError, UsageError
-from aqa.evaluation.alignment import told_ids
+from aqa.evaluation.alignment import counted_ids
 from aqa.metrics.votes import Cascade
 from aqa.progress import Progress
 from aqa.runs.files import write_json
@@ -136,11 +136,13 @@ class AskedMembers:
             return  # a cascade may need no more answers than there are
         questions = check(*self._to_ask(place, list(self._ids)), self._progress)
         found = questions.inputs.fingerprint(questions.reader)
-        told = different(member.reader or {}, {name: found[name] for name in member.reader or {}})
-        if told:
+        changed = different(
+            member.reader or {}, {name: found[name] for name in member.reader or {}}
+        )
+        if changed:
             raise RunError(
                 f"{member.given} is not the reader that the ensemble learned from:"
-                f" {next(iter(told.values()))}; train the ensemble again"
+                f" {next(iter(changed.values()))}; train the ensemble again"
             )
 
     def _to_ask(self, place: int, ids: Collection[str]) -> tuple[RunConfig, type[Any]]:
@@ -149,8 +151,8 @@ class AskedMembers:
         if member.config is None:
             keys = sorted(set(ids), key=self._ids.__getitem__)
             raise DataError(
-                f"the answers of {member.given} lack {told_ids(keys)}, and it can't be asked here;"
-                " complete its file"
+                f"the answers of {member.given} lack {counted_ids(keys)}, and it can't be asked"
+                " here; complete its file"
             )
         config, reader_type = member_config(member)
         data = self._config.data

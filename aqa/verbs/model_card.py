@@ -56,7 +56,7 @@ def _card(folder: Path, facts: CardFacts) -> str:
         Row([what.replace("_", " "), _shown(source["name"]), source.get("sha256", "")])
         for what, source in facts.sources.items()
     ]
-    told = (
+    summary = (
         f"The base is under the licence {licence}; these weights are derived from it."
         if licence
         else "The licence of the base is not known here: read it before you share these weights,"
@@ -76,7 +76,7 @@ def _card(folder: Path, facts: CardFacts) -> str:
             "With this folder downloaded as `reader`:\n",
             f"    aqa predict {facts.backend} --model reader --data questions.json\n",
             "## Licence\n",
-            f"{told}\n",
+            f"{summary}\n",
         ]
     )
 

@@ -77,7 +77,7 @@ class Session:
             counts["cut"] = short.cut
         found: dict[str, object] = {
             "counts": counts,
-            **({"commonest_failure": short.told()} if short.reason else {}),
+            **({"commonest_failure": short.to_json()} if short.reason else {}),
             "tokens": count_tokens(self.journal.rows(total)),
         }
         if isinstance(self.reader, Remote):

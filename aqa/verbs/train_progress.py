@@ -1,4 +1,4 @@
-"""What is told of a training while it runs: its steps, and the scores of its evaluations."""
+"""What is shown of a training while it runs: its steps, and the scores of its evaluations."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack

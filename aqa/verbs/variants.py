@@ -38,7 +38,7 @@ GO_ON = Resume()
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One of the runs: its name among the others, what it is told, and its folder."""
+    """One of the runs: its name among the others, its config, and its folder."""
 
     name: str
     config: RunConfig
@@ -97,9 +97,9 @@ def _conditions(
     for condition in conditions:
         stress = config.evidence.stress.model_copy(update={"condition": condition})
         evidence = config.evidence.model_copy(update={"stress": stress})
-        told = f"{name}, {condition}" if name else condition
+        title = f"{name}, {condition}" if name else condition
         changed = config.model_copy(update={"evidence": evidence})
-        found.append(Variant(told, changed, stress_folder(folder, condition)))
+        found.append(Variant(title, changed, stress_folder(folder, condition)))
     return tuple(found)
 
 
@@ -185,9 +185,9 @@ def _within_caps(
     left = {name: max(0, cap - used[name]) for name, cap in caps.items() if cap is not None}
     if not left or not any(used.values()):
         return questions
-    told = f" and ${spent.cost:.4f}" if spent.cost else ""
+    cost = f" and ${spent.cost:.4f}" if spent.cost else ""
     progress.note(
-        f"Of what may be spent, the other runs took {used['max_tokens_total']:,} tokens{told}."
+        f"Of what may be spent, the other runs took {used['max_tokens_total']:,} tokens{cost}."
     )
     backend = options.model_copy(update=left)
     config = questions.config.model_copy(update={"backend": backend})
@@ -197,9 +197,9 @@ def _within_caps(
 def spent_in(folder: Path) -> Spent:
     """What a run has spent, by its manifest, or may have, should it have been killed."""
     served = read_manifest(folder).get("served") or {}
-    told = served.get("spent") or {}
-    usd = told.get("usd")
-    kept = Spent(told.get("input_tokens", 0), told.get("output_tokens", 0), cost=usd)
+    spent = served.get("spent") or {}
+    usd = spent.get("usd")
+    kept = Spent(spent.get("input_tokens", 0), spent.get("output_tokens", 0), cost=usd)
     return kept.highest(SpendingRecord(folder, fresh=False).read())
 
 

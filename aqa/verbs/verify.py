@@ -17,7 +17,7 @@ Status = Literal["same", "changed", "missing", "unchecked"]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One thing that a manifest tells of. `name` is its path, or what stands for it.
+    """One thing that a manifest tells of. `name` is its path, or what names it otherwise.
 
     It is `missing` where no file is found, and `unchecked` where the manifest has no hash of it:
     data and models of the hub, and what an unfinished run has not written.

@@ -149,10 +149,10 @@ def _prediction(
     )
     error = None
     if text is None:
-        told = "; ".join(
+        reasons = "; ".join(
             f"{name}: {answer.error or 'no answer'}" for name, answer in answers.items()
         )
-        error = f"no member answered: {told}"
+        error = f"no member answered: {reasons}"
     return Prediction(
         key,
         error=error,

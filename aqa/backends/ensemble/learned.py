@@ -62,14 +62,14 @@ class LearnedEnsemble:
     def write(self, folder: Path) -> Path:
         """Write it into its run folder."""
         path = folder / ENSEMBLE
-        told = {
+        content = {
             "kind": KIND,
             "version": 1,
             **asdict(self),
             "rule": rule_to_json(self.rule),
             "members": [asdict(member) for member in self.members],
         }
-        write_json(path, told)
+        write_json(path, content)
         return path
 
 

@@ -193,7 +193,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             return uniform_draws(options, self.config.seed, rows[number].prompt.id, answer)
 
         ids = [row.encoding.prompt_ids for row in rows]
-        started, told = perf_counter(), 0
+        started, given = perf_counter(), 0
         answers = write_continuously(self.model, ids, self._ends, options, self._room, draws)
         while True:
             with quiet():  # not while somebody else is at work with an answer
@@ -201,8 +201,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             if found is None:
                 return
             row, written = rows[found[0]], found[1]
-            told += 1
-            share = (perf_counter() - started) / told  # of the window's time so far
+            given += 1
+            share = (perf_counter() - started) / given  # of the window's time so far
             yield self._predicted(row, written, share) if written else self._out_of_memory(row)
 
     def _fast_adapter(self) -> AbstractContextManager[None]:

@@ -67,7 +67,7 @@ def can_share(model: Any) -> bool:
 
 
 def takes_padding(model: Any) -> bool:
-    """Whether a mask can hide the padding that stands before a row.
+    """Whether a mask can hide the padding before a row.
 
     It can't where an adapter puts tokens of its own before that (prompt and prefix tuning), from
     which a row would then be farther away, nor in models that carry a state past all they read.

@@ -30,7 +30,7 @@ def answer_loss(
     """Summed cross-entropy over the answers' tokens, and how many they are.
 
     Logits are computed for the labels of each row alone: those of a batch are often its largest
-    tensor, of rows * length * vocabulary in float32. Padding stands behind the rows, where no token
+    tensor, of rows * length * vocabulary in float32. Padding comes after the rows, where no token
     sees it, so there is no mask, which would keep attention from its fastest kernel.
     """
     rows, positions = inputs["label_places"]

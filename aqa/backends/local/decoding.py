@@ -155,7 +155,7 @@ def uniform_draws(
 class ChosenTokens:
     """A logits processor that notes the log-probabilities of the tokens that are chosen.
 
-    It meets the scores before the choice, which stands at the end of the ids at the next step: so
+    It meets the scores before the choice, which is at the end of the ids at the next step: so
     one step's scores are kept instead of all steps'. Not for beams, which change places.
     """
 

@@ -41,8 +41,8 @@ def let_segments_grow() -> None:
     """
     import torch
 
-    told = {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys()
-    if torch.cuda.is_available() and sys.platform == "linux" and not told:
+    chosen = {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys()
+    if torch.cuda.is_available() and sys.platform == "linux" and not chosen:
         os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
 
 

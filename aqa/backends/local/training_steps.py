@@ -106,13 +106,13 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
 
 
 def random_states() -> list[torch.Tensor]:
-    """Where the random numbers of this process stand, on the CPU and on its GPU."""
+    """The state of the random numbers of this process, on the CPU and on its GPU."""
     on_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
     return [torch.get_rng_state(), *on_gpu]
 
 
 def set_random_states(states: Sequence[torch.Tensor]) -> None:
-    """Go on with random numbers from where they stood."""
+    """Go on with random numbers from that state."""
     for state in states[:1]:
         torch.set_rng_state(state)
     for state in states[1:]:

@@ -24,7 +24,7 @@ class Access:
     key_name: str = "OPENAI_API_KEY"  # the environment variable that holds it
     api_version: str | None = None  # of Azure, where that is
     is_token: bool = False  # of Entra ID, sent as such in the place of a key
-    signs_in: bool = False  # tokens come from the package azure-identity, and stand in `tokens`
+    signs_in: bool = False  # tokens come from the package azure-identity, and are in `tokens`
     tokens: set[str] = field(default_factory=set)
 
     def __repr__(self) -> str:
@@ -111,7 +111,7 @@ def _check_azure(url: str, version: str | None) -> None:
 
 
 def _check_identity(options: Gpt4Options) -> None:
-    """See whether what the client sends beside the key can stand in a header."""
+    """See whether what the client sends beside the key can be in a header."""
     organization = "the environment variable OPENAI_ORG_ID holds no organization"
     if options.organization is not None:
         organization = "config key backend.organization holds no organization"

@@ -175,7 +175,7 @@ class Asker:
                 if not self._pace.active:
                     self._server.stop(
                         StoppedError(
-                            f"stopped at {self._budget.told()}: the next question could pass it;"
+                            f"stopped at {self._budget.as_text()}: the next question could pass it;"
                             " raise it and run the same command again to resume"
                         )
                     )
@@ -244,8 +244,8 @@ class Asker:
         now = time.monotonic()
         if failure.wait and failure.wait >= SHOWN_WAIT and now > self._waits_until:
             self._waits_until = now + failure.wait
-            told = self._access.shown(failure.reason)
-            self._parameters.note(f"the server asks to wait {in_words(failure.wait)}: {told}")
+            asked = self._access.shown(failure.reason)
+            self._parameters.note(f"the server asks to wait {in_words(failure.wait)}: {asked}")
 
     def _learn(self, chat: Sequence[Message], body: Json, failure: Failure, sample: int) -> bool:
         """Whether the request can be made again in another form, which may be learnt by now."""

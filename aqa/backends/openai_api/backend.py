@@ -133,8 +133,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
         if find_spec("openai") is None:
             raise MissingExtraError("openai", "api")
         self._chat_count  # noqa: B018  (loads the tokenizer)
-        if self.options.provider == "openai" and (told := end_of(self.options.model)):
-            self._progress.note(told)
+        if self.options.provider == "openai" and (sentence := end_of(self.options.model)):
+            self._progress.note(sentence)
 
     def length(self, prompt: Prompt) -> int:
         """Tokens of the prompt, or the likely number, and of the longest answer."""
@@ -266,8 +266,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
         return {
             **counted(self._earlier, models, requests),
             **learnt(self._earlier, self._parameters.left_out, self._parameters.learnt),
-            **({"batches": record.told()} if record and record.told() else {}),
-            **self._ledger.told(self._kept(spent)),
+            **({"batches": record.to_json()} if record and record.to_json() else {}),
+            **self._ledger.to_json(self._kept(spent)),
             "price": self._ledger.shown_price(),
         }
 

@@ -64,7 +64,7 @@ class Budget:
         if self._record is not None:
             self._record.write(self.spent + self._under_way)
 
-    def told(self) -> str:
+    def as_text(self) -> str:
         """What was spent of which cap, in words."""
         parts = []
         if self._max_cost is not None:

@@ -188,7 +188,7 @@ class CommonFailures:
 
     def _end_run(self, kinds: Counter[str], are_all: bool) -> None:
         ((kind, count),) = kinds.most_common(1) or [("", 0)]
-        error = ModelError(self._told(kind, count))
+        error = ModelError(self._sentence(kind, count))
         if are_all and self.has_answered:
             self._at_last = error
             self._release(False)
@@ -197,7 +197,7 @@ class CommonFailures:
             self._release(False)
         self._stop(error)
 
-    def _told(self, kind: str, count: int) -> str:
+    def _sentence(self, kind: str, count: int) -> str:
         if count < ALIKE:
             row = f"{self._row} questions in a row failed in the same words: {self._row_reason}"
             return f"{row}; {KEPT}, {AGAIN}"

@@ -99,13 +99,13 @@ def why_unreachable(error: BaseException) -> str | None:
         return None
     cause: BaseException | None = error
     while cause is not None:
-        if reason := _told(cause):
+        if reason := _explained(cause):
             return reason
         cause = cause.__cause__ or cause.__context__
     return ""
 
 
-def _told(cause: BaseException) -> str:
+def _explained(cause: BaseException) -> str:
     import httpx2
 
     if isinstance(cause, httpx2.ProxyError):

@@ -92,14 +92,14 @@ def classify(error: Exception, access: Access) -> Failure | None:
 
 def classify_body(error: BadBodyError, access: Access) -> Failure:
     """Classify a body that is no answer, by the code of the error that it may tell of."""
-    if isinstance(error, ErrorInBodyError) and (status := told_status(error.told)):
-        failure = classify_status(status, {}, error.told, access)
+    if isinstance(error, ErrorInBodyError) and (status := status_in(error.reported)):
+        failure = classify_status(status, {}, error.reported, access)
         return replace(failure, maybe_paid=status >= 500)
     return Failure("retry", access.shown(str(error)), maybe_paid=True)
 
 
-def told_status(error: object) -> int | None:
-    """The status that an error in a body stands for; None where it tells of none."""
+def status_in(error: object) -> int | None:
+    """The status that an error in a body means; None where it names none."""
     fields = error if isinstance(error, Mapping) else {}
     for name in ("code", "status", "type"):
         message = fields.get(name)

@@ -15,20 +15,20 @@ def identity_of(
 ) -> dict[str, object]:
     """The model, the server and what decides an answer; `limit` is of prompt and answer."""
     # What few runs have is left out of the others.
-    told: dict[str, object] = {}
+    chosen: dict[str, object] = {}
     if schema is not None:
-        told["schema"] = schema.identity()
+        chosen["schema"] = schema.identity()
     if options.api != "chat":
-        told["api"] = options.api
+        chosen["api"] = options.api
     if options.provider == "azure":
-        told["api_version"] = azure_version(options)
+        chosen["api_version"] = azure_version(options)
     if generation.samples > 1:
-        told["samples"] = generation.samples
+        chosen["samples"] = generation.samples
     for name in ("reasoning_tokens", "tokenizer", "logprobs", "extra_body", "extra_headers"):
         if given := getattr(options, name):
-            told[name] = dict(given) if isinstance(given, dict) else given
+            chosen[name] = dict(given) if isinstance(given, dict) else given
     return {
-        **told,
+        **chosen,
         "model": options.model,
         "server": server_url(options),
         "reasoning_effort": options.reasoning_effort,

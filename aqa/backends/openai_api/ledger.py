@@ -47,18 +47,18 @@ class Ledger:
         return self.price.shown() if self.price else UNKNOWN_PRICE
 
     def resume(self, kept: Spent, facts: Mapping[str, object], record: SpendingRecord) -> None:
-        """Count what earlier sessions spent: on what is kept, and beside it by their `told`.
+        """Count what earlier sessions spent: on what is kept, and beside it by their `to_json`.
 
-        What one that was killed may have spent in all stands in the `record`.
+        What one that was killed may have spent in all is in the `record`.
         """
         known = self._in_money(kept) + _read(facts.get("unfinished"))
         self.budget.spent += known.highest(self._in_money(record.read()))
         self.budget.keep_in(record)
 
-    def told(self, kept: Spent) -> dict[str, object]:
+    def to_json(self, kept: Spent) -> dict[str, object]:
         """What is spent, for the manifest: all, and apart what was not on anything that is kept.
 
-        That are attempts at examples that were never finished, which stand in no journal.
+        That are attempts at examples that were never finished, which are in no journal.
         """
         spent = self.budget.spent
         unfinished = spent - self._in_money(kept)
@@ -129,11 +129,11 @@ def _written(spent: Spent) -> dict[str, object]:
     }
 
 
-def _read(told: object) -> Spent:
+def _read(written: object) -> Spent:
     """What `_written` made of it; nothing where there is none."""
-    if not isinstance(told, Mapping):
+    if not isinstance(written, Mapping):
         return Spent()
     names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")
-    read, written, cached, kept = (int(told.get(name, 0)) for name in names)
-    cost = told.get("usd")
-    return Spent(read, written, cached, None if cost is None else float(cost), kept)
+    read, output, cached, kept = (int(written.get(name, 0)) for name in names)
+    cost = written.get("usd")
+    return Spent(read, output, cached, None if cost is None else float(cost), kept)

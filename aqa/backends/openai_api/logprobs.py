@@ -19,29 +19,29 @@ _LENIENT = json.JSONDecoder(strict=False)
 
 def tokens_of_choice(choice: Mapping[str, Any]) -> tuple[Token, ...]:
     """The tokens of a choice of chat completions, or of the older text completions."""
-    told = choice.get("logprobs")
-    if not isinstance(told, Mapping):
+    given = choice.get("logprobs")
+    if not isinstance(given, Mapping):
         return ()
-    if isinstance(told.get("content"), list):
-        return tokens_of(told["content"])
-    texts, values = told.get("tokens"), told.get("token_logprobs")
+    if isinstance(given.get("content"), list):
+        return tokens_of(given["content"])
+    texts, values = given.get("tokens"), given.get("token_logprobs")
     if not isinstance(texts, list) or not isinstance(values, list) or len(texts) != len(values):
         return ()
     pairs = zip(texts, values, strict=True)
     return tokens_of([{"token": text, "logprob": value} for text, value in pairs])
 
 
-def tokens_of(told: object) -> tuple[Token, ...]:
+def tokens_of(given: object) -> tuple[Token, ...]:
     """The tokens of a list as chat completions and responses have it; none if one is unusable."""
-    found = tuple(map(_token, told)) if isinstance(told, list) else ()
+    found = tuple(map(_token, given)) if isinstance(given, list) else ()
     usable = tuple(token for token in found if token is not None)
     return usable if len(usable) == len(found) else ()
 
 
-def _token(told: object) -> Token | None:
-    if not isinstance(told, Mapping):
+def _token(given: object) -> Token | None:
+    if not isinstance(given, Mapping):
         return None
-    text, value, parts = told.get("token"), told.get("logprob"), told.get("bytes")
+    text, value, parts = given.get("token"), given.get("logprob"), given.get("bytes")
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         return None
     if isinstance(parts, list) and all(type(part) is int and 0 <= part < 256 for part in parts):
@@ -76,7 +76,7 @@ def answer_logprobs(
 
 
 def _span(raw: str, structured: StructuredAnswer | None, kept: AnswerPart) -> tuple[int, int]:
-    """Where in a text the answer stands."""
+    """Where in a text the answer is."""
     if structured is not None:
         return next(_values(raw, structured), (0, len(raw)))
     said = spoken(raw) or raw
@@ -89,7 +89,7 @@ def _span(raw: str, structured: StructuredAnswer | None, kept: AnswerPart) -> tu
 
 
 def _values(raw: str, structured: StructuredAnswer) -> Iterator[tuple[int, int]]:
-    """Where the value that counts may stand, within its quotation marks; the last place first."""
+    """Where the value that counts may be, within its quotation marks; the last place first."""
     key = "answerable" if structured.abstained else "answer"
     for match in reversed(list(re.finditer(rf'"{key}"\s*:\s*', raw))):
         try:

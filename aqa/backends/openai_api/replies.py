@@ -41,7 +41,7 @@ class ErrorInBodyError(BadBodyError):
 
     def __init__(self, words: object) -> None:
         super().__init__(f"the server's answer is an error: {error_text(words)}")
-        self.told = words
+        self.reported = words
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from aqa.backends.openai_api.chat import Parameters, merged
-from aqa.backends.openai_api.errors import told_status
+from aqa.backends.openai_api.errors import status_in
 from aqa.backends.openai_api.logprobs import tokens_of
 from aqa.backends.openai_api.replies import (
     BadBodyError,
@@ -93,7 +93,7 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
 
 def _passes(failure: object) -> bool:
     """Whether a failed response concerns more than its question, or may be made good."""
-    return (told_status(failure) or 400) != 400
+    return (status_in(failure) or 400) != 400
 
 
 def _said(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
@@ -105,9 +105,9 @@ def _said(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
         if message.get("phase") != "commentary"
         for part in message["content"]
     ]
-    told = [part for part in parts if part.get("type") == "output_text"]
-    texts = [part["text"] for part in told]
-    tokens = [token for part in told for token in tokens_of(part.get("logprobs"))]
+    outputs = [part for part in parts if part.get("type") == "output_text"]
+    texts = [part["text"] for part in outputs]
+    tokens = [token for part in outputs for token in tokens_of(part.get("logprobs"))]
     refusals = [part["refusal"] for part in parts if part.get("type") == "refusal"]
     thought = len(messages) < len(output) or (bool(messages) and not parts)
     refusal = next(iter(refusals), None)

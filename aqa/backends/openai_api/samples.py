@@ -97,7 +97,7 @@ class Samples:
     async def ask(self, prompt: Prompt) -> Prediction:
         """The answer to a prompt; where a sample fails, that one with its failure.
 
-        What was paid for the others then stands in the record, for when it is asked again.
+        What was paid for the others is then in the record, for when it is asked again.
         """
         found = []
         for number in range(self._count):

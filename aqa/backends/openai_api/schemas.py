@@ -52,7 +52,7 @@ class ResponseSchema:
 
 
 def read_object(text: str, model: type[Answered]) -> Answered:
-    """Read the object in a text, which may stand in a code fence and may hold more than the model.
+    """Read the object in a text, which may be in a code fence and may hold more than the model.
 
     Raises:
         BadObjectError: there is none, or it lacks something.

@@ -167,7 +167,7 @@ def compare_labels(labels: Labels, found: Mapping[str, Verdicts], ids: Sequence[
     """Compare the verdicts with the labels that people gave the same answers.
 
     Raises:
-        DataError: no labelled answer was judged, or it is not told whose answers are labelled.
+        DataError: no labelled answer was judged, or it is not known whose answers are labelled.
     """
     if len(found) > 1 and any(system is None for system, _ in labels):
         raise DataError("the labels need a column system, for several systems are evaluated")

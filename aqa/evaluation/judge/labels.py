@@ -12,12 +12,12 @@ from aqa.metrics.verdicts import VERDICTS
 
 LABEL_COLUMNS = ("label", "verdict")
 
-Labels = dict[tuple[str | None, str], str]  # by system (None: not told) and id
+Labels = dict[tuple[str | None, str], str]  # by system (None: not given) and id
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A label of an answer that was drawn with a probability; None: the answer is not told."""
+    """A label of an answer that was drawn with a probability; None: the answer is not given."""
 
     label: str
     probability: float
@@ -88,7 +88,7 @@ def read_labels(path: Path) -> Labels:
     return found
 
 
-def _is_told(cell: object) -> bool:
+def _is_filled(cell: object) -> bool:
     return cell is not None and bool(str(cell).strip())
 
 
@@ -101,7 +101,7 @@ def _rows(path: Path) -> Iterator[Row]:
         raise DataError(f"{path}: can't read these labels: {error.strerror}") from error
     if not is_object or path.suffix.lower() != ".json":
         # Spreadsheets leave rows behind in which nothing is written.
-        return (row for row in read_row_file(path) if any(map(_is_told, row[1].values())))
+        return (row for row in read_row_file(path) if any(map(_is_filled, row[1].values())))
     return (
         (f'{path.name}, id "{key}"', {"id": key, "label": label})
         for key, label in read_members(path)

@@ -14,7 +14,7 @@ from aqa.metrics.verdicts import majority, most_given
 class Panel:
     """Judges that are asked one after the other; each has a journal and a cap on cost of its own.
 
-    It stands where one judge does.
+    It takes the place of one judge.
     """
 
     def __init__(self, judges: Sequence[Judging]) -> None:

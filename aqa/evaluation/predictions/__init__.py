@@ -53,7 +53,7 @@ def read_predictions(
 
     The shape is found by what the file holds: see `shapes` for those of other tools, `columns` for
     rows of any kind. Answers without ids are joined to the `ids` of the data by their `questions`,
-    or by their order; `note` is told what is not certain.
+    or by their order; `note` is given what is not certain.
 
     Raises:
         DataError: says where and why the file can't be read, and what to do.

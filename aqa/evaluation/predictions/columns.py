@@ -22,7 +22,7 @@ IDS = (
 SURE_IDS = {"id", "guid", "qid"}
 JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn, as people write them
 TURN = f"id{JOINTS[0]}turn"
-KEY = "(key)"  # stands for the column of ids where rows are the members of an object
+KEY = "(key)"  # the column of ids where rows are the members of an object
 # Of an answer: each line goes before the next. A row that has two names of one line, with
 # different texts, is refused.
 ANSWERS = (

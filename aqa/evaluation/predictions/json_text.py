@@ -1,4 +1,4 @@
-"""JSON as it stands in a file: strictly parsed, and each value with its place."""
+"""The JSON of a file: strictly parsed, and each value with its place."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from aqa.runs.journal import JOURNAL_KIND
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A value of a file, the place where it stands, and its key in an object of ids."""
+    """A value of a file, its place, and its key in an object of ids."""
 
     place: str
     value: Any

@@ -1,7 +1,7 @@
 """Charts as inline SVG: dots with intervals on a shared scale, stacked bars, curves.
 
 Colours and strokes are those of page.css, by class: `s0`, `s1`, ... are the systems'. A row of a
-chart is a small picture of its own, so that its figures can stand beside it in a table; grid lines
+chart is a small picture of its own, so that its figures can be beside it in a table; grid lines
 run through the whole height and meet those of the rows above and below.
 """
 
@@ -25,8 +25,8 @@ _CURVES = (560, 300)
 class Interval:
     """A value with what it could as well be; `low` and `high` are its own where nothing is known.
 
-    `series` is the number of the system whose colour it takes, None for ink. A hollow dot stands
-    for a value that chance explains, too.
+    `series` is the number of the system whose colour it takes, None for ink. A hollow dot means
+    a value that chance explains, too.
     """
 
     value: float
@@ -36,7 +36,7 @@ class Interval:
     is_hollow: bool = False
 
     @property
-    def told(self) -> str:
+    def spoken(self) -> str:
         """The figures in words, for those who can't see the picture."""
         return f"{self.value:.1f}, 95 % interval {self.low:.1f} to {self.high:.1f}"
 
@@ -94,8 +94,8 @@ def dots(
     `zero` marks a value by a stronger line, `band` a range by a shade.
     """
     height = ROW_HEIGHT + STEP * (len(intervals) - 1)
-    told = "; ".join(interval.told for interval in intervals)
-    svg = _picture(height, told)
+    spoken = "; ".join(interval.spoken for interval in intervals)
+    svg = _picture(height, spoken)
     if band is not None:
         left, right = (scale.place(end) for end in band)
         _draw(svg, "rect", "band", x=left, y=0, width=right - left, height=height)
@@ -122,7 +122,7 @@ def axis(scale: Scale, signed: bool = False) -> Markup:
 
 
 def curves(
-    lines: Mapping[int, Sequence[tuple[float, float]]], told: str, diagonal: bool = False
+    lines: Mapping[int, Sequence[tuple[float, float]]], spoken: str, diagonal: bool = False
 ) -> Markup:
     """Draw a line for each system over shares of the examples from 0 to 100 %.
 
@@ -132,7 +132,7 @@ def curves(
     across = Scale(0, 100, (0, 25, 50, 75, 100), 40, _CURVES[0] - 12)
     highest = max(value for points in lines.values() for _, value in points)
     up = replace(fit_scale([0, 100 if diagonal else highest]), start=_CURVES[1] - 30, end=10)
-    svg = _picture(_CURVES[1], told, _CURVES[0])
+    svg = _picture(_CURVES[1], spoken, _CURVES[0])
     for tick, text in zip(up.ticks, up.labels, strict=True):
         y = up.place(tick)
         _draw(svg, "line", "zero" if tick == 0 else "grid", x1=40, x2=across.end, y1=y, y2=y)
@@ -151,14 +151,14 @@ def curves(
 
 
 def trends(
-    lines: Mapping[int, Sequence[tuple[int, float]]], labels: Sequence[str], told: str
+    lines: Mapping[int, Sequence[tuple[int, float]]], labels: Sequence[str], spoken: str
 ) -> Markup:
     """Draw a line for each system over steps that have labels; points are (step, value)."""
     width, height = _CURVES
     across = Scale(0, max(1, len(labels) - 1), (), 60, width - 40)
     up = fit_scale(value for points in lines.values() for _, value in points)
     up = replace(up, start=height - 30, end=10)
-    svg = _picture(height, told, width)
+    svg = _picture(height, spoken, width)
     for tick, text in zip(up.ticks, up.labels, strict=True):
         y = up.place(tick)
         _draw(svg, "line", "grid", x1=40, x2=across.end, y1=y, y2=y)
@@ -175,14 +175,14 @@ def trends(
     return _markup(svg)
 
 
-def scatter(points: Mapping[int, tuple[float, Interval]], told: str) -> Markup:
+def scatter(points: Mapping[int, tuple[float, Interval]], spoken: str) -> Markup:
     """Draw for each system its value, with the interval, over what it costs (from 0)."""
     width, height = _CURVES
     dearest = max(price for price, _ in points.values())
     across = replace(fit_scale([0, dearest or 1]), start=46, end=width - 30)
     ends = [end for _, one in points.values() for end in (one.low, one.high)]
     up = replace(fit_scale(ends), start=height - 30, end=10)
-    svg = _picture(height, told, width)
+    svg = _picture(height, spoken, width)
     for tick, text in zip(up.ticks, up.labels, strict=True):
         y = up.place(tick)
         _draw(svg, "line", "grid", x1=across.start, x2=across.end, y1=y, y2=y)
@@ -199,8 +199,8 @@ def scatter(points: Mapping[int, tuple[float, Interval]], told: str) -> Markup:
     return _markup(svg)
 
 
-def stacked_bar(parts: Mapping[str, int], told: Mapping[str, str]) -> Markup:
-    """Draw counts as parts of one bar, each in the colour of its name; `told` says what it is."""
+def stacked_bar(parts: Mapping[str, int], spoken: Mapping[str, str]) -> Markup:
+    """Draw counts as parts of one bar, each in the colour of its name; `spoken` says what it is."""
     total = sum(parts.values()) or 1
     svg = Element(
         "svg",
@@ -209,26 +209,26 @@ def stacked_bar(parts: Mapping[str, int], told: Mapping[str, str]) -> Markup:
             "viewBox": "0 0 1000 20",
             "preserveAspectRatio": "none",
             "role": "img",
-            "aria-label": "; ".join(f"{told[name]}: {count}" for name, count in parts.items()),
+            "aria-label": "; ".join(f"{spoken[name]}: {count}" for name, count in parts.items()),
         },
     )
     start = 0.0
     for name, count in parts.items():
         width = 1000 * count / total
         part = _draw(svg, "rect", f"k-{name}", x=start, y=0, width=width, height=20)
-        SubElement(part, "title").text = f"{told[name]}: {count} ({100 * count / total:.1f} %)"
+        SubElement(part, "title").text = f"{spoken[name]}: {count} ({100 * count / total:.1f} %)"
         start += width
     return _markup(svg)
 
 
-def _picture(height: float, told: str | None, width: float = WIDTH) -> Element:
+def _picture(height: float, spoken: str | None, width: float = WIDTH) -> Element:
     size = {
         "width": f"{width:g}",
         "height": f"{height:g}",
         "viewBox": f"0 0 {width:g} {height:g}",
     }
-    spoken = {"aria-hidden": "true"} if told is None else {"role": "img", "aria-label": told}
-    return Element("svg", {"class": "plot", **size, **spoken})
+    role = {"aria-hidden": "true"} if spoken is None else {"role": "img", "aria-label": spoken}
+    return Element("svg", {"class": "plot", **size, **role})
 
 
 def _line(svg: Element, name: str, x: float, top: float, bottom: float) -> None:

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from aqa.evaluation.abstention import Rate
 from aqa.evaluation.report.charts import curves
-from aqa.evaluation.report.finding import told_range
+from aqa.evaluation.report.finding import shown_range
 from aqa.evaluation.results import Report
 
 
@@ -61,7 +61,7 @@ def calibration_rows(report: Report) -> list[SystemRow]:
             series,
             (
                 found.kind.replace("_", " "),
-                f"{found.error:.1f} ({told_range(found.low, found.high)})",
+                f"{found.error:.1f} ({shown_range(found.low, found.high)})",
                 f"{found.plain:.1f}",
                 f"{found.over:+.1f}",
             ),
@@ -112,4 +112,4 @@ def _at(points: tuple[tuple[float, float], ...], share: float) -> float:
 
 
 def _rate(rate: Rate | None) -> str:
-    return "" if rate is None else f"{rate.value:.1f} % ({told_range(rate.low, rate.high)})"
+    return "" if rate is None else f"{rate.value:.1f} % ({shown_range(rate.low, rate.high)})"

@@ -101,7 +101,7 @@ def cost_picture(report: Report) -> tuple[Markup, str] | None:
                 points[series] = (price, Interval(score.value, low, high, series))
         if len(points) == len(costs) > 1:
             spoken = "; ".join(
-                f"{report.systems[series].name}: {interval.told} at {price:,.2f} {unit}"
+                f"{report.systems[series].name}: {interval.spoken} at {price:,.2f} {unit}"
                 for series, (price, interval) in points.items()
             )
             return scatter(points, spoken), f"{score_name(name)} over {unit}"

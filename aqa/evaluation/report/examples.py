@@ -70,7 +70,7 @@ def _slices(report: Report) -> list[list[list[int | None]]]:
 
 @dataclass(slots=True)
 class Library:
-    """Questions of examples, and where their passages stand among the distinct ones.
+    """Questions of examples, and where their passages are among the distinct ones.
 
     Of a passage's text only a digest is kept: memory holds one block of them, however many.
     """
@@ -87,7 +87,7 @@ class Library:
             if example.id not in ids:
                 continue
             self.questions[example.id] = example.question
-            retrieved = [(passage, _told(passage)) for passage in example.passages]
+            retrieved = [(passage, _passage_json(passage)) for passage in example.passages]
             texts = {(passage.title, passage.text) for passage in example.passages}
             gold = [
                 (passage, {"gold": True})
@@ -158,7 +158,7 @@ def _verdicts(system: SystemScores, place: int) -> list[Json]:
     return [each.to_json() for each in system.verdicts.examples[place]] if system.verdicts else []
 
 
-def _told(passage: Passage) -> Json:
+def _passage_json(passage: Passage) -> Json:
     entry: Json = {"rank": passage.rank}
     if passage.id:
         entry["id"] = passage.id

@@ -61,12 +61,12 @@ def finding(report: Report) -> tuple[str, str]:
         for found in report.comparisons
         if found.metric == name and best.name in (found.a, found.b)
     ]
-    told = [
+    margins = [
         f"{with_minus(f'{found.difference:+.1f}')} against {found.a}"
-        f" (95 %: {told_range(found.low, found.high)})"
+        f" (95 %: {shown_range(found.low, found.high)})"
         for found in sorted(met, key=lambda found: found.difference)[:NEAREST]
     ]
-    details = "; ".join([*told, *map(str, filter(None, [report.labelled]))])
+    details = "; ".join([*margins, *map(str, filter(None, [report.labelled]))])
     rivals = [found.a for found in met if not found.is_real]
     if rivals:
         others = ", ".join([best.name, *rivals[:-1]])
@@ -78,7 +78,7 @@ def finding(report: Report) -> tuple[str, str]:
     return f"{best.name} answers best: {value}", details
 
 
-def told_range(low: float, high: float) -> str:
+def shown_range(low: float, high: float) -> str:
     """Write an interval."""
     return with_minus(f"{low:.1f} to {high:.1f}")
 

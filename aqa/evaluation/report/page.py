@@ -68,7 +68,7 @@ def write_report(
 
 
 def _sections(report: Report) -> dict[str, object]:
-    """What stands above the examples."""
+    """What is shown above the examples."""
     return {
         "score_panels": list(panels.score_panels(report)),
         "difference_panels": list(panels.difference_panels(report)),

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from aqa.evaluation.comparison import Comparison, verdict
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.report.charts import Interval, Scale, axis, dots, fit_scale, stacked_bar
-from aqa.evaluation.report.finding import example_scores, score_name, told_range, with_minus
+from aqa.evaluation.report.finding import example_scores, score_name, shown_range, with_minus
 from aqa.evaluation.results import Report, SystemScores
 
 # In the order of the bars: from right to nothing at all.
@@ -83,7 +83,7 @@ def score_panels(report: Report) -> Iterator[Panel]:
         rows = []
         for system, interval in zip(report.systems, intervals, strict=True):
             is_known = system.scores[name].low is not None
-            range_text = told_range(interval.low, interval.high) if is_known else ""
+            range_text = shown_range(interval.low, interval.high) if is_known else ""
             figures = [f"{interval.value:.2f}", range_text]
             for group in groups:
                 value = system.groups[group].get(name)
@@ -157,7 +157,7 @@ def _difference(found: Comparison, scale: Scale, sample: str = "") -> Row:
     interval = Interval(found.difference, found.low, found.high, is_hollow=not found.is_real)
     figures = (
         with_minus(f"{found.difference:+.2f}"),
-        told_range(found.low, found.high),
+        shown_range(found.low, found.high),
         f"{found.p_holm:.4f}" if found.p_holm >= 0.0001 else "< 0.0001",
         f"{found.wins:,} / {found.ties:,} / {found.losses:,}",
     )

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from aqa.config.conditions import FAMILIES, NOISE, PLACES
 from aqa.evaluation.report.charts import Interval, Scale, axis, dots, fit_scale, trends
-from aqa.evaluation.report.finding import score_name, told_range, with_minus
+from aqa.evaluation.report.finding import score_name, shown_range, with_minus
 from aqa.evaluation.report.panels import Column, Panel, Row
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import StressCard
@@ -32,7 +32,7 @@ def _name(report: Report) -> str:
 
 def _curve(report: Report, conditions: Sequence[str], labels: Sequence[str]) -> Markup | None:
     """Draw a line for each reader that was asked under two of the conditions or more."""
-    lines, told = {}, []
+    lines, spoken = {}, []
     for series, card in enumerate(report.stress):
         points = [
             (place, card.conditions[name].scores[card.metric].value)
@@ -42,8 +42,8 @@ def _curve(report: Report, conditions: Sequence[str], labels: Sequence[str]) -> 
         if len(points) > 1:
             lines[series] = points
             values = ", ".join(f"{labels[place]} {value:.1f}" for place, value in points)
-            told.append(f"{card.reader}: {values}")
-    return trends(lines, labels, "; ".join(told)) if lines else None
+            spoken.append(f"{card.reader}: {values}")
+    return trends(lines, labels, "; ".join(spoken)) if lines else None
 
 
 def stress_panels(report: Report) -> Iterator[Panel]:
@@ -75,13 +75,13 @@ def _rows(card: StressCard, series: int, scale: Scale) -> Iterator[Row]:
             continue
         interval = Interval(one.difference, one.low, one.high, series, not one.is_real)
         p = f"{one.p_holm:.4f}" if one.p_holm >= 0.0001 else "< 0.0001"
-        told = with_minus(f"{one.difference:+.1f}"), told_range(one.low, one.high), p
-        yield Row(name, (value, *told), dots([interval], scale, zero=0.0))
+        figures = with_minus(f"{one.difference:+.1f}"), shown_range(one.low, one.high), p
+        yield Row(name, (value, *figures), dots([interval], scale, zero=0.0))
 
 
 def stress_sentences(report: Report) -> list[str]:
     """Say what the cards say."""
-    return [told for card in report.stress for told in sentences(card)]
+    return [sentence for card in report.stress for sentence in sentences(card)]
 
 
 def prompt_rows(report: Report) -> list[tuple[str, ...]]:

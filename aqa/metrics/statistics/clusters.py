@@ -62,7 +62,7 @@ class Clusters:
 
     @property
     def are_examples(self) -> bool:
-        """Whether each example stands for itself."""
+        """Whether each example is a cluster of its own."""
         return self.count == self.examples
 
     def sums(self, columns: "Matrix") -> "Matrix":

@@ -69,8 +69,8 @@ class Estimates:
 
 def interval_signature(clusters: Clusters, effect: float | None) -> str:
     """Say how an interval was made."""
-    told = "" if effect is None or clusters.are_examples else f"|deff:{effect:.2f}"
-    return f"ci:wilson-t|cluster:{clusters.by}|clusters:{clusters.count}{told}"
+    design = "" if effect is None or clusters.are_examples else f"|deff:{effect:.2f}"
+    return f"ci:wilson-t|cluster:{clusters.by}|clusters:{clusters.count}{design}"
 
 
 def mean_interval(values: Sequence[float], clusters: Clusters) -> Interval:
@@ -86,7 +86,7 @@ def mean_intervals(
     """Give the interval of each column's mean; `columns` are (examples, k), usually of 0..100.
 
     `bounds` are those of the means; without, 0 and 100, or what the column itself goes beyond.
-    Where each example stands for itself and scores only one bound or the other, this is Wilson's
+    Where each example is its own cluster and scores only one bound or the other, this is Wilson's
     interval of a proportion itself.
     """
     import numpy as np

@@ -173,8 +173,8 @@ class StressedEvidence:
                 return None
             own = {old.text: new for old, new in zip(plan, found.passages, strict=True)}
             kept = tuple(own.get(passage.text, passage) for passage in example.own_passages)
-            told = replace(example, answers=(found.answer,), target=None, own_passages=kept)
-            return self._given_in(told, found.passages)
+            changed = replace(example, answers=(found.answer,), target=None, own_passages=kept)
+            return self._given_in(changed, found.passages)
         place = next((at for at, passage in enumerate(plan) if gold.holds(passage)), None)
         if place is None:
             return None
@@ -184,8 +184,8 @@ class StressedEvidence:
         both = [plan[place], replace(found.passages[0], id=None)]
         if chance.random() < 0.5:
             both.reverse()
-        told = replace(example, answers=(*(example.answers or ()), found.answer))
-        return self._given_in(told, [*plan[:place], *both, *plan[place + 1 :]])
+        changed = replace(example, answers=(*(example.answers or ()), found.answer))
+        return self._given_in(changed, [*plan[:place], *both, *plan[place + 1 :]])
 
 
 class _Gold:

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 from aqa.metrics.kiwi import analyse, load_kiwi
 
-# Well-known nouns stand for those before a particle: only how they end decides its form, and Kiwi
-# takes no particle for a part of them.
+# Well-known nouns take the place of those before a particle: only how they end decides its form,
+# and Kiwi takes no particle for a part of them.
 NO_CONSONANT, RIEUL, CONSONANT = "나무", "서울", "사람"
 FIRST, SYLLABLES, FINALS, FINAL_RIEUL = 0xAC00, 11172, 28, 8  # of composed Hangul in Unicode
 DIGITS = {  # 0 is that of 십, 백, 천, 만, and of 영

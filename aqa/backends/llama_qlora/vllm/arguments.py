@@ -58,10 +58,10 @@ def check_adapter(folder: Path) -> None:
         "has a vocabulary of its own": not other and embedding_rows(folder) is not None,
         f"has a rank above {RANKS[-1]}": not other and _highest(config) > RANKS[-1],
     }
-    told = next((reason for reason, holds in reasons.items() if holds), None)
-    if told is not None:
+    problem = next((reason for reason, holds in reasons.items() if holds), None)
+    if problem is not None:
         raise ModelError(
-            f"{folder}: vLLM can't read this adapter, which {told}; merge it into its base"
+            f"{folder}: vLLM can't read this adapter, which {problem}; merge it into its base"
             " (aqa train ... --resume --merge) and name the run's merged/, or leave"
             " backend.engine=vllm out"
         )

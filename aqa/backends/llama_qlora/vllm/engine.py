@@ -83,10 +83,10 @@ class VllmEngine:
         try:
             yield from answers(self._loop, prompts, self._ask, room)
         except NoServerError as error:
-            told = str(error)
+            reason = str(error)
             if self._process is not None:
-                told = f"vLLM ended before all was answered ({self._process.said()})"
-            raise ModelError(f"{told}; run the same command again to resume") from error
+                reason = f"vLLM ended before all was answered ({self._process.said()})"
+            raise ModelError(f"{reason}; run the same command again to resume") from error
 
     async def _ask(self, prompt: Prompt) -> list[Written] | Failed:
         body = self._requests.body(prompt)
@@ -132,8 +132,8 @@ class VllmEngine:
             found.append(Server(url, choose_model(url, listed, self._options, self._files)))
         if not found:
             raise ModelError(f"none of the servers in backend.vllm.urls can be asked: {lost[0]}")
-        for told in lost:
-            self._progress.note(f"left out: {told}")
+        for each in lost:
+            self._progress.note(f"left out: {each}")
         return found
 
     def _wait_until_up(self, process: ServerProcess) -> None:

@@ -43,13 +43,13 @@ def choose_model(
     if wanted is None:
         wanted = _by_place(listed, options, files)
     if wanted not in names:
-        told = "which of them is" if options.vllm.served_model is None else "none is called"
+        problem = "which of them is" if options.vllm.served_model is None else "none is called"
         raise ConfigError(
-            f"{url} serves {', '.join(names) or 'nothing'}; {told} {wanted or options.model}"
+            f"{url} serves {', '.join(names) or 'nothing'}; {problem} {wanted or options.model}"
             f"{' is not known' * (wanted is None)}: set backend.vllm.served_model to one of them"
         )
-    told_lengths = (each.get("max_model_len") for each in listed)
-    lengths = [length for length in told_lengths if isinstance(length, int) and length > 0]
+    known_lengths = (each.get("max_model_len") for each in listed)
+    lengths = [length for length in known_lengths if isinstance(length, int) and length > 0]
     if lengths and min(lengths) < options.max_seq_length:
         raise ConfigError(
             f"{url} reads {min(lengths)} tokens at most, and backend.max_seq_length ="

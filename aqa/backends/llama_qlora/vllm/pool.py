@@ -139,9 +139,9 @@ class Pool:
         )
         _check_allowed(server.url, reply)
         if reply.status_code == 404:
-            raise ModelError(f"{server.url} does not know {server.model}: {self._told(reply)}")
+            raise ModelError(f"{server.url} does not know {server.model}: {self._reported(reply)}")
         if reply.status_code in (400, 413, 422):
-            raise RefusedError(self._told(reply))
+            raise RefusedError(self._reported(reply))
         reply.raise_for_status()
         try:
             found = reply.json()
@@ -168,7 +168,7 @@ class Pool:
                     f"{server.url} does not answer any more ({why}); its questions go to the others"
                 )
 
-    def _told(self, reply: httpx2.Response) -> str:
+    def _reported(self, reply: httpx2.Response) -> str:
         """What a server says of an error."""
         try:
             found = reply.json()
@@ -181,7 +181,7 @@ class Pool:
     def _why(self, error: BaseException) -> str:
         """What failed, in a few words."""
         if isinstance(error, httpx2.HTTPStatusError):
-            return self._told(error.response)
+            return self._reported(error.response)
         if isinstance(error, RefusedError | AqaError):
             return str(error)
         if isinstance(error, httpx2.TimeoutException):

@@ -40,7 +40,7 @@ OF_GROUPS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADD
 OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 RAISED = re.compile(r"\b(?:\w+\.)*\w+(?:Error|Exception): \S.*|error: \S.*")
 MILD = re.compile(r"\b(?:DEBUG|INFO|WARNING)\b")  # lines that may name errors, but tell of none
-LISTED = re.compile(r"\d+ validation errors? for ")  # what is wrong stands in the next lines
+LISTED = re.compile(r"\d+ validation errors? for ")  # what is wrong is in the next lines
 LEVEL = re.compile(r"^\(.*?\) (?:ERROR|CRITICAL) [\d: -]+\[\S+\] ")
 WRAPPED = "Engine core initialization failed"  # what it raises of what it raised before
 GRACE = 10.0  # seconds that the server's processes have to end once they are asked to
@@ -189,5 +189,5 @@ class ServerProcess:
                 found.append(" ".join([match[0], *map(str.strip, more)]))
         causes = [text for text in found if WRAPPED not in text] or found
         last = lines[-1:] if at_start else []
-        told = (causes[:1] or last or ["it did not say why"])[0]
-        return f"{shown(told)}; {self._log} holds all that it said"
+        reason = (causes[:1] or last or ["it did not say why"])[0]
+        return f"{shown(reason)}; {self._log} holds all that it said"

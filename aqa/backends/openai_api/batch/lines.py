@@ -133,7 +133,7 @@ def is_jsonl(path: Path) -> bool:
 
 
 def _asked_index(custom_id: object, asked: Collection[int]) -> int | None:
-    """The index that an id stands for, written in the only way that we write it."""
+    """The index that an id means, written in the only way that we write it."""
     if not isinstance(custom_id, str) or not custom_id.isdecimal() or len(custom_id) > 18:
         return None
     index = int(custom_id)

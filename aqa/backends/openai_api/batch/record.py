@@ -18,7 +18,7 @@ from aqa.spent import Spent
 class Part(BaseModel):
     """A file of requests, and the batch that answers it as far as that has come.
 
-    `since` is the size of the journal when it was planned: its answers stand behind that.
+    `since` is the size of the journal when it was planned: its answers come after that.
     `worst` is the most that the answers may take. Without `batch_id` a batch may have been created
     nevertheless, and has to be looked for by `key` or `file_id`.
     """
@@ -98,7 +98,7 @@ class BatchRecord:
         """The parts that are planned or at the server."""
         return tuple(self._content.open)
 
-    def told(self) -> list[dict[str, object]]:
+    def to_json(self) -> list[dict[str, object]]:
         """All batches of the run, for its manifest."""
         created = [part for part in self._content.open if part.batch_id is not None]
         return [

@@ -259,8 +259,8 @@ class BatchRun:
         )
         if self._capped and (not sizes or self._capped_rounds == CAPPED):
             raise StoppedError(
-                f"stopped at {self._budget.told()}: what is left could pass it at its worst; raise"
-                " it and run the same command again to resume"
+                f"stopped at {self._budget.as_text()}: what is left could pass it at its worst;"
+                " raise it and run the same command again to resume"
             )
         if self._capped:
             self._capped_rounds += 1
