@@ -10,6 +10,7 @@ from aqa.version import __version__
 
 if TYPE_CHECKING:
     from aqa.api.config import load_config
+    from aqa.api.estimate import estimate_cost
     from aqa.api.evaluate import evaluate
     from aqa.api.predict import predict
     from aqa.api.preview import preview
@@ -31,6 +32,7 @@ __all__ = [
     "Scoring",
     "Source",
     "__version__",
+    "estimate_cost",
     "evaluate",
     "load_config",
     "predict",
@@ -47,6 +49,7 @@ _MODULES = {
     "RunConfig": "aqa.config.options",
     "Scoring": "aqa.evaluation.inputs",
     "Source": "aqa.data",
+    "estimate_cost": "aqa.api.estimate",
     "evaluate": "aqa.api.evaluate",
     "load_config": "aqa.api.config",
     "predict": "aqa.api.predict",

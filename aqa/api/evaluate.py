@@ -3,26 +3,35 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from aqa.api.config import Path as PathLike
 from aqa.api.data import Data, as_data_path
-from aqa.api.predict import Predictions
+from aqa.api.predict import Predictions, run_folder
 from aqa.data import Source
 from aqa.display.console import watched_progress
 from aqa.errors import RunError, UsageError
 from aqa.evaluation.alignment import System
 from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.contracts import Contract, make_contract, parse_promise
+from aqa.evaluation.in_words import in_words
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.options import JudgeOptions
+from aqa.evaluation.labelling import COLUMNS, choose
+from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import NamedPredictions, answered_row
 from aqa.evaluation.results import Report
+from aqa.evaluation.silence import Promise
+from aqa.evaluation.stress import StressCard
+from aqa.evaluation.stress_tables import card_tables
 from aqa.evaluation.tables import comparison_table, long_table, score_table
+from aqa.metrics.statistics.sign_flips import SEED
 from aqa.progress import SilentProgress
 from aqa.records import Prediction, Score
-from aqa.runs.names import METRICS
-from aqa.tables.html import to_html
+from aqa.runs.names import CONTRACT, METRICS, TO_LABEL
+from aqa.tables.html import sentences_to_html, to_html
 from aqa.tables.table import plain_value
 from aqa.verbs.evaluate import Evaluated, Outputs
 from aqa.verbs.evaluate import evaluate as run_evaluate
@@ -46,6 +55,13 @@ def evaluate(
     data: Data | Source | None = None,
     metrics: Sequence[str] = (),
     *,
+    training: Data | Source | None = None,
+    stress: bool = False,
+    plan: float | None = None,
+    label: int | None = None,
+    choose_threshold: str | None = None,
+    level: float = 95.0,
+    wrong_under: str = "em=100",
     scoring: Scoring | None = None,
     judge: JudgeOptions | None = None,
     output_dir: PathLike | None = None,
@@ -60,35 +76,53 @@ def evaluate(
         data: the examples with the references, as of `aqa.predict`, or an `aqa.Source`, which can
             name columns and splits; by default the references that the predictions hold.
         metrics: such as ("em", "f1", "rougeL"); by default those that fit the languages.
+        training: what was trained on: the examples of `data` that occur in it are scored apart.
+        stress: score the conditions in run folders, too; makes `cards`.
+        plan: say how many questions a difference of so many points needs; makes `needs`.
+        label: choose so many answers of two systems for people to judge; makes `to_label`.
+        choose_threshold: find the confidence below which to be silent, such as "risk=5"; makes
+            `contract`.
+        level: how sure to be of that contract, in %.
+        wrong_under: the score and limit under which an answer is wrong, such as "f1=50".
         scoring: how to score: profile, Unicode form, no-answer phrases, slices, baseline, ...
-        judge: who judges, for the metric "judge".
-        output_dir: where metrics.json and a judge's verdicts are written; nothing is without it.
+        judge: who judges, for the metric "judge", and the file of people's `labels`.
+        output_dir: where metrics.json, silence.json, to_label.csv and a judge's verdicts are
+            written; nothing is without it.
         quiet: show no progress, which terminals and notebooks show otherwise.
 
     Raises:
         AqaError: predictions or data can't be read, do not fit each other, or were made with
-            different evidence.
+            different evidence; or they can't promise what is asked for.
     """
     source = data if isinstance(data, Source | None) else _source(data)
+    trained = training if isinstance(training, Source | None) else _source(training, "number")
     asked = scoring or Scoring()
     asked = replace(asked, metrics=tuple(metrics)) if metrics else asked
-    evaluated = Evaluated(_systems(predictions), asked, source, judge or JudgeOptions())
+    asked = asked if plan is None else replace(asked, plan=plan)
+    promise = choose_threshold and parse_promise(choose_threshold, level, wrong_under)
+    systems = _systems(predictions)
+    evaluated = Evaluated(systems, asked, source, judge or JudgeOptions(), trained, stress)
     outputs = Outputs()
     if output_dir is not None:
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        outputs = Outputs(Path(output_dir, METRICS))
-    return Evaluation(run_evaluate(evaluated, outputs, watched_progress(quiet)), source)
+        names = {"contract": CONTRACT} if promise else {}
+        names |= {} if label is None else {"sheet": TO_LABEL}
+        places = {name: Path(output_dir, file) for name, file in names.items()}
+        outputs = Outputs(Path(output_dir, METRICS), **places)
+    report = run_evaluate(evaluated, outputs, watched_progress(quiet), {}, promise or None, label)
+    return Evaluation(report, source, promise or None, label, asked.seed)
 
 
-def _source(data: Data) -> Source:
-    return Source(as_data_path(data), needs_passages=False)
+def _source(data: Data, on_duplicate_id: Literal["error", "number"] = "error") -> Source:
+    return Source(as_data_path(data), on_duplicate_id=on_duplicate_id, needs_passages=False)
 
 
 def _systems(predictions: Any) -> list[Predicted]:
     if isinstance(predictions, str | os.PathLike):
         return [_file(predictions)]
     if isinstance(predictions, Predictions):
-        return [_system(ONE_SYSTEM, predictions)]
+        name = ONE_SYSTEM if predictions.folder is None else predictions.folder.resolve().name
+        return [_system(name, predictions)]
     if isinstance(predictions, Mapping):
         if any(isinstance(each, Prediction) for each in predictions.values()):
             return [_system(ONE_SYSTEM, predictions)]
@@ -96,6 +130,8 @@ def _systems(predictions: Any) -> list[Predicted]:
     given = list(predictions) if isinstance(predictions, Iterable) else []
     if given and all(isinstance(each, Prediction | Mapping) for each in given):
         return [_system(ONE_SYSTEM, given)]
+    if given and all(isinstance(each, Predictions) for each in given):
+        return [run_folder(each) for each in given]
     if not given or not all(isinstance(each, str | os.PathLike) for each in given):
         raise UsageError(
             "predictions are systems by name, such as {'mine': answers, 'theirs': 'theirs.json'},"
@@ -105,6 +141,8 @@ def _systems(predictions: Any) -> list[Predicted]:
 
 
 def _system(name: str, given: Any) -> Predicted:
+    if isinstance(given, Predictions) and given.folder is not None:
+        return NamedPredictions(name, run_folder(given))  # whose manifest tells more
     if isinstance(given, Predictions):
         rows = {row["id"]: answered_row(row) for row in given.rows()}
         return System(name, name, rows, given.evidence_plan)
@@ -129,12 +167,20 @@ class Evaluation:
     `scores` holds by system and metric a `Score` with its `value`, 0..100, the ends `low` and
     `high` of its 95 % interval, where it has one, and the values `per_example`. `comparisons`
     tell of each two systems which is better, and whether chance could do that. `warnings` are
-    sentences on what did not fit.
+    sentences on what did not fit, `findings` what was found in words.
     """
 
-    def __init__(self, report: Report, source: Source | None) -> None:
+    def __init__(
+        self,
+        report: Report,
+        source: Source | None,
+        promise: Promise | None = None,
+        label: int | None = None,
+        seed: int = SEED,
+    ) -> None:
         self.report = report
-        self._source = source
+        self._source, self._promise = source, promise
+        self._label, self._seed = label, seed
 
     @property
     def scores(self) -> dict[str, Mapping[str, Score]]:
@@ -150,6 +196,38 @@ class Evaluation:
     def warnings(self) -> tuple[str, ...]:
         """What did not fit, in sentences."""
         return self.report.warnings
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What was found, in sentences, as the command writes them below its tables."""
+        return tuple(in_words(self.report))
+
+    @property
+    def cards(self) -> tuple[StressCard, ...]:
+        """What changed evidence does to each reader; of `stress`."""
+        return self.report.stress
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """How many questions each difference takes; of `plan`."""
+        return self.report.needs
+
+    @cached_property
+    def contract(self) -> Contract | None:
+        """The contract of silence; of `choose_threshold`."""
+        return None if self._promise is None else make_contract(self.report, self._promise)
+
+    def to_label(self) -> "DataFrame":
+        """Make a pandas table of the answers to label; of `label`.
+
+        Raises:
+            UsageError: none were asked for.
+        """
+        from pandas import DataFrame
+
+        if self._label is None:
+            raise UsageError("no answers were chosen; call aqa.evaluate with label=20 or the like")
+        return DataFrame(choose(self.report, self._label, self._seed), columns=COLUMNS)
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
@@ -182,6 +260,9 @@ class Evaluation:
         write_report(Path(path), self.report, examples, title)
 
     def _repr_html_(self) -> str:
-        compared = self.comparisons
-        scores = to_html(score_table(self.report))
-        return scores + (to_html(comparison_table(compared)) if compared else "")
+        report = self.report
+        tables = [score_table(report)]
+        tables += [comparison_table(report.comparisons)] if report.comparisons else []
+        tables += card_tables(report.stress)
+        tables += report.prompts.tables() if report.prompts is not None else ()
+        return "".join(map(to_html, tables)) + sentences_to_html(self.findings)

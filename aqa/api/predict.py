@@ -1,22 +1,26 @@
 """`aqa.predict`: answers as a stream."""
 
-from collections.abc import Generator, Iterator, Mapping
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aqa.api.config import Path as PathLike
 from aqa.api.config import Settings, resolve
 from aqa.api.data import Data
+from aqa.config.conditions import parse_conditions
 from aqa.config.options import RunConfig
 from aqa.display.console import watched_progress
-from aqa.errors import AqaError, RunError
+from aqa.errors import AqaError, RunError, UsageError
+from aqa.evaluation.deciding import Decision, StopRule
 from aqa.records import Prediction
 from aqa.tables import Figure, Row, Table
 from aqa.tables.html import to_html
 from aqa.tables.table import figures, texts
 from aqa.verbs.ensembles import connect
-from aqa.verbs.predict import Questions, Resume, check, kept_answers
+from aqa.verbs.predict import PredictResult, Questions, Resume, check, kept_answers
 from aqa.verbs.session import Row as KeptRow
+from aqa.verbs.variants import Variants, answers_of, check_variants, make_variants
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,6 +36,13 @@ def predict(
     settings: Settings | None = None,
     output_dir: PathLike | None = None,
     redo: Literal["nothing", "failures", "everything"] = "nothing",
+    prompts: Sequence[PathLike] = (),
+    stress: Sequence[str] = (),
+    abstain_below: PathLike | None = None,
+    allow_other_reader: bool = False,
+    stop_when_decided: "PathLike | Predictions | None" = None,
+    margin: float | None = None,
+    decide_by: Literal["em", "f1"] = "f1",
     quiet: bool = False,
 ) -> "Predictions":
     """Answer every question of the data.
@@ -48,6 +59,14 @@ def predict(
         output_dir: the run folder. Each answer is in its journal before the next is asked for, and
             what an earlier call answered is not asked again. Without one nothing is written.
         redo: what of an earlier call is asked again.
+        prompts: templates, by name or path, each of which makes a run in the run folder.
+        stress: conditions, such as "position" or "missing", under which the questions are asked,
+            too, a run each in the run folder (see `aqa.evaluate`).
+        abstain_below: the file of a contract of silence, whose less sure answers are withheld.
+        allow_other_reader: take a contract that was made with another reader.
+        stop_when_decided: a run to ask against, wave by wave, until one of both is surely better.
+        margin: stop also once they surely differ by fewer points.
+        decide_by: the score that decides.
         quiet: show no progress, which terminals and notebooks show otherwise.
 
     Raises:
@@ -56,14 +75,69 @@ def predict(
     """
     config, reader_type = resolve(reader, model, settings, data)
     progress = watched_progress(quiet)
+    folder = None if output_dir is None else Path(output_dir)
+    silence = None if abstain_below is None else Path(abstain_below)
+    stop = _stop_rule(stop_when_decided, margin, decide_by)
+    resume = Resume(redo == "everything", redo == "failures", silence, allow_other_reader, stop)
+    if folder is None and (prompts or stress or silence or stop):
+        raise UsageError(
+            "prompts, stress, abstain_below and stop_when_decided are for runs in a folder; name"
+            " one (output_dir)"
+        )
+    if folder is not None and (stress or len(prompts) > 1):
+        if stop is not None:
+            raise UsageError("stop_when_decided is for one run; leave out prompts and stress")
+        variants = variants_of(config, folder, prompts, stress)
+        checked = check_variants(variants, reader_type, progress)
+        rows = answers_of(checked, progress, resume, "aqa.predict")
+        return Predictions(checked.questions, rows, folder)
+    if prompts:
+        config = config.model_copy(update={"prompt": os.fspath(prompts[0])})
     questions = check(config, reader_type, progress)
-    resume = Resume(fresh=redo == "everything", retry_errors=redo == "failures")
-    connect(questions, None if output_dir is None else Path(output_dir), progress, resume)
-    if output_dir is None:
-        return Predictions(questions, questions.unkept_answers(progress))
-    folder = Path(output_dir)
-    rows = kept_answers(questions, folder, progress, resume, "aqa.predict")
-    return Predictions(questions, rows, folder)
+    connect(questions, folder, progress, resume)
+    if folder is None:
+        return Predictions([questions], questions.unkept_answers(progress))
+    kept = kept_answers(questions, folder, progress, resume, "aqa.predict")
+    return Predictions([questions], kept, folder)
+
+
+def variants_of(
+    config: RunConfig, folder: Path, prompts: Sequence[PathLike], stress: Sequence[str]
+) -> Variants:
+    """Plan the runs of several prompts or conditions.
+
+    Raises:
+        AqaError: one can't be read, or there is no such condition.
+    """
+    if isinstance(prompts, str) or isinstance(stress, str):
+        raise UsageError('prompts and stress are lists, such as stress=["position", "missing"]')
+    conditions = parse_conditions(",".join(stress)) if stress else []
+    return make_variants(config, folder, [os.fspath(each) for each in prompts], conditions)
+
+
+def run_folder(run: "PathLike | Predictions") -> Path:
+    """Give the folder of a run, or a file of predictions.
+
+    Raises:
+        UsageError: the answers are kept in no folder.
+    """
+    if not isinstance(run, Predictions):
+        return Path(run)
+    if run.folder is None:
+        raise UsageError("these answers lie in no run folder; predict them with output_dir")
+    for _ in run.rows():  # all of them lie there then
+        pass
+    return run.folder
+
+
+def _stop_rule(
+    reference: "PathLike | Predictions | None", margin: float | None, score: Literal["em", "f1"]
+) -> StopRule | None:
+    if reference is None:
+        if margin is not None:
+            raise UsageError("margin is for stop_when_decided; name a run there")
+        return None
+    return StopRule(run_folder(reference), margin, score)
 
 
 class Predictions:
@@ -71,18 +145,20 @@ class Predictions:
 
     Each is asked for when it is first needed, in the order in which the reader gives them, and is
     in memory from then on. `folder` is the run folder, if there is one. Used by `with`, or closed,
-    it frees the model before all answers were taken.
+    it frees the model before all answers were taken. Of several prompts or conditions the answers
+    of all runs follow each other.
     """
 
     def __init__(
         self,
-        questions: Questions,
+        questions: Sequence[Questions],
         source: Generator[KeptRow, None, Any],
         folder: Path | None = None,
     ) -> None:
         self.folder = folder
         self._source = source
-        self._inputs = questions.inputs
+        self._inputs = [each.inputs for each in questions]
+        self._result: Any = None
         self._rows: list[KeptRow] = []
         self._is_whole = False
         self._ended: AqaError | None = None
@@ -92,7 +168,7 @@ class Predictions:
 
     def __len__(self) -> int:
         """How many questions there are, answered or not."""
-        return self._inputs.total
+        return sum(each.total for each in self._inputs)
 
     def rows(self) -> Iterator[KeptRow]:
         """Give what a run folder keeps of each answer: its references and evidence, too."""
@@ -109,8 +185,8 @@ class Predictions:
             return False
         try:
             self._rows.append(next(self._source))
-        except StopIteration:
-            self._is_whole = True
+        except StopIteration as end:
+            self._is_whole, self._result = True, end.value
             return False
         except AqaError as error:
             self._ended = error
@@ -123,7 +199,17 @@ class Predictions:
     @property
     def evidence_plan(self) -> Mapping[str, Any]:
         """What decided the evidence of each question; see `aqa.evaluate`."""
-        return self._inputs.evidence_plan()
+        return self._inputs[0].evidence_plan()
+
+    @property
+    def has_several_runs(self) -> bool:
+        """Whether the answers are those of several prompts or conditions."""
+        return len(self._inputs) > 1
+
+    @property
+    def decision(self) -> Decision | None:
+        """What a run that stops when it is decided came to, once its answers were taken."""
+        return self._result.decision if isinstance(self._result, PredictResult) else None
 
     def close(self) -> None:
         """Ask nothing more, and free the model."""
@@ -138,10 +224,14 @@ class Predictions:
         self.close()
 
     def to_frame(self) -> "DataFrame":
-        """Take all answers into a pandas table: id, text, confidence, error and the question."""
+        """Take all answers into a pandas table: id, text, confidence, error and the question.
+
+        Of several prompts or conditions each row also tells its run.
+        """
         from pandas import DataFrame
 
-        names = {"id": "id", "text": "predicted_answer"}
+        names = {"run": "run"} if self.has_several_runs else {}
+        names |= {"id": "id", "text": "predicted_answer"}
         names |= {name: name for name in ("confidence", "error", "question")}
         rows = [[row.get(name) for name in names.values()] for row in self.rows()]
         return DataFrame(rows, columns=list(names))

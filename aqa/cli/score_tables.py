@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from aqa.verbs.verify import Verification
 
 TONES: Mapping[str, Tone] = {"changed": "bad", "missing": "bad", "unchecked": "muted"}
-VERDICTS = 12  # differences that are all put in words; of more, those by one score
 
 
 def choose_form(asked: Mapping[str, bool]) -> str:
@@ -48,23 +47,14 @@ def show_report(report: "Report", form: str = "table") -> None:
 
 
 def _show_tables(report: "Report") -> None:
-    from aqa.evaluation.stress_words import sentences
+    from aqa.evaluation.in_words import in_words
     from aqa.evaluation.tables import tables_for_people
 
     for table in tables_for_people(report):
         draw(table)
     _tell_judge(report)
-    _tell_comparisons(report)
-    if report.labelled is not None:
-        say(str(report.labelled))
-    for need in report.needs:
-        say(str(need))
-    shown = [line for card in report.stress for line in sentences(card)]
-    shown += map(str, report.prompts.ranked if report.prompts is not None else ())
-    for line in shown:
-        say(line)
-    for kept in report.silence:
-        say(str(kept))
+    for sentence in in_words(report):
+        say(sentence)
     for score in report.systems[0].scores.values():
         say(score.signature, "dim")
 
@@ -118,20 +108,6 @@ def show_written(written: Mapping[str, Path], form: str) -> None:
     console = output() if form == "table" else errors()
     for what, path in written.items():
         console.print(f"{what}: {path}", soft_wrap=True)
-
-
-def _tell_comparisons(report: "Report") -> None:
-    """Say in words what each difference means."""
-    from aqa.evaluation.comparison import verdict
-
-    shown = report.comparisons
-    if len(shown) > VERDICTS and report.disagreement is not None:
-        score = report.disagreement.score
-        shown = tuple(found for found in shown if found.metric == score)
-    for found in shown:
-        say(verdict(found, report.sample))
-    if len(shown) < len(report.comparisons):
-        say("the other scores are in the table; --baseline compares with one system")
 
 
 def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:

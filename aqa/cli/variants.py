@@ -15,6 +15,7 @@ from aqa.tables import Row, Table
 from aqa.tables.table import figures, texts
 from aqa.verbs.variants import (
     Variants,
+    costs_table,
     dry_run_variants,
     make_variants,
     predict_variants,
@@ -71,19 +72,7 @@ def _show_costs(estimates: "Mapping[str, CostEstimate]", as_json: bool) -> None:
         each = {name: asdict(one) for name, one in estimates.items()}
         print_json({**asdict(total), "runs": each})
         return
-    rows = [
-        Row(
-            [
-                name,
-                f"{one.examples:,}",
-                f"{one.input_tokens:,}",
-                "" if one.cost is None else "${:,.4f} to ${:,.4f}".format(*one.cost),
-            ]
-        )
-        for name, one in estimates.items()
-    ]
-    heads = [*texts("run"), *figures("examples", "input tokens", "price")]
-    draw(Table(heads, rows))
+    draw(costs_table(estimates))
     show_cost(total, as_json=False)
 
 

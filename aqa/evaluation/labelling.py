@@ -70,10 +70,8 @@ def doubt(share: float) -> float:
     return sqrt(share * (1 - share))
 
 
-def write_choice(path: Path, report: Report, count: int, seed: int) -> int:
-    """Write a sheet of the answers to label, and give how many they are.
-
-    Spreadsheets know by its first bytes that it is UTF-8.
+def choose(report: Report, count: int, seed: int) -> list[list[str | float]]:
+    """Choose the answers to label: the rows of their sheet, see `COLUMNS`.
 
     Raises:
         UsageError: there are not two systems.
@@ -92,26 +90,31 @@ def write_choice(path: Path, report: Report, count: int, seed: int) -> int:
 
     chances = inclusion_probabilities(np.array([one.doubt for one in answers]), count)
     chosen = systematic_sample(chances, Random(seed))  # noqa: S311  (nothing secret)
-    sheet = StringIO(newline="")
-    writer = csv.writer(sheet, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    rows = report.systems[0].rows
+    rows: list[list[str | float]] = []
     for at in chosen:
         one = answers[at]
-        row = rows[one.place]
+        row = report.systems[0].rows[one.place]
         question = "" if row is None else row.metadata.get("question", "")
         references = json.dumps(report.references[one.place], ensure_ascii=False)
         key, chance = report.ids[one.place], float(chances[at])
-        writer.writerow([one.system, key, question, references, one.text, "", chance, len(chosen)])
+        rows.append([one.system, key, question, references, one.text, "", chance, len(chosen)])
+    return rows
+
+
+def write_choice(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
+    """Write a sheet of answers to label; spreadsheets know by its first bytes that it is UTF-8."""
+    sheet = StringIO(newline="")
+    writer = csv.writer(sheet, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
     with atomic(path) as file:
         file.write(sheet.getvalue().encode("utf-8-sig"))
-    return len(chosen)
 
 
 def difference_by_labels(
     report: Report, labels: Mapping[tuple[str, str], Sampled]
 ) -> LabelledDifference:
-    """Estimate the difference that people's verdicts would show, by those of `write_choice`.
+    """Estimate the difference that people's verdicts would show, by those of `choose`.
 
     Raises:
         UsageError: there are not two systems.

@@ -1,6 +1,6 @@
 """A table as HTML, for notebooks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from aqa.tables.table import Column, Row, Table, shown
@@ -13,6 +13,11 @@ def to_html(table: Table) -> str:
     head = f"<thead><tr>{heads}</tr></thead>\n" if table.has_heads else ""
     rows = "".join(f"<tr>{_cells(table.columns, row)}</tr>\n" for row in table.rows)
     return f"<table>\n{caption}{head}<tbody>\n{rows}</tbody>\n</table>\n"
+
+
+def sentences_to_html(sentences: Iterable[str]) -> str:
+    """Write a paragraph for each sentence; all texts are escaped."""
+    return "".join(f"<p>{escape(sentence)}</p>\n" for sentence in sentences)
 
 
 def _cells(columns: Sequence[Column], row: Row) -> str:

@@ -13,7 +13,7 @@ from aqa.evaluation.contracts import make_contract
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
-from aqa.evaluation.labelling import check_two, difference_by_labels, write_choice
+from aqa.evaluation.labelling import check_two, choose, difference_by_labels, write_choice
 from aqa.evaluation.prompted_runs import each_prompt, with_prompts
 from aqa.evaluation.results import Report
 from aqa.evaluation.silence import Promise
@@ -121,8 +121,9 @@ def evaluate(
         report = replace(report, labelled=difference_by_labels(report, work.sampled))
     score_files.check_directions(limits, report)
     contract = None if promise is None else make_contract(report, promise)
-    if to_label is not None and outputs.sheet is not None:
-        write_choice(outputs.sheet, report, to_label, work.scoring.seed)
+    sheet = () if to_label is None else choose(report, to_label, work.scoring.seed)
+    if outputs.sheet is not None:
+        write_choice(outputs.sheet, sheet)
     if outputs.report is not None:
         from aqa.evaluation.report import write_report
 

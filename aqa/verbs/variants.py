@@ -4,7 +4,7 @@ Each is a run of its own, in a folder of its own, and is resumed by itself. Data
 once, weights are loaded once, and a cap on costs holds for all runs together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,9 @@ from aqa.runs.folder import read_manifest
 from aqa.runs.spending import SpendingRecord
 from aqa.runs.variants import stress_folder, write_prompts
 from aqa.spent import Spent
+from aqa.tables import Row as TableRow
+from aqa.tables import Table
+from aqa.tables.table import figures, texts
 from aqa.verbs.predict import (
     PredictResult,
     Questions,
@@ -30,7 +33,7 @@ from aqa.verbs.predict import (
     dry_run,
     kept_answers,
 )
-from aqa.verbs.session import result_of
+from aqa.verbs.session import Row, result_of
 from aqa.verbs.single import check_single, refuse_several
 
 GO_ON = Resume()
@@ -115,26 +118,70 @@ def predict_variants(
     Raises:
         AqaError: as `predict`; runs that are finished by then stay finished.
     """
+    checked = check_variants(variants, reader_type, progress)
+    return result_of(answers_of(checked, progress, resume, command))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The runs with what each is to answer, and what is closed after the last one."""
+
+    variants: Variants
+    questions: Sequence[Questions]
+    stack: ExitStack
+
+
+def check_variants(variants: Variants, reader_type: type[Backend], progress: Progress) -> Checked:
+    """Check all runs; nothing is loaded, asked or written.
+
+    Raises:
+        AqaError: as `check`; or several processes would do the same.
+    """
     work = "a prediction under --stress or with several --prompt"
     check_single(work)
     if variants.runs[0].config.workers.count > 1:
         refuse_several(work)
-    with ExitStack() as stack:
-        checked = _checked(variants, reader_type, progress, stack)
+    stack = ExitStack()
+    return Checked(variants, _checked(variants, reader_type, progress, stack), stack)
+
+
+def answers_of(
+    checked: Checked, progress: Progress, resume: Resume = GO_ON, command: str = ""
+) -> Generator[Row, None, dict[str, PredictResult]]:
+    """Give each answer of one run after the other when it is in its journal.
+
+    Raises:
+        AqaError: as `kept_answers`.
+    """
+    variants, found = checked.variants, {}
+    with checked.stack:
         if variants.prompts:
             write_prompts(variants.folder, variants.prompts)
-        found = {}
-        for place, (run, questions) in enumerate(zip(variants.runs, checked, strict=True), 1):
-            progress.note(f"Run {place} of {len(checked)}: {run.name} ({run.folder})")
+        runs = zip(variants.runs, checked.questions, strict=True)
+        for place, (run, questions) in enumerate(runs, 1):
+            progress.note(f"Run {place} of {len(variants.runs)}: {run.name} ({run.folder})")
             if isinstance(questions.reader, Remote):
                 # What the next ones spent before counts, unless that is forgotten.
                 others = [*variants.runs[: place - 1], *variants.runs[place:]]
                 known = variants.runs[: place - 1] if resume.fresh else others
                 spent = sum((spent_in(each.folder) for each in known), Spent())
-                questions = _within_caps(questions, spent, reader_type, progress)
+                questions = _within_caps(questions, spent, progress)
             rows = kept_answers(questions, run.folder, progress, resume, command)
-            found[run.name] = result_of(rows)
+            found[run.name] = yield from _named(rows, run.name)
     return found
+
+
+def _named(
+    rows: Generator[Row, None, PredictResult], name: str
+) -> Generator[Row, None, PredictResult]:
+    """Let each answer tell its run."""
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration as end:
+            result: PredictResult = end.value
+            return result
+        yield {**row, "run": name}
 
 
 def _checked(
@@ -175,9 +222,7 @@ def _opened_once(reader_type: type[Backend], stack: ExitStack) -> type[Backend]:
     return cast(type[Backend], type(reader_type.__name__, (reader_type,), methods))
 
 
-def _within_caps(
-    questions: Questions, spent: Spent, reader_type: type[Backend], progress: Progress
-) -> Questions:
+def _within_caps(questions: Questions, spent: Spent, progress: Progress) -> Questions:
     """Lower a reader's caps by what the other runs have spent, in this session or before."""
     options = questions.config.backend
     caps = {name: getattr(options, name, None) for name in ("max_cost", "max_tokens_total")}
@@ -191,7 +236,7 @@ def _within_caps(
     )
     backend = options.model_copy(update=left)
     config = questions.config.model_copy(update={"backend": backend})
-    return replace(questions, config=config, reader=reader_type(config, progress))
+    return replace(questions, config=config, reader=type(questions.reader)(config, progress))
 
 
 def spent_in(folder: Path) -> Spent:
@@ -243,3 +288,12 @@ def summed(estimates: Mapping[str, CostEstimate]) -> CostEstimate:
         cached=sum(one.cached for one in each),
         answered=sum(one.answered for one in each),
     )
+
+
+def costs_table(estimates: Mapping[str, CostEstimate]) -> Table:
+    """What each run would take."""
+    rows = []
+    for name, one in estimates.items():
+        price = "" if one.cost is None else "${:,.4f} to ${:,.4f}".format(*one.cost)
+        rows.append(TableRow([name, f"{one.examples:,}", f"{one.input_tokens:,}", price]))
+    return Table([*texts("run"), *figures("examples", "input tokens", "price")], rows)

@@ -10,6 +10,7 @@ import pytest
 
 import aqa
 from aqa.api.config import resolve
+from aqa.api.estimate import Estimate
 from aqa.api.evaluate import Evaluation
 from aqa.api.predict import Predictions
 from aqa.api.preview import Previews
@@ -43,7 +44,9 @@ def test_every_public_name_is_there() -> None:
         aqa.predictt  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["load_config", "train", "predict", "evaluate", "preview"])
+@pytest.mark.parametrize(
+    "name", ["load_config", "train", "predict", "evaluate", "preview", "estimate_cost"]
+)
 def test_each_parameter_is_typed_and_described(name: str) -> None:
     verb = getattr(aqa, name)
     assert "Raises:\n        AqaError" in verb.__doc__
@@ -52,7 +55,7 @@ def test_each_parameter_is_typed_and_described(name: str) -> None:
         assert f"        {parameter.name}: " in verb.__doc__, parameter
 
 
-@pytest.mark.parametrize("kind", [Predictions, Evaluation, Training, Previews])
+@pytest.mark.parametrize("kind", [Predictions, Evaluation, Training, Previews, Estimate])
 def test_each_result_is_described(kind: type) -> None:
     assert kind.__doc__
     for name, member in vars(kind).items():

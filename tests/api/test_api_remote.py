@@ -1,5 +1,6 @@
 """The Python API with a server on loopback: predicting through it, and being judged by it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,26 @@ def test_a_judge_reads_data_at_hand(server: Server, tmp_path: Path) -> None:
         assert result.report.judge is not None
     assert server.requests == len(DATA)  # a verdict is paid for once
     assert (tmp_path / "scores" / "metrics.json").is_file()
+
+
+def test_what_it_would_cost(server: Server, tmp_path: Path) -> None:
+    settings = {**priced(server), "backend.model": "m", "generation.max_new_tokens": 4}
+    one = aqa.estimate_cost("gpt4", DATA, settings=settings)
+    assert one.total.examples == len(one.to_frame()) * 6 == 6
+    all_runs = aqa.estimate_cost(
+        "gpt4", DATA, settings=settings, output_dir=tmp_path / "run", prompts=["eng_v1", "eng_v2"]
+    )
+    assert list(all_runs.runs) == ["eng_v1", "eng_v2"]
+    assert all_runs.total.examples == 12
+    assert "$" in all_runs._repr_html_()
+    data = [{"id": str(n), "question": f"Who is {n}?", "answers": ["Ada"]} for n in range(60)]
+    rows = [{**row, "context": f"{row['id']} is Ada."} for row in data]
+    texts = {row["id"]: "Ada" if n % 3 else "Bob" for n, row in enumerate(data)}
+    (tmp_path / "a.json").write_text(json.dumps(texts), encoding="utf-8")
+    seen = aqa.estimate_cost("gpt4", rows, settings=settings, to_see=5, against=tmp_path / "a.json")
+    assert seen.to_see is not None
+    assert "to see a difference of 5" in seen._repr_html_()
+    with pytest.raises(aqa.AqaError, match="give both to_see and against"):
+        aqa.estimate_cost("gpt4", rows, settings=settings, to_see=5)
+    assert not server.requests
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]

@@ -1,0 +1,100 @@
+"""`aqa.estimate_cost`: what a prediction through an API would cost, and what it would show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from aqa.api.config import Path as PathLike
+from aqa.api.config import Settings, resolve
+from aqa.api.data import Data
+from aqa.api.predict import run_folder, variants_of
+from aqa.backends.base import CostEstimate
+from aqa.config.options import RunConfig
+from aqa.display.console import watched_progress
+from aqa.errors import UsageError
+from aqa.evaluation.deciding import StopRule
+from aqa.tables.html import sentences_to_html, to_html
+from aqa.verbs.ensembles import dry_run
+from aqa.verbs.foresight import Foresight, foresee
+from aqa.verbs.predict import Resume
+from aqa.verbs.variants import costs_table, dry_run_variants, summed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+UNNAMED = "this reader"  # in the place of a run folder, where none is named
+
+
+def estimate_cost(
+    reader: str | RunConfig,
+    data: Data | None = None,
+    *,
+    model: PathLike | None = None,
+    settings: Settings | None = None,
+    output_dir: PathLike | None = None,
+    prompts: Sequence[PathLike] = (),
+    stress: Sequence[str] = (),
+    to_see: float | None = None,
+    against: PathLike | None = None,
+    decide_by: Literal["em", "f1"] = "f1",
+    quiet: bool = False,
+) -> "Estimate":
+    """Say what `aqa.predict` would cost; nothing is sent and nothing is written.
+
+    Args:
+        reader: as of `aqa.predict`; one that asks an API.
+        data: as of `aqa.predict`.
+        model: as of `aqa.predict`.
+        settings: as of `aqa.predict`.
+        output_dir: the run folder, whose answers are not paid for again.
+        prompts: as of `aqa.predict`.
+        stress: as of `aqa.predict`.
+        to_see: a difference in points: how many questions show it, and what they cost.
+        against: the run that `to_see` compares with.
+        decide_by: the score of that difference.
+        quiet: show no progress, which terminals and notebooks show otherwise.
+
+    Raises:
+        AqaError: there is something wrong with data, config or prompt; or no API is asked.
+    """
+    config, reader_type = resolve(reader, model, settings, data)
+    progress, folder = watched_progress(quiet), Path(output_dir or UNNAMED)
+    if (to_see is None) != (against is None):
+        raise UsageError("to_see is a difference from a run; give both to_see and against")
+    if prompts or stress:
+        if to_see is not None:
+            raise UsageError("to_see is for one run; leave out prompts and stress")
+        variants = variants_of(config, folder, prompts, stress)
+        return Estimate(dry_run_variants(variants, reader_type, progress))
+    if to_see is None or against is None:
+        return Estimate({"": dry_run(config, reader_type, folder, progress, Resume())})
+    resume = Resume(stop=StopRule(run_folder(against), score=decide_by))
+    found, foresight = foresee(config, reader_type, folder, progress, resume, to_see)
+    return Estimate({"": found}, foresight)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a prediction would cost, and what `to_see` a difference would.
+
+    `runs` are the estimates of all runs by name; one without prompts and stress has the name "".
+    """
+
+    runs: Mapping[str, CostEstimate]
+    to_see: Foresight | None = None
+
+    @property
+    def total(self) -> CostEstimate:
+        """All runs together: `cost` in US dollars, at least and at most; tokens; seconds."""
+        return summed(self.runs)
+
+    def to_frame(self) -> "DataFrame":
+        """Make a pandas table with a row for each run."""
+        from pandas import DataFrame
+
+        return DataFrame([{"run": name, **asdict(one)} for name, one in self.runs.items()])
+
+    def _repr_html_(self) -> str:
+        told = [] if self.to_see is None else [str(self.to_see)]
+        return to_html(costs_table(self.runs)) + sentences_to_html(told)

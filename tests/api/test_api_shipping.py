@@ -1,0 +1,181 @@
+"""From comparing to shipping, from a notebook: keywords named like the command's flags."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aqa_stub import StubBackend
+
+import aqa
+from aqa.records import Prediction, Prompt
+
+COUNT = 160
+DATA = [
+    {
+        "id": f"q{n}",
+        "question": f"Who lives in house {n}?",
+        "context": f"Mr Person {n} lives in house {n}.",
+        "answers": [f"Mr Person {n}"],
+    }
+    for n in range(COUNT)
+]
+STRESS = {"evidence.stress.passages": 4}
+
+
+@pytest.fixture(autouse=True)
+def readers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The stub copies a beginning; "finder" finds the right one, and "half" every second one."""
+    copies = StubBackend.answer
+
+    def answer(self: StubBackend, prompt: Prompt) -> Prediction:
+        if self.options.model == "stub":
+            return copies(self, prompt)
+        house = prompt.question.removeprefix("Who lives in ").removesuffix("?")
+        texts = [p.text for p in prompt.evidence.passages if p.text.endswith(f" {house}.")]
+        number = int(house.split()[1])
+        if self.options.model == "half" and number % 2:
+            return Prediction(prompt.id, "nobody", confidence=-2.0)
+        return Prediction(prompt.id, texts[0].partition(" lives")[0], confidence=-0.1)
+
+    monkeypatch.setattr(StubBackend, "answer", answer)
+    monkeypatch.setattr(StubBackend, "confidence_kind", "")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_stress_makes_runs_and_cards() -> None:
+    asked = ["position", "missing"]
+    answers = aqa.predict(
+        "stub", DATA[:40], settings=STRESS, output_dir="run", stress=asked, quiet=True
+    )
+    result = aqa.evaluate(answers, stress=True, quiet=True)
+    (card,) = result.cards
+    assert list(card.conditions) == [
+        "position-first",
+        "position-middle",
+        "position-last",
+        "missing",
+    ]
+    assert "position" in card.findings
+    assert any("when the answer is last of 4" in sentence for sentence in result.findings)
+    assert "under stress" in result._repr_html_()
+    frame = answers.to_frame()
+    assert len(answers) == len(frame) == 5 * 40
+    assert set(frame["run"]) == {"plain", *card.conditions}
+    named = aqa.evaluate({"mine": answers}, stress=True, quiet=True)
+    assert named.cards[0].reader == "mine"
+    again = aqa.predict("stub", DATA[:40], settings=STRESS, output_dir="run", stress=asked)
+    assert sorted(answer.text or "" for answer in again) == sorted(frame["text"])
+
+
+def test_prompts_make_runs_that_are_compared() -> None:
+    prompts = ["eng_v1", "eng_v2"]
+    one, two = (
+        aqa.predict("stub", DATA[:20], model=name, output_dir=name, prompts=prompts, quiet=True)
+        for name in ("finder", "half")
+    )
+    result = aqa.evaluate([one, two], metrics=["em"], quiet=True)
+    assert any("their order is the same under each prompt" in told for told in result.findings)
+    assert "Readers across prompts" in result._repr_html_()
+    named = aqa.evaluate({"a": one, "b": two}, metrics=["em"], quiet=True)
+    assert list(named.scores) == ["a/eng_v1", "a/eng_v2", "b/eng_v1", "b/eng_v2"]
+    assert named.report.prompts is not None
+    assert [one.reader for one in named.report.prompts.spreads] == ["a", "b"]
+    alone = aqa.predict("stub", DATA[:2], output_dir="alone", prompts=["eng_v2"])
+    assert (
+        len(list(alone)),
+        json.loads(Path("alone/run.json").read_text())["config"]["prompt"],
+    ) == (
+        2,
+        "eng_v2",
+    )
+
+
+def test_a_run_stops_when_it_is_decided() -> None:
+    half = aqa.predict("stub", DATA, model="half", output_dir="half", quiet=True)
+    answers = aqa.predict(
+        "stub",
+        DATA,
+        model="finder",
+        output_dir="b",
+        stop_when_decided=half,
+        decide_by="em",
+        quiet=True,
+    )
+    assert answers.decision is None
+    asked = list(answers)
+    assert answers.decision is not None
+    assert (answers.decision.verdict, answers.decision.asked) == ("b better", len(asked))
+    assert len(asked) < COUNT
+
+
+def test_plan_and_labels(tmp_path: Path) -> None:
+    half, finder = (
+        aqa.predict("stub", DATA, model=name, output_dir=name, quiet=True)
+        for name in ("half", "finder")
+    )
+    result = aqa.evaluate(
+        {"half": half, "finder": finder}, plan=2, label=20, output_dir="out", quiet=True
+    )
+    assert result.needs[0].difference == 2
+    sheet = result.to_label()
+    assert len(sheet) == 20
+    assert Path("out/to_label.csv").is_file()
+    right = [name == "finder" for name in sheet["system"]]
+    sheet["label"] = ["correct" if each else "incorrect" for each in right]
+    sheet.to_csv("labels.csv", index=False)
+    labelled = aqa.evaluate(
+        {"half": half, "finder": finder}, judge=aqa.JudgeOptions(labels=Path("labels.csv"))
+    )
+    assert labelled.report.labelled is not None
+    assert str(labelled.report.labelled) in labelled.findings
+    with pytest.raises(aqa.AqaError, match="no answers were chosen"):
+        labelled.to_label()
+
+
+def test_a_contract_of_silence() -> None:
+    half = aqa.predict("stub", DATA, model="half", output_dir="half", quiet=True)
+    assert len(list(half)) == COUNT
+    result = aqa.evaluate(
+        "half", choose_threshold="risk=10", level=90, wrong_under="f1=50", output_dir="out"
+    )
+    assert result.contract is not None
+    assert (result.contract.risk, result.contract.level, result.contract.score) == (10, 90, "f1")
+    assert json.loads(Path("out/silence.json").read_text()) == result.contract.to_json()
+    kept = aqa.predict(
+        "stub", DATA, model="half", output_dir="kept", abstain_below="out/silence.json", quiet=True
+    )
+    assert sum(answer.text == "" for answer in kept) == COUNT // 2
+    assert any("the contract of silence held" in told for told in aqa.evaluate(kept).findings)
+    with pytest.raises(aqa.AqaError, match="can't be promised"):
+        aqa.evaluate("half", choose_threshold="risk=0.1", output_dir="none")
+    assert not list(Path("none").iterdir())
+
+
+def test_what_was_trained_on_is_scored_apart() -> None:
+    other = {"id": "q1", "question": "서울은 어디에 있나?", "answers": ["한강 가"]}
+    mine = {"mine": {"q0": "Mr Person 0", "q1": "x"}}
+    result = aqa.evaluate(mine, [DATA[0], other], ["em"], training=DATA[:1])
+    seen = result.report.systems[0].slices["seen"]
+    assert {name: group["em"]["value"] for name, group in seen.items()} == {
+        "question": 100.0,
+        "no": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"stress": ["missing"]}, "name one \\(output_dir\\)"),
+        ({"stress": ["mising"], "output_dir": "x"}, "did you mean missing"),
+        ({"stress": "missing", "output_dir": "x"}, "are lists"),
+        ({"stop_when_decided": "nowhere", "output_dir": "x"}, "nowhere"),
+        ({"margin": 2.0}, "margin is for stop_when_decided"),
+        ({"abstain_below": "nowhere.json", "output_dir": "x"}, "can't read this contract"),
+        ({"stop_when_decided": "a", "stress": ["missing"], "output_dir": "x"}, "for one run"),
+    ],
+)
+def test_what_does_not_go_together(given: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(aqa.AqaError, match=message):
+        list(aqa.predict("stub", DATA[:2], **given))
+    assert not list(tmp_path.iterdir())
