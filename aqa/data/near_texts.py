@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    Ints = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 WINDOW = 3  # letters of a piece of a text
 NEAR = 0.8  # of two texts' pieces, those in both among all (Jaccard)
@@ -26,7 +24,6 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
     looked at as need not be in common, and `SHARED` more (prefix filtering; Chaudhuri, Ganti and
     Kaushik 2006; Wang, Li and Feng 2012).
     """
-    import numpy as np
     from scipy.sparse import csr_matrix
 
     found: list[int | None] = [None] * len(asked)
@@ -64,24 +61,17 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
 @lru_cache(256)  # the questions about one text follow each other
 def sketch(text: str, window: int = 8, size: int = 8) -> tuple[int, ...]:
     """Give a long text's `size` smallest hashes of `window` letters: near texts share most."""
-    import numpy as np
-
     hashes = np.unique(_windows(text, window))
     return tuple(np.sort(hashes)[:size].tolist())
 
 
-def letters(text: str) -> "Ints":
+def letters(text: str) -> Ints:
     """Give the distinct pieces of a text as numbers."""
-    import numpy as np
-
-    found: Ints = np.unique(_windows(text, WINDOW))
-    return found
+    return np.unique(_windows(text, WINDOW))
 
 
-def _windows(text: str, window: int) -> "Ints":
+def _windows(text: str, window: int) -> Ints:
     """Hash each run of `window` letters."""
-    import numpy as np
-
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     count = len(codes) - window + 1
     if count < 1:
@@ -93,22 +83,17 @@ def _windows(text: str, window: int) -> "Ints":
     return hashes.view(np.int64)
 
 
-def _least(sizes: "Ints") -> "Ints":
+def _least(sizes: Ints) -> Ints:
     """How many members at least sets of these sizes have in common with those near to them."""
-    import numpy as np
-
     found: Ints = np.ceil(NEAR * sizes - 1e-9).astype(np.int64)
     return found
 
 
-def _rarest(texts: "Ints", members: "Ints", counts: "Ints", sizes: "Ints") -> "NDArray[np.bool_]":
+def _rarest(texts: Ints, members: Ints, counts: Ints, sizes: Ints) -> NDArray[np.bool_]:
     """Mark of each text's members the rarest ones, one of which near texts share."""
-    import numpy as np
-
     order = np.lexsort((members, counts[members], texts))
     starts = np.cumsum(sizes) - sizes
     rank = np.empty(len(texts), np.int64)
     rank[order] = np.arange(len(texts)) - np.repeat(starts, sizes)
     wanted = sizes - _least(sizes) + SHARED
-    marked: NDArray[np.bool_] = rank < wanted[texts]
-    return marked
+    return rank < wanted[texts]

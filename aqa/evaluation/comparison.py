@@ -6,7 +6,9 @@ Every difference is b - a of two systems that answered the same questions.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from aqa.errors import UsageError
 from aqa.metrics.statistics.clusters import Clusters
@@ -15,12 +17,6 @@ from aqa.metrics.statistics.intervals import Interval, difference_intervals, mea
 from aqa.metrics.statistics.power import detectable_difference, detectable_share
 from aqa.metrics.statistics.sign_flips import SEED, holm, sign_flip_tests
 from aqa.records import Better
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float64]
 
 SIGNIFICANT = 0.05
 SEQUENCE = "sequence"
@@ -137,8 +133,6 @@ def compare(
 
 def score_intervals(values: Values, clusters: Clusters) -> dict[str, dict[str, Interval]]:
     """Give the interval of each system's mean score, by system and metric."""
-    import numpy as np
-
     scores = [(system, metric) for system, own in values.items() for metric in own]
     intervals: dict[str, dict[str, Interval]] = {system: {} for system in values}
     if scores:
@@ -173,8 +167,6 @@ def measure(
 def _measure(
     values: Values, clusters: Clusters, baseline: str | None, seed: int
 ) -> dict[str, list[Measured]]:
-    import numpy as np
-
     first = next(iter(values.values()))
     metrics = [name for name in first if all(name in own for own in values.values())]
     pairs = _pairs(list(values), baseline)

@@ -6,6 +6,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aqa.errors import ModelError, UsageError
 from aqa.evaluation.abstention import abstention, calibration, risk_coverage
 from aqa.evaluation.alignment import System
@@ -272,8 +274,6 @@ def _with_intervals(
 
 def _corpus_intervals(scores: Mapping[str, Score], clusters: Clusters) -> dict[str, Interval]:
     """Give the intervals of scores that are no means of values per example."""
-    import numpy as np
-
     names = [name for name, score in scores.items() if score.influence]
     if not names:
         return {}

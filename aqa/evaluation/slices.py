@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from aqa.errors import UsageError
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.metrics.languages import KOREAN
@@ -162,8 +164,6 @@ def _groups(
 def _slice(
     groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score], clusters: Clusters
 ) -> dict[str, dict[str, Any]]:
-    import numpy as np
-
     found: dict[str, dict[str, Any]] = {}
     known = [score for score in scores.values() if score.per_example]
     for name, places in groups.items():

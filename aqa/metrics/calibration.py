@@ -16,17 +16,14 @@ were seen, times a factor, with normal noise of the clusters' covariance.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import exp
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aqa.metrics.statistics.clusters import Clusters
+import numpy as np
+from numpy.typing import NDArray
+
+from aqa.metrics.statistics.clusters import Clusters, Matrix
 from aqa.metrics.statistics.intervals import LEVEL, mean_interval
 from aqa.records import AGREEMENT, MEAN_LOGPROB
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float64]
 
 PROBABILITY = "probability"  # the kind of confidences, in files of other tools, that are ones
 BINS = 10
@@ -97,8 +94,6 @@ def calibrate(
 
     None where there are too few.
     """
-    import numpy as np
-
     claimed = np.asarray(probabilities, dtype=np.float64)
     right = np.asarray(is_right, dtype=np.float64)
     count = len(claimed)
@@ -122,43 +117,32 @@ def calibrate(
     )
 
 
-def _bins(claimed: "Matrix") -> "NDArray[np.intp]":
+def _bins(claimed: Matrix) -> NDArray[np.intp]:
     """The bin of each confidence, 0, 1, ... from the lowest up."""
-    import numpy as np
-
     shares = np.arange(1, BINS) / BINS
     edges = np.unique(np.quantile(claimed, shares, method="inverted_cdf"))
-    codes: NDArray[np.intp] = np.unique(np.searchsorted(edges, claimed), return_inverse=True)[1]
-    return codes
+    return np.unique(np.searchsorted(edges, claimed), return_inverse=True)[1]
 
 
-def _bin(
-    claimed: "Matrix", right: "Matrix", members: "NDArray[np.bool_]", clusters: Clusters
-) -> Bin:
+def _bin(claimed: Matrix, right: Matrix, members: NDArray[np.bool_], clusters: Clusters) -> Bin:
     own = right[members]
     places = members.nonzero()[0].tolist()
     low, high, _ = mean_interval((100 * own).tolist(), clusters.at(places))
     return Bin(len(own), 100 * float(claimed.mean()), 100 * float(own.mean()), low, high)
 
 
-def _members(codes: "NDArray[np.intp]") -> "Matrix":
+def _members(codes: NDArray[np.intp]) -> Matrix:
     """Whether each example is in each bin: (examples, bins)."""
-    import numpy as np
-
     found: Matrix = (codes[:, None] == np.arange(codes.max() + 1)).astype(np.float64)
     return found
 
 
-def _noise(
-    distances: "Matrix", right: "Matrix", codes: "NDArray[np.intp]", clusters: Clusters
-) -> "Matrix":
+def _noise(distances: Matrix, right: Matrix, codes: NDArray[np.intp], clusters: Clusters) -> Matrix:
     """Draw what chance adds to the mean distances: (draws, bins).
 
     The covariance is that of the clusters' sums; a bin has at least the variance of independent
     answers of which one more is right and one more is wrong, for few may be alike by chance.
     """
-    import numpy as np
-
     count, groups = len(distances), clusters.count
     sums = clusters.sums(distances - distances.mean(axis=0))
     covariance = sums.T @ sums * groups / max(groups - 1, 1) / count**2
@@ -179,9 +163,8 @@ def _noise(
     return found
 
 
-def _interval(means: "Matrix", noise: "Matrix", plain: float) -> tuple[float, float, float]:
+def _interval(means: Matrix, noise: Matrix, plain: float) -> tuple[float, float, float]:
     """The error under which as many plain estimates are larger as smaller, and the interval."""
-    import numpy as np
 
     def exceeded(factor: float) -> float:
         """How often the plain estimate would be as large as it is, were this the factor."""

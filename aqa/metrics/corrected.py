@@ -6,6 +6,8 @@ from math import inf, sqrt
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_intervals, student
 
@@ -69,13 +71,9 @@ def correct(
 
 def _variance(values: Sequence[float], clusters: Clusters) -> tuple[float, float]:
     """Give the variance of a mean, and its degrees of freedom."""
-    import numpy as np
-
     found = mean_intervals(np.array([values]).T, clusters)
     return float(found.errors[0]) ** 2, float(found.freedom[0])
 
 
 def _student(freedom: float) -> float:
-    import numpy as np
-
     return float(student(np.array([freedom]))[0])

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import numpy as np
+
 from aqa.errors import DataError
 from aqa.metrics.base import MetricOptions
 from aqa.metrics.best_reference import single
@@ -72,8 +74,6 @@ def _influence(value: float, rows: Sequence[Sequence[int]]) -> tuple[float, ...]
     "The Jackknife, the Bootstrap and Other Resampling Plans", chapter 6. Where an order has no
     match BLEU has no derivative: ().
     """
-    import numpy as np
-
     table = np.array(rows, dtype=np.float64)
     sums = table.sum(axis=0)
     order = (table.shape[1] - 2) // 2

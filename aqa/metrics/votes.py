@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from aqa.metrics.medoid import likeness
 from aqa.metrics.normalize import Profile
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float64]
-    Truths = NDArray[np.bool_]
-    Places = NDArray[np.intp]
+Matrix = NDArray[np.float64]
+Truths = NDArray[np.bool_]
+Places = NDArray[np.intp]
 
 _TIE = 1e-9  # less than any two sums of votes differ by
 NOBODY = -1
@@ -28,10 +27,10 @@ class Votes:
     are (n, m), each on its reader's own scale, NaN where it gives none.
     """
 
-    answered: "Truths"
-    same: "Truths"
-    likeness: "Matrix"
-    confidences: "Matrix"
+    answered: Truths
+    same: Truths
+    likeness: Matrix
+    confidences: Matrix
 
     @classmethod
     def of(
@@ -41,8 +40,6 @@ class Votes:
         profiles: Sequence[Profile],
     ) -> "Votes":
         """Compare answers, a sequence for each question; None where a reader has none."""
-        import numpy as np
-
         count, width = len(texts), len(texts[0]) if texts else 0
         answered = np.array([[text is not None for text in own] for own in texts], dtype=bool)
         same = np.zeros((count, width, width), dtype=bool)
@@ -59,7 +56,7 @@ class Votes:
         known = np.array(confidences, dtype=np.float64)  # None becomes NaN
         return cls(answered.reshape(count, width), same, alike, known.reshape(count, width))
 
-    def at(self, places: "Places") -> "Votes":
+    def at(self, places: Places) -> "Votes":
         """Give the votes on some of the questions."""
         return Votes(
             self.answered[places],
@@ -77,8 +74,8 @@ class Choice:
     expected score, 0..1; NaN where it isn't known.
     """
 
-    readers: "Places"
-    confidence: "Matrix"
+    readers: Places
+    confidence: Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +89,12 @@ class Curve:
     confidences: tuple[float, ...] = ()
     scores: tuple[float, ...] = ()
 
-    def at(self, confidences: "Matrix") -> "Matrix":
+    def at(self, confidences: Matrix) -> Matrix:
         """Give the expected score of each confidence."""
-        import numpy as np
-
         if not self.confidences:
             return np.full(confidences.shape, self.mean)
         known = np.interp(confidences, self.confidences, self.scores)
-        found: Matrix = np.where(np.isnan(confidences), self.mean, known)
-        return found
+        return np.where(np.isnan(confidences), self.mean, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +106,6 @@ class Single:
 
     def choose(self, votes: Votes) -> Choice:
         """Choose an answer to each question."""
-        import numpy as np
-
         own = votes.answered[:, self.reader]
         return Choice(np.where(own, self.reader, NOBODY), votes.confidences[:, self.reader])
 
@@ -155,8 +147,6 @@ class Weighted:
 
     def choose(self, votes: Votes) -> Choice:
         """Choose an answer to each question."""
-        import numpy as np
-
         weights = np.column_stack(
             [curve.at(votes.confidences[:, place]) for place, curve in enumerate(self.curves)]
         )
@@ -177,19 +167,14 @@ class Cascade:
     threshold: float
     curves: tuple[Curve, Curve]
 
-    def asks_dear(self, votes: Votes) -> "Truths":
+    def asks_dear(self, votes: Votes) -> Truths:
         """Tell which questions the dear reader is asked."""
-        import numpy as np
-
         with np.errstate(invalid="ignore"):
             is_sure = votes.confidences[:, self.cheap] >= self.threshold
-        found: Truths = ~(is_sure & votes.answered[:, self.cheap])
-        return found
+        return ~(is_sure & votes.answered[:, self.cheap])
 
     def choose(self, votes: Votes) -> Choice:
         """Choose an answer to each question."""
-        import numpy as np
-
         takes_dear = self.asks_dear(votes) & votes.answered[:, self.dear]
         takes_cheap = ~takes_dear & votes.answered[:, self.cheap]
         chosen = np.where(takes_dear, self.dear, np.where(takes_cheap, self.cheap, NOBODY))
@@ -238,10 +223,8 @@ def readers_of(rule: Rule) -> tuple[int, ...]:
     return tuple(sorted(rule.order))
 
 
-def _most(totals: "Matrix", votes: Votes, order: Sequence[int]) -> Choice:
+def _most(totals: Matrix, votes: Votes, order: Sequence[int]) -> Choice:
     """Choose the answer of the highest total; of equals, that of the reader first in the order."""
-    import numpy as np
-
     ranks = np.empty(len(order))
     ranks[list(order)] = np.arange(len(order))
     preferred = np.where(votes.answered, totals - _TIE * ranks, -np.inf)

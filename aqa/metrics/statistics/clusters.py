@@ -3,28 +3,24 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    Matrix = NDArray[np.float64]
-    Places = NDArray[np.intp]
+Matrix = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
     """The cluster of each example, as codes 0..count - 1; `by` names what they are made from."""
 
-    codes: "Places"
+    codes: Places
     by: str = "none"
 
     @classmethod
     def of(cls, labels: Sequence[Hashable], by: str) -> "Clusters":
         """Take examples with equal labels together."""
-        import numpy as np
-
         known: dict[Hashable, int] = {}
         codes = [known.setdefault(label, len(known)) for label in labels]
         return cls(np.array(codes, dtype=np.intp), by)
@@ -32,14 +28,10 @@ class Clusters:
     @classmethod
     def apart(cls, examples: int) -> "Clusters":
         """Take each example as a cluster of its own."""
-        import numpy as np
-
         return cls(np.arange(examples))
 
     def at(self, places: Sequence[int]) -> "Clusters":
         """Give the clusters of some of the examples."""
-        import numpy as np
-
         kept = self.codes[np.asarray(places, dtype=np.intp)]
         return Clusters(np.unique(kept, return_inverse=True)[1], self.by)
 
@@ -49,10 +41,8 @@ class Clusters:
         return len(self.codes)
 
     @cached_property
-    def sizes(self) -> "Matrix":
+    def sizes(self) -> Matrix:
         """How many examples each cluster has."""
-        import numpy as np
-
         return np.bincount(self.codes).astype(np.float64)
 
     @property
@@ -65,10 +55,8 @@ class Clusters:
         """Whether each example is a cluster of its own."""
         return self.count == self.examples
 
-    def sums(self, columns: "Matrix") -> "Matrix":
+    def sums(self, columns: Matrix) -> Matrix:
         """Add up the rows of each cluster: (examples, k) to (clusters, k)."""
-        import numpy as np
-
         if self.are_examples:
             return columns
         order = np.argsort(self.codes, kind="stable")

@@ -10,17 +10,13 @@ It is a mean over all clusters like these, as in a test of fixed size, not over 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from aqa.metrics.statistics.clusters import Clusters
+import numpy as np
+from numpy.typing import NDArray
+
+from aqa.metrics.statistics.clusters import Clusters, Matrix, Places
 from aqa.metrics.statistics.intervals import LEVEL
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float64]
-    Places = NDArray[np.intp]
 
 Kind = Literal["betting", "t-mixture"]
 
@@ -55,18 +51,16 @@ class ConfidenceSequence:
         """How bets are made."""
         return "betting" if self.largest <= SMALL else "t-mixture"
 
-    def interval(self, totals: "Matrix", sizes: "Matrix") -> tuple[float, float]:
+    def interval(self, totals: Matrix, sizes: Matrix) -> tuple[float, float]:
         """Give the 95 % interval of the mean after these clusters."""
         return self._lower(totals, sizes), -self._lower(-totals, sizes)
 
-    def p_value(self, totals: "Matrix", sizes: "Matrix") -> float:
+    def p_value(self, totals: Matrix, sizes: Matrix) -> float:
         """Give the p value of a mean of zero, two-sided, at whatever moment this is."""
-        import numpy as np
-
         wealth = np.maximum(self.above(0.0, totals, sizes), self.above(0.0, -totals, sizes))
         return float(min(1.0, np.exp(-wealth[-1])))
 
-    def above(self, mean: float, totals: "Matrix", sizes: "Matrix") -> "Matrix":
+    def above(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
         """Give the logarithm of the wealth against "the mean is `mean` or less", by cluster.
 
         Halved for the other side, which is bet on, too. Against "`mean` or more" it is that of the
@@ -76,18 +70,14 @@ class ConfidenceSequence:
             return self._bets(mean, totals, sizes)
         return self._t_mixture(mean, totals, sizes)
 
-    def _bets(self, mean: float, totals: "Matrix", sizes: "Matrix") -> "Matrix":
-        import numpy as np
-
+    def _bets(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
         stakes = np.geomspace(*_STAKES)
         gains = (totals - mean * sizes) / (self.largest * (1 + mean))
         wealth = np.log1p(stakes[:, None] * gains).cumsum(axis=1)
         found: Matrix = np.logaddexp.reduce(wealth, axis=0) - log(2 * len(stakes))
         return found
 
-    def _t_mixture(self, mean: float, totals: "Matrix", sizes: "Matrix") -> "Matrix":
-        import numpy as np
-
+    def _t_mixture(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
         gains = totals - mean * sizes
         count = np.arange(1, len(gains) + 1)
         # The variance of the mixture that makes it narrowest after so many: Howard, Ramdas,
@@ -99,7 +89,7 @@ class ConfidenceSequence:
         wealth = (np.log(prior / (count + prior)) - count * np.log1p(-share)) / 2
         return np.where(sums > 0, wealth, -np.inf)
 
-    def _lower(self, totals: "Matrix", sizes: "Matrix") -> float:
+    def _lower(self, totals: Matrix, sizes: Matrix) -> float:
         """Halve the way from -1 to the mean, of which the part that is refuted lies below."""
         low, high = -1.0, float(totals.sum() / sizes.sum())
         for _ in range(_HALVINGS):
@@ -116,9 +106,9 @@ Verdict = Literal["b better", "a better", "no difference above the margin", "und
 
 def verdicts(
     sequence: ConfidenceSequence,
-    totals: "Matrix",
-    sizes: "Matrix",
-    looks: "Places",
+    totals: Matrix,
+    sizes: Matrix,
+    looks: Places,
     margin: float | None = None,
 ) -> list[Verdict]:
     """Decide on b - a, of values within -1 and 1, after each number of clusters in `looks`.
@@ -127,7 +117,7 @@ def verdicts(
     """
     at = looks - 1
 
-    def is_above(mean: float, sign: int) -> "NDArray[np.bool_]":
+    def is_above(mean: float, sign: int) -> NDArray[np.bool_]:
         return sequence.above(mean, sign * totals, sizes)[at] >= _REFUTED
 
     better, worse = is_above(0.0, 1), is_above(0.0, -1)
@@ -148,8 +138,6 @@ def followed(
 
     Where clusters are larger than was planned, or scores are not within 0 and 100, bets go by that.
     """
-    import numpy as np
-
     column = np.subtract(b, a, dtype=np.float64)[:, None] / 100
     totals, sizes = clusters.sums(column)[:, 0], clusters.sizes
     is_bounded = abs(column).max() <= 1 + _ROUNDING

@@ -14,15 +14,11 @@ normal law, which leaves more or fewer degrees of freedom: those of the beta law
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from aqa.metrics.statistics.clusters import Clusters
+import numpy as np
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float64]
+from aqa.metrics.statistics.clusters import Clusters, Matrix
 
 LEVEL = 0.95
 FEW = 10  # clusters: fewer never tell more than their examples would if they were independent
@@ -50,12 +46,12 @@ class Estimates:
     is none).
     """
 
-    values: "Matrix"
-    lows: "Matrix"
-    highs: "Matrix"
-    errors: "Matrix"
-    freedom: "Matrix"
-    effects: "Matrix"
+    values: Matrix
+    lows: Matrix
+    highs: Matrix
+    errors: Matrix
+    freedom: Matrix
+    effects: Matrix
 
     def intervals(self) -> list[Interval]:
         """Give each column's interval."""
@@ -75,13 +71,11 @@ def interval_signature(clusters: Clusters, effect: float | None) -> str:
 
 def mean_interval(values: Sequence[float], clusters: Clusters) -> Interval:
     """Give the interval of the mean of values, usually of 0..100."""
-    import numpy as np
-
     return mean_intervals(np.asarray(values, dtype=np.float64)[:, None], clusters).intervals()[0]
 
 
 def mean_intervals(
-    columns: "Matrix", clusters: Clusters, bounds: tuple[float, float] | None = None
+    columns: Matrix, clusters: Clusters, bounds: tuple[float, float] | None = None
 ) -> Estimates:
     """Give the interval of each column's mean; `columns` are (examples, k), usually of 0..100.
 
@@ -89,8 +83,6 @@ def mean_intervals(
     Where each example is its own cluster and scores only one bound or the other, this is Wilson's
     interval of a proportion itself.
     """
-    import numpy as np
-
     values = columns.mean(axis=0)
     spread = _spread(columns, clusters)
     variances = spread.variances
@@ -125,7 +117,7 @@ def mean_intervals(
     )
 
 
-def difference_intervals(columns: "Matrix", clusters: Clusters, reach: float = 100.0) -> Estimates:
+def difference_intervals(columns: Matrix, clusters: Clusters, reach: float = 100.0) -> Estimates:
     """Give the interval of each column's mean difference; `columns` are (examples, k).
 
     Two more examples, one each way and as large as those that differ typically are, are added to
@@ -133,8 +125,6 @@ def difference_intervals(columns: "Matrix", clusters: Clusters, reach: float = 1
     for proportions. So no difference among a few examples is not taken for certainty. `reach` is
     the largest difference that there can be.
     """
-    import numpy as np
-
     values = columns.mean(axis=0)
     spread = _spread(columns, clusters)
     variances, freedom = spread.variances, spread.freedom
@@ -160,20 +150,16 @@ def difference_intervals(columns: "Matrix", clusters: Clusters, reach: float = 1
     )
 
 
-def student(freedom: "Matrix") -> "Matrix":
+def student(freedom: Matrix) -> Matrix:
     """Give the 97.5 % points of Student's t; those of the normal for infinite freedom."""
-    import numpy as np
     from scipy import special
 
     points = special.stdtrit(np.where(freedom > 0, np.minimum(freedom, 1e9), 1.0), _UPPER)
-    found: Matrix = np.where(freedom > 0, points, np.inf)
-    return found
+    return np.where(freedom > 0, points, np.inf)
 
 
-def _wilson(shares: "Matrix", sizes: "Matrix", reach: "Matrix") -> tuple["Matrix", "Matrix"]:
+def _wilson(shares: Matrix, sizes: Matrix, reach: Matrix) -> tuple[Matrix, Matrix]:
     """Give Wilson's interval of shares that so many independent examples would show."""
-    import numpy as np
-
     square = reach**2 / sizes
     middle = (shares + square / 2) / (1 + square)
     half = np.sqrt(square * (shares * (1 - shares) + square / 4)) / (1 + square)
@@ -183,10 +169,8 @@ def _wilson(shares: "Matrix", sizes: "Matrix", reach: "Matrix") -> tuple["Matrix
     )
 
 
-def _beta_kurtosis(shares: "Matrix", variances: "Matrix") -> "Matrix":
+def _beta_kurtosis(shares: Matrix, variances: Matrix) -> Matrix:
     """Give the excess kurtosis of the beta law with those means and variances, within 0..1."""
-    import numpy as np
-
     binomial = shares * (1 - shares)
     is_known = (binomial > _NOTHING) & (variances > _NOTHING)
     size = np.zeros_like(shares)  # both parameters of the law together
@@ -207,17 +191,15 @@ class _Spread:
     excess kurtosis that the variance of `variances` has.
     """
 
-    variances: "Matrix"
-    freedom: "Matrix"
-    effects: "Matrix"
-    between: "Matrix"
-    tails: "Matrix"
+    variances: Matrix
+    freedom: Matrix
+    effects: Matrix
+    between: Matrix
+    tails: Matrix
 
 
-def _spread(columns: "Matrix", clusters: Clusters) -> _Spread:
+def _spread(columns: Matrix, clusters: Clusters) -> _Spread:
     """Measure the spread of columns; one cluster alone tells none: 0, with 0 degrees of freedom."""
-    import numpy as np
-
     examples, count = clusters.examples, clusters.count
     width = columns.shape[1]
     nothing = np.zeros(width)
@@ -240,13 +222,11 @@ def _spread(columns: "Matrix", clusters: Clusters) -> _Spread:
     return _Spread(variances, freedom, effects, own * correlation, tails)
 
 
-def _correlation(between: "Matrix", squares: "Matrix", sizes: "Matrix") -> "Matrix":
+def _correlation(between: Matrix, squares: Matrix, sizes: Matrix) -> Matrix:
     """Estimate the intra-class correlation by the analysis of variance (Donner 1986), 0..1.
 
     `between` and `squares` are the sums of squares between clusters and in total.
     """
-    import numpy as np
-
     examples, count = sizes.sum(), len(sizes)
     of_clusters = between / (count - 1)
     within = np.maximum(squares - between, 0.0) / (examples - count)
@@ -257,17 +237,13 @@ def _correlation(between: "Matrix", squares: "Matrix", sizes: "Matrix") -> "Matr
     return np.clip(found, 0.0, 1.0)
 
 
-def _robust(
-    sums: "Matrix", sizes: "Matrix", correlation: "Matrix"
-) -> tuple["Matrix", "Matrix", "Matrix"]:
+def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     """Give the unbiased CR2 variance of a mean, its degrees of freedom, and the part of tails.
 
     `sums` are squared sums of centred scores, (clusters, k). With weights c and S the covariance of
     those sums under the correlation, the variance estimated is sum(c * sums), its mean
     trace(c S), and its degrees of freedom trace(c S)² / trace(c S c S).
     """
-    import numpy as np
-
     examples = sizes.sum()
     weights = 1 / (examples**2 * (1 - sizes / examples))
     alike = correlation[:, None]

@@ -10,29 +10,21 @@ no bias is left: Horvitz & Thompson (1952), JASA 47; Angelopoulos, Bates, Fannji
 from dataclasses import dataclass
 from math import inf, sqrt
 from random import Random
-from typing import TYPE_CHECKING
 
-from aqa.metrics.statistics.clusters import Clusters
+import numpy as np
+
+from aqa.metrics.statistics.clusters import Clusters, Matrix, Places
 from aqa.metrics.statistics.intervals import mean_intervals, student
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float64]
-    Places = NDArray[np.intp]
 
 HALF = 50.0  # points
 
 
-def inclusion_probabilities(doubts: "Matrix", count: int) -> "Matrix":
+def inclusion_probabilities(doubts: Matrix, count: int) -> Matrix:
     """Give each answer a probability that goes with its doubt, so that `count` are drawn.
 
     Doubts are above zero. An answer that would have more than one is drawn for certain, and the
     others share what is left; where there are no more than `count`, all are.
     """
-    import numpy as np
-
     found = np.ones(len(doubts))
     rest = np.arange(len(doubts))
     while len(rest) and count < len(doubts):
@@ -45,7 +37,7 @@ def inclusion_probabilities(doubts: "Matrix", count: int) -> "Matrix":
     return found
 
 
-def systematic_sample(probabilities: "Matrix", random: Random) -> list[int]:
+def systematic_sample(probabilities: Matrix, random: Random) -> list[int]:
     """Draw places with these probabilities, always as many as they sum to.
 
     Every whole step of their running sum from a random start is taken, in random order: Madow
@@ -73,10 +65,10 @@ class LabelledMean:
 
 
 def labelled_mean(
-    known: "Matrix",
-    places: "Places",
-    errors: "Matrix",
-    probabilities: "Matrix",
+    known: Matrix,
+    places: Places,
+    errors: Matrix,
+    probabilities: Matrix,
     clusters: Clusters,
 ) -> LabelledMean | None:
     """Correct the mean of what is `known` of each example by the errors of labelled answers.
@@ -87,8 +79,6 @@ def labelled_mean(
     freedom of Satterthwaite (1946), Biometrics Bulletin 2(6), where labels count by the effective
     number of Kish (1965), "Survey Sampling".
     """
-    import numpy as np
-
     n, total = len(errors), len(known)
     if n < 4:
         return None

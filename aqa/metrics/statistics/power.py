@@ -1,13 +1,11 @@
 """Which true differences so many clusters of examples would show in four of five tests."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from aqa.metrics.statistics.sign_flips import least_p
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 POWER = 0.8
 _HALVINGS = 30
@@ -53,7 +51,6 @@ def detectable_share(examples: int, differing: int, level: float = 0.05) -> floa
 
 def _power(examples: int, differing: float, difference: float, level: float) -> float:
     """Give the power of McNemar's exact test; `differing` and `difference` are shares."""
-    import numpy as np
     from scipy import special
 
     spread = 8 * np.sqrt(examples * differing * (1 - differing)) + 8
@@ -70,9 +67,8 @@ def _power(examples: int, differing: float, difference: float, level: float) -> 
     return float((chances * found).sum())
 
 
-def _most_losses(counts: "NDArray[np.int64]", level: float) -> "NDArray[np.int64]":
+def _most_losses(counts: NDArray[np.int64], level: float) -> NDArray[np.int64]:
     """Give the most losses among so many differing examples by which the test still finds; -1."""
-    import numpy as np
     from scipy import special
 
     half = level / 2

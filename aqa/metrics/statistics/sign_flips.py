@@ -7,15 +7,11 @@ section 21.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from aqa.metrics.statistics.clusters import Clusters
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float64]
+from aqa.metrics.statistics.clusters import Clusters, Matrix
 
 DRAWS = 10_000
 SEED = 12345
@@ -36,7 +32,7 @@ class Chance:
     test: str
 
 
-def sign_flip_tests(columns: "Matrix", clusters: Clusters, seed: int = SEED) -> list[Chance]:
+def sign_flip_tests(columns: Matrix, clusters: Clusters, seed: int = SEED) -> list[Chance]:
     """Test whether each column's mean difference is 0; `columns` are (examples, k).
 
     Exact where all that differ do so by the same (McNemar's test, for right and wrong answers to
@@ -75,10 +71,8 @@ def least_p(clusters: int) -> float:
     return max(_LEAST, min(1.0, 2.0 ** (1 - clusters)))
 
 
-def _exact(sums: "Matrix", clusters: Clusters) -> Chance | None:
+def _exact(sums: Matrix, clusters: Clusters) -> Chance | None:
     """Test one column exactly; None where that would take too long."""
-    import numpy as np
-
     scale = float(np.abs(sums).max(initial=0.0))
     sums = sums[np.abs(sums) > _EPSILON * max(1.0, scale)]
     sizes = np.abs(sums)
@@ -98,10 +92,8 @@ def _exact(sums: "Matrix", clusters: Clusters) -> Chance | None:
     return None
 
 
-def _of_steps(steps: "NDArray[np.int64]") -> float:
+def _of_steps(steps: NDArray[np.int64]) -> float:
     """Give the exact p of whole numbers: their sums are the steps of a walk, one by one."""
-    import numpy as np
-
     sizes = np.sort(np.abs(steps))
     reach = int(sizes.sum())
     chances = np.zeros(2 * reach + 1)
@@ -120,10 +112,8 @@ def _of_steps(steps: "NDArray[np.int64]") -> float:
     return max(_LEAST, min(1.0, 2 * float(chances[reach + far :].sum())))
 
 
-def _enumerated(sums: "Matrix") -> float:
+def _enumerated(sums: Matrix) -> float:
     """Give the exact p by all 2^n choices of signs, the sums of two halves met in the middle."""
-    import numpy as np
-
     middle = len(sums) // 2
     one, other = _all_sums(sums[:middle]), np.sort(_all_sums(sums[middle:]))
     far = abs(float(sums.sum()))
@@ -132,19 +122,15 @@ def _enumerated(sums: "Matrix") -> float:
     return min(1.0, 2 * int(above.sum()) / (1 << len(sums)))
 
 
-def _all_sums(values: "Matrix") -> "Matrix":
-    import numpy as np
-
+def _all_sums(values: Matrix) -> Matrix:
     found = np.zeros(1)
     for value in values:
         found = np.concatenate((found + value, found - value))
     return found
 
 
-def _draws_as_far(sums: "Matrix", seed: int) -> "NDArray[np.int64]":
+def _draws_as_far(sums: Matrix, seed: int) -> NDArray[np.int64]:
     """Count the draws of signs by which each column's sum goes as far as it did."""
-    import numpy as np
-
     clusters, columns = sums.shape
     totals = sums.sum(axis=0)
     least = np.abs(totals) - _EPSILON * np.maximum(1.0, np.abs(sums).sum(axis=0))
@@ -160,10 +146,8 @@ def _draws_as_far(sums: "Matrix", seed: int) -> "NDArray[np.int64]":
     return reached
 
 
-def _drawn(sums: "Matrix", reached: int) -> float:
+def _drawn(sums: Matrix, reached: int) -> float:
     """Give the p of so many draws; the observed signs count as one."""
-    import numpy as np
-
     if reached >= FEWEST:
         return (reached + 1) / (DRAWS + 1)
     sizes = np.abs(sums)
@@ -172,13 +156,12 @@ def _drawn(sums: "Matrix", reached: int) -> float:
     return min(1.0, max(least_p(differing), rare))
 
 
-def saddlepoint_p(sizes: "Matrix", far: float) -> float:
+def saddlepoint_p(sizes: Matrix, far: float) -> float:
     """Approximate the chance that sizes of random signs add up to `far` or more, either way.
 
     The formula of Lugannani & Rice (1980), Advances in Applied Probability 12(2), for the
     cumulants of signs, K(t) = sum(log(cosh(t * sizes))).
     """
-    import numpy as np
     from scipy import special
 
     if far >= sizes.sum():
