@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.connection import why_unreachable
@@ -15,9 +15,31 @@ from aqa.backends.openai_api.waits import LONGEST_WAIT, asked_wait, in_words, is
 Kind = Literal["retry", "slow", "example", "run"]
 AGAIN = {408, 409, 424, 425}
 BUSY = {429, 498, 503, 529}  # 498: Groq's capacity, 529: Anthropic's overload
-BAD_KEY = re.compile(r"API_KEY_INVALID|invalid_api_key|authentication_error")
-# Codes of accounts that can't pay: OpenAI's, and that of LiteLLM's proxy.
-QUOTA = re.compile(r"insufficient_quota|billing_|budget_exceeded")
+BAD_KEY = re.compile(
+    r"API_KEY_INVALID|invalid_api_key|authentication_error|(?:incorrect|invalid) api key"
+    r"|api key (?:provided )?(?:is |was |has )?(?:not valid|invalid|expired|disabled|revoked"
+    r"|reported as leaked)|invalid access token",
+    re.I,
+)
+# Codes of accounts that can't pay, and how servers say it, whatever the status.
+QUOTA = re.compile(
+    r"insufficient_quota|billing_|budget_exceeded|exceeded_current_quota|arrearage"
+    r"|FreeTierOnly|insufficient_(?:balance|credit|funds)",
+    re.I,
+)
+CANT_PAY = re.compile(
+    r"credit balance is too low|insufficient (?:balance|credit|funds)|all available credits"
+    r"|monthly spending limit|in good standing|크레딧이? ?부족|잔액이? ?부족|余额不足|欠费",
+    re.I,
+)
+# A model that is not there, told with the status of a bad request; its name may be anything.
+NO_MODEL = re.compile(
+    r"\binvalid[_ ]model\b|\bmodel_(?:not_found|decommissioned|not_available)\b|\bnot a valid model"
+    r"|\bmodel\b.{0,100}\b(?:not found|does not exist|decommissioned|model fade out)",
+    re.I | re.S,
+)
+# A prompt that is too long, which some servers (llama.cpp's) take for their own fault.
+CONTEXT = re.compile(r"context (?:length|size|window)|prompt is too long|too many tokens", re.I)
 # What errors within an answer of status 200 are called, and the status that they should have had.
 CODES = {
     "invalid_request_error": 400,
@@ -40,7 +62,7 @@ CODES = {
     "unavailable": 503,
     "overloaded_error": 529,
 }
-TOO_LARGE = re.compile(r"^request too large\b", re.I)  # for the limit of a minute: never goes
+TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit of a minute: never goes
 FLAGGED = "flagged_input"  # what OpenRouter says of a prompt that its moderation holds back
 
 
@@ -82,7 +104,7 @@ def classify(error: Exception, access: Access) -> Failure | None:
     if isinstance(error, BadBodyError):
         return classify_body(error, access)
     if isinstance(error, openai.APIStatusError):
-        return classify_status(error.status_code, error.response.headers, error.body, access)
+        return classify_status(error.status_code, error.response.headers, _body(error), access)
     if isinstance(error, openai.APIConnectionError):
         return Failure("retry", f"the connection to {access.url} broke off", maybe_paid=True)
     if isinstance(error, openai.APIError):
@@ -115,13 +137,14 @@ def classify_status(  # long: a table of statuses
     status: int, headers: Mapping[str, str], error: object, access: Access
 ) -> Failure:
     """Classify an answer that is an error; `error` is what its body holds under that name."""
-    error = _inner(error)
+    whole, error = error, _inner(error)
     message = access.shown(error_text(error) or f"status {status}")
     fields = error if isinstance(error, Mapping) else {}
     code = f"{fields.get('code') or ''} {fields.get('type') or ''}"
     param = fields.get("param")
-    wait = asked_wait(headers, error, message)
-    if status in (400, 403, 429) and QUOTA.search(code):
+    wait = asked_wait(headers, whole, message)
+    cant_pay = QUOTA.search(code) or CANT_PAY.search(message)
+    if status in (400, 403, 412, 429) and cant_pay:
         return Failure(
             "run", f"the account's quota is used up ({message}); add credit and run it again"
         )
@@ -130,24 +153,27 @@ def classify_status(  # long: a table of statuses
         return Failure("run", message, perhaps_alone=True)
     if status == 429 and TOO_LARGE.search(message):
         return Failure("example", message)
-    if status == 429 and is_of_a_day(error, message):
+    if status == 429 and is_of_a_day(whole, message):
         return Failure("run", f"the quota of a day is used up ({message})")
+    if status >= 500 and CONTEXT.search(message):
+        return Failure("example", message)
     if status >= 429 and wait is not None and wait > LONGEST_WAIT:
         return Failure("run", f"the server asks to wait {in_words(wait)} ({message})")
     if status in BUSY:
         return Failure("slow", message, wait)
     if status >= 500 or status in AGAIN:
         return Failure("retry", message, wait)
-    if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(error, default=str))):
+    if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(whole, default=str))):
         return Failure("run", f"the server refuses the key of {access.key_name} ({message})")
     if status == 403 and FLAGGED in str(fields.get("metadata")):
         return Failure("example", message)
     if status == 403:
         message = f"the server refuses access to the model ({message})"
         return Failure("run", message, perhaps_alone=True)
-    if status == 404:
+    if status in (404, 405, 410) or (status == 400 and NO_MODEL.search(f"{code} {message}")):
         message = f"the server knows no such model or address ({message}); see --model and"
-        return Failure("run", f"{message} backend.base_url", perhaps_alone=True)
+        told = f"{message} backend.base_url"
+        return Failure("run", told, refused=status == 400, perhaps_alone=True)
     if 300 <= status < 400:
         return Failure(
             "run",
@@ -156,6 +182,14 @@ def classify_status(  # long: a table of statuses
         )
     named = param if isinstance(param, str) else None
     return Failure("example", message, param=named, refused=status in (400, 422))
+
+
+def _body(error: Any) -> object:
+    """The whole body of an error; the client's own `body` has but what is in its `error`."""
+    try:
+        return error.response.json()
+    except (ValueError, RecursionError):
+        return error.body
 
 
 def _inner(error: object) -> object:

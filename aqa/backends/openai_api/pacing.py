@@ -2,17 +2,16 @@
 
 import asyncio
 import math
-import re
 import time
 from collections.abc import Mapping
+
+from aqa.backends.openai_api.waits import seconds_until
 
 FIRST = 16  # requests at a time to begin with
 GROWTH = 3  # more at a time for each answer, until the server first slows us down
 SHORT = 0.125  # of the time that an answer has: then GROWTH more may start
 LONG = 0.5  # of that time: from here on no more at a time
 BURST = 1.0  # seconds of a rate that may be used at once
-DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|h|m|s)", re.ASCII)
-SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Bucket:
@@ -138,7 +137,7 @@ class Pace:
             if limit and not bucket.given and bucket.per_second != limit / 60:
                 bucket.set_rate(limit)
             if _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0:
-                reset = seconds_of(headers.get(f"x-ratelimit-reset-{name}"))
+                reset = seconds_until(headers.get(f"x-ratelimit-reset-{name}"))
                 if reset and limit:  # one unit of the rate suffices to go on
                     reset = min(reset, 60.0)
                     self._hold_until = max(
@@ -152,13 +151,3 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if value is not None and math.isfinite(value) and value >= 0 else None
-
-
-def seconds_of(text: str | None) -> float | None:
-    """A duration such as 6m0s, 1.5s, 120ms or a bare number of seconds."""
-    if not text:
-        return None
-    parts = DURATION.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return sum(float(number) * SECONDS[unit] for number, unit in parts)
-    return _number(text)

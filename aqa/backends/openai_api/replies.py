@@ -1,5 +1,6 @@
 """What a server answered, whichever API it was asked by, and what it counted."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +25,14 @@ ENDS: Mapping[str, End] = {
         ("content_filter", "safety", "recitation", "prohibited_content", "blocklist"), "filter"
     ),
 }
-TITLE = re.compile(r"^\s*<.*?<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+TAG = re.compile(r"<[^>]*>")
+# What holds an error's message, in lower case, and what says more than a general one does.
+MESSAGES = (
+    "message", "error", "detail", "error_msg", "status_msg", "errors", "title", "status",
+    "base_resp",
+)  # fmt: skip
+MORE = ("details", "raw")
 NO_ROOM = "no token was left for the answer"
 ROOM = "raise generation.max_new_tokens, or backend.reasoning_tokens of a model that thinks"
 
@@ -129,12 +137,11 @@ def _whole(text: str) -> str:
 def error_text(body: object, depth: int = 5) -> str:
     """The message in an error's body, whichever way the server writes it; empty if none is found.
 
-    That are OpenAI's `error`, of which its client takes the inside, a plain text, the title of a
-    gateway's page, FastAPI's `detail`, a list of what is wrong where, and Azure's `details`.
+    That are OpenAI's `error`, of which its client takes the inside, a plain text, a gateway's page,
+    FastAPI's `detail`, a list of what is wrong where, Naver's `status`, and JSON within a text.
     """
     if isinstance(body, str):
-        title = TITLE.search(body)
-        return " ".join(title[1].split()) if title else body
+        return _of_text(body, depth)
     if isinstance(body, list) and depth:
         return "; ".join(filter(None, (error_text(part, depth - 1) for part in body)))
     if not isinstance(body, Mapping) or not depth:
@@ -142,10 +149,35 @@ def error_text(body: object, depth: int = 5) -> str:
     if isinstance(words := body.get("msg"), str):
         place = body.get("loc")
         return f"{'.'.join(map(str, place))}: {words}" if isinstance(place, list) else words
-    words = error_text(body.get("message") or body.get("error") or body.get("detail"), depth - 1)
-    # Azure's gateway says in `details` what its message leaves open.
-    more = error_text(body.get("details"), depth - 1) if words else ""
-    return f"{words}; {more}" if more else words
+    fields = {str(name).lower(): value for name, value in body.items()}
+    found = (_of_field(name, fields.get(name), depth - 1) for name in MESSAGES)
+    words = next(filter(None, found), "")
+    # Azure's and OpenRouter's gateways say there what their message leaves open.
+    apart = {**fields, **parts} if isinstance(parts := fields.get("metadata"), Mapping) else fields
+    more = [error_text(apart.get(name), depth - 1) for name in MORE] if words else []
+    return "; ".join(dict.fromkeys(filter(None, (words, *more))))
+
+
+def _of_field(name: str, value: object, depth: int) -> str:
+    if name == "status" and not isinstance(value, Mapping):  # a code
+        return ""
+    if name == "errors" and isinstance(value, Mapping):  # by what is wrong
+        told = ((part, error_text(words, depth)) for part, words in value.items())
+        return "; ".join(f"{part}: {words}" for part, words in told if words)
+    return error_text(value, depth)
+
+
+def _of_text(text: str, depth: int) -> str:
+    opening = text.lstrip()[:1]
+    if opening == "<":
+        title = TITLE.search(text)
+        return " ".join(TAG.sub(" ", title[1] if title else text).split())
+    if opening in ("{", "[") and depth:
+        try:
+            return error_text(json.loads(text), depth - 1) or text
+        except (ValueError, RecursionError):
+            return text
+    return text
 
 
 def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spent | None:

@@ -6,22 +6,37 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 LONGEST_WAIT = 900.0  # seconds; a server that asks for more has no more for today
+FULL_AGAIN = 60.0  # seconds at most of a reset that tells when a limit is whole again
 DEPTH = 8  # of a body in which a wait is looked for
 EPOCH = 1e9  # from here on a reset is a time of day, not a number of seconds
 MILLISECONDS = 1e11  # from here on that time is in milliseconds
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNITS = {
+    "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
+    "초": 1.0, "분": 60.0, "시": 3600.0, "일": 86400.0,
+}  # fmt: skip
 NUMBER = r"\d+(?:\.\d+)?"
-UNIT = r"ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?"
-DURATION = re.compile(rf"({NUMBER})\s*({UNIT})(?![a-z])", re.IGNORECASE)
-# As OpenAI ("Please try again in 1m20s."), Azure and Google say it.
+UNIT = (
+    r"(?:(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])"
+    r"|초|분|시간|일)"
+)
+DURATION = re.compile(rf"({NUMBER})\s*({UNIT})", re.IGNORECASE)
+PERIOD = rf"((?:{NUMBER}\s*{UNIT}(?:[\s,]|and\b)*)+)"
+# As OpenAI ("Please try again in 1m20s."), Azure, Google and Django say it, and as it is in Korean.
 ASKED = re.compile(
-    rf"\b(?:try again|retry|wait)\b[^.\d]{{0,20}}((?:{NUMBER}\s*(?:{UNIT})(?![a-z])[\s,]*)+)",
+    rf"\b(?:try again|retry|wait|resets?|available)\b[^.\d]{{0,20}}{PERIOD}|{PERIOD}(?:후|뒤|이후)",
     re.IGNORECASE,
 )
-NAMES = {"retrydelay", "retryafter", "xratelimitreset"}  # in bodies, whatever their spelling
-OF_A_DAY = re.compile(r"per[-_ ]?day|\bdaily\b|\b[rt]pd\b", re.IGNORECASE)
+# Names in bodies, whatever their spelling; Hugging Face estimates when a model is loaded.
+ASKS = re.compile(r"(?:retry(?:delay|after)|x?ratelimitreset|estimatedtime)(?:in)?(s|seconds|ms)?")
+HEADER = re.compile(r"^(?:x-|anthropic-)?ratelimit\b.*\breset\b|^(?:x-)?ratelimit$")
+SECONDS_LEFT = re.compile(r"\b(?:t|reset)=(\d+)")  # in the standard's header
+OF_A_DAY = re.compile(
+    r"per[-_ ]?(?:day|week|month)|/ ?(?:day|month)\b|\b(?:daily|monthly|[rt]pd)\b|일일|하루|월간",
+    re.IGNORECASE,
+)
 OF_A_MINUTE = re.compile(r"\bon (?:requests|tokens)[\w ]* per min", re.IGNORECASE)
 
 
@@ -30,19 +45,20 @@ def asked_wait(headers: Mapping[str, str], error: object, message: str) -> float
     wait = retry_after(headers)
     if wait is not None:
         return wait
-    resets = [*_found(error), _moment(headers.get("x-ratelimit-reset"))]
+    resets = [*_found(error), seconds_until(headers.get("x-ratelimit-reset"))]
     waits = [wait for wait in resets if wait is not None]
     if waits:
         return max(waits)
     asked = ASKED.search(message)
-    return _sum(asked[1]) if asked else None
+    return _sum(asked[0]) if asked else _until_full(headers)
 
 
 def is_of_a_day(error: object, message: str) -> bool:
-    """Whether a limit is one of a day, so that waiting for minutes helps little."""
+    """Whether a limit is one of a day or more, so that waiting for minutes helps little."""
     if OF_A_MINUTE.search(message):
         return False
-    return bool(OF_A_DAY.search(f"{message} {json.dumps(error, default=str)}"))
+    body = json.dumps(error, default=str, ensure_ascii=False)
+    return bool(OF_A_DAY.search(f"{message} {body}"))
 
 
 def in_words(seconds: float) -> str:
@@ -55,21 +71,22 @@ def in_words(seconds: float) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by `retry-after-ms` or `Retry-After`, a number or a date."""
+    """Seconds to wait by `retry-after-ms` or `Retry-After`: a number, a duration or a date."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        text = headers.get(name)
-        if not text:
-            continue
-        try:
-            seconds = float(text) / unit
-        except ValueError:
-            try:
-                seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-            except (TypeError, ValueError):
-                continue
-        if math.isfinite(seconds):
-            return max(seconds, 0.0)
+        if (seconds := seconds_until(headers.get(name), unit)) is not None:
+            return seconds
     return None
+
+
+def _until_full(headers: Mapping[str, str]) -> float | None:
+    """Seconds until a limit that is used up is whole again, by the headers on rates."""
+    waits = []
+    for name, value in headers.items():
+        left = headers.get(name.replace("reset", "remaining"), "0")
+        if HEADER.search(name.lower()) and (left.strip() == "0" or left == value):
+            standard = SECONDS_LEFT.search(value)
+            waits.append(seconds_until(standard[1] if standard else value))
+    return min(max((wait for wait in waits if wait is not None), default=0), FULL_AGAIN) or None
 
 
 def _found(value: object, depth: int = DEPTH) -> Iterator[float | None]:
@@ -81,26 +98,40 @@ def _found(value: object, depth: int = DEPTH) -> Iterator[float | None]:
             yield from _found(part, depth - 1)
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            plain = re.sub(r"[^a-z]", "", str(name).lower())
-            if plain in NAMES:
-                yield _moment(inner)
+            if asks := ASKS.fullmatch(re.sub(r"[^a-z]", "", str(name).lower())):
+                yield seconds_until(inner, 1000.0 if asks[1] == "ms" else 1.0)
             else:
                 yield from _found(inner, depth - 1)
 
 
-def _moment(message: object) -> float | None:
-    """Seconds until then, of a duration ("38s"), of seconds, or of a time since 1970."""
-    if isinstance(message, bool) or not isinstance(message, str | int | float):
+def seconds_until(told: object, unit: float = 1.0) -> float | None:
+    """Seconds until then: of a number, so many to a second, of a duration ("38s"), or of a date.
+
+    Numbers may count from 1970.
+    """
+    if isinstance(told, bool) or not isinstance(told, str | int | float):
         return None
     try:
-        seconds = float(message)
+        seconds = float(told) / unit
     except ValueError:
-        return _sum(str(message))
+        then = _date(str(told))
+        return _sum(str(told)) if then is None else max(then - time.time(), 0.0)
     if not math.isfinite(seconds):
         return None
     if seconds >= EPOCH:
         seconds = (seconds / 1000 if seconds >= MILLISECONDS else seconds) - time.time()
     return max(seconds, 0.0)
+
+
+def _date(text: str) -> float | None:
+    """The time since 1970 of a date as HTTP or as ISO 8601 writes it."""
+    for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            then = read(text)
+        except (TypeError, ValueError):
+            continue
+        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
+    return None
 
 
 def _sum(text: str) -> float | None:

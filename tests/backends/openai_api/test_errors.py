@@ -174,6 +174,19 @@ def test_nothing_is_infinite(tmp_path: Path, server: Server, key: str) -> None:
         ("<html>\n<head><title>502 Bad\nGateway</title></head></html>", "502 Bad Gateway"),
         ({"code": 3}, ""),
         ([[[[[[[[["no"]]]]]]]]], ""),
+        ({"status": {"code": "40102", "message": "no"}}, "no"),  # Naver's
+        ({"errors": [{"message": "no", "code": 4006}], "success": False}, "no"),  # Cloudflare's
+        ({"title": "never", "errors": {"seed": ["no"]}}, "seed: no"),  # ASP.NET's
+        ({"error_code": 336003, "error_msg": "no"}, "no"),
+        ({"base_resp": {"status_code": 2013, "status_msg": "no"}}, "no"),
+        ({"Message": "no"}, "no"),  # AWS's
+        ({"title": "no", "status": 400}, "no"),
+        ({"message": '{"error": {"message": "no"}}'}, "no"),
+        (
+            {"message": "no", "metadata": {"raw": '{"error": {"message": "too long"}}'}},
+            "no; too long",
+        ),  # OpenRouter's
+        ("<html><body><h1>502 Bad</h1>\nGateway</body></html>", "502 Bad Gateway"),
         (None, ""),
     ],
 )
@@ -190,6 +203,22 @@ def test_the_message_of_an_error(body: object, text: str) -> None:
         (400, {"message": "over budget", "type": "budget_exceeded", "code": "400"}, "run"),
         (403, {"message": "flagged", "metadata": {"flagged_input": "who"}}, "example"),
         (403, {"message": "not you", "metadata": None}, "run"),
+        (429, {"message": "p: Request too large for m: Limit 3, Requested 4"}, "example"),
+        (429, {"message": "suspended", "type": "exceeded_current_quota_error"}, "run"),
+        (400, {"message": "Your credit balance is too low to access the API."}, "run"),
+        (412, {"message": "suspended, possibly due to the monthly spending limit"}, "run"),
+        (429, {"message": "잔액이 부족합니다."}, "run"),
+        (429, {"message": "You exceeded your current quota, check your plan"}, "slow"),
+        (400, {"code": "invalid argument", "error": "Incorrect API key provided: s***t."}, "run"),
+        (403, {"message": "Your API key was reported as leaked."}, "run"),
+        (403, {"message": "the key to the question"}, "run"),
+        (400, {"message": "Invalid model: m", "code": "1500"}, "run"),
+        (400, {"message": "m is not a valid model ID"}, "run"),
+        (400, {"message": "bad", "code": "model_decommissioned"}, "run"),
+        (410, {"error": "deprecated"}, "run"),
+        (400, {"message": "This model's maximum context length is 9 tokens"}, "example"),
+        (500, {"message": "the request exceeds the available context size"}, "example"),
+        (500, {"message": "out of memory"}, "retry"),
     ],
 )
 def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
@@ -205,6 +234,9 @@ def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
         (429, "-5", "slow", 0),
         (429, "inf", "slow", None),
         (429, "soon", "slow", None),
+        (429, "30s", "slow", 30),
+        (429, "2015-10-21T07:28:00Z", "slow", 0),
+        (429, "1445412480", "slow", 0),  # a time since 1970
         (429, "Wed, 21 Oct 2015 07:28:00 GMT", "slow", 0),
         (429, "86400", "run", None),  # the quota of a day
         (503, "86400", "run", None),
@@ -242,7 +274,15 @@ MINUTE = {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerMode
         (429, {"message": "on requests per min (RPM): Limit 3. Please try again in 20s."},
          "slow", 20),
         (429, {"message": "on tokens per min. More per day with credits."}, "slow", None),
-        (429, {"message": "Please retry after 2 minutes and 5 seconds."}, "slow", 120),
+        (429, {"message": "Please retry after 2 minutes and 5 seconds."}, "slow", 125),
+        (429, {"message": "Expected available in 17 seconds."}, "slow", 17),
+        (429, {"message": "잠시 쉬세요. 1분 30초 후에 다시 시도해 주세요."}, "slow", 90),
+        (429, {"message": "분당 20회를 넘었습니다"}, "slow", None),
+        (429, {"message": "일일 한도를 초과했습니다"}, "run", None),
+        (429, {"message": "a trial key is limited to 1000 calls / month"}, "run", None),
+        (429, {"message": "x", "metadata": {"retry_after_seconds": 21}}, "slow", 21),
+        (429, {"message": "x", "retryAfterMs": 2500}, "slow", 2.5),
+        (503, {"error": "loading", "estimated_time": 20.0}, "slow", 20),
         (429, {"message": "Try again in 1h2m3s"}, "run", None),
         (429, {"message": "Try again in 200ms."}, "slow", 0.2),
         (429, {"message": "it took 20s"}, "slow", None),
@@ -256,6 +296,31 @@ def test_waits_that_bodies_tell(status: int, error: Body, kind: Kind, wait: floa
     access = Access("https://x/v1", is_local=False, key=KEY)
     verdict = classify_status(status, {}, error, access)
     assert (verdict.kind, verdict.wait) == (kind, wait)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"ratelimit-reset": "34", "ratelimit-remaining": "0"}, 34),
+        ({"ratelimit": '"default";r=0;t=31'}, 31),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "12s",
+                "x-ratelimit-remaining-tokens": "5",
+                "x-ratelimit-reset-tokens": "55s",
+            },
+            12,
+        ),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m30s"}, 60),
+        ({"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "1m30s"}, None),
+        ({"x-ratelimit-reset-after": "9"}, 9),
+        ({"retry-after": "2", "ratelimit-reset": "34"}, 2),
+    ],
+)
+def test_waits_that_headers_tell(headers: dict[str, str], wait: float | None) -> None:
+    access = Access("https://x/v1", is_local=False, key=KEY)
+    assert classify_status(429, headers, {"message": "busy"}, access).wait == wait
 
 
 @pytest.mark.parametrize("unit", [1, 1000])
