@@ -8,22 +8,25 @@ from aqa.errors import DataError
 
 # Names as `fold` gives them; of a field's columns the first that has a value wins.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "id": ("id", "qid", "guid", "queryid", "questionid"),
-    "question": ("question", "query", "userinput", "질문", "input"),
+    "id": ("id", "qid", "guid", "queryid", "questionid", "exampleid", "qaid", "번호"),
+    "question": (
+        "question", "query", "userinput", "questiontext", "querytext", "질문", "질의", "input",
+    ),
     "passages": (
-        "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts", "context",
-        "sourcedocuments", "문맥", "지문",
+        "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts",
+        "retrievedcontents", "context", "sourcedocuments", "passage", "referencecontexts", "문맥",
+        "지문", "본문",
     ),
     "answers": (
         "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths",
         "groundtruth", "referenceanswers", "referenceanswer", "reference", "expectedanswers",
         "expectedanswer", "expectedoutput", "correctanswers", "correctanswer", "possibleanswers",
-        "정답", "answers", "answer", "output", "target",
+        "generationgt", "정답", "answers", "answer", "답변", "답", "output", "target",
     ),
-    "title": ("title", "제목"),
+    "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip
 # References by names that systems' answers have, too; all the others can mean nothing else.
-AMBIGUOUS = ("answers", "answer", "output", "target")
+AMBIGUOUS = ("answers", "answer", "답변", "답", "output", "target")
 DOCUMENT_ID = "document_id"
 
 
@@ -111,5 +114,10 @@ def first_called(row: Mapping[str, object], wanted: Iterable[str]) -> object:
 
 
 def composed(name: object) -> str:
-    """A name or id as it is compared: in the composed form of Unicode."""
+    """A name or id as it is compared: in the composed form of Unicode.
+
+    A table with gaps holds whole numbers as 1.0.
+    """
+    if isinstance(name, float) and name.is_integer():
+        name = int(name)
     return unicodedata.normalize("NFC", str(name))

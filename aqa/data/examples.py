@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NoReturn
 
-from aqa.data.columns import DOCUMENT_ID, Columns, fold
+from aqa.data.columns import DOCUMENT_ID, Columns, candidates, composed, fold
 from aqa.data.content_ids import content_id, short_hash
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
@@ -43,11 +43,13 @@ class RowParser:
         """Parse one row; DataError names its place and what is wrong with it."""
         question_column, question = self._columns.find("question", row, place)
         id_column, stored_id = self._columns.find("id", row, place)
-        references = self._references.read(row, place)
-        if not self._needs_question and question is None and references.columns:
-            question = ""
-        elif not isinstance(question, str) or not question.strip():
+        if self._needs_question and question is None:
             self._refuse("question", question_column, question, row, place)
+        references = self._references.read(row, place)
+        if not isinstance(question, str) or not question.strip():
+            if question is not None or not references.columns:
+                self._refuse("question", question_column, question, row, place)
+            question = ""
         passages_column, title_column, listed = self._list(row, place)
         passages = tuple(self._passage(item, rank) for rank, item in enumerate(listed, 1))
         if self._needs_passages and not any(passage.text.strip() for passage in passages):
@@ -104,6 +106,7 @@ class RowParser:
     def _refuse(
         self, field: str, column: str, value: object, row: Mapping[str, object], place: str
     ) -> NoReturn:
+        column = column or next(iter(candidates(field, tuple(row))), "")
         if not column:
             advice = what_to_do(row) or (
                 f"name the right one with --field {field}=NAME"
@@ -111,7 +114,7 @@ class RowParser:
             )
             names = ", ".join(map(str, row))
             raise DataError(f"{place}: no {field} among the columns {names}; {advice}")
-        if field == "question" and not isinstance(value, str):
+        if field == "question" and not isinstance(value, str | None):
             raise DataError(f'{place}: {describe(value)} in "{column}" where a text is needed')
         raise DataError(
             f'{place}: "{column}" is empty; each example needs a question and at least one passage'
@@ -144,10 +147,12 @@ def read_id(stored: object, place: str) -> str | None:
 
     Ids are compared as they look: in the composed form of Unicode.
     """
-    if isinstance(stored, int) and not isinstance(stored, bool):
-        return str(stored)
-    if stored is None or isinstance(stored, str):
-        return unicodedata.normalize("NFC", stored) if stored else None
+    if stored is None or stored == "":
+        return None
+    if isinstance(stored, str | int) and not isinstance(stored, bool):
+        return composed(stored)
+    if isinstance(stored, float) and stored.is_integer():
+        return composed(stored)
     raise DataError(f"{place}: {describe(stored)} where an id, text or number, is needed")
 
 

@@ -15,11 +15,11 @@ from aqa.errors import DataError
 
 FIRST_LINE_BYTES = 1 << 20
 KEYS_LOOKED_AT = 100  # of an object that may be a row or hold rows by their ids
-LISTS = ("data", "rows", "examples", "questions")  # under which a document has its rows
+LISTS = ("data", "rows", "examples", "questions", "goldens")  # under which a document has its rows
 QUESTIONS = COLUMNS["question"][:3]
 
-# Rows in lines, in a list, in an object of columns, or in lists beside the columns' names.
-Shape = Literal["lines", "list", "columns", "split"]
+# Rows in lines, in a list, in an object of columns, in lists beside the columns' names, or by ids.
+Shape = Literal["lines", "list", "columns", "split", "keyed"]
 
 
 def read_json(path: Path) -> Iterator[Row]:
@@ -29,6 +29,8 @@ def read_json(path: Path) -> Iterator[Row]:
         return read_lines(path)
     if shape == "columns":
         return _read_columns(path)
+    if shape == "keyed":
+        return _read_keyed(path)
     return (
         (place, as_row(item, place))
         for number, item in enumerate(_read_list(path, key), 1)
@@ -93,7 +95,8 @@ def document_shape(path: Path) -> tuple[Shape, str]:
     with scanning(path) as document:
         if document.next() != "{":
             return "list", ""
-        return _object_shape(document)
+        shape = _object_shape(document)
+    return ("keyed", "") if shape[0] == "lines" and is_keyed(path, (), "{") else shape
 
 
 def _object_shape(document: Scanner) -> tuple[Shape, str]:
@@ -117,7 +120,7 @@ def _object_shape(document: Scanner) -> tuple[Shape, str]:
     return "lines", ""
 
 
-def is_keyed(path: Path, columns: Collection[str]) -> bool:
+def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
     """Tell whether a JSON file is one object that holds records by their ids.
 
     Its first keys are then no columns of a row, and each has a list or an object.
@@ -125,7 +128,7 @@ def is_keyed(path: Path, columns: Collection[str]) -> bool:
     count = 0
     with scanning(path) as document:
         for key in document.keys():  # noqa: SIM118  (no mapping)
-            if key in columns or document.to_value() not in "{[":
+            if key in columns or document.to_value() not in opening:
                 return False
             document.value()
             count += 1
@@ -152,6 +155,13 @@ def _read_list(path: Path, key: str) -> Iterator[object]:
                 is_split = isinstance(item, list) and bool(columns)
                 yield dict(zip(map(str, columns), item, strict=False)) if is_split else item
         document.end()
+
+
+def _read_keyed(path: Path) -> Iterator[Row]:
+    """Read the rows of an object of rows by their ids."""
+    for key, value in read_members(path):
+        place = f'{path.name}, "{key}"'
+        yield place, {"id": key, **as_row(value, place)}
 
 
 def _read_columns(path: Path) -> Iterator[Row]:

@@ -35,12 +35,14 @@ def read_literal(
     if not isinstance(value, str):
         return value
     text = value.strip()
-    if text[:1] not in ("[", "{", "a") or text[-1:] not in ("]", "}", ")"):
+    if text[:1] not in ("[", "{", "(", "a") or text[-1:] not in ("]", "}", ")"):
         return value
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError):
         found = _python(text)
+    if isinstance(found, tuple) and all(isinstance(item, str) for item in found):
+        found = list(found)
     if isinstance(found, list | dict):
         return found
     if certain.match(text):

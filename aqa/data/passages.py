@@ -21,6 +21,7 @@ ABOUT = ("meta", "metadata")  # where Haystack and LangChain keep a title
 GOLD_MARKS = ("isgold", "isselected", "issupporting")
 GOLD_IDS = ("gold_ids", "positive_ids")
 GOLD_PASSAGES = ("positive_passages", "positive_ctxs")
+GOLD_TEXTS = "reference_contexts"  # of RAGAS and LlamaIndex: never ids
 
 RANKS_SHOWN = 10
 HIGHEST_RANK = 1 << 53  # above it floating point numbers are not exact
@@ -47,7 +48,7 @@ def list_passages(
     `ids_suffice`, an object needs no text, and what is no object is a passage's id.
     """
     if isinstance(value, dict):
-        value = _transposed(value, place)
+        value = one_each(value, place)
     elif isinstance(value, str):
         value = [value]
     if not isinstance(value, list):
@@ -96,10 +97,10 @@ def find_gold(
     named = read_literal(first(row, GOLD_IDS), "the list of gold ids", place)
     ids = [_id(item, place) for item in (named if isinstance(named, list) else [named])]
     gold: list[Listed] = []
-    for column in GOLD_PASSAGES:
+    for column in (*GOLD_PASSAGES, GOLD_TEXTS):
         if not gold and row.get(column) is not None:
             value = read_written(row[column], f'"{column}"', place)
-            gold = list_passages(value, f'{place}, "{column}"', ids_suffice=True)
+            gold = list_passages(value, f'{place}, "{column}"', ids_suffice=column != GOLD_TEXTS)
     gold = gold or [passage for passage in passages if passage.gold]
     if not any(ids):
         ids = [passage.id for passage in gold]
@@ -215,7 +216,7 @@ def _id(value: object, place: str) -> str | None:
     raise DataError(f"{place}: {describe(value)} among the ids of gold passages; write texts")
 
 
-def _transposed(columns: Mapping[str, object], place: str) -> list[object]:
+def one_each(columns: Mapping[str, object], place: str) -> list[object]:
     """Make one object per passage from an object of lists, as data sets on the hub have it."""
     lists = {column: value for column, value in columns.items() if isinstance(value, list)}
     if not isinstance(first_called(columns, PASSAGE_TEXT), list):

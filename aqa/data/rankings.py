@@ -195,7 +195,7 @@ def _single(row: Mapping[str, object], document: object, place: str, with_corpus
     """Read the passage of a row that is one."""
     text, title = first_called(row, TEXTS), first_called(row, ("title",))
     rank, score = (value if isinstance(value, Scalar) else None for value in _figures(row))
-    if not isinstance(text, str) and not (with_corpus and isinstance(document, str | int)):
+    if not isinstance(text, str) and not (with_corpus and isinstance(document, Scalar)):
         if document is not None and text is None:
             raise DataError(f"{place}: a document without its text; give --corpus FILE")
         empty = columns_called(TEXTS, tuple(row))
@@ -206,7 +206,7 @@ def _single(row: Mapping[str, object], document: object, place: str, with_corpus
     return Listed(
         text if isinstance(text, str) else None,
         title if isinstance(title, str) else "",
-        composed(document) if isinstance(document, str | int) else None,
+        composed(document) if isinstance(document, Scalar) else None,
         read_score(score, "score", place),
         read_rank(rank, "rank", place),
     )

@@ -137,6 +137,8 @@ class ReferenceReader:
             return None
         if text is None and isinstance(item, dict) and "provenance" in item:
             return None  # KILT lists the pages that support an answer beside it
+        if isinstance(text, int) and not isinstance(text, bool):
+            return str(text)
         if not isinstance(text, str):
             raise DataError(
                 f"{place}: {describe(item)} among the answers where a text is needed; write a "

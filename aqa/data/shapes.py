@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
-from aqa.data.columns import COLUMNS, columns_called, fold
+from aqa.data.columns import COLUMNS, columns_called, first_called, fold
 from aqa.data.content_ids import content_id
 from aqa.data.files import Row
 from aqa.data.json_stream import as_row, describe
+from aqa.data.passages import one_each
 from aqa.errors import DataError
 
 # Of an article or paragraph, what would be taken for a field of its questions is left behind.
@@ -20,7 +21,8 @@ TRIVIAQA = ("entity_pages", "search_results")
 
 def plain_rows(rows: Iterable[Row]) -> Iterator[Row]:
     """Give each question of the rows a row with columns that have the usual names."""
-    for place, row in rows:
+    for place, given in rows:
+        row = _without_nan(given)
         inner = row.get("row")
         if "row_idx" in row and isinstance(inner, dict):  # as the hub's server gives rows
             row = inner
@@ -32,6 +34,16 @@ def plain_rows(rows: Iterable[Row]) -> Iterator[Row]:
             continue
         else:
             yield place, _plain(row, place)
+
+
+def _without_nan(row: Mapping[str, object]) -> Mapping[str, object]:
+    """The row with null where a table has nothing, which pandas calls NaN."""
+    if all(value == value for value in row.values() if isinstance(value, float)):
+        return row
+    return {
+        name: None if isinstance(value, float) and value != value else value
+        for name, value in row.items()
+    }
 
 
 def _holds_questions(paragraphs: object) -> bool:
@@ -56,7 +68,7 @@ def _paragraph(
     place: str, paragraph: Mapping[str, object], title: str, inherited: Mapping[str, object]
 ) -> Iterator[Row]:
     """One text with its questions: a paragraph of SQuAD's, or a row of MRQA's or KorQuAD 2's."""
-    context = paragraph.get("context")
+    context = first_called(paragraph, ("context", "contexttext"))
     passage = {"text": context, "title": title, "id": content_id(title, context)}
     questions = paragraph.get("qas")
     if not isinstance(questions, list):
@@ -71,7 +83,7 @@ def _paragraph(
 
 
 def _title(record: Mapping[str, object]) -> str:
-    return str(record.get("title") or "")
+    return str(first_called(record, COLUMNS["title"]) or "")
 
 
 def _inherited(record: Mapping[str, object]) -> dict[str, object]:
@@ -87,15 +99,32 @@ def _plain(row: Mapping[str, object], place: str) -> Mapping[str, object]:
     if "supporting_facts" in names and "context" in names:
         return {**row, "context": _with_marks(row["context"], row["supporting_facts"])}
     if "positive_ctxs" in names and not columns_called(COLUMNS["passages"], tuple(row)):
-        return {**row, "ctxs": list(_of_dpr(row))}
+        return {**row, "ctxs": list(_of_dpr(row, place))}
     if not names.isdisjoint(TRIVIAQA) and not columns_called(COLUMNS["passages"], tuple(row)):
         return {**row, "passages": list(chain.from_iterable(_pages(row.get(c)) for c in TRIVIAQA))}
-    if "source_documents" in names:  # what a chain of LangChain's answered is no reference
-        return {key: value for key, value in row.items() if key not in ("answer", "result")}
+    if generated := _generated(row):
+        return {key: value for key, value in row.items() if key not in generated}
     if _is_alpaca(row):
         rest = {key: value for key, value in row.items() if key not in ("instruction", "input")}
         return {**rest, "question": row["instruction"], "passages": row["input"]}
     return row
+
+
+def _generated(row: Mapping[str, object]) -> tuple[str, ...]:
+    """The columns that hold what a chain of LangChain's or a pipeline of Haystack's answered."""
+    context, answers = row.get("context"), row.get("answers")
+    if "source_documents" in row or ("input" in row and _are(context, "page_content")):
+        return ("answer", "result", "output_text")
+    return ("answers",) if _are(answers, "score") and _are(answers, "answer", "data") else ()
+
+
+def _are(listed: object, *columns: str) -> bool:
+    """Tell whether it is a list of objects with one of the columns each."""
+    return (
+        isinstance(listed, list)
+        and bool(listed)
+        and all(isinstance(item, dict) and any(map(item.__contains__, columns)) for item in listed)
+    )
 
 
 def _with_marks(context: object, facts: object) -> object:
@@ -118,9 +147,10 @@ def _with_marks(context: object, facts: object) -> object:
     return [{"title": title, "sentences": text, "is_gold": title in gold} for title, text in pairs]
 
 
-def _of_dpr(row: Mapping[str, object]) -> Iterator[object]:
+def _of_dpr(row: Mapping[str, object], place: str) -> Iterator[object]:
     for column in DPR:
-        listed = row.get(column)
+        value = row.get(column)
+        listed = one_each(value, place) if isinstance(value, dict) else value
         for item in listed if isinstance(listed, list) else []:
             is_gold = column == DPR[0]
             yield {**item, "is_gold": is_gold, "score": None} if isinstance(item, dict) else item
@@ -157,7 +187,12 @@ def what_to_do(row: Mapping[str, object]) -> str:
     It completes "no passages among the columns ...; ".
     """
     names = {fold(name) for name in row}
-    if {"instruction", "output"} <= names:
+    if {"questions", "answers"} <= names:
+        return (
+            "this looks like a conversation (CoQA, QuAC), whose questions build on earlier ones:"
+            " give rows with one question each that can be answered by itself"
+        )
+    if "instruction" in names:
         return (
             "these are instructions: name the columns, such as --field question=instruction"
             " --field passages=input"

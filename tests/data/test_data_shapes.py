@@ -86,6 +86,12 @@ HELPED: list[tuple[str, Any, str]] = [
         '"answers" and "answer" hold different answers; name the column',
     ),
     (
+        "CoQA",
+        {"data": [{"story": "x", "questions": [{"input_text": "q"}], "answers": [{"a": "b"}]}]},
+        "whose questions build on earlier ones",
+    ),
+    ("no question", lines({**ROW, "question": None, "context": "c"}), '"question" is empty'),
+    (
         "a flag",
         lines({**ROW, "context": "c", "is_impossible": "maybe"}),
         'a text in "is_impossible"',

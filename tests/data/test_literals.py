@@ -30,6 +30,8 @@ READ: list[tuple[str, object]] = [
     ("array(['x'], dtype='<U1')", ["x"]),
     ("[np.str_('a'), np.str_('b')]", ["a", "b"]),  # repr() of a list of NumPy's texts
     ("[]", []),
+    ("('a', 'b')", ["a", "b"]),
+    ("('a',)", ["a"]),
 ]
 REFUSED = [
     "['Ann O'Hara', 'Ann']",
@@ -40,7 +42,18 @@ REFUSED = [
     "{'text': array(['a'], dtype=object}",
     "[np.str_]",
 ]
-TEXTS = ["[a, b]", "[1] foo [2]", "{x}", "('a', 'b')", "array of things)", "['", "[sic]", "", "x"]
+TEXTS = [
+    "[a, b]",
+    "[1] foo [2]",
+    "{x}",
+    "(1, 2)",
+    "('a')",
+    "array of things)",
+    "['",
+    "[sic]",
+    "",
+    "x",
+]
 
 
 @pytest.mark.parametrize(("text", "value"), READ)

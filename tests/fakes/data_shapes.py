@@ -430,6 +430,107 @@ SHAPES: dict[str, tuple[str, Any, Expected]] = {
         },
         one(),
     ),
+    "rows by their ids": (
+        "c.json",
+        {"q1": {"question": WHEN, "answers": ["1874"], "contexts": [{"docid": 1, "text": BUILT}]}},
+        one(),
+    ),
+    "AI Hub's machine reading": (
+        "a.json",
+        {
+            "data": [
+                {
+                    "doc_title": "Mill",
+                    "doc_class": {"class": "x"},
+                    "paragraphs": [
+                        {
+                            "context_id": "c",
+                            "context": BUILT,
+                            "qas": [
+                                {
+                                    "question_id": "q1",
+                                    "question": WHEN,
+                                    "is_impossible": False,
+                                    "answers": {"text": "1874", "clue_text": BUILT},
+                                }
+                            ],
+                        }
+                    ],
+                }
+            ]
+        },
+        one(passages=[("Mill", BUILT)]),
+    ),
+    "CMRC 2018": (
+        "c.json",
+        [
+            {
+                "context_text": BUILT,
+                "title": "Mill",
+                "qas": [{"query_text": WHEN, "query_id": "q1", "answers": ["1874"]}],
+            }
+        ],
+        one(passages=[("Mill", BUILT)]),
+    ),
+    "GermanDPR, as the hub has it": (
+        "g.jsonl",
+        lines(
+            {
+                **ROW,
+                "answers": ["1874"],
+                "positive_ctxs": {"title": [""], "text": [BUILT], "passage_id": ["1"]},
+                "negative_ctxs": {"title": [], "text": [], "passage_id": []},
+                "hard_negative_ctxs": {"title": [""], "text": [BURNED], "passage_id": ["2"]},
+            }
+        ),
+        one(passages=BOTH, gold=[BUILT]),
+    ),
+    "RAGAS' test set": (
+        "r.csv",
+        f"id,user_input,reference_contexts,reference\nq1,{WHEN},\"['{BUILT}', '{BURNED}']\",1874\n",
+        one(passages=BOTH, gold=[BUILT, BURNED]),
+    ),
+    "LlamaIndex's labelled set": (
+        "r.json",
+        {
+            "examples": [
+                {
+                    "id": "q1",
+                    "query": WHEN,
+                    "reference_contexts": [BUILT],
+                    "reference_answer": "1874",
+                }
+            ]
+        },
+        one(),
+    ),
+    "what LangChain's chain answered": (
+        "l.jsonl",
+        lines({"id": "q1", "input": WHEN, "context": [{"page_content": BUILT}], "answer": "1900"}),
+        one(None),
+    ),
+    "what Haystack answered": (
+        "h.jsonl",
+        lines(
+            {
+                "id": "q1",
+                "query": WHEN,
+                "answers": [{"answer": "1900", "type": "extractive", "score": 0.9}],
+                "documents": [{"content": BUILT}],
+            }
+        ),
+        one(None),
+    ),
+    "numbers, and nothing as pandas writes it": (
+        "n.jsonl",
+        lines({"id": 1.0, "question": WHEN, "context": BUILT, "answer": 1874, "x": float("nan")}),
+        one(key="1"),
+    ),
+    "Korean names": (
+        "k.csv",
+        f"번호,질의,본문,답변\nq1,{WHEN},{BUILT},1874\n",
+        one(),
+    ),
     "names in any case": (
         "c.json",
         [{"QuestionId": "q1", "Question": WHEN, "Context": BUILT, "Answer": "1874"}],

@@ -33,7 +33,8 @@ ANSWERS = (
      "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
      "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "response", "output",
      "outputs", "outputtext", "responsetext", "reply", "생성답변", "모델답변"),
-    ("finalanswer",), ("answer",), ("answers",), ("text",), ("content",), ("result",),
+    ("finalanswer",),
+    ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip
 REFERENCES = (
     "answers", "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "goldtext", "gold",
@@ -205,9 +206,9 @@ def _ids(
 
 
 def _as_id(value: Any) -> str | None:
-    if isinstance(value, float) and value.is_integer():  # as tables with gaps write integers
-        value = int(value)
-    return composed(value) if isinstance(value, str) or type(value) is int else None
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        return None
+    return composed(value) if isinstance(value, str | int | float) else None
 
 
 def _refuse_id(place: str, column: str, value: Any) -> NoReturn:
