@@ -192,7 +192,8 @@ class Gpt4Options(BackendOptions):
     name: Literal["gpt4"] = "gpt4"
     model: str = Field(DEFAULT_MODEL, description=HELP["backend.model"])  # of Azure: the deployment
     provider: Literal["openai", "azure"] = "openai"  # openai: whoever speaks as OpenAI does
-    api: Literal["chat", "responses"] = "chat"  # chat completions, or responses
+    # Chat completions, responses, or text completions, which use no chat template.
+    api: Literal["chat", "responses", "completions"] = "chat"
     base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI; AZURE_OPENAI_ENDPOINT
     api_version: str | None = None  # of Azure; None: OPENAI_API_VERSION
     allow_http: bool = Field(False, description=HELP["backend.allow_http"])
@@ -241,6 +242,9 @@ class Gpt4Options(BackendOptions):
         else:
             found["backend.api_version"] = "it needs backend.provider = azure"
             found["backend.entra_id"] = "it needs backend.provider = azure"
+        if self.api == "completions":
+            chats = "text completions do not do that; it needs backend.api = chat or responses"
+            found |= dict.fromkeys(("backend.structured", "backend.reasoning_effort"), chats)
         if not self.cache:
             found["backend.cache_path"] = "it needs backend.cache = true (--cache)"
         return found

@@ -16,8 +16,8 @@ OWN_FIELDS = {
     **dict.fromkeys(
         ("max_tokens", "max_completion_tokens", "max_output_tokens"), "generation.max_new_tokens"
     ),
-    **dict.fromkeys(("messages", "input"), "prompt"),
-    **dict.fromkeys(("stream", "n"), None),
+    **dict.fromkeys(("messages", "input", "prompt"), "prompt"),
+    **dict.fromkeys(("stream", "n", "best_of", "echo"), None),
 }
 SECRET_HEADER = re.compile(r"authorization|cookie|key|token|secret|password", re.I)
 HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)

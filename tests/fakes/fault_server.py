@@ -178,7 +178,11 @@ class Server:
         usage = {"prompt_tokens": read, "completion_tokens": written}
         usage_details = {"prompt_tokens_details": {"cached_tokens": self.cached}}
         message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        said = {"message": message}
+        if "prompt" in body:
+            told = {"tokens": [text], "token_logprobs": [-0.25]} if body.get("logprobs") else None
+            said = {"text": text, "logprobs": told}
+        choice = {"index": 0, **said, "finish_reason": "stop"}
         reply = {"id": "x", "object": "chat.completion", "model": f"{body['model']}-2026-01-01"}
         usage_told = self.usage or usage | usage_details
         return json.dumps(reply | {"choices": [choice], "usage": usage_told}).encode()
@@ -195,8 +199,9 @@ class Server:
 
 
 def turns(body: Body) -> list[Body]:
-    if "prompt" in body:  # token ids
-        return [{"role": "user", "content": " ".join(map(str, body["prompt"]))}]
+    if "prompt" in body:  # a text, or token ids
+        words = body["prompt"].split() if isinstance(body["prompt"], str) else body["prompt"]
+        return [{"role": "user", "content": " ".join(map(str, words))}]
     found: list[Body] = body["input"] if "input" in body else body["messages"]
     return found
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 from aqa.backends.base import CostEstimate, PendingPrompts, Remote
 from aqa.backends.event_loop import Ask, cancel_all, running_loop
 from aqa.backends.openai_api.access import Access, find_access, server_url
+from aqa.backends.openai_api.apis import APIS, check_api
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
 from aqa.backends.openai_api.batch.results import Account, Replies
@@ -26,7 +27,6 @@ from aqa.backends.openai_api.identity import identity_of
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import find_context
-from aqa.backends.openai_api.responses import FEWEST_TOKENS, ResponsesParameters
 from aqa.backends.openai_api.samples import SampleRecord, Samples
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
 from aqa.backends.openai_api.served import added, counted, learnt, texts
@@ -76,7 +76,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def _counter(self) -> TokenCounter:
         schema = "" if self.schema is None else json.dumps(self.schema.json_schema)
         is_openai = ".openai.com" in server_url(self.options)
-        return TokenCounter(self.options.model, is_openai, schema, self._chat_count)
+        model, as_text = self.options.model, self.options.api == "completions"
+        return TokenCounter(model, is_openai, schema, self._chat_count, as_text)
 
     @cached_property
     def _truncation(self) -> Truncation:
@@ -85,7 +86,9 @@ class Gpt4Backend(Remote[Gpt4Options]):
     @cached_property
     def _chat_count(self) -> Callable[[Sequence[Message]], int] | None:
         name = self.options.tokenizer
-        return None if name is None else chat_counter(name, self._progress.note)
+        if name is None:
+            return None
+        return chat_counter(name, self._progress.note, self.options.api == "completions")
 
     def check_access(self) -> None:
         """See whether there are a key, an address, and the price that a cap needs.
@@ -126,10 +129,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
                 "generation.samples: a batch asks each question once; set it to 1, or leave"
                 " --batch out"
             )
-        if self.options.api == "responses" and answer_room(self.config) < FEWEST_TOKENS:
-            raise ConfigError(
-                f"generation.max_new_tokens: the responses API takes {FEWEST_TOKENS} or more"
-            )
+        check_api(self.options.api, answer_room(self.config), self.schema)
         if find_spec("openai") is None:
             raise MissingExtraError("openai", "api")
         self._chat_count  # noqa: B018  (loads the tokenizer)
@@ -185,8 +185,9 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     @cached_property
     def _parameters(self) -> Parameters:
-        kind = ResponsesParameters if self.options.api == "responses" else Parameters
-        return kind(self.config, self._access.is_openai, self._progress.note, self.schema)
+        return APIS[self.options.api](
+            self.config, self._access.is_openai, self._progress.note, self.schema
+        )
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

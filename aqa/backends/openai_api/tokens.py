@@ -49,13 +49,17 @@ class TokenCounter:
         is_openai: bool,
         schema: str = "",
         chat_count: Callable[[Chat], int] | None = None,
+        as_text: bool = False,
     ) -> None:
+        """`as_text`: a chat is sent as one plain text."""
         self._chat_count = chat_count
-        self._count = _tokenizer(model) if is_openai else None
+        self._count = of = _tokenizer(model) if is_openai else None
+        if as_text and chat_count is None:
+            self._chat_count = lambda chat: (of or _guess)(plain_text(chat))
         self._schema = _guess(schema)
         self._schema_at_most = len(schema.encode())
         self._recent = lru_cache(RECENT)(self._count_anew)
-        self.exact = not schema and (self._count or chat_count) is not None
+        self.exact = not schema and (of or chat_count) is not None
 
     def count(self, chat: Chat) -> int:
         """The tokens of the chat as a prompt, or the likely number of them."""
@@ -77,20 +81,31 @@ class TokenCounter:
         return byte_bound(chat) + self._schema_at_most
 
 
-def chat_counter(name: str, note: Callable[[str], None]) -> Callable[[Chat], int]:
+def chat_counter(
+    name: str, note: Callable[[str], None], as_text: bool = False
+) -> Callable[[Chat], int]:
     """Give the function that counts a chat by the tokenizer and chat template of a model.
+
+    `as_text`: by its tokenizer alone, as it is sent as one plain text.
 
     Raises:
         ModelError: no such model, or it has no chat template.
     """
     options = LocalModelOptions(name="backend.tokenizer", model=name)
     tokenizer, end = load_tokenizer(find_model(options), options)
+    if as_text:
+        return lambda chat: len(tokenizer(plain_text(chat))["input_ids"])
     if tokenizer.chat_template is None:
         raise ModelError(
             f"{name}: this tokenizer has no chat template, so that it can't count what a server"
             " makes of messages; leave backend.tokenizer out"
         )
     return make_chat_encoder(tokenizer, end, note).count
+
+
+def plain_text(chat: Chat) -> str:
+    """A chat as one text, as local models without a chat template read it."""
+    return "\n\n".join(turn.content for turn in chat) + "\n"
 
 
 def answer_room(config: RunConfig) -> int:

@@ -16,9 +16,10 @@ from gpt4_runs import completion, configured, predictions, run
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.replies import BadBodyError, read_usage
 from aqa.backends.openai_api.responses import read_response
+from aqa.backends.openai_api.schemas import READER_ANSWER
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
-from aqa.errors import ConfigError, ModelError
+from aqa.errors import ConfigError, ModelError, RunError
 from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Prompt, Template
 from aqa.runs.folder import read_manifest
@@ -409,3 +410,39 @@ def test_the_context_of_a_known_model(model: str, limit: int, most: int) -> None
     layer: dict[str, Any] = {"backend": {"model": model, "max_seq_length": limit}}
     reader = Gpt4Backend(build_config(Gpt4Backend.Options, [layer]), SilentProgress())
     assert reader.identity()["max_seq_length"] == most
+
+
+# Text completions.
+
+
+def test_text_completions_send_the_prompt_as_a_text(tmp_path: Path, server: Server) -> None:
+    config = configured(tmp_path, server, 6, api="completions", logprobs=True)
+    assert run(config, tmp_path / "out").answered == 6
+    row = predictions(tmp_path / "out")["q3"]
+    assert (row["predicted_answer"], row["confidence"]) == ("3", -0.25)
+    assert set(server.paths) == {"/v1/completions"}
+    body = next(body for body in server.bodies if body["prompt"].endswith("who 3\n"))
+    assert body.keys() == {
+        "model", "prompt", "max_tokens", "seed", "temperature", "logprobs", "stream"
+    }  # fmt: skip
+    assert "some words" in body["prompt"]
+    assert "\n\nwho 3\n" in body["prompt"]
+    with pytest.raises(RunError, match=r"reader\.api"):
+        run(configured(tmp_path, server, 6, logprobs=True), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "option", [{"structured": True}, {"reasoning_effort": "low"}, {"extra_body": {"best_of": 3}}]
+)
+def test_what_text_completions_do_not_do(
+    tmp_path: Path, server: Server, option: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=r"text completions do not do that|can't be changed"):
+        configured(tmp_path, server, 1, api="completions", **option)
+
+
+def test_a_judge_needs_another_api(tmp_path: Path, server: Server) -> None:
+    config = configured(tmp_path, server, 1, api="completions")
+    judge = Gpt4Backend(config, SilentProgress(), READER_ANSWER)
+    with pytest.raises(ConfigError, match="follow no JSON schema"):
+        judge.check()

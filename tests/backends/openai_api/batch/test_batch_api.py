@@ -253,10 +253,11 @@ def test_an_answer_that_misses_its_schema_is_asked_again(
     assert "does not match the schema" in errors(tmp_path / "never")["q3"]
 
 
-def test_responses_by_batch(tmp_path: Path, server: BatchingServer) -> None:
+@pytest.mark.parametrize("api", ["responses", "completions"])
+def test_other_apis_by_batch(tmp_path: Path, server: BatchingServer, api: str) -> None:
     generation = GenerationOptions(max_new_tokens=16)
     asked_live, by_batch = (
-        configured(tmp_path, server, live=live, api="responses").model_copy(
+        configured(tmp_path, server, live=live, api=api).model_copy(
             update={"generation": generation}
         )
         for live in (True, False)
@@ -264,7 +265,7 @@ def test_responses_by_batch(tmp_path: Path, server: BatchingServer) -> None:
     live, found = run(asked_live, tmp_path / "live"), run(by_batch, tmp_path / "out")
     assert (live.answered, found.answered) == (20, 20)
     assert predictions(tmp_path / "live") == predictions(tmp_path / "out")
-    assert server.batches["batch_1"].requests[0]["url"] == "/v1/responses"
+    assert server.batches["batch_1"].requests[0]["url"] == f"/v1/{api}"
 
 
 def test_azures_batches(
