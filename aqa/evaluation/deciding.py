@@ -209,7 +209,7 @@ class Contest:
             questions=[all_of.questions[place] for place in places],
             known_languages=[all_of.languages[place] for place in places],
         )
-        return dict(zip(places, self._metric.score(pairs).per_example, strict=True))
+        return dict(zip(places, self._metric(pairs).per_example, strict=True))
 
     def _strata(self, clusters: Iterable[Sequence[int]]) -> list[tuple[str, bool]]:
         """Take clusters together of one language, and by whether most questions have an answer."""

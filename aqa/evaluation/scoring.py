@@ -177,7 +177,7 @@ def _groups_of_systems(
 def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
     scores: dict[str, Score] = {}
     for scorer in scorers:
-        score = scorer.score(pairs)
+        score = scorer(pairs)
         if score.name in scores:  # modules of one name in two folders
             raise UsageError(f"two metrics give the score {score.name}; take one of them")
         scores[score.name] = score

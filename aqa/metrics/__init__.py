@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 
 from aqa.errors import UsageError
 from aqa.metrics.base import Metric, MetricOptions
-from aqa.metrics.exact_match import ExactMatch
-from aqa.metrics.f1 import F1
+from aqa.metrics.f1 import exact_match, f1
 from aqa.metrics.kiwi import has_kiwi
 from aqa.metrics.languages import KOREAN, LATIN, example_languages
 from aqa.metrics.normalize import PROFILES, choose_profile, second_score
@@ -26,26 +26,22 @@ __all__ = [
     "score_pairs",
 ]
 
+# A metric is a function of its name and the pairs; one that keeps a model, a class of the options.
 METRICS = {
-    "em": "aqa.metrics.exact_match:ExactMatch",
-    "f1": "aqa.metrics.f1:F1",
-    "precision": "aqa.metrics.f1:Precision",
-    "recall": "aqa.metrics.f1:Recall",
-    "match": "aqa.metrics.match:Match",
-    "lenient": "aqa.metrics.lenient:Lenient",
-    "lenient_f1": "aqa.metrics.lenient:LenientF1",
-    "rouge1": "aqa.metrics.rouge:Rouge1",
-    "rouge2": "aqa.metrics.rouge:Rouge2",
-    "rougeL": "aqa.metrics.rouge:RougeL",
-    "bleu": "aqa.metrics.sacre:Bleu",
-    "bleu1": "aqa.metrics.sacre:Bleu1",
-    "sentence_bleu": "aqa.metrics.sacre:SentenceBleu",
-    "chrf": "aqa.metrics.sacre:Chrf",
-    "bertscore": "aqa.metrics.bertscore:BertScore",
-    "language": "aqa.metrics.answer_language:AnswerLanguage",
-    "citation_precision": "aqa.metrics.citation:CitationPrecision",
-    "citation_recall": "aqa.metrics.citation:CitationRecall",
-    "judge": "aqa.metrics.judge:Judge",
+    "em": "f1:exact_match",
+    "f1": "f1:f1",
+    "precision": "f1:precision",
+    "recall": "f1:recall",
+    "match": "match:match",
+    **dict.fromkeys(("lenient", "lenient_f1"), "lenient:lenient"),
+    **dict.fromkeys(("rouge1", "rouge2", "rougeL"), "rouge:rouge"),
+    **dict.fromkeys(("bleu", "bleu1"), "sacre:bleu"),
+    "sentence_bleu": "sacre:sentence_bleu",
+    "chrf": "sacre:chrf",
+    "bertscore": "bertscore:BertScore",
+    "language": "answer_language:answer_language",
+    **dict.fromkeys(("citation_precision", "citation_recall"), "citation:citation"),
+    "judge": "judge:judge",
 }
 
 TOGETHER = {"citation": ("citation_precision", "citation_recall")}
@@ -61,7 +57,7 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
     if name.startswith("hf:"):
         from aqa.metrics.hugging_face import HuggingFaceMetric
 
-        return HuggingFaceMetric(name, options or MetricOptions())
+        return HuggingFaceMetric(name)
     if name not in METRICS:
         known = {each.lower(): each for each in (*METRICS, *TOGETHER, "evidence")}
         close = get_close_matches(name.lower(), known, n=1)
@@ -72,8 +68,8 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
         )
         raise UsageError(f"unknown metric {name!r}; {hint}")
     module, _, attribute = METRICS[name].partition(":")
-    metric: Metric = getattr(import_module(module), attribute)(options or MetricOptions())
-    return metric
+    found = getattr(import_module(f"aqa.metrics.{module}"), attribute)
+    return found(options or MetricOptions()) if isinstance(found, type) else partial(found, name)
 
 
 def possible_scores(metrics: Sequence[str]) -> list[str] | None:
@@ -115,8 +111,7 @@ def score_pairs(
     languages = example_languages(references, questions) if by_language else ()
     chosen = choose_profile(profile, languages)
     pairs = Pairs(predictions, references, chosen, known_languages=languages)
-    options = MetricOptions()
-    scores = (ExactMatch(options).score(pairs), F1(options).score(pairs))
+    scores = (exact_match("em", pairs), f1("f1", pairs))
     return {score.name: score for score in scores}
 
 

@@ -1,40 +1,32 @@
 """Language: whether an answer is in the language that it was asked for in."""
 
 from aqa.errors import UsageError
-from aqa.metrics.base import MetricOptions
 from aqa.metrics.languages import language_of
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 
-class AnswerLanguage:
-    """The share of answers in the language of their question, or of a reference.
+def answer_language(name: str, pairs: Pairs) -> Score:
+    """Give the share of answers in the language of their question, or of a reference.
 
     A name may keep its letters: an answer is right in those of any reference, too. What has no
     language (a number, silence) can't be in a wrong one. Languages in Latin letters are one.
+
+    Raises:
+        UsageError: no question is known.
     """
-
-    def __init__(self, options: MetricOptions) -> None:
-        """Need no option."""
-
-    def score(self, pairs: Pairs) -> Score:
-        """Score every answer.
-
-        Raises:
-            UsageError: no question is known.
-        """
-        if not any(pairs.questions):
-            raise UsageError(
-                "the metric language compares answers with their questions, which these files do"
-                " not hold; name the data with --data"
-            )
-        values = [
-            0.0 if text is None else 100.0 * _is_right(text, question, known, references)
-            for text, question, known, references in zip(
-                pairs.predictions, pairs.questions, pairs.languages, pairs.expected, strict=True
-            )
-        ]
-        return pairs.score("language", values, "by:letters", refs="any")
+    if not any(pairs.questions):
+        raise UsageError(
+            "the metric language compares answers with their questions, which these files do not"
+            " hold; name the data with --data"
+        )
+    values = [
+        0.0 if text is None else 100.0 * _is_right(text, question, known, references)
+        for text, question, known, references in zip(
+            pairs.predictions, pairs.questions, pairs.languages, pairs.expected, strict=True
+        )
+    ]
+    return pairs.score(name, values, "by:letters", refs="any")
 
 
 def _is_right(text: str, question: str, known: str, references: tuple[str, ...]) -> bool:

@@ -1,11 +1,14 @@
 """What a metric is, and the options it may have."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from aqa.metrics.pairs import Pairs
 from aqa.progress import Progress, SilentProgress
 from aqa.records import Score
+
+# Gives the corpus score of predictions with its values per example, 0..100, unrounded.
+Metric = Callable[[Pairs], Score]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,3 @@ class MetricOptions:
     bf16: bool = False
     cache: bool = True
     progress: Progress = field(default_factory=SilentProgress)
-
-
-class Metric(Protocol):
-    """Scores predictions; a metric is a file in this folder and a line in METRICS."""
-
-    def __init__(self, options: MetricOptions) -> None:
-        """Store the options; load nothing."""
-
-    def score(self, pairs: Pairs) -> Score:
-        """Give the corpus score with its values per example, 0..100, unrounded."""

@@ -30,7 +30,7 @@ class BertScore:
         self._encoders: dict[str, Encoder] = {}
         self._cache = EmbeddingCache(cache_file()) if options.cache else None
 
-    def score(self, pairs: Pairs) -> Score:
+    def __call__(self, pairs: Pairs) -> Score:
         """Score every pair with the model of the examples' language."""
         from bert_score import __version__
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aqa.errors import DataError, ModelError, UsageError
-from aqa.metrics.base import MetricOptions
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
@@ -42,14 +41,14 @@ class HuggingFaceMetric:
     which missing answers and absent references are empty texts.
     """
 
-    def __init__(self, spec: str, options: MetricOptions) -> None:
+    def __init__(self, spec: str) -> None:
         """Take NAME, or NAME#NUMBER for one of the several numbers that a metric gives."""
         self._source, _, self._wanted = spec.removeprefix(PREFIX).partition("#")
         if not self._source:
             raise UsageError("hf: names no metric; write hf:NAME, or hf:PATH of a local module")
         self._module: _Module | None = None
 
-    def score(self, pairs: Pairs) -> Score:
+    def __call__(self, pairs: Pairs) -> Score:
         """Score every pair.
 
         Raises:

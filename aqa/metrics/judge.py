@@ -1,23 +1,19 @@
 """The mean of a judge's verdicts; see `aqa.evaluation.judge` for how it is asked."""
 
 from aqa.errors import UsageError
-from aqa.metrics.base import MetricOptions
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 
-class Judge:
-    """A correct answer counts 100, a partially correct one 50, an incorrect or unsupported one 0.
+def judge(name: str, pairs: Pairs) -> Score:
+    """Count a correct answer 100, a partially correct one 50, an incorrect or unsupported one 0.
 
     The judge is not asked about silence: it is right where there is no answer, else wrong.
+
+    Raises:
+        UsageError: no judge was asked.
     """
-
-    def __init__(self, options: MetricOptions) -> None:
-        """Need no option."""
-
-    def score(self, pairs: Pairs) -> Score:
-        """Score every pair by the verdicts on it."""
-        if pairs.verdicts is None:
-            raise UsageError("the metric judge needs verdicts; it is asked by aqa evaluate alone")
-        details = f"{pairs.verdicts.signature}|failed-verdicts:{pairs.verdicts.failed}"
-        return pairs.score("judge", pairs.verdicts.values, details, refs="all")
+    if pairs.verdicts is None:
+        raise UsageError("the metric judge needs verdicts; it is asked by aqa evaluate alone")
+    details = f"{pairs.verdicts.signature}|failed-verdicts:{pairs.verdicts.failed}"
+    return pairs.score(name, pairs.verdicts.values, details, refs="all")

@@ -6,10 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar
 
 from aqa.errors import UsageError
-from aqa.metrics.base import MetricOptions
 from aqa.metrics.kiwi import Morpheme, analyse, kiwi_version, load_kiwi
 from aqa.metrics.languages import HANGUL_LETTERS, KOREAN
 from aqa.metrics.normalize import PROFILES, choose_profile
@@ -24,22 +22,9 @@ _SPACE = re.compile(f"(?<=[{HANGUL_LETTERS}]) | (?=[{HANGUL_LETTERS}])")
 # whom. All others (만, 도, 보다) change what is said.
 _PLAIN = ("이", "가", "께서", "은", "는", "을", "를", "의", "요")
 _ROLES = (
-    *(
-        "에",
-        "에서",
-        "에게",
-        "에게서",
-        "한테",
-        "한테서",
-        "께",
-        "로",
-        "으로",
-        "으로서",
-        "로서",
-        "부터",
-    ),
-    *("까지", "와", "과", "이라고", "라고", "로부터", "으로부터", "에서부터", "에게로"),
-)
+    "에", "에서", "에게", "에게서", "한테", "한테서", "께", "로", "으로", "으로서", "로서", "부터",
+    "까지", "와", "과", "이라고", "라고", "로부터", "으로부터", "에서부터", "에게로",
+)  # fmt: skip
 # Verbs that may follow the copula: 이라고 한다, 인 것으로 알려져 있다.
 _SAYING = ("하", "부르", "불리", "알려지", "칭하", "것", "있")
 _COUNTED = ("SN", "SL", "SH", "SW", "NNB")  # digits, letters and counters end no name
@@ -59,56 +44,39 @@ class Reading:
     is_sure: bool = False
 
 
-class Lenient:
-    """Exact match by `korquad` that forgives spaces and what hangs on the end of an answer.
+def lenient(name: str, pairs: Pairs) -> Score:
+    """Score by `korquad`, exactly or ("lenient_f1") F1, forgiving spaces and the end of an answer.
 
     Of a prediction a particle or the copula is cut, of a reference only what is surely none of its
     own. Particles that say where or when have to be the same where both have one. Examples in
     other languages are compared by `squad`.
+
+    Raises:
+        UsageError: no example is Korean.
+        MissingExtraError: Kiwi is not installed.
     """
-
-    name: ClassVar[str] = "lenient"
-    second: ClassVar[bool] = False
-
-    def __init__(self, options: MetricOptions) -> None:
-        """Need no option."""
-
-    def score(self, pairs: Pairs) -> Score:
-        """Score every pair.
-
-        Raises:
-            UsageError: no example is Korean.
-            MissingExtraError: Kiwi is not installed.
-        """
-        if KOREAN not in pairs.languages:
-            raise UsageError(f"{self.name} is for Korean answers; take em and f1 for these")
-        load_kiwi()
-        strict = replace(pairs, profile=choose_profile("auto", pairs.languages))
-        values = list(strict.agreement[self.second])
-        for place, (prediction, language) in enumerate(
-            zip(pairs.predictions, pairs.languages, strict=True)
-        ):
-            if language == KOREAN and prediction and strict.agreement[0][place] < 100:
-                for text in strict.expected[place]:
-                    values[place] = max(values[place], self._forgiving(prediction, text))
-        details = f"profile:{strict.profile_counts}|particles:forgiven|kiwi:{kiwi_version()}"
-        return pairs.score(self.name, values, details)
-
-    def _forgiving(self, prediction: str, reference: str) -> float:
-        return 100.0 * is_same(prediction, reference)
+    if KOREAN not in pairs.languages:
+        raise UsageError(f"{name} is for Korean answers; take em and f1 for these")
+    load_kiwi()
+    is_graded = name == "lenient_f1"
+    forgiving = _graded if is_graded else is_same
+    strict = replace(pairs, profile=choose_profile("auto", pairs.languages))
+    values = list(strict.agreement[is_graded])
+    for place, (prediction, language) in enumerate(
+        zip(pairs.predictions, pairs.languages, strict=True)
+    ):
+        if language == KOREAN and prediction and strict.agreement[0][place] < 100:
+            found = (100.0 * forgiving(prediction, text) for text in strict.expected[place])
+            values[place] = max([values[place], *found])
+    details = f"profile:{strict.profile_counts}|particles:forgiven|kiwi:{kiwi_version()}"
+    return pairs.score(name, values, details)
 
 
-class LenientF1(Lenient):
-    """F1 over characters, with the same forgiveness."""
-
-    name: ClassVar[str] = "lenient_f1"
-    second: ClassVar[bool] = True
-
-    def _forgiving(self, prediction: str, reference: str) -> float:
-        if is_same(prediction, reference):
-            return 100.0
-        stem, whole = reading(prediction).stem, reading(reference).whole
-        return 100.0 * f1(_KORQUAD.overlap(stem, whole)) if stem and whole else 0.0
+def _graded(prediction: str, reference: str) -> float:
+    if is_same(prediction, reference):
+        return 1.0
+    stem, whole = reading(prediction).stem, reading(reference).whole
+    return f1(_KORQUAD.overlap(stem, whole)) if stem and whole else 0.0
 
 
 def is_same(prediction: str, reference: str) -> bool:

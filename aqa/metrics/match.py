@@ -2,28 +2,21 @@
 
 from collections.abc import Sequence
 
-from aqa.metrics.base import MetricOptions
 from aqa.metrics.languages import has_hangul
 from aqa.metrics.normalize import Profile
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 
-class Match:
-    """100 where a reference is in the answer, both normalised by the profile."""
-
-    def __init__(self, options: MetricOptions) -> None:
-        """Need no option."""
-
-    def score(self, pairs: Pairs) -> Score:
-        """Score every pair."""
-        values = [
-            100.0 if exact == 100 or _holds_one(profile, text or "", texts) else 0.0
-            for exact, profile, text, texts in zip(
-                pairs.agreement[0], pairs.profiles, pairs.predictions, pairs.expected, strict=True
-            )
-        ]
-        return pairs.score("match", values)
+def match(name: str, pairs: Pairs) -> Score:
+    """Give 100 where a reference is in the answer, both normalised by the profile."""
+    values = [
+        100.0 if exact == 100 or _holds_one(profile, text or "", texts) else 0.0
+        for exact, profile, text, texts in zip(
+            pairs.agreement[0], pairs.profiles, pairs.predictions, pairs.expected, strict=True
+        )
+    ]
+    return pairs.score(name, values)
 
 
 def _holds_one(profile: Profile, text: str, references: Sequence[str]) -> bool:

@@ -6,9 +6,8 @@ The package gives the scores of rouge-score, the published implementation, many 
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import ClassVar, Protocol
+from typing import Protocol
 
-from aqa.metrics.base import MetricOptions
 from aqa.metrics.best_reference import single
 from aqa.metrics.kiwi import has_kiwi, kiwi_version, morphemes, speaking
 from aqa.metrics.languages import KOREAN, LATIN, has_hangul
@@ -16,6 +15,7 @@ from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 _WORD = re.compile("[a-z0-9]")  # what the default tokenizer makes words of
+ROUGE = ("rouge1", "rouge2", "rougeL")
 _RUN = 6  # tokens that may be one in a text with other spaces
 
 
@@ -42,30 +42,13 @@ class Morphemes:
         return morphemes(text.lower())
 
 
-class Rouge1:
-    """F1 over shared tokens."""
+def rouge(name: str, pairs: Pairs) -> Score:
+    """Give F1 over shared tokens, pairs of neighbours (rouge2), or the longest subsequence (L).
 
-    name: ClassVar[str] = "rouge1"
-
-    def __init__(self, options: MetricOptions) -> None:
-        """Need no option."""
-
-    def score(self, pairs: Pairs) -> Score:
-        """Score every pair."""
-        values, details = _score_all(pairs)
-        return pairs.score(self.name, values[self.name], details)
-
-
-class Rouge2(Rouge1):
-    """F1 over shared pairs of neighbouring tokens; 0 for a text of one token."""
-
-    name: ClassVar[str] = "rouge2"
-
-
-class RougeL(Rouge1):
-    """F1 over the longest common subsequence of tokens."""
-
-    name: ClassVar[str] = "rougeL"
+    By pairs of neighbours a text of one token scores 0.
+    """
+    values, details = _score_all(pairs)
+    return pairs.score(name, values[name], details)
 
 
 @lru_cache(maxsize=1)
@@ -92,10 +75,9 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
             if isinstance(tokenizer, Morphemes):
                 said = in_the_parts_of(said, expected)
             predictions[at], references[at] = words.of(said), words.of(expected)
-    names = [metric.name for metric in (Rouge1, Rouge2, RougeL)]
-    found = RougeScorer(names).score_batch(references, predictions)
+    found = RougeScorer(list(ROUGE)).score_batch(references, predictions)
     return (
-        {name: apart.best([100.0 * own[name].fmeasure for own in found]) for name in names},
+        {name: apart.best([100.0 * own[name].fmeasure for own in found]) for name in ROUGE},
         f"tokenizer:{_named(used)}|stemmer:no|rouge-score-rs:{version('rouge-score-rs')}",
     )
 

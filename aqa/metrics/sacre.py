@@ -2,68 +2,42 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from aqa.errors import DataError
-from aqa.metrics.base import MetricOptions
 from aqa.metrics.best_reference import single
 from aqa.metrics.languages import LATIN
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 
-class Bleu:
-    """Corpus BLEU: the n-grams of all answers together, several references clipped together.
+def bleu(name: str, pairs: Pairs) -> Score:
+    """Score the n-grams of all answers together, several references clipped together.
 
-    It is no mean of scores per example, and 0 where no answer has four tokens.
+    Corpus BLEU, of which "bleu1" is over single tokens: their clipped precision, with the brevity
+    penalty. It is no mean of scores per example, and 0 where no answer has four tokens. A missing
+    answer is an empty one.
     """
+    from sacrebleu.metrics.bleu import BLEU
 
-    name: ClassVar[str] = "bleu"
-    order: ClassVar[int] = 4
-
-    def __init__(self, options: MetricOptions) -> None:
-        """Need no option."""
-
-    def score(self, pairs: Pairs) -> Score:
-        """Score all pairs; a missing answer is an empty one."""
-        from sacrebleu.metrics.bleu import BLEU
-
-        tokens = _tokens(pairs)
-        metrics = _metrics(self.order)
-        rows = []
-        for prediction, texts, token in zip(
-            pairs.predictions, pairs.references, tokens, strict=True
-        ):
-            references = [text for text in texts if text.strip()] or [""]
-            own = metrics[token].sentence_score(prediction or "", references)
-            rows.append([*own.counts, *own.totals, own.sys_len, own.ref_len])
-        if not rows:
-            raise DataError("there are no examples to score")
-        sums = [sum(column) for column in zip(*rows, strict=True)]
-        found = BLEU.compute_bleu(
-            sums[: self.order],
-            sums[self.order : -2],
-            *sums[-2:],
-            smooth_method="exp",
-            max_ngram_order=self.order,
-        )
-        value = min(100.0, found.score)
-        details = _signature(BLEU(max_ngram_order=self.order), tokens)
-        return Score(
-            self.name,
-            value,
-            pairs.signature(self.name, details, "all"),
-            influence=_influence(value, rows),
-        )
-
-
-class Bleu1(Bleu):
-    """Corpus BLEU over single tokens: their clipped precision, with the brevity penalty."""
-
-    name: ClassVar[str] = "bleu1"
-    order: ClassVar[int] = 1
+    order = 1 if name == "bleu1" else 4
+    tokens = _tokens(pairs)
+    metrics = _metrics(order)
+    rows = []
+    for prediction, texts, token in zip(pairs.predictions, pairs.references, tokens, strict=True):
+        references = [text for text in texts if text.strip()] or [""]
+        own = metrics[token].sentence_score(prediction or "", references)
+        rows.append([*own.counts, *own.totals, own.sys_len, own.ref_len])
+    if not rows:
+        raise DataError("there are no examples to score")
+    sums = [sum(column) for column in zip(*rows, strict=True)]
+    counts, totals, lengths = sums[:order], sums[order:-2], sums[-2:]
+    found = BLEU.compute_bleu(counts, totals, *lengths, smooth_method="exp", max_ngram_order=order)
+    value = min(100.0, found.score)
+    signature = pairs.signature(name, _signature(BLEU(max_ngram_order=order), tokens), "all")
+    return Score(name, value, signature, influence=_influence(value, rows))
 
 
 def _influence(value: float, rows: Sequence[Sequence[int]]) -> tuple[float, ...]:
@@ -87,34 +61,21 @@ def _influence(value: float, rows: Sequence[Sequence[int]]) -> tuple[float, ...]
     return tuple((value * (1 + len(rows) * moves)).tolist())
 
 
-class SentenceBleu:
-    """The mean BLEU of answers, with effective order: many are shorter than four tokens."""
-
-    def __init__(self, options: MetricOptions) -> None:
-        """Need no option."""
-
-    def score(self, pairs: Pairs) -> Score:
-        """Score every pair, the best over the references."""
-        tokens = _tokens(pairs)
-        metrics = _metrics(4)
-        values = _best(pairs, [metrics[token] for token in tokens])
-        details = _signature(metrics["13a"], tokens)
-        return pairs.score("sentence_bleu", values, f"sentences:mean|{details}")
+def sentence_bleu(name: str, pairs: Pairs) -> Score:
+    """Give the mean BLEU of answers, with effective order: many are shorter than four tokens."""
+    tokens = _tokens(pairs)
+    metrics = _metrics(4)
+    values = _best(pairs, [metrics[token] for token in tokens])
+    return pairs.score(name, values, f"sentences:mean|{_signature(metrics['13a'], tokens)}")
 
 
-class Chrf:
-    """The mean F-score over runs of up to six characters, which fits every language."""
+def chrf(name: str, pairs: Pairs) -> Score:
+    """Give the mean F-score over runs of up to six characters, which fits every language."""
+    from sacrebleu.metrics.chrf import CHRF
 
-    def __init__(self, options: MetricOptions) -> None:
-        """Need no option."""
-
-    def score(self, pairs: Pairs) -> Score:
-        """Score every pair, the best over the references."""
-        from sacrebleu.metrics.chrf import CHRF
-
-        metric = CHRF()
-        values = _best(pairs, [metric] * len(pairs.predictions))
-        return pairs.score("chrf", values, f"sentences:mean|{_signature(metric, ())}")
+    metric = CHRF()
+    values = _best(pairs, [metric] * len(pairs.predictions))
+    return pairs.score(name, values, f"sentences:mean|{_signature(metric, ())}")
 
 
 def _tokens(pairs: Pairs) -> list[str]:

@@ -70,21 +70,21 @@ def main() -> None:
 
     def metric(bf16: bool = False, cache: bool = False) -> BertScore:
         made = BertScore(MetricOptions(model, LAYERS, bf16=bf16, cache=cache))
-        made.score(Pairs(["a word"], [("another",)], "squad"))  # loads the model
+        made(Pairs(["a word"], [("another",)], "squad"))  # loads the model
         return made
 
     with tempfile.TemporaryDirectory() as folder:
         bertscore.cache_file = lambda: Path(folder, "cache.sqlite")
         plain, half, cached = metric(), metric(bf16=True), metric(cache=True)
         expected = peer.score(predictions, references)[2].tolist()
-        compare("float32", plain.score(pairs), expected)
-        compare("bfloat16", half.score(pairs), expected)
-        compare("float32, cache", cached.score(pairs), expected)
+        compare("float32", plain(pairs), expected)
+        compare("bfloat16", half(pairs), expected)
+        compare("float32, cache", cached(pairs), expected)
         arms: dict[str, Callable[[], object]] = {
             "bert-score": lambda: peer.score(predictions, references),
-            "aqa": lambda: plain.score(pairs),
-            "aqa bf16": lambda: half.score(pairs),
-            "aqa, references cached": lambda: cached.score(pairs),
+            "aqa": lambda: plain(pairs),
+            "aqa bf16": lambda: half(pairs),
+            "aqa, references cached": lambda: cached(pairs),
         }
         costs = interleave(arms, asked.rounds)
     rows = [("arm", "wall s", "CPU s", "times as fast (CPU)")]

@@ -63,7 +63,7 @@ def korean(count: int) -> list[Pair]:
 def score(pairs: list[Pair]) -> list[tuple[float, ...]]:
     said, expected = zip(*pairs, strict=True)
     found = Pairs(said, [(text,) for text in expected], "squad")
-    return [load_metric(name).score(found).per_example for name in NAMES]
+    return [load_metric(name)(found).per_example for name in NAMES]
 
 
 def usual(pairs: list[Pair], tokenizer: Kiwi | None) -> list[tuple[float, ...]]:

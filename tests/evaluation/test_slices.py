@@ -5,8 +5,7 @@ import pytest
 from aqa.errors import UsageError
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.slices import check_known, group_examples, slice_scores
-from aqa.metrics.base import MetricOptions
-from aqa.metrics.exact_match import ExactMatch
+from aqa.metrics.f1 import exact_match
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
 
@@ -22,7 +21,7 @@ EVIDENCE = [
 
 def sliced(key: str, data: list[dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
     pairs = Pairs(PREDICTIONS, REFERENCES, "mixed")
-    score = ExactMatch(MetricOptions()).score(pairs)
+    score = exact_match("em", pairs)
     rows = [
         None
         if prediction is None

@@ -11,7 +11,7 @@ def score(
     name: str, prediction: str | None, *references: str, profile: str = "squad", question: str = ""
 ) -> float:
     pairs = Pairs([prediction], [references], profile, questions=[question])
-    return load_metric(name).score(pairs).value
+    return load_metric(name)(pairs).value
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_language_needs_questions() -> None:
 def test_citation(named: set[int], gold: set[int], precision: float, recall: float) -> None:
     cited = [Citation(frozenset(named), frozenset(gold)), None]
     pairs = Pairs(["x", "y"], [["x"], ["y"]], "squad", citations=cited)
-    found = [load_metric(name).score(pairs).per_example for name in metric_names(["citation"])]
+    found = [load_metric(name)(pairs).per_example for name in metric_names(["citation"])]
     assert found == [(precision, 0), (recall, 0)]
 
 
@@ -122,4 +122,4 @@ def test_citation_by_name() -> None:
     with pytest.raises(UsageError, match="did you mean 'citation'"):
         load_metric("citations")
     with pytest.raises(UsageError, match=r"backend\.structured=true"):
-        load_metric("citation_recall").score(Pairs(["x"], [["x"]], "squad", citations=[None]))
+        load_metric("citation_recall")(Pairs(["x"], [["x"]], "squad", citations=[None]))

@@ -52,7 +52,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def score() -> Score:
     metric = load_metric("bertscore", minilm(cache=False))
-    return metric.score(Pairs(PREDICTIONS, REFERENCES, "squad"))
+    return metric(Pairs(PREDICTIONS, REFERENCES, "squad"))
 
 
 def test_paraphrases_are_alike_and_others_not(score: Score) -> None:
@@ -89,7 +89,7 @@ def test_the_signature_names_the_model(score: Score) -> None:
 )
 def test_models_that_can_not_be_used(options: MetricOptions, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        load_metric("bertscore", options).score(Pairs(["a"], [("b",)], "squad"))
+        load_metric("bertscore", options)(Pairs(["a"], [("b",)], "squad"))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_weights_that_are_not_there_are_not_made_up(
 def test_a_layer_that_the_model_does_not_have() -> None:
     options = MetricOptions(model=str(encoder()), num_layers=60)
     with pytest.raises(ModelError, match="between 0 and 6"):
-        load_metric("bertscore", options).score(Pairs(["a"], [("b",)], "squad"))
+        load_metric("bertscore", options)(Pairs(["a"], [("b",)], "squad"))
 
 
 def test_long_texts_where_the_tokenizer_knows_no_limit(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_long_texts_where_the_tokenizer_knows_no_limit(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(kept), encoding="utf-8")
     metric = load_metric("bertscore", MetricOptions(model=str(tmp_path), num_layers=6))
     text = "word " * 700
-    assert metric.score(Pairs([text], [(text,)], "squad")).value == pytest.approx(100, abs=0.01)
+    assert metric(Pairs([text], [(text,)], "squad")).value == pytest.approx(100, abs=0.01)
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ def test_without_a_hub_one_sentence_names_the_default(
         "from aqa.metrics import load_metric\n"
         "from aqa.metrics.pairs import Pairs\n"
         "try:\n"
-        f"    load_metric('bertscore').score(Pairs(['x'], [({reference!r},)], 'squad'))\n"
+        f"    load_metric('bertscore')(Pairs(['x'], [({reference!r},)], 'squad'))\n"
         "except ModelError as error:\n"
         "    print(error)\n"
     )
@@ -185,7 +185,7 @@ def test_one_model_reads_all_languages(
 
     monkeypatch.setattr("aqa.metrics.bertscore.Encoder", load)
     texts = [[text] for text in references]
-    load_metric("bertscore").score(Pairs(references, texts, "mixed"))
+    load_metric("bertscore")(Pairs(references, texts, "mixed"))
     assert asked == [model]
 
 
@@ -229,10 +229,10 @@ def test_it_equals_bert_score_on_500_real_pairs(shared_data: Path) -> None:
     scorer = BERTScorer(model_type=str(encoder()), num_layers=6, device="cpu")
     _, _, expected = scorer.score(predictions, list(map(list, references)))
     assert max(map(len, references)) > 1
-    found = load_metric("bertscore", minilm()).score(Pairs(predictions, references, "squad"))
+    found = load_metric("bertscore", minilm())(Pairs(predictions, references, "squad"))
     assert found.per_example == pytest.approx([100 * f1 for f1 in expected.tolist()], abs=1e-3)
     half = load_metric("bertscore", minilm(bf16=True))
-    halved = half.score(Pairs(predictions[:100], references[:100], "squad"))
+    halved = half(Pairs(predictions[:100], references[:100], "squad"))
     assert halved.per_example == pytest.approx(found.per_example[:100], abs=1)
     assert halved.per_example != found.per_example[:100]
     assert "|dtype:bfloat16|" in halved.signature
@@ -256,27 +256,27 @@ def test_each_text_is_embedded_once(embedded: list[str], monkeypatch: pytest.Mon
     monkeypatch.setattr("aqa.metrics.bertscore._WINDOW", 2)
     predictions = ["Rome", "Bonn", "Rome", "Oslo", "Bern", "Rome"]
     references = [("Bonn", "Bern"), ("Oslo",), ("Bonn",), ("Bern", "Rome"), ("Bern",), ("Rome",)]
-    cached = load_metric("bertscore", minilm()).score(Pairs(predictions, references, "squad"))
+    cached = load_metric("bertscore", minilm())(Pairs(predictions, references, "squad"))
     assert sorted(embedded) == ["Bern", "Bonn", "Oslo", "Rome"], "over windows, too"
     plain = load_metric("bertscore", minilm(cache=False))
-    assert plain.score(Pairs(predictions, references, "squad")) == cached
+    assert plain(Pairs(predictions, references, "squad")) == cached
     assert cached.per_example[4] == cached.per_example[5] == 100
 
 
 def test_references_are_embedded_once_for_all_runs(embedded: list[str], own_cache: Path) -> None:
     pairs = Pairs(["Rome", "Bonn"], [("the town of Bonn", "Bonn?"), ("Bern",)], "squad")
-    first = load_metric("bertscore", minilm()).score(pairs)
+    first = load_metric("bertscore", minilm())(pairs)
     embedded.clear()
-    assert load_metric("bertscore", minilm()).score(pairs) == first
+    assert load_metric("bertscore", minilm())(pairs) == first
     assert sorted(embedded) == ["Bonn", "Rome"], "predictions are not kept"
     embedded.clear()
     shallow = MetricOptions(model=str(encoder()), num_layers=2)
-    assert load_metric("bertscore", shallow).score(pairs).value != first.value
+    assert load_metric("bertscore", shallow)(pairs).value != first.value
     assert "Bern" in embedded, "another layer is another embedding"
     embedded.clear()
     size = own_cache.stat().st_size
     own_cache.unlink()
-    assert load_metric("bertscore", minilm(cache=False)).score(pairs) == first
+    assert load_metric("bertscore", minilm(cache=False))(pairs) == first
     assert "Bern" in embedded
     assert size > 0
     assert not own_cache.exists()
@@ -295,4 +295,4 @@ def test_embeddings_as_bytes() -> None:
 def test_a_text_without_tokens() -> None:
     """The tokenizer drops what it takes for control characters; bert-score gives 0 then."""
     metric = load_metric("bertscore", minilm(cache=False))
-    assert metric.score(Pairs(["\u200b\u200b"], [("Bonn",)], "squad")).value == 0
+    assert metric(Pairs(["\u200b\u200b"], [("Bonn",)], "squad")).value == 0

@@ -114,7 +114,7 @@ def test_scores_carry_signature_name_and_values() -> None:
 
 def test_signature_tells_failures_and_the_unicode_form() -> None:
     pairs = Pairs([None, None, "x"], [("a",), ("b",), ("x",)], "squad", 1, "nfc")
-    signature = load_metric("em").score(pairs).signature
+    signature = load_metric("em")(pairs).signature
     assert signature == f"em|profile:squad|unicode:nfc|refs:max|missing:1|failed:1|v:{__version__}"
 
 

@@ -81,7 +81,7 @@ def make(
 
 
 def score(metric: str) -> Score:
-    return load_metric(metric).score(Pairs(PREDICTIONS, REFERENCES, "squad"))
+    return load_metric(metric)(Pairs(PREDICTIONS, REFERENCES, "squad"))
 
 
 def test_a_number_for_each_example(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_references_as_squad_2_has_them(tmp_path: Path) -> None:
 
 def test_where_nothing_is_said_nothing_is_compared(tmp_path: Path) -> None:
     metric = load_metric(make(tmp_path, "return {'mine': [1.0] * len(pairs)}"))
-    found = metric.score(Pairs(["", None], [(), ("Ada",)], "squad"))
+    found = metric(Pairs(["", None], [(), ("Ada",)], "squad"))
     assert found.per_example == (100, 0)
 
 
@@ -148,7 +148,7 @@ def test_a_number_for_all_stays_one_where_nothing_is_said(tmp_path: Path) -> Non
     """Else one system had values per example and the next one none."""
     metric = load_metric(make(tmp_path, f"{EQUAL}; return {{'mine': mean}}"))
     for prediction in ("Ada", None):
-        assert metric.score(Pairs([prediction], [("Ada",)], "squad")).per_example == ()
+        assert metric(Pairs([prediction], [("Ada",)], "squad")).per_example == ()
 
 
 def test_two_modules_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -28,21 +28,21 @@ def test_the_table() -> None:
 @pytest.mark.parametrize("case", PAIRS, ids=lambda case: f"{case[0]}-{case[1]}")
 def test_judgements(case: Case) -> None:
     prediction, reference, same, reason = case
-    score = load_metric("lenient").score(korean([prediction], [reference]))
+    score = load_metric("lenient")(korean([prediction], [reference]))
     assert (score.value == 100) is (same and (prediction, reference) not in MISSED), reason
 
 
 def test_f1_is_full_where_em_is_and_never_below_the_strict_one() -> None:
     pairs = korean([pair[0] for pair in PAIRS], [pair[1] for pair in PAIRS])
-    lenient = load_metric("lenient").score(pairs).per_example
-    f1 = load_metric("lenient_f1").score(pairs).per_example
+    lenient = load_metric("lenient")(pairs).per_example
+    f1 = load_metric("lenient_f1")(pairs).per_example
     for exact, partial, strict in zip(lenient, f1, pairs.agreement[1], strict=True):
         assert exact in (0, 100)
         assert partial == 100 if exact else partial >= strict
 
 
 def test_f1_forgives_endings_of_partial_answers() -> None:
-    found = load_metric("lenient_f1").score(korean(["이순신장군입니다"], ["이순신"]))
+    found = load_metric("lenient_f1")(korean(["이순신장군입니다"], ["이순신"]))
     assert found.value == pytest.approx(100 * 2 * 3 / (3 + 5))
 
 
@@ -60,7 +60,7 @@ def test_references_and_silence(
     prediction: str | None, references: list[str], value: float
 ) -> None:
     pairs = Pairs([prediction], [references], "korquad", known_languages=["ko"])
-    assert load_metric("lenient").score(pairs).value == value
+    assert load_metric("lenient")(pairs).value == value
 
 
 def test_other_languages_are_compared_as_ever() -> None:
@@ -70,11 +70,11 @@ def test_other_languages_are_compared_as_ever() -> None:
         "mixed",
         known_languages=["latin", "latin", "ko"],
     )
-    found = load_metric("lenient").score(pairs)
+    found = load_metric("lenient")(pairs)
     assert found.per_example == (100, 0, 100)
     assert "|profile:mixed(korquad:1,squad:2)|particles:forgiven|" in found.signature
     with pytest.raises(UsageError, match="lenient is for Korean answers"):
-        load_metric("lenient").score(Pairs(["x"], [["Paris"]], "squad"))
+        load_metric("lenient")(Pairs(["x"], [["Paris"]], "squad"))
 
 
 def test_decomposed_text_is_left_whole() -> None:

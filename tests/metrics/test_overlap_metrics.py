@@ -24,7 +24,7 @@ NAMES = ["rouge1", "rouge2", "rougeL", "sentence_bleu", "chrf"]
 
 
 def score(name: str, prediction: str | None, *references: str) -> float:
-    return load_metric(name).score(Pairs([prediction], [references], "squad")).value
+    return load_metric(name)(Pairs([prediction], [references], "squad")).value
 
 
 class Aligned:
@@ -55,11 +55,9 @@ def one_by_one(name: str, pairs: list[Pair], tokenizer: Tokenizer | None = None)
 
 def together(name: str, pairs: list[Pair], profile: str) -> tuple[float, ...]:
     predictions, references = zip(*pairs, strict=True)
-    return (
-        load_metric(name)
-        .score(Pairs(predictions, [[text] for text in references], profile))
-        .per_example
-    )
+    return load_metric(name)(
+        Pairs(predictions, [[text] for text in references], profile)
+    ).per_example
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,7 +96,7 @@ def test_rouge_equals_rouge_score_on_any_text(
     wanted = "[a-z0-9]" if tokenizer is None else r"\S"
     known = [pair for pair in pairs if pair[0].strip() and re.search(wanted, pair[1].lower())]
     ours = [
-        metric.score(Pairs([said], [[expected]], "squad", known_languages=[language])).value
+        metric(Pairs([said], [[expected]], "squad", known_languages=[language])).value
         for said, expected in known
     ]
     assert ours == pytest.approx(one_by_one(name, known, tokenizer), abs=1e-9)
@@ -145,7 +143,7 @@ def test_rouge_reads_each_example_in_its_language() -> None:
     predictions = ["Marlowe", "3월 1일 벚꽃 축제", "COVID-19 치료제", "モスクワ", "old Rome"]
     references = ["William Shakespeare", "3월 1일 만세 운동", "COVID-19 백신", "Москва", "Rome"]
     pairs = Pairs(predictions, [[text] for text in references], "mixed")
-    found = load_metric("rouge1").score(pairs)
+    found = load_metric("rouge1")(pairs)
     assert found.per_example[:2] == pytest.approx((0, 100 * 4 / 6))
     assert 0 < found.per_example[2] < 100
     assert found.per_example[3:] == pytest.approx((0, 100 * 2 / 3))
@@ -185,7 +183,7 @@ def test_corpus_bleu_equals_sacrebleu(
         for number in range(3)
     ]
     expected = metric.corpus_score(predictions, streams).score
-    found = load_metric(name).score(
+    found = load_metric(name)(
         Pairs([None, *predictions[1:]], references, "squad" if language == "English" else "korquad")
     )
     assert found.value == pytest.approx(expected, abs=1e-9)
@@ -203,7 +201,7 @@ def test_the_influence_on_bleu_is_its_derivative(brevity: bool, shared_data: Pat
     def bleu(weights: list[int]) -> Score:
         places = [place for place, weight in enumerate(weights) for _ in range(weight)]
         texts = [[expected[place]] for place in places]
-        found = load_metric("bleu").score(Pairs([said[at] for at in places], texts, "korquad"))
+        found = load_metric("bleu")(Pairs([said[at] for at in places], texts, "korquad"))
         assert found.influence
         return found
 
@@ -220,13 +218,13 @@ def test_the_influence_on_bleu_is_its_derivative(brevity: bool, shared_data: Pat
 
 
 def test_bleu_without_matches_has_no_influence() -> None:
-    found = load_metric("bleu").score(Pairs(["x y z u"], [["a b c d"]], "squad"))
+    found = load_metric("bleu")(Pairs(["x y z u"], [["a b c d"]], "squad"))
     assert (found.value, found.influence) == (0, ())
 
 
 def test_corpus_bleu_reads_each_example_in_its_language() -> None:
     pairs = Pairs(["old Rome city", "서울특별시"], [["old Rome"], ["서울시"]], "mixed")
-    found = load_metric("bleu1").score(pairs)
+    found = load_metric("bleu1")(pairs)
     # Words of English, characters of Korean: 2 of 3 and 3 of 5, and no brevity penalty.
     assert found.value == pytest.approx(100 * 5 / 8)
     assert "|tok:13a+char|" in found.signature
@@ -234,11 +232,11 @@ def test_corpus_bleu_reads_each_example_in_its_language() -> None:
 
 def test_corpus_bleu_and_silence() -> None:
     silent = Pairs(["", "Rome"], [[], ["Rome"]], "squad")
-    assert load_metric("bleu1").score(silent).value == 100
+    assert load_metric("bleu1")(silent).value == 100
     said = Pairs(["x", "Rome"], [[], ["Rome"]], "squad")
-    assert load_metric("bleu1").score(said).value == pytest.approx(50)
+    assert load_metric("bleu1")(said).value == pytest.approx(50)
     short = Pairs(["Rome"], [["Rome"]], "squad")
-    assert load_metric("bleu").score(short).value == 0, "no answer has four tokens"
+    assert load_metric("bleu")(short).value == 0, "no answer has four tokens"
 
 
 def test_plain_rouge_is_wrong_for_korean_and_ours_is_not() -> None:
@@ -266,13 +264,13 @@ def test_plain_rouge_is_wrong_for_korean_and_ours_is_not() -> None:
     ],
 )
 def test_signatures(name: str, reference: str, part: str) -> None:
-    found = load_metric(name).score(Pairs(["x"], [[reference]], "squad"))
+    found = load_metric(name)(Pairs(["x"], [[reference]], "squad"))
     assert part in found.signature
 
 
 def test_korean_without_kiwi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aqa.metrics.rouge.has_kiwi", lambda: False)
-    found = load_metric("rouge1").score(Pairs(["서울시"], [["서울 특별시"]], "korquad"))
+    found = load_metric("rouge1")(Pairs(["서울시"], [["서울 특별시"]], "korquad"))
     assert "tokenizer:characters" in found.signature
     assert found.value == pytest.approx(100 * 2 * 3 / (3 + 5))
 
@@ -281,4 +279,4 @@ def test_korean_without_kiwi(monkeypatch: pytest.MonkeyPatch) -> None:
     load_kiwi.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "kiwipiepy", None)
     with pytest.raises(MissingExtraError, match=r'pip install "aqa\[korean\]"'):
-        load_metric("lenient").score(Pairs(["서울"], [["서울시"]], "korquad"))
+        load_metric("lenient")(Pairs(["서울"], [["서울시"]], "korquad"))

@@ -44,7 +44,7 @@ def scripts() -> dict[str, str]:
 
 def per_example(name: str, profile: str, examples: Examples) -> tuple[float, ...]:
     predictions, references = zip(*examples, strict=True)
-    return load_metric(name).score(Pairs(predictions, references, profile)).per_example
+    return load_metric(name)(Pairs(predictions, references, profile)).per_example
 
 
 @pytest.mark.parametrize(("name", "profile"), METRICS)

@@ -28,7 +28,7 @@ def test_the_score_is_the_mean_of_verdicts() -> None:
     references = [("x",), ("x",), ("x",), (), ("x",), ("x",)]
     pairs = Pairs(predictions, references, "squad", verdicts=VERDICTS)
     assert pairs.silence[3:5] == (100, 0)
-    score = load_metric("judge").score(pairs)
+    score = load_metric("judge")(pairs)
     assert score.per_example == pytest.approx((250 / 3, 0, 0, 100, 0, 50))
     start = "judge|model:m|repeats:3|failed-verdicts:4|refs:all|missing:1|v:"
     assert score.signature.startswith(start)
@@ -36,7 +36,7 @@ def test_the_score_is_the_mean_of_verdicts() -> None:
 
 def test_without_verdicts_there_is_no_score() -> None:
     with pytest.raises(UsageError, match="needs verdicts"):
-        load_metric("judge").score(Pairs(["a"], [("b",)], "squad"))
+        load_metric("judge")(Pairs(["a"], [("b",)], "squad"))
 
 
 def test_counts_and_variance() -> None:
