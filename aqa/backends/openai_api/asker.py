@@ -18,6 +18,7 @@ from aqa.backends.openai_api.outcomes import as_failure, as_prediction, kind_of,
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.server_state import ServerState
+from aqa.backends.openai_api.streams import in_utf8
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room
 from aqa.backends.openai_api.waits import in_words
 from aqa.config.options import RunConfig
@@ -204,7 +205,8 @@ class Asker:
             async with asyncio.timeout(min(self._timeout, seconds)):
                 response = await self._send(body)
             self._pace.heed(response.headers)
-            reply = self._parameters.read(response.content)
+            content = in_utf8(response.content, response.charset_encoding)
+            reply = self._parameters.read(content)
         except Exception as error:
             headers = getattr(getattr(error, "response", None), "headers", None)
             if headers is not None:

@@ -1,21 +1,13 @@
-"""Chat completions: the body of a request, what a model is known to refuse, and its answer."""
+"""Chat completions: the body of a request, what a model is known to refuse."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from aqa.backends.openai_api.logprobs import MISSED, answer_logprobs, tokens_of_choice
-from aqa.backends.openai_api.replies import (
-    BadBodyError,
-    ErrorInBodyError,
-    Reply,
-    Said,
-    joined_parts,
-    make_reply,
-    read_usage,
-)
+from aqa.backends.openai_api.chat_replies import read_reply
+from aqa.backends.openai_api.logprobs import MISSED, answer_logprobs
+from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.schemas import ResponseSchema
-from aqa.backends.openai_api.streams import body_of
 from aqa.backends.openai_api.tokens import answer_room
 from aqa.config.model_families import has_system_role, is_openai_thinker, takes_sampling
 from aqa.config.options import RunConfig
@@ -30,7 +22,6 @@ OPTIONAL = {
     "reasoning_effort": "backend.reasoning_effort",
     "logprobs": "backend.logprobs",
 }
-BROKEN_OFF = ("error", "abort")  # OpenRouter's and vLLM's reasons why an answer is not whole
 MAX_TOKENS = re.compile(r"\bmax_(completion_)?tokens\b")
 # What says that a name is refused, rather than its value.
 REFUSED = re.compile(
@@ -252,46 +243,3 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
         return list(messages)
     rest[first] = Message("user", "\n\n".join([*system, rest[first].content]))
     return rest
-
-
-def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
-    """Read the body of a chat completion, whose text has to be an object of the schema, if any.
-
-    Raises:
-        BadBodyError: it is not one, so that asking again may help.
-    """
-    try:
-        body = body_of(content)
-        if body.get("error") and not body.get("choices"):
-            raise ErrorInBodyError(body["error"])
-        choice = body["choices"][0]
-        finish = choice.get("finish_reason")
-        if finish in BROKEN_OFF:
-            raise _broken_off(choice.get("error"))
-        said = _said(choice)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BadBodyError("the server's answer is cut off or is not a chat completion") from error
-    names = ("prompt_tokens", "completion_tokens")
-    spent = read_usage(body.get("usage"), names, "prompt_tokens_details")
-    return make_reply(said, str(body.get("model") or ""), spent, schema)
-
-
-def _said(choice: Mapping[str, Any]) -> Said:
-    """What a choice says: in a message, in the pieces of a stream, or as a bare text."""
-    message = choice.get("message") or choice.get("delta")
-    tokens = tokens_of_choice(choice)
-    if message is None:
-        return Said(choice["text"], ending=choice.get("finish_reason"), tokens=tokens)
-    return Said(
-        joined_parts(message.get("content")),
-        message.get("refusal"),
-        choice.get("finish_reason"),
-        bool(message.get("reasoning_content") or message.get("reasoning")),
-        tokens,
-    )
-
-
-def _broken_off(error: object) -> BadBodyError:
-    if error:
-        return ErrorInBodyError(error)
-    return BadBodyError("the server broke off its answer: no reason was given")

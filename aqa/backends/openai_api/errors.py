@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.connection import why_unreachable
-from aqa.backends.openai_api.replies import BadBodyError, ErrorInBodyError, error_text
+from aqa.backends.openai_api.replies import BadBodyError, ErrorInBodyError, PageError, error_text
 from aqa.backends.openai_api.waits import LONGEST_WAIT, asked_wait, in_words, is_of_a_day
 
 # retry: ask again; slow: the same, and ask less; example: only this one fails; run: all would.
@@ -50,6 +50,7 @@ CODES = {
     "billing_error": 402,
     "permission_error": 403,
     "permission_denied": 403,
+    "context_length_exceeded": 400,
     "model_not_found": 404,
     "not_found_error": 404,
     "insufficient_quota": 429,
@@ -114,10 +115,11 @@ def classify(error: Exception, access: Access) -> Failure | None:
 
 def classify_body(error: BadBodyError, access: Access) -> Failure:
     """Classify a body that is no answer, by the code of the error that it may tell of."""
-    if isinstance(error, ErrorInBodyError) and (status := status_in(error.reported)):
-        failure = classify_status(status, {}, error.reported, access)
+    reported = error.reported if isinstance(error, ErrorInBodyError) else None
+    if status := status_in(reported) or _status_by_words(error_text(reported)):
+        failure = classify_status(status, {}, reported, access)
         return replace(failure, maybe_paid=status >= 500)
-    return Failure("retry", access.shown(str(error)), maybe_paid=True)
+    return Failure("retry", access.shown(str(error)), maybe_paid=not isinstance(error, PageError))
 
 
 def status_in(error: object) -> int | None:
@@ -131,6 +133,12 @@ def status_in(error: object) -> int | None:
         elif isinstance(message, str) and (status := CODES.get(message.lower())):
             return status
     return None
+
+
+def _status_by_words(message: str) -> int | None:
+    """The status that an error without a code means, by what it says."""
+    by_words = {CANT_PAY: 402, BAD_KEY: 401, NO_MODEL: 404, CONTEXT: 400}
+    return next((status for words, status in by_words.items() if words.search(message)), None)
 
 
 def classify_status(  # long: a table of statuses

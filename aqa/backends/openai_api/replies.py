@@ -18,13 +18,28 @@ LARGEST_COUNT = 10**8  # tokens; what claims more counts wrongly
 End = Literal["filter", "length"]
 
 
-# How servers of all makers call these ends of an answer, in lower case.
+# How servers of all makers call these ends of an answer, in lower case, before a colon if any.
 ENDS: Mapping[str, End] = {
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
     **dict.fromkeys(
-        ("content_filter", "safety", "recitation", "prohibited_content", "blocklist"), "filter"
+        (
+            "length", "max_tokens", "max_output_tokens", "model_length", "max_length",
+            "model_context_window_exceeded",
+        ),
+        "length",
     ),
-}
+    **dict.fromkeys(
+        (
+            "content_filter", "content_filtered", "safety", "image_safety", "recitation", "spii",
+            "prohibited_content", "blocklist", "sensitive", "refusal", "guardrail_intervened",
+            "error_toxic",
+        ),
+        "filter",
+    ),
+}  # fmt: skip
+# Why an answer that was broken off is not whole: what vLLM, OpenRouter, DeepSeek and Zhipu say.
+BROKEN_OFF = {"error", "abort", "cancelled", "timeout", "network_error",
+              "insufficient_system_resource"}  # fmt: skip
+TOOLS = {"tool_calls", "tool_use", "function_call"}
 TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
 # What holds an error's message, in lower case, and what says more than a general one does.
@@ -39,6 +54,10 @@ ROOM = "raise generation.max_new_tokens, or backend.reasoning_tokens of a model 
 
 class BadBodyError(Exception):
     """A server's body is no answer: cut off, not JSON, or without what it must hold."""
+
+
+class PageError(BadBodyError):
+    """A body is a web page, of a gateway for instance, and was never an answer."""
 
 
 class ErrorInBodyError(BadBodyError):
@@ -90,7 +109,20 @@ class Said:
     @property
     def end(self) -> End | None:
         """Why the answer ended before it was whole; None where it did not."""
-        return ENDS.get(self.ending.lower()) if isinstance(self.ending, str) else None
+        return ENDS.get(ending_of(self.ending))
+
+
+def ending_of(told: object) -> str:
+    """How a server says that an answer ended, in lower case, without what it adds."""
+    return told.lower().partition(":")[0].strip() if isinstance(told, str) else ""
+
+
+def unread(content: bytes, kind: str) -> BadBodyError:
+    """The error of a body that is not of this kind."""
+    if content.lstrip()[:1] == b"<":
+        title = error_text(content.decode(errors="replace"))
+        return PageError(f"the server sent a web page instead of {kind}: {title}")
+    return BadBodyError(f"the server's answer is cut off or is not {kind}")
 
 
 def make_reply(said: Said, model: str, spent: Spent | None, schema: ResponseSchema | None) -> Reply:
@@ -125,8 +157,8 @@ def _why_none(said: Said, text: str) -> str | None:
     thought = said.thought or bool(text.strip())
     if said.end == "length":
         return f"the model's thought was cut off; {ROOM}" if thought else f"{NO_ROOM}; {ROOM}"
-    if said.ending == "tool_calls":
-        return "the model called a tool in the place of an answer"
+    if ending_of(said.ending) in TOOLS:
+        return "the model called a tool instead of answering"
     return "the model thought, but answered nothing" if thought else "the model answered nothing"
 
 
@@ -187,7 +219,10 @@ def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spen
     found = usage.get(details_name)
     details = found if isinstance(found, dict) else {}
     counts = [usage.get(name) for name in names]
-    counts += [details.get(name) or 0 for name in ("cached_tokens", "cache_write_tokens")]
+    # Moonshot and DeepSeek say it beside the others.
+    hits = details.get("cached_tokens") or usage.get("cached_tokens")
+    counts += [hits or usage.get("prompt_cache_hit_tokens") or 0]
+    counts += [details.get("cache_write_tokens") or 0]
     # Wrong numbers are as good as none: money is then counted at its worst case.
     if not all(type(n) is int and 0 <= n <= LARGEST_COUNT for n in counts):
         return None
@@ -203,12 +238,17 @@ def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spen
     return Spent(read, written, cached, cache_writes=min(kept, read - cached))
 
 
-def joined_parts(content: object) -> object:
+def joined_parts(content: object, name: Literal["text", "refusal"] = "text") -> object:
     """The text of a message that some servers (Mistral's thinking models) give in parts."""
-    if not isinstance(content, list):
-        return content
-    texts = (
-        part if isinstance(part, str) else part.get("text") if part.get("type") == "text" else None
-        for part in content
-    )
-    return "".join(text for text in texts if isinstance(text, str))
+    parts = [content] if isinstance(content, Mapping) else content
+    return "".join(_of_part(part, name) for part in parts) if isinstance(parts, list) else content
+
+
+def _of_part(part: object, name: str) -> str:
+    if isinstance(part, str) and name == "text":
+        return part
+    if not isinstance(part, Mapping) or part.get("type", name) not in (name, f"output_{name}"):
+        return ""
+    said = part.get(name)
+    said = said.get("value") if isinstance(said, Mapping) else said
+    return said if isinstance(said, str) else ""

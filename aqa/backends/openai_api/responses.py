@@ -14,6 +14,7 @@ from aqa.backends.openai_api.replies import (
     error_text,
     make_reply,
     read_usage,
+    unread,
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.streams import body_of
@@ -87,7 +88,7 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
         ending = (body.get("incomplete_details") or {}).get("reason")
         said = _said(output, ending if status == "incomplete" else None)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BadBodyError("the server's answer is cut off or is not a response") from error
+        raise unread(content, "a response") from error
     return make_reply(said, model, spent, schema)
 
 

@@ -5,9 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aqa.backends.openai_api.replies import BadBodyError
+from aqa.backends.openai_api.replies import BadBodyError, joined_parts
 
 LINE_END = re.compile(r"\r\n|\r|\n")
+STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 DONE = "[DONE]"  # the last event of a stream of chat completions
 WHOLE = ("response.completed", "response.incomplete", "response.failed")  # hold the whole response
 
@@ -21,12 +22,12 @@ def body_of(content: bytes) -> Json:
         ValueError, LookupError, TypeError or AttributeError: it is not what it seems to be.
         BadBodyError: it is a stream that breaks off.
     """
-    if not content.lstrip().startswith((b"data:", b"event:", b":")):
+    if not STREAM.match(content):
         found: Json = json.loads(content)
         return found
     body: Json = {}
     done = False
-    for event in _events(content.decode()):
+    for event in _events(content.decode("utf-8-sig")):
         if event is None:
             done = True
         elif event.get("type") in WHOLE:
@@ -38,6 +39,24 @@ def body_of(content: bytes) -> Json:
     if not done and not body.get("choices", [{}])[0].get("finish_reason"):
         raise BadBodyError("the server's stream broke off")
     return body
+
+
+def in_utf8(content: bytes, charset: str | None) -> bytes:
+    """An answer in UTF-8, as JSON has to be, where a server writes it as `charset`.
+
+    That is believed of what is not UTF-8 alone: many servers name one that they don't use. Half a
+    letter, which some models write at the end of their room, is replaced.
+    """
+    if json.detect_encoding(content) != "utf-8":
+        return content
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        try:
+            return content.decode(charset or "utf-8").encode()
+        except (LookupError, ValueError):
+            return content.decode(errors="replace").encode()
+    return content
 
 
 def _events(text: str) -> Iterator[Json | None]:
@@ -61,5 +80,5 @@ def _add(body: Json, event: Json) -> None:
 
 def _join(message: Json, delta: Mapping[str, Any]) -> None:
     for name in ("content", "refusal", "reasoning_content", "reasoning"):
-        if isinstance(text := delta.get(name), str):
+        if isinstance(text := joined_parts(delta.get(name)), str):
             message[name] = message.get(name, "") + text

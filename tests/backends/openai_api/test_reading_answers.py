@@ -1,6 +1,7 @@
 """What counts as an answer in a body of status 200, and what is kept of one that is none."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ from fault_server import Fault, Server
 from gpt4_runs import USAGE, completion, configured, predictions, run
 
 from aqa.backends.openai_api.access import Access
-from aqa.backends.openai_api.chat import read_reply
+from aqa.backends.openai_api.chat_replies import read_reply
 from aqa.backends.openai_api.errors import Kind, classify_body
 from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.responses import read_response
 from aqa.backends.openai_api.schemas import READER_ANSWER
+from aqa.backends.openai_api.streams import in_utf8
 
 pytestmark = pytest.mark.usefixtures("hurried")
 
@@ -109,7 +111,16 @@ def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structure
         (chat("<|channel|>analysis<|message|>Bob?"), "the model thought, but answered nothing"),
         (chat("", "MAX_TOKENS"), "no token was left"),
         (chat("An", "SAFETY"), "content filter"),
+        (chat("An", "content_filter: RECITATION"), "content filter"),
+        (chat("An", "sensitive"), "content filter"),
+        (b'{"choices": [{"message": null, "finish_reason": "SPII"}]}', "content filter"),
         (chat(None, "tool_calls"), "called a tool"),
+        (chat(None, "stop", tool_calls=[{"id": "t"}]), "called a tool"),
+        (chat(None, "function_call"), "called a tool"),
+        (chat("", reasoning_details=[{"text": "hm"}]), "the model thought, but answered nothing"),
+        (chat([{"type": "reasoning", "text": "hm"}]), "the model answered nothing"),
+        (chat([{"type": "refusal", "refusal": "No."}]), "the model refused: No."),
+        (b'{"choices": [], "model": "m"}', "gave no answer (choices is empty)"),
         (response(message("I look.", phase="commentary")), "thought, but answered nothing"),
         (response({"type": "reasoning"}), "thought, but answered nothing"),
     ],
@@ -126,6 +137,10 @@ def test_a_thought_is_no_answer(content: bytes, error: str) -> None:
         (chat("Ann", None), "Ann"),
         (chat("Ann", "eos_token"), "Ann"),
         (chat(["An", {"type": "text", "text": "n"}]), "Ann"),
+        (chat({"type": "text", "text": "Ann"}), "Ann"),
+        (chat([None, {"text": "An"}, {"type": "output_text", "text": "n"}]), "Ann"),
+        (chat([{"type": "text", "text": {"value": "Ann"}}]), "Ann"),
+        (b"\xef\xbb\xbf" + chat("Ann"), "Ann"),
         (b'{"choices": [{"text": "Ann", "finish_reason": "stop"}]}', "Ann"),
         (b'{"choices": [{"delta": {"content": "Ann"}, "finish_reason": "stop"}]}', "Ann"),
         (response(message("I look."), message("Ann")), "I look.Ann"),
@@ -172,6 +187,10 @@ def test_other_streams() -> None:
     assert read_reply(stream(piece("Ann"), "[DONE]")).text == "Ann"
     assert read_reply(stream(piece("Ann", "stop"))).text == "Ann"
     assert read_reply(stream(piece("An"), piece("n", "length"))).cut
+    assert read_reply(b"\xef\xbb\xbf" + stream(piece("Ann", "stop"))).text == "Ann"
+    assert read_reply(b"id: 1\r\nevent: x\r\n" + stream(piece("Ann", "stop"))).text == "Ann"
+    in_parts = {"delta": {"content": [{"type": "text", "text": "Ann"}]}, "finish_reason": "stop"}
+    assert read_reply(stream({"choices": [in_parts]})).text == "Ann"
     whole = {"type": "response.completed", "response": json.loads(response(message("Ann")))}
     assert read_response(b"event: x\n" + stream({"type": "response.created"}, whole)).text == "Ann"
     for broken in (stream(piece("An")), stream(), b"data: {", stream({"type": "response.created"})):
@@ -180,6 +199,21 @@ def test_other_streams() -> None:
                 read(broken)
     with pytest.raises(BadBodyError, match="an error: busy"):
         read_reply(stream(piece("An"), {"error": {"message": "busy"}}))
+
+
+@pytest.mark.parametrize(
+    ("content", "charset", "text"),
+    [
+        (chat("서울").decode("unicode_escape").encode("euc-kr"), "euc-kr", "서울"),
+        (chat("Süd").decode("unicode_escape").encode("latin-1"), "iso-8859-1", "Süd"),
+        (chat("서울").decode("unicode_escape").encode(), "iso-8859-1", "서울"),  # it is not
+        (chat("Ann").decode().encode("utf-16"), None, "Ann"),
+        (b'{"choices": [{"text": "\xec\x84\x9c\xec\x9a"}]}', None, "서\ufffd"),
+        (b'{"choices": [{"text": "A\xff"}]}', "klingon", "A\ufffd"),
+    ],
+)
+def test_an_answer_in_another_encoding(content: bytes, charset: str | None, text: str) -> None:
+    assert read_reply(in_utf8(content, charset)).text == text
 
 
 # Errors that come with the status of an answer.
@@ -200,7 +234,9 @@ def test_other_streams() -> None:
         ({"message": "no", "code": 400}, "example"),
         ({"message": "down", "code": 502}, "retry"),
         ({"message": "down", "code": 12}, "retry"),
+        ({"message": "too long", "code": "context_length_exceeded"}, "example"),
         ("down", "retry"),
+        ("insufficient balance", "run"),
     ],
 )
 @pytest.mark.parametrize(
@@ -209,6 +245,7 @@ def test_other_streams() -> None:
         lambda error: {"error": error},
         lambda error: {"choices": None, "error": error},
         lambda error: {"choices": [{"finish_reason": "error", "error": error, "message": {}}]},
+        lambda error: {"choices": [{"message": {"content": None}}], "error": error},
         lambda error: {"status": "failed", "error": error},
     ],
 )
@@ -217,6 +254,25 @@ def test_an_error_is_told_by_its_code(error: object, kind: Kind, body: Any) -> N
     with pytest.raises(BadBodyError) as broken:
         (read_response if b'"status": "failed"' in content else read_reply)(content)
     assert classify_body(broken.value, Access("https://x/v1", False, "k")).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "reason"),
+    [
+        (b'{"code": 401, "message": "who are you", "success": false}', "run", "who are you"),
+        (b'{"status": {"code": "40102", "message": "Invalid access token"}}', "run", "the key"),
+        (b'{"choices": null, "base_resp": {"status_msg": "busy"}}', "retry", "an error: busy"),
+        (b'{"done": true, "response": "Ann"}', "retry", "is not a chat completion"),
+        (b"<html><title>Sign in</title></html>", "retry", "a web page .*: Sign in"),
+    ],
+)
+def test_an_error_by_another_name(content: bytes, kind: Kind, reason: str) -> None:
+    with pytest.raises(BadBodyError) as broken:
+        read_reply(content)
+    failure = classify_body(broken.value, Access("https://x/v1", False, "k"))
+    assert failure.kind == kind
+    assert re.search(reason, failure.reason)
+    assert failure.maybe_paid == (kind == "retry" and not content.startswith(b"<"))
 
 
 def test_a_response_that_failed_for_all_is_told_so() -> None:

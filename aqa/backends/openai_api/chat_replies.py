@@ -1,0 +1,83 @@
+"""Chat completions: what an answer's body says, in whichever shape servers give it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aqa.backends.openai_api.logprobs import tokens_of_choice
+from aqa.backends.openai_api.replies import (
+    BROKEN_OFF,
+    BadBodyError,
+    ErrorInBodyError,
+    Reply,
+    Said,
+    ending_of,
+    error_text,
+    joined_parts,
+    make_reply,
+    read_usage,
+    unread,
+)
+from aqa.backends.openai_api.schemas import ResponseSchema
+from aqa.backends.openai_api.streams import body_of
+from aqa.spent import Spent
+
+# Where messages hold what a model thought before it answered.
+THOUGHT = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
+
+
+def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
+    """Read the body of a chat completion, whose text has to be an object of the schema, if any.
+
+    Raises:
+        BadBodyError: it is not one, so that asking again may help.
+    """
+    try:
+        body = body_of(content)
+        names, model = ("prompt_tokens", "completion_tokens"), str(body.get("model") or "")
+        spent = read_usage(body.get("usage"), names, "prompt_tokens_details")
+        choice = (body.get("choices") or [None])[0]
+        if choice is None:
+            return _without_choice(body, model, spent)
+        if ending_of(choice.get("finish_reason")) in BROKEN_OFF:
+            raise _broken_off(choice)
+        said = _said(choice)
+        if body.get("error") and not said.text:
+            raise ErrorInBodyError(body["error"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise unread(content, "a chat completion") from error
+    return make_reply(said, model, spent, schema)
+
+
+def _without_choice(body: Mapping[str, Any], model: str, spent: Spent | None) -> Reply:
+    """The reply of a body that gives no choice of answers: it may be asked for again, at times.
+
+    Raises:
+        BadBodyError: it tells of an error, by whatever name, or is of another kind.
+    """
+    if body.get("error") or error_text(body):
+        raise ErrorInBodyError(body.get("error") or body)
+    if "choices" not in body:
+        raise BadBodyError("the server's answer is not a chat completion")
+    return Reply(None, "the server gave no answer (choices is empty)", model, spent, misfit=True)
+
+
+def _said(choice: Mapping[str, Any]) -> Said:
+    """What a choice says: in a message, in the pieces of a stream, or as a bare text."""
+    message = choice.get("message") or choice.get("delta")
+    tokens, finish = tokens_of_choice(choice), choice.get("finish_reason")
+    if message is None:
+        return Said(choice.get("text"), ending=finish, tokens=tokens)
+    content = message.get("content")
+    refusal = message.get("refusal") or (
+        joined_parts(content, "refusal") if isinstance(content, list) else None
+    )
+    thought = any(message.get(name) for name in THOUGHT)
+    called = finish != "length" and (message.get("tool_calls") or message.get("function_call"))
+    ending = "tool_calls" if called else finish
+    return Said(joined_parts(content), refusal, ending, thought, tokens)
+
+
+def _broken_off(choice: Mapping[str, Any]) -> BadBodyError:
+    if choice.get("error"):
+        return ErrorInBodyError(choice["error"])
+    return BadBodyError(f"the server broke off its answer ({choice['finish_reason']})")
