@@ -19,8 +19,9 @@ from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
 from aqa.backends.openai_api.batch.results import Account, Replies
 from aqa.backends.openai_api.batch.run import BatchRun
+from aqa.backends.openai_api.batch.samples import Answers, SampledQuestions
 from aqa.backends.openai_api.batch.server import BatchServer
-from aqa.backends.openai_api.cache import Remembered, ResponseCache, cache_path, key_of
+from aqa.backends.openai_api.cache import Remembered, key_of, open_cache
 from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.connection import open_client
 from aqa.backends.openai_api.identity import identity_of
@@ -103,16 +104,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
                 f" {self._access.url} is {UNKNOWN_PRICE}"
             )
         with ExitStack() as opened:
-            self._open_cache(opened, only_found=True)
-
-    def _open_cache(self, opened: ExitStack, only_found: bool = False) -> ResponseCache | None:
-        """The cache where one is wanted, closed with the stack; `only_found`: none is made."""
-        path = cache_path(self.options.cache_path)
-        if not self.options.cache or (only_found and not path.exists()):
-            return None
-        cache = ResponseCache(path)
-        opened.callback(cache.close)
-        return cache
+            open_cache(self.options, opened, only_found=True)
 
     def check(self) -> None:
         """See whether the options are such as an API knows, and its client is installed.
@@ -124,11 +116,6 @@ class Gpt4Backend(Remote[Gpt4Options]):
         for name in ("num_beams", "num_return_sequences"):
             if getattr(options, name) != 1:
                 raise ConfigError(f"generation.{name}: an API gives one answer; set it to 1")
-        if options.samples > 1 and self.options.batch_api:
-            raise ConfigError(
-                "generation.samples: a batch asks each question once; set it to 1, or leave"
-                " --batch out"
-            )
         check_api(self.options.api, answer_room(self.config), self.schema)
         if find_spec("openai") is None:
             raise MissingExtraError("openai", "api")
@@ -159,7 +146,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
                 if record:
                     opened.callback(record.close)
             opened.callback(lambda: self._wait(self._close()))
-            if cache := self._open_cache(opened):
+            if cache := open_cache(self.options, opened):
                 priced = self._ledger.budget.priced
                 self._remembered = Remembered(
                     cache, self.identity(), self._asker.ask, priced, self._progress.note
@@ -225,18 +212,31 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     def answer_by_batch(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """Collect what lies with the server; ask the rest through the Batch API, if told to."""
-        found = self._batch_run().answer(pending, self.options.batch_api)
+        run, more = self._batch_run(), self.options.batch_api
+        found = self._by_samples(pending, lambda asked: run.answer(asked, more))
         return self._truncation.watched(found)
 
     def cancel_batches(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """End what lies with the server, and give what was answered."""
-        return self._batch_run().cancel(pending)
+        return self._by_samples(pending, self._batch_run().cancel)
+
+    def _by_samples(
+        self, pending: PendingPrompts, ask: Callable[[PendingPrompts], Answers]
+    ) -> Answers:
+        """Ask for each sample of the questions, if they have several."""
+        count, profile = self.config.generation.samples, self.config.evaluation.profile
+        if count == 1 or self._samples is None:
+            return ask(pending)
+        note = self._ledger.budget.write
+        asked = SampledQuestions(pending, count, profile, self.identity(), self._samples, note)
+        return asked.joined(ask(asked))
 
     def _batch_run(self) -> BatchRun:
         assert self._record is not None
         options, access = self.options, self._access
         account = Account(self._ledger, self._counter, answer_room(self.config))
-        self._replies = Replies(access, self._parameters, account)
+        samples = self.config.generation.samples
+        self._replies = Replies(access, self._parameters, account, samples)
         server = BatchServer(self._client, access, options.example_deadline, self._wait)
         return BatchRun(
             options.batch, self._record, server, account, self._replies, self._remembered,
@@ -280,7 +280,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         """Count the prompts, and price them with answers of one token and of the longest."""
         examples, cached, samples = 0, 0, self.config.generation.samples
         with ExitStack() as opened:
-            cache, identity = self._open_cache(opened, only_found=True), self.identity()
+            cache, identity = open_cache(self.options, opened, only_found=True), self.identity()
 
             def counts() -> Iterator[int]:
                 nonlocal examples, cached

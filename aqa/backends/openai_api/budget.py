@@ -52,15 +52,16 @@ class Budget:
         """Reserve what a request may take, on disk before it is sent."""
         self.reserve(worst)
         self._under_way += worst
-        self._write()
+        self.write()
 
     def end(self, worst: Spent, used: Spent) -> None:
         """Settle a request that was started."""
         self.settle(worst, used)
         self._under_way -= worst
-        self._write()
+        self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Put on disk what is spent, and what may be by the requests under way."""
         if self._record is not None:
             self._record.write(self.spent + self._under_way)
 

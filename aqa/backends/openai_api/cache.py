@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -12,6 +13,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import TypeAdapter
 
+from aqa.config.backend_options import Gpt4Options
 from aqa.errors import RunError
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
@@ -98,6 +100,22 @@ class ResponseCache:
         """Keep an answer on disk; of several the first one stays, so that runs agree."""
         text = json.dumps(kept_fields(prediction), ensure_ascii=False)
         self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, text))
+
+
+def open_cache(
+    options: Gpt4Options, opened: ExitStack, only_found: bool = False
+) -> ResponseCache | None:
+    """The cache where one is wanted, closed with the stack; `only_found`: none is made.
+
+    Raises:
+        RunError: its file can't be used.
+    """
+    path = cache_path(options.cache_path)
+    if not options.cache or (only_found and not path.exists()):
+        return None
+    cache = ResponseCache(path)
+    opened.callback(cache.close)
+    return cache
 
 
 def kept_fields(

@@ -52,6 +52,9 @@ class SampleRecord:
             with self._path.open("r+b") as file:
                 file.truncate(end)
 
+    def __contains__(self, key: bytes) -> bool:
+        return key.hex() in self._places
+
     def find(self, key: bytes, id: str) -> Prediction | None:  # noqa: A002
         """The sample of this key, as an answer to this id."""
         place = self._places.get(key.hex())
@@ -103,10 +106,9 @@ class Samples:
         for number in range(self._count):
             sample = await self._sample(prompt, number)
             if sample.error is not None:
-                reason = f"sample {number + 1} of {self._count}: {sample.error}"
-                return replace(sample, error=reason)
+                return failed_sample(sample, number, self._count)
             found.append(sample)
-        return _together(most_central(prompt, found, self._profile), found)
+        return joined_samples(prompt, found, self._profile)
 
     async def _sample(self, prompt: Prompt, number: int) -> Prediction:
         if self._record is None:
@@ -120,8 +122,14 @@ class Samples:
         return known
 
 
-def _together(chosen: Prediction, samples: list[Prediction]) -> Prediction:
-    """The chosen sample with what all of them took."""
+def failed_sample(sample: Prediction, number: int, count: int) -> Prediction:
+    """The failure of a question one of whose samples failed."""
+    return replace(sample, error=f"sample {number + 1} of {count}: {sample.error}")
+
+
+def joined_samples(prompt: Prompt, samples: list[Prediction], profile: str) -> Prediction:
+    """The most central sample with what all of them took."""
+    chosen = most_central(prompt, samples, profile)
     saved = [sample.saved for sample in samples if sample.saved is not None]
     seconds = [sample.seconds for sample in samples if sample.seconds is not None]
     return replace(

@@ -10,7 +10,7 @@ from gpt4_runs import configured, predictions, run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.options import EvaluationOptions, GenerationOptions, RunConfig
-from aqa.errors import ConfigError, RunError, StoppedError
+from aqa.errors import RunError, StoppedError
 from aqa.evaluation.predictions import read_predictions
 from aqa.evaluation.report.cost import cost_of
 from aqa.progress import SilentProgress
@@ -164,12 +164,6 @@ def test_the_journal_alone_holds_how_long_answers_took(tmp_path: Path, server: S
         assert all(seconds is not None and seconds >= least for seconds in found)
     (tmp_path / "one" / JOURNAL).unlink()  # as of a run that only its predictions are left of
     assert cost_of(read_predictions(tmp_path / "one")["q0"]).seconds is None
-
-
-def test_batches_ask_once(tmp_path: Path, server: Server) -> None:
-    with pytest.raises(ConfigError, match=r"generation\.samples: a batch asks each question once"):
-        run(sampled(tmp_path, server, 1, batch_api=True), tmp_path / "a")
-    assert not (tmp_path / "a").exists()
 
 
 def test_a_damaged_record_is_refused(tmp_path: Path, by_seed: Server) -> None:

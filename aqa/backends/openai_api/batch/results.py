@@ -51,8 +51,12 @@ class Replies:
     what was paid for lines that could not be used.
     """
 
-    def __init__(self, access: Access, parameters: Parameters, account: Account) -> None:
+    def __init__(
+        self, access: Access, parameters: Parameters, account: Account, samples: int = 1
+    ) -> None:
+        """Of each question there are so many `samples`, see `SampledQuestions`."""
         self._access, self._parameters, self._account = access, parameters, account
+        self._samples = samples
         self.models: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.attempts: Counter[int] = Counter()
@@ -70,7 +74,11 @@ class Replies:
 
     def body(self, prompt: Prompt) -> Json:
         """What to ask for a prompt, without what was learnt to be refused."""
-        return self._parameters.body(prompt.messages)
+        return self._parameters.body(prompt.messages, self.sample(prompt))
+
+    def sample(self, prompt: Prompt) -> int:
+        """Which sample of its question a prompt is for, from 0."""
+        return prompt.index % self._samples
 
     def read(
         self, prompt: Prompt, line: Json | None, completed: bool, asked: Requests

@@ -114,7 +114,7 @@ class BatchRun:
     def _known(self, pending: PendingPrompts, remembered: Remembered) -> Iterator[Answered]:
         """Give what is in the cache of answers."""
         for prompt in pending.todo():
-            found = remembered.known(prompt)
+            found = remembered.known(prompt, self._replies.sample(prompt))
             if found is not None:
                 yield prompt, found
 
@@ -208,7 +208,7 @@ class BatchRun:
                 self._budget.spent += prediction.spent or Spent()
                 self._given += 1
                 if self._remembered is not None:
-                    self._remembered.keep(prompt, prediction)
+                    self._remembered.keep(prompt, prediction, self._replies.sample(prompt))
                 yield prompt, prediction
         lost = self._replies.lost
         self._budget.settle(part.worst, lost)
@@ -266,7 +266,7 @@ class BatchRun:
             self._capped_rounds += 1
             count = sum(requests for requests, _ in sizes)
             self._progress.note(
-                f"the cap leaves room for the next {count} questions at their worst; they are"
+                f"the cap leaves room for the next {count} requests at their worst; they are"
                 " asked first"
             )
         if sizes:
