@@ -112,7 +112,7 @@ class RowParser:
                 f"name the right one with --field {field}=NAME"
                 + (", or give --passages FILE" if field == "passages" else "")
             )
-            names = ", ".join(map(str, row))
+            names = ", ".join(map(str, row)) or "(none)"
             raise DataError(f"{place}: no {field} among the columns {names}; {advice}")
         if field == "question" and not isinstance(value, str | None):
             raise DataError(f'{place}: {describe(value)} in "{column}" where a text is needed')

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from aqa.data.unusable import refuse_unusable
 from aqa.errors import DataError, MissingExtraError
 
 # A row with the place it was read at ("dev.jsonl, line 12").
@@ -83,8 +84,9 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading what it holds when decompressed; DataError where it is empty."""
     with path.open("rb") as stored, closing(decompressed(stored)) as file:
         start = file.peek(len(BOM_UTF8))
-        if not start:
+        if not start.removeprefix(BOM_UTF8).strip():
             raise DataError(f"{path} is empty; name a file that holds rows")
+        refuse_unusable(path, start)
         if start.startswith(BOM_UTF8):
             file.read(len(BOM_UTF8))
         yield file
@@ -100,7 +102,7 @@ def decompressed(stored: io.BufferedReader) -> io.BufferedReader:
     return stored
 
 
-def not_utf8(path: Path) -> DataError:
+def not_utf8(path: Path, name: str = "") -> DataError:
     """Find the first line of a file that is not UTF-8 and make the error that names it."""
     offset = number = 0
     with open_bytes(path) as file:
@@ -113,6 +115,6 @@ def not_utf8(path: Path) -> DataError:
                 break
             offset += len(line)
     return DataError(
-        f"{path.name}, line {number}: not UTF-8 at byte {offset}; save the file as UTF-8 "
+        f"{name or path.name}, line {number}: not UTF-8 at byte {offset}; save the file as UTF-8 "
         "(for Korean of older Windows programs: iconv -f cp949 -t utf-8)"
     )

@@ -93,7 +93,12 @@ def document_shape(path: Path) -> tuple[Shape, str]:
         if isinstance(first, dict) and any(not line.isspace() for line in file):
             return "lines", ""
     with scanning(path) as document:
-        if document.next() != "{":
+        opening = document.next()
+        if opening not in ("{", "["):
+            raise DataError(
+                f"{path.name} holds {describe(document.value())}, where rows are needed"
+            )
+        if opening == "[":
             return "list", ""
         shape = _object_shape(document)
     return ("keyed", "") if shape[0] == "lines" and is_keyed(path, (), "{") else shape

@@ -6,6 +6,7 @@ from pathlib import Path
 from aqa.data.files import Row, open_bytes
 from aqa.data.json_stream import read_json
 from aqa.data.tables import read_arrow, read_csv, read_parquet
+from aqa.data.unusable import ZIP, archive_names, describe_archive, not_text
 from aqa.errors import DataError
 
 ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
@@ -21,10 +22,10 @@ def read_row_file(path: Path) -> Iterator[Row]:
         return read_parquet(path)
     if head.startswith(ARROW):
         return read_arrow([path], path.name)
+    if head.startswith(ZIP):
+        raise DataError(f"{path} is {describe_archive(archive_names(path))}")
     if b"\0" in head:
-        raise DataError(
-            f"{path} is not a UTF-8 text, Parquet or Arrow file; save it as one of these"
-        )
+        raise not_text(path)
     if start in (b"[", b"{") or path.suffix in (".json", ".jsonl"):
         return read_json(path)
     return read_csv(path)

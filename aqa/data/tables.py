@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -11,7 +12,9 @@ from aqa.data.files import Row, not_utf8, open_bytes
 from aqa.errors import DataError
 
 BATCH_ROWS = 256
-DELIMITERS = ",\t;"
+DELIMITERS = ",\t;|"
+EXCEL_SAYS = re.compile("sep=(.)\\s*", re.IGNORECASE)  # a first line that names the delimiter
+QUOTED = re.compile('"((?:[^"]|"")*)"')
 
 
 class _Batch(Protocol):
@@ -23,7 +26,7 @@ class _Batch(Protocol):
 
 
 def read_csv(path: Path) -> Iterator[Row]:
-    """Read CSV or TSV, whichever delimiter the header line has most of.
+    """Read CSV or TSV, whichever delimiter the header line has most of, or a line before it names.
 
     Every cell is a text, see `read_literal` for those that hold lists; an empty one is a missing
     value.
@@ -33,19 +36,56 @@ def read_csv(path: Path) -> Iterator[Row]:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         try:
             head = text.readline()
-            lines = chain([head], text)
-            yield from _csv_rows(path, lines, max(DELIMITERS, key=head.count))
+            named = EXCEL_SAYS.fullmatch(head)
+            if named:
+                yield from _csv_rows(path, text, named[1], 1)
+                return
+            delimiter = max(DELIMITERS, key=head.count)
+            if delimiter == "\t" and _needs_no_quotes(path, head.count("\t")):
+                yield from _tabbed_rows(path, chain([head], text))
+            else:
+                yield from _csv_rows(path, chain([head], text), delimiter)
         except UnicodeDecodeError:
             raise not_utf8(path) from None
 
 
-def _csv_rows(path: Path, text: Iterable[str], delimiter: str) -> Iterator[Row]:
+def _needs_no_quotes(path: Path, tabs: int) -> bool:
+    """Tell whether all lines have the same number of tabs.
+
+    A program that puts texts between tabs as they are does not mind a quotation mark.
+    """
+    with open_bytes(path) as file:
+        return all(line.count(b"\t") == tabs for line in file if not line.isspace())
+
+
+def _tabbed_rows(path: Path, lines: Iterable[str]) -> Iterator[Row]:
+    """Split lines by tabs; what was quoted whole is taken out of its quotes."""
+    header: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if line.isspace():
+            continue
+        place = f"{path.name}, line {number}"
+        cells = [_unquoted(cell) for cell in line.rstrip("\r\n").split("\t")]
+        if header:
+            yield place, dict(zip(header, (cell or None for cell in cells), strict=True))
+        else:
+            header = cells
+            _check_names(header, place)
+
+
+def _unquoted(cell: str) -> str:
+    quoted = QUOTED.fullmatch(cell)
+    return quoted[1].replace('""', '"') if quoted else cell
+
+
+def _csv_rows(path: Path, text: Iterable[str], delimiter: str, before: int = 0) -> Iterator[Row]:
+    """Read rows; `before` is how many lines stand before the header."""
     lines = csv.reader(text, delimiter=delimiter, strict=True)
     header: list[str] = []
-    line = 1
+    line = before + 1
     try:
         for cells in lines:
-            place, line = f"{path.name}, line {line}", lines.line_num + 1
+            place, line = f"{path.name}, line {line}", lines.line_num + before + 1
             if not header:
                 header = cells
                 _check_names(header, place)

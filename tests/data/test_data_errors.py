@@ -2,8 +2,10 @@
 
 import builtins
 import gzip
+import io
 import json
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +22,13 @@ def row(**columns: object) -> str:
     return json.dumps({"question": "q", "context": "c", **columns}) + "\n"
 
 
+def workbook() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as opened:
+        opened.writestr("xl/workbook.xml", "x")
+    return file.getvalue()
+
+
 NO_QUESTION = (
     "line 1: no question among the columns a, b; name the right one with --field question=NAME"
 )
@@ -31,7 +40,7 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.json", "[]", "f.json holds no examples"),
     ("f.json", '{"data": []}', "f.json holds no examples"),
     ("f.csv", "question,context\n", "f.csv holds no examples"),
-    ("f.jsonl", " \n", "f.jsonl, line 2, column 1: not valid JSON (the file ends too early)"),
+    ("f.jsonl", " \n", "f.jsonl is empty; name a file that holds rows"),
     ("f.jsonl", GOOD + '{"id": 2 "q"}\n', "f.jsonl, line 2, column 10: not valid JSON"),
     ("f.jsonl", '{"id": 2 "q"}\n' + GOOD, "f.jsonl, line 1, column 10: not valid JSON"),
     ("f.jsonl", GOOD + GOOD[:20], "f.jsonl, line 2, column 13: not valid JSON"),
@@ -66,7 +75,12 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.jsonl", GOOD.encode() + b"caf\xe9", "line 2: not UTF-8 at byte 66;"),
     ("f.csv", "question,context\n질문,답\n".encode("cp949"), "f.csv, line 2: not UTF-8 at byte 17"),
     ("f.json", '[{"question": "질문"}]'.encode("cp949"), "f.json, line 1: not UTF-8 at byte 15"),
-    ("f.json", "[]".encode("utf-16"), "not a UTF-8 text, Parquet or Arrow file"),
+    ("f.json", "[]".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+    ("f.json", "null", "f.json holds null, where rows are needed"),
+    ("f.json", "<!DOCTYPE html><html>", "f.json is a web page; download the file itself"),
+    ("f.csv", b"BZh91AY", "f.csv is packed by bzip2"),
+    ("f.xlsx", workbook(), "f.xlsx is an Excel workbook; save it as CSV"),
+    ("f.bin", bytes(range(256)), "f.bin is not text, and not a table that aqa knows"),
     ("f.csv", "question,context\nq,c,d\n", "f.csv, line 2: 3 cells where the header has 2"),
     ("f.csv", 'question,context\nq,c\nq,"c\n', "f.csv, line 3: not valid CSV"),
     ("f.csv", "question,context,answer\nq,c,\"['a', 'b' 'c']\"\n", "can't be read as a list"),

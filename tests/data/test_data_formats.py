@@ -313,3 +313,23 @@ def test_large_cells_and_documents(tmp_path: Path) -> None:
     path.write_text(lines([{"question": "q", "context": long_text * 3}]), encoding="utf-8")
     assert path.stat().st_size > 1 << 20
     assert next(read_examples(Source(str(path)))).passages[0].text == long_text * 3
+
+
+def test_quotes_between_tabs_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text(
+        'id\tquestion\tanswers\tcontext\n1\t"When?\t"[""a"", ""b""]"\tThe "Mill" Road\n'
+    )
+    (example,) = read_examples(Source(str(path)))
+    assert (example.question, example.answers) == ('"When?', ("a", "b"))
+    assert example.passages[0].text == 'The "Mill" Road'
+
+
+@pytest.mark.parametrize("mark", ["|", ";"])
+def test_a_line_may_name_the_delimiter(mark: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    table = "id,question,context\n1,When?,Built in 1874.\n".replace(",", mark)
+    for text, line in ((f"sep={mark}\r\n{table}", 3), (table, 2)):
+        path.write_text(text)
+        (example,) = read_examples(Source(str(path)))
+        assert (example.id, example.place) == ("1", f"rows.csv, line {line}")

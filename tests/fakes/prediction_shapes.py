@@ -528,6 +528,80 @@ SHAPES: dict[str, tuple[str, Content]] = {
         "p.json",
         {"model": "m", "date": "today", "outputs": rows(lambda k, q, t, g: {"id": k, "text": t})},
     ),
+    "lm-eval, beside likelihoods": (
+        "samples_squadv2.jsonl",
+        lines(
+            [
+                {**row, "filtered_resps": [*row["filtered_resps"], [-5.25, False]]}
+                for row in lm_eval({"none": "{}"})
+            ]
+        ),
+    ),
+    "DeepEval's latest run": (
+        "latest.json",
+        {
+            "testRunData": {
+                "testFile": None,
+                "testCases": rows(lambda k, q, t, g: {"input": q, "actualOutput": t}),
+                "metricsScores": [],
+            }
+        },
+    ),
+    "LangChain": (
+        "l.jsonl",
+        lines(
+            rows(lambda k, q, t, g: {"input": q, "context": [{"page_content": "x"}], "answer": t})
+        ),
+    ),
+    "replies of a server": (
+        "r.jsonl",
+        lines(
+            rows(lambda k, q, t, g: {"custom_id": k, **chat(t)}),
+        ),
+    ),
+    "Ollama": (
+        "o.jsonl",
+        lines(rows(lambda k, q, t, g: {"id": k, "message": {"role": "assistant", "content": t}})),
+    ),
+    "a chat as the output": (
+        "c.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "id": k,
+                    "generated_text": [
+                        {"role": "user", "content": q},
+                        {"role": "assistant", "content": t},
+                    ],
+                }
+            )
+        ),
+    ),
+    "requests by number": (
+        "b.jsonl",
+        lines(
+            [
+                {"custom_id": f"request-{number}", "response": {"body": chat(t)}}
+                for number, t in enumerate(SAID.values())
+            ]
+        ),
+    ),
+    "Gemini's batch without keys": (
+        "g.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "request": {"contents": [{"role": "user", "parts": [{"text": f"Q: {q}"}]}]},
+                    "response": {"candidates": [{"content": {"parts": [{"text": t}]}}]},
+                }
+            )
+        ),
+    ),
+    "a CSV whose first line is Excel's": (
+        "p.csv",
+        "sep=;\nid;prediction\nq1;Paris\nq2;Shakespeare\nq3;1,947 m\nq4;\n",
+    ),
+    "a table of bars": ("p.csv", "id|answer\nq1|Paris\nq2|Shakespeare\nq3|1,947 m\nq4|\n"),
     "scores of the answers within": (
         "p.json",
         rows(lambda k, q, t, g: {"id": k, "pred": t, "em": 1.0, "bleu": float("nan")}),

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from aqa.data.columns import composed
-from aqa.data.files import decompressed
+from aqa.data.files import decompressed, not_utf8
 from aqa.data.rows import ARROW, PARQUET
 from aqa.data.tables import read_arrow, read_parquet
+from aqa.data.unusable import ZIP, not_text, refuse_unusable
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
-from aqa.evaluation.predictions.archives import ZIP, read_archive
+from aqa.evaluation.predictions.archives import read_archive
 from aqa.evaluation.predictions.columns import KEY, Found, read_row
 from aqa.evaluation.predictions.documents import members
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
@@ -22,7 +23,7 @@ from aqa.evaluation.predictions.given import NamedPredictions, given_entries
 from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.json_text import Entry, is_header, read_document, read_lines
 from aqa.evaluation.predictions.lines import entries_of_rows, read_lines_of_text
-from aqa.evaluation.predictions.named import OWN_SCORES, refuse_binary, refuse_text
+from aqa.evaluation.predictions.named import OWN_SCORES
 from aqa.evaluation.predictions.shape import NotAnswersError
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.texts import as_text, one_line
@@ -134,18 +135,18 @@ def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
                 if is_packed:
                     raise DataError(f"{file} is packed twice; unpack it first")
                 return _binary_entries(file, head)
-            refuse_binary(file, head)
+            refuse_unusable(file, head)
+            if b"\0" in head:
+                raise not_text(file)
             stored = whole.read()
         text = stored.decode("utf-8-sig")
     except (EOFError, OSError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or f"{error}; is it whole?"
         raise DataError(f"{file} can't be read: {reason}") from error
     except UnicodeDecodeError as error:
-        line = stored.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{file}, line {line}: not UTF-8 text; save it as UTF-8") from error
+        raise not_utf8(file, str(file)) from error
     if not text.strip():
         raise DataError(f"{file} is empty; a file of predictions is needed")
-    refuse_text(file, text)
     return _text_entries(file, text, ids)
 
 

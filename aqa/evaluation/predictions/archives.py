@@ -7,22 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from aqa.data.unusable import describe_archive
 from aqa.errors import DataError, MissingExtraError
 from aqa.evaluation.predictions.json_text import Entry
 
-ZIP = b"PK\x03\x04"
 ZSTANDARD_METHOD = 93  # of zip, since 2020; Python knows it since 3.14
 LOCAL_HEADER = 30  # bytes before the name of a member
-NAMES_SHOWN = 3
-
-# What a member's name tells of the archive, and what to do.
-KNOWN = {
-    "xl/workbook.xml": ("an Excel workbook", "save it as CSV (UTF-8)"),
-    "word/document.xml": ("a Word document", "save the answers as CSV or text"),
-    "content.xml": ("an OpenDocument file", "save it as CSV (UTF-8)"),
-    "data.pkl": ("a file of PyTorch", "load it where you trust it, and write JSON"),
-    ".npy": ("arrays of NumPy", "decode the token ids they hold, and write the texts"),
-}
 
 
 def read_archive(file: Path) -> list[Entry]:
@@ -36,7 +26,7 @@ def read_archive(file: Path) -> list[Entry]:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
             if "header.json" not in names and "_journal/start.json" not in names:
-                raise DataError(f"{file} is {_described(names)}")
+                raise DataError(f"{file} is {describe_archive(names)}")
             return list(_samples(file, archive, [n for n in names if n.startswith("samples/")]))
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error) as error:
         if isinstance(error, DataError):
@@ -72,11 +62,3 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
     except zstandard.ZstdError as error:
         raise zipfile.BadZipFile(str(error)) from None
-
-
-def _described(names: list[str]) -> str:
-    for mark, (what, advice) in KNOWN.items():
-        if any(name.endswith(mark) for name in names):
-            return f"{what}; {advice}"
-    shown = ", ".join(names[:NAMES_SHOWN]) + ", ..." * (len(names) > NAMES_SHOWN)
-    return f"a zip archive ({shown or 'empty'}); unpack it and give the file of predictions"

@@ -32,7 +32,7 @@ ANSWERS = (
     ("modelanswer", "modeloutput", "modelresponse", "systemoutput", "systemanswer", "generation",
      "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
      "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "response", "output",
-     "outputs", "outputtext", "responsetext", "reply", "생성답변", "모델답변"),
+     "outputs", "outputtext", "responsetext", "responses", "reply", "생성답변", "모델답변"),
     ("finalanswer",),
     ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip

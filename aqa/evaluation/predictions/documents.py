@@ -14,8 +14,8 @@ from aqa.evaluation.predictions.texts import describe, one_line
 # Under which the answers lie, where a document holds more than them, as HotpotQA's "answer".
 CONTAINERS = (
     "predictions", "preds", "prediction", "answer", "answers", "results", "samples", "testcases",
-    "testresults", "records", "rows", "items", "examples", "data", "outputs", "responses",
-    "evaluations", "instances",
+    "testrundata", "testresults", "records", "rows", "items", "examples", "data", "outputs",
+    "responses", "evaluations", "instances",
 )  # fmt: skip
 
 

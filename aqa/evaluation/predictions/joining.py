@@ -10,10 +10,16 @@ from pathlib import Path
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.evaluation.predictions.columns import KEY, SURE_IDS, TURN, Found
+from aqa.evaluation.predictions.named import is_score
 from aqa.evaluation.predictions.texts import one_line
 
 VARIANTS = 50  # values, at most, of a column that tells the variants of one answer apart
-NUMBERED = re.compile(r"(?:test_case_)?(\d+)")
+# Numbers of examples, as people and tools write them: 12, request-12, test_case_12, task-0012.
+NUMBERED = re.compile(
+    r"(?:(?:test_?case|request|req|task|sample|row|line|prompt)[-_ #:]?)?(\d{1,15})",
+    re.IGNORECASE,
+)
+NUMBER = re.compile(r"0*(\d+)(?:\.0+)?")  # ids that a table's program wrote in its own way
 SCANNED = 20  # prompts in which every question of the data is looked for
 
 Note = Callable[[str], None]
@@ -41,8 +47,11 @@ def join(
         keys = [row.ids[column] for row in found]
         if asked is None or not set(keys).isdisjoint(asked.ids):
             return _by(keys, found, column)
-        by_question = _by_question(file, found, asked, note)
-        joined = by_question or _by_number(file, found, keys, asked, note)
+        joined = (
+            _by_likeness(file, found, keys, asked, note)
+            or _by_question(file, found, asked, note)
+            or _by_number(file, found, keys, asked, note)
+        )
         return joined or _by(keys, found, column)
     _refuse_gaps(found)
     if asked is None:
@@ -109,6 +118,8 @@ def _one_each(
 def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
     """The column that is different in all rows of one id, and has few values."""
     for column in next(group for group in groups if len(group) > 1)[0].metadata:
+        if is_score(column):
+            continue
         values = [[row.metadata.get(column) for row in group] for group in groups]
         flat = [value for group in values for value in group]
         if (
@@ -130,6 +141,23 @@ def _by(keys: Sequence[str], found: Sequence[Found], column: str = "") -> dict[s
         }
         rows[key] = AnsweredRow(key, row.prediction, row.answers, row.failed, metadata)
     return rows
+
+
+def _by_likeness(
+    file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked, note: Note
+) -> dict[str, AnsweredRow] | None:
+    """Join by ids that are the same numbers in other digits: 1.0 or 001 for 1."""
+    numbers = [NUMBER.fullmatch(key) for key in (*asked.ids, *keys)]
+    plain = [match[1] for match in numbers if match]
+    ids, own = plain[: len(asked.ids)], plain[len(asked.ids) :]
+    if len(plain) < len(numbers) or len(set(ids)) < len(ids) or len(set(own)) < len(own):
+        return None
+    known = dict(zip(ids, asked.ids, strict=True))
+    if known.keys().isdisjoint(own):
+        return None
+    _check_questions(found, asked, [asked.ids.index(known[n]) for n in own if n in known])
+    note(f"{file}: its ids are the data's numbers in other digits ({keys[0]}, {asked.ids[0]})")
+    return _by([known.get(n, key) for n, key in zip(own, keys, strict=True)], found)
 
 
 def _by_number(
@@ -171,9 +199,11 @@ def _by_order(
     file: Path, found: Sequence[Found], asked: Asked, note: Note
 ) -> dict[str, AnsweredRow]:
     if len(found) != len(asked.ids):
+        counts = ((len(found), "answer"), (len(asked.ids), "example"))
+        own, given = (f"{n} {what}{'s' * (n != 1)}" for n, what in counts)
         raise DataError(
-            f"{file} holds {len(found)} answers without ids, but the data {len(asked.ids)}"
-            " examples; without ids there must be one for each example, in the same order"
+            f"{file} holds {own} without ids, but the data {given}; without ids there must be one"
+            " for each example, in the same order"
         )
     _check_questions(found, asked, range(len(found)))
     note(f"{file}: it has no ids, so its answers are taken in the order of the data")

@@ -12,9 +12,9 @@ from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS, OF_REFERENCE_NAMES, REFERENCES
 from aqa.evaluation.predictions.json_text import Entry
 
-DELIMITERS = "\t,;"
+DELIMITERS = "\t,;|"
 MAY_BE_MISSING = {*IDS, *REFERENCES} - OF_REFERENCE_NAMES
-QUOTED = re.compile('"((?:[^"]|"")*)"')
+AFTER_ID = re.compile(r"[\s:,;|=]")
 TABLES = (".csv", ".tsv")
 
 
@@ -26,40 +26,18 @@ def read_lines_of_text(
     delimiter = max(DELIMITERS, key=lines[0].count)
     header = [fold(cell.strip('"')) for cell in lines[0].split(delimiter)]
     if suffix in TABLES or _names_answers(header):
-        rows = _split_by_tabs(file, lines) if delimiter == "\t" else []
-        rows = rows or list(entries_of_rows(file, read_csv(file)))
-        return list(_without_header(list(_filled(rows)), ids or ()))
-    return _pairs(file, lines, ids) or [
-        Entry(f"{file}, line {number}", line) for number, line in enumerate(lines, 1)
-    ]
+        rows = list(_filled(entries_of_rows(file, read_csv(file))))
+        return list(_without_header(rows, ids or ()))
+    if pairs := _pairs(file, lines, ids):
+        return pairs
+    _refuse_ids_in_front(file, lines, frozenset(ids or ()))
+    return [Entry(f"{file}, line {number}", line) for number, line in enumerate(lines, 1)]
 
 
 def _names_answers(header: Sequence[str]) -> bool:
     """Tell whether the cells of a first line name columns of an answer and of an id."""
     answers, ids = {*header} & ANSWER_NAMES, {*header} & {*IDS} - {""}
     return bool(answers) and bool(ids - answers)
-
-
-def _split_by_tabs(file: Path, lines: Sequence[str]) -> list[Entry]:
-    """The rows of a table whose lines have the same number of tabs, so that no quotes are needed.
-
-    A program that puts texts between tabs as they are does not mind a quotation mark in front of
-    one; what was quoted whole is taken out of its quotes. None where lines differ, or where there
-    are references, which may be lists.
-    """
-    header, *cells = [line.split("\t") for line in lines if line]
-    if any(len(row) != len(header) for row in cells) or {*map(fold, header)} & {*REFERENCES}:
-        return []
-    columns = [_unquoted(cell) for cell in header]
-    return [
-        Entry(f"{file}, line {number}", dict(zip(columns, map(_unquoted, row), strict=True)))
-        for number, row in enumerate(cells, 2)
-    ]
-
-
-def _unquoted(cell: str) -> str:
-    quoted = QUOTED.fullmatch(cell)
-    return quoted[1].replace('""', '"') if quoted else cell
 
 
 def entries_of_rows(file: Path, rows: Iterable[Row]) -> Iterator[Entry]:
@@ -92,6 +70,20 @@ def _without_header(entries: Sequence[Entry], ids: Collection[str]) -> Sequence[
     key, answer = header
     first = Entry(entries[0].place.replace("line 2", "line 1"), answer, key)
     return [first, *(Entry(each.place, each.value[answer], each.value[key]) for each in entries)]
+
+
+def _refuse_ids_in_front(file: Path, lines: Sequence[str], ids: frozenset[str]) -> None:
+    """Refuse lines that would be taken for bare answers, but begin with ids of the data.
+
+    Raises:
+        DataError: most begin with an id of their own, and what may follow one ("q1: Paris").
+    """
+    starts = {AFTER_ID.split(line.lstrip("-\"' "), maxsplit=1)[0].rstrip("\"'") for line in lines}
+    if 2 * len(starts & ids) > len(lines) > len(ids.intersection(lines)):
+        raise DataError(
+            f"{file}: its lines begin with ids of the data, but not as an id, a tab and the answer;"
+            " write them so, or as JSON or as CSV with a header"
+        )
 
 
 def _pairs(file: Path, lines: Sequence[str], ids: Collection[str] | None) -> list[Entry]:

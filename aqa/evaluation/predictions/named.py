@@ -9,61 +9,13 @@ from aqa.errors import DataError
 
 OWN_SCORES = {"version", "profile", "systems"}  # keys that a metrics.json of ours is known by
 
-PICKLE = ("a Python pickle", "load it where you trust it, and write JSON")
-# By their first bytes: what such a file is, and what to do.
-BINARY: Mapping[bytes, tuple[str, str]] = {
-    b"\xd0\xcf\x11\xe0": ("an Excel or Word file", "save it as CSV (UTF-8)"),
-    **{bytes((0x80, protocol)): PICKLE for protocol in range(2, 6)},
-    b"\x93NUMPY": ("an array of NumPy", "decode the token ids it holds, and write the texts"),
-    b"SQLite format 3": ("an SQLite database", "export the table of answers as CSV or JSON"),
-    b"%PDF": ("a PDF", "give the answers as JSON or CSV"),
-    b"BZh": ("packed by bzip2", "unpack it first, or pack it by gzip"),
-    b"\xfd7zXZ": ("packed by xz", "unpack it first, or pack it by gzip"),
-    b"7z\xbc\xaf": ("a 7z archive", "unpack it and give the file of predictions"),
-    b"Rar!": ("a RAR archive", "unpack it and give the file of predictions"),
-    b"\x89HDF": ("an HDF5 file", "export the answers as CSV or JSON"),
-    b"GGUF": ("weights of a model", "predict with them first"),
-}  # fmt: skip
-TAR_AT, TAR = 257, b"ustar"
-
 # Names of scores, as `fold` gives them without "eval", "test", "predict" before them.
 SCORES = {
     "exactmatch", "exact", "em", "f1", "accuracy", "acc", "loss", "rouge1", "rouge2", "rougel",
     "rougelsum", "bleu", "bleu4", "samples", "runtime", "hasansexact", "hasansf1", "total",
-    "epoch", "perplexity", "samplespersecond", "precision", "recall",
+    "perplexity", "samplespersecond", "precision", "recall",
 }  # fmt: skip
 OF_A_STEP = {"loss", "evalloss", "learningrate", "gradnorm", "currentsteps", "trainloss"}
-
-
-def refuse_binary(file: Path, head: bytes) -> None:
-    """Name a file that is not text.
-
-    Raises:
-        DataError: it is one.
-    """
-    for magic, (what, advice) in BINARY.items():
-        if head.startswith(magic):
-            raise DataError(f"{file} is {what}, not text; {advice}")
-    if head[TAR_AT:].startswith(TAR):
-        raise DataError(f"{file} is a tar archive; unpack it and give the file of predictions")
-    if head[8:9] == b"{" and head[:8].endswith(b"\0\0"):
-        raise DataError(f"{file} holds weights (safetensors), not answers; predict with them first")
-    if head[:2] not in (b"\xff\xfe", b"\xfe\xff") and b"\0" in head:  # UTF-16 is text
-        raise DataError(
-            f"{file} is not text, and no table that aqa knows; write the answers as JSON, CSV or"
-            " Parquet"
-        )
-
-
-def refuse_text(file: Path, text: str) -> None:
-    """Name a text of another kind; DataError where it is one."""
-    start = text.lstrip()[:200].casefold()
-    if start.startswith(("<!doctype html", "<html")):
-        raise DataError(f"{file} is a web page, not predictions; download the file itself")
-    if start.startswith("<?xml"):
-        raise DataError(f"{file} is XML; export the answers as JSON or CSV instead")
-    if start.startswith("version https://git-lfs"):
-        raise DataError(f"{file} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
 
 
 def refuse_document(file: Path, document: Mapping[str, Any]) -> None:
@@ -92,15 +44,16 @@ def _only_numbers(document: Mapping[str, Any]) -> bool:
 def _are_scores(document: Mapping[str, Any]) -> bool:
     """Tell whether most numbers go by names of scores, as in all_results.json."""
     numbers = [key for key, value in document.items() if isinstance(value, int | float)]
-    known = sum(_score_name(key) in SCORES for key in numbers)
+    known = sum(map(is_score, numbers))
     return bool(numbers) and 2 * len(numbers) >= len(document) and 2 * known >= len(numbers)
 
 
-def _score_name(key: str) -> str:
+def is_score(key: str) -> bool:
+    """Tell whether a name is that of a score."""
     name = fold(key)
     for prefix in ("eval", "test", "predict", "train"):
         name = name.removeprefix(prefix)
-    return name
+    return name in SCORES
 
 
 def _is_squad(document: Mapping[str, Any]) -> bool:
@@ -161,6 +114,11 @@ ROWS: tuple[Known, ...] = (
         lambda row: {"custom_id", "method", "url", "body"} <= row.keys(),
         "a request of the Batch API",
         "give the file of its answers, which output_file_id names",
+    ),
+    (
+        lambda row: bool({"messages", "conversations"} & row.keys()),
+        "a chat, whose last turn may be an answer or a reference",
+        "if it is the answer, name it, such as --prediction-field answer=messages.-1.content",
     ),
     (
         lambda row: "paragraphs" in row,

@@ -36,11 +36,18 @@ def as_text(place: str, value: Any) -> str | None:
     """
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float) and math.isnan(value):
+        raise DataError(
+            f"{place}: the answer is NaN, which pandas makes of an empty cell; write an empty"
+            ' answer as "", and none as null'
+        )
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
         return as_text(place, _text_of(place, value))
     if isinstance(value, list):
+        if all(isinstance(turn, dict) and "role" in turn for turn in value):
+            value = value[-1:]  # the last turn of a chat
         if len(value) > 1:
             value = [_best(place, value)]
         return as_text(place, value[0]) if value else ""

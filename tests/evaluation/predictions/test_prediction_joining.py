@@ -75,7 +75,7 @@ def test_answers_come_to_their_questions(kind: str, tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[list[Any], str]] = {
-    "too few without ids": ([{"pred": "1"}], "1 answers without ids, but the data 3 examples"),
+    "too few without ids": ([{"pred": "1"}], "1 answer without ids, but the data 3 examples"),
     "an order that is not the data's": (
         [{"question": ASKED[place], "id": 9, "pred": "x"} for place in (0, 0, 1)],
         'the id "9" appears a second time',
@@ -334,3 +334,37 @@ def test_references_need_an_id_or_a_question(
     write(tmp_path, "p.json", ["1"])
     told = call_aqa("evaluate", "p.json", "--data", "refs.jsonl").stderr
     assert "refs.jsonl, line 1: no id and no question, one of which references need" in told
+
+
+@pytest.mark.parametrize("ids", [["1", "2"], ["0001", "0002"], ["1.0", "2.0"]])
+def test_numbers_in_other_digits_are_the_same_ids(ids: list[str], tmp_path: Path) -> None:
+    for written in ("id,prediction\n2.0,b\n1.0,a\n", "id,prediction\n02,b\n01,a\n"):
+        path = tmp_path / "p.csv"
+        path.write_text(written)
+        notes: list[str] = []
+        found = read_predictions(path, ids, note=notes.append)
+        assert {key: row.prediction for key, row in found.items()} == dict(
+            zip(ids, "ab", strict=True)
+        )
+        assert ids == ["1.0", "2.0"] or "other digits" in notes[0]
+
+
+def test_answers_to_other_questions_are_not_joined_by_their_order(tmp_path: Path) -> None:
+    rows = [
+        {
+            "request": {"contents": [{"role": "user", "parts": [{"text": f"Answer: {question}"}]}]},
+            "response": {"candidates": [{"content": {"parts": [{"text": "x"}]}}]},
+        }
+        for question in ("who?", "when?")
+    ]
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match="this answers another question than example 1"):
+        read_predictions(path, ["1", "2"], ["when?", "who?"])
+
+
+def test_variants_are_not_chosen_by_their_scores(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("id,answer,exact_match,rank\nq1,a,1,1\nq1,b,0,2\n")
+    with pytest.raises(DataError, match=r"several rank .*--prediction-field rank=1"):
+        read_predictions(path, ["q1"])

@@ -34,10 +34,12 @@ WITHOUT_IDS = {
     "LLaMA-Factory", "ms-swift", "Hugging Face text-generation", "FiD by places", "DPR's reader",
     "RAGAS", "RAGAS before 0.2", "DeepEval without names", "Haystack", "OpenCompass", "AlpacaEval",
     "CSV of one column", "TSV, each row by its index", "a list of texts", "columns without ids",
+    "DeepEval's latest run", "LangChain", "requests by number", "Gemini's batch without keys",
 }  # fmt: skip
 
 REFUSED_WITHOUT_DATA = {
     "Hugging Face text-generation", "Haystack", "AlpacaEval", "CSV of one column",
+    "DeepEval's latest run", "LangChain", "Gemini's batch without keys",
     "CSV without a header", "FiD, a tab at the end lost", "a list of texts",
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the batch services of OpenAI, Anthropic and Gemini give back, a line for each request."""
+"""What servers replied, a line for each request: batches of OpenAI, Anthropic, Gemini; replies."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,10 @@ def _anthropic(row: Row) -> Iterator[Row]:
 
 
 def _gemini(row: Row) -> Iterator[Row]:
-    yield _answered(row, as_object(row.get("response")), row.get("error") or row.get("status"))
+    contents = as_object(row.get("request")).get("contents")
+    asked = [as_object(turn) for turn in contents] if isinstance(contents, list) else []
+    plain = _answered(row, as_object(row.get("response")), row.get("error") or row.get("status"))
+    yield {**plain, "prompt": reply_text(asked[-1]) if asked else None}
 
 
 def _answered(row: Row, body: Row, error: Any) -> Row:
@@ -33,6 +36,22 @@ def _answered(row: Row, body: Row, error: Any) -> Row:
     return {**kept, "prediction": None, "error": details.get("message") or error or "no text"}
 
 
+def _reply(row: Row) -> Iterator[Row]:
+    message = as_object(row.get("message"))
+    text = reply_text(message) if message else reply_text(row)
+    yield {
+        **{name: row[name] for name in row if name not in ("choices", "message")},
+        **({"prediction": text} if text is not None else {"error": row.get("error") or "no text"}),
+    }
+
+
+def _is_reply(row: Row) -> bool:
+    choices = row.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    said = as_object(row.get("message")).get("role") == "assistant"
+    return said or bool({"message", "text"} & as_object(first).keys())
+
+
 OPENAI = Shape(
     lambda row: "custom_id" in row and isinstance(row.get("response", ""), dict | None),
     _openai,
@@ -41,6 +60,7 @@ ANTHROPIC = Shape(
     lambda row: "custom_id" in row and isinstance(row.get("result"), dict),
     _anthropic,
 )
+REPLY = Shape(_is_reply, _reply)  # as a client of OpenAI's or Ollama's has it
 GEMINI = Shape(
     lambda row: "candidates" in as_object(row.get("response")),
     _gemini,

@@ -12,11 +12,13 @@ PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # nothing t
 def _lm_eval(row: Row) -> Iterator[Row]:
     responses = row.get("filtered_resps") or row.get("resps")
     first = responses[0] if isinstance(responses, list) and responses else None
-    if isinstance(first, list) and len(first) == 2 and str(first[1]) in ("True", "False"):
+    if _is_likelihood(first):
         raise NotAnswersError(
             "a sample of lm-eval with likelihoods of choices, not an answer; give those of a task"
             ' whose output_type is "generate_until"'
         )
+    if isinstance(first, str) and isinstance(responses, list):  # beside likelihoods, as of SQuAD 2
+        responses = [each for each in responses if not _is_likelihood(each)]
     yield {
         **_without_passages(as_object(row.get("doc"))),
         "doc_id": row.get("doc_id"),
@@ -24,6 +26,12 @@ def _lm_eval(row: Row) -> Iterator[Row]:
         "target": row.get("target"),
         "prediction": responses,
     }
+
+
+def _is_likelihood(response: Any) -> bool:
+    return (
+        isinstance(response, list) and len(response) == 2 and str(response[1]) in ("True", "False")
+    )
 
 
 def _inspect(row: Row) -> Iterator[Row]:

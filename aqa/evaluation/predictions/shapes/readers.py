@@ -1,4 +1,4 @@
-"""Readers and retrieval frameworks: DPR, FlashRAG, KILT, Haystack, TREC RAG."""
+"""Readers and retrieval frameworks: DPR, FlashRAG, KILT, Haystack, LangChain, TREC RAG."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,6 +35,13 @@ def _haystack(row: Row) -> Iterator[Row]:
     yield {**rest, "prediction": row["answers"]}
 
 
+def _langchain(row: Row) -> Iterator[Row]:
+    used = (*LANGCHAIN_DOCUMENTS, *LANGCHAIN_ANSWERS)
+    rest = {name: value for name, value in row.items() if name not in used}
+    answer = next(row[name] for name in LANGCHAIN_ANSWERS if name in row)
+    yield {**rest, "prediction": answer}
+
+
 def _trec_rag(row: Row) -> Iterator[Row]:
     rest = {name: value for name, value in row.items() if name not in ("answer", "references")}
     sentences = [str(each.get("text") or "").strip() for each in row["answer"]]
@@ -49,6 +56,9 @@ def _objects(value: Any, *columns: str) -> bool:
         and all(isinstance(each, dict) and any(name in each for name in columns) for each in value)
     )
 
+
+LANGCHAIN_ANSWERS = ("result", "answer", "output_text")
+LANGCHAIN_DOCUMENTS = ("source_documents", "context", "input_documents")
 
 DPR = Shape(
     lambda row: _objects(row.get("predictions"), "prediction"),
@@ -65,6 +75,13 @@ KILT = Shape(
 HAYSTACK = Shape(
     lambda row: _objects(row.get("answers"), "score"),
     _haystack,
+)
+LANGCHAIN = Shape(
+    lambda row: (
+        any(_objects(row.get(name), "page_content") for name in LANGCHAIN_DOCUMENTS)
+        and any(name in row for name in LANGCHAIN_ANSWERS)
+    ),
+    _langchain,
 )
 TREC_RAG = Shape(
     lambda row: _objects(row.get("answer"), "citations"),

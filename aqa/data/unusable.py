@@ -1,0 +1,96 @@
+"""Files that people give by mistake: named as what they are, with a way out."""
+
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from aqa.errors import DataError
+
+ZIP = b"PK\x03\x04"
+NAMES_SHOWN = 3
+
+PICKLE = ("a Python pickle", "load it where you trust it, and write JSON")
+UTF_16 = ("UTF-16 text", "save it as UTF-8 (in Excel: CSV UTF-8; or iconv -f utf-16 -t utf-8)")
+# By their first bytes: what such a file is, and what to do.
+BINARY: Mapping[bytes, tuple[str, str]] = {
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
+    b"\xd0\xcf\x11\xe0": ("an Excel or Word file", "save it as CSV (UTF-8)"),
+    **{bytes((0x80, protocol)): PICKLE for protocol in range(2, 6)},
+    b"\x93NUMPY": ("an array of NumPy", "decode the token ids it holds, and write the texts"),
+    b"SQLite format 3": ("an SQLite database", "export the table as CSV or JSON"),
+    b"%PDF": ("a PDF", "write what it holds as JSON or CSV"),
+    b"BZh": ("packed by bzip2", "unpack it first, or pack it by gzip"),
+    b"\xfd7zXZ": ("packed by xz", "unpack it first, or pack it by gzip"),
+    b"\x04\x22\x4d\x18": ("packed by LZ4", "unpack it first, or pack it by gzip"),
+    b"7z\xbc\xaf": ("a 7z archive", "unpack it and give the file itself"),
+    b"Rar!": ("a RAR archive", "unpack it and give the file itself"),
+    b"\x89HDF": ("an HDF5 file", "export its rows as CSV or JSON"),
+    b"FEA1": ("a Feather file of version 1", "write it anew as Parquet or Arrow"),
+    b"ORC": ("an ORC file", "write it anew as Parquet"),
+    b"Obj\x01": ("an Avro file", "write it anew as Parquet or JSON Lines"),
+    b"GGUF": ("weights of a model (GGUF)", "give a file of text or a table"),
+}
+TAR_AT, TAR = 257, b"ustar"
+MARKDOWN = re.compile(rb"\s*\|.*\n\s*\|[-:| ]+\r?\n")
+
+# What the name of an archive's member says of it, and what to do.
+ARCHIVES = {
+    "xl/workbook.xml": ("an Excel workbook", "save it as CSV (UTF-8)"),
+    "word/document.xml": ("a Word document", "save its text as CSV or JSON"),
+    "content.xml": ("an OpenDocument file", "save it as CSV (UTF-8)"),
+    "data.pkl": ("a file of PyTorch", "load it where you trust it, and write JSON"),
+    ".npy": ("arrays of NumPy", "decode the token ids they hold, and write the texts"),
+}
+# By the beginning of a text, in lower case.
+TEXTS = {
+    "<!doctype html": ("a web page", "download the file itself"),
+    "<html": ("a web page", "download the file itself"),
+    "<?xml": ("XML", "export what it holds as JSON or CSV"),
+    "version https://git-lfs": ("a pointer of Git LFS, not the file itself", "run `git lfs pull`"),
+}
+
+
+def refuse_unusable(file: Path, head: bytes) -> None:
+    """Name a file by its first bytes; archives apart.
+
+    Raises:
+        DataError: it is nothing that can be read.
+    """
+    start = head.lstrip()[:200].decode("utf-8", "replace").casefold()
+    known = [found for magic, found in BINARY.items() if head.startswith(magic)]
+    known += [found for text, found in TEXTS.items() if start.startswith(text)]
+    if MARKDOWN.match(head):
+        known.append(("a table of Markdown", "write it as CSV"))
+    if head[TAR_AT:].startswith(TAR):
+        known.append(("a tar archive", "unpack it and give the file itself"))
+    if head[8:9] == b"{" and head[:8].endswith(b"\0\0"):
+        known.append(("weights of a model (safetensors)", "give a file of text or a table"))
+    for what, advice in known:
+        raise DataError(f"{file} is {what}; {advice}")
+
+
+def not_text(file: Path) -> DataError:
+    """Say of a file that nothing else is known of."""
+    return DataError(
+        f"{file} is not text, and not a table that aqa knows; write it as JSON, CSV or Parquet"
+    )
+
+
+def archive_names(file: Path) -> list[str]:
+    """The names of a zip archive's members; none where it is damaged."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError):
+        return []
+
+
+def describe_archive(names: Sequence[str]) -> str:
+    """Say what a zip archive is by the names of its members, and what to do."""
+    for mark, (what, advice) in ARCHIVES.items():
+        if any(name.endswith(mark) for name in names):
+            return f"{what}; {advice}"
+    shown = ", ".join(names[:NAMES_SHOWN]) + ", ..." * (len(names) > NAMES_SHOWN)
+    return f"a zip archive ({shown or 'empty'}); unpack it and give the file itself"
