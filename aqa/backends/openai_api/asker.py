@@ -102,8 +102,9 @@ class Asker:
             self.common.answered()
             return self._answer(prompt, reply, tried)
         self.common.settle()
-        may_fit = reply.misfit and tried.misfits < MISFITS
-        if not (may_fit and self.common.has_answered):
+        may_fit = (reply.misfit or reply.empty) and tried.misfits < MISFITS
+        at_once = self.common.has_answered or (reply.empty and not tried.misfits)
+        if not (may_fit and at_once):
             # A server that gives no object at all is not paid for further tries.
             said = self._access.shown(reply.rejected or "")
             others_do = await self.common.own(self._access.shown(reply.error), said)

@@ -25,7 +25,27 @@ OPTIONAL = {
 MAX_TOKENS = re.compile(r"\bmax_(completion_)?tokens\b")
 # What says that a name is refused, rather than its value.
 REFUSED = re.compile(
-    r"unsupported|not support|unknown|unrecogni|unexpected|not (?:permit|allow)", re.I
+    r"unsupported|not support|unknown|unrecogni|unexpected|not (?:permit|allow)|extraneous"
+    r"|deprecated|지원하지",
+    re.I,
+)
+# How an error names a parameter: in some sort of quotation marks or brackets, as FastAPI's servers
+# do (body.seed, seed: Extra inputs), as LiteLLM does (temperature=0.5), or beside a telling word.
+NAMED = (
+    r"""['"`.\[]{}\b""",
+    r"(?:^|[\n(,;] ?|-> ?|parameter |invalid |validation error: ){}\s*(?::|\n|=)",
+    r"\b{}=",
+    r"(?:parameter|argument|field|property|key|support(?:ed)?)s?(?: supplied)?:? {}\b",
+    r"\b{} is (?:not (?:supported|permitted|allowed|enabled|available)|unsupported|deprecated)",
+    r"(?:unsupported\w*|파라미터\S*|매개 ?변수\S*): {}\b",
+)
+# What says that a system's turn is refused, in words other than its role's.
+NO_SYSTEM = re.compile(
+    r"\b(?:system|developer)[ _](?:message|prompt|instruction)s?\b.{0,20}"
+    r"\b(?:not|n't) (?:yet )?(?:supported|enabled|allowed|available)"
+    r"|(?:not|n't) (?:yet )?(?:support|allow|accept)\w* (?:the )?(?:system|developer)[ _]"
+    r"(?:message|prompt|instruction)|^(?!.*\bsystem\b).*\broles must alternate",
+    re.I | re.S,
 )
 SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]output", re.I)
 
@@ -200,6 +220,8 @@ class Parameters:
             about = rf"\b{refused}\b.*\brole|\brole.*\b{refused}\b"
             if refused in sent and re.search(about, message, re.I | re.S):
                 break
+            if refused in sent and NO_SYSTEM.search(message):
+                break
         else:
             return None
         if self._system[:1] != [refused]:
@@ -216,12 +238,10 @@ class Parameters:
 
 def _is_about(name: str, param: str | None, message: str) -> bool:
     """Whether an error is about a parameter of this name."""
-    if param:
-        return param.partition(".")[0] == name
-    # In some sort of quotation marks, as FastAPI's servers write it (body.seed), or as LiteLLM does
-    # (temperature=0.5), or after a word that says what it is.
-    ways = (r"""['"`.]{}\b""", r"\b{}=", r"(?:parameter|argument|field|property|support)s?:? {}\b")
-    return any(re.search(way.format(re.escape(name)), message, re.I) for way in ways)
+    if param and param.lower() not in ("none", "null"):  # LiteLLM writes the word
+        return name in re.split(r"\W+", param)[:2]
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", message)  # xAI writes reasoningEffort
+    return any(re.search(way.format(re.escape(name)), words, re.I) for way in NAMED)
 
 
 def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

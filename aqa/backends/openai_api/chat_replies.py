@@ -58,7 +58,7 @@ def _without_choice(body: Mapping[str, Any], model: str, spent: Spent | None) ->
         raise ErrorInBodyError(body.get("error") or body)
     if "choices" not in body:
         raise BadBodyError("the server's answer is not a chat completion")
-    return Reply(None, "the server gave no answer (choices is empty)", model, spent, misfit=True)
+    return Reply(None, "the server gave no answer (choices is empty)", model, spent, empty=True)
 
 
 def _said(choice: Mapping[str, Any]) -> Said:
@@ -66,7 +66,8 @@ def _said(choice: Mapping[str, Any]) -> Said:
     message = choice.get("message") or choice.get("delta")
     tokens, finish = tokens_of_choice(choice), choice.get("finish_reason")
     if message is None:
-        return Said(choice.get("text"), ending=finish, tokens=tokens)
+        said = choice.get("text") if finish else choice["text"]
+        return Said(said, ending=finish, tokens=tokens)
     content = message.get("content")
     refusal = message.get("refusal") or (
         joined_parts(content, "refusal") if isinstance(content, list) else None

@@ -76,9 +76,10 @@ class Reply:
     """What a server answered: a text, or the reason why there is none, and what it counted.
 
     `spent` has no cost yet; None where the server counts nothing. `structured` is what counts in
-    an object of a schema; `misfit` tells that the text is none, though it should be one. `rejected`
-    is a text that is no answer, and `cut` tells that an answer ends where its room did. `tokens`
-    are those of all that was written, where the server tells how likely they were.
+    an object of a schema; `misfit` tells that the text is none, though it should be one, `empty`
+    that there is no choice of a text at all. `rejected` is a text that is no answer, and `cut`
+    tells that an answer ends where its room did. `tokens` are those of all that was written, where
+    the server tells how likely they were.
     """
 
     text: str | None
@@ -87,6 +88,7 @@ class Reply:
     spent: Spent | None
     structured: StructuredAnswer | None = None
     misfit: bool = False
+    empty: bool = False
     rejected: str | None = None
     cut: bool = False
     tokens: tuple[Token, ...] = ()

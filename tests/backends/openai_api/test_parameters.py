@@ -229,6 +229,60 @@ def test_a_default_is_left_out_and_the_manifest_says_so(tmp_path: Path) -> None:
         assert (again["left_out"], again["learnt"]) == (served["left_out"], served["learnt"])
 
 
+# As Bedrock, xAI, Anthropic, Moonshot, Gemini, pydantic, LiteLLM and others say it.
+NAMED = [
+    ("seed", None, "Malformed input request: #: extraneous key [seed] is not permitted"),
+    ("reasoning_effort", None, "Model m does not support parameter reasoningEffort."),
+    ("seed", None, "seed: Extra inputs are not permitted"),
+    ("temperature", None, "invalid temperature: only 1 is allowed for this model"),
+    ("temperature", None, "temperature is not supported by this model"),
+    ("logprobs", None, "Logprobs is not enabled for models/m"),
+    ("seed", None, "1 validation error\nbody -> seed\n  extra fields not permitted"),
+    ("seed", None, "Unrecognized request argument supplied: seed"),
+    ("seed", None, "The following parameters are not supported: seed, top_p"),
+    ("seed", None, "지원하지 않는 파라미터입니다: seed"),
+    ("seed", "None", "m does not support parameters: ['seed']"),
+    ("seed", "$.seed", "bad"),
+]
+UNNAMED = [
+    "This model's maximum context length is 4096 tokens; plant a shorter seed",
+    "the prompt was flagged: how to seed a riot by the temperature of a logprobs",
+]
+
+
+def learn(param: str | None, message: str) -> list[str]:
+    layer = {"backend": {"model": "m", "logprobs": True, "reasoning_effort": "low"}}
+    parameters = Parameters(config_of(inherited=layer), True, lambda note: None)
+    parameters.learn(parameters.body(CHAT), param, message)
+    return parameters.left_out
+
+
+@pytest.mark.parametrize(("name", "param", "told"), NAMED)
+def test_a_refused_parameter_is_found_by_name(name: str, param: str | None, told: str) -> None:
+    assert learn(param, told) == [name]
+
+
+@pytest.mark.parametrize("told", UNNAMED)
+def test_other_errors_name_no_parameter(told: str) -> None:
+    assert learn(None, told) == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "System role not supported",
+        "Developer instruction is not enabled for models/gemma-3-27b-it",
+        "This model doesn't support system messages.",
+        "The input system_instruction is not supported.",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+    ],
+)
+def test_a_system_turn_that_is_refused_goes_before_the_question(told: str) -> None:
+    parameters = Parameters(config_of({"backend": {"model": "m"}}), False, lambda note: None)
+    assert parameters.learn(parameters.body(CHAT), None, told)
+    assert parameters.body(CHAT)["messages"][0] == {"role": "user", "content": "s\n\na"}
+
+
 # Models that end.
 
 
