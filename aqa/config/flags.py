@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """An option by its dotted key, what it is for, and its flag, which is called as the key ends.
+    """An option by its dotted key, what it is for, and the part of --help that it is listed in.
 
-    `panel` is the part of --help that it is listed in, `name` another name of the flag, with
-    underscores, and `short` its short form.
+    The flag is called as the option is, unless it has a `name` of its own; it may be `short`, too.
     """
 
     key: str
@@ -26,7 +25,7 @@ class Flag:
     @property
     def names(self) -> tuple[str, ...]:
         """The flag, long before short."""
-        long = f"--{self.parameter.replace('_', '-')}"
+        long = "--" + self.parameter.replace("_", "-")
         return (long, self.short) if self.short else (long,)
 
 

@@ -16,6 +16,13 @@ FLAT_KEYS = {
     "num_train_epochs": "training.num_train_epochs",
     "bert_model": "evaluation.bert_model",
 }
+# Arguments of transformers that are called as our options of a training.
+OF_TRAINING = (
+    "num_train_epochs", "max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps",
+    "weight_decay", "max_grad_norm", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "gradient_checkpointing", "optim", "label_smoothing_factor", "logging_steps", "eval_strategy",
+    "eval_steps", "save_total_limit", "report_to", "group_by_length",
+)  # fmt: skip
 # The T5 reader's sections, with the names of transformers' arguments.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "model_args": {
@@ -38,28 +45,11 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "top_k_retrieval": "evidence.top_k",
     },
     "training_args": {
-        "output_dir": "output_dir",
-        "num_train_epochs": "training.num_train_epochs",
-        "max_steps": "training.max_steps",
-        "learning_rate": "training.learning_rate",
-        "lr_scheduler_type": "training.lr_scheduler_type",
-        "warmup_steps": "training.warmup_steps",
-        "weight_decay": "training.weight_decay",
-        "max_grad_norm": "training.max_grad_norm",
-        "per_device_train_batch_size": "training.per_device_train_batch_size",
-        "gradient_accumulation_steps": "training.gradient_accumulation_steps",
-        "gradient_checkpointing": "training.gradient_checkpointing",
-        "optim": "training.optim",
-        "label_smoothing_factor": "training.label_smoothing_factor",
-        "logging_steps": "training.logging_steps",
+        **{name: f"training.{name}" for name in OF_TRAINING},
         "evaluation_strategy": "training.eval_strategy",
-        "eval_strategy": "training.eval_strategy",
-        "eval_steps": "training.eval_steps",
-        "save_total_limit": "training.save_total_limit",
-        "report_to": "training.report_to",
-        "group_by_length": "training.group_by_length",
         "generation_max_length": "generation.max_new_tokens",
         "generation_num_beams": "generation.num_beams",
+        "output_dir": "output_dir",
         "seed": "seed",
     },
 }

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -23,6 +23,9 @@ class WrittenFloat(float):
 
     def __str__(self) -> str:
         return self.text
+
+
+Number = TypeVar("Number", WrittenInt, WrittenFloat)
 
 
 def _resolvers(*kinds: str) -> dict[str, Any]:
@@ -46,8 +49,8 @@ class _ValueLoader(yaml.SafeLoader):
     def construct_number(self, node: yaml.ScalarNode) -> WrittenInt | WrittenFloat:
         """A number with its spelling."""
         if node.tag.endswith(":int"):
-            return _written_int(node.value, self.construct_yaml_int(node))
-        return _written_float(node.value, self.construct_yaml_float(node))
+            return _written(WrittenInt(self.construct_yaml_int(node)), node.value)
+        return _written(WrittenFloat(self.construct_yaml_float(node)), node.value)
 
 
 _ValueLoader.add_implicit_resolver(
@@ -57,14 +60,7 @@ for _kind in ("int", "float"):
     _ValueLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _ValueLoader.construct_number)
 
 
-def _written_int(text: str, value: int) -> WrittenInt:
-    number = WrittenInt(value)
-    number.text = text
-    return number
-
-
-def _written_float(text: str, value: float) -> WrittenFloat:
-    number = WrittenFloat(value)
+def _written(number: Number, text: str) -> Number:
     number.text = text
     return number
 
@@ -95,6 +91,6 @@ def read_json(text: str) -> Any:
     """
     return json.loads(
         text,
-        parse_int=lambda digits: _written_int(digits, int(digits)),
-        parse_float=lambda digits: _written_float(digits, float(digits)),
+        parse_int=lambda digits: _written(WrittenInt(digits), digits),
+        parse_float=lambda digits: _written(WrittenFloat(digits), digits),
     )

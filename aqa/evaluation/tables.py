@@ -10,7 +10,7 @@ from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.stress_tables import card_tables, long_rows
 from aqa.records import Score
 from aqa.tables import Cell, Column, Figure, Row, Table
-from aqa.tables.table import figures, shown_interval, texts
+from aqa.tables.table import figures, shown_chance, shown_interval, texts
 
 DISPUTED = 3  # examples that the table shows
 LONGEST = 200  # characters of an answer in it
@@ -140,7 +140,7 @@ def _difference(found: Comparison) -> Row:
         found.metric,
         Figure(found.difference, is_signed=True),
         shown_interval(found.low, found.high),
-        f"{found.p_holm:.4f}" if found.p_holm >= 0.00005 else "< 0.0001",
+        shown_chance(found.p_holm),
         f"{found.wins}/{found.ties}/{found.losses}",
     ]
     return Row(cells, "strong" if found.is_real else "")

@@ -31,6 +31,11 @@ def shown_interval(low: float | None, high: float | None, dash: str = " to ") ->
     return "" if low is None or high is None else f"{low:.1f}{dash}{high:.1f}"
 
 
+def shown_chance(p: float) -> str:
+    """A p value as people read it."""
+    return f"{p:.4f}" if p >= 0.00005 else "< 0.0001"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of figures or of texts; `least` is the least width, `fills` takes what is left."""

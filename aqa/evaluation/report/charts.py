@@ -12,13 +12,16 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from markupsafe import Markup
 
+from aqa.records import Score
+
 SERIES = 8  # colours of systems; more systems take them again, as dashes
 WIDTH = 200  # of a row's picture, in CSS pixels
 ROW_HEIGHT = 26
 STEP = 12  # between two systems in one row
 _MARGIN = 16  # on both sides, for the labels of the axis
 _RADIUS = 4.5
-_CURVES = (560, 300)
+_CURVES = (560, 300)  # width and height of a picture of curves ...
+_LEFT = 40  # ... and its margin for labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,13 @@ class Interval:
     def spoken(self) -> str:
         """The figures in words, for those who can't see the picture."""
         return f"{self.value:.1f}, 95 % interval {self.low:.1f} to {self.high:.1f}"
+
+
+def score_interval(score: Score, series: int) -> Interval:
+    """Give a system's score with its interval, as far as that is known."""
+    low = score.value if score.low is None else score.low
+    high = score.value if score.high is None else score.high
+    return Interval(score.value, low, high, series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,8 @@ def dots(
         left, right = (scale.place(end) for end in band)
         _draw(svg, "rect", "band", x=left, y=0, width=right - left, height=height)
     for tick in scale.ticks:
-        _line(svg, "zero" if tick == zero else "grid", scale.place(tick), 0, height)
+        x = scale.place(tick)
+        _draw(svg, "line", "zero" if tick == zero else "grid", x1=x, x2=x, y1=0, y2=height)
     for number, interval in enumerate(intervals):
         y = ROW_HEIGHT / 2 + STEP * number
         name = "ink" if interval.series is None else f"s{interval.series % SERIES}"
@@ -129,24 +140,15 @@ def curves(
     A line begins at its first point; values are in %, too, from 0 up. The `diagonal` is where
     both are equal.
     """
-    across = Scale(0, 100, (0, 25, 50, 75, 100), 40, _CURVES[0] - 12)
+    across = Scale(0, 100, (0, 25, 50, 75, 100), _LEFT, _CURVES[0] - 12)
     highest = max(value for points in lines.values() for _, value in points)
-    up = replace(fit_scale([0, 100 if diagonal else highest]), start=_CURVES[1] - 30, end=10)
-    svg = _picture(_CURVES[1], spoken, _CURVES[0])
-    for tick, text in zip(up.ticks, up.labels, strict=True):
-        y = up.place(tick)
-        _draw(svg, "line", "zero" if tick == 0 else "grid", x1=40, x2=across.end, y1=y, y2=y)
-        _draw(svg, "text", "tick end", x=32, y=y + 4).text = f"{text} %"
-    for tick, text in zip(across.ticks, across.labels, strict=True):
-        _draw(svg, "text", "tick", x=across.place(tick), y=_CURVES[1] - 12).text = f"{text} %"
+    up = _upwards([0, 100 if diagonal else highest])
+    svg = _frame(across, up, zip(across.ticks, across.labels, strict=True), spoken, " %")
     if diagonal:
         ends = {"x1": across.start, "x2": across.end, "y1": up.start, "y2": up.end}
         _draw(svg, "line", "zero", **ends)
     for series, points in lines.items():
-        places = [f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in points]
-        kind = "curve again" if series >= SERIES else "curve"
-        line = {"class": f"{kind} s{series % SERIES}", "points": " ".join(places)}
-        SubElement(svg, "polyline", line)
+        _curve(svg, series, [(across.place(x), up.place(y)) for x, y in points])
     return _markup(svg)
 
 
@@ -154,22 +156,12 @@ def trends(
     lines: Mapping[int, Sequence[tuple[int, float]]], labels: Sequence[str], spoken: str
 ) -> Markup:
     """Draw a line for each system over steps that have labels; points are (step, value)."""
-    width, height = _CURVES
-    across = Scale(0, max(1, len(labels) - 1), (), 60, width - 40)
-    up = fit_scale(value for points in lines.values() for _, value in points)
-    up = replace(up, start=height - 30, end=10)
-    svg = _picture(height, spoken, width)
-    for tick, text in zip(up.ticks, up.labels, strict=True):
-        y = up.place(tick)
-        _draw(svg, "line", "grid", x1=40, x2=across.end, y1=y, y2=y)
-        _draw(svg, "text", "tick end", x=32, y=y + 4).text = text
-    for step, text in enumerate(labels):
-        _draw(svg, "text", "tick", x=across.place(step), y=height - 12).text = text
+    across = Scale(0, max(1, len(labels) - 1), (), 60, _CURVES[0] - 40)
+    up = _upwards(value for points in lines.values() for _, value in points)
+    svg = _frame(across, up, enumerate(labels), spoken)
     for series, points in lines.items():
         places = [(across.place(step), up.place(value)) for step, value in points]
-        kind = "curve again" if series >= SERIES else "curve"
-        drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        SubElement(svg, "polyline", {"class": f"{kind} s{series % SERIES}", "points": drawn})
+        _curve(svg, series, places)
         for x, y in places:
             _draw(svg, "circle", f"dot s{series % SERIES}", cx=x, cy=y, r=_RADIUS)
     return _markup(svg)
@@ -177,41 +169,50 @@ def trends(
 
 def scatter(points: Mapping[int, tuple[float, Interval]], spoken: str) -> Markup:
     """Draw for each system its value, with the interval, over what it costs (from 0)."""
-    width, height = _CURVES
     dearest = max(price for price, _ in points.values())
-    across = replace(fit_scale([0, dearest or 1]), start=46, end=width - 30)
-    ends = [end for _, one in points.values() for end in (one.low, one.high)]
-    up = replace(fit_scale(ends), start=height - 30, end=10)
-    svg = _picture(height, spoken, width)
+    across = replace(fit_scale([0, dearest or 1]), start=_LEFT, end=_CURVES[0] - 30)
+    up = _upwards(end for _, one in points.values() for end in (one.low, one.high))
+    svg = _frame(across, up, zip(across.ticks, across.labels, strict=True), spoken)
+    for series, (price, one) in points.items():
+        x, low, high = across.place(price), up.place(one.low), up.place(one.high)
+        _draw(svg, "line", f"whisker s{series % SERIES}", x1=x, x2=x, y1=low, y2=high)
+        kind = "dot hollow" if series >= SERIES else "dot"
+        y = up.place(one.value)
+        _draw(svg, "circle", f"{kind} s{series % SERIES}", cx=x, cy=y, r=_RADIUS)
+    return _markup(svg)
+
+
+def _upwards(values: Iterable[float]) -> Scale:
+    return replace(fit_scale(values), start=_CURVES[1] - 30, end=10)
+
+
+def _frame(
+    across: Scale, up: Scale, labels: Iterable[tuple[float, str]], spoken: str, unit: str = ""
+) -> Element:
+    """Draw the grid of a picture of curves, and the labels of both axes."""
+    svg = _picture(_CURVES[1], spoken, _CURVES[0])
     for tick, text in zip(up.ticks, up.labels, strict=True):
         y = up.place(tick)
-        _draw(svg, "line", "grid", x1=across.start, x2=across.end, y1=y, y2=y)
-        _draw(svg, "text", "tick end", x=38, y=y + 4).text = text
-    for tick, text in zip(across.ticks, across.labels, strict=True):
-        _draw(svg, "text", "tick", x=across.place(tick), y=height - 12).text = text
-    for series, (price, one) in points.items():
-        x, name = across.place(price), f"s{series % SERIES}"
-        _draw(
-            svg, "line", f"whisker {name}", x1=x, x2=x, y1=up.place(one.low), y2=up.place(one.high)
-        )
-        kind = "dot hollow" if series >= SERIES else "dot"
-        _draw(svg, "circle", f"{kind} {name}", cx=x, cy=up.place(one.value), r=_RADIUS)
-    return _markup(svg)
+        kind = "zero" if unit and tick == 0 else "grid"
+        _draw(svg, "line", kind, x1=_LEFT, x2=across.end, y1=y, y2=y)
+        _draw(svg, "text", "tick end", x=_LEFT - 8, y=y + 4).text = text + unit
+    for value, text in labels:
+        _draw(svg, "text", "tick", x=across.place(value), y=_CURVES[1] - 12).text = text + unit
+    return svg
+
+
+def _curve(svg: Element, series: int, places: Iterable[tuple[float, float]]) -> None:
+    kind = "curve again" if series >= SERIES else "curve"
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    SubElement(svg, "polyline", {"class": f"{kind} s{series % SERIES}", "points": points})
 
 
 def stacked_bar(parts: Mapping[str, int], spoken: Mapping[str, str]) -> Markup:
     """Draw counts as parts of one bar, each in the colour of its name; `spoken` says what it is."""
     total = sum(parts.values()) or 1
-    svg = Element(
-        "svg",
-        {
-            "class": "bar",
-            "viewBox": "0 0 1000 20",
-            "preserveAspectRatio": "none",
-            "role": "img",
-            "aria-label": "; ".join(f"{spoken[name]}: {count}" for name, count in parts.items()),
-        },
-    )
+    listed = "; ".join(f"{spoken[name]}: {count}" for name, count in parts.items())
+    svg = Element("svg", {"class": "bar", "viewBox": "0 0 1000 20", "preserveAspectRatio": "none"})
+    svg.attrib |= {"role": "img", "aria-label": listed}
     start = 0.0
     for name, count in parts.items():
         width = 1000 * count / total
@@ -222,17 +223,9 @@ def stacked_bar(parts: Mapping[str, int], spoken: Mapping[str, str]) -> Markup:
 
 
 def _picture(height: float, spoken: str | None, width: float = WIDTH) -> Element:
-    size = {
-        "width": f"{width:g}",
-        "height": f"{height:g}",
-        "viewBox": f"0 0 {width:g} {height:g}",
-    }
+    size = {"width": f"{width:g}", "height": f"{height:g}", "viewBox": f"0 0 {width:g} {height:g}"}
     role = {"aria-hidden": "true"} if spoken is None else {"role": "img", "aria-label": spoken}
     return Element("svg", {"class": "plot", **size, **role})
-
-
-def _line(svg: Element, name: str, x: float, top: float, bottom: float) -> None:
-    _draw(svg, "line", name, x1=x, x2=x, y1=top, y2=bottom)
 
 
 def _draw(parent: Element, shape: str, name: str, **numbers: float) -> Element:

@@ -8,12 +8,11 @@ from typing import Any
 from markupsafe import Markup
 
 from aqa.evaluation.predictions import AnsweredRow
-from aqa.evaluation.report.charts import Interval, scatter
-from aqa.evaluation.report.confidence import SystemRow
+from aqa.evaluation.report.charts import scatter, score_interval
 from aqa.evaluation.report.finding import primary_score, score_name
 from aqa.evaluation.results import Report
-
-COLUMNS = ("tokens read", "tokens written", "US$ per 1,000", "median seconds")
+from aqa.tables import Row, Table
+from aqa.tables.table import figures, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +60,16 @@ def system_costs(report: Report) -> list[Cost]:
     return found
 
 
-def cost_rows(report: Report) -> list[SystemRow]:
-    """Give what an answer of each system costs; nothing where no file holds any of it."""
-    return [
-        SystemRow(
-            system.name,
-            series,
-            (
-                _shown(cost.read, "{:,.0f}"),
-                _shown(cost.written, "{:,.1f}"),
-                _shown(None if cost.dollars is None else 1000 * cost.dollars, "{:,.2f}"),
-                _shown(cost.seconds, "{:,.2f}"),
-            ),
-        )
-        for series, (system, cost) in enumerate(
-            zip(report.systems, system_costs(report), strict=True)
-        )
-        if cost != Cost()
-    ]
+def cost_table(report: Report) -> Table:
+    """What an answer of each system costs; empty where no file holds any of it."""
+    rows = []
+    for system, cost in zip(report.systems, system_costs(report), strict=True):
+        if cost != Cost():
+            dollars = _shown(_times(cost.dollars, 1000), "{:,.2f}")
+            read, written = _shown(cost.read, "{:,.0f}"), _shown(cost.written, "{:,.1f}")
+            rows.append(Row([system.name, read, written, dollars, _shown(cost.seconds, "{:,.2f}")]))
+    heads = figures("tokens read", "tokens written", "US$ per 1,000", "median seconds")
+    return Table([*texts("system"), *heads], rows)
 
 
 def cost_picture(report: Report) -> tuple[Markup, str] | None:
@@ -95,10 +86,7 @@ def cost_picture(report: Report) -> tuple[Markup, str] | None:
         points = {}
         for series, (system, price) in enumerate(zip(report.systems, prices, strict=True)):
             if price is not None:
-                score = system.scores[name]
-                low = score.value if score.low is None else score.low
-                high = score.value if score.high is None else score.high
-                points[series] = (price, Interval(score.value, low, high, series))
+                points[series] = (price, score_interval(system.scores[name], series))
         if len(points) == len(costs) > 1:
             spoken = "; ".join(
                 f"{report.systems[series].name}: {interval.spoken} at {price:,.2f} {unit}"

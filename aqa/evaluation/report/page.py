@@ -8,6 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from aqa.evaluation import tables
+from aqa.evaluation.calibration_tables import calibration_table
 from aqa.evaluation.report import confidence, cost, panels, stress
 from aqa.evaluation.report.charts import SERIES
 from aqa.evaluation.report.examples import Library, facts, rows, script_json
@@ -15,16 +17,12 @@ from aqa.evaluation.report.finding import finding
 from aqa.evaluation.results import Report
 from aqa.records import Example
 from aqa.runs.files import atomic
+from aqa.tables.table import shown
 from aqa.version import __version__
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = (
-    "facts.js",
-    "table.js",
-    "example.js",
-    "keys.js",
-    "crossed.js",
-)  # in this order they are one
+# In this order they are one.
+_SCRIPTS = ("facts.js", "table.js", "example.js", "keys.js", "crossed.js")
 
 
 def write_report(
@@ -75,17 +73,17 @@ def _sections(report: Report) -> dict[str, object]:
         "slice_panels": panels.slice_panels(report),
         "slice_differences": panels.slice_difference_panels(report),
         "confidence_curves": confidence.confidence_curves(report),
-        "confidence_rows": confidence.confidence_rows(report),
+        "confidence_table": tables.confidence_table(report),
         "calibration_curves": confidence.calibration_curves(report),
-        "calibration_rows": confidence.calibration_rows(report),
-        "abstention_rows": confidence.abstention_rows(report),
+        "calibration_table": calibration_table(report),
+        "abstention_table": tables.abstention_table(report),
         "stress_curves": stress.stress_curves(report) if report.stress else [],
         "stress_panels": list(stress.stress_panels(report)),
         "stress_sentences": stress.stress_sentences(report),
         "prompt_rows": stress.prompt_rows(report),
         "cost_picture": cost.cost_picture(report),
-        "cost_columns": cost.COLUMNS,
-        "cost_rows": cost.cost_rows(report),
+        "cost_table": cost.cost_table(report),
+        "shown": shown,
         "mistake_bars": panels.mistake_bars(report),
         "mistake_kinds": panels.mistake_kinds(report),
     }
@@ -93,16 +91,10 @@ def _sections(report: Report) -> dict[str, object]:
 
 def _policy(style: str, script: str) -> str:
     """Allow this style and this script, by their hashes, and nothing else; no text becomes HTML."""
-    return "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src '{_hash(script)}'",
-            f"style-src '{_hash(style)}'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "require-trusted-types-for 'script'",
-            "trusted-types 'none'",
-        ]
+    return (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}';"
+        " base-uri 'none'; form-action 'none'; require-trusted-types-for 'script';"
+        " trusted-types 'none'"
     )
 
 

@@ -7,9 +7,18 @@ from markupsafe import Markup
 
 from aqa.evaluation.comparison import Comparison, verdict
 from aqa.evaluation.mistakes import CATEGORIES
-from aqa.evaluation.report.charts import Interval, Scale, axis, dots, fit_scale, stacked_bar
+from aqa.evaluation.report.charts import (
+    Interval,
+    Scale,
+    axis,
+    dots,
+    fit_scale,
+    score_interval,
+    stacked_bar,
+)
 from aqa.evaluation.report.finding import example_scores, score_name, shown_range, with_minus
-from aqa.evaluation.results import Report, SystemScores
+from aqa.evaluation.results import Report
+from aqa.tables.table import shown_chance
 
 # In the order of the bars: from right to nothing at all.
 SHORT_CATEGORIES = {
@@ -78,7 +87,8 @@ def score_panels(report: Report) -> Iterator[Panel]:
     if not any(system.groups["no_answer"]["n"] for system in report.systems):
         groups = {}
     for name in report.systems[0].scores:
-        intervals = [_interval(system, name, place) for place, system in enumerate(report.systems)]
+        scores = [system.scores[name] for system in report.systems]
+        intervals = [score_interval(score, place) for place, score in enumerate(scores)]
         scale = _scale(intervals)
         rows = []
         for system, interval in zip(report.systems, intervals, strict=True):
@@ -142,13 +152,6 @@ def mistake_kinds(report: Report) -> list[Kind]:
     return [kind for kind in kinds if any(kind.counts)]
 
 
-def _interval(system: SystemScores, name: str, series: int) -> Interval:
-    score = system.scores[name]
-    low = score.value if score.low is None else score.low
-    high = score.value if score.high is None else score.high
-    return Interval(score.value, low, high, series)
-
-
 def _scale(intervals: list[Interval]) -> Scale:
     return fit_scale(end for one in intervals for end in (one.low, one.value, one.high))
 
@@ -158,7 +161,7 @@ def _difference(found: Comparison, scale: Scale, sample: str = "") -> Row:
     figures = (
         with_minus(f"{found.difference:+.2f}"),
         shown_range(found.low, found.high),
-        f"{found.p_holm:.4f}" if found.p_holm >= 0.0001 else "< 0.0001",
+        shown_chance(found.p_holm),
         f"{found.wins:,} / {found.ties:,} / {found.losses:,}",
     )
     seen = found.detectable or 0.0
@@ -187,9 +190,7 @@ def _slice_panel(report: Report, key: str, name: str) -> Panel:
     found = [system.slices[key] for system in report.systems]
     groups = {
         group: [
-            Interval(
-                own[group][name]["value"], own[group][name]["low"], own[group][name]["high"], place
-            )
+            Interval(**own[group][name], series=place)
             for place, own in enumerate(found)
             if group in own
         ]

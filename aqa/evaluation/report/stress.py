@@ -11,6 +11,7 @@ from aqa.evaluation.report.panels import Column, Panel, Row
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import StressCard
 from aqa.evaluation.stress_words import sentences
+from aqa.tables.table import shown_chance
 
 Curve = tuple[Markup, str]  # and its caption
 
@@ -74,8 +75,8 @@ def _rows(card: StressCard, series: int, scale: Scale) -> Iterator[Row]:
             yield Row(name, (value, "", "", ""), dots([], scale, zero=0.0))
             continue
         interval = Interval(one.difference, one.low, one.high, series, not one.is_real)
-        p = f"{one.p_holm:.4f}" if one.p_holm >= 0.0001 else "< 0.0001"
-        figures = with_minus(f"{one.difference:+.1f}"), shown_range(one.low, one.high), p
+        shown = with_minus(f"{one.difference:+.1f}"), shown_range(one.low, one.high)
+        figures = (*shown, shown_chance(one.p_holm))
         yield Row(name, (value, *figures), dots([interval], scale, zero=0.0))
 
 

@@ -1,8 +1,10 @@
 from collections.abc import Callable
 
-from aqa.evaluation.report.confidence import abstention_rows, confidence_curves, confidence_rows
+from aqa.evaluation.report.confidence import confidence_curves
 from aqa.evaluation.results import Report
+from aqa.evaluation.tables import abstention_table, confidence_table
 from aqa.records import Example
+from aqa.tables.table import shown
 
 EXAMPLES = [Example(f"q{n}", "?", (), ("right",) if n else ()) for n in range(4)]
 
@@ -14,22 +16,20 @@ def test_figures_of_doubt(score: Callable[..., Report]) -> None:
         for key, (text, confidence) in told.items()
     }
     report = score({"sure": rows, "mute": dict.fromkeys(rows, "right")}, EXAMPLES)
-    (sure,) = confidence_rows(report)  # the other tells no confidence
-    assert (sure.label, sure.series) == ("sure", 0)
-    # wrong among the first 1, 2, 4 of right, right, wrong, wrong; the order could not be better
-    assert sure.figures[:3] == ("0.0 %", "0.0 %", "50.0 %")
-    assert sure.figures[3] == sure.figures[4] == f"{(0 + 0 + 100 / 3 + 50) / 4:.1f}"
+    (sure,) = confidence_table(report).rows  # the other tells no confidence
+    # wrong among the first 1, 2, 3, 4 of right, right, wrong, wrong; no order could be better
+    area = f"{(0 + 0 + 100 / 3 + 50) / 4:.1f}"
+    assert list(map(shown, sure.cells)) == ["sure", "0.0", "0.0", "33.3", "50.0", area, area]
     drawn = confidence_curves(report)
     assert drawn is not None
     assert "sure: 0.0 % wrong of the surer half, 50.0 % of all" in drawn
-    assert [(row.label, row.figures[:3]) for row in abstention_rows(report)] == [
-        ("sure", ("2", "1", "50.0 % (9.5 to 90.5)")),
-        ("mute", ("0", "0", "")),
+    assert [list(map(shown, row.cells)) for row in abstention_table(report).rows] == [
+        ["sure", "50.0 of 2 (9.5 to 90.5)", "100.0 of 1 (20.7 to 100.0)"],
+        ["mute", "of 0", "0.0 of 1 (0.0 to 79.3)"],
     ]
-    assert abstention_rows(report)[0].figures[3].startswith("100.0 %")
 
 
 def test_without_confidences_there_is_no_curve(score: Callable[..., Report]) -> None:
     report = score({"a": {"q1": "right"}}, EXAMPLES[1:])
     assert confidence_curves(report) is None
-    assert confidence_rows(report) == []
+    assert confidence_table(report).rows == []

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aqa.evaluation.report.cost import Cost, cost_picture, cost_rows, system_costs
+from aqa.evaluation.report.cost import Cost, cost_picture, cost_table, system_costs
 from aqa.evaluation.results import Report
 from aqa.records import Example
 
@@ -39,9 +39,9 @@ def test_means_of_tokens_and_money_and_the_median_of_seconds(report: Report) -> 
     dear, cheap = system_costs(report)
     assert dear == Cost(200, 6, pytest.approx(0.003), 2.0)
     assert cheap == Cost(200, 2, pytest.approx(0.0003), pytest.approx(0.2))
-    assert [row.figures for row in cost_rows(report)] == [
-        ("200", "6.0", "3.00", "2.00"),
-        ("200", "2.0", "0.30", "0.20"),
+    assert [row.cells for row in cost_table(report).rows] == [
+        ["dear", "200", "6.0", "3.00", "2.00"],
+        ["cheap", "200", "2.0", "0.30", "0.20"],
     ]
 
 
@@ -68,5 +68,5 @@ def test_files_of_other_tools_have_no_cost(score: Callable[..., Report]) -> None
     other = score(
         {"a": {"1": answered("Paris", tokens=7), "2": answered("1801", spent="much")}}, EXAMPLES
     )
-    assert cost_rows(other) == []
+    assert cost_table(other).rows == []
     assert cost_picture(other) is None
