@@ -3,7 +3,6 @@
 What a member is asked is a run of its own, in a folder of its own below the ensemble's.
 """
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +11,11 @@ from typing import Any
 from aqa.backends.base import CostEstimate, Remote
 from aqa.backends.ensemble.answers import read_answer
 from aqa.backends.ensemble.backend import Answers, EnsembleBackend, unsure
-from aqa.config.given import Given
-from aqa.config.options import DataOptions, RunConfig
+from aqa.config.options import RunConfig
 from aqa.errors import DataError, RunError, UsageError
 from aqa.evaluation.alignment import counted_ids
 from aqa.metrics.votes import Cascade
 from aqa.progress import Progress
-from aqa.runs.files import write_json
 from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL, MEMBERS
 from aqa.spent import Spent
@@ -26,7 +23,6 @@ from aqa.verbs.answers_at_hand import answers_at_hand, different, member_config
 from aqa.verbs.predict import Questions, Resume, check, dry_run, kept_answers
 from aqa.verbs.variants import spent_in, summed
 
-ASKED = "asked.json"  # in a member's folder: the ids of the questions that it is asked
 Fingerprint = Mapping[str, Any]
 
 
@@ -61,10 +57,9 @@ class AskedMembers:
         if not missing:
             return found
         questions = check(*self._to_ask(place, missing), self._progress)
+        questions = replace(questions, only=self._places(missing))
         self._begun.add(place)
         folder = self._folder_of(place)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / ASKED, missing)
         rows = kept_answers(questions, folder, self._progress, self._resume, "aqa predict ensemble")
         answers = {row["id"]: read_answer(row["predicted_answer"], row, True) for row in rows}
         return {**found, **answers}
@@ -88,7 +83,8 @@ class AskedMembers:
             if issubclass(reader_type, Remote):
                 folder = self._folder_of(place)
                 name = self._learned.members[place].name
-                found[name] = dry_run(config, reader_type, folder, self._progress, self._resume)
+                asked = (folder, self._progress, self._resume)
+                found[name] = dry_run(config, reader_type, *asked, only=self._places(missing))
         if not found:
             raise UsageError(
                 "--dry-run estimates the cost of an API; no member of this ensemble has to ask one"
@@ -116,15 +112,16 @@ class AskedMembers:
         return {row["id"]: read_answer(row["predicted_answer"], row, True) for row in lines}
 
     def _missing(self, place: int, ids: Collection[str] | None) -> list[str]:
-        """What a member has to be asked, in the data's order, and was by a run that goes on."""
+        """What a member has to be asked, in the data's order."""
         found, wanted = self._at_hand[place], self._ids if ids is None else set(ids)
-        missing = [key for key in self._ids if key in wanted and key not in found]
-        record = self._folder_of(place) / ASKED
-        if missing and record.is_file() and not self._resume.fresh:
-            before = json.loads(record.read_bytes())
-            # Failures that were asked again may leave fewer to the dear reader: one run it stays.
-            return before if set(missing) <= set(before) <= self._ids.keys() else missing
-        return missing
+        return [key for key in self._ids if key in wanted and key not in found]
+
+    def _places(self, ids: Collection[str]) -> frozenset[int]:
+        """Where these questions are in the data, which a member's run is over as a whole.
+
+        So the same run goes on when more of them are asked, by a higher limit or by failures.
+        """
+        return frozenset(self._ids[key] for key in ids)
 
     def _folder_of(self, place: int) -> Path:
         return self._folder / MEMBERS / self._learned.members[place].name
@@ -155,12 +152,7 @@ class AskedMembers:
                 " here; complete its file"
             )
         config, reader_type = member_config(member)
-        data = self._config.data
-        if len(ids) < len(self._ids):
-            chosen = set(ids)
-            examples = [example for _, example in self._inputs.examples() if example.id in chosen]
-            data = DataOptions().model_copy(update={"path": Given(examples, str(data.path))})
-        changed: dict[str, Any] = {"data": data, "evidence": self._config.evidence}
+        changed: dict[str, Any] = {"data": self._config.data, "evidence": self._config.evidence}
         backend = config.backend
         caps = {name: None for name in ("max_cost", "max_tokens_total") if hasattr(backend, name)}
         left = {**caps, **(self._left(place) if caps else {})}

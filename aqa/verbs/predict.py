@@ -1,6 +1,6 @@
 """The verb predict: examples to prompts to a reader to a journal, resumable at any moment."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,13 +47,15 @@ class Resume:
 class Questions:
     """A reader and what it is to answer, both checked.
 
-    `launch` names the processes that answer together, where there are several.
+    `launch` names the processes that answer together, where there are several. `only` are the
+    places in the data of what is asked; None: all.
     """
 
     config: RunConfig
     reader: Backend
     inputs: Inputs
     launch: str | None = None
+    only: Collection[int] | None = None
 
     def unkept_answers(self, progress: Progress) -> Generator[Row, None, None]:
         """Answer without a run folder: nothing is written.
@@ -142,7 +144,7 @@ def kept_answers(
             progress.note("the journal's last line was incomplete; that example is asked again")
         answered, failed = journal.counts(total)
         before = answered + (0 if resume.retry_errors else failed)
-        waves = None if stopping is None else stopping.waves()
+        waves = session.one_wave(questions.only) if stopping is None else stopping.waves()
         profile = config.evaluation.profile
         alone = Answering(session, profile, waves)
         with (
@@ -157,7 +159,9 @@ def kept_answers(
                     # Of a batch even failures are collected that were not to be asked again.
                     task.advance(int(before + asked <= total), each.live)
                 yield each.row if contract is None else withheld(each.row, contract.threshold)
-        return _ended(session, asked, contract, stopping)
+        is_part = questions.only is not None or (stopping is not None and stopping.is_done)
+        found = _ended(session, asked, contract, is_part)
+        return found if stopping is None else replace(found, decision=stopping.decision)
 
 
 def _contract(questions: Questions, resume: Resume) -> Contract | None:
@@ -184,10 +188,8 @@ def _contest(
     return contest
 
 
-def _ended(
-    session: Session, asked: int, contract: Contract | None, stopping: Stopping | None
-) -> PredictResult:
-    """Write predictions.json, once nothing is left to ask."""
+def _ended(session: Session, asked: int, contract: Contract | None, is_part: bool) -> PredictResult:
+    """Write predictions.json, once nothing is left to ask; `is_part`: of the examples wanted."""
     journal, folder, total = session.journal, session.run.folder, session.inputs.total
     threshold = None if contract is None else contract.threshold
     path = journal.write_predictions(total, session.inputs.template.answer, threshold)
@@ -196,7 +198,7 @@ def _ended(
         fields["silence"] = contract.to_json()
     session.end("done", fields)
     answered, failed = journal.counts(total)
-    if stopping is not None and stopping.is_done:
+    if is_part:
         total = answered + failed
     if answered + failed != total:
         raise RunError(
@@ -205,10 +207,7 @@ def _ended(
         )
     resumed = max(total - asked, 0)
     hits, saved, short = journal.hits, session.saved(), session.shortfall()
-    return PredictResult(
-        folder, path, total, answered, failed, resumed, hits, saved, short,
-        None if stopping is None else stopping.decision,
-    )  # fmt: skip
+    return PredictResult(folder, path, total, answered, failed, resumed, hits, saved, short)
 
 
 def checked_inputs(
@@ -268,10 +267,11 @@ def dry_run(
     progress: Progress,
     resume: Resume = Resume(),
     like: Inputs | None = None,
+    only: Collection[int] | None = None,
 ) -> CostEstimate:
     """Tell what a prediction would cost; nothing is asked and nothing is written.
 
-    What was answered in the `folder` is left out, as `resume` says.
+    What was answered in the `folder` is left out, as `resume` says, and all but the places `only`.
 
     Raises:
         AqaError: bad data or prompt; or the reader asks no server.
@@ -286,7 +286,11 @@ def dry_run(
     if not resume.fresh:
         done = done_before(folder, inputs.fingerprint(reader), resume.retry_errors)
     unfit: list[Unfit] = []
-    left = ((index, example) for index, example in inputs.examples() if index not in done)
+    left = (
+        (index, example)
+        for index, example in inputs.examples()
+        if index not in done and (only is None or index in only)
+    )
     estimate = reader.estimate_cost(that_fit(inputs.prompts(reader, left), unfit.append))
     answered = sum(index < inputs.total for index in done)
     return replace(estimate, unfit=len(unfit), answered=answered)

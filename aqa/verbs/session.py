@@ -1,6 +1,6 @@
 """The answers of a run: each is in the journal before anything else happens."""
 
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -50,6 +50,13 @@ class Session:
         for index, example in self.inputs.examples():
             if not self.journal.is_done(index, self.since):
                 yield index, example
+
+    def one_wave(self, places: Collection[int] | None) -> Iterator[Sequence[int]] | None:
+        """Those of these places that have no answer yet, as one wave; None of all places."""
+        if places is None:
+            return None
+        todo = [place for place in sorted(places) if not self.journal.is_done(place, self.since)]
+        return iter([todo] if todo else [])
 
     def done(self) -> Iterator[Row]:
         """The lines of the examples that earlier sessions finished."""

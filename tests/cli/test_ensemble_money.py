@@ -117,3 +117,17 @@ def test_what_members_spent_is_forgotten_where_they_start_over(
     assert members._left(0) == {"max_cost": left}
     members._begun.add(1)
     assert members._left(0) == {"max_cost": 1.0}, "what was spent here counts"
+
+
+def test_a_higher_limit_goes_on_with_the_runs_of_the_members(
+    ensemble: tuple[str, ...], call_aqa: Call, tmp_path: Path, server: Server
+) -> None:
+    """What the dear one is asked grows: its run is the same one, and pays nothing twice."""
+    for limit in ("30", str(TEST), "30"):
+        done = call_aqa(*ensemble, "--limit", limit)
+        assert done.returncode == 0, done.stderr
+    assert server.requests == len(unsure(tmp_path))
+    dear = tmp_path / "out" / MEMBERS / "gpt4"
+    rows = [json.loads(line) for line in (dear / "predictions.jsonl").read_text().splitlines()[1:]]
+    assert {row["id"] for row in rows} == unsure(tmp_path)
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_bytes())) == 30
