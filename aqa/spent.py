@@ -1,6 +1,10 @@
-"""What was paid for: tokens, and their price where it is known."""
+"""What was paid for, or would be: tokens, and their price where it is known."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,26 @@ class Spent:
     cached: int = 0
     cost: float | None = None
     cache_writes: int = 0
+
+    def to_json(self) -> dict[str, int | float | None]:
+        """Give what a manifest holds."""
+        return {
+            "input_tokens": self.input,
+            "cached_input_tokens": self.cached,
+            "output_tokens": self.output,
+            **({"cache_write_tokens": self.cache_writes} if self.cache_writes else {}),
+            "usd": None if self.cost is None else round(self.cost, 6),
+        }
+
+    @classmethod
+    def read(cls, told: object) -> "Spent":
+        """Read what `to_json` made; nothing where there is none."""
+        if not isinstance(told, Mapping):
+            return cls()
+        names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")
+        read, written, cached, kept = (int(told.get(name, 0)) for name in names)
+        cost = told.get("usd")
+        return cls(read, written, cached, None if cost is None else float(cost), kept)
 
     def __add__(self, other: "Spent") -> "Spent":
         known = self.cost is not None or other.cost is not None
@@ -42,3 +66,48 @@ class Spent:
             max(costs, default=None),
             max(self.cache_writes, other.cache_writes),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """What a prediction would take, told before it begins.
+
+    `exact` tells whether the model's own tokenizer counted. Costs are in US dollars, the lower one
+    for answers of one token, the higher one for the longest, with a margin where tokens are
+    guessed; None where no price is known, which `price` tells in words. `seconds` follow from the
+    given limits; None where there are none.
+    Each example is asked for so many `samples`, which tokens and costs count.
+    `cached` of the examples have their answers in the cache and cost nothing; `answered` others
+    have theirs in the run folder.
+    """
+
+    model: str
+    examples: int
+    unfit: int
+    input_tokens: int
+    exact: bool
+    output_tokens: tuple[int, int]
+    cost: tuple[float, float] | None
+    price: str
+    seconds: float | None
+    cached: int = 0
+    answered: int = 0
+    samples: int = 1
+
+    def __add__(self, other: "CostEstimate") -> "CostEstimate":
+        """What both take together; no money where one's price is not known."""
+        counts = ("examples", "unfit", "input_tokens", "cached", "answered")
+        found = replace(
+            self,
+            exact=self.exact and other.exact,
+            output_tokens=_added(self.output_tokens, other.output_tokens),
+            cost=self.cost and other.cost and _added(self.cost, other.cost),
+            **{name: getattr(self, name) + getattr(other, name) for name in counts},
+        )
+        if self.seconds is None or other.seconds is None:
+            return replace(found, seconds=self.seconds if other.seconds is None else other.seconds)
+        return replace(found, seconds=self.seconds + other.seconds)
+
+
+def _added(one: tuple[Number, Number], other: tuple[Number, Number]) -> tuple[Number, Number]:
+    return one[0] + other[0], one[1] + other[1]

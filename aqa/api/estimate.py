@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,16 +11,16 @@ from aqa.api.config import Path as PathLike
 from aqa.api.config import Settings, resolve
 from aqa.api.data import Data
 from aqa.api.predict import run_folder, variants_of
-from aqa.backends.base import CostEstimate
 from aqa.config.options import RunConfig
 from aqa.display.console import watched_progress
 from aqa.errors import UsageError
 from aqa.evaluation.deciding import StopRule
+from aqa.spent import CostEstimate
 from aqa.tables.html import sentences_to_html, to_html
 from aqa.verbs.ensembles import dry_run
 from aqa.verbs.foresight import Foresight, foresee
 from aqa.verbs.predict import Resume
-from aqa.verbs.variants import costs_table, dry_run_variants, summed
+from aqa.verbs.variants import costs_table, dry_run_variants
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -87,7 +89,7 @@ class Estimate:
     @property
     def total(self) -> CostEstimate:
         """All runs together: `cost` in US dollars, at least and at most; tokens; seconds."""
-        return summed(self.runs)
+        return reduce(add, self.runs.values())
 
     def to_frame(self) -> "DataFrame":
         """Make a pandas table with a row for each run."""

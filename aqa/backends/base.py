@@ -14,7 +14,7 @@ from aqa.config.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Prediction, Prompt, TrainStep
 from aqa.runs.hashes import Hashed
-from aqa.spent import Spent
+from aqa.spent import CostEstimate, Spent
 
 OptionsT_co = TypeVar("OptionsT_co", bound=BackendOptions, default=BackendOptions, covariant=True)
 
@@ -164,33 +164,6 @@ class Merged:
     folder: Path
     compared: int
     different: int
-
-
-@dataclass(frozen=True, slots=True)
-class CostEstimate:
-    """What a prediction would take, told before it begins.
-
-    `exact` tells whether the model's own tokenizer counted. Costs are in US dollars, the lower one
-    for answers of one token, the higher one for the longest, with a margin where tokens are
-    guessed; None where no price is known, which `price` tells in words. `seconds` follow from the
-    given limits; None where there are none.
-    Each example is asked for so many `samples`, which tokens and costs count.
-    `cached` of the examples have their answers in the cache and cost nothing; `answered` others
-    have theirs in the run folder.
-    """
-
-    model: str
-    examples: int
-    unfit: int
-    input_tokens: int
-    exact: bool
-    output_tokens: tuple[int, int]
-    cost: tuple[float, float] | None
-    price: str
-    seconds: float | None
-    cached: int = 0
-    answered: int = 0
-    samples: int = 1
 
 
 class Trainable(Backend[OptionsT_co]):

@@ -16,8 +16,8 @@ from aqa.tables import Column, Row, Table
 from aqa.tables.table import figures, texts
 
 if TYPE_CHECKING:
-    from aqa.backends.base import CostEstimate
     from aqa.records import Prompt
+    from aqa.spent import CostEstimate
     from aqa.verbs.cancel import CancelResult
     from aqa.verbs.foresight import Foresight
     from aqa.verbs.predict import PredictResult

@@ -2,6 +2,8 @@
 
 import sys
 from dataclasses import asdict
+from functools import reduce
+from operator import add
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -19,14 +21,14 @@ from aqa.verbs.variants import (
     dry_run_variants,
     make_variants,
     predict_variants,
-    summed,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aqa.backends.base import Backend, CostEstimate
+    from aqa.backends.base import Backend
     from aqa.config.options import RunConfig
+    from aqa.spent import CostEstimate
     from aqa.verbs.predict import PredictResult, Resume
 
 
@@ -67,7 +69,7 @@ def run_variants(
 
 def _show_costs(estimates: "Mapping[str, CostEstimate]", as_json: bool) -> None:
     """The price of each run, and of all together."""
-    total = summed(estimates)
+    total = reduce(add, estimates.values())
     if as_json:
         each = {name: asdict(one) for name, one in estimates.items()}
         print_json({**asdict(total), "runs": each})

@@ -39,9 +39,9 @@ from aqa.progress import Progress, Task
 from aqa.records import Example, Score
 
 if TYPE_CHECKING:
-    from aqa.backends.base import CostEstimate
     from aqa.evaluation.judge.judge import Judging
     from aqa.evaluation.judge.panel import Panel
+    from aqa.spent import CostEstimate
 
 JUDGE = "judge"  # the metric that asks a model
 

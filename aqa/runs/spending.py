@@ -9,6 +9,12 @@ from aqa.runs.names import SPENDING
 from aqa.spent import Spent
 
 LENGTH = 200  # bytes; overwritten in place by one write, which a killed process has made or not
+OLD_NAMES = {  # of earlier versions
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cached": "cached_input_tokens",
+    "cache_writes": "cache_write_tokens",
+}
 
 
 class SpendingRecord:
@@ -30,17 +36,15 @@ class SpendingRecord:
             content = self._path.read_bytes()
             if not content:
                 return Spent()  # killed before the first request
-            found = json.loads(content)
-            return Spent(
-                found["input"],
-                found["output"],
-                found["cached"],
-                found["usd"],
-                found.get("cache_writes", 0),
-            )
+            found = {
+                OLD_NAMES.get(name, name): value for name, value in json.loads(content).items()
+            }
+            if not found.keys() >= {"input_tokens", "output_tokens", "usd"}:
+                raise ValueError
+            return Spent.read(found)
         except FileNotFoundError:
             return Spent()
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, AttributeError, TypeError) as error:
             raise RunError(
                 f"{self._path}: it should record what was spent, but does not; delete it to count"
                 " the answers alone"
@@ -51,15 +55,8 @@ class SpendingRecord:
         if self._file is None:
             self._path.touch()
             self._file = self._path.open("r+b", buffering=0)
-        content = {
-            "input": spent.input,
-            "output": spent.output,
-            "cached": spent.cached,
-            "cache_writes": spent.cache_writes,
-            "usd": spent.cost,
-        }
         self._file.seek(0)
-        self._file.write(json.dumps(content).encode().ljust(LENGTH))
+        self._file.write(json.dumps(spent.to_json()).encode().ljust(LENGTH))
 
     def close(self) -> None:
         """Close the file; it stays."""

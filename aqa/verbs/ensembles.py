@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from aqa.backends.base import Backend, CostEstimate
+from aqa.backends.base import Backend
 from aqa.backends.ensemble.backend import EnsembleBackend
 from aqa.config.options import RunConfig
 from aqa.errors import UsageError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
+from aqa.spent import CostEstimate
 from aqa.verbs.members import AskedMembers
 from aqa.verbs.predict import PredictResult, Questions, Resume, check, kept_answers
 from aqa.verbs.predict import dry_run as dry_run_reader

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aqa.backends.base import CostEstimate
 from aqa.data import Source
 from aqa.data.leaks import SEEN, Leaks, find_leaks, with_seen
 from aqa.errors import DataError, UsageError
@@ -23,6 +22,7 @@ from aqa.progress import Progress
 from aqa.records import Example
 from aqa.runs.files import write_json
 from aqa.runs.names import JUDGE, METRICS
+from aqa.spent import CostEstimate
 
 
 @dataclass(frozen=True, slots=True)

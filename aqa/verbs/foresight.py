@@ -6,13 +6,14 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.base import Backend, CostEstimate
+from aqa.backends.base import Backend
 from aqa.config.options import RunConfig
 from aqa.evaluation.deciding import Contest
 from aqa.evaluation.planning import Need
 from aqa.progress import Progress
 from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL
+from aqa.spent import CostEstimate
 from aqa.verbs.deciding import open_contest
 from aqa.verbs.ensembles import dry_run
 from aqa.verbs.predict import Resume, checked_inputs

@@ -5,10 +5,12 @@ What a member is asked is a run of its own, in a folder of its own below the ens
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.base import CostEstimate, Remote
+from aqa.backends.base import Remote
 from aqa.backends.ensemble.answers import read_answer
 from aqa.backends.ensemble.backend import Answers, EnsembleBackend, unsure
 from aqa.config.options import RunConfig
@@ -18,10 +20,10 @@ from aqa.metrics.votes import Cascade
 from aqa.progress import Progress
 from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL, MEMBERS
-from aqa.spent import Spent
+from aqa.spent import CostEstimate, Spent
 from aqa.verbs.answers_at_hand import answers_at_hand, different, member_config
 from aqa.verbs.predict import Questions, Resume, check, dry_run, kept_answers
-from aqa.verbs.variants import spent_in, summed
+from aqa.verbs.variants import spent_in
 
 Fingerprint = Mapping[str, Any]
 
@@ -90,7 +92,7 @@ class AskedMembers:
                 "--dry-run estimates the cost of an API; no member of this ensemble has to ask one"
             )
         models = ", ".join(each.model for each in found.values())
-        return replace(summed(found), model=models)
+        return replace(reduce(add, found.values()), model=models)
 
     def _unsure(self, rule: Cascade, first: int) -> list[str] | None:
         """What the dear reader will be asked, as far as that is known."""

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aqa.backends.base import Backend, CostEstimate, Remote
+from aqa.backends.base import Backend, Remote
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
@@ -22,6 +22,7 @@ from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, done_before
 from aqa.runs.journal_rows import withheld
 from aqa.runs.segments import join_segments, take_over_segments
+from aqa.spent import CostEstimate
 from aqa.verbs.deciding import Stopping, check_goes_on, open_contest
 from aqa.verbs.session import Answering, Row, Session, result_of, unkept_answers
 from aqa.verbs.shared_work import lead

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from aqa.backends.base import Backend, CostEstimate, Remote
+from aqa.backends.base import Backend, Remote
 from aqa.config.conditions import PLAIN
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
@@ -21,7 +21,7 @@ from aqa.prompting.templates import load_template
 from aqa.runs.folder import read_manifest
 from aqa.runs.spending import SpendingRecord
 from aqa.runs.variants import stress_folder, write_prompts
-from aqa.spent import Spent
+from aqa.spent import CostEstimate, Spent
 from aqa.tables import Row as TableRow
 from aqa.tables import Table
 from aqa.tables.table import figures, texts
@@ -242,9 +242,7 @@ def _within_caps(questions: Questions, spent: Spent, progress: Progress) -> Ques
 def spent_in(folder: Path) -> Spent:
     """What a run has spent, by its manifest, or may have, should it have been killed."""
     served = read_manifest(folder).get("served") or {}
-    spent = served.get("spent") or {}
-    usd = spent.get("usd")
-    kept = Spent(spent.get("input_tokens", 0), spent.get("output_tokens", 0), cost=usd)
+    kept = Spent.read(served.get("spent"))
     return kept.highest(SpendingRecord(folder, fresh=False).read())
 
 
@@ -265,29 +263,6 @@ def dry_run_variants(
         run.name: dry_run(run.config, reader_type, run.folder, progress, resume, like)
         for run in variants.runs
     }
-
-
-def summed(estimates: Mapping[str, CostEstimate]) -> CostEstimate:
-    """Add up what several runs would take."""
-    each = list(estimates.values())
-    costs = [one.cost for one in each if one.cost is not None]
-    known = len(costs) == len(each)
-    times = [one.seconds for one in each if one.seconds is not None]
-    return replace(
-        each[0],
-        examples=sum(one.examples for one in each),
-        unfit=sum(one.unfit for one in each),
-        input_tokens=sum(one.input_tokens for one in each),
-        exact=all(one.exact for one in each),
-        output_tokens=(
-            sum(one.output_tokens[0] for one in each),
-            sum(one.output_tokens[1] for one in each),
-        ),
-        cost=(sum(low for low, _ in costs), sum(high for _, high in costs)) if known else None,
-        seconds=sum(times) if times else None,
-        cached=sum(one.cached for one in each),
-        answered=sum(one.answered for one in each),
-    )
 
 
 def costs_table(estimates: Mapping[str, CostEstimate]) -> Table:

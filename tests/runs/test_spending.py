@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from aqa.backends.openai_api.budget import Budget
-from aqa.backends.openai_api.prices import Price, Rates
+from aqa.backends.openai_api.ledger import Ledger
+from aqa.backends.openai_api.prices import priced
+from aqa.config.backend_options import Gpt4Options, PriceOptions
 from aqa.errors import RunError
 from aqa.runs.names import SPENDING
 from aqa.runs.spending import SpendingRecord
@@ -17,14 +18,15 @@ def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:
     assert record.read() == Spent()
     (tmp_path / SPENDING).touch()
     assert record.read() == Spent()
-    budget = Budget(Price((Rates(0, 1.0, 2.0, 0.5, 1.25),), "here"), None, None)
-    budget.keep_in(record)
+    price = PriceOptions(input=1.0, output=2.0, cached_input=0.5, cache_write=1.25)
+    budget = Ledger(Gpt4Options(price=price))
+    budget.resume(Spent(), {}, record)
     budget.reserve(Spent(999, 9))  # of a batch, which its own record knows
-    worst = budget.priced(Spent(1000, 64))
+    worst = priced(Spent(1000, 64), budget.price)
     budget.start(worst)
     again = SpendingRecord(tmp_path, fresh=False)
     assert again.read() == worst
-    budget.end(worst, budget.priced(Spent(100, 5, 50, cache_writes=20)))
+    budget.end(worst, priced(Spent(100, 5, 50, cache_writes=20), budget.price))
     record.close()
     told = again.read()
     assert (told.input, told.output, told.cached, told.cache_writes) == (100, 5, 50, 20)

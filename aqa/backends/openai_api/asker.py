@@ -3,25 +3,20 @@
 import asyncio
 import math
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.attempts import ATTEMPTS, Attempts, back_off
-from aqa.backends.openai_api.budget import Budget
-from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.common_failures import CommonFailures
 from aqa.backends.openai_api.errors import Failure, classify
-from aqa.backends.openai_api.outcomes import as_failure, as_prediction, kind_of, unless_schema
 from aqa.backends.openai_api.pacing import Pace
+from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.server_state import ServerState
+from aqa.backends.openai_api.service import Service, kind_of
 from aqa.backends.openai_api.streams import in_utf8
-from aqa.backends.openai_api.tokens import TokenCounter, answer_room
 from aqa.backends.openai_api.waits import in_words
-from aqa.config.options import RunConfig
 from aqa.errors import AqaError, StoppedError
 from aqa.records import Message, Prediction, Prompt
 from aqa.spent import Spent
@@ -33,33 +28,19 @@ Json = dict[str, Any]
 
 
 class Asker:
-    """What all requests of a run share: pace, budget, parameters, and what was learnt."""
+    """What all requests of a run share: pace, ledger, parameters, and what was learnt."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        access: Access,
-        client: Any,
-        pace: Pace,
-        budget: Budget,
-        parameters: Parameters,
-        counter: TokenCounter,
-    ) -> None:
-        options: Any = config.backend
-        self._access, self._client, self._pace, self._budget = access, client, pace, budget
-        self._parameters, self._counter = parameters, counter
-        self._timeout: float = options.request_timeout
-        self._deadline: float = options.example_deadline
-        self._answer_limit = answer_room(config)
+    def __init__(self, service: Service, pace: Pace) -> None:
+        options = service.options
+        self._service, self._pace = service, pace
+        self._access, self._ledger = service.access, service.ledger
+        self._parameters, self._served = service.parameters, service.served
+        self._timeout, self._deadline = options.request_timeout, options.example_deadline
         self._server = ServerState(self._timeout, lambda: self.common.wake())
         self.common = CommonFailures(self._server.stop, self._server.go_on, lambda: pace.active)
+        # An earlier session may have seen that the server answers the run's questions.
+        self.common.has_answered = bool(self._served.requests["answered"])
         self._waits_until = 0.0  # of a wait that was shown
-        self.models: Counter[str] = Counter()
-        self.requests: Counter[str] = Counter()
-
-    def trust(self) -> None:
-        """Take it that the server answers the run's questions, since an earlier session saw so."""
-        self.common.has_answered = True
 
     async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
         """Answer one prompt, or record why it can't be answered; `sample` counts from 0.
@@ -68,9 +49,10 @@ class Asker:
             AqaError: the run has to stop; this prompt is to be asked again by the next one.
         """
         chat = prompt.messages
-        likely = self._counter.count(chat) + self._answer_limit
-        worst = self._budget.at_most(self._counter.at_most(chat), self._answer_limit)
-        tried = Attempts(Spent(cost=None if self._budget.price is None else 0.0), sample)
+        likely = self._service.counter.count(chat) + self._service.room
+        price = self._ledger.price
+        worst = self._service.worst(prompt, price)
+        tried = Attempts(priced(Spent(), price), sample)
         while True:
             started = await self._start(likely, worst)
             body = self._parameters.body(chat, sample)  # with what was learnt meanwhile
@@ -82,7 +64,7 @@ class Asker:
             try:
                 outcome, used = await self._request(body, worst, tried.until - started)
             finally:
-                self._budget.end(worst, used)
+                self._ledger.end(worst, used)
             tried.spent += used
             self._pace.end(likely, used.input + used.output or likely)
             if isinstance(outcome, Reply):
@@ -97,7 +79,7 @@ class Asker:
     async def _read(self, prompt: Prompt, reply: Reply, tried: Attempts) -> Prediction | None:
         """What a reply means; None where the question is to be asked again."""
         self._server.answered()
-        self.models[self._access.shown(reply.model)] += 1
+        self._served.models[self._access.shown(reply.model)] += 1
         if reply.error is None:
             self.common.answered()
             return self._answer(prompt, reply, tried)
@@ -115,7 +97,7 @@ class Asker:
         return None
 
     def _answer(self, prompt: Prompt, reply: Reply, tried: Attempts) -> Prediction:
-        found = as_prediction(prompt, reply, tried.spent, self._access, self._parameters)
+        found = self._service.prediction(prompt, reply, tried.spent)
         return replace(found, seconds=round(tried.seconds, 3))
 
     async def _heed(
@@ -126,11 +108,11 @@ class Asker:
         if failure.refused and self._learn(prompt.messages, body, failure, tried.sample):
             return None
         if failure.refused:
-            failure = unless_schema(failure, self._parameters)
+            failure = self._service.unless_schema(failure)
         self._server.heed(failure, started, self._pace.limit)
         if failure.kind == "example":
             await self.common.own(self._access.shown(failure.reason))
-            return as_failure(prompt, failure.reason, tried.spent, self._access)
+            return self._service.failure(prompt, failure.reason, tried.spent)
         self._make_way(failure, started)
         pause = tried.add(failure)
         if failure.unreachable:
@@ -158,7 +140,7 @@ class Asker:
     def _failed(self, prompt: Prompt, tried: Attempts) -> Prediction:
         times = "1 attempt" if tried.total == 1 else f"{tried.total} attempts"
         reason = f"gave up after {times}: {self._access.shown(tried.reason)}"
-        return as_failure(prompt, reason, tried.spent, self._access)
+        return self._service.failure(prompt, reason, tried.spent)
 
     async def _start(self, likely: float, worst: Spent) -> float:
         """Wait for room in the server's limits and in the budget."""
@@ -172,19 +154,19 @@ class Asker:
                 if alone and self._pace.active:
                     await self._pace.one_less()
                     continue
-                if self._budget.has_room(worst):
+                if self._ledger.has_room(worst):
                     break
                 if not self._pace.active:
                     self._server.stop(
                         StoppedError(
-                            f"stopped at {self._budget.as_text()}: the next question could pass it;"
+                            f"stopped at {self._ledger.as_text()}: the next question could pass it;"
                             " raise it and run the same command again to resume"
                         )
                     )
                     continue
                 await self._pace.one_less()
             started = await self._pace.start(likely)
-            self._budget.start(worst)  # whose room can't have shrunk: nobody else starts
+            self._ledger.start(worst)  # whose room can't have shrunk: nobody else starts
             try:
                 self._server.go_on()
             except AqaError:
@@ -195,13 +177,13 @@ class Asker:
     def _leave(self, likely: float, worst: Spent) -> None:
         """Give room and reserve back without a request."""
         self._pace.end(likely, 0)
-        self._budget.end(worst, Spent())
+        self._ledger.end(worst, Spent())
 
     async def _request(
         self, body: Json, worst: Spent, seconds: float
     ) -> tuple[Reply | Failure, Spent]:
         """One request: its reply or what to do about its error, and what it took."""
-        self.requests["sent"] += 1
+        self._served.requests["sent"] += 1
         try:
             async with asyncio.timeout(min(self._timeout, seconds)):
                 response = await self._send(body)
@@ -215,10 +197,10 @@ class Asker:
             failure = classify(error, self._access)
             if failure is None:
                 raise
-            self.requests[failure.kind] += 1
+            self._served.requests[failure.kind] += 1
             return failure, worst if failure.maybe_paid else Spent()
-        self.requests[kind_of(reply)] += 1
-        return reply, worst if reply.spent is None else self._budget.priced(reply.spent)
+        self._served.requests[kind_of(reply)] += 1
+        return reply, worst if reply.spent is None else priced(reply.spent, self._ledger.price)
 
     async def _send(self, body: Json) -> Any:
         """The server's response, unread.
@@ -228,7 +210,7 @@ class Asker:
         """
         import httpx2
 
-        return await self._client.post(
+        return await self._service.client.post(
             self._parameters.endpoint.removeprefix("/v1"),
             cast_to=httpx2.Response,
             body=body,
@@ -248,7 +230,7 @@ class Asker:
         if failure.wait and failure.wait >= SHOWN_WAIT and now > self._waits_until:
             self._waits_until = now + failure.wait
             asked = self._access.shown(failure.reason)
-            self._parameters.note(f"the server asks to wait {in_words(failure.wait)}: {asked}")
+            self._service.note(f"the server asks to wait {in_words(failure.wait)}: {asked}")
 
     def _learn(self, chat: Sequence[Message], body: Json, failure: Failure, sample: int) -> bool:
         """Whether the request can be made again in another form, which may be learnt by now."""

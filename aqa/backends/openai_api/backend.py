@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,18 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from aqa.backends.base import CostEstimate, PendingPrompts, Remote
+from aqa.backends.base import PendingPrompts, Remote
 from aqa.backends.event_loop import Ask, cancel_all, running_loop
 from aqa.backends.openai_api.access import Access, find_access, server_url
 from aqa.backends.openai_api.apis import APIS, check_api
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
-from aqa.backends.openai_api.batch.results import Account, Replies
 from aqa.backends.openai_api.batch.run import BatchRun
 from aqa.backends.openai_api.batch.samples import Answers, SampledQuestions
 from aqa.backends.openai_api.batch.server import BatchServer
 from aqa.backends.openai_api.cache import Remembered, key_of, open_cache
-from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.connection import open_client
 from aqa.backends.openai_api.identity import identity_of
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
@@ -30,7 +27,8 @@ from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import find_context
 from aqa.backends.openai_api.samples import SampleRecord, Samples
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
-from aqa.backends.openai_api.served import added, counted, learnt, texts
+from aqa.backends.openai_api.served import texts
+from aqa.backends.openai_api.service import Service
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
 from aqa.backends.openai_api.truncation import Truncation
 from aqa.config.backend_options import BackendOptions, Gpt4Options
@@ -40,7 +38,7 @@ from aqa.errors import ConfigError, MissingExtraError
 from aqa.progress import Progress
 from aqa.records import AGREEMENT, MEAN_LOGPROB, Message, Prediction, Prompt
 from aqa.runs.spending import SpendingRecord
-from aqa.spent import Spent
+from aqa.spent import CostEstimate, Spent
 
 
 class Gpt4Backend(Remote[Gpt4Options]):
@@ -56,12 +54,13 @@ class Gpt4Backend(Remote[Gpt4Options]):
         self.schema = schema or (READER_ANSWER if self.options.structured else None)
         self._asker: Asker | None = None
         self._remembered: Remembered | None = None
-        self._replies: Replies | None = None
         self._record: BatchRecord | None = None
         self._spending: SpendingRecord | None = None
         self._samples: SampleRecord | None = None
-        self._earlier: Mapping[str, Any] = {}
-        self._ledger = Ledger(self.options)
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return Ledger(self.options)
 
     @cached_property
     def _access(self) -> Access:
@@ -141,39 +140,35 @@ class Gpt4Backend(Remote[Gpt4Options]):
         # What fails here closes the loop as well: no process ends with a thread that waits.
         with ExitStack() as opened:
             self._loop = opened.enter_context(running_loop())
-            self._client, self._asker = self._wait(self._make())
+            self._asker = self._wait(self._make())
             for record in (self._spending, self._samples):
                 if record:
                     opened.callback(record.close)
             opened.callback(lambda: self._wait(self._close()))
             if cache := open_cache(self.options, opened):
-                priced = self._ledger.budget.priced
-                self._remembered = Remembered(
-                    cache, self.identity(), self._asker.ask, priced, self._progress.note
-                )
+                ask, identity = self._asker.ask, self.identity()
+                self._remembered = Remembered(self._service, cache, identity, ask)
             self._open = opened.pop_all()
         return self
 
     async def _close(self) -> None:
         # First the requests: to them a client that closes would be a server that is away.
         await cancel_all()
-        await self._client.close()
+        await self._service.client.close()
 
-    async def _make(self) -> tuple[Any, Asker]:
+    async def _make(self) -> Asker:
         """Open the client within the loop that it will be used in."""
         options = self.options
-        client = open_client(self._access, options)
-        pace = Pace(options.max_concurrency, options.requests_per_minute, options.tokens_per_minute)
-        budget, parameters, counter = self._ledger.budget, self._parameters, self._counter
-        asker = Asker(self.config, self._access, client, pace, budget, parameters, counter)
-        if added(self._earlier.get("requests"), {}).get("answered"):
-            asker.trust()
-        return client, asker
+        self._service.client = open_client(self._access, options)
+        limits = (options.requests_per_minute, options.tokens_per_minute)
+        return Asker(self._service, Pace(options.max_concurrency, *limits))
 
     @cached_property
-    def _parameters(self) -> Parameters:
-        return APIS[self.options.api](
-            self.config, self._access.is_openai, self._progress.note, self.schema
+    def _service(self) -> Service:
+        access, note = self._access, self._progress.note
+        parameters = APIS[self.options.api](self.config, access.is_openai, note, self.schema)
+        return Service(
+            self.config, self.options, access, parameters, self._counter, self._ledger, note
         )
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -227,29 +222,22 @@ class Gpt4Backend(Remote[Gpt4Options]):
         count, profile = self.config.generation.samples, self.config.evaluation.profile
         if count == 1 or self._samples is None:
             return ask(pending)
-        note = self._ledger.budget.write
+        note = self._ledger.write
         asked = SampledQuestions(pending, count, profile, self.identity(), self._samples, note)
         return asked.joined(ask(asked))
 
     def _batch_run(self) -> BatchRun:
         assert self._record is not None
-        options, access = self.options, self._access
-        account = Account(self._ledger, self._counter, answer_room(self.config))
-        samples = self.config.generation.samples
-        self._replies = Replies(access, self._parameters, account, samples)
-        server = BatchServer(self._client, access, options.example_deadline, self._wait)
-        return BatchRun(
-            options.batch, self._record, server, account, self._replies, self._remembered,
-            self._progress,
-        )  # fmt: skip
+        server = BatchServer(self._service, self._wait)
+        return BatchRun(self._service, self._record, server, self._remembered, self._progress)
 
     def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
         """Count what earlier sessions spent against the caps, and go on counting requests."""
-        self._earlier = facts
+        self._service.served.resume(facts)
         self._spending = SpendingRecord(folder, fresh)
         self._samples = SampleRecord(folder, fresh)
         self._ledger.resume(self._kept(spent), facts, self._spending)
-        self._parameters.recall(texts(facts.get("left_out")))
+        self._service.parameters.recall(texts(facts.get("left_out")))
 
     def _kept(self, spent: Spent) -> Spent:
         """The same with what the record of batches knows of, beside the journal."""
@@ -257,16 +245,10 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     def facts(self, spent: Spent) -> Mapping[str, object]:
         """The models that answered, requests, prices and money of all sessions."""
-        models: Counter[str] = Counter(self._remembered.models if self._remembered else ())
-        requests: Counter[str] = Counter()
-        for asked in (self._asker, self._replies):
-            if asked is not None:
-                models += asked.models
-                requests += asked.requests
-        record = self._record
+        record, service = self._record, self._service
         return {
-            **counted(self._earlier, models, requests),
-            **learnt(self._earlier, self._parameters.left_out, self._parameters.learnt),
+            **service.served.to_json(service.parameters.learnt),
+            "left_out": service.parameters.left_out,
             **({"batches": record.to_json()} if record and record.to_json() else {}),
             **self._ledger.to_json(self._kept(spent)),
             "price": self._ledger.shown_price(),

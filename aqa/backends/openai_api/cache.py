@@ -13,6 +13,8 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import TypeAdapter
 
+from aqa.backends.openai_api.prices import priced
+from aqa.backends.openai_api.service import Service
 from aqa.config.backend_options import Gpt4Options
 from aqa.errors import RunError
 from aqa.records import Prediction, Prompt
@@ -167,16 +169,14 @@ class Remembered:
 
     def __init__(
         self,
+        service: Service,
         cache: ResponseCache,
         identity: Mapping[str, object],
         ask: AskSample,
-        priced: Callable[[Spent], Spent],
-        note: Callable[[str], None],
     ) -> None:
+        self._service, self._price = service, service.ledger.price
         self._cache, self._identity, self._ask = cache, identity, ask
-        self._priced, self._note = priced, note
         self._writes = True
-        self.models: dict[str, int] = {}  # of the answers that were taken from the cache
 
     async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
         """The answer to a prompt, from the cache or the server; see `Asker.ask`."""
@@ -192,9 +192,9 @@ class Remembered:
         found = self._cache.find(key_of(self._identity, prompt, sample), prompt.id)
         if found is None:
             return None
-        self.models[found.model] = self.models.get(found.model, 0) + 1
-        saved = self._priced(Spent(found.prompt_tokens, found.answer_tokens))
-        return replace(found, spent=self._priced(Spent()), saved=saved)
+        self._service.served.models[found.model] += 1
+        saved = priced(Spent(found.prompt_tokens, found.answer_tokens), self._price)
+        return replace(found, spent=priced(Spent(), self._price), saved=saved)
 
     def keep(self, prompt: Prompt, prediction: Prediction, sample: int = 0) -> None:
         """Keep what the server answered, if it is no error."""
@@ -203,4 +203,4 @@ class Remembered:
                 self._cache.keep(key_of(self._identity, prompt, sample), prediction)
             except sqlite3.Error as error:
                 self._writes = False
-                self._note(f"answers are no longer kept in the cache: {error}")
+                self._service.note(f"answers are no longer kept in the cache: {error}")

@@ -1,46 +1,32 @@
-"""What a run through an API costs: its prices, its budget over all sessions, and the estimate."""
+"""What a run through an API has spent in all its sessions, may still spend, and would cost."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
 
-from aqa.backends.base import CostEstimate
-from aqa.backends.openai_api.budget import Budget
-from aqa.backends.openai_api.prices import Price, find_price
+from aqa.backends.openai_api.prices import find_price
 from aqa.backends.openai_api.tokens import GUESS_ERROR
 from aqa.config.backend_options import Gpt4Options
 from aqa.runs.spending import SpendingRecord
-from aqa.spent import Spent
+from aqa.spent import CostEstimate, Spent
 
 LEAST = 1e-6  # dollars; less comes of rounding
 UNKNOWN_PRICE = "not known; give backend.price.input and backend.price.output"
 
 
 class Ledger:
-    """Prices are looked up when they are first needed."""
+    """Tokens and money: spent for certain, and reserved for what is in flight.
+
+    `price` is that of what this process asks: `live_price` one by one, or `batch_price` through the
+    Batch API; None where nobody knows it. Nothing starts that could pass a cap.
+    """
 
     def __init__(self, options: Gpt4Options) -> None:
         self._options = options
-
-    @cached_property
-    def live_price(self) -> Price | None:
-        """That of what is asked one by one; None where nobody knows it."""
-        return find_price(self._options)
-
-    @cached_property
-    def batch_price(self) -> Price | None:
-        """That of the same through the Batch API."""
-        return find_price(self._options, batch=True)
-
-    @property
-    def price(self) -> Price | None:
-        """That of what this process asks."""
-        return self.batch_price if self._options.batch_api else self.live_price
-
-    @cached_property
-    def budget(self) -> Budget:
-        """What is spent, and may be."""
-        return Budget(self.price, self._options.max_cost, self._options.max_tokens_total)
+        self.live_price, self.batch_price = find_price(options), find_price(options, batch=True)
+        self.price = self.batch_price if options.batch_api else self.live_price
+        self.spent = Spent(cost=0.0 if self.price else None)
+        self._reserved, self._under_way = Spent(cost=0.0), Spent()
+        self._record: SpendingRecord | None = None
 
     def shown_price(self) -> str:
         """The price in words."""
@@ -49,24 +35,66 @@ class Ledger:
     def resume(self, kept: Spent, facts: Mapping[str, object], record: SpendingRecord) -> None:
         """Count what earlier sessions spent: on what is kept, and beside it by their `to_json`.
 
-        What one that was killed may have spent in all is in the `record`.
+        What one that was killed may have spent in all is in the `record`, to which is written
+        what may be spent before each request; what batches may take, theirs knows.
         """
-        known = self._in_money(kept) + _read(facts.get("unfinished"))
-        self.budget.spent += known.highest(self._in_money(record.read()))
-        self.budget.keep_in(record)
+        known = self._in_money(kept) + Spent.read(facts.get("unfinished"))
+        self.spent += known.highest(self._in_money(record.read()))
+        self._record = record
+
+    def has_room(self, worst: Spent) -> bool:
+        """Whether a request that takes so much at worst can't pass a cap."""
+        total, options = self.spent + self._reserved + worst, self._options
+        most = options.max_tokens_total
+        if most is not None and total.input + total.output > most:
+            return False
+        return options.max_cost is None or (total.cost or 0.0) <= options.max_cost
+
+    def reserve(self, worst: Spent) -> None:
+        """Put aside what a request may take."""
+        self._reserved += worst
+
+    def settle(self, worst: Spent, used: Spent) -> None:
+        """A request has ended: what it took is spent, the rest of its reserve is free again."""
+        self._reserved -= worst
+        self.spent += used
+
+    def start(self, worst: Spent) -> None:
+        """Reserve what a request may take, on disk before it is sent."""
+        self.reserve(worst)
+        self._under_way += worst
+        self.write()
+
+    def end(self, worst: Spent, used: Spent) -> None:
+        """Settle a request that was started."""
+        self.settle(worst, used)
+        self._under_way -= worst
+        self.write()
+
+    def write(self) -> None:
+        """Put on disk what is spent by now, and what is under way at its worst."""
+        if self._record is not None:
+            self._record.write(self.spent + self._under_way)
+
+    def as_text(self) -> str:
+        """What was spent of which cap, in words."""
+        parts, options = [], self._options
+        if options.max_cost is not None:
+            parts.append(f"${self.spent.cost or 0.0:.4f} of --max-cost {options.max_cost:g}")
+        if options.max_tokens_total is not None:
+            used = self.spent.input + self.spent.output
+            parts.append(f"{used:,} tokens of --max-tokens-total {options.max_tokens_total:,}")
+        return " and ".join(parts)
 
     def to_json(self, kept: Spent) -> dict[str, object]:
         """What is spent, for the manifest: all, and apart what was not on anything that is kept.
 
         That are attempts at examples that were never finished, which are in no journal.
         """
-        spent = self.budget.spent
-        unfinished = spent - self._in_money(kept)
+        unfinished = self.spent - self._in_money(kept)
         is_some = unfinished.input or unfinished.output or (unfinished.cost or 0.0) > LEAST
-        return {
-            "spent": _written(spent),
-            **({"unfinished": _written(unfinished)} if is_some else {}),
-        }
+        found: dict[str, object] = {"spent": self.spent.to_json()}
+        return {**found, "unfinished": unfinished.to_json()} if is_some else found
 
     def _in_money(self, spent: Spent) -> Spent:
         """With its cost, should no price have been known at the time."""
@@ -76,36 +104,26 @@ class Ledger:
 
     def live(self) -> dict[str, float | str]:
         """Tokens and money so far, to show."""
-        spent = self.budget.spent
-        shown: dict[str, float | str] = {"tokens": f"{spent.input + spent.output:,}"}
-        if spent.cost is not None:
-            shown["cost"] = f"${spent.cost:.4f}"
+        shown: dict[str, float | str] = {"tokens": f"{self.spent.input + self.spent.output:,}"}
+        if self.spent.cost is not None:
+            shown["cost"] = f"${self.spent.cost:.4f}"
         return shown
 
-    def cost_range(self, tokens: int, longest_answer: int, exact: bool) -> tuple[float, float]:
-        """The least and the most that a prompt of so many tokens costs, if by a guess."""
-        if self.price is None:
-            return 0.0, 0.0
-        few, many = (1.0, 1.0) if exact else GUESS_ERROR
-        least = self.price.cost(Spent(round(tokens * few), 1))
-        return least, self.price.highest(round(tokens * many), longest_answer)
-
     def estimate(self, prompts: Iterable[int], longest_answer: int, exact: bool) -> CostEstimate:
-        """What prompts of so many tokens each would take."""
+        """What prompts of so many tokens each, exact or guessed, would take."""
         examples = tokens = 0
         low = high = 0.0
+        few, many = (1.0, 1.0) if exact else GUESS_ERROR
         for count in prompts:
             examples += 1
             tokens += count
-            least, most = self.cost_range(count, longest_answer, exact)
-            low, high = low + least, high + most
-        longest = examples * longest_answer
-        options = self._options
-        minutes = []
-        if options.requests_per_minute and not options.batch_api:
-            minutes.append(examples / options.requests_per_minute)
-        if options.tokens_per_minute and not options.batch_api:
-            minutes.append((tokens + longest) / options.tokens_per_minute)
+            if self.price is not None:
+                low += self.price.cost(Spent(round(count * few), 1))
+                high += self.price.highest(round(count * many), longest_answer)
+        longest, options = examples * longest_answer, self._options
+        rates = [(examples, options.requests_per_minute)]
+        rates.append((tokens + longest, options.tokens_per_minute))
+        minutes = [amount / rate for amount, rate in rates if rate and not options.batch_api]
         return CostEstimate(
             model=options.model,
             examples=examples,
@@ -117,23 +135,3 @@ class Ledger:
             price=self.shown_price(),
             seconds=60 * max(minutes) if minutes else None,
         )
-
-
-def _written(spent: Spent) -> dict[str, object]:
-    return {
-        "input_tokens": spent.input,
-        "cached_input_tokens": spent.cached,
-        "output_tokens": spent.output,
-        **({"cache_write_tokens": spent.cache_writes} if spent.cache_writes else {}),
-        "usd": None if spent.cost is None else round(spent.cost, 6),
-    }
-
-
-def _read(written: object) -> Spent:
-    """What `_written` made of it; nothing where there is none."""
-    if not isinstance(written, Mapping):
-        return Spent()
-    names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")
-    read, output, cached, kept = (int(written.get(name, 0)) for name in names)
-    cost = written.get("usd")
-    return Spent(read, output, cached, None if cost is None else float(cost), kept)

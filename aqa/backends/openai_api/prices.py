@@ -87,6 +87,16 @@ class Price:
         return f"{text}, by {self.source}"
 
 
+def priced(spent: Spent, price: Price | None) -> Spent:
+    """The tokens of one request with their cost, if that is known."""
+    return spent if price is None else replace(spent, cost=price.cost(spent))
+
+
+def at_most(read: int, written: int, price: Price | None) -> Spent:
+    """What one request of at most so many tokens can't exceed."""
+    return Spent(read, written, cost=None if price is None else price.highest(read, written))
+
+
 def find_price(options: Gpt4Options, batch: bool = False) -> Price | None:
     """The price of the model, asked live or through the Batch API; None where nobody knows it."""
     live = _live_price(options)

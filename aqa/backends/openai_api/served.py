@@ -1,30 +1,31 @@
-"""What all sessions of a run tell of a server, for the manifest: who answered, what was learnt."""
+"""What all sessions of a run say of a server, for the manifest: who answered, what was learnt."""
 
-from collections.abc import Mapping, Sequence
-
-Facts = Mapping[str, object]
-
-
-def counted(earlier: Facts, models: Mapping[str, int], requests: Mapping[str, int]) -> Facts:
-    """The models that answered, by the names that the server gave, and the requests."""
-    return {
-        "models": added(earlier.get("models"), models),
-        "requests": added(earlier.get("requests"), requests),
-    }
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 
-def learnt(earlier: Facts, left_out: Sequence[str], learnt_now: Sequence[str]) -> Facts:
-    """Parameters that are not sent, and what was found out in the course of the run, in words."""
-    return {
-        "left_out": list(left_out),
-        "learnt": list(dict.fromkeys([*texts(earlier.get("learnt")), *learnt_now])),
-    }
+class Served:
+    """The models that answered, by the server's names, and the requests by what came of them."""
 
+    def __init__(self) -> None:
+        self.models: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+        self._learnt: list[str] = []  # by earlier sessions, in words
 
-def added(earlier: object, now: Mapping[str, int]) -> dict[str, int]:
-    """The counts of an earlier session, if there are any, and of this one."""
-    before = earlier if isinstance(earlier, Mapping) else {}
-    return {name: int(before.get(name, 0)) + now.get(name, 0) for name in sorted({*before, *now})}
+    def resume(self, facts: Mapping[str, object]) -> None:
+        """Go on counting from what the manifest of earlier sessions holds."""
+        for name, counts in (("models", self.models), ("requests", self.requests)):
+            before = facts.get(name)
+            counts.update(before if isinstance(before, Mapping) else {})
+        self._learnt = texts(facts.get("learnt"))
+
+    def to_json(self, learnt: Iterable[str]) -> dict[str, object]:
+        """What the manifest holds; what was `learnt` in this session among it."""
+        return {
+            "models": dict(sorted(self.models.items())),
+            "requests": dict(sorted(self.requests.items())),
+            "learnt": list(dict.fromkeys([*self._learnt, *learnt])),
+        }
 
 
 def texts(value: object) -> list[str]:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import count, islice
+from operator import add
 from pathlib import Path
 from sys import maxsize
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from aqa.backends.base import CostEstimate
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.schemas import ResponseSchema, read_object
 from aqa.config.load import as_raw
@@ -28,6 +28,7 @@ from aqa.runs.folder import open_run
 from aqa.runs.journal import Journal, read_lines
 from aqa.runs.journal_rows import cost_fields
 from aqa.runs.names import JOURNAL
+from aqa.spent import CostEstimate
 
 TEMPLATES = {"en": "judge_eng", "ko": "judge_kor"}
 JUDGE_VARIABLES = (*VARIABLES, "references", "answer")
@@ -167,7 +168,7 @@ class Judging:
             reader = self._reader(repeat)
             todo = self._missing(cases, reader, repeat, known, {})
             found.append(reader.estimate_cost(prompt for _, prompt in todo.values()))
-        return reduce(added_costs, found)
+        return reduce(add, found)
 
     def _reader(self, repeat: int) -> Gpt4Backend:
         """One for each repeat, with a seed of its own: the same would give the same verdict."""
@@ -268,21 +269,3 @@ def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:
 def _said(row: Mapping[str, Any]) -> Verdict:
     """What a line of the journal says."""
     return Verdict(row.get("verdict"), str(row.get("reason", row.get("error", ""))))
-
-
-def added_costs(first: CostEstimate, second: CostEstimate) -> CostEstimate:
-    """Give what both cost together; no money where one's price is not known."""
-    low, high = first.output_tokens
-    more = second.output_tokens
-    cost = None
-    if first.cost is not None and second.cost is not None:
-        cost = (first.cost[0] + second.cost[0], first.cost[1] + second.cost[1])
-    return replace(
-        first,
-        examples=first.examples + second.examples,
-        input_tokens=first.input_tokens + second.input_tokens,
-        output_tokens=(low + more[0], high + more[1]),
-        cost=cost,
-        seconds=None if first.seconds is None else first.seconds + (second.seconds or 0.0),
-        cached=first.cached + second.cached,
-    )

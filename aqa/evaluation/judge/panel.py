@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from operator import add
 from typing import Any
 
-from aqa.backends.base import CostEstimate
 from aqa.evaluation.judge.cases import Cases, Judged
-from aqa.evaluation.judge.judge import Judging, added_costs
+from aqa.evaluation.judge.judge import Judging
 from aqa.metrics.agreement import panel_agreement
 from aqa.metrics.verdicts import majority, most_given
+from aqa.spent import CostEstimate
 
 
 class Panel:
@@ -60,7 +61,7 @@ class Panel:
 
     def estimate(self, cases: Cases) -> CostEstimate:
         """Tell what the verdicts of all would cost that are not known yet."""
-        return reduce(added_costs, (judge.estimate(cases) for judge in self._judges.values()))
+        return reduce(add, (judge.estimate(cases) for judge in self._judges.values()))
 
 
 def _sums(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

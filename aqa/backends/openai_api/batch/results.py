@@ -2,20 +2,17 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.batch.lines import Requests
-from aqa.backends.openai_api.chat import Parameters, RefusedValueError
+from aqa.backends.openai_api.chat import RefusedValueError
 from aqa.backends.openai_api.common_failures import ALIKE
 from aqa.backends.openai_api.errors import Failure, classify_body, classify_status
-from aqa.backends.openai_api.ledger import Ledger
-from aqa.backends.openai_api.outcomes import as_failure, as_prediction, kind_of, unless_schema
+from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import BadBodyError, Reply
-from aqa.backends.openai_api.tokens import TokenCounter
-from aqa.records import Message, Prediction, Prompt
+from aqa.backends.openai_api.service import Service, kind_of
+from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
 FATAL = 2  # errors that concern every request, after which the run stops
@@ -23,24 +20,6 @@ ATTEMPTS = 3  # batches that an example is asked in before it counts as failed
 UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before their turn
 
 Json = dict[str, Any]
-
-
-class Account:
-    """What answers take at the price of batches, and at most."""
-
-    def __init__(self, ledger: Ledger, counter: TokenCounter, answer_limit: int) -> None:
-        self.budget, self._price = ledger.budget, ledger.batch_price
-        self._counter, self._answer_limit = counter, answer_limit
-
-    def priced(self, spent: Spent) -> Spent:
-        """The same tokens with their cost."""
-        return spent if self._price is None else replace(spent, cost=self._price.cost(spent))
-
-    def worst(self, chat: Sequence[Message]) -> Spent:
-        """What the answer to a chat can't exceed."""
-        read, written = self._counter.at_most(chat), self._answer_limit
-        cost = None if self._price is None else self._price.highest(read, written)
-        return Spent(read, written, cost=cost)
 
 
 class Replies:
@@ -51,14 +30,11 @@ class Replies:
     what was paid for lines that could not be used.
     """
 
-    def __init__(
-        self, access: Access, parameters: Parameters, account: Account, samples: int = 1
-    ) -> None:
-        """Of each question there are so many `samples`, see `SampledQuestions`."""
-        self._access, self._parameters, self._account = access, parameters, account
-        self._samples = samples
-        self.models: Counter[str] = Counter()
-        self.requests: Counter[str] = Counter()
+    def __init__(self, service: Service) -> None:
+        """Of each question there may be several samples, see `SampledQuestions`."""
+        self._service, self._price = service, service.ledger.batch_price
+        self._access, self._parameters = service.access, service.parameters
+        self._served, self._samples = service.served, service.config.generation.samples
         self.attempts: Counter[int] = Counter()
         self.learnt = 0
         self.stops: list[str] = []
@@ -87,9 +63,9 @@ class Replies:
 
         `completed` tells that the batch came to its end, `asked` holds what was asked.
         """
-        self.requests["sent"] += 1
+        self._served.requests["sent"] += 1
         if line is None and completed:  # it may be answered, and paid, nevertheless
-            self.lost += self._account.worst(prompt.messages)
+            self.lost += self._service.worst(prompt, self._price)
             return self._missed(prompt, "the server's answers lack it")
         if line is None:
             return None
@@ -98,16 +74,16 @@ class Replies:
             return self._answered(prompt, outcome)
         if outcome is None:
             return None
-        self.requests[outcome.kind] += 1
+        self._served.requests[outcome.kind] += 1
         if outcome.maybe_paid:
-            self.lost += self._account.worst(prompt.messages)
+            self.lost += self._service.worst(prompt, self._price)
         if outcome.refused:
             try:
                 if self._learn(asked.body(prompt.index), outcome):
                     return None
             except RefusedValueError as error:
                 outcome = replace(outcome, kind="run", reason=str(error))
-            outcome = unless_schema(outcome, self._parameters)
+            outcome = self._service.unless_schema(outcome)
         if outcome.kind == "example":
             return self.failed(prompt, outcome.reason)
         if outcome.kind == "run":
@@ -117,7 +93,7 @@ class Replies:
     def why_in_vain(self) -> str | None:
         """Why asking the rest would be in vain; None where it may not be."""
         reasons = self.stops
-        if not self.requests["answered"]:
+        if not self._served.requests["answered"]:
             reasons = [*self.stops, *self._doubts]
             if len(self._misfits) >= ALIKE:
                 first = next(iter(self._misfits.values()))
@@ -126,21 +102,24 @@ class Replies:
 
     def failed(self, prompt: Prompt, reason: str) -> Prediction:
         """An example that is given up."""
-        return as_failure(prompt, reason, self._account.priced(Spent()), self._access)
+        return self._service.failure(prompt, reason, priced(Spent(), self._price))
 
     def _answered(self, prompt: Prompt, reply: Reply) -> Prediction | None:
-        self.requests[kind_of(reply)] += 1
-        self.models[self._access.shown(reply.model)] += 1
+        self._served.requests[kind_of(reply)] += 1
+        self._served.models[self._access.shown(reply.model)] += 1
         counted = reply.spent
-        worst = self._account.worst(prompt.messages)
-        spent = worst if counted is None else self._account.priced(counted)
+        spent = (
+            self._service.worst(prompt, self._price)
+            if counted is None
+            else priced(counted, self._price)
+        )
         if reply.misfit:
             self.attempts[prompt.index] += 1
             self._misfits[prompt.index] = self._access.shown(reply.error or "")
             if self.attempts[prompt.index] < ATTEMPTS:
                 self.lost += spent
                 return None
-        return as_prediction(prompt, reply, spent, self._access, self._parameters)
+        return self._service.prediction(prompt, reply, spent)
 
     def _outcome(self, line: Json) -> Reply | Failure | None:
         error, response = line.get("error"), line.get("response")

@@ -15,10 +15,10 @@ from aqa.backends.openai_api.batch.lines import (
     write_requests,
 )
 from aqa.backends.openai_api.batch.record import BatchRecord, Part
-from aqa.backends.openai_api.batch.results import Account, Replies
+from aqa.backends.openai_api.batch.results import Replies
 from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
 from aqa.backends.openai_api.cache import Remembered
-from aqa.config.backend_options import BatchOptions
+from aqa.backends.openai_api.service import Service
 from aqa.errors import ModelError, StoppedError
 from aqa.progress import Progress
 from aqa.records import Prediction, Prompt
@@ -39,17 +39,16 @@ class BatchRun:
 
     def __init__(
         self,
-        options: BatchOptions,
+        service: Service,
         record: BatchRecord,
         server: BatchServer,
-        account: Account,
-        replies: Replies,
         remembered: Remembered | None,
         progress: Progress,
     ) -> None:
-        self._options, self._record, self._server = options, record, server
-        self._account, self._budget = account, account.budget
-        self._replies, self._remembered, self._progress = replies, remembered, progress
+        self._service, self._record, self._server = service, record, server
+        self._options, self._ledger = service.options.batch, service.ledger
+        self._replies = Replies(service)
+        self._remembered, self._progress = remembered, progress
         self._statuses: Counter[str] = Counter()  # in which the batches of this round ended
         self._given = 0  # answers and failures of this round
         self._before: tuple[int, int, int] | None = None  # the same and more, as it began
@@ -57,7 +56,7 @@ class BatchRun:
         self._capped = self._ending = False
         self._capped_rounds = 0
         for part in record.open:
-            self._budget.reserve(part.worst)
+            self._ledger.reserve(part.worst)
 
     def answer(self, pending: PendingPrompts, more: bool) -> Iterator[Answered]:
         """Collect what is at the server; if `more` is wanted, ask all that has no answer yet.
@@ -122,7 +121,7 @@ class BatchRun:
         """Send what is planned, and wait for all that is at the server."""
         self._statuses, self._given = Counter(), 0
         for part in self._record.open:
-            if more and self._budget.has_room(Spent()):
+            if more and self._ledger.has_room(Spent()):
                 self._send(part)
             else:
                 self._created(part)
@@ -175,7 +174,7 @@ class BatchRun:
         return batch.id
 
     def _drop(self, part: Part, status: str) -> None:
-        self._budget.settle(part.worst, Spent())
+        self._ledger.settle(part.worst, Spent())
         self._record.close(part, status, Spent())
 
     def _look(self, part: Part) -> Batch:
@@ -205,13 +204,13 @@ class BatchRun:
             completed = batch.status == "completed"
             prediction = self._replies.read(prompt, line, completed, asked)
             if prediction is not None:
-                self._budget.spent += prediction.spent or Spent()
+                self._ledger.spent += prediction.spent or Spent()
                 self._given += 1
                 if self._remembered is not None:
                     self._remembered.keep(prompt, prediction, self._replies.sample(prompt))
                 yield prompt, prediction
         lost = self._replies.lost
-        self._budget.settle(part.worst, lost)
+        self._ledger.settle(part.worst, lost)
         self._record.close(part, batch.status, lost)
 
     def _download(self, part: Part, batch: Batch, asked: Requests) -> Answers:
@@ -220,7 +219,7 @@ class BatchRun:
             downloads = Downloads(self._server.download, self._server.patience, self._ending)
             return downloads.answers(batch, paths, asked, part.requests)
         except NotThereError as error:
-            self._budget.settle(part.worst, part.worst)
+            self._ledger.settle(part.worst, part.worst)
             self._record.close(part, batch.status, part.worst)
             raise ModelError(
                 f"the server no longer has the answers of the batch {batch.id} ({error}); they"
@@ -259,7 +258,7 @@ class BatchRun:
         )
         if self._capped and (not sizes or self._capped_rounds == CAPPED):
             raise StoppedError(
-                f"stopped at {self._budget.as_text()}: what is left could pass it at its worst;"
+                f"stopped at {self._ledger.as_text()}: what is left could pass it at its worst;"
                 " raise it and run the same command again to resume"
             )
         if self._capped:
@@ -276,15 +275,14 @@ class BatchRun:
     def _requests(self, pending: PendingPrompts) -> Iterator[Request]:
         """The requests for what has no answer, as far as no cap can be passed."""
         for prompt in pending.todo():
-            chat = prompt.messages
             line = request_line(prompt.index, self._replies.endpoint, self._replies.body(prompt))
             if len(line) > self._options.max_bytes:
                 reason = f"its request of {len(line):,} bytes is more than a file may hold"
                 self._too_long.append((prompt, self._replies.failed(prompt, reason)))
                 continue
-            worst = self._account.worst(chat)
-            if not self._budget.has_room(worst):
+            worst = self._service.worst(prompt, self._ledger.batch_price)
+            if not self._ledger.has_room(worst):
                 self._capped = True
                 return
-            self._budget.reserve(worst)
+            self._ledger.reserve(worst)
             yield Request(line, worst)

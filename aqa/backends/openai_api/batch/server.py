@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.attempts import back_off
 from aqa.backends.openai_api.batch.record import Part
 from aqa.backends.openai_api.errors import classify
 from aqa.backends.openai_api.replies import BadBodyError
+from aqa.backends.openai_api.service import Service
 from aqa.errors import ModelError
 from aqa.runs.files import atomic
 
@@ -64,9 +64,9 @@ class BatchServer:
         ModelError: it refuses, or is unwell for too long.
     """
 
-    def __init__(self, client: Any, access: Access, patience: float, wait: Wait) -> None:
-        self._client, self._access = client, access
-        self.patience, self._wait = patience, wait
+    def __init__(self, service: Service, wait: Wait) -> None:
+        self._client, self._access = service.client, service.access
+        self.patience, self._wait = service.options.example_deadline, wait
 
     def upload(self, part: Part, path: Path) -> str:
         """Send a file of requests as it lies on the disk; give the server's id of it."""

@@ -1,0 +1,96 @@
+"""The service that a run asks, and what its replies and failures mean for an example."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any
+
+from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.errors import Failure
+from aqa.backends.openai_api.ledger import Ledger
+from aqa.backends.openai_api.prices import Price, at_most
+from aqa.backends.openai_api.replies import Reply
+from aqa.backends.openai_api.served import Served
+from aqa.backends.openai_api.tokens import TokenCounter, answer_room
+from aqa.config.backend_options import Gpt4Options
+from aqa.config.options import RunConfig
+from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction, Prompt
+from aqa.spent import Spent
+
+
+@dataclass(slots=True)
+class Service:
+    """What all that asks has in common: the way there, what is sent, what is counted and learnt."""
+
+    config: RunConfig
+    options: Gpt4Options
+    access: Access
+    parameters: Parameters
+    counter: TokenCounter
+    ledger: Ledger
+    note: Callable[[str], None]
+    served: Served = field(default_factory=Served)
+    client: Any = None  # while it is open
+
+    @property
+    def room(self) -> int:
+        """Tokens that an answer may have, its thoughts among them."""
+        return answer_room(self.config)
+
+    def worst(self, prompt: Prompt, price: Price | None) -> Spent:
+        """What a request for the prompt can't exceed."""
+        return at_most(self.counter.at_most(prompt.messages), self.room, price)
+
+    def prediction(self, prompt: Prompt, reply: Reply, spent: Spent) -> Prediction:
+        """What a reply means for the example that it answers; `spent` is what all attempts took."""
+        counted, access = reply.spent or Spent(), self.access
+        if reply.text is None:
+            failure = self.failure(prompt, reply.error or "", spent)
+            raw = None if reply.rejected is None else access.without_key(reply.rejected)
+            return replace(
+                failure,
+                raw=raw,
+                prompt_tokens=counted.input,
+                answer_tokens=counted.output,
+                model=access.shown(reply.model),
+            )
+        structured = reply.structured
+        if structured is not None:
+            structured = replace(structured, text=access.without_key(structured.text))
+        found = self.parameters.logprobs(prompt, reply)
+        return Prediction(
+            prompt.id,
+            access.without_key(reply.text),
+            prompt_tokens=counted.input,
+            answer_tokens=counted.output,
+            spent=_rounded(spent),
+            structured=structured,
+            model=access.shown(reply.model),
+            cut=reply.cut,
+            confidence=fmean(found) if found else None,
+            confidence_kind=MEAN_LOGPROB if found else "",
+            other_confidences=((MIN_LOGPROB, min(found)),) if found else (),
+        )
+
+    def failure(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
+        """An example that is given up."""
+        return Prediction(prompt.id, error=self.access.shown(reason), spent=_rounded(spent))
+
+    def unless_schema(self, failure: Failure) -> Failure:
+        """The failure, which is one of all requests if the answers' schema is refused."""
+        if not self.parameters.refuses_schema(failure.param, failure.reason):
+            return failure
+        reason = f"the server takes no JSON schema for answers ({failure.reason})"
+        return replace(failure, kind="run", reason=reason)
+
+
+def _rounded(spent: Spent) -> Spent:
+    return spent if spent.cost is None else replace(spent, cost=round(spent.cost, 9))
+
+
+def kind_of(reply: Reply) -> str:
+    """What a reply counts as among the requests of a run."""
+    if reply.error is None:
+        return "answered"
+    return "misfit" if reply.misfit else "unanswered"
