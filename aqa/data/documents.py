@@ -13,7 +13,7 @@ from aqa.data.rows import read_row_file
 from aqa.errors import DataError
 
 # Names as `fold` gives them, the likeliest first; KEY is the key of a document in an object.
-IDS = ("documentid", "docid", "passageid", "pid", "id")
+IDS = ("documentid", "docno", "docid", "passageid", "pid", "id")
 KEY = "key"
 # Tables without a header, by the number of their columns: MS MARCO's and ColBERT's collections.
 COLLECTIONS = {
@@ -37,10 +37,10 @@ def read_documents(corpus: Path) -> Iterator[Document]:
     """Read the documents of one JSON object by ids, of rows of any format, or of a collection."""
     with open_bytes(corpus) as file:
         opens_object = file.read(4096).lstrip()[:1] == b"{"
-    if opens_object and is_keyed(corpus, {*IDS, *PASSAGE_TEXT, "title", "document_id", "doc_id"}):
+    if opens_object and is_keyed(corpus, {*IDS, *PASSAGE_TEXT, "title"}, '{["'):
         for key, value in read_members(corpus):
             place = f'{corpus.name}, document "{key}"'
-            document = as_row(value, place)
+            document = {"text": value} if isinstance(value, str) else as_row(value, place)
             yield _document(place, document, {**_ids(document, place), KEY: read_id(key, place)})
         return
     rows = _read_collection(corpus) or read_row_file(corpus)
@@ -58,7 +58,7 @@ def _ids(row: Mapping[str, object], place: str) -> dict[str, str | None]:
     return {
         fold(column): read_id(row[column], place)
         for column in columns_called(IDS, tuple(row))
-        if isinstance(row[column], str | int) and row[column] != ""
+        if isinstance(row[column], str | int | float) and row[column] != ""
     }
 
 

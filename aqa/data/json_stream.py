@@ -133,7 +133,7 @@ def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
     count = 0
     with scanning(path) as document:
         for key in document.keys():  # noqa: SIM118  (no mapping)
-            if key in columns or document.to_value() not in opening:
+            if fold(key) in columns or document.to_value() not in opening:
                 return False
             document.value()
             count += 1

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from aqa.data.columns import columns_called, composed, first_called
 from aqa.data.flags import is_true
@@ -15,7 +16,7 @@ PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
     "passage", "wikicontext", "searchcontext", "paragraphs", "sentences",
 )  # fmt: skip
-PASSAGE_ID = ("id", "documentid", "docid", "passageid", "pid", "psgid")
+PASSAGE_ID = ("id", "docno", "documentid", "docid", "passageid", "pid", "psgid")
 TITLES = ("title",)
 ABOUT = ("meta", "metadata")  # where Haystack and LangChain keep a title
 GOLD_MARKS = ("isgold", "isselected", "issupporting")
@@ -62,6 +63,9 @@ def list_passages(
             passages.append(_listed(item, number, place, only, ids_suffice))
         elif ids_suffice and isinstance(item, str | int):
             passages.append(Listed(id=composed(item)))
+        elif ids_suffice and _is_scored(item):
+            score = read_score(item[1], f"score of passage {number}", place)
+            passages.append(Listed(id=composed(item[0]), score=score))
         elif isinstance(item, str):
             passages.append(Listed(item, only.title, only.id))
         elif _is_pair(item):
@@ -208,6 +212,13 @@ def _is_pair(item: object) -> bool:
     if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
         return False
     return isinstance(item[1], list) and (not item[1] or _text(item[1]) is not None)
+
+
+def _is_scored(item: object) -> TypeGuard[list[Any]]:
+    """Tell whether it is a document's id and its score."""
+    if not isinstance(item, list) or len(item) != 2:
+        return False
+    return isinstance(item[0], str | int) and isinstance(item[1], int | float)
 
 
 def _id(value: object, place: str) -> str | None:

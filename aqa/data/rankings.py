@@ -25,7 +25,7 @@ from aqa.errors import DataError
 
 RETRIEVED = "retrieved"  # what columns of passages may begin with
 IDS_OF_RETRIEVED = ("ids", "id", "docids", "docid", "documentids", "passageids", "pids")
-PASSAGE_ID = ("docid", "documentid", "passageid", "pid", "corpusid")
+PASSAGE_ID = ("docno", "docid", "documentid", "passageid", "pid", "corpusid")
 FIGURES = ("rank", "score")
 TEXTS = (*PASSAGE_TEXT, *COLUMNS["passages"])
 LISTS = {*COLUMNS["passages"], *PASSAGE_ID, *FIGURES, *map(fold, (*GOLD_IDS, *GOLD_PASSAGES))}
@@ -73,23 +73,39 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
         )
     with open_bytes(path) as file:
         opens_object = file.read(4096).lstrip()[:1] == b"{"
-    known = KNOWN.union(filter(None, [id_column]))
+    known = KNOWN.union(map(fold, filter(None, [id_column])))
     if opens_object and is_keyed(path, known):
-        return (_keyed(path, key, value, with_corpus) for key, value in read_members(path))
-    rows = read_row_file(path)
-    return (_ranking(place, _with_lists(place, row), id_column, with_corpus) for place, row in rows)
+        return (
+            _keyed(path, number, key, value, with_corpus)
+            for number, (key, value) in enumerate(read_members(path))
+        )
+    return (
+        _ranking(place, _with_lists(place, _of_flashrag(row)), id_column, with_corpus)
+        for place, row in read_row_file(path)
+    )
 
 
-def _keyed(path: Path, key: str, value: object, with_corpus: bool) -> Ranking:
+def _of_flashrag(row: Mapping[str, object]) -> Mapping[str, object]:
+    """The row with what its retriever found beside its id, where FlashRAG keeps it within."""
+    output = row.get("output")
+    if not isinstance(output, dict) or "retrieval_result" not in output:
+        return row
+    return {**row, "output": None, "passages": output["retrieval_result"]}
+
+
+def _keyed(path: Path, number: int, key: str, value: object, with_corpus: bool) -> Ranking:
+    """Read the passages of an id, of a question, or of a question that is merely numbered."""
     place = f'{path.name}, "{key}"'
     if isinstance(value, dict):
         if _passages_column(value):
-            return _ranking(place, {**value, "id": key}, "id", with_corpus)
+            asks = isinstance(first_called(value, COLUMNS["question"]), str)
+            own = {} if asks and key == str(number) else {"id": key}
+            return _ranking(place, {**value, **own}, "id", with_corpus)
         if value and all(isinstance(score, int | float) for score in value.values()):
             question_id = read_id(key, place)
             return Ranking(place, question_id, None, _scored(value, place, with_corpus))
     passages = list_passages(value, place, ids_suffice=with_corpus)
-    return Ranking(place, read_id(key, place), None, passages)
+    return Ranking(place, read_id(key, place), key if " " in key else None, passages)
 
 
 def _scored(scores: Mapping[str, object], place: str, with_corpus: bool) -> list[Listed]:

@@ -65,7 +65,7 @@ class Retrieved:
         if found:
             self._compare_questions(example, found[0][1], found[0][3] or "")
         else:
-            condition = "question = ?" + (" AND id IS NULL" if has_id else "")
+            condition = "question = ?" + (" AND (id IS NULL OR id = question)" if has_id else "")
             found = self._index.execute(query + condition, (example.question,)).fetchall()
         if not found:
             return None
@@ -86,7 +86,7 @@ class Retrieved:
             DataError: it is another question: of another id, or with hardly a letter in common.
         """
         texts = fold(question), fold(example.question)
-        if texts[0] == texts[1] or min(map(len, texts)) < TOO_SHORT:
+        if texts[0] in (texts[1], fold(example.id)) or min(map(len, texts)) < TOO_SHORT:
             return
         query = "SELECT 1 FROM rankings WHERE question = ? AND id IS NOT NULL LIMIT 1"
         is_of_other = self._index.execute(query, (example.question,)).fetchone() is not None
@@ -159,6 +159,18 @@ class Retrieved:
             raise DataError(
                 f"{place}: document {document} is not in {corpus.name}{others}; "
                 "give the corpus that the retriever searched"
+            )
+
+    def check_documents(self) -> None:
+        """See that no document is named twice for one question; DataError where one is."""
+        found = self._index.execute(
+            "SELECT coalesce(id, question), document, max(hits.place) FROM hits"
+            " JOIN rankings ON number = ranking WHERE text IS NULL"
+            " GROUP BY ranking, document HAVING count(*) > 1 LIMIT 1"
+        ).fetchone()
+        if found:
+            raise DataError(
+                f'{found[2]}: document {found[1]} appears twice for "{found[0]}"; keep it once'
             )
 
     def check_ranks(self) -> None:
@@ -255,6 +267,7 @@ def open_retrieved(
         try:
             retrieved.add(read_rankings(path, corpus is not None, id_column))
             if corpus is not None:
+                retrieved.check_documents()
                 retrieved.add_corpus(corpus)
             retrieved.check_ranks()
         except (EOFError, OSError, zlib.error) as error:

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aqa.data.columns import fold
 from aqa.data.examples import read_id
 from aqa.data.files import not_utf8, open_bytes
 from aqa.data.passages import Listed, read_rank, read_score
 from aqa.errors import DataError
+
+OF_BEIR = ["queryid", "corpusid", "score"]  # the first line of judgements, as `fold` gives it
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,29 +19,40 @@ class RunKind:
 
     name: str
     fields: tuple[int, ...]  # how many there may be
-    rank: int
+    rank: int | None
     score: int
     document: int = 1
 
 
 TREC = RunKind("a TREC run", (6,), rank=3, score=4, document=2)
 TABBED = RunKind("a run of question, document and rank", (3, 4), rank=2, score=3)
+SCORED = RunKind("a run of question, document and score", (3,), rank=None, score=2)
+JUDGEMENTS = "relevance judgements (qrels), not what a retriever found; give its run"
 
 
 def run_kind(path: Path) -> RunKind | None:
-    """Tell from its first line which kind of run a file is, None where it is none."""
+    """Tell from its first line which kind of run a file is, None where it is none.
+
+    Raises:
+        DataError: it holds relevance judgements, which name the right documents.
+    """
     with open_bytes(path) as file:
         line = next((line for line in iter(lambda: file.readline(4096), b"") if line.strip()), b"")
     words = line.split()
     if not words or words[0][:1] in b"{[":
         return None
+    judges = len(words) == 4 and words[1] in (b"0", b"Q0") and words[3].lstrip(b"-").isdigit()
+    if judges or [fold(word.decode("utf-8", "replace")) for word in words] == OF_BEIR:
+        raise DataError(f"{path.name} holds {JUDGEMENTS}")
     if len(words) > 1 and words[1].upper() == b"Q0":
         return TREC
     if len(words) == TREC.fields[0] and all(map(_is_number, words[3:5])):
         return TREC
     cells = line.rstrip(b"\r\n").split(b"\t")
     is_tabbed = len(cells) in TABBED.fields and all(cell and b" " not in cell for cell in cells)
-    return TABBED if is_tabbed and all(map(_is_number, cells[2:])) else None
+    if not is_tabbed or not all(map(_is_number, cells[2:])):
+        return None
+    return TABBED if len(cells) > 3 or cells[2].isdigit() else SCORED
 
 
 def read_run(path: Path, kind: RunKind) -> Iterator[tuple[str, str, Listed]]:
@@ -58,7 +72,8 @@ def read_run(path: Path, kind: RunKind) -> Iterator[tuple[str, str, Listed]]:
                     f"{place}: {len(words)} fields where {kind.name} has {kind.fields[0]}"
                     + (f", {fields}" if kind is TREC else "")
                 )
-            rank, score = words[kind.rank], words[kind.score] if len(words) > kind.score else None
+            rank = "-" if kind.rank is None else words[kind.rank]
+            score = words[kind.score] if len(words) > kind.score else None
             passage = Listed(
                 id=read_id(words[kind.document], place),
                 score=read_score(score, "score", place),

@@ -140,6 +140,15 @@ WITH_TEXTS = {
     "long CSV, last ranks first": long_form(reverse=True),
     "long TSV": long_form("\t"),
     "long CSV, scores for ranks": long_form(reverse=True).replace("rank,", "no,"),
+    "rows by number, as of Pyserini": json.dumps(
+        {
+            str(number): {"question": q["question"], "contexts": hits(str(q["id"]))}
+            for number, q in enumerate(QUESTIONS)
+        }
+    ),
+    "FlashRAG": lines(
+        [{"id": q, "output": {"retrieval_result": hits(q)}, "golden_answers": []} for q in FOUND]
+    ),
     "long CSV, id beside qid": long_form().replace("docid", "id"),
 }
 WITH_CORPUS = {
@@ -148,6 +157,12 @@ WITH_CORPUS = {
     "TREC, tabs": trec().replace(" ", "\t"),
     "TREC without ranks": "".join(trec(rank=lambda number: "-").splitlines(True)[::-1]),
     "TREC, iteration as 0": trec().replace("Q0", "0"),
+    "Tevatron": "".join(f"{q}\t{d}\t{score}\n" for q, found in FOUND.items() for d, score in found),
+    "PyTerrier": table(
+        "qid,docid,docno,rank,score",
+        [[q, 7 - n, *hit, n, s] for q, found in FOUND.items() for n, (*hit, s) in enumerate(found)],
+    ),
+    "object of ids with scores": json.dumps(FOUND),
     "objects without texts": lines(rows("passages", "text", "title")),
     "object of scores": json.dumps({q: dict(found[::-1]) for q, found in FOUND.items()}),
     "CSV": joined_csv(score=SCORES),
@@ -165,6 +180,7 @@ WITH_CORPUS = {
 CORPORA = {
     "object": json.dumps(CORPUS),
     "lines": lines([{"_id": key, **document} for key, document in CORPUS.items()]),
+    "docno": lines([{"docno": key, "docid": 1, **document} for key, document in CORPUS.items()]),
     "contents": lines(
         [{"id": key, "title": d["title"], "contents": d["text"]} for key, d in CORPUS.items()]
     ),
@@ -427,6 +443,9 @@ BAD: list[tuple[str, str | None, str]] = [
     (trec().replace("2.5", "x"), "object", "found, line 1: the score is 'x', which is not a num"),
     (trec().replace("d3 1", "d3 x"), "object", "found, line 3: the rank is 'x', which is not a"),
     (trec() + "b Q0 d2 3\n", "object", "found, line 5: 4 fields where a TREC run has 6, question"),
+    ("a 0 d1 1\n", "object", "found holds relevance judgements (qrels), not what a retriever"),
+    ("query-id\tcorpus-id\tscore\na\td1\t1\n", "object", "found holds relevance judgements"),
+    (trec().replace("d2", "d1"), "object", 'line 2: document d1 appears twice for "a"; keep it'),
     (trec().replace("d2 2", "d2 3"), "object", 'line 1: the passages of "a" have the ranks 1, 3;'),
     (trec().replace("d2 2", "d2 1") + "a Q0 d3 2 0 x", "object", "ranks 1, 1, 2; number"),
     (trec().replace("d2 2", "d2 -"), "object", 'the passages of "a" have the ranks none, 1; numb'),
@@ -610,3 +629,16 @@ def test_lists_of_ids_and_texts(join: Callable[..., Source]) -> None:
     found[1]["retrieved_ids"] = ["d1"]
     with pytest.raises(DataError, match='1 ids in "retrieved_ids" for 2 passages'):
         survey(join(lines(found)))
+
+
+def test_keys_may_be_questions_or_ids_with_spaces(join: Callable[..., Source]) -> None:
+    asked = [{"id": "a", "question": "Where is it?"}, {"id": "the b", "question": "When?"}]
+    found = {"Where is it?": ["Here."], "the b": ["Now."]}
+    first, second = read(join(json.dumps(found), asked))
+    assert (first.passages[0].text, second.passages[0].text) == ("Here.", "Now.")
+
+
+def test_a_corpus_of_texts_by_id(join: Callable[..., Source]) -> None:
+    texts = {f"d{number}": f"{number}." for number in (1, 2, 3)}
+    first, _ = read(join(RUNS["MS MARCO"], corpus=json.dumps(texts)))
+    assert [passage.text for passage in first.passages] == ["2.", "1."]
