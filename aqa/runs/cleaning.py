@@ -22,7 +22,27 @@ THOUGHTS = (
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A's
+    ("◁think▷", "◁/think▷"),  # Kimi's
+    ("<|channel>", "<channel|>"),  # Gemma 4's
+    ("<|think|>", "<|content|>"),  # Solar's
 )
+_THOUGHT_BEGINS = re.compile("|".join(re.escape(begin) for begin, _ in THOUGHTS), re.IGNORECASE)
+_THOUGHT_ENDS = re.compile("|".join(re.escape(end) for _, end in THOUGHTS), re.IGNORECASE)
+# What models put around an answer behind their thought.
+_WRAPS = re.compile(
+    r"<(?:answer|final_answer|response)>|<\|START_RESPONSE\|>|<\|begin_of_box\|>", re.IGNORECASE
+)
+_WRAP_ENDS = (
+    "</answer>", "</final_answer>", "</response>", "<|END_RESPONSE|>", "<|end_of_box|>",
+)  # fmt: skip
+# Ends of turns, where a server leaves them at the end of an answer.
+_TURN_ENDS = (
+    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|return|>", "<|endoftext|>",
+    "<|end_of_text|>", "<|endofturn|>", "<|END_OF_TURN_TOKEN|>", "<end_of_turn>", "<turn|>",
+    "[|endofturn|]", "<｜end▁of▁sentence｜>", "</s>",
+)  # fmt: skip
 # The channels of gpt-oss, and what is left of them where special tokens are taken out.
 _CHANNEL = "<|channel|>"
 _FINAL = re.compile(r"<\|channel\|>final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
@@ -36,6 +56,7 @@ _QUOTED = re.compile(
     r"|'((?:[^']|(?<=\w)'(?=\w))+)'|‘((?:[^‘’]|(?<=\w)’(?=\w))+)’"
 )
 _PUNCTUATION = re.compile(r"[\W_]+")
+MOST_MARKS = 4  # around an answer, one within the other
 MOST_BRACES = 64  # at which an object is looked for
 
 
@@ -70,16 +91,38 @@ def spoken(raw: str) -> str | None:
     """What a model says after its thought; None where it only began to think.
 
     A thought ends with "</think>" and the like, or where the final one of several channels begins.
+    An answer tag around what is said goes, and so does a mark of a template's at its end.
     """
     said = raw
-    for opening, end in THOUGHTS:
-        said = said.rpartition(end)[-1]
-        if said.lstrip().startswith(opening):
-            return None
+    for end in _THOUGHT_ENDS.finditer(raw):
+        said = raw[end.end() :]
+    if _THOUGHT_BEGINS.match(said.lstrip()):
+        return None
     if said.lstrip().startswith(_CHANNEL) or _FINAL.search(said):
         *_, said = _FINAL.split(said)
         return None if said.lstrip().startswith(_CHANNEL) else _END_OF_TURN.split(said)[0]
-    return _BARE_CHANNELS.sub("", said, count=1) if _BARE_CHANNELS.match(said) else said
+    if _BARE_CHANNELS.match(said):
+        said = _BARE_CHANNELS.sub("", said, count=1)
+    return _unmarked(said)
+
+
+def _unmarked(said: str) -> str:
+    """A text without the marks that a template, or a model itself, puts around it."""
+    for _ in range(MOST_MARKS):
+        without = _without_end(said, _TURN_ENDS)
+        said = without if without.strip() else said
+    for _ in range(MOST_MARKS):
+        begin = _WRAPS.match(said.lstrip())
+        if begin is None:
+            break
+        said = _without_end(said.lstrip()[begin.end() :], _WRAP_ENDS)
+    return said
+
+
+def _without_end(text: str, ends: Iterable[str]) -> str:
+    bare = text.rstrip()
+    end = next((end for end in ends if bare.endswith(end)), None)
+    return text if end is None else bare.removesuffix(end)
 
 
 def object_in(raw: str) -> dict[str, Any] | None:
