@@ -13,11 +13,18 @@ AqaError                 exit code 1
 └── ScoreError           a score is under the limit that was set (exit code 4)
 """
 
+import copyreg
+from typing import Any
+
 
 class AqaError(Exception):
     """Something the user can fix: the message says what, where and what to do."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes by the message, whatever a subclass is made of."""
+        return copyreg.__newobj__, (type(self), *self.args)  # type: ignore[attr-defined]
 
 
 class UsageError(AqaError):

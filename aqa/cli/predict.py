@@ -119,10 +119,11 @@ def _answer(
     from aqa.verbs.together import predict_together
 
     command = command_line(sys.argv)
-    if (count := configured[0].workers.count) > 1:
+    workers = configured[0].workers
+    if (count := workers.processes) > 1:
         with further_processes(count) as launch:
             return predict_together(*configured, folder, progress, how, command, launch)
-    if name := launch_name():
+    if workers.engine == "processes" and (name := launch_name()):
         return predict_together(*configured, folder, progress, how, command, name)
     return run_predict(*configured, folder, progress, how, command)
 

@@ -22,6 +22,7 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
         **config.training.idle(),
         **config.generation.idle(),
         **config.evaluation.idle(),
+        **config.workers.idle(),
         **config.backend.idle(),
     }
     for key in keys_of(asked):

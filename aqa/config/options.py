@@ -211,9 +211,20 @@ class GenerationOptions(Section):
 
 
 class WorkersOptions(Section):
-    """Processes of this machine that answer one prediction together, each on a GPU of its own."""
+    """Processes that answer one prediction together: of this machine, or actors of Ray."""
 
     count: int = Field(1, ge=1)
+    engine: Literal["processes", "ray"] = "processes"
+    gpus: float | None = Field(None, ge=0)  # of each actor; None: one, where Ray has any
+
+    @property
+    def processes(self) -> int:
+        """How many processes of this machine answer; those of Ray's actors don't count."""
+        return self.count if self.engine == "processes" else 1
+
+    def idle(self) -> Mapping[str, str]:
+        """What concerns Ray alone."""
+        return {} if self.engine == "ray" else {"workers.gpus": "it needs workers.engine = ray"}
 
 
 # Where the config of a judge differs from that of a reader, and which sections it has.

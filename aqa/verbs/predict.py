@@ -26,7 +26,7 @@ from aqa.spent import CostEstimate
 from aqa.verbs.deciding import Stopping, check_goes_on, open_contest
 from aqa.verbs.session import Answering, Row, Session, result_of, unkept_answers
 from aqa.verbs.shared_work import lead
-from aqa.verbs.single import check_single
+from aqa.verbs.single import answering_type, check_single
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def check(config: RunConfig, reader_type: type[Backend], progress: Progress) -> 
         AqaError: there is something wrong with them, or several processes would do the same.
     """
     check_single("this prediction")
-    reader = reader_type(config, progress)
+    reader = answering_type(config, reader_type)(config, progress)
     return Questions(config, reader, checked_inputs(config, reader, progress))
 
 

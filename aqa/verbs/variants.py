@@ -34,7 +34,7 @@ from aqa.verbs.predict import (
     kept_answers,
 )
 from aqa.verbs.session import Row, result_of
-from aqa.verbs.single import check_single, refuse_several
+from aqa.verbs.single import answering_type, check_single, refuse_several
 
 GO_ON = Resume()
 
@@ -139,7 +139,7 @@ def check_variants(variants: Variants, reader_type: type[Backend], progress: Pro
     """
     work = "a prediction under --stress or with several --prompt"
     check_single(work)
-    if variants.runs[0].config.workers.count > 1:
+    if variants.runs[0].config.workers.processes > 1:
         refuse_several(work)
     stack = ExitStack()
     return Checked(variants, _checked(variants, reader_type, progress, stack), stack)
@@ -192,7 +192,8 @@ def _checked(
     shared: Backend | None = None
     like: Inputs | None = None
     for run in variants.runs:
-        reader = shared or _opened_once(reader_type, stack)(run.config, progress)
+        opened = _opened_once(answering_type(run.config, reader_type), stack)
+        reader = shared or opened(run.config, progress)
         if not isinstance(reader, Remote):
             shared = reader  # neither prompt nor evidence is a part of what it is
         like = checked_inputs(run.config, reader, progress, like)

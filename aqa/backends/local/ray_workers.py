@@ -1,0 +1,201 @@
+"""A reader whose weights actors of Ray load, on this machine or on those of a cluster.
+
+The process that starts them makes the prompts, hands out windows of them, and takes the answers.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import ray
+from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
+
+from aqa.backends.base import Backend
+from aqa.backends.local.batches import windows
+from aqa.backends.local.ray_cluster import Cluster, Loaded
+from aqa.errors import AqaError, ModelError, RunError
+from aqa.records import Prediction, Prompt
+
+VAIN = 3  # deaths in a row at the same questions after which nothing more is tried
+LEAVE_SECONDS = 10.0  # that idle actors may take to free what they loaded
+
+
+def on_ray(reader_type: type[Backend]) -> type[Backend]:
+    """Derive a reader that actors of Ray load; here it only makes prompts."""
+    members = {"reader_type": reader_type}
+    return cast(type[Backend], type(reader_type.__name__, (OnRay, reader_type), members))
+
+
+@dataclass(slots=True)
+class Work:
+    """Prompts that have no answer yet, by their places, and how many actors died at them in a row.
+
+    Without prompts it is to load the reader.
+    """
+
+    prompts: dict[int, Prompt] | None = None
+    deaths: int = 0
+
+
+@dataclass(slots=True)
+class Worker:
+    """An actor, what it is at, if anything, and what that gives."""
+
+    rank: int
+    actor: Any = None
+    work: Work | None = None
+    gives: Any = None
+
+
+class OnRay(Backend):
+    """The part of a derived reader that lets actors answer."""
+
+    reader_type: ClassVar[type[Backend]]
+    _cluster: Cluster | None = None
+    _workers: tuple[Worker, ...] = ()
+
+    def __enter__(self) -> Self:
+        self._told: set[str] = set()
+        self._again: deque[Work] = deque()  # of actors that died
+        self._joined()
+        self._workers = tuple(map(Worker, range(self.config.workers.count)))
+        for worker in self._workers:
+            self._start(worker)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        idle = [each.actor.close.remote() for each in self._workers if each.work is None]
+        with suppress(RayError):
+            if idle:
+                ray.wait(idle, num_returns=len(idle), timeout=LEAVE_SECONDS)
+            for worker in self._workers:
+                ray.kill(worker.actor)
+        self._workers = ()
+        if self._cluster is not None:
+            self._cluster.leave()
+        self._cluster = None
+
+    def hardware(self) -> Mapping[str, str]:
+        """What the actors run on."""
+        return self._hardware
+
+    @cached_property
+    def _hardware(self) -> Mapping[str, str]:
+        if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+            return super().hardware()  # this machine's
+        actor = self._joined().start(0)
+        try:
+            found: Mapping[str, str] = _got(actor.hardware.remote())
+        except RayActorError as error:
+            raise RunError(f"no worker of Ray began: {_cause(error)}") from error
+        ray.kill(actor)
+        return found
+
+    def _joined(self) -> Cluster:
+        self._cluster = self._cluster or Cluster(self.reader_type, self.config)
+        return self._cluster
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
+        """Let each actor answer a window at a time; what one that died left, another one answers.
+
+        Raises:
+            RunError: several died, one after the other, while they loaded or at the same prompts.
+        """
+        size = self.config.generation.window
+        new = windows(prompts, size, lambda prompt: prompt.index)
+        coming: Work | None = None
+        while True:
+            for worker in self._workers:
+                coming = coming or self._next(new)
+                if coming and worker.work is None:
+                    self._ask(worker, coming)
+                    coming = None
+            coming = coming or self._next(new)
+            asked = [each.work for each in self._workers if each.work and each.work.prompts]
+            if not coming and not asked:
+                return
+            waiting = {each.gives: each for each in self._workers if each.work}
+            for gives in ray.wait([*waiting], num_returns=1)[0]:
+                yield from self._taken(waiting[gives])
+
+    def _next(self, new: Iterator[list[Prompt]]) -> Work | None:
+        if self._again:
+            return self._again.popleft()
+        prompts = next(new, None)
+        return Work({prompt.index: prompt for prompt in prompts}) if prompts else None
+
+    def _ask(self, worker: Worker, work: Work) -> None:
+        assert work.prompts is not None
+        prompts, worker.work = [*work.prompts.values()], work
+        worker.gives = worker.actor.answer.options(num_returns="streaming").remote(prompts)
+
+    def _start(self, worker: Worker, deaths: int = 0) -> None:
+        worker.actor, worker.work = self._joined().start(worker.rank), Work(None, deaths)
+        worker.gives = worker.actor.load.remote(Path.cwd(), self.folder)
+
+    def _taken(self, worker: Worker) -> Iterator[tuple[Prompt, Prediction]]:
+        """What an actor gave: an answer, or word that it has loaded or ended; or it died."""
+        work = worker.work
+        assert work is not None
+        try:
+            if work.prompts is None:
+                self._see(_got(worker.gives))
+                worker.work = None
+                return
+            index, prediction = _got(next(worker.gives))
+        except StopIteration:
+            worker.work = None
+        except (RayActorError, ObjectLostError) as error:
+            self._replace(worker, work, error)
+        else:
+            work.deaths = 0
+            yield work.prompts.pop(index), prediction
+
+    def _see(self, loaded: Loaded) -> None:
+        """Pass on what the reader notes, and see that all compute alike."""
+        for note in loaded.notes:
+            if note not in self._told:
+                self._told.add(note)
+                self._progress.note(note)
+        ours, theirs = (found.get("dtype") for found in (self.hardware(), loaded.hardware))
+        if ours != theirs:
+            raise ModelError(
+                f"a worker of Ray would compute in {theirs}, and others in {ours}; set"
+                " backend.compute_dtype, or let Ray have machines of one kind"
+            )
+
+    def _replace(self, worker: Worker, work: Work, error: RayError) -> None:
+        """Start a worker again; what it had is asked again."""
+        deaths = work.deaths + 1
+        if deaths == VAIN:
+            ids = ", ".join(prompt.id for prompt in [*(work.prompts or {}).values()][:3])
+            at = f"at the same questions ({ids}, ...)" if ids else "while they loaded"
+            raise RunError(
+                f"{VAIN} workers of Ray died {at}, one after the other: {_cause(error)}; run the"
+                " same command again to resume"
+            )
+        self._progress.note(f"worker {worker.rank + 1} of Ray died; it is started again")
+        if work.prompts:
+            self._again.append(Work(work.prompts, deaths))
+        self._start(worker, deaths if work.prompts is None else 0)
+
+
+def _got(reference: Any) -> Any:
+    """What an actor gave; an error of ours as it was raised there."""
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, AqaError):
+            raise error.cause from None
+        raise
+
+
+def _cause(error: RayError) -> str:
+    """The last thing that Ray tells of an error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

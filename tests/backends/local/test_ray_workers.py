@@ -1,0 +1,303 @@
+"""Actors of Ray that answer: the same files as one process's, whoever dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from aqa_stub import StubBackend
+from fake_ray import FakeRay
+
+from aqa.backends.base import Backend
+from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.config.load import build_config
+from aqa.config.options import RunConfig
+from aqa.errors import ConfigError, MissingExtraError, ModelError, RunError, UsageError
+from aqa.progress import SilentProgress
+from aqa.prompting.templates import load_template
+from aqa.records import Evidence, Prompt
+from aqa.runs.names import JOURNAL, PREDICTIONS
+from aqa.verbs.predict import PredictResult, Resume, predict
+from aqa.verbs.variants import make_variants, predict_variants
+
+COUNT, SIZE = 40, 8
+
+
+def write_questions(path: Path, count: int = COUNT) -> Path:
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(count):
+            question = "어느 강인가? " * (200 if number == 7 else 1)
+            row = {"id": f"q{number}", "question": question, "context": f"{number}번 강 이다."}
+            file.write(json.dumps({**row, "answers": []}, ensure_ascii=False) + "\n")
+    return path
+
+
+def configured(folder: Path, workers: int = 0, gpus: float | None = None) -> RunConfig:
+    """Questions of which one can't fit and one fails; for so many actors."""
+    backend = {"asked": str(folder / "asked"), "fail_ids": ["q3"]}
+    told = {
+        "data": {"path": str(write_questions(folder / "questions.jsonl"))},
+        "generation": {"window": SIZE},
+        "backend": backend,
+        "workers": {"engine": "ray", "count": workers, "gpus": gpus} if workers else {},
+    }
+    return build_config(StubBackend.Options, [told])
+
+
+def run(config: RunConfig, folder: Path, reader: type[Backend] = StubBackend) -> PredictResult:
+    return predict(config, reader, folder, SilentProgress(), Resume())
+
+
+def asked_twice(folder: Path) -> int:
+    ids = (folder / "asked").read_text(encoding="utf-8").split()
+    return sum(count - 1 for count in Counter(ids).values())
+
+
+def is_whole(folder: Path, single: Path) -> None:
+    assert (folder / PREDICTIONS).read_bytes() == (single / PREDICTIONS).read_bytes()
+    lines = [sorted((each / JOURNAL).read_bytes().splitlines()) for each in (folder, single)]
+    assert lines[0] == lines[1]
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process leaves."""
+    folder = tmp_path_factory.mktemp("single")
+    run(configured(folder), folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRay]:
+    """A Ray within this process, for whoever imports it from now on."""
+    fake = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", fake.exceptions)
+    ours = ["aqa.backends.local.ray_cluster", "aqa.backends.local.ray_workers"]
+    for name in ours:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    yield fake
+    for name in ours:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("deaths", [[], [0], [5, 6, 20], [31]])
+def test_the_files_are_those_of_one_process(
+    workers: int, deaths: list[int], ray: FakeRay, single: Path, tmp_path: Path
+) -> None:
+    ray.deaths = [*deaths]
+    result = run(configured(tmp_path, workers), tmp_path / "out")
+    assert (result.answered, result.failed) == (COUNT - 2, 2)
+    is_whole(tmp_path / "out", single)
+    assert len(ray.actors) == workers + len(deaths)
+    assert all(actor.dead for actor in ray.actors)
+    assert asked_twice(tmp_path) <= SIZE * len(deaths)
+    assert (ray.ended, ray.told) == (1, None)
+
+
+def test_prompts_are_streamed(ray: FakeRay, tmp_path: Path) -> None:
+    """No more is in flight than a window at each actor and one to come."""
+    from aqa.backends.local.ray_workers import on_ray
+
+    config = configured(tmp_path, 2)
+    evidence, template = Evidence(()), load_template("eng_v1")
+    read, open_at_most = 0, 0
+
+    def prompts() -> Iterator[Any]:
+        nonlocal read
+        for read in range(1, 1001):
+            yield Prompt(str(read), read - 1, "", evidence, template)
+
+    with on_ray(_Echo)(config, SilentProgress()) as reader:
+        for answered, _ in enumerate(reader.generate(prompts())):
+            open_at_most = max(open_at_most, read - answered)
+    assert read == answered + 1 == 1000
+    assert open_at_most <= 3 * SIZE
+
+
+def test_a_local_ray_is_for_this_process_alone(ray: FakeRay, tmp_path: Path) -> None:
+    run(configured(tmp_path, 2), tmp_path / "out")
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+    assert {actor.placed["num_gpus"] for actor in ray.actors} == {0}
+    assert {actor.placed["num_cpus"] for actor in ray.actors} == {2}
+    told = [(each["RANK"], each["CUDA_VISIBLE_DEVICES"]) for each in ray.environments]
+    assert told == [("0", ""), ("1", "")]
+
+
+def test_a_ray_that_runs_already_stays(ray: FakeRay, tmp_path: Path) -> None:
+    ray.init()
+    ray.resources = {"CPU": 8.0, "GPU": 2.0}
+    run(configured(tmp_path, 2), tmp_path / "out")
+    assert ray.told == {}
+    assert ray.ended == 0
+    assert {actor.placed["num_gpus"] for actor in ray.actors} == {1}
+    asked_of, *answering = ray.actors
+    assert asked_of.dead  # that was for its hardware alone
+    assert len(answering) == 2
+
+
+@pytest.mark.parametrize("deaths", [{"deadly": {"q12"}}, {"deaths_at_load": range(1, 9)}])
+def test_deaths_in_vain_are_an_end(
+    deaths: dict[str, Any], ray: FakeRay, single: Path, tmp_path: Path
+) -> None:
+    vars(ray).update(deaths)
+    with pytest.raises(RunError, match=r"3 workers of Ray died .* after the other: It was killed"):
+        run(configured(tmp_path, 2), tmp_path / "out")
+    assert ray.told is None
+    ray.deadly, ray.deaths_at_load = set(), ()
+    run(configured(tmp_path, 2), tmp_path / "out")
+    is_whole(tmp_path / "out", single)
+
+
+def test_an_interrupted_run_resumes_without_ray(ray: FakeRay, single: Path, tmp_path: Path) -> None:
+    ray.interrupt_at = 20
+    with pytest.raises(KeyboardInterrupt):
+        run(configured(tmp_path, 2), tmp_path / "out")
+    assert ray.told is None
+    assert all(actor.dead for actor in ray.actors)
+    assert run(configured(tmp_path), tmp_path / "out").resumed > 10
+    is_whole(tmp_path / "out", single)
+
+
+class _Failing(StubBackend):
+    def __enter__(self) -> "_Failing":
+        raise ModelError("no such weights")
+
+
+class _Lacking(StubBackend):
+    def generate(self, prompts: Any) -> Any:
+        raise MissingExtraError("ctranslate2", "fast")
+        yield
+
+
+class _Noting(StubBackend):
+    def __enter__(self) -> "_Noting":
+        self._progress.note("device: cpu")
+        return self
+
+
+class _Various(StubBackend):
+    made = 0
+
+    def hardware(self) -> dict[str, str]:
+        _Various.made += 1
+        return {"dtype": "float16" if _Various.made == 3 else "bfloat16"}
+
+
+class _Echo(StubBackend):
+    def _note(self, window: list[Any]) -> None:
+        """Nothing is kept."""
+
+
+def test_what_a_worker_says(ray: FakeRay, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such weights"):
+        run(configured(tmp_path, 2), tmp_path / "out", _Failing)
+    with pytest.raises(MissingExtraError, match="ctranslate2 is not installed"):
+        run(configured(tmp_path, 2), tmp_path / "lacking", _Lacking)
+    assert ray.told is None
+    progress = SilentProgress()
+    predict(configured(tmp_path, 3), _Noting, tmp_path / "noting", progress)
+    assert progress.notes.count("device: cpu") == 1
+    with pytest.raises(ModelError, match="would compute in float16, and others in bfloat16"):
+        run(configured(tmp_path, 3), tmp_path / "various", _Various)
+
+
+def test_runs_of_one_reader_share_the_actors(ray: FakeRay, tmp_path: Path) -> None:
+    config = configured(tmp_path, 2)
+    variants = make_variants(config, tmp_path / "out", ["eng_v1", "eng_v2"], [])
+    found = predict_variants(variants, StubBackend, SilentProgress())
+    assert [result.answered for result in found.values()] == [COUNT - 2] * 2
+    assert len(ray.actors) == 2
+    assert ray.ended == 1
+
+
+def test_what_is_refused(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"data": {"path": "none.jsonl"}, "workers": {"engine": "ray"}}
+    with pytest.raises(UsageError, match="is the work of one process"):
+        run(build_config(Gpt4Backend.Options, [asked]), tmp_path / "out", Gpt4Backend)
+    with pytest.raises(ConfigError, match=r"workers\.gpus = 2\.0 has no effect: it needs workers"):
+        build_config(StubBackend.Options, [{"workers": {"gpus": 2}}])
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere:1")
+    with pytest.raises(RunError, match="RAY_ADDRESS=nowhere:1 can't be used: Could not find any"):
+        run(configured(tmp_path, 2), tmp_path / "out")
+    monkeypatch.delenv("RAY_ADDRESS")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(RunError, match=r"Ray has 0 GPUs, and workers\.gpus = 2 for each worker"):
+        run(configured(tmp_path, 2, gpus=2), tmp_path / "out")
+    assert ray.told is None
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r'run: pip install "aqa\[ray\]"'):
+        run(configured(tmp_path, 2), tmp_path / "out")
+
+
+def family_of(process: int) -> list[psutil.Process]:
+    """What a process started, and what that did."""
+    return psutil.Process(process).children(recursive=True)
+
+
+def actors_of(process: int) -> list[psutil.Process]:
+    """The processes in which a local Ray's actors are."""
+    found = []
+    for each in family_of(process):
+        with suppress(psutil.NoSuchProcess):
+            if any("Reading" in word for word in each.cmdline()):
+                found.append(each)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray (the extra `ray`) is not installed")
+def test_a_ray_of_two_workers_of_which_one_is_killed(single: Path, tmp_path: Path) -> None:
+    """Then the command is interrupted, and goes on without Ray; nothing of it is left."""
+    configured(tmp_path)
+    words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out", "--quiet"]
+    words += ["--set", f"generation.window={SIZE}", "--set", "backend.fail_ids=[q3]"]
+    words += ["--set", "backend.asked=asked", "--set", "backend.seconds_per_answer=0.4"]
+    actors = ["--set", "workers.engine=ray", "--set", "workers.count=2"]
+    command = [sys.executable, "-m", "aqa", *words]
+    journal = tmp_path / "out" / JOURNAL
+
+    def answered() -> int:
+        return len(journal.read_bytes().splitlines()) - 1 if journal.exists() else 0
+
+    with subprocess.Popen([*command, *actors], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+
+        def wait_until(condition: Callable[[], bool]) -> None:
+            end = time.monotonic() + 300
+            while not condition():
+                assert time.monotonic() < end
+                assert process.poll() is None
+                time.sleep(0.05)
+
+        wait_until(lambda: answered() >= 4 and len(actors_of(process.pid)) == 2)
+        actors_of(process.pid)[0].kill()
+        before = answered()
+        wait_until(lambda: answered() >= before + 14 and len(actors_of(process.pid)) == 2)
+        family = family_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert b"Traceback" not in said
+    psutil.wait_procs(family, timeout=20)
+    assert not [each for each in family if each.is_running()]
+    assert answered() < COUNT
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert b"error" not in done.stderr
+    is_whole(tmp_path / "out", single)
+    assert asked_twice(tmp_path) <= SIZE * 3
