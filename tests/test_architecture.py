@@ -1,6 +1,7 @@
 """The floors of the package, what a quick start may load, and the table of backends."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -84,10 +85,13 @@ def imported(source: str) -> Iterator[str]:
                 yield rest or "__init__"
 
 
-IMPORTS: Mapping[str, set[str]] = {
-    module: set(imported(path.read_text(encoding="utf-8"))) - {module}
-    for module, path in MODULES.items()
-}
+@functools.cache
+def imports() -> Mapping[str, set[str]]:
+    """What each module imports of aqa."""
+    return {
+        module: set(imported(path.read_text(encoding="utf-8"))) - {module}
+        for module, path in MODULES.items()
+    }
 
 
 def test_imports_are_found_wherever_they_stand() -> None:
@@ -101,7 +105,7 @@ def test_imports_are_found_wherever_they_stand() -> None:
 
 def test_imports_between_folders_go_down() -> None:
     floor = {place: number for number, places in enumerate(FLOORS) for place in places}
-    for module, targets in IMPORTS.items():
+    for module, targets in imports().items():
         own = module.partition(".")[0]
         for target in targets:
             other = target.partition(".")[0]
@@ -113,7 +117,7 @@ def test_backends_do_not_know_each_other() -> None:
         parts = module.split(".")
         return parts[1] if parts[0] == "backends" and parts[1:2] and len(parts) > 2 else None
 
-    for module, targets in IMPORTS.items():
+    for module, targets in imports().items():
         own = folder(module)
         for target in targets if module.startswith("backends.") else ():
             other = folder(target)
@@ -178,7 +182,7 @@ def test_tests_lie_in_the_folders_of_what_they_test() -> None:
 
 def test_no_circle_of_files() -> None:
     try:
-        list(TopologicalSorter(IMPORTS).static_order())
+        list(TopologicalSorter(imports()).static_order())
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 

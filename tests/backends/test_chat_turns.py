@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tiny_llama import (
+    AT_THE_END,
     BEGIN,
     END_OF_TURN,
     TURNS,
@@ -19,6 +20,7 @@ from tiny_llama import (
 )
 
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
+from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.local.decoding import Ends
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.load import build_config
@@ -67,7 +69,7 @@ OTHER_DATED = (
 BY_HEART = (
     "training.num_train_epochs=30",
     "training.learning_rate=0.01",
-    "training.eval_strategy='no'",
+    AT_THE_END,
     "backend.lora.dropout=0",
     "generation.max_new_tokens=30",
 )
@@ -129,15 +131,23 @@ def test_prompt_and_label_are_what_transformers_makes_of_the_chat(chat_template:
     assert made.tokenizer.decode((*encoding.prompt_ids, *encoding.target_ids)) == whole
 
 
+@pytest.fixture(scope="module")
+def trained(
+    request: pytest.FixtureRequest, template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> LlamaQloraBackend:
+    """A reader of a chat template that knows the rows by heart."""
+    folder = tmp_path_factory.mktemp("by_heart")
+    reader = make_reader(save_tiny(folder / "model", make_tokenizer(request.param)), *BY_HEART)
+    Training(reader, template, folder / "run").run()
+    return reader
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("chat_template", [CHANNELS, TEXT_END, THINKS])
+@pytest.mark.parametrize("trained", [CHANNELS, THINKS, TEXT_END], indirect=True)
 def test_answers_known_by_heart_are_the_gold_ones(
-    chat_template: str, template: Template, tmp_path: Path
+    trained: LlamaQloraBackend, template: Template
 ) -> None:
-    model = save_tiny(tmp_path / "model", make_tokenizer(chat_template))
-    reader = make_reader(model, *BY_HEART)
-    Training(reader, template, tmp_path / "run").run()
-    found = {p.id: p for _, p in reader.generate(make_prompts(reader, template, False))}
+    found = {p.id: p for _, p in trained.generate(make_prompts(trained, template, False))}
     for example in rows():
         raw = found[example.id].raw
         assert raw is not None
@@ -146,22 +156,22 @@ def test_answers_known_by_heart_are_the_gold_ones(
 
 
 @pytest.mark.slow
-def test_text_that_ends_a_turn_stops_an_answer(template: Template, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trained", [TEXT_END], indirect=True)
+def test_text_that_ends_a_turn_stops_an_answer(
+    trained: LlamaQloraBackend, template: Template
+) -> None:
     """Where no end token follows it, as in a model that was not trained by us."""
-    model = save_tiny(tmp_path / "model", make_tokenizer(TEXT_END))
-    reader = make_reader(model, *BY_HEART, "generation.max_new_tokens=40")
-    Training(reader, template, tmp_path / "run").run()
-    prompts = make_prompts(reader, template, with_target=False)
-    end = [reader._tokenizer.convert_tokens_to_ids("<|pad|>")]  # which nothing ends with
-    rows_of = [reader.encode(prompt).prompt_ids for prompt in prompts]
-    cut = reader._encoder.written.cut
+    prompts = make_prompts(trained, template, with_target=False)
+    end = [trained._tokenizer.convert_tokens_to_ids("<|pad|>")]  # which nothing ends with
+    rows_of = [trained.encode(prompt).prompt_ids for prompt in prompts]
+    cut = trained._encoder.written.cut
     for beams in (1, 3):
-        options = reader.config.generation.model_copy(update={"num_beams": beams})
-        answers = write_all(reader.model, rows_of, Ends(end, cut), options)
+        options = trained.config.generation.model_copy(update={"num_beams": beams})
+        answers = write_all(trained.model, rows_of, Ends(end, cut), options)
         for example, (written,) in zip(rows(), answers, strict=True):
-            text = reader._tokenizer.decode(written.ids)
+            text = trained._tokenizer.decode(written.ids)
             assert text.endswith("<|end|>")
-            assert reader._encoder.written.answer(written.ids) == (example.answers or ("",))[0]
+            assert trained._encoder.written.answer(written.ids) == (example.answers or ("",))[0]
 
 
 @pytest.mark.parametrize(

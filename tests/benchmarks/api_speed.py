@@ -76,7 +76,9 @@ def configure(
             for number in range(count):
                 row = {"id": f"q{number}", "question": f"Who wrote book {number}?"}
                 file.write(json.dumps({**row, "context": context, "answers": ["x"]}) + "\n")
-    options = {"base_url": url, "price": {"input": 1, "output": 2}, **backend}
+    # The server's model does not think, so that nothing is reserved for it.
+    plain = {"base_url": url, "price": {"input": 1, "output": 2}, "reasoning_tokens": 0}
+    options = {**plain, **backend}
     layer = {"data": {"path": str(path)}, "backend": options, "generation": {"max_new_tokens": 16}}
     return build_config(Gpt4Backend.Options, [layer])
 

@@ -50,6 +50,8 @@ NO_SYSTEM = (
 )
 NAMES = ["Mira", "Tom", "Adda", "Karel", "Suna", "Otto", "Lena", "Pavel"]
 TOWNS = ["Ostry", "Callis", "Veld", "Harrow", "Minna", "Tarn", "Brook", "Selby"]
+# One checkpoint and evaluation, where trainings make one of each for every epoch.
+AT_THE_END = "training={eval_strategy: steps, eval_steps: 1000}"
 INSTRUCTION = "Answer from the context.\n\nContext:\n{context}"
 
 

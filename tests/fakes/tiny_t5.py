@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tiny_llama import context, rows
+from tiny_llama import AT_THE_END, context, rows
 
 from aqa.backends.base import TrainJob
 from aqa.backends.t5.backend import T5Backend
@@ -22,7 +22,7 @@ from aqa.runs.cleaning import clean_answer
 BY_HEART = (
     "training.num_train_epochs=40",
     "training.learning_rate=0.005",
-    "training.eval_strategy='no'",
+    AT_THE_END,
 )
 
 

@@ -3,7 +3,6 @@
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from sklearn.metrics import cohen_kappa_score
 
 from aqa.metrics.agreement import (
     agreement,
@@ -32,6 +31,8 @@ LABELS = st.sampled_from(["correct", "partially_correct", "incorrect", "unsuppor
 
 @hypothesis.given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
 def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
+    from sklearn.metrics import cohen_kappa_score  # takes seconds
+
     first, second = zip(*pairs, strict=True)
     kappa = agreement(pairs).kappa
     if kappa is None:

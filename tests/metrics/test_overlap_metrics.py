@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from real_pairs import COUNT, Pair, english_pairs, korean_pairs
-from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
@@ -46,6 +45,8 @@ class Aligned:
 def one_by_one(name: str, pairs: list[Pair], tokenizer: Tokenizer | None = None) -> list[float]:
     """The scores of rouge-score and sacrebleu, pair by pair."""
     if name.startswith("rouge"):
+        from rouge_score.rouge_scorer import RougeScorer  # takes seconds
+
         rouge = RougeScorer([name], tokenizer=Aligned(tokenizer) if tokenizer else None)
         return [100 * rouge.score(expected, said)[name].fmeasure for said, expected in pairs]
     tokens = "13a" if tokenizer is None else "char"
