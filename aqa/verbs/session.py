@@ -58,6 +58,11 @@ class Session:
         todo = [place for place in sorted(places) if not self.journal.is_done(place, self.since)]
         return iter([todo] if todo else [])
 
+    def has_todo(self) -> bool:
+        """Whether some example has no answer yet."""
+        places = range(self.inputs.total)
+        return not all(self.journal.is_done(place, self.since) for place in places)
+
     def done(self) -> Iterator[Row]:
         """The lines of the examples that earlier sessions finished."""
         for row in self.journal.rows(self.inputs.total):
@@ -129,28 +134,24 @@ class Answering:
             known = row if again is None else {**row, "predicted_answer": again}
             self._figures.count(known)
             yield Answered(known, None)
-        if self._waves is not None:
-            yield from self._wave_by_wave(self._waves)
-            return
-        reader = self._reader
-        if isinstance(reader, Remote) and (reader.asks_by_batch or self._session.batches):
-            yield from self._record(reader.answer_by_batch)
-        if not (isinstance(reader, Remote) and reader.asks_by_batch):
-            yield from self._one_by_one()
+        yield from self._ask()
 
-    def _wave_by_wave(self, waves: Iterator[Collection[int]]) -> Iterator[Answered]:
-        """Answer one wave after the other, with the reader opened once."""
-        reader = self._reader
+    def _ask(self) -> Iterator[Answered]:
+        """Answer what is to do, wave by wave where there are some, with the reader opened once."""
+        remote = self._reader if isinstance(self._reader, Remote) else None
+        by_batch = remote is not None and (remote.asks_by_batch or self._session.batches)
+        everything = iter([None] if by_batch or self._session.has_todo() else [])
+        waves: Iterator[Collection[int] | None] = self._waves or everything
 
         def answers(_: "Answering") -> Answers:
             for self._wave in chain([first], waves):
-                if isinstance(reader, Remote) and (reader.asks_by_batch or self._session.batches):
-                    yield from reader.answer_by_batch(self)
-                if not (isinstance(reader, Remote) and reader.asks_by_batch):
-                    yield from reader.generate(self.todo())
+                if remote is not None and by_batch:
+                    yield from remote.answer_by_batch(self)
+                if remote is None or not remote.asks_by_batch:
+                    yield from self._reader.generate(self.todo())
 
-        first = next(waves, None)
-        if first is not None:  # or else no weights are loaded
+        first = next(waves, ())
+        if first != ():  # or else no weights are loaded
             yield from self._record(answers)
 
     def cancel(self, reader: Remote) -> Generator[Answered, None, None]:
@@ -179,13 +180,6 @@ class Answering:
                 return
             if index in indices and not self._journal.is_done(index, since):
                 yield index, example
-
-    def _one_by_one(self) -> Iterator[Answered]:
-        todo = self._session.todo()
-        first = next(todo, None)
-        if first is not None:  # or else no weights are loaded
-            prompts = self._prompts(chain([first], todo))
-            yield from self._record(lambda _: self._reader.generate(prompts))
 
     def _record(self, answer: Callable[["Answering"], Answers]) -> Iterator[Answered]:
         """Open the reader and put its answers in the journal, each before the next is taken."""

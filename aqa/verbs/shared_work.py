@@ -38,7 +38,7 @@ class SharedAnswering(Answering):
         self._share, self._others = share, others
         self._journal = share.journal
 
-    def _one_by_one(self) -> Iterator[Answered]:
+    def _ask(self) -> Iterator[Answered]:
         with self._share, ExitStack() as stack:
             reader = None
             for has_work in self._share.rounds():
