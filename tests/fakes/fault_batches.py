@@ -49,13 +49,15 @@ class BatchingServer(Server):
     done.
     `line` decides on one request of a batch by its body: a fault, or None for an answer. `ends`
     tells the status that a batch ends with by its number, `arrange` how the lines of its answers
-    stand in the file, `spoil` what arrives of it by the number of the download, from 1.
+    stand in the file, `spelling` how a status is written, `spoil` what arrives of the file by the
+    number of the download, from 1.
     """
 
     before: Step = nothing
     after: Step = nothing
     line: Callable[[Body], Fault | None] = lambda body: None
     ends: Callable[[int], str] = lambda number: "completed"
+    spelling: Callable[[str], str] = str
     problem: dict[str, Any] = field(default_factory=lambda: {"code": "invalid", "message": "bad"})
     arrange: Callable[[list[bytes]], list[bytes]] = lambda lines: lines
     spoil: Callable[[int, bytes], bytes] = lambda number, content: content  # of a download
@@ -207,7 +209,7 @@ class BatchingServer(Server):
             "completion_window": "24h",
             "created_at": 4_000_000_000,
             "metadata": batch.metadata,
-            "status": batch.status,
+            "status": self.spelling(batch.status),
             "request_counts": {"total": total, "completed": done, "failed": 0},
             "output_file_id": batch.answers,
             "error_file_id": batch.errors,

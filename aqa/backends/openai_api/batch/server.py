@@ -12,13 +12,18 @@ from typing import Any, TypeVar
 from aqa.backends.openai_api.attempts import back_off
 from aqa.backends.openai_api.batch.record import Part
 from aqa.backends.openai_api.errors import classify
-from aqa.backends.openai_api.replies import BadBodyError
+from aqa.backends.openai_api.replies import BadBodyError, error_text
 from aqa.backends.openai_api.service import Service
 from aqa.errors import ModelError
 from aqa.runs.files import atomic
 
 WINDOW = "24h"  # the only one that OpenAI knows
 ENDED = {"completed", "failed", "expired", "cancelled"}
+# The same as other servers write it, in lower case.
+ENDS = {
+    "canceled": "cancelled", "error": "failed", "success": "completed", "succeeded": "completed",
+    "timeout_exceeded": "expired",
+}  # fmt: skip
 KEY = "aqa"  # of a batch's metadata: the part of the run that it answers
 PAGE = 100  # batches of a list
 PAGES = 100
@@ -179,17 +184,20 @@ class BatchServer:
         done = counts if isinstance(counts, dict) else {}
         errors = body.get("errors")
         listed = errors.get("data") if isinstance(errors, dict) else None
+        listed = errors if isinstance(errors, list) else listed
         first = listed[0] if isinstance(listed, list) and listed else {}
         first = first if isinstance(first, dict) else {}
         line = f"line {first['line']}: " if isinstance(first.get("line"), int) else ""
         finished = (done.get("completed"), done.get("failed"))
+        status = _text(body, "status").lower()
+        problem = str(first.get("message") or error_text(errors) or "no reason was given")
         return Batch(
             id=_text(body, "id"),
-            status=_text(body, "status"),
+            status=ENDS.get(status, status),
             finished=sum(n for n in finished if isinstance(n, int)),
             answers=_text(body, "output_file_id") if body.get("output_file_id") else None,
             errors=_text(body, "error_file_id") if body.get("error_file_id") else None,
-            problem=self._access.shown(line + str(first.get("message") or "no reason was given")),
+            problem=self._access.shown(line + problem),
             code=str(first.get("code") or ""),
         )
 

@@ -353,6 +353,22 @@ def test_more_than_may_wait_is_asked_later(tmp_path: Path, server: BatchingServe
         run(config, tmp_path / "never")
 
 
+@pytest.mark.parametrize(
+    ("end", "spelling", "requests"),
+    [
+        ("completed", str.upper, [20]),  # Together's
+        ("expired", {"expired": "TIMEOUT_EXCEEDED"}.get, [20, 10]),
+    ],
+)
+def test_ends_of_batches_as_others_write_them(
+    tmp_path: Path, server: BatchingServer, end: str, spelling: Any, requests: list[int]
+) -> None:
+    server.ends = lambda number: end if number == 0 else "completed"
+    server.spelling = lambda status: spelling(status) or status
+    assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
+    assert [len(batch.requests) for batch in server.batches.values()] == requests
+
+
 def test_a_batch_that_someone_cancelled(tmp_path: Path, server: BatchingServer) -> None:
     server.ends = lambda number: "cancelled" if number == 0 else "completed"
     with pytest.raises(ModelError, match="was cancelled"):
