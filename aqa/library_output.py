@@ -34,6 +34,8 @@ def quiet() -> Iterator[None]:
             # It writes patterns for experts of its own accord, and then misses their layers.
             pattern = "The following (rank|alpha)_pattern keys did not match"
             warnings.filterwarnings("ignore", pattern, RuntimeWarning)
+            # Nothing changes in place what a model gives.
+            warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

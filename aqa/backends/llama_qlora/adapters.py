@@ -133,9 +133,11 @@ def read_adapter(model: Any, folder: Path) -> None:
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
+    from aqa.backends.local.spread import held_like
+
     own = get_peft_model_state_dict(model, save_embedding_layers=False)
     found = load_file(folder / ADAPTER_WEIGHTS)
     known = own.keys() & found.keys()
     reshaped = [name for name in known if own[name].shape != found[name].shape]
     check_keys(str(folder), own.keys() - known, reshaped, found.keys() - known)
-    set_peft_model_state_dict(model, found)
+    set_peft_model_state_dict(model, held_like(own, found))

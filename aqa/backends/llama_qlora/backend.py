@@ -207,7 +207,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
     def _fast_adapter(self) -> AbstractContextManager[None]:
         """Compute an adapter fused, for peft does it in float32 beside the layers."""
-        if not hasattr(self.model, "peft_config"):
+        if not hasattr(self.model, "peft_config") or self.is_spread:
             return nullcontext()
         from aqa.backends.llama_qlora.fused_lora import fused_adapter
 

@@ -16,8 +16,8 @@ from aqa.backends.llama_qlora.prefixes import Row, groups_within
 from aqa.backends.llama_qlora.reading import forward, read_rows
 from aqa.backends.local.batches import batches_by_tokens
 from aqa.backends.local.decoding import Ends, chosen_tokens
+from aqa.backends.local.devices import without_gradients
 from aqa.backends.local.memory import Room, free_memory
-from aqa.backends.model_errors import is_out_of_memory
 from aqa.config.options import GenerationOptions
 
 ROUND = 8  # steps, after which rows may join
@@ -74,7 +74,7 @@ class Writer:
     def _go_on(self) -> list[Answer] | None:
         """Let rows join, or write a few tokens more; None where memory ran out."""
         try:
-            with torch.inference_mode():
+            with without_gradients():
                 if chosen := self._choose():
                     self._join(chosen)
                 else:
@@ -82,7 +82,7 @@ class Writer:
                 self._room.fitted()
                 return self._let_go()
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+            if not self._room.can_shrink(error):
                 raise
         return None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from aqa.backends.llama_qlora.prefixes import can_share, group_by_prefix, takes_padding
 from aqa.backends.local.decoding import ChosenTokens, Ends, Written, decoding
+from aqa.backends.local.devices import without_gradients
 from aqa.backends.local.drawing import Drawings, Drawn
 from aqa.backends.local.memory import Room
 from aqa.config.options import GenerationOptions
@@ -79,11 +80,10 @@ def _write_by_length(
 def _write_whole(
     model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings
 ) -> list[Written]:
-    import torch
 
     chosen = ChosenTokens()
     processors = [chosen, *([Drawn(draws, options)] if options.draws else [])]
-    with torch.inference_mode():
+    with without_gradients():
         sequences, start = _generate(model, rows, ends, options, logits_processor=processors)
         found = chosen.log_probabilities(sequences)
     pairs = zip(sequences[:, start:].tolist(), found, strict=True)
@@ -121,7 +121,7 @@ def _write_beams(model: Any, rows: Rows, ends: Ends, options: GenerationOptions)
 
     from aqa.backends.llama_qlora.reading import forward, logits_at
 
-    with torch.inference_mode():
+    with without_gradients():
         sequences, start = _generate(model, rows, ends, options)
         _, mask = pad_left(rows, ends.ids[0])
         each = options.num_return_sequences

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from aqa.backends.local.devices import compute_dtype, local_device
+from aqa.backends.local.devices import compute_dtype, local_device, spread_by, weights_device
 from aqa.backends.local.loading import BNB_4BIT, load_config, load_whole, own_quantization
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
@@ -40,9 +40,9 @@ def load_model(
         trust_remote_code=options.trust_remote_code,
         dtype=dtype,
         attn_implementation=_attention(options, training),
-        device_map={"": local_device()},
+        device_map={"": weights_device(training)},
         use_safetensors=True,
-        **_quantization(options, own, dtype),
+        **_quantization(options, own, dtype, training),
     )
     four_bit = list(linear_4bit(model)) if getattr(model, "is_quantized", False) else []
     if options.quantization == "4bit" and not four_bit:
@@ -164,7 +164,9 @@ def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:
         raise ModelError(f"4-bit weights do not work here ({error}); {WITHOUT_4_BITS}") from error
 
 
-def _quantization(options: LlamaQloraOptions, own: str, dtype: Any) -> dict[str, Any]:
+def _quantization(
+    options: LlamaQloraOptions, own: str, dtype: Any, training: bool
+) -> dict[str, Any]:
     """What is asked of bitsandbytes; nothing of a checkpoint with a quantisation of its own.
 
     None would do for "nothing" where a model has none, and take the scales from one that has.
@@ -178,5 +180,7 @@ def _quantization(options: LlamaQloraOptions, own: str, dtype: Any) -> dict[str,
         bnb_4bit_quant_type=options.bnb_4bit_quant_type,
         bnb_4bit_use_double_quant=options.bnb_4bit_use_double_quant,
         bnb_4bit_compute_dtype=dtype,
+        # What is spread has to be of a floating type, and of the others' for them to travel along.
+        bnb_4bit_quant_storage=dtype if training and spread_by() else None,
     )
     return {"quantization_config": settings}

@@ -30,6 +30,8 @@ def logits_at(model: Any, rows: torch.Tensor, positions: torch.Tensor) -> Iterat
 
     def select(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         states, *others = inputs
+        if states.shape[:-1].numel() == 1:
+            return inputs  # only one place, be it of a call that fills in for others
         device = states.device
         return (states[rows.to(device), positions.to(device)][None], *others)
 

@@ -13,9 +13,11 @@ from aqa.backends.llama_qlora.adapters import add_adapter, read_adapter
 from aqa.backends.llama_qlora.models import save_attention_memory
 from aqa.backends.llama_qlora.reading import logits_at
 from aqa.backends.local.reader import LocalReader
+from aqa.backends.local.spread import Calls, gathered
 from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import Batch, Collator
 from aqa.config.backend_options import LlamaQloraOptions
+from aqa.processes import is_first_process
 from aqa.records import TrainStep
 from aqa.runs.names import ADAPTER
 
@@ -77,10 +79,17 @@ class AdapterTrainer(AnswerTrainer):
         """Read an adapter's weights into that of the model."""
         read_adapter(self.model, folder)
 
-    def write(self, folder: str | Path) -> None:
+    def calls(self, model: Any) -> Calls:
+        """A causal model is called as a whole."""
+        one = torch.zeros(1, 1, dtype=torch.long, device=self.args.device)
+        return {"forward": lambda: model(input_ids=one, use_cache=False)}
+
+    def write(self, folder: Path) -> None:
         """Write the adapter, the same bytes for the same weights."""
         config = self.model.peft_config["default"]
         for names in ("target_modules", "target_parameters"):
             if isinstance(found := getattr(config, names), set):
                 setattr(config, names, sorted(found))  # else in any order
-        self.model.save_pretrained(folder, save_embedding_layers=False)
+        whole = gathered(self.model, trained_only=True)
+        if is_first_process():
+            self.model.save_pretrained(folder, state_dict=whole, save_embedding_layers=False)

@@ -61,19 +61,22 @@ def best_or(checkpoint: Path) -> Path:
     return Path(state.get("best_model_checkpoint") or checkpoint)
 
 
-def check_optimizer(checkpoint: Path, deepspeed: bool, processes: int) -> None:
-    """See whether the optimizer's state in a checkpoint can be taken up.
+def check_optimizer(checkpoint: Path, kind: str | None, processes: int) -> None:
+    """See whether the optimizer's state in a checkpoint can be taken up by another of that kind.
 
-    transformers begins with a new one in silence where it finds none of its own kind; DeepSpeed's
-    lies in a part for each process.
+    The kind is DeepSpeed, FSDP, or None. transformers begins with a new one in silence where it
+    finds none of its own kind; DeepSpeed's lies in a part for each process.
 
     Raises:
-        RunError: it is of another kind, or of another number of processes.
+        RunError: it is of another kind, or DeepSpeed's of another number of processes.
     """
     parts = len([*checkpoint.glob("global_step*/*optim_states.pt")])
-    if bool(parts) != deepspeed or (parts and parts != processes):
-        written = f"{parts} processes under DeepSpeed" if parts else "a training without DeepSpeed"
+    spread = [*checkpoint.glob("optimizer_0"), *checkpoint.glob("optimizer.bin")]
+    written = "DeepSpeed" if parts else "FSDP" if spread else None
+    if written != kind or (parts and parts != processes):
+        by = f"{parts} processes under " if parts else "a training under " if spread else ""
         raise RunError(
-            f"{checkpoint}: its optimizer was written by {written}; go on in the same way, or begin"
-            " anew with --fresh"
+            f"{checkpoint}: its optimizer was written by"
+            f" {by + written if written else 'a training without DeepSpeed or FSDP'}; go on in the"
+            " same way, or begin anew with --fresh"
         )

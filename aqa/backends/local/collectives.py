@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import torch.distributed as distributed
 
-from aqa.processes import is_first_process, process_count
+from aqa.backends.local.spread import Lockstep
+from aqa.processes import is_first_process, process_count, process_rank
 from aqa.records import Prediction, Prompt
 
 T = TypeVar("T")
@@ -107,6 +108,30 @@ class SharedEvaluation:
                 self._store.delete_key(key)
                 by_id = {prompt.id: prompt for prompt in self._parts[number]}
                 yield from ((by_id[answer.id], answer) for answer in answers)
+
+
+def answers_in_step(
+    prompts: Sequence[Prompt], generate: Callable[[Sequence[Prompt]], Answers], lockstep: Lockstep
+) -> Answers:
+    """Answer prompts where each process has a part of the weights; the first gives all answers.
+
+    Raises:
+        KeyboardInterrupt: any process was asked to stop.
+    """
+    by_id = {prompt.id: prompt for prompt in prompts}
+    made: list[Prediction] = []
+    with lockstep.together():
+        own = generate(prompts[process_rank() :: process_count()])
+        for prompt, answer in until(lambda: lockstep.ends, own):
+            if is_first_process():
+                yield prompt, answer
+            else:
+                made.append(answer)
+    if lockstep.ends:
+        raise KeyboardInterrupt
+    for part in of_all(made):
+        if is_first_process():
+            yield from ((by_id[answer.id], answer) for answer in part)
 
 
 def until(ends: Callable[[], bool], items: Iterable[T]) -> Iterator[T]:

@@ -1,13 +1,18 @@
 """Where the weights of this process lie, its GPU or the CPU, and in which precision they work."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from aqa.config.backend_options import LocalModelOptions
-from aqa.errors import ModelError
+from aqa.errors import ConfigError, ModelError
 from aqa.processes import local_rank, process_count
+
+FSDP, ZERO = "FSDP", "DeepSpeed's ZeRO stage 3"  # what spreads weights over processes
 
 
 def local_device() -> str:
@@ -31,6 +36,52 @@ def local_device() -> str:
             " CUDA_VISIBLE_DEVICES hides"
         )
     return f"cuda:{rank}"
+
+
+def spread_by() -> str | None:
+    """What spreads the weights, as accelerate tells in the environment; None where nothing does.
+
+    Raises:
+        ConfigError: it is the first FSDP, which can't mix weights that are trained and others.
+    """
+    if process_count() == 1:
+        return None
+    if _is_set("ACCELERATE_USE_FSDP"):
+        if os.environ.get("FSDP_VERSION", "1") != "2":
+            raise ConfigError(
+                "accelerate's config asks for the first FSDP; set fsdp_version: 2 under fsdp_config"
+            )
+        if _is_set("FSDP_ACTIVATION_CHECKPOINTING"):
+            raise ConfigError(
+                "fsdp_activation_checkpointing in accelerate's config: leave it to"
+                " training.gradient_checkpointing"
+            )
+        return FSDP
+    return ZERO if _is_set("ACCELERATE_USE_DEEPSPEED") and _zero_stage() == "3" else None
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "").lower() in ("1", "true", "yes")
+
+
+def _zero_stage() -> str:
+    file = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    if not Path(file).is_file():
+        return os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    config = json.loads(Path(file).read_text(encoding="utf-8"))
+    return str(config.get("zero_optimization", {}).get("stage", 0))
+
+
+def weights_device(training: bool) -> str:
+    """Where weights are loaded to: this process's device, or the CPU to be spread from there."""
+    return "cpu" if training and spread_by() else local_device()
+
+
+def without_gradients() -> AbstractContextManager[object]:
+    """Where answers are written. What FSDP puts together there is used in training, too."""
+    import torch
+
+    return torch.no_grad() if spread_by() else torch.inference_mode()
 
 
 def let_segments_grow() -> None:

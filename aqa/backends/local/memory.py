@@ -25,10 +25,18 @@ def free_memory() -> None:
 class Room:
     """How many tokens may be at work at once: fewer for good once memory has run out.
 
-    `read_tokens` of them, at most, are read at once.
+    `read_tokens` of them, at most, are read at once. Where a process would leave others waiting in
+    the middle of a layer (`alone` is False), memory that runs out ends all.
     """
 
-    def __init__(self, tokens: int, note: Callable[[str], None], read_tokens: int | None = None):
+    def __init__(
+        self,
+        tokens: int,
+        note: Callable[[str], None],
+        read_tokens: int | None = None,
+        alone: bool = True,
+    ) -> None:
+        self._alone = alone
         self.tokens = self._fitted = tokens
         self._read_tokens = read_tokens
         self._note = note
@@ -37,6 +45,10 @@ class Room:
     def read_tokens(self) -> int:
         """Tokens that are read at once."""
         return min(self.tokens, self._read_tokens or self.tokens)
+
+    def can_shrink(self, error: Exception) -> bool:
+        """Whether fewer at a time may do what failed with this error."""
+        return self._alone and is_out_of_memory(error)
 
     def shrink(self, prompts: int, each: int) -> None:
         """Take half of what was tried: so many prompts, of so many tokens each at most."""
@@ -75,7 +87,7 @@ def within(
             room.fitted()
             continue
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+            if not room.can_shrink(error):
                 raise
         free_memory()
         if len(batch) == 1:

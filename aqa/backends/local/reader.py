@@ -58,6 +58,8 @@ class Row(NamedTuple):
 class LocalReader(Trainable[LocalOptionsT_co]):
     """Encoding needs only the tokenizer; `with` or `train` load the weights."""
 
+    is_spread = False  # whether each process has a part of the weights alone
+
     def __init__(self, config: RunConfig, progress: Progress) -> None:
         super().__init__(config, progress)
         self.model: Any = None
@@ -209,7 +211,8 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     @cached_property
     def _room(self) -> Room:
         """What fits: kept for all windows, so that memory runs out once for each size."""
-        return Room(self._batch_tokens, self._progress.note, self._read_tokens)
+        note, alone = self._progress.note, not self.is_spread
+        return Room(self._batch_tokens, note, self._read_tokens, alone)
 
     @abstractmethod
     def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:

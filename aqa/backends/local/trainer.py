@@ -7,6 +7,7 @@ writes one.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,24 +18,27 @@ from datasets import Dataset
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
-    Trainer,
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_callback import ExportableState
 
 from aqa.backends.base import TrainJob
-from aqa.backends.local.checkpoints import STATE, best_or
+from aqa.backends.local.checkpoints import STATE
 from aqa.backends.local.collectives import (
     SharedEvaluation,
+    answers_in_step,
     any_process,
     of_all,
     of_first,
     until,
 )
+from aqa.backends.local.devices import FSDP, spread_by, without_gradients
 from aqa.backends.local.reader import LocalReader
+from aqa.backends.local.saving import SavingTrainer
+from aqa.backends.local.spread import Calls, Lockstep, spread_fsdp
 from aqa.backends.local.training_batches import Batch, EpochSampler, as_row
 from aqa.backends.local.training_steps import Reporter
+from aqa.errors import ConfigError
 from aqa.processes import is_first_process, process_count, process_rank
 from aqa.records import TrainStep
 
@@ -48,7 +52,7 @@ class Collates(Protocol):
         """Give the tensors of one batch."""
 
 
-class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are not followed
+class AnswerTrainer(SavingTrainer):
     """A Trainer whose loss looks at answers alone and whose evaluation generates them."""
 
     folder_name: ClassVar[str]  # of what was trained, in the run folder
@@ -66,7 +70,6 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         self._job = job
         self._collator = self.make_collator()
         self.stopped = False
-        self._saved = 0  # the step of the last checkpoint that was written before an evaluation
         self.options = reader.config.training
         patience = self.options.early_stopping_patience
         super().__init__(
@@ -82,6 +85,23 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # so that all accumulated labels are counted
+        self._lockstep = self._spread() if spread_by() else None
+
+    def _spread(self) -> Lockstep:
+        """Spread the weights now, where FSDP does; DeepSpeed does when the training begins."""
+        self._reader.is_spread = True
+        whole = getattr(self.model, "get_base_model", lambda: self.model)()
+        if spread_by() == FSDP:
+            if not self.is_fsdp_enabled:
+                raise ConfigError(
+                    "accelerate spreads no weights over CPUs; leave FSDP out of its config"
+                )
+            self.optimizer = spread_fsdp(self.accelerator, whole, self.create_optimizer())
+        return Lockstep(whole, self.calls(whole), self._is_stopped)
+
+    def calls(self, model: Any) -> Calls:
+        """The methods by which a model is called, each with a small call of it."""
+        raise NotImplementedError
 
     def answer_loss(
         self, model: Any, inputs: Batch, label_smoothing: float
@@ -89,41 +109,9 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         """Summed cross-entropy over the answers' tokens, and how many they are."""
         raise NotImplementedError
 
-    def write(self, folder: str | Path) -> None:
-        """Write what is trained, as a checkpoint holds it."""
-        raise NotImplementedError
-
-    def read(self, folder: Path) -> None:
-        """Read what `write` wrote, each weight of it and no other."""
-        raise NotImplementedError
-
-    def read_best(self, checkpoint: Path) -> None:
-        """Read the best weights that the last checkpoint of a training knows of."""
-        self.read(best_or(checkpoint) if self.args.load_best_model_at_end else checkpoint)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
-        """Read weights strictly; a Trainer logs what it does not find, and goes on."""
-        self.read(Path(resume_from_checkpoint))
-
-    def _load_best_model(self) -> None:
-        """The same for the best ones."""
-        if self.is_deepspeed_enabled:
-            super()._load_best_model()
-        else:
-            self.read(Path(self.state.best_model_checkpoint))
-
-    def write_trained(self, folder: Path) -> None:
-        """Write what prediction needs."""
-        self.write(folder)
-
     def settle(self) -> None:
         """Make the model such as it is loaded for prediction."""
         self.model.eval()  # dropout is for training alone
-
-    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
-        """Write weights alone: no pickled arguments, no tokenizer."""
-        assert output_dir is not None
-        self.write(output_dir)
 
     def stop(self) -> None:
         """Write a checkpoint after this step, and stop."""
@@ -192,7 +180,10 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
             scores = self._job.score(until(self._is_stopped, generate(prompts)))
             self._break_off()
             return scores
-        answers = SharedEvaluation(prompts, generate, self._is_stopped).answers()
+        if self._lockstep:
+            answers = answers_in_step(prompts, generate, self._lockstep)
+        else:
+            answers = SharedEvaluation(prompts, generate, self._is_stopped).answers()
         if is_first_process():
             return of_first(self._job.score(answers))
         for _ in answers:
@@ -221,7 +212,8 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         total, tokens = 0.0, 0
         collate, size = self.make_collator(), self.args.train_batch_size
         starts = range(0, len(self._dev_rows), size)[process_rank() :: process_count()]
-        with torch.inference_mode(), self.accelerator.autocast():
+        in_step = self._lockstep.together() if self._lockstep else nullcontext()
+        with in_step, without_gradients(), self.accelerator.autocast():
             for start in until(self._is_stopped, starts):
                 batch = collate(self._dev_rows[start : start + size])
                 loss, count = self.answer_loss(self.model, self._prepare_inputs(batch), 0.0)
@@ -229,40 +221,6 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         self._break_off()
         parts = of_all((total, tokens))
         return sum(part[0] for part in parts) / max(sum(part[1] for part in parts), 1)
-
-    def _evaluate(
-        self, trial: object, ignore_keys_for_eval: object, skip_scheduler: bool = False
-    ) -> dict[str, float]:
-        """Evaluate, but first write what would be lost if that were broken off."""
-        if self.control.should_save:
-            super()._save_checkpoint(self.model, trial)
-            self._saved = self.state.global_step
-        scores: dict[str, float] = super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
-        return scores
-
-    def _save_checkpoint(self, model: object, trial: object) -> None:
-        """Write a checkpoint; where an evaluation followed on it, only what that changed."""
-        if self._saved == self.state.global_step:
-            self.write_state(Path(self.args.output_dir, f"checkpoint-{self._saved}"))
-        else:
-            super()._save_checkpoint(model, trial)
-
-    def write_state(self, checkpoint: Path) -> None:
-        """Put into a checkpoint what is known by now: the best one, and the patience that is left.
-
-        The names are those that transformers gives.
-        """
-        best = self.state.best_global_step
-        if best and (folder := checkpoint.with_name(f"checkpoint-{best}")).is_dir():
-            self.state.best_model_checkpoint = str(folder)
-        if not is_first_process():
-            return
-        for kept in [*self.callback_handler.callbacks, self.control]:
-            if isinstance(kept, ExportableState):
-                self.state.stateful_callbacks[type(kept).__name__] = kept.state()
-        draft = checkpoint / f".{STATE}.draft"
-        self.state.save_to_json(str(draft))
-        draft.replace(checkpoint / STATE)
 
     def evaluate_late(self, checkpoint: Path) -> None:
         """Make up for the evaluation before which a training ended with this checkpoint."""

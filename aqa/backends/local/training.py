@@ -94,7 +94,7 @@ def run_training(
         if start and is_first_process():
             find_best(start)
     if start:
-        check_optimizer(start, trainer.is_deepspeed_enabled, trainer.args.world_size)
+        check_optimizer(start, trainer.optimizer_kind, trainer.args.world_size)
     with stops_at_interrupt(trainer.stop):
         if start and awaits_evaluation(start) and trainer.args.eval_strategy != "no":
             trainer.evaluate_late(start)
@@ -109,11 +109,15 @@ def run_training(
 
 
 def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
-    """Let `save` write weights; the folder takes its name only when it is complete."""
+    """Let `save` write weights; the folder takes its name only when it is complete.
+
+    All processes call it, and the first one writes.
+    """
+    draft = folder.with_name(f".{folder.name}.draft")
     if is_first_process():
-        draft = folder.with_name(f".{folder.name}.draft")
         shutil.rmtree(draft, ignore_errors=True)
-        save(draft)
+    save(draft)
+    if is_first_process():
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
         (folder.parent / CHECKPOINTS / TRAINING_ROWS).unlink()

@@ -1,6 +1,5 @@
 """Our options in transformers' words."""
 
-import os
 from importlib.util import find_spec
 
 import torch
@@ -22,7 +21,7 @@ def training_arguments(  # long: one call
     """Translate our options into transformers' TrainingArguments.
 
     Raises:
-        ConfigError: accelerate's config spreads the weights themselves over the processes.
+        ConfigError: an option can't work here.
     """
     options = config.training
     dtype = compute_dtype(backend)
@@ -74,8 +73,6 @@ def training_arguments(  # long: one call
     # One process uses one GPU: transformers would share batches out among all that it sees, so
     # that each step took so many times the examples that the config asks for.
     arguments._n_gpu = min(arguments.n_gpu, 1)
-    plugin = arguments.deepspeed_plugin
-    check_whole_weights(plugin.zero_stage if plugin else None)
     return arguments
 
 
@@ -92,26 +89,6 @@ def uses_liger(options: TrainingOptions, cuda: bool) -> bool:
         lacks = "pip install liger-kernel" if cuda else "its kernels need an NVIDIA GPU"
         raise ConfigError(f"training.use_liger_kernel = true can't work here: {lacks}")
     return options.use_liger_kernel
-
-
-def check_whole_weights(zero_stage: int | None) -> None:
-    """See that each process has all weights, since each writes answers of its own.
-
-    `zero_stage` is DeepSpeed's, or None without it; accelerate tells of FSDP in the environment.
-
-    Raises:
-        ConfigError: the weights are spread over the processes.
-    """
-    for asked, name in (
-        (os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true", "FSDP"),
-        (zero_stage == 3, "DeepSpeed's ZeRO stage 3"),
-    ):
-        if asked:
-            raise ConfigError(
-                f"{name} spreads a model's weights over the processes, each of which needs them"
-                " all to write answers; use DeepSpeed's ZeRO stage 2 in accelerate's config, which"
-                " spreads gradients and optimizer"
-            )
 
 
 def evaluates(config: RunConfig, job: TrainJob) -> bool:

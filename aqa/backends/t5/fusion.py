@@ -17,6 +17,9 @@ from aqa.backends.local.batches import batches_by_tokens
 Parts = Sequence[Sequence[int]]  # token ids of what is encoded apart
 
 
+ENCODE = "encode_parts"  # of a model whose weights are spread, the method that encodes
+
+
 @dataclass
 class EncoderStates(BaseModelOutput):  # type: ignore[misc]  # transformers' types are not followed
     """What a decoder attends to, as a model takes it."""
@@ -36,7 +39,8 @@ def pad_right(rows: Parts, filling: int = 0) -> tuple[torch.Tensor, torch.Tensor
 
 def encode(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The encoder's states of shape (rows, longest, width)."""
-    states: torch.Tensor = model.get_encoder()(
+    encoder = getattr(model, ENCODE, None) or model.get_encoder()
+    states: torch.Tensor = encoder(
         input_ids=ids.to(model.device), attention_mask=mask.to(model.device)
     ).last_hidden_state
     return states

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aqa.backends.local.decoding import ChosenTokens, Written, decoding, until_end
+from aqa.backends.local.devices import without_gradients
 from aqa.backends.local.drawing import Drawings, Drawn
 from aqa.config.options import GenerationOptions
 
@@ -23,11 +24,9 @@ def write_answers(
 
     `draws` are those of each answer, where tokens are drawn.
     """
-    import torch
-
     from aqa.backends.t5.fusion import EncoderStates, encode_questions
 
-    with torch.inference_mode():
+    with without_gradients():
         states, mask = encode_questions(model, questions, encoded_tokens)
         chosen = ChosenTokens() if options.num_beams == 1 else None
         if options.draws:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aqa.backends.local.devices import compute_dtype, local_device
+from aqa.backends.local.devices import compute_dtype, weights_device
 from aqa.backends.local.loading import load_whole
 from aqa.backends.model_errors import explained
 from aqa.backends.model_files import ModelFiles
@@ -45,7 +45,7 @@ def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
         use_safetensors=True,
     )
     with explained(files.spec, files.title):
-        return fuse_activations(model).to(local_device())
+        return fuse_activations(model).to(weights_device(training))
 
 
 def fuse_activations(model: Any) -> Any:
@@ -89,4 +89,4 @@ def make_model(config: Any, seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = T5ForConditionalGeneration(config)
-    return fuse_activations(model).to(local_device())
+    return fuse_activations(model).to(weights_device(training=True))

@@ -7,17 +7,20 @@ from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
+from torch.distributed.fsdp import register_fsdp_forward_method
 from transformers import TrainingArguments
 
 from aqa.backends.base import TrainJob
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.loading import load_whole
 from aqa.backends.local.reader import LocalReader
+from aqa.backends.local.spread import Calls, gathered, held_like
 from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import IGNORED, Batch
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.t5.fusion import EncoderStates, encode, lay_side_by_side, pad_right
+from aqa.backends.t5.fusion import ENCODE, EncoderStates, encode, lay_side_by_side, pad_right
 from aqa.config.backend_options import T5Options
+from aqa.processes import is_first_process
 from aqa.records import TrainStep
 from aqa.runs.names import MODEL
 
@@ -96,6 +99,7 @@ class Seq2SeqTrainer(AnswerTrainer):
         arguments: TrainingArguments,
         rows: Dataset,
     ) -> None:
+        self._kind = type(reader.model)
         super().__init__(reader, job, on_step, arguments, rows)
         self._save_tokenizer = reader.save_tokenizer
         self._dtype = compute_dtype(reader.options)
@@ -108,19 +112,40 @@ class Seq2SeqTrainer(AnswerTrainer):
 
     def read(self, folder: Path) -> None:
         """Read the weights, which some families save under other names than they have."""
-        found = load_whole(type(self.model), ModelFiles(str(folder), str(folder)))
-        self.model.load_state_dict(found.state_dict())
+        found = load_whole(self._kind, ModelFiles(str(folder), str(folder)))
+        own = self.model.state_dict()
+        self.model.load_state_dict(held_like(own, found.state_dict()))
 
-    def write(self, folder: str | Path) -> None:
+    def calls(self, model: Any) -> Calls:
+        """The encoder is called apart, and then the decoder by the whole model."""
+        one = torch.ones(1, 1, dtype=torch.long, device=self.args.device)
+        states = torch.zeros(1, 1, model.config.d_model, device=self.args.device)
+        setattr(model, ENCODE, lambda **inputs: model.get_encoder()(**inputs))
+        register_fsdp_forward_method(model, ENCODE)
+        return {
+            ENCODE: lambda: getattr(model, ENCODE)(input_ids=one, attention_mask=one),
+            "forward": lambda: model(
+                encoder_outputs=EncoderStates(last_hidden_state=states),
+                attention_mask=one,
+                decoder_input_ids=one,
+                use_cache=False,
+            ),
+        }
+
+    def write(self, folder: Path) -> None:
         """Write the weights."""
-        self.model.save_pretrained(folder)
+        whole = gathered(self.model, trained_only=False)
+        if is_first_process():
+            self.model.save_pretrained(folder, state_dict=whole)
 
     def write_trained(self, folder: Path) -> None:
         """Write the weights, and the tokenizer beside them."""
         self.write(folder)
-        self._save_tokenizer(folder)
+        if is_first_process():
+            self._save_tokenizer(folder)
 
     def settle(self) -> None:
         """Make the model such as it is loaded for prediction."""
-        self.model.to(self._dtype)
+        if not self._reader.is_spread:
+            self.model.to(self._dtype)
         super().settle()

@@ -80,3 +80,13 @@ def test_other_errors_are_raised() -> None:
 )
 def test_what_tells_of_memory(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) == expected
+
+
+def test_no_process_tries_again_where_others_wait_for_it() -> None:
+    room = Room(8, note=lambda _: None, alone=False)
+
+    def work(batch: Sequence[int]) -> list[int]:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        list(within(room, [[1, 2]], lambda tokens: tokens, work, lambda item: item))

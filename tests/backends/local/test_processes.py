@@ -7,17 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import run_aqa, start_aqa
+import spread_on_cpus
+from forked import Forked, run_aqa, start_aqa
+from safetensors.torch import load_file
 from tiny_llama import rows, write_rows, write_template
 
 from aqa.backends.local.checkpoints import check_optimizer
-from aqa.backends.local.training_arguments import check_whole_weights
-from aqa.errors import ConfigError, RunError
+from aqa.errors import RunError
 from aqa.runs.hashes import hash_files
 
 PROCESSES = 2
@@ -70,17 +72,30 @@ def launched(launcher: Sequence[str]) -> Launch:
     return launch
 
 
-def together(*arguments: str) -> tuple[list[int], str, str]:
+def together(
+    *arguments: str, start: Callable[..., Forked] = start_aqa, **env: str
+) -> tuple[list[int], str, str]:
     """The processes that torchrun would start, without the time that they take to start."""
-    group = {"WORLD_SIZE": str(PROCESSES), "LOCAL_WORLD_SIZE": str(PROCESSES)}
+    group = {**env, "WORLD_SIZE": str(PROCESSES), "LOCAL_WORLD_SIZE": str(PROCESSES)}
     group |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": PORT}
     processes = [
-        start_aqa(*arguments, env={**os.environ, **group, "RANK": rank, "LOCAL_RANK": rank})
+        start(*arguments, env={**os.environ, **group, "RANK": rank, "LOCAL_RANK": rank})
         for rank in map(str, range(PROCESSES))
     ]
     outputs, errors = zip(*(process.communicate() for process in processes), strict=True)
     codes = [process.returncode or 0 for process in processes]
     return codes, "".join(outputs), "".join(errors)
+
+
+def spread(*arguments: str) -> tuple[list[int], str, str]:
+    """The same with FSDP2, as accelerate's config asks for it in the environment."""
+    return together(
+        *arguments,
+        start=partial(Forked, spread_on_cpus.aqa),
+        ACCELERATE_USE_FSDP="true",
+        FSDP_VERSION="2",
+        FSDP_AUTO_WRAP_POLICY="TRANSFORMER_BASED_WRAP",
+    )
 
 
 def alone(*arguments: str) -> tuple[list[int], str, str]:
@@ -169,6 +184,43 @@ def test_two_processes_train_as_one(whole: Whole, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_fsdp_spreads_the_weights(whole: Whole, tmp_path: Path) -> None:
+    two, both = tmp_path / "two", tmp_path / "both"
+    train(spread, *whole.words, "-o", str(two))
+    assert losses(two) == pytest.approx(losses(whole.folder), abs=1e-3)
+    # Each process kept its part of the optimizer, and no weights but the safetensors are written.
+    checkpoint = two / "checkpoints/checkpoint-6"
+    assert len([*checkpoint.glob("optimizer_0/*.distcp")]) == PROCESSES
+    assert not [*checkpoint.glob("pytorch_model*")]
+    assert_same_weights(two, whole.folder)
+    assert answers(two) == answers(whole.folder)
+
+    if whole.kind == "llama":
+        interrupted_copy(two, both, steps=2)
+        train(spread, *whole.words, "-o", str(both), "--resume")
+        assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
+        assert_same_weights(both, whole.folder)
+
+
+def answers(folder: Path) -> list[tuple[str, str]]:
+    return [
+        (key, row["predicted_answer"]) for key, row in read(folder / "predictions.json").items()
+    ]
+
+
+def assert_same_weights(ours: Path, theirs: Path) -> None:
+    """See that two runs ended with the same weights, in files of the same names."""
+    names = [path.relative_to(theirs) for path in theirs.glob("[am]*/*.safetensors")]
+    assert names
+    for name in names:
+        expected = load_file(theirs / name)
+        found = load_file(ours / name)
+        assert found.keys() == expected.keys()
+        for key, weights in expected.items():
+            assert (found[key] - weights).abs().max() < 1e-3, key
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
 def test_deepspeed_spreads_gradients_and_optimizer(whole: Whole, tmp_path: Path) -> None:
     two, both = tmp_path / "two", tmp_path / "both"
@@ -184,46 +236,34 @@ def test_deepspeed_spreads_gradients_and_optimizer(whole: Whole, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("written", "deepspeed", "processes", "told"),
+    ("written", "kind", "processes", "told"),
     [
-        (2, True, 2, None),
-        (0, False, 2, None),
-        (2, False, 1, "written by 2 processes under DeepSpeed"),
-        (2, True, 4, "written by 2 processes under DeepSpeed"),
-        (0, True, 2, "written by a training without DeepSpeed"),
+        (2, "DeepSpeed", 2, None),
+        (0, None, 2, None),
+        ("optimizer_0", "FSDP", 4, None),
+        ("optimizer.bin", "FSDP", 2, None),
+        (2, None, 1, "written by 2 processes under DeepSpeed"),
+        (2, "DeepSpeed", 4, "written by 2 processes under DeepSpeed"),
+        (0, "DeepSpeed", 2, "written by a training without DeepSpeed or FSDP"),
+        (0, "FSDP", 2, "written by a training without DeepSpeed or FSDP"),
+        ("optimizer_0", None, 2, "written by a training under FSDP"),
+        ("optimizer.bin", "DeepSpeed", 2, "written by a training under FSDP"),
     ],
 )
 def test_an_optimizer_of_another_kind_is_not_taken_up(
-    written: int, deepspeed: bool, processes: int, told: str | None, tmp_path: Path
+    written: int | str, kind: str | None, processes: int, told: str | None, tmp_path: Path
 ) -> None:
     (tmp_path / "global_step3").mkdir()
+    if isinstance(written, str):
+        (tmp_path / written).touch()
+        written = 0
     for rank in range(written):
         (tmp_path / f"global_step3/zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").touch()
     if told is None:
-        check_optimizer(tmp_path, deepspeed, processes)
+        check_optimizer(tmp_path, kind, processes)
         return
     with pytest.raises(RunError, match=told):
-        check_optimizer(tmp_path, deepspeed, processes)
-
-
-@pytest.mark.parametrize(
-    ("stage", "fsdp", "refused"),
-    [
-        (None, "false", None),
-        (2, "false", None),
-        (3, "false", "ZeRO stage 3"),
-        (None, "true", "FSDP"),
-    ],
-)
-def test_weights_that_are_spread_are_refused(
-    stage: int | None, fsdp: str, refused: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", fsdp)
-    if refused is None:
-        check_whole_weights(stage)
-        return
-    with pytest.raises(ConfigError, match=f"{refused} spreads .* use DeepSpeed's ZeRO stage 2"):
-        check_whole_weights(stage)
+        check_optimizer(tmp_path, kind, processes)
 
 
 def interrupted_copy(source: Path, target: Path, steps: int) -> None:
