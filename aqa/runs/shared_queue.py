@@ -12,11 +12,13 @@ import contextlib
 import json
 import time
 from collections.abc import Iterable, Iterator
+from errno import ENOSYS
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from aqa.errors import RunError
 from aqa.runs.files import atomic, explained, write_json
 from aqa.runs.folder import hold
 from aqa.runs.journal import whole_lines
@@ -30,7 +32,12 @@ Json = dict[str, Any]
 
 
 def open_queue(folder: Path, queue: Json, done: Iterable[bool]) -> None:
-    """Let the processes of a launch begin; `queue` holds what `Share` and they need to know."""
+    """Let the processes of a launch begin; `queue` holds what `Share` and they need to know.
+
+    Raises:
+        RunError: the folder can't be written, or lies where nothing can be locked.
+    """
+    _check_locks(folder)
     with explained(folder):
         (folder / SEGMENTS).mkdir(exist_ok=True)
     with atomic(folder / SEGMENTS / DONE) as file:
@@ -192,4 +199,22 @@ class Share:
 
 
 def _locked(folder: Path) -> FileLock:
-    return FileLock(folder / QUEUE_LOCK, poll_interval=0.02)
+    return FileLock(folder / QUEUE_LOCK, poll_interval=0.02, fallback_to_soft=False)
+
+
+def _check_locks(folder: Path) -> None:
+    """See that locks work where the folder is.
+
+    A mere file in their place would outlive its process, and name it by numbers that other
+    machines give as well.
+    """
+    try:
+        _locked(folder).acquire().lock.release()
+    except OSError as error:
+        if error.errno == ENOSYS:
+            raise RunError(
+                f"{folder} is on a file system without locks (flock), by which several processes"
+                " share work; have it mounted with them (Lustre: -o flock), name a folder"
+                " elsewhere, or use one process"
+            ) from error
+        raise

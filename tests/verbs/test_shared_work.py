@@ -1,11 +1,13 @@
 """One prediction in several processes: the same files as by one, whoever dies."""
 
+import errno
 import json
 import os
 import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,17 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith(("SLURM_", "MASTER_", "TORCHELASTIC_")):
             monkeypatch.delenv(name)
+
+
+def be_told(monkeypatch: pytest.MonkeyPatch, told: Mapping[str, str]) -> None:
+    """Know of processes what this environment says, and nothing else."""
+    for name in ["RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", LAUNCH]:
+        monkeypatch.setenv(name, "")  # so that it is put back in the end, whoever sets it
+        monkeypatch.delenv(name)
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC_"))]:
+        monkeypatch.delenv(name)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
 
 
 def configured(folder: Path, count: int = COUNT, **backend: Any) -> RunConfig:
@@ -279,7 +292,7 @@ def test_windows_are_taken_in_turn(queue: Path) -> None:
 def test_who_tells_of_processes(
     told: dict[str, str], found: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "environ", dict(told))
+    be_told(monkeypatch, told)
     join_slurm_step()
     assert (process_rank(), process_count(), local_rank()) == found
     assert is_first_process() == (found[0] == 0)
@@ -297,9 +310,9 @@ def test_the_name_of_a_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     step = {"SLURM_JOB_ID": "12", "SLURM_STEP_ID": "0", "SLURM_RESTART_COUNT": "1"}
     group = {"RANK": "1", "WORLD_SIZE": "2"}
     for told, name in (({"RANK": "1"}, None), ({**group, **step}, "12-0-1")):
-        monkeypatch.setattr(os, "environ", dict(told))
+        be_told(monkeypatch, told)
         assert launch_name() == name
-    monkeypatch.setattr(os, "environ", dict(group))
+    be_told(monkeypatch, group)
     with pytest.raises(UsageError, match=r"process 2 of 2 .* does not know where"):
         launch_name()
 
@@ -313,7 +326,7 @@ def test_a_launch_agrees_on_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     told["TORCHELASTIC_USE_AGENT_STORE"] = "True"
     names = []
     for rank in "01":
-        monkeypatch.setattr(os, "environ", {**told, "RANK": rank})
+        be_told(monkeypatch, {**told, "RANK": rank})
         names.append(launch_name())
     assert names[0] == names[1]
 
@@ -348,6 +361,51 @@ def test_workers_of_one_command(single: Path, tmp_path: Path, run_aqa: Any) -> N
     is_whole(tmp_path / "out", single)
     assert Counter(asked(tmp_path)).most_common(1)[0][1] == 1
     assert sorted(asked(tmp_path)) == sorted(f"q{n}" for n in range(COUNT) if n != 7)
+
+
+def test_tasks_of_srun_on_two_machines(single: Path, tmp_path: Path) -> None:
+    """All that `srun` says, and no word of torch."""
+    configured(tmp_path)
+    words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out", "--json"]
+    words += ["--set", f"generation.window={SIZE}", "--set", "backend.seconds_per_answer=0.03"]
+    words += ["--set", "backend.fail_ids=[q3, q40]", "--set", "backend.asked=asked"]
+    step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0"}
+    step |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "gpu[1-2]"}
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "aqa", *words],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **step, "SLURM_PROCID": rank, "SLURM_NODEID": rank},
+        )
+        for rank in "01"
+    ]
+    told = [task.communicate()[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0]
+    assert json.loads(told[0])["examples"] == COUNT
+    assert told[1] == b""
+    is_whole(tmp_path / "out", single)
+    assert Counter(asked(tmp_path)).most_common(1)[0][1] == 1
+
+
+def test_where_nothing_can_be_locked_one_process_works(
+    single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """As on Lustre that is mounted without flock."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    config, out = configured(tmp_path), tmp_path / "out"
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), (LAUNCH, "l")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunError, match=r"is on a file system without locks \(flock\)"):
+        run_together(config, out)
+    assert asked(tmp_path) == []
+    monkeypatch.delenv("RANK")
+    run_alone(config, out)
+    is_whole(out, single)
 
 
 def test_workers_are_not_started_by_one_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
