@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from aqa.backends.base import PendingPrompts, Remote
 from aqa.backends.event_loop import Ask, cancel_all, running_loop
-from aqa.backends.openai_api.access import Access, find_access, server_url
+from aqa.backends.openai_api.access import Access, find_access, identity_of, server_url
 from aqa.backends.openai_api.apis import APIS, check_api
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
@@ -21,7 +21,6 @@ from aqa.backends.openai_api.batch.samples import Answers, SampledQuestions
 from aqa.backends.openai_api.batch.server import BatchServer
 from aqa.backends.openai_api.cache import Remembered, key_of, open_cache
 from aqa.backends.openai_api.connection import open_client
-from aqa.backends.openai_api.identity import identity_of
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import find_context
@@ -30,7 +29,6 @@ from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
 from aqa.backends.openai_api.served import texts
 from aqa.backends.openai_api.service import Service
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
-from aqa.backends.openai_api.truncation import Truncation
 from aqa.config.backend_options import BackendOptions, Gpt4Options
 from aqa.config.model_families import end_of
 from aqa.config.options import RunConfig
@@ -78,10 +76,6 @@ class Gpt4Backend(Remote[Gpt4Options]):
         is_openai = ".openai.com" in server_url(self.options)
         model, as_text = self.options.model, self.options.api == "completions"
         return TokenCounter(model, is_openai, schema, self._chat_count, as_text)
-
-    @cached_property
-    def _truncation(self) -> Truncation:
-        return Truncation(self._counter, self._progress.note)
 
     @cached_property
     def _chat_count(self) -> Callable[[Sequence[Message]], int] | None:
@@ -186,7 +180,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
             asked = self._remembered or self._asker
             ask = Samples(asked.ask, count, profile, self.identity(), self._samples).ask
         most = self.options.max_concurrency
-        return self._truncation.watched(self._asker.common.answers(self._loop, prompts, ask, most))
+        return self._asker.common.answers(self._loop, prompts, ask, most)
 
     @property
     def confidence_kind(self) -> str | None:
@@ -208,8 +202,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def answer_by_batch(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """Collect what lies with the server; ask the rest through the Batch API, if told to."""
         run, more = self._batch_run(), self.options.batch_api
-        found = self._by_samples(pending, lambda asked: run.answer(asked, more))
-        return self._truncation.watched(found)
+        return self._by_samples(pending, lambda asked: run.answer(asked, more))
 
     def cancel_batches(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """End what lies with the server, and give what was answered."""

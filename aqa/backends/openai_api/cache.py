@@ -194,7 +194,8 @@ class Remembered:
             return None
         self._service.served.models[found.model] += 1
         saved = priced(Spent(found.prompt_tokens, found.answer_tokens), self._price)
-        return replace(found, spent=priced(Spent(), self._price), saved=saved)
+        unread = self._service.unread(prompt, found.prompt_tokens)
+        return replace(found, unread=unread, spent=priced(Spent(), self._price), saved=saved)
 
     def keep(self, prompt: Prompt, prediction: Prediction, sample: int = 0) -> None:
         """Keep what the server answered, if it is no error."""

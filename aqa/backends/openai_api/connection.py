@@ -1,17 +1,19 @@
 """The client that speaks to an API: proxies and certificates, and why there is no connection."""
 
+import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from aqa.backends.openai_api.access import Access
-from aqa.backends.openai_api.entra import token_provider
 from aqa.config.backend_options import Gpt4Options
 from aqa.errors import ConfigError, MissingExtraError
 
+SCOPE = "https://cognitiveservices.azure.com/.default"  # Azure OpenAI's, for Entra ID
 CONNECT = 15.0  # seconds at most
 
 
@@ -40,10 +42,38 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
             api_key=access.key, base_url=access.url, organization=organization, **shared
         )
     if access.signs_in:
-        shared["azure_ad_token_provider"] = token_provider(access)
+        shared["azure_ad_token_provider"] = _token_provider(access)
     else:
         shared["azure_ad_token" if access.is_token else "api_key"] = access.key
     return AsyncAzureOpenAI(azure_endpoint=access.url, api_version=access.api_version, **shared)
+
+
+def _token_provider(access: Access) -> Callable[[], Awaitable[str]]:
+    """Give the function that gives the token of a request, by whoever has signed in to Entra ID.
+
+    It is renewed before it ends.
+
+    Raises:
+        MissingExtraError: the package is missing.
+    """
+    try:
+        from azure.core.exceptions import AzureError
+        from azure.identity import DefaultAzureCredential, get_bearer_token_provider
+    except ImportError as error:
+        raise MissingExtraError("azure-identity", "azure") from error
+    ask = get_bearer_token_provider(DefaultAzureCredential(), SCOPE)
+
+    async def token() -> str:
+        try:
+            found: str = await asyncio.to_thread(ask)
+        except AzureError as error:
+            lines = str(error).strip().splitlines()
+            reason = lines[0] if lines else type(error).__name__
+            raise ConfigError(f"Entra ID gives no token: {reason}") from error
+        access.tokens.add(found)
+        return found
+
+    return token
 
 
 def _transport(access: Access, options: Gpt4Options) -> Any:

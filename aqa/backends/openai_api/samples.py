@@ -14,7 +14,7 @@ from aqa.runs.files import explained
 from aqa.runs.names import SAMPLES
 from aqa.spent import Spent
 
-OF_THE_ROW = {"id", "error", "unread"}  # fields that are not kept
+OF_THE_ROW = {"id", "error"}  # fields that are not kept
 
 
 class SampleRecord:

@@ -18,6 +18,9 @@ from aqa.config.options import RunConfig
 from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction, Prompt
 from aqa.spent import Spent
 
+SHARE = 0.9  # of a prompt's tokens: a server that counts fewer has not read it whole
+SLACK = 16  # tokens that chat templates may differ by
+
 
 @dataclass(slots=True)
 class Service:
@@ -32,6 +35,7 @@ class Service:
     note: Callable[[str], None]
     served: Served = field(default_factory=Served)
     client: Any = None  # while it is open
+    _noted: bool = False  # that prompts are cut off
 
     @property
     def room(self) -> int:
@@ -45,33 +49,49 @@ class Service:
     def prediction(self, prompt: Prompt, reply: Reply, spent: Spent) -> Prediction:
         """What a reply means for the example that it answers; `spent` is what all attempts took."""
         counted, access = reply.spent or Spent(), self.access
+        made = Prediction(
+            prompt.id,
+            prompt_tokens=counted.input,
+            answer_tokens=counted.output,
+            spent=_rounded(spent),
+            model=access.shown(reply.model),
+            unread=self.unread(prompt, counted.input),
+        )
         if reply.text is None:
-            failure = self.failure(prompt, reply.error or "", spent)
             raw = None if reply.rejected is None else access.without_key(reply.rejected)
-            return replace(
-                failure,
-                raw=raw,
-                prompt_tokens=counted.input,
-                answer_tokens=counted.output,
-                model=access.shown(reply.model),
-            )
+            return replace(made, raw=raw, error=access.shown(reply.error or ""))
         structured = reply.structured
         if structured is not None:
             structured = replace(structured, text=access.without_key(structured.text))
         found = self.parameters.logprobs(prompt, reply)
-        return Prediction(
-            prompt.id,
-            access.without_key(reply.text),
-            prompt_tokens=counted.input,
-            answer_tokens=counted.output,
-            spent=_rounded(spent),
+        return replace(
+            made,
+            raw=access.without_key(reply.text),
             structured=structured,
-            model=access.shown(reply.model),
             cut=reply.cut,
             confidence=fmean(found) if found else None,
             confidence_kind=MEAN_LOGPROB if found else "",
             other_confidences=((MIN_LOGPROB, min(found)),) if found else (),
         )
+
+    def unread(self, prompt: Prompt, tokens: int) -> int:
+        """How many tokens of a prompt a server left out that says how many it read.
+
+        Only exact counts tell; the user is told of the first one.
+        """
+        if not (self.counter.exact and tokens):
+            return 0
+        counted = self.counter.count(prompt.messages)
+        if tokens >= counted * SHARE - SLACK:
+            return 0
+        if not self._noted:
+            self._noted = True
+            self.note(
+                f"the server read {tokens:,} of {counted:,} tokens of a prompt ({prompt.id}), so it"
+                " cuts prompts off; raise its context, or lower backend.max_seq_length. Such rows"
+                " say how much is missing (unread_tokens)"
+            )
+        return counted - tokens
 
     def failure(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
         """An example that is given up."""
