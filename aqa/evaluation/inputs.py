@@ -17,6 +17,7 @@ from aqa.evaluation.alignment import (
     system_names,
     unfinished_runs,
 )
+from aqa.evaluation.cautions import profile_cautions
 from aqa.evaluation.clustering import (
     AUTO,
     Labels,
@@ -30,7 +31,7 @@ from aqa.evaluation.predictions import Fields, NamedPredictions, read_given
 from aqa.evaluation.predictions.answered_row import citation_of
 from aqa.evaluation.stopped import asked_by_all, stopped_runs
 from aqa.metrics import MetricOptions
-from aqa.metrics.languages import KOREAN, example_languages, language_of_passages
+from aqa.metrics.languages import example_languages, language_of_passages
 from aqa.metrics.normalize import choose_profile
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
@@ -129,8 +130,7 @@ def align(
         list(expected.values()), questions, [context.language for context in known]
     )
     profile = choose_profile(scoring.profile, languages)
-    if profile == "squad" and KOREAN in languages:
-        warnings.append("the squad profile compares whole words: for Korean, use korquad")
+    warnings += profile_cautions(profile, languages)
     common = partial(replace, questions=questions, known_languages=languages)
     pairs = {own.name: common(_pairs(own, expected, profile, scoring)) for own in systems}
     clusters = choose_clusters(

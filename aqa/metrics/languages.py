@@ -8,6 +8,7 @@ from itertools import islice
 
 KOREAN, LATIN = "ko", "latin"  # every language in Latin letters is one here
 NO_LANGUAGE = ""  # of numbers, marks and silence
+WITHOUT_SPACES = {"ja", "zh", "thai", "lao", "khmer", "myanmar"}  # between their words
 _READ = 500  # characters of a text that tell its language
 _PASSAGES, _BEGINNING = 3, 150  # passages, and characters of each, that do
 _FEW = 0.1  # of the answers in a data set of one language are names in other letters

@@ -9,9 +9,13 @@ from aqa.metrics.pairs import Pairs
 
 Form = Callable[[str], str]
 
-# Characters without width or a glyph, and full-width digits and Latin letters (％＋－ among them).
+# Characters without width or a glyph; full-width digits and Latin letters (％＋－ among them), and
+# others that stand for several: ², ½, Ⅳ, ①, ㈜, ㎞, half-width Katakana and Hangul.
 _UNSEEN = re.compile("[\u00ad\u115f\u1160\u200b-\u200f\u2060-\u2064\ufeff]")
-_WIDE = re.compile("[\uff05\uff0b\uff0d\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+_WIDE = re.compile(
+    "[\u00b2\u00b3\u00b9\u00bc-\u00be\u2103\u2150-\u217f\u2460-\u24ff\u3200-\u33ff"
+    "\uff05\uff0b\uff0d\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\uff61-\uffdc]"
+)
 
 
 def _nfkc(text: str) -> str:
@@ -47,8 +51,9 @@ def form_warnings(pairs: Pairs) -> Iterator[str]:
     odd = sum(_differ(pairs, place, _is_plain) for place in range(len(pairs.references)))
     if odd:
         yield (
-            f"in {_examples(odd)} one of prediction and reference has zero-width characters or"
-            " full-width digits or letters and the other has not; compare with --normalize nfkc"
+            f"in {_examples(odd)} one of prediction and reference has zero-width characters,"
+            " full-width digits or letters, or signs such as ㎞, and the other has not; compare"
+            " with --normalize nfkc"
         )
 
 

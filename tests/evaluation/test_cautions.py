@@ -42,6 +42,9 @@ def test_every_profile_has_them(profile: str, gold: str) -> None:
         ("3명", "３명", "nfkc"),
         ("Ｐａｒｉｓ", "Paris", "nfkc"),
         ("50％", "50%", "nfkc"),
+        ("3㎞", "3km", "nfkc"),
+        ("㈜삼성", "(주)삼성", "nfkc"),
+        ("Henry Ⅳ", "Henry IV", "nfkc"),
         ("Paris\u200b", "Paris", "nfkc"),
         ("\ufeffParis", "Paris", "nfkc"),
         ("co\u00adop", "coop", "nfkc"),
@@ -92,3 +95,22 @@ def test_a_frequent_gold_answer_means_no_silence() -> None:
     assert not list(system_cautions("a", pairs(["yes", "yes", "yes"], [[], [], ["yes"]])))
     rare = pairs(["x", "x", *map(str, range(98))], [[]] * 100)
     assert not list(system_cautions("a", rare))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "told"),
+    [
+        ("<pad> Paris</s>", "Paris", "special tokens of a model, such as <pad> Paris</s>; decode"),
+        ("Paris<|eot_id|>", "Paris", "1 of its answers is text with the special tokens"),
+        ("{'text': 'Paris'}", "Paris", "a list or an object written as text"),
+        ('["Paris", "paris"]', "Paris", "a list or an object written as text"),
+        ("AT&amp;T", "AT&T", "entities of HTML, such as AT&amp;T; unescape them"),
+        ("AT&amp;T", "AT&amp;T", ""),
+        ("[1] Paris", "Paris", ""),
+        ("use <s> for strike", "</s>", ""),
+    ],
+)
+def test_answers_with_more_than_their_text(answer: str, reference: str, told: str) -> None:
+    cautions = list(system_cautions("m", Pairs([answer], [(reference,)], "squad")))
+    assert len(cautions) == bool(told)
+    assert told in "".join(cautions)

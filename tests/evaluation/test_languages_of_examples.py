@@ -145,3 +145,22 @@ def test_other_metrics_on_mixed_data(tmp_path: Path) -> None:
     assert "tokenizer:default+kiwi-" in scores["rouge1"].signature
     assert scores["lenient"].per_example == (100, 100, 100, 100)
     assert "|tok:13a+char|" in scores["sentence_bleu"].signature
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (
+            ["いつ建てられた?", "ใคร?"],
+            "2 of the examples are in languages without spaces (ja, thai)",
+        ),
+        (["何时?", "누구?"], "1 of the examples are in languages without spaces (zh)"),
+        (["누구?", "Who?"], ""),
+    ],
+)
+def test_words_need_spaces(asked: list[str], told: str, tmp_path: Path) -> None:
+    data = [Example(str(n), question, (), ("1874",)) for n, question in enumerate(asked)]
+    report, _ = run(tmp_path, {"0": "1874", "1": "1"}, data)
+    assert [told in warning for warning in report.warnings if "spaces" in warning] == [True] * (
+        told != ""
+    )

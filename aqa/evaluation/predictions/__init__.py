@@ -11,6 +11,7 @@ from typing import Any
 from aqa.data.columns import composed
 from aqa.data.files import decompressed, not_utf8
 from aqa.data.rows import ARROW, PARQUET
+from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
 from aqa.data.tables import read_arrow, read_parquet
 from aqa.data.unusable import ZIP, not_text, refuse_unusable
 from aqa.errors import DataError
@@ -59,8 +60,11 @@ def read_predictions(
     Raises:
         DataError: says where and why the file can't be read, and what to do.
     """
-    file = _file_in(path) if path.is_dir() else path
     asked = None if ids is None else Asked(ids, questions)
+    if is_saved_dataset(path):
+        rows = entries_of_rows(path, read_saved_dataset(path, None))
+        return _read_entries(path, list(rows), asked, fields, note)
+    file = _file_in(path) if path.is_dir() else path
     return _with_seconds(file, _read_entries(file, _entries(file, ids), asked, fields, note))
 
 
@@ -194,9 +198,9 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
             if not isinstance(row, dict):
                 text = as_text(entry.place, row)
                 count += 1
-                yield Found(
-                    entry.place, text, {} if entry.key is None else {KEY: composed(entry.key)}
-                )
+                key = None if entry.key is None else composed(entry.key)
+                ids = {} if key is None else {KEY: key}
+                yield Found(entry.place, text, ids, question=key or "")  # some go by questions
                 continue
             values = {column: look_up(row, column) for column in given.rows}
             for column, value in values.items():

@@ -85,9 +85,9 @@ def _text_of(place: str, value: Mapping[str, Any]) -> Any:
     by_name = {fold(name): inner for name, inner in value.items()}
     if by_name.get("text") == "empty" and "startlogit" in by_name:
         return ""  # what Hugging Face's n-best lists hold where no span is an answer
-    for name in TEXT_NAMES:
-        if name in by_name:
-            return by_name[name]
+    texts = [by_name[name] for name in TEXT_NAMES if name in by_name]
+    if texts and all(text == texts[0] for text in texts):
+        return texts[0]
     raise DataError(
         f"{place}: the answer is an object with {list_columns(value)};"
         " name what to take with --prediction-field answer=COLUMN.NAME"

@@ -368,3 +368,30 @@ def test_variants_are_not_chosen_by_their_scores(tmp_path: Path) -> None:
     path.write_text("id,answer,exact_match,rank\nq1,a,1,1\nq1,b,0,2\n")
     with pytest.raises(DataError, match=r"several rank .*--prediction-field rank=1"):
         read_predictions(path, ["q1"])
+
+
+def test_keys_may_be_questions(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text('{"Who  wrote it?": "Ann", "when?": "1874"}')
+    found = read_predictions(path, ["1", "2"], ["When?", "Who wrote it?"])
+    assert {key: row.prediction for key, row in found.items()} == {"2": "Ann", "1": "1874"}
+
+
+def test_an_answer_of_two_texts_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text('{"q1": {"prediction": {"text": "It is Ann.", "answer": "Ann"}}}')
+    with pytest.raises(DataError, match=r"an object with text, answer; name what to take"):
+        read_predictions(path, ["q1"])
+    path.write_text('{"q1": {"prediction": {"text": "Ann", "answer": "Ann", "score": 1.0}}}')
+    assert read_predictions(path, ["q1"])["q1"].prediction == "Ann"
+
+
+def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
+    import pyarrow
+
+    table = pyarrow.table({"id": ["q1"], "prediction": ["Ann"]})
+    with pyarrow.ipc.new_stream(tmp_path / "data.arrow", table.schema) as file:
+        file.write_table(table)
+    state = {"_data_files": [{"filename": "data.arrow"}], "_split": None}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    assert read_predictions(tmp_path, ["q1"])["q1"].prediction == "Ann"
