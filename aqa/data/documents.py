@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aqa.data.columns import columns_called, first_called, fold
 from aqa.data.examples import read_id
-from aqa.data.files import Row, not_utf8, open_bytes
+from aqa.data.files import Row, open_bytes, text_lines
 from aqa.data.json_stream import as_row, is_keyed, read_members
 from aqa.data.passages import PASSAGE_TEXT, list_passages
 from aqa.data.rows import read_row_file
@@ -84,15 +84,10 @@ def _read_collection(path: Path) -> Iterator[Row] | None:
 
 
 def _collection_rows(path: Path, width: int) -> Iterator[Row]:
-    with open_bytes(path) as file:
-        for number, line in enumerate(file, 1):
-            place = f"{path.name}, line {number}"
-            try:
-                cells = line.decode().rstrip("\r\n").split("\t")
-            except UnicodeDecodeError:
-                raise not_utf8(path) from None
-            if cells == [""]:
-                continue
-            if len(cells) != width:
-                raise DataError(f"{place}: {len(cells)} cells where the first line has {width}")
-            yield place, dict(zip(COLLECTIONS[width], cells, strict=True))
+    for place, line in text_lines(path):
+        cells = line.rstrip("\r\n").split("\t")
+        if cells == [""]:
+            continue
+        if len(cells) != width:
+            raise DataError(f"{place}: {len(cells)} cells where the first line has {width}")
+        yield place, dict(zip(COLLECTIONS[width], cells, strict=True))

@@ -92,6 +92,26 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+@contextmanager
+def open_text(path: Path, newline: str = "") -> Iterator[io.TextIOWrapper]:
+    """Open a file for reading its text; DataError names its first line that is not UTF-8."""
+    with open_bytes(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline=newline)
+        try:
+            yield text
+        except UnicodeDecodeError:
+            raise not_utf8(path) from None
+        finally:
+            text.detach()
+
+
+def text_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Give a file's lines, each with its place."""
+    with open_text(path, "\n") as text:
+        for number, line in enumerate(text, 1):
+            yield f"{path.name}, line {number}", line
+
+
 def decompressed(stored: io.BufferedReader) -> io.BufferedReader:
     """Give what reads the bytes as they were before they were packed, if they were."""
     magic = stored.peek(4)[:4]

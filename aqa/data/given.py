@@ -13,6 +13,7 @@ from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
 from aqa.data.saved_dataset import chosen_split
 from aqa.errors import DataError
 from aqa.records import Example, Passage
+from aqa.runs.files import known
 
 
 def read_given(given: Given, split: str | None, fields: Mapping[str, str]) -> Iterator[Row]:
@@ -66,7 +67,7 @@ def _row(item: object, place: str, fields: Mapping[str, str]) -> dict[str, Any]:
 
 def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:
     """The columns of an example, from which it is made again: it may be anybody's."""
-    known = {
+    columns = {
         "id": example.id,
         "question": example.question,
         "passages": example.passages,
@@ -74,7 +75,7 @@ def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:
         "title": None,
     }
     row = {name: value for name, value in example.metadata.items() if fold(name) not in _ANSWERS}
-    for name, value in known.items():
+    for name, value in columns.items():
         if name in fields or value is not None:
             row[fields.get(name, _WRITTEN.get(name, name))] = value
     if example.gold_ids:
@@ -93,8 +94,7 @@ _ANSWERS = set(COLUMNS["answers"])  # in an example's metadata they are no refer
 def _plain(value: Any) -> Any:
     """The value as JSON has it."""
     if isinstance(value, Passage):
-        known = {"text": value.text, "title": value.title, "id": value.id, "score": value.score}
-        return {name: part for name, part in known.items() if part is not None}
+        return known({name: getattr(value, name) for name in ("text", "title", "id", "score")})
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

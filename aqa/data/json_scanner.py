@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aqa.data.files import not_utf8, open_bytes
+from aqa.data.files import open_text
 from aqa.data.strict_json import DECODER, holds_half_a_pair, reason_of
 from aqa.errors import DataError
 
@@ -134,11 +134,5 @@ class Scanner:
 @contextmanager
 def scanning(path: Path) -> Iterator[Scanner]:
     """Open a document; DataError names its first line that is not UTF-8."""
-    with open_bytes(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="")
-        try:
-            yield Scanner(path.name, text)
-        except UnicodeDecodeError:
-            raise not_utf8(path) from None
-        finally:
-            text.detach()
+    with open_text(path) as text:
+        yield Scanner(path.name, text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from aqa.data.columns import COLUMNS, fold
-from aqa.data.files import Row, not_utf8, open_bytes
+from aqa.data.files import Row, open_bytes, text_lines
 from aqa.data.json_scanner import Scanner, scanning
 from aqa.data.strict_json import holds_half_a_pair, parse, reason_of
 from aqa.errors import DataError
@@ -40,25 +40,20 @@ def read_json(path: Path) -> Iterator[Row]:
 
 def read_lines(path: Path) -> Iterator[Row]:
     """Read JSON Lines; blank lines are passed over."""
-    with open_bytes(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.isspace():
-                continue
-            place = f"{path.name}, line {number}"
-            try:
-                text = line.decode()
-                row = parse(text)
-            except UnicodeDecodeError:
-                raise not_utf8(path) from None
-            except (ValueError, RecursionError) as error:
-                column = getattr(error, "colno", 1)
-                raise DataError(
-                    f"{place}, column {column}: not valid JSON ({reason_of(error)}); each "
-                    "line must hold one whole object"
-                ) from None
-            if holds_half_a_pair(text, row):
-                raise DataError(f"{place}: half of a surrogate pair is not a character; remove it")
-            yield place, as_row(row, place)
+    for place, line in text_lines(path):
+        if line.isspace():
+            continue
+        try:
+            row = parse(line)
+        except (ValueError, RecursionError) as error:
+            column = getattr(error, "colno", 1)
+            raise DataError(
+                f"{place}, column {column}: not valid JSON ({reason_of(error)}); each "
+                "line must hold one whole object"
+            ) from None
+        if holds_half_a_pair(line, row):
+            raise DataError(f"{place}: half of a surrogate pair is not a character; remove it")
+        yield place, as_row(row, place)
 
 
 def as_row(value: object, place: str) -> dict[str, object]:

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import unicodedata
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import groupby
@@ -11,7 +12,6 @@ from pathlib import Path
 
 from aqa.data.columns import fold
 from aqa.data.corpus import Corpus
-from aqa.data.likeness import likeness
 from aqa.data.passages import Listed, count_up, list_ranks
 from aqa.data.rankings import SHAPES, Ranking, read_rankings
 from aqa.errors import DataError
@@ -273,3 +273,15 @@ def open_retrieved(
         except (EOFError, OSError, zlib.error) as error:
             raise DataError(f"{path} can't be read ({error}); is it whole?") from None
         yield retrieved
+
+
+def likeness(first: str, second: str) -> float:
+    """Give the share of pairs of letters that two texts have in common, from 0 to 1 (Dice 1945)."""
+    pairs, others = _pairs(first), _pairs(second)
+    total = pairs.total() + others.total()
+    return 2 * (pairs & others).total() / total if total else float(first == second)
+
+
+def _pairs(text: str) -> Counter[str]:
+    letters = fold(text)
+    return Counter(letters[place : place + 2] for place in range(len(letters) - 1))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aqa.data.columns import fold
 from aqa.data.examples import read_id
-from aqa.data.files import not_utf8, open_bytes
+from aqa.data.files import open_bytes, text_lines
 from aqa.data.passages import Listed, read_rank, read_score
 from aqa.errors import DataError
 
@@ -57,29 +57,23 @@ def run_kind(path: Path) -> RunKind | None:
 
 def read_run(path: Path, kind: RunKind) -> Iterator[tuple[str, str, Listed]]:
     """Read a run: the place of each line, the question's id, and the document."""
-    with open_bytes(path) as file:
-        for number, line in enumerate(file, 1):
-            place = f"{path.name}, line {number}"
-            try:
-                words = line.decode().split()
-            except UnicodeDecodeError:
-                raise not_utf8(path) from None
-            if not words:
-                continue
-            if len(words) not in kind.fields:
-                fields = "question Q0 document rank score tag"
-                raise DataError(
-                    f"{place}: {len(words)} fields where {kind.name} has {kind.fields[0]}"
-                    + (f", {fields}" if kind is TREC else "")
-                )
-            rank = "-" if kind.rank is None else words[kind.rank]
-            score = words[kind.score] if len(words) > kind.score else None
-            passage = Listed(
-                id=read_id(words[kind.document], place),
-                score=read_score(score, "score", place),
-                rank=None if rank == "-" else read_rank(rank, "rank", place),
+    for place, line in text_lines(path):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) not in kind.fields:
+            fields = ", question Q0 document rank score tag" if kind is TREC else ""
+            raise DataError(
+                f"{place}: {len(words)} fields where {kind.name} has {kind.fields[0]}{fields}"
             )
-            yield place, read_id(words[0], place) or "", passage
+        rank = "-" if kind.rank is None else words[kind.rank]
+        score = words[kind.score] if len(words) > kind.score else None
+        passage = Listed(
+            id=read_id(words[kind.document], place),
+            score=read_score(score, "score", place),
+            rank=None if rank == "-" else read_rank(rank, "rank", place),
+        )
+        yield place, read_id(words[0], place) or "", passage
 
 
 def _is_number(word: bytes) -> bool:

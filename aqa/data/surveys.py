@@ -6,8 +6,6 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from aqa.config.given import Given
 from aqa.data.formats import Source, local_path, open_passages, parser_of, read_unchecked
 from aqa.data.given import hash_given
@@ -145,6 +143,8 @@ def _is_decomposed(text: str) -> bool:
 
 def _repeated(hashes: "array[int]") -> set[int]:
     """Give the values that occur more than once; sorts in place."""
+    import numpy as np
+
     values = np.frombuffer(hashes, dtype=np.int64)
     values.sort()
     return set(values[1:][values[1:] == values[:-1]].tolist())

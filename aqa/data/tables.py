@@ -1,14 +1,13 @@
 """Tables: CSV and TSV with a header line, Parquet, and Arrow files."""
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from aqa.data.files import Row, not_utf8, open_bytes
+from aqa.data.files import Row, open_bytes, open_text
 from aqa.errors import DataError
 
 BATCH_ROWS = 256
@@ -32,21 +31,17 @@ def read_csv(path: Path) -> Iterator[Row]:
     value.
     """
     csv.field_size_limit((1 << 31) - 1)  # the default of 128 KiB is less than many a context
-    with open_bytes(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="")
-        try:
-            head = text.readline()
-            named = EXCEL_SAYS.fullmatch(head)
-            if named:
-                yield from _csv_rows(path, text, named[1], 1)
-                return
-            delimiter = max(DELIMITERS, key=head.count)
-            if delimiter == "\t" and _needs_no_quotes(path, head.count("\t")):
-                yield from _tabbed_rows(path, chain([head], text))
-            else:
-                yield from _csv_rows(path, chain([head], text), delimiter)
-        except UnicodeDecodeError:
-            raise not_utf8(path) from None
+    with open_text(path) as text:
+        head = text.readline()
+        named = EXCEL_SAYS.fullmatch(head)
+        if named:
+            yield from _csv_rows(path, text, named[1], 1)
+            return
+        delimiter = max(DELIMITERS, key=head.count)
+        if delimiter == "\t" and _needs_no_quotes(path, head.count("\t")):
+            yield from _tabbed_rows(path, chain([head], text))
+        else:
+            yield from _csv_rows(path, chain([head], text), delimiter)
 
 
 def _needs_no_quotes(path: Path, tabs: int) -> bool:

@@ -1,7 +1,7 @@
 """When a reader had better not answer: its silence, and the errors left at each confidence."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from math import inf
 from operator import itemgetter
@@ -14,6 +14,7 @@ from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.records import MEAN_LOGPROB
+from aqa.runs.files import known
 
 POINTS = 100  # of a curve: more are not seen apart
 
@@ -44,15 +45,7 @@ class Abstention:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        found: dict[str, Any] = {
-            "abstained": self.abstained,
-            "unanswerable": self.unanswerable,
-            "rightly": self.rightly,
-        }
-        for name, rate in (("precision", self.precision), ("recall", self.recall)):
-            if rate is not None:
-                found[name] = {"value": rate.value, "low": rate.low, "high": rate.high}
-        return found
+        return known(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)

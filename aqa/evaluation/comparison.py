@@ -4,7 +4,7 @@ Every difference is b - a of two systems that answered the same questions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +17,7 @@ from aqa.metrics.statistics.intervals import Interval, difference_intervals, mea
 from aqa.metrics.statistics.power import detectable_difference, detectable_share
 from aqa.metrics.statistics.sign_flips import SEED, holm, sign_flip_tests
 from aqa.records import Better
+from aqa.runs.files import known
 
 SIGNIFICANT = 0.05
 SEQUENCE = "sequence"
@@ -72,10 +73,10 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
+        fields = asdict(self)
         if self.better == "higher":
             del fields["better"]
-        return {name: value for name, value in fields.items() if value is not None}
+        return known(fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from aqa.evaluation.comparison import Comparison
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.runs.files import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Need:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return known(asdict(self))
 
 
 def plan(

@@ -21,6 +21,7 @@ from aqa.metrics.calibration import Calibration
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
+from aqa.runs.files import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +58,23 @@ class SystemScores:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        found: dict[str, Any] = {
+        parts = {
+            "slices": self.slices,
+            "abstention": self.abstention and self.abstention.to_json(),
+            "risk_coverage": self.risk_coverage and self.risk_coverage.to_json(),
+            "calibration": self.calibration and self.calibration.to_json(),
+            "judge": self.verdicts and self.verdicts.to_json(),
+        }
+        return {
             "name": self.name,
             "file": self.file,
             "missing": self.missing,
             "failed": self.failed,
             "scores": {name: _score_json(score) for name, score in self.scores.items()},
             "groups": {name: dict(group) for name, group in self.groups.items()},
+            **known(parts),
+            "errors": self.errors,
         }
-        if self.slices:
-            found["slices"] = self.slices
-        if self.abstention is not None:
-            found["abstention"] = self.abstention.to_json()
-        if self.risk_coverage is not None:
-            found["risk_coverage"] = self.risk_coverage.to_json()
-        if self.calibration is not None:
-            found["calibration"] = self.calibration.to_json()
-        if self.verdicts is not None:
-            found["judge"] = self.verdicts.to_json()
-        return {**found, "errors": self.errors}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,45 +116,27 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds: unrounded, without the values per example."""
-        systems = [system.to_json() for system in self.systems]
-        found = {
-            "version": 1,
-            "profile": self.profile,
-            "n": len(self.ids),
-            "systems": systems,
-        }
-        if self.clusters is not None:
-            found["cluster"] = {"by": self.clusters.by, "clusters": self.clusters.count}
-        if self.comparisons:
-            found["comparisons"] = [comparison.to_json() for comparison in self.comparisons]
-        if self.slice_comparisons:
-            found["slice_comparisons"] = {
+        clusters = self.clusters
+        parts = {
+            "cluster": clusters and {"by": clusters.by, "clusters": clusters.count},
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
+            "slice_comparisons": {
                 key: {group: [one.to_json() for one in own] for group, own in groups.items()}
                 for key, groups in self.slice_comparisons.items()
-            }
-        if self.disagreement is not None:
-            found["disagreement"] = self.disagreement.to_json()
-        if self.judge is not None:
-            found["judge"] = self.judge
-        if self.needs:
-            found["plan"] = [need.to_json() for need in self.needs]
-        if self.labelled is not None:
-            found["labelled"] = self.labelled.to_json()
-        if self.silence:
-            found["silence"] = [kept.to_json() for kept in self.silence]
-        if self.stress:
-            found["stress"] = [card.to_json() for card in self.stress]
-        if self.prompts is not None:
-            found["prompts"] = self.prompts.to_json()
-        return found
+            },
+            "disagreement": self.disagreement and self.disagreement.to_json(),
+            "judge": self.judge,
+            "plan": [need.to_json() for need in self.needs],
+            "labelled": self.labelled and self.labelled.to_json(),
+            "silence": [kept.to_json() for kept in self.silence],
+            "stress": [card.to_json() for card in self.stress],
+            "prompts": self.prompts and self.prompts.to_json(),
+        }
+        systems = [system.to_json() for system in self.systems]
+        whole = {"version": 1, "profile": self.profile, "n": len(self.ids), "systems": systems}
+        return whole | known(parts)
 
 
 def _score_json(score: Score) -> dict[str, Any]:
-    fields = {
-        "value": score.value,
-        "low": score.low,
-        "high": score.high,
-        "design_effect": score.design_effect,
-    }
-    known = {name: value for name, value in fields.items() if value is not None}
-    return {**known, "signature": score.signature}
+    fields = {name: getattr(score, name) for name in ("value", "low", "high", "design_effect")}
+    return known(fields) | {"signature": score.signature}

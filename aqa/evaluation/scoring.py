@@ -1,6 +1,6 @@
 """The verb evaluate: files of predictions and their references become scores."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -71,8 +71,10 @@ def evaluate(
         kept = keep_columns(references, slices, columns)
     aligned = align(sources, kept, scoring)
     expected, warnings = aligned.expected, aligned.warnings
-    for note in _choices(aligned, scoring):
-        progress.note(note)
+    if scoring.profile == "auto":
+        progress.note(_profile_note(aligned))
+    if scoring.cluster == AUTO:
+        progress.note(clusters_note(aligned.clusters))
     # What can be refused is refused before a judge or a model costs anything.
     check_baseline(_baseline(scoring.baseline, aligned.systems), list(aligned.pairs))
     groups = _groups_of_systems(slices, aligned, columns)
@@ -98,15 +100,8 @@ def evaluate(
     return report if judged is None else replace(report, judge=judged.facts)
 
 
-def _choices(aligned: Aligned, scoring: Scoring) -> Iterator[str]:
-    """Say what `auto` chose, and why."""
-    if scoring.profile == "auto":
-        yield _profile_note(aligned)
-    if scoring.cluster == AUTO:
-        yield clusters_note(aligned.clusters)
-
-
 def _profile_note(aligned: Aligned) -> str:
+    """Say what `auto` chose, and why."""
     total, korean = len(aligned.languages), aligned.languages.count(KOREAN)
     if aligned.profile == "mixed":
         return f"Profile mixed: korquad for {korean:,} examples, squad for {total - korean:,}."
@@ -204,7 +199,7 @@ def _described(
     """Add what the answers tell beside their scores."""
     return replace(
         own,
-        slices=slice_scores(groups, own.scores, clusters),
+        slices={key: slice_scores(each, own.scores, clusters) for key, each in groups.items()},
         slice_places=groups,
         predictions=tuple(pairs.predictions),
         categories=categorize(pairs, rows),

@@ -47,21 +47,6 @@ def _yes(value: object) -> str | None:
     return {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
 
 
-def _language(found: _Example) -> str | None:
-    return KOREAN if found.language == KOREAN else "other"
-
-
-def _answer_length(found: _Example) -> str | None:
-    """Characters of the shortest reference that says something."""
-    shortest = min((len(text) for text in found.references if text), default=0)
-    return _steps(shortest, (5, 10, 20, 50))
-
-
-def _evidence_length(found: _Example) -> str | None:
-    """Characters of the evidence that the reader saw."""
-    return _steps(evidence_of(found.row).get("characters"), (500, 1000, 2000, 4000, 8000))
-
-
 def _gold_rank(found: _Example) -> str | None:
     """The best rank of a passage that holds the answer, among all that were retrieved."""
     ranks = evidence_of(found.row).get("gold_ranks")
@@ -70,26 +55,20 @@ def _gold_rank(found: _Example) -> str | None:
     return _steps(min(ranks), (1, 2, 3, 5, 10, 20)) if ranks else "none"
 
 
-def _gold_in_evidence(found: _Example) -> str | None:
-    return _yes(evidence_of(found.row).get("gold_in_evidence"))
-
-
-def _answerable(found: _Example) -> str | None:
-    return _yes(found.is_answerable)
-
-
-def _abstained(found: _Example) -> str | None:
-    return _yes(found.has_abstained)
-
-
 BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
-    "language": _language,
-    "answer_length": _answer_length,
-    "evidence_length": _evidence_length,
+    "language": lambda found: KOREAN if found.language == KOREAN else "other",
+    # Characters of the shortest reference that says something.
+    "answer_length": lambda found: _steps(
+        min(map(len, filter(None, found.references)), default=0), (5, 10, 20, 50)
+    ),
+    # Characters of the evidence that the reader saw.
+    "evidence_length": lambda found: _steps(
+        evidence_of(found.row).get("characters"), (500, 1000, 2000, 4000, 8000)
+    ),
     "gold_rank": _gold_rank,
-    "gold_in_evidence": _gold_in_evidence,
-    "answerable": _answerable,
-    "abstained": _abstained,
+    "gold_in_evidence": lambda found: _yes(evidence_of(found.row).get("gold_in_evidence")),
+    "answerable": lambda found: _yes(found.is_answerable),
+    "abstained": lambda found: _yes(found.has_abstained),
 }
 
 OF_EVIDENCE = ("evidence_length", "gold_rank", "gold_in_evidence")  # known of our own runs alone
@@ -135,11 +114,6 @@ def check_known(systems: Sequence[Groups]) -> None:
             )
 
 
-def slice_scores(groups: Groups, scores: Mapping[str, Score], clusters: Clusters) -> Slices:
-    """Score the groups of each key: n, and each score with its 95 % interval."""
-    return {key: _slice(own, scores, clusters) for key, own in groups.items()}
-
-
 def _groups(
     key: str, examples: Sequence[_Example], data: Sequence[Mapping[str, Any]]
 ) -> dict[str, list[int]]:
@@ -161,9 +135,10 @@ def _groups(
     return {name: groups[name] for name in sorted(groups, key=_order)}
 
 
-def _slice(
+def slice_scores(
     groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score], clusters: Clusters
 ) -> dict[str, dict[str, Any]]:
+    """Score the groups of a key: n, and each score with its 95 % interval."""
     found: dict[str, dict[str, Any]] = {}
     known = [score for score in scores.values() if score.per_example]
     for name, places in groups.items():
@@ -195,15 +170,9 @@ def means_by_answer(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict
     answerable = pairs.answerable
     groups: dict[str, dict[str, float]] = {}
     for name, wanted in (("has_answer", True), ("no_answer", False)):
-        groups[name] = {"n": answerable.count(wanted)}
+        places = [place for place, group in enumerate(answerable) if group is wanted]
+        groups[name] = {"n": len(places)}
         for score in scores.values():
-            if not score.per_example:
-                continue
-            values = [
-                value
-                for value, group in zip(score.per_example, answerable, strict=True)
-                if group is wanted
-            ]
-            if values:
-                groups[name][score.name] = fmean(values)
+            if places and score.per_example:
+                groups[name][score.name] = fmean(score.per_example[place] for place in places)
     return groups

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
+
+from aqa.runs.files import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +21,7 @@ class Agreement:
 
     def to_json(self) -> dict[str, float]:
         """Give what metrics.json holds."""
-        found = {"n": self.n, "agreement": self.agreement}
-        return found if self.kappa is None else {**found, "kappa": self.kappa}
+        return known(asdict(self))
 
 
 def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
@@ -42,23 +43,18 @@ def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
 class PanelAgreement:
     """How far a panel agrees on n answers that all judged: the share of one opinion, 0..100.
 
-    `fleiss` is over the same answers, `krippendorff` over all that two or more judged. Both are
-    None where all gave one and the same label throughout.
+    `fleiss_kappa` is over the same answers, `krippendorff_alpha` over all that two or more judged.
+    Both are None where all gave one and the same label throughout.
     """
 
     n: int
     agreement: float | None
-    fleiss: float | None
-    krippendorff: float | None
+    fleiss_kappa: float | None
+    krippendorff_alpha: float | None
 
     def to_json(self) -> dict[str, float]:
         """Give what metrics.json holds."""
-        found = {
-            "agreement": self.agreement,
-            "fleiss_kappa": self.fleiss,
-            "krippendorff_alpha": self.krippendorff,
-        }
-        return {"n": self.n, **{name: own for name, own in found.items() if own is not None}}
+        return known(asdict(self))
 
 
 def panel_agreement(items: Sequence[Sequence[str | None]]) -> PanelAgreement:

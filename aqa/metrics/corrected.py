@@ -1,7 +1,7 @@
 """A judge's score, corrected by the labels that people gave a part of the same answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf, sqrt
 from statistics import fmean
 from typing import Any
@@ -25,7 +25,7 @@ class Corrected:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        return {"n": self.n, "value": self.value, "low": self.low, "high": self.high}
+        return asdict(self)
 
 
 def correct(

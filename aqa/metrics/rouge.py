@@ -4,9 +4,8 @@ The package gives the scores of rouge-score, the published implementation, many 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Protocol
 
 from aqa.metrics.best_reference import single
 from aqa.metrics.kiwi import has_kiwi, kiwi_version, morphemes, speaking
@@ -19,27 +18,20 @@ ROUGE = ("rouge1", "rouge2", "rougeL")
 _RUN = 6  # tokens that may be one in a text with other spaces
 
 
-class Tokenizer(Protocol):
-    """Parts texts; rouge-score and rouge-score-rs take one of this shape."""
-
-    def tokenize(self, text: str) -> Sequence[str]:
-        """Part a text."""
+Tokenizer = Callable[[str], Sequence[str]]
 
 
-class Characters:
-    """Every letter and digit is a token: ROUGE's own tokenizer keeps [a-z0-9] only."""
+def characters(text: str) -> Sequence[str]:
+    """Make every letter and digit a token, of a text without any every mark.
 
-    def tokenize(self, text: str) -> Sequence[str]:
-        """Part a text; of one without letters every mark is a token."""
-        return speaking(tuple("".join(text.lower().split())))
+    ROUGE's own tokenizer keeps [a-z0-9] only.
+    """
+    return speaking(tuple("".join(text.lower().split())))
 
 
-class Morphemes:
-    """Every morpheme that Kiwi finds is a token, but punctuation, which ROUGE does not count."""
-
-    def tokenize(self, text: str) -> Sequence[str]:
-        """Part a text; of one without letters every mark is a token."""
-        return morphemes(text.lower())
+def by_morphemes(text: str) -> Sequence[str]:
+    """Make every morpheme that Kiwi finds a token, but punctuation, which ROUGE does not count."""
+    return morphemes(text.lower())
 
 
 def rouge(name: str, pairs: Pairs) -> Score:
@@ -61,18 +53,18 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
     apart = single(pairs)
     predictions, references = list(apart.predictions), list(apart.references)
     words = _Words()
-    used = set()
+    used: set[Tokenizer | None] = set()
     tokenizers = {name: _tokenizer(name) for name in set(pairs.languages)}
     for at, owner in enumerate(apart.owners):
         tokenizer = tokenizers[pairs.languages[owner]]
         if tokenizer is None and not _WORD.search(references[at].lower()):
             # Where ROUGE's own finds no word in a reference, even the same text would score 0.
-            tokenizer = Characters()
-        used.add(type(tokenizer))
+            tokenizer = characters
+        used.add(tokenizer)
         if tokenizer is not None:
-            expected = tokenizer.tokenize(references[at])
-            said = tokenizer.tokenize(predictions[at])
-            if isinstance(tokenizer, Morphemes):
+            expected = tokenizer(references[at])
+            said = tokenizer(predictions[at])
+            if tokenizer is by_morphemes:
                 said = in_the_parts_of(said, expected)
             predictions[at], references[at] = words.of(said), words.of(expected)
     found = RougeScorer(list(ROUGE)).score_batch(references, predictions)
@@ -86,14 +78,14 @@ def _tokenizer(language: str) -> Tokenizer | None:
     """Choose how the texts of an example become tokens; None is ROUGE's own way."""
     if language in (LATIN, "en"):
         return None
-    return Morphemes() if language == KOREAN and has_kiwi() else Characters()
+    return by_morphemes if language == KOREAN and has_kiwi() else characters
 
 
-def _named(used: set[type]) -> str:
+def _named(used: set[Tokenizer | None]) -> str:
     """Name the tokenizers for the signature."""
-    names_used = ["default"] if type(None) in used or not used else []
-    names_used += [f"kiwi-{kiwi_version()}"] if Morphemes in used else []
-    return "+".join([*names_used, *(["characters"] if Characters in used else [])])
+    names = ["default"] if None in used or not used else []
+    names += [f"kiwi-{kiwi_version()}"] if by_morphemes in used else []
+    return "+".join([*names, *(["characters"] if characters in used else [])])
 
 
 def in_the_parts_of(tokens: Sequence[str], model: Sequence[str]) -> Sequence[str]:

@@ -2,10 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from aqa.errors import RunError
 
@@ -22,6 +22,11 @@ def explained(folder: Path) -> Iterator[None]:
             f"{folder}: can't write there ({error.strerror}); free some space, mend the"
             " permissions, or name another place. What was written before is kept."
         ) from error
+
+
+def known(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not known, or empty, so that a file does not hold it."""
+    return {name: value for name, value in fields.items() if value not in (None, (), [], {})}
 
 
 def write_json(path: Path, value: object) -> None:

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from aqa.runs.files import known
 from aqa.runs.names import MANIFEST
 
 
@@ -17,7 +18,7 @@ class Hashed:
 
     def to_json(self) -> dict[str, str]:
         """Give what a manifest holds."""
-        return {"name": self.name, **({"sha256": self.sha256} if self.sha256 else {})}
+        return known(asdict(self))
 
 
 def hash_files(path: Path) -> str:

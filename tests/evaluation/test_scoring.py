@@ -467,7 +467,7 @@ def test_word_f1_on_korean_is_warned_of(tmp_path: Path) -> None:
 def test_no_reader_and_no_library_of_models_is_loaded() -> None:
     code = (
         "import sys, aqa.evaluation.scoring\n"
-        "heavy = {'numpy', 'torch', 'transformers', 'pydantic', 'evaluate', 'bert_score'}\n"
+        "heavy = {'torch', 'transformers', 'pydantic', 'evaluate', 'bert_score'}\n"
         "print(heavy & set(sys.modules), [m for m in sys.modules if m.startswith('aqa.backends')])"
     )
     root = Path(__file__).parents[2]

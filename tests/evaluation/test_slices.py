@@ -30,7 +30,7 @@ def sliced(key: str, data: list[dict[str, Any]] | None = None) -> dict[str, dict
     ]
     groups = group_examples([key], pairs, rows, data or [{}] * len(rows))
     check_known([groups])
-    return slice_scores(groups, {"em": score}, Clusters.apart(4))[key]
+    return slice_scores(groups[key], {"em": score}, Clusters.apart(4))
 
 
 @pytest.mark.parametrize(

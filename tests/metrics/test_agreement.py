@@ -83,8 +83,8 @@ def test_a_panel() -> None:
     assert found.n == 2
     assert found.agreement == 50
     # P = (1 + 1/3) / 2, P_e = (4/6)^2 + (2/6)^2
-    assert found.fleiss == pytest.approx((2 / 3 - 5 / 9) / (4 / 9))
-    assert found.krippendorff is not None
+    assert found.fleiss_kappa == pytest.approx((2 / 3 - 5 / 9) / (4 / 9))
+    assert found.krippendorff_alpha is not None
     assert panel_agreement([["a", "a"], ["a", "a"]]).to_json() == {"n": 2, "agreement": 100}
     assert panel_agreement([["a", None]]).to_json() == {"n": 0}
 

@@ -14,7 +14,7 @@ from sacrebleu.metrics.chrf import CHRF
 from aqa.errors import MissingExtraError
 from aqa.metrics import load_metric
 from aqa.metrics.pairs import Pairs
-from aqa.metrics.rouge import Characters, Morphemes, Tokenizer, in_the_parts_of
+from aqa.metrics.rouge import Tokenizer, by_morphemes, characters, in_the_parts_of
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_intervals
 from aqa.records import Score
@@ -34,7 +34,7 @@ class Aligned:
         self._expected: Sequence[str] | None = None
 
     def tokenize(self, text: str) -> Sequence[str]:
-        tokens = self._tokenizer.tokenize(text)
+        tokens = self._tokenizer(text)
         if self._expected is None:
             self._expected = tokens
             return tokens
@@ -71,15 +71,15 @@ def test_english_equals_the_packages_on_real_pairs(name: str, shared_data: Path)
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("tokenizer", [Morphemes, Characters])
+@pytest.mark.parametrize("tokenizer", [by_morphemes, characters])
 def test_korean_equals_the_packages_on_real_pairs(
-    name: str, tokenizer: type[Tokenizer], shared_data: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tokenizer: Tokenizer, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aqa.metrics.rouge.has_kiwi", lambda: tokenizer is Morphemes)
+    monkeypatch.setattr("aqa.metrics.rouge.has_kiwi", lambda: tokenizer is by_morphemes)
     pairs = korean_pairs(shared_data)
     assert len(pairs) == COUNT
     ours = together(name, pairs, "korquad")
-    assert ours == pytest.approx(one_by_one(name, pairs, tokenizer()), abs=1e-9)
+    assert ours == pytest.approx(one_by_one(name, pairs, tokenizer), abs=1e-9)
     assert len(set(ours)) > 20
 
 
@@ -87,7 +87,7 @@ LETTERS = st.text(st.sampled_from("abAB 12.'İßſK\u0130é서울 \t\n"), max_si
 
 
 @pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])
-@pytest.mark.parametrize(("language", "tokenizer"), [("en", None), ("ja", Characters())])
+@pytest.mark.parametrize(("language", "tokenizer"), [("en", None), ("ja", characters)])
 @given(pairs=st.lists(st.tuples(LETTERS, LETTERS), min_size=1, max_size=4))
 def test_rouge_equals_rouge_score_on_any_text(
     name: str, language: str, tokenizer: Tokenizer | None, pairs: list[Pair]

@@ -10,6 +10,7 @@ from aqa.evaluation.predictions.documents import members
 from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.texts import one_line
 from aqa.records import Prediction
+from aqa.runs.files import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,7 @@ def _by_id(name: str, given: Mapping[str, Any]) -> Iterator[Entry]:
 def _plain(value: Any) -> Any:
     """A prediction as a row of a run folder has it; what else there is stays as it is."""
     if isinstance(value, Prediction):
-        known = {
-            "error": value.error,
-            "confidence": value.confidence,
-            "confidence_kind": value.confidence_kind or None,
-        }
-        parts = {name: part for name, part in known.items() if part is not None}
-        return {"id": value.id, "predicted_answer": value.text, **parts}
+        parts = {name: getattr(value, name) for name in ("error", "confidence")}
+        parts["confidence_kind"] = value.confidence_kind or None
+        return {"id": value.id, "predicted_answer": value.text, **known(parts)}
     return dict(value) if isinstance(value, Mapping) else value

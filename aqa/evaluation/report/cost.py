@@ -1,7 +1,7 @@
 """What answers cost, beside how good they are: tokens, money and time, where journals hold them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any
 
@@ -11,6 +11,7 @@ from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.report.charts import scatter, score_interval
 from aqa.evaluation.report.finding import primary_score, score_name
 from aqa.evaluation.results import Report
+from aqa.runs.files import known
 from aqa.tables import Row, Table
 from aqa.tables.table import figures, texts
 
@@ -39,9 +40,8 @@ def cost_of(row: AnsweredRow | None) -> Cost:
 
 def cost_json(cost: Cost) -> dict[str, float]:
     """What the page's script is given of an answer's cost."""
-    known = {"read": cost.read, "written": cost.written, "dollars": cost.dollars}
-    found = {name: value for name, value in known.items() if value is not None}
-    return found if cost.seconds is None else {**found, "seconds": round(cost.seconds, 2)}
+    seconds = None if cost.seconds is None else round(cost.seconds, 2)
+    return known({**asdict(cost), "seconds": seconds})
 
 
 def system_costs(report: Report) -> list[Cost]:
@@ -106,8 +106,8 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = _known(values)
-    return fmean(known) if known else None
+    found = _known(values)
+    return fmean(found) if found else None
 
 
 def _sum(one: float | None, other: float | None) -> float | None:
