@@ -87,7 +87,8 @@ class Scoring:
 class Aligned:
     """Systems beside their references: what is scored, and what does not fit.
 
-    `sequence` is that of a run that stopped when it was decided, for all comparisons.
+    `columns` are those of the data that were asked for, by example. `sequence` is that of a run
+    that stopped when it was decided, for all comparisons.
     """
 
     systems: Sequence[System]
@@ -97,11 +98,15 @@ class Aligned:
     pairs: Mapping[str, Pairs]
     warnings: list[str]
     clusters: Clusters
+    columns: Sequence[Mapping[str, Any]]
     sequence: ConfidenceSequence | None = None
 
 
 def align(
-    sources: Sequence[Predicted], references: Iterable[Example] | None, scoring: Scoring
+    sources: Sequence[Predicted],
+    references: Iterable[Example] | None,
+    scoring: Scoring,
+    columns: Sequence[str] = (),
 ) -> Aligned:
     """Read the predictions, put them beside their references, and tell what does not fit."""
     warnings: list[str] = []
@@ -109,9 +114,9 @@ def align(
     contexts: dict[str, _Context] = {}
     given = None
     if references is not None:
-        given = data_references(_keep_contexts(references, contexts, scoring.cluster), form)
-    asked = [context.question for context in contexts.values()]
-    systems = _read_systems(sources, given, asked, scoring, warnings)
+        kept = _keep_contexts(references, contexts, scoring.cluster, columns)
+        given = data_references(kept, form)
+    systems = _read_systems(sources, given, contexts, scoring, warnings)
     expected = file_references(systems, form) if given is None else given
     stopped = stopped_runs(systems)
     if stopped:
@@ -125,31 +130,30 @@ def align(
     if given is None:
         contexts = _contexts_of_rows(systems)
     known = [contexts.get(key, _Context()) for key in expected]
-    questions = [context.question for context in known]
-    languages = example_languages(
-        list(expected.values()), questions, [context.language for context in known]
-    )
+    questions, read = [one.question for one in known], [one.language for one in known]
+    languages = example_languages(list(expected.values()), questions, read)
     profile = choose_profile(scoring.profile, languages)
     warnings += profile_cautions(profile, languages)
     common = partial(replace, questions=questions, known_languages=languages)
     pairs = {own.name: common(_pairs(own, expected, profile, scoring)) for own in systems}
-    clusters = choose_clusters(
-        scoring.cluster, _labels(expected, contexts, systems, scoring.cluster)
-    )
+    labels = _labels(expected, contexts, systems, scoring.cluster)
+    clusters = choose_clusters(scoring.cluster, labels)
     warnings += few_clusters(clusters)
     sequence = stopped[0].sequence if stopped else None
-    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, sequence)
+    data = [context.columns for context in known]
+    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, data, sequence)
 
 
 def _read_systems(
     sources: Sequence[Predicted],
     references: References | None,
-    questions: Sequence[str],
+    contexts: Mapping[str, "_Context"],
     scoring: Scoring,
     warnings: list[str],
 ) -> list[System]:
     """Read the predictions, and clean their answers again where that is asked for."""
     ids = None if references is None else list(references)
+    questions = [context.question for context in contexts.values()]
     fields = Fields.parse(scoring.prediction_fields)
     systems = []
     for each in _named(sources):
@@ -183,16 +187,18 @@ class _Context:
     question: str = ""
     language: str = ""  # of the passages
     labels: Labels = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _keep_contexts(
-    examples: Iterable[Example], found: dict[str, _Context], cluster: str
+    examples: Iterable[Example], found: dict[str, _Context], cluster: str, keys: Sequence[str]
 ) -> Iterator[Example]:
     """Hand the examples on and keep, by id, what is known of them."""
     for example in examples:
         passages = language_of_passages(passage.text for passage in example.passages)
         labels = example_labels(example, cluster)
-        found[example.id] = _Context(example.question, passages, labels)
+        columns = {key: example.metadata[key] for key in keys if key in example.metadata}
+        found[example.id] = _Context(example.question, passages, labels, columns)
         yield example
 
 
@@ -243,17 +249,6 @@ class _Examples:
 
     def __iter__(self) -> Iterator[Example]:
         return read_examples(self.source, self.found)
-
-
-def keep_columns(
-    examples: Iterable[Example], keys: Sequence[str], columns: dict[str, Mapping[str, Any]]
-) -> Iterator[Example]:
-    """Hand the examples on and keep, by id, their values of the keys."""
-    for example in examples:
-        columns[example.id] = {
-            key: example.metadata[key] for key in keys if key in example.metadata
-        }
-        yield example
 
 
 def _cleaned_again(system: System, kept: AnswerPart, warnings: list[str]) -> System:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from aqa.evaluation.clustering import AUTO, clusters_note
 from aqa.evaluation.comparison import check_baseline, compare
 from aqa.evaluation.contracts import kept_contracts
 from aqa.evaluation.disagreement import disagreement
-from aqa.evaluation.inputs import Aligned, Predicted, Scoring, align, keep_columns
+from aqa.evaluation.inputs import Aligned, Predicted, Scoring, align
 from aqa.evaluation.judge.judging import JudgedSystems, cases_of, judge_systems
 from aqa.evaluation.mistakes import categorize
 from aqa.evaluation.planning import plan
@@ -65,11 +65,7 @@ def evaluate(
     by_evidence = ["gold_in_evidence"] if "evidence" in scoring.metrics else []
     slices = [*scoring.slices, *by_evidence]
     scorers = [load_metric(name, scoring.metric_options) for name in named]
-    columns: dict[str, Mapping[str, Any]] = {}
-    kept = references
-    if references is not None and slices:
-        kept = keep_columns(references, slices, columns)
-    aligned = align(sources, kept, scoring)
+    aligned = align(sources, references, scoring, slices)
     expected, warnings = aligned.expected, aligned.warnings
     if scoring.profile == "auto":
         progress.note(_profile_note(aligned))
@@ -77,7 +73,7 @@ def evaluate(
         progress.note(clusters_note(aligned.clusters))
     # What can be refused is refused before a judge or a model costs anything.
     check_baseline(_baseline(scoring.baseline, aligned.systems), list(aligned.pairs))
-    groups = _groups_of_systems(slices, aligned, columns)
+    groups = _groups_of_systems(slices, aligned)
     judged = None
     if JUDGE in named:
         judged = judge_systems(*_judge_of(scoring, references), aligned, scoring.judge_labels)
@@ -151,20 +147,13 @@ def _judge_of(
     return scoring.judge, references
 
 
-def _groups_of_systems(
-    keys: Sequence[str], aligned: Aligned, columns: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Groups]:
+def _groups_of_systems(keys: Sequence[str], aligned: Aligned) -> dict[str, Groups]:
     """Group each system's examples: what its reader saw may put one into another group."""
-    data = [columns.get(key, {}) for key in aligned.expected]
-    groups = {
-        system.name: group_examples(
-            keys,
-            aligned.pairs[system.name],
-            [system.rows.get(key) for key in aligned.expected],
-            data,
-        )
-        for system in aligned.systems
-    }
+    groups = {}
+    for system in aligned.systems:
+        rows = [system.rows.get(key) for key in aligned.expected]
+        pairs = aligned.pairs[system.name]
+        groups[system.name] = group_examples(keys, pairs, rows, aligned.columns)
     check_known(list(groups.values()))
     return groups
 
