@@ -6,39 +6,18 @@ from typing import Any
 
 import pytest
 from aqa_stub import StubBackend
+from house_readers import house_answer, house_rows
 
 import aqa
-from aqa.records import Prediction, Prompt
 
 COUNT = 160
-DATA = [
-    {
-        "id": f"q{n}",
-        "question": f"Who lives in house {n}?",
-        "context": f"Mr Person {n} lives in house {n}.",
-        "answers": [f"Mr Person {n}"],
-    }
-    for n in range(COUNT)
-]
+DATA = house_rows(COUNT)
 STRESS = {"evidence.stress.passages": 4}
 
 
 @pytest.fixture(autouse=True)
 def readers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The stub copies a beginning; "finder" finds the right one, and "half" every second one."""
-    copies = StubBackend.answer
-
-    def answer(self: StubBackend, prompt: Prompt) -> Prediction:
-        if self.options.model == "stub":
-            return copies(self, prompt)
-        house = prompt.question.removeprefix("Who lives in ").removesuffix("?")
-        texts = [p.text for p in prompt.evidence.passages if p.text.endswith(f" {house}.")]
-        number = int(house.split()[1])
-        if self.options.model == "half" and number % 2:
-            return Prediction(prompt.id, "nobody", confidence=-2.0)
-        return Prediction(prompt.id, texts[0].partition(" lives")[0], confidence=-0.1)
-
-    monkeypatch.setattr(StubBackend, "answer", answer)
+    monkeypatch.setattr(StubBackend, "answer", house_answer)
     monkeypatch.setattr(StubBackend, "confidence_kind", "")
     monkeypatch.chdir(tmp_path)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aqa_stub import StubBackend
+from house_readers import house_answer, write_houses
 
 from aqa.records import Prediction, Prompt
 
@@ -21,29 +22,8 @@ STRESS = "position,missing,conflict"
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Questions about people; "finder" finds the right one, the stub copies a beginning."""
-    rows = [
-        {
-            "id": f"q{n}",
-            "question": f"Who lives in house {n}?",
-            "context": f"Mr Person {n} lives in house {n}.",
-            "answers": [f"Mr Person {n}"],
-        }
-        for n in range(COUNT)
-    ]
-    path = tmp_path / "data.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    copies = StubBackend.answer
-
-    def answer(self: StubBackend, prompt: Prompt) -> Prediction:
-        if self.options.model == "stub":
-            return copies(self, prompt)
-        house = prompt.question.removeprefix("Who lives in ").removesuffix("?")
-        texts = [p.text for p in prompt.evidence.passages if p.text.endswith(f" {house}.")]
-        return Prediction(prompt.id, texts[0].partition(" lives")[0] if texts else "")
-
-    monkeypatch.setattr(StubBackend, "answer", answer)
-    return path
+    monkeypatch.setattr(StubBackend, "answer", house_answer)
+    return write_houses(tmp_path, COUNT)
 
 
 def predict(call: Call, data: Path, folder: str, *words: str) -> None:

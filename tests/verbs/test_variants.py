@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aqa_stub import StubBackend
 from gpt4_runs import KEY
+from house_readers import write_houses
 
 from aqa.config.conditions import CONDITIONS, FAMILIES
 from aqa.runs.folder import read_manifest
@@ -21,22 +22,6 @@ if TYPE_CHECKING:
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 COUNT = 30
-
-
-def write_data(folder: Path) -> Path:
-    """Questions over a passage each, whose answer is what the stub says of a first passage."""
-    rows = [
-        {
-            "id": f"q{n}",
-            "question": f"Who lives in house {n}?",
-            "context": f"Mr Person {n} lives in house {n}.",
-            "answers": [f"Mr Person {n}"],
-        }
-        for n in range(COUNT)
-    ]
-    path = folder / "data.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return path
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, object]]:
@@ -60,7 +45,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_each_condition_is_a_run_within_the_run(
     call_aqa: Call, tmp_path: Path, opened: list[str]
 ) -> None:
-    data = write_data(tmp_path)
+    data = write_houses(tmp_path, COUNT)
     words = ("predict", "stub", "--data", data, "-o", "out", "--stress", ",".join(FAMILIES))
     done = call_aqa(*words, "--json")
     assert done.returncode == 0, done.stderr
@@ -89,7 +74,7 @@ def test_each_condition_is_a_run_within_the_run(
 def test_what_was_broken_off_goes_on_where_it_was(
     call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = write_data(tmp_path)
+    data = write_houses(tmp_path, COUNT)
     words = ("predict", "stub", "--data", data, "-o", "out", "--stress", "missing,duplicate")
     answer = StubBackend.answer
     left = COUNT + 7
@@ -109,7 +94,7 @@ def test_what_was_broken_off_goes_on_where_it_was(
 
 
 def test_a_condition_is_a_config_as_any_other(call_aqa: Call, tmp_path: Path) -> None:
-    data = write_data(tmp_path)
+    data = write_houses(tmp_path, COUNT)
     call_aqa("predict", "stub", "--data", data, "-o", "out", "--stress", "position-last")
     key = "evidence.stress.condition=position-last"
     call_aqa("predict", "stub", "--data", data, "-o", "alone", "--set", key)
@@ -128,7 +113,7 @@ def test_a_condition_is_a_config_as_any_other(call_aqa: Call, tmp_path: Path) ->
 def test_unknown_conditions(
     stress: str, code: int, told: str, call_aqa: Call, tmp_path: Path
 ) -> None:
-    data = write_data(tmp_path)
+    data = write_houses(tmp_path, COUNT)
     done = call_aqa("predict", "stub", "--data", data, "-o", "out", "--stress", stress)
     assert (done.returncode, told in done.stderr) == (code, True), done.stderr
     assert not (tmp_path / "out").exists()
@@ -156,7 +141,7 @@ def test_data_that_do_not_fit_are_refused_before_anything(
 
 
 def test_a_run_for_each_prompt(call_aqa: Call, tmp_path: Path, opened: list[str]) -> None:
-    data = write_data(tmp_path)
+    data = write_houses(tmp_path, COUNT)
     words = ("predict", "stub", "--data", data, "-o", "out", "--prompt", "eng_v1")
     done = call_aqa(*words, "--prompt", "eng_v2")
     assert done.returncode == 0, done.stderr
@@ -176,7 +161,7 @@ def test_a_run_for_each_prompt(call_aqa: Call, tmp_path: Path, opened: list[str]
 
 
 def test_prompts_under_stress(call_aqa: Call, tmp_path: Path) -> None:
-    data = write_data(tmp_path)
+    data = write_houses(tmp_path, COUNT)
     words = ("--prompt", "eng_v1", "--prompt", "eng_v2", "--stress", "missing")
     done = call_aqa("predict", "stub", "--data", data, "-o", "out", *words, "--json")
     assert list(json.loads(done.stdout)["runs"]) == [
@@ -189,7 +174,7 @@ def test_prompts_under_stress(call_aqa: Call, tmp_path: Path) -> None:
 
 
 def test_prompts_that_can_not_go_together(call_aqa: Call, tmp_path: Path) -> None:
-    data = write_data(tmp_path)
+    data = write_houses(tmp_path, COUNT)
     run = ("predict", "stub", "--data", data, "-o", "out")
     twice = call_aqa(*run, "--prompt", "eng_v1", "--prompt", "eng_v1")
     assert twice.returncode == 2
@@ -216,7 +201,7 @@ def test_one_price_and_one_cap_for_all_runs(
     call_aqa: Call, tmp_path: Path, server: "Server", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    data = write_data(tmp_path)
+    data = write_houses(tmp_path, COUNT)
     words = [
         *(
             "predict",
@@ -259,7 +244,16 @@ def test_several_processes_do_not_share_such_runs(
 ) -> None:
     for name, value in several.items():
         monkeypatch.setenv(name, value)
-    words = ("predict", "stub", "--data", write_data(tmp_path), "-o", "out", "--stress", "position")
+    words = (
+        "predict",
+        "stub",
+        "--data",
+        write_houses(tmp_path, COUNT),
+        "-o",
+        "out",
+        "--stress",
+        "position",
+    )
     done = call_aqa(*words, *(() if several else ("--set", "workers.count=2")))
     assert done.returncode == 2
     assert "is the work of one process" in done.stderr
