@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from aqa.errors import DataError
 
@@ -111,6 +112,20 @@ def first_called(row: Mapping[str, object], wanted: Iterable[str]) -> object:
         if row[column] is not None:
             return row[column]
     return None
+
+
+def value_called(row: Mapping[str, Any], name: str) -> Any:
+    """The value of the column of this name, compared as it looks; None without one."""
+    if name in row:
+        return row[name]
+    return next((row[own] for own in row if composed(own) == composed(name)), None)
+
+
+def as_label(value: object) -> str | None:
+    """A value that puts rows into groups, as a text; None where it is nothing, or no value."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
+        return None
+    return composed(value).strip() or None
 
 
 def composed(name: object) -> str:

@@ -1,7 +1,9 @@
 """By what questions hang together: an article, a passage, or a column that the user names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from aqa.data.columns import as_label, value_called
 from aqa.errors import UsageError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.metrics.statistics.clusters import Clusters
@@ -16,14 +18,23 @@ Labels = Mapping[str, str]  # of an example, by what they are made from
 
 def example_labels(example: Example, key: str) -> Labels:
     """Label an example of the data; `key` may name one of its columns."""
-    return {**_column(example.metadata.get(key), key), **cluster_labels(example)}
+    return {**_column(example.metadata, key), **cluster_labels(example)}
 
 
 def row_labels(row: AnsweredRow, key: str) -> Labels:
     """Label a prediction by what its own row tells."""
     own = row.metadata
-    columns = {**_column(own.get(TITLE), TITLE), **_column(own.get(key), key)}
-    return {**columns, **read_labels(own.get("clusters"))}
+    return {**_column(own, TITLE), **_column(own, key), **read_labels(own.get("clusters"))}
+
+
+def agreed_labels(given: Iterable[Labels]) -> tuple[Labels, bool]:
+    """Put the labels of an example together, the first of each kind; tell whether they agree."""
+    found: dict[str, str] = {}
+    agree = True
+    for labels in given:
+        agree = agree and all(found.get(name, label) == label for name, label in labels.items())
+        found = {**labels, **found}
+    return found, agree
 
 
 def choose_clusters(key: str, labels: Sequence[Labels]) -> Clusters:
@@ -68,6 +79,14 @@ def clusters_note(clusters: Clusters) -> str:
     )
 
 
+def unlabelled(key: str, labels: Sequence[Labels]) -> list[str]:
+    """Warn of examples that a named grouping says nothing of."""
+    without = sum(key not in own for own in labels)
+    if key in (AUTO, NONE) or not without:
+        return []
+    return [f'{without} of {len(labels)} examples have no "{key}", and count as independent']
+
+
 def few_clusters(clusters: Clusters) -> list[str]:
     """Warn of clusters so few that intervals are not to be trusted."""
     if clusters.by == NONE or clusters.count >= FEW:
@@ -83,7 +102,6 @@ def _by(name: str, labels: Sequence[Labels]) -> Clusters:
     return Clusters.of([own.get(name) or object() for own in labels], name)
 
 
-def _column(value: object, key: str) -> Labels:
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-        return {}
-    return {key: str(value)}
+def _column(row: Mapping[str, Any], key: str) -> Labels:
+    label = as_label(value_called(row, key))
+    return {} if label is None else {key: label}

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqa.data import Source, Survey, read_examples, survey
+from aqa.data.columns import value_called
 from aqa.evaluation.alignment import (
     References,
     System,
     check_alignment,
     compare_evidence,
+    counted_ids,
     data_references,
     file_references,
     system_names,
@@ -21,10 +23,12 @@ from aqa.evaluation.cautions import profile_cautions
 from aqa.evaluation.clustering import (
     AUTO,
     Labels,
+    agreed_labels,
     choose_clusters,
     example_labels,
     few_clusters,
     row_labels,
+    unlabelled,
 )
 from aqa.evaluation.judge import labels as people
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_given
@@ -136,9 +140,9 @@ def align(
     warnings += profile_cautions(profile, languages)
     common = partial(replace, questions=questions, known_languages=languages)
     pairs = {own.name: common(_pairs(own, expected, profile, scoring)) for own in systems}
-    labels = _labels(expected, contexts, systems, scoring.cluster)
+    labels = _labels(expected, contexts, systems, scoring.cluster, warnings)
     clusters = choose_clusters(scoring.cluster, labels)
-    warnings += few_clusters(clusters)
+    warnings += [*unlabelled(scoring.cluster, labels), *few_clusters(clusters)]
     sequence = stopped[0].sequence if stopped else None
     data = [context.columns for context in known]
     return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, data, sequence)
@@ -197,7 +201,8 @@ def _keep_contexts(
     for example in examples:
         passages = language_of_passages(passage.text for passage in example.passages)
         labels = example_labels(example, cluster)
-        columns = {key: example.metadata[key] for key in keys if key in example.metadata}
+        known = ((key, value_called(example.metadata, key)) for key in keys)
+        columns = {key: value for key, value in known if value is not None}
         found[example.id] = _Context(example.question, passages, labels, columns)
         yield example
 
@@ -207,13 +212,20 @@ def _labels(
     contexts: Mapping[str, _Context],
     systems: Sequence[System],
     cluster: str,
+    warnings: list[str],
 ) -> list[Labels]:
     """Label the examples by the data, and by the predictions where the data don't tell."""
     found: list[Labels] = []
+    different = []
     for key in expected:
-        rows = (row for system in reversed(systems) if (row := system.rows.get(key)) is not None)
-        labels = {name: label for row in rows for name, label in row_labels(row, cluster).items()}
-        found.append({**labels, **contexts.get(key, _Context()).labels})
+        rows = (row for system in systems if (row := system.rows.get(key)) is not None)
+        labels, agree = agreed_labels(row_labels(row, cluster) for row in rows)
+        own = contexts.get(key, _Context()).labels
+        found.append({**labels, **own})
+        different += [] if agree or own else [key]
+    if different:
+        ids = counted_ids(different)
+        warnings.append(f"the files put {ids} into different clusters; the first file's are used")
     return found
 
 

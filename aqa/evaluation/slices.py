@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from aqa.data.columns import as_label, value_called
 from aqa.errors import UsageError
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.metrics.languages import KOREAN
@@ -122,7 +123,7 @@ def _groups(
     for place, (found, columns) in enumerate(zip(examples, data, strict=True)):
         if in_data or key not in BUILT_IN:
             row = found.row
-            value = columns.get(key) if in_data else row and row.metadata.get(key)
+            value = columns.get(key) if in_data else row and value_called(row.metadata, key)
             name = _name(value)
         else:
             name = BUILT_IN[key](found)
@@ -155,7 +156,7 @@ def slice_scores(
 def _name(value: object) -> str | None:
     if isinstance(value, bool):
         return _yes(value)
-    return str(value) if isinstance(value, str | int | float) and value != "" else None
+    return as_label(value)
 
 
 def _order(name: str) -> tuple[bool, int, str]:

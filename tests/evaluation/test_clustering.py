@@ -1,6 +1,7 @@
 """Which questions hang together, by the data, by the rows of predictions, and by a column."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,15 @@ from typing import Any
 import pytest
 
 from aqa.errors import UsageError
-from aqa.evaluation.clustering import choose_clusters, clusters_note, few_clusters
+from aqa.evaluation.clustering import (
+    choose_clusters,
+    clusters_note,
+    few_clusters,
+    row_labels,
+    unlabelled,
+)
 from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import Report
 from aqa.evaluation.scoring import evaluate
 from aqa.metrics.statistics.clusters import Clusters
@@ -150,3 +158,30 @@ def test_a_column_of_the_data_or_of_the_predictions(tmp_path: Path) -> None:
     assert run(file, None, "group").to_json()["cluster"] == {"by": "group", "clusters": 20}
     with pytest.raises(UsageError, match='no example has "author"'):
         run(file, data, "author")
+
+
+def test_labels_are_compared_as_they_look() -> None:
+    name = unicodedata.normalize("NFD", "문서")
+    values = [1, 1.0, "1", "2 ", 2, None, True, float("nan"), " "]
+    rows = [AnsweredRow(str(n), "x", metadata={name: value}) for n, value in enumerate(values)]
+    labels = [row_labels(row, "문서") for row in rows]
+    assert labels == [{"문서": "1"}] * 3 + [{"문서": "2"}] * 2 + [{}] * 4
+    assert choose_clusters("문서", labels).count == 6
+    (warning,) = unlabelled("문서", labels)
+    assert warning == '4 of 9 examples have no "문서", and count as independent'
+    assert unlabelled("auto", labels) == unlabelled("문서", labels[:5]) == []
+
+
+def test_files_that_disagree_on_clusters(tmp_path: Path) -> None:
+    files = []
+    for name, titles in (("a", 12), ("b", 20), ("c", 12)):
+        rows = [
+            {"id": str(n), "answer": "x", "answers": ["x"], "clusters": {"title": str(n % titles)}}
+            for n in range(40)
+        ]
+        files.append(tmp_path / f"{name}.json")
+        files[-1].write_text(json.dumps(rows))
+    report = evaluate(files, None, Scoring(["em"]), SilentProgress())
+    assert "the files put 28 ids (12, 13, 14, ...) into different clusters" in report.warnings[0]
+    assert "clusters:12" in report.systems[0].scores["em"].signature
+    assert not evaluate(files[::2], None, Scoring(["em"]), SilentProgress()).warnings
