@@ -1,14 +1,11 @@
 """Fine-tune a LoRA adapter over a (4-bit) causal model; logits only where there are labels."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
-from transformers import TrainingArguments
 
-from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora.adapters import add_adapter, read_adapter
 from aqa.backends.llama_qlora.models import save_attention_memory
 from aqa.backends.llama_qlora.reading import logits_at
@@ -18,7 +15,6 @@ from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import Batch, Collator
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.processes import is_first_process
-from aqa.records import TrainStep
 from aqa.runs.names import ADAPTER
 
 # Plain attention, which trains faster on a CPU, keeps memory that grows with the length squared:
@@ -51,15 +47,10 @@ class AdapterTrainer(AnswerTrainer):
 
     folder_name: ClassVar[str] = ADAPTER
     make_collator: ClassVar[type[Collates]] = Collator
+    answer_loss: ClassVar[Any] = staticmethod(answer_loss)
 
-    def __init__(
-        self,
-        reader: LocalReader[LlamaQloraOptions],
-        job: TrainJob,
-        on_step: Callable[[TrainStep], None],
-        arguments: TrainingArguments,
-        rows: Dataset,
-    ) -> None:
+    def prepare(self, reader: LocalReader[LlamaQloraOptions], rows: Dataset) -> None:
+        """Add the adapter that is trained."""
         options = reader.options
         longest = max(rows["length"][:])
         if longest > PLAIN_ATTENTION_LENGTH and options.attn_implementation == "auto":
@@ -67,13 +58,6 @@ class AdapterTrainer(AnswerTrainer):
         reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
         if reader.model.peft_config["default"].lora_dropout != options.lora.dropout:
             reader.note("LoRA dropout is 0 in this training: the weights of experts can't have any")
-        super().__init__(reader, job, on_step, arguments, rows)
-
-    def answer_loss(
-        self, model: Any, inputs: Batch, label_smoothing: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Summed cross-entropy over the answers' tokens, and how many they are."""
-        return answer_loss(model, inputs, label_smoothing)
 
     def read(self, folder: Path) -> None:
         """Read an adapter's weights into that of the model."""

@@ -57,6 +57,7 @@ class AnswerTrainer(SavingTrainer):
 
     folder_name: ClassVar[str]  # of what was trained, in the run folder
     make_collator: ClassVar[type[Collates]]
+    answer_loss: ClassVar[Any]  # of a model, inputs and label smoothing: (summed loss, tokens)
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class AnswerTrainer(SavingTrainer):
     ) -> None:
         self._reader = reader
         self._job = job
+        self.prepare(reader, rows)
         self._collator = self.make_collator()
         self.stopped = False
         self.options = reader.config.training
@@ -103,11 +105,8 @@ class AnswerTrainer(SavingTrainer):
         """The methods by which a model is called, each with a small call of it."""
         raise NotImplementedError
 
-    def answer_loss(
-        self, model: Any, inputs: Batch, label_smoothing: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Summed cross-entropy over the answers' tokens, and how many they are."""
-        raise NotImplementedError
+    def prepare(self, reader: Any, rows: Dataset) -> None:
+        """Make the reader's model such as it is trained on these rows."""
 
     def settle(self) -> None:
         """Make the model such as it is loaded for prediction."""
@@ -146,6 +145,7 @@ class AnswerTrainer(SavingTrainer):
         Gradients are averaged over the processes, so each has its part multiplied by their number.
         """
         loss: torch.Tensor
+        count: torch.Tensor
         with self.accelerator.autocast():  # around the encoder, too, which is called on its own
             loss, count = self.answer_loss(model, inputs, self.options.label_smoothing_factor)
         if num_items_in_batch is None:

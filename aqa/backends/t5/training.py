@@ -1,6 +1,6 @@
 """Fine-tune all weights of an encoder-decoder; with fid, gradients flow into all passages."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,9 +8,7 @@ from typing import Any, ClassVar
 import torch
 from datasets import Dataset
 from torch.distributed.fsdp import register_fsdp_forward_method
-from transformers import TrainingArguments
 
-from aqa.backends.base import TrainJob
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.loading import load_whole
 from aqa.backends.local.reader import LocalReader
@@ -19,9 +17,7 @@ from aqa.backends.local.trainer import AnswerTrainer, Collates
 from aqa.backends.local.training_batches import IGNORED, Batch
 from aqa.backends.model_files import ModelFiles
 from aqa.backends.t5.fusion import ENCODE, EncoderStates, encode, lay_side_by_side, pad_right
-from aqa.config.backend_options import T5Options
 from aqa.processes import is_first_process
-from aqa.records import TrainStep
 from aqa.runs.names import MODEL
 
 
@@ -90,25 +86,11 @@ class Seq2SeqTrainer(AnswerTrainer):
 
     folder_name: ClassVar[str] = MODEL
     make_collator: ClassVar[type[Collates]] = Seq2SeqCollator
+    answer_loss: ClassVar[Any] = staticmethod(answer_loss)
 
-    def __init__(
-        self,
-        reader: LocalReader[T5Options],
-        job: TrainJob,
-        on_step: Callable[[TrainStep], None],
-        arguments: TrainingArguments,
-        rows: Dataset,
-    ) -> None:
+    def prepare(self, reader: LocalReader, rows: Dataset) -> None:
+        """Remember what kind of model it is, before it is wrapped."""
         self._kind = type(reader.model)
-        super().__init__(reader, job, on_step, arguments, rows)
-        self._save_tokenizer = reader.save_tokenizer
-        self._dtype = compute_dtype(reader.options)
-
-    def answer_loss(
-        self, model: Any, inputs: Batch, label_smoothing: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Summed cross-entropy over the answers' tokens, and how many they are."""
-        return answer_loss(model, inputs, label_smoothing)
 
     def read(self, folder: Path) -> None:
         """Read the weights, which some families save under other names than they have."""
@@ -142,10 +124,10 @@ class Seq2SeqTrainer(AnswerTrainer):
         """Write the weights, and the tokenizer beside them."""
         self.write(folder)
         if is_first_process():
-            self._save_tokenizer(folder)
+            self._reader.save_tokenizer(folder)
 
     def settle(self) -> None:
         """Make the model such as it is loaded for prediction."""
         if not self._reader.is_spread:
-            self.model.to(self._dtype)
+            self.model.to(compute_dtype(self._reader.options))
         super().settle()
