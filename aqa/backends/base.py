@@ -224,6 +224,9 @@ class Remote(Backend[OptionsT_co]):
     def check_access(self) -> None:
         """Raise where the key or the address can't be right; nothing is asked yet."""
 
+    def count_elsewhere(self, spent: Spent) -> None:
+        """Count what other runs have spent against this one's caps."""
+
     @abstractmethod
     def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
         """Go on from what earlier sessions spent, by the journal, and learnt; see `facts`.

@@ -1,6 +1,6 @@
 """When a reader had better not answer: its silence, and the errors left at each confidence."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from math import inf
@@ -9,11 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from aqa.evaluation.predictions import AnsweredRow
-from aqa.metrics.calibration import Calibration, as_probability, calibrate
+from aqa.metrics.calibration import PROBABILITY, Calibration, as_probability, calibrate
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_interval
-from aqa.records import MEAN_LOGPROB
+from aqa.records import AGREEMENT, MEAN_LOGPROB
 from aqa.runs.files import known
 
 POINTS = 100  # of a curve: more are not seen apart
@@ -137,6 +137,25 @@ def calibration(
     places = [place for place, _ in found]
     right = [pairs.agreement[0][place] == 100 for place in places]
     return calibrate(kind, [claimed or 0.0 for _, claimed in found], right, clusters.at(places))
+
+
+def confidence_cautions(name: str, rows: Sequence[AnsweredRow | None]) -> Iterator[str]:
+    """Say why confidences that should be probabilities have no calibration."""
+    kinds = confidence_kinds(rows)
+    if len(kinds) > 1:
+        yield (
+            f"{name}: its confidences are of {len(kinds)} kinds ({', '.join(kinds)}), which have no"
+            " order in common: risk and coverage tell little, and calibration is left out"
+        )
+    elif kinds and kinds[0] in (AGREEMENT, PROBABILITY):
+        values = (confidence_of(row) for row in rows)
+        beyond = [value for value in values if value is not None and not 0 <= value <= 1]
+        if beyond:
+            yield (
+                f"{name}: {len(beyond):,} of its confidences, of the kind {kinds[0]}, are not"
+                f" within 0 and 1 (such as {beyond[0]:g}), so its calibration is left out; write"
+                " 0.87 for 87 %"
+            )
 
 
 def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> list[float]:

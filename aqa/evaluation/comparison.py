@@ -12,7 +12,7 @@ import numpy as np
 
 from aqa.errors import UsageError
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, followed
+from aqa.metrics.statistics.confidence_sequences import followed
 from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
 from aqa.metrics.statistics.power import detectable_difference, detectable_share
 from aqa.metrics.statistics.sign_flips import SEED, holm, sign_flip_tests
@@ -116,18 +116,17 @@ def compare(
     clusters: Clusters,
     baseline: str | None = None,
     seed: int = SEED,
-    sequence: ConfidenceSequence | None = None,
 ) -> Compared:
     """Compare each two systems, or each with the baseline (then a), by the metrics they share.
 
     `values` holds the values per example, 0..100, by system and metric. Differences that someone
-    looked at while there were ever more examples are tested by their `sequence`.
+    looked at while there were ever more examples are tested by the clusters' `sequence`.
 
     Raises:
         UsageError: the baseline is none of the systems.
     """
     check_baseline(baseline, list(values))
-    measured = measure(values, clusters, baseline, seed, sequence)
+    measured = measure(values, clusters, baseline, seed)
     found = [comparison for family in measured.values() for comparison in corrected(family)]
     return Compared(score_intervals(values, clusters), tuple(found))
 
@@ -149,16 +148,16 @@ def measure(
     clusters: Clusters,
     baseline: str | None = None,
     seed: int = SEED,
-    sequence: ConfidenceSequence | None = None,
 ) -> dict[str, list[Measured]]:
     """Measure the differences of each pair of systems, by the metrics that all systems share."""
     measured = _measure(values, clusters, baseline, seed)
-    if sequence is None:
+    if clusters.sequence is None:
         return measured
     for metric, found in measured.items():
         for place, one in enumerate(found):
             a, b = (values[name][metric] for name in (one.alone.a, one.alone.b))
-            low, high, p, kind = followed(a, b, clusters, sequence)
+            difference = np.subtract(b, a, dtype=np.float64)
+            low, high, p, kind = followed(difference, clusters)
             test = f"{SEQUENCE}-{kind}"
             alone = replace(one.alone, low=low, high=high, p=p, test=test, design_effect=None)
             found[place] = replace(one, alone=alone)

@@ -39,7 +39,6 @@ from aqa.metrics.languages import example_languages, language_of_passages
 from aqa.metrics.normalize import choose_profile
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence
 from aqa.metrics.statistics.sign_flips import SEED
 from aqa.metrics.unicode_forms import unicode_form
 from aqa.progress import Progress
@@ -91,8 +90,7 @@ class Scoring:
 class Aligned:
     """Systems beside their references: what is scored, and what does not fit.
 
-    `columns` are those of the data that were asked for, by example. `sequence` is that of a run
-    that stopped when it was decided, for all comparisons.
+    `columns` are those of the data that were asked for, by example.
     """
 
     systems: Sequence[System]
@@ -103,7 +101,6 @@ class Aligned:
     warnings: list[str]
     clusters: Clusters
     columns: Sequence[Mapping[str, Any]]
-    sequence: ConfidenceSequence | None = None
 
 
 def align(
@@ -143,9 +140,10 @@ def align(
     labels = _labels(expected, contexts, systems, scoring.cluster, warnings)
     clusters = choose_clusters(scoring.cluster, labels)
     warnings += [*unlabelled(scoring.cluster, labels), *few_clusters(clusters)]
-    sequence = stopped[0].sequence if stopped else None
+    if stopped:
+        clusters = replace(clusters, sequence=stopped[0].sequence)
     data = [context.columns for context in known]
-    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, data, sequence)
+    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, data)
 
 
 def _read_systems(

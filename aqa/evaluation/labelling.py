@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from math import sqrt
+from math import isclose, sqrt
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -126,11 +126,12 @@ def difference_by_labels(
     places, errors, chances = [], [], []
     for key, sampled in labels.items():
         one = answers.get(key)
-        if one is None or _words(sampled.answer or one.text) != _words(one.text):
+        if one is None or not are_same(sampled.answer or one.text, one.text):
+            what = "no answer that is compared here" if one is None else "another answer than now"
             raise DataError(
-                f'the label of {key[0]}, id "{key[1]}", is of another answer than there is now;'
-                " give the labels of these predictions, or choose anew with --label (a spreadsheet"
-                " may have changed it, too: let it read all columns as text)"
+                f'the label of {key[0]}, id "{key[1]}", is of {what}; give the labels of these'
+                " predictions, or choose anew with --label (a spreadsheet may have changed the"
+                f" {'id' if one is None else 'answer'}, too: let it read all columns as text)"
             )
         if one.sign:
             places.append(one.place)
@@ -149,9 +150,19 @@ def difference_by_labels(
     return LabelledDifference(a.name, b.name, found.n, found.value, found.low, found.high)
 
 
-def _words(text: str) -> list[str]:
-    """What spreadsheets keep of a text: they write ends of lines in their own way."""
-    return text.split()
+def are_same(kept: str, text: str) -> bool:
+    """Whether a text is what a spreadsheet made of another one.
+
+    They write ends of lines and numbers in their own way: 007 as 7, 1,204 as 1204, and numbers of
+    many digits by their first ones.
+    """
+    if kept.split() == text.split() or kept.strip().casefold() == text.strip().casefold():
+        return True
+    try:
+        a, b = (float(one.replace(",", "")) for one in (kept, text))
+    except ValueError:
+        return False
+    return isclose(a, b, rel_tol=1e-5 if "e" in kept.casefold() else 1e-12)
 
 
 def check_two(systems: Sequence[object]) -> None:

@@ -15,7 +15,7 @@ from aqa.tables.table import figures, shown_interval, texts
 # A ranking turns where each reader is better under some prompt beyond chance; it may turn where the
 # order differs, but chance could do that.
 Ranking = Literal["turns", "may turn", "holds"]
-MEAN = "mean"
+OVER_ALL = ""  # in the place of a prompt's name, which is never empty
 
 Scores = Mapping[str, Mapping[str, Sequence[float]]]  # per example, by prompt and metric
 
@@ -118,7 +118,7 @@ class PromptReport:
     def _differences(self) -> Table:
         rows = []
         for one in self.ranked:
-            for name, found in [*one.by_prompt.items(), (MEAN, one.of_means)]:
+            for name, found in [*one.by_prompt.items(), ("(mean)", one.of_means)]:
                 cells: list[Cell] = [found.a, found.b, found.metric, name]
                 cells.append(Figure(found.difference, 1, is_signed=True))
                 cells += [shown_interval(found.low, found.high), f"{found.p_holm:.4f}"]
@@ -146,7 +146,7 @@ def across_prompts(
         if not common:
             continue
         both = {name: {a: readers[a][name], b: readers[b][name]} for name in common}
-        both[MEAN] = {reader: _means([readers[reader][n] for n in common]) for reader in (a, b)}
+        both[OVER_ALL] = {reader: _means([readers[reader][n] for n in common]) for reader in (a, b)}
         for name, values in both.items():
             for metric, found in measure(values, clusters, None, seed).items():
                 families.setdefault(metric, []).append(((a, b), name, found[0]))
@@ -156,7 +156,7 @@ def across_prompts(
         pairs: dict[tuple[str, str], dict[str, Comparison]] = {}
         for (pair, name, _), comparison in zip(family, adjusted, strict=True):
             pairs.setdefault(pair, {})[name] = comparison
-        ranked += [Ranked(own, own.pop(MEAN)) for own in pairs.values()]
+        ranked += [Ranked(own, own.pop(OVER_ALL)) for own in pairs.values()]
     return PromptReport(tuple(spreads), tuple(ranked))
 
 

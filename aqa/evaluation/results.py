@@ -23,6 +23,8 @@ from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
 from aqa.runs.files import known
 
+LOOKED_AT = "confidence sequence; of a fixed size, and too narrow, in calibration.ece"
+
 
 @dataclass(frozen=True, slots=True)
 class SystemScores:
@@ -118,7 +120,12 @@ class Report:
         """Give what metrics.json holds: unrounded, without the values per example."""
         clusters = self.clusters
         parts = {
-            "cluster": clusters and {"by": clusters.by, "clusters": clusters.count},
+            "cluster": clusters
+            and {
+                "by": clusters.by,
+                "clusters": clusters.count,
+                **({} if clusters.sequence is None else {"intervals": LOOKED_AT}),
+            },
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "slice_comparisons": {
                 key: {group: [one.to_json() for one in own] for group, own in groups.items()}

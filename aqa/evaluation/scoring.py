@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aqa.errors import ModelError, UsageError
-from aqa.evaluation.abstention import abstention, calibration, risk_coverage
+from aqa.evaluation.abstention import abstention, calibration, confidence_cautions, risk_coverage
 from aqa.evaluation.alignment import System
 from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.clustering import AUTO, clusters_note
@@ -89,6 +89,7 @@ def evaluate(
             pairs = all_pairs[system.name]
             warnings += system_cautions(system.name, pairs, scoring.no_answer)
             rows = [system.rows.get(key) for key in expected]
+            warnings += confidence_cautions(system.name, rows)
             own = _score(system, pairs, scorers, task)
             own_groups = groups[system.name]
             found.append(_described(own, pairs, rows, own_groups, aligned.clusters))
@@ -216,7 +217,7 @@ def _compared(
     )
     values = {name: {**own, **corpus[name]} for name, own in means.items()}
     baseline, clusters = _baseline(scoring.baseline, systems), aligned.clusters
-    found = compare(values, clusters, baseline, scoring.seed, aligned.sequence)
+    found = compare(values, clusters, baseline, scoring.seed)
     better = {name: score.better for name, score in systems[0].scores.items()}
     ids = tuple(aligned.expected)
     points = scoring.plan
@@ -231,9 +232,7 @@ def _compared(
         tuple(aligned.expected.values()),
         disagreement(ids, list(means.values())),
         clusters=clusters,
-        slice_comparisons=compare_slices(
-            groups, values, clusters, baseline, scoring.seed, aligned.sequence
-        ),
+        slice_comparisons=compare_slices(groups, values, clusters, baseline, scoring.seed),
         silence=tuple(kept_contracts(systems, clusters)),
         needs=() if points is None else plan(found.comparisons, clusters, points),
     )
@@ -259,7 +258,7 @@ def _with_intervals(
 def _corpus_intervals(scores: Mapping[str, Score], clusters: Clusters) -> dict[str, Interval]:
     """Give the intervals of scores that are no means of values per example."""
     names = [name for name, score in scores.items() if score.influence]
-    if not names:
-        return {}
+    if not names or clusters.sequence is not None:
+        return {}  # no sequence follows a score that is no mean
     columns = np.column_stack([scores[name].influence for name in names])
     return dict(zip(names, mean_intervals(columns, clusters, (0, 100)).intervals(), strict=True))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from aqa.evaluation.comparison import Comparison, Measured, Values, corrected, measure
 from aqa.evaluation.slices import Groups
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence
 
 SliceComparisons = Mapping[str, Mapping[str, tuple[Comparison, ...]]]  # by key and group
 
@@ -16,7 +15,6 @@ def compare_slices(
     clusters: Clusters,
     baseline: str | None,
     seed: int,
-    sequence: ConfidenceSequence | None = None,
 ) -> SliceComparisons:
     """Compare the systems within each group, corrected over all groups and pairs of a key.
 
@@ -28,7 +26,7 @@ def compare_slices(
     keys = list(next(iter(groups.values())))
 
     def compared(part: Values, of: Clusters) -> dict[str, list[Measured]]:
-        return measure(part, of, baseline, seed, sequence)
+        return measure(part, of, baseline, seed)
 
     return {
         key: _compare_key(

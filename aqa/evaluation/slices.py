@@ -14,6 +14,7 @@ from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_intervals
 from aqa.records import Score
+from aqa.runs.cluster_labels import read_labels
 
 UNKNOWN = "unknown"
 MOST_GROUPS = 60
@@ -122,8 +123,7 @@ def _groups(
     groups: dict[str, list[int]] = {}
     for place, (found, columns) in enumerate(zip(examples, data, strict=True)):
         if in_data or key not in BUILT_IN:
-            row = found.row
-            value = columns.get(key) if in_data else row and value_called(row.metadata, key)
+            value = columns.get(key) if in_data else _told(found.row, key)
             name = _name(value)
         else:
             name = BUILT_IN[key](found)
@@ -151,6 +151,14 @@ def slice_scores(
         for score, values, (low, high, _) in zip(known, columns, intervals, strict=True):
             found[name][score.name] = {"value": fmean(values), "low": low, "high": high}
     return found
+
+
+def _told(row: AnsweredRow | None, key: str) -> object:
+    """What a row says: in a column, or, as run folders do of titles, among its clusters."""
+    if row is None:
+        return None
+    found = value_called(row.metadata, key)
+    return read_labels(row.metadata.get("clusters")).get(key) if found is None else found
 
 
 def _name(value: object) -> str | None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from aqa.errors import DataError, RunError
 from aqa.evaluation.alignment import References, System, manifest_of
-from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence
 from aqa.runs.names import MANIFEST
 
 DECIDING = "deciding"  # of a manifest
@@ -21,9 +20,9 @@ class Stopped:
     result: Mapping[str, Any]
 
     @property
-    def sequence(self) -> ConfidenceSequence:
-        """What its difference from the reference was followed with."""
-        return ConfidenceSequence(self.plan["largest_cluster"], self.plan["clusters"])
+    def sequence(self) -> tuple[int, int]:
+        """What its difference from the reference was followed with, see `Clusters`."""
+        return self.plan["largest_cluster"], self.plan["clusters"]
 
     def settled(self, profile: str, cluster: str) -> tuple[str, str]:
         """Give the profile and the clusters that it kept where `auto` leaves them open."""
@@ -38,8 +37,9 @@ class Stopped:
         reference = self.plan["reference"]["name"]
         return (
             f"{self.system.name} could stop after each wave, once it was decided ({verdict},"
-            f" against {reference}), so differences and p values come from the same confidence"
-            f" sequence ({self.plan['method']}), not from a test of fixed size; of its"
+            f" against {reference}), so intervals and p values come from the same confidence"
+            f" sequence ({self.plan['method']}), not from a test of fixed size, but for the"
+            " interval of the calibration error, which is of fixed size and so too narrow; of its"
             f" {self.plan['questions']:,} questions only the {count:,} that were asked count"
         )
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aqa.metrics.statistics.clusters import Clusters, Matrix
-from aqa.metrics.statistics.intervals import LEVEL, mean_interval
+from aqa.metrics.statistics.clusters import LEVEL, Clusters, Matrix
+from aqa.metrics.statistics.intervals import mean_interval
 from aqa.records import AGREEMENT, MEAN_LOGPROB
 
 PROBABILITY = "probability"  # the kind of confidences, in files of other tools, that are ones

@@ -60,6 +60,8 @@ class AskedMembers:
             return found
         questions = check(*self._to_ask(place, missing), self._progress)
         questions = replace(questions, only=self._places(missing))
+        if isinstance(questions.reader, Remote):
+            questions.reader.count_elsewhere(self._elsewhere(place))
         self._begun.add(place)
         folder = self._folder_of(place)
         rows = kept_answers(questions, folder, self._progress, self._resume, "aqa predict ensemble")
@@ -145,7 +147,7 @@ class AskedMembers:
             )
 
     def _to_ask(self, place: int, ids: Collection[str]) -> tuple[RunConfig, type[Any]]:
-        """The config of a member's run, with what is left of the caps, and its backend."""
+        """The config of a member's run, under the caps of the ensemble, and its backend."""
         member = self._learned.members[place]
         if member.config is None:
             keys = sorted(set(ids), key=self._ids.__getitem__)
@@ -156,22 +158,13 @@ class AskedMembers:
         config, reader_type = member_config(member)
         changed: dict[str, Any] = {"data": self._config.data, "evidence": self._config.evidence}
         backend = config.backend
-        caps = {name: None for name in ("max_cost", "max_tokens_total") if hasattr(backend, name)}
-        left = {**caps, **(self._left(place) if caps else {})}
-        changed["backend"] = backend.model_copy(update=left)
+        caps = [name for name in ("max_cost", "max_tokens_total") if hasattr(backend, name)]
+        own = {name: getattr(self._options, name) for name in caps}
+        changed["backend"] = backend.model_copy(update=own)
         return config.model_copy(update=changed), reader_type
 
-    def _left(self, place: int) -> dict[str, float | int]:
-        """What the other members leave of what may be spent."""
+    def _elsewhere(self, place: int) -> Spent:
+        """What the other members took of what may be spent."""
         # What members spent before is forgotten where their runs start over.
         counted = self._begun if self._resume.fresh else set(self._learned.needed)
-        folders = map(self._folder_of, counted - {place})
-        spent = sum(map(spent_in, folders), Spent())
-        options = self._options
-        found: dict[str, float | int] = {}
-        if options.max_cost is not None:
-            found["max_cost"] = max(0.0, options.max_cost - (spent.cost or 0.0))
-        if options.max_tokens_total is not None:
-            used = spent.input + spent.output
-            found["max_tokens_total"] = max(0, options.max_tokens_total - used)
-        return found
+        return sum(map(spent_in, map(self._folder_of, counted - {place})), Spent())

@@ -6,9 +6,9 @@ once, weights are loaded once, and a cap on costs holds for all runs together.
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from aqa.backends.base import Backend, Remote
 from aqa.config.conditions import PLAIN
@@ -165,7 +165,7 @@ def answers_of(
                 others = [*variants.runs[: place - 1], *variants.runs[place:]]
                 known = variants.runs[: place - 1] if resume.fresh else others
                 spent = sum((spent_in(each.folder) for each in known), Spent())
-                questions = _within_caps(questions, spent, progress)
+                _count_elsewhere(questions.reader, spent, progress)
             rows = kept_answers(questions, run.folder, progress, resume, command)
             found[run.name] = yield from _named(rows, run.name)
     return found
@@ -223,21 +223,16 @@ def _opened_once(reader_type: type[Backend], stack: ExitStack) -> type[Backend]:
     return cast(type[Backend], type(reader_type.__name__, (reader_type,), methods))
 
 
-def _within_caps(questions: Questions, spent: Spent, progress: Progress) -> Questions:
-    """Lower a reader's caps by what the other runs have spent, in this session or before."""
-    options = questions.config.backend
-    caps = {name: getattr(options, name, None) for name in ("max_cost", "max_tokens_total")}
-    used = {"max_cost": spent.cost or 0.0, "max_tokens_total": spent.input + spent.output}
-    left = {name: max(0, cap - used[name]) for name, cap in caps.items() if cap is not None}
-    if not left or not any(used.values()):
-        return questions
-    cost = f" and ${spent.cost:.4f}" if spent.cost else ""
-    progress.note(
-        f"Of what may be spent, the other runs took {used['max_tokens_total']:,} tokens{cost}."
-    )
-    backend = options.model_copy(update=left)
-    config = questions.config.model_copy(update={"backend": backend})
-    return replace(questions, config=config, reader=type(questions.reader)(config, progress))
+def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> None:
+    """Let what the other runs have spent, in this session or before, count against a cap."""
+    options = reader.options
+    caps = (getattr(options, name, None) for name in ("max_cost", "max_tokens_total"))
+    tokens = spent.input + spent.output
+    if all(cap is None for cap in caps) or not (tokens or spent.cost):
+        return
+    told = f" and ${spent.cost:.4f}" if spent.cost else ""
+    progress.note(f"Of what may be spent, the other runs took {tokens:,} tokens{told}.")
+    reader.count_elsewhere(spent)
 
 
 def spent_in(folder: Path) -> Spent:

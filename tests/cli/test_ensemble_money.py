@@ -97,26 +97,25 @@ def test_where_all_is_answered_there_is_nothing_to_pay(
     assert server.requests == asked
 
 
-@pytest.mark.parametrize(("fresh", "left"), [(False, 1.0), (True, 10.0)])
+@pytest.mark.parametrize(("fresh", "spent"), [(False, 9.0), (True, 0.0)])
 def test_what_members_spent_is_forgotten_where_they_start_over(
-    tmp_path: Path, fresh: bool, left: float
+    tmp_path: Path, fresh: bool, spent: float
 ) -> None:
-    spent = {"served": {"spent": {"input_tokens": 9, "output_tokens": 1, "usd": 9.0}}}
+    told = {"served": {"spent": {"input_tokens": 9, "output_tokens": 1, "usd": 9.0}}}
     folder = tmp_path / MEMBERS / "dear"
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(spent))
+    (folder / "run.json").write_text(json.dumps(told))
     members = object.__new__(AskedMembers)
     names = [SimpleNamespace(name="cheap"), SimpleNamespace(name="dear")]
     members.__dict__ |= {
         "_folder": tmp_path,
         "_learned": SimpleNamespace(members=names, needed=[0, 1]),
-        "_options": SimpleNamespace(max_cost=10.0, max_tokens_total=None),
         "_resume": Resume(fresh=fresh),
         "_begun": {0},
     }
-    assert members._left(0) == {"max_cost": left}
+    assert (members._elsewhere(0).cost or 0.0) == spent
     members._begun.add(1)
-    assert members._left(0) == {"max_cost": 1.0}, "what was spent here counts"
+    assert members._elsewhere(0).cost == 9.0, "what was spent here counts"
 
 
 def test_a_higher_limit_goes_on_with_the_runs_of_the_members(

@@ -99,7 +99,16 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
     assert compared["test"] == "sequence-t-mixture"
     for name in ("difference", "low", "high", "p"):
         assert compared[name] == pytest.approx(found[name])
-    told = call_aqa("evaluate", "a", "b").stdout
+    for system in report["systems"]:
+        f1 = system["scores"]["f1"]
+        assert "|ci:confidence-sequence|" in f1["signature"]
+        assert "design_effect" not in f1
+        assert 0 <= f1["low"] < f1["value"] <= f1["high"] <= 100
+        # After so few of so many questions a sequence is far wider than an interval of fixed size.
+        assert f1["high"] - f1["low"] > 12
+    assert "too narrow, in calibration.ece" in report["cluster"]["intervals"]
+    told = call_aqa("evaluate", "a", "b", "--slice", "title").stdout
+    assert re.search(r"│ article \d+ ", told)
     assert "b is better than a" in told
     assert "at whatever moment one looked" in told
 

@@ -47,3 +47,19 @@ def test_what_is_no_probability_is_left_out(
     done = call_aqa("evaluate", "a.json")
     assert done.returncode == 0, done.stderr
     assert "calibration" not in json.loads((tmp_path / "metrics.json").read_bytes())["systems"][0]
+
+
+@pytest.mark.parametrize("kind", ["probability", "agreement"])
+def test_what_should_be_a_probability_is_said_not_to_be(
+    kind: str, call_aqa: Call, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.json", [kind])
+    path = tmp_path / "a.json"
+    path.write_text(path.read_text().replace("0.9", "90"))
+    done = call_aqa("evaluate", "a.json")
+    assert done.returncode == 0, done.stderr
+    assert f"a: 20 of its confidences, of the kind {kind}, are not within 0 and 1 (such as 90)" in (
+        " ".join(done.stderr.split())
+    )
+    write(tmp_path / "a.json", ["probability", "agreement"])
+    assert "are of 2 kinds (agreement, probability)" in call_aqa("evaluate", "a.json").stderr

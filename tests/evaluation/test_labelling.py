@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aqa.evaluation.labelling import doubt, expected
+from aqa.evaluation.labelling import are_same, doubt, expected
 
 Call = Callable[..., CompletedProcess[str]]
 COUNT = 120
@@ -104,7 +104,8 @@ def test_what_can_not_be_taken_back(call_aqa: Call, tmp_path: Path) -> None:
         ("probability", "chance", "has no column probability"),
         (first["probability"], "0", "a probability above 0 and up to 1"),
         ("correct", "", "an id and a label are needed"),
-        (first["answer"], "other words", "is of another answer than there is now"),
+        (first["answer"], "other words", "is of another answer than now"),
+        (f",{first['id']},", ",q9999,", "is of no answer that is compared here"),
     ):
         path.write_text(good.replace(old, new, 1), encoding="utf-8")
         done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv")
@@ -168,6 +169,22 @@ def test_too_few_answers_differ(call_aqa: Call, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "differ in 2 answers, which is too few" in done.stderr
     assert not (tmp_path / "new.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("kept", "text", "same"),
+    [
+        ("1204", "1,204", True),
+        ("7", "007", True),
+        ("1.23457E+19", "12345678901234567890", True),
+        ("TRUE", "true", True),
+        ("7", "8", False),
+        ("1953", "in 1953", False),
+        ("1204", "120", False),
+    ],
+)
+def test_what_spreadsheets_make_of_numbers(kept: str, text: str, same: bool) -> None:
+    assert are_same(kept, text) is same
 
 
 def test_doubt() -> None:

@@ -50,6 +50,16 @@ def test_whether_a_ranking_turns(
     assert [len(table.rows) for table in tables] == [2, 3]
 
 
+def test_a_prompt_may_be_called_mean() -> None:
+    readers = {
+        name: {"mean": scores(share, 1), "other": scores(share, 2)}
+        for name, share in (("a", 0.4), ("b", 0.9))
+    }
+    (ranked,) = across_prompts(readers, Clusters.apart(COUNT)).ranked
+    assert list(ranked.by_prompt) == ["mean", "other"]
+    assert ranked.of_means.difference != ranked.by_prompt["mean"].difference
+
+
 def test_a_spread() -> None:
     found = across_prompts({"a": {"p": {"f1": [40.0]}, "q": {"f1": [60.0]}}}, Clusters.apart(1))
     (spread,) = found.spreads

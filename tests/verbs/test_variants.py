@@ -232,6 +232,9 @@ def test_one_price_and_one_cap_for_all_runs(
     assert stopped.returncode == 3, stopped.stderr
     asked = server.requests - before
     assert COUNT <= asked < 3 * COUNT
+    assert f"of --max-cost {float(cap):g}: the next question" in stopped.stderr
+    config = read_manifest(tmp_path / "out")["config"]["backend"]
+    assert config["max_cost"] == float(cap)
     assert call_aqa(*words, "--max-cost", cap).returncode == 3
     assert server.requests - before - asked <= 1
     assert call_aqa(*words).returncode == 0

@@ -16,7 +16,6 @@ from aqa.config.ensemble_options import EnsembleOptions
 from aqa.errors import ModelError, UsageError
 from aqa.metrics.medoid import profile_of
 from aqa.metrics.votes import NOBODY, Cascade, Votes
-from aqa.processes import process_count
 from aqa.records import Prediction, Prompt
 from aqa.runs.hashes import Hashed
 from aqa.spent import Spent
@@ -49,17 +48,11 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         return read_learned(Path(self.options.model))
 
     def check(self) -> None:
-        """See whether there is an ensemble, and one process that asks it.
+        """See whether there is an ensemble.
 
         Raises:
             ModelError: there is none.
-            UsageError: there are several processes.
         """
-        if process_count() > 1:
-            raise UsageError(
-                "an ensemble asks its members in one process; start it without torchrun, or predict"
-                " with each member by torchrun first, whose answers are then taken"
-            )
         self.learned  # noqa: B018  (reads it)
 
     def identity(self) -> Mapping[str, object]:

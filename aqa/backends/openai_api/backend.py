@@ -224,6 +224,10 @@ class Gpt4Backend(Remote[Gpt4Options]):
         server = BatchServer(self._service, self._wait)
         return BatchRun(self._service, self._record, server, self._remembered, self._progress)
 
+    def count_elsewhere(self, spent: Spent) -> None:
+        """Count what other runs have spent against this one's caps."""
+        self._ledger.elsewhere = spent
+
     def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
         """Count what earlier sessions spent against the caps, and go on counting requests."""
         self._service.served.resume(facts)

@@ -25,6 +25,7 @@ class Ledger:
         self.live_price, self.batch_price = find_price(options), find_price(options, batch=True)
         self.price = self.batch_price if options.batch_api else self.live_price
         self.spent = Spent(cost=0.0 if self.price else None)
+        self.elsewhere = Spent()  # by other runs under the same caps
         self._reserved, self._under_way = Spent(cost=0.0), Spent()
         self._record: SpendingRecord | None = None
 
@@ -44,7 +45,7 @@ class Ledger:
 
     def has_room(self, worst: Spent) -> bool:
         """Whether a request that takes so much at worst can't pass a cap."""
-        total, options = self.spent + self._reserved + worst, self._options
+        total, options = self.spent + self.elsewhere + self._reserved + worst, self._options
         most = options.max_tokens_total
         if most is not None and total.input + total.output > most:
             return False
@@ -78,11 +79,11 @@ class Ledger:
 
     def as_text(self) -> str:
         """What was spent of which cap, in words."""
-        parts, options = [], self._options
+        parts, options, spent = [], self._options, self.spent + self.elsewhere
         if options.max_cost is not None:
-            parts.append(f"${self.spent.cost or 0.0:.4f} of --max-cost {options.max_cost:g}")
+            parts.append(f"${spent.cost or 0.0:.4f} of --max-cost {options.max_cost:g}")
         if options.max_tokens_total is not None:
-            used = self.spent.input + self.spent.output
+            used = spent.input + spent.output
             parts.append(f"{used:,} tokens of --max-tokens-total {options.max_tokens_total:,}")
         return " and ".join(parts)
 

@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 Places = NDArray[np.intp]
 
+LEVEL = 0.95  # of all intervals
+
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """The cluster of each example, as codes 0..count - 1; `by` names what they are made from."""
+    """The cluster of each example, as codes 0..count - 1; `by` names what they are made from.
+
+    `sequence` is the size of the largest cluster that might come, and how many might, where someone
+    looked at results while examples came in, and could stop: see `ConfidenceSequence`.
+    """
 
     codes: Places
     by: str = "none"
+    sequence: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, labels: Sequence[Hashable], by: str) -> "Clusters":
@@ -33,7 +40,7 @@ class Clusters:
     def at(self, places: Sequence[int]) -> "Clusters":
         """Give the clusters of some of the examples."""
         kept = self.codes[np.asarray(places, dtype=np.intp)]
-        return Clusters(np.unique(kept, return_inverse=True)[1], self.by)
+        return Clusters(np.unique(kept, return_inverse=True)[1], self.by, self.sequence)
 
     @property
     def examples(self) -> int:

@@ -7,16 +7,14 @@ reaches 1 / a with a probability of a at most, and the interval is all m that we
 It is a mean over all clusters like these, as in a test of fixed size, not over those of one file.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aqa.metrics.statistics.clusters import Clusters, Matrix, Places
-from aqa.metrics.statistics.intervals import LEVEL
+from aqa.metrics.statistics.clusters import LEVEL, Clusters, Matrix, Places
 
 Kind = Literal["betting", "t-mixture"]
 
@@ -45,11 +43,12 @@ class ConfidenceSequence:
 
     largest: int
     clusters: int
+    by_bounds: bool = False  # alone, however large the clusters are
 
     @property
     def kind(self) -> Kind:
         """How bets are made."""
-        return "betting" if self.largest <= SMALL else "t-mixture"
+        return "betting" if self.by_bounds or self.largest <= SMALL else "t-mixture"
 
     def interval(self, totals: Matrix, sizes: Matrix) -> tuple[float, float]:
         """Give the 95 % interval of the mean after these clusters."""
@@ -92,6 +91,8 @@ class ConfidenceSequence:
     def _lower(self, totals: Matrix, sizes: Matrix) -> float:
         """Halve the way from -1 to the mean, of which the part that is refuted lies below."""
         low, high = -1.0, float(totals.sum() / sizes.sum())
+        if high <= low:
+            return low
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             if self.above(middle, totals, sizes)[-1] >= _REFUTED:
@@ -131,17 +132,37 @@ def verdicts(
     ]  # fmt: skip
 
 
-def followed(
-    a: Sequence[float], b: Sequence[float], clusters: Clusters, sequence: ConfidenceSequence
-) -> tuple[float, float, float, Kind]:
-    """Give the interval of the mean difference b - a of scores, in points, its p value and kind.
+def followed(values: Matrix, clusters: Clusters) -> tuple[float, float, float, Kind]:
+    """Give the interval of a mean difference that was looked at all along, its p value and kind.
 
-    Where clusters are larger than was planned, or scores are not within 0 and 100, bets go by that.
+    Where clusters are larger than was planned, or values are not within -100 and 100, bets go by
+    that.
     """
-    column = np.subtract(b, a, dtype=np.float64)[:, None] / 100
-    totals, sizes = clusters.sums(column)[:, 0], clusters.sizes
-    is_bounded = abs(column).max() <= 1 + _ROUNDING
-    largest = max(sequence.largest, int(sizes.max()), 1 if is_bounded else SMALL + 1)
-    sequence = ConfidenceSequence(largest, sequence.clusters)
+    is_bounded = abs(values).max() <= 100 * (1 + _ROUNDING)
+    sequence, totals, sizes = _sequence(values / 100, clusters, 1 if is_bounded else SMALL + 1)
     low, high = sequence.interval(totals, sizes)
     return 100 * low, 100 * high, sequence.p_value(totals, sizes), sequence.kind
+
+
+def followed_mean(
+    values: Matrix, clusters: Clusters, low: float, high: float
+) -> tuple[float, float]:
+    """Give the interval of a mean of values within two bounds that was looked at all along.
+
+    It goes by these alone: of a score that nearly all answers get, totals are far from normal.
+    """
+    scaled = 2 * (values - low) / (high - low) - 1
+    sequence, totals, sizes = _sequence(scaled, clusters, 1)
+    ends = replace(sequence, by_bounds=True).interval(totals, sizes)
+    least, most = (low + (high - low) * (end + 1) / 2 for end in ends)
+    return least, most
+
+
+def _sequence(
+    values: Matrix, clusters: Clusters, least: int
+) -> tuple[ConfidenceSequence, Matrix, Matrix]:
+    """The planned sequence, for the clusters that came; their totals and sizes."""
+    assert clusters.sequence is not None
+    planned, count = clusters.sequence
+    totals, sizes = clusters.sums(values[:, None])[:, 0], clusters.sizes
+    return ConfidenceSequence(max(planned, int(sizes.max()), least), count), totals, sizes

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aqa.metrics.statistics.clusters import Clusters, Matrix
+from aqa.metrics.statistics.clusters import LEVEL, Clusters, Matrix
+from aqa.metrics.statistics.confidence_sequences import followed_mean
 
-LEVEL = 0.95
 FEW = 10  # clusters: fewer never tell more than their examples would if they were independent
 _UPPER = (1 + LEVEL) / 2
 # Of the excess kurtosis of scores within bounds, chosen by tests/benchmarks/coverage.py: Wilson's
@@ -65,6 +65,8 @@ class Estimates:
 
 def interval_signature(clusters: Clusters, effect: float | None) -> str:
     """Say how an interval was made."""
+    if clusters.sequence is not None:
+        return f"ci:confidence-sequence|cluster:{clusters.by}|clusters:{clusters.count}"
     design = "" if effect is None or clusters.are_examples else f"|deff:{effect:.2f}"
     return f"ci:wilson-t|cluster:{clusters.by}|clusters:{clusters.count}{design}"
 
@@ -81,7 +83,8 @@ def mean_intervals(
 
     `bounds` are those of the means; without, 0 and 100, or what the column itself goes beyond.
     Where each example is its own cluster and scores only one bound or the other, this is Wilson's
-    interval of a proportion itself.
+    interval of a proportion itself. Of examples that were looked at as they came it is that of
+    their confidence sequence, without a design effect.
     """
     values = columns.mean(axis=0)
     spread = _spread(columns, clusters)
@@ -107,14 +110,12 @@ def mean_intervals(
     reach = student(np.where(is_known, freedom, np.inf))
     lows, highs = _wilson(shares, sizes, reach)
     span = high - low
-    return Estimates(
-        values,
-        low + span * lows,
-        low + span * highs,
-        np.sqrt(variances),
-        spread.freedom,
-        spread.effects,
-    )
+    lows, highs, effects = low + span * lows, low + span * highs, spread.effects
+    if clusters.sequence is not None:
+        told = zip(columns.T, low, high, strict=True)
+        lows, highs = np.array([followed_mean(own, clusters, *ends) for own, *ends in told]).T
+        effects = np.full_like(values, np.nan)
+    return Estimates(values, lows, highs, np.sqrt(variances), spread.freedom, effects)
 
 
 def difference_intervals(columns: Matrix, clusters: Clusters, reach: float = 100.0) -> Estimates:

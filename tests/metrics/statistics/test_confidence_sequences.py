@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, verdicts
+from aqa.metrics.statistics.intervals import mean_interval
 
 FIVE_PER_CENT = 20 + 3 * 4.4  # of 400 runs, and three standard deviations
 
@@ -85,3 +87,28 @@ def test_values_that_are_all_the_same() -> None:
         low, high = ConfidenceSequence(5, 60).interval(value * sizes, sizes)
         assert low <= value <= high
         assert high - low < 0.01
+
+
+@pytest.mark.parametrize(("mean", "size"), [(0.5, 1), (0.97, 4)])
+def test_means_that_were_looked_at(mean: float, size: int) -> None:
+    """Stopped where the interval looks worst, the mean is outside in at most 5 %."""
+    random, clusters, missed = np.random.default_rng(4), 40, 0
+    for _ in range(40):
+        own = np.clip(random.normal(mean, 0.02, (clusters, 1)), 0, 1)
+        values = 100.0 * (random.random((clusters, size)) < own).ravel()
+        codes = np.repeat(np.arange(clusters), size)
+        for count in range(10, clusters + 1, 10):
+            seen = Clusters(codes[: count * size], "title", (size, clusters))
+            low, high, effect = mean_interval(values[: count * size].tolist(), seen)
+            assert 0 <= low <= high <= 100
+            assert effect is None
+            if not low <= 100 * mean <= high:
+                missed += 1
+                break
+    assert missed <= 40 * 0.05 + 3 * 1.4
+
+
+def test_all_right_so_far_is_not_all_right() -> None:
+    low, high, _ = mean_interval([100.0] * 64, Clusters(np.arange(64) // 4, "title", (4, 60)))
+    assert 40 < low < 90
+    assert high == 100
