@@ -41,9 +41,11 @@ class LoraOptions(Section):
     dropout: float = Field(0.05, ge=0, lt=1)  # QLoRA's value for 7B and 13B models
     target_modules: str | list[str] = "all-linear"  # QLoRA: needed to match full fine-tuning
     # rslora: scaling is alpha / sqrt(r) (Kalajdzievski 2023); dora: size and direction of weights
-    # are learnt apart (Liu et al. 2024).
-    variant: Literal["lora", "rslora", "dora"] = "lora"
+    # are learnt apart (Liu et al. 2024); pissa: it begins as the largest part of the weights, which
+    # is taken out of these for the training (Meng et al. 2024).
+    variant: Literal["lora", "rslora", "dora", "pissa"] = "lora"
     init: Literal["default", "gaussian", "orthogonal"] = "default"  # of the adapter's weights
+    pissa_niter: int | None = Field(None, ge=1)  # rounds of an approximate SVD; None: the exact one
 
     @model_validator(mode="after")
     def _is_even(self) -> Self:
@@ -51,12 +53,18 @@ class LoraOptions(Section):
             raise ValueError(f"init = orthogonal needs an even r, not {self.r}")
         return self
 
+    def idle(self) -> Mapping[str, str]:
+        """What concerns another kind of adapter."""
+        if self.variant == "pissa":
+            return {"backend.lora.init": "pissa begins with a part of the weights"}
+        return {"backend.lora.pissa_niter": "it needs backend.lora.variant = pissa"}
+
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what a training of an earlier version did not know, and so did without."""
         found: dict[str, Any] = dump(self)
-        defaults = {"variant": "lora", "init": "default"}
-        return {key: value for key, value in found.items() if defaults.get(key) != value}
+        defaults = {"variant": "lora", "init": "default", "pissa_niter": None}
+        return {k: v for k, v in found.items() if k not in defaults or v != defaults[k]}
 
 
 class LocalModelOptions(BackendOptions):
@@ -105,7 +113,9 @@ class LlamaQloraOptions(LocalModelOptions):
         """What concerns weights in 4 bits, where they are not, or another engine."""
         names = ("bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "dequantize_on_cpu")
         reason = "it needs backend.quantization = 4bit"
-        found = {} if self.quantization == "4bit" else {f"backend.{n}": reason for n in names}
+        found = dict(self.lora.idle())
+        if self.quantization != "4bit":
+            found |= {f"backend.{n}": reason for n in names}
         if self.engine == "transformers":
             return {**found, "backend.vllm": "it needs backend.engine = vllm"}
         reason = "vLLM has its own way; see backend.vllm"

@@ -3,13 +3,14 @@
 import re
 import warnings
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aqa.backends.local.loading import check_keys
 from aqa.backends.model_errors import explained
-from aqa.config.backend_options import LoraOptions
-from aqa.errors import ModelError
+from aqa.config.backend_options import LlamaQloraOptions, LoraOptions
+from aqa.errors import ConfigError, ModelError
 from aqa.library_output import quiet
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -37,10 +38,14 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
         exclude_modules=routers(model) or None,
         use_rslora=options.variant == "rslora",
         use_dora=options.variant == "dora",
-        init_lora_weights=True if options.init == "default" else options.init,
+        init_lora_weights=_beginning(options),
         task_type="CAUSAL_LM",
     )
     if adapts_experts(model, config):
+        if options.variant == "pissa":
+            raise ConfigError(
+                f"{base}: backend.lora.variant = pissa knows no weights of experts; choose another"
+            )
         config.lora_dropout = 0.0
     adapted = get_peft_model(model, config)
     local = Path(base).is_dir()  # the adapter must find it from other folders, too
@@ -48,6 +53,49 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
         str(Path(base).resolve()) if local else base
     )
     return adapted
+
+
+def _beginning(options: LoraOptions) -> bool | str:
+    """How an adapter begins, in peft's words."""
+    if options.variant == "pissa":
+        return f"pissa_niter_{options.pissa_niter}" if options.pissa_niter else "pissa"
+    return True if options.init == "default" else options.init
+
+
+def check_pissa(options: LlamaQloraOptions, quantized: bool) -> None:
+    """See that an adapter that begins as a part of the weights can be taken over them as they are.
+
+    Raises:
+        ConfigError: they are quantised.
+    """
+    if options.lora.variant == "pissa" and (quantized or options.quantization == "4bit"):
+        raise ConfigError(
+            "backend.lora.variant = pissa takes a part out of the weights, which quantised ones"
+            " would be rounded without, so that the adapter would not fit them as they are; choose"
+            " --set backend.quantization=none and a model that is not quantised, or another variant"
+        )
+
+
+def trained_weights(model: Any) -> dict[str, Any]:
+    """What of a model is trained, by its names."""
+    return {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
+
+
+def beyond_beginning(config: Any, trained: dict[str, Any], begun: dict[str, Any]) -> Any:
+    """Give a pissa adapter's config and weights for a base from which nothing was taken out.
+
+    What it learnt is s B A - s B0 A0 = s [B, -B0] [A; A0]: an adapter of twice the rank.
+    """
+    import torch
+
+    weights = {
+        name: torch.cat([learnt, begun[name].to(learnt.device)], 0)
+        if ".lora_A." in name
+        else torch.cat([learnt, -begun[name].to(learnt.device)], 1)
+        for name, learnt in trained.items()
+    }
+    twice = {"r": 2 * config.r, "lora_alpha": 2 * config.lora_alpha}  # so the scaling stays
+    return replace(config, **twice, init_lora_weights=True), weights
 
 
 def routers(model: Any) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.chat_rendering import template_facts
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
-from aqa.backends.llama_qlora.adapters import embedding_rows, load_adapter
+from aqa.backends.llama_qlora.adapters import check_pissa, embedding_rows, load_adapter
 from aqa.backends.llama_qlora.generation import (
     is_continuous,
     write_answers,
@@ -23,7 +23,7 @@ from aqa.backends.llama_qlora.vllm.checks import check_engine, engine_facts
 from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
 from aqa.backends.local.decoding import Ends, Written, uniform_draws
 from aqa.backends.local.devices import compute_dtype
-from aqa.backends.local.loading import load_config
+from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.tokenizers import load_tokenizer
@@ -110,6 +110,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
                 f"backend.engine = {self.options.engine} answers, and trains nothing; leave it out,"
                 " and name it with `aqa predict`"
             )
+        check_pissa(self.options, bool(own_quantization(self._model_config)))
         if self.files.adapter is not None:
             raise ModelError(
                 f"{self.options.model} is an adapter over {self.files.spec}, and a training begins"

@@ -6,7 +6,12 @@ from typing import Any, ClassVar
 import torch
 from datasets import Dataset
 
-from aqa.backends.llama_qlora.adapters import add_adapter, read_adapter
+from aqa.backends.llama_qlora.adapters import (
+    add_adapter,
+    beyond_beginning,
+    read_adapter,
+    trained_weights,
+)
 from aqa.backends.llama_qlora.models import save_attention_memory
 from aqa.backends.llama_qlora.reading import logits_at
 from aqa.backends.local.reader import LocalReader
@@ -48,6 +53,7 @@ class AdapterTrainer(AnswerTrainer):
     folder_name: ClassVar[str] = ADAPTER
     make_collator: ClassVar[type[Collates]] = Collator
     answer_loss: ClassVar[Any] = staticmethod(answer_loss)
+    _begun: dict[str, torch.Tensor] | None = None  # what a pissa adapter began as, by name
 
     def prepare(self, reader: LocalReader[LlamaQloraOptions], rows: Dataset) -> None:
         """Add the adapter that is trained."""
@@ -58,6 +64,9 @@ class AdapterTrainer(AnswerTrainer):
         reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
         if reader.model.peft_config["default"].lora_dropout != options.lora.dropout:
             reader.note("LoRA dropout is 0 in this training: the weights of experts can't have any")
+        if options.lora.variant == "pissa":
+            trained = trained_weights(reader.model)
+            self._begun = {n: weights.detach().cpu().clone() for n, weights in trained.items()}
 
     def read(self, folder: Path) -> None:
         """Read an adapter's weights into that of the model."""
@@ -70,10 +79,26 @@ class AdapterTrainer(AnswerTrainer):
 
     def write(self, folder: Path) -> None:
         """Write the adapter, the same bytes for the same weights."""
-        config = self.model.peft_config["default"]
+        whole = gathered(self.model, trained_only=True)
+        if is_first_process():
+            self._write(folder, self.model.peft_config["default"], whole)
+
+    def write_trained(self, folder: Path) -> None:
+        """Write the adapter for the base as it is, whatever it began with."""
+        if self._begun is None:
+            super().write_trained(folder)
+            return
+        whole = gathered(self.model, trained_only=True)
+        if is_first_process():
+            config = self.model.peft_config["default"]
+            trained = {n: w.detach() for n, w in (whole or trained_weights(self.model)).items()}
+            self._write(folder, *beyond_beginning(config, trained, self._begun))
+
+    def _write(self, folder: Path, config: Any, weights: dict[str, torch.Tensor] | None) -> None:
         for names in ("target_modules", "target_parameters"):
             if isinstance(found := getattr(config, names), set):
                 setattr(config, names, sorted(found))  # else in any order
-        whole = gathered(self.model, trained_only=True)
-        if is_first_process():
-            self.model.save_pretrained(folder, state_dict=whole, save_embedding_layers=False)
+        own = self.model.peft_config["default"]
+        self.model.peft_config["default"] = config
+        self.model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
+        self.model.peft_config["default"] = own

@@ -12,10 +12,12 @@ import tiny_t5 as tiny_t5_module
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_adapters import chat_tokenizer, plain_answers, save_adapter, wider_tokenizer
-from tiny_llama import make_prompts, make_reader, rows, write_rows
+from tiny_llama import Training, make_prompts, make_reader, rows, write_rows
 from tiny_quantized import change_json
 
-from aqa.errors import ModelError
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.config.load import build_config
+from aqa.errors import ConfigError, ModelError
 from aqa.records import Template
 
 BOTH = {"modules_to_save": ["embed_tokens", "lm_head"]}
@@ -154,3 +156,83 @@ def test_an_adapter_is_fused_on_every_device(
     reader.model = SimpleNamespace(device=torch.device(device), peft_config={})
     with reader._fast_adapter():
         assert fused == [reader.model]
+
+
+PISSA = (
+    "backend.lora.variant=pissa",
+    "backend.quantization=none",
+    "backend.lora.dropout=0",
+    "training.max_steps=4",
+    "training.learning_rate=0.01",
+    "generation.max_new_tokens=6",
+)
+
+
+def first_logits(reader: Any, template: Template) -> torch.Tensor:
+    """The logits behind each prompt."""
+    ids = [
+        reader.encode(prompt).prompt_ids
+        for prompt in make_prompts(reader, template, with_target=False)
+    ]
+    with torch.no_grad():
+        return torch.cat([reader.model(torch.tensor([row])).logits[:, -1] for row in ids])
+
+
+@pytest.mark.parametrize("niter", [None, 4])
+def test_what_pissa_learnt_fits_the_base_as_it_is(
+    niter: int | None, tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    asked = (*PISSA, *([f"backend.lora.pissa_niter={niter}"] if niter else []))
+    training = Training(make_reader(tiny, *asked), template, tmp_path, with_dev=False)
+    training.run()
+    trained = first_logits(training.reader, template)
+    with make_reader(tiny, "backend.quantization=none") as base:
+        own = first_logits(base, template)
+        name = "layers.0.self_attn.q_proj"
+        weights = base.model.get_submodule(f"model.{name}").weight
+        taken = training.reader.model.get_submodule(f"base_model.model.model.{name}").base_layer
+        assert (weights - taken.weight).abs().max() > 0.01  # what the adapter began as
+    assert (trained - own).abs().max() > 0.1  # it learnt something
+    with make_reader(tmp_path, "backend.quantization=none") as reader:
+        torch.testing.assert_close(first_logits(reader, template), trained, atol=1e-4, rtol=1e-4)
+    saved = json.loads((tmp_path / "adapter/adapter_config.json").read_bytes())
+    assert (saved["r"], saved["lora_alpha"], saved["init_lora_weights"]) == (32, 64, True)
+
+
+def test_pissa_goes_on_where_it_was_stopped(tiny: Path, template: Template, tmp_path: Path) -> None:
+    asked = (*PISSA, "training.eval_strategy=steps", "training.eval_steps=2")
+    whole = Training(make_reader(tiny, *asked), template, tmp_path / "whole", with_dev=False)
+    whole.run()
+    shutil.copytree(tmp_path / "whole", tmp_path / "rest")
+    shutil.rmtree(tmp_path / "rest/checkpoints/checkpoint-4")
+    reader = make_reader(tiny, *asked)
+    Training(reader, template, tmp_path / "rest", with_dev=False, resume=True).run()
+    expected, found = (
+        load_file(tmp_path / name / "adapter/adapter_model.safetensors")
+        for name in ("whole", "rest")
+    )
+    assert expected.keys() == found.keys()
+    for name, weights in expected.items():
+        torch.testing.assert_close(found[name], weights, atol=1e-5, rtol=1e-4)
+
+
+def test_pissa_over_quantised_weights_is_refused(tiny: Path) -> None:
+    reader = make_reader(tiny, "backend.lora.variant=pissa", "backend.quantization=4bit")
+    with pytest.raises(ConfigError, match=r"choose --set backend\.quantization=none"):
+        reader.check_training()
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"variant": "pissa", "init": "gaussian"}, "init"),
+        ({"variant": "dora", "pissa_niter": 4}, "pissa_niter"),
+        ({"pissa_niter": 4}, "pissa_niter"),
+    ],
+)
+def test_options_of_another_kind_of_adapter_have_no_effect(
+    settings: dict[str, object], name: str
+) -> None:
+    asked: dict[str, Any] = {"backend": {"name": "llama-qlora", "model": "m", "lora": settings}}
+    with pytest.raises(ConfigError, match=f"backend.lora.{name} = .* has no effect"):
+        build_config(LlamaQloraOptions, [asked])
