@@ -8,6 +8,8 @@ from math import sqrt
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from aqa.errors import DataError
 from aqa.evaluation.alignment import different_plans, evidence_plan_of, first_ids
 from aqa.evaluation.comparison import compare
@@ -157,8 +159,6 @@ class Contest:
 
     def decide(self, answers: Mapping[int, str | None]) -> Decision:
         """Decide after a wave, by its answers and those of the earlier ones; None has failed."""
-        import numpy as np
-
         self._answered |= self._scores(answers)
         done = [own for own in self._clusters if all(place in self._answered for place in own)]
         totals = np.array(
@@ -184,8 +184,6 @@ class Contest:
 
     def sight(self, answers: Mapping[int, str | None]) -> Sight:
         """Tell what these questions show, by answers of the run if there are enough."""
-        import numpy as np
-
         known = np.array(list(self._known.values()))
         both = [at for at, place in enumerate(self._known) if place in answers]
         clusters = self._apart.at(both)

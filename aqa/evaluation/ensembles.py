@@ -9,7 +9,9 @@ compared with is chosen alike.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from aqa.errors import DataError
 from aqa.evaluation.comparison import Comparison, compare
@@ -27,12 +29,8 @@ from aqa.metrics.votes import (
     Weighted,
 )
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.float64]
-    Places = NDArray[np.intp]
+Matrix = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 FOLDS = 5
 BEST, ENSEMBLE = "the best member", "the ensemble"
@@ -52,19 +50,17 @@ class Answered:
     """
 
     votes: Votes
-    scores: "Matrix"
+    scores: Matrix
     costs: Sequence[float]
     clusters: Clusters
 
-    def at(self, places: "Places") -> "Answered":
+    def at(self, places: Places) -> "Answered":
         """Give some of the questions."""
         votes, clusters = self.votes.at(places), self.clusters.at(places.tolist())
         return Answered(votes, self.scores[places], self.costs, clusters)
 
-    def scored(self, readers: "Places") -> "Matrix":
+    def scored(self, readers: Places) -> Matrix:
         """Give the score of each chosen answer."""
-        import numpy as np
-
         own = self.scores[np.arange(len(readers)), readers]
         found: Matrix = np.where(readers == NOBODY, 0.0, own)
         return found
@@ -81,7 +77,7 @@ class Learned:
 
     rule: Rule
     gain: Comparison
-    held_out: "Places"
+    held_out: Places
     rules: Mapping[str, float]
     oracle: float
 
@@ -136,8 +132,6 @@ def possible_rules(votes: Votes, costs: Sequence[float]) -> list[str]:
 
 def has_confidence(votes: Votes) -> list[bool]:
     """Tell of each reader whether all of its answers have a confidence."""
-    import numpy as np
-
     is_known = ~np.isnan(votes.confidences) | ~votes.answered
     return [bool(own.all()) for own in is_known.T]
 
@@ -169,10 +163,8 @@ def _mean_held_out(answered: Answered, name: str, seed: int) -> float:
     return float(answered.scored(readers).mean())
 
 
-def _held_out(answered: Answered, seed: int, make: Callable[[Answered], Rule]) -> "Places":
+def _held_out(answered: Answered, seed: int, make: Callable[[Answered], Rule]) -> Places:
     """Give whose answers rules choose that were made of the other groups."""
-    import numpy as np
-
     clusters = answered.clusters
     count = min(FOLDS, clusters.count)
     order = np.random.default_rng(seed).permutation(clusters.count)
@@ -191,8 +183,6 @@ def _curve(answered: Answered, reader: int) -> Curve:
     By pooling adjacent violators: Ayer, Brunk, Ewing, Reid & Silverman (1955), Annals of
     Mathematical Statistics 26(4).
     """
-    import numpy as np
-
     confidences = answered.votes.confidences[:, reader]
     known = np.flatnonzero(~np.isnan(confidences) & answered.votes.answered[:, reader])
     scores = answered.scores[:, reader] / 100
@@ -216,8 +206,6 @@ def _curve(answered: Answered, reader: int) -> Curve:
 
 def _cascade(answered: Answered) -> Cascade:
     """Find the two readers and the threshold that score best; of equals the cheapest."""
-    import numpy as np
-
     votes, count = answered.votes, answered.clusters.examples
     shares = np.rint(np.linspace(0, count - 1, _CUTS + 1)).astype(np.intp)
     best, found = -np.inf, (0, 0, 0.0)

@@ -9,7 +9,9 @@ from math import isclose, sqrt
 from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.judge.labels import Sampled
@@ -23,10 +25,6 @@ from aqa.metrics.statistics.label_sampling import (
 )
 from aqa.metrics.verdicts import VERDICTS
 from aqa.runs.files import atomic
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 COLUMNS = ("system", "id", "question", "references", "answer", "label", "probability", "chosen")
 SURELY, PERHAPS = 0.98, 0.1  # how likely an answer of full score is right, and one of no score
@@ -86,8 +84,6 @@ def choose(report: Report, count: int, seed: int) -> list[list[str | float]]:
             f"the systems differ in {differing} answer{'s' * (differing != 1)}, which is too few to"
             f" estimate a difference by labels; at least {FEWEST} are needed"
         )
-    import numpy as np
-
     chances = inclusion_probabilities(np.array([one.doubt for one in answers]), count)
     chosen = systematic_sample(chances, Random(seed))  # noqa: S311  (nothing secret)
     rows: list[list[str | float]] = []
@@ -120,8 +116,6 @@ def difference_by_labels(
         UsageError: there are not two systems.
         DataError: labels are of other answers, or too few.
     """
-    import numpy as np
-
     answers = {(one.system, report.ids[one.place]): one for one in _answers(report)}
     places, errors, chances = [], [], []
     for key, sampled in labels.items():
@@ -202,10 +196,8 @@ def _each_answer(report: Report) -> Iterator[Answer]:
                 yield Answer(system.name, place, 2 * side - 1, text, 100 * share, doubt(share))
 
 
-def _known(report: Report, answers: Iterable[Answer]) -> "NDArray[np.float64]":
+def _known(report: Report, answers: Iterable[Answer]) -> NDArray[np.float64]:
     """Give b - a of each example by what is expected of people; silence is what it counts."""
-    import numpy as np
-
     known = np.zeros(len(report.ids))
     spoken = set()
     for one in answers:

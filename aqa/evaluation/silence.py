@@ -15,16 +15,15 @@ that of the effective sample size, with the degrees of freedom of the clusters (
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from aqa.errors import DataError
 from aqa.metrics.statistics.clusters import Clusters
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Vector = NDArray[np.float64]
+Vector = NDArray[np.float64]
 
 STEPS = 100  # thresholds that are tested, at equal shares of the answers
 STARTS = {5: 0.1, 20: 0.6, 40: 0.2, 70: 0.1}  # parts of the level, by the step that they begin at
@@ -106,9 +105,9 @@ def choose_threshold(
 class _Ranked:
     """The answers from the surest down: confidences, whether they are wrong, their clusters."""
 
-    confidences: "Vector"
-    wrong: "Vector"
-    codes: "NDArray[np.intp]"
+    confidences: Vector
+    wrong: Vector
+    codes: NDArray[np.intp]
     examples: int
     are_independent: bool
 
@@ -116,8 +115,6 @@ class _Ranked:
     def of(
         cls, confidences: Sequence[float | None], is_wrong: Sequence[bool], clusters: Clusters
     ) -> "_Ranked":
-        import numpy as np
-
         sure = np.array([-inf if value is None else value for value in confidences])
         order = np.argsort(-sure, kind="stable")
         order = order[sure[order] > -inf]
@@ -196,8 +193,6 @@ class _Ranked:
 
     def _effective(self, count: int, risk: float) -> tuple[float, float]:
         """Trials and errors of independent examples that would tell as much."""
-        import numpy as np
-
         wrong = self.wrong[:count]
         errors = float(wrong.sum())
         if self.are_independent:

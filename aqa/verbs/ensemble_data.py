@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from statistics import fmean
 
+import numpy as np
+
 from aqa.backends.ensemble.answers import MemberAnswer, read_answer
 from aqa.backends.ensemble.learned import Member
 from aqa.config.ensemble_options import EnsembleOptions
@@ -63,8 +65,6 @@ def read_answers(
     Raises:
         DataError: they have no question in common, or a reference is missing.
     """
-    import numpy as np
-
     options = config.backend
     assert isinstance(options, EnsembleOptions)
     systems = [System(run.member.name, str(run.file), run.rows, {}) for run in runs]
@@ -103,8 +103,6 @@ def read_answers(
 
 def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: int) -> Answered:
     """The answers as arrays, so many candidates of each member."""
-    import numpy as np
-
     scores, candidates, costs = [], [], []
     for system, own in zip(aligned.systems, answers, strict=True):
         paid = [each.spent.cost for each in own if each.spent and each.spent.cost is not None]
