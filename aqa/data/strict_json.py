@@ -10,13 +10,17 @@ _ESCAPED_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # both halves, as JSON may wri
 _LONGEST_KEY = 60  # in messages
 
 
+def one_line(text: object) -> str:
+    """A name of a file's own for a message, however long it is and whatever it holds."""
+    flat = " ".join(str(text).split())
+    return flat if len(flat) <= _LONGEST_KEY else f"{flat[: _LONGEST_KEY - 3]}..."
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        name = " ".join(twice.split())
-        name = name if len(name) <= _LONGEST_KEY else f"{name[: _LONGEST_KEY - 3]}..."
-        raise ValueError(f'the key "{name}" appears twice in one object')
+        raise ValueError(f'the key "{one_line(twice)}" appears twice in one object')
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from aqa.tables import Column, Table
+from aqa.tables import Table
 from aqa.tables.table import shown
 
 STYLES: Mapping[str, str] = {
@@ -27,19 +27,15 @@ def drawn(table: Table) -> RichTable:
     if table.plain:
         found.box = None
     for column in table.columns:
-        _add(found, column)
+        found.add_column(
+            column.name,
+            justify="right" if column.holds == "figures" else "left",
+            min_width=column.least,
+            overflow="ellipsis" if column.fills else "fold",
+            no_wrap=column.fills,
+            ratio=1 if column.fills else None,
+        )
     for row in table.rows:
         cells = [Text(shown(cell)) for cell in row.cells]
         found.add_row(*cells, style=STYLES.get(row.tone), end_section=row.ends_section)
     return found
-
-
-def _add(table: RichTable, column: Column) -> None:
-    table.add_column(
-        column.name,
-        justify="right" if column.holds == "figures" else "left",
-        min_width=column.least,
-        overflow="ellipsis" if column.fills else "fold",
-        no_wrap=column.fills,
-        ratio=1 if column.fills else None,
-    )

@@ -13,8 +13,8 @@ def calibration_table(report: Report) -> Table:
     for system in report.systems:
         if (found := system.calibration) is not None:
             interval = shown_interval(found.low, found.high)
-            values: list[Cell] = [Figure(found.error, 1), interval]
-            more = [Figure(found.plain, 1), Figure(found.over, 1, is_signed=True)]
+            values: list[Cell] = [Figure(found.ece, 1), interval]
+            more = [Figure(found.plain_ece, 1), Figure(found.overconfidence, 1, is_signed=True)]
             rows.append(Row([system.name, found.kind, found.n, *values, *more]))
     heads = figures("n", "ECE", "95 % interval", "plain ECE", "too sure by")
     title = "Calibration: how far confidence is the share of right (exact) answers"
@@ -26,7 +26,7 @@ def calibration_rows(report: Report) -> Iterator[Row]:
     for system in report.systems:
         if (found := system.calibration) is None:
             continue
-        error = [Figure(value) for value in (found.error, found.low, found.high)]
+        error = [Figure(value) for value in (found.ece, found.low, found.high)]
         yield Row([system.name, "ece", *error, found.n, *[""] * 7])
         for one in found.bins:
             right = [Figure(value) for value in (one.right, one.low, one.high)]

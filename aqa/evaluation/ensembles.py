@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aqa.errors import DataError
 from aqa.evaluation.comparison import Comparison, compare
-from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.clusters import Clusters, Matrix, Places
 from aqa.metrics.statistics.intervals import FEW
 from aqa.metrics.votes import (
     NOBODY,
@@ -28,9 +27,6 @@ from aqa.metrics.votes import (
     Votes,
     Weighted,
 )
-
-Matrix = NDArray[np.float64]
-Places = NDArray[np.intp]
 
 FOLDS = 5
 BEST, ENSEMBLE = "the best member", "the ensemble"
@@ -62,8 +58,7 @@ class Answered:
     def scored(self, readers: Places) -> Matrix:
         """Give the score of each chosen answer."""
         own = self.scores[np.arange(len(readers)), readers]
-        found: Matrix = np.where(readers == NOBODY, 0.0, own)
-        return found
+        return np.where(readers == NOBODY, 0.0, own)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ from aqa.evaluation.clustering import (
     unlabelled,
 )
 from aqa.evaluation.judge import labels as people
-from aqa.evaluation.predictions import Fields, NamedPredictions, read_given
+from aqa.evaluation.predictions import Fields, NamedPredictions, read_predictions
 from aqa.evaluation.predictions.answered_row import citation_of
 from aqa.evaluation.stopped import asked_by_all, stopped_runs
 from aqa.metrics import MetricOptions
@@ -162,7 +162,7 @@ def _read_systems(
         if isinstance(each, NamedPredictions):
             at_hand = not isinstance(each.found, Path)
             file = each.name if at_hand else str(each.found)
-            rows = read_given(each, ids, questions, fields, warnings.append)
+            rows = read_predictions(each, ids, questions, fields, warnings.append)
             each = System(each.name, file, rows, {} if at_hand else None)
         systems.append(each)
     if scoring.answer is None:

@@ -47,32 +47,22 @@ class Bin:
 class Calibration:
     """The ECE of n confidences of a kind, 0..100, with its 95 % interval; see the module.
 
-    `plain` is the usual estimate, for comparisons with those of others. `over` is by how much the
-    mean confidence exceeds the share of right answers.
+    `plain_ece` is the usual estimate, for comparisons with those of others. `overconfidence` is by
+    how much the mean confidence exceeds the share of right answers.
     """
 
     kind: str
     n: int
-    error: float
+    ece: float
     low: float
     high: float
-    plain: float
-    over: float
+    plain_ece: float
+    overconfidence: float
     bins: tuple[Bin, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        found = asdict(self)
-        return {
-            "kind": found.pop("kind"),
-            "n": found.pop("n"),
-            "ece": found.pop("error"),
-            "low": found.pop("low"),
-            "high": found.pop("high"),
-            "plain_ece": found.pop("plain"),
-            "overconfidence": found.pop("over"),
-            "bins": list(found.pop("bins")),
-        }
+        return {**asdict(self), "bins": [asdict(one) for one in self.bins]}
 
 
 def as_probability(kind: str, confidence: float) -> float | None:

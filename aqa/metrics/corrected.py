@@ -65,7 +65,7 @@ def correct(
     reach = inf
     if of_labels > 0:
         freedom = variance**2 / (of_errors**2 / of_labels + rest**2 / of_all)
-        reach = _student(freedom) * sqrt(variance)
+        reach = float(student(np.float64(freedom))) * sqrt(variance)
     return Corrected(count, value, max(0.0, value - reach), min(100.0, value + reach))
 
 
@@ -73,7 +73,3 @@ def _variance(values: Sequence[float], clusters: Clusters) -> tuple[float, float
     """Give the variance of a mean, and its degrees of freedom."""
     found = mean_intervals(np.array([values]).T, clusters)
     return float(found.errors[0]) ** 2, float(found.freedom[0])
-
-
-def _student(freedom: float) -> float:
-    return float(student(np.array([freedom]))[0])

@@ -42,19 +42,11 @@ def unicode_form(name: str) -> Form:
 
 def form_warnings(pairs: Pairs) -> Iterator[str]:
     """Tell of examples whose prediction and reference differ in what cannot be seen."""
-    decomposed = sum(_differ(pairs, place, _is_composed) for place in range(len(pairs.references)))
-    if decomposed:
-        yield (
-            f"in {_examples(decomposed)} one of prediction and reference is in decomposed Unicode"
-            " (NFD) and the other is not; compare with --normalize nfc"
-        )
-    odd = sum(_differ(pairs, place, _is_plain) for place in range(len(pairs.references)))
-    if odd:
-        yield (
-            f"in {_examples(odd)} one of prediction and reference has zero-width characters,"
-            " full-width digits or letters, or signs such as ㎞, and the other has not; compare"
-            " with --normalize nfkc"
-        )
+    for kind, problem in _KINDS.items():
+        count = sum(_differ(pairs, place, kind) for place in range(len(pairs.references)))
+        if count:
+            examples = f"{count} example{'s' * (count != 1)}"
+            yield f"in {examples} one of prediction and reference {problem}"
 
 
 def _differ(pairs: Pairs, place: int, kind: Callable[[str], bool | None]) -> bool:
@@ -81,5 +73,9 @@ def _is_plain(text: str) -> bool | None:
     return text.isascii() or not (_UNSEEN.search(text) or _WIDE.search(text))
 
 
-def _examples(count: int) -> str:
-    return f"{count} example{'s' * (count != 1)}"
+_KINDS = {
+    _is_composed: "is in decomposed Unicode (NFD) and the other is not; compare with --normalize"
+    " nfc",
+    _is_plain: "has zero-width characters or full-width digits or letters and the other has not;"
+    " compare with --normalize nfkc",
+}

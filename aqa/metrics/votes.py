@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from aqa.metrics.medoid import likeness
 from aqa.metrics.normalize import Profile
+from aqa.metrics.statistics.clusters import Matrix, Places
 
-Matrix = NDArray[np.float64]
 Truths = NDArray[np.bool_]
-Places = NDArray[np.intp]
 
 _TIE = 1e-9  # less than any two sums of votes differ by
 NOBODY = -1
@@ -123,14 +122,13 @@ class Majority:
 
 
 @dataclass(frozen=True, slots=True)
-class MinimumRisk:
+class MinimumRisk(Majority):
     """The answer most like all others: minimum Bayes risk under the profile's F1.
 
     Each answer is taken to be right as likely as the others, see `aqa.metrics.medoid`.
     """
 
     name: ClassVar[str] = "mbr"
-    order: tuple[int, ...]
 
     def choose(self, votes: Votes) -> Choice:
         """Choose an answer to each question."""
@@ -138,11 +136,10 @@ class MinimumRisk:
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted:
+class Weighted(Majority):
     """A vote in which each answer weighs its expected score, by its reader's confidence."""
 
     name: ClassVar[str] = "weighted"
-    order: tuple[int, ...]
     curves: tuple[Curve, ...]
 
     def choose(self, votes: Votes) -> Choice:

@@ -18,10 +18,10 @@ def test_the_plain_error_is_the_mean_distance_over_bins() -> None:
         (40, 50, 75),
         (60, 100, 75),
     ]
-    assert found.plain == pytest.approx(0.4 * 25 + 0.6 * 25)
-    assert found.over == pytest.approx(-0.4 * 25 + 0.6 * 25)
-    assert found.low < found.error < found.high
-    assert found.error < found.plain, "chance adds to the plain one"
+    assert found.plain_ece == pytest.approx(0.4 * 25 + 0.6 * 25)
+    assert found.overconfidence == pytest.approx(-0.4 * 25 + 0.6 * 25)
+    assert found.low < found.ece < found.high
+    assert found.ece < found.plain_ece, "chance adds to the plain one"
 
 
 def test_of_a_calibrated_reader_no_error_is_claimed() -> None:
@@ -31,7 +31,7 @@ def test_of_a_calibrated_reader_no_error_is_claimed() -> None:
     found = calibrate("probability", claimed.tolist(), right.tolist(), Clusters.apart(500))
     assert found is not None
     assert (len(found.bins), found.low) == (10, 0)
-    assert found.error < found.plain
+    assert found.ece < found.plain_ece
 
 
 def test_the_interval_holds_the_truth_where_questions_hang_together() -> None:
@@ -54,7 +54,7 @@ def test_few_or_equal_answers() -> None:
     assert calibrate("agreement", [1.0] * few, [True] * few, Clusters.apart(few)) is None
     found = calibrate("agreement", [1.0] * LEAST, [True] * LEAST, Clusters.apart(LEAST))
     assert found is not None
-    assert (found.error, found.low, len(found.bins)) == (0, 0, 1)
+    assert (found.ece, found.low, len(found.bins)) == (0, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from aqa.data.columns import composed
 from aqa.data.files import decompressed, not_utf8
 from aqa.data.rows import ARROW, PARQUET
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
+from aqa.data.strict_json import one_line
 from aqa.data.tables import read_arrow, read_parquet
 from aqa.data.unusable import ZIP, not_text, refuse_unusable
 from aqa.errors import DataError
@@ -27,13 +28,13 @@ from aqa.evaluation.predictions.lines import entries_of_rows, read_lines_of_text
 from aqa.evaluation.predictions.named import OWN_SCORES
 from aqa.evaluation.predictions.shape import NotAnswersError
 from aqa.evaluation.predictions.shapes import SHAPES
-from aqa.evaluation.predictions.texts import as_text, one_line
+from aqa.evaluation.predictions.texts import as_text
 from aqa.runs.journal import read_lines as journal_lines
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
 __all__ = [
     "OWN_SCORES", "RUN_FILES", "AnsweredRow", "Fields", "NamedPredictions", "answered_row",
-    "evidence_of", "read_given", "read_predictions",
+    "evidence_of", "read_predictions",
 ]  # fmt: skip
 
 RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
@@ -45,13 +46,13 @@ AS_USUAL = Fields()
 
 
 def read_predictions(
-    path: Path,
+    source: Path | NamedPredictions,
     ids: Sequence[str] | None = None,
     questions: Sequence[str] = (),
     fields: Fields = AS_USUAL,
     note: Note = lambda _: None,
 ) -> dict[str, AnsweredRow]:
-    """Read a file of predictions, or a run folder's, by id.
+    """Read predictions by id: those of a file or a run folder, or at hand.
 
     The shape is found by what the file holds: see `shapes` for those of other tools, `columns` for
     rows of any kind. Answers without ids are joined to the `ids` of the data by their `questions`,
@@ -61,6 +62,9 @@ def read_predictions(
         DataError: says where and why the file can't be read, and what to do.
     """
     asked = None if ids is None else Asked(ids, questions)
+    name, path = ("", source) if isinstance(source, Path) else (source.name, source.found)
+    if not isinstance(path, Path):
+        return _read_entries(Path(name), given_entries(name, path), asked, fields, note)
     if is_saved_dataset(path):
         rows = entries_of_rows(path, read_saved_dataset(path, None))
         return _read_entries(path, list(rows), asked, fields, note)
@@ -78,21 +82,6 @@ def _with_seconds(file: Path, rows: dict[str, AnsweredRow]) -> dict[str, Answere
         key: replace(row, metadata={**row.metadata, "seconds": known[key]}) if key in known else row
         for key, row in rows.items()
     }
-
-
-def read_given(
-    given: NamedPredictions,
-    ids: Sequence[str] | None = None,
-    questions: Sequence[str] = (),
-    fields: Fields = AS_USUAL,
-    note: Note = lambda _: None,
-) -> dict[str, AnsweredRow]:
-    """Read predictions as `read_predictions` does, be they in a file or at hand."""
-    if isinstance(given.found, Path):
-        return read_predictions(given.found, ids, questions, fields, note)
-    entries = given_entries(given.name, given.found)
-    asked = None if ids is None else Asked(ids, questions)
-    return _read_entries(Path(given.name), entries, asked, fields, note)
 
 
 def _read_entries(

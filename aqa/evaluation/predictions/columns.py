@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from aqa.data.columns import composed, fold
+from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
 from aqa.errors import DataError
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
 from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.named import refuse_row
-from aqa.evaluation.predictions.texts import as_text, as_texts, describe, list_columns
+from aqa.evaluation.predictions.texts import as_text, as_texts, list_columns
 
 # Names as `fold` gives them, the likeliest first.
 IDS = (

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from aqa.data.columns import fold
+from aqa.data.json_stream import describe
+from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS
 from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.named import refuse_document
-from aqa.evaluation.predictions.texts import describe, one_line
 
 # Under which the answers lie, where a document holds more than them, as HotpotQA's "answer".
 CONTAINERS = (

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.documents import members
 from aqa.evaluation.predictions.json_text import Entry
-from aqa.evaluation.predictions.texts import one_line
 from aqa.records import Prediction
 from aqa.runs.files import known
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.evaluation.predictions.columns import KEY, SURE_IDS, TURN, Found
 from aqa.evaluation.predictions.named import is_score
-from aqa.evaluation.predictions.texts import one_line
 
 VARIANTS = 50  # values, at most, of a column that tells the variants of one answer apart
 # Numbers of examples, as people and tools write them: 12, request-12, test_case_12, task-0012.

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from aqa.data.strict_json import holds_half_a_pair, parse, reason_of
+from aqa.data.strict_json import holds_half_a_pair, one_line, parse, reason_of
 from aqa.errors import DataError
-from aqa.evaluation.predictions.texts import one_line
 from aqa.runs.journal import JOURNAL_KIND
 
 

@@ -5,18 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aqa.data.columns import fold
+from aqa.data.json_stream import describe
+from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 
 # Where an object holds its text; names are compared as `fold` gives them.
 TEXT_NAMES = ("text", "answer", "content", "value", "prediction", "output", "generatedtext")
-LONGEST_NAME, MOST_COLUMNS = 60, 20  # in messages
+MOST_COLUMNS = 20  # in messages
 SCORE_NAMES = ("probability", "score", "confidence")
-
-
-def one_line(text: object) -> str:
-    """A name of the file's own for a message, however long it is and whatever it holds."""
-    flat = " ".join(str(text).split())
-    return flat if len(flat) <= LONGEST_NAME else f"{flat[: LONGEST_NAME - 3]}..."
 
 
 def list_columns(row: Mapping[str, Any]) -> str:
@@ -73,12 +69,6 @@ def as_texts(place: str, value: Any) -> tuple[str, ...] | None:
             raise DataError(f"{place}: {describe(item)} among the references; texts are needed")
         texts.append(str(item))
     return tuple(texts)
-
-
-def describe(value: Any) -> str:
-    """Name what a JSON value is, for messages."""
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
-    return kinds.get(type(value), "null" if value is None else f"the number {value!r:.40}")
 
 
 def _text_of(place: str, value: Mapping[str, Any]) -> Any:

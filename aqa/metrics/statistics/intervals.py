@@ -151,7 +151,7 @@ def difference_intervals(columns: Matrix, clusters: Clusters, reach: float = 100
     )
 
 
-def student(freedom: Matrix) -> Matrix:
+def student(freedom: Matrix | np.float64) -> Matrix:
     """Give the 97.5 % points of Student's t; those of the normal for infinite freedom."""
     from scipy import special
 

@@ -98,5 +98,5 @@ def labelled_mean(
     reach = inf
     if parts > 0:
         freedom = (examples + sampled) ** 2 / parts
-        reach = float(student(np.array([freedom]))[0]) * sqrt(examples + sampled)
+        reach = float(student(np.float64(freedom))) * sqrt(examples + sampled)
     return LabelledMean(n, value, max(-100.0, value - reach), min(100.0, value + reach))

@@ -184,7 +184,7 @@ BROKEN = {
         '{"q1": NaN, "q2": "x"}',
         'id "q1": the answer is NaN, which pandas makes of an empty cell',
     ),
-    "infinite": ("a.jsonl", '{"id": "q1", "prediction": -Infinity}', "the number -inf"),
+    "infinite": ("a.jsonl", '{"id": "q1", "prediction": -Infinity}', "the value -inf"),
     "a long number": (
         "a.json",
         '{"q1": 1' + "0" * 4300 + "}",
