@@ -133,6 +133,7 @@ def object_in(raw: str) -> dict[str, Any] | None:
     said = spoken(raw) or ""
     for text in (said, *_FENCE.findall(said)):
         found = _parsed(text)
+        found = _parsed(found) if isinstance(found, str) else found
         if isinstance(found, dict):
             return found
     objects = list(_objects(said))
@@ -141,14 +142,15 @@ def object_in(raw: str) -> dict[str, Any] | None:
 
 def _parsed(text: str) -> object:
     try:
-        return json.loads(text)
+        # Numbers as they are written (12.50), and line ends within texts, which models forget.
+        return json.loads(text, strict=False, parse_float=str)
     except (ValueError, RecursionError):
         return None
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The outermost JSON objects in a text, looked for at its first braces."""
-    decoder, place = json.JSONDecoder(), -1
+    decoder, place = json.JSONDecoder(strict=False, parse_float=str), -1
     for _ in range(MOST_BRACES):
         place = text.find("{", place + 1)
         if place < 0:

@@ -153,11 +153,9 @@ def classify_status(  # long: a table of statuses
     wait = asked_wait(headers, whole, message)
     cant_pay = QUOTA.search(code) or CANT_PAY.search(message)
     if status in (400, 403, 412, 429) and cant_pay:
-        return Failure(
-            "run", f"the account's quota is used up ({message}); add credit and run it again"
-        )
+        return Failure("run", f"the account's quota is used up ({message}); add credit")
     if status == 402:
-        message = f"the account's credit is used up ({message}); add some and go on"
+        message = f"the account's credit is used up ({message}); add some"
         return Failure("run", message, perhaps_alone=True)
     if status == 429 and TOO_LARGE.search(message):
         return Failure("example", message)

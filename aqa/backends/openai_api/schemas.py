@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aqa.records import StructuredAnswer
 from aqa.runs.cleaning import object_in
@@ -60,6 +60,9 @@ def read_object(text: str, model: type[Answered]) -> Answered:
     found = object_in(text)
     if found is None:
         raise BadObjectError("it holds no JSON object")
+    if len(found) == 1 and not model.model_fields.keys() & found.keys():  # under a name of its own
+        (inner,) = found.values()
+        found = inner if isinstance(inner, dict) else found
     try:
         return model.model_validate_json(json.dumps(found), extra="ignore")
     except ValidationError as error:
@@ -74,8 +77,10 @@ class ReaderAnswer(BaseModel):
     # Servers that ignore the schema write numbers for texts, and the other way round.
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    answer: str = Field(description="The answer alone; empty if the passages do not answer it.")
-    passages: list[int] = Field(
+    answer: Annotated[str, BeforeValidator(lambda said: "" if said is None else said)] = Field(
+        description="The answer alone; empty if the passages do not answer it."
+    )
+    passages: Annotated[list[int], BeforeValidator(lambda said: said or [])] = Field(
         description="Numbers of the passages that contain the answer, counted from 1 in the"
         " order in which they are given; empty if none."
     )

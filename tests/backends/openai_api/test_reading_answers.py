@@ -54,6 +54,8 @@ def message(text: str, **more: object) -> Body:
         OBJECT[:-1] + ', "confidence": 0.9}',
         '{"answer": "Ann", "passages": ["1"], "answerable": "true"}',
         f"{OBJECT}\n{OBJECT}",
+        f'{{"reader_answer": {OBJECT}}}',
+        json.dumps(OBJECT),
     ],
 )
 def test_an_object_is_found_wherever_it_is_clear(text: str) -> None:
@@ -63,10 +65,23 @@ def test_an_object_is_found_wherever_it_is_clear(text: str) -> None:
     assert reply.text == text
 
 
-def test_a_number_is_an_answer() -> None:
-    reply = read_reply(chat('{"answer": 1801, "passages": [1], "answerable": true}'), READER_ANSWER)
+@pytest.mark.parametrize(
+    ("answer", "text"), [("1801", "1801"), ("12.50", "12.50"), ('"12\n50"', "12\n50")]
+)
+def test_an_answer_is_what_was_written(answer: str, text: str) -> None:
+    said = f'{{"answer": {answer}, "passages": [1], "answerable": true}}'
+    reply = read_reply(chat(said), READER_ANSWER)
     assert reply.structured is not None
-    assert reply.structured.text == "1801"
+    assert reply.structured.text == text
+
+
+@pytest.mark.parametrize("passages", ["[]", "null"])
+@pytest.mark.parametrize("answer", ['""', "null"])
+def test_nothing_is_an_answer_where_there_is_none(answer: str, passages: str) -> None:
+    said = f'{{"answer": {answer}, "passages": {passages}, "answerable": false}}'
+    reply = read_reply(chat(said), READER_ANSWER)
+    assert reply.structured is not None
+    assert reply.structured.abstained
 
 
 @pytest.mark.parametrize(
