@@ -21,9 +21,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     environment = folder / "environment"
-    venv.create(environment, with_pip=True)
-    python = environment / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    venv.create(environment, with_pip=False)
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python")]
+    pip += ["install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, str(wheel)], check=True)
     # The dependencies are those of this environment: a path line, so its editable aqa stays out.
     (site,) = environment.glob("lib/python*/site-packages")
@@ -36,11 +36,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("arguments", "shown"),
     [
         (
-            "prompt-preview llama --prompt kor_v1 --n 1 --data package:aqa/samples/korean_dev.json",
+            "prompt-preview gpt4 --prompt kor_v1 --n 1 --data package:aqa/samples/korean_dev.json",
             "알 수 없음",
         ),
         (
-            "prompt-preview llama --prompt eng_fewshot --n 1"
+            "prompt-preview gpt4 --prompt eng_fewshot --n 1"
             " --data package:aqa/samples/english_dev.json",
             "a lightning strike",
         ),

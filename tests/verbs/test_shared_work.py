@@ -353,7 +353,7 @@ def test_what_is_the_work_of_one(how: str, tmp_path: Path, monkeypatch: pytest.M
 def test_workers_of_one_command(single: Path, tmp_path: Path, run_aqa: Any) -> None:
     configured(tmp_path)
     words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out", "--json"]
-    words += ["--set", f"generation.window={SIZE}", "--set", "backend.seconds_per_answer=0.1"]
+    words += ["--set", f"generation.window={SIZE}", "--set", "backend.seconds_per_answer=0.04"]
     words += ["--set", "backend.fail_ids=[q3, q40]", "--set", "backend.asked=asked"]
     done = run_aqa(*words, "--set", "workers.count=2")
     assert done.returncode == 0, done.stderr

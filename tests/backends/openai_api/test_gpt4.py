@@ -540,7 +540,7 @@ def test_a_dry_run_writes_and_asks_nothing(tmp_path: Path, server: Server) -> No
     assert (found.examples, found.output_tokens, found.exact) == (20, (20, 80), False)
     assert sorted(tmp_path.iterdir()) == before
     assert server.requests == 0
-    run(config.model_copy(update={"output_dir": None}), tmp_path / "out")
+    run(configured(tmp_path, server, 20), tmp_path / "out")  # which waits for no tokens
     assert found.cost is not None
     assert 0.5 < found.input_tokens / server.prompt_tokens < 3
     assert found.seconds == pytest.approx((found.input_tokens + 80) / 100)
