@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from aqa.backends.openai_api.attempts import ATTEMPTS, Attempts, back_off
-from aqa.backends.openai_api.common_failures import CommonFailures
+from aqa.backends.openai_api.common_failures import CommonFailures, Sort, Suspect
 from aqa.backends.openai_api.errors import Failure, classify
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import priced
@@ -36,7 +36,7 @@ class Asker:
         self._access, self._ledger = service.access, service.ledger
         self._parameters, self._served = service.parameters, service.served
         self._timeout, self._deadline = options.request_timeout, options.example_deadline
-        self._server = ServerState(self._timeout, lambda: self.common.wake())
+        self._server = ServerState(self._timeout, lambda: self.common.release(None))
         self.common = CommonFailures(self._server.stop, self._server.go_on, lambda: pace.active)
         # An earlier session may have seen that the server answers the run's questions.
         self.common.has_answered = bool(self._served.requests["answered"])
@@ -130,7 +130,8 @@ class Asker:
         """The failure of an example, unless others are answered and it has a last chance."""
         reason = self._access.shown(tried.reason)
         self._server.lost(reason)
-        others_are = await self.common.everyones(reason, tried.doubts > 0)
+        sort: Sort = "doubt" if tried.doubts else "trouble"
+        others_are = await self.common.others_are_answered(Suspect(sort, reason))
         may_pass = not (tried.had_last or tried.timed_out)
         if others_are and may_pass and time.monotonic() < (tried.until or math.inf):
             tried.had_last = True
@@ -147,8 +148,7 @@ class Asker:
         async with self._pace.turn:
             while True:
                 self._server.go_on()
-                if self.common.are_likely:
-                    await self.common.until_clear()
+                if await self.common.waited():
                     continue
                 alone = self._server.is_lost or self._server.is_unwell
                 if alone and self._pace.active:

@@ -108,7 +108,7 @@ class CommonFailures:
         """A question was answered: those that wait failed alone."""
         self.has_answered = self._answered_now = True
         self._row = 0
-        self._release(True)
+        self.release(True)
 
     async def own(self, reason: str, said: str = "") -> bool:
         """Take note of a failure that is the question's, before the first answer perhaps not.
@@ -117,28 +117,19 @@ class CommonFailures:
         """
         suspect = Suspect("own", reason, said)
         if not self.has_answered:
-            return await self._wait(suspect)
+            return await self.others_are_answered(suspect)
         self._row = self._row + 1 if suspect.kind == self._row_kind else 1
         self._row_kind, self._row_reason = suspect.kind, reason
         self.settle()
         return False
 
-    async def everyones(self, reason: str, doubt: bool = False) -> bool:
-        """Wait until it is known that a failure which should be everyone's is only this one's.
-
-        Gives True where another one was answered meanwhile.
-        """
-        return await self._wait(Suspect("doubt" if doubt else "trouble", reason))
-
-    async def until_clear(self) -> None:
-        """Wait while a request would probably fail as those before it."""
+    async def waited(self) -> bool:
+        """Wait while so many failed alike that the rest probably would; tell whether that was."""
+        if self._clear.is_set():
+            return False
         self.settle()
         await self._clear.wait()
-
-    @property
-    def are_likely(self) -> bool:
-        """Whether so many failed alike that the rest probably would."""
-        return not self._clear.is_set()
+        return True
 
     def settle(self) -> None:
         """See what those that wait, and those that are under way, now tell."""
@@ -157,23 +148,20 @@ class CommonFailures:
             doubts = [s.reason for s in self._waiting.values() if s.sort == "doubt"]
             if doubts and not self.has_answered:
                 self._stop(ModelError(f"{doubts[0]}; {KEPT}"))
-            self._release(False)
+            self.release(False)
         elif waiting and waiting >= self._room:  # they differ, and keep others from being asked
-            self._release(False)
+            self.release(False)
 
     @property
     def _goes_on_in_vain(self) -> bool:
         return self.has_answered and not self._answered_now
 
-    def wake(self) -> None:
-        """The run stops: nobody waits any longer."""
-        self._release(None)
-
     def _end_of_prompts(self) -> None:
         self._all_read = True
         self.settle()
 
-    async def _wait(self, suspect: Suspect) -> bool:
+    async def others_are_answered(self, suspect: Suspect) -> bool:
+        """Wait until it is known whether an example failed alone; True: others did not."""
         self._go_on()
         future: Waiting = asyncio.get_running_loop().create_future()
         self._waiting[future] = suspect
@@ -191,10 +179,10 @@ class CommonFailures:
         error = ModelError(self._sentence(kind, count))
         if are_all and self.has_answered:
             self._at_last = error
-            self._release(False)
+            self.release(False)
             return
         if self._goes_on_in_vain:
-            self._release(False)
+            self.release(False)
         self._stop(error)
 
     def _sentence(self, kind: str, count: int) -> str:
@@ -214,7 +202,8 @@ class CommonFailures:
         failed = f"{count} questions failed, and none was answered meanwhile"
         return f"{failed}: {suspect.reason}; {kept}"
 
-    def _release(self, was_answered: bool | None) -> None:
+    def release(self, was_answered: bool | None) -> None:
+        """Tell all that wait whether another one was answered; None: the run stops."""
         for future in self._waiting:
             if not future.done():
                 future.set_result(was_answered)

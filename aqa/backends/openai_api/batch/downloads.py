@@ -1,72 +1,62 @@
 """The files of answers of a batch, fetched until they hold as many as the server counts."""
 
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from hashlib import file_digest
+from collections.abc import Collection
 from pathlib import Path
 
 from aqa.backends.openai_api.attempts import back_off
 from aqa.backends.openai_api.batch.lines import Answers, is_jsonl
-from aqa.backends.openai_api.batch.server import Batch
+from aqa.backends.openai_api.batch.server import Batch, BatchServer
 from aqa.errors import ModelError
+from aqa.runs.hashes import hash_files
 
 ALIKE = 3  # downloads of the same well-formed files, after which these are the server's own
 
 
-@dataclass(frozen=True, slots=True)
-class Downloads:
-    """How a batch's files come onto the disk.
+def fetch_answers(
+    server: BatchServer,
+    batch: Batch,
+    paths: tuple[Path, Path],
+    asked: Collection[int],
+    requests: int,
+    any_will_do: bool,
+) -> Answers:
+    """Fetch what a batch answered to so many requests, unless it lies at the paths.
 
-    `fetch` puts the file of an id at a path. What is no file of answers, such as a gateway's page,
-    or is cut, is fetched again for `patience` seconds: never is a batch asked twice for it. Where
-    `any_will_do`, what is there by then is taken.
+    What is no file of answers, such as a gateway's page, or is cut, is fetched again for the
+    server's patience: never is a batch asked twice for it. Where `any_will_do`, what is there by
+    then is taken.
+
+    Raises:
+        ModelError: the server gives less than it counts.
     """
-
-    fetch: Callable[[str, Path], None]
-    patience: float
-    any_will_do: bool = False
-
-    def answers(
-        self, batch: Batch, paths: tuple[Path, Path], asked: Collection[int], requests: int
-    ) -> Answers:
-        """Fetch what the batch answered, unless it lies there.
-
-        Raises:
-            ModelError: the server gives less than it counts.
-        """
-        expected = max(requests if batch.status == "completed" else 0, batch.finished)
-        files = [
-            (id_, path)
-            for id_, path in zip((batch.answers, batch.errors), paths, strict=True)
-            if id_ is not None
-        ]
-        until, attempts, alike = time.monotonic() + self.patience, 0, 0
-        seen: list[bytes] = []
-        while True:
-            if attempts or not all(path.exists() for _, path in files):
-                for id_, path in files:
-                    self.fetch(id_, path)
-            found = Answers(paths, asked)
-            if len(found) >= expected or not files:
-                return found
-            digests = [_digest(path) for _, path in files]
-            alike = alike + 1 if digests == seen else 1
-            seen = digests
-            whole = len(found) > 0 and all(is_jsonl(path) for _, path in files)
-            if alike >= ALIKE and (whole or self.any_will_do):
-                return found
-            attempts += 1
-            pause = back_off(attempts)
-            if time.monotonic() + pause > until:
-                raise ModelError(
-                    f"the files of the batch {batch.id} hold {len(found):,} of the {expected:,}"
-                    " answers that the server counts; they stay there, and the same command"
-                    " fetches them again; --cancel takes what they hold"
-                )
-            time.sleep(pause)
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").digest()
+    expected = max(requests if batch.status == "completed" else 0, batch.finished)
+    files = [
+        (id_, path)
+        for id_, path in zip((batch.answers, batch.errors), paths, strict=True)
+        if id_ is not None
+    ]
+    until, attempts, alike = time.monotonic() + server.patience, 0, 0
+    seen: list[str] = []
+    while True:
+        if attempts or not all(path.exists() for _, path in files):
+            for id_, path in files:
+                server.download(id_, path)
+        found = Answers(paths, asked)
+        if len(found) >= expected or not files:
+            return found
+        digests = [hash_files(path) for _, path in files]
+        alike = alike + 1 if digests == seen else 1
+        seen = digests
+        whole = len(found) > 0 and all(is_jsonl(path) for _, path in files)
+        if alike >= ALIKE and (whole or any_will_do):
+            return found
+        attempts += 1
+        pause = back_off(attempts)
+        if time.monotonic() + pause > until:
+            raise ModelError(
+                f"the files of the batch {batch.id} hold {len(found):,} of the {expected:,}"
+                " answers that the server counts; they stay there, and the same command"
+                " fetches them again; --cancel takes what they hold"
+            )
+        time.sleep(pause)

@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from aqa.backends.base import PendingPrompts
-from aqa.backends.openai_api.batch.bar import Bar
-from aqa.backends.openai_api.batch.downloads import Downloads
+from aqa.backends.openai_api.batch.downloads import fetch_answers
 from aqa.backends.openai_api.batch.lines import (
     Answers,
     Request,
@@ -20,7 +19,7 @@ from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereErr
 from aqa.backends.openai_api.cache import Remembered
 from aqa.backends.openai_api.service import Service
 from aqa.errors import ModelError, StoppedError
-from aqa.progress import Progress
+from aqa.progress import Progress, Task
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
@@ -129,11 +128,11 @@ class BatchRun:
             return
         total = sum(part.requests for part in self._record.open)
         with self._progress.task("At the server", total, "requests") as task:
-            bar = Bar(task)
+            seen: dict[int, tuple[int, str]] = {}
             while True:
                 for part in self._record.open:
                     batch = self._look(part)
-                    bar.tell(part, batch)
+                    _show(task, seen, part, batch)
                     if batch.ended:
                         yield from self._collect(part, batch, pending)
                 if not self._record.open:
@@ -216,8 +215,7 @@ class BatchRun:
     def _download(self, part: Part, batch: Batch, asked: Requests) -> Answers:
         paths = self._record.answer_files(part)
         try:
-            downloads = Downloads(self._server.download, self._server.patience, self._ending)
-            return downloads.answers(batch, paths, asked, part.requests)
+            return fetch_answers(self._server, batch, paths, asked, part.requests, self._ending)
         except NotThereError as error:
             self._ledger.settle(part.worst, part.worst)
             self._record.close(part, batch.status, part.worst)
@@ -286,3 +284,12 @@ class BatchRun:
                 return
             self._ledger.reserve(worst)
             yield Request(line, worst)
+
+
+def _show(task: Task, seen: dict[int, tuple[int, str]], part: Part, batch: Batch) -> None:
+    """Move on by what the server has finished since the last look; logs need no line for each."""
+    before, _ = known = seen.get(part.number, (0, ""))
+    finished = part.requests if batch.ended else min(batch.finished, part.requests)
+    now = seen[part.number] = max(finished, before), batch.status
+    if now != known:
+        task.advance(now[0] - before, {"batch": batch.status.replace("_", " ")})
