@@ -7,6 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from aqa.errors import ConfigError, DataError, UsageError
 from aqa.evaluation.abstention import confidence_kinds, confidence_of
 from aqa.evaluation.results import Report, SystemScores
@@ -18,7 +20,7 @@ from aqa.runs.fingerprints import differences
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import MANIFEST
 
-KIND = "contract of silence"
+KIND, VERSION = "contract of silence", 1
 OF_READER = ("backend", "evidence", "prompt", "reader")  # of a run's fingerprint
 
 
@@ -48,7 +50,7 @@ class Contract:
 
     def to_json(self) -> dict[str, Any]:
         """Give what its file, and the manifest of a run that keeps it, hold."""
-        return {"kind": KIND, "version": 1, **asdict(self)}
+        return {"kind": KIND, "version": VERSION, **asdict(self)}
 
     @classmethod
     def from_json(cls, found: object, place: str) -> "Contract":
@@ -64,11 +66,11 @@ class Contract:
             )
         fields = {name: value for name, value in found.items() if name not in ("kind", "version")}
         try:
-            contract = cls(**fields)
-            is_valid = contract._is_valid()
-        except (TypeError, OverflowError):
-            is_valid = False
-        if not is_valid:
+            cls(**fields)  # which knows all names
+            contract = TypeAdapter(cls).validate_json(json.dumps(fields), strict=True)
+        except (TypeError, ValidationError):
+            contract = None
+        if contract is None or found.get("version") != VERSION or not contract._is_valid():
             raise ConfigError(
                 f"{place} is a contract of silence that was changed, or is of another version; make"
                 " it again"
@@ -76,15 +78,9 @@ class Contract:
         return contract
 
     def _is_valid(self) -> bool:
-        """Whether a threshold, a promise and a reader are what their names say."""
+        """Whether a threshold and a promise are what their names say."""
         shares = (self.risk, self.level, self.limit)
-        return (
-            isfinite(self.threshold)
-            and all(0 < share <= 100 for share in shares)
-            and isinstance(self.score, str)
-            and isinstance(self.confidence_kind, str)
-            and isinstance(self.reader, dict | None)
-        )
+        return isfinite(self.threshold) and all(0 < share <= 100 for share in shares)
 
     def check_confidence(self, kind: str | None) -> None:
         """Refuse a reader whose confidences are of another `kind`; None where it has none.

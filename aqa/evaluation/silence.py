@@ -146,7 +146,10 @@ class _Ranked:
         asked = f"at most {promise.risk:g} % wrong answers with {promise.level:g} % confidence"
         counts = self._counts()
         if not counts:
-            return f"{asked} can't be promised: no answer has a confidence"
+            return (
+                f"{asked} can't be promised: no answer has a confidence; predict with"
+                " backend.logprobs = true, or with generation.samples at a temperature"
+            )
         shares = {count: float(self.wrong[:count].mean()) for count in counts.values()}
         needed = min(self._needed(count, shares[count], promise) for count in shares)
         if needed > MOST:

@@ -11,7 +11,7 @@ from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.alignment import system_names
-from aqa.evaluation.predictions import AnsweredRow, read_predictions
+from aqa.evaluation.predictions import RUN_FILES, AnsweredRow, read_predictions
 from aqa.progress import SilentProgress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
@@ -58,8 +58,21 @@ def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
     found: list[MemberRun] = []
     for name, path in zip(names, paths, strict=True):
         first = next((run for run in found if run.plan is not None), None)
-        found.append(_find(name, path, inputs, first))
+        run = _find(name, path, inputs, first)
+        for other in found:
+            if _run_of(other.file) == _run_of(run.file):
+                raise UsageError(
+                    f"backend.members names the answers in {run.file} twice, as"
+                    f" {other.member.given} and {path}; name each member once"
+                )
+        found.append(run)
     return found
+
+
+def _run_of(file: Path) -> Path:
+    """The run folder that a file of answers is of, or the file."""
+    whole = file.resolve()
+    return whole.parent if whole.name in RUN_FILES else whole
 
 
 def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> MemberRun:

@@ -161,6 +161,8 @@ def kept_answers(
                     task.advance(int(before + asked <= total), each.live)
                 yield each.row if contract is None else withheld(each.row, contract.threshold)
         is_part = questions.only is not None or (stopping is not None and stopping.is_done)
+        if contract is not None and (count := session.unsure()):
+            progress.note(f"{count:,} answers are withheld for want of a confidence")
         found = _ended(session, asked, contract, is_part)
         return found if stopping is None else replace(found, decision=stopping.decision)
 

@@ -63,6 +63,11 @@ class Session:
         places = range(self.inputs.total)
         return not all(self.journal.is_done(place, self.since) for place in places)
 
+    def unsure(self) -> int:
+        """How many answers have no confidence."""
+        rows = self.journal.rows(self.inputs.total)
+        return sum(bool(row["predicted_answer"]) and "confidence" not in row for row in rows)
+
     def done(self) -> Iterator[Row]:
         """The lines of the examples that earlier sessions finished."""
         for row in self.journal.rows(self.inputs.total):

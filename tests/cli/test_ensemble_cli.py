@@ -212,6 +212,8 @@ def test_files_of_other_tools_are_members(
         ("[]", 2, "an ensemble needs two members or more"),
         ("[a]", 2, "one will do if its n-best lists count"),
         ("[a, ./a]", 2, "backend.members names a twice"),
+        ("[a, a/predictions.json]", 2, r"the answers in a/predictions\.json twice, as a and a/"),
+        ("[a, .]", 2, r"names the answers in a twice, as a and \."),
         ("[a, nowhere]", 1, "nowhere: there is no such run folder or file"),
         ("[a, other]", 1, r"other holds no answers to \S+dev.jsonl; predict with that reader"),
         ("[a, shorter]", 1, r"a and shorter were given different evidence \(max_chars\)"),

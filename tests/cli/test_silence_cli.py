@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aqa_stub import StubBackend
 
+from aqa.evaluation.contracts import Contract
 from aqa.records import Prediction, Prompt
 
 Call = Callable[..., object]
@@ -146,6 +147,24 @@ def test_what_is_no_contract(call_aqa: Call, tmp_path: Path) -> None:
         assert done.returncode == 1
         assert "c.json is " in done.stderr
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("version", 2), ("threshold", True), ("coverage", "x"), ("reader", [1]), ("more", 1)],
+)
+def test_a_contract_that_was_changed(
+    name: str, value: object, call_aqa: Call, tmp_path: Path
+) -> None:
+    write_data(tmp_path / "dev.jsonl", "dev")
+    contract = Contract(-1.0, 5, 95, "em", 100, 50, 1, 60, 60, "none").to_json()
+    run = ("predict", "stub", "--data", "dev.jsonl", "-o", "run", "--abstain-below", "c.json")
+    (tmp_path / "c.json").write_text(json.dumps({**contract, name: value}))
+    done = call_aqa(*run, "--allow-other-reader")
+    assert (done.returncode, "was changed, or is of another version" in done.stderr) == (1, True)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "c.json").write_text(json.dumps(contract))
+    assert call_aqa(*run, "--allow-other-reader").returncode == 0
 
 
 @pytest.mark.parametrize(
