@@ -141,7 +141,7 @@ class ReferenceReader:
             return str(text)
         if not isinstance(text, str):
             raise DataError(
-                f"{place}: {describe(item)} among the answers where a text is needed; write a "
+                f"{place}: {describe(item)} among the gold answers where a text is needed; write a "
                 'text, a list of texts, or {"text": [...]}'
             )
         return text

@@ -21,6 +21,10 @@ FIRST: list[Case] = [
     ("1945년이", "1945년", True, "subject after a year"),
     # Places and times: the particle says how the answer stood in its sentence.
     ("서울에서", "서울", True, "where, as the question asks"),
+    ("친구랑", "친구", True, "with whom, as 와"),
+    ("선생님이랑", "선생님", True, "with whom, after a consonant"),
+    ("친구하고", "친구", True, "with whom, as people say it"),
+    ("사랑", "사", False, "a noun, not a particle"),
     ("부산으로부터", "부산", True, "from where, as the question asks"),
     ("1945년에", "1945년", True, "when, as the question asks"),
     ("한국은행에게", "한국은행", True, "to whom, as the question asks"),

@@ -362,7 +362,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         before = len(asked_ids(tmp_path))
         done = set(journal_ids(folder))
         process = Forked(run, slow, folder)
-        if number % 4:  # among the answers; else while the run is being prepared, perhaps
+        if number % 4:  # among the gold answers; else while the run is being prepared, perhaps
             wait_until(lambda: len(asked_ids(tmp_path)) > before, process)  # noqa: B023
         time.sleep(moments.uniform(0.0, 0.1))
         process.kill()
@@ -370,7 +370,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         assert not done & set(asked_ids(tmp_path)[before:])
         kept.append(len(set(journal_ids(folder))))
     assert kept == sorted(kept)
-    assert len(set(kept)) > KILLS // 2, "most moments must lie among the answers"
+    assert len(set(kept)) > KILLS // 2, "most moments must lie among the gold answers"
     done, before = set(journal_ids(folder)), len(asked_ids(tmp_path))
     last = run(config, folder)
     assert (last.examples, last.failed) == (300, 4)

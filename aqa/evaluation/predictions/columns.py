@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from aqa.data.columns import composed, fold
+from aqa.data.columns import Columns, composed, fold
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
+from aqa.data.references import ALIASES, ReferenceReader
 from aqa.errors import DataError
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
 from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.named import refuse_row
-from aqa.evaluation.predictions.texts import as_text, as_texts, list_columns
+from aqa.evaluation.predictions.texts import as_text, list_columns
 
 # Names as `fold` gives them, the likeliest first.
 IDS = (
@@ -43,6 +44,8 @@ REFERENCES = (
     "expectedoutput", "expectedanswer", "expected", "correctanswers", "correctanswer", "ideal",
     "정답", "answer", "targets", "target", "labels", "label",
 )  # fmt: skip
+REFERENCE_READER = ReferenceReader(Columns({"answers": "answers"}))  # wherever they were found
+BESIDE_REFERENCES = (*ALIASES, "isimpossible")  # of data; "answerable" a system may say, too
 OF_REFERENCES = (("answer",), ("answers",))  # lines of ANSWERS; by ids they are references, as ours
 OF_REFERENCE_NAMES = {"answer", "answers"}
 SURE_REFERENCES = {*REFERENCES} - {"answers", "answer", "targets", "target", "labels", "label"}
@@ -173,7 +176,8 @@ def _references(
         value = read_literal(row[column], column, place)
         if name not in OF_REFERENCE_NAMES and not _holds_texts(value):
             continue
-        if (texts := as_texts(place, value)) is not None:
+        facts = {own: row[by_name[own]] for own in BESIDE_REFERENCES if own in by_name}
+        if (texts := REFERENCE_READER.read({**facts, "answers": value}, place).texts) is not None:
             return texts
     return None
 

@@ -50,27 +50,6 @@ def as_text(place: str, value: Any) -> str | None:
     raise DataError(f"{place}: the answer is {describe(value)}; write it as text, in quotes")
 
 
-def as_texts(place: str, value: Any) -> tuple[str, ...] | None:
-    """Take references: a text, a list of texts, or SQuAD's {"text": [...]}; None where none are.
-
-    Raises:
-        DataError: they are anything else.
-    """
-    if isinstance(value, dict):
-        value = next((value[name] for name in value if fold(name) in TEXT_NAMES), None)
-    if value is None:
-        return None
-    listed = value if isinstance(value, list) else [value]
-    texts = []
-    for item in listed:
-        if isinstance(item, dict):
-            item = next((item[name] for name in item if fold(name) in TEXT_NAMES), None)
-        if isinstance(item, bool) or not isinstance(item, str | int | float):
-            raise DataError(f"{place}: {describe(item)} among the references; texts are needed")
-        texts.append(str(item))
-    return tuple(texts)
-
-
 def _text_of(place: str, value: Mapping[str, Any]) -> Any:
     by_name = {fold(name): inner for name, inner in value.items()}
     if by_name.get("text") == "empty" and "startlogit" in by_name:

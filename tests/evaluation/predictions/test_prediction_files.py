@@ -3,6 +3,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
@@ -214,7 +215,7 @@ BROKEN = {
     "references that are not texts": (
         "a.json",
         '{"q1": {"answers": [true], "predicted_answer": "x"}}',
-        "true or false among the references; texts are needed",
+        "true or false among the gold answers",
     ),
     "too few lines": ("a.txt", "x\n", "holds 1 answer without ids, but the data 2 examples"),
     "packed and cut": ("a.json.gz", gzip.compress(b'{"q1": "x"}')[:-9], "can't be read: .*whole"),
@@ -287,3 +288,23 @@ def test_many_rows_without_ids_take_no_longer(tmp_path: Path) -> None:
     rows = [json.dumps({"question": question, "pred": "x"}) for question in reversed(asked)]
     found = read_predictions(write(tmp_path / "a.jsonl", "\n".join(rows)), ids, asked)
     assert list(found) == list(reversed(ids))
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"answers": ["No Answer Present."]}, ()),
+        ({"answers": ["a plausible one"], "is_impossible": "True"}, ()),
+        ({"answers": float("nan")}, None),
+        ({"answer": {"value": "x", "aliases": ["y"]}}, ("x", "y")),
+        ({"answers": ["x"], "answer_aliases": ["y"]}, ("x", "y")),
+        ({"answers": "('x', 'y')"}, ("x", "y")),
+        ({"answers": ["x"], "answerable": False}, ("x",)),  # a system may say so
+    ],
+)
+def test_references_are_read_as_those_of_data(
+    columns: dict[str, Any], expected: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps([{"id": "1", "prediction": "x", **columns}]))
+    assert read_predictions(path)["1"].answers == expected
