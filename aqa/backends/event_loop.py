@@ -145,20 +145,11 @@ def answers(
     except KeyboardInterrupt:
         places.close()
         asyncio.run_coroutine_threadsafe(places.finish(), loop).result()
-        yield from _left(places.done)
+        while not places.done.empty():  # what came, but was not taken yet
+            if isinstance(answer := places.done.get(), tuple):
+                yield answer
         raise
     finally:
         places.close()
     if stop is not None:
         raise stop
-
-
-def _left(done: "SimpleQueue[Answer[AnswerT]]") -> Iterator[tuple[Prompt, AnswerT]]:
-    """Answers that came, but were not taken yet."""
-    while True:
-        try:
-            answer = done.get_nowait()
-        except Empty:
-            return
-        if isinstance(answer, tuple):
-            yield answer

@@ -1,6 +1,7 @@
 """`aqa evaluate`."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -122,8 +123,8 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
         dict(map(parse_assignment, params["judge_settings"] or ())),
         params["judge_labels"],
     )
-    data = _source(params)
-    evaluated = Evaluated(files, _scoring(params), data, judge, _training(params), params["stress"])
+    data, training = _sources(params)
+    evaluated = Evaluated(files, _scoring(params), data, judge, training, params["stress"])
     judges = evaluated.asks_a_judge
     if (params["passages"] or params["corpus"]) and not (
         params["data"] and (params["report_file"] or judges)
@@ -182,34 +183,16 @@ def _scoring(params: Mapping[str, Any]) -> "Scoring":
     )
 
 
-def _training(params: Mapping[str, Any]) -> "Source | None":
+def _sources(params: Mapping[str, Any]) -> "tuple[Source | None, Source | None]":
+    """The data, and what was trained on, as far as they are given."""
     from aqa.data import Source
 
-    if params["training"] is None:
-        return None
-    return Source(
-        params["training"],
-        fields=column_names(params["fields"]),
-        on_duplicate_id="number",
-        needs_passages=False,
-    )
-
-
-def _source(params: Mapping[str, Any]) -> "Source | None":
-    from aqa.data import Source
-
-    fields = column_names(params["fields"])
-    return (
-        None
-        if params["data"] is None
-        else Source(
-            params["data"],
-            params["split"],
-            fields,
-            params["corpus"],
-            params["on_duplicate_id"] or "error",
-            passages=params["passages"],
-            missing_passages="empty",
-            needs_passages=False,
-        )
-    )
+    source = partial(Source, fields=column_names(params["fields"]), needs_passages=False)
+    data, training = params["data"], params["training"]
+    if training is not None:
+        training = source(training, on_duplicate_id="number")
+    if data is not None:
+        given = {name: params[name] for name in ("split", "corpus", "passages")}
+        repeated: Any = params["on_duplicate_id"] or "error"
+        data = source(data, on_duplicate_id=repeated, missing_passages="empty", **given)
+    return data, training

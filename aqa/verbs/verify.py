@@ -1,7 +1,7 @@
 """Whether what a run was made from, and what it wrote, is still what its manifest says."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,10 +27,6 @@ class Checked:
     name: str
     status: Status
 
-    def to_json(self) -> dict[str, str]:
-        """Give what --json prints."""
-        return {"what": self.what, "name": self.name, "status": self.status}
-
 
 @dataclass(frozen=True, slots=True)
 class Verification:
@@ -55,7 +51,7 @@ class Verification:
             "folder": str(self.folder),
             "run_status": self.run_status,
             "is_sound": self.is_sound,
-            "files": [each.to_json() for each in self.checked],
+            "files": [asdict(each) for each in self.checked],
         }
 
 
