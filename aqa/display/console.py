@@ -53,11 +53,7 @@ def open_progress(quiet: bool) -> Iterator[Progress]:
         return
     console = errors()
     try:
-        if console.is_terminal:
-            with _bars(console) as bars:
-                yield RichProgress(bars)
-        else:
-            yield PlainProgress(console)
+        yield RichProgress(console) if console.is_terminal else PlainProgress(console)
     except KeyboardInterrupt:
         console.print(
             "interrupted; run the same command again to resume (`aqa train` with --resume)"
@@ -68,14 +64,14 @@ def open_progress(quiet: bool) -> Iterator[Progress]:
 def watched_progress(quiet: bool) -> Progress:
     """For work within somebody's program: bars where a terminal or a notebook shows them.
 
-    They come and go with the tasks. Elsewhere nothing is written beside what the program writes.
+    Elsewhere nothing is written beside what the program writes.
     """
     console = errors()
     if quiet or not is_first_process() or not (console.is_terminal or console.is_jupyter):
         return SilentProgress()
     if console.is_jupyter and find_spec("ipywidgets") is None:  # without it Rich draws no bars
         return PlainProgress(console)
-    return PassingBars(console)
+    return RichProgress(console, sys.stdout.isatty())
 
 
 def _bars(console: Console, redirect_stdout: bool = False) -> Bars:
@@ -122,57 +118,37 @@ class RichTask:
 
 
 class RichProgress:
-    """Bars, one below another."""
+    """Bars, one below another, that are drawn while there is a task."""
 
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
+    def __init__(self, console: Console, redirect_stdout: bool = False) -> None:
+        self._console, self._redirects = console, redirect_stdout
+        self.bars: Bars | None = None
 
     @contextmanager
     def task(
         self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
     ) -> Iterator[RichTask]:
-        """Draw a bar until the work is over."""
-        for past in self._bars.tasks:  # of works that come again and again the last one is enough
+        """Draw a bar until the work is over, below those of the tasks around it."""
+        if self.bars is None:
+            try:
+                drawn = _bars(self._console, self._redirects)
+                with drawn as self.bars, self.task(title, total, unit, done) as task:
+                    yield task
+            finally:
+                self.bars = None
+            return
+        for past in self.bars.tasks:  # of works that come again and again the last one is enough
             if past.finished and past.description == title:
-                self._bars.remove_task(past.id)
-        number = self._bars.add_task(title, total=total, completed=done, rate="", live="")
+                self.bars.remove_task(past.id)
+        number = self.bars.add_task(title, total=total, completed=done, rate="", live="")
         try:
-            yield RichTask(self._bars, number)
+            yield RichTask(self.bars, number)
         finally:
-            self._bars.stop_task(number)
-            self._bars.refresh()
+            self.bars.stop_task(number)
+            self.bars.refresh()
 
     def note(self, text: str) -> None:
         """Print above the bars."""
-        self._bars.console.print(Text(text, style="yellow"), soft_wrap=True)
-
-
-class PassingBars:
-    """Bars that are drawn while there is a task, however long the work itself lives."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._drawn: RichProgress | None = None
-
-    @contextmanager
-    def task(
-        self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
-    ) -> Iterator[RichTask]:
-        """Draw a bar, below those of the tasks around it."""
-        if self._drawn is not None:
-            with self._drawn.task(title, total, unit, done) as task:
-                yield task
-            return
-        with _bars(self._console, sys.stdout.isatty()) as bars:
-            self._drawn = RichProgress(bars)
-            try:
-                with self._drawn.task(title, total, unit, done) as task:
-                    yield task
-            finally:
-                self._drawn = None
-
-    def note(self, text: str) -> None:
-        """Print above the bars, if there are any."""
         self._console.print(Text(text, style="yellow"), soft_wrap=True)
 
 

@@ -47,7 +47,6 @@ from aqa.runs.cleaning import clean_answer, means_no_answer
 from aqa.runs.journal_rows import cleaned_again
 
 if TYPE_CHECKING:
-    from aqa.evaluation.judge.judge import Judging
     from aqa.evaluation.judge.panel import Panel
 
 
@@ -82,7 +81,7 @@ class Scoring:
     baseline: str | None = None
     allow_different_evidence: bool = False
     seed: int = SEED
-    judge: "Judging | Panel | None" = None
+    judge: "Panel | None" = None
     judge_labels: people.Labels | None = None
 
 

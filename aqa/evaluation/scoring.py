@@ -39,7 +39,6 @@ from aqa.progress import Progress, Task
 from aqa.records import Example, Score
 
 if TYPE_CHECKING:
-    from aqa.evaluation.judge.judge import Judging
     from aqa.evaluation.judge.panel import Panel
     from aqa.spent import CostEstimate
 
@@ -139,7 +138,7 @@ def _without_failed_judge(
 
 def _judge_of(
     scoring: Scoring, references: Iterable[Example] | None
-) -> "tuple[Judging | Panel, Iterable[Example]]":
+) -> "tuple[Panel, Iterable[Example]]":
     if scoring.judge is None or references is None:
         raise UsageError(
             "the judge reads questions and passages, which predictions do not hold; name the data"

@@ -10,7 +10,7 @@ import pytest
 
 import aqa
 from aqa.display import console
-from aqa.display.console import PassingBars, PlainProgress, watched_progress
+from aqa.display.console import PlainProgress, RichProgress, watched_progress
 from aqa.display.terminal import SafeConsole
 from aqa.progress import SilentProgress
 
@@ -33,7 +33,7 @@ def test_bars_come_and_go_with_the_tasks(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stderr", screen)
     assert isinstance(watched_progress(True), SilentProgress)
     progress = watched_progress(False)
-    assert isinstance(progress, PassingBars)
+    assert isinstance(progress, RichProgress)
     progress.note("worth knowing")
     assert "worth knowing" in screen.getvalue()
     with progress.task("Outer", 2) as outer, progress.task("Inner", 1) as inner:

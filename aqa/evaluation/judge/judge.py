@@ -73,15 +73,13 @@ class Judging:
         progress: Progress,
         repeats: int = 1,
         template: str | None = None,
-        joined: bool = False,
     ) -> None:
         """Check what is needed to ask.
 
-        `template` takes the place of the one that fits the language. `joined` tells that a
-        retriever's passages were joined to the data.
+        `template` takes the place of the one that fits the language.
         """
         self._config, self._progress = config, progress
-        self._repeats, self.joined = repeats, joined
+        self._repeats = repeats
         self._left_out: Sequence[str] = ()  # parameters that the server was found to refuse
         names = TEMPLATES if template is None else dict.fromkeys(TEMPLATES, template)
         self._templates = {
@@ -103,11 +101,6 @@ class Judging:
     def model(self) -> str:
         """The name of the judge's model."""
         return self._config.backend.model
-
-    @property
-    def signature(self) -> str:
-        """Who judges, and how."""
-        return self.signature_of(self.model)
 
     def signature_of(self, model: str) -> str:
         """Say how judges of these names judge, in the way of this one."""

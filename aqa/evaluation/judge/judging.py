@@ -21,7 +21,6 @@ from aqa.records import Evidence, Example
 from aqa.runs.folder import read_manifest
 
 if TYPE_CHECKING:
-    from aqa.evaluation.judge.judge import Judging
     from aqa.evaluation.judge.panel import Panel
 
 
@@ -35,7 +34,7 @@ class JudgedSystems:
 
 
 def judge_systems(
-    judge: "Judging | Panel", examples: Iterable[Example], aligned: Aligned, labels: Labels | None
+    judge: "Panel", examples: Iterable[Example], aligned: Aligned, labels: Labels | None
 ) -> JudgedSystems:
     """Ask the judge about every system's answers, and compare it with people's labels.
 

@@ -12,7 +12,6 @@ from aqa.progress import Progress
 if TYPE_CHECKING:
     from aqa.config.backend_options import RawConfig
     from aqa.config.options import RunConfig
-    from aqa.evaluation.judge.judge import Judging
     from aqa.evaluation.judge.panel import Panel
 
 
@@ -32,10 +31,8 @@ class JudgeOptions:
     labels: Path | None = None
 
 
-def make_judge(
-    options: JudgeOptions, folder: Path, progress: Progress, joined: bool
-) -> "Judging | Panel":
-    """Make the judge, or a panel of several, with its verdicts in the folder.
+def make_judge(options: JudgeOptions, folder: Path, progress: Progress, joined: bool) -> "Panel":
+    """Make a panel of one judge or several, with its verdicts in the folder.
 
     `joined` says that a retriever's passages were joined to the data.
 
@@ -55,8 +52,8 @@ def make_judge(
     judges = []
     for model in dict.fromkeys(options.models) or (None,):
         config, template = _configure(options, model)
-        judges.append(Judging(config, folder, progress, options.repeats, template, joined))
-    return judges[0] if len(judges) == 1 else Panel(judges)
+        judges.append(Judging(config, folder, progress, options.repeats, template))
+    return Panel(judges, joined)
 
 
 def _configure(options: JudgeOptions, model: str | None) -> "tuple[RunConfig, str | None]":

@@ -1,4 +1,4 @@
-"""Several judges of the same answers, of whom the majority counts."""
+"""One judge, or several of the same answers, of whom the majority counts."""
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -15,19 +15,20 @@ from aqa.spent import CostEstimate
 class Panel:
     """Judges that are asked one after the other; each has a journal and a cap on cost of its own.
 
-    It takes the place of one judge.
+    They differ by their models alone. `joined` tells that a retriever's passages were joined to the
+    data.
     """
 
-    def __init__(self, judges: Sequence[Judging]) -> None:
-        """Take judges that differ by their models alone."""
+    def __init__(self, judges: Sequence[Judging], joined: bool) -> None:
         self._judges = {judge.model: judge for judge in judges}
-        self.joined = judges[0].joined
+        self.joined = joined
 
     @property
     def signature(self) -> str:
         """Who judges, and how."""
         first = next(iter(self._judges.values()))
-        return first.signature_of("+".join(self._judges)) + "|panel:majority"
+        several = "|panel:majority" * (len(self._judges) > 1)
+        return first.signature_of("+".join(self._judges)) + several
 
     def check_access(self) -> None:
         """See whether every judge can be asked.
@@ -39,16 +40,16 @@ class Panel:
             judge.check_access()
 
     def ask(self, cases: Cases) -> Judged:
-        """Get every judge's verdicts on all cases, and the majority's.
+        """Get every judge's verdicts on all cases, and the majority's; of one judge those alone.
 
         Raises:
             AqaError: a server can't be asked, or a cap on cost is reached; verdicts are kept.
         """
         found = {model: judge.ask(cases) for model, judge in self._judges.items()}
-        opinions = {
-            key: [own.verdicts[key] for own in found.values()]
-            for key in next(iter(found.values())).verdicts
-        }
+        first = next(iter(found.values()))
+        if len(found) == 1:
+            return first
+        opinions = {key: [own.verdicts[key] for own in found.values()] for key in first.verdicts}
         agreed = panel_agreement([list(map(most_given, given)) for given in opinions.values()])
         facts = {
             **_sums([own.facts for own in found.values()]),
