@@ -23,11 +23,15 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "groundtruth", "referenceanswers", "referenceanswer", "reference", "expectedanswers",
         "expectedanswer", "expectedoutput", "correctanswers", "correctanswer", "possibleanswers",
         "generationgt", "정답", "answers", "answer", "답변", "답", "output", "target",
+        "expected", "ideal", "goldtext", "shortanswers",
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip
 # References by names that systems' answers have, too; all the others can mean nothing else.
-AMBIGUOUS = ("answers", "answer", "답변", "답", "output", "target")
+AMBIGUOUS = (
+    "answers", "answer", "답변", "답", "output", "target", "expected", "ideal", "goldtext",
+    "shortanswers",
+)  # fmt: skip
 DOCUMENT_ID = "document_id"
 
 

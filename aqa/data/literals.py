@@ -12,7 +12,7 @@ from aqa.errors import DataError
 
 LONGEST = 10_000_000  # characters of a text that Python's parser is given
 # What nothing but a list, an object or an array begins with.
-LIST = r"""(?:array\(\s*)?\[\s*(?:[uUbB]?['"\[{\]]|nan\b|None\b|array\(|np\.)"""
+LIST = r"""(?:array\(\s*)?\[\s*(?:[uUbB]?['"\[{\]]|nan\b|None\b|array\(|np\.|[A-Z]\w*\(\w+=)"""
 LIST_OPENING = re.compile(LIST)
 OPENING = re.compile(LIST + r"""|\{\s*['"}]""")
 NAMES = {"nan": "None", "NaN": "None", "null": "None", "true": "True", "false": "False"}

@@ -222,7 +222,7 @@ def _is_scored(item: object) -> TypeGuard[list[Any]]:
 
 
 def _id(value: object, place: str) -> str | None:
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, str | int | float):
         return None if value is None else composed(value)
     raise DataError(f"{place}: {describe(value)} among the ids of gold passages; write texts")
 

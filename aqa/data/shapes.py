@@ -13,6 +13,9 @@ from aqa.errors import DataError
 
 # Of an article or paragraph, what would be taken for a field of its questions is left behind.
 NOT_INHERITED = {"paragraphs", "qas"}.union(*COLUMNS.values())
+# What pandas makes of nothing, once it is a text; and columns in which it says nothing else.
+AS_TEXT = {"nan", "NaN", "<NA>"}
+NEVER_NAN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"]}
 # DPR's lists of passages, in the order in which a row of questions gets them.
 DPR = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
 # TriviaQA's, as the hub has them: whole pages of Wikipedia, then pages of the web.
@@ -37,13 +40,15 @@ def plain_rows(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _without_nan(row: Mapping[str, object]) -> Mapping[str, object]:
-    """The row with null where a table has nothing, which pandas calls NaN."""
-    if all(value == value for value in row.values() if isinstance(value, float)):
-        return row
-    return {
-        name: None if isinstance(value, float) and value != value else value
-        for name, value in row.items()
-    }
+    """The row with null where a table has nothing, which pandas calls NaN, or writes as nan."""
+    missing = {name for name, value in row.items() if _is_nothing(name, value)}
+    return {**row, **dict.fromkeys(missing)} if missing else row
+
+
+def _is_nothing(name: str, value: object) -> bool:
+    if isinstance(value, str):
+        return value in AS_TEXT and fold(name) in NEVER_NAN
+    return isinstance(value, float) and value != value
 
 
 def _holds_questions(paragraphs: object) -> bool:
@@ -192,6 +197,8 @@ def what_to_do(row: Mapping[str, object]) -> str:
             "this looks like a conversation (CoQA, QuAC), whose questions build on earlier ones:"
             " give rows with one question each that can be answered by itself"
         )
+    if names and names <= {"train", "dev", "validation", "valid", "test"}:
+        return "these are splits: write each into a file of its own"
     if "instruction" in names:
         return (
             "these are instructions: name the columns, such as --field question=instruction"

@@ -91,6 +91,22 @@ HELPED: list[tuple[str, Any, str]] = [
         "whose questions build on earlier ones",
     ),
     ("no question", lines({**ROW, "question": None, "context": "c"}), '"question" is empty'),
+    ("splits", {"train": [ROW], "dev": [ROW]}, "these are splits: write each into a file of its"),
+    (
+        "nan as a text",
+        '[{"question": "nan", "context": "c"}]',
+        '"question" is empty; each example needs a question',
+    ),
+    (
+        "nan as a passage",
+        lines({**ROW, "context": "nan"}),
+        '"context" is empty; each example needs a question',
+    ),
+    (
+        "documents of LangChain, as they print",
+        lines({**ROW, "contexts": "[Document(page_content='x')]"}),
+        "can't be read as a list or an object; write it as JSON",
+    ),
     (
         "a flag",
         lines({**ROW, "context": "c", "is_impossible": "maybe"}),

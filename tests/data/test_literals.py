@@ -41,6 +41,7 @@ REFUSED = [
     "{'a', 'b'}",
     "{'text': array(['a'], dtype=object}",
     "[np.str_]",
+    "[Document(page_content='x', metadata={})]",
 ]
 TEXTS = [
     "[a, b]",
