@@ -107,12 +107,12 @@ class Replies:
     def _answered(self, prompt: Prompt, reply: Reply) -> Prediction | None:
         self._served.requests[kind_of(reply)] += 1
         self._served.models[self._access.shown(reply.model)] += 1
-        counted = reply.spent
-        spent = (
-            self._service.worst(prompt, self._price)
-            if counted is None
-            else priced(counted, self._price)
-        )
+        spent = self._service.worst(prompt, self._price)
+        if reply.spent is not None:
+            spent = priced(reply.spent, self._price)
+        if reply.empty:
+            self.lost += spent
+            return self._missed(prompt, reply.error or "")
         if reply.misfit:
             self.attempts[prompt.index] += 1
             self._misfits[prompt.index] = self._access.shown(reply.error or "")
