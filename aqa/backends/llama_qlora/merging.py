@@ -2,9 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from aqa.backends.base import Merged
 from aqa.backends.llama_qlora.models import never_quantized
@@ -16,6 +17,8 @@ from aqa.config.options import RunConfig
 from aqa.library_output import quiet
 from aqa.records import Prompt
 from aqa.runs.names import MANIFEST, MERGED
+
+CONFIG = "config.json"  # transformers' own name
 
 
 def merge_adapter(
@@ -71,5 +74,24 @@ def _write(reader: LocalReader, folder: Path) -> None:
             model = never_quantized(model)
         model.save_pretrained(draft)
         reader.save_tokenizer(draft)
+    path = draft / CONFIG
+    saved = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**rope_keys(saved), **saved}, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
+
+
+def rope_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `rope_parameters` holds, under the keys that it had before transformers 5.
+
+    Programs of that time, llama.cpp's converter among them, find the base of rotary positions
+    nowhere else, and take 10,000 without a word. Models with windows have one more for these.
+    """
+    rope = config.get("rope_parameters") or {}
+    whole = rope.get("full_attention", rope)
+    found = {"rope_theta": whole["rope_theta"]} if "rope_theta" in whole else {}
+    if whole.get("rope_type", "default") != "default":
+        found["rope_scaling"] = {**whole, "type": whole["rope_type"]}
+    if theta := rope.get("sliding_attention", {}).get("rope_theta"):
+        found["rope_local_base_freq"] = theta
+    return found
