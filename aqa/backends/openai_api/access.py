@@ -1,8 +1,10 @@
 """The way to an API: its address, the key, and what tells one asked model from another."""
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from aqa.backends.openai_api.schemas import ResponseSchema
@@ -10,10 +12,13 @@ from aqa.backends.servers import Setting, checked_address, shown, without_secret
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.options import GenerationOptions
 from aqa.errors import ConfigError
+from aqa.records import Prompt
 
 OPENAI_URL = "https://api.openai.com/v1"
 ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105  (the name of an environment variable)
 NO_KEY = "none"  # what servers on this machine get where there is no key
+CUTTING = {"max_seq_length", "tokenizer"}  # decide the messages alone, which the key has
+SAMPLES = "samples"  # how many there are decides none of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +167,13 @@ def identity_of(
         "top_p": generation.top_p,
         "seed": seed,
     }
+
+
+def key_of(identity: Mapping[str, object], prompt: Prompt, sample: int = 0) -> bytes:
+    """The hash of all that decides an answer: server, model, parameters and messages."""
+    messages = [(turn.role, turn.content) for turn in prompt.messages]
+    decisive = {name: own for name, own in identity.items() if name not in {*CUTTING, SAMPLES}}
+    if sample:
+        decisive["sample"] = sample
+    text = json.dumps([decisive, messages], sort_keys=True)
+    return sha256(text.encode()).digest()

@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Self
 
 from aqa.backends.base import PendingPrompts, Remote
 from aqa.backends.event_loop import Ask, cancel_all, running_loop
-from aqa.backends.openai_api.access import Access, find_access, identity_of, server_url
+from aqa.backends.openai_api.access import Access, find_access, identity_of, key_of, server_url
 from aqa.backends.openai_api.apis import APIS, check_api
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
 from aqa.backends.openai_api.batch.run import BatchRun
 from aqa.backends.openai_api.batch.samples import Answers, SampledQuestions
 from aqa.backends.openai_api.batch.server import BatchServer
-from aqa.backends.openai_api.cache import Remembered, key_of, open_cache
+from aqa.backends.openai_api.cache import Remembered, open_cache
 from aqa.backends.openai_api.connection import open_client
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.openai_api.pacing import Pace
@@ -140,8 +140,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
                     opened.callback(record.close)
             opened.callback(lambda: self._wait(self._close()))
             if cache := open_cache(self.options, opened):
-                ask, identity = self._asker.ask, self.identity()
-                self._remembered = Remembered(self._service, cache, identity, ask)
+                self._remembered = Remembered(self._service, cache, self._asker.ask)
             self._open = opened.pop_all()
         return self
 
@@ -162,7 +161,14 @@ class Gpt4Backend(Remote[Gpt4Options]):
         access, note = self._access, self._progress.note
         parameters = APIS[self.options.api](self.config, access.is_openai, note, self.schema)
         return Service(
-            self.config, self.options, access, parameters, self._counter, self._ledger, note
+            self.config,
+            self.options,
+            access,
+            parameters,
+            self._counter,
+            self._ledger,
+            self.identity(),
+            note,
         )
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -175,10 +181,9 @@ class Gpt4Backend(Remote[Gpt4Options]):
         """Answer prompts in the order in which the server does, so many at a time."""
         assert self._asker is not None
         ask: Ask[Prediction] = self._remembered.ask if self._remembered else self._asker.ask
-        count, profile = self.config.generation.samples, self.config.evaluation.profile
-        if count > 1:
+        if self.config.generation.samples > 1:
             asked = self._remembered or self._asker
-            ask = Samples(asked.ask, count, profile, self.identity(), self._samples).ask
+            ask = Samples(self._service, asked.ask, self._samples).ask
         most = self.options.max_concurrency
         return self._asker.common.answers(self._loop, prompts, ask, most)
 
@@ -212,11 +217,9 @@ class Gpt4Backend(Remote[Gpt4Options]):
         self, pending: PendingPrompts, ask: Callable[[PendingPrompts], Answers]
     ) -> Answers:
         """Ask for each sample of the questions, if they have several."""
-        count, profile = self.config.generation.samples, self.config.evaluation.profile
-        if count == 1 or self._samples is None:
+        if self.config.generation.samples == 1 or self._samples is None:
             return ask(pending)
-        note = self._ledger.write
-        asked = SampledQuestions(pending, count, profile, self.identity(), self._samples, note)
+        asked = SampledQuestions(self._service, pending, self._samples)
         return asked.joined(ask(asked))
 
     def _batch_run(self) -> BatchRun:

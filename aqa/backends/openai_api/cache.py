@@ -3,11 +3,10 @@
 import json
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -23,8 +22,6 @@ from aqa.spent import Spent
 FILE = "responses.sqlite"
 LAYOUT = 1  # of the file; another one is refused
 LOCKED = 10.0  # seconds to wait for another process that writes
-CUTTING = {"max_seq_length", "tokenizer"}  # decide the messages alone, which the key has
-SAMPLES = "samples"  # how many there are decides none of them
 ONE_RUNS_OWN = {"id", "error", "spent", "saved", "unread", "seconds"}  # fields that are not kept
 AskSample = Callable[[Prompt, int], Awaitable[Prediction]]  # the second counts samples from 0
 DEFAULTS = {field.name: field.default for field in fields(Prediction)}
@@ -154,28 +151,12 @@ def _predictions() -> TypeAdapter[Prediction]:
     return TypeAdapter(Prediction)
 
 
-def key_of(identity: Mapping[str, object], prompt: Prompt, sample: int = 0) -> bytes:
-    """The hash of all that decides an answer: server, model, parameters and messages."""
-    messages = [(turn.role, turn.content) for turn in prompt.messages]
-    decisive = {name: own for name, own in identity.items() if name not in {*CUTTING, SAMPLES}}
-    if sample:
-        decisive["sample"] = sample
-    text = json.dumps([decisive, messages], sort_keys=True)
-    return sha256(text.encode()).digest()
-
-
 class Remembered:
     """Asks only what no run has asked before. An answer without an error is kept."""
 
-    def __init__(
-        self,
-        service: Service,
-        cache: ResponseCache,
-        identity: Mapping[str, object],
-        ask: AskSample,
-    ) -> None:
+    def __init__(self, service: Service, cache: ResponseCache, ask: AskSample) -> None:
         self._service, self._price = service, service.ledger.price
-        self._cache, self._identity, self._ask = cache, identity, ask
+        self._cache, self._ask = cache, ask
         self._writes = True
 
     async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
@@ -189,7 +170,7 @@ class Remembered:
 
     def known(self, prompt: Prompt, sample: int = 0) -> Prediction | None:
         """The answer that the cache holds; None where the server has to be asked."""
-        found = self._cache.find(key_of(self._identity, prompt, sample), prompt.id)
+        found = self._cache.find(self._service.key(prompt, sample), prompt.id)
         if found is None:
             return None
         self._service.served.models[found.model] += 1
@@ -201,7 +182,7 @@ class Remembered:
         """Keep what the server answered, if it is no error."""
         if prediction.error is None and self._writes:
             try:
-                self._cache.keep(key_of(self._identity, prompt, sample), prediction)
+                self._cache.keep(self._service.key(prompt, sample), prediction)
             except sqlite3.Error as error:
                 self._writes = False
                 self._service.note(f"answers are no longer kept in the cache: {error}")

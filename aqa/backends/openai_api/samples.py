@@ -1,12 +1,12 @@
 """Samples of an API's answers: each is on disk before the next is asked for."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from aqa.backends.openai_api.cache import AskSample, kept_fields, key_of, read_prediction
+from aqa.backends.openai_api.cache import AskSample, kept_fields, read_prediction
+from aqa.backends.openai_api.service import Service
 from aqa.backends.samples import most_central
 from aqa.errors import RunError
 from aqa.records import Prediction, Prompt
@@ -86,16 +86,9 @@ class SampleRecord:
 class Samples:
     """Asks for all samples of an answer, one after another, and takes the most central one."""
 
-    def __init__(
-        self,
-        ask: AskSample,
-        count: int,
-        profile: str,
-        identity: Mapping[str, object],
-        record: SampleRecord | None,
-    ) -> None:
-        self._ask, self._count, self._profile = ask, count, profile
-        self._identity, self._record = identity, record
+    def __init__(self, service: Service, ask: AskSample, record: SampleRecord | None) -> None:
+        self._service, self._ask, self._record = service, ask, record
+        self._count = service.config.generation.samples
 
     async def ask(self, prompt: Prompt) -> Prediction:
         """The answer to a prompt; where a sample fails, that one with its failure.
@@ -108,12 +101,12 @@ class Samples:
             if sample.error is not None:
                 return failed_sample(sample, number, self._count)
             found.append(sample)
-        return joined_samples(prompt, found, self._profile)
+        return joined_samples(self._service, prompt, found)
 
     async def _sample(self, prompt: Prompt, number: int) -> Prediction:
         if self._record is None:
             return await self._ask(prompt, number)
-        key = key_of(self._identity, prompt, number)
+        key = self._service.key(prompt, number)
         known = self._record.find(key, prompt.id)
         if known is None:
             known = await self._ask(prompt, number)
@@ -127,9 +120,9 @@ def failed_sample(sample: Prediction, number: int, count: int) -> Prediction:
     return replace(sample, error=f"sample {number + 1} of {count}: {sample.error}")
 
 
-def joined_samples(prompt: Prompt, samples: list[Prediction], profile: str) -> Prediction:
+def joined_samples(service: Service, prompt: Prompt, samples: list[Prediction]) -> Prediction:
     """The most central sample with what all of them took."""
-    chosen = most_central(prompt, samples, profile)
+    chosen = most_central(prompt, samples, service.config.evaluation.profile)
     saved = [sample.saved for sample in samples if sample.saved is not None]
     seconds = [sample.seconds for sample in samples if sample.seconds is not None]
     return replace(

@@ -1,11 +1,11 @@
 """The service that a run asks, and what its replies and failures mean for an example."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.access import Access, key_of
 from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.errors import Failure
 from aqa.backends.openai_api.ledger import Ledger
@@ -32,6 +32,7 @@ class Service:
     parameters: Parameters
     counter: TokenCounter
     ledger: Ledger
+    identity: Mapping[str, object]  # what decides its answers
     note: Callable[[str], None]
     served: Served = field(default_factory=Served)
     client: Any = None  # while it is open
@@ -41,6 +42,10 @@ class Service:
     def room(self) -> int:
         """Tokens that an answer may have, its thoughts among them."""
         return answer_room(self.config)
+
+    def key(self, prompt: Prompt, sample: int = 0) -> bytes:
+        """What a sample of the answer is kept by."""
+        return key_of(self.identity, prompt, sample)
 
     def worst(self, prompt: Prompt, price: Price | None) -> Spent:
         """What a request for the prompt can't exceed."""

@@ -13,8 +13,9 @@ from fault_server import FILTERED, Fault, Server, failure, serving
 from forked import Forked
 from gpt4_runs import KEY, configured, run, write_questions
 
+from aqa.backends.openai_api.access import key_of
 from aqa.backends.openai_api.backend import Gpt4Backend
-from aqa.backends.openai_api.cache import ResponseCache, key_of
+from aqa.backends.openai_api.cache import ResponseCache
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, StoppedError
 from aqa.progress import SilentProgress

@@ -1,11 +1,11 @@
 """Samples through the Batch API: a request each, whose answers are joined question by question."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from aqa.backends.base import PendingPrompts
-from aqa.backends.openai_api.cache import key_of
 from aqa.backends.openai_api.samples import SampleRecord, failed_sample, joined_samples
+from aqa.backends.openai_api.service import Service
 from aqa.records import Prediction, Prompt
 
 Answers = Iterator[tuple[Prompt, Prediction]]
@@ -17,18 +17,9 @@ class SampledQuestions:
     Those on disk are not asked again, whether they were asked live or by an earlier batch.
     """
 
-    def __init__(
-        self,
-        pending: PendingPrompts,
-        count: int,
-        profile: str,
-        identity: Mapping[str, object],
-        record: SampleRecord,
-        note_spent: Callable[[], None],
-    ) -> None:
-        """`note_spent` puts on disk what is spent by now, lest a kill hides a sample's price."""
-        self._pending, self._count, self._profile = pending, count, profile
-        self._identity, self._record, self._note_spent = identity, record, note_spent
+    def __init__(self, service: Service, pending: PendingPrompts, record: SampleRecord) -> None:
+        self._service, self._pending, self._record = service, pending, record
+        self._count = service.config.generation.samples
         self._failed: dict[int, Prediction] = {}  # by the sample's place
 
     def mark(self) -> int:
@@ -58,8 +49,8 @@ class SampledQuestions:
             if prediction.error is not None:
                 self._failed[sample.index] = prediction
             else:
-                self._note_spent()
-                self._record.keep(key_of(self._identity, question, number), prediction)
+                self._service.ledger.write()  # lest a kill hides the sample's price
+                self._record.keep(self._service.key(question, number), prediction)
             yield from self._whole([question])
 
     def _missing(self, question: Prompt) -> Iterator[Prompt]:
@@ -69,7 +60,7 @@ class SampledQuestions:
                 yield replace(question, index=place)
 
     def _keys(self, question: Prompt) -> Iterator[bytes]:
-        return (key_of(self._identity, question, number) for number in range(self._count))
+        return (self._service.key(question, number) for number in range(self._count))
 
     def _whole(self, questions: Iterable[Prompt]) -> Answers:
         for question in questions:
@@ -83,4 +74,4 @@ class SampledQuestions:
                 continue
             found = (self._record.find(key, question.id) for key in self._keys(question))
             samples = [sample for sample in found if sample is not None]
-            yield question, joined_samples(question, samples, self._profile)
+            yield question, joined_samples(self._service, question, samples)
