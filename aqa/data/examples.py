@@ -47,8 +47,10 @@ class RowParser:
             self._refuse("question", question_column, question, row, place)
         references = self._references.read(row, place)
         if not isinstance(question, str) or not question.strip():
-            if question is not None or not references.columns:
+            if question is not None:
                 self._refuse("question", question_column, question, row, place)
+            if not references.columns:
+                self._refuse("answers", "", None, row, place)
             question = ""
         passages_column, title_column, listed = self._list(row, place)
         passages = tuple(self._passage(item, rank) for rank, item in enumerate(listed, 1))

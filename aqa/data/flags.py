@@ -5,8 +5,8 @@ import math
 from aqa.data.json_stream import describe
 from aqa.errors import DataError
 
-YES = {"true", "yes", "y", "t", "1", "1.0"}
-NO = {"false", "no", "n", "f", "0", "0.0"}
+YES = {"true", "yes", "y", "t", "1", "1.0", "참", "예"}
+NO = {"false", "no", "n", "f", "0", "0.0", "거짓", "아니요"}
 NOTHING = {"", "nan", "none", "null"}
 
 
@@ -26,7 +26,8 @@ def read_flag(value: object, column: str, place: str) -> bool | None:
             return word in YES
         if word in NOTHING:
             return None
-    raise DataError(f'{place}: {describe(value)} in "{column}", where true or false is needed')
+    found = f'"{value:.40}"' if isinstance(value, str) else describe(value)
+    raise DataError(f'{place}: "{column}" is {found}, where true or false is needed')
 
 
 def is_true(value: object) -> bool:

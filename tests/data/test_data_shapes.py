@@ -110,7 +110,7 @@ HELPED: list[tuple[str, Any, str]] = [
     (
         "a flag",
         lines({**ROW, "context": "c", "is_impossible": "maybe"}),
-        'a text in "is_impossible"',
+        '"is_impossible" is "maybe", where true or false is needed',
     ),
     (
         "ranks",
