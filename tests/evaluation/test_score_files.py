@@ -289,7 +289,7 @@ def test_many_systems_in_80_columns(
     show_report(report)
     shown = capsys.readouterr().out
     assert "1 example, profile squad" in shown
-    assert max(map(len, shown.partition("em|profile")[0].splitlines())) <= 80
+    assert max(len(line) for line in shown.splitlines() if line[:1] in "│┃┏┡└") <= 80
     assert shown.count("told apart by F1") == 6 == shown.count("can't be told apart")
     assert len(report.comparisons) == 24
     (group,) = [line for line in shown.splitlines() if line.startswith("│ 1-5")][:1]
@@ -314,7 +314,7 @@ def test_a_dozen_systems_keep_their_words_whole(
     data = [Example("q1", "?", (), ("Paris",))]
     show_report(evaluate(files, data, Scoring(["em"], baseline=files[0].stem), SilentProgress()))
     shown = capsys.readouterr().out
-    assert max(map(len, shown.partition("em|profile")[0].splitlines())) <= 80
+    assert max(len(line) for line in shown.splitlines() if line[:1] in "│┃┏┡└") <= 80
     assert shown.count("│ wrong; the file does ") == 3
 
 
