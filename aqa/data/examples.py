@@ -57,7 +57,7 @@ class RowParser:
         if self._needs_passages and not any(passage.text.strip() for passage in passages):
             self._refuse("passages", passages_column, row.get(passages_column), row, place)
         gold, gold_ids = find_gold(row, listed, place)
-        is_ranked = _was_retrieved(passages_column) or any(
+        is_ranked = fold(passages_column).startswith(("retrieved", "source")) or any(
             item.score is not None or item.rank is not None for item in listed
         )
         if not gold and not is_ranked and (self._joined or len(listed) == 1):
@@ -158,14 +158,6 @@ def read_id(stored: object, place: str) -> str | None:
     raise DataError(f"{place}: {describe(stored)} where an id, text or number, is needed")
 
 
-def _was_retrieved(column: str) -> bool:
-    return fold(column).startswith(("retrieved", "source"))
-
-
-def _made_id(passage: Listed) -> str:
-    return content_id(passage.title, passage.text)
-
-
 def _named_id(passage: Listed) -> str | None:
     """A passage's id, unless we made it: that one no retriever knows."""
-    return None if passage.id == _made_id(passage) else passage.id
+    return None if passage.id == content_id(passage.title, passage.text) else passage.id

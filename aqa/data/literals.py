@@ -137,11 +137,9 @@ class _Rewriter:
 def _value(token: tokenize.TokenInfo) -> str:
     if token.type in (tokenize.STRING, tokenize.NUMBER):
         return token.string
-    return NAMES[token.string] if token.string in NAMES else _unknown()
-
-
-def _unknown() -> str:
-    raise ValueError
+    if token.string not in NAMES:
+        raise ValueError
+    return NAMES[token.string]
 
 
 def _next(tokens: Iterator[tokenize.TokenInfo]) -> tokenize.TokenInfo:

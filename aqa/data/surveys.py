@@ -62,15 +62,16 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
         notes = [*parser.notes(), *_notes(source, tally, duplicate_ids)]
         notes += retrieved.notes() if retrieved else ()
     files = _hash_files(source)
+    joined = [files[kind] for kind in ("passages", "corpus") if kind in files]
     return Survey(
         count=tally.count,
-        sha256=_fingerprint(source, files),
+        sha256=_joined([_fingerprint(source, files), *joined]),
         unanswerable=tally.unanswerable,
         unlabelled=tally.unlabelled,
         generated_ids=parser.generated_ids,
         notes=tuple(notes),
         duplicate_ids=duplicate_ids,
-        passages_sha256=_passages_sha256(files),
+        passages_sha256=_joined(joined) if "passages" in files else None,
         files=files,
     )
 
@@ -195,17 +196,8 @@ def _hash_files(source: Source) -> dict[str, str]:
 
 def _fingerprint(source: Source, files: Mapping[str, str]) -> str:
     if isinstance(source.path, Given):
-        data = hash_given(source.path, source.split)
-    else:
-        data = files["data"] if "data" in files else fingerprint(source.path)
-    others = [files[kind] for kind in ("passages", "corpus") if kind in files]
-    return _joined([data, *others])
-
-
-def _passages_sha256(files: Mapping[str, str]) -> str | None:
-    if "passages" not in files:
-        return None
-    return _joined([files[kind] for kind in ("passages", "corpus") if kind in files])
+        return hash_given(source.path, source.split)
+    return files["data"] if "data" in files else fingerprint(source.path)
 
 
 def _joined(hashes: list[str]) -> str:

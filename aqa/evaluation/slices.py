@@ -123,8 +123,8 @@ def _groups(
     groups: dict[str, list[int]] = {}
     for place, (found, columns) in enumerate(zip(examples, data, strict=True)):
         if in_data or key not in BUILT_IN:
-            value = columns.get(key) if in_data else _told(found.row, key)
-            name = _name(value)
+            value = columns.get(key) if in_data else _row_value(found.row, key)
+            name = _yes(value) if isinstance(value, bool) else as_label(value)
         else:
             name = BUILT_IN[key](found)
         groups.setdefault(UNKNOWN if name is None else name, []).append(place)
@@ -153,18 +153,12 @@ def slice_scores(
     return found
 
 
-def _told(row: AnsweredRow | None, key: str) -> object:
+def _row_value(row: AnsweredRow | None, key: str) -> object:
     """What a row says: in a column, or, as run folders do of titles, among its clusters."""
     if row is None:
         return None
     found = value_called(row.metadata, key)
     return read_labels(row.metadata.get("clusters")).get(key) if found is None else found
-
-
-def _name(value: object) -> str | None:
-    if isinstance(value, bool):
-        return _yes(value)
-    return as_label(value)
 
 
 def _order(name: str) -> tuple[bool, int, str]:

@@ -91,7 +91,8 @@ def calibrate(
         return None
     codes = _bins(claimed)
     bins = [_bin(claimed[codes == code], right, codes == code, clusters) for code in set(codes)]
-    distances = _members(codes) * (claimed - right)[:, None]
+    members = codes[:, None] == np.arange(codes.max() + 1)  # (examples, bins)
+    distances = members * (claimed - right)[:, None]
     means = distances.mean(axis=0)
     plain = float(np.abs(means).sum())
     error, low, high = _interval(means, _noise(distances, right, codes, clusters), plain)
@@ -119,12 +120,6 @@ def _bin(claimed: Matrix, right: Matrix, members: NDArray[np.bool_], clusters: C
     places = members.nonzero()[0].tolist()
     low, high, _ = mean_interval((100 * own).tolist(), clusters.at(places))
     return Bin(len(own), 100 * float(claimed.mean()), 100 * float(own.mean()), low, high)
-
-
-def _members(codes: NDArray[np.intp]) -> Matrix:
-    """Whether each example is in each bin: (examples, bins)."""
-    found: Matrix = (codes[:, None] == np.arange(codes.max() + 1)).astype(np.float64)
-    return found
 
 
 def _noise(distances: Matrix, right: Matrix, codes: NDArray[np.intp], clusters: Clusters) -> Matrix:

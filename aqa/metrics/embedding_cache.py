@@ -3,9 +3,8 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -48,7 +47,8 @@ class EmbeddingCache:
             if not self._is_usable or not self._path.exists():
                 return found
             with closing(self._open()) as database:
-                for some in _batched(keys):
+                for start in range(0, len(keys), _AT_ONCE):
+                    some = keys[start : start + _AT_ONCE]
                     marks = ",".join("?" * len(some))
                     query = f"SELECT key, value FROM states WHERE key IN ({marks})"  # noqa: S608
                     found.update(database.execute(query, some))
@@ -108,9 +108,3 @@ class EmbeddingCache:
             self._path,
             error,
         )
-
-
-def _batched(keys: Iterable[bytes]) -> Iterable[list[bytes]]:
-    waiting = iter(keys)
-    while some := list(islice(waiting, _AT_ONCE)):
-        yield some

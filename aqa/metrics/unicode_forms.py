@@ -18,14 +18,10 @@ _WIDE = re.compile(
 )
 
 
-def _nfkc(text: str) -> str:
-    return text if text.isascii() else _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
-
-
 _FORMS: dict[str, Form] = {
     "none": lambda text: text,
     "nfc": lambda text: unicodedata.normalize("NFC", text),
-    "nfkc": _nfkc,
+    "nfkc": lambda text: _UNSEEN.sub("", unicodedata.normalize("NFKC", text)),
 }
 
 

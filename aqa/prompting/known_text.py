@@ -7,7 +7,7 @@ from aqa.backends.base import Backend
 from aqa.errors import DataError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
-from aqa.records import Example, Template
+from aqa.records import Example
 
 SAMPLE = 64  # examples, spread over the first of the data
 FIRST = 2048  # examples
@@ -24,8 +24,9 @@ def check_known(inputs: Inputs, reader: Backend, progress: Progress) -> None:
     total = min(inputs.total, FIRST)
     step = max(total // SAMPLE, 1)
     sample = [example for _, example in islice(inputs.examples(), 0, total, step)]
-    read = _share(reader, map(_text, sample))
-    answers = _share(reader, (_answers(example, inputs.template) for example in sample))
+    targets = inputs.template.targets
+    read = _share(reader, map(_read, sample))
+    answers = _share(reader, (targets(example.answers) for example in sample))
     if max(read, answers) < WORTH_TELLING:
         return
     found = (
@@ -38,14 +39,10 @@ def check_known(inputs: Inputs, reader: Backend, progress: Progress) -> None:
     progress.note(f"{found}: the model can't tell them apart")
 
 
-def _share(reader: Backend, texts: Iterable[str]) -> float:
-    """The share of unknown characters in texts, 0..1."""
-    counts = [reader.unknown_characters(text) for text in texts]
+def _share(reader: Backend, texts: Iterable[Iterable[str]]) -> float:
+    """The share of unknown characters in the texts of each example, 0..1."""
+    counts = [reader.unknown_characters("\n".join(own)[:CHARACTERS]) for own in texts]
     return sum(unknown for unknown, _ in counts) / max(sum(total for _, total in counts), 1)
-
-
-def _text(example: Example) -> str:
-    return "\n".join(_read(example))[:CHARACTERS]
 
 
 def _read(example: Example) -> Iterator[str]:
@@ -53,7 +50,3 @@ def _read(example: Example) -> Iterator[str]:
     for passage in example.passages:
         yield passage.title
         yield passage.text
-
-
-def _answers(example: Example, template: Template) -> str:
-    return "\n".join(template.targets(example.answers))[:CHARACTERS]

@@ -109,14 +109,11 @@ def find_template(name: str) -> Path:
                 return shipped
     if path.is_file():
         raise PromptError(f"{name}: a template is a .txt or a .yaml file; rename it")
-    near = difflib.get_close_matches(path.stem, [Path(n).stem for n in shipped_names("prompts")], 1)
-    hint = f"did you mean {near[0]}?" if near else f"shipped: {_shipped_list()}"
+    names = sorted(Path(each).stem for each in shipped_names("prompts"))
+    near = difflib.get_close_matches(path.stem, names, 1)
+    listed = ", ".join(each for each in names if not each.startswith("judge_"))
+    hint = f"did you mean {near[0]}?" if near else f"shipped: {listed}"
     raise PromptError(f"{name}: no such template; {hint}")
-
-
-def _shipped_list() -> str:
-    names = sorted(Path(name).stem for name in shipped_names("prompts"))
-    return ", ".join(name for name in names if not name.startswith("judge_"))
 
 
 def _split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:

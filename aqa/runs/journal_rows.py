@@ -85,7 +85,8 @@ def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
     if row.get("abstained"):
         return ""
     if "named_ranks" in (row.get("evidence") or {}):
-        raw = _answer_of_object(raw)
+        answer = (object_in(raw) or {}).get("answer")
+        raw = str(answer) if isinstance(answer, str | int | float) else None
     return None if raw is None else clean_answer(raw, (), kept).text
 
 
@@ -100,12 +101,6 @@ def withheld(row: Mapping[str, Any], threshold: float) -> dict[str, Any]:
     if is_sure or not row.get("predicted_answer"):
         return dict(row)
     return {**row, "predicted_answer": "", "abstained": True, "withheld": row["predicted_answer"]}
-
-
-def _answer_of_object(raw: str) -> str | None:
-    """The answer in an object of a schema that we know."""
-    answer = (object_in(raw) or {}).get("answer")
-    return str(answer) if isinstance(answer, str | int | float) else None
 
 
 def cleaned(prediction: Prediction, template: Template) -> CleanAnswer:

@@ -64,7 +64,7 @@ def _is_row(document: Mapping[str, Any]) -> bool:
     alike = _columns_alike(document)
     if not any(name in names for name in IDS[:-1]):
         texts = [value for value in answers if isinstance(value, list)]
-        return alike and len(document) > 1 and any(not _holds_rows(value) for value in texts)
+        return alike and len(document) > 1 and not all(map(_holds_rows, texts))
     return any(alike or not isinstance(value, dict) for value in answers)
 
 

@@ -82,15 +82,11 @@ def fit_scale(values: Iterable[float], around: float | None = None) -> Scale:
         low, high = around - reach, around + reach
     if high - low < 1e-9:
         low, high = low - 1, high + 1
-    step = _round_step((high - low) / 4)
+    size = (high - low) / 4
+    power: float = 10.0 ** floor(log10(size))
+    step = next(step * power for step in (1, 2, 5, 10) if step * power >= size - 1e-9)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
     return Scale(first * step, last * step, tuple(tick * step for tick in range(first, last + 1)))
-
-
-def _round_step(size: float) -> float:
-    """Give the least of 1, 2, 5, 10, ... times a power of ten that is not under the size."""
-    power: float = 10.0 ** floor(log10(size))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= size - 1e-9)
 
 
 def dots(

@@ -25,6 +25,16 @@ class Cost:
     dollars: float | None = None
     seconds: float | None = None
 
+    @property
+    def tokens(self) -> float | None:
+        """Tokens read and written."""
+        return None if self.read is None else self.read + (self.written or 0.0)
+
+    @property
+    def dollars_for_1000(self) -> float | None:
+        """What a thousand such answers cost."""
+        return None if self.dollars is None else 1000 * self.dollars
+
 
 def cost_of(row: AnsweredRow | None) -> Cost:
     """What a row's journal says of its cost; any file may have columns of these names."""
@@ -65,7 +75,7 @@ def cost_table(report: Report) -> Table:
     rows = []
     for system, cost in zip(report.systems, system_costs(report), strict=True):
         if cost != Cost():
-            dollars = _shown(_times(cost.dollars, 1000), "{:,.2f}")
+            dollars = _shown(cost.dollars_for_1000, "{:,.2f}")
             read, written = _shown(cost.read, "{:,.0f}"), _shown(cost.written, "{:,.1f}")
             rows.append(Row([system.name, read, written, dollars, _shown(cost.seconds, "{:,.2f}")]))
     heads = figures("tokens read", "tokens written", "US$ per 1,000", "median seconds")
@@ -80,8 +90,8 @@ def cost_picture(report: Report) -> tuple[Markup, str] | None:
     costs = system_costs(report)
     name = primary_score(report)
     for unit, prices in (
-        ("US$ per 1,000 answers", [_times(cost.dollars, 1000) for cost in costs]),
-        ("tokens per answer", [_times(_sum(cost.read, cost.written), 1) for cost in costs]),
+        ("US$ per 1,000 answers", [cost.dollars_for_1000 for cost in costs]),
+        ("tokens per answer", [cost.tokens for cost in costs]),
     ):
         points = {}
         for series, (system, price) in enumerate(zip(report.systems, prices, strict=True)):
@@ -108,14 +118,6 @@ def _known(values: Iterable[float | None]) -> list[float]:
 def _mean(values: Iterable[float | None]) -> float | None:
     found = _known(values)
     return fmean(found) if found else None
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None else one + (other or 0.0)
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else factor * value
 
 
 def _shown(value: float | None, form: str) -> str:

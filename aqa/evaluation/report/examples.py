@@ -14,7 +14,7 @@ from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.evaluation.report.cost import cost_json, cost_of
 from aqa.evaluation.report.finding import example_scores, primary_score, score_name
 from aqa.evaluation.report.panels import SHORT_CATEGORIES
-from aqa.evaluation.results import Report, SystemScores
+from aqa.evaluation.results import Report
 from aqa.records import Example, Passage
 
 BLOCK = 256  # passages that the page unpacks at a time
@@ -139,23 +139,20 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
             "evidence": [_evidence(evidence_of(one), passages) for one in answered],
             "confidence": list(map(_confidence, answered)),
             "costs": [cost_json(cost_of(one)) for one in answered],
-            "verdicts": [_verdicts(system, place) for system in report.systems],
+            "verdicts": [
+                [each.to_json() for each in own.verdicts.examples[place]] if own.verdicts else []
+                for own in report.systems
+            ],
         }
-        row |= {name: found for name, found in by_system.items() if any(map(_is_known, found))}
+        for name, found in by_system.items():
+            if any(each not in (None, {}, []) for each in found):
+                row[name] = found
         yield script_json(row)
-
-
-def _is_known(value: object) -> bool:
-    return value is not None and value not in ({}, [])
 
 
 def _confidence(row: AnsweredRow | None) -> float | None:
     value = confidence_of(row)
     return None if value is None else round(value, 4)
-
-
-def _verdicts(system: SystemScores, place: int) -> list[Json]:
-    return [each.to_json() for each in system.verdicts.examples[place]] if system.verdicts else []
 
 
 def _passage_json(passage: Passage) -> Json:
