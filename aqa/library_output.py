@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
-NOISY = ("transformers", "peft", "bitsandbytes", "huggingface_hub")
+NOISY = ("accelerate", "transformers", "peft", "bitsandbytes", "huggingface_hub")
 
 
 @contextmanager
@@ -36,6 +36,8 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", pattern, RuntimeWarning)
             # Nothing changes in place what a model gives.
             warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
+            # Weights that lie on the disk are read from there.
+            warnings.filterwarnings("ignore", ".*copying from a non-meta parameter", UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

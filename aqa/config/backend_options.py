@@ -70,6 +70,7 @@ class LoraOptions(Section):
 class LocalModelOptions(BackendOptions):
     """What the options of backends have whose weights are loaded here."""
 
+    by_effect: ClassVar[frozenset[str]] = frozenset({"device_map", "max_memory"})
     trains_adapter: ClassVar[bool]  # or else all weights
     takes_float16: ClassVar[bool]
 
@@ -80,6 +81,15 @@ class LocalModelOptions(BackendOptions):
     attn_implementation: Literal[
         "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3"
     ] = "auto"
+    # Of prediction. auto: layers over all GPUs, those that do not fit in memory, or on the disk.
+    device_map: Literal["auto"] | None = None  # None: all on one device
+    max_memory: dict[str, str] = Field(default_factory=dict)  # with auto: {"0": 20GiB, cpu: 60GiB}
+
+    def idle(self) -> Mapping[str, str]:
+        """What concerns a model on several devices, where it is on one."""
+        return (
+            {} if self.device_map else {"backend.max_memory": "it needs backend.device_map = auto"}
+        )
 
 
 class LlamaQloraOptions(LocalModelOptions):
@@ -89,6 +99,7 @@ class LlamaQloraOptions(LocalModelOptions):
     takes_float16: ClassVar[bool] = True
     by_effect: ClassVar[frozenset[str]] = frozenset(
         {"enable_thinking", "template_options", "template_date", "engine", "vllm"}
+        | LocalModelOptions.by_effect
     )
 
     name: Literal["llama-qlora"] = "llama-qlora"
@@ -113,13 +124,13 @@ class LlamaQloraOptions(LocalModelOptions):
         """What concerns weights in 4 bits, where they are not, or another engine."""
         names = ("bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "dequantize_on_cpu")
         reason = "it needs backend.quantization = 4bit"
-        found = dict(self.lora.idle())
+        found = {**super().idle(), **self.lora.idle()}
         if self.quantization != "4bit":
             found |= {f"backend.{n}": reason for n in names}
         if self.engine == "transformers":
             return {**found, "backend.vllm": "it needs backend.engine = vllm"}
         reason = "vLLM has its own way; see backend.vllm"
-        idle = [f"backend.{name}" for name in (*names, "attn_implementation")]
+        idle = [f"backend.{n}" for n in (*names, "attn_implementation", "device_map", "max_memory")]
         idle += ["generation.batch_tokens", "generation.window"]
         return {**dict.fromkeys(idle, reason), **self.vllm.idle()}
 
@@ -152,7 +163,8 @@ class T5Options(LocalModelOptions):
 
     def idle(self) -> Mapping[str, str]:
         """What concerns an engine that is not chosen, or a model with one stack of layers."""
-        found = {"training.neftune_noise_alpha": "the noise does not reach an encoder"}
+        found = {**super().idle()}
+        found["training.neftune_noise_alpha"] = "the noise does not reach an encoder"
         if self.engine == "transformers":
             found["backend.ctranslate2_type"] = "it needs backend.engine = ctranslate2 or auto"
         return found

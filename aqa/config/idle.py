@@ -46,6 +46,9 @@ def _value_and_default(config: RunConfig, key: str) -> tuple[Any, Any]:
     *sections, name = key.split(".")
     section: BaseModel = config
     for part in sections:
+        if isinstance(getattr(section, part), dict):  # an option that is a mapping by itself
+            name = part
+            break
         section = getattr(section, part)
     field = type(section).model_fields[name]
     default = field.get_default(call_default_factory=True, validated_data=section.model_dump())

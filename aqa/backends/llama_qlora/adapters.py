@@ -2,12 +2,13 @@
 
 import re
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.local.loading import check_keys
+from aqa.backends.local.loading import check_keys, placement
 from aqa.backends.model_errors import explained
 from aqa.config.backend_options import LlamaQloraOptions, LoraOptions
 from aqa.errors import ConfigError, ModelError
@@ -118,11 +119,12 @@ def adapts_experts(model: Any, config: Any) -> bool:
     return bool(settled.target_parameters)
 
 
-def load_adapter(model: Any, folder: Path) -> Any:
+def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
     """Put a trained adapter over its base model, whose vocabulary it may have widened.
 
     Raises:
-        ModelError: its weights are not there as safetensors, or do not fit the base.
+        ModelError: its weights are not there as safetensors, or do not fit the base, or that does
+            not fit in memory.
     """
     from peft import PeftModel, set_peft_model_state_dict
     from safetensors.torch import load_file
@@ -131,6 +133,14 @@ def load_adapter(model: Any, folder: Path) -> Any:
         raise ModelError(
             f"{folder}: this adapter has no {ADAPTER_WEIGHTS}; pickled weights are not read, so"
             " save it as safetensors"
+        )
+    if (
+        "disk" in (getattr(model, "hf_device_map", None) or {}).values()
+    ):  # peft would write the base anew
+        raise ModelError(
+            f"{folder}: not all of this adapter's base fits in memory, and peft can't leave it on"
+            " the disk; let more of it lie in memory (backend.max_memory), or merge the two (aqa"
+            " train ... --resume --merge) and name merged/"
         )
     unfit = (
         f"{folder}: this adapter does not fit its base model; it was trained on another one, or"
@@ -143,7 +153,8 @@ def load_adapter(model: Any, folder: Path) -> Any:
         # peft only warns of weights that are not there, and leaves them as they were drawn.
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
         try:
-            adapted = PeftModel.from_pretrained(model, folder)
+            placed = placement(options, training=False) if options.device_map else {}
+            adapted = PeftModel.from_pretrained(model, folder, **placed)
         except (UserWarning, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "size mismatch" not in str(error):
                 raise
@@ -154,6 +165,19 @@ def load_adapter(model: Any, folder: Path) -> Any:
     if [name for name in unexpected if not TWICE.search(name)]:
         raise ModelError(unfit)
     return adapted
+
+
+def fast_adapter(model: Any, dtype: Any, spread: bool) -> AbstractContextManager[None]:
+    """Compute an adapter fused for a while, for peft does it in float32 beside the layers.
+
+    Not where weights come to a process when they are needed, be they spread or on the disk.
+    """
+    places = (getattr(model, "hf_device_map", None) or {}).values()
+    if spread or {"cpu", "disk"} & {*places} or not hasattr(model, "peft_config"):
+        return nullcontext()
+    from aqa.backends.llama_qlora.fused_lora import fused_adapter
+
+    return fused_adapter(model, dtype)
 
 
 def embedding_rows(folder: Path) -> int | None:

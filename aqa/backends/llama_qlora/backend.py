@@ -1,7 +1,6 @@
 """The backend llama-qlora: causal models in 4 bits, fine-tuned with LoRA adapters."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
@@ -10,7 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.chat_rendering import template_facts
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
-from aqa.backends.llama_qlora.adapters import check_pissa, embedding_rows, load_adapter
+from aqa.backends.llama_qlora.adapters import (
+    check_pissa,
+    embedding_rows,
+    fast_adapter,
+    load_adapter,
+)
 from aqa.backends.llama_qlora.generation import (
     is_continuous,
     write_answers,
@@ -23,7 +27,11 @@ from aqa.backends.llama_qlora.vllm.checks import check_engine, engine_facts
 from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
 from aqa.backends.local.decoding import Ends, Written, uniform_draws
 from aqa.backends.local.devices import compute_dtype
-from aqa.backends.local.loading import load_config, own_quantization
+from aqa.backends.local.loading import (
+    check_placement,
+    load_config,
+    own_quantization,
+)
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.tokenizers import load_tokenizer
@@ -110,6 +118,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
                 f"backend.engine = {self.options.engine} answers, and trains nothing; leave it out,"
                 " and name it with `aqa predict`"
             )
+        check_placement(self.options)
         check_pissa(self.options, bool(own_quantization(self._model_config)))
         if self.files.adapter is not None:
             raise ModelError(
@@ -180,7 +189,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
                 else:
                     yield self._predicted(row, written)
             return
-        with self._fast_adapter():
+        with fast_adapter(self.model, compute_dtype(self.options), self.is_spread):
             yield from super().generate(prompts)
 
     def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
@@ -205,14 +214,6 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             given += 1
             share = (perf_counter() - started) / given  # of the window's time so far
             yield self._predicted(row, written, share) if written else self._out_of_memory(row)
-
-    def _fast_adapter(self) -> AbstractContextManager[None]:
-        """Compute an adapter fused, for peft does it in float32 beside the layers."""
-        if not hasattr(self.model, "peft_config") or self.is_spread:
-            return nullcontext()
-        from aqa.backends.llama_qlora.fused_lora import fused_adapter
-
-        return fused_adapter(self.model, compute_dtype(self.options))
 
     def _answer_text(self, token_ids: Sequence[int]) -> tuple[str, bool]:
         """Without what the template puts around an answer; of a mere thought all that it says."""
@@ -286,7 +287,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             self.model = load_model(files, self.options, training, self._merging)
             self._take_over_generation()
             if files.adapter is not None and not training:
-                self.model = load_adapter(self.model, files.adapter)
+                self.model = load_adapter(self.model, files.adapter, self.options)
             task.advance()
 
 

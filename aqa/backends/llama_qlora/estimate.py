@@ -34,7 +34,10 @@ def estimate_training(
     )
     total = sum(parameter.numel() for parameter in model.parameters())
     with torch.device("meta"), quiet():
-        adapted = add_adapter(model, options.lora, "")
+        lora = options.lora
+        if lora.variant == "pissa":  # its shapes are those of a plain one
+            lora = lora.model_copy(update={"variant": "lora"})
+        adapted = add_adapter(model, lora, "")
     trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     bits = 16.0 if options.quantization == "none" else 4.0 + 0.127
     moments = 2 if "8bit" in optimizer_name(training) else 8

@@ -8,7 +8,7 @@ from typing import Any
 
 from aqa.backends.llama_qlora.prefixes import can_share, group_by_prefix, takes_padding
 from aqa.backends.local.decoding import ChosenTokens, Ends, Written, decoding
-from aqa.backends.local.devices import without_gradients
+from aqa.backends.local.devices import input_device, without_gradients
 from aqa.backends.local.drawing import Drawings, Drawn
 from aqa.backends.local.memory import Room
 from aqa.config.options import GenerationOptions
@@ -104,8 +104,8 @@ def _generate(
         return torch.tensor(found, device=input_ids.device)
 
     sequences = model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=mask.to(model.device),
+        input_ids=ids.to(input_device(model)),
+        attention_mask=mask.to(input_device(model)),
         eos_token_id=list(ends.ids),
         pad_token_id=ends.ids[0],
         stopping_criteria=[ended] if ends.cut else None,

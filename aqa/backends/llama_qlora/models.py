@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from aqa.backends.local.devices import compute_dtype, local_device, spread_by, weights_device
-from aqa.backends.local.loading import BNB_4BIT, load_config, load_whole, own_quantization
+from aqa.backends.local.devices import compute_dtype, local_device, spread_by
+from aqa.backends.local.loading import (
+    BNB_4BIT,
+    load_config,
+    load_whole,
+    own_quantization,
+    placement,
+)
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ModelError
@@ -40,7 +46,7 @@ def load_model(
         trust_remote_code=options.trust_remote_code,
         dtype=dtype,
         attn_implementation=_attention(options, training),
-        device_map={"": weights_device(training)},
+        **placement(options, training),
         use_safetensors=True,
         **_quantization(options, own, dtype, training),
     )

@@ -9,6 +9,7 @@ from transformers import DynamicCache
 
 from aqa.backends.llama_qlora.keys import Places, Span
 from aqa.backends.llama_qlora.prefixes import Group, Row, takes_positions
+from aqa.backends.local.devices import input_device
 
 Layers = list[tuple[torch.Tensor, torch.Tensor]]  # of each layer keys and values
 
@@ -110,7 +111,7 @@ def forward(
     **arguments: Any,
 ) -> torch.Tensor:
     """Logits of a model, which is told positions if it takes them."""
-    device = model.device
+    device = input_device(model)
     if mask is not None:
         arguments["attention_mask"] = mask.to(device)
     if positions is not None and takes_positions(model):

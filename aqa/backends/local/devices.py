@@ -77,6 +77,14 @@ def weights_device(training: bool) -> str:
     return "cpu" if training and spread_by() else local_device()
 
 
+def input_device(model: Any) -> Any:
+    """Where a model takes its inputs: with its first weights, unless these are not in memory."""
+    import torch
+
+    found = model.device
+    return torch.device(local_device()) if found.type == "meta" else found
+
+
 def without_gradients() -> AbstractContextManager[object]:
     """Where answers are written. What FSDP puts together there is used in training, too."""
     import torch

@@ -1,17 +1,21 @@
 """What transformers loads for every local reader: tokenizer, configuration, and all weights."""
 
 from collections.abc import Iterable
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from aqa.backends.local.devices import weights_device
 from aqa.backends.model_errors import explained
 from aqa.backends.model_files import ModelFiles
 from aqa.backends.tokenizers import gguf_option
 from aqa.config.backend_options import LocalModelOptions
-from aqa.errors import ModelError
+from aqa.errors import ConfigError, ModelError
 from aqa.library_output import quiet
+from aqa.processes import process_count
 
 BITSANDBYTES = "bitsandbytes"
 BNB_4BIT = f"{BITSANDBYTES} 4bit"
+_offload_folders: list[TemporaryDirectory[str]] = []
 KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
 
 
@@ -47,6 +51,38 @@ def own_quantization(model_config: Any) -> str:
         if settings.get(f"load_in_{bits}"):
             return f"{BITSANDBYTES} {bits}"
     return str(settings.get("quant_method", ""))
+
+
+def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
+    """Where weights are loaded to, in the words of `from_pretrained`.
+
+    Raises:
+        ConfigError: several processes would each spread a model over all devices.
+    """
+    if options.device_map is None:
+        return {"device_map": {"": weights_device(training)}}
+    if process_count() > 1:
+        raise ConfigError(
+            "backend.device_map = auto lets one process use all GPUs, and there are"
+            f" {process_count()}; start one, without torchrun"
+        )
+    room = {int(key) if key.isdigit() else key: size for key, size in options.max_memory.items()}
+    folder = TemporaryDirectory(prefix="aqa-offload-")  # removed when this process ends
+    _offload_folders.append(folder)
+    return {"device_map": "auto", "max_memory": room or None, "offload_folder": folder.name}
+
+
+def check_placement(options: LocalModelOptions) -> None:
+    """See that a training does not ask for what is for prediction.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if options.device_map:
+        raise ConfigError(
+            "backend.device_map = auto is for prediction; a model larger than one GPU is trained"
+            " with FSDP: see the README, or leave it out"
+        )
 
 
 def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:

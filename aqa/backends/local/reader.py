@@ -17,6 +17,7 @@ from aqa.backends.local.devices import (
     compute_dtype,
     hardware,
     hardware_notes,
+    input_device,
     let_segments_grow,
 )
 from aqa.backends.local.drawing import drawing
@@ -179,7 +180,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     @property
     def _device(self) -> str:
         """The kind of device that answers are written on."""
-        device: str = self.model.device.type
+        device: str = input_device(self.model).type
         return device
 
     @property

@@ -91,7 +91,8 @@ class Lockstep:
     a small call of each.
     """
 
-    def __init__(self, model: Any, calls: Calls, stopped: Callable[[], bool]) -> None:
+    def __init__(self, model: Any, calls: Calls, stopped: Callable[[], bool], device: Any) -> None:
+        self._device = device  # which this process's messages lie on
         self._model, self._names, self._calls = model, [*calls], [*calls.values()]
         self._stopped = stopped
         self._fills_in = False
@@ -137,8 +138,7 @@ class Lockstep:
                 self._fills_in = False
 
     def _turn(self, wanted: int) -> int:
-        device = next(self._model.parameters()).device
-        told = torch.tensor([wanted, -int(self._stopped())], device=device)
+        told = torch.tensor([wanted, -int(self._stopped())], device=self._device)
         distributed.all_reduce(told, op=distributed.ReduceOp.MIN)
         turn, stopped = told.tolist()
         self.ends |= bool(stopped)

@@ -99,7 +99,7 @@ class AnswerTrainer(SavingTrainer):
                     "accelerate spreads no weights over CPUs; leave FSDP out of its config"
                 )
             self.optimizer = spread_fsdp(self.accelerator, whole, self.create_optimizer())
-        return Lockstep(whole, self.calls(whole), self._is_stopped)
+        return Lockstep(whole, self.calls(whole), self._is_stopped, self.args.device)
 
     def calls(self, model: Any) -> Calls:
         """The methods by which a model is called, each with a small call of it."""

@@ -12,7 +12,7 @@ from aqa.backends.fitting import fit_each
 from aqa.backends.local.decoding import Written
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.generation_config import set_decoder_start
-from aqa.backends.local.loading import load_config, own_quantization
+from aqa.backends.local.loading import check_placement, load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
@@ -128,8 +128,10 @@ class T5Backend(LocalReader[T5Options]):
         """See that the weights can be trained.
 
         Raises:
+            ConfigError: an option is for prediction.
             ModelError: they are quantised.
         """
+        check_placement(self.options)
         if own := own_quantization(self._model_config):
             raise ModelError(
                 f"{self.options.model}: its weights are quantised ({own}), and t5 trains all of"
@@ -244,7 +246,7 @@ class T5Backend(LocalReader[T5Options]):
         dtype = compute_dtype(self.options)
         if self.model.dtype == dtype:
             return nullcontext()
-        return torch.autocast(self.model.device.type, dtype)
+        return torch.autocast(self._device, dtype)
 
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory of a training on the shapes alone."""

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutput
 
 from aqa.backends.local.batches import batches_by_tokens
+from aqa.backends.local.devices import input_device
 
 Parts = Sequence[Sequence[int]]  # token ids of what is encoded apart
 
@@ -41,7 +42,7 @@ def encode(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The encoder's states of shape (rows, longest, width)."""
     encoder = getattr(model, ENCODE, None) or model.get_encoder()
     states: torch.Tensor = encoder(
-        input_ids=ids.to(model.device), attention_mask=mask.to(model.device)
+        input_ids=ids.to(input_device(model)), attention_mask=mask.to(input_device(model))
     ).last_hidden_state
     return states
 

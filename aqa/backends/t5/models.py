@@ -3,8 +3,7 @@
 from typing import Any
 
 from aqa.backends.local.devices import compute_dtype, weights_device
-from aqa.backends.local.loading import load_whole
-from aqa.backends.model_errors import explained
+from aqa.backends.local.loading import load_whole, placement
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import FromScratchOptions, T5Options
 from aqa.errors import ConfigError
@@ -43,9 +42,9 @@ def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
         dtype=torch.float32 if training else compute_dtype(options),
         attn_implementation=None if attention == "auto" else attention,
         use_safetensors=True,
+        **placement(options, training),
     )
-    with explained(files.spec, files.title):
-        return fuse_activations(model).to(weights_device(training))
+    return fuse_activations(model)
 
 
 def fuse_activations(model: Any) -> Any:

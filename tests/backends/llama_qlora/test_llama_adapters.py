@@ -15,6 +15,7 @@ from tiny_adapters import chat_tokenizer, plain_answers, save_adapter, wider_tok
 from tiny_llama import Training, make_prompts, make_reader, rows, write_rows
 from tiny_quantized import change_json
 
+from aqa.backends.llama_qlora.adapters import fast_adapter
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.load import build_config
 from aqa.errors import ConfigError, ModelError
@@ -154,7 +155,7 @@ def test_an_adapter_is_fused_on_every_device(
     )
     reader = make_reader(tiny)
     reader.model = SimpleNamespace(device=torch.device(device), peft_config={})
-    with reader._fast_adapter():
+    with fast_adapter(reader.model, torch.float32, spread=False):
         assert fused == [reader.model]
 
 

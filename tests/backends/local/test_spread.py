@@ -120,7 +120,7 @@ def run_together(
     for number, work in enumerate(works):
         model = Traced()
         calls = {way: lambda call=call, model=model: call(model) for way, call in WAYS.items()}
-        lockstep = Lockstep(model, calls, lambda number=number: number == stopped)
+        lockstep = Lockstep(model, calls, lambda number=number: number == stopped, "cpu")
         done.append((model, lockstep))
 
         def run(work=work, model=model, lockstep=lockstep):  # type: ignore[no-untyped-def]
