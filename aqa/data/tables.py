@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from aqa.data.files import Row, open_bytes, open_text
+from aqa.data.files import Row, open_text
 from aqa.errors import DataError
 
 BATCH_ROWS = 256
@@ -49,8 +49,8 @@ def _needs_no_quotes(path: Path, tabs: int) -> bool:
 
     A program that puts texts between tabs as they are does not mind a quotation mark.
     """
-    with open_bytes(path) as file:
-        return all(line.count(b"\t") == tabs for line in file if not line.isspace())
+    with open_text(path) as text:
+        return all(line.count("\t") == tabs for line in text if not line.isspace())
 
 
 def _tabbed_rows(path: Path, lines: Iterable[str]) -> Iterator[Row]:
