@@ -165,6 +165,7 @@ class T5Options(LocalModelOptions):
         """What concerns an engine that is not chosen, or a model with one stack of layers."""
         found = {**super().idle()}
         found["training.neftune_noise_alpha"] = "the noise does not reach an encoder"
+        found["training.packing"] = "it is for causal models"
         if self.engine == "transformers":
             found["backend.ctranslate2_type"] = "it needs backend.engine = ctranslate2 or auto"
         return found

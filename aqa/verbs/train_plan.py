@@ -166,6 +166,8 @@ class TrainingPlan:
                     "save_steps",
                     "ddp_timeout",
                     "use_liger_kernel",
+                    # Trainings from before there was a choice go on as they began.
+                    *([] if self.config.training.packing else ["packing"]),
                 }
             ),
             "batch": self._batch_size(),

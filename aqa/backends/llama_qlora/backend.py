@@ -22,7 +22,7 @@ from aqa.backends.llama_qlora.generation import (
 )
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
-from aqa.backends.llama_qlora.models import check_quantization, load_model
+from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
 from aqa.backends.llama_qlora.vllm.checks import check_engine, engine_facts
 from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
 from aqa.backends.local.decoding import Ends, Written, uniform_draws
@@ -119,6 +119,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
                 " and name it with `aqa predict`"
             )
         check_placement(self.options)
+        if self.config.training.packing:
+            check_packing(self.options, self._model_config)
         check_pissa(self.options, bool(own_quantization(self._model_config)))
         if self.files.adapter is not None:
             raise ModelError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from inspect import signature
 from typing import Any
 
 from aqa.backends.local.devices import compute_dtype, local_device, spread_by
@@ -14,7 +15,7 @@ from aqa.backends.local.loading import (
 )
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
-from aqa.errors import ModelError
+from aqa.errors import ConfigError, ModelError
 from aqa.library_output import quiet
 
 WITHOUT_4_BITS = "choose --set backend.quantization=none to train and run without 4 bits"
@@ -168,6 +169,33 @@ def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:
         bitsandbytes.functional.quantize_4bit(sample, quant_type=options.bnb_4bit_quant_type)
     except (RuntimeError, NotImplementedError, AttributeError) as error:
         raise ModelError(f"4-bit weights do not work here ({error}); {WITHOUT_4_BITS}") from error
+
+
+def check_packing(options: LlamaQloraOptions, model_config: Any) -> None:
+    """See that rows which lie one behind the other do not see each other.
+
+    Raises:
+        ConfigError: attention would take the square of all their tokens.
+        ModelError: the model carries a state over, or can't be told where rows begin.
+    """
+    flash = options.attn_implementation.startswith("flash_attention")
+    if not flash or not local_device().startswith("cuda"):
+        lacks = "this machine has no NVIDIA GPU" if flash else "set it"
+        raise ConfigError(
+            "training.packing needs a GPU and backend.attn_implementation = flash_attention_2 (or"
+            " _3), which keeps the rows of a batch apart by their positions, where others compute"
+            f" with all of them at once; {lacks}, or leave packing out"
+        )
+    with quiet():
+        from transformers import AutoModelForCausalLM
+
+    kind = AutoModelForCausalLM._model_mapping.get(type(model_config), None)
+    told = kind is not None and "position_ids" in signature(kind.forward).parameters
+    if not told or kind._is_stateful:
+        raise ModelError(
+            f"{options.model}: a model of this kind ({model_config.model_type}) does not keep rows"
+            " apart by their positions; leave training.packing out"
+        )
 
 
 def _quantization(

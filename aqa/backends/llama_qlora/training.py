@@ -17,7 +17,7 @@ from aqa.backends.llama_qlora.reading import logits_at
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.spread import Calls, gathered
 from aqa.backends.local.trainer import AnswerTrainer, Collates
-from aqa.backends.local.training_batches import Batch, Collator
+from aqa.backends.local.training_batches import Batch, Collator, PackingCollator
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.processes import is_first_process
 from aqa.runs.names import ADAPTER
@@ -38,8 +38,9 @@ def answer_loss(
     """
     rows, positions = inputs["label_places"]
     whole = getattr(model, "module", model)  # out of the wrapper that adds up several processes'
+    read = {key: inputs[key] for key in ("input_ids", "position_ids") if key in inputs}
     with logits_at(whole, rows, positions):
-        logits = model(input_ids=inputs["input_ids"], use_cache=False).logits[0]
+        logits = model(**read, use_cache=False).logits[0]
     targets = inputs["labels"][rows, positions + 1]
     loss = torch.nn.functional.cross_entropy(
         logits.float(), targets, reduction="sum", label_smoothing=label_smoothing
@@ -51,13 +52,15 @@ class AdapterTrainer(AnswerTrainer):
     """Trains and saves the adapter alone."""
 
     folder_name: ClassVar[str] = ADAPTER
-    make_collator: ClassVar[type[Collates]] = Collator
+    make_collator: type[Collates] = Collator
     answer_loss: ClassVar[Any] = staticmethod(answer_loss)
     _begun: dict[str, torch.Tensor] | None = None  # what a pissa adapter began as, by name
 
     def prepare(self, reader: LocalReader[LlamaQloraOptions], rows: Dataset) -> None:
         """Add the adapter that is trained."""
         options = reader.options
+        if reader.config.training.packing:
+            self.make_collator = PackingCollator
         longest = max(rows["length"][:])
         if longest > PLAIN_ATTENTION_LENGTH and options.attn_implementation == "auto":
             save_attention_memory(reader.model)

@@ -56,7 +56,7 @@ class AnswerTrainer(SavingTrainer):
     """A Trainer whose loss looks at answers alone and whose evaluation generates them."""
 
     folder_name: ClassVar[str]  # of what was trained, in the run folder
-    make_collator: ClassVar[type[Collates]]
+    make_collator: type[Collates]
     answer_loss: ClassVar[Any]  # of a model, inputs and label smoothing: (summed loss, tokens)
 
     def __init__(

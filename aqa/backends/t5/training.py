@@ -85,7 +85,7 @@ class Seq2SeqTrainer(AnswerTrainer):
     """Trains and saves all weights."""
 
     folder_name: ClassVar[str] = MODEL
-    make_collator: ClassVar[type[Collates]] = Seq2SeqCollator
+    make_collator: type[Collates] = Seq2SeqCollator
     answer_loss: ClassVar[Any] = staticmethod(answer_loss)
 
     def prepare(self, reader: LocalReader, rows: Dataset) -> None:

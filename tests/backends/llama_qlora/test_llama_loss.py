@@ -13,11 +13,13 @@ from tiny_llama import (
     rows,
 )
 
+from aqa.backends.llama_qlora import models
 from aqa.backends.llama_qlora.adapters import add_adapter
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.training import answer_loss
-from aqa.backends.local.training_batches import IGNORED, Collator, tokenize
-from aqa.errors import DataError
+from aqa.backends.local.training_batches import IGNORED, Collator, PackingCollator, tokenize
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.errors import AqaError, ConfigError, DataError, ModelError
 from aqa.library_output import quiet
 from aqa.records import Encoding, Example, Passage, Prompt, Template
 
@@ -262,3 +264,103 @@ def test_the_collator_makes_no_use_of_token_identity_for_padding() -> None:
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
     assert batch["labels"].tolist() == [[IGNORED, IGNORED, 0, 0], [IGNORED, 4, IGNORED, IGNORED]]
     assert batch["label_places"].tolist() == [[0, 0, 1], [1, 2, 0]]
+
+
+def unlike_rows(reader: LlamaQloraBackend, template: Template) -> list[dict[str, Any]]:
+    return as_rows(reader, make_prompts(reader, template, with_target=True, examples=UNLIKE[:3]))
+
+
+def test_a_pack_holds_rows_one_behind_the_other(tiny: Path, template: Template) -> None:
+    packed = unlike_rows(make_reader(tiny), template)
+    packed.append({"input_ids": [7, 8], "prompt_length": 0, "length": 2})
+    batch = PackingCollator()(packed)
+    ids, positions, labels = (batch[k][0] for k in ("input_ids", "position_ids", "labels"))
+    assert ids.tolist() == [token for row in packed for token in row["input_ids"]]
+    starts = (positions == 0).nonzero().flatten().tolist()
+    lengths = [row["length"] for row in packed]
+    assert starts == [sum(lengths[:n]) for n in range(len(lengths))]
+    for row, start in zip(packed, starts, strict=True):
+        length, begins = row["length"], max(row["prompt_length"], 1)  # the first token is no label
+        assert positions[start : start + length].tolist() == list(range(length))
+        own = labels[start : start + length].tolist()
+        assert own == [IGNORED] * begins + row["input_ids"][begins:]
+
+
+def test_a_pack_has_the_loss_of_its_rows(tiny: Path, template: Template) -> None:
+    with make_reader(tiny, "backend.quantization=none") as reader, torch.no_grad():
+        unlike = unlike_rows(reader, template)
+        expected, count = answer_loss(reader.model, Collator()(unlike))
+        batch = PackingCollator()(unlike)
+        found, packed_count = answer_loss(reader.model, batch)
+        # The same by a mask that is made here.
+        row_of = torch.repeat_interleave(torch.tensor([row["length"] for row in unlike]))
+        own = (row_of[:, None] == row_of) & torch.ones(len(row_of), len(row_of)).tril().bool()
+        mask = torch.zeros(own.shape).masked_fill(~own, torch.finfo(torch.float32).min)
+        logits = reader.model(
+            input_ids=batch["input_ids"],
+            position_ids=batch["position_ids"],
+            attention_mask=mask[None, None],
+        ).logits[0]
+        masked = torch.nn.functional.cross_entropy(
+            logits[:-1], batch["labels"][0, 1:], ignore_index=IGNORED, reduction="sum"
+        )
+    assert count == packed_count
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(masked, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_packs_train_as_rows_do(tiny: Path, template: Template, tmp_path: Path) -> None:
+    losses = []
+    for packing in ("false", "true"):
+        settings = ("training.max_steps=4", "backend.lora.dropout=0", "backend.quantization=none")
+        reader = make_reader(tiny, *settings, f"training.packing={packing}")
+        training = Training(reader, template, tmp_path / packing, with_dev=False)
+        training.run()
+        losses.append(training.losses)
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("attention", "device", "kind", "error", "told"),
+    [
+        (
+            "auto",
+            "cuda:0",
+            "llama",
+            ConfigError,
+            r"flash_attention_2 \(or _3\).*; set it, or leave",
+        ),
+        ("sdpa", "cuda:0", "llama", ConfigError, "set it, or leave packing out"),
+        ("flash_attention_2", "cpu", "llama", ConfigError, "this machine has no NVIDIA GPU"),
+        ("flash_attention_3", "mps", "llama", ConfigError, "this machine has no NVIDIA GPU"),
+        ("flash_attention_2", "cuda:0", "bloom", ModelError, r"kind \(bloom\) does not keep rows"),
+        ("flash_attention_2", "cuda:0", "jamba", ModelError, r"kind \(jamba\) does not keep rows"),
+        ("flash_attention_2", "cuda:0", "llama", None, ""),
+        ("flash_attention_3", "cuda:1", "qwen3", None, ""),
+    ],
+)
+def test_packs_need_attention_that_keeps_rows_apart(
+    attention: str,
+    device: str,
+    kind: str,
+    error: type[AqaError] | None,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from transformers import AutoConfig
+
+    monkeypatch.setattr(models, "local_device", lambda: device)
+    asked = {"model": "m", "attn_implementation": attention}
+    options = LlamaQloraOptions.model_validate(asked)
+    config = AutoConfig.for_model(kind)
+    if error is None:
+        models.check_packing(options, config)
+        return
+    with pytest.raises(error, match=told):
+        models.check_packing(options, config)
+
+
+def test_packs_are_refused_before_weights_are_loaded(tiny: Path) -> None:
+    reader = make_reader(tiny, "training.packing=true")
+    with pytest.raises(ConfigError, match=r"training\.packing needs a GPU"):
+        reader.check_training()
