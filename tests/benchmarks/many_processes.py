@@ -1,16 +1,19 @@
 """One prediction in four processes, some of which are killed; and what memory more prompts take.
 
-kills     10,000 questions through four processes of the stub backend, ten of which are killed
-          (`kill -9`) at random moments; where none is left, the same command is run again. No
-          answer may be lost, none given twice but those in flight, and the files are one process's.
-memory    the peak of the process that leads, from 10,000 to 1,000,000 questions
+kills     10,000 questions through four processes, which ask two servers in the place of vLLM; ten
+          times one of these is killed (`kill -9`) at a random moment. A server is started again,
+          and where no process is left, the same command is run again. No answer may be lost, none
+          given twice but those in flight, and the files are those of one process.
+memory    the peak of the process that leads, from 10,000 to 1,000,000 questions to the stub backend
 
 Run: python tests/benchmarks/many_processes.py [--seed N]
 """
 
 import argparse
 import json
+import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,70 +23,121 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "fakes")]
 
-PROCESSES, KILLS, QUESTIONS, WINDOW = 4, 10, 10_000, 64
+PROCESSES, SERVERS, KILLS, QUESTIONS, WINDOW = 4, 2, 10, 10_000, 64
+OPEN = 16  # requests of a process at a server
 FEW, MANY = 10_000, 1_000_000
-QUICK = {"questions": 600, "kills": 3, "few": 100, "many": 1000}
+QUICK = {"questions": 200, "kills": 3, "few": 100, "many": 1000}
 TARGET = 100  # MiB that the memory may grow
 
 
-def configured(data: Path, asked: Path | None, seconds: float, window: int) -> object:
-    """A run of the stub, which may note what it is asked."""
+class Servers:
+    """Servers in the place of vLLM, which note what they answer."""
+
+    def __init__(self, folder: Path, asked: Path) -> None:
+        from fake_vllm import Start
+
+        from aqa.backends.llama_qlora.vllm.process import free_port
+
+        self._folder, self._ports = folder, [free_port() for _ in range(SERVERS)]
+        self._said = Start(str(folder), asked=str(asked), latency=0.02).as_json()
+        self.urls = [f"http://127.0.0.1:{port}" for port in self._ports]
+        self._processes = [self._started(number) for number in range(SERVERS)]
+
+    def _started(self, number: int) -> "subprocess.Popen[bytes]":
+        words = ["serve", "--served-model-name", "base", "--port", str(self._ports[number])]
+        program = HERE.parent / "fakes" / "fake_vllm.py"
+        told = {"FAKE_VLLM": self._said, "VLLM_API_KEY": ""}
+        return subprocess.Popen([sys.executable, program, *words], env={**os.environ, **told})
+
+    def kill(self, number: int) -> None:
+        """As by `kill -9`; then it is started again."""
+        self._processes[number].kill()
+        self._processes[number].wait()
+        self._processes[number] = self._started(number)
+
+    def close(self) -> None:
+        """End all."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+
+def asking(model: Path, data: Path, urls: list[str]) -> object:
+    """A run of a tiny model's prompts, whose answers come from servers."""
+    from aqa.config.backend_options import LlamaQloraOptions
+    from aqa.config.load import build_config
+
+    vllm = {"urls": urls, "served_model": "base", "max_concurrency": OPEN}
+    backend = {"model": str(model), "engine": "vllm", "max_seq_length": 512, "vllm": vllm}
+    generation = {"max_new_tokens": 8}
+    settings = {"data": {"path": str(data)}, "generation": generation, "backend": backend}
+    config = build_config(LlamaQloraOptions, [settings])
+    smaller = config.generation.model_copy(update={"window": WINDOW})  # so that all are shared
+    return config.model_copy(update={"generation": smaller})
+
+
+def configured(data: Path, window: int) -> object:
+    """A run of the stub."""
     from aqa_stub import StubBackend
 
     from aqa.config.load import build_config
 
-    backend = {"seconds_per_answer": seconds, "asked": None if asked is None else str(asked)}
-    settings = {"data": {"path": str(data)}, "generation": {"window": window}, "backend": backend}
+    settings = {"data": {"path": str(data)}, "generation": {"window": window}}
     return build_config(StubBackend.Options, [settings])
 
 
 def survive(folder: Path, questions: int, kills: int, seed: int) -> bool:
-    """Kill processes of a run again and again; tell whether its files are those of one process."""
-    from aqa_stub import StubBackend
+    """Kill processes and servers; tell whether a run's files are those of one process."""
     from memory import write_examples
-    from shared_runs import Launch
+    from shared_runs import CONTEXT, Launch
+    from tiny_llama import make_tokenizer, save_tiny
 
-    from aqa.progress import SilentProgress
-    from aqa.verbs.predict import predict
-
+    CONTEXT.set_forkserver_preload(["shared_runs", "numpy", "heavy"])
     data, asked = folder / "questions.jsonl", folder / "asked"
     write_examples(data, questions)
-    predict(configured(data, None, 0, WINDOW), StubBackend, folder / "one", SilentProgress())
-    config = configured(data, asked, 0.004, WINDOW)
-    moments, left, launches = random.Random(seed), kills, 0
-    start = time.perf_counter()
-    while True:
-        launch = Launch(config, folder / "many", PROCESSES)
-        launches += 1
-        while left and launch.living():
-            before = len(lines_of(asked))
-            while launch.living() and len(lines_of(asked)) == before:
-                time.sleep(0.05)
-            time.sleep(moments.uniform(0.0, 0.5))
-            if living := launch.living():
-                launch.kill(moments.choice(living))
-                left -= 1
-        codes = launch.exit_codes()
-        if 0 in codes:
-            break
-    seconds = time.perf_counter() - start
+    model = save_tiny(folder / "model", make_tokenizer())
+    servers = Servers(folder, asked)
+    try:
+        config = asking(model, data, servers.urls)
+        assert Launch(config, folder / "one", 1).exit_codes() == [0]
+        asked.unlink()
+        moments, done, launches = random.Random(seed), {"process": 0, "server": 0}, 0
+        start = time.perf_counter()
+        while True:
+            launch = Launch(config, folder / "many", PROCESSES)
+            launches += 1
+            while sum(done.values()) < kills and launch.living():
+                before = len(lines_of(asked))
+                while launch.living() and len(lines_of(asked)) == before:
+                    time.sleep(0.05)
+                time.sleep(moments.uniform(0.0, 0.5))
+                if living := launch.living():
+                    victim = moments.choice([*living, *range(-SERVERS, 0)])
+                    done["process" if victim >= 0 else "server"] += 1
+                    launch.kill(victim) if victim >= 0 else servers.kill(victim)
+            if 0 in launch.exit_codes():
+                break
+        seconds = time.perf_counter() - start
+    finally:
+        servers.close()
     twice = sum(count - 1 for count in Counter(lines_of(asked)).values())
+    most = done["process"] * WINDOW + done["server"] * PROCESSES * OPEN
     files = [(folder / name / "predictions.json").read_bytes() for name in ("one", "many")]
     lines = [
         sorted((folder / name / "predictions.jsonl").read_bytes().splitlines())
         for name in ("one", "many")
     ]
+    is_same = files[0] == files[1] and lines[0] == lines[1]
     print(
-        f"kills: {kills - left} of processes, in {launches} launches of {PROCESSES};"
-        f" {questions:,} questions in {seconds:.0f} s; {twice} asked twice"
-        f" (at most {(kills - left) * WINDOW} were in flight);"
-        f" files {'equal' if files[0] == files[1] and lines[0] == lines[1] else 'DIFFER'}"
+        f"kills: {done['process']} of processes and {done['server']} of servers, in {launches}"
+        f" launches of {PROCESSES}; {questions:,} questions in {seconds:.0f} s; {twice} answered"
+        f" twice (at most {most} were in flight); files {'equal' if is_same else 'DIFFER'}"
     )
-    return files[0] == files[1] and lines[0] == lines[1] and twice <= (kills - left) * WINDOW
+    return is_same and twice <= most
 
 
 def lines_of(path: Path) -> list[str]:
-    """What was asked so far."""
+    """What was answered so far."""
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
@@ -94,7 +148,7 @@ def peak(folder: Path, count: int) -> float:
 
     data = folder / f"{count}.jsonl"
     write_examples(data, count)
-    launch = Launch(configured(data, None, 0, 512), folder / str(count), 2, measured=folder)
+    launch = Launch(configured(data, 512), folder / str(count), 2, measured=folder)
     assert launch.exit_codes() == [0, 0]
     return max(json.loads((folder / f"peak-{rank}").read_text()) for rank in range(2))
 

@@ -13,10 +13,12 @@ import stat
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,15 @@ def echo(body: Body) -> list[Choice]:
         ids = [*body["prompt"][ANSWER][number:], body["stop_token_ids"][0]]
         found.append((ids, [value - number for value in LOG_PROBABILITIES[: len(ids)]]))
     return found
+
+
+def digest(asked: Path, body: Body) -> list[Choice]:
+    """Three ids that follow from the whole prompt, which is noted."""
+    number = zlib.crc32(json.dumps(body["prompt"]).encode())
+    with asked.open("a", encoding="utf-8") as file:
+        file.write(f"{number}\n")
+    ids = [10 + (number >> shift) % 256 for shift in (0, 8, 16)]
+    return [([*ids, body["stop_token_ids"][0]], [*LOG_PROBABILITIES])]
 
 
 @dataclass
@@ -78,7 +89,8 @@ class Start:
     """What a server that is started does. `folder` takes `pids`, its processes, and `argv`.
 
     `says` is what it writes before it ends by itself. `deaf` processes ignore SIGTERM; `child`
-    starts a second one in a session of its own, as far from the first as a process can be.
+    starts a second one in a session of its own, as far from the first as a process can be. A file
+    that `asked` names takes a line for each prompt that is answered, each as it deserves.
     """
 
     folder: str
@@ -87,6 +99,7 @@ class Start:
     child: bool = False
     latency: float = 0.0
     wait: float = 0.0  # seconds until it is up
+    asked: str = ""
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -164,6 +177,7 @@ def main(words: list[str]) -> None:
     if "--lora-modules" in options:
         names.append(options["--lora-modules"].partition("=")[0])
     server = VllmServer(
+        write=partial(digest, Path(start.asked)) if start.asked else echo,
         models=[{"id": name, "root": name} for name in names],
         key=os.environ["VLLM_API_KEY"],
         latency=start.latency,

@@ -1,4 +1,4 @@
-"""One prediction in several processes of the stub backend, any of which may be killed."""
+"""One prediction in several processes, any of which may be killed."""
 
 import multiprocessing
 import os
@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from aqa_stub import StubBackend
-
+from aqa.backends import find_backend
 from aqa.config.options import RunConfig
 from aqa.errors import AqaError
 from aqa.progress import SilentProgress
@@ -35,7 +34,8 @@ def work(
     shared_work.LEAD_SECONDS = 1.0  # instead of a minute
     try:
         launch = told[LAUNCH]
-        predict_together(config, StubBackend, folder, SilentProgress(), resume, "", launch)
+        reader = find_backend(config.backend.name)
+        predict_together(config, reader, folder, SilentProgress(), resume, "", launch)
     except AqaError as error:
         traceback.print_exc()
         raise SystemExit(error.exit_code) from error

@@ -470,6 +470,19 @@ def test_addresses_are_checked_before_anything_is_sent(
         at(urls, tiny).check()
 
 
+def test_a_server_that_ends_at_the_first_request_is_left_out(
+    tiny: Path, template: Template
+) -> None:
+    """It was there a moment ago, when it listed its models."""
+    dying = VllmServer(script=lambda number, body: Fault(close=True))
+    with serving(dying), serving(VllmServer()) as server:
+        reader = at([dying.url, server.url], tiny)
+        assert len(ask(reader, template)) == 8
+        assert [note for note in notes(reader) if note.startswith(f"left out: {dying.url}")]
+        with pytest.raises(ModelError, match=r"none of the servers in backend\.vllm\.urls"):
+            ask(at([dying.url], tiny), template)
+
+
 def test_a_server_that_is_not_there_is_left_out(tiny: Path, template: Template) -> None:
     absent = f"http://127.0.0.1:{process.free_port()}"
     with serving(VllmServer()) as server:

@@ -64,9 +64,11 @@ class VllmEngine:
             self._client = self._wait(self._make_client(key))
             opened.callback(lambda: self._wait(self._close()))
             self._pool = Pool(self._client, key, self._progress.note, self._runs)
-            probe = self._requests.probe()
-            for server in self._servers():
-                self._wait(self._pool.add(server, probe, self._requests.read))
+            if self._process is not None:
+                self._wait_until_up(self._process)
+                self._add(Server(self._process.url, ADAPTER if self._files.adapter else BASE))
+            else:
+                self._add_those_that_run()
             self._open = opened.pop_all()
         return self
 
@@ -117,24 +119,22 @@ class VllmEngine:
             )
         return process
 
-    def _servers(self) -> list[Server]:
-        """All that can be asked, once those that were started are up."""
-        if self._process is not None:
-            self._wait_until_up(self._process)
-            return [Server(self._process.url, ADAPTER if self._files.adapter else BASE)]
-        found, lost = [], []
-        for url in server_urls(self._vllm):
+    def _add(self, server: Server) -> None:
+        self._wait(self._pool.add(server, self._requests.probe(), self._requests.read))
+
+    def _add_those_that_run(self) -> None:
+        """Take in the servers that can be asked; tell which can't."""
+        urls, lost = server_urls(self._vllm), []
+        for url in urls:
             try:
                 listed = self._wait(self._pool.models(url))
+                self._add(Server(url, choose_model(url, listed, self._options, self._files)))
             except ModelError as error:
                 lost.append(str(error))
-                continue
-            found.append(Server(url, choose_model(url, listed, self._options, self._files)))
-        if not found:
+        if len(lost) == len(urls):
             raise ModelError(f"none of the servers in backend.vllm.urls can be asked: {lost[0]}")
-        for each in lost:
-            self._progress.note(f"left out: {each}")
-        return found
+        for reason in lost:
+            self._progress.note(f"left out: {reason}")
 
     def _wait_until_up(self, process: ServerProcess) -> None:
         until = time.monotonic() + self._vllm.start_timeout
