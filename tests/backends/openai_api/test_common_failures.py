@@ -45,7 +45,7 @@ def of(questions: range, fault: Fault) -> Script:
     ("fault", "sentence"),
     [
         (FAULTS["502"], r"\d+ questions failed, and none was answered meanwhile: status 502"),
-        (FAULTS["not json"], r"none was answered meanwhile: the server's answer is cut off or is"),
+        (FAULTS["not json"], r"none was answered meanwhile: the server sent a web page"),
         (BUSY, "none was answered meanwhile: Overloaded"),
         (Fault(200, {"error": {"message": "busy", "code": 429}}), "answered meanwhile: busy"),
         (DAY, r"the quota of a day is used up \(Limit on requests per day"),
