@@ -45,9 +45,18 @@ class Asker:
     async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
         """Answer one prompt, or record why it can't be answered; `sample` counts from 0.
 
+        What the cache holds is not asked.
+
         Raises:
             AqaError: the run has to stop; this prompt is to be asked again by the next one.
         """
+        found = self._service.known(prompt, sample)
+        if found is None:
+            found = await self._answered(prompt, sample)
+            self._service.keep(prompt, found, sample)
+        return found
+
+    async def _answered(self, prompt: Prompt, sample: int) -> Prediction:
         chat = prompt.messages
         likely = self._service.counter.count(chat) + self._service.room
         price = self._ledger.price

@@ -19,7 +19,7 @@ from aqa.backends.openai_api.batch.record import BatchRecord
 from aqa.backends.openai_api.batch.run import BatchRun
 from aqa.backends.openai_api.batch.samples import Answers, SampledQuestions
 from aqa.backends.openai_api.batch.server import BatchServer
-from aqa.backends.openai_api.cache import Remembered, open_cache
+from aqa.backends.openai_api.cache import open_cache
 from aqa.backends.openai_api.connection import open_client
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.openai_api.pacing import Pace
@@ -51,7 +51,6 @@ class Gpt4Backend(Remote[Gpt4Options]):
         super().__init__(config, progress)
         self.schema = schema or (READER_ANSWER if self.options.structured else None)
         self._asker: Asker | None = None
-        self._remembered: Remembered | None = None
         self._record: BatchRecord | None = None
         self._spending: SpendingRecord | None = None
         self._samples: SampleRecord | None = None
@@ -139,8 +138,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
                 if record:
                     opened.callback(record.close)
             opened.callback(lambda: self._wait(self._close()))
-            if cache := open_cache(self.options, opened):
-                self._remembered = Remembered(self._service, cache, self._asker.ask)
+            self._service.cache = open_cache(self.options, opened)
             self._open = opened.pop_all()
         return self
 
@@ -180,10 +178,9 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts in the order in which the server does, so many at a time."""
         assert self._asker is not None
-        ask: Ask[Prediction] = self._remembered.ask if self._remembered else self._asker.ask
+        ask: Ask[Prediction] = self._asker.ask
         if self.config.generation.samples > 1:
-            asked = self._remembered or self._asker
-            ask = Samples(self._service, asked.ask, self._samples).ask
+            ask = Samples(self._service, self._asker.ask, self._samples).ask
         most = self.options.max_concurrency
         return self._asker.common.answers(self._loop, prompts, ask, most)
 
@@ -225,7 +222,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def _batch_run(self) -> BatchRun:
         assert self._record is not None
         server = BatchServer(self._service, self._wait)
-        return BatchRun(self._service, self._record, server, self._remembered, self._progress)
+        return BatchRun(self._service, self._record, server, self._progress)
 
     def count_elsewhere(self, spent: Spent) -> None:
         """Count what other runs have spent against this one's caps."""

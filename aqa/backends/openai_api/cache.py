@@ -5,19 +5,16 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from functools import lru_cache
 from pathlib import Path
 
 from platformdirs import user_cache_path
 from pydantic import TypeAdapter
 
-from aqa.backends.openai_api.prices import priced
-from aqa.backends.openai_api.service import Service
 from aqa.config.backend_options import Gpt4Options
 from aqa.errors import RunError
 from aqa.records import Prediction, Prompt
-from aqa.spent import Spent
 
 FILE = "responses.sqlite"
 LAYOUT = 1  # of the file; another one is refused
@@ -149,40 +146,3 @@ def read_prediction(
 @lru_cache(1)
 def _predictions() -> TypeAdapter[Prediction]:
     return TypeAdapter(Prediction)
-
-
-class Remembered:
-    """Asks only what no run has asked before. An answer without an error is kept."""
-
-    def __init__(self, service: Service, cache: ResponseCache, ask: AskSample) -> None:
-        self._service, self._price = service, service.ledger.price
-        self._cache, self._ask = cache, ask
-        self._writes = True
-
-    async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
-        """The answer to a prompt, from the cache or the server; see `Asker.ask`."""
-        found = self.known(prompt, sample)
-        if found is not None:
-            return found
-        prediction = await self._ask(prompt, sample)
-        self.keep(prompt, prediction, sample)
-        return prediction
-
-    def known(self, prompt: Prompt, sample: int = 0) -> Prediction | None:
-        """The answer that the cache holds; None where the server has to be asked."""
-        found = self._cache.find(self._service.key(prompt, sample), prompt.id)
-        if found is None:
-            return None
-        self._service.served.models[found.model] += 1
-        saved = priced(Spent(found.prompt_tokens, found.answer_tokens), self._price)
-        unread = self._service.unread(prompt, found.prompt_tokens)
-        return replace(found, unread=unread, spent=priced(Spent(), self._price), saved=saved)
-
-    def keep(self, prompt: Prompt, prediction: Prediction, sample: int = 0) -> None:
-        """Keep what the server answered, if it is no error."""
-        if prediction.error is None and self._writes:
-            try:
-                self._cache.keep(self._service.key(prompt, sample), prediction)
-            except sqlite3.Error as error:
-                self._writes = False
-                self._service.note(f"answers are no longer kept in the cache: {error}")

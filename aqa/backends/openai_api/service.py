@@ -1,15 +1,17 @@
 """The service that a run asks, and what its replies and failures mean for an example."""
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from aqa.backends.openai_api.access import Access, key_of
+from aqa.backends.openai_api.cache import ResponseCache
 from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.errors import Failure
 from aqa.backends.openai_api.ledger import Ledger
-from aqa.backends.openai_api.prices import Price, at_most
+from aqa.backends.openai_api.prices import Price, at_most, priced
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.served import Served
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room
@@ -36,6 +38,8 @@ class Service:
     note: Callable[[str], None]
     served: Served = field(default_factory=Served)
     client: Any = None  # while it is open
+    cache: ResponseCache | None = None  # while it is open
+    _writes: bool = True  # whether it can be written
     _noted: bool = False  # that prompts are cut off
 
     @property
@@ -46,6 +50,28 @@ class Service:
     def key(self, prompt: Prompt, sample: int = 0) -> bytes:
         """What a sample of the answer is kept by."""
         return key_of(self.identity, prompt, sample)
+
+    def known(self, prompt: Prompt, sample: int = 0) -> Prediction | None:
+        """The answer that the cache holds; None where the server has to be asked."""
+        found = self.cache and self.cache.find(self.key(prompt, sample), prompt.id)
+        if not found:
+            return None
+        self.served.models[found.model] += 1
+        price, tokens = self.ledger.price, Spent(found.prompt_tokens, found.answer_tokens)
+        unread = self.unread(prompt, found.prompt_tokens)
+        return replace(
+            found, unread=unread, spent=priced(Spent(), price), saved=priced(tokens, price)
+        )
+
+    def keep(self, prompt: Prompt, prediction: Prediction, sample: int = 0) -> None:
+        """Keep what the server answered in the cache, if it is no error."""
+        if self.cache is None or prediction.error is not None or not self._writes:
+            return
+        try:
+            self.cache.keep(self.key(prompt, sample), prediction)
+        except sqlite3.Error as error:
+            self._writes = False
+            self.note(f"answers are no longer kept in the cache: {error}")
 
     def worst(self, prompt: Prompt, price: Price | None) -> Spent:
         """What a request for the prompt can't exceed."""

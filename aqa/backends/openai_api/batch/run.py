@@ -16,7 +16,6 @@ from aqa.backends.openai_api.batch.lines import (
 from aqa.backends.openai_api.batch.record import BatchRecord, Part
 from aqa.backends.openai_api.batch.results import Replies
 from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
-from aqa.backends.openai_api.cache import Remembered
 from aqa.backends.openai_api.service import Service
 from aqa.errors import ModelError, StoppedError
 from aqa.progress import Progress, Task
@@ -41,13 +40,12 @@ class BatchRun:
         service: Service,
         record: BatchRecord,
         server: BatchServer,
-        remembered: Remembered | None,
         progress: Progress,
     ) -> None:
         self._service, self._record, self._server = service, record, server
         self._options, self._ledger = service.options.batch, service.ledger
         self._replies = Replies(service)
-        self._remembered, self._progress = remembered, progress
+        self._progress = progress
         self._statuses: Counter[str] = Counter()  # in which the batches of this round ended
         self._given = 0  # answers and failures of this round
         self._before: tuple[int, int, int] | None = None  # the same and more, as it began
@@ -72,8 +70,8 @@ class BatchRun:
             )
         try:
             yield from self._finish(pending, more)
-            if more and self._remembered is not None:
-                yield from self._known(pending, self._remembered)
+            if more and self._service.cache is not None:
+                yield from self._known(pending)
             expired = 0
             while more and any(True for _ in pending.todo()):
                 self._end_round()
@@ -109,10 +107,10 @@ class BatchRun:
                 self._drop(self._record.part(part.number), "unknown")
         yield from self._finish(pending, more=False)
 
-    def _known(self, pending: PendingPrompts, remembered: Remembered) -> Iterator[Answered]:
+    def _known(self, pending: PendingPrompts) -> Iterator[Answered]:
         """Give what is in the cache of answers."""
         for prompt in pending.todo():
-            found = remembered.known(prompt, self._replies.sample(prompt))
+            found = self._service.known(prompt, self._replies.sample(prompt))
             if found is not None:
                 yield prompt, found
 
@@ -205,8 +203,7 @@ class BatchRun:
             if prediction is not None:
                 self._ledger.spent += prediction.spent or Spent()
                 self._given += 1
-                if self._remembered is not None:
-                    self._remembered.keep(prompt, prediction, self._replies.sample(prompt))
+                self._service.keep(prompt, prediction, self._replies.sample(prompt))
                 yield prompt, prediction
         lost = self._replies.lost
         self._ledger.settle(part.worst, lost)
