@@ -15,9 +15,11 @@ SHOWN = 60  # characters of an answer
 # What is around answers: how it is known, what it is, and what to do.
 WRAPPINGS = (
     (
-        re.compile(r"<\|\w+\|>|</?s>|<(?:pad|eos|bos|unk|end_of_turn|start_of_turn|extra_id_\d+)>"),
-        "text with the special tokens of a model",
-        "decode with skip_special_tokens=True",
+        re.compile(
+            r"<\|\w+\|>|</?s>|</think>|<(?:pad|eos|bos|unk|end_of_turn|start_of_turn|extra_id_\d+)>"
+        ),
+        "text with the special tokens or thoughts of a model",
+        "--answer line or text takes them out",
     ),
     (
         re.compile(r"""\A\s*(?:\[\s*['"].*['"]\s*\]|\{\s*['"]\w+['"]\s*:.*\})\s*\Z""", re.DOTALL),

@@ -100,7 +100,12 @@ def test_a_frequent_gold_answer_means_no_silence() -> None:
 @pytest.mark.parametrize(
     ("answer", "reference", "told"),
     [
-        ("<pad> Paris</s>", "Paris", "special tokens of a model, such as <pad> Paris</s>; decode"),
+        (
+            "<pad> Paris</s>",
+            "Paris",
+            "special tokens or thoughts of a model, such as <pad> Paris</s>; --answer",
+        ),
+        ("<think>Hm.</think>Paris", "Paris", "special tokens or thoughts of a model"),
         ("Paris<|eot_id|>", "Paris", "1 of its answers is text with the special tokens"),
         ("{'text': 'Paris'}", "Paris", "a list or an object written as text"),
         ('["Paris", "paris"]', "Paris", "a list or an object written as text"),

@@ -601,6 +601,23 @@ SHAPES: dict[str, tuple[str, Content]] = {
         "p.csv",
         "sep=;\nid;prediction\nq1;Paris\nq2;Shakespeare\nq3;1,947 m\nq4;\n",
     ),
+    "Azure's evaluation": (
+        "a.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "inputs.query": q,
+                    "inputs.ground_truth": "x",
+                    "outputs.response": t,
+                    "line_number": int(k[1:]),
+                }
+            )
+        ),
+    ),
+    "the last of several answers": (
+        "f.jsonl",
+        lines(rows(lambda k, q, t, g: {"id": k, "output": f"It is {t}.", "final_answer": t})),
+    ),
     "a table of bars": ("p.csv", "id|answer\nq1|Paris\nq2|Shakespeare\nq3|1,947 m\nq4|\n"),
     "scores of the answers within": (
         "p.json",

@@ -1,10 +1,12 @@
 """Rows of named columns: which column is the id, the answer, the references, by its name."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from aqa.data import flags
 from aqa.data.columns import Columns, composed, fold
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
@@ -28,14 +30,14 @@ KEY = "(key)"  # the column of ids where rows are the members of an object
 # Of an answer: each line goes before the next. A row that has two names of one line, with
 # different texts, is refused.
 ANSWERS = (
-    ("predictedanswer",), ("predictiontext",), ("prediction",),
+    ("predictedanswer",), ("predictiontext",), ("prediction",), ("finalanswer",),
     ("pred", "preds", "predict", "predicted", "predictions", "predictedtext", "predictedanswers",
-     "predanswer", "predtext", "answerpred", "modelprediction", "예측", "예측답", "예측답변"),
+     "predanswer", "predtext", "answerpred", "modelprediction", "예측", "예측답", "예측답변",
+     "예측정답", "예상답변"),
     ("modelanswer", "modeloutput", "modelresponse", "systemoutput", "systemanswer", "generation",
      "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
      "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "response", "output",
      "outputs", "outputtext", "responsetext", "responses", "reply", "생성답변", "모델답변"),
-    ("finalanswer",),
     ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip
 REFERENCES = (
@@ -44,6 +46,8 @@ REFERENCES = (
     "expectedoutput", "expectedanswer", "expected", "correctanswers", "correctanswer", "ideal",
     "정답", "answer", "targets", "target", "labels", "label",
 )  # fmt: skip
+OF_A_TRACE = re.compile(r"^(?:inputs?|outputs?)\.")  # before columns of LangSmith and Azure
+NOTHING = {*flags.NO, *flags.NOTHING, "<na>"}  # what an error is where there is none
 REFERENCE_READER = ReferenceReader(Columns({"answers": "answers"}))  # wherever they were found
 BESIDE_REFERENCES = (*ALIASES, "isimpossible")  # of data; "answerable" a system may say, too
 OF_REFERENCES = (("answer",), ("answers",))  # lines of ANSWERS; by ids they are references, as ours
@@ -87,8 +91,8 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
     place = entry.place
     by_name: dict[str, str] = {}
     for name in row:
-        by_name.setdefault(fold(name), name)
-    failed = row.get("error") not in (None, "", False)  # tables have "" where there is none
+        by_name.setdefault(fold(OF_A_TRACE.sub("", name)), name)
+    failed = _says_something(row.get("error"))
     column, value = _answer(entry, row, by_name, fields)
     if column is None and not failed:
         _refuse_without_answer(entry, row, by_name)
@@ -103,6 +107,13 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
         prompt=_text_in(row, by_name, PROMPTS),
         metadata={name: _finite(item) for name, item in row.items() if name not in used},
     )
+
+
+def _says_something(error: Any) -> bool:
+    """Tell whether a value is an error, and not what tables have where there is none."""
+    if isinstance(error, str):
+        return error.strip().casefold() not in NOTHING
+    return bool(error) and error == error
 
 
 def _answer(

@@ -17,6 +17,7 @@ CONTAINERS = (
     "predictions", "preds", "prediction", "answer", "answers", "results", "samples", "testcases",
     "testrundata", "testresults", "records", "rows", "items", "examples", "data", "outputs",
     "responses", "evaluations", "instances",
+    "details", "runs", "entries",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ NUMBERED = re.compile(
     re.IGNORECASE,
 )
 NUMBER = re.compile(r"0*(\d+)(?:\.0+)?")  # ids that a table's program wrote in its own way
+LONG = 16  # digits of an id that counts no examples
 SCANNED = 20  # prompts in which every question of the data is looked for
 
 Note = Callable[[str], None]
@@ -45,7 +46,10 @@ def join(
     if column is not None:
         found = _one_each(found, lambda row: row.ids[column], note, file)
         keys = [row.ids[column] for row in found]
-        if asked is None or not set(keys).isdisjoint(asked.ids):
+        if asked is None:
+            return _by(keys, found, column)
+        if not set(keys).isdisjoint(asked.ids):
+            _check_ids(file, found, keys, asked)
             return _by(keys, found, column)
         joined = (
             _by_likeness(file, found, keys, asked, note)
@@ -60,18 +64,53 @@ def join(
 
 
 def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
-    """The column that joins: with ids of the data in it, else the likeliest."""
+    """The column that joins: with the most ids of the data in it, else the likeliest."""
     common = [name for name in found[0].ids if all(name in row.ids for row in found)]
     if asked is not None:
         known = set(asked.ids)
-        for name in common:
-            if any(row.ids[name] in known for row in found):
-                return name
+        shared = {name: sum(row.ids[name] in known for row in found) for name in common}
+        if any(shared.values()):
+            return max(common, key=shared.__getitem__)
     repeated = [name for name in common if len({row.ids[name] for row in found}) < len(found)]
     for name in common:
         if name not in repeated or (_is_sure(name) and TURN not in common):
             return name
     return next(iter(common), None)
+
+
+def _check_ids(file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked) -> None:
+    """See that rows ask what the data asks under their ids.
+
+    Raises:
+        DataError: one asks another of its questions; or ids count from 0 here and from 1 there, and
+            no question tells whether they mean the same.
+    """
+    questions = dict(zip(asked.ids, map(_plain, asked.questions), strict=False))
+    known = set(questions.values())
+    for row, key in zip(found, keys, strict=True):
+        text, expected = _plain(row.question), questions.get(key)
+        if expected and text != expected and text in known:
+            raise DataError(
+                f'{row.place}: its id "{key}" is that of another question in the data; give both'
+                " files the same ids, or leave the ids out of this one"
+            )
+    counted, theirs = _counted(keys), _counted(asked.ids)
+    asks = all(row.question for row in found) and any(questions.values())
+    if not counted or not theirs or len(counted) != len(theirs) or asks:
+        return
+    if {counted[0], theirs[0]} == {0, 1}:
+        raise DataError(
+            f"{file}: its ids count from {counted[0]} to {counted[-1]}, and the data's from"
+            f" {theirs[0]} to {theirs[-1]}, so each answer may be that of the question beside it;"
+            " number both alike"
+        )
+
+
+def _counted(ids: Sequence[str]) -> range | None:
+    """The range that ids count through, all of them; None where they don't."""
+    numbers = sorted(int(each) for each in ids if each.isdecimal() and len(each) < LONG)
+    span = range(numbers[0], numbers[-1] + 1) if numbers else range(0)
+    return span if len(numbers) == len(ids) > 1 and list(span) == numbers else None
 
 
 def _is_sure(column: str) -> bool:

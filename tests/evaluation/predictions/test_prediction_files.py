@@ -308,3 +308,12 @@ def test_references_are_read_as_those_of_data(
     path = tmp_path / "p.json"
     path.write_text(json.dumps([{"id": "1", "prediction": "x", **columns}]))
     assert read_predictions(path)["1"].answers == expected
+
+
+@pytest.mark.parametrize("nothing", [None, "", "None", "nan", "False", 0, [], float("nan")])
+def test_an_error_column_may_say_that_there_is_none(nothing: Any, tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps([{"id": "1", "prediction": "x", "error": nothing}]))
+    assert read_predictions(path)["1"].prediction == "x"
+    path.write_text(json.dumps([{"id": "1", "prediction": "x", "error": "timeout"}]))
+    assert read_predictions(path)["1"].failed

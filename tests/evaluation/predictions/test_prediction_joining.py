@@ -395,3 +395,32 @@ def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
     state = {"_data_files": [{"filename": "data.arrow"}], "_split": None}
     (tmp_path / "state.json").write_text(json.dumps(state))
     assert read_predictions(tmp_path, ["q1"])["q1"].prediction == "Ann"
+
+
+def test_the_column_with_most_ids_of_the_data_joins(tmp_path: Path) -> None:
+    rows = [{"id": n, "question_id": str(n + 1), "prediction": f"p{n + 1}"} for n in range(4)]
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(rows))
+    found = read_predictions(path, ["1", "2", "3", "4"])
+    assert {key: row.prediction for key, row in found.items()} == {
+        str(n): f"p{n}" for n in range(1, 5)
+    }
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_ids_that_count_from_another_number_are_refused(first: int, tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({str(n + first): "x" for n in range(4)}))
+    ids = [str(n + 1 - first) for n in range(4)]
+    with pytest.raises(DataError, match=f"its ids count from {first} to {first + 3}, and the data"):
+        read_predictions(path, ids)
+    assert len(read_predictions(path, [*ids, "9"])) == 4  # some may simply be missing
+
+
+def test_an_id_of_another_question_is_refused(tmp_path: Path) -> None:
+    rows = [{"id": n, "question": q, "prediction": "x"} for n, q in enumerate(["When?", "Who?"])]
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(rows))
+    assert len(read_predictions(path, ["0", "1"], ["when?", "Who wrote it?"])) == 2
+    with pytest.raises(DataError, match='its id "0" is that of another question in the data'):
+        read_predictions(path, ["0", "1"], ["Who?", "When?"])

@@ -35,6 +35,7 @@ WITHOUT_IDS = {
     "RAGAS", "RAGAS before 0.2", "DeepEval without names", "Haystack", "OpenCompass", "AlpacaEval",
     "CSV of one column", "TSV, each row by its index", "a list of texts", "columns without ids",
     "DeepEval's latest run", "LangChain", "requests by number", "Gemini's batch without keys",
+    "Azure's evaluation",
 }  # fmt: skip
 
 REFUSED_WITHOUT_DATA = {
