@@ -3,8 +3,9 @@
 The threshold is found by Learn then Test (Angelopoulos, Bates, Candès, Jordan & Lei, 2021,
 arXiv:2110.01052): each of a series of thresholds is tested for "more than the promised share of
 its answers are wrong", and the loosest of those refuted is taken. The series goes from few answers
-to all and its tests pass their level on (the fallback procedure of Wiens, 2003, Pharmaceutical
-Statistics 2(3)), so that with the promised confidence none of them is refuted wrongly.
+to all, and ends with the first that is not refuted (fixed sequence testing: Maurer, Hothorn &
+Lehmacher, 1995). So each test may have the whole level, and still none is refuted wrongly but with
+the promised confidence: the first true hypothesis would have to be.
 
 A test is the exact binomial one where examples are independent: given a threshold at the answer of
 a given rank, the answers above it are independent draws. Where examples come in clusters it is
@@ -14,7 +15,7 @@ that of the effective sample size, with the degrees of freedom of the clusters (
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import ceil, inf
+from math import ceil, inf, log
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,13 @@ from aqa.metrics.statistics.clusters import Clusters
 Vector = NDArray[np.float64]
 
 STEPS = 100  # thresholds that are tested, at equal shares of the answers
-STARTS = {5: 0.1, 20: 0.6, 40: 0.2, 70: 0.1}  # parts of the level, by the step that they begin at
+# Where they begin, chosen by tests/benchmarks/silence.py: too few answers refute nothing, and with
+# too many some samples have no contract. So many wrong answers the promised share would be there,
+# but at most so much of all answers.
+START, LATEST = 12.5, 0.4
+# Part of the level for clusters: of few errors, which lie in few of them, the spread seems less
+# than it is.
+OF_CLUSTERS = 0.75
 MOST = 10**8  # questions: whoever needs more reads that no number would do
 
 
@@ -90,7 +97,7 @@ def choose_threshold(
     Raises:
         DataError: these data can't promise it; the message says how many questions could.
     """
-    ranked = _Ranked.of(confidences, is_wrong, clusters)
+    ranked = Ranked.of(confidences, is_wrong, clusters)
     best = ranked.loosest(promise)
     if best is None:
         raise DataError(ranked.why_not(promise))
@@ -102,7 +109,7 @@ def choose_threshold(
 
 
 @dataclass(frozen=True, eq=False)
-class _Ranked:
+class Ranked:
     """The answers from the surest down: confidences, whether they are wrong, their clusters."""
 
     confidences: Vector
@@ -114,7 +121,8 @@ class _Ranked:
     @classmethod
     def of(
         cls, confidences: Sequence[float | None], is_wrong: Sequence[bool], clusters: Clusters
-    ) -> "_Ranked":
+    ) -> "Ranked":
+        """Rank the answers that have a confidence."""
         sure = np.array([-inf if value is None else value for value in confidences])
         order = np.argsort(-sure, kind="stable")
         order = order[sure[order] > -inf]
@@ -132,25 +140,28 @@ class _Ranked:
 
     def loosest(self, promise: Promise) -> int | None:
         """How many answers the loosest threshold refuted leaves; None where none is."""
-        level, loosest = 0.0, None
-        for step, count in self._counts().items():
-            level += (1 - promise.level / 100) * STARTS.get(step, 0.0)
-            if level and self.p(count, promise.risk / 100) <= level:
-                loosest = count
-            else:
-                level = 0.0
+        loosest = None
+        for count in self.counts(promise):
+            if self.p(count, promise.risk / 100) > self._level(promise):
+                break
+            loosest = count
         return loosest
+
+    def _level(self, promise: Promise) -> float:
+        """How improbable the answers of a threshold have to be for it to be refuted."""
+        level = 1 - promise.level / 100
+        return level if self.are_independent else OF_CLUSTERS * level
 
     def why_not(self, promise: Promise) -> str:
         """Say why no threshold is refuted, and how many questions would do, were they alike."""
         asked = f"at most {promise.risk:g} % wrong answers with {promise.level:g} % confidence"
-        counts = self._counts()
+        counts = self.counts(promise)
         if not counts:
             return (
                 f"{asked} can't be promised: no answer has a confidence; predict with"
                 " backend.logprobs = true, or with generation.samples at a temperature"
             )
-        shares = {count: float(self.wrong[:count].mean()) for count in counts.values()}
+        shares = {count: float(self.wrong[:count].mean()) for count in counts}
         needed = min(self._needed(count, shares[count], promise) for count in shares)
         if needed > MOST:
             least = min(shares, key=lambda count: (shares[count], -count))
@@ -165,7 +176,7 @@ class _Ranked:
 
     def _needed(self, count: int, share: float, promise: Promise) -> int:
         """Questions of which the test of this threshold would refute half of the time."""
-        risk, level = promise.risk / 100, (1 - promise.level / 100) * max(STARTS.values())
+        risk, level = promise.risk / 100, self._level(promise)
         if share >= risk:
             return MOST + 1
         effect = count / max(self._effective(count, risk)[0], 1e-9)
@@ -178,17 +189,19 @@ class _Ranked:
                 low = middle + 1
         return ceil(low * self.examples / count)
 
-    def _counts(self) -> dict[int, int]:
+    def counts(self, promise: Promise) -> list[int]:
         """How many answers are kept at each step: all that are as sure as the last of them."""
-        total = len(self.confidences)
-        found: dict[int, int] = {}
-        for step in range(1, STEPS + 1):
-            count = ceil(total * step / STEPS)
+        total, risk = len(self.confidences), promise.risk / 100
+        fewest = log(self._level(promise)) / log(1 - risk)  # none of them wrong
+        first = min(max(fewest, min(START / risk, LATEST * total)), total)
+        found: dict[int, None] = {}
+        for step in range(STEPS + 1):
+            count = ceil(first + (total - first) * step / STEPS)
             while 0 < count < total and self.confidences[count] == self.confidences[count - 1]:
                 count += 1
             if count:
-                found[step] = count
-        return found
+                found[count] = None
+        return list(found)
 
     def p(self, count: int, risk: float) -> float:
         """How probable so few errors among the surest `count` answers are, were `risk` theirs."""

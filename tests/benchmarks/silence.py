@@ -3,7 +3,10 @@
 Readers' answers are drawn: how sure and how right they are goes together, and some articles are
 harder than others (a normal effect of `spread` on the logit). A contract is made from one sample
 and looked at in the population: broken where more than the promised 5 % of its answers are wrong.
-"Kept" compares what it answers with the threshold that hindsight would choose.
+"Kept" compares what it answers with the threshold that hindsight would choose, "all" counts
+samples without a contract as 0. "Limit" is "all" of a rule that is not valid: the loosest threshold
+that its test refutes, whatever the tests before it say. No valid rule by these tests keeps more, so
+that it tells how much so many questions can show.
 
 Run: python tests/benchmarks/silence.py [--samples 2000]
 """
@@ -14,7 +17,7 @@ import numpy as np
 from arms import make_parser, print_table, print_verdict
 
 from aqa.errors import DataError
-from aqa.evaluation.silence import Promise, choose_threshold
+from aqa.evaluation.silence import Promise, Ranked, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
 
 RISK = 5.0
@@ -55,13 +58,17 @@ def draw(
 
 
 def measure(setting: Setting, samples: int, random: np.random.Generator) -> tuple[float, ...]:
-    """Per cent of samples: broken, without a contract; and of the best coverage, what was kept."""
+    """Per cent of samples: broken, without a contract; of the best coverage: kept, all, limit."""
     everyone = draw(POPULATION, np.full(POPULATION, 10), setting, random)
     order = np.argsort(-everyone[0])
     sure = everyone[0][order]
     risks = np.cumsum(everyone[1][order]) / np.arange(1, len(order) + 1)
     best = (np.flatnonzero(risks <= RISK / 100).max() + 1) / len(order)
-    broken, kept = 0, []
+    broken, kept, limits = 0, [], []
+
+    def share(confidence: float) -> float:
+        return float(np.searchsorted(-sure, -confidence, side="right")) / len(order) / best
+
     for _ in range(samples):
         sizes = np.ones(setting.articles, dtype=int)
         if setting.questions > 1:
@@ -69,15 +76,22 @@ def measure(setting: Setting, samples: int, random: np.random.Generator) -> tupl
             sizes = np.maximum(1, random.poisson(means))
         confidence, wrong, article = draw(setting.articles, sizes, setting, random)
         clusters = Clusters.of(article.tolist(), "title")
+        given = (confidence.tolist(), wrong.tolist(), clusters)
+        ranked = Ranked.of(*given)
+        counts = ranked.counts(Promise(RISK))
+        refuted = [count for count in counts if ranked.p(count, RISK / 100) <= 0.05]
+        limits.append(share(ranked.confidence(refuted[-1])) if refuted else 0.0)
         try:
-            found = choose_threshold(confidence.tolist(), wrong.tolist(), clusters, Promise(RISK))
+            found = choose_threshold(*given, Promise(RISK))
         except DataError:
             continue
         answered = int(np.searchsorted(-sure, -found.confidence, side="right"))
         broken += bool(risks[answered - 1] > RISK / 100)
-        kept.append(answered / len(order) / best)
+        kept.append(share(found.confidence))
     mean = float(np.mean(kept)) if kept else float("nan")
-    return 100 * broken / samples, 100 * (1 - len(kept) / samples), 100 * mean
+    every = sum(kept) / samples
+    rates = (broken / samples, 1 - len(kept) / samples, mean, every, float(np.mean(limits)))
+    return tuple(100 * rate for rate in rates)
 
 
 def main() -> None:
@@ -87,13 +101,15 @@ def main() -> None:
     if asked.quick:
         asked.samples = 20
     random = np.random.default_rng(7)
-    rows = [("articles x questions", "spread", "broken %", "no contract %", "kept of best %")]
+    heads = ("broken %", "no contract %", "kept of best %", "all %", "limit %")
+    rows = [("articles x questions", "spread", *heads)]
     worst = 0.0
     for setting in SETTINGS:
-        broken, none, kept = measure(setting, asked.samples, random)
-        worst = max(worst, broken)
+        found = measure(setting, asked.samples, random)
+        worst = max(worst, found[0])
         name = f"{setting.articles} x {setting.questions}"
-        rows.append((name, f"{setting.spread}", f"{broken:.1f}", f"{none:.0f}", f"{kept:.0f}"))
+        told = (f"{found[0]:.1f}", *(f"{one:.0f}" for one in found[1:]))
+        rows.append((name, f"{setting.spread}", *told))
     print_table(rows)
     print_verdict("contracts broken, % in the worst setting", worst, 5.0, True)
 

@@ -58,10 +58,10 @@ def test_what_clusters_share_tells_less() -> None:
 def test_too_few_questions_say_how_many_would_do() -> None:
     with pytest.raises(DataError) as told:
         choose([1.0] * 50, [False] * 50, Clusters.apart(50))
-    # 0.95 ** n <= 0.6 * 0.05 from 69 on, of all that are answered.
+    # 0.95 ** n <= 0.05 from 59 on, of all that are answered.
     assert str(told.value) == (
         "at most 5 % wrong answers with 95 % confidence can't be promised by 50 questions; about"
-        " 69 like them would do"
+        " 59 like them would do"
     )
 
 
