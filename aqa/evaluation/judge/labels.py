@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aqa.data.columns import composed, first_called
 from aqa.data.files import Row, open_bytes
 from aqa.data.json_stream import read_members
 from aqa.data.rows import read_row_file
@@ -38,7 +39,7 @@ def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
     labels = read_labels(path)
     found = {}
     for place, row in rows:
-        key = (str(row.get("system") or ""), str(row["id"]))
+        key = (str(first_called(row, ("system",)) or ""), composed(first_called(row, ("id",))))
         probability = _number(row.get("probability"))
         if not key[0] or not 0 < probability <= 1:
             raise DataError(
@@ -72,15 +73,15 @@ def read_labels(path: Path) -> Labels:
     """
     found: Labels = {}
     for place, row in _rows(path):
-        label = next((row[name] for name in LABEL_COLUMNS if row.get(name)), None)
+        label = first_called(row, LABEL_COLUMNS)
         name = str(label or "").strip().lower().replace(" ", "_").replace("-", "_")
-        if row.get("id") is None or name not in VERDICTS:
+        own, system = first_called(row, ("id",)), first_called(row, ("system",))
+        if own is None or name not in VERDICTS:
             raise DataError(
                 f"{place}: an id and a label are needed, one of {', '.join(VERDICTS)}; it has the"
-                f" id {row.get('id')!r} and the label {label!r}"
+                f" id {own!r} and the label {label!r}"
             )
-        system = row.get("system")
-        key = (None if system in (None, "") else str(system), str(row["id"]))
+        key = (None if system in (None, "") else str(system), composed(own))
         if found.setdefault(key, name) != name:
             raise DataError(f'{place}: the id "{key[1]}" is labelled twice, and differently')
     if not found:

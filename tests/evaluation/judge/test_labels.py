@@ -30,6 +30,8 @@ ROWS = [{"id": "q1", "label": "correct"}, {"id": "q2", "verdict": "partially-cor
         ("l.tsv", "system\tid\tlabel\na\tq1\tcorrect\nb\tq1\tunsupported\n", WITH_SYSTEM),
         ("l.txt", "id\tlabel\nq1\tcorrect\nq2\tPartially correct\n", TWO),
         ("l.json", '[{"id": 1, "label": "correct", "system": ""}]', {(None, "1"): "correct"}),
+        ("l.json", '[{"id": 1.0, "label": "correct", "system": null}]', {(None, "1"): "correct"}),
+        ("l.csv", "sep=;\nSystem;ID;Label\na;q1;Correct\nb;q1;unsupported\n", WITH_SYSTEM),
     ],
 )
 def test_shapes(tmp_path: Path, name: str, text: str, labels: object) -> None:
