@@ -43,7 +43,7 @@ def cancel(
     with opened(folder, config, inputs, reader, Resume(), command) as session:
         if not session.batches:
             raise RunError(f"{folder}: no batch of this run is open; there is nothing to cancel")
-        answering = Answering(session, config.evaluation.profile)
+        answering = Answering(session)
         with (
             session.recording(),
             progress.task("Collecting") as task,

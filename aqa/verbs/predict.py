@@ -68,8 +68,7 @@ class Questions:
             raise UsageError(
                 "a batch is answered within a day; name a folder to find it again (output_dir)"
             )
-        profile = self.config.evaluation.profile
-        return unkept_answers(self.inputs, self.reader, profile, progress)
+        return unkept_answers(self.inputs, self.reader, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def kept_answers(
         RunError: the folder is in use, or of another run.
     """
     config, reader, inputs = questions.config, questions.reader, questions.inputs
-    total, window, launch = inputs.total, config.generation.window, questions.launch
+    total, launch = inputs.total, questions.launch
     contract = _contract(questions, resume)
     contest = _contest(questions, folder, progress, resume)
     with opened(folder, config, inputs, reader, resume, command) as session:
@@ -146,12 +145,11 @@ def kept_answers(
         answered, failed = journal.counts(total)
         before = answered + (0 if resume.retry_errors else failed)
         waves = session.one_wave(questions.only) if stopping is None else stopping.waves()
-        profile = config.evaluation.profile
-        alone = Answering(session, profile, waves)
+        alone = Answering(session, waves)
         with (
             session.recording(),
             progress.task("Answering", total=total, done=before) as task,
-            closing(lead(session, profile, launch, window) if launch else alone.run()) as answers,
+            closing(lead(session, launch) if launch else alone.run()) as answers,
         ):
             asked = 0
             for each in answers:

@@ -122,15 +122,13 @@ class Answering:
     places in the data, only these are asked, each wave when the one before is in the journal.
     """
 
-    def __init__(
-        self, session: Session, profile: str, waves: Iterator[Collection[int]] | None = None
-    ) -> None:
+    def __init__(self, session: Session, waves: Iterator[Collection[int]] | None = None) -> None:
         self._session, self._waves = session, waves
         self._wave: Collection[int] | None = None  # the one that is asked now
         self._inputs, self._reader = session.inputs, session.reader
         self._journal = session.journal
         self._unfit: list[Row] = []  # in the journal, but not shown yet
-        self._figures = Figures(self._reader, profile, self._journal)
+        self._figures = Figures(self._reader, self._journal)
 
     def run(self) -> Generator[Answered, None, None]:
         """Give what earlier sessions finished, then answer what is to do: each when it is kept."""
@@ -209,10 +207,10 @@ class Answering:
 
 
 def unkept_answers(
-    inputs: Inputs, reader: Backend, profile: str, progress: Progress
+    inputs: Inputs, reader: Backend, progress: Progress
 ) -> Generator[Row, None, None]:
     """Answer all examples without a run folder: nothing is written, nothing can be resumed."""
-    figures = Figures(reader, profile)
+    figures = Figures(reader)
     unfit: list[Unfit] = []
     prompts = that_fit(inputs.prompts(reader, inputs.examples()), unfit.append)
     with progress.task("Answering", inputs.total) as task, reader:
@@ -226,9 +224,9 @@ def unkept_answers(
 class Figures:
     """What is shown while answers come in: running scores, tokens and money."""
 
-    def __init__(self, reader: Backend, profile: str, journal: Journal | None = None) -> None:
+    def __init__(self, reader: Backend, journal: Journal | None = None) -> None:
         self._reader, self._journal = reader, journal
-        self._scores = RunningScores(profile)
+        self._scores = RunningScores(reader.config.evaluation.profile)
         self._failed = 0
 
     def count(self, row: Row) -> None:

@@ -33,8 +33,8 @@ class SharedAnswering(Answering):
     Each answer is in this process's segment when it is given.
     """
 
-    def __init__(self, session: Session, profile: str, share: Share, others: Followed | None):
-        super().__init__(session, profile)
+    def __init__(self, session: Session, share: Share, others: Followed | None):
+        super().__init__(session)
         self._share, self._others = share, others
         self._journal = share.journal
 
@@ -64,12 +64,11 @@ class SharedAnswering(Answering):
         return Answered(row, self._figures.after(row))
 
 
-def lead(
-    session: Session, profile: str, launch: str, window: int
-) -> Generator[Answered, None, None]:
+def lead(session: Session, launch: str) -> Generator[Answered, None, None]:
     """Answer with the other processes of this launch, and put all into the session's journal."""
     journal, inputs = session.journal, session.inputs
     fingerprint = inputs.fingerprint(session.reader)
+    window = session.reader.config.generation.window
     queue = {"launch": launch, "window": window, "fingerprint": fingerprint}
     session.run.update({"launch": launch})
     open_queue(
@@ -79,11 +78,11 @@ def lead(
     )
     share = take_part(journal.folder, str(process_rank()), launch)
     assert share is not None
-    yield from SharedAnswering(session, profile, share, share.others()).run()
+    yield from SharedAnswering(session, share, share.others()).run()
     join_segments(journal, window, session.since)
 
 
-def follow(inputs: Inputs, reader: Backend, profile: str, folder: Path, launch: str) -> bool:
+def follow(inputs: Inputs, reader: Backend, folder: Path, launch: str) -> bool:
     """Answer with the process that leads; tell whether to take its place, since it has gone.
 
     Raises:
@@ -99,7 +98,7 @@ def follow(inputs: Inputs, reader: Backend, profile: str, folder: Path, launch: 
             raise RunError(another_run(folder, different))
     run = Run(folder, writes=False)
     session = Session(inputs, reader, run, share.journal, 0, batches=False)
-    for _ in SharedAnswering(session, profile, share, None).run():
+    for _ in SharedAnswering(session, share, None).run():
         pass
     return _is_free(folder)
 

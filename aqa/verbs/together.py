@@ -37,9 +37,9 @@ def predict_together(
         refuse_several("a run with --stop-when-decided")
     inputs = checked_inputs(config, reader, progress)
     questions = Questions(config, reader, inputs, launch)
-    follows, profile = not is_first_process(), config.evaluation.profile
+    follows = not is_first_process()
     while True:
-        if follows and not follow(inputs, reader, profile, folder, launch):
+        if follows and not follow(inputs, reader, folder, launch):
             return None
         is_open = read_manifest(folder).get("launch") == launch
         going_on = replace(resume, fresh=False) if is_open else resume
