@@ -87,7 +87,7 @@ def measure(setting: Setting, samples: int, random: np.random.Generator) -> tupl
         assert found is not None
         true = truth(claimed, everyone)
         rows.append((
-            100.0 * (found.low <= true <= found.high), true, found.error, found.plain,
+            100.0 * (found.low <= true <= found.high), true, found.ece, found.plain_ece,
             found.high - found.low,
         ))  # fmt: skip
     return tuple(np.mean(rows, axis=0).tolist())
