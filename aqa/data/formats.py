@@ -1,9 +1,11 @@
 """From a source to its examples: which format it is and who reads it."""
 
+import json
+import unicodedata
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +17,6 @@ from aqa.data.examples import RowParser
 from aqa.data.files import STANDARD_INPUT, Row, spooled_input
 from aqa.data.given import read_given
 from aqa.data.hub import is_hub_name, read_hub
-from aqa.data.joining import MissingPassages, with_passages
 from aqa.data.retrieved import Retrieved, open_retrieved
 from aqa.data.rows import read_row_file
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
@@ -23,6 +24,7 @@ from aqa.data.shapes import plain_rows
 from aqa.errors import DataError
 from aqa.records import Example
 
+MissingPassages = Literal["error", "empty"]
 OnDuplicateId = Literal["error", "keep-first", "number"]
 
 
@@ -71,7 +73,7 @@ def _examples(source: Source, parser: RowParser, retrieved: Retrieved | None) ->
     if retrieved is None:
         return (parser.example(place, row) for place, row in rows)
     pairs = ((parser.example(place, row), parser.has_id(row)) for place, row in rows)
-    return with_passages(pairs, retrieved, source.missing_passages)
+    return _with_passages(pairs, retrieved, source.missing_passages)
 
 
 def parser_of(source: Source) -> RowParser:
@@ -148,3 +150,39 @@ def _read_path(source: Source, path: Path) -> Iterator[Row]:
             " it in with --data -"
         )
     return read_row_file(path)
+
+
+def _with_passages(
+    examples: Iterable[tuple[Example, bool]], retrieved: Retrieved, missing: MissingPassages
+) -> Iterator[Example]:
+    """Give each example, that comes with whether its row has an id, the passages retrieved for it.
+
+    Raises:
+        DataError: examples have none, and `missing` is "error".
+    """
+    examples = iter(examples)
+    for example, has_id in examples:
+        found = retrieved.find(example, has_id)
+        if found is None and missing == "error":
+            count = 1 + sum(retrieved.find(*later) is None for later in examples)
+            raise _missing(count, example, has_id, retrieved)
+        passages, gold = found or ((), "[]")
+        yield replace(
+            example, passages=passages, gold_ids=example.gold_ids or tuple(json.loads(gold))
+        )
+
+
+def _missing(count: int, example: Example, has_id: bool, retrieved: Retrieved) -> DataError:
+    some_id = retrieved.some_id()
+    like = f' (its ids are like "{some_id}")' if some_id else " (it has no ids, but questions)"
+    others = f"is the first of {count} that have" if count > 1 else "has"
+    forms = {unicodedata.normalize(form, example.question) for form in ("NFC", "NFD")}
+    forms.discard(example.question)
+    if any(retrieved.find(replace(example, question=form), has_id) for form in forms):
+        mend = "its question is there in another form of Unicode: give --normalize nfc"
+    else:
+        mend = "retrieve for all, or choose --missing-passages empty"
+    return DataError(
+        f'{example.place}: the question "{example.id}" {others} no passages in '
+        f"{retrieved.name}{like}; {mend}"
+    )

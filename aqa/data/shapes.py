@@ -1,11 +1,11 @@
 """Rows of known data sets whose shape is their own, made into one row for each question."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from aqa.data.columns import COLUMNS, columns_called, first_called, fold
-from aqa.data.content_ids import content_id
 from aqa.data.files import Row
 from aqa.data.json_stream import as_row, describe
 from aqa.data.passages import one_each
@@ -20,6 +20,16 @@ NEVER_NAN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"]}
 DPR = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
 # TriviaQA's, as the hub has them: whole pages of Wikipedia, then pages of the web.
 TRIVIAQA = ("entity_pages", "search_results")
+
+
+def short_hash(text: str) -> str:
+    """Give the first 16 hexadecimal digits of the text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def content_id(title: str, text: object) -> str:
+    """Make an id for a passage that has none."""
+    return short_hash(f"{title}\n{text}")
 
 
 def plain_rows(rows: Iterable[Row]) -> Iterator[Row]:

@@ -61,9 +61,4 @@ def morphemes(text: str) -> tuple[str, ...]:
 
 def speaking(tokens: tuple[str, ...]) -> tuple[str, ...]:
     """Leave punctuation out where there is anything else."""
-    return tuple(part for part in tokens if part.isalnum() or has_letter(part)) or tokens
-
-
-def has_letter(token: str) -> bool:
-    """Tell whether there is a letter or a digit in a token."""
-    return any(map(str.isalnum, token))
+    return tuple(part for part in tokens if any(map(str.isalnum, part))) or tokens

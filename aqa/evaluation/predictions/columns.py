@@ -14,7 +14,7 @@ from aqa.data.references import ALIASES, ReferenceReader
 from aqa.errors import DataError
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
 from aqa.evaluation.predictions.json_text import Entry
-from aqa.evaluation.predictions.named import refuse_row
+from aqa.evaluation.predictions.named import ROWS, refuse
 from aqa.evaluation.predictions.texts import as_text, list_columns
 
 # Names as `fold` gives them, the likeliest first.
@@ -166,7 +166,7 @@ def _may_be_data(row: Mapping[str, Any], by_name: Mapping[str, str]) -> bool:
 def _refuse_without_answer(
     entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str]
 ) -> None:
-    refuse_row(entry.place, row)
+    refuse(ROWS, row, f"{entry.place}: this is")
     columns = list_columns(row)
     problem = f"no answer among the columns {columns}; name the right one"
     is_data = ""

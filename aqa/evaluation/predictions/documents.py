@@ -10,7 +10,7 @@ from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS
 from aqa.evaluation.predictions.json_text import Entry
-from aqa.evaluation.predictions.named import refuse_document
+from aqa.evaluation.predictions.named import DOCUMENTS, refuse
 
 # Under which the answers lie, where a document holds more than them, as HotpotQA's "answer".
 CONTAINERS = (
@@ -31,7 +31,7 @@ def members(file: Path, document: Any) -> list[Entry]:
         return list(_items(str(file), document))
     if not isinstance(document, dict):
         raise DataError(f"{file} holds {describe(document)}, where predictions by id are needed")
-    refuse_document(file, document)
+    refuse(DOCUMENTS, document, f"{file} holds")
     if _is_split(document):
         rows = [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
         return list(_items(str(file), rows))

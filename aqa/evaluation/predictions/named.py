@@ -1,7 +1,6 @@
 """Files that many people have and that hold no answers: named as what they are, with a way out."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aqa.data.columns import fold
@@ -18,22 +17,15 @@ SCORES = {
 OF_A_STEP = {"loss", "evalloss", "learningrate", "gradnorm", "currentsteps", "trainloss"}
 
 
-def refuse_document(file: Path, document: Mapping[str, Any]) -> None:
-    """Name a JSON object that holds something other than answers.
+def refuse(listed: "Sequence[Known]", found: Mapping[str, Any], where: str) -> None:
+    """Name a document, or a row, that holds something other than an answer.
 
     Raises:
         DataError: it is one that is known.
     """
-    for knows, what, advice in DOCUMENTS:
-        if knows(document):
-            raise DataError(f"{file} holds {what}, where predictions are needed; {advice}")
-
-
-def refuse_row(place: str, row: Mapping[str, Any]) -> None:
-    """Name a row that has no answer; DataError where it is known."""
-    for knows, what, advice in ROWS:
-        if knows(row):
-            raise DataError(f"{place}: this is {what}, where predictions are needed; {advice}")
+    for knows, what, advice in listed:
+        if knows(found):
+            raise DataError(f"{where} {what}, where predictions are needed; {advice}")
 
 
 def _only_numbers(document: Mapping[str, Any]) -> bool:
