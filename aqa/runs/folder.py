@@ -1,6 +1,7 @@
 """The run folder: its lock and its manifest."""
 
 import contextlib
+import functools
 import json
 import platform
 import re
@@ -152,7 +153,8 @@ class Run:
             raise
 
 
-def _package_versions() -> dict[str, str]:
+@functools.cache
+def _package_versions() -> Mapping[str, str]:
     versions = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
