@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from aqa.evaluation.deciding import StopRule
 
 silence, stopping = (partial(typer.Option, rich_help_panel=it) for it in ("Silence", "Stopping"))
+points = partial(stopping, metavar="POINTS", min=0.01, max=100)  # of a score
 
 Plan = Annotated[
     float | None,
-    comparison(
+    points(
         "--plan",
-        metavar="POINTS",
-        min=0.01,
-        max=100,
+        rich_help_panel="Comparison",
         help="Say how many questions it takes to detect a difference of this many points.",
     ),
 ]
@@ -84,26 +83,14 @@ StopWhenDecided = Annotated[
 ]
 Margin = Annotated[
     float | None,
-    stopping(
-        "--margin",
-        metavar="POINTS",
-        min=0.01,
-        max=100,
-        help="Also stop once they surely differ by less.",
-    ),
+    points("--margin", help="Also stop once they surely differ by less."),
 ]
 DecideBy = Annotated[Literal["em", "f1"], stopping("--decide-by", help="The score that decides.")]
 
 
 ToSee = Annotated[
     float | None,
-    stopping(
-        "--to-see",
-        metavar="POINTS",
-        min=0.01,
-        max=100,
-        help="With --dry-run: what it costs to see so large a difference.",
-    ),
+    points("--to-see", help="With --dry-run: what it costs to see so large a difference."),
 ]
 Against = Annotated[
     Path | None, stopping("--against", metavar="RUN", help="The run that --to-see compares with.")

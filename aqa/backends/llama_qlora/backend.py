@@ -23,7 +23,7 @@ from aqa.backends.llama_qlora.generation import (
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
-from aqa.backends.llama_qlora.vllm.checks import check_engine, engine_facts
+from aqa.backends.llama_qlora.vllm.arguments import check_engine, engine_facts
 from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
 from aqa.backends.local.decoding import Ends, Written, uniform_draws
 from aqa.backends.local.devices import compute_dtype
