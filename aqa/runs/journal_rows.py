@@ -82,9 +82,10 @@ def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
     raw = row.get("raw")
     if not isinstance(raw, str) or row.get("error") is not None:
         return None
-    if row.get("abstained"):
+    if row.get("abstained") is True:
         return ""
-    if "named_ranks" in (row.get("evidence") or {}):
+    evidence = row.get("evidence")  # another tool's file may have columns of these names
+    if isinstance(evidence, dict) and "named_ranks" in evidence:
         answer = (object_in(raw) or {}).get("answer")
         raw = str(answer) if isinstance(answer, str | int | float) else None
     return None if raw is None else clean_answer(raw, (), kept).text

@@ -1,7 +1,10 @@
+from typing import Any
+
 import pytest
 
 from aqa.records import AnswerPart
 from aqa.runs.cleaning import CleanAnswer, clean_answer, means_no_answer
+from aqa.runs.journal_rows import cleaned_again
 
 
 @pytest.mark.parametrize(
@@ -144,3 +147,18 @@ def test_a_phrase_of_marks_does_not_swallow_every_mark() -> None:
 
 def test_decomposed_phrases_are_known() -> None:
     assert means_no_answer("\u1106\u1169\u1105\u1173\u11b7", ("모름",))
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({}, "Paris"),
+        ({"evidence": 3}, "Paris"),
+        ({"evidence": ["named_ranks"]}, "Paris"),
+        ({"abstained": "False"}, "Paris"),
+        ({"abstained": True}, ""),
+        ({"raw": ["Paris"]}, None),
+    ],
+)
+def test_rows_of_other_tools_are_cleaned_again(columns: dict[str, Any], text: str | None) -> None:
+    assert cleaned_again({"raw": "Answer: Paris\nbecause", **columns}, "line") == text
