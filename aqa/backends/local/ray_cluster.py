@@ -80,6 +80,11 @@ class Cluster:
             raise RunError(f"Ray has {gpus:g} GPUs, and workers.gpus = {wanted:g} for each worker")
 
     def _connect(self, address: str | None) -> None:
+        if address and address.startswith("ray://"):
+            raise RunError(
+                f"RAY_ADDRESS={address} is Ray's client, which streams no answers; run the command"
+                " on a machine of the cluster, with RAY_ADDRESS=auto"
+            )
         told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
             told |= {

@@ -22,7 +22,7 @@ from aqa.errors import AqaError, ModelError, RunError
 from aqa.records import Prediction, Prompt
 
 VAIN = 3  # deaths in a row at the same questions after which nothing more is tried
-LEAVE_SECONDS = 10.0  # that idle actors may take to free what they loaded
+LEAVE_SECONDS = 60.0  # that idle actors may take to free what they loaded
 
 
 def on_ray(reader_type: type[Backend]) -> type[Backend]:

@@ -236,6 +236,9 @@ def test_what_is_refused(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("RAY_ADDRESS", "nowhere:1")
     with pytest.raises(RunError, match="RAY_ADDRESS=nowhere:1 can't be used: Could not find any"):
         run(configured(tmp_path, 2), tmp_path / "out")
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(RunError, match="is Ray's client, which streams no answers"):
+        run(configured(tmp_path, 2), tmp_path / "out")
     monkeypatch.delenv("RAY_ADDRESS")
     assert not (tmp_path / "out").exists()
     with pytest.raises(RunError, match=r"Ray has 0 GPUs, and workers\.gpus = 2 for each worker"):
