@@ -31,12 +31,13 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
     from peft import LoraConfig, get_peft_model
 
     model.requires_grad_(False)
+    of_all, unread = options.target_modules == "all-linear", _unread(model)
     config = LoraConfig(
         r=options.r,
         lora_alpha=options.alpha,
         lora_dropout=options.dropout,
         target_modules=options.target_modules,
-        exclude_modules=routers(model) or None,
+        exclude_modules=[*routers(model), *(unread if of_all else ())] or None,
         use_rslora=options.variant == "rslora",
         use_dora=options.variant == "dora",
         init_lora_weights=_beginning(options),
@@ -107,6 +108,15 @@ def routers(model: Any) -> list[str]:
         name
         for name, layer in model.named_modules()
         if isinstance(layer, Linear) and "Router" in type(layer).__name__
+    ]
+
+
+def _unread(model: Any) -> list[str]:
+    """The linear layers whose weights kernels read, past an adapter over them: those of Mamba."""
+    return [
+        f"{name}.out_proj"
+        for name, mixer in model.named_modules()
+        if all(hasattr(mixer, part) for part in ("A_log", "D", "out_proj"))
     ]
 
 

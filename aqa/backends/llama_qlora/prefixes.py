@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 Row = Sequence[int]
-UNMASKED = ("rwkv", "xlstm")  # model types whose forward leaves the attention mask out
+# Model types whose forward leaves the attention mask out.
+UNMASKED = ("rwkv", "xlstm", "recurrent_gemma")
 WHOLE = ("full_attention", "global")  # layers that look at all tokens; the latter is GPT-Neo's name
 
 

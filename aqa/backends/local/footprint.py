@@ -32,20 +32,31 @@ def kept_bytes(model_config: Any, itemsize: int) -> int:
     """
     sizes = model_config.get_text_config(decoder=True)
     layers = getattr(sizes, "num_decoder_layers", None) or sizes.num_hidden_layers
-    all_heads = getattr(sizes, "num_attention_heads", None) or 1  # models without attention
+    all_heads = _largest(sizes, "num_attention_heads") or 1  # models without attention
     heads = all_heads if model_config.is_encoder_decoder else 0
-    heads = heads or getattr(sizes, "num_key_value_heads", None) or all_heads
-    width = getattr(sizes, "d_kv", None) or getattr(sizes, "head_dim", None)
-    width = width or sizes.hidden_size // all_heads
+    heads = heads or _largest(sizes, "num_key_value_heads") or all_heads
+    width = _largest(sizes, "d_kv", "head_dim") or sizes.hidden_size // all_heads
     return int(2 * layers * heads * width * itemsize)
 
 
 def read_bytes(model_config: Any, itemsize: int) -> int:
     """What a token takes while it is read: a layer's states, and those of its inner width."""
     sizes = model_config.get_text_config()
-    inner = [getattr(sizes, name, None) for name in ("intermediate_size", "d_ff", "ffn_dim")]
-    width = max((size for size in inner if size), default=4 * sizes.hidden_size)
+    width = _largest(sizes, "intermediate_size", "d_ff", "ffn_dim") or 4 * sizes.hidden_size
     return int((3 * width + 8 * sizes.hidden_size) * itemsize)
+
+
+def _largest(config: Any, *names: str) -> int:
+    """The largest of a model's sizes by these names; 0 where it has none.
+
+    Some have one for each layer: in a list (Gemma 3n), or in the layers' own configs (Gemma 4).
+    """
+    found = [
+        getattr(layer, name, None) or 0
+        for layer in getattr(config, "per_layer_config", None) or [config]
+        for name in names
+    ]
+    return max(max(size) if isinstance(size, list | tuple) else size for size in found)
 
 
 def tokens_within(most: int, bytes_each: int, free: int | None) -> int:

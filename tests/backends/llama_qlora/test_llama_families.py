@@ -15,7 +15,10 @@ from tiny_llama import (
 )
 
 from aqa.backends.llama_qlora import training as llama_training
+from aqa.backends.llama_qlora.adapters import add_adapter, trained_weights
+from aqa.config.backend_options import LoraOptions
 from aqa.errors import ModelError
+from aqa.library_output import quiet
 from aqa.records import Template
 
 SHORT = ("training.max_steps=2", "training.eval_strategy='no'")
@@ -100,6 +103,21 @@ def test_dropout_stays_where_it_can(tiny: Path, template: Template, tmp_path: Pa
     training.run()
     assert training.reader.model.peft_config["default"].lora_dropout == 0.05
     assert not [note for note in notes(training.reader) if "dropout" in note]
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["in_proj"]])
+def test_no_adapter_lies_over_what_kernels_read(targets: str | list[str]) -> None:
+    """Mamba's kernels take the weights of its last layer themselves, and peft refuses that."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "state_size": 8, "vocab_size": 64}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("mamba", **sizes))
+    options = LoraOptions(target_modules=targets)
+    with quiet():
+        adapted = trained_weights(add_adapter(model, options, "tiny"))
+    layers = {name.split(".lora_")[0].rpartition(".")[-1] for name in adapted}
+    every = {"in_proj", "x_proj", "dt_proj"}
+    assert layers == (every if targets == "all-linear" else {"in_proj"})
 
 
 @pytest.mark.parametrize("quantization", ["none", "4bit"])

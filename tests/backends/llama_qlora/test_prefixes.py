@@ -88,6 +88,7 @@ def test_only_models_that_keep_all_keys_share(settings: dict[str, object], share
 
 SMALL = {"vocab_size": 60, "initializer_range": 0.2}
 LLAMA = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,16 @@ LLAMA = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
             None,
         ),
         ("rwkv", {"hidden_size": 32, "num_hidden_layers": 2}, None),  # takes no mask
+        (  # takes none in its recurrent layers
+            "recurrent_gemma",
+            {**LLAMA, "lru_width": 32, "attention_window_size": 32, "num_hidden_layers": 3},
+            None,
+        ),
+        (  # states of convolutions
+            "lfm2",
+            {**LLAMA, **TWO, "layer_types": ["conv", "full_attention"]},
+            None,
+        ),
         ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 2}, None),
     ],
 )

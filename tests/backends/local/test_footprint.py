@@ -17,6 +17,14 @@ LLAMA_8B = {
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
 }
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "layer_types": ["sliding_attention", "full_attention"],
+}
 T5_3B = {"d_model": 1024, "d_ff": 16384, "d_kv": 128, "num_heads": 32, "num_layers": 24}
 
 
@@ -28,6 +36,8 @@ T5_3B = {"d_model": 1024, "d_ff": 16384, "d_kv": 128, "num_heads": 32, "num_laye
         ("bloom", {"hidden_size": 64, "n_layer": 2, "n_head": 4}, 2 * 2 * 64 * 2),
         ("bart", {"d_model": 64, "decoder_layers": 2, "encoder_layers": 2}, 2 * 2 * 64 * 2),
         ("rwkv", {"hidden_size": 32, "num_hidden_layers": 2}, 2 * 2 * 32 * 2),
+        ("gemma3n_text", {**SMALL, "intermediate_size": [64, 128]}, 2 * 2 * 2 * 16 * 2),
+        ("gemma4_text", {**SMALL, "global_head_dim": 32}, 2 * 2 * 2 * 32 * 2),  # by layers
     ],
 )
 def test_a_token_keeps_keys_and_values_in_each_layer(
