@@ -121,8 +121,8 @@ def _systems(predictions: Any) -> list[Predicted]:
     if isinstance(predictions, str | os.PathLike):
         return [_file(predictions)]
     if isinstance(predictions, Predictions):
-        name = ONE_SYSTEM if predictions.folder is None else predictions.folder.resolve().name
-        return [_system(name, predictions)]
+        is_kept = predictions.folder is not None
+        return [run_folder(predictions) if is_kept else _system(ONE_SYSTEM, predictions)]
     if isinstance(predictions, Mapping):
         if any(isinstance(each, Prediction) for each in predictions.values()):
             return [_system(ONE_SYSTEM, predictions)]

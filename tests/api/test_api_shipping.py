@@ -60,6 +60,7 @@ def test_prompts_make_runs_that_are_compared() -> None:
     assert list(named.scores) == ["a/eng_v1", "a/eng_v2", "b/eng_v1", "b/eng_v2"]
     assert named.report.prompts is not None
     assert [one.reader for one in named.report.prompts.spreads] == ["a", "b"]
+    assert list(aqa.evaluate(one, metrics=["em"]).scores) == ["eng_v1", "eng_v2"]
     alone = aqa.predict("stub", DATA[:2], output_dir="alone", prompts=["eng_v2"])
     assert (
         len(list(alone)),
