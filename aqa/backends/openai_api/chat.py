@@ -64,6 +64,9 @@ class Parameters:
 
     endpoint: ClassVar[str] = "/v1/chat/completions"  # as batches name it
     spelling: ClassVar[Mapping[str, str]] = {}  # of OPTIONAL ones, where the API's name is another
+    limit_name: ClassVar[str] = ""  # of the longest answer; "": by the model
+    has_seed: ClassVar[bool] = True
+    reads: ClassVar[Any] = staticmethod(read_reply)  # makes a Reply of a body
 
     def __init__(
         self,
@@ -79,7 +82,8 @@ class Parameters:
         self.asks_logprobs: bool = options.logprobs
         model, effort = options.model, options.reasoning_effort
         thinker = is_openai_thinker(model)
-        self._limit_name = "max_completion_tokens" if openai or thinker else "max_tokens"
+        by_model = "max_completion_tokens" if openai or thinker else "max_tokens"
+        self._limit_name = self.limit_name or by_model
         self._limit = answer_room(config)
         self._extra: Mapping[str, Any] = options.extra_body
         if options.service_tier is not None:
@@ -88,6 +92,8 @@ class Parameters:
         self._meant = self._wanted(config, effort)
         unfit = set() if takes_sampling(model, effort) else {"temperature", "top_p"}
         fit = [n for n in self._meant if n not in unfit or config.asks_for(OPTIONAL[n])]
+        if not self.has_seed:
+            fit.remove("seed")
         self._values: dict[str, Any] = {"model": model, **{n: self._meant[n] for n in fit}}
         # What the system's turns are called, the best first; None: they go before the user's.
         self._system: list[str | None] = ["system", None]
@@ -120,26 +126,22 @@ class Parameters:
                 self._values.pop(name, None)
 
     def body(self, messages: Sequence[Message], sample: int = 0) -> dict[str, Any]:
-        """The whole request as plain values; a `sample` after the first has another seed."""
-        body = {
-            **self._sampled(sample),
-            self._limit_name: self._limit,
-            "messages": self.turns(messages),
-        }
-        body["stream"] = False  # which `transformers serve` does by default
-        if self.schema is not None:
-            named = {"name": self.schema.name, "schema": dict(self.schema.json_schema)}
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {**named, "strict": True},
-            }
-        return merged(body, self._extra)
+        """The whole request as plain values.
 
-    def _sampled(self, sample: int) -> dict[str, Any]:
-        """The values of a sample: with one seed a server may give the same one again and again."""
-        if sample and "seed" in self._values:
-            return {**self._values, "seed": self._values["seed"] + sample}
-        return dict(self._values)
+        A `sample` after the first has another seed: by one seed a server may give the same one.
+        """
+        values = {**self._values, self._limit_name: self._limit}
+        if sample and "seed" in values:
+            values["seed"] += sample
+        # A stream is what `transformers serve` sends by default.
+        return merged({**self._worded(values, messages), "stream": False}, self._extra)
+
+    def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
+        """The values and the chat as this API has them, and the schema, if any."""
+        body = {**values, "messages": self.turns(messages)}
+        if self.schema is not None:
+            body["response_format"] = {"type": "json_schema", "json_schema": self.schema.strict()}
+        return body
 
     def logprobs(self, prompt: Prompt, reply: Reply) -> list[float]:
         """The log-probabilities of the answer's tokens, where they are asked for.
@@ -168,7 +170,8 @@ class Parameters:
         Raises:
             BadBodyError: it is none, so that asking again may help.
         """
-        return read_reply(content, self.schema)
+        found: Reply = self.reads(content, self.schema)
+        return found
 
     def refuses_schema(self, param: str | None, message: str) -> bool:
         """See whether an error is about the answers' schema, which can't be done without."""

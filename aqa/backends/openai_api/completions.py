@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from aqa.backends.openai_api.chat import Parameters, merged
+from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.tokens import plain_text
 from aqa.records import Message
 
@@ -13,10 +13,8 @@ class CompletionsParameters(Parameters):
 
     endpoint: ClassVar[str] = "/v1/completions"
 
-    def body(self, messages: Sequence[Message], sample: int = 0) -> dict[str, Any]:
-        """The whole request as plain values. No chat template is used."""
-        values = self._sampled(sample)
+    def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
+        """The values and the text; no chat template is used."""
         if values.pop("logprobs", None):
             values["logprobs"] = 1  # of the token that was taken, and of the likeliest one
-        text = {"prompt": plain_text(messages), "stream": False}
-        return merged({**values, self._limit_name: self._limit, **text}, self._extra)
+        return {**values, "prompt": plain_text(messages)}

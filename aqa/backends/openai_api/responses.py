@@ -1,9 +1,9 @@
 """Responses, OpenAI's newer API: the body of a request and its answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from aqa.backends.openai_api.chat import Parameters, merged
+from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.errors import status_in
 from aqa.backends.openai_api.logprobs import tokens_of
 from aqa.backends.openai_api.replies import (
@@ -18,52 +18,10 @@ from aqa.backends.openai_api.replies import (
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.streams import body_of
-from aqa.config.options import RunConfig
 from aqa.records import Message
 
 LOGPROBS = "message.output_text.logprobs"  # how responses are asked for them
 FEWEST_TOKENS = 16  # that OpenAI takes as a limit of an answer
-
-
-class ResponsesParameters(Parameters):
-    """The same parameters as of chat completions, where responses have them: there is no seed."""
-
-    endpoint: ClassVar[str] = "/v1/responses"
-    spelling: ClassVar[Mapping[str, str]] = {"reasoning_effort": "reasoning", "logprobs": "include"}
-
-    def __init__(
-        self,
-        config: RunConfig,
-        openai: bool,
-        note: Callable[[str], None],
-        schema: ResponseSchema | None = None,
-    ) -> None:
-        super().__init__(config, openai, note, schema)
-        del self._values["seed"]
-        self._limit_name = "max_output_tokens"
-
-    def body(self, messages: Sequence[Message], sample: int = 0) -> dict[str, Any]:
-        """The whole request as plain values; the server is not to keep it."""
-        values = self._sampled(sample)
-        if values.pop("logprobs", None):
-            values["include"] = [LOGPROBS]
-        if (effort := values.pop("reasoning_effort", None)) is not None:
-            values["reasoning"] = {"effort": effort}
-        turns = self.turns(messages)
-        body = {**values, self._limit_name: self._limit, "input": turns, "store": False}
-        body["stream"] = False
-        if self.schema is not None:
-            named = {"name": self.schema.name, "schema": dict(self.schema.json_schema)}
-            body["text"] = {"format": {"type": "json_schema", **named, "strict": True}}
-        return merged(body, self._extra)
-
-    def read(self, content: bytes) -> Reply:
-        """Read the body of a response.
-
-        Raises:
-            BadBodyError: it is none, so that asking again may help.
-        """
-        return read_response(content, self.schema)
 
 
 def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply:
@@ -113,3 +71,24 @@ def _said(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
     thought = len(messages) < len(output) or (bool(messages) and not parts)
     refusal = next(iter(refusals), None)
     return Said("".join(texts), refusal, ending, thought, tuple(tokens))
+
+
+class ResponsesParameters(Parameters):
+    """The same parameters as of chat completions, where responses have them: there is no seed."""
+
+    endpoint: ClassVar[str] = "/v1/responses"
+    spelling: ClassVar[Mapping[str, str]] = {"reasoning_effort": "reasoning", "logprobs": "include"}
+    limit_name: ClassVar[str] = "max_output_tokens"
+    has_seed: ClassVar[bool] = False
+    reads: ClassVar[Any] = staticmethod(read_response)
+
+    def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
+        """The values and the chat as responses have them; the server is not to keep them."""
+        if values.pop("logprobs", None):
+            values["include"] = [LOGPROBS]
+        if (effort := values.pop("reasoning_effort", None)) is not None:
+            values["reasoning"] = {"effort": effort}
+        body = {**values, "input": self.turns(messages), "store": False}
+        if self.schema is not None:
+            body["text"] = {"format": {"type": "json_schema", **self.schema.strict()}}
+        return body

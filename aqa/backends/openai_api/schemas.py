@@ -45,6 +45,10 @@ class ResponseSchema:
 
         return cls(name, model.model_json_schema(), read)
 
+    def strict(self) -> dict[str, Any]:
+        """What a server is sent of it."""
+        return {"name": self.name, "schema": dict(self.json_schema), "strict": True}
+
     def identity(self) -> dict[str, str]:
         """What tells it from another schema."""
         text = json.dumps(self.json_schema, sort_keys=True)
