@@ -15,15 +15,15 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "passages": (
         "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts",
-        "retrievedcontents", "context", "sourcedocuments", "passage", "referencecontexts", "문맥",
-        "지문", "본문",
+        "retrievedcontents", "context", "sourcedocuments", "passage", "paragraph",
+        "referencecontexts", "문맥", "지문", "본문", "문단",
     ),
     "answers": (
         "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths",
         "groundtruth", "referenceanswers", "referenceanswer", "reference", "expectedanswers",
         "expectedanswer", "expectedoutput", "correctanswers", "correctanswer", "possibleanswers",
-        "generationgt", "정답", "answers", "answer", "답변", "답", "output", "target",
-        "expected", "ideal", "goldtext", "shortanswers",
+        "generationgt", "targetanswer", "정답", "answers", "answer", "답변", "답", "output",
+        "target", "expected", "ideal", "goldtext", "shortanswers",
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip

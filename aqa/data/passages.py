@@ -202,7 +202,7 @@ def _title(item: Mapping[str, object]) -> str:
 
 def _text(value: object) -> str | None:
     """A passage's text, which may be a list of sentences or paragraphs."""
-    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return " ".join(part.strip() for part in value)
     return value if isinstance(value, str) else None
 

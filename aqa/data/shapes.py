@@ -43,7 +43,7 @@ def plain_rows(rows: Iterable[Row]) -> Iterator[Row]:
             yield from _article(re.sub(r", (row|item) (\d+)$", r", article \2", place), row)
         elif isinstance(row.get("qas"), list):
             yield from _paragraph(place, row, _title(row), _inherited(row))
-        elif row.keys() == {"header"}:  # MRQA's first line
+        elif row.keys() == {"header"} or _is_empty(row):  # MRQA's first line, or an empty article
             continue
         else:
             yield place, _plain(row, place)
@@ -59,6 +59,10 @@ def _is_nothing(name: str, value: object) -> bool:
     if isinstance(value, str):
         return value in AS_TEXT and fold(name) in NEVER_NAN
     return isinstance(value, float) and value != value
+
+
+def _is_empty(row: Mapping[str, object]) -> bool:
+    return row.get("paragraphs") == [] and not columns_called(COLUMNS["question"], tuple(row))
 
 
 def _holds_questions(paragraphs: object) -> bool:
@@ -84,6 +88,8 @@ def _paragraph(
 ) -> Iterator[Row]:
     """One text with its questions: a paragraph of SQuAD's, or a row of MRQA's or KorQuAD 2's."""
     context = first_called(paragraph, ("context", "contexttext"))
+    if context is None:
+        raise DataError(f'{place}: no "context" among its members {", ".join(paragraph)}')
     passage = {"text": context, "title": title, "id": content_id(title, context)}
     questions = paragraph.get("qas")
     if not isinstance(questions, list):
@@ -115,8 +121,9 @@ def _plain(row: Mapping[str, object], place: str) -> Mapping[str, object]:
         return {**row, "context": _with_marks(row["context"], row["supporting_facts"])}
     if "positive_ctxs" in names and not columns_called(COLUMNS["passages"], tuple(row)):
         return {**row, "ctxs": list(_of_dpr(row, place))}
-    if not names.isdisjoint(TRIVIAQA) and not columns_called(COLUMNS["passages"], tuple(row)):
-        return {**row, "passages": list(chain.from_iterable(_pages(row.get(c)) for c in TRIVIAQA))}
+    pages = [row[name] for name in TRIVIAQA if isinstance(row.get(name), dict)]
+    if pages and not columns_called(COLUMNS["passages"], tuple(row)):
+        return {**row, "passages": list(chain.from_iterable(map(_pages, pages)))}
     if generated := _generated(row):
         return {key: value for key, value in row.items() if key not in generated}
     if _is_alpaca(row):
@@ -219,7 +226,7 @@ def what_to_do(row: Mapping[str, object]) -> str:
             "these are chats, whose passages lie in the prompts: give the data from which they"
             " were made, with a question, passages and answers in each row"
         )
-    if names & {"entitypages", "searchresults"} or {"questionsource"} <= names:
+    if names & {"entitypages", "questionsource"}:
         return (
             "this is TriviaQA, whose evidence lies in files beside it: give the passages with"
             " --passages FILE, or the data set trivia_qa/rc of the hub"

@@ -86,6 +86,16 @@ HELPED: list[tuple[str, Any, str]] = [
         '"answers" and "answer" hold different answers; name the column',
     ),
     (
+        "a paragraph without a context",
+        {"data": [{"title": "t", "paragraphs": [{"text": "c", "qas": [ROW]}]}]},
+        'paragraph 1: no "context" among its members text, qas',
+    ),
+    (
+        "CRAG",
+        lines({"query": "q", "answer": "a", "search_results": [{"page_result": "x"}]}),
+        "no passages among the columns query, answer, search_results; name the right one",
+    ),
+    (
         "CoQA",
         {"data": [{"story": "x", "questions": [{"input_text": "q"}], "answers": [{"a": "b"}]}]},
         "whose questions build on earlier ones",

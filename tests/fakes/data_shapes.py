@@ -461,6 +461,32 @@ SHAPES: dict[str, tuple[str, Any, Expected]] = {
         },
         one(passages=[("Mill", BUILT)]),
     ),
+    "HotpotQA, a page without sentences": (
+        "h.json",
+        [
+            {
+                "_id": "q1",
+                "question": WHEN,
+                "answer": "1874",
+                "supporting_facts": [["Mill", 0]],
+                "context": [["Empty", []], ["Mill", [BUILT]]],
+            }
+        ],
+        one(passages=[("Empty", ""), ("Mill", BUILT)], gold=[BUILT]),
+    ),
+    "an article without paragraphs": (
+        "s.json",
+        {
+            "data": [
+                {"title": "Nothing", "paragraphs": []},
+                {
+                    "title": "",
+                    "paragraphs": [{"context": BUILT, "qas": [{**ROW, "answer": "1874"}]}],
+                },
+            ]
+        },
+        one(),
+    ),
     "CMRC 2018": (
         "c.json",
         [
