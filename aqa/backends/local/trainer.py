@@ -32,7 +32,7 @@ from aqa.backends.local.collectives import (
     of_first,
     until,
 )
-from aqa.backends.local.devices import FSDP, spread_by, without_gradients
+from aqa.backends.local.devices import spread_by, without_gradients
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.saving import SavingTrainer
 from aqa.backends.local.spread import Calls, Lockstep, spread_fsdp
@@ -93,11 +93,12 @@ class AnswerTrainer(SavingTrainer):
         """Spread the weights now, where FSDP does; DeepSpeed does when the training begins."""
         self._reader.is_spread = True
         whole = getattr(self.model, "get_base_model", lambda: self.model)()
-        if spread_by() == FSDP:
-            if not self.is_fsdp_enabled:
-                raise ConfigError(
-                    "accelerate spreads no weights over CPUs; leave FSDP out of its config"
-                )
+        if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise ConfigError(
+                f"accelerate does not spread weights here; leave {spread_by()} out of its config,"
+                " or use GPUs"
+            )
+        if self.is_fsdp_enabled:
             self.optimizer = spread_fsdp(self.accelerator, whole, self.create_optimizer())
         return Lockstep(whole, self.calls(whole), self._is_stopped, self.args.device)
 
@@ -111,6 +112,11 @@ class AnswerTrainer(SavingTrainer):
     def settle(self) -> None:
         """Make the model such as it is loaded for prediction."""
         self.model.eval()  # dropout is for training alone
+
+    def note(self, text: str) -> None:
+        """Tell the user one thing worth knowing, once for all processes."""
+        if is_first_process():
+            self._reader.note(text)
 
     def stop(self) -> None:
         """Write a checkpoint after this step, and stop."""

@@ -17,6 +17,7 @@ from aqa.backends.local.checkpoints import (
     is_over,
     last_checkpoint,
 )
+from aqa.backends.local.devices import ZERO, spread_by
 from aqa.backends.local.failures import explained_work, is_lost
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer
@@ -99,7 +100,10 @@ def run_training(
         if start and awaits_evaluation(start) and trainer.args.eval_strategy != "no":
             trainer.evaluate_late(start)
         if start is None and job.dev and trainer.options.evaluate_before:
-            on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))
+            if spread_by() == ZERO:
+                trainer.note(f"the untrained model is not scored: {ZERO} begins with the training")
+            else:
+                on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))
         if start and is_over(start, trainer.options.early_stopping_patience):
             trainer.read_best(start)
         else:

@@ -7,7 +7,7 @@ from transformers import TrainingArguments
 from transformers.utils import is_torch_tf32_available
 
 from aqa.backends.base import TrainJob
-from aqa.backends.local.devices import compute_dtype, local_device
+from aqa.backends.local.devices import compute_dtype, local_device, spread_by
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig, TrainingOptions
 from aqa.errors import ConfigError
@@ -106,8 +106,10 @@ def checkpoints_gradients(options: TrainingOptions) -> bool:
 def optimizer_name(options: TrainingOptions, adapter: bool = True) -> str:
     """The optimizer by transformers' name; paged 8-bit AdamW on CUDA (Dettmers et al. 2023).
 
-    All weights of a model (no `adapter`) are trained with plain AdamW.
+    All weights of a model (no `adapter`) are trained with plain AdamW, and so are those that are
+    spread, of which bitsandbytes knows nothing.
     """
     if options.optim != "auto":
         return options.optim
-    return "paged_adamw_8bit" if adapter and torch.cuda.is_available() else "adamw_torch_fused"
+    paged = adapter and torch.cuda.is_available() and not spread_by()
+    return "paged_adamw_8bit" if paged else "adamw_torch_fused"

@@ -114,8 +114,8 @@ def train(launch: Launch, *arguments: str) -> None:
     assert errors.count("Tokenizing") <= 1
 
 
-def deepspeed(folder: Path) -> Launch:
-    """DeepSpeed's ZeRO stage 2 by a config file as `accelerate config` writes them."""
+def deepspeed(folder: Path, stage: int = 2) -> Launch:
+    """DeepSpeed's ZeRO by a config file as `accelerate config` writes them."""
     automatic = dict.fromkeys(("gradient_accumulation_steps", "gradient_clipping"), "auto")
     config = {
         "distributed_type": "DEEPSPEED",
@@ -123,7 +123,7 @@ def deepspeed(folder: Path) -> Launch:
         "num_machines": 1,
         "num_processes": PROCESSES,
         "mixed_precision": "no",
-        "deepspeed_config": {"zero_stage": 2, **automatic},
+        "deepspeed_config": {"zero_stage": stage, **automatic},
     }
     path = folder / "accelerate.yaml"
     path.write_text(json.dumps(config), encoding="utf-8")
@@ -233,6 +233,20 @@ def test_deepspeed_spreads_gradients_and_optimizer(whole: Whole, tmp_path: Path)
         interrupted_copy(two, both, steps=2)
         train(deepspeed(tmp_path), *whole.words, "-o", str(both), "--resume")
         assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
+def test_deepspeed_spreads_the_weights(whole: Whole, tmp_path: Path) -> None:
+    two, both = tmp_path / "two", tmp_path / "both"
+    train(deepspeed(tmp_path, 3), *whole.words, "-o", str(two))
+    assert losses(two) == pytest.approx(losses(whole.folder), abs=1e-3)
+    assert_same_weights(two, whole.folder)
+    if whole.kind == "llama":
+        interrupted_copy(two, both, steps=2)
+        train(deepspeed(tmp_path, 3), *whole.words, "-o", str(both), "--resume")
+        assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
+        assert_same_weights(both, whole.folder)
 
 
 @pytest.mark.parametrize(
