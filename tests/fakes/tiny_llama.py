@@ -257,7 +257,7 @@ def write_all(
     seed: int = 0,
 ) -> list[list[Written]]:
     """The answers to token ids, in the way that a model takes and with room for so many tokens."""
-    if not is_continuous(model, options):
+    if not is_continuous(model, options, prompts):
         return write_answers(model, prompts, ends, options)
     room = Room(tokens, print)
 

@@ -197,14 +197,14 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
     def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer the prompts of a window in continuous batches, where the model takes them."""
         options = self.config.generation
-        if not is_continuous(self.model, options):
+        ids = [row.encoding.prompt_ids for row in rows]
+        if not is_continuous(self.model, options, ids):
             yield from super()._answer_window(rows)
             return
 
         def draws(number: int, answer: int) -> Sequence[float]:
             return uniform_draws(options, self.config.seed, rows[number].prompt.id, answer)
 
-        ids = [row.encoding.prompt_ids for row in rows]
         started, given = perf_counter(), 0
         answers = write_continuously(self.model, ids, self._ends, options, self._room, draws)
         while True:

@@ -6,7 +6,13 @@ The latter is for beams, and for models whose keys and values can't be moved fro
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from aqa.backends.llama_qlora.prefixes import can_share, group_by_prefix, takes_padding
+from aqa.backends.llama_qlora.prefixes import (
+    can_share,
+    forget_lengths,
+    group_by_prefix,
+    steady_length,
+    takes_padding,
+)
 from aqa.backends.local.decoding import ChosenTokens, Ends, Written, decoding
 from aqa.backends.local.devices import input_device, without_gradients
 from aqa.backends.local.drawing import Drawings, Drawn
@@ -17,9 +23,14 @@ Rows = Sequence[Sequence[int]]
 Draws = Callable[[int, int], Sequence[float]]  # by the numbers of a prompt and of its answer
 
 
-def is_continuous(model: Any, options: GenerationOptions) -> bool:
-    """Whether answers can be written in continuous batches."""
-    return options.num_beams == 1 and can_share(model)
+def is_continuous(model: Any, options: GenerationOptions, rows: Rows) -> bool:
+    """Whether answers to rows can be written in continuous batches."""
+    return options.num_beams == 1 and can_share(model) and _are_steady(model, rows, options)
+
+
+def _are_steady(model: Any, rows: Rows, options: GenerationOptions) -> bool:
+    """Whether positions mean the same to each row as they would if it were alone."""
+    return max(map(len, rows), default=0) + options.max_new_tokens <= steady_length(model)
 
 
 def write_continuously(
@@ -52,8 +63,10 @@ def write_answers(
 
     `draws` are those of each answer, where tokens are drawn.
     """
-    if not takes_padding(model) and len({len(row) for row in rows}) > 1:
-        return _write_by_length(model, rows, ends, options, draws)
+    if not (takes_padding(model) and _are_steady(model, rows, options)):
+        forget_lengths(model)
+        if len({len(row) for row in rows}) > 1:
+            return _write_by_length(model, rows, ends, options, draws)
     each = options.answers_each
     if options.num_beams > 1:
         found = _write_beams(model, rows, ends, options)
@@ -66,7 +79,7 @@ def write_answers(
 def _write_by_length(
     model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings
 ) -> list[list[Written]]:
-    """The same for a model that no padding can be hidden from: rows of one length at a time."""
+    """The same for a model to which other rows' lengths matter: those of one at a time."""
     found: dict[int, list[Written]] = {}
     for length in sorted({len(row) for row in rows}, reverse=True):
         places = [place for place, row in enumerate(rows) if len(row) == length]

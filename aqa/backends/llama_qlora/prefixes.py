@@ -1,7 +1,8 @@
 """Prompts that begin alike, such as questions on one passage: their beginning is read once."""
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 Row = Sequence[int]
 # Model types whose forward leaves the attention mask out.
 UNMASKED = ("rwkv", "xlstm", "recurrent_gemma")
+LENGTHENED = ("longrope", "dynamic")  # positions that depend on how long a row is
 WHOLE = ("full_attention", "global")  # layers that look at all tokens; the latter is GPT-Neo's name
 
 
@@ -76,6 +78,31 @@ def takes_padding(model: Any) -> bool:
     adapters = getattr(model, "peft_config", {}).values()
     learns_prompt = any(adapter.is_prompt_learning for adapter in adapters)
     return not learns_prompt and getattr(model.config, "model_type", "") not in UNMASKED
+
+
+def steady_length(model: Any) -> float:
+    """Tokens up to which positions mean the same to a row, whatever else is in its batch.
+
+    Beyond it longrope (Phi 3 and 4) and dynamic scaling turn all rows as the longest one needs.
+    """
+    config = model.config.get_text_config()
+    ropes = getattr(config, "rope_parameters", None) or {}
+    each = [ropes, *(rope for rope in ropes.values() if isinstance(rope, Mapping))]
+    return min(
+        (
+            rope.get("original_max_position_embeddings") or config.max_position_embeddings
+            for rope in each
+            if rope.get("rope_type") in LENGTHENED
+        ),
+        default=math.inf,
+    )
+
+
+def forget_lengths(model: Any) -> None:
+    """Let positions that are scaled dynamically not be those of the longest row so far."""
+    for module in model.modules():
+        if hasattr(module, "max_seq_len_cached"):
+            module.max_seq_len_cached = 0
 
 
 def _counts_by_mask(model: Any) -> bool:

@@ -121,7 +121,7 @@ def test_models_that_keep_other_things_than_keys_are_asked_for_whole_answers(
     options = GenerationOptions(max_new_tokens=NEW)
     continuous = write_all(model, prompts, Ends([end]), options)
     monkeypatch.setattr(generation, "can_share", lambda model: False)
-    assert not generation.is_continuous(model, options)
+    assert not generation.is_continuous(model, options, prompts)
     found = write_all(model, prompts, Ends([end]), options)
     assert [w.ids for (w,) in found] == [w.ids for (w,) in continuous]
 

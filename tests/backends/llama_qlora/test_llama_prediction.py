@@ -93,7 +93,7 @@ def test_samples_do_not_depend_on_the_batch(
     is_continuous: bool, tiny: Path, template: Template, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_continuous:
-        monkeypatch.setattr(backend, "is_continuous", lambda model, options: False)
+        monkeypatch.setattr(backend, "is_continuous", lambda model, options, rows: False)
     with make_reader(tiny, "generation.temperature=1.5", "generation.samples=3") as reader:
         prompts = make_prompts(reader, template, with_target=False)
         together = {p.id: p for _, p in reader.generate(prompts)}

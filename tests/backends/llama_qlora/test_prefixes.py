@@ -88,6 +88,16 @@ def test_only_models_that_keep_all_keys_share(settings: dict[str, object], share
 
 SMALL = {"vocab_size": 60, "initializer_range": 0.2}
 LLAMA = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+# Positions that are others past 25 tokens.
+DYNAMIC = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10_000.0}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10_000.0,
+    "short_factor": [1.0] * 8,
+    "long_factor": [4.0] * 8,
+    "original_max_position_embeddings": 25,
+}
+FEW_POSITIONS = {"max_position_embeddings": 25}
 TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
 
 
@@ -116,6 +126,12 @@ TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
             {**LLAMA, "lru_width": 32, "attention_window_size": 32, "num_hidden_layers": 3},
             None,
         ),
+        (
+            "llama",
+            {**LLAMA, **TWO, "max_position_embeddings": 25, "rope_parameters": DYNAMIC},
+            None,
+        ),
+        ("phi3", {**LLAMA, **TWO, "pad_token_id": 0, "rope_parameters": LONGROPE}, None),
         (  # states of convolutions
             "lfm2",
             {**LLAMA, **TWO, "layer_types": ["conv", "full_attention"]},
