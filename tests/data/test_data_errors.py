@@ -92,7 +92,7 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.parquet", b"PAR1....PAR1", "not a Parquet file that can be read"),
     ("f.arrow", b"ARROW1......", "not an Arrow file that can be read"),
     ("f.json", '[{"paragraphs": [{"context": "c", "qas": {}}]}]', '"qas" is an object, where'),
-    ("f.json", '[{"paragraphs": [{"qas": [{"question": "q"}]}]}]', "question 1: passage 1 has"),
+    ("f.json", '[{"paragraphs": [{"qas": [{"question": ""}]}]}]', 'no "context" among'),
 ]  # fmt: skip
 
 
