@@ -56,6 +56,7 @@ _QUOTED = re.compile(
     r"|'((?:[^']|(?<=\w)'(?=\w))+)'|‘((?:[^‘’]|(?<=\w)’(?=\w))+)’"
 )
 _PUNCTUATION = re.compile(r"[\W_]+")
+HALF = "\ufffd"  # what is left of a letter whose bytes were cut within it
 MOST_MARKS = 4  # around an answer, one within the other
 MOST_BRACES = 64  # at which an object is looked for
 
@@ -108,6 +109,7 @@ def spoken(raw: str) -> str | None:
 
 def _unmarked(said: str) -> str:
     """A text without the marks that a template, or a model itself, puts around it."""
+    said = said.rstrip(HALF)
     for _ in range(MOST_MARKS):
         without = _without_end(said, _TURN_ENDS)
         said = without if without.strip() else said

@@ -71,6 +71,8 @@ from aqa.runs.journal_rows import cleaned_again
         ("<answer></answer>", ""),
         ("the <answer> tag", "the <answer> tag"),
         ("Paris<|im_end|>", "Paris"),
+        ("서울특별\ufffd", "서울특별"),  # cut within a letter
+        ("서\ufffd울", "서\ufffd울"),
         ("Paris</s><|endoftext|>\n", "Paris"),
         ("서울[|endofturn|]", "서울"),
         ("<|im_end|>", "<|im_end|>"),  # may be what was asked for
