@@ -109,6 +109,16 @@ def test_a_served_models_tokenizer_counts_what_the_server_does(
         check_dry_run(tmp_path, server, tokenizer=str(named))
 
 
+def test_text_completions_are_counted_without_a_chat_template(tmp_path: Path, tiny: Path) -> None:
+    tokenizer = make_tokenizer()
+
+    def count(body: dict[str, Any]) -> int:
+        return len(tokenizer(body["prompt"])["input_ids"])
+
+    with serving(Server(count=count)) as server:
+        check_dry_run(tmp_path, server, tokenizer=str(tiny), api="completions")
+
+
 @pytest.mark.usefixtures("letters")
 def test_openais_tables_count_what_the_server_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
