@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
@@ -31,6 +32,8 @@ class Forked:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._outputs = [tempfile.NamedTemporaryFile() for _ in range(2)]  # noqa: SIM115
+        for file in self._outputs:
+            weakref.finalize(self, file.close)  # or it warns, in whatever test is at work then
         names = [file.name for file in self._outputs]
         place = (str(folder or Path.cwd()), dict(os.environ if env is None else env))
         self._process = context().Process(target=_begin, args=(*place, names, target, arguments))

@@ -63,7 +63,7 @@ def test_a_server_that_fails_from_now_on_stops_the_run(
 ) -> None:
     """What failed is asked again by the next run, which needs no flag for it."""
     server.script = after(5, fault)
-    options = {"max_concurrency": at_a_time, "request_timeout": 1}
+    options = {"max_concurrency": at_a_time, "request_timeout": 3}  # long beside 60 answers
     config = configured(tmp_path, server, 60, **options)
     with pytest.raises(ModelError, match=sentence) as told:
         run(config, tmp_path / "out")

@@ -22,7 +22,7 @@ from aqa.backends.model_files import find_model
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.progress import SilentProgress
 
-QUESTIONS = 12
+QUESTIONS = 8
 SAMPLE = ["--data", "package:aqa/samples/english_dev.json", "--limit", str(QUESTIONS)]
 DECODING = ["--max-new-tokens", "8", "--set", "generation.temperature=0"]
 UP = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
@@ -82,6 +82,7 @@ def test_a_served_model_answers_as_the_same_one_read_here(
     assert here.returncode == 0, here.stderr
     asking = ["predict", "gpt4", *words, "--set", f"backend.base_url={url}"]
     asking += ["--set", f"backend.tokenizer={weights}"]
+    asking += ["--set", "backend.request_timeout=600"]  # whatever else the machine does
     told = json.loads(call_aqa(*asking, "--dry-run", "--json").stdout)
     there = call_aqa(*asking, "-o", theirs)
     assert there.returncode == 0, there.stderr
