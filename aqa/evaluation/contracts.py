@@ -7,8 +7,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from aqa.errors import ConfigError, DataError, UsageError
 from aqa.evaluation.abstention import confidence_kinds, confidence_of
 from aqa.evaluation.results import Report, SystemScores
@@ -59,6 +57,8 @@ class Contract:
         Raises:
             ConfigError: it is something else.
         """
+        from pydantic import TypeAdapter, ValidationError
+
         if not isinstance(found, dict) or found.get("kind") != KIND:
             raise ConfigError(
                 f"{place} is not a contract of silence; make one with"
