@@ -70,7 +70,7 @@ def test_a_server_that_fails_from_now_on_stops_the_run(
     assert "run the same command again to resume" in str(told.value)
     counts = read_manifest(tmp_path / "out")["counts"]
     assert (counts["answered"], counts["failed"]) == (server.answered.total(), 0)
-    assert server.requests <= 5 + 20 * 8
+    assert server.requests <= 5 + 20 * 12
     server.script = lambda number, body: None
     result = run(config, tmp_path / "out")
     assert (result.answered, result.failed) == (60, 0)
