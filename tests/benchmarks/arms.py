@@ -5,9 +5,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+import psutil
 
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.config.backend_options import LlamaQloraOptions
@@ -71,9 +74,18 @@ def interleave(
 
 def measure(work: Callable[[], object]) -> Cost:
     """Do some work and give its cost."""
-    wall, cpu = time.perf_counter(), sum(os.times()[:4])
+    wall, cpu = time.perf_counter(), cpu_seconds()
     work()
-    return Cost(time.perf_counter() - wall, sum(os.times()[:4]) - cpu)
+    return Cost(time.perf_counter() - wall, cpu_seconds() - cpu)
+
+
+def cpu_seconds() -> float:
+    """What this process has used, its children that have ended, and the servers that it runs."""
+    spent = sum(os.times()[:4])
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            spent += sum(process.cpu_times()[:4])
+    return spent
 
 
 def ratio(costs: Costs, dividend: str, divisor: str, kind: str = "wall") -> float:
