@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 MOST = {"cpu": 32_768, "cuda": 262_144}  # tokens of keys and values; more made no answer faster
-READ = {"cpu": 4096, "cuda": 16_384}  # that are read at once; a GPU is busy with fewer
+READ = {"cpu": 2048, "cuda": 16_384}  # that are read at once; a GPU is busy with fewer
 LEAST = 512  # tokens to begin with, however little is free
 SHARE = 4  # of free memory: one part in so many for keys and values, as much for what is read
 _MEMORY = Path("/proc/meminfo")
