@@ -36,6 +36,8 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", pattern, RuntimeWarning)
             # Nothing changes in place what a model gives.
             warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
+            # PyTorch's compiler looks at all that a tensor has.
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor", UserWarning)
             # Weights that lie on the disk are read from there.
             warnings.filterwarnings("ignore", ".*copying from a non-meta parameter", UserWarning)
             yield

@@ -123,6 +123,7 @@ class TrainingOptions(Section):
     use_liger_kernel: bool | Literal["auto"] = "auto"  # auto: on CUDA where it is installed
     optim: str = "auto"  # auto: paged_adamw_8bit on CUDA, adamw_torch_fused elsewhere
     packing: bool = False  # the rows of a batch in one, without padding; with flash attention alone
+    torch_compile: bool = False  # each layer, by PyTorch's compiler, for the training alone
     targets: Literal["first", "all", "random"] = "first"  # all: a row each; random: one an epoch
     label_smoothing_factor: float = Field(0.0, ge=0, lt=1)
     neftune_noise_alpha: float | None = None  # off

@@ -166,6 +166,7 @@ class TrainingPlan:
                     "save_steps",
                     "ddp_timeout",
                     "use_liger_kernel",
+                    "torch_compile",
                     # Trainings from before there was a choice go on as they began.
                     *([] if self.config.training.packing else ["packing"]),
                 }

@@ -25,6 +25,7 @@ from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
 from aqa.backends.llama_qlora.vllm.arguments import check_engine, engine_facts
 from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
+from aqa.backends.local.compiling import check_compiling
 from aqa.backends.local.decoding import Ends, Written, uniform_draws
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.loading import (
@@ -119,6 +120,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
                 " and name it with `aqa predict`"
             )
         check_placement(self.options)
+        check_compiling(self.config.training.torch_compile)
         if self.config.training.packing:
             check_packing(self.options, self._model_config)
         check_pissa(self.options, bool(own_quantization(self._model_config)))

@@ -32,6 +32,7 @@ from aqa.backends.local.collectives import (
     of_first,
     until,
 )
+from aqa.backends.local.compiling import compile_layers
 from aqa.backends.local.devices import spread_by, without_gradients
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.saving import SavingTrainer
@@ -88,6 +89,8 @@ class AnswerTrainer(SavingTrainer):
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # so that all accumulated labels are counted
         self._lockstep = self._spread() if spread_by() else None
+        if self.options.torch_compile:
+            compile_layers(self.model)
 
     def _spread(self) -> Lockstep:
         """Spread the weights now, where FSDP does; DeepSpeed does when the training begins."""

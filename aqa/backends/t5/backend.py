@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.fitting import fit_each
+from aqa.backends.local.compiling import check_compiling
 from aqa.backends.local.decoding import Written
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.generation_config import set_decoder_start
@@ -132,6 +133,7 @@ class T5Backend(LocalReader[T5Options]):
             ModelError: they are quantised.
         """
         check_placement(self.options)
+        check_compiling(self.config.training.torch_compile)
         if own := own_quantization(self._model_config):
             raise ModelError(
                 f"{self.options.model}: its weights are quantised ({own}), and t5 trains all of"
