@@ -237,3 +237,8 @@ def test_options_of_another_kind_of_adapter_have_no_effect(
     asked: dict[str, Any] = {"backend": {"name": "llama-qlora", "model": "m", "lora": settings}}
     with pytest.raises(ConfigError, match=f"backend.lora.{name} = .* has no effect"):
         build_config(LlamaQloraOptions, [asked])
+
+
+def test_a_dry_run_takes_no_weights_apart(tiny: Path) -> None:
+    plain = make_reader(tiny, "backend.quantization=none").estimate()
+    assert make_reader(tiny, *PISSA[:2]).estimate() == plain
