@@ -141,7 +141,10 @@ def check_files(*paths: object) -> NoReturn:
 def is_run(words: list[str]) -> bool:
     """Whether a command is quick enough to be run to its end, and needs nothing from outside."""
     verb, *rest = words
-    if any(word in rest for word in ("ensemble", "backend.engine=vllm", "workers.count=2")):
+    if any(
+        word in rest
+        for word in ("ensemble", "backend.engine=vllm", "workers.engine=ray", "workers.count=2")
+    ):
         return False
     if verb == "evaluate":
         return not {"--choose-threshold", "em,judge", "--judge-labels"} & set(rest)
