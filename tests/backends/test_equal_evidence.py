@@ -21,7 +21,7 @@ from aqa.records import Prompt
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal_rows import evidence_fields
 
-COUNT = 100  # questions of each data set
+COUNT = 250  # questions of each data set
 PASSAGES = 10
 
 
