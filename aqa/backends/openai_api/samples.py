@@ -1,9 +1,10 @@
 """Samples of an API's answers: each is on disk before the next is asked for."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from aqa.backends.openai_api.cache import AskSample, kept_fields, read_prediction
 from aqa.backends.openai_api.service import Service
@@ -18,14 +19,15 @@ OF_THE_ROW = {"id", "error"}  # fields that are not kept
 
 
 class SampleRecord:
-    """The samples of a run folder: lines of a key, see `key_of`, and the answer with its price.
+    """The samples of a run folder: lines of a key (`key_of`), an id, and the paid answer.
 
-    A killed run pays again for none of them. The place of each line is kept in memory.
+    A killed run pays again for none of them. Questions that are alike have samples of their own.
+    The place of each line is kept in memory.
     """
 
     def __init__(self, folder: Path, fresh: bool) -> None:
         self._path = folder / SAMPLES
-        self._places: dict[str, int] = {}
+        self._places: dict[tuple[str, str], int] = {}
         self._file: BinaryIO | None = None
         if fresh:
             self._path.unlink(missing_ok=True)
@@ -38,7 +40,7 @@ class SampleRecord:
         with self._path.open("rb") as file:
             for line in file:
                 try:
-                    key = json.loads(line)["key"] if line.endswith(b"\n") else None
+                    key = _named(json.loads(line)) if line.endswith(b"\n") else None
                 except (ValueError, LookupError, TypeError):
                     raise RunError(
                         f"{self._path}: not JSON at byte {end}, so it was changed by something"
@@ -52,12 +54,13 @@ class SampleRecord:
             with self._path.open("r+b") as file:
                 file.truncate(end)
 
-    def __contains__(self, key: bytes) -> bool:
-        return key.hex() in self._places
+    def has(self, key: bytes, id: str) -> bool:  # noqa: A002
+        """Whether there is a sample of this key for this id."""
+        return (key.hex(), id) in self._places
 
     def find(self, key: bytes, id: str) -> Prediction | None:  # noqa: A002
-        """The sample of this key, as an answer to this id."""
-        place = self._places.get(key.hex())
+        """The sample of this key for this id."""
+        place = self._places.get((key.hex(), id))
         if place is None:
             return None
         with self._path.open("rb") as file:
@@ -71,16 +74,21 @@ class SampleRecord:
             if self._file is None:
                 self._file = self._path.open("ab")
             place = self._file.tell()
-            line = {"key": key.hex(), "answer": kept_fields(prediction, OF_THE_ROW)}
+            answer = kept_fields(prediction, OF_THE_ROW)
+            line = {"key": key.hex(), "id": prediction.id, "answer": answer}
             self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             self._file.flush()
-        self._places[key.hex()] = place
+        self._places[_named(line)] = place
 
     def close(self) -> None:
         """Close the file; it stays."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _named(line: Mapping[str, Any]) -> tuple[str, str]:
+    return line["key"], line.get("id", "")  # earlier versions wrote no id
 
 
 class Samples:

@@ -56,7 +56,7 @@ class SampledQuestions:
     def _missing(self, question: Prompt) -> Iterator[Prompt]:
         for number, key in enumerate(self._keys(question)):
             place = question.index * self._count + number
-            if key not in self._record and place not in self._failed:
+            if not self._record.has(key, question.id) and place not in self._failed:
                 yield replace(question, index=place)
 
     def _keys(self, question: Prompt) -> Iterator[bytes]:

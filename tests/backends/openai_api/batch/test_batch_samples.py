@@ -130,6 +130,25 @@ def test_a_failed_sample_fails_its_question_alone(tmp_path: Path, server: Batchi
     assert (tmp_path / "out" / PREDICTIONS).is_file()
 
 
+def test_questions_that_are_alike_have_samples_of_their_own(
+    tmp_path: Path, server: BatchingServer
+) -> None:
+    priced = {"price": {"input": 1, "output": 2}}
+    for live in (True, False):
+        config = sampled(tmp_path, server, live=live, **priced)
+        row = {"question": "who", "context": "some words", "answers": ["Rome"]}
+        rows = [json.dumps({"id": f"q{number}", **row}) for number in range(COUNT)]
+        Path(str(config.data.path)).write_text("\n".join(rows), encoding="utf-8")
+        result = run(config, tmp_path / str(live))
+        assert (result.answered, result.failed) == (COUNT, 0)
+        served = read_manifest(tmp_path / str(live))["served"]
+        assert served["requests"]["sent"] == COUNT * SAMPLED
+        assert served["spent"]["input_tokens"] == sum(
+            json.loads(line)["answer"]["spent"]["input"]
+            for line in (tmp_path / str(live) / SAMPLES).read_bytes().splitlines()
+        )
+
+
 def test_another_number_of_samples_is_another_run(tmp_path: Path, server: BatchingServer) -> None:
     run(sampled(tmp_path, server), tmp_path / "out")
     config = sampled(tmp_path, server)
