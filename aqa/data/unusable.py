@@ -20,12 +20,12 @@ BINARY: Mapping[bytes, tuple[str, str]] = {
     **{bytes((0x80, protocol)): PICKLE for protocol in range(2, 6)},
     b"\x93NUMPY": ("an array of NumPy", "decode the token ids it holds, and write the texts"),
     b"SQLite format 3": ("an SQLite database", "export the table as CSV or JSON"),
-    b"%PDF": ("a PDF", "write what it holds as JSON or CSV"),
+    b"%PDF-": ("a PDF", "write what it holds as JSON or CSV"),
     b"BZh": ("packed by bzip2", "unpack it first, or pack it by gzip"),
     b"\xfd7zXZ": ("packed by xz", "unpack it first, or pack it by gzip"),
     b"\x04\x22\x4d\x18": ("packed by LZ4", "unpack it first, or pack it by gzip"),
     b"7z\xbc\xaf": ("a 7z archive", "unpack it and give the file itself"),
-    b"Rar!": ("a RAR archive", "unpack it and give the file itself"),
+    b"Rar!\x1a": ("a RAR archive", "unpack it and give the file itself"),
     b"\x89HDF": ("an HDF5 file", "export its rows as CSV or JSON"),
     b"FEA1": ("a Feather file of version 1", "write it anew as Parquet or Arrow"),
     b"ORC": ("an ORC file", "write it anew as Parquet"),
@@ -59,7 +59,11 @@ def refuse_unusable(file: Path, head: bytes) -> None:
         DataError: it is nothing that can be read.
     """
     start = head.lstrip()[:200].decode("utf-8", "replace").casefold()
-    known = [found for magic, found in BINARY.items() if head.startswith(magic)]
+    known = [
+        found
+        for magic, found in BINARY.items()
+        if head.startswith(magic) and not (magic.isalnum() and _is_text(head))
+    ]
     known += [found for text, found in TEXTS.items() if start.startswith(text)]
     if MARKDOWN.match(head):
         known.append(("a table of Markdown", "write it as CSV"))
@@ -69,6 +73,11 @@ def refuse_unusable(file: Path, head: bytes) -> None:
         known.append(("weights of a model (safetensors)", "give a file of text or a table"))
     for what, advice in known:
         raise DataError(f"{file} is {what}; {advice}")
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a head is one of a text; an answer may begin with letters that mark a file, too."""
+    return all(byte >= 32 or byte in b"\t\n\v\f\r" for byte in head)
 
 
 def not_text(file: Path) -> DataError:

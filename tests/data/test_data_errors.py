@@ -79,7 +79,7 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.json", "null", "f.json holds null, where rows are needed"),
     ("f.json", "<!DOCTYPE html><html>", "f.json is a web page; download the file itself"),
     ("f.tsv", "id\tquestion\tcontext\n1\tq\r\tc\n", "line 2: 2 cells where the header has 3"),
-    ("f.csv", b"BZh91AY", "f.csv is packed by bzip2"),
+    ("f.csv", b"BZh91AY&SY\x00", "f.csv is packed by bzip2"),
     ("f.xlsx", workbook(), "f.xlsx is an Excel workbook; save it as CSV"),
     ("f.bin", bytes(range(256)), "f.bin is not text, and not a table that aqa knows"),
     ("f.csv", "question,context\nq,c,d\n", "f.csv, line 2: 3 cells where the header has 2"),

@@ -165,6 +165,13 @@ def test_unusable_files_are_named(kind: str, tmp_path: Path) -> None:
     assert "UTF-8" not in message or "CSV (UTF-8)" in message
 
 
+@pytest.mark.parametrize("answer", ["ORCA whales", "BZh91AY", "GGUF", "FEA1", "Rar!", "%PDF"])
+def test_answers_may_begin_as_other_files_do(answer: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "p.txt", f"{answer}\nRome\n")
+    found = read_predictions(path, ["q1", "q2"])
+    assert [row.prediction for row in found.values()] == [answer, "Rome"]
+
+
 def test_numbers_are_answers_unless_they_are_scores(tmp_path: Path) -> None:
     assert read_predictions(write(tmp_path, "p.json", {"q1": 12, "q2": 7}))["q1"].prediction == "12"
     some = {"q1": 1947, "q2": "Paris", "q3": 5.5}
