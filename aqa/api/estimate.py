@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from aqa.api.config import Path as PathLike
 from aqa.api.config import Settings, resolve
 from aqa.api.data import Data
-from aqa.api.predict import run_folder, variants_of
+from aqa.api.predict import SCORES, run_folder, variants_of
 from aqa.config.options import RunConfig
+from aqa.config.ranges import POINTS, check_choice
 from aqa.display.console import watched_progress
 from aqa.errors import UsageError
 from aqa.evaluation.deciding import StopRule
@@ -62,8 +63,12 @@ def estimate_cost(
     """
     config, reader_type = resolve(reader, model, settings, data)
     progress, folder = watched_progress(quiet), Path(output_dir or UNNAMED)
-    if (to_see is None) != (against is None):
-        raise UsageError("to_see is a difference from a run; give both to_see and against")
+    POINTS.check("to_see", to_see)
+    check_choice("decide_by", decide_by, SCORES)
+    if (to_see is None) != (against is None) or (to_see is None and decide_by != "f1"):
+        raise UsageError(
+            "to_see, against and decide_by go together: a difference, and the run that it is from"
+        )
     if prompts or stress:
         if to_see is not None:
             raise UsageError("to_see is for one run; leave out prompts and stress")

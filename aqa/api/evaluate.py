@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from aqa.api.config import Path as PathLike
 from aqa.api.data import Data, as_data_path
 from aqa.api.predict import Predictions, run_folder
+from aqa.config.ranges import LABELS, LEVEL, POINTS
 from aqa.data import Source
 from aqa.display.console import watched_progress
 from aqa.errors import RunError, UsageError
@@ -30,6 +31,7 @@ from aqa.evaluation.tables import comparison_table, long_table, score_table
 from aqa.metrics.statistics.sign_flips import SEED
 from aqa.progress import SilentProgress
 from aqa.records import Prediction, Score
+from aqa.runs.files import explained
 from aqa.runs.names import CONTRACT, METRICS, TO_LABEL
 from aqa.tables.html import sentences_to_html, to_html
 from aqa.tables.table import plain_value
@@ -94,23 +96,30 @@ def evaluate(
         AqaError: predictions or data can't be read, do not fit each other, or were made with
             different evidence; or they can't promise what is asked for.
     """
+    for name, value, numbers in (
+        ("plan", plan, POINTS),
+        ("label", label, LABELS),
+        ("level", level, LEVEL),
+    ):
+        numbers.check(name, value)
     source = data if isinstance(data, Source | None) else _source(data)
     trained = training if isinstance(training, Source | None) else _source(training, "number")
     asked = scoring or Scoring()
     asked = replace(asked, metrics=tuple(metrics)) if metrics else asked
     asked = asked if plan is None else replace(asked, plan=plan)
-    promise = choose_threshold and parse_promise(choose_threshold, level, wrong_under)
+    promise = parse_promise(choose_threshold, level, wrong_under)
     systems = _systems(predictions)
     evaluated = Evaluated(systems, asked, source, judge or JudgeOptions(), trained, stress)
     outputs = Outputs()
     if output_dir is not None:
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        with explained(Path(output_dir)):
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
         names = {"contract": CONTRACT} if promise else {}
         names |= {} if label is None else {"sheet": TO_LABEL}
         places = {name: Path(output_dir, file) for name, file in names.items()}
         outputs = Outputs(Path(output_dir, METRICS), **places)
-    report = run_evaluate(evaluated, outputs, watched_progress(quiet), {}, promise or None, label)
-    return Evaluation(report, source, promise or None, label, asked.seed)
+    report = run_evaluate(evaluated, outputs, watched_progress(quiet), {}, promise, label)
+    return Evaluation(report, source, promise, label, asked.seed)
 
 
 def _source(data: Data, on_duplicate_id: Literal["error", "number"] = "error") -> Source:

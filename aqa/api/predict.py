@@ -10,6 +10,7 @@ from aqa.api.config import Settings, resolve
 from aqa.api.data import Data
 from aqa.config.conditions import parse_conditions
 from aqa.config.options import RunConfig
+from aqa.config.ranges import POINTS, check_choice
 from aqa.display.console import watched_progress
 from aqa.errors import AqaError, RunError, UsageError
 from aqa.evaluation.deciding import Decision, StopRule
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SHOWN = 20  # answers of a table in a notebook
+SCORES = ("em", "f1")  # that a run may be decided by
 
 
 def predict(
@@ -73,6 +75,7 @@ def predict(
         AqaError: there is something wrong with data, config, prompt, model or run folder; also
             while the answers are taken.
     """
+    check_choice("redo", redo, ("nothing", "failures", "everything"))
     config, reader_type = resolve(reader, model, settings, data)
     progress = watched_progress(quiet)
     folder = None if output_dir is None else Path(output_dir)
@@ -133,9 +136,11 @@ def run_folder(run: "PathLike | Predictions") -> Path:
 def _stop_rule(
     reference: "PathLike | Predictions | None", margin: float | None, score: Literal["em", "f1"]
 ) -> StopRule | None:
+    POINTS.check("margin", margin)
+    check_choice("decide_by", score, SCORES)
     if reference is None:
-        if margin is not None:
-            raise UsageError("margin is for stop_when_decided; name a run there")
+        if margin is not None or score != "f1":
+            raise UsageError("margin and decide_by are for stop_when_decided; name a run there")
         return None
     return StopRule(run_folder(reference), margin, score)
 

@@ -6,6 +6,7 @@ from typing import overload
 from aqa.api.config import Path, Settings, resolve
 from aqa.api.data import Data
 from aqa.config.options import RunConfig
+from aqa.config.ranges import PROMPTS
 from aqa.progress import SilentProgress
 from aqa.tables import Row, Table
 from aqa.tables.html import to_html
@@ -38,6 +39,7 @@ def preview(
     Raises:
         AqaError: there is something wrong with data, config or prompt, or no such example.
     """
+    PROMPTS.check("number", number)
     config, reader_type = resolve(reader, model, settings, data)
     found = run_preview(config, reader_type, SilentProgress(), number, example_id, training)
     return Previews(list(found))

@@ -91,14 +91,14 @@ def evaluate(
         {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
     )
     evaluated = _evaluated(files, context.params)
-    promise = choose_threshold and parse_promise(choose_threshold, level, wrong_under)
+    promise = parse_promise(choose_threshold, level, wrong_under)
     outputs = _outputs(files, context.params)
     limits = parse_limits(fail_under or ())
     with console.open_progress(quiet) as progress:
         if dry_run:
             tables.show_cost(estimate_cost(evaluated, outputs, progress, limits), as_json)
             return
-        report = run_evaluate(evaluated, outputs, progress, limits, promise or None, label)
+        report = run_evaluate(evaluated, outputs, progress, limits, promise, label)
     score_tables.show_report(report, form)
     if form == "table" or not quiet:
         score_tables.show_written(outputs.by_name, form)

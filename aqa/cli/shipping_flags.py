@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aqa.cli.flags import comparison
+from aqa.config.ranges import LABELS, LEVEL, POINTS
 
 if TYPE_CHECKING:
     from aqa.evaluation.deciding import StopRule
 
 silence, stopping = (partial(typer.Option, rich_help_panel=it) for it in ("Silence", "Stopping"))
-points = partial(stopping, metavar="POINTS", min=0.01, max=100)  # of a score
+points = partial(stopping, metavar="POINTS", min=POINTS.least, max=POINTS.most)
 
 Plan = Annotated[
     float | None,
@@ -28,7 +29,7 @@ Label = Annotated[
     comparison(
         "--label",
         metavar="N",
-        min=4,
+        min=LABELS.least,
         help="Choose N answers whose verdicts by people would tell most of the difference;"
         " --output names the sheet, and --judge-labels reads it back.",
     ),
@@ -42,7 +43,10 @@ ChooseThreshold = Annotated[
         " --output names its file.",
     ),
 ]
-Level = Annotated[float, silence("--level", min=50, max=99.9, help="How sure to be of that, in %.")]
+Level = Annotated[
+    float,
+    silence("--level", min=LEVEL.least, max=LEVEL.most, help="How sure to be of that, in %."),
+]
 WrongUnder = Annotated[
     str,
     silence("--wrong-under", metavar="SCORE=LIMIT", help="An answer that scores less is wrong."),

@@ -19,6 +19,7 @@ from aqa.runs.folder import read_manifest
 from aqa.runs.names import MANIFEST
 
 KIND, VERSION = "contract of silence", 1
+DEFAULTS = (95.0, "em=100")  # level and wrong answers of a promise
 OF_READER = ("backend", "evidence", "prompt", "reader")  # of a run's fingerprint
 
 
@@ -200,12 +201,16 @@ def read_contract(path: Path) -> Contract:
     return Contract.from_json(found, str(path))
 
 
-def parse_promise(risk: str, level: float, wrong: str) -> Promise:
-    """Read `risk=5` and `em=100`.
+def parse_promise(risk: str | None, level: float, wrong: str) -> Promise | None:
+    """Read `risk=5` and `em=100`; None where no `risk` is named.
 
     Raises:
-        UsageError: they are not such.
+        UsageError: they are not such, or there is no risk to be so sure of.
     """
+    if risk is None:
+        if (level, wrong) != DEFAULTS:
+            raise UsageError("--level and --wrong-under are for --choose-threshold; add it")
+        return None
     name, _, text = risk.partition("=")
     share = _number(text)
     if name.strip() != "risk" or share is None or not 0 < share < 100:

@@ -43,6 +43,10 @@ class Resume:
     allow_other_reader: bool = False
     stop: StopRule | None = None
 
+    def __post_init__(self) -> None:
+        if self.allow_other_reader and self.silence is None:
+            raise UsageError("--allow-other-reader is for --abstain-below; name a contract there")
+
 
 @dataclass(frozen=True, slots=True)
 class Questions:
@@ -283,9 +287,8 @@ def dry_run(
     inputs = Inputs(config, load_template(config.prompt), progress, like=like)
     reader.check()
     inputs.check_room(reader)
-    done: set[int] = set()
-    if not resume.fresh:
-        done = done_before(folder, inputs.fingerprint(reader), resume.retry_errors)
+    own = inputs.fingerprint(reader)
+    done = set() if resume.fresh else done_before(folder, own, resume.retry_errors)
     unfit: list[Unfit] = []
     left = (
         (index, example)

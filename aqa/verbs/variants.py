@@ -79,6 +79,7 @@ def make_variants(
     if twice is not None:
         raise UsageError(f"--prompt: two prompts are called {twice}; give each once, or rename one")
     if len(names) < 2:
+        config = config.model_copy(update={"prompt": prompts[0]}) if prompts else config
         return Variants(folder, _conditions("", config, folder, conditions), (), bool(conditions))
     runs = [
         run

@@ -150,7 +150,7 @@ def test_what_was_trained_on_is_scored_apart() -> None:
         ({"stress": ["mising"], "output_dir": "x"}, "did you mean missing"),
         ({"stress": "missing", "output_dir": "x"}, "are lists"),
         ({"stop_when_decided": "nowhere", "output_dir": "x"}, "nowhere"),
-        ({"margin": 2.0}, "margin is for stop_when_decided"),
+        ({"margin": 2.0}, "margin and decide_by are for stop_when_decided"),
         ({"abstain_below": "nowhere.json", "output_dir": "x"}, "can't read this contract"),
         ({"stop_when_decided": "a", "stress": ["missing"], "output_dir": "x"}, "for one run"),
     ],

@@ -1,0 +1,49 @@
+"""The numbers and words that flags of the commands and keywords of the Python API take alike."""
+
+from collections.abc import Sequence
+from math import inf
+from numbers import Integral, Real
+from typing import NamedTuple
+
+from aqa.errors import UsageError
+
+
+class Range(NamedTuple):
+    """Numbers from `least` to `most`, None for no limit; whole ones where `least` is one."""
+
+    least: float
+    most: float | None = None
+
+    def check(self, name: str, value: object) -> None:
+        """See whether a keyword is such a number; None asks for nothing.
+
+        Raises:
+            UsageError: it is not.
+        """
+        if value is None:
+            return
+        is_whole = isinstance(self.least, int)
+        is_number = isinstance(value, Integral if is_whole else Real)
+        is_number &= not isinstance(value, bool)
+        most = inf if self.most is None else self.most
+        if is_number and self.least <= float(value) <= most:  # type: ignore[arg-type]
+            return
+        number = "a whole number" if is_whole else "a number"
+        size = f"of at least {self.least:g}" if most == inf else f"from {self.least:g} to {most:g}"
+        raise UsageError(f"{name}={value!r}: give {number} {size}")
+
+
+POINTS = Range(0.01, 100.0)  # of a score
+LEVEL = Range(50.0, 99.9)  # how sure to be, in %
+LABELS = Range(4)  # answers to label
+PROMPTS = Range(1)  # to show
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """See whether a keyword is one of these words.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if value not in choices:
+        raise UsageError(f"{name}={value!r}: give one of {', '.join(map(repr, choices))}")

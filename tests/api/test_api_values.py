@@ -1,0 +1,87 @@
+"""Keywords with values that the command's flags refuse: one sentence, and nothing is written."""
+
+from collections.abc import Callable, Mapping
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aqa_stub import StubBackend
+from house_readers import house_answer, house_rows
+
+import aqa
+
+DATA = house_rows(12)
+FOLDERS = ("finder", "half")
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(StubBackend, "answer", house_answer)
+    monkeypatch.setattr(StubBackend, "confidence_kind", "")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    monkeypatch.chdir(tmp_path)
+
+
+def predict(**asked: Any) -> object:
+    return aqa.predict("stub", DATA, model="half", output_dir="new", quiet=True, **asked)
+
+
+def evaluate(**asked: Any) -> object:
+    answers = {name: {row["id"]: "x" for row in DATA} for name in FOLDERS}
+    return aqa.evaluate(answers, DATA, quiet=True, output_dir="new", **asked)
+
+
+def estimate(**asked: Any) -> object:
+    return aqa.estimate_cost("gpt4", DATA, quiet=True, **asked)
+
+
+def preview(**asked: Any) -> object:
+    return aqa.preview("stub", DATA, model="half", **asked)
+
+
+REFUSED: list[tuple[Call, Mapping[str, object], str]] = [
+    *((evaluate, {"plan": value}, "plan=.* from 0.01 to 100") for value in (0, -1, nan, inf, "2")),
+    *((evaluate, {"label": value}, "label=.* of at least 4") for value in (0, 3, 4.5, "20", True)),
+    *((evaluate, {"level": it, "choose_threshold": "risk=5"}, "from 50") for it in (0.95, 100)),
+    (evaluate, {"level": 90}, "for --choose-threshold"),
+    (evaluate, {"wrong_under": "f1=50"}, "for --choose-threshold"),
+    (evaluate, {"choose_threshold": ""}, "write the wrong answers in %"),
+    (predict, {"redo": "failure"}, "redo='failure'.*'failures'"),
+    *((predict, {"stop_when_decided": "half", "margin": it}, "margin") for it in (0, nan)),
+    (predict, {"stop_when_decided": "half", "decide_by": "rougeL"}, "decide_by='rougeL'"),
+    (predict, {"decide_by": "em"}, "stop_when_decided; name a run"),
+    (predict, {"allow_other_reader": True}, "name a contract"),
+    *((estimate, {"against": "half", "to_see": it}, "to_see") for it in (0, -1, nan, "2")),
+    (estimate, {"decide_by": "em"}, "go together"),
+    (preview, {"number": 0}, "number=0"),
+    (preview, {"number": -1}, "number=-1"),
+]
+
+
+@pytest.mark.parametrize(("call", "asked", "told"), REFUSED)
+def test_values_that_flags_refuse(call: Call, asked: Mapping[str, object], told: str) -> None:
+    with pytest.raises(aqa.AqaError, match=told):
+        call(**asked)
+    assert not Path("new").exists()
+
+
+def test_a_file_in_the_place_of_the_folder() -> None:
+    Path("new").write_text("mine", encoding="utf-8")
+    with pytest.raises(aqa.AqaError, match="a folder is needed"):
+        evaluate()
+
+
+def test_one_prompt_counts_beside_conditions_and_in_an_estimate(tmp_path: Path) -> None:
+    Path("mine.txt").write_text("{context}\n" + "Read it twice. " * 50, encoding="utf-8")
+    runs = aqa.predict(
+        "stub", DATA, model="half", output_dir="a", prompts=["mine.txt"], stress=["missing"]
+    )
+    assert len(list(runs)) == 2 * len(DATA)
+    manifests = [path.read_text(encoding="utf-8") for path in Path("a").rglob("run.json")]
+    assert len(manifests) == 2
+    assert all('"mine.txt"' in text for text in manifests)
+    own, by_default = (estimate(prompts=each).total for each in (["mine.txt"], []))  # type: ignore[attr-defined]
+    assert own.input_tokens > 2 * by_default.input_tokens
