@@ -164,7 +164,7 @@ def test_dev_predictions_are_scored_as_they_are_at_hand(
     config = made.config.model_copy(
         update={"data": made.config.data.model_copy(update={"dev_path": made.config.data.path})}
     )
-    monkeypatch.setattr("aqa.evaluation.inputs.read_given", None)
+    monkeypatch.setattr("aqa.evaluation.inputs.read_predictions", None)
     done = train(config, Learner, tmp_path / "run", SilentProgress())
     monkeypatch.undo()
     assert done.report is not None

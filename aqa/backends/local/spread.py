@@ -61,7 +61,7 @@ def _put_together(value: Any) -> Iterator[torch.Tensor]:
     if isinstance(value, DTensor):
         yield value.full_tensor()
     elif hasattr(value, "ds_id"):
-        import deepspeed  # type: ignore[import-not-found, unused-ignore]
+        import deepspeed
 
         with deepspeed.zero.GatheredParameters([value]):
             yield value

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_t5 import make_reader
 
 from aqa.backends.local import training
 from aqa.backends.local.failures import explained_work
 from aqa.backends.model_errors import explained
-from aqa.backends.t5 import models
 from aqa.errors import DataError, ModelError
 
 TOO_LITTLE = [
@@ -31,18 +31,13 @@ def test_too_little_memory_to_load_a_model(error: Exception) -> None:
         raise error
 
 
-def test_a_gpu_too_small_for_a_t5(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(device: str) -> None:
+def test_a_gpu_too_small_for_a_t5(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
         raise TOO_LITTLE[0]
 
-    model = SimpleNamespace(to=refuse)
-    monkeypatch.setattr(models, "load_whole", lambda *args, **kwargs: model)
-    monkeypatch.setattr(models, "fuse_activations", lambda it: it)
-    options: Any = SimpleNamespace(
-        attn_implementation="auto", revision=None, trust_remote_code=False
-    )
-    with pytest.raises(ModelError, match=r"^big: out of memory while loading"):
-        models.load_model(SimpleNamespace(spec="big", title="big", base="big"), options, True)
+    monkeypatch.setattr("transformers.AutoModelForSeq2SeqLM.from_pretrained", refuse)
+    with pytest.raises(ModelError, match=r"out of memory while loading"), make_reader(tiny_t5):
+        pass
 
 
 @pytest.mark.parametrize("error", TOO_LITTLE)

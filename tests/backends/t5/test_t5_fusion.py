@@ -169,6 +169,5 @@ def test_the_place_of_the_answer_means_nothing_to_fid(fusion: str, tiny_t5: Path
             found.append(answers)
     first, *others = found
     same = [(one.raw, pytest.approx(one.confidence, abs=1e-4)) for one in first.values()]
-    for answers in others:
-        now = [(answers[key].raw, answers[key].confidence) for key in first]
-        assert (now == same) == (fusion == "fid")
+    now = [[(answers[key].raw, answers[key].confidence) for key in first] for answers in others]
+    assert (now == [same] * len(others)) == (fusion == "fid")
