@@ -1,5 +1,6 @@
 """Typed options of the backends: each one's default and its unit or source."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, ClassVar, Literal, Self
@@ -67,6 +68,9 @@ class LoraOptions(Section):
         return {k: v for k, v in found.items() if k not in defaults or v != defaults[k]}
 
 
+SIZE = re.compile(r"\d+(\.\d+)?[KMG]i?B")  # of memory, as accelerate reads it
+
+
 class LocalModelOptions(BackendOptions):
     """What the options of backends have whose weights are loaded here."""
 
@@ -83,7 +87,19 @@ class LocalModelOptions(BackendOptions):
     ] = "auto"
     # Of prediction. auto: layers over all GPUs, those that do not fit in memory, or on the disk.
     device_map: Literal["auto"] | None = None  # None: all on one device
-    max_memory: dict[str, str] = Field(default_factory=dict)  # with auto: {"0": 20GiB, cpu: 60GiB}
+    max_memory: dict[str, str] = Field(default_factory=dict)  # with auto: {0: 20GiB, cpu: 60GiB}
+
+    @field_validator("max_memory", mode="before")
+    @classmethod
+    def _are_devices(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        for device, size in value.items():
+            if not (str(device).isdecimal() or device in ("cpu", "mps")):
+                raise ValueError(f"{device} is not the number of a GPU, nor cpu or mps")
+            if not SIZE.fullmatch(str(size)):
+                raise ValueError(f"write the memory of {device} such as 20GiB or 500MB, not {size}")
+        return {str(device): str(size) for device, size in value.items()}
 
     def idle(self) -> Mapping[str, str]:
         """What concerns a model on several devices, where it is on one."""

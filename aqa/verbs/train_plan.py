@@ -73,6 +73,11 @@ class TrainingPlan:
             check_known(inputs, reader, progress)
 
     def _check(self) -> None:
+        if self.config.workers.count > 1 or self.config.workers.engine == "ray":
+            raise ConfigError(
+                "workers.count and workers.engine are for prediction; several processes train by"
+                " torchrun or srun: see the README, or leave them out"
+            )
         if self.config.merge and not self.reader.merges:
             raise ConfigError(
                 f"{self.config.backend.name} trains no adapter that could be merged; leave --merge"

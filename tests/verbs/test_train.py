@@ -98,6 +98,12 @@ def test_a_loss_needs_a_target_for_each_validation_question(tmp_path: Path) -> N
     plan(tmp_path, 100, {"data.dev_path": str(dev)})
 
 
+@pytest.mark.parametrize("workers", [{"workers.count": 2}, {"workers.engine": "ray"}])
+def test_a_training_has_no_workers(workers: Mapping[str, object], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="are for prediction; several processes train by"):
+        plan(tmp_path, 100, workers)
+
+
 def test_examples_without_a_gold_passage_are_counted(tmp_path: Path) -> None:
     ids, notes = told(plan(tmp_path, 100, passages="gold"))
     assert ids == ["near", "far"]

@@ -57,7 +57,8 @@ def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
     """Where weights are loaded to, in the words of `from_pretrained`.
 
     Raises:
-        ConfigError: several processes would each spread a model over all devices.
+        ConfigError: several processes would each spread a model over all devices, or there is no
+            such GPU.
     """
     if options.device_map is None:
         return {"device_map": {"": weights_device(training)}}
@@ -65,6 +66,14 @@ def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
         raise ConfigError(
             "backend.device_map = auto lets one process use all GPUs, and there are"
             f" {process_count()}; start one, without torchrun"
+        )
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if absent := [key for key in options.max_memory if key.isdigit() and int(key) >= gpus]:
+        raise ConfigError(
+            f"backend.max_memory names the GPU {absent[0]}, and {gpus} can be seen here, counted"
+            " from 0; leave it out"
         )
     room = {int(key) if key.isdigit() else key: size for key, size in options.max_memory.items()}
     folder = TemporaryDirectory(prefix="aqa-offload-")  # removed when this process ends

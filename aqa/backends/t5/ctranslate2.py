@@ -72,6 +72,8 @@ def choose_engine(options: T5Options, generation: GenerationOptions, model_type:
 def _obstacle(options: T5Options, generation: GenerationOptions, model_type: str) -> str:
     if options.fusion == "fid":
         return "backend.fusion = fid, whose decoder attends to passages encoded apart"
+    if options.device_map:
+        return "backend.device_map: its weights are on one device"
     if generation.temperature:
         return "generation.temperature: it writes greedily or with beams"
     return "" if model_type in MODEL_TYPES else f"models of the kind {model_type}"

@@ -72,7 +72,8 @@ def test_an_encoder_decoder_answers_from_the_disk_as_from_memory(trained_t5: Pat
 
 def test_gpus_have_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "weights_device", lambda training: "cuda:0")
-    options = {"model": "m", "device_map": "auto", "max_memory": {"0": "20GiB", "cpu": "60GiB"}}
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    options = {"model": "m", "device_map": "auto", "max_memory": {0: "20GiB", "cpu": "60GiB"}}
     spread = placement(LlamaQloraOptions.model_validate(options), training=False)
     assert spread["device_map"] == "auto"
     assert spread["max_memory"] == {0: "20GiB", "cpu": "60GiB"}
@@ -83,6 +84,28 @@ def test_gpus_have_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match=r"there are 2; start one, without torchrun"):
         placement(LlamaQloraOptions.model_validate(options), training=False)
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    options = {"model": "m", "device_map": "auto", "max_memory": {"1": "1GiB", "2": "1GiB"}}
+    with pytest.raises(ConfigError, match="names the GPU 2, and 2 can be seen"):
+        placement(T5Options.model_validate(options), training=False)
+
+
+@pytest.mark.parametrize(
+    ("room", "said"),
+    [
+        ({"disc": "1GiB"}, "disc is not the number of a GPU"),
+        ({"cpu": "1XB"}, "memory of cpu such as 20GiB or 500MB, not 1XB"),
+        ({"cpu": "20Gb"}, "not 20Gb"),  # bits
+        ({"cpu": 60}, "not 60"),  # bytes, but for gigabytes it was meant
+    ],
+)
+def test_memory_that_can_not_be_read_is_refused(room: dict[str, Any], said: str) -> None:
+    backend = {"model": "m", "device_map": "auto", "max_memory": room}
+    with pytest.raises(ConfigError, match=said):
+        build_config(T5Options, [{"backend": backend}])
 
 
 @pytest.mark.parametrize("kind", [tiny_llama, tiny_t5])

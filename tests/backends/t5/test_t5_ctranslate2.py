@@ -261,6 +261,7 @@ def test_it_is_converted_once_and_again_when_the_model_changes(
     [
         (("backend.fusion=fid",), "does not work with backend.fusion = fid"),
         (("generation.temperature=1",), "greedily or with beams"),
+        (("backend.device_map=auto",), "its weights are on one device"),
     ],
 )
 def test_what_it_can_not_do_is_refused(
