@@ -75,7 +75,8 @@ class _AtHand:
         """Give what is found of each member that is needed; `named` are places the user names."""
         found: dict[int, dict[str, MemberAnswer]] = {place: {} for place in self.learned.needed}
         files = [path for path in named if not (path / JOURNAL).is_file()]
-        for place, member in enumerate(self.learned.members):
+        for place in sorted(found):
+            member = self.learned.members[place]
             if member.reader is None:
                 found[place] = self._from_file(member, files)
                 continue

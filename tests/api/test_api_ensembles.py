@@ -1,5 +1,6 @@
 """Ensembles from a notebook."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from aqa_stub import StubBackend
 from drawn_readers import draw, drawn_answer, write_data
 
 import aqa
+from aqa.records import Prediction, Prompt
 
 
 def test_an_ensemble_is_trained_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +29,27 @@ def test_an_ensemble_is_trained_and_asked(tmp_path: Path, monkeypatch: pytest.Mo
     for answer in found:
         if sum(draw(name, answer.id) < 0.6 for name in "abc") > 1:
             assert answer.text == f"right {answer.id.removeprefix('test')}"
+
+
+def test_members_that_the_rule_leaves_out_need_no_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule of one reader alone, beside one whose run lies here and one that is a file."""
+
+    def answer(self: StubBackend, prompt: Prompt) -> Prediction:
+        return Prediction(prompt.id, "right" if self.options.model == "c" else "wrong")
+
+    monkeypatch.setattr(StubBackend, "answer", answer)
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"id": f"q{n}", "question": f"q {n}", "context": "c", "answers": ["right"]}
+        for n in range(40)
+    ]
+    for name in "ac":
+        list(aqa.predict("stub", rows, model=name, output_dir=name, quiet=True))
+    Path("b.json").write_text(json.dumps({row["id"]: "y" for row in rows}), encoding="utf-8")
+    members = {"backend.members": ["a", "b.json", "c"]}
+    aqa.train("ensemble", rows, settings=members, output_dir="ens", quiet=True)
+    others = [{**row, "id": f"other {row['id']}"} for row in rows]
+    found = aqa.predict("ensemble", others, model="ens", output_dir="out", quiet=True)
+    assert {answer.text for answer in found} == {"right"}
