@@ -10,15 +10,17 @@ from aqa.records import Example
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, IterableDataset
+    from pandas import DataFrame
 
 # A path, "package:NAME/FILE" or a data set's name on the hub; examples; rows of any shape that
-# files may have; or a data set at hand.
+# files may have; or a table or data set at hand.
 Data: TypeAlias = Union[
     str,
     os.PathLike[str],
     Example,
     Iterable[Example | Mapping[str, Any]],
     Mapping[str, Any],
+    "DataFrame",
     "Dataset",
     "DatasetDict",
     "IterableDataset",
@@ -31,6 +33,7 @@ def as_data_path(data: Data, name: str = "the given data") -> str | Given:
     Raises:
         DataError: it is nothing of which rows could be read.
     """
+    data = as_rows(data)
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)
     if isinstance(data, Example):
@@ -44,3 +47,9 @@ def as_data_path(data: Data, name: str = "the given data") -> str | Given:
         )
     # Texts were paths; what else it holds is looked at when it is read.
     return Given(data, name)  # type: ignore[arg-type]
+
+
+def as_rows(given: Any) -> Any:
+    """A pandas table row by row; everything else as it is."""
+    is_table = type(given).__module__.partition(".")[0] == "pandas" and hasattr(given, "columns")
+    return given.to_dict("records") if is_table else given

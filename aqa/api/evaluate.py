@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from aqa.api.config import Path as PathLike
-from aqa.api.data import Data, as_data_path
+from aqa.api.data import Data, as_data_path, as_rows
 from aqa.api.predict import Predictions, run_folder
 from aqa.config.ranges import LABELS, LEVEL, POINTS
 from aqa.data import Source
@@ -43,13 +43,15 @@ if TYPE_CHECKING:
 
 ONE_SYSTEM = "predictions"  # the name of a system that has none
 
-# One system's: a file or run folder, a stream, answers by id, or rows as files have them.
-Answers: TypeAlias = (
-    PathLike
-    | Predictions
-    | Mapping[str, str | Prediction | None]
-    | Iterable[Prediction | Mapping[str, Any]]
-)
+# One system's: a file or run folder, a stream, answers by id, or rows as files have them, or a
+# pandas table of such.
+Answers: TypeAlias = Union[
+    PathLike,
+    Predictions,
+    Mapping[str, str | Prediction | None],
+    Iterable[Prediction | Mapping[str, Any]],
+    "DataFrame",
+]
 
 
 def evaluate(
@@ -73,7 +75,8 @@ def evaluate(
 
     Args:
         predictions: systems by name, each a file in any shape, a run folder, the stream of
-            `aqa.predict`, a mapping of ids to texts or `aqa.Prediction`s, or a stream of these.
+            `aqa.predict`, a mapping of ids to texts or `aqa.Prediction`s, a stream of these, or
+            a pandas table.
             One system needs no name, and files name themselves.
         data: the examples with the references, as of `aqa.predict`, or an `aqa.Source`, which can
             name columns and splits; by default the references that the predictions hold.
@@ -127,6 +130,7 @@ def _source(data: Data, on_duplicate_id: Literal["error", "number"] = "error") -
 
 
 def _systems(predictions: Any) -> list[Predicted]:
+    predictions = as_rows(predictions)
     if isinstance(predictions, str | os.PathLike):
         return [_file(predictions)]
     if isinstance(predictions, Predictions):
@@ -157,7 +161,7 @@ def _system(name: str, given: Any) -> Predicted:
         return System(name, name, rows, given.evidence_plan)
     if isinstance(given, str | os.PathLike):
         return NamedPredictions(name, _file(given))
-    return NamedPredictions(name, given)
+    return NamedPredictions(name, as_rows(given))
 
 
 def _file(path: PathLike) -> Path:

@@ -55,7 +55,7 @@ def predict(
     Args:
         reader: the name of a backend ("t5", "llama", "gpt4"), or a config of `aqa.load_config`.
         data: a path or a data set's name, `aqa.Example`s, rows as dicts in any shape that files
-            may have, or a `datasets.Dataset`; by default what the config names.
+            may have, a pandas table or a `datasets.Dataset`; by default what the config names.
         model: a run folder, an adapter, a model folder, a name on the hub, or "package:NAME/FILE".
         settings: values of the config by dotted keys, such as {"evidence.top_k": 5}.
         output_dir: the run folder. Each answer is in its journal before the next is asked for, and
@@ -77,6 +77,11 @@ def predict(
     """
     check_choice("redo", redo, ("nothing", "failures", "everything"))
     config, reader_type = resolve(reader, model, settings, data)
+    if config.workers.processes > 1:
+        raise UsageError(
+            "workers.count starts processes of the command aqa predict; in Python leave it out, or"
+            " set workers.engine to ray"
+        )
     progress = watched_progress(quiet)
     folder = None if output_dir is None else Path(output_dir)
     silence = None if abstain_below is None else Path(abstain_below)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aqa_stub import StubBackend
 from house_readers import house_answer, house_rows
+from pandas import DataFrame
 
 import aqa
 
@@ -54,6 +55,7 @@ REFUSED: list[tuple[Call, Mapping[str, object], str]] = [
     (predict, {"stop_when_decided": "half", "decide_by": "rougeL"}, "decide_by='rougeL'"),
     (predict, {"decide_by": "em"}, "stop_when_decided; name a run"),
     (predict, {"allow_other_reader": True}, "name a contract"),
+    (predict, {"settings": {"workers.count": 2}}, "workers.count starts processes of the command"),
     *((estimate, {"against": "half", "to_see": it}, "to_see") for it in (0, -1, nan, "2")),
     (estimate, {"decide_by": "em"}, "go together"),
     (preview, {"number": 0}, "number=0"),
@@ -85,3 +87,14 @@ def test_one_prompt_counts_beside_conditions_and_in_an_estimate(tmp_path: Path) 
     assert all('"mine.txt"' in text for text in manifests)
     own, by_default = (estimate(prompts=each).total for each in (["mine.txt"], []))  # type: ignore[attr-defined]
     assert own.input_tokens > 2 * by_default.input_tokens
+
+
+def test_tables_of_pandas_are_data_and_predictions() -> None:
+    answers = aqa.predict("stub", DataFrame(DATA), model="half", quiet=True)
+    table = answers.to_frame()
+    assert sorted(table["id"]) == sorted(row["id"] for row in DATA)
+    alone, named = (
+        aqa.evaluate(given, DATA, metrics=["em"], quiet=True).scores.popitem()[1]["em"].value
+        for given in (table[["id", "text"]], {"mine": table[["id", "text"]]})
+    )
+    assert alone == named == 50

@@ -130,7 +130,7 @@ def _answer(
             continue
         if entry.key is not None and names in OF_REFERENCES:
             continue
-        if any(row[column] != row[columns[0]] for column in columns):
+        if any(row[column] != row[columns[0]] for column in columns[1:]):
             raise DataError(
                 f"{entry.place}: {' and '.join(columns)} may both be the answer; name the right one"
                 " with --prediction-field answer=COLUMN"

@@ -15,7 +15,7 @@ import pytest
 from prediction_shapes import write
 
 from aqa.errors import DataError
-from aqa.evaluation.predictions import read_predictions
+from aqa.evaluation.predictions import NamedPredictions, read_predictions
 
 
 def archive(*names: str) -> bytes:
@@ -170,6 +170,12 @@ def test_answers_may_begin_as_other_files_do(answer: str, tmp_path: Path) -> Non
     path = write(tmp_path, "p.txt", f"{answer}\nRome\n")
     found = read_predictions(path, ["q1", "q2"])
     assert [row.prediction for row in found.values()] == [answer, "Rome"]
+
+
+def test_nan_alone_is_no_second_answer() -> None:
+    rows = [{"id": "q1", "prediction": float("nan")}]
+    with pytest.raises(DataError, match="the answer is NaN, which pandas makes of an empty cell"):
+        read_predictions(NamedPredictions("mine", rows))
 
 
 def test_numbers_are_answers_unless_they_are_scores(tmp_path: Path) -> None:
