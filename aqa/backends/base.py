@@ -31,6 +31,7 @@ class Backend(ABC, Generic[OptionsT_co]):
         self.config = config
         self.options = cast(OptionsT_co, config.backend)  # `build_config` made them of `Options`
         self._progress = progress
+        self._noted: set[str] = set()
         self.folder: Path | None = None  # the run folder, for what a reader leaves there
 
     def __enter__(self) -> Self:
@@ -46,6 +47,12 @@ class Backend(ABC, Generic[OptionsT_co]):
 
     def check(self) -> None:
         """Raise what would keep the reader from working here, as far as no weights are needed."""
+
+    def note(self, text: str) -> None:
+        """Tell the user one thing worth knowing, once."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._progress.note(text)
 
     @property
     def limit(self) -> int | None:

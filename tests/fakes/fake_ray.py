@@ -143,7 +143,7 @@ class FakeRay(ModuleType):
         return self.told is not None
 
     def init(self, **told: Any) -> None:
-        if os.environ.get("RAY_ADDRESS") == "nowhere:1":
+        if os.environ.get("RAY_ADDRESS") == "nowhere":
             raise ConnectionError("Could not find any running Ray instance.\nMore words.")
         self.told = told
 

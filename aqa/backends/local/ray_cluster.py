@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -16,6 +17,7 @@ from aqa.errors import RunError
 from aqa.progress import SilentProgress
 from aqa.records import Prediction, Prompt
 
+PATIENCE = 10.0  # seconds until something has to answer at an address
 STORE = 256 * 2**20  # bytes of a Ray of our own for what is on its way between processes
 
 
@@ -58,6 +60,23 @@ class Reading:
         self._reader.__exit__(None, None, None)
 
 
+def _check_listens(address: str | None) -> None:
+    """See that something listens at an address; Ray itself would try for minutes.
+
+    Raises:
+        RunError: nothing does.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        except (OSError, OverflowError) as error:
+            raise RunError(
+                f"RAY_ADDRESS={address} can't be used: nothing answers there; name the cluster's"
+                " head and its port, or auto on one of its machines"
+            ) from error
+
+
 class Cluster:
     """Ray as RAY_ADDRESS names it, or else on this machine alone, and ended when it is left.
 
@@ -85,6 +104,7 @@ class Cluster:
                 f"RAY_ADDRESS={address} is Ray's client, which streams no answers; run the command"
                 " on a machine of the cluster, with RAY_ADDRESS=auto"
             )
+        _check_listens(address)
         told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
             told |= {

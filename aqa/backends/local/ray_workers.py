@@ -60,7 +60,6 @@ class OnRay(Backend):
     _workers: tuple[Worker, ...] = ()
 
     def __enter__(self) -> Self:
-        self._told: set[str] = set()
         self._again: deque[Work] = deque()  # of actors that died
         self._joined()
         self._workers = tuple(map(Worker, range(self.config.workers.count)))
@@ -159,9 +158,7 @@ class OnRay(Backend):
     def _see(self, loaded: Loaded) -> None:
         """Pass on what the reader notes, and see that all compute alike."""
         for note in loaded.notes:
-            if note not in self._told:
-                self._told.add(note)
-                self._progress.note(note)
+            self.note(note)
         ours, theirs = (found.get("dtype") for found in (self.hardware(), loaded.hardware))
         if ours != theirs:
             raise ModelError(

@@ -98,9 +98,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         return getattr(self._model_config.get_text_config(decoder=True), "vocab_size", None)
 
     def _check_positions(self) -> None:
-        check_positions(
-            self._model_config, self.options, self.config.generation, self._progress.note
-        )
+        check_positions(self._model_config, self.options, self.config.generation, self.note)
 
     def _known(self, prompt: Prompt, encoding: Encoding) -> Encoding:
         """The same encoding, when each of its tokens is one that the model knows."""
@@ -161,11 +159,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     def _tell_hardware(self, training: bool) -> None:
         let_segments_grow()
         for text in hardware_notes(self.hardware(), training):
-            self._progress.note(text)
-
-    def note(self, text: str) -> None:
-        """Tell the user one thing worth knowing."""
-        self._progress.note(text)
+            self.note(text)
 
     def _take_over_generation(self) -> None:
         """Let our options alone decide how answers are written; say what the model asked for."""

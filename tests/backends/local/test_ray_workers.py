@@ -233,8 +233,11 @@ def test_what_is_refused(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.Monke
         run(build_config(Gpt4Backend.Options, [asked]), tmp_path / "out", Gpt4Backend)
     with pytest.raises(ConfigError, match=r"workers\.gpus = 2\.0 has no effect: it needs workers"):
         build_config(StubBackend.Options, [{"workers": {"gpus": 2}}])
-    monkeypatch.setenv("RAY_ADDRESS", "nowhere:1")
-    with pytest.raises(RunError, match="RAY_ADDRESS=nowhere:1 can't be used: Could not find any"):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(RunError, match=r"RAY_ADDRESS=127.0.0.1:1 can't be used: nothing answers"):
+        run(configured(tmp_path, 2), tmp_path / "out")
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
+    with pytest.raises(RunError, match="RAY_ADDRESS=nowhere can't be used: Could not find any"):
         run(configured(tmp_path, 2), tmp_path / "out")
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(RunError, match="is Ray's client, which streams no answers"):
