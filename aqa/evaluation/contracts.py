@@ -15,7 +15,6 @@ from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.records import MEAN_LOGPROB
 from aqa.runs.fingerprints import differences
-from aqa.runs.folder import read_manifest
 from aqa.runs.names import MANIFEST
 
 KIND, VERSION = "contract of silence", 1
@@ -148,7 +147,7 @@ def make_contract(report: Report, promise: Promise) -> Contract:
             " no threshold in common; make its predictions again with one of them"
         )
     found = choose_threshold(confidences, _wrong(system, promise), clusters, promise)
-    fingerprint = _manifest(system).get("fingerprint")
+    fingerprint = system.manifest.get("fingerprint")
     return Contract(
         threshold=found.confidence,
         risk=promise.risk,
@@ -169,10 +168,9 @@ def kept_contracts(systems: Sequence[SystemScores], clusters: Clusters) -> list[
     """Say how systems did whose run folders say that they keep a contract."""
     found = []
     for system in systems:
-        manifest = _manifest(system)
-        if "silence" not in manifest:
+        if "silence" not in system.manifest:
             continue
-        contract = Contract.from_json(manifest["silence"], f"{system.file}: its {MANIFEST}")
+        contract = Contract.from_json(system.manifest["silence"], f"{system.file}: its {MANIFEST}")
         if contract.score not in system.scores:
             continue
         promise = Promise(contract.risk, contract.level, contract.score, contract.limit)
@@ -250,8 +248,3 @@ def _wrong(system: SystemScores, promise: Promise) -> list[bool]:
 def _given(system: SystemScores) -> Sequence[bool]:
     """Which examples the system answers: neither failed nor left open."""
     return [bool(prediction) for prediction in system.predictions]
-
-
-def _manifest(system: SystemScores) -> Mapping[str, Any]:
-    file = Path(system.file)
-    return read_manifest(file if file.is_dir() else file.parent)

@@ -33,7 +33,8 @@ class SystemScores:
     `slice_places` are the examples of the groups of `slices`.
     `predictions` (as they were compared), `categories` (see `mistakes`) and `rows` (as they
     were read) follow the ids. `abstention` is None where there is nothing to tell, `risk_coverage`
-    where no confidence is, `calibration` where none is a probability. `verdicts` are a judge's.
+    where no confidence is, `calibration` where none is a probability. `verdicts` are a judge's. The
+    `manifest` is that of the run whose answers they are; empty where they are of none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class SystemScores:
     calibration: Calibration | None = None
     rows: tuple[AnsweredRow | None, ...] = ()
     verdicts: Verdicts | None = None
+    manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def errors(self) -> dict[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from aqa.errors import ModelError, UsageError
 from aqa.evaluation.abstention import abstention, calibration, confidence_cautions, risk_coverage
-from aqa.evaluation.alignment import System
+from aqa.evaluation.alignment import System, manifest_of
 from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.clustering import AUTO, clusters_note
 from aqa.evaluation.comparison import check_baseline, compare
@@ -167,7 +167,8 @@ def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) 
         scores[score.name] = score
         task.advance(1, {score.name: score.value})
     groups = means_by_answer(pairs, scores)
-    return SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
+    found = SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
+    return replace(found, manifest=manifest_of(system))
 
 
 def _default_scorers(languages: Sequence[str], options: MetricOptions | None) -> list[Metric]:

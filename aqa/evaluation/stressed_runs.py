@@ -127,7 +127,7 @@ def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> Aske
 def _runs_of(system: SystemScores) -> Mapping[str, Path]:
     file = Path(system.file)
     folder = file if file.is_dir() else file.parent
-    found = stress_runs(folder)
+    found = stress_runs(folder) if system.manifest else {}
     if not found:
         raise DataError(
             f"{folder} holds no run under stress; make some with `aqa predict ... --stress"

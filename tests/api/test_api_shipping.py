@@ -159,3 +159,17 @@ def test_what_does_not_go_together(given: dict[str, Any], message: str, tmp_path
     with pytest.raises(aqa.AqaError, match=message):
         list(aqa.predict("stub", DATA[:2], **given))
     assert not list(tmp_path.iterdir())
+
+
+def test_answers_at_hand_are_not_those_of_a_folder_of_their_name() -> None:
+    half = aqa.predict("stub", DATA, model="half", output_dir="half", stress=["missing"])
+    assert len(list(half)) == 2 * COUNT
+    answers = list(aqa.predict("stub", DATA, model="half").rows())
+    result = aqa.evaluate({"half": answers}, choose_threshold="risk=60")
+    assert result.contract is not None
+    assert result.contract.reader is None
+    with pytest.raises(aqa.AqaError, match="holds no run under stress"):
+        aqa.evaluate({"half": answers}, stress=True)
+    own = aqa.evaluate("half", choose_threshold="risk=60").contract
+    assert own is not None
+    assert own.reader is not None

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqa.errors import DataError, UsageError
-from aqa.evaluation.alignment import System, first_ids
+from aqa.evaluation.alignment import System, first_ids, manifest_of
 from aqa.evaluation.inputs import Aligned
 from aqa.evaluation.judge.cases import Case, Cases, Judged
 from aqa.evaluation.judge.labels import Labels
@@ -18,7 +17,6 @@ from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import VERDICTS, Verdicts, most_given
 from aqa.records import Evidence, Example
-from aqa.runs.folder import read_manifest
 
 if TYPE_CHECKING:
     from aqa.evaluation.judge.panel import Panel
@@ -152,8 +150,7 @@ def _seen(example: Example, row: AnsweredRow | None) -> Evidence:
 def _check_passages(systems: Sequence[System], joined: bool) -> None:
     """See whether the judge will be shown the passages that the readers were given."""
     for system in systems if not joined else ():
-        file = Path(system.file)
-        sources = read_manifest(file if file.is_dir() else file.parent).get("sources")
+        sources = manifest_of(system).get("sources")
         given = sources.get("passages") if isinstance(sources, dict) else None
         if given:
             raise UsageError(
