@@ -67,7 +67,7 @@ def estimate_cost(
     check_choice("decide_by", decide_by, SCORES)
     if (to_see is None) != (against is None) or (to_see is None and decide_by != "f1"):
         raise UsageError(
-            "to_see, against and decide_by go together: a difference, and the run that it is from"
+            "to_see is a difference from a run; give both to_see and against, or no decide_by"
         )
     if prompts or stress:
         if to_see is not None:

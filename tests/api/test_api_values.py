@@ -57,7 +57,7 @@ REFUSED: list[tuple[Call, Mapping[str, object], str]] = [
     (predict, {"allow_other_reader": True}, "name a contract"),
     (predict, {"settings": {"workers.count": 2}}, "workers.count starts processes of the command"),
     *((estimate, {"against": "half", "to_see": it}, "to_see") for it in (0, -1, nan, "2")),
-    (estimate, {"decide_by": "em"}, "go together"),
+    (estimate, {"decide_by": "em"}, "or no decide_by"),
     (preview, {"number": 0}, "number=0"),
     (preview, {"number": -1}, "number=-1"),
 ]
