@@ -103,5 +103,5 @@ class Estimate:
         return DataFrame([{"run": name, **asdict(one)} for name, one in self.runs.items()])
 
     def _repr_html_(self) -> str:
-        told = [] if self.to_see is None else [str(self.to_see)]
-        return to_html(costs_table(self.runs)) + sentences_to_html(told)
+        answers = [] if self.to_see is None else [str(self.to_see)]
+        return to_html(costs_table(self.runs)) + sentences_to_html(answers)

@@ -231,8 +231,8 @@ def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> N
     tokens = spent.input + spent.output
     if all(cap is None for cap in caps) or not (tokens or spent.cost):
         return
-    told = f" and ${spent.cost:.4f}" if spent.cost else ""
-    progress.note(f"Of what may be spent, the other runs took {tokens:,} tokens{told}.")
+    cost = f" and ${spent.cost:.4f}" if spent.cost else ""
+    progress.note(f"Of what may be spent, the other runs took {tokens:,} tokens{cost}.")
     reader.count_elsewhere(spent)
 
 

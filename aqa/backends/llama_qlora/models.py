@@ -190,8 +190,8 @@ def check_packing(options: LlamaQloraOptions, model_config: Any) -> None:
         from transformers import AutoModelForCausalLM
 
     kind = AutoModelForCausalLM._model_mapping.get(type(model_config), None)
-    told = kind is not None and "position_ids" in signature(kind.forward).parameters
-    if not told or kind._is_stateful:
+    takes_positions = kind is not None and "position_ids" in signature(kind.forward).parameters
+    if not takes_positions or kind._is_stateful:
         raise ModelError(
             f"{options.model}: a model of this kind ({model_config.model_type}) does not keep rows"
             " apart by their positions; leave training.packing out"

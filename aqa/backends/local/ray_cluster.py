@@ -29,12 +29,12 @@ class Loaded(NamedTuple):
 
 
 class Reading:
-    """The actor: a reader in a process of its own. `told` is added to its environment."""
+    """The actor: a reader in a process of its own. `environment` is added to that process's."""
 
     def __init__(
-        self, reader_type: type[Backend], config: RunConfig, told: Mapping[str, str]
+        self, reader_type: type[Backend], config: RunConfig, environment: Mapping[str, str]
     ) -> None:
-        os.environ.update(told)
+        os.environ.update(environment)
         self._reader_type, self._config, self._progress = reader_type, config, SilentProgress()
 
     def hardware(self) -> Mapping[str, str]:
@@ -105,16 +105,16 @@ class Cluster:
                 " on a machine of the cluster, with RAY_ADDRESS=auto"
             )
         _check_listens(address)
-        told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
-            told |= {
+            settings |= {
                 "address": "local",
                 "num_cpus": max(os.cpu_count() or 1, self._workers.count),
                 "include_dashboard": False,
                 "object_store_memory": STORE,
             }
         try:
-            ray.init(**told)
+            ray.init(**settings)
         except Exception as error:  # Ray raises this very class, and many others
             where = f"RAY_ADDRESS={address} can't be used" if address else "Ray did not start"
             cause = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -123,12 +123,12 @@ class Cluster:
     def start(self, rank: int) -> Any:
         """Start an actor, which is one of so many processes."""
         count = self._workers.count
-        told = {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": "0"}
+        environment = {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": "0"}
         if not self._gpus:
-            told["CUDA_VISIBLE_DEVICES"] = ""
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         placed = {"num_cpus": self._cpus, "num_gpus": self._gpus, "scheduling_strategy": "SPREAD"}
         actor = ray.remote(Reading).options(max_restarts=0, **placed)
-        return actor.remote(self._reader_type, self._config, told)
+        return actor.remote(self._reader_type, self._config, environment)
 
     @cached_property
     def _cpus(self) -> int:

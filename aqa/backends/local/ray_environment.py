@@ -18,11 +18,11 @@ def prepare_ray() -> None:
     """
     if find_spec("ray") is None:
         raise MissingExtraError("ray", "ray")
-    told = {"RAY_USAGE_STATS_ENABLED": "0"}
+    variables = {"RAY_USAGE_STATS_ENABLED": "0"}
     if "RAY_ADDRESS" not in os.environ:
-        told |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        told["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # it talks to itself over loopback
+        variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # it talks to itself over loopback
         # What an actor started ends by itself, all of it: vLLM's servers do.
-        told["RAY_kill_child_processes_on_worker_exit"] = "0"
-    for name, value in told.items():
+        variables["RAY_kill_child_processes_on_worker_exit"] = "0"
+    for name, value in variables.items():
         os.environ.setdefault(name, value)

@@ -178,8 +178,8 @@ def classify_status(  # long: a table of statuses
         return Failure("run", message, perhaps_alone=True)
     if status in (404, 405, 410) or (status == 400 and NO_MODEL.search(f"{code} {message}")):
         message = f"the server knows no such model or address ({message}); see --model and"
-        told = f"{message} backend.base_url"
-        return Failure("run", told, refused=status == 400, perhaps_alone=True)
+        advice = f"{message} backend.base_url"
+        return Failure("run", advice, refused=status == 400, perhaps_alone=True)
     if 300 <= status < 400:
         return Failure(
             "run",

@@ -114,9 +114,9 @@ class Said:
         return ENDS.get(ending_of(self.ending))
 
 
-def ending_of(told: object) -> str:
+def ending_of(reason: object) -> str:
     """How a server says that an answer ended, in lower case, without what it adds."""
-    return told.lower().partition(":")[0].strip() if isinstance(told, str) else ""
+    return reason.lower().partition(":")[0].strip() if isinstance(reason, str) else ""
 
 
 def unread(content: bytes, kind: str) -> BadBodyError:
@@ -196,8 +196,8 @@ def _of_field(name: str, value: object, depth: int) -> str:
     if name == "status" and not isinstance(value, Mapping):  # a code
         return ""
     if name == "errors" and isinstance(value, Mapping):  # by what is wrong
-        told = ((part, error_text(words, depth)) for part, words in value.items())
-        return "; ".join(f"{part}: {words}" for part, words in told if words)
+        texts = ((part, error_text(words, depth)) for part, words in value.items())
+        return "; ".join(f"{part}: {words}" for part, words in texts if words)
     return error_text(value, depth)
 
 
@@ -215,7 +215,7 @@ def _of_text(text: str, depth: int) -> str:
 
 
 def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spent | None:
-    """Tokens read, written, cached and kept; None where they are not told, or can't be."""
+    """Tokens read, written, cached and kept; None where the server gives none that can be used."""
     if not isinstance(usage, dict):
         return None
     found = usage.get(details_name)

@@ -104,18 +104,18 @@ def _found(value: object, depth: int = DEPTH) -> Iterator[float | None]:
                 yield from _found(inner, depth - 1)
 
 
-def seconds_until(told: object, unit: float = 1.0) -> float | None:
+def seconds_until(value: object, unit: float = 1.0) -> float | None:
     """Seconds until then: of a number, so many to a second, of a duration ("38s"), or of a date.
 
     Numbers may count from 1970.
     """
-    if isinstance(told, bool) or not isinstance(told, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        seconds = float(told) / unit
+        seconds = float(value) / unit
     except ValueError:
-        then = _date(str(told))
-        return _sum(str(told)) if then is None else max(then - time.time(), 0.0)
+        then = _date(str(value))
+        return _sum(str(value)) if then is None else max(then - time.time(), 0.0)
     if not math.isfinite(seconds):
         return None
     if seconds >= EPOCH:

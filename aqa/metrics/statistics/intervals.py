@@ -112,8 +112,8 @@ def mean_intervals(
     span = high - low
     lows, highs, effects = low + span * lows, low + span * highs, spread.effects
     if clusters.sequence is not None:
-        told = zip(columns.T, low, high, strict=True)
-        lows, highs = np.array([followed_mean(own, clusters, *ends) for own, *ends in told]).T
+        known = zip(columns.T, low, high, strict=True)
+        lows, highs = np.array([followed_mean(own, clusters, *ends) for own, *ends in known]).T
         effects = np.full_like(values, np.nan)
     return Estimates(values, lows, highs, np.sqrt(variances), spread.freedom, effects)
 
