@@ -12,7 +12,7 @@ from aqa.backends.fitting import fit
 from aqa.config.backend_options import BackendOptions
 from aqa.config.options import RunConfig
 from aqa.progress import Progress
-from aqa.records import Encoding, Prediction, Prompt, TrainStep
+from aqa.records import Encoding, Message, Prediction, Prompt, TrainStep
 from aqa.runs.hashes import Hashed
 from aqa.spent import CostEstimate, Spent
 
@@ -65,6 +65,13 @@ class Backend(ABC, Generic[OptionsT_co]):
         Needs no weights. Training and prediction use no others, and previews show them.
         """
         return None
+
+    def sent(self, prompt: Prompt) -> tuple[Sequence[Message], Mapping[str, object]]:
+        """The turns that a server is sent, a whole text as one without a role, and the request.
+
+        A request of nothing from a reader that asks no server. Needs neither key nor server.
+        """
+        return prompt.messages, {}
 
     def encoded(self, prompt: Prompt) -> Prompt:
         """The prompt with its token ids, which are made here unless it carries them."""

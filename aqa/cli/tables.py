@@ -200,8 +200,9 @@ def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) ->
                 text.append(piece, style="green" if tokens else "")
             say(text)
         else:
-            for turn in prompt.messages:
-                say(Text.assemble((f"{turn.role}: ", "bold"), turn.content))
+            for turn in preview.turns:
+                role = f"{turn.role}: " if turn.role else ""
+                say(Text.assemble((role, "bold"), turn.content))
         draw(plan_table(prompt))
         say(Text(describe(preview), style="cyan"))
     if tokens:
@@ -250,6 +251,8 @@ def describe(preview: "Preview") -> str:
         read, trained = len(preview.encoding.prompt_ids), len(preview.encoding.target_ids)
         parts.append(f"{read} tokens read, {trained} trained on")
         parts.append(f"begin-of-text tokens: {preview.begin_tokens}")
+        if len(lengths := preview.encoding.part_lengths) > 1:
+            parts.append(f"passages are read apart, with {', '.join(map(str, lengths))} tokens")
     return "; ".join(parts)
 
 
@@ -262,11 +265,15 @@ def preview_json(preview: "Preview") -> dict[str, object]:
         "target": prompt.target,
         "evidence": evidence_fields(prompt),
     }
+    if preview.request:
+        value["request"] = preview.request
     if encoding is not None:
         value |= {
-            "text": "".join((*preview.read, *preview.trained)),
+            "text": preview.text,
             "prompt_ids": list(encoding.prompt_ids),
             "target_ids": list(encoding.target_ids),
             "begin_of_text_tokens": preview.begin_tokens,
         }
+        if len(encoding.part_lengths) > 1:
+            value["part_lengths"] = list(encoding.part_lengths)
     return value

@@ -49,10 +49,15 @@ def prepare(
         question=example.question,
         evidence=select(example, options, count_tokens),
         template=template,
-        target=(example.target or template.target(example.answers)) if with_target else None,
+        target=target_of(example, template) if with_target else None,
         answers=example.answers,
     )
     return reader.fit(prompt)
+
+
+def target_of(example: Example, template: Template) -> str | None:
+    """The text to train on: the one that the data name, or the template's choice."""
+    return example.target or template.target(example.answers)
 
 
 def load_template(name: str, variables: Sequence[str] = VARIABLES) -> Template:

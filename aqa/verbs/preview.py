@@ -1,7 +1,7 @@
 """The verb prompt-preview: what the model will really receive, token by token."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from aqa.backends.base import Backend
@@ -10,8 +10,8 @@ from aqa.config.options import RunConfig
 from aqa.errors import DataError, UsageError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
-from aqa.prompting.templates import load_template
-from aqa.records import Encoding, Prompt
+from aqa.prompting.templates import load_template, target_of
+from aqa.records import Encoding, Message, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,13 @@ class Preview:
 
     `read` and `trained` are the texts of the tokens that are read and of those trained on, in
     pieces of one token, or of several where a character is spread over them. A backend that sends
-    text instead of tokens has none of these.
+    text instead of tokens has none of these, but the `turns` that it sends (a text without a chat
+    is one without a role), and the whole `request` where it asks a server.
     """
 
     prompt: Prompt
+    turns: Sequence[Message] = ()
+    request: Mapping[str, object] = field(default_factory=dict)
     encoding: Encoding | None = None
     read: tuple[str, ...] = ()
     trained: tuple[str, ...] = ()
@@ -34,7 +37,8 @@ class Preview:
         """All that is read, and what is trained on after it; turns one below another."""
         if self.encoding is not None:
             return "".join((*self.read, *self.trained))
-        return "\n".join(f"{turn.role}: {turn.content}" for turn in self.prompt.messages)
+        roles = (f"{turn.role}: " if turn.role else "" for turn in self.turns)
+        return "\n".join(role + turn.content for role, turn in zip(roles, self.turns, strict=True))
 
 
 def preview(
@@ -71,22 +75,24 @@ def preview(
     else:
         chosen = list(islice(examples, number))
     for index, example in chosen:
-        yield show(inputs.prompt(reader, index, example, with_target=True), reader)
+        prompt = inputs.prompt(reader, index, example, with_target=training)
+        # A prediction makes room for no target: here it is shown, and moves nothing.
+        yield show(replace(prompt, target=target_of(example, inputs.template)), reader)
 
 
 def show(prompt: Prompt, reader: Backend) -> Preview:
     """Take a prompt apart into the tokens that the reader makes of it."""
-    encoding = prompt.encoding or reader.encode(prompt)
+    encoding = reader.encode(prompt)
     if encoding is None:
-        return Preview(prompt)
+        return Preview(prompt, *reader.sent(prompt))
     begin = reader.begin_token_id
     others = (place for place, token in enumerate(encoding.prompt_ids) if token != begin)
     return Preview(
         prompt,
-        encoding,
-        tuple(_pieces(encoding.prompt_ids, reader)),
-        tuple(_pieces(encoding.target_ids, reader)),
-        next(others, len(encoding.prompt_ids)) if begin is not None else 0,
+        encoding=encoding,
+        read=tuple(_pieces(encoding.prompt_ids, reader)),
+        trained=tuple(_pieces(encoding.target_ids, reader)),
+        begin_tokens=next(others, len(encoding.prompt_ids)) if begin is not None else 0,
     )
 
 

@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,24 @@ def test_the_reader_is_sent_what_is_shown(
     predict(config, StubBackend, tmp_path / "out", SilentProgress())
     assert [p.messages for p in sent] == [each.prompt.messages for each in shown(config)]
     assert [p.target for p in sent] == [None] * 3
+
+
+def test_a_target_takes_no_room_from_a_prediction(config: RunConfig) -> None:
+    """The target of c is longer than an answer: a training reads fewer passages for it."""
+    data = Path(str(config.data.path))
+    row = {"id": "c", "question": "Who?", "ctxs": ["one two", "three four"], "answers": ["a " * 6]}
+    data.write_text(json.dumps(row), encoding="utf-8")
+    (answered,), (trained,) = shown(config), shown(config, training=True)
+    assert len(answered.prompt.evidence.passages) == 2
+    assert len(trained.prompt.evidence.passages) == 1
+    assert answered.prompt.target == trained.prompt.target
+
+
+def test_passages_that_are_read_apart(config: RunConfig) -> None:
+    class Apart(Letters):
+        def encode(self, prompt: Prompt) -> Encoding:
+            return replace(super().encode(prompt), part_lengths=(1, 17))
+
+    (second,) = shown(config, Apart, example_id="b")
+    assert preview_json(second)["part_lengths"] == [1, 17]
+    assert describe(second).endswith("passages are read apart, with 1, 17 tokens")

@@ -2,10 +2,10 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.servers import Setting, checked_address, shown, without_secrets
@@ -37,12 +37,6 @@ class Access:
     def __repr__(self) -> str:
         return f"Access({self.url})"
 
-    @property
-    def is_openai(self) -> bool:
-        """Whether it is OpenAI itself, or one of its regions."""
-        host = urlsplit(self.url).hostname or ""
-        return host == "api.openai.com" or host.endswith(".api.openai.com")
-
     def without_key(self, text: str) -> str:
         """The text without the key, should a server have written it there."""
         return without_secrets(text, (self.key, *self.tokens))
@@ -50,6 +44,11 @@ class Access:
     def shown(self, text: str) -> str:
         """What a server says, on one short line without the key."""
         return shown(self.without_key(text))
+
+
+def is_openai(url: str) -> bool:
+    """Whether it is the address of OpenAI itself, or of one of its regions."""
+    return bool(re.match(r"https?://([\w-]+\.)*api\.openai\.com(?=[:/]|$)", url, re.I))
 
 
 def server_url(options: Gpt4Options) -> str:

@@ -12,7 +12,14 @@ from typing import Any, ClassVar, Self
 
 from aqa.backends.base import PendingPrompts, Remote
 from aqa.backends.event_loop import Ask, cancel_all, running_loop
-from aqa.backends.openai_api.access import Access, find_access, identity_of, key_of, server_url
+from aqa.backends.openai_api.access import (
+    Access,
+    find_access,
+    identity_of,
+    is_openai,
+    key_of,
+    server_url,
+)
 from aqa.backends.openai_api.apis import APIS, check_api
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
@@ -20,6 +27,7 @@ from aqa.backends.openai_api.batch.run import BatchRun
 from aqa.backends.openai_api.batch.samples import Answers, SampledQuestions
 from aqa.backends.openai_api.batch.server import BatchServer
 from aqa.backends.openai_api.cache import open_cache
+from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.connection import open_client
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
 from aqa.backends.openai_api.pacing import Pace
@@ -72,9 +80,21 @@ class Gpt4Backend(Remote[Gpt4Options]):
     @cached_property
     def _counter(self) -> TokenCounter:
         schema = "" if self.schema is None else json.dumps(self.schema.json_schema)
-        is_openai = ".openai.com" in server_url(self.options)
         model, as_text = self.options.model, self.options.api == "completions"
-        return TokenCounter(model, is_openai, schema, self._chat_count, as_text)
+        return TokenCounter(model, self._is_openai, schema, self._chat_count, as_text)
+
+    @cached_property
+    def _is_openai(self) -> bool:
+        return is_openai(server_url(self.options))
+
+    @cached_property
+    def _parameters(self) -> Parameters:
+        note = self._progress.note
+        return APIS[self.options.api](self.config, self._is_openai, note, self.schema)
+
+    def sent(self, prompt: Prompt) -> tuple[Sequence[Message], Mapping[str, object]]:
+        """The turns, or the text, and the whole request."""
+        return self._parameters.sent(prompt.messages)
 
     @cached_property
     def _chat_count(self) -> Callable[[Sequence[Message]], int] | None:
@@ -156,17 +176,15 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     @cached_property
     def _service(self) -> Service:
-        access, note = self._access, self._progress.note
-        parameters = APIS[self.options.api](self.config, access.is_openai, note, self.schema)
         return Service(
             self.config,
             self.options,
-            access,
-            parameters,
+            self._access,
+            self._parameters,
             self._counter,
             self._ledger,
             self.identity(),
-            note,
+            self._progress.note,
         )
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:

@@ -143,6 +143,11 @@ class Parameters:
             body["response_format"] = {"type": "json_schema", "json_schema": self.schema.strict()}
         return body
 
+    def sent(self, messages: Sequence[Message]) -> tuple[Sequence[Message], Mapping[str, object]]:
+        """What `body` holds of a chat, in turns, and the whole."""
+        turns = [Message(turn["role"], turn["content"]) for turn in self.turns(messages)]
+        return turns, self.body(messages)
+
     def logprobs(self, prompt: Prompt, reply: Reply) -> list[float]:
         """The log-probabilities of the answer's tokens, where they are asked for.
 

@@ -25,6 +25,7 @@ from aqa.records import Evidence, Message, Prompt, Template
 from aqa.runs.folder import read_manifest
 from aqa.spent import Spent
 from aqa.verbs.predict import Resume, dry_run
+from aqa.verbs.preview import preview
 
 pytestmark = pytest.mark.usefixtures("hurried")
 
@@ -446,3 +447,21 @@ def test_a_judge_needs_another_api(tmp_path: Path, server: Server) -> None:
     judge = Gpt4Backend(config, SilentProgress(), READER_ANSWER)
     with pytest.raises(ConfigError, match="follow no JSON schema"):
         judge.check()
+
+
+# What a preview shows is what is sent.
+
+
+@pytest.mark.parametrize("api", ["chat", "responses", "completions"])
+@pytest.mark.parametrize("model", ["reader-1", "gpt-5", "o1-mini"])  # system, developer, none
+def test_a_preview_shows_the_very_request(
+    tmp_path: Path, server: Server, api: str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = longer(configured(tmp_path, server, 1, api=api, model=model), 16)
+    run(config, tmp_path / "out")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    (shown,) = preview(config, Gpt4Backend, SilentProgress())
+    assert shown.request == server.bodies[0]
+    sent = shown.request.get("prompt") or shown.request.get("input") or shown.request["messages"]
+    turns = [{"role": turn.role, "content": turn.content} for turn in shown.turns]
+    assert sent == (shown.text if api == "completions" else turns)
