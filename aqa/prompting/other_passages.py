@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from aqa.prompting.gold_passages import Holds
+from aqa.prompting.gold_passages import answer_finder, text_finder
 from aqa.prompting.samples import sample
 from aqa.records import Example, Passage
 
@@ -15,15 +15,16 @@ HANGUL_WORD = re.compile("[가-힣]+")
 
 
 def distractors(
-    passages: Iterable[Passage], texts: set[str], holds: Holds | None
+    passages: Iterable[Passage], texts: set[str], example: Example
 ) -> Iterator[Passage]:
     """Those whose text is not among `texts`, where it is put, and that do not hold the answer.
 
-    Gold passages may be known by id, but what says the answer under another id is no distractor,
-    either: where the gold one is left out, the example is to have no answer.
+    However gold passages are known, by id or as the example's own, what says the answer is no
+    distractor, either: where the gold one is left out, the example is to have no answer.
     """
+    holds, says = answer_finder(example), text_finder(example)
     for passage in passages:
-        holding = holds and (holds(passage) or holds(replace(passage, id=None)))
+        holding = holds is not None and (holds(passage) or says(passage))
         if passage.text not in texts and not holding:
             texts.add(passage.text)
             yield passage

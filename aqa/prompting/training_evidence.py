@@ -6,7 +6,7 @@ from itertools import islice
 from random import Random
 
 from aqa.config.options import TrainingEvidenceOptions
-from aqa.prompting.gold_passages import Holds, answer_finder
+from aqa.prompting.gold_passages import answer_finder
 from aqa.prompting.other_passages import OtherPassages, distractors, ranked
 from aqa.records import Example, Passage
 
@@ -56,28 +56,27 @@ class TrainingEvidence:
             return None
         if self._options.passages == "gold":
             return replace(example, passages=ranked(gold))
-        return self._mix(example, gold, holds)
+        return self._mix(example, gold, holds is not None)
 
-    def _mix(self, example: Example, gold: list[Passage], holds: Holds | None) -> Example | None:
+    def _mix(self, example: Example, gold: list[Passage], is_answerable: bool) -> Example | None:
         chance = Random(f"{self._seed} {example.id}")  # noqa: S311  (no secret)
-        kept = gold
-        if holds is not None and chance.random() >= self._options.gold_probability:
-            if chance.random() >= self._options.unanswerable_probability:
-                return None
-            example = replace(example, answers=(), target=None)
-            kept = []
+        is_silent = is_answerable and chance.random() >= self._options.gold_probability
+        if is_silent and chance.random() >= self._options.unanswerable_probability:
+            return None
+        kept = [] if is_silent else gold
         number = self._options.distractors
         if self._top_k is not None:
             kept = kept[: self._top_k]
             number = min(number, self._top_k - len(kept))
         texts = {passage.text for passage in gold}
-        found = list(islice(distractors(example.passages, texts, holds), number))
+        found = list(islice(distractors(example.passages, texts, example), number))
         if len(found) < number:
             others = self._of_others(example, number + len(texts) + SPARE, chance)
-            found += islice(distractors(others, texts, holds), number - len(found))
+            found += islice(distractors(others, texts, example), number - len(found))
         mixed = [*kept, *found]
         chance.shuffle(mixed)
-        return replace(example, passages=ranked(mixed))
+        changed = replace(example, passages=ranked(mixed))
+        return replace(changed, answers=(), target=None) if is_silent else changed
 
     def _of_others(self, example: Example, number: int, chance: Random) -> Iterator[Passage]:
         if self._others is None:

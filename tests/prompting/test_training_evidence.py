@@ -1,5 +1,6 @@
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -107,11 +108,13 @@ def test_distractors_alone_are_unanswerable_or_left_out() -> None:
     assert 0 < sum(example is None for example in many) < 10
 
 
-def test_what_says_the_answer_under_another_id_is_no_distractor() -> None:
-    """Gold is known by id; with it left out, "no answer" must be true of the rest."""
+@pytest.mark.parametrize("named", ["by id", "as its own"])
+def test_what_says_the_answer_elsewhere_is_no_distractor(named: str) -> None:
+    """Gold is known; with it left out, "no answer" must be true of the rest."""
     texts_found = ["Ostry is where she lives.", "Gold: Ostry.", "Nothing.", "Gold: Ostry.", "Else."]
     found = tuple(Passage(text, id=f"d{n}", rank=n) for n, text in enumerate(texts_found, 1))
-    row = Example("q", "Where does she live?", found, ("Ostry",), gold_ids=("d2",))
+    known = {"gold_ids": ("d2",)} if named == "by id" else {"own_passages": found[1:2]}
+    row = replace(Example("q", "Where does she live?", found, ("Ostry",)), **known)
     options = {"passages": "mixed", "distractors": 2, "unanswerable_probability": 1.0}
     (without,) = applied([row], **options, gold_probability=0.0)
     assert sorted(texts(without)) == ["Else.", "Nothing."]

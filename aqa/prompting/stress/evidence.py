@@ -191,7 +191,8 @@ class StressedEvidence:
 class _Gold:
     """The gold passages of an example: those marked, else the best ranked that holds the answer."""
 
-    def __init__(self, passages: Sequence[Passage], holds: Holds) -> None:
+    def __init__(self, example: Example, passages: Sequence[Passage], holds: Holds) -> None:
+        self._example = example
         self.passages = passages
         self.holds = holds
 
@@ -205,11 +206,11 @@ class _Gold:
         marked = [passage for passage in example.own_passages or named if holds(passage)]
         first = [passage for passage in example.passages if holds(passage)][:1]
         gold = marked or first
-        return cls(gold, holds) if gold else None
+        return cls(example, gold, holds) if gold else None
 
     def others(self, passages: Iterable[Passage]) -> Iterator[Passage]:
         """Those that do not hold the answer, each text once."""
-        return distractors(passages, {passage.text for passage in self.passages}, self.holds)
+        return distractors(passages, {each.text for each in self.passages}, self._example)
 
 
 def _of_another(passage: Passage) -> Passage:

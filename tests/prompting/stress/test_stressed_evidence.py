@@ -96,6 +96,19 @@ def test_missing_evidence_leaves_silence() -> None:
         assert row.own_passages[0].text not in read(evidence, example)
 
 
+@pytest.mark.parametrize("condition", ["missing", "noise-5", "position-last"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_no_other_passage_says_the_answer(condition: str, place: int) -> None:
+    """Neither a passage of its own that is not the gold one, nor one of another question."""
+    rows = examples(retrieved=place == 0)
+    again = Passage(f"Where person 0 does live: {TOWNS[0]} 0.", id="again", rank=1)
+    rows[place] = replace(rows[place], passages=(again, *rows[place].passages))
+    evidence, found = stressed(rows, condition)
+    texts = read(evidence, found[0])
+    assert texts
+    assert again.text not in texts
+
+
 def test_doubled_passages_are_not_taken_out_again() -> None:
     rows = examples(retrieved=True)
     evidence, found = stressed(rows, "duplicate", top_k=2)
