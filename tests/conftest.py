@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,14 +46,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, or one worker waits for the other at the end.
 
-    After some that are named, these are the files that hold slow tests.
+    After some that are named, these are the files with the most slow tests.
 
     Coverage is measured where it costs little: tracing doubles the time of Python that runs the
     same lines thousands of times, for large data, in searches of counterexamples, in slow tests.
     """
     longest = ("test_quickstart.py", "test_benchmarks.py")
-    tiring = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.name not in longest, item.path not in tiring))
+    slow_tests = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (item.path.name not in longest, -slow_tests[item.path]))
     for item in items:
         searches = hypothesis.is_hypothesis_test(getattr(item, "obj", None))
         if searches or item.get_closest_marker("slow") or "shared_data" in fixtures_of(item):

@@ -66,6 +66,7 @@ def work(seconds: float) -> None:
 
 
 @linux_only
+@pytest.mark.slow
 def test_waiting_for_a_processor_is_measured() -> None:
     with competitor(min(os.sched_getaffinity(0))):
         waiting = Waiting()

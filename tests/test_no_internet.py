@@ -45,6 +45,7 @@ def test_the_tests_themselves_look_no_name_up() -> None:
         socket.getaddrinfo("example.org", 443)
 
 
+@pytest.mark.slow
 def test_aqa_in_a_process_of_its_own_is_guarded(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -37,6 +37,7 @@ def test_values_need_the_standard_library_alone(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["predict", "evaluate", "train", "preview", "load_config", "estimate_cost"]
 )
+@pytest.mark.slow
 def test_no_verb_loads_a_reader(name: str) -> None:
     found = imported(f"import aqa; aqa.{name}")
     assert "aqa.verbs" in found

@@ -145,6 +145,7 @@ SHARED_FILES: list[tuple[str, Source, tuple[int, int, int, int]]] = [
 
 
 @pytest.mark.parametrize(("file", "like", "counts"), SHARED_FILES)
+@pytest.mark.slow
 def test_shared_files(file: str, like: Source, counts: tuple[int, int, int, int]) -> None:
     path = SHARED / file
     if not path.exists():

@@ -90,6 +90,7 @@ def test_what_is_counted_and_marked() -> None:
     assert Leaks().kind("x") == NOT_SEEN
 
 
+@pytest.mark.slow
 def test_no_near_text_is_overlooked() -> None:
     """All pairs, the plain way."""
     dice = random.Random(3)

@@ -547,6 +547,7 @@ def test_korquad(shared_data: Path, tmp_path: Path) -> None:
         assert after.gold_ids == ()  # the passages' ids are made by us
 
 
+@pytest.mark.slow
 def test_nq_oracle(shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "nq-oracle/nq-open-oracle.jsonl.gz"
     own = list(read_examples(Source(str(path))))

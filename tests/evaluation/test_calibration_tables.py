@@ -25,6 +25,7 @@ def write(path: Path, kinds: list[str | None], korean: bool = False) -> None:
 
 
 @pytest.mark.parametrize("korean", [False, True])
+@pytest.mark.slow
 def test_an_agreement_is_a_probability(korean: bool, call_aqa: Call, tmp_path: Path) -> None:
     write(tmp_path / "a.json", ["agreement"], korean)
     done = call_aqa("evaluate", "a.json", "--report", "a.html")

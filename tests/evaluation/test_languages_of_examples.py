@@ -138,6 +138,7 @@ def test_what_a_reader_wrote_holds_its_questions(call_aqa: Any, tmp_path: Path) 
     assert "Profile korquad: every example is Korean." in done.stderr
 
 
+@pytest.mark.slow
 def test_other_metrics_on_mixed_data(tmp_path: Path) -> None:
     data, predictions = mixed(2, 2)
     report, _ = run(tmp_path, predictions, data, metrics=["rouge1", "lenient", "sentence_bleu"])

@@ -249,6 +249,7 @@ def test_each_text_is_embedded_once(embedded: list[str], monkeypatch: pytest.Mon
     assert cached.per_example[4] == cached.per_example[5] == 100
 
 
+@pytest.mark.slow
 def test_references_are_embedded_once_for_all_runs(embedded: list[str], own_cache: Path) -> None:
     pairs = Pairs(["Rome", "Bonn"], [("the town of Bonn", "Bonn?"), ("Bern",)], "squad")
     first = load_metric("bertscore", minilm())(pairs)

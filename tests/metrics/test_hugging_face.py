@@ -195,6 +195,7 @@ def test_a_number_that_the_metric_does_not_give(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["hf:", "hf:no_such_metric", "hf:/no/such/folder"])
+@pytest.mark.slow
 def test_metrics_that_can_not_be_loaded(name: str) -> None:
     with pytest.raises(AqaError, match=r"names no metric|give the path of a local module") as e:
         score(name)

@@ -26,6 +26,7 @@ def test_the_table() -> None:
 
 
 @pytest.mark.parametrize("case", PAIRS, ids=lambda case: f"{case[0]}-{case[1]}")
+@pytest.mark.slow
 def test_judgements(case: Case) -> None:
     prediction, reference, same, reason = case
     score = load_metric("lenient")(korean([prediction], [reference]))

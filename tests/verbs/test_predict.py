@@ -434,6 +434,7 @@ def test_one_process_per_folder_and_ctrl_c(tmp_path: Path) -> None:
     assert (folder / PREDICTIONS).read_bytes() == (tmp_path / "whole" / PREDICTIONS).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk."""
     config = configured(write_questions(tmp_path, 100))

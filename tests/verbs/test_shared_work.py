@@ -120,6 +120,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_several_processes_leave_the_files_of_one(single: Path, tmp_path: Path) -> None:
     launch = Launch(configured(tmp_path, **SLOW), tmp_path / "out", 3)
     assert launch.exit_codes() == [0, 0, 0]
@@ -130,6 +131,7 @@ def test_several_processes_leave_the_files_of_one(single: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("victims", [[1], [0], [0, 1]])
+@pytest.mark.slow
 def test_the_others_do_the_part_of_one_that_dies(
     victims: list[int], single: Path, tmp_path: Path
 ) -> None:
@@ -147,6 +149,7 @@ def test_the_others_do_the_part_of_one_that_dies(
     assert twice <= SIZE * len(victims)
 
 
+@pytest.mark.slow
 def test_another_leads_where_the_first_never_came(single: Path, tmp_path: Path) -> None:
     launch = Launch(configured(tmp_path, **SLOW), tmp_path / "out", 3, Resume(fresh=True))
     launch.kill(0)
@@ -155,6 +158,7 @@ def test_another_leads_where_the_first_never_came(single: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.slow
 def test_any_number_of_processes_resumes(count: int, single: Path, tmp_path: Path) -> None:
     config, folder = configured(tmp_path, **SLOW), tmp_path / "out"
     launch = Launch(config, folder, 3)
@@ -350,6 +354,7 @@ def test_what_is_the_work_of_one(how: str, tmp_path: Path, monkeypatch: pytest.M
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_workers_of_one_command(single: Path, tmp_path: Path, run_aqa: Any) -> None:
     configured(tmp_path)
     words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out", "--json"]
@@ -363,6 +368,7 @@ def test_workers_of_one_command(single: Path, tmp_path: Path, run_aqa: Any) -> N
     assert sorted(asked(tmp_path)) == sorted(f"q{n}" for n in range(COUNT) if n != 7)
 
 
+@pytest.mark.slow
 def test_tasks_of_srun_on_two_machines(single: Path, tmp_path: Path) -> None:
     """All that `srun` says, and no word of torch."""
     configured(tmp_path)

@@ -42,6 +42,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return happened
 
 
+@pytest.mark.slow
 def test_each_condition_is_a_run_within_the_run(
     call_aqa: Call, tmp_path: Path, opened: list[str]
 ) -> None:

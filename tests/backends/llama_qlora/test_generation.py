@@ -62,6 +62,7 @@ def some_end(free: list[list[int]]) -> int:
     )
 
 
+@pytest.mark.slow
 def test_the_answers_of_one_whole_generation_whatever_there_is_room_for(
     model: Any, prompts: list[list[int]], free: list[list[int]]
 ) -> None:

@@ -109,6 +109,7 @@ def test_the_target_is_the_answer_and_its_end_of_turn(
         assert len(target) > 2, "an answer of several tokens tells more"
 
 
+@pytest.mark.slow
 def test_smollm2(smollm2: str, template: Template) -> None:
     reader = make_reader(smollm2)
     prompt = make_prompts(reader, template, with_target=True)[0]

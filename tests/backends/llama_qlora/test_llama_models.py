@@ -459,6 +459,7 @@ def test_a_conversion_broken_off_is_done_again(
     assert all(torch.equal(saved[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_the_converted_smollm2_is_a_plain_chat_model(smollm2: str) -> None:
     files = convert_gguf(find_model(options(smollm2)), SilentProgress())
     config = json.loads(Path(files.base, "config.json").read_text(encoding="utf-8"))

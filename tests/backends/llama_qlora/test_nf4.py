@@ -26,6 +26,8 @@ from aqa.prompting.templates import load_template
 from aqa.records import Example, Prompt, Template
 from aqa.runs.cleaning import clean_answer
 
+pytestmark = pytest.mark.slow
+
 LAYERS = 4  # the first ones of thirty: enough for gradients, and much faster
 FOUR_BIT = ("backend.quantization=4bit", "backend.compute_dtype=bfloat16", "backend.lora.dropout=0")
 
@@ -160,7 +162,6 @@ def test_without_the_guard_the_test_above_would_fail(
     assert similar < 0.5 if has_avx512bf16() else similar >= 0.99
 
 
-@pytest.mark.slow
 def test_dequantised_weights_answer_like_4_bit_ones(smollm2: str, eng_v1: Template) -> None:
     answers = []
     for choice in ("true", "false"):

@@ -140,6 +140,7 @@ TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
         ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 2}, None),
     ],
 )
+@pytest.mark.slow
 def test_answers_do_not_depend_on_the_batch(
     kind: str, sizes: dict[str, object], tuning: str | None
 ) -> None:

@@ -172,6 +172,7 @@ def test_options_become_arguments(
         ("Killed", "Killed"),
     ],
 )
+@pytest.mark.slow
 def test_a_start_that_fails_is_one_sentence(
     tiny: Path, tmp_path: Path, settle: Callable[..., Start], says: str, told: str
 ) -> None:
@@ -202,6 +203,7 @@ def test_without_vllm_nothing_is_started(tiny: Path, python: str, told: str) -> 
         reader.check()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_ends_the_run_which_resumes(
     tiny: Path, tmp_path: Path, settle: Callable[..., Start], call_aqa: Call
 ) -> None:
@@ -241,6 +243,7 @@ def test_a_server_that_is_killed_ends_the_run_which_resumes(
     assert other.returncode != 0  # another engine is another run
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_server(
     tiny: Path, template: Template, tmp_path: Path, settle: Callable[..., Start]
 ) -> None:
@@ -361,6 +364,7 @@ def test_one_of_two_servers_dies(tiny: Path, template: Template) -> None:
     assert dying.answered.total() + other.answered.total() == 8 + 2  # with a probe of each
 
 
+@pytest.mark.slow
 def test_a_question_goes_to_the_server_with_the_fewest(tiny: Path, template: Template) -> None:
     with serving(VllmServer(latency=0.5)) as slow, serving(VllmServer(latency=0.02)) as quick:
         ask(at([slow.url, quick.url], tiny, "backend.vllm.max_concurrency=1"), template)

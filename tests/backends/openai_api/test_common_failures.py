@@ -80,6 +80,7 @@ def test_a_server_that_fails_from_now_on_stops_the_run(
 @pytest.mark.parametrize("fault", [CREDIT, FORBIDDEN, NO_MODEL, FAULTS["500"]])
 @pytest.mark.parametrize("questions", [range(1), range(7, 9), range(9, 10)])
 @pytest.mark.parametrize("at_a_time", [1, 16])
+@pytest.mark.slow
 def test_what_only_some_questions_meet_is_theirs(
     tmp_path: Path, server: Server, fault: Fault, questions: range, at_a_time: int
 ) -> None:
@@ -112,6 +113,7 @@ def test_no_run_stops_for_ever_for_its_last_questions(tmp_path: Path, server: Se
     assert (result.answered, result.failed, server.requests) == (12, 8, before)
 
 
+@pytest.mark.slow
 def test_a_short_outage_fails_no_question(tmp_path: Path, server: Server) -> None:
     """Those that had given up have another try once others are answered."""
     server.script = lambda number, body: FAULTS["500"] if 5 <= number < 5 + 4 + 8 else None
@@ -120,6 +122,7 @@ def test_a_short_outage_fails_no_question(tmp_path: Path, server: Server) -> Non
     assert (result.answered, result.failed) == (20, 0)
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_all_is_asked_for_less(tmp_path: Path, server: Server) -> None:
     server.latency = 0.02
     server.script = after(40, FAULTS["502"])
@@ -138,6 +141,7 @@ def test_empty_answers_stop_a_run_before_many_are_paid(tmp_path: Path, server: S
 
 
 @pytest.mark.parametrize("fault", [CUT, Fault(400, failure("not that")), completion("no object")])
+@pytest.mark.slow
 def test_so_do_many_in_a_row_after_an_answer(tmp_path: Path, server: Server, fault: Fault) -> None:
     good = '{"answer": "Ann", "passages": [], "answerable": true}'
     server.script = lambda number, body: fault if number >= 5 else completion(good)

@@ -79,6 +79,7 @@ def test_headers_of_the_environment_may_be_several(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("with_aiohttp", [True, False])
+@pytest.mark.slow
 def test_a_certificate_that_nobody_signed(
     tmp_path: Path, with_aiohttp: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

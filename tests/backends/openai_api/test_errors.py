@@ -45,6 +45,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("with_aiohttp", [True, False])
+@pytest.mark.slow
 def test_broken_http_is_asked_again(
     tmp_path: Path, server: Server, with_aiohttp: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,6 +416,7 @@ def test_an_answer_that_is_an_error_is_asked_again(
     ("api", "told"),
     [("chat", {"error": "down"}), ("responses", {"error": {"message": "down"}})],
 )
+@pytest.mark.slow
 def test_an_error_with_status_200_is_told(
     tmp_path: Path, server: Server, api: str, told: Body
 ) -> None:
@@ -425,6 +427,7 @@ def test_an_error_with_status_200_is_told(
     assert "the server's answer is an error: down" in predictions(tmp_path / "out")["q0"]["error"]
 
 
+@pytest.mark.slow
 def test_what_stops_a_run_holds_no_key(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_few_shot_turns_are_sent_as_such(tmp_path: Path, server: Server) -> None
     assert "assistant" in roles
 
 
+@pytest.mark.slow
 def test_mixed_faults_lose_and_double_nothing(tmp_path: Path, server: Server) -> None:
     server.script = by_chance(0.2)
     notes: list[str] = []
@@ -88,6 +89,7 @@ def test_mixed_faults_lose_and_double_nothing(tmp_path: Path, server: Server) ->
     assert server.cost(1, 2) <= read_manifest(tmp_path / "out")["served"]["spent"]["usd"]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_slow_or_never_well(tmp_path: Path, server: Server) -> None:
     server.script = lambda number, body: (
         Fault(hang=5) if body["messages"][-1]["content"] == "who 1" else FAULTS["500"]
@@ -103,6 +105,7 @@ def test_a_server_that_is_slow_or_never_well(tmp_path: Path, server: Server) -> 
     assert (again.answered, again.failed) == (2, 0)
 
 
+@pytest.mark.slow
 def test_a_question_that_takes_too_long_is_not_paid_for_again_and_again(
     tmp_path: Path, server: Server
 ) -> None:
@@ -133,6 +136,7 @@ def test_a_question_that_takes_too_long_is_not_paid_for_again_and_again(
         (Fault(302, {}, {"Location": "http://localhost:9/v1"}), "another address"),
     ],
 )
+@pytest.mark.slow
 def test_what_concerns_every_request_stops_the_run(
     tmp_path: Path, server: Server, fault: Fault, sentence: str
 ) -> None:
@@ -160,6 +164,7 @@ def test_one_examples_error_is_recorded_for_it_alone(tmp_path: Path, server: Ser
     assert server.requests == 6
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
     with serving(Server()) as gone:
         config = configured(tmp_path, gone, 20)
@@ -192,6 +197,7 @@ def test_a_refused_parameter_is_learnt_once(tmp_path: Path, server: Server, para
     assert ("max_completion_tokens" in server.bodies[-1]) == (param == "max_tokens")
 
 
+@pytest.mark.slow
 def test_a_cap_is_never_passed_and_the_run_goes_on(tmp_path: Path, server: Server) -> None:
     server.script = by_chance(0.2)
     whole = 200 * (count_words(server, tmp_path) + 2 * 1) / 1e6
@@ -335,6 +341,7 @@ def test_concurrency_adapts(tmp_path: Path, server: Server) -> None:
     assert server.most_active <= 16
 
 
+@pytest.mark.slow
 def test_requests_a_minute(tmp_path: Path, server: Server) -> None:
     from time import monotonic
 
@@ -343,6 +350,7 @@ def test_requests_a_minute(tmp_path: Path, server: Server) -> None:
     assert monotonic() - start > 25 / 20
 
 
+@pytest.mark.slow
 def test_limits_that_headers_tell_are_kept(tmp_path: Path, server: Server) -> None:
     """2,400 words a second, told in x-ratelimit headers: hardly anything is refused."""
     server.tokens_per_second = server.level = 2400

@@ -243,6 +243,7 @@ def test_a_body_that_drips_meets_its_deadline(tmp_path: Path, server: Server) ->
     assert server.requests <= 2 * 4
 
 
+@pytest.mark.slow
 def test_an_example_has_a_deadline_of_its_own(tmp_path: Path, server: Server) -> None:
     """It cuts a request off, and no request starts after it, however long the turn took."""
     server.script = lambda number, body: Fault(hang=20)

@@ -34,6 +34,7 @@ def leaving(folder: Path, **backend: object) -> Iterator[tuple[Server, "Future[P
         yield server, result
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +51,7 @@ def test_a_server_that_comes_back_is_asked_again(
     assert requests["sent"] <= 1.6 * QUESTIONS
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_stops_the_run(tmp_path: Path) -> None:
     with (
         leaving(tmp_path, request_timeout=1) as (before, result),
@@ -98,6 +100,7 @@ def test_nor_after_an_answer_to_an_earlier_session(tmp_path: Path) -> None:
     assert (result.answered, result.failed) == (1, 29)
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_one_after_another_is_not_flooded(tmp_path: Path) -> None:
     """Requests whose time is up stay in its queue, and keep it from those that still wait."""
     work, free = 0.06, 0.0

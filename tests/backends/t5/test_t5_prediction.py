@@ -31,6 +31,7 @@ def plain(reader: T5Backend, prompt: Prompt, **options: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["trained_t5", "tiny_t5", "tiny_bart", "tiny_plain"])
 @pytest.mark.parametrize("fusion", ["concat", "fid"])
+@pytest.mark.slow
 def test_with_one_passage_answers_are_those_of_a_plain_call(
     name: str, fusion: str, request: pytest.FixtureRequest
 ) -> None:

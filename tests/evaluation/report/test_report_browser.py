@@ -15,6 +15,8 @@ from aqa.evaluation.results import Report
 from aqa.metrics.verdicts import Verdict, Verdicts
 from aqa.records import Example, Passage
 
+pytestmark = pytest.mark.slow
+
 LINKED = "가/3 +%"
 
 
@@ -367,7 +369,6 @@ def test_print(page) -> None:
     assert page.ids() == ["q1", "q2", LINKED, "q4"]
 
 
-@pytest.mark.slow
 def test_korquad(shared_data: Path, open_report: Callable, score: Callable) -> None:
     """All of KorQuAD's dev set: every 5th gold answer gets a particle, every 7th is left out."""
     source = Source(str(shared_data / "korquad1" / "KorQuAD_v1.0_dev.json"))
@@ -406,7 +407,6 @@ def test_korquad(shared_data: Path, open_report: Callable, score: Callable) -> N
 MANY = 10_000
 
 
-@pytest.mark.slow
 def test_many_examples_open_and_scroll(open_report: Callable, score: Callable) -> None:
     text = "이 글은 {0}번 강에 관한 것이다. " * 25
     examples = [

@@ -45,6 +45,7 @@ def test_whole_words_are_replaced(text: str, olds: list[str], new: str, expected
         ("NASA는 크다", "NASA", "유럽 우주국", "유럽 우주국은 크다"),
     ],
 )
+@pytest.mark.slow
 def test_korean_words_with_their_endings(text: str, old: str, new: str, expected: str) -> None:
     assert replaced(text, [old], new) == expected
 
