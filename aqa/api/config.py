@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aqa.api.data import Data, as_data_path
+from aqa.api.wording import SETTINGS, worded
 from aqa.backends import find_backend
 from aqa.backends.base import Backend
 from aqa.config.given import Given
@@ -16,6 +17,7 @@ Settings = Mapping[str, Any]
 Path = str | os.PathLike[str]
 
 
+@worded(SETTINGS)
 def load_config(
     backend: str,
     config: Path | None = None,

@@ -11,6 +11,7 @@ from aqa.api.config import Path as PathLike
 from aqa.api.config import Settings, resolve
 from aqa.api.data import Data
 from aqa.api.predict import SCORES, run_folder, variants_of
+from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.options import RunConfig
 from aqa.config.ranges import POINTS, check_choice
 from aqa.display.console import watched_progress
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 UNNAMED = "this reader"  # in the place of a run folder, where none is named
 
 
+@worded(ASKED)
 def estimate_cost(
     reader: str | RunConfig,
     data: Data | None = None,
@@ -62,7 +64,7 @@ def estimate_cost(
         AqaError: there is something wrong with data, config or prompt; or no API is asked.
     """
     config, reader_type = resolve(reader, model, settings, data)
-    progress, folder = watched_progress(quiet), Path(output_dir or UNNAMED)
+    progress, folder = WordedProgress(watched_progress(quiet), ASKED), Path(output_dir or UNNAMED)
     POINTS.check("to_see", to_see)
     check_choice("decide_by", decide_by, SCORES)
     if (to_see is None) != (against is None) or (to_see is None and decide_by != "f1"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 from aqa.api.config import Path as PathLike
 from aqa.api.data import Data, as_data_path, as_rows
 from aqa.api.predict import Predictions, run_folder
+from aqa.api.wording import SCORED, WordedProgress, reworded, worded
 from aqa.config.ranges import LABELS, LEVEL, POINTS
 from aqa.data import Source
 from aqa.display.console import watched_progress
@@ -54,6 +55,7 @@ Answers: TypeAlias = Union[
 ]
 
 
+@worded(SCORED)
 def evaluate(
     predictions: Mapping[str, Answers] | Answers | Sequence[PathLike],
     data: Data | Source | None = None,
@@ -121,7 +123,9 @@ def evaluate(
         names |= {} if label is None else {"sheet": TO_LABEL}
         places = {name: Path(output_dir, file) for name, file in names.items()}
         outputs = Outputs(Path(output_dir, METRICS), **places)
-    report = run_evaluate(evaluated, outputs, watched_progress(quiet), {}, promise, label)
+    report = run_evaluate(
+        evaluated, outputs, WordedProgress(watched_progress(quiet), SCORED), {}, promise, label
+    )
     return Evaluation(report, source, promise, label, asked.seed)
 
 
@@ -208,12 +212,12 @@ class Evaluation:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What did not fit, in sentences."""
-        return self.report.warnings
+        return tuple(reworded(text, SCORED) for text in self.report.warnings)
 
     @property
     def findings(self) -> tuple[str, ...]:
         """What was found, in sentences, as the command writes them below its tables."""
-        return tuple(in_words(self.report))
+        return tuple(reworded(text, SCORED) for text in in_words(self.report))
 
     @property
     def cards(self) -> tuple[StressCard, ...]:
@@ -226,10 +230,12 @@ class Evaluation:
         return self.report.needs
 
     @cached_property
+    @worded(SCORED)
     def contract(self) -> Contract | None:
         """The contract of silence; of `choose_threshold`."""
         return None if self._promise is None else make_contract(self.report, self._promise)
 
+    @worded(SCORED)
     def to_label(self) -> "DataFrame":
         """Make a pandas table of the answers to label; of `label`.
 
@@ -259,6 +265,7 @@ class Evaluation:
         rows = [[None if value == "" else value for value in row] for row in rows]
         return DataFrame(rows, columns=[column.name for column in table.columns])
 
+    @worded(SCORED)
     def write_report(self, path: PathLike) -> None:
         """Write one HTML file with charts and every example; it needs nothing else.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from aqa.api.config import Path as PathLike
 from aqa.api.config import Settings, resolve
 from aqa.api.data import Data
+from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.conditions import parse_conditions
 from aqa.config.options import RunConfig
 from aqa.config.ranges import POINTS, check_choice
@@ -30,6 +31,7 @@ SHOWN = 20  # answers of a table in a notebook
 SCORES = ("em", "f1")  # that a run may be decided by
 
 
+@worded(ASKED)
 def predict(
     reader: str | RunConfig,
     data: Data | None = None,
@@ -82,7 +84,7 @@ def predict(
             "workers.count starts processes of the command aqa predict; in Python leave it out, or"
             " set workers.engine to ray"
         )
-    progress = watched_progress(quiet)
+    progress = WordedProgress(watched_progress(quiet), ASKED)
     folder = None if output_dir is None else Path(output_dir)
     silence = None if abstain_below is None else Path(abstain_below)
     stop = _stop_rule(stop_when_decided, margin, decide_by)
@@ -194,7 +196,8 @@ class Predictions:
         if self._is_whole:
             return False
         try:
-            self._rows.append(next(self._source))
+            with worded(ASKED):
+                self._rows.append(next(self._source))
         except StopIteration as end:
             self._is_whole, self._result = True, end.value
             return False

@@ -5,6 +5,7 @@ from typing import overload
 
 from aqa.api.config import Path, Settings, resolve
 from aqa.api.data import Data
+from aqa.api.wording import SETTINGS, worded
 from aqa.config.options import RunConfig
 from aqa.config.ranges import PROMPTS
 from aqa.progress import SilentProgress
@@ -15,6 +16,7 @@ from aqa.verbs.preview import Preview
 from aqa.verbs.preview import preview as run_preview
 
 
+@worded(SETTINGS)
 def preview(
     reader: str | RunConfig,
     data: Data | None = None,

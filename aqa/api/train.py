@@ -7,6 +7,7 @@ from pathlib import Path
 from aqa.api.config import Path as PathLike
 from aqa.api.config import Settings, resolve
 from aqa.api.data import Data
+from aqa.api.wording import TRAINED, WordedProgress, worded
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
 from aqa.display.console import watched_progress
@@ -17,6 +18,7 @@ from aqa.verbs.train import TrainResult, training_table
 from aqa.verbs.train import train as run_train
 
 
+@worded(TRAINED)
 def train(
     reader: str | RunConfig,
     data: Data | None = None,
@@ -45,7 +47,7 @@ def train(
     """
     config, reader_type = resolve(reader, None, settings, data, dev_data)
     folder = Path(output_dir or config.output_dir or f"runs/train-{config.backend.name}")
-    progress = watched_progress(quiet)
+    progress = WordedProgress(watched_progress(quiet), TRAINED)
     if isinstance(config.backend, EnsembleOptions):
         learned = train_ensemble(config, folder, progress, resume, command="aqa.train")
         return Training(learned.folder, learned.weights, {}, {}, findings=learned.findings)

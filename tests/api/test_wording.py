@@ -1,0 +1,105 @@
+"""Errors and notes of the Python API name keywords, those of the commands name flags."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import aqa
+from aqa.api.wording import ASKED, SCORED, TRAINED, Names, WordedProgress, reworded
+from aqa.progress import SilentProgress
+
+ROOT = Path(aqa.__file__).parent
+# What commands alone do: they end batches, hold scores to limits, and write these files.
+COMMANDS_ALONE = {"--cancel", "--fail-under", "--per-example", "--report"}
+
+SENTENCES: list[tuple[str, Names, str]] = [
+    ("give --data FILE, or data.path", ASKED, "give data=FILE, or data.path"),
+    ("name another --output-dir or --fresh", ASKED, 'name another output_dir or redo="everything"'),
+    ("go on with --resume", TRAINED, "go on with resume=True"),
+    ("it needs data.dev_path (--dev-data)", TRAINED, "it needs data.dev_path"),
+    ("with --allow-http (backend.allow_http)", ASKED, "with backend.allow_http"),
+    ("choose --set a.b=none to run", ASKED, "choose a.b=none (settings) to run"),
+    ("--set a.b='[x, y]'; one will do", ASKED, "a.b='[x, y]' (settings); one will do"),
+    (
+        "name it with --field answers=NAME",
+        ASKED,
+        "name it with data.fields.answers=NAME (settings)",
+    ),
+    ("leave --split out", ASKED, "leave data.split (settings) out"),
+    ("leave --merge: it is whole", TRAINED, "leave merge (settings): it is whole"),
+    ("--cluster a: no such", SCORED, "cluster=a (aqa.Scoring): no such"),
+    ("give --corpus FILE", SCORED, "give corpus=FILE (aqa.Source)"),
+    ('add --no-answer "I\'m not sure"', SCORED, 'add no_answer="I\'m not sure" (aqa.Scoring)'),
+    ("as --prediction-field says: x", SCORED, "as prediction_fields (aqa.Scoring) says: x"),
+    ("name it, --prediction-field id=a", SCORED, "name it, prediction_fields id=a (aqa.Scoring)"),
+    # What is no flag of ours, or a command.
+    ("run it with --log_samples, a--data", ASKED, "run it with --log_samples, a--data"),
+    ("another --max-model-len", ASKED, "another --max-model-len"),
+    ("run `aqa train ... --merge`, --data", ASKED, "run `aqa train ... --merge`, data"),
+    ("(aqa train ... --resume --merge)", ASKED, "(aqa train ... --resume --merge)"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "names", "here"), SENTENCES)
+def test_flags_become_keywords(sentence: str, names: Names, here: str) -> None:
+    assert reworded(sentence, names) == here
+
+
+def sentences() -> Iterator[str]:
+    """All texts of the program below its commands, but for docstrings."""
+    for path in ROOT.rglob("*.py"):
+        if path.is_relative_to(ROOT / "cli") or path.is_relative_to(ROOT / "api"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            for child in ast.iter_child_nodes(node):
+                is_docstring = isinstance(node, ast.Expr)
+                if isinstance(child, ast.Constant | ast.JoinedStr) and not is_docstring:
+                    yield "".join(
+                        str(part.value) if isinstance(part, ast.Constant) else "X"
+                        for part in (child.values if isinstance(child, ast.JoinedStr) else [child])
+                    )
+
+
+def test_no_sentence_names_a_flag_without_a_keyword() -> None:
+    from typer.main import get_command
+
+    from aqa.cli.app import app
+
+    commands = vars(get_command(app))["commands"].values()
+    flags = {name for each in commands for option in each.params for name in option.opts}
+    names = {**ASKED, **TRAINED, **SCORED}
+    texts = [re.sub(r"`[^`]*`|\(aqa [^)]*\)|aqa predict [^,]*", "", text) for text in sentences()]
+    found = {
+        flag for text in texts for flag in re.findall(r"(?<![\w-])--[a-z-]+(?=[ ,;:)]|$)", text)
+    }
+    left = {flag for flag in found & flags if reworded(flag, names) == flag}
+    assert {"--data", "--set", "--cluster"} < found
+    assert left == COMMANDS_ALONE
+
+
+def test_what_a_notebook_is_told(tmp_path: Path) -> None:
+    row = {"id": "1", "question": "Who?", "context": "Ada did.", "answers": ["Ada"]}
+    with pytest.raises(aqa.AqaError, match=r"no data is named; give data=FILE, or data\.path"):
+        aqa.predict("stub")
+    with pytest.raises(aqa.AqaError, match=r"cluster=colour \(aqa\.Scoring\): no example has"):
+        aqa.evaluate({"a": {"1": "Ada"}}, [row], scoring=aqa.Scoring(cluster="colour"))
+    with pytest.raises(aqa.AqaError, match=r"choose data\.on_duplicate_id=keep-first \(settings\)"):
+        aqa.preview("stub", [row, row])
+    with pytest.raises(aqa.AqaError, match="are for choose_threshold; add it"):
+        aqa.evaluate({"a": {"1": "Ada"}}, [row], level=90)
+    list(aqa.predict("stub", [row], output_dir=tmp_path / "out"))
+    with pytest.raises(aqa.AqaError, match='another output_dir, or start over with redo="every'):
+        list(aqa.predict("stub", [row | {"id": "2"}], output_dir=tmp_path / "out"))
+
+
+def test_notes_name_keywords_too() -> None:
+    silent = SilentProgress()
+    progress = WordedProgress(silent, SCORED)
+    with progress.task("Scoring") as task:
+        task.advance(1)
+    progress.note("compare with --normalize nfc")
+    assert silent.notes == ["compare with normalize=nfc (aqa.Scoring)"]
