@@ -13,31 +13,50 @@ import pytest
 
 from aqa.contention import Waiting, sharing_processors
 
-BUSY = "while True: pass"
+# A loop that ends with who started it.
+BUSY = """
+import os
+parent = os.getppid()
+print(flush=True)
+while os.getppid() == parent: pass
+"""
 linux_only = pytest.mark.skipif(
     not Path("/proc/self/schedstat").exists(), reason="threads' waiting is counted on Linux alone"
 )
-# Many small operations, as in decoding; the time of one round beside two busy loops.
+# On two processors, both taken by busy loops: how long PyTorch's threads, all but the first, are at
+# work for ten small operations after each of which they fall asleep: it is the time that they spin.
+# Processor time, which does not hang on what else the machine does.
 WORK = """
-import subprocess, sys, threading, time
+import os, subprocess, sys, threading, time
+from pathlib import Path
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 import torch
-from aqa.contention import sharing_processors
+from aqa import contention
+contention._CALM_LOOKS = float("inf")  # who sleeps hardly waits for a processor
 torch.set_num_threads(2)
-weights = [torch.randn(576, 1536) for _ in range(20)]
-def seconds(rounds):
-    begin = time.perf_counter()
-    for _ in range(rounds):
-        states = torch.randn(8, 576)
-        for weight in weights:
-            states = torch.nn.functional.gelu(states @ weight) @ weight.T
-    return (time.perf_counter() - begin) / rounds
-seconds(2)
-loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+numbers = torch.ones(1 << 17)
+def others():
+    tasks = Path("/proc/self/task").iterdir()
+    return [task for task in tasks if task.name != str(os.getpid())]
+def worked():
+    while any(") S " not in (task / "stat").read_text() for task in others()):
+        time.sleep(0.001)
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in others())
+def waiting():
+    before = worked()
+    for _ in range(10):
+        numbers.add_(1)
+        after = worked()
+    return after - before
+waiting()
+loops = [subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=-1) for _ in range(2)]
 try:
-    spinning = seconds(4)
-    with sharing_processors():
-        seconds(20)
-        sharing, threads = seconds(20), threading.active_count()
+    spinning, alone = waiting(), len(others())
+    with contention.sharing_processors():
+        # The watch and a team of two come; if not, they are no more waited for.
+        while len(others()) < alone + 3 and time.process_time() < 100:
+            numbers.add_(1)
+        sharing, threads = waiting(), threading.active_count()
     print(spinning, sharing, threads, threading.active_count())
 finally:
     for loop in loops:
@@ -50,18 +69,21 @@ def competitor(processor: int) -> Iterator[None]:
     """A busy loop on the processor that this thread is bound to."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {processor})
-    loop = subprocess.Popen([sys.executable, "-c", BUSY])
+    loop = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE)
+    assert loop.stdout
     try:
+        loop.stdout.readline()
         yield
     finally:
         loop.kill()
-        loop.wait()
+        loop.communicate()
         os.sched_setaffinity(0, allowed)
 
 
 def work(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    """Take a processor for so long, without the time for which others have it."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
         pass
 
 
@@ -70,15 +92,25 @@ def work(seconds: float) -> None:
 def test_waiting_for_a_processor_is_measured() -> None:
     with competitor(min(os.sched_getaffinity(0))):
         waiting = Waiting()
-        work(1.0)
+        work(0.5)
         assert waiting.since() > 0.1
 
 
-@linux_only
-def test_a_thread_that_sleeps_waits_for_nothing() -> None:
+def test_the_thread_that_waited_longest_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def count(**waited: int) -> None:
+        for thread, nanoseconds in waited.items():
+            (tmp_path / thread).mkdir(exist_ok=True)
+            (tmp_path / thread / "schedstat").write_text(f"7000000000 {nanoseconds} 99\n")
+
+    monkeypatch.setattr("aqa.contention._TASKS", tmp_path)
+    count(one=5_000_000_000, two=0)
     waiting = Waiting()
-    time.sleep(0.5)
-    assert waiting.since() < 0.25
+    assert waiting.since() == 0
+    count(one=5_000_000_000, two=250_000_000, new=100_000_000)
+    assert waiting.since() == 0.25
+    assert waiting.since() == 0
 
 
 def test_one_thread_needs_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,10 +131,14 @@ def test_one_thread_needs_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_threads_sleep_beside_busy_loops() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     done = subprocess.run(
-        [sys.executable, "-c", WORK], capture_output=True, text=True, env=environment, check=True
+        [sys.executable, "-c", WORK, BUSY],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
     )
     spinning, sharing, threads, threads_after = map(float, done.stdout.split())
-    assert sharing < spinning / 2
+    assert sharing < spinning / 4
     assert threads > threads_after == 1
 
 
@@ -114,6 +150,7 @@ def test_who_set_the_way_of_waiting_keeps_it(monkeypatch: pytest.MonkeyPatch) ->
             return 2
 
     monkeypatch.setitem(sys.modules, "torch", TwoThreads)
+    monkeypatch.setattr("aqa.contention._SECONDS", 600)  # no look, however long this takes
     before = threading.active_count()
     with sharing_processors():
         assert threading.active_count() == before + 1
