@@ -26,7 +26,7 @@ from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import NamedPredictions, answered_row
 from aqa.evaluation.results import Report
 from aqa.evaluation.silence import Promise
-from aqa.evaluation.stress import StressCard
+from aqa.evaluation.stress import STRESS, StressCard
 from aqa.evaluation.stress_tables import card_tables
 from aqa.evaluation.tables import comparison_table, long_table, score_table
 from aqa.metrics.statistics.sign_flips import SEED
@@ -283,6 +283,6 @@ class Evaluation:
         report = self.report
         tables = [score_table(report)]
         tables += [comparison_table(report.comparisons)] if report.comparisons else []
-        tables += card_tables(report.stress)
+        tables += card_tables(report.stress, report.slice_comparisons.get(STRESS, {}))
         tables += report.prompts.tables() if report.prompts is not None else ()
         return "".join(map(to_html, tables)) + sentences_to_html(self.findings)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from aqa.evaluation.comparison import verdict
 from aqa.evaluation.results import Report
-from aqa.evaluation.stress_words import sentences
+from aqa.evaluation.stress import STRESS
+from aqa.evaluation.stress_words import stress_in_words
 
 VERDICTS = 12  # differences that are all put in words; of more, those by one score
 
@@ -21,7 +22,6 @@ def in_words(report: Report) -> Iterator[str]:
     if report.labelled is not None:
         yield str(report.labelled)
     yield from map(str, report.needs)
-    for card in report.stress:
-        yield from sentences(card)
+    yield from stress_in_words(report.stress, report.slice_comparisons.get(STRESS, {}))
     yield from map(str, report.prompts.ranked if report.prompts is not None else ())
     yield from map(str, report.silence)

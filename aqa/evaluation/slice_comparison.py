@@ -1,6 +1,6 @@
 """On which part of the examples one system is better: differences within the groups of slices."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from aqa.evaluation.comparison import Comparison, Measured, Values, corrected, measure
 from aqa.evaluation.slices import Groups
@@ -43,7 +43,7 @@ def _compare_key(
     baseline: str | None,
     compared_by: Callable[[Values, Clusters], dict[str, list[Measured]]],
 ) -> dict[str, tuple[Comparison, ...]]:
-    families: dict[str, list[tuple[str, Measured]]] = {}
+    measured: list[tuple[str, Mapping[str, Sequence[Measured]]]] = []
     for group in dict.fromkeys(name for own in groups.values() for name in own):
         for systems, places in _of_same_examples(group, groups):
             if len(systems) < 2 or (baseline is not None and baseline not in systems):
@@ -55,9 +55,18 @@ def _compare_key(
                 }
                 for system in systems
             }
-            measured = compared_by(part, clusters.at(places))
-            for metric, found in measured.items():
-                families.setdefault(metric, []).extend((group, one) for one in found)
+            measured.append((group, compared_by(part, clusters.at(places))))
+    return corrected_groups(measured)
+
+
+def corrected_groups(
+    measured: Iterable[tuple[str, Mapping[str, Sequence[Measured]]]],
+) -> dict[str, tuple[Comparison, ...]]:
+    """Correct the comparisons of each metric together, over all groups; give those of each."""
+    families: dict[str, list[tuple[str, Measured]]] = {}
+    for group, by_metric in measured:
+        for metric, found in by_metric.items():
+            families.setdefault(metric, []).extend((group, one) for one in found)
     compared: dict[str, list[Comparison]] = {}
     for family in families.values():
         adjusted = corrected([one for _, one in family])

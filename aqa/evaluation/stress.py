@@ -12,12 +12,14 @@ from typing import Any
 
 from aqa.config.conditions import CONDITIONS, FAMILIES
 from aqa.evaluation.abstention import Rate
-from aqa.evaluation.comparison import Comparison, Measured, corrected, measure, score_intervals
+from aqa.evaluation.comparison import Comparison, measure, score_intervals
+from aqa.evaluation.slice_comparison import corrected_groups
 from aqa.metrics import score_pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.metrics.statistics.sign_flips import SEED
 
+STRESS = "stress"  # the key of differences between readers, in each condition
 MISSING, CONFLICT, TWO_SOURCES = "missing", "conflict", "two_sources"
 FIRST, *LATER = FAMILIES["position"]
 # Shares in % that a reader which goes by the evidence stays under.
@@ -137,17 +139,19 @@ def make_card(
     `clusters` are those of the plain questions. `same` scores answers against texts, 0 or 100.
     """
     paired = _paired(plain, conditions, clusters)
-    families: dict[str, list[tuple[str, Measured]]] = {}
-    for name, (before, after, of) in paired.items():
-        if name != MISSING:
-            both = {"plain": before.scores, name: after.scores}
-            _collect(families, measure(both, of, "plain", seed), name)
+    measured = [
+        (name, measure({"plain": before.scores, name: after.scores}, of, "plain", seed))
+        for name, (before, after, of) in paired.items()
+        if name != MISSING
+    ]
     for name in LATER:
         if name in paired and FIRST in paired:
             both = _matched(paired[FIRST][1], name, paired[name][1])
-            of = paired[name][2] if both else clusters
-            _collect(families, measure(both, of, FIRST, seed) if both else {}, "places")
-    differences, places = _corrected(families)
+            measured += [("places", measure(both, paired[name][2], FIRST, seed))] if both else []
+    differences = corrected_groups(measured)
+    places: dict[str, list[Comparison]] = {}
+    for one in differences.pop("places", ()):
+        places.setdefault(one.metric, []).append(one)
     intervals = score_intervals({"plain": plain.scores}, clusters)["plain"]
     names = list(plain.scores)
     return StressCard(
@@ -155,7 +159,7 @@ def make_card(
         next((name for name in ("f1", "rouge_w") if name in names), names[0]),
         {name: _rate_of(plain.scores[name], intervals[name][:2]) for name in names},
         {
-            name: _under_stress(name, *paired[name], differences.get(name, {}), same)
+            name: _under_stress(name, *paired[name], differences.get(name, ()), same)
             for name in paired
         },
         places,
@@ -164,17 +168,44 @@ def make_card(
     )
 
 
+def compare_readers(
+    asked: Mapping[str, Mapping[str, Asked]],
+    plain: Sequence[str],
+    clusters: Clusters,
+    baseline: str | None = None,
+    seed: int = SEED,
+) -> dict[str, tuple[Comparison, ...]]:
+    """Compare the readers under each condition, corrected over all conditions and pairs.
+
+    `asked` is by reader and condition; the `clusters` are those of the `plain` questions.
+    """
+    measured = []
+    for name in CONDITIONS:
+        own = {reader: found[name] for reader, found in asked.items() if name in found}
+        if len(own) > 1:
+            shared, there = _shared(next(iter(own.values())).ids, plain)
+            scores = {reader: one.at(shared).scores for reader, one in own.items()}
+            if shared:
+                measured.append((name, measure(scores, clusters.at(there), baseline, seed)))
+    return corrected_groups(measured)
+
+
+def _shared(ids: Sequence[str], plain: Sequence[str]) -> tuple[list[int], list[int]]:
+    """The places of those questions that both have, in the one and in the other."""
+    place_of = {key: place for place, key in enumerate(plain)}
+    shared = [at for at, key in enumerate(ids) if key in place_of]
+    return shared, [place_of[ids[at]] for at in shared]
+
+
 def _paired(
     plain: Asked, conditions: Mapping[str, Asked], clusters: Clusters
 ) -> dict[str, tuple[Asked, Asked, Clusters]]:
     """Each condition beside plain, over the questions that both have, with their clusters."""
-    place_of = {key: place for place, key in enumerate(plain.ids)}
     found = {}
     for name in CONDITIONS:
         if name in conditions:
             own = conditions[name]
-            shared = [at for at, key in enumerate(own.ids) if key in place_of]
-            there = [place_of[own.ids[at]] for at in shared]
+            shared, there = _shared(own.ids, plain.ids)
             if shared:
                 found[name] = (plain.at(there), own.at(shared), clusters.at(there))
     return found
@@ -186,37 +217,12 @@ def _matched(first: Asked, name: str, later: Asked) -> dict[str, Mapping[str, Se
     return {FIRST: first.scores, name: later.scores} if same else {}
 
 
-def _collect(
-    families: dict[str, list[tuple[str, Measured]]],
-    measured: Mapping[str, Sequence[Measured]],
-    name: str,
-) -> None:
-    for metric, found in measured.items():
-        families.setdefault(metric, []).extend((name, one) for one in found)
-
-
-def _corrected(
-    families: Mapping[str, Sequence[tuple[str, Measured]]],
-) -> tuple[dict[str, dict[str, Comparison]], dict[str, list[Comparison]]]:
-    """Correct each score's comparisons together; part those with plain from those of places."""
-    differences: dict[str, dict[str, Comparison]] = {}
-    places: dict[str, list[Comparison]] = {}
-    for metric, family in families.items():
-        adjusted = corrected([one for _, one in family])
-        for (name, _), comparison in zip(family, adjusted, strict=True):
-            if name == "places":
-                places.setdefault(metric, []).append(comparison)
-            else:
-                differences.setdefault(name, {})[metric] = comparison
-    return differences, places
-
-
 def _under_stress(
     name: str,
     plain: Asked,
     own: Asked,
     clusters: Clusters,
-    differences: Mapping[str, Comparison],
+    differences: Sequence[Comparison],
     same: Callable[[Sequence[str | None], Sequence[Sequence[str]]], Sequence[float]],
 ) -> UnderStress:
     shares = {}
@@ -237,7 +243,8 @@ def _under_stress(
         shares["copy"] = _rate(same(own.answers, added), clusters)
     intervals = score_intervals({name: own.scores}, clusters)[name]
     scores = {key: _rate_of(own.scores[key], intervals[key][:2]) for key in own.scores}
-    return UnderStress(len(own.ids), scores, differences, shares, own.gold_read)
+    compared = {one.metric: one for one in differences}
+    return UnderStress(len(own.ids), scores, compared, shares, own.gold_read)
 
 
 def _rate(values: Sequence[float], clusters: Clusters) -> Rate:

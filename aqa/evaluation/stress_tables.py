@@ -1,18 +1,23 @@
 """Stress cards as tables: one for each reader, all side by side, and rows for programs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.stress import StressCard
 from aqa.tables import Cell, Figure, Row, Table
-from aqa.tables.table import figures, shown_interval, texts
+from aqa.tables.table import figures, shown_chance, shown_interval, texts
 
 
-def card_tables(cards: Sequence[StressCard]) -> Iterator[Table]:
-    """Give a card a reader, and several side by side by the score of the first."""
+def card_tables(
+    cards: Sequence[StressCard], between: Mapping[str, Sequence[Comparison]]
+) -> Iterator[Table]:
+    """Give a card a reader, several side by side by the score of the first, and `between` them."""
     for card in cards:
         yield _card(card)
     if len(cards) > 1:
         yield _side_by_side(cards)
+    if between:
+        yield _between(between, cards[0].metric)
 
 
 def _card(card: StressCard) -> Table:
@@ -25,13 +30,28 @@ def _card(card: StressCard) -> Table:
         if found is None:
             cells += ["", "", ""]
         else:
-            p = f"{found.p_holm:.4f}" if found.p_holm >= 0.00005 else "< 0.0001"
-            cells.append(Figure(found.difference, 1, is_signed=True))
-            cells += [shown_interval(found.low, found.high), p]
+            cells += _difference(found)
         cells.append("" if own.gold_read is None else f"{own.gold_read:.0f} %")
         rows.append(Row(cells, "strong" if found is not None and found.is_real else ""))
     heads = figures("n", f"{card.metric} (95 %)", "from plain", "95 % interval", "p (Holm)", "gold")
     return Table([*texts("condition"), *heads], rows, f"{card.reader} under stress")
+
+
+def _between(between: Mapping[str, Sequence[Comparison]], metric: str) -> Table:
+    """A row for each two readers and condition."""
+    rows = [
+        Row([name, one.a, one.b, *_difference(one)], "strong" if one.is_real else "")
+        for name, found in between.items()
+        for one in found
+        if one.metric == metric
+    ]
+    heads = [*texts("condition", "a", "b"), *figures("b - a", "95 % interval", "p (Holm)")]
+    return Table(heads, rows, f"Differences under stress, {metric}, b - a")
+
+
+def _difference(found: Comparison) -> list[Cell]:
+    difference = Figure(found.difference, 1, is_signed=True)
+    return [difference, shown_interval(found.low, found.high), shown_chance(found.p_holm)]
 
 
 def _side_by_side(cards: Sequence[StressCard]) -> Table:

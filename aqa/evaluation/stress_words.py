@@ -1,6 +1,6 @@
 """A stress card in words: what changed evidence costs a reader, and what it does instead."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from aqa.evaluation.abstention import Rate
 from aqa.evaluation.comparison import Comparison
@@ -29,10 +29,19 @@ def condition_in_words(name: str, passages: int) -> str:
     }.get(name, "when the evidence is missing")
 
 
+def stress_in_words(
+    cards: Sequence[StressCard], between: Mapping[str, Sequence[Comparison]]
+) -> Iterator[str]:
+    """Say what the cards say, then what is between their readers in each condition."""
+    for card in cards:
+        yield from sentences(card)
+    if between:
+        yield from _between(between, cards[0])
+
+
 def sentences(card: StressCard) -> Iterator[str]:
     """Say what was found, then what was not found, and what could have been."""
-    score = card.metric.upper() if len(card.metric) < 3 else card.metric
-    score = "F1" if card.metric == "f1" else score
+    score = _score(card)
     not_found = []
     for name, own in card.conditions.items():
         for (condition, kind), words in SHARES.items():
@@ -59,10 +68,32 @@ def sentences(card: StressCard) -> Iterator[str]:
         yield f"{card.reader}: no difference was found between places of the answer"
 
 
+def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> Iterator[str]:
+    """Say in which conditions one reader is better, by the card's score, and where none is."""
+    score = _score(card)
+    not_found: dict[str, list[str]] = {}
+    for name, compared in between.items():
+        when = condition_in_words(name, card.passages)
+        for found in (one for one in compared if one.metric == card.metric):
+            if not found.is_real:
+                not_found.setdefault(f"{found.a} and {found.b}", []).append(_not_found(name, found))
+                continue
+            best = found if found.difference > 0 else found.turned()
+            how = f"better than {best.a} by {best.difference:.1f} {score}"
+            if name == MISSING:
+                how = f"silent {best.difference:.1f} points more often than {best.a}"
+            yield f"{best.b} is {how} (95 %: {best.low:.1f} to {best.high:.1f}) {when}"
+    for pair, names in not_found.items():
+        yield f"{pair}: no difference was found in {', '.join(names)}"
+
+
+def _score(card: StressCard) -> str:
+    return card.metric.upper() if len(card.metric) < 3 else card.metric
+
+
 def _change(found: Comparison, score: str) -> str:
-    verb = "gains" if found.difference > 0 else "loses"
-    low, high = sorted((abs(found.low), abs(found.high)))
-    return f"{verb} {abs(found.difference):.1f} {score} (95 %: {low:.1f} to {high:.1f})"
+    verb, size = ("gains", found) if found.difference > 0 else ("loses", found.turned())
+    return f"{verb} {size.difference:.1f} {score} (95 %: {size.low:.1f} to {size.high:.1f})"
 
 
 def _not_found(name: str, found: Comparison) -> str:

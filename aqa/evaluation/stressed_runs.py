@@ -12,7 +12,7 @@ from aqa.evaluation import scoring as scores
 from aqa.evaluation.inputs import Predicted, Scoring
 from aqa.evaluation.predictions import NamedPredictions, evidence_of
 from aqa.evaluation.results import Report, SystemScores
-from aqa.evaluation.stress import Asked, exact, make_card
+from aqa.evaluation.stress import STRESS, Asked, compare_readers, exact, make_card
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.progress import Progress, SilentProgress
 from aqa.runs.folder import read_manifest
@@ -53,7 +53,10 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
             f"{card.reader}: its run under {name} has no question of the plain run; it is left out"
             for name in lost
         ]
-    return replace(report, stress=cards, warnings=(*report.warnings, *warnings))
+    between = compare_readers(found, report.ids, clusters, scoring.baseline, scoring.seed)
+    compared = {**report.slice_comparisons, **({STRESS: between} if between else {})}
+    warnings = [*report.warnings, *warnings]
+    return replace(report, stress=cards, slice_comparisons=compared, warnings=tuple(warnings))
 
 
 def check_no_data(data: Source | None) -> None:

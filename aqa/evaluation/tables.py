@@ -7,6 +7,7 @@ from aqa.evaluation.calibration_tables import calibration_rows, calibration_tabl
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
+from aqa.evaluation.stress import STRESS
 from aqa.evaluation.stress_tables import card_tables, long_rows
 from aqa.records import Score
 from aqa.tables import Cell, Column, Figure, Row, Table
@@ -33,7 +34,7 @@ def tables_for_people(report: Report) -> Iterator[Table]:
             yield table
     if report.comparisons:
         yield comparison_table(report.comparisons)
-    yield from card_tables(report.stress)
+    yield from card_tables(report.stress, report.slice_comparisons.get(STRESS, {}))
     if report.prompts is not None:
         yield from report.prompts.tables()
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,19 @@ def test_cards_side_by_side(call_aqa: Call, data: Path, tmp_path: Path) -> None:
     assert "finder loses" not in told
     assert "copier under stress" in told
     assert "Readers under stress, f1" in told
+    better = r"finder is better than copier by 33.3 F1 .95 %: [^)]+. when the answer is last of 4"
+    assert re.search(better, told)
+    assert "finder is silent 100.0 points more often than copier" in told
+    assert "copier and finder: no difference was found in position-first (+0.0" in told
+    between = json.loads((tmp_path / "copier" / "metrics.json").read_bytes())["slice_comparisons"]
+    last = next(one for one in between["stress"]["position-last"] if one["metric"] == "em")
+    assert (last["a"], last["b"], last["wins"], last["difference"]) == (
+        "copier",
+        "finder",
+        COUNT,
+        100,
+    )
+    assert last["p_holm"] > last["p"]  # one of several conditions
     cards = json.loads((tmp_path / "copier" / "metrics.json").read_bytes())["stress"]
     assert [card["reader"] for card in cards] == ["copier", "finder"]
     assert cards[0]["findings"] == ["position", "evidence_ignored"][:1]
@@ -51,6 +65,8 @@ def test_cards_side_by_side(call_aqa: Call, data: Path, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "F1 over the place of the answer" in page
     assert "when the answer is last of 4" in page
+    assert "Between readers" in page
+    assert "finder is silent 100.0 points more often" in page
     table = call_aqa("evaluate", "copier", "--stress", "--csv")
     rows = list(csv.DictReader(table.stdout.splitlines()))
     places = [row for row in rows if row["slice"] == "stress" and row["minus"] == "plain"]

@@ -1,11 +1,15 @@
 """Stress cards: readers with known habits are told apart, and the words say what was measured."""
 
+import re
+from dataclasses import replace
+from statistics import fmean
+
 import pytest
 from planted_readers import READERS, SIGN_OF, ask, card_of, questions, under_stress
 
-from aqa.evaluation.stress import Asked, StressCard, exact, make_card
+from aqa.evaluation.stress import Asked, StressCard, compare_readers, exact, make_card
 from aqa.evaluation.stress_tables import card_tables, long_rows
-from aqa.evaluation.stress_words import sentences
+from aqa.evaluation.stress_words import sentences, stress_in_words
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.tables.table import shown
 
@@ -60,8 +64,36 @@ def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
     assert "position-first (" in told
 
 
+def test_a_loss_whose_interval_passes_zero(cards: dict[str, StressCard]) -> None:
+    card = cards["copier"]
+    last = card.conditions["position-last"]
+    lost = replace(last.differences["f1"], difference=-5.0, low=-10.25, high=0.5, p_holm=0.01)
+    changed = replace(last, differences={"f1": lost})
+    told = "\n".join(sentences(replace(card, conditions={"position-last": changed})))
+    assert "copier loses 5.0 F1 (95 %: -0.5 to 10.2) when the answer is last of 20" in told
+
+
+def test_readers_are_compared_in_each_condition() -> None:
+    stressed = under_stress(questions(60), ["position-first", "missing"])
+    asked = {name: ask(name, stressed, SEED) for name in ("blind", "ignorer")}
+    plain = asked["blind"]["plain"].ids[:40]
+    found = compare_readers(asked, plain, Clusters.apart(40))
+    assert list(found) == ["position-first", "missing"]
+    (first,), (missing,) = found.values()
+    assert (first.a, first.b, first.is_real) == ("blind", "ignorer", True)
+    assert first.wins + first.ties + first.losses == 40
+    expected = [fmean(asked[name]["missing"].scores["f1"][:40]) for name in ("ignorer", "blind")]
+    assert missing.difference == pytest.approx(expected[0] - expected[1])
+    assert missing.p_holm == pytest.approx(max(missing.p, min(1, 2 * min(missing.p, first.p))))
+    told = "\n".join(stress_in_words([card_of("blind", stressed, SEED)], found))
+    assert f"blind is silent {-missing.difference:.1f} points more often than ignorer" in told
+    assert re.search(r"blind is better than ignorer by [\d.]+ F1 .* is first of 20", told)
+    alone = compare_readers({"blind": asked["blind"]}, plain, Clusters.apart(40))
+    assert alone == {}
+
+
 def test_cards_as_tables(cards: dict[str, StressCard]) -> None:
-    tables = list(card_tables(list(cards.values())))
+    tables = list(card_tables(list(cards.values()), {}))
     assert [table.title for table in tables[:2]] == ["blind under stress", "copier under stress"]
     beside = {row.cells[0]: [shown(cell) for cell in row.cells] for row in tables[-1].rows}
     assert beside["position-last"][2].endswith("*)")

@@ -9,8 +9,8 @@ from aqa.evaluation.report.charts import Interval, Scale, axis, dots, fit_scale,
 from aqa.evaluation.report.finding import score_name, shown_range, with_minus
 from aqa.evaluation.report.panels import Column, Panel, Row
 from aqa.evaluation.results import Report
-from aqa.evaluation.stress import StressCard
-from aqa.evaluation.stress_words import sentences
+from aqa.evaluation.stress import STRESS, StressCard
+from aqa.evaluation.stress_words import stress_in_words
 from aqa.tables.table import shown_chance
 
 Curve = tuple[Markup, str]  # and its caption
@@ -82,7 +82,7 @@ def _rows(card: StressCard, series: int, scale: Scale) -> Iterator[Row]:
 
 def stress_sentences(report: Report) -> list[str]:
     """Say what the cards say."""
-    return [sentence for card in report.stress for sentence in sentences(card)]
+    return list(stress_in_words(report.stress, report.slice_comparisons.get(STRESS, {})))
 
 
 def prompt_rows(report: Report) -> list[tuple[str, ...]]:
