@@ -28,9 +28,13 @@ class Contradicted:
 
 
 def contradict(
-    example: Example, passages: Sequence[Passage], others: OtherAnswers, chance: Random
+    example: Example,
+    passages: Sequence[Passage],
+    others: OtherAnswers,
+    chance: Random,
+    beside: Sequence[Passage] = (),
 ) -> Contradicted | None:
-    """Replace the answers of an example wherever passages say them.
+    """Replace the answers of an example wherever passages say them, by one that none `beside` says.
 
     None where they say none, no answer of the type fits, or the old one would still be said: in a
     longer word, or in other words.
@@ -44,7 +48,7 @@ def contradict(
         return None  # the question itself gives the answer away
     for new in others.like(kind, chance, TRIED):
         says_new = text_finder(replace(example, answers=(new,)))
-        given = (*passages, Passage(example.question))
+        given = (*passages, *beside, Passage(example.question))
         if any(map(says_new, given)) or any(_are_alike(old, new) for old in olds):
             continue
         changed = tuple(_changed(passage, olds, new) for passage in passages)

@@ -178,7 +178,7 @@ class StressedEvidence:
         place = next((at for at, passage in enumerate(plan) if gold.holds(passage)), None)
         if place is None:
             return None
-        found = contradict(example, [plan[place]], answers, chance)
+        found = contradict(example, [plan[place]], answers, chance, plan)
         if found is None:
             return None
         both = [plan[place], replace(found.passages[0], id=None)]

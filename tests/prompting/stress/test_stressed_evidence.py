@@ -140,6 +140,7 @@ def test_two_sources_stand_side_by_side_in_either_order() -> None:
         assert (old,) == row.answers
         texts = read(evidence, example)
         assert len(texts) == 5
+        assert sum(f" {new}." in text for text in texts) == 1  # in no passage beside the two
         assert {old in texts[1], new in texts[2]} in ({True}, {False})
         assert {old in texts[2], new in texts[1]} in ({True}, {False})
         firsts.add(old in texts[1])
