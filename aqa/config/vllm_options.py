@@ -18,7 +18,8 @@ class VllmOptions(Section):
     tensor_parallel_size: int = Field(1, ge=1)  # GPUs that share each layer
     pipeline_parallel_size: int = Field(1, ge=1)  # groups of GPUs that share the layers
     quantization: str | None = None  # bitsandbytes, fp8, ...; None: as the model is saved
-    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)  # None: vLLM's default
+    # None: vLLM's default; on a CPU, whose memory it then is, half of what is free
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
     arguments: list[str] = Field(default_factory=list)  # further ones of `vllm serve`
     start_timeout: float = Field(1800.0, gt=0)  # seconds until it has to be up
     urls: list[str] = Field(default_factory=list)  # of servers that run already; then none starts

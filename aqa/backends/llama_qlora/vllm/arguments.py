@@ -6,11 +6,13 @@ from typing import Any
 
 from aqa.backends.llama_qlora.adapters import embedding_rows
 from aqa.backends.llama_qlora.vllm.found import environment_key, key_header, server_urls
-from aqa.backends.llama_qlora.vllm.process import find_vllm
+from aqa.backends.llama_qlora.vllm.process import Vllm, find_vllm
+from aqa.backends.local.footprint import free_share
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import GenerationOptions
 from aqa.errors import ConfigError, ModelError
+from aqa.processes import process_count
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, that vLLM makes room for
 LOGPROBS = 20  # tokens of a step, by default; its beam search wants two of each beam
@@ -18,10 +20,11 @@ BASE, ADAPTER = "base", "adapter"  # what a server that is started here calls th
 
 
 def server_arguments(
-    files: ModelFiles, options: LlamaQloraOptions, dtype: str, beams: int
+    engine: Vllm, files: ModelFiles, options: LlamaQloraOptions, dtype: str, beams: int
 ) -> list[str]:
     """Those behind the model's name; ours overrule what the model's own files ask for."""
     vllm = options.vllm
+    memory = vllm.gpu_memory_utilization or (_own_memory() if engine.on_cpu else None)
     found = [
         *("--served-model-name", BASE),
         *("--dtype", dtype),
@@ -38,12 +41,21 @@ def server_arguments(
         found.append("--trust-remote-code")
     if vllm.quantization is not None:
         found += ["--quantization", vllm.quantization]
-    if vllm.gpu_memory_utilization is not None:
-        found += ["--gpu-memory-utilization", str(vllm.gpu_memory_utilization)]
+    if memory is not None:
+        found += ["--gpu-memory-utilization", str(memory)]
     if files.adapter is not None:
         found += ["--enable-lora", "--max-lora-rank", str(_rank(files.adapter))]
         found += ["--lora-modules", f"{ADAPTER}={files.adapter.absolute()}"]
     return [*found, *vllm.arguments]
+
+
+def _own_memory() -> float | None:
+    """Half of what is free, shared by processes that each start a server.
+
+    On a CPU the default, 92 % of the machine's memory, is never free.
+    """
+    free = free_share()
+    return max(round(free / 2 / process_count(), 2), 0.01) if free else None
 
 
 def check_adapter(folder: Path) -> None:

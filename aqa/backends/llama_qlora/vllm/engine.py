@@ -102,7 +102,7 @@ class VllmEngine:
         found = find_vllm(self._vllm.python)
         folder = self._folder or Path(opened.enter_context(tempfile.TemporaryDirectory()))
         beams = self._requests.options.num_beams
-        words = server_arguments(self._files, self._options, self._dtype, beams)
+        words = server_arguments(found, self._files, self._options, self._dtype, beams)
         log = folder.absolute() / VLLM_LOG
         if rank := process_rank():  # each of several processes has a server of its own
             log = log.with_suffix(f".{rank}.log")

