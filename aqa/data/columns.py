@@ -12,25 +12,26 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "qid", "guid", "queryid", "questionid", "exampleid", "qaid", "번호"),
     "question": (
         "question", "query", "userinput", "questiontext", "querytext", "질문", "질의", "input",
+        "problem",
     ),
     "passages": (
         "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts",
-        "retrievedcontents", "context", "sourcedocuments", "passage", "paragraph",
-        "referencecontexts", "문맥", "지문", "본문", "문단",
+        "retrievedcontents", "context", "sourcedocuments", "retrievedcontext", "passage",
+        "paragraph", "referencecontexts", "문맥", "지문", "본문", "문단",
     ),
     "answers": (
         "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths",
         "groundtruth", "referenceanswers", "referenceanswer", "reference", "expectedanswers",
         "expectedanswer", "expectedoutput", "correctanswers", "correctanswer", "possibleanswers",
-        "generationgt", "targetanswer", "정답", "answers", "answer", "답변", "답", "output",
-        "target", "expected", "ideal", "goldtext", "shortanswers",
+        "generationgt", "gtanswer", "targetanswer", "정답", "answers", "answer", "answertext",
+        "답변", "답", "output", "target", "expected", "ideal", "goldtext", "shortanswers",
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip
 # References by names that systems' answers have, too; all the others can mean nothing else.
 AMBIGUOUS = (
-    "answers", "answer", "답변", "답", "output", "target", "expected", "ideal", "goldtext",
-    "shortanswers",
+    "answers", "answer", "answertext", "답변", "답", "output", "target", "expected", "ideal",
+    "goldtext", "shortanswers",
 )  # fmt: skip
 DOCUMENT_ID = "document_id"
 

@@ -8,9 +8,17 @@ from typing import NoReturn
 from aqa.data.columns import DOCUMENT_ID, Columns, candidates, composed, fold
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
-from aqa.data.passages import Listed, find_gold, in_ranked_order, list_passages, read_written
+from aqa.data.passages import (
+    Listed,
+    content_id,
+    find_gold,
+    in_ranked_order,
+    list_passages,
+    read_written,
+    short_hash,
+)
 from aqa.data.references import ReferenceReader
-from aqa.data.shapes import content_id, short_hash, what_to_do
+from aqa.data.shapes.unread import what_to_do
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 

@@ -69,7 +69,7 @@ def read_unchecked(
 
 
 def _examples(source: Source, parser: RowParser, retrieved: Retrieved | None) -> Iterator[Example]:
-    rows = plain_rows(_rows(source))
+    rows = plain_rows(_rows(source), list(source.fields.values()))
     if retrieved is None:
         return (parser.example(place, row) for place, row in rows)
     pairs = ((parser.example(place, row), parser.has_id(row)) for place, row in rows)

@@ -15,7 +15,8 @@ from aqa.errors import DataError
 
 FIRST_LINE_BYTES = 1 << 20
 KEYS_LOOKED_AT = 100  # of an object that may be a row or hold rows by their ids
-LISTS = ("data", "rows", "examples", "questions", "goldens")  # under which a document has its rows
+# Under which a document has its rows.
+LISTS = ("data", "rows", "examples", "questions", "goldens", "results")
 QUESTIONS = COLUMNS["question"][:3]
 
 # Rows in lines, in a list, in an object of columns, in lists beside the columns' names, or by ids.
@@ -113,9 +114,9 @@ def _object_shape(document: Scanner) -> tuple[Shape, str]:
                 document.value()
                 document.takes(",")
             continue
-        document.value()
+        value = document.value()
         columns = columns or key == "columns"
-        if fold(key) in QUESTIONS and opening in "{[":
+        if fold(key) in QUESTIONS and isinstance(value, dict | list) and "text" not in value:
             return "columns", ""
     return "lines", ""
 

@@ -1,5 +1,6 @@
 """Passages, and which of them are gold, in all the shapes that rows have them in."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from aqa.errors import DataError
 # Names as `fold` gives them.
 PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
-    "passage", "wikicontext", "searchcontext", "paragraphs", "sentences",
+    "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "summary",
 )  # fmt: skip
 PASSAGE_ID = ("id", "docno", "documentid", "docid", "passageid", "pid", "psgid")
 TITLES = ("title",)
@@ -26,6 +27,16 @@ GOLD_TEXTS = "reference_contexts"  # of RAGAS and LlamaIndex: never ids
 
 RANKS_SHOWN = 10
 HIGHEST_RANK = 1 << 53  # above it floating point numbers are not exact
+
+
+def short_hash(text: str) -> str:
+    """Give the first 16 hexadecimal digits of the text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def content_id(title: str, text: object) -> str:
+    """Make an id for a passage that has none."""
+    return short_hash(f"{title}\n{text}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from aqa.errors import DataError
 
 TEXTS = ("text", "answer", "value")
 SURE = tuple(name for name in COLUMNS["answers"] if name not in AMBIGUOUS)
-ALIASES = ("aliases", "answeraliases")
+ALIASES = ("aliases", "answeraliases", "altans")
 UNANSWERABLE = ("isimpossible", "unanswerable", "isunanswerable")
 ANSWERABLE = ("answerable", "isanswerable")
 # References that say that there is none: MS MARCO's and QuAC's.

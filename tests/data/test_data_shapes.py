@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_shapes import BUILT, BURNED, ROW, SHAPES, WHEN, lines
+from data_shapes import BUILT, BURNED, QUESTIONS_ALONE, ROW, SHAPES, WHEN, lines
 
 from aqa.data import Source, read_examples, survey
 from aqa.errors import DataError
@@ -39,6 +39,39 @@ def test_a_shape(tmp_path: Path, shape: str) -> None:
 def test_the_target_is_the_answer_to_train_on(tmp_path: Path) -> None:
     (example,) = read_examples(Source(stored(tmp_path, *SHAPES["FiD"][:2])))
     assert example.target == "1874"
+
+
+@pytest.mark.parametrize("shape", QUESTIONS_ALONE)
+def test_questions_without_passages(tmp_path: Path, shape: str) -> None:
+    """They are refused to a reader, and references to score against."""
+    name, content, answers = QUESTIONS_ALONE[shape]
+    path = stored(tmp_path, name, content)
+    with pytest.raises(DataError, match=r"no passages among .*(--passages|--corpus)"):
+        survey(Source(path))
+    (example,) = read_examples(Source(path, needs_passages=False))
+    assert (example.question, example.answers) == (WHEN, answers)
+
+
+def test_stories_and_their_questions(tmp_path: Path) -> None:
+    summaries = stored(tmp_path, "s.csv", f"document_id,set,summary\nd1,test,{BUILT}\n")
+    path = stored(tmp_path, *QUESTIONS_ALONE["NarrativeQA"][:2])
+    (example,) = read_examples(Source(path, corpus=summaries))
+    assert (example.passages[0].text, example.answers) == (BUILT, ("1874", "in 1874"))
+
+
+def test_a_table_needs_the_names_of_its_columns(tmp_path: Path) -> None:
+    path = stored(tmp_path, "queries.tsv", f"1\t{WHEN}\n2\tWho?\n")
+    with pytest.raises(DataError, match="put a line with the columns' names before the first"):
+        survey(Source(path))
+
+
+def test_named_columns_stay(tmp_path: Path) -> None:
+    path = stored(tmp_path, *SHAPES["BioASQ"][:2])
+    source = Source(path, fields={"answers": "ideal_answer"}, on_duplicate_id="number")
+    assert next(read_examples(source)).answers == ("x",)
+    path = stored(tmp_path, "a.json", [{**ROW, "annotations": [], "nq_answer": ["1874"]}])
+    source = Source(path, fields={"answers": "nq_answer"}, needs_passages=False)
+    assert next(read_examples(source)).answers == ("1874",)
 
 
 HELPED: list[tuple[str, Any, str]] = [
@@ -99,6 +132,60 @@ HELPED: list[tuple[str, Any, str]] = [
         "CoQA",
         {"data": [{"story": "x", "questions": [{"input_text": "q"}], "answers": [{"a": "b"}]}]},
         "whose questions build on earlier ones",
+    ),
+    (
+        "CoQA of the hub",
+        lines({"story": BUILT, "questions": ["q"], "answers": {"input_text": ["a"]}}),
+        "this is a conversation (CoQA, QuAC)",
+    ),
+    (
+        "DROP of the hub, two spans",
+        lines({**ROW, "passage": BUILT, "answers_spans": {"spans": ["a", "b"], "types": []}}),
+        "this is DROP as the hub has it, where the parts of one answer can't be told from",
+    ),
+    (
+        "RACE",
+        lines({"article": BUILT, "question": WHEN, "options": ["1874", "1900"], "answer": "A"}),
+        "this is a question of multiple choice",
+    ),
+    (
+        "QuALITY",
+        lines(
+            {"article": BUILT, "questions": [{**ROW, "options": ["1874", "1900"], "gold_label": 1}]}
+        ),
+        "this is a question of multiple choice",
+    ),
+    (
+        "MultiRC",
+        lines({"idx": 0, "passage": {"text": BUILT, "questions": [{**ROW, "answers": []}]}}),
+        "this is MultiRC",
+    ),
+    (
+        "TyDi QA",
+        lines({"passage_answer_candidates": {}, "question_text": "q", "document_plaintext": "x"}),
+        "this is TyDi QA's primary task, with answers by bytes: give its gold passage task",
+    ),
+    ("QASPER", {"1909": {"title": "t", "full_text": [], "qas": [ROW]}}, "this is QASPER, whose"),
+    (
+        "ReCoRD",
+        {"data": [{"passage": {"text": BUILT}, "qas": [{"query": "@placeholder", "id": "1"}]}]},
+        "this is ReCoRD, whose queries",
+    ),
+    ("AmbigQA", [{**ROW, "annotations": [], "nq_answer": ["a"]}], "this is AmbigQA, with answers"),
+    ("ASQA", lines({"ambiguous_question": WHEN, "qa_pairs": []}), "this is ASQA, with answers"),
+    ("ASQA's splits", {"dev": {"-1": {"ambiguous_question": WHEN}}}, "these are splits: write"),
+    ("MKQA", lines({"query": "q", "queries": {}, "answers": {"en": []}}), "this is MKQA, with all"),
+    (
+        "WebQuestions",
+        [{"utterance": WHEN, "targetValue": "(list (description 1874))"}],
+        "this is WebQuestions for parsers",
+    ),
+    ("MT-bench", lines({"question_id": 81, "category": "x", "turns": ["q"]}), "this is MT-bench's"),
+    ("predictions", {"predictions": [ROW]}, "these are answers: score them with `aqa evaluate`"),
+    (
+        "half of Natural Questions",
+        lines({"document_text": 3, "long_answer_candidates": [], "question_text": "q"}),
+        "line 1: this looks like a known data set, but is not as published (AttributeError",
     ),
     ("no question", lines({**ROW, "question": None, "context": "c"}), '"question" is empty'),
     ("splits", {"train": [ROW], "dev": [ROW]}, "these are splits: write each into a file of its"),

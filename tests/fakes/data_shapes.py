@@ -563,3 +563,382 @@ SHAPES: dict[str, tuple[str, Any, Expected]] = {
         one(),
     ),
 }
+
+# Natural Questions: its tokens, of which the second paragraph has the answer.
+TOKENS = f"<H1> Mill </H1> <P> {BURNED} </P> <P> {BUILT} </P>".split()
+IN_ORDER = BOTH[::-1]
+CANDIDATES = [
+    {"start_token": 3, "end_token": 9, "top_level": True},
+    {"start_token": 9, "end_token": 18, "top_level": True},
+    {"start_token": 10, "end_token": 12, "top_level": False},
+]
+ANNOTATION = {
+    "long_answer": {"start_token": 10, "end_token": 12, "candidate_index": 2},
+    "short_answers": [{"start_token": 15, "end_token": 17}],
+    "yes_no_answer": "NONE",
+}
+NULL = {"start_token": -1, "end_token": -1, "candidate_index": -1}
+UNASKED = {"long_answer": NULL, "short_answers": [], "yes_no_answer": "NONE"}
+NQ = {
+    "example_id": 5,
+    "question_text": WHEN,
+    "document_text": " ".join(TOKENS),
+    "long_answer_candidates": CANDIDATES,
+}
+NOTHING = {"number": "", "date": {"day": "", "month": "", "year": ""}, "spans": []}
+STORY = {"document_id": "d1", "set": "test"}
+
+
+def nq(*annotations: dict[str, Any]) -> str:
+    return lines({**NQ, "annotations": annotations})
+
+
+def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """An object of lists, as the hub has lists of objects."""
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+SHAPES |= {
+    "Natural Questions, simplified": (
+        "n.jsonl",
+        nq(ANNOTATION),
+        one(("in 1874.",), IN_ORDER, [BUILT], "5"),
+    ),
+    "Natural Questions, yes or no": (
+        "n.jsonl",
+        nq({**ANNOTATION, "short_answers": [], "yes_no_answer": "YES"}),
+        one(("yes",), IN_ORDER, [BUILT], "5"),
+    ),
+    "Natural Questions, without an answer": ("n.jsonl", nq(UNASKED), one((), IN_ORDER, [], "5")),
+    "Natural Questions, a long answer alone": (
+        "n.jsonl",
+        nq({**ANNOTATION, "short_answers": []}, UNASKED),
+        one(None, IN_ORDER, [BUILT], "5"),
+    ),
+    "Natural Questions, of the test": ("n.jsonl", lines(NQ), one(None, IN_ORDER, [], "5")),
+    "Natural Questions in full": (
+        "n.jsonl",
+        lines(
+            {
+                "annotations": [ANNOTATION],
+                "document_html": "<H1>...",
+                "document_title": "Mill",
+                "document_tokens": [
+                    {"token": token, "html_token": token[0] == "<", "start_byte": 0}
+                    for token in TOKENS
+                ],
+                "example_id": 5,
+                "long_answer_candidates": CANDIDATES,
+                "question_text": WHEN,
+                "question_tokens": WHEN.split(),
+            }
+        ),
+        one(("in 1874.",), [("Mill", BURNED), ("Mill", BUILT)], [BUILT], "5"),
+    ),
+    "Natural Questions of the hub": (
+        "n.jsonl",
+        lines(
+            {
+                "id": "5",
+                "document": {
+                    "title": "Mill",
+                    "tokens": {"token": TOKENS, "is_html": [token[0] == "<" for token in TOKENS]},
+                },
+                "question": {"text": WHEN, "tokens": WHEN.split()},
+                "long_answer_candidates": columns(CANDIDATES),
+                "annotations": {
+                    "id": ["1"],
+                    "long_answer": [ANNOTATION["long_answer"]],
+                    "short_answers": [{"start_token": [15], "end_token": [17], "text": ["x"]}],
+                    "yes_no_answer": [-1],
+                },
+            }
+        ),
+        one(("in 1874.",), [("Mill", BURNED), ("Mill", BUILT)], [BUILT], "5"),
+    ),
+    "NarrativeQA of the hub": (
+        "n.jsonl",
+        lines(
+            {
+                "document": {
+                    "id": "d1",
+                    "summary": {"text": BUILT, "tokens": BUILT.split(), "title": "Mill"},
+                    "text": "The whole story.",
+                },
+                "question": {"text": WHEN, "tokens": []},
+                "answers": [{"text": "1874", "tokens": []}, {"text": "in 1874", "tokens": []}],
+            }
+        ),
+        one(("1874", "in 1874"), [("Mill", BUILT)], key=None),
+    ),
+    "DROP": (
+        "drop_dataset_dev.json",
+        {
+            "nfl_1": {
+                "passage": BUILT,
+                "qa_pairs": [
+                    {
+                        "question": WHEN,
+                        "query_id": "q1",
+                        "answer": {**NOTHING, "number": "1874"},
+                        "validated_answers": [
+                            {**NOTHING, "date": {"day": "", "month": "May", "year": "1874"}}
+                        ],
+                    },
+                    {
+                        "question": "Who?",
+                        "query_id": "q2",
+                        "answer": {**NOTHING, "spans": ["Ann", "Bo"]},
+                    },
+                ],
+                "wiki_url": "u",
+            }
+        },
+        [*one(("1874", "May 1874")), ("q2", "Who?", ("Ann, Bo",), [("", BUILT)], [BUILT])],
+    ),
+    "DROP of the hub": (
+        "d.jsonl",
+        lines(
+            {
+                "section_id": "nfl_1",
+                "query_id": "q1",
+                "passage": BUILT,
+                "question": WHEN,
+                "answers_spans": {"spans": ["1874", "1874"], "types": ["number", "number"]},
+            }
+        ),
+        one(),
+    ),
+    "BoolQ": (
+        "b.jsonl",
+        lines({"question": WHEN, "title": "Mill", "answer": False, "passage": BUILT}),
+        one(("no",), [("Mill", BUILT)], key=None),
+    ),
+    "BoolQ, as pandas writes it": (
+        "b.csv",
+        f"question,answer,passage\n{WHEN},True,{BUILT}\n",
+        one(("yes",), key=None),
+    ),
+    "BoolQ of SuperGLUE": (
+        "b.jsonl",
+        lines({"question": WHEN, "passage": BUILT, "idx": 7, "label": 1}),
+        one(("yes",), key="7"),
+    ),
+    "BoolQ of SuperGLUE, the test": (
+        "b.jsonl",
+        lines({"question": WHEN, "passage": BUILT, "idx": 7, "label": -1}),
+        one(None, key="7"),
+    ),
+    "StrategyQA in Korean": (
+        "s.json",
+        [{"qid": "q1", "question": "타나요?", "answer": True, "facts": [BURNED]}],
+        [("q1", "타나요?", ("예",), [("", BURNED)], [BURNED])],
+    ),
+    "PubMedQA": (
+        "ori_pqal.json",
+        {
+            "q1": {
+                "QUESTION": WHEN,
+                "CONTEXTS": [BUILT, BURNED],
+                "LABELS": ["a", "b"],
+                "final_decision": "maybe",
+                "LONG_ANSWER": "x",
+            }
+        },
+        one(("maybe",), BOTH),
+    ),
+    "PubMedQA of the hub": (
+        "p.jsonl",
+        lines(
+            {
+                "pubid": 21,
+                "question": WHEN,
+                "context": {"contexts": [BUILT, BURNED], "labels": ["a", "b"], "meshes": []},
+                "long_answer": "x",
+                "final_decision": "no",
+            }
+        ),
+        one(("no",), BOTH, key="21"),
+    ),
+    "BioASQ": (
+        "b.json",
+        {
+            "questions": [
+                {
+                    "id": kind,
+                    "type": kind,
+                    "body": WHEN,
+                    "documents": ["http://..."],
+                    "snippets": [{"text": BUILT, "document": "http://..."}],
+                    **answers,
+                }
+                for kind, answers in (
+                    ("factoid", {"exact_answer": [["1874", "in 1874"]], "ideal_answer": ["x"]}),
+                    ("list", {"exact_answer": [["Ann", "A."], ["Bo"]], "ideal_answer": ["x"]}),
+                    ("summary", {"ideal_answer": ["x", "y"]}),
+                )
+            ]
+        },
+        [
+            *one(("1874", "in 1874"), key="factoid"),
+            *one(("Ann, Bo",), key="list"),
+            *one(("x", "y"), key="summary"),
+        ],
+    ),
+    "NewsQA": (
+        "combined-newsqa-data-v1.csv",
+        "story_id,question,answer_char_ranges,story_text\n"
+        f'./cnn/1.story,{WHEN},"26:30|23:30|4:7,8:12|None",{BUILT}\n',
+        one(("1874", "in 1874", "old, mill"), key=None),
+    ),
+    "NewsQA by words": (
+        "dev.csv",
+        "story_id,story_text,question,answer_token_ranges\n"
+        f"./cnn/1.story,{BUILT[:-1]} .,{WHEN},6:7\n",
+        one(passages=[("", f"{BUILT[:-1]} .")], gold=[f"{BUILT[:-1]} ."], key=None),
+    ),
+    "NewsQA as JSON": (
+        "combined-newsqa-data-v1.json",
+        {
+            "data": [
+                {
+                    "storyId": "./cnn/1.story",
+                    "text": BUILT,
+                    "questions": [
+                        {"q": WHEN, "consensus": {"s": 26, "e": 30}, "answers": []},
+                        {"q": "Who?", "consensus": {"noAnswer": True}, "answers": []},
+                    ],
+                }
+            ]
+        },
+        [*one(key=None), (None, "Who?", (), [("", BUILT)], [BUILT])],
+    ),
+    "HaluEval": (
+        "qa_data.json",
+        lines(
+            {
+                "knowledge": BUILT,
+                "question": WHEN,
+                "right_answer": "1874",
+                "hallucinated_answer": "1900",
+            }
+        ),
+        one(key=None),
+    ),
+    "SearchQA of the hub": (
+        "s.jsonl",
+        lines(
+            {
+                "question": WHEN,
+                "answer": "1874",
+                "search_results": {"snippets": [BUILT, None], "titles": ["Mill", "x"], "urls": []},
+            }
+        ),
+        one(passages=[("Mill", BUILT)], key=None),
+    ),
+    "CRAG": (
+        "c.jsonl",
+        lines(
+            {
+                "query": WHEN,
+                "answer": "1874",
+                "alt_ans": ["in 1874"],
+                "search_results": [
+                    {"page_name": "Mill", "page_snippet": BUILT, "page_result": "<html>"},
+                    {"page_name": "x", "page_snippet": "", "page_result": "<html>"},
+                ],
+            }
+        ),
+        one(("1874", "in 1874"), [("Mill", BUILT)], key=None),
+    ),
+    "ALCE": (
+        "a.json",
+        [{**ROW, "answer": "1874", "docs": [{"title": "Mill", "text": BUILT, "id": "3"}]}],
+        one(passages=[("Mill", BUILT)]),
+    ),
+    "RAGChecker": (
+        "r.json",
+        {
+            "results": [
+                {
+                    "query_id": "q1",
+                    "query": WHEN,
+                    "gt_answer": "1874",
+                    "response": "1900",
+                    "retrieved_context": [{"doc_id": "1", "text": BUILT}],
+                }
+            ]
+        },
+        one(gold=[]),
+    ),
+    "Dolly": (
+        "d.jsonl",
+        lines({"instruction": WHEN, "context": BUILT, "response": "1874", "category": "x"}),
+        one(key=None),
+    ),
+    "HotpotQA in texts": (
+        "h.jsonl",
+        lines(
+            {
+                "_id": "q1",
+                "question": WHEN,
+                "answer": "1874",
+                "context": json.dumps([["Mill", [BUILT]], ["Fire", [BURNED]]]),
+                "supporting_facts": json.dumps([["Mill", 0]]),
+            }
+        ),
+        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT]),
+    ),
+}
+# Questions alone: what they say of answers, without passages.
+QUESTIONS_ALONE: dict[str, tuple[str, Any, tuple[str, ...]]] = {
+    "NQ-open": (
+        "n.jsonl",
+        lines({"question": WHEN, "answer": ["1874", "in 1874"]}),
+        ("1874", "in 1874"),
+    ),
+    "NarrativeQA": (
+        "qaps.csv",
+        "document_id,set,question,answer1,answer2,question_tokenized\n"
+        f"d1,test,{WHEN},1874,in 1874,{WHEN}\n",
+        ("1874", "in 1874"),
+    ),
+    "FreshQA": ("f.csv", f"id,question,answer_0,answer_1\n1,{WHEN},1874,\n", ("1874",)),
+    "SimpleQA": ("s.csv", f"metadata,problem,answer\n{{}},{WHEN},1874\n", ("1874",)),
+    "TruthfulQA": (
+        "t.csv",
+        f"Question,Best Answer,Correct Answers\n{WHEN},1874,1874; in 1874\n",
+        ("1874", "in 1874"),
+    ),
+    "ELI5": (
+        "e.jsonl",
+        lines({"q_id": "x", "title": WHEN, "selftext": "", "answers": {"text": ["1874"]}}),
+        ("1874",),
+    ),
+    "QReCC": (
+        "q.json",
+        [
+            {
+                "Context": ["a", "b"],
+                "Question": "It?",
+                "Rewrite": WHEN,
+                "Answer": "1874",
+                "Conversation_no": 1,
+            }
+        ],
+        ("1874",),
+    ),
+    "TriviaQA, unfiltered": (
+        "t.jsonl",
+        lines(
+            {
+                "question": WHEN,
+                "question_source": "x",
+                "entity_pages": {"title": [], "wiki_context": []},
+                "search_results": {"title": [], "search_context": []},
+                "answer": {"value": "1874", "aliases": ["in 1874"]},
+            }
+        ),
+        ("1874", "in 1874"),
+    ),
+}

@@ -12,6 +12,7 @@ from aqa.data.columns import composed
 from aqa.data.files import decompressed, not_utf8
 from aqa.data.rows import ARROW, PARQUET
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
+from aqa.data.shape import UnreadableError
 from aqa.data.strict_json import one_line
 from aqa.data.tables import read_arrow, read_parquet
 from aqa.data.unusable import ZIP, not_text, refuse_unusable
@@ -26,7 +27,6 @@ from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.json_text import Entry, is_header, read_document, read_lines
 from aqa.evaluation.predictions.lines import entries_of_rows, read_lines_of_text
 from aqa.evaluation.predictions.named import OWN_SCORES
-from aqa.evaluation.predictions.shape import NotAnswersError
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.texts import as_text
 from aqa.runs.journal import read_lines as journal_lines
@@ -222,5 +222,5 @@ def _plain(entry: Entry, fields: Fields) -> list[Any]:
         return [row]
     try:
         return list(shape.plain(row))
-    except NotAnswersError as error:
+    except UnreadableError as error:
         raise DataError(f"{entry.place}: this is {error}") from None

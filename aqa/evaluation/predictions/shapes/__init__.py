@@ -1,6 +1,6 @@
 """The table of other tools' shapes; a new one is a file here and a line in it."""
 
-from aqa.evaluation.predictions.shape import Shape
+from aqa.data.shape import Shape
 from aqa.evaluation.predictions.shapes import batches, harnesses, readers, spans
 
 # The first that knows a row reads it; what none knows has plain columns.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.evaluation.predictions.shape import Row, Shape, as_object
+from aqa.data.shape import Row, Shape, as_object
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aqa.evaluation.predictions.shape import NotAnswersError, Row, Shape, as_object
+from aqa.data.shape import Row, Shape, UnreadableError, as_object
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # nothing that a score needs
@@ -13,7 +13,7 @@ def _lm_eval(row: Row) -> Iterator[Row]:
     responses = row.get("filtered_resps") or row.get("resps")
     first = responses[0] if isinstance(responses, list) and responses else None
     if _is_likelihood(first):
-        raise NotAnswersError(
+        raise UnreadableError(
             "a sample of lm-eval with likelihoods of choices, not an answer; give those of a task"
             ' whose output_type is "generate_until"'
         )

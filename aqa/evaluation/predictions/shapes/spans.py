@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aqa.evaluation.predictions.shape import NotAnswersError, Row, Shape
+from aqa.data.shape import Row, Shape, UnreadableError
 
 
 def _natural_questions(row: Row) -> Iterator[Row]:
@@ -13,7 +13,7 @@ def _natural_questions(row: Row) -> Iterator[Row]:
     if said in ("yes", "no"):
         texts = [said]
     elif any(not isinstance(text, str) for text in texts):
-        raise NotAnswersError(
+        raise UnreadableError(
             "an answer of Natural Questions by the places of its tokens; write each short answer's"
             ' text beside its id, as {"example_id": ..., "prediction": ...}'
         )

@@ -1,0 +1,60 @@
+"""What a shape of a data set or tool is: rows known by their columns, which become plain ones."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+class UnreadableError(Exception):
+    """A row is known and can't be read; the text says what it is and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Rows of one data set or tool.
+
+    `knows` looks at a row's columns, `plain` gives rows (one of data; of predictions one for each
+    variant) with columns of the usual names, or raises UnreadableError.
+    """
+
+    knows: Callable[[Row], bool]
+    plain: Callable[[Row], Iterable[Row]]
+
+
+def unreadable(text: str) -> Callable[[Row], Iterable[Row]]:
+    """Make a `plain` for rows that can only be named; `text` completes "this is ..."."""
+
+    def plain(_: Row) -> Iterable[Row]:
+        raise UnreadableError(text)
+
+    return plain
+
+
+def as_object(value: Any) -> Row:
+    """The value where it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_objects(value: Any) -> list[Row]:
+    """The objects of a list, or of an object of lists, as data sets on the hub have it."""
+    if isinstance(value, dict):
+        columns = {name: cells for name, cells in value.items() if isinstance(cells, list)}
+        rows = zip(*columns.values(), strict=False)
+        return [dict(zip(columns, cells, strict=False)) for cells in rows]
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def are_objects(value: Any, *columns: str) -> bool:
+    """Tell whether it is a list of objects, not empty, that have one of the columns each."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(each, dict) and any(name in each for name in columns) for each in value)
+    )
+
+
+def without(row: Row, *names: str) -> dict[str, Any]:
+    """The row without these columns."""
+    return {name: value for name, value in row.items() if name not in names}

@@ -1,0 +1,91 @@
+"""The table of data sets with a shape of their own; a new one is a line here and its function."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from aqa.data.columns import COLUMNS, fold
+from aqa.data.files import Row
+from aqa.data.shape import Shape, UnreadableError
+from aqa.data.shapes import answers, evidence, natural_questions, pipelines, unread
+from aqa.data.shapes.articles import questions_of
+from aqa.errors import DataError
+
+# The first that knows a row reads it; what none knows has plain columns, or questions within.
+SHAPES: tuple[Shape, ...] = (
+    *unread.SHAPES,
+    natural_questions.NATURAL_QUESTIONS,
+    evidence.NARRATIVEQA,
+    evidence.HOTPOTQA,
+    evidence.DPR,
+    evidence.CRAG,
+    evidence.TRIVIAQA,
+    evidence.ALCE,
+    evidence.HALUEVAL,
+    evidence.ELI5,
+    evidence.QRECC,
+    answers.DROP,
+    answers.DROP_OF_THE_HUB,
+    answers.YES_OR_NO,
+    answers.PUBMEDQA,
+    answers.BIOASQ,
+    answers.NEWSQA,
+    answers.NEWSQA_JSON,
+    answers.TRUTHFULQA,
+    answers.NUMBERED_ANSWERS,
+    pipelines.GENERATED,
+    pipelines.ALPACA,
+    pipelines.DOLLY,
+)
+# What pandas makes of nothing, once it is a text; and columns in which it says nothing else.
+AS_TEXT = {"nan", "NaN", "<NA>"}
+NEVER_NAN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"]}
+
+
+def plain_rows(rows: Iterable[Row], named: Collection[str] = ()) -> Iterator[Row]:
+    """Give each question of the rows a row with columns that have the usual names.
+
+    The `named` columns, of --field, stay. With any of these, nothing is refused for its shape.
+
+    Raises:
+        DataError: a row is known, and can't be read.
+    """
+    for place, given in rows:
+        row = _without_nan(given)
+        inner = row.get("row")
+        if "row_idx" in row and isinstance(inner, dict):  # as the hub's server gives rows
+            row = inner
+        if row.keys() == {"header"}:  # MRQA's first line
+            continue
+        for plain in _plain(place, row, named):
+            yield from questions_of(place, plain) or [(place, plain)]
+
+
+def _plain(
+    place: str, row: Mapping[str, object], named: Collection[str]
+) -> Iterable[Mapping[str, object]]:
+    shape = next((shape for shape in SHAPES if shape.knows(row)), None)
+    if shape is None:
+        return [row]
+    kept = {name: row[name] for name in named if name in row}
+    try:
+        return [{**plain, **kept} for plain in shape.plain(row)]
+    except UnreadableError as error:
+        if named:
+            return [row]
+        raise DataError(f"{place}: this is {error}") from None
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = f"looks like a known data set, but is not as published ({error!r})"
+        raise DataError(f"{place}: this {reason}") from None
+
+
+def _without_nan(row: Mapping[str, object]) -> Mapping[str, object]:
+    """The row with null where a table has nothing, which pandas calls NaN, or writes as nan."""
+    missing = {name for name, value in row.items() if _is_nothing(name, value)}
+    return {**row, **dict.fromkeys(missing)} if missing else row
+
+
+def _is_nothing(name: str, value: object) -> bool:
+    if isinstance(value, str):
+        return value in AS_TEXT and fold(name) in NEVER_NAN
+    return isinstance(value, float) and value != value

@@ -1,0 +1,138 @@
+"""Data sets whose references lie in columns of their own: DROP, BoolQ, PubMedQA, BioASQ, NewsQA."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from aqa.data.columns import COLUMNS, columns_called
+from aqa.data.shape import Row, Shape, UnreadableError, as_object, as_objects, without
+
+NUMBERED = re.compile(
+    r"answer_?\d"
+)  # answer1, answer2 of NarrativeQA's tables; answer_0 of FreshQA
+HANGUL = re.compile("[가-힣]")
+TRUE, FALSE = (True, "True"), (False, "False")  # pandas writes them so into tables
+
+
+def joined(parts: Any) -> str:
+    """One reference of several parts, all of which belong to the answer."""
+    return ", ".join(map(str, parts))
+
+
+def _drop(row: Row) -> Iterator[Row]:
+    yield {
+        "context": row["passage"],
+        "qas": [_of_drop(each) for each in as_objects(row["qa_pairs"])],
+    }
+
+
+def _of_drop(pair: Row) -> Row:
+    given = [pair.get("answer"), *as_objects(pair.get("validated_answers"))]
+    texts = [_text_of_drop(answer) for answer in map(as_object, given) if answer]
+    known = {"id": pair.get("query_id"), "question": pair.get("question")}
+    return {**known, **({"answers": [text for text in texts if text]} if texts else {})}
+
+
+def _text_of_drop(answer: Row) -> str:
+    date = as_object(answer.get("date"))
+    day = " ".join(str(date[part]) for part in ("day", "month", "year") if date.get(part))
+    return str(answer.get("number") or joined(answer.get("spans") or []) or day)
+
+
+def _drop_of_the_hub(row: Row) -> Iterator[Row]:
+    spans = list(dict.fromkeys(as_object(row["answers_spans"]).get("spans") or []))
+    if len(spans) > 1:
+        raise UnreadableError(
+            "DROP as the hub has it, where the parts of one answer can't be told from the answers"
+            " of several people; give drop_dataset_dev.json as published"
+        )
+    yield {**without(row, "answers_spans"), "answers": spans}
+
+
+def _yes_or_no(row: Row) -> Iterator[Row]:
+    """BoolQ, also of SuperGLUE, and StrategyQA: true is yes."""
+    answer = row.get("answer", row.get("label"))
+    words = ("예", "아니요") if HANGUL.search(row["question"]) else ("yes", "no")
+    said = words[0] if answer in TRUE else words[1] if answer in FALSE else None
+    plain = {**without(row, "answer", "label"), "answers": None if said is None else [said]}
+    plain.setdefault("id", row.get("qid", row.get("idx")))
+    if "facts" in row and "passage" not in row:
+        plain["passages"] = row["facts"]
+    yield plain
+
+
+def _is_yes_or_no(row: Row) -> bool:
+    if not isinstance(row.get("question"), str) or not {"passage", "facts"} & row.keys():
+        return False
+    in_superglue = {"idx", "passage", "label"} <= row.keys()
+    return in_superglue or row.get("answer") in ("True", "False", True, False)
+
+
+def _pubmedqa(row: Row) -> Iterator[Row]:
+    texts = row.get("CONTEXTS") or as_object(row.get("context")).get("contexts")
+    known = {"passages": texts, "answers": [row["final_decision"]]}
+    rest = without(row, "CONTEXTS", "context", "final_decision", "pubid")
+    yield {**rest, **({"id": row["pubid"]} if "pubid" in row else {}), **known}
+
+
+def _bioasq(row: Row) -> Iterator[Row]:
+    exact, kind = row.get("exact_answer"), row.get("type")
+    if isinstance(exact, list) and kind == "list":  # each with its synonyms
+        exact = joined(item[0] if isinstance(item, list) and item else item for item in exact)
+    elif isinstance(exact, list):
+        exact = [text for item in exact for text in (item if isinstance(item, list) else [item])]
+    answers = row.get("ideal_answer") if exact is None else exact
+    rest = without(row, "body", "snippets", "documents", "exact_answer", "ideal_answer")
+    yield {**rest, "question": row["body"], "passages": row.get("snippets"), "answers": answers}
+
+
+def _newsqa(row: Row) -> Iterator[Row]:
+    """As its tables have it: spans of characters or of words, "|" between people, "," of one."""
+    story = row["story_text"]
+    words = story.split(" ") if "answer_token_ranges" in row else None
+    ranges = row.get("answer_token_ranges") or row.get("answer_char_ranges") or ""
+    answers = []
+    for person in ranges.split("|"):
+        spans = [(int(start), int(end)) for start, end in re.findall(r"(\d+):(\d+)", person)]
+        parts = [" ".join(words[a:b]) if words else story[a:b].strip() for a, b in spans]
+        answers += [joined(parts)] if parts else []
+    yield {"question": row["question"], "passages": story, "answers": answers or None}
+
+
+def _newsqa_json(row: Row) -> Iterator[Row]:
+    asked = []
+    for question in as_objects(row["questions"]):
+        agreed = as_object(question.get("consensus"))
+        span = row["text"][agreed["s"] : agreed["e"]].strip() if "s" in agreed else None
+        answers = [span] if span else [] if agreed.get("noAnswer") else None
+        asked.append({"question": question["q"], "answers": answers})
+    yield {"context": row["text"], "qas": asked}
+
+
+def _numbered(row: Row) -> Iterator[Row]:
+    names = [name for name in row if NUMBERED.fullmatch(name)]
+    answers = [row[name] for name in names if row[name]]
+    yield {**without(row, *names), "answers": answers or None}
+
+
+def _has_numbered(row: Row) -> bool:
+    return any(map(NUMBERED.fullmatch, row)) and not columns_called(COLUMNS["answers"], tuple(row))
+
+
+DROP = Shape(lambda row: {"passage", "qa_pairs"} <= row.keys(), _drop)
+DROP_OF_THE_HUB = Shape(lambda row: "answers_spans" in row and "passage" in row, _drop_of_the_hub)
+YES_OR_NO = Shape(_is_yes_or_no, _yes_or_no)
+PUBMEDQA = Shape(
+    lambda row: "final_decision" in row and ("CONTEXTS" in row or "context" in row), _pubmedqa
+)
+BIOASQ = Shape(lambda row: "body" in row and ("snippets" in row or "ideal_answer" in row), _bioasq)
+NEWSQA = Shape(lambda row: isinstance(row.get("story_text"), str) and "question" in row, _newsqa)
+NEWSQA_JSON = Shape(
+    lambda row: {"storyId", "text", "questions"} <= row.keys(),
+    _newsqa_json,
+)
+NUMBERED_ANSWERS = Shape(_has_numbered, _numbered)
+TRUTHFULQA = Shape(
+    lambda row: isinstance(row.get("Correct Answers"), str) and "Best Answer" in row,
+    lambda row: [{**row, "Correct Answers": row["Correct Answers"].split("; ")}],
+)

@@ -1,0 +1,69 @@
+"""Texts with their questions below them, as SQuAD has them: a row for each question."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from aqa.data.columns import COLUMNS, columns_called, first_called, fold
+from aqa.data.files import Row
+from aqa.data.json_stream import as_row, describe
+from aqa.data.passages import content_id
+from aqa.errors import DataError
+
+# Of an article or paragraph, what would be taken for a field of its questions is left behind.
+NOT_INHERITED = {"paragraphs", "qas", "rawhtml", "contexttokens"}.union(*COLUMNS.values())
+
+
+def questions_of(place: str, row: Mapping[str, object]) -> Iterator[Row] | None:
+    """Give the questions of an article or paragraph, none of an empty one; None of other rows."""
+    if _holds_questions(row.get("paragraphs")):
+        return _article(re.sub(r", (row|item) (\d+)$", r", article \2", place), row)
+    if isinstance(row.get("qas"), list):
+        return _paragraph(place, row, _title(row), _inherited(row))
+    is_empty = row.get("paragraphs") == [] and not columns_called(COLUMNS["question"], tuple(row))
+    return iter(()) if is_empty else None
+
+
+def _holds_questions(paragraphs: object) -> bool:
+    if not isinstance(paragraphs, list):
+        return False
+    first = next(iter(paragraphs), None)
+    return isinstance(first, dict) and ("qas" in first or "context" in first)
+
+
+def _article(place: str, article: Mapping[str, object]) -> Iterator[Row]:
+    """SQuAD's (KorQuAD, KLUE-MRC, XQuAD): paragraphs with their questions."""
+    paragraphs = article["paragraphs"]
+    assert isinstance(paragraphs, list)
+    for number, item in enumerate(paragraphs, 1):
+        paragraph_place = f"{place}, paragraph {number}"
+        paragraph = as_row(item, paragraph_place)
+        inherited = {**_inherited(article), **_inherited(paragraph)}
+        yield from _paragraph(paragraph_place, paragraph, _title(article), inherited)
+
+
+def _paragraph(
+    place: str, paragraph: Mapping[str, object], title: str, inherited: Mapping[str, object]
+) -> Iterator[Row]:
+    """One text with its questions: a paragraph of SQuAD's, or a row of MRQA's or KorQuAD 2's."""
+    context = first_called(paragraph, ("context", "contexttext"))
+    if context is None:
+        raise DataError(f'{place}: no "context" among its members {", ".join(paragraph)}')
+    passage = {"text": context, "title": title, "id": content_id(title, context)}
+    questions = paragraph.get("qas")
+    if not isinstance(questions, list):
+        raise DataError(f'{place}: "qas" is {describe(questions)}, where a list is needed')
+    for number, item in enumerate(questions, 1):
+        question_place = f"{place}, question {number}"
+        question = dict(as_row(item, question_place))
+        question.pop("plausible_answers", None)  # they are wrong on purpose
+        if "detected_answers" in question and question.get("qid"):
+            question["id"] = question["qid"]  # MRQA's own; "id" is that of the data set before it
+        yield question_place, {**inherited, **question, "passages": [passage]}
+
+
+def _title(record: Mapping[str, object]) -> str:
+    return str(first_called(record, COLUMNS["title"]) or "")
+
+
+def _inherited(record: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in record.items() if fold(key) not in NOT_INHERITED}

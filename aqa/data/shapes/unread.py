@@ -1,0 +1,155 @@
+"""Data that can't be read as they are: named as what they are, with what to do instead."""
+
+from collections.abc import Callable
+
+from aqa.data.columns import fold
+from aqa.data.shape import Row, Shape, are_objects, as_object, as_objects, unreadable
+
+SPLITS = {"train", "dev", "validation", "valid", "test"}
+LETTERS = set("ABCDEFGHIJ")
+CONVERSATION = (
+    "a conversation (CoQA, QuAC), whose questions build on earlier ones: give rows with one"
+    " question each that can be answered by itself"
+)
+
+
+def _is_choice(row: Row) -> bool:
+    """Tell whether the answer is one of options, which the question does not hold."""
+    if are_objects(row.get("questions"), "options"):
+        return True
+    options = row.get("options", row.get("choices"))
+    answer = next(
+        (row[name] for name in ("answer", "answerKey", "gold_label") if name in row), None
+    )
+    question = row.get("question")
+    if not isinstance(options, list | dict) or not options or not isinstance(question, str | None):
+        return False
+    is_place = isinstance(answer, int) or (isinstance(answer, str) and answer.strip() in LETTERS)
+    texts = options.get("text", list(options.values())) if isinstance(options, dict) else options
+    return is_place and not all(str(text) in (question or "") for text in texts)
+
+
+SHAPES: tuple[Shape, ...] = (
+    Shape(
+        lambda row: {"category", "turns"} <= row.keys(),
+        unreadable("MT-bench's, with turns of a conversation: it has no passages, and no answers"),
+    ),
+    Shape(
+        lambda row: (
+            isinstance(row.get("questions"), list)
+            and isinstance(row.get("answers"), list | dict)
+        ),
+        unreadable(CONVERSATION),
+    ),
+    Shape(_is_choice, unreadable(
+        "a question of multiple choice (RACE, QuALITY): write the options into the question, and"
+        " the text of the right one into answers"
+    )),
+    Shape(
+        lambda row: are_objects(as_object(row.get("passage")).get("questions"), "answers"),
+        unreadable("MultiRC, whose answers are right or wrong choices: it has no answers to write"),
+    ),
+    Shape(
+        lambda row: {"passage_answer_candidates", "document_plaintext"} <= row.keys(),
+        unreadable(
+            "TyDi QA's primary task, with answers by bytes: give its gold passage task"
+            " (tydiqa-goldp), which has SQuAD's shape"
+        ),
+    ),
+    Shape(
+        lambda row: isinstance(row.get("full_text"), list | dict) and "qas" in row,
+        unreadable(
+            "QASPER, whose questions are about whole papers: give a row for each question, with"
+            " its evidence as passages, and answers"
+        ),
+    ),
+    Shape(
+        lambda row: "passage" in row and are_objects(row.get("qas"), "query"),
+        unreadable("ReCoRD, whose queries are sentences with a gap: it has no questions"),
+    ),
+    Shape(
+        lambda row: {"annotations", "nq_answer"} <= row.keys(),
+        unreadable(
+            "AmbigQA, with answers for each meaning of a question: give a row for each, with"
+            " question and answers"
+        ),
+    ),
+    Shape(
+        lambda row: {"ambiguous_question", "qa_pairs"} <= row.keys(),
+        unreadable(
+            "ASQA, with answers for each meaning of a question: give a row for each of qa_pairs,"
+            " with question and answers (its short_answers), or the long answer as answers"
+        ),
+    ),
+    Shape(
+        lambda row: "queries" in row and isinstance(row.get("answers"), dict),
+        unreadable(
+            "MKQA, with all languages in a row: give a row with question and answers in one of them"
+        ),
+    ),
+    Shape(
+        lambda row: {"utterance", "targetValue"} <= row.keys(),
+        unreadable(
+            "WebQuestions for parsers: give the data set web_questions of the hub, with answers as"
+            " texts"
+        ),
+    ),
+)  # fmt: skip
+
+# Of rows that lack a question or passages, by folded names: each text completes "no passages among
+# the columns ...; ".
+ADVICE: tuple[tuple[Callable[[Row], bool], str], ...] = (
+    (
+        lambda row: {"questions", "answers"} <= row.keys(),
+        f"this looks like {CONVERSATION}",
+    ),
+    (
+        lambda row: row.keys() <= SPLITS or row.get("id") in SPLITS,
+        "these are splits: write each into a file of its own",
+    ),
+    (
+        lambda row: bool({"predictions", "predictedanswer", "predictiontext"} & row.keys()),
+        "these are answers: score them with `aqa evaluate`",
+    ),
+    (
+        lambda row: "instruction" in row,
+        "these are instructions: name the columns, such as --field question=instruction --field"
+        " passages=input",
+    ),
+    (
+        lambda row: "messages" in row or "conversations" in row,
+        "these are chats, whose passages lie in the prompts: give the data from which they were"
+        " made, with a question, passages and answers in each row",
+    ),
+    (
+        lambda row: "entitypages" in row or "questionsource" in row,
+        "this is TriviaQA, whose evidence lies in files beside it: give the passages with"
+        " --passages FILE, or the data set trivia_qa/rc of the hub",
+    ),
+    (
+        lambda row: any("provenance" in item for item in as_objects(row.get("output"))),
+        "this is KILT, which names pages without their texts: give the passages with --passages"
+        " FILE",
+    ),
+    (
+        lambda row: "goldenanswers" in row,
+        "this is FlashRAG's data: give what was retrieved with --passages FILE",
+    ),
+    (
+        lambda row: {"documentid", "set", "questiontokenized"} <= row.keys(),
+        "these are questions of NarrativeQA: give the summaries beside them with --corpus"
+        " summaries.csv",
+    ),
+    (
+        lambda row: row.keys() <= {"id", "text", "title", "metadata"} and "text" in row,
+        "name the text with --field question=text if these are questions",
+    ),
+)
+
+
+def what_to_do(row: Row) -> str:
+    """Say what to do with a known row that has no question or no passages; "" for others."""
+    if any(name.rstrip().endswith("?") for name in row):
+        return "put a line with the columns' names before the first, which holds a question"
+    folded = {fold(name): value for name, value in row.items()}
+    return next((advice for knows, advice in ADVICE if knows(folded)), "")
