@@ -11,10 +11,10 @@ from aqa.backends.openai_api.replies import (
     Reply,
     Said,
     ending_of,
-    error_text,
     joined_parts,
     make_reply,
     read_usage,
+    reported,
     unread,
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
@@ -38,11 +38,15 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
         choice = (body.get("choices") or [None])[0]
         if choice is None:
             return _without_choice(body, model, spent)
-        if ending_of(choice.get("finish_reason")) in BROKEN_OFF:
-            raise _broken_off(choice)
+        ending = ending_of(choice.get("finish_reason"))
+        error = choice.get("error") or body.get("error")
+        if error and (not ending or ending in BROKEN_OFF):
+            raise ErrorInBodyError(error)
+        if ending in BROKEN_OFF:
+            raise BadBodyError(f"the server broke off its answer ({ending})")
         said = _said(choice)
-        if body.get("error") and not said.text:
-            raise ErrorInBodyError(body["error"])
+        if error and not said.text:
+            raise ErrorInBodyError(error)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise unread(content, "a chat completion") from error
     return make_reply(said, model, spent, schema)
@@ -54,8 +58,8 @@ def _without_choice(body: Mapping[str, Any], model: str, spent: Spent | None) ->
     Raises:
         BadBodyError: it tells of an error, by whatever name, or is of another kind.
     """
-    if body.get("error") or error_text(body):
-        raise ErrorInBodyError(body.get("error") or body)
+    if error := reported(body):
+        raise ErrorInBodyError(error)
     if "choices" not in body:
         raise BadBodyError("the server's answer is not a chat completion")
     return Reply(None, "the server gave no answer (choices is empty)", model, spent, empty=True)
@@ -76,9 +80,3 @@ def _said(choice: Mapping[str, Any]) -> Said:
     called = finish != "length" and (message.get("tool_calls") or message.get("function_call"))
     ending = "tool_calls" if called else finish
     return Said(joined_parts(content), refusal, ending, thought, tokens)
-
-
-def _broken_off(choice: Mapping[str, Any]) -> BadBodyError:
-    if choice.get("error"):
-        return ErrorInBodyError(choice["error"])
-    return BadBodyError(f"the server broke off its answer ({choice['finish_reason']})")

@@ -63,6 +63,8 @@ CODES = {
     "unavailable": 503,
     "overloaded_error": 529,
 }
+WITHIN = ("error", "detail", "details", "errors")  # where an error may hold another one
+TOO_FAST = re.compile(r"\brate[ _-]?limit|\btoo many requests\b", re.I)
 TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit of a minute: never goes
 FLAGGED = "flagged_input"  # what OpenRouter says of a prompt that its moderation holds back
 
@@ -122,22 +124,24 @@ def classify_body(error: BadBodyError, access: Access) -> Failure:
     return Failure("retry", access.shown(str(error)), maybe_paid=not isinstance(error, PageError))
 
 
-def status_in(error: object) -> int | None:
+def status_in(error: object, depth: int = 4) -> int | None:
     """The status that an error in a body means; None where it names none."""
     fields = error if isinstance(error, Mapping) else {}
-    for name in ("code", "status", "type"):
-        message = fields.get(name)
-        if isinstance(message, int | str) and str(message).isascii() and str(message).isdecimal():
-            if 400 <= int(message) < 600:
-                return int(message)
-        elif isinstance(message, str) and (status := CODES.get(message.lower())):
+    for name in ("code", "status", "type", "status_code", "statusCode"):
+        told = fields.get(name)
+        if isinstance(told, int | str) and str(told).isascii() and str(told).isdecimal():
+            if 400 <= int(told) < 600:
+                return int(told)
+        elif isinstance(told, str) and (status := CODES.get(told.lower())):
             return status
-    return None
+    inner = error if isinstance(error, list) else [fields.get(name) for name in WITHIN]
+    found = (status_in(part, depth - 1) for part in inner if part and depth)
+    return next(filter(None, found), None)
 
 
 def _status_by_words(message: str) -> int | None:
     """The status that an error without a code means, by what it says."""
-    by_words = {CANT_PAY: 402, BAD_KEY: 401, NO_MODEL: 404, CONTEXT: 400}
+    by_words = {CANT_PAY: 402, BAD_KEY: 401, NO_MODEL: 404, CONTEXT: 400, TOO_FAST: 429}
     return next((status for words, status in by_words.items() if words.search(message)), None)
 
 
@@ -199,9 +203,12 @@ def _body(error: Any) -> object:
 
 
 def _inner(error: object) -> object:
-    """What is within the list, or the second `error`, that some servers (Gemini's) put around."""
+    """What is within a list (Gemini's), FastAPI's `detail` or a second `error` put around it."""
     if isinstance(error, list) and len(error) == 1:
         error = error[0]
+    if isinstance(error, Mapping) and "message" not in error:
+        detail = error.get("detail")
+        error = detail if isinstance(detail, Mapping) else error
     if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping):
         return error["error"]
     return error

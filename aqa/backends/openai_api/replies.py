@@ -168,6 +168,11 @@ def _whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def reported(body: Mapping[str, object]) -> object:
+    """The error that a body without an answer tells of, by whatever name; None if of none."""
+    return body.get("error") or (body if error_text(body) else None)
+
+
 def error_text(body: object, depth: int = 5) -> str:
     """The message in an error's body, whichever way the server writes it; empty if none is found.
 

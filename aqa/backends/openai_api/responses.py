@@ -14,6 +14,7 @@ from aqa.backends.openai_api.replies import (
     error_text,
     make_reply,
     read_usage,
+    reported,
     unread,
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
@@ -32,7 +33,8 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
     """
     try:
         body = body_of(content)
-        status, failure = body.get("status"), body.get("error")
+        status = body.get("status")
+        failure = body.get("error") if "output" in body else reported(body)
         model = str(body.get("model") or "")
         names = ("input_tokens", "output_tokens")
         spent = read_usage(body.get("usage"), names, "input_tokens_details")
@@ -41,7 +43,7 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
                 raise ErrorInBodyError(failure)
             return Reply(None, error_text(failure) or "the server failed", model, spent)
         output = body["output"]
-        if status not in ("completed", "incomplete"):
+        if status not in ("completed", "incomplete", None):
             raise BadBodyError(f"the server's response is {status}, not completed")
         ending = (body.get("incomplete_details") or {}).get("reason")
         said = _said(output, ending if status == "incomplete" else None)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aqa.backends.openai_api.replies import BadBodyError, joined_parts
+from aqa.backends.openai_api.replies import BadBodyError, joined_parts, reported
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
@@ -23,8 +23,10 @@ def body_of(content: bytes) -> Json:
         BadBodyError: it is a stream that breaks off.
     """
     if not STREAM.match(content):
-        found: Json = json.loads(content)
-        return found
+        found: Any = json.loads(content)
+        # Gemini puts its errors into a list.
+        whole: Json = found[0] if isinstance(found, list) and len(found) == 1 else found
+        return whole
     body: Json = {}
     done = False
     for event in _events(content.decode("utf-8-sig")):
@@ -32,8 +34,8 @@ def body_of(content: bytes) -> Json:
             done = True
         elif event.get("type") in WHOLE:
             return dict(event["response"])
-        elif event.get("error"):
-            return event
+        elif error := _error_of(event):
+            return {"error": error}
         else:
             _add(body, event)
     if not done and not body.get("choices", [{}])[0].get("finish_reason"):
@@ -61,10 +63,30 @@ def in_utf8(content: bytes, charset: str | None) -> bytes:
 
 def _events(text: str) -> Iterator[Json | None]:
     """The events of a stream, None for its end."""
+    kind = ""
     for line in LINE_END.split(text):
         name, _, data = line.partition(":")
-        if name == "data" and data.strip():
-            yield None if data.strip() == DONE else json.loads(data)
+        data = data.strip()
+        if name == "event" or not line:
+            kind = data
+        elif name == "data" and data:
+            if kind == "error":
+                yield {"error": _json_or_text(data) or data}
+            else:
+                yield None if data == DONE else json.loads(data)
+
+
+def _json_or_text(data: str) -> object:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data
+
+
+def _error_of(event: Json) -> object:
+    """The error that an event tells of, by whatever name: a server may end its stream with it."""
+    is_piece = "choices" in event or event.get("type", "error") != "error"
+    return event.get("error") if is_piece else reported(event)
 
 
 def _add(body: Json, event: Json) -> None:
@@ -73,9 +95,11 @@ def _add(body: Json, event: Json) -> None:
     for piece in event.get("choices") or ():
         if piece.get("index", 0) != 0:
             continue
-        (choice,) = body.setdefault("choices", [{"message": {}, "finish_reason": None}])
-        choice["finish_reason"] = piece.get("finish_reason") or choice["finish_reason"]
-        _join(choice["message"], piece.get("delta") or piece.get("message") or {})
+        (choice,) = body.setdefault("choices", [{"message": {}}])
+        for name in ("finish_reason", "error"):
+            choice[name] = piece.get(name) or choice.get(name)
+        said = piece.get("delta") or piece.get("message") or {"content": piece.get("text")}
+        _join(choice["message"], said)
 
 
 def _join(message: Json, delta: Mapping[str, Any]) -> None:

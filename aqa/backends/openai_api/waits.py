@@ -41,16 +41,19 @@ OF_A_MINUTE = re.compile(r"\bon (?:requests|tokens)[\w ]* per min", re.IGNORECAS
 
 
 def asked_wait(headers: Mapping[str, str], error: object, message: str) -> float | None:
-    """Seconds to wait by an error's headers, or else by its body, or else by its words."""
-    wait = retry_after(headers)
-    if wait is not None:
+    """Seconds to wait by an error's headers, or else by its body, or else by its words.
+
+    None where they ask for no wait, or for one that is over. Dates are by the server's clock, which
+    its `Date` tells: ours may be wrong.
+    """
+    now = _date(headers.get("date", ""))
+    if wait := _retry_after(headers, now):
         return wait
-    resets = [*_found(error), seconds_until(headers.get("x-ratelimit-reset"))]
-    waits = [wait for wait in resets if wait is not None]
-    if waits:
-        return max(waits)
+    resets = [*_found(error, now), seconds_until(headers.get("x-ratelimit-reset"), now=now)]
+    if wait := max(filter(None, resets), default=None):
+        return wait
     asked = ASKED.search(message)
-    return _sum(asked[0]) if asked else _until_full(headers)
+    return _sum(asked[0]) if asked else _until_full(headers, now)
 
 
 def is_of_a_day(error: object, message: str) -> bool:
@@ -70,56 +73,56 @@ def in_words(seconds: float) -> str:
     return f"{seconds / 3600:,.0f} hours"
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
     """Seconds to wait by `retry-after-ms` or `Retry-After`: a number, a duration or a date."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        if (seconds := seconds_until(headers.get(name), unit)) is not None:
-            return seconds
-    return None
+    given = (("retry-after-ms", 1000.0), ("retry-after", 1.0))
+    waits = (seconds_until(headers.get(name), unit, now) for name, unit in given)
+    return next(filter(None, waits), None)
 
 
-def _until_full(headers: Mapping[str, str]) -> float | None:
+def _until_full(headers: Mapping[str, str], now: float | None) -> float | None:
     """Seconds until a limit that is used up is whole again, by the headers on rates."""
     waits = []
     for name, value in headers.items():
         left = headers.get(name.replace("reset", "remaining"), "0")
         if HEADER.search(name.lower()) and (left.strip() == "0" or left == value):
             standard = SECONDS_LEFT.search(value)
-            waits.append(seconds_until(standard[1] if standard else value))
+            waits.append(seconds_until(standard[1] if standard else value, now=now))
     return min(max((wait for wait in waits if wait is not None), default=0), FULL_AGAIN) or None
 
 
-def _found(value: object, depth: int = DEPTH) -> Iterator[float | None]:
+def _found(value: object, now: float | None, depth: int = DEPTH) -> Iterator[float | None]:
     """All waits that a body names, such as Google's `retryDelay`."""
     if not depth:
         return
     if isinstance(value, list):
         for part in value:
-            yield from _found(part, depth - 1)
+            yield from _found(part, now, depth - 1)
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if asks := ASKS.fullmatch(re.sub(r"[^a-z]", "", str(name).lower())):
-                yield seconds_until(inner, 1000.0 if asks[1] == "ms" else 1.0)
+                yield seconds_until(inner, 1000.0 if asks[1] == "ms" else 1.0, now)
             else:
-                yield from _found(inner, depth - 1)
+                yield from _found(inner, now, depth - 1)
 
 
-def seconds_until(value: object, unit: float = 1.0) -> float | None:
+def seconds_until(value: object, unit: float = 1.0, now: float | None = None) -> float | None:
     """Seconds until then: of a number, so many to a second, of a duration ("38s"), or of a date.
 
-    Numbers may count from 1970.
+    Numbers may count from 1970; so does `now`, by default this machine's clock.
     """
+    now = time.time() if now is None else now
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
         seconds = float(value) / unit
     except ValueError:
         then = _date(str(value))
-        return _sum(str(value)) if then is None else max(then - time.time(), 0.0)
+        return _sum(str(value)) if then is None else max(then - now, 0.0)
     if not math.isfinite(seconds):
         return None
     if seconds >= EPOCH:
-        seconds = (seconds / 1000 if seconds >= MILLISECONDS else seconds) - time.time()
+        seconds = (seconds / 1000 if seconds >= MILLISECONDS else seconds) - now
     return max(seconds, 0.0)
 
 

@@ -232,13 +232,13 @@ def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
     [
         (429, "600", "slow", 600),
         (429, "0.5", "slow", 0.5),
-        (429, "-5", "slow", 0),
+        (429, "-5", "slow", None),
         (429, "inf", "slow", None),
         (429, "soon", "slow", None),
         (429, "30s", "slow", 30),
-        (429, "2015-10-21T07:28:00Z", "slow", 0),
-        (429, "1445412480", "slow", 0),  # a time since 1970
-        (429, "Wed, 21 Oct 2015 07:28:00 GMT", "slow", 0),
+        (429, "2015-10-21T07:28:00Z", "slow", None),
+        (429, "1445412480", "slow", None),  # a time since 1970
+        (429, "Wed, 21 Oct 2015 07:28:00 GMT", "slow", None),
         (429, "86400", "run", None),  # the quota of a day
         (503, "86400", "run", None),
         (503, "600", "slow", 600),
@@ -322,6 +322,39 @@ def test_waits_that_bodies_tell(status: int, error: Body, kind: Kind, wait: floa
 def test_waits_that_headers_tell(headers: dict[str, str], wait: float | None) -> None:
     access = Access("https://x/v1", is_local=False, key=KEY)
     assert classify_status(429, headers, {"message": "busy"}, access).wait == wait
+
+
+PAST = "Wed, 21 Oct 2015 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"retry-after": "0"}, 38),
+        ({"retry-after": PAST}, 38),
+        ({"retry-after-ms": "0", "retry-after": "20"}, 20),
+        ({"retry-after": "20"}, 20),
+        ({"x-ratelimit-reset": "1445412480"}, 38),
+    ],
+)
+def test_a_wait_that_is_over_hides_no_other(headers: dict[str, str], wait: float) -> None:
+    told = {"message": "x", "details": [{"retryDelay": "38s"}]}
+    assert classify_status(429, headers, told, Access("https://x/v1", False, KEY)).wait == wait
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        ({"retry-after": PAST}, {}),
+        ({"x-ratelimit-reset": "1445412480"}, {}),
+        ({}, {"metadata": {"headers": {"X-RateLimit-Reset": "1445412480000"}}}),
+        ({"anthropic-ratelimit-requests-reset": "2015-10-21T07:28:00Z"}, {}),
+    ],
+)
+def test_dates_are_by_the_servers_clock(headers: dict[str, str], error: Body) -> None:
+    told = {"date": "Wed, 21 Oct 2015 07:27:30 GMT", **headers}
+    verdict = classify_status(429, told, {"message": "x", **error}, Access("https://x", False, KEY))
+    assert verdict.wait == 30
 
 
 @pytest.mark.parametrize("unit", [1, 1000])

@@ -212,8 +212,37 @@ def test_other_streams() -> None:
         for read in (read_reply, read_response):
             with pytest.raises(BadBodyError):
                 read(broken)
-    with pytest.raises(BadBodyError, match="an error: busy"):
-        read_reply(stream(piece("An"), {"error": {"message": "busy"}}))
+    texts = [{"choices": [{"index": 0, "text": text}]} for text in ("An", "n")]
+    assert read_reply(stream(*texts, "[DONE]")).text == "Ann"
+
+
+BUSY = {"message": "busy", "code": 503}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        stream({"error": BUSY}),
+        stream({"object": "error", **BUSY}),
+        stream(BUSY),
+        stream({"type": "error", **BUSY}),
+        stream({"choices": [{"delta": {}, "error": BUSY, "finish_reason": "error"}]}),
+        b"event: error\n" + stream(BUSY),
+        b"event: error\n" + stream({"detail": BUSY}),
+        b"event: error\n" + stream("rate limit"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_reply, read_response])
+def test_an_error_within_a_stream_ends_it(read: Any, error: bytes) -> None:
+    with pytest.raises(BadBodyError) as broken:
+        read(stream(piece("An")) + error + stream("[DONE]"))
+    failure = classify_body(broken.value, Access("https://x/v1", False, "k"))
+    assert failure.kind == "slow" or (read is read_response and b"choices" in error)
+
+
+def test_what_follows_an_event_of_another_name_is_no_error() -> None:
+    content = b"event: ping\ndata: {}\n\n" + stream(piece("Ann", "stop"), "[DONE]")
+    assert read_reply(content).text == "Ann"
 
 
 @pytest.mark.parametrize(
@@ -252,11 +281,18 @@ def test_an_answer_in_another_encoding(content: bytes, charset: str | None, text
         ({"message": "too long", "code": "context_length_exceeded"}, "example"),
         ("down", "retry"),
         ("insufficient balance", "run"),
+        ("Too many requests", "slow"),
+        ({"error": {"message": "no money", "code": 402}}, "run"),
     ],
 )
 @pytest.mark.parametrize(
     "body",
     [
+        lambda error: [{"error": error}],
+        lambda error: {"detail": {"error": error}},
+        lambda error: {"choices": [{"finish_reason": "error"}], "error": error},
+        lambda error: {"choices": [{"message": {"content": ""}, "error": error}]},
+        lambda error: {"choices": [{"message": {"content": "as far as"}}], "error": error},
         lambda error: {"error": error},
         lambda error: {"choices": None, "error": error},
         lambda error: {"choices": [{"finish_reason": "error", "error": error, "message": {}}]},
@@ -266,9 +302,16 @@ def test_an_answer_in_another_encoding(content: bytes, charset: str | None, text
 )
 def test_an_error_is_told_by_its_code(error: object, kind: Kind, body: Any) -> None:
     content = json.dumps(body(error)).encode()
-    with pytest.raises(BadBodyError) as broken:
-        (read_response if b'"status": "failed"' in content else read_reply)(content)
-    assert classify_body(broken.value, Access("https://x/v1", False, "k")).kind == kind
+    reads = [read_reply] if b"choices" in content else [read_reply, read_response]
+    for read in reads:
+        with pytest.raises(BadBodyError) as broken:
+            read(content)
+        assert classify_body(broken.value, Access("https://x/v1", False, "k")).kind == kind
+
+
+def test_an_answer_that_came_to_its_end_is_one_beside_an_error() -> None:
+    content = json.dumps({"error": "logging failed", **json.loads(chat("Ann"))}).encode()
+    assert read_reply(content).text == "Ann"
 
 
 @pytest.mark.parametrize(
