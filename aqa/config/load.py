@@ -20,7 +20,7 @@ from aqa.config.legacy import FLAT_KEYS, translate
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.config.scalars import read_json, read_yaml
 from aqa.config.shipped import find_shipped, shipped_names
-from aqa.errors import ConfigError
+from aqa.errors import ConfigError, UsageError
 
 
 def read_config(path: Path) -> RawConfig:
@@ -78,17 +78,17 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """Split one `a.b=c` of --set; the value is read as YAML, separators such as " | " as they are.
 
     Raises:
-        ConfigError: there is no `=`, or the value is not valid YAML.
+        UsageError: there is no `=`, or the value is not valid YAML.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {text}: write it as key=value, such as training.seed=1")
+        raise UsageError(f"--set {text}: write it as key=value, such as training.seed=1")
     if _is_separator(value):
         return FLAT_KEYS.get(key.strip(), key.strip()), value
     try:
         parsed = read_yaml(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}: the value is not valid YAML") from error
+        raise UsageError(f"--set {text}: the value is not valid YAML") from error
     key = key.strip()
     return FLAT_KEYS.get(key, key), parsed
 

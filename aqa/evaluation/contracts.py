@@ -86,16 +86,16 @@ class Contract:
         """Refuse a reader whose confidences are of another `kind`; None where it has none.
 
         Raises:
-            UsageError: a threshold of one kind says nothing of another.
+            ConfigError: a threshold of one kind says nothing of another.
         """
         if kind is None:
-            raise UsageError(
+            raise ConfigError(
                 "this reader's answers have no confidence, so that all would be withheld; ask for"
                 " backend.logprobs = true, or for generation.samples at a temperature"
             )
         made, now = self.confidence_kind or MEAN_LOGPROB, kind or MEAN_LOGPROB
         if made != now:
-            raise UsageError(
+            raise ConfigError(
                 f"the contract of silence was made with confidences of the kind {made}, and this"
                 f" reader gives {now}; make one for this reader"
             )
@@ -104,11 +104,11 @@ class Contract:
         """Refuse a run of another reader, prompt or evidence plan than it was made with.
 
         Raises:
-            UsageError: something differs, or nobody knows what it was made with.
+            ConfigError: something differs, or nobody knows what it was made with.
         """
         way_out = "make one for this reader, or add --allow-other-reader"
         if self.reader is None:
-            raise UsageError(
+            raise ConfigError(
                 "the contract of silence was made from predictions without a run folder, so its"
                 f" reader is not known; {way_out}"
             )
@@ -116,7 +116,7 @@ class Contract:
         found = differences(_reader(self.reader), now)
         different = sorted({key.partition(".")[0] for key in found})
         if different:
-            raise UsageError(
+            raise ConfigError(
                 "the contract of silence was made with another"
                 f" {' and '.join(different)}; {way_out}"
             )

@@ -177,7 +177,7 @@ class _Module:
         if len(numbers) == 1:
             return numbers[0]
         if not numbers:
-            raise UsageError(f"{PREFIX}{self._source}: this metric gives no number")
+            raise ModelError(f"{PREFIX}{self._source}: this metric gives no number")
         raise UsageError(
             f"{PREFIX}{self._source} gives several numbers ({', '.join(numbers)}); name one of"
             f" them, as in {PREFIX}{self._source}#{numbers[0]}"
@@ -192,7 +192,7 @@ class _Module:
                 f" or for each; it gives {known}"
             )
         if not all(map(isfinite, found if isinstance(found, list) else [found])):
-            raise UsageError(
+            raise ModelError(
                 f'{PREFIX}{self._source}: "{self.number}" is not a finite number for these texts;'
                 " take another metric"
             )

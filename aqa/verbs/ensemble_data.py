@@ -11,7 +11,7 @@ from aqa.backends.ensemble.answers import MemberAnswer, read_answer
 from aqa.backends.ensemble.learned import Member
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
-from aqa.errors import DataError, UsageError
+from aqa.errors import ConfigError, DataError
 from aqa.evaluation.alignment import System
 from aqa.evaluation.ensembles import Answered, has_confidence, possible_rules
 from aqa.evaluation.inputs import Aligned, Scoring, align
@@ -128,7 +128,7 @@ def wanted_rules(dev: Learning, options: EnsembleOptions, progress: Progress) ->
     """The rules to choose from.
 
     Raises:
-        UsageError: one alone is wanted, and the answers do not allow it.
+        ConfigError: one alone is wanted, and the answers do not allow it.
     """
     possible = possible_rules(dev.answered.votes, dev.answered.costs)
     sure = has_confidence(dev.answered.votes)[:: dev.candidates]
@@ -140,5 +140,7 @@ def wanted_rules(dev: Learning, options: EnsembleOptions, progress: Progress) ->
             progress.note(f"left out, as {why}: {', '.join(left_out)}")
         return possible
     if options.rule not in possible:
-        raise UsageError(f"backend.rule = {options.rule} needs to know how sure readers are: {why}")
+        raise ConfigError(
+            f"backend.rule = {options.rule} needs to know how sure readers are: {why}"
+        )
     return [options.rule]

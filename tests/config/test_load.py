@@ -18,7 +18,7 @@ from aqa.config.load import (
 )
 from aqa.config.options import RunConfig
 from aqa.config.shipped import find_shipped, shipped_names
-from aqa.errors import ConfigError
+from aqa.errors import ConfigError, UsageError
 
 LLAMA = LlamaQloraOptions
 
@@ -153,7 +153,7 @@ def test_assignments(text: str, key: str, value: object) -> None:
 
 @pytest.mark.parametrize("text", ["seed", "=1", " =1", "seed=[1"])
 def test_no_assignment(text: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(f"--set {text}: ")):
+    with pytest.raises(UsageError, match=re.escape(f"--set {text}: ")):
         parse_assignment(text)
 
 

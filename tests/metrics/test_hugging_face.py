@@ -183,8 +183,9 @@ def test_an_error_rate_stays_as_it_is(tmp_path: Path) -> None:
 def test_metrics_that_can_not_be_used(
     tmp_path: Path, body: str, predictions: str, message: str
 ) -> None:
-    with pytest.raises(AqaError, match=message):
+    with pytest.raises(AqaError, match=message) as error:
         score(make(tmp_path, body, predictions))
+    assert error.value.exit_code == (2 if "compares no texts" in message else 1)
 
 
 def test_a_number_that_the_metric_does_not_give(tmp_path: Path) -> None:
