@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ from aqa.evaluation.tables import comparison_table, long_table, score_table
 from aqa.metrics.statistics.sign_flips import SEED
 from aqa.progress import SilentProgress
 from aqa.records import Prediction, Score
-from aqa.runs.files import explained
+from aqa.runs.files import made_folder
 from aqa.runs.names import CONTRACT, METRICS, TO_LABEL
 from aqa.tables.html import sentences_to_html, to_html
 from aqa.tables.table import plain_value
@@ -115,18 +116,21 @@ def evaluate(
     promise = parse_promise(choose_threshold, level, wrong_under)
     systems = _systems(predictions)
     evaluated = Evaluated(systems, asked, source, judge or JudgeOptions(), trained, stress)
-    outputs = Outputs()
-    if output_dir is not None:
-        with explained(Path(output_dir)):
-            Path(output_dir).mkdir(parents=True, exist_ok=True)
-        names = {"contract": CONTRACT} if promise else {}
-        names |= {} if label is None else {"sheet": TO_LABEL}
-        places = {name: Path(output_dir, file) for name, file in names.items()}
-        outputs = Outputs(Path(output_dir, METRICS), **places)
-    report = run_evaluate(
-        evaluated, outputs, WordedProgress(watched_progress(quiet), SCORED), {}, promise, label
-    )
+    progress = WordedProgress(watched_progress(quiet), SCORED)
+    with nullcontext() if output_dir is None else made_folder(Path(output_dir)):
+        outputs = _outputs(output_dir, promise is not None, label is not None)
+        report = run_evaluate(evaluated, outputs, progress, {}, promise, label)
     return Evaluation(report, source, promise, label, asked.seed)
+
+
+def _outputs(folder: PathLike | None, makes_contract: bool, makes_sheet: bool) -> Outputs:
+    if folder is None:
+        return Outputs()
+    names = {"contract": CONTRACT} if makes_contract else {}
+    names |= {"sheet": TO_LABEL} if makes_sheet else {}
+    return Outputs(
+        Path(folder, METRICS), **{name: Path(folder, file) for name, file in names.items()}
+    )
 
 
 def _source(data: Data, on_duplicate_id: Literal["error", "number"] = "error") -> Source:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,21 @@ def explained(folder: Path) -> Iterator[None]:
             f"{folder}: can't write there ({error.strerror}); free some space, mend the"
             " permissions, or name another place. What was written before is kept."
         ) from error
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for the work within, and take it away if that fails and leaves it empty."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # of one that is not empty
+            for each in new:
+                each.rmdir()
+        raise
 
 
 def known(fields: Mapping[str, Any]) -> dict[str, Any]:

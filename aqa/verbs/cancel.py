@@ -40,9 +40,9 @@ def cancel(
     if not isinstance(reader, Remote):
         raise UsageError(f"--cancel ends batches of an API; {config.backend.name} has none")
     inputs = checked_inputs(config, reader, progress)
+    if not reader.find_batches(folder, fresh=False):  # before the folder is made, or run.json new
+        raise RunError(f"{folder}: no batch of this run is open; there is nothing to cancel")
     with opened(folder, config, inputs, reader, Resume(), command) as session:
-        if not session.batches:
-            raise RunError(f"{folder}: no batch of this run is open; there is nothing to cancel")
         answering = Answering(session)
         with (
             session.recording(),

@@ -352,6 +352,11 @@ def test_scores_are_written_where_asked(tmp_path: Path) -> None:
     assert written == result.to_json()
     with pytest.raises(aqa.AqaError, match="name a folder"):
         aqa.evaluate({"mine": STUB}, DATA, ["judge"])
+    (tmp_path / "mine").mkdir()
+    for name in ("a/b", "mine"):
+        with pytest.raises(aqa.AqaError, match="unknown metric"):
+            aqa.evaluate({"mine": STUB}, DATA, ["f3"], output_dir=tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "scores"}
 
 
 def test_columns_of_data_can_be_named(tmp_path: Path) -> None:

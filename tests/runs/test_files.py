@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aqa.errors import RunError
-from aqa.runs.files import write_json
+from aqa.runs.files import made_folder, write_json
 
 
 def test_a_file_is_the_old_one_or_the_whole_new_one(
@@ -48,3 +48,19 @@ def test_a_pipe_or_device_takes_what_comes_and_stays(tmp_path: Path) -> None:
         write_json(pipe, "답")
         assert reader.read() == '"답"\n'
     assert pipe.is_fifo()
+
+
+def interrupted(folder: Path, writes: str = "") -> None:
+    with made_folder(folder):
+        assert folder.is_dir()
+        if writes:
+            (folder.parent / writes).touch()
+        raise KeyboardInterrupt
+
+
+def test_a_folder_goes_with_work_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    for name, writes in (("a/b", ""), ("kept", ""), ("c/d", "answers")):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(tmp_path / name, writes)
+    assert {path.name for path in tmp_path.rglob("*")} == {"kept", "c", "answers"}

@@ -584,8 +584,11 @@ def test_cancelling_keeps_what_was_answered(tmp_path: Path, server: BatchingServ
     manifest = read_manifest(tmp_path / "out")
     assert manifest["status"] == "cancelled"
     assert manifest["served"]["batches"][0]["status"] == "cancelled"
-    with pytest.raises(RunError, match="nothing to cancel"):
-        end(config, tmp_path / "out")
+    for name in ("out", "other"):
+        with pytest.raises(RunError, match="nothing to cancel"):
+            end(config, tmp_path / name)
+    assert read_manifest(tmp_path / "out")["status"] == "cancelled"
+    assert not (tmp_path / "other").exists()
     assert run(config, tmp_path / "out").resumed == 10
     assert set(server.answered.values()) == {1}
 
