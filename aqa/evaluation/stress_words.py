@@ -42,7 +42,7 @@ def stress_in_words(
 def sentences(card: StressCard) -> Iterator[str]:
     """Say what was found, then what was not found, and what could have been."""
     score = _score(card)
-    not_found = []
+    not_found: list[tuple[str, Comparison]] = []
     for name, own in card.conditions.items():
         for (condition, kind), words in SHARES.items():
             if condition == name and kind in own.shares:
@@ -54,12 +54,12 @@ def sentences(card: StressCard) -> Iterator[str]:
         if found.is_real:
             yield f"{card.reader} {_change(found, score)} {when}"
         else:
-            not_found.append(_not_found(name, found))
+            not_found.append((name, found))
         if own.gold_read is not None and own.gold_read < 100:
-            yield f"{card.reader} had room for the gold passage in {own.gold_read:.0f} % {when}"
+            share = f"{own.gold_read:.0f} % of questions"
+            yield f"{card.reader} had room for the gold passage in {share} {when}"
     if not_found:
-        listed = ", ".join(not_found)
-        yield f"{card.reader}: no difference from plain evidence was found in {listed}"
+        yield f"{card.reader}: no difference from plain evidence was found in {_listed(not_found)}"
     for found in card.places.get(card.metric, ()):
         if found.is_real:
             change, place = _change(found, score), found.b.partition("-")[2]
@@ -71,20 +71,20 @@ def sentences(card: StressCard) -> Iterator[str]:
 def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> Iterator[str]:
     """Say in which conditions one reader is better, by the card's score, and where none is."""
     score = _score(card)
-    not_found: dict[str, list[str]] = {}
+    not_found: dict[str, list[tuple[str, Comparison]]] = {}
     for name, compared in between.items():
         when = condition_in_words(name, card.passages)
         for found in (one for one in compared if one.metric == card.metric):
             if not found.is_real:
-                not_found.setdefault(f"{found.a} and {found.b}", []).append(_not_found(name, found))
+                not_found.setdefault(f"{found.a} and {found.b}", []).append((name, found))
                 continue
             best = found if found.difference > 0 else found.turned()
             how = f"better than {best.a} by {best.difference:.1f} {score}"
             if name == MISSING:
                 how = f"silent {best.difference:.1f} points more often than {best.a}"
             yield f"{best.b} is {how} (95 %: {best.low:.1f} to {best.high:.1f}) {when}"
-    for pair, names in not_found.items():
-        yield f"{pair}: no difference was found in {', '.join(names)}"
+    for pair, listed in not_found.items():
+        yield f"{pair}: no difference was found in {_listed(listed)}"
 
 
 def _score(card: StressCard) -> str:
@@ -96,9 +96,13 @@ def _change(found: Comparison, score: str) -> str:
     return f"{verb} {size.difference:.1f} {score} (95 %: {size.low:.1f} to {size.high:.1f})"
 
 
-def _not_found(name: str, found: Comparison) -> str:
-    seen = f"; {found.detectable:.1f} would be" if found.detectable is not None else ""
-    return f"{name} ({found.difference:+.1f}{seen})"
+def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
+    """Name the conditions with their differences, and what such tests would find."""
+    differences = ", ".join(f"{name} ({found.difference:+.1f})" for name, found in not_found)
+    known = [f"{one.detectable:.1f}" for _, one in not_found if one.detectable is not None]
+    if not known:
+        return f"{differences}; none could be, with so few questions"
+    return f"{differences}; {', '.join(known)} would be, four times in five"
 
 
 def _share(rate: Rate) -> str:

@@ -61,7 +61,13 @@ def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
     told = "\n".join(sentences(cards["blind"]))
     assert "blind loses" not in told
     assert "blind: no difference was found between places of the answer" in told
-    assert "position-first (" in told
+    lost = cards["blind"].conditions["noise-2"].differences["f1"]
+    assert f"noise-2 ({lost.difference:+.1f})" in told
+    assert re.search(rf"; .*\b{lost.detectable:.1f}\b.* would be, four times in five", told)
+    none = replace(lost, detectable=None)
+    alone = replace(cards["blind"].conditions["noise-2"], differences={"f1": none})
+    told = "\n".join(sentences(replace(cards["blind"], conditions={"noise-2": alone}, places={})))
+    assert told.endswith("; none could be, with so few questions")
 
 
 def test_a_loss_whose_interval_passes_zero(cards: dict[str, StressCard]) -> None:
