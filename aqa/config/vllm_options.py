@@ -26,7 +26,7 @@ class VllmOptions(Section):
     served_model: str | None = None  # what those call the model; None: found by where it lies
     allow_http: bool = False  # unencrypted to other machines
     max_concurrency: int = Field(256, ge=1)  # requests at a time, of each server
-    request_timeout: float = Field(600.0, gt=0)  # seconds
+    request_timeout: float = Field(600.0, gt=0)  # seconds in which a server has to answer one
 
     @model_validator(mode="after")
     def _no_key_in_arguments(self) -> Self:

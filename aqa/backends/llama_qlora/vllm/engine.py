@@ -63,7 +63,8 @@ class VllmEngine:
             self._loop = opened.enter_context(running_loop())
             self._client = self._wait(self._make_client(key))
             opened.callback(lambda: self._wait(self._close()))
-            self._pool = Pool(self._client, key, self._progress.note, self._runs)
+            patience = self._vllm.request_timeout
+            self._pool = Pool(self._client, key, self._progress.note, self._runs, patience)
             if self._process is not None:
                 self._wait_until_up(self._process)
                 self._add(Server(self._process.url, ADAPTER if self._files.adapter else BASE))

@@ -21,11 +21,15 @@ HEALTH = 10.0  # seconds that a server has to say that it is there
 
 @dataclass(slots=True)
 class Server:
-    """One server: its address, and what it calls the model. `lost` tells that it is left out."""
+    """One server: its address, and what it calls the model.
+
+    `answered` is when it last did, by the event loop's clock; `lost` tells that it is left out.
+    """
 
     url: str
     model: str
     open: int = 0
+    answered: float = 0.0
     lost: bool = False
     doubt: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -41,6 +45,9 @@ class NoServerError(ModelError):
 class Pool:
     """Asks servers. `runs` tells whether one that was started here still does.
 
+    Many requests wait in a server's queue, maybe for long: it has not answered in time once nobody
+    got an answer from it for so many seconds of `patience`.
+
     Should a server repeat the `key` that it was sent, nobody is told.
     """
 
@@ -50,8 +57,10 @@ class Pool:
         key: str,
         note: Callable[[str], None],
         runs: Callable[[], bool],
+        patience: float,
     ) -> None:
         self._client, self._key, self._note, self._runs = client, key, note, runs
+        self._patience = patience
         self._servers: list[Server] = []
 
     async def is_up(self, url: str) -> bool:
@@ -134,9 +143,7 @@ class Pool:
             AqaError: no request can be right.
             HTTPError: anything else, after which it may be made again.
         """
-        reply = await self._client.post(
-            f"{server.url}/v1/completions", json={"model": server.model, **body}
-        )
+        reply = await self._reply(server, body)
         _check_allowed(server.url, reply)
         if reply.status_code == 404:
             raise ModelError(f"{server.url} does not know {server.model}: {self._reported(reply)}")
@@ -150,6 +157,25 @@ class Pool:
         if not isinstance(found, dict):
             raise httpx2.DecodingError("its answer is not an object", request=reply.request)
         return found
+
+    async def _reply(self, server: Server, body: Json) -> httpx2.Response:
+        """What a server answers, which may take longer while it answers others."""
+        clock = asyncio.get_running_loop().time
+        limits = httpx2.Timeout(self._patience, connect=self._client.timeout.connect, read=None)
+        url, asked = f"{server.url}/v1/completions", clock()
+        sent = self._client.post(url, json={"model": server.model, **body}, timeout=limits)
+        work = asyncio.ensure_future(sent)
+        try:
+            while not work.done():
+                left = max(asked, server.answered) + self._patience - clock()
+                if left <= 0:
+                    raise httpx2.ReadTimeout("no answer")
+                await asyncio.wait([work], timeout=left)
+            reply = work.result()
+        finally:
+            work.cancel()
+        server.answered = clock()
+        return reply
 
     async def _look_after(self, server: Server, why: str) -> None:
         """See whether a server that failed is still there; else leave it out from now on."""
