@@ -478,6 +478,171 @@ SHAPES: dict[str, tuple[str, Content]] = {
         "display_predictions.json",
         rows(lambda k, q, t, g: {"instance_id": k, "predicted_text": t, "stats": {}}),
     ),
+    "HELM, what it scores of a text": (
+        "display_predictions.json",
+        rows(
+            lambda k, q, t, g: {
+                "instance_id": k,
+                "train_trial_index": 0,
+                "predicted_text": f"{t}\nQ: more",
+                "truncated_predicted_text": t,
+            }
+        ),
+    ),
+    "HELM, a choice": (
+        "display_predictions.json",
+        rows(lambda k, q, t, g: {"instance_id": k, "predicted_text": "A", "mapped_output": t}),
+    ),
+    "HELM's state": (
+        "scenario_state.json",
+        {
+            "adapter_spec": {"method": "generation"},
+            "request_states": rows(
+                lambda k, q, t, g: {
+                    "instance": {
+                        "input": {"text": q},
+                        "references": [{"output": {"text": x}, "tags": ["correct"]} for x in g]
+                        + [{"output": {"text": "Rome"}, "tags": []}],
+                        "split": "test",
+                        "id": k,
+                    },
+                    "train_trial_index": 0,
+                    "request": {"model": "m", "prompt": q},
+                    "result": {"success": True, "completions": [{"text": t, "logprob": -1.0}]},
+                }
+            ),
+        },
+    ),
+    "MT-bench": (
+        "vicuna.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "question_id": k,
+                    "answer_id": f"Z{k}",
+                    "model_id": "vicuna",
+                    "choices": [{"index": 0, "turns": [t]}],
+                    "tstamp": 1.5,
+                }
+            )
+        ),
+    ),
+    "Arena-Hard": (
+        "m.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "question_id": k,
+                    "choices": [{"index": 0, "turns": [{"content": t, "token_len": 1}]}],
+                }
+            )
+        ),
+    ),
+    "OpenAI's evals": (
+        "e.jsonl",
+        lines(
+            [
+                {"spec": {"eval_name": "x.dev.v0", "completion_fns": ["m"]}},
+                *(
+                    {"event_id": 0, "sample_id": f"x.dev.{place}", "type": kind, "data": data}
+                    for place, (_, question, text, gold) in enumerate(ROWS)
+                    for kind, data in (
+                        ("sampling", {"prompt": f"Q: {question}", "sampled": [text]}),
+                        ("match", {"correct": True, "expected": gold, "sampled": text}),
+                    )
+                ),
+                {"final_report": {"accuracy": 1.0}},
+            ]
+        ),
+    ),
+    "promptfoo's table": (
+        "output.csv",
+        "id,question,[m] Answer {{question}},Status,Score,Named Scores,Grader Reason,Comment\n"
+        + "".join(f'{k},{q},"{t}",FAIL,0.00,,Expected ...,\n' for k, q, t, _ in ROWS),
+    ),
+    "LangSmith's runs": (
+        "runs.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "id": f"run-{k}",
+                    "inputs": {"question": q},
+                    "outputs": {"answer": t},
+                    "reference_example_id": k,
+                    "error": None,
+                }
+            )
+        ),
+    ),
+    "LangSmith's table": (
+        "experiment.csv",
+        "id,inputs,outputs,reference_outputs\n"
+        + "".join(
+            f'{k},"{{""question"": ""{q}""}}","{{""answer"": ""{t}""}}","{{""answer"": ""x""}}"\n'
+            for k, q, t, _ in ROWS
+        ),
+    ),
+    "Langfuse": (
+        "traces.json",
+        rows(
+            lambda k, q, t, g: {
+                "id": f"trace-{k}",
+                "input": {"question": q, "id": k},
+                "output": {"answer": t},
+            }
+        ),
+    ),
+    "AllenNLP": (
+        "a.jsonl",
+        lines(rows(lambda k, q, t, g: {"id": k, "best_span": [1, 2], "best_span_str": t})),
+    ),
+    "EvalScope": (
+        "e.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "index": k,
+                    "model_output": {"choices": [{"message": {"role": "assistant", "content": t}}]},
+                }
+            )
+        ),
+    ),
+    "Bedrock's batch": (
+        "b.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "recordId": k,
+                    "modelInput": {},
+                    "modelOutput": {"output": {"message": {"content": [{"text": t}]}}},
+                }
+            )
+        ),
+    ),
+    "Bedrock's evaluation": (
+        "b.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "inputRecord": {"prompt": q, "referenceResponse": "x"},
+                    "modelResponses": [{"response": t, "modelIdentifier": "m"}],
+                }
+            )
+        ),
+    ),
+    "BioASQ": (
+        "b.json",
+        {
+            "questions": rows(
+                lambda k, q, t, g: {
+                    "id": k,
+                    "type": "factoid",
+                    "exact_answer": [[t, "?"], ["Rome"]],
+                    "ideal_answer": "x",
+                }
+            )
+        },
+    ),
     "AlpacaEval": (
         "a.json",
         rows(lambda k, q, t, g: {"instruction": q, "output": t, "generator": "m"}),

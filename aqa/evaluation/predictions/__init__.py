@@ -198,7 +198,7 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
             if all(str(value) == given.rows[column] for column, value in values.items()):
                 count += 1
                 yield read_row(entry, row, given)
-    if entries and not count:
+    if fields.rows and entries and not count:
         hint = "; ".join(
             f"{column} is {', '.join(map(one_line, list(values)[:5])) or 'no column'}"
             for column, values in met.items()

@@ -19,9 +19,9 @@ from aqa.evaluation.predictions.texts import as_text, list_columns
 
 # Names as `fold` gives them, the likeliest first.
 IDS = (
-    "id", "guid", "qid", "queryid", "questionid", "exampleid", "sampleid", "instanceid", "topicid",
-    "qaid", "itemid", "recordid", "caseid", "testid", "customid", "uid", "uuid", "key", "name",
-    "docid", "testidx", "idx", "index", "rowid", "number", "unnamed0", "",
+    "referenceexampleid", "id", "guid", "qid", "queryid", "questionid", "exampleid", "sampleid",
+    "instanceid", "topicid", "qaid", "itemid", "recordid", "caseid", "testid", "customid", "uid",
+    "uuid", "key", "name", "docid", "testidx", "idx", "index", "rowid", "number", "unnamed0", "",
 )  # fmt: skip
 SURE_IDS = {"id", "guid", "qid"}
 JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn, as people write them
@@ -37,7 +37,8 @@ ANSWERS = (
     ("modelanswer", "modeloutput", "modelresponse", "systemoutput", "systemanswer", "generation",
      "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
      "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "response", "output",
-     "outputs", "outputtext", "responsetext", "responses", "reply", "생성답변", "모델답변"),
+     "outputs", "outputtext", "responsetext", "responses", "reply", "bestspanstr", "생성답변",
+     "모델답변"),
     ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip
 REFERENCES = (

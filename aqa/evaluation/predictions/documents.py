@@ -16,8 +16,8 @@ from aqa.evaluation.predictions.named import DOCUMENTS, refuse
 CONTAINERS = (
     "predictions", "preds", "prediction", "answer", "answers", "results", "samples", "testcases",
     "testrundata", "testresults", "records", "rows", "items", "examples", "data", "outputs",
-    "responses", "evaluations", "instances",
-    "details", "runs", "entries",
+    "responses", "evaluations", "instances", "details", "runs", "entries", "requeststates",
+    "questions",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ SCORES = {
     "rougelsum", "bleu", "bleu4", "samples", "runtime", "hasansexact", "hasansf1", "total",
     "perplexity", "samplespersecond", "precision", "recall",
 }  # fmt: skip
+OF_PROMPTFOO = ("[PASS] ", "[FAIL] ", "[ERROR] ")
 OF_A_STEP = {"loss", "evalloss", "learningrate", "gradnorm", "currentsteps", "trainloss"}
 
 
@@ -58,6 +59,15 @@ def _is_squad(document: Mapping[str, Any]) -> bool:
     )
 
 
+def _is_of_haystack(document: Mapping[str, Any]) -> bool:
+    results = document.get("results")
+    return (
+        isinstance(document.get("inputs"), dict)
+        and isinstance(results, dict)
+        and all(isinstance(each, dict) and "individual_scores" in each for each in results.values())
+    )
+
+
 Known = tuple[Callable[[Mapping[str, Any]], bool], str, str]
 
 DOCUMENTS: tuple[Known, ...] = (
@@ -67,6 +77,11 @@ DOCUMENTS: tuple[Known, ...] = (
         "give the files that were scored",
     ),
     (_is_squad, "questions in SQuAD's shape", "give it as --data"),
+    (
+        _is_of_haystack,
+        "an evaluation of Haystack",
+        "give the table of its detailed_report, as CSV",
+    ),
     (
         lambda found: "log_history" in found,
         "the log of a training (trainer_state.json)",
@@ -111,6 +126,31 @@ ROWS: tuple[Known, ...] = (
         lambda row: bool({"messages", "conversations"} & row.keys()),
         "a chat, whose last turn may be an answer or a reference",
         "if it is the answer, name it, such as --prediction-field answer=messages.-1.content",
+    ),
+    (
+        lambda row: {"instance_id", "stats"} <= row.keys(),
+        "scores of HELM",
+        "give display_predictions.json or scenario_state.json beside it",
+    ),
+    (
+        lambda row: {"instance_id", "request"} <= row.keys(),
+        "a request of HELM",
+        "give display_predictions.json or scenario_state.json beside it",
+    ),
+    (
+        lambda row: {"input", "references", "split"} <= row.keys(),
+        "a question of HELM",
+        "give display_predictions.json or scenario_state.json beside it",
+    ),
+    (
+        lambda row: any(str(value).startswith(OF_PROMPTFOO) for value in row.values()),
+        "a table of an early promptfoo, with marks in the answers",
+        "give its JSON, or the table of a newer one",
+    ),
+    (
+        lambda row: {"example_id", "PredictionString"} <= row.keys(),
+        "a submission to Kaggle with places of tokens",
+        "write the text of each short answer beside its id",
     ),
     (
         lambda row: "paragraphs" in row,

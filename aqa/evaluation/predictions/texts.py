@@ -8,6 +8,7 @@ from aqa.data.columns import fold
 from aqa.data.json_stream import describe
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
+from aqa.evaluation.predictions.shapes.replies import reply_text
 
 # Where an object holds its text; names are compared as `fold` gives them.
 TEXT_NAMES = ("text", "answer", "content", "value", "prediction", "output", "generatedtext")
@@ -57,6 +58,8 @@ def _text_of(place: str, value: Mapping[str, Any]) -> Any:
     texts = [by_name[name] for name in TEXT_NAMES if name in by_name]
     if texts and all(text == texts[0] for text in texts):
         return texts[0]
+    if not texts and (said := reply_text(value)) is not None:
+        return said
     raise DataError(
         f"{place}: the answer is an object with {list_columns(value)};"
         " name what to take with --prediction-field answer=COLUMN.NAME"

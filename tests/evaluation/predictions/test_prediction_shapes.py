@@ -35,7 +35,7 @@ WITHOUT_IDS = {
     "RAGAS", "RAGAS before 0.2", "DeepEval without names", "Haystack", "OpenCompass", "AlpacaEval",
     "CSV of one column", "TSV, each row by its index", "a list of texts", "columns without ids",
     "DeepEval's latest run", "LangChain", "requests by number", "Gemini's batch without keys",
-    "Azure's evaluation",
+    "Azure's evaluation", "OpenAI's evals", "Bedrock's evaluation",
 }  # fmt: skip
 
 REFUSED_WITHOUT_DATA = {
@@ -56,6 +56,22 @@ def test_shapes_of_other_tools(shape: str, tmp_path: Path) -> None:
     # Where nothing holds the questions' ids, it is said by what the answers were joined.
     joins = ("taken for places", "taken in the order", "joined by their questions")
     assert any(told in " ".join(report.warnings) for told in joins) == (shape in WITHOUT_IDS)
+
+
+def test_bioasq_lists_are_whole_and_summaries_texts(tmp_path: Path) -> None:
+    content = [
+        {"id": "q1", "type": "list", "exact_answer": [["Ann", "A."], ["Bo"]], "ideal_answer": "x"},
+        {"id": "q2", "type": "summary", "ideal_answer": "A text."},
+        {"id": "q3", "type": "yesno", "exact_answer": "yes", "ideal_answer": "x"},
+    ]
+    found = read_predictions(write(tmp_path, "b.json", {"questions": content}))
+    assert [row.prediction for row in found.values()] == ["Ann, Bo", "A text.", "yes"]
+
+
+def test_samples_of_evals_may_lie_in_any_order(tmp_path: Path) -> None:
+    events = SHAPES["OpenAI's evals"][1].splitlines(keepends=True)
+    path = write(tmp_path, "e.jsonl", "".join(events[::-1]))
+    assert {key: row.prediction for key, row in read_predictions(path, list(SAID)).items()} == SAID
 
 
 @pytest.mark.parametrize("shape", [name for name in SHAPES if name not in QUOTED])
@@ -116,6 +132,18 @@ def test_a_log_packed_by_zstandard(tmp_path: Path) -> None:
 
 
 FAILURES = {
+    "HELM": {
+        "instance": {"id": "q1", "input": {"text": "?"}},
+        "request": {},
+        "result": {"success": False, "error": "timeout", "completions": []},
+    },
+    "promptfoo's table": {
+        "id": "q1",
+        "[m] ?": "",
+        "Status": "ERROR",
+        "Named Scores": "",
+        "Grader Reason": "timeout",
+    },
     "OpenAI, an error": {"custom_id": "q1", "response": None, "error": {"message": "expired"}},
     "OpenAI, a status": {
         "custom_id": "q1",
@@ -188,6 +216,30 @@ VARIANTS = {
         "top_k",
         "10",
         "11",
+    ),
+    "trials of HELM": (
+        [
+            {"instance_id": k, "train_trial_index": trial, "predicted_text": t + "?" * trial}
+            for trial in (0, 1)
+            for k, _, t, _ in ROWS
+        ],
+        "train_trial_index",
+        "0",
+        "1",
+    ),
+    "perturbations of HELM": (
+        [
+            {
+                "instance_id": k,
+                "predicted_text": t + "?" * (name == "typos"),
+                "perturbation": {"name": name, "robustness": True},
+            }
+            for name in ("lower", "typos")
+            for k, _, t, _ in ROWS
+        ],
+        "perturbation",
+        "lower",
+        "typos",
     ),
     "models in a table": (
         [

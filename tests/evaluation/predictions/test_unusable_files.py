@@ -97,6 +97,49 @@ UNUSABLE: dict[str, tuple[str, Any, str]] = {
         '{"doc": {"id": "q1"}, "filtered_resps": [[-1.5, false], [-2.5, true]]}',
         "likelihoods of choices, .*generate_until",
     ),
+    "HELM's scores": (
+        "per_instance_stats.json",
+        [{"instance_id": "id1", "train_trial_index": 0, "stats": [{"count": 1}]}],
+        "item 1: this is scores of HELM, .*give display_predictions.json or scenario_state.json",
+    ),
+    "HELM's requests": (
+        "display_requests.json",
+        [{"instance_id": "id1", "request": {"prompt": "?"}}],
+        "a request of HELM",
+    ),
+    "HELM's questions": (
+        "instances.json",
+        [{"input": {"text": "?"}, "references": [], "split": "test", "id": "id1"}],
+        "a question of HELM",
+    ),
+    "two turns of MT-bench": (
+        "m.jsonl",
+        '{"question_id": 81, "choices": [{"index": 0, "turns": ["a", "b"]}]}\n',
+        "an answer of several turns .*--prediction-field answer=choices.0.turns.0",
+    ),
+    "evals without samples": (
+        "e.jsonl",
+        '{"spec": {"eval_name": "x"}}\n{"final_report": {"accuracy": 1.0}}\n',
+        "holds no predictions",
+    ),
+    "an early promptfoo": (
+        "p.csv",
+        "id,[openai:m] Answer\nq1,[PASS] Paris\n",
+        "a table of an early promptfoo, .*give its JSON",
+    ),
+    "an evaluation of Haystack": (
+        "h.json",
+        {
+            "inputs": {"question": ["?"], "predicted_answer": ["x"]},
+            "results": {"exact_match": {"score": 1.0, "individual_scores": [1]}},
+        },
+        "an evaluation of Haystack, .*its detailed_report, as CSV",
+    ),
+    "a submission by tokens": (
+        "sample_submission.csv",
+        "example_id,PredictionString\n1_short,3:5\n1_long,1:9\n",
+        "a submission to Kaggle with places of tokens",
+    ),
     "an Inspect log without samples": (
         "log.json",
         {"version": 2, "status": "success", "eval": {}, "plan": {}, "samples": None},

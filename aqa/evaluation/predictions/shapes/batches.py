@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.shape import Row, Shape, as_object
+from aqa.data.shape import Row, Shape, as_object, as_objects, without
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 
@@ -37,11 +37,19 @@ def _answered(row: Row, body: Row, error: Any) -> Row:
 
 
 def _reply(row: Row) -> Iterator[Row]:
-    message = as_object(row.get("message"))
-    text = reply_text(message) if message else reply_text(row)
+    text = reply_text(row)
     yield {
-        **{name: row[name] for name in row if name not in ("choices", "message")},
+        **without(row, "choices", "message"),
         **({"prediction": text} if text is not None else {"error": row.get("error") or "no text"}),
+    }
+
+
+def _bedrock(row: Row) -> Iterator[Row]:
+    asked = as_object(row["inputRecord"])
+    yield {
+        "prompt": asked.get("prompt"),
+        "reference": asked.get("referenceResponse"),
+        "prediction": [each.get("response") for each in as_objects(row["modelResponses"])],
     }
 
 
@@ -60,6 +68,7 @@ ANTHROPIC = Shape(
     lambda row: "custom_id" in row and isinstance(row.get("result"), dict),
     _anthropic,
 )
+BEDROCK = Shape(lambda row: {"inputRecord", "modelResponses"} <= row.keys(), _bedrock)
 REPLY = Shape(_is_reply, _reply)  # as a client of OpenAI's or Ollama's has it
 GEMINI = Shape(
     lambda row: "candidates" in as_object(row.get("response")),

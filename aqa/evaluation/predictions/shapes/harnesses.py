@@ -1,9 +1,17 @@
-"""Tools that run and score models: lm-eval, Inspect, promptfoo."""
+"""Tools that run and score models: lm-eval, Inspect, promptfoo, HELM, OpenAI's evals, MT-bench."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.shape import Row, Shape, UnreadableError, as_object
+from aqa.data.shape import (
+    Row,
+    Shape,
+    UnreadableError,
+    are_objects,
+    as_object,
+    as_objects,
+    without,
+)
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # nothing that a score needs
@@ -66,8 +74,61 @@ def _promptfoo(row: Row) -> Iterator[Row]:
     }
 
 
-def _without_passages(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in PASSAGES}
+def _promptfoo_table(row: Row) -> Iterator[Row]:
+    """Of a table, in which the answer stands before its status, and the variables before it."""
+    *names, column = list(row)[: list(row).index("Status")]
+    is_error = row["Status"] == "ERROR"
+    yield {
+        **_without_passages({name: row[name] for name in names}),
+        **({"error": row["Grader Reason"] or "error"} if is_error else {"prediction": row[column]}),
+    }
+
+
+def _helm(row: Row) -> Iterator[Row]:
+    texts = ("mapped_output", "truncated_predicted_text", "predicted_text")  # what it scores first
+    yield {
+        **without(row, *texts),
+        "perturbation": as_object(row.get("perturbation")).get("name", ""),
+        "prediction": next((row[name] for name in texts if row.get(name) is not None), None),
+    }
+
+
+def _helm_state(row: Row) -> Iterator[Row]:
+    instance, result = as_object(row["instance"]), as_object(row["result"])
+    right = [ref for ref in as_objects(instance.get("references")) if "correct" in ref["tags"]]
+    said = as_objects(result.get("completions"))
+    text = said[0].get("text") if said and result.get("success", True) else None
+    mapped = as_object(row.get("output_mapping")).get(str(text).strip(), text)
+    yield {
+        "id": instance.get("id"),
+        "question": as_object(instance.get("input")).get("text"),
+        "train_trial_index": row.get("train_trial_index"),
+        "perturbation": as_object(instance.get("perturbation")).get("name", ""),
+        "answers": [as_object(ref.get("output")).get("text") for ref in right] or None,
+        **({"error": result.get("error") or "no text"} if text is None else {"prediction": mapped}),
+    }
+
+
+def _evals(row: Row) -> Iterator[Row]:
+    """What was sampled; of the other events, and the spec and report around them, nothing."""
+    data = as_object(row.get("data"))
+    if row.get("type") == "sampling":
+        place = str(row["sample_id"]).rpartition(".")[2]  # after the names of the set and split
+        yield {"sample_id": place, "prompt": data.get("prompt"), "prediction": data.get("sampled")}
+
+
+def _mt_bench(row: Row) -> Iterator[Row]:
+    turns = [choice["turns"] for choice in row["choices"]]
+    if any(len(each) != 1 for each in turns):
+        raise UnreadableError(
+            "an answer of several turns (MT-bench); name the one that answers the question, such as"
+            " --prediction-field answer=choices.0.turns.0"
+        )
+    yield {**without(row, "choices", "answer_id"), "prediction": [each[0] for each in turns]}
+
+
+def _without_passages(row: Row) -> dict[str, Any]:
+    return without(row, *PASSAGES)
 
 
 LM_EVAL = Shape(
@@ -82,3 +143,18 @@ PROMPTFOO = Shape(
     lambda row: isinstance(row.get("vars"), dict) and ("response" in row or "provider" in row),
     _promptfoo,
 )
+PROMPTFOO_TABLE = Shape(
+    lambda row: {"Status", "Named Scores", "Grader Reason"} <= row.keys(),
+    _promptfoo_table,
+)
+HELM = Shape(lambda row: {"instance_id", "predicted_text"} <= row.keys(), _helm)
+HELM_STATE = Shape(lambda row: {"instance", "request", "result"} <= row.keys(), _helm_state)
+EVALS = Shape(
+    lambda row: (
+        {"sample_id", "event_id", "type"} <= row.keys()
+        or row.keys() == {"final_report"}
+        or "eval_name" in as_object(row.get("spec"))
+    ),
+    _evals,
+)
+MT_BENCH = Shape(lambda row: are_objects(row.get("choices"), "turns"), _mt_bench)

@@ -1,4 +1,4 @@
-"""Readers and retrieval frameworks: DPR, FlashRAG, KILT, Haystack, LangChain, TREC RAG."""
+"""Readers and retrieval: DPR, FlashRAG, KILT, Haystack, LangChain, TREC RAG, BioASQ."""
 
 from collections.abc import Iterator
 
@@ -45,6 +45,15 @@ def _trec_rag(row: Row) -> Iterator[Row]:
     yield {**as_object(row.get("metadata")), **rest, "prediction": " ".join(sentences).strip()}
 
 
+def _bioasq(row: Row) -> Iterator[Row]:
+    exact = row.get("exact_answer")
+    if isinstance(exact, list):  # candidates, each with its synonyms; all of a list's count
+        texts = [each[0] if isinstance(each, list) and each else each for each in exact]
+        exact = ", ".join(map(str, texts)) if row.get("type") == "list" else texts[:1]
+    said = row.get("ideal_answer") if exact is None else exact
+    yield {"id": row["id"], "question": row.get("body"), "prediction": said}
+
+
 LANGCHAIN_ANSWERS = ("result", "answer", "output_text")
 LANGCHAIN_DOCUMENTS = ("source_documents", "context", "input_documents")
 
@@ -74,4 +83,8 @@ LANGCHAIN = Shape(
 TREC_RAG = Shape(
     lambda row: are_objects(row.get("answer"), "citations"),
     _trec_rag,
+)
+BIOASQ = Shape(
+    lambda row: "id" in row and bool({"exact_answer", "ideal_answer"} & row.keys()),
+    _bioasq,
 )

@@ -9,6 +9,8 @@ def reply_text(body: Mapping[str, Any]) -> str | None:
 
     None where it has no text: a refusal, a call of a tool, a thought alone.
     """
+    if isinstance(body.get("message"), dict):
+        return _joined(body["message"])
     for name in ("choices", "candidates"):
         listed = body.get(name)
         if isinstance(listed, list) and listed and isinstance(listed[0], dict):
