@@ -93,9 +93,14 @@ class ResponseCache:
             return None  # damaged, or of a later version of aqa
 
     def keep(self, key: bytes, prediction: Prediction) -> None:
-        """Keep an answer on disk; of several the first one stays, so that runs agree."""
-        text = json.dumps(kept_fields(prediction), ensure_ascii=False)
-        self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, text))
+        """Keep an answer on disk; of several the first one stays, so that runs agree.
+
+        One that can't be read makes way, or it would be asked for in every run.
+        """
+        row = (key, json.dumps(kept_fields(prediction), ensure_ascii=False))
+        added = self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", row).rowcount
+        if not added and self.find(key, prediction.id) is None:
+            self._file.execute("REPLACE INTO answers VALUES (?, ?)", row)
 
 
 def open_cache(

@@ -240,6 +240,12 @@ def test_what_can_not_be_read_is_not_there(tmp_path: Path, text: str) -> None:
         other.execute("INSERT INTO answers VALUES (?, ?)", (b"key", text))
     other.close()
     assert cache.find(b"key", "q") is None
+    # It makes way for what is paid in its place; what can be read does not.
+    for raw in ("Ann", "Bob"):
+        cache.keep(b"key", Prediction("q", raw=raw))
+    found = cache.find(b"key", "q")
+    assert found is not None
+    assert found.raw == "Ann"
     cache.close()
 
 

@@ -23,32 +23,33 @@ def fetch_answers(
 ) -> Answers:
     """Fetch what a batch answered to so many requests, unless it lies at the paths.
 
-    What is no file of answers, such as a gateway's page, or is cut, is fetched again for the
-    server's patience: never is a batch asked twice for it. Where `any_will_do`, what is there by
-    then is taken.
+    What is no file of answers, such as a gateway's page, or is cut, or is not named yet, is fetched
+    again for the server's patience: never is a batch asked twice for it. Where `any_will_do`, what
+    is there by then is taken.
 
     Raises:
         ModelError: the server gives less than it counts.
     """
     expected = max(requests if batch.status == "completed" else 0, batch.finished)
-    files = [
-        (id_, path)
-        for id_, path in zip((batch.answers, batch.errors), paths, strict=True)
-        if id_ is not None
-    ]
     until, attempts, alike = time.monotonic() + server.patience, 0, 0
     seen: list[str] = []
     while True:
+        files = [
+            (id_, path)
+            for id_, path in zip((batch.answers, batch.errors), paths, strict=True)
+            if id_ is not None
+        ]
         if attempts or not all(path.exists() for _, path in files):
             for id_, path in files:
                 server.download(id_, path)
         found = Answers(paths, asked)
-        if len(found) >= expected or not files:
+        if len(found) >= expected:
             return found
         digests = [hash_files(path) for _, path in files]
         alike = alike + 1 if digests == seen else 1
         seen = digests
-        whole = len(found) > 0 and all(is_jsonl(path) for _, path in files)
+        named = batch.answers is not None or not batch.answered
+        whole = named and len(found) > 0 and all(is_jsonl(path) for _, path in files)
         if alike >= ALIKE and (whole or any_will_do):
             return found
         attempts += 1
@@ -60,3 +61,4 @@ def fetch_answers(
                 " fetches them again; --cancel takes what they hold"
             )
         time.sleep(pause)
+        batch = server.retrieve(batch.id)

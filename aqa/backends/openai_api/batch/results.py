@@ -8,7 +8,7 @@ from typing import Any
 from aqa.backends.openai_api.batch.lines import Requests
 from aqa.backends.openai_api.chat import RefusedValueError
 from aqa.backends.openai_api.common_failures import ALIKE
-from aqa.backends.openai_api.errors import Failure, classify_body, classify_status
+from aqa.backends.openai_api.errors import Failure, classify_body, classify_status, status_in
 from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import BadBodyError, Reply
 from aqa.backends.openai_api.service import Service, kind_of
@@ -131,12 +131,11 @@ class Replies:
                 except BadBodyError as broken:
                     return classify_body(broken, self._access)
             problem = body.get("error", body) if isinstance(body, dict) else body
-            return classify_status(
-                status if isinstance(status, int) else 500, {}, problem, self._access
-            )
+            told = status if isinstance(status, int) else status_in(problem)
+            return classify_status(told or 500, {}, problem, self._access)
         if isinstance(error, dict) and error.get("code") in UNANSWERED:
             return None
-        return classify_status(500, {}, error, self._access)
+        return classify_status(status_in(error) or 500, {}, error, self._access)
 
     def _learn(self, body: Json, failure: Failure) -> bool:
         learnt = self._parameters.learn(body, failure.param, failure.reason)

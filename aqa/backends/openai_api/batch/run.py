@@ -188,7 +188,7 @@ class BatchRun:
     def _collect(self, part: Part, batch: Batch, pending: PendingPrompts) -> Iterator[Answered]:
         """Give the answers of a batch that has ended, then close it."""
         self._statuses[FULL if batch.code == FULL else batch.status] += 1
-        if batch.status == "failed" and batch.answers is None:  # none was asked
+        if batch.status == "failed" and not (batch.answers or batch.errors):  # none was asked
             self._drop(part, batch.status)
             if batch.code != FULL:
                 raise ModelError(f"the server refused the batch {batch.id}: {batch.problem}")

@@ -47,7 +47,8 @@ class Batch:
 
     id: str
     status: str
-    finished: int
+    answered: int
+    finished: int  # answered or failed
     answers: str | None
     errors: str | None
     problem: str
@@ -188,13 +189,15 @@ class BatchServer:
         first = listed[0] if isinstance(listed, list) and listed else {}
         first = first if isinstance(first, dict) else {}
         line = f"line {first['line']}: " if isinstance(first.get("line"), int) else ""
-        finished = (done.get("completed"), done.get("failed"))
+        counted = (done.get("completed"), done.get("failed"))
+        answered, failed = (n if isinstance(n, int) else 0 for n in counted)
         status = _text(body, "status").lower()
         problem = str(first.get("message") or error_text(errors) or "no reason was given")
         return Batch(
             id=_text(body, "id"),
             status=ENDS.get(status, status),
-            finished=sum(n for n in finished if isinstance(n, int)),
+            answered=answered,
+            finished=answered + failed,
             answers=_text(body, "output_file_id") if body.get("output_file_id") else None,
             errors=_text(body, "error_file_id") if body.get("error_file_id") else None,
             problem=self._access.shown(line + problem),
@@ -214,7 +217,7 @@ class BatchServer:
                 failure = classify(error, self._access)
                 if failure is None:
                     raise
-                if getattr(error, "status_code", None) == 404:
+                if getattr(error, "status_code", None) in (404, 410):
                     raise NotThereError(failure.reason) from None
             if failure.kind not in ("retry", "slow"):
                 raise ModelError(f"the server refuses batches: {failure.reason}")

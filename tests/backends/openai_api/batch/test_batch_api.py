@@ -10,7 +10,7 @@ from typing import Any
 import gpt4_runs
 import pytest
 from fault_batches import Batch, BatchingServer, disordered
-from fault_server import BAD_KEY, FAULTS, FILTERED, Fault, failure, serving
+from fault_server import BAD_KEY, FAULTS, FILTERED, Body, Fault, failure, serving
 from forked import start_aqa, wait_until
 from gpt4_runs import KEY, completion, predictions, run, write_questions
 
@@ -338,6 +338,40 @@ def test_what_a_failed_batch_answered_is_kept(tmp_path: Path, server: BatchingSe
     server.finish = fail_late  # type: ignore[method-assign]
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
     assert [len(batch.requests) for batch in server.batches.values()] == [20, 10]
+
+
+def test_the_errors_of_a_failed_batch_are_read(tmp_path: Path, server: BatchingServer) -> None:
+    finish = server.finish
+
+    def fail_late(batch: Batch, end: str) -> None:
+        finish(batch, "completed")
+        batch.status = "failed" if batch.id == "batch_1" else end
+
+    server.finish = fail_late  # type: ignore[method-assign]
+    server.line = lambda body: FILTERED
+    result = run(configured(tmp_path, server), tmp_path / "out")
+    assert (result.failed, len(server.batches)) == (20, 1)
+    assert errors(tmp_path / "out")["q0"] == "the prompt was filtered"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "insufficient_quota", "message": "x"},
+        {"error": {"code": 401, "message": "x"}},
+        {"type": "billing_error", "message": "x"},
+    ],
+)
+def test_a_line_without_a_status_tells_one_by_its_code(
+    tmp_path: Path, server: BatchingServer, error: Body
+) -> None:
+    server.arrange = lambda lines: [
+        json.dumps({"custom_id": str(n), "response": None, "error": error}).encode()
+        for n in range(20)
+    ]
+    with pytest.raises(ModelError, match=r"\(x\)"):
+        run(configured(tmp_path, server), tmp_path / "out")
+    assert len(server.batches) == 1
 
 
 def test_more_than_may_wait_is_asked_later(tmp_path: Path, server: BatchingServer) -> None:

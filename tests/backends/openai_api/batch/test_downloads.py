@@ -7,8 +7,8 @@ from typing import Any
 
 import gpt4_runs
 import pytest
-from fault_batches import BatchingServer
-from fault_server import Fault, failure, serving
+from fault_batches import Batch, BatchingServer
+from fault_server import Body, Fault, failure, serving
 from gpt4_runs import run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
@@ -69,6 +69,40 @@ def test_errors_of_the_server_come_before_it(
     server.spoil = lambda number, content: SPOILT[spoilt](content) if number == 3 else content
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
     assert len(server.batches) == 1
+
+
+def unnamed_at_first(server: BatchingServer, times: int, *names: str) -> None:
+    """Let so many looks at a batch that has ended not name its files yet."""
+    shown, left = server.shown, [times]
+
+    def show(batch: Batch) -> Body:
+        found = shown(batch)
+        if batch.answers or batch.errors:
+            left[0] -= 1
+        return found if left[0] < 0 else {**found, **dict.fromkeys(names)}
+
+    server.shown = show  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("end", ["completed", "expired"])
+@pytest.mark.parametrize("names", [["output_file_id"], ["output_file_id", "error_file_id"]])
+def test_files_that_are_not_named_yet_are_waited_for(
+    tmp_path: Path, server: BatchingServer, names: list[str], end: str
+) -> None:
+    server.ends = lambda number: end if number == 0 else "completed"
+    unnamed_at_first(server, 3, *names)
+    assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
+    assert set(server.answered.values()) == {1}
+    assert len(server.batches) == (1 if end == "completed" else 2)
+
+
+def test_files_that_are_never_named_stop_the_run(tmp_path: Path, server: BatchingServer) -> None:
+    unnamed_at_first(server, 1000, "output_file_id", "error_file_id")
+    config = configured(tmp_path, server, example_deadline=0.3)
+    with pytest.raises(ModelError, match="batch_1 hold 0 of the 20 answers that the server"):
+        run(config, tmp_path / "out")
+    assert len(server.batches) == 1
+    assert cancel(config, Gpt4Backend, tmp_path / "out", SilentProgress()).answered == 0
 
 
 @pytest.mark.parametrize("spoilt", ["a page", "nothing", "cut within a line"])
