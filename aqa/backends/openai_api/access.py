@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -11,11 +11,13 @@ from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.servers import Setting, checked_address, shown, without_secrets
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.options import GenerationOptions
+from aqa.config.request_fields import SECRET_HEADER
 from aqa.errors import ConfigError
 from aqa.records import Prompt
 
 OPENAI_URL = "https://api.openai.com/v1"
 ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105  (the name of an environment variable)
+HEADERS = "OPENAI_CUSTOM_HEADERS"  # of each request: NAME: VALUE, one per line
 NO_KEY = "none"  # what servers on this machine get where there is no key
 CUTTING = {"max_seq_length", "tokenizer"}  # decide the messages alone, which the key has
 SAMPLES = "samples"  # how many there are decides none of them
@@ -31,15 +33,15 @@ class Access:
     key_name: str = "OPENAI_API_KEY"  # the environment variable that holds it
     api_version: str | None = None  # of Azure, where that is
     is_token: bool = False  # of Entra ID, sent as such in the place of a key
-    signs_in: bool = False  # tokens come from the package azure-identity, and are in `tokens`
-    tokens: set[str] = field(default_factory=set)
+    signs_in: bool = False  # tokens come from the package azure-identity, and are in `secrets`
+    secrets: set[str] = field(default_factory=set)  # what else is sent and never shown
 
     def __repr__(self) -> str:
         return f"Access({self.url})"
 
     def without_key(self, text: str) -> str:
         """The text without the key, should a server have written it there."""
-        return without_secrets(text, (self.key, *self.tokens))
+        return without_secrets(text, (self.key, *self.secrets))
 
     def shown(self, text: str) -> str:
         """What a server says, on one short line without the key."""
@@ -76,10 +78,20 @@ def find_access(options: Gpt4Options) -> Access:
     where = Setting("backend.base_url", names[0], None if options.allow_http else allow)
     url, host, local = checked_address(url, where)
     _check_identity(options)
+    secrets = set(_secret_headers())
     if options.entra_id:
-        return Access(url, local, NO_KEY, "Entra ID", version, signs_in=True)
+        return Access(url, local, NO_KEY, "Entra ID", version, signs_in=True, secrets=secrets)
     key_name, key = _find_key(names, host, optional=local)
-    return Access(url, local, key, key_name, version, is_token=key_name == ENTRA_TOKEN)
+    is_token = key_name == ENTRA_TOKEN
+    return Access(url, local, key, key_name, version, is_token=is_token, secrets=secrets)
+
+
+def _secret_headers() -> Iterator[str]:
+    """What the environment's headers hold that have a secret's name."""
+    for line in os.getenv(HEADERS, "").splitlines():
+        name, _, value = line.partition(":")
+        if SECRET_HEADER.search(name):
+            yield from value.split()  # without Bearer
 
 
 def _find_key(names: Sequence[str], host: str, optional: bool) -> tuple[str, str]:
@@ -121,13 +133,13 @@ def _check_identity(options: Gpt4Options) -> None:
     organization = "the environment variable OPENAI_ORG_ID holds no organization"
     if options.organization is not None:
         organization = "config key backend.organization holds no organization"
-    headers = os.getenv("OPENAI_CUSTOM_HEADERS", "").replace("\n", "")
+    headers = os.getenv(HEADERS, "").replace("\n", "")
     sent = {
         organization: options.organization or os.getenv("OPENAI_ORG_ID", "").strip(),
         "the environment variable OPENAI_PROJECT_ID holds no project": os.getenv(
             "OPENAI_PROJECT_ID", ""
         ).strip(),
-        "the environment variable OPENAI_CUSTOM_HEADERS holds no headers": headers,
+        f"the environment variable {HEADERS} holds no headers": headers,
     }
     for name_of, value in sent.items():
         if not (value.isascii() and value.isprintable()):

@@ -70,7 +70,7 @@ def _token_provider(access: Access) -> Callable[[], Awaitable[str]]:
             lines = str(error).strip().splitlines()
             reason = lines[0] if lines else type(error).__name__
             raise ConfigError(f"Entra ID gives no token: {reason}") from error
-        access.tokens.add(found)
+        access.secrets.add(found)
         return found
 
     return token

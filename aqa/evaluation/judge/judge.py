@@ -93,9 +93,8 @@ class Judging:
             "reader": dict(reader.identity()),
             "prompts": {name: made.sha256 for name, made in self._templates.items()},
         }
-        digest = hashlib.sha256(json.dumps(self._fingerprint, sort_keys=True).encode()).hexdigest()
         model = re.sub(r"[^\w.-]+", "-", config.backend.model)
-        self.folder = folder / f"{model}-{digest[:8]}"
+        self.folder = folder / f"{model}-{_digest(self._fingerprint)}"
 
     @property
     def model(self) -> str:
@@ -111,9 +110,17 @@ class Judging:
         if "temperature" in self._left_out:
             temperature = "default"  # the model's, which takes no other
         others = "+".join(name for name in self._left_out if name != "temperature")
-        without = f"|without:{others}" if others else ""
-        way = f"prompt:{prompts}|temperature:{temperature}|repeats:{self._repeats}{without}"
-        return f"model:{model}|{way}"
+        options: Any = self._config.backend
+        top_p = self._config.generation.top_p
+        chosen = {
+            "top_p": f"{top_p:g}" if top_p < 1 else "",
+            "effort": options.reasoning_effort,
+            "extra_body": options.extra_body and _digest(options.extra_body),
+            "without": others,
+        }
+        way = f"prompt:{prompts}|temperature:{temperature}|repeats:{self._repeats}"
+        more = "".join(f"|{name}:{value}" for name, value in chosen.items() if value)
+        return f"model:{model}|{way}{more}"
 
     def check_access(self) -> None:
         """See whether there are a key, an address, and the price that a cap needs.
@@ -216,6 +223,10 @@ class Judging:
             for prompt, row in journal.record(reader.generate(prompts), line):
                 known[prompt.id] = (prompt.index, _said(row))
                 bar.advance(1, reader.live())
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _known(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,21 @@ def test_what_is_added_to_a_request(
     assert b"s3cret" not in written
 
 
+def test_secret_headers_are_nowhere_even_if_the_server_repeats_them(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "X-Client-Secret: s3cret-of-mine\nX-Authorization: Bearer t0ken-of-mine"
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"{secret}\nX-Team: readers-here")
+    said = "s3cret-of-mine, t0ken-of-mine, readers-here"
+    server.answer = lambda body: said
+    server.script = lambda number, body: Fault(400, failure(said)) if number == 0 else None
+    run(configured(tmp_path, server, 2, max_concurrency=1), tmp_path / "out")
+    written = b"".join(p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file())
+    assert b"-of-mine" not in written
+    rows = predictions(tmp_path / "out")
+    assert rows["q0"]["error"] == rows["q1"]["raw"] == "***, ***, readers-here"
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -12,6 +12,9 @@ import forked
 import pytest
 from fault_server import FAULTS, FILTERED, Body, Server, serving
 
+from aqa.evaluation.judge.options import JudgeOptions, make_judge
+from aqa.progress import SilentProgress
+
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 pytestmark = pytest.mark.usefixtures("hurried")
@@ -67,6 +70,29 @@ def words(server: Server, *files: str) -> list[str]:
     settings = [f"backend.base_url={server.url}", "backend.price.input=1", "backend.price.output=2"]
     named = ["evaluate", *files, "--data", "data.jsonl", "--metrics", "em,judge", "-q"]
     return [*named, *(word for each in settings for word in ("--judge-set", each))]
+
+
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"backend.reasoning_effort": "low"},
+    {"backend.reasoning_effort": "high"},
+    {"generation.top_p": 0.5, "generation.temperature": 0.5},
+    {"generation.temperature": 0.5},
+    {"backend.extra_body": {"top_k": 5}},
+    {"backend.extra_body": {"top_k": 6}},
+]
+
+
+def test_each_way_of_judging_has_a_signature_of_its_own(tmp_path: Path) -> None:
+    found = [
+        make_judge(
+            JudgeOptions(("gpt-4.1",), settings=settings), tmp_path, SilentProgress(), joined=False
+        ).signature
+        for settings in WAYS
+    ]
+    assert len(set(found)) == len(WAYS)
+    assert found[0].endswith("|temperature:0|repeats:1")
+    assert found[2] == f"{found[0]}|effort:high"
 
 
 def scored(folder: Path) -> dict[str, Any]:
