@@ -10,7 +10,8 @@ The plain estimate is too large, since the distance in a bin that chance alone m
 negative (Kumar, Liang & Ma 2019, "Verified Uncertainty Calibration", NeurIPS). So the error given
 is the one under which the plain estimate would as often be larger as smaller, and its interval
 holds those under which it would not be among the 2.5 % largest or smallest: the distances that
-were seen, times a factor, with normal noise of the clusters' covariance.
+were seen, times a factor, with normal noise of the clusters' covariance. Its upper end reaches as
+far as the mean distance of all answers may, which few that are all right do not show.
 """
 
 from collections.abc import Sequence
@@ -96,6 +97,9 @@ def calibrate(
     means = distances.mean(axis=0)
     plain = float(np.abs(means).sum())
     error, low, high = _interval(means, _noise(distances, right, codes, clusters), plain)
+    # It is never less than what confidences are too high or too low by on the whole.
+    shares = mean_interval((100 * right).tolist(), clusters)
+    high = max(high, *(abs(claimed.mean() - end / 100) for end in (shares.low, shares.high)))
     return Calibration(
         kind,
         count,
@@ -126,13 +130,14 @@ def _noise(distances: Matrix, right: Matrix, codes: NDArray[np.intp], clusters: 
     """Draw what chance adds to the mean distances: (draws, bins).
 
     The covariance is that of the clusters' sums; a bin has at least the variance of independent
-    answers of which one more is right and one more is wrong, for few may be alike by chance.
+    answers of which two more are right as often as all are, for few may be alike by chance.
     """
     count, groups = len(distances), clusters.count
     sums = clusters.sums(distances - distances.mean(axis=0))
     covariance = sums.T @ sums * groups / max(groups - 1, 1) / count**2
     sizes = np.bincount(codes)
-    shares = (np.bincount(codes, weights=right) + 1) / (sizes + 2)
+    usual = (right.sum() + 1) / (count + 2)
+    shares = (np.bincount(codes, weights=right) + 2 * usual) / (sizes + 2)
     least = sizes * shares * (1 - shares) / count**2
     factor = np.sqrt(np.maximum(least / np.maximum(covariance.diagonal(), 1e-300), 1.0))
     empty = covariance.diagonal() <= 0

@@ -55,6 +55,19 @@ def test_few_or_equal_answers() -> None:
     found = calibrate("agreement", [1.0] * LEAST, [True] * LEAST, Clusters.apart(LEAST))
     assert found is not None
     assert (found.ece, found.low, len(found.bins)) == (0, 0, 1)
+    assert found.high == pytest.approx(100 - 83.887, abs=0.01), "Wilson's interval of 20 of 20"
+
+
+@pytest.mark.parametrize("confidences", [[1.0] * 50, np.linspace(0.998, 1.0, 50).tolist()])
+def test_the_interval_holds_the_truth_where_readers_are_sure(confidences: list[float]) -> None:
+    """Three of a hundred sure answers are wrong, so that often none of fifty is."""
+    random, held = np.random.default_rng(6), 0
+    for _ in range(40):
+        right = (random.random(50) < 0.97).tolist()
+        found = calibrate("probability", confidences, right, Clusters.apart(50))
+        assert found is not None
+        held += found.low <= 100 * np.mean(confidences) - 97 <= found.high
+    assert held >= 36
 
 
 @pytest.mark.parametrize(
