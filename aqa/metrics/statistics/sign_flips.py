@@ -130,10 +130,15 @@ def _all_sums(values: Matrix) -> Matrix:
 
 
 def _draws_as_far(sums: Matrix, seed: int) -> NDArray[np.int64]:
-    """Count the draws of signs by which each column's sum goes as far as it did."""
+    """Count the draws of signs by which each column's sum goes as far as it did.
+
+    Sums are taken by their sizes, so that neither the order of clusters nor which system comes
+    first changes what is drawn.
+    """
     clusters, columns = sums.shape
-    totals = sums.sum(axis=0)
-    least = np.abs(totals) - _EPSILON * np.maximum(1.0, np.abs(sums).sum(axis=0))
+    sizes = -np.sort(-np.abs(sums), axis=0)
+    totals = sizes.sum(axis=0)
+    least = np.abs(sums.sum(axis=0)) - _EPSILON * np.maximum(1.0, totals)
     generator = np.random.default_rng(seed)
     reached = np.zeros(columns, dtype=np.int64)
     block = max(1, min(DRAWS, _CELLS // clusters))
@@ -141,7 +146,7 @@ def _draws_as_far(sums: Matrix, seed: int) -> NDArray[np.int64]:
         rows = min(block, DRAWS - start)
         random = generator.integers(0, 256, (rows, -(-clusters // 8)), dtype=np.uint8)
         kept = np.unpackbits(random, axis=1, count=clusters).astype(np.float64)
-        drawn = 2 * (kept @ sums) - totals
+        drawn = 2 * (kept @ sizes) - totals
         reached += (np.abs(drawn) >= least).sum(axis=0)
     return reached
 

@@ -135,6 +135,17 @@ def test_another_seed_gives_other_draws() -> None:
     assert one == pytest.approx(two, abs=0.03)
 
 
+@pytest.mark.parametrize("labels", [None, np.repeat(np.arange(60), 5).tolist()])
+def test_neither_the_order_of_examples_nor_of_systems_changes_p(labels: list[int] | None) -> None:
+    random = np.random.default_rng(1)
+    values, order = random.normal(4, 40, 300), random.permutation(300)
+    moved = None if labels is None else np.array(labels)[order].tolist()
+    found = chance(values.tolist(), labels)
+    assert found.test == "sign-flip"
+    assert found.p >= 25 / 10_001, "what is drawn, not approximated"
+    assert found == chance(values[order].tolist(), moved) == chance((-values).tolist(), labels)
+
+
 def test_what_is_tested_beside_it_changes_nothing() -> None:
     columns = np.random.default_rng(4).normal(2, 20, (120, 3))
     together = sign_flip_tests(columns, Clusters.apart(120), 1)
