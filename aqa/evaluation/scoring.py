@@ -215,8 +215,10 @@ def _compared(
         }
         for kind in (attrgetter("per_example"), attrgetter("influence"))
     )
-    values = {name: {**own, **corpus[name]} for name, own in means.items()}
     baseline, clusters = _baseline(scoring.baseline, systems), aligned.clusters
+    # A score of the whole corpus is none of a part of it, and no sequence follows it.
+    whole = means if clusters.sequence is not None else corpus
+    values = {name: {**own, **whole[name]} for name, own in means.items()}
     found = compare(values, clusters, baseline, scoring.seed)
     better = {name: score.better for name, score in systems[0].scores.items()}
     ids = tuple(aligned.expected)
@@ -232,7 +234,7 @@ def _compared(
         tuple(aligned.expected.values()),
         disagreement(ids, list(means.values())),
         clusters=clusters,
-        slice_comparisons=compare_slices(groups, values, clusters, baseline, scoring.seed),
+        slice_comparisons=compare_slices(groups, means, clusters, baseline, scoring.seed),
         silence=tuple(kept_contracts(systems, clusters)),
         needs=() if points is None else plan(found.comparisons, clusters, points),
     )

@@ -89,7 +89,8 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
     articles = [int(key[1:]) % ARTICLES for key in answers]
     assert {articles.count(one) for one in articles} == {4}, "articles are asked whole"
 
-    done = call_aqa("evaluate", "a", "b", "--data", "dev.jsonl", "--json")
+    metrics = ("--metrics", "em,f1,bleu1")
+    done = call_aqa("evaluate", "a", "b", "--data", "dev.jsonl", *metrics, "--json")
     assert done.returncode == 0, done.stderr
     assert "the same confidence sequence" in done.stderr
     assert "no prediction for" not in done.stderr
@@ -106,6 +107,8 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
         assert 0 <= f1["low"] < f1["value"] <= f1["high"] <= 100
         # After so few of so many questions a sequence is far wider than an interval of fixed size.
         assert f1["high"] - f1["low"] > 12
+        assert "low" not in system["scores"]["bleu1"], "no sequence follows what is no mean"
+    assert {one["metric"] for one in report["comparisons"]} == {"em", "f1"}
     assert "too narrow, in calibration.ece" in report["cluster"]["intervals"]
     told = call_aqa("evaluate", "a", "b", "--slice", "title").stdout
     assert re.search(r"│ article \d+ ", told)

@@ -428,8 +428,9 @@ def test_corpus_bleu_has_an_interval_and_no_parts(tmp_path: Path) -> None:
     said = {f"q{n}": "old Rome" if n % 3 else "new Rome" for n in range(30)}
     references = {key: ["old Rome city" if key[-1] in "02468" else "old Rome"] for key in said}
     file = write(tmp_path / "a.json", said)
-    report = run(file, references, metrics=["bleu1", "em"], slices=["answer_length"])
-    (system,) = report.systems
+    other = write(tmp_path / "b.json", dict.fromkeys(said, "old Rome"))
+    report = run([file, other], references, metrics=["bleu1", "em"], slices=["answer_length"])
+    system = report.systems[0]
     found = system.scores["bleu1"]
     assert found.low is not None
     assert found.high is not None
@@ -437,6 +438,9 @@ def test_corpus_bleu_has_an_interval_and_no_parts(tmp_path: Path) -> None:
     assert found.signature.endswith("|ci:wilson-t|cluster:none|clusters:30")
     assert "bleu1" not in system.groups["has_answer"]
     assert all("bleu1" not in group for group in system.slices["answer_length"].values())
+    assert {one.metric for one in report.comparisons} == {"bleu1", "em"}
+    compared = report.slice_comparisons["answer_length"].values()
+    assert {one.metric for group in compared for one in group} == {"em"}
 
 
 def test_citations_go_by_what_the_reader_saw(tmp_path: Path) -> None:
