@@ -16,8 +16,8 @@ from aqa.metrics.statistics.confidence_sequences import followed
 from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
 from aqa.metrics.statistics.power import detectable_difference, detectable_share
 from aqa.metrics.statistics.sign_flips import SEED, holm, sign_flip_tests
-from aqa.records import Better
 from aqa.runs.files import known
+from aqa.tables.table import shown_chance
 
 SIGNIFICANT = 0.05
 SEQUENCE = "sequence"
@@ -51,12 +51,22 @@ class Comparison:
     losses: int
     detectable: float | None
     design_effect: float | None = None
-    better: Better = "higher"
 
     @property
     def is_real(self) -> bool:
         """Whether chance alone is an unlikely reason."""
         return self.p_holm < SIGNIFICANT and self.difference != 0
+
+    @property
+    def interval(self) -> str:
+        """The interval in words, with p where one says that chance did it and the other does not.
+
+        The interval is that of this pair alone, p is corrected for all pairs and of another method.
+        """
+        doubt = ""
+        if (self.low > 0 or self.high < 0) != self.is_real:
+            doubt = f", yet p (Holm) is {shown_chance(self.p_holm)}"
+        return f"95 %: {self.low:.1f} to {self.high:.1f}{doubt}"
 
     def turned(self) -> "Comparison":
         """Give the same comparison as a - b."""
@@ -73,10 +83,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        fields = asdict(self)
-        if self.better == "higher":
-            del fields["better"]
-        return known(fields)
+        return known(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,24 +268,18 @@ def _levels(chances: Sequence[float]) -> list[float]:
 def verdict(comparison: Comparison, sample: str) -> str:
     """Say in plain words what a comparison came to; `sample` is what it was made with."""
     metric = comparison.metric.upper() if len(comparison.metric) < 3 else comparison.metric
-    a, b, size = comparison.a, comparison.b, abs(comparison.difference)
-    low, high = comparison.low, comparison.high
     power = _power(comparison.detectable, metric, sample)
     if comparison.test.startswith(SEQUENCE):
         power = f"with {sample}, and at whatever moment one looked"
     if not comparison.is_real:
-        # The interval is that of this pair alone, p is corrected for all pairs.
-        doubt = f", yet p (Holm) is {comparison.p_holm:.4f}" if low > 0 or high < 0 else ""
+        a, b = comparison.a, comparison.b
         return (
             f"{a} and {b} can't be told apart by {metric} ({b} - {a}: {comparison.difference:+.1f};"
-            f" 95 %: {low:.1f} to {high:.1f}{doubt}); {power}"
+            f" {comparison.interval}); {power}"
         )
-    if comparison.difference < 0:
-        a, b, low, high = b, a, -high, -low
-    if comparison.better == "lower":
-        a, b = b, a
-    verb = "is better than" if comparison.better else "scores higher than"
-    return f"{b} {verb} {a} by {size:.1f} {metric} (95 %: {low:.1f} to {high:.1f}); {power}"
+    found = comparison if comparison.difference > 0 else comparison.turned()
+    by = f"{found.difference:.1f} {metric} ({found.interval})"
+    return f"{found.b} is better than {found.a} by {by}; {power}"
 
 
 def _power(detectable: float | None, metric: str, sample: str) -> str:

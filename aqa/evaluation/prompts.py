@@ -10,7 +10,7 @@ from aqa.evaluation.comparison import Comparison, Measured, corrected, measure
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
 from aqa.tables import Cell, Figure, Row, Table
-from aqa.tables.table import figures, shown_interval, texts
+from aqa.tables.table import figures, shown_chance, shown_interval, texts
 
 # A ranking turns where each reader is better under some prompt beyond chance; it may turn where the
 # order differs, but chance could do that.
@@ -75,7 +75,7 @@ class Ranked:
             "may turn": "their order differs with the prompt, which chance may explain",
             "holds": "their order is the same under each prompt",
         }
-        over = f"over all prompts {mean.difference:+.1f} (95 %: {mean.low:.1f} to {mean.high:.1f})"
+        over = f"over all prompts {mean.difference:+.1f} ({mean.interval})"
         doubt = "" if mean.is_real else ", which chance may explain"
         order = words[self.verdict]
         if not any(one.difference for one in self.by_prompt.values()):
@@ -121,7 +121,7 @@ class PromptReport:
             for name, found in [*one.by_prompt.items(), ("(mean)", one.of_means)]:
                 cells: list[Cell] = [found.a, found.b, found.metric, name]
                 cells.append(Figure(found.difference, 1, is_signed=True))
-                cells += [shown_interval(found.low, found.high), f"{found.p_holm:.4f}"]
+                cells += [shown_interval(found.low, found.high), shown_chance(found.p_holm)]
                 rows.append(Row(cells, "strong" if found.is_real else ""))
         heads = figures("b - a", "95 % interval", "p (Holm)")
         title = "Differences by prompt, b - a"

@@ -220,7 +220,6 @@ def _compared(
     whole = means if clusters.sequence is not None else corpus
     values = {name: {**own, **whole[name]} for name, own in means.items()}
     found = compare(values, clusters, baseline, scoring.seed)
-    better = {name: score.better for name, score in systems[0].scores.items()}
     ids = tuple(aligned.expected)
     points = scoring.plan
     return Report(
@@ -230,7 +229,7 @@ def _compared(
             _with_intervals(system, found.intervals[system.name], clusters) for system in systems
         ),
         tuple(aligned.warnings),
-        tuple(replace(one, better=better[one.metric]) for one in found.comparisons),
+        found.comparisons,
         tuple(aligned.expected.values()),
         disagreement(ids, list(means.values())),
         clusters=clusters,

@@ -82,7 +82,7 @@ def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> I
             how = f"better than {best.a} by {best.difference:.1f} {score}"
             if name == MISSING:
                 how = f"silent {best.difference:.1f} points more often than {best.a}"
-            yield f"{best.b} is {how} (95 %: {best.low:.1f} to {best.high:.1f}) {when}"
+            yield f"{best.b} is {how} ({best.interval}) {when}"
     for pair, listed in not_found.items():
         yield f"{pair}: no difference was found in {_listed(listed)}"
 
@@ -93,7 +93,7 @@ def _score(card: StressCard) -> str:
 
 def _change(found: Comparison, score: str) -> str:
     verb, size = ("gains", found) if found.difference > 0 else ("loses", found.turned())
-    return f"{verb} {size.difference:.1f} {score} (95 %: {size.low:.1f} to {size.high:.1f})"
+    return f"{verb} {size.difference:.1f} {score} ({size.interval})"
 
 
 def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:

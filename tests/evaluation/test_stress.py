@@ -98,6 +98,21 @@ def test_readers_are_compared_in_each_condition() -> None:
     assert alone == {}
 
 
+@pytest.mark.parametrize(("sign", "verb"), [(1, "gains"), (-1, "loses")])
+def test_an_interval_keeps_its_sign(cards: dict[str, StressCard], sign: int, verb: str) -> None:
+    """Of a few large differences p may say what the interval does not."""
+    low, high = sorted((-4.2 * sign, 45.5 * sign))
+    last = cards["copier"].conditions["position-last"]
+    found = replace(
+        last.differences["f1"], difference=20.7 * sign, low=low, high=high, p_holm=0.00001
+    )
+    conditions = {"position-last": replace(last, differences={"f1": found})}
+    (told, *_) = sentences(replace(cards["copier"], conditions=conditions))
+    assert told.startswith(
+        f"copier {verb} 20.7 F1 (95 %: -4.2 to 45.5, yet p (Holm) is < 0.0001) when"
+    )
+
+
 def test_cards_as_tables(cards: dict[str, StressCard]) -> None:
     tables = list(card_tables(list(cards.values()), {}))
     assert [table.title for table in tables[:2]] == ["blind under stress", "copier under stress"]
