@@ -105,6 +105,8 @@ class ActorClass:
         return self
 
     def remote(self, *arguments: Any) -> Actor:
+        if len(self._ray.actors) == self._ray.most_actors:
+            raise FakeRayError("no room for another actor")
         before = dict(os.environ)
         made = self._made_of(*pickle.loads(pickle.dumps(arguments)))
         self._ray.environments.append({**os.environ})
@@ -131,6 +133,7 @@ class FakeRay(ModuleType):
         self.deadly: set[str] = set()
         self.deaths_at_load: Sequence[int] = ()
         self.given = self.loads = 0
+        self.most_actors = -1  # any number
         self.actors: list[Actor] = []
         self.environments: list[dict[str, str]] = []
         self.told: dict[str, Any] | None = None  # while it runs

@@ -6,7 +6,7 @@ The process that starts them makes the prompts, hands out windows of them, and t
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,23 +61,35 @@ class OnRay(Backend):
 
     def __enter__(self) -> Self:
         self._again: deque[Work] = deque()  # of actors that died
-        self._joined()
         self._workers = tuple(map(Worker, range(self.config.workers.count)))
-        for worker in self._workers:
-            self._start(worker)
+        with self._undone():
+            for worker in self._workers:
+                self._start(worker)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        idle = [each.actor.close.remote() for each in self._workers if each.work is None]
-        with suppress(RayError):
-            if idle:
-                ray.wait(idle, num_returns=len(idle), timeout=LEAVE_SECONDS)
-            for worker in self._workers:
-                ray.kill(worker.actor)
-        self._workers = ()
-        if self._cluster is not None:
-            self._cluster.leave()
-        self._cluster = None
+        started = [each for each in self._workers if each.actor is not None]
+        try:
+            with suppress(RayError):
+                idle = [each.actor.close.remote() for each in started if each.work is None]
+                if idle:
+                    ray.wait(idle, num_returns=len(idle), timeout=LEAVE_SECONDS)
+            for worker in started:
+                with suppress(RayError):
+                    ray.kill(worker.actor)
+        finally:
+            cluster, self._cluster, self._workers = self._cluster, None, ()
+            if cluster is not None:
+                cluster.leave()
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """End all actors and the connection if the work within fails, as nobody else would."""
+        try:
+            yield
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
 
     def hardware(self) -> Mapping[str, str]:
         """What the actors run on."""
@@ -87,12 +99,14 @@ class OnRay(Backend):
     def _hardware(self) -> Mapping[str, str]:
         if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
             return super().hardware()  # this machine's
-        actor = self._joined().start(0)
-        try:
-            found: Mapping[str, str] = _got(actor.hardware.remote())
-        except RayActorError as error:
-            raise RunError(f"no worker of Ray began: {_cause(error)}") from error
-        ray.kill(actor)
+        with self._undone():
+            actor = self._joined().start(0)
+            try:
+                found: Mapping[str, str] = _got(actor.hardware.remote())
+            except RayActorError as error:
+                raise RunError(f"no worker of Ray began: {_cause(error)}") from error
+            finally:
+                ray.kill(actor)
         return found
 
     def _joined(self) -> Cluster:

@@ -218,6 +218,29 @@ def test_what_a_worker_says(ray: FakeRay, tmp_path: Path) -> None:
         run(configured(tmp_path, 3), tmp_path / "various", _Various)
 
 
+class _Unknown(StubBackend):
+    def hardware(self) -> dict[str, str]:
+        raise ModelError("no such device")
+
+
+def test_what_fails_at_the_beginning_leaves_nothing(
+    ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aqa.backends.local.ray_workers import on_ray
+
+    ray.most_actors = 1
+    with pytest.raises(ray.exceptions.RayError, match="no room for another actor"):
+        on_ray(StubBackend)(configured(tmp_path, 2), SilentProgress()).__enter__()
+    assert [actor.dead for actor in ray.actors] == [True]
+    assert (ray.ended, ray.told) == (1, None)
+    ray.most_actors = -1
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(ModelError, match="no such device"):
+        run(configured(tmp_path, 2), tmp_path / "out", _Unknown)
+    assert [actor.dead for actor in ray.actors] == [True, True]
+    assert (ray.ended, ray.told) == (2, None)
+
+
 def test_runs_of_one_reader_share_the_actors(ray: FakeRay, tmp_path: Path) -> None:
     config = configured(tmp_path, 2)
     variants = make_variants(config, tmp_path / "out", ["eng_v1", "eng_v2"], [])
