@@ -147,8 +147,9 @@ class LlamaQloraOptions(LocalModelOptions):
             return {**found, "backend.vllm": "it needs backend.engine = vllm"}
         reason = "vLLM has its own way; see backend.vllm"
         idle = [f"backend.{n}" for n in (*names, "attn_implementation", "device_map", "max_memory")]
-        idle += ["generation.batch_tokens", "generation.window"]
-        return {**dict.fromkeys(idle, reason), **self.vllm.idle()}
+        found |= dict.fromkeys([*idle, "generation.batch_tokens"], reason)
+        window = "with vLLM it is what each of several processes (workers.count) takes at a time"
+        return {**found, "generation.window": window, **self.vllm.idle()}
 
 
 class FromScratchOptions(Section):

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from aqa.config.backend_options import RawConfig
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError
+from aqa.processes import process_count
 
 
 def check_idle(config: RunConfig, asked: RawConfig) -> None:
@@ -25,6 +26,8 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
         **config.workers.idle(),
         **config.backend.idle(),
     }
+    if config.workers.count > 1 or process_count() > 1:
+        idle.pop("generation.window", None)  # it is what each of them takes at a time
     for key in keys_of(asked):
         for name, reason in idle.items():
             if key == name or key.startswith(f"{name}."):

@@ -36,7 +36,7 @@ def build(backend: str, *settings: str, inherited: Any = None) -> RunConfig:
 @pytest.mark.parametrize(
     ("backend", "idle", "beside"),
     [
-        ("gpt4", "generation.window=64", None),
+        ("gpt4", "generation.window=64", "workers.count=2"),
         ("gpt4", "generation.batch_tokens=1000", None),
         ("gpt4", "training.learning_rate=0.1", None),
         ("gpt4", "evidence.train=gold", None),
@@ -65,6 +65,16 @@ def test_what_has_no_effect_is_refused(backend: str, idle: str, beside: str | No
         build(backend, *off, idle)
     if beside is not None:
         assert build(backend, idle, beside)
+
+
+def test_a_window_is_the_share_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("backend.engine=vllm", "generation.window=64")
+    with pytest.raises(ConfigError, match=r"window = 64 .*several processes \(workers\.count\)"):
+        build("llama", *asked)
+    assert build("llama", *asked, "workers.count=2").generation.window == 64
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):  # as torchrun has it
+        monkeypatch.setenv(name, value)
+    assert build("llama", *asked).generation.window == 64
 
 
 def test_azure_has_no_organization() -> None:

@@ -1,5 +1,6 @@
 """FSDP on CPUs: PyTorch's runs on gloo as on NCCL, but accelerate takes no notice of it there."""
 
+import os
 import sys
 
 
@@ -18,6 +19,24 @@ def let_accelerate_spread() -> None:
             PartialState._shared_state["distributed_type"] = DistributedType.FSDP
 
     AcceleratorState.__init__ = begin_spread
+
+
+def without_room(in_a_layer: bool, *words: str) -> None:
+    """The same, but the second process has no memory to write answers, or to go on in a layer."""
+    from transformers.models.t5.modeling_t5 import T5LayerFF
+
+    from aqa.backends.local.reader import LocalReader
+
+    inner = T5LayerFF.forward
+
+    def refuse(layer, *arguments):  # type: ignore[no-untyped-def]
+        if not getattr(layer, "training", False):
+            raise MemoryError
+        return inner(layer, *arguments)
+
+    if os.environ["RANK"] == "1":
+        setattr(*((T5LayerFF, "forward") if in_a_layer else (LocalReader, "_answer")), refuse)
+    aqa(*words)
 
 
 def aqa(*words: str) -> None:

@@ -10,6 +10,8 @@ from aqa.processes import process_count, process_rank
 # What gloo and NCCL say where another process has gone.
 _LOST = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited", "NCCL error")
 
+WRITING = "writing answers"
+
 
 @contextmanager
 def explained_work(spec: str, work: str) -> Iterator[None]:
@@ -29,11 +31,11 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
                 f" another one while {work}; see what that one says"
             ) from error
         if is_out_of_memory(error):
-            raise ModelError(
-                f"{spec}: out of memory while {work}; lower"
-                " training.per_device_train_batch_size or backend.max_seq_length, or set"
-                " training.gradient_checkpointing=true"
-            ) from error
+            less = "training.per_device_train_batch_size or backend.max_seq_length, or set"
+            less += " training.gradient_checkpointing=true"
+            if work == WRITING:
+                less = "generation.batch_tokens or backend.max_seq_length"
+            raise ModelError(f"{spec}: out of memory while {work}; lower {less}") from error
         raise ModelError(
             f"{spec}: this model failed while {work}, in a way that aqa does not know"
             f" ({type(error).__name__}: {said_by(error)}); try other options under backend, such as"

@@ -21,7 +21,7 @@ from aqa.backends.local.devices import (
     let_segments_grow,
 )
 from aqa.backends.local.drawing import drawing
-from aqa.backends.local.failures import explained_work
+from aqa.backends.local.failures import WRITING, explained_work
 from aqa.backends.local.footprint import (
     MOST,
     READ,
@@ -139,7 +139,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts window by window, in batches of like length, the longest first."""
         options = self.config.generation
-        with sharing_processors(), explained_work(self.options.model, "writing answers"):
+        with sharing_processors(), explained_work(self.options.model, WRITING):
             for window in windows(prompts, options.window, lambda prompt: prompt.index):
                 yield from self._answer_window(
                     [Row(prompt, prompt.encoding or self.encode(prompt)) for prompt in window]

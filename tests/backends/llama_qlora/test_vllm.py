@@ -532,7 +532,7 @@ def test_a_server_that_is_not_there_is_left_out(tiny: Path, template: Template) 
     ("settings", "told"),
     [
         ([ENGINE, "generation.batch_tokens=64"], "batch_tokens"),
-        ([ENGINE, "generation.window=64"], "window"),
+        ([ENGINE, "generation.window=64"], r"each of several processes \(workers\.count\)"),
         ([ENGINE, "backend.attn_implementation=eager"], "attn_implementation"),
         ([ENGINE, "backend.vllm.served_model=x"], "it needs backend.vllm.urls"),
         (

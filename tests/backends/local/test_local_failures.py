@@ -9,7 +9,7 @@ import torch
 from tiny_t5 import make_reader
 
 from aqa.backends.local import training
-from aqa.backends.local.failures import explained_work
+from aqa.backends.local.failures import WRITING, explained_work
 from aqa.backends.model_errors import explained
 from aqa.errors import DataError, ModelError
 
@@ -57,6 +57,13 @@ def test_too_little_memory_to_begin_a_training(
     trainer: Any = refuse
     with pytest.raises(ModelError, match=r"^big: out of memory while training; lower"):
         training.train_reader(trainer, reader, job, print)
+
+
+def test_what_to_lower_depends_on_the_work() -> None:
+    for work, less in ((WRITING, "generation.batch_tokens"), ("training", "training.per_device")):
+        sentence = f"^m: out of memory while {work}; lower {less}"
+        with pytest.raises(ModelError, match=sentence), explained_work("m", work):
+            raise MemoryError
 
 
 @pytest.mark.parametrize("error", LOST)

@@ -87,11 +87,13 @@ def together(
     return codes, "".join(outputs), "".join(errors)
 
 
-def spread(*arguments: str) -> tuple[list[int], str, str]:
+def spread(
+    *arguments: str, program: Callable[..., None] = spread_on_cpus.aqa
+) -> tuple[list[int], str, str]:
     """The same with FSDP2, as accelerate's config asks for it in the environment."""
     return together(
         *arguments,
-        start=partial(Forked, spread_on_cpus.aqa),
+        start=partial(Forked, program),
         ACCELERATE_USE_FSDP="true",
         FSDP_VERSION="2",
         FSDP_AUTO_WRAP_POLICY="TRANSFORMER_BASED_WRAP",
@@ -200,6 +202,22 @@ def test_fsdp_spreads_the_weights(whole: Whole, tmp_path: Path) -> None:
         train(spread, *whole.words, "-o", str(both), "--resume")
         assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
         assert_same_weights(both, whole.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_a_layer", [False, True])
+def test_all_end_when_one_is_out_of_memory(in_a_layer: bool, tiny: Path, tmp_path: Path) -> None:
+    """None waits for the others, which may be in the middle of a layer: each says one sentence."""
+    words = settings("t5", tiny, tmp_path)
+    program = partial(spread_on_cpus.without_room, in_a_layer)
+    codes, output, errors = spread(*words, "-o", str(tmp_path / "out"), program=program)
+    assert (codes, output) == ([1, 1], "")
+    said = sorted(line for line in errors.splitlines() if line.startswith("error: "))
+    assert len(said) == 2
+    assert said[0].startswith("error: process 1 of 2 ends, since it has lost another one")
+    assert said[1].startswith("error: t5-tiny: out of memory while writing answers; lower gener")
+    assert "Traceback" not in errors
+    assert read(tmp_path / "out" / "run.json")["status"] == "failed"
 
 
 def answers(folder: Path) -> list[tuple[str, str]]:
