@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, Self, cast
 
 from typing_extensions import TypeVar
 
+from aqa.backends.cuts import Cuts
 from aqa.backends.fitting import fit
 from aqa.config.backend_options import BackendOptions
 from aqa.config.options import RunConfig
@@ -151,15 +152,19 @@ class Backend(ABC, Generic[OptionsT_co]):
 class TrainJob:
     """What a training needs besides the reader's own configuration.
 
-    `train` and `dev` can be read any number of times. `score` judges predictions of dev prompts
-    on 0..100. `folder` is the run folder; `resume` goes on from its last checkpoint.
+    `train` makes the prompts of part 0, 1, ... of so many parts of the examples, any number of
+    times, and counts what they lost; `cuts` gets what all parts did. `made_from` is what decides
+    them. `score` judges predictions of dev prompts on 0..100. `folder` is the run folder; `resume`
+    goes on from its last checkpoint.
     """
 
-    train: Callable[[], Iterable[Prompt]]
+    train: Callable[[int, int, Cuts], Iterable[Prompt]]
     dev: Sequence[Prompt]
     score: Callable[[Iterable[tuple[Prompt, Prediction]]], Mapping[str, float]]
     folder: Path
     resume: bool
+    cuts: Cuts = field(default_factory=Cuts)
+    made_from: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

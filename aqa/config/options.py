@@ -138,7 +138,7 @@ class TrainingOptions(Section):
     eval_limit: int | None = Field(None, ge=1)  # dev examples of an evaluation during training
     metric_for_best_model: Literal["f1", "em", "loss"] = "f1"
     early_stopping_patience: int | None = Field(None, ge=1)  # evaluations without progress
-    ddp_timeout: int = Field(1800, ge=1)  # seconds that processes wait for each other
+    ddp_timeout: int = Field(7200, ge=1)  # seconds that processes wait for each other
     save_total_limit: int = Field(2, ge=1)  # checkpoints kept
     report_to: list[str] = Field(default_factory=list)  # tensorboard, wandb, mlflow
 

@@ -117,13 +117,18 @@ class Inputs:
         examples = self._as_they_are()
         return enumerate(examples if self._stressed is None else self._stressed.changed(examples))
 
-    def training_examples(self) -> Iterator[tuple[int, Example]]:
-        """The same with the passages to train on; some are left out, see `TrainingEvidence`."""
+    def training_examples(
+        self, first: int = 0, end: int | None = None
+    ) -> Iterator[tuple[int, Example]]:
+        """The same with the passages to train on; some are left out, see `TrainingEvidence`.
+
+        From the `first` to before the `end`; passages of other questions are those of all.
+        """
         options = self._config.evidence
         others = (example for _, example in self.examples())
         evidence = TrainingEvidence(options.train, options.top_k, self._config.seed, others)
         self.left_out = 0
-        for index, example in self.examples():
+        for index, example in islice(self.examples(), first, end):
             changed = evidence.apply(example)
             if changed is None:
                 self.left_out += 1

@@ -11,7 +11,8 @@ MODEL = "model"  # ... or a whole model
 MERGED = "merged"  # adapter and base as one model
 ENSEMBLE = "ensemble.json"  # ... or the rule of an ensemble
 CHECKPOINTS = "checkpoints"
-TRAINING_ROWS = "train.arrow"  # beside the checkpoints, while the training lasts
+TRAINING_ROWS = "training_rows"  # while the training lasts: token ids, a file for each process ...
+ROWS_PART, ROWS_RECORD = "{}.arrow", "rows.json"  # ... and what they were made from
 
 # Of a prediction, and of the dev data of a training.
 JOURNAL = "predictions.jsonl"

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from aqa.backends.base import Backend, Merged, TrainEstimate, TrainJob
+from aqa.backends.cuts import Cuts
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.data.leaks import find_leaks
@@ -21,7 +22,7 @@ from aqa.evaluation.scoring import evaluate
 from aqa.metrics import MetricOptions
 from aqa.processes import is_first_process
 from aqa.progress import Progress
-from aqa.prompting.build import describe_sources
+from aqa.prompting.build import Unfit, describe_sources
 from aqa.records import Score
 from aqa.runs.files import write_json
 from aqa.runs.fingerprints import differences
@@ -32,7 +33,7 @@ from aqa.runs.names import METRICS
 from aqa.tables import Figure, Row, Table
 from aqa.tables.table import figures, shown_interval, texts
 from aqa.verbs.model_card import CardFacts, write_card
-from aqa.verbs.train_plan import Cuts, TrainingPlan
+from aqa.verbs.train_plan import TrainingPlan
 from aqa.verbs.train_progress import DevScores, Steps
 from aqa.verbs.whole_model import write_whole
 
@@ -185,17 +186,20 @@ def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh
 
 def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
     cuts, dev_cuts = Cuts(), Cuts()
-    dev = plan.dev_prompts(dev_cuts)
+    unfit: list[Unfit] = []
+    dev = plan.dev_prompts(dev_cuts, unfit)
     dev_cuts.tell(plan.progress)
-    dev_scores = DevScores(len(dev), dev_cuts, plan.config.evaluation.profile, plan.progress)
+    dev_scores = DevScores(len(dev), unfit, plan.config.evaluation.profile, plan.progress)
     with ExitStack() as stack:
         steps = Steps(plan.progress, stack, run)
         job = TrainJob(
-            train=lambda: plan.progressing(plan.train_prompts(cuts)),
+            train=plan.train_part,
             dev=dev,
             score=dev_scores.score,
             folder=run.folder,
             resume=resume,
+            cuts=cuts,
+            made_from=run.manifest["fingerprint"],
         )
         weights = plan.reader.train(job, steps.tell)
     cuts.tell(plan.progress)

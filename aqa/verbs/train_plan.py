@@ -1,10 +1,10 @@
 """A training before it begins: data, template and reader, checked together."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from aqa.backends.base import Backend, Trainable
+from aqa.backends.cuts import Cuts
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, ModelError
 from aqa.processes import process_count
@@ -13,39 +13,6 @@ from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
 from aqa.records import Example, Prompt
-
-
-@dataclass(slots=True)
-class Cuts:
-    """How many prompts lost text or the answer itself, had no gold passage, or can not fit."""
-
-    shortened: int = 0
-    lost_gold: int = 0
-    without_gold: int = 0
-    unfit: list[Unfit] = field(default_factory=list)
-
-    @property
-    def left_out(self) -> int:
-        """How many examples are not trained on."""
-        return len(self.unfit) + self.without_gold
-
-    def tell(self, progress: Progress) -> None:
-        """Say what was cut, if anything was."""
-        if self.shortened:
-            progress.note(f"{self.shortened} prompts lost passages or text to fit")
-        if self.lost_gold:
-            progress.note(
-                f"{self.lost_gold} prompts lost the passage with the answer; raise"
-                " backend.max_seq_length or what evidence allows (top_k, max_chars, max_tokens)"
-            )
-        if self.without_gold:
-            progress.note(
-                f"{self.without_gold} examples are left out: no passage holds their answer, or"
-                " evidence.train left the gold one out"
-            )
-        if self.unfit:
-            first = self.unfit[0].error
-            progress.note(f"{len(self.unfit)} examples can't fit and are left out: {first}")
 
 
 class TrainingPlan:
@@ -126,36 +93,43 @@ class TrainingPlan:
                     " take another template"
                 )
 
-    def train_prompts(self, cuts: Cuts) -> Iterator[Prompt]:
-        """Prompts with their targets, and with the evidence of a training."""
-        examples = self.data.training_examples()
+    def train_prompts(self, cuts: Cuts, first: int = 0, end: int | None = None) -> Iterator[Prompt]:
+        """Prompts with their targets and the evidence of a training, of the examples between."""
+        examples = self.data.training_examples(first, end)
         yield from self._prompts(self.data, examples, cuts, with_target=True)
         cuts.without_gold = self.data.left_out
 
-    def dev_prompts(self, cuts: Cuts) -> list[Prompt]:
-        """Prompts of the validation data, without targets."""
-        return [] if self.dev is None else list(self._prompts(self.dev, self.dev.examples(), cuts))
+    def train_part(self, number: int, count: int, cuts: Cuts) -> Iterator[Prompt]:
+        """The same of part `number` of `count`, with a bar beside them; see `TrainJob`."""
+        first, end = (self.data.total * place // count for place in (number, number + 1))
+        with self.progress.task("Tokenizing", total=end - first) as task:
+            for prompt in self.train_prompts(cuts, first, end):
+                yield prompt
+                task.advance()
+
+    def dev_prompts(self, cuts: Cuts, unfit: list[Unfit]) -> list[Prompt]:
+        """Prompts of the validation data, without targets; those that can't fit are `unfit`."""
+        if self.dev is None:
+            return []
+        return list(self._prompts(self.dev, self.dev.examples(), cuts, unfit))
 
     def _prompts(
         self,
         inputs: Inputs,
         examples: Iterable[tuple[int, Example]],
         cuts: Cuts,
+        unfit: list[Unfit] | None = None,
         with_target: bool = False,
     ) -> Iterator[Prompt]:
-        for prompt in that_fit(
-            inputs.prompts(self.reader, examples, with_target), cuts.unfit.append
-        ):
+        def leave_out(each: Unfit) -> None:
+            cuts.leave_out(each.error)
+            if unfit is not None:
+                unfit.append(each)
+
+        for prompt in that_fit(inputs.prompts(self.reader, examples, with_target), leave_out):
             cuts.shortened += prompt.evidence.shortened
             cuts.lost_gold += bool(prompt.gold_ranks) and prompt.gold_in_evidence is False
             yield prompt
-
-    def progressing(self, prompts: Iterable[Prompt]) -> Iterator[Prompt]:
-        """The same prompts, with a bar beside them."""
-        with self.progress.task("Tokenizing", total=self.data.total) as task:
-            for prompt in prompts:
-                yield prompt
-                task.advance()
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a training to be resumed."""

@@ -1,25 +1,25 @@
 """What is shown of a training while it runs: its steps, and the scores of its evaluations."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from aqa.metrics import score_pairs
 from aqa.progress import Progress, Task
+from aqa.prompting.build import Unfit
 from aqa.records import Prediction, Prompt, TrainStep
 from aqa.runs.folder import Run
 from aqa.runs.journal_rows import failure_row, journal_row
-from aqa.verbs.train_plan import Cuts
 
 
 class DevScores:
     """Scores generated answers of `count` dev prompts; keeps the rows of the last time."""
 
-    def __init__(self, count: int, cuts: Cuts, profile: str, progress: Progress) -> None:
+    def __init__(
+        self, count: int, unfit: Sequence[Unfit], profile: str, progress: Progress
+    ) -> None:
         self._count = count
-        self._failed = {
-            unfit.index: failure_row(unfit.example, unfit.error) for unfit in cuts.unfit
-        }
+        self._failed = {each.index: failure_row(each.example, each.error) for each in unfit}
         self._profile = profile
         self._progress = progress
         self.rows: dict[int, dict[str, Any]] = {}

@@ -5,11 +5,12 @@ from itertools import islice
 from pathlib import Path
 
 from aqa.backends.base import Merged
+from aqa.backends.cuts import Cuts
 from aqa.records import Prompt
 from aqa.runs.folder import Run
 from aqa.runs.hashes import hash_files
 from aqa.verbs.model_card import CardFacts, write_card
-from aqa.verbs.train_plan import Cuts, TrainingPlan
+from aqa.verbs.train_plan import TrainingPlan
 
 MERGE_PROMPTS = 32  # whose answers by adapter and merged model are compared
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tiny_llama import rows
 
 from aqa.backends.local import reader as local_reader
-from aqa.backends.local import training as local_training
+from aqa.backends.local.training_rows import TrainingRows
 from aqa.library_output import quiet
 from aqa.records import Message, Prompt, Template
 from aqa.verbs.preview import show
@@ -40,16 +40,16 @@ Pair = tuple[list[int], list[int]]  # what is read, and what is learnt
 def rows_trained_on(monkeypatch: pytest.MonkeyPatch) -> list[Pair]:
     """The rows of trainings, as they go to the trainer."""
     found: list[Pair] = []
-    make = local_training.training_rows
+    read = TrainingRows.all
 
-    def keep(*arguments: Any) -> Any:
-        made = make(*arguments)
+    def keep(rows: TrainingRows) -> Any:
+        made = read(rows)
         for row in made:
             ids, length = row["input_ids"], row["prompt_length"]
             found.append((ids[:length], ids[length:]))
         return made
 
-    monkeypatch.setattr(local_training, "training_rows", keep)
+    monkeypatch.setattr(TrainingRows, "all", keep)
     return found
 
 

@@ -212,7 +212,7 @@ def train(
             assert step.loss == step.loss, "the loss is not a number"
 
     meter.reset()
-    job = TrainJob(lambda: prompts, [], lambda predictions: {}, folder, resume=False)
+    job = TrainJob(lambda *_: prompts, [], lambda predictions: {}, folder, resume=False)
     reader.train(job, on_step)
     assert len(times) == options.steps, times
     seconds = [end - start for start, end in pairwise(times[WARM_UP - 1 :])]

@@ -96,7 +96,7 @@ def train(reader: T5Backend, options: argparse.Namespace, folder: Path) -> tuple
             assert step.loss == step.loss, "the loss is not a number"
 
     meter.reset()
-    reader.train(TrainJob(lambda: prompts, [], lambda _: {}, folder, resume=False), on_step)
+    reader.train(TrainJob(lambda *_: prompts, [], lambda _: {}, folder, resume=False), on_step)
     assert len(times) == options.steps, times
     seconds = [end - start for start, end in pairwise(times[WARM_UP - 1 :])]
     return options.batch / median(seconds), meter.peak()

@@ -26,11 +26,10 @@ from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, Traini
 from aqa.backends.base import TrainJob
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.training_arguments import training_arguments
-from aqa.backends.local.training_batches import tokenize
+from aqa.backends.local.training_rows import read_rows, write_rows
 from aqa.backends.t5.models import load_model
 from aqa.backends.t5.training import Seq2SeqCollator, Seq2SeqTrainer
 from aqa.library_output import quiet
-from aqa.runs.names import TRAINING_ROWS
 
 LONGEST = 384
 BATCH = 8
@@ -59,9 +58,9 @@ class Arms:
             self._model, backend={"max_seq_length": LONGEST}, training=training
         )
         prompts = make_prompts(self._reader, examples, with_target=True)
-        self.rows = tokenize(
-            ((prompt, self._reader.encode(prompt)) for prompt in prompts), folder / TRAINING_ROWS
-        )
+        path = folder / "rows.arrow"
+        write_rows(((prompt, self._reader.encode(prompt)) for prompt in prompts), path)
+        self.rows = read_rows([path])
         self.losses: dict[str, list[float]] = {}
         self.ready: dict[str, Trainer] = {}
 

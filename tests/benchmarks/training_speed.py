@@ -45,6 +45,7 @@ from arms import (
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from aqa.backends.base import TrainJob
+from aqa.backends.cuts import Cuts
 from aqa.backends.llama_qlora.adapters import add_adapter
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.gguf import convert_gguf
@@ -52,12 +53,12 @@ from aqa.backends.llama_qlora.models import load_model
 from aqa.backends.llama_qlora.training import AdapterTrainer, answer_loss
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.training_arguments import training_arguments
-from aqa.backends.local.training_batches import Collator, tokenize
+from aqa.backends.local.training_batches import Collator
+from aqa.backends.local.training_rows import read_rows, write_rows
 from aqa.library_output import quiet
 from aqa.progress import SilentProgress
 from aqa.records import Prompt, TrainStep
-from aqa.runs.names import TRAINING_ROWS
-from aqa.verbs.train_plan import Cuts, TrainingPlan
+from aqa.verbs.train_plan import TrainingPlan
 
 TARGET = 1.3
 BATCH = 8
@@ -113,9 +114,9 @@ class Arms:
         self.reader = make_reader(model, training=training)
         self.folder = folder
         prompts = self._prompts(data, count)
-        self.rows = tokenize(
-            ((prompt, self.reader.encode(prompt)) for prompt in prompts), folder / TRAINING_ROWS
-        )
+        path = folder / "rows.arrow"
+        write_rows(((prompt, self.reader.encode(prompt)) for prompt in prompts), path)
+        self.rows = read_rows([path])
 
     def _prompts(self, data: str, count: int) -> Sequence[Prompt]:
         if data == "squad":

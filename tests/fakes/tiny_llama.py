@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa.backends.base import TrainJob
+from aqa.backends.cuts import Cuts
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.generation import (
     is_continuous,
@@ -217,7 +218,7 @@ class Training:
 
         dev = make_prompts(self.reader, self.template, with_target=False)
         job = TrainJob(
-            train=self._train,
+            train=self.train,
             dev=dev if self.with_dev else [],
             score=self._score,
             folder=self.folder,
@@ -234,8 +235,9 @@ class Training:
     def evaluations(self) -> list[TrainStep]:
         return [step for step in self.steps if step.scores]
 
-    def _train(self) -> Iterator[Prompt]:
-        return iter(make_prompts(self.reader, self.template, True, self.train_rows))
+    def train(self, number: int, count: int, cuts: Cuts) -> Iterator[Prompt]:
+        made = make_prompts(self.reader, self.template, True, self.train_rows)
+        return iter(made[len(made) * number // count : len(made) * (number + 1) // count])
 
     def _score(self, pairs: Iterable[tuple[Prompt, Prediction]]) -> Mapping[str, float]:
         found = {prompt.id: answer.raw for prompt, answer in pairs}

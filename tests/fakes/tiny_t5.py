@@ -9,6 +9,7 @@ from typing import Any
 from tiny_llama import AT_THE_END, context, rows
 
 from aqa.backends.base import TrainJob
+from aqa.backends.cuts import Cuts
 from aqa.backends.t5.backend import T5Backend
 from aqa.config.backend_options import T5Options
 from aqa.config.load import build_config, parse_assignment, set_value
@@ -209,7 +210,8 @@ class Training:
     def losses(self) -> list[float]:
         return [step.loss for step in self.steps if step.loss is not None]
 
-    def _train(self) -> Iterator[Prompt]:
+    def _train(self, number: int, count: int, cuts: Cuts) -> Iterator[Prompt]:
+        assert (number, count) == (0, 1)
         for prompt in make_prompts(self.reader, True, self.train_rows):
             for number in range(self.targets_each):
                 yield replace(prompt, target=f"{prompt.target}{number}") if number else prompt

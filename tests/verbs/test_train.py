@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aqa_stub import StubBackend, StubOptions
 
 from aqa.backends.base import Trainable, TrainEstimate, TrainJob
+from aqa.backends.cuts import Cuts
 from aqa.config.backend_options import RawConfig
 from aqa.config.load import build_config, set_value
 from aqa.errors import ConfigError
@@ -17,7 +19,7 @@ from aqa.progress import SilentProgress
 from aqa.records import Prompt
 from aqa.runs.names import METRICS, MODEL, PREDICTIONS
 from aqa.verbs.train import dry_run, train
-from aqa.verbs.train_plan import Cuts, TrainingPlan
+from aqa.verbs.train_plan import TrainingPlan
 
 ROW = '{{"id": "{}", "question": "who", "passages": [{}], "answers": ["Anna"]}}\n'
 
@@ -111,6 +113,24 @@ def test_examples_without_a_gold_passage_are_counted(tmp_path: Path) -> None:
         "1 examples are left out: no passage holds their answer, or evidence.train left the gold"
         " one out"
     ]
+
+
+@pytest.mark.parametrize(
+    ("max_length", "lost"), [(3, {"unfit": 2}), (4, {"shortened": 2, "lost_gold": 2})]
+)
+def test_parts_of_a_training_are_the_whole(
+    max_length: int, lost: Mapping[str, int], tmp_path: Path
+) -> None:
+    made, whole = plan(tmp_path, max_length, passages="gold"), Cuts()
+    prompts = list(made.train_prompts(whole))
+    assert replace(whole, unfit_reason="") == Cuts(without_gold=1, **lost)
+    for count in (1, 2, 3, 5):
+        parts, cuts = [], Cuts()
+        for number in range(count):
+            own = Cuts()
+            parts += made.train_part(number, count, own)
+            cuts.add(own)
+        assert (parts, cuts) == (prompts, whole)
 
 
 def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -118,6 +119,12 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     def confidence_kind(self) -> str:
         """Agreement where there are samples, or else the mean log-probability."""
         return AGREEMENT if self.config.generation.samples > 1 else MEAN_LOGPROB
+
+    def tokenized_by(self) -> dict[str, str | None]:
+        """What makes token ids, besides the options and the files that have hashes."""
+        commit = getattr(self._model_config, "_commit_hash", None)  # of a model on the hub
+        versions = {name: metadata.version(name) for name in ("tokenizers", "transformers")}
+        return {"commit": commit, **versions}
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer beside a model."""

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datasets import Dataset
-from transformers import TrainingArguments, set_seed
+from transformers import set_seed
 
 from aqa.backends.base import TrainJob
 from aqa.backends.interrupts import stops_at_interrupt
@@ -21,8 +20,8 @@ from aqa.backends.local.devices import ZERO, spread_by
 from aqa.backends.local.failures import explained_work, is_lost
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer
-from aqa.backends.local.training_arguments import training_arguments
-from aqa.backends.local.training_batches import tokenize
+from aqa.backends.local.training_arguments import check_options, training_arguments
+from aqa.backends.local.training_rows import TrainingRows
 from aqa.backends.model_errors import is_out_of_memory
 from aqa.contention import sharing_processors
 from aqa.errors import ConfigError
@@ -30,24 +29,6 @@ from aqa.library_output import quiet
 from aqa.processes import is_first_process
 from aqa.records import TrainStep
 from aqa.runs.names import CHECKPOINTS, TRAINING_ROWS
-
-
-def training_rows(reader: LocalReader, job: TrainJob, arguments: TrainingArguments) -> Dataset:
-    """Write the rows to train on beside the checkpoints; remove what an earlier training left.
-
-    Raises:
-        DataError: examples have nothing to train on.
-    """
-    checkpoints = job.folder / CHECKPOINTS
-    set_seed(reader.config.seed)
-    with arguments.main_process_first(local=False):
-        if not is_first_process():
-            return Dataset.from_file(str(checkpoints / TRAINING_ROWS))
-        if not job.resume:
-            shutil.rmtree(checkpoints, ignore_errors=True)
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        encoded = ((prompt, prompt.encoding or reader.encode(prompt)) for prompt in job.train())
-        return tokenize(encoded, checkpoints / TRAINING_ROWS)
 
 
 def train_reader(
@@ -66,9 +47,16 @@ def train_reader(
     """
     model = reader.options.model
     with explained_options():
-        arguments = training_arguments(reader.config, reader.options, job)
-    with explained_work(model, "making the rows to train on"):
-        rows = training_rows(reader, job, arguments)
+        check_options(reader.config.training)
+    made = TrainingRows(reader, job)
+    made.make()
+    with explained_work(model, "waiting for the others"):
+        with explained_options():
+            arguments = training_arguments(reader.config, reader.options, job)
+        rows = made.all()
+    if is_first_process() and not job.resume:
+        shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
+    set_seed(reader.config.seed)
     with quiet(), sharing_processors():
         with explained_work(model, "training"):
             with explained_options():
@@ -124,7 +112,7 @@ def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
     if is_first_process():
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
-        (folder.parent / CHECKPOINTS / TRAINING_ROWS).unlink()
+        shutil.rmtree(folder.parent / TRAINING_ROWS, ignore_errors=True)
     return folder
 
 

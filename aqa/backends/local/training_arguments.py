@@ -1,9 +1,12 @@
 """Our options in transformers' words."""
 
+from datetime import timedelta
 from importlib.util import find_spec
 
 import torch
+from torch import distributed
 from transformers import TrainingArguments
+from transformers.training_args import OptimizerNames
 from transformers.utils import is_torch_tf32_available
 
 from aqa.backends.base import TrainJob
@@ -13,6 +16,19 @@ from aqa.config.options import RunConfig, TrainingOptions
 from aqa.errors import ConfigError
 from aqa.processes import process_count
 from aqa.runs.names import CHECKPOINTS
+
+GLOO = "gloo"  # what processes on CPUs talk by
+
+
+def check_options(options: TrainingOptions) -> None:
+    """Look at what can be seen before the processes meet.
+
+    Raises:
+        ConfigError: an option can't work here.
+        ValueError: there is no such optimizer.
+    """
+    uses_liger(options, local_device().startswith("cuda"))
+    OptimizerNames(optimizer_name(options))
 
 
 def training_arguments(  # long: one call
@@ -28,6 +44,9 @@ def training_arguments(  # long: one call
     device = local_device()
     cuda = device.startswith("cuda")
     evaluated = evaluates(config, job)
+    if process_count() > 1 and not cuda and not distributed.is_initialized():
+        # transformers would, with a timeout of its own.
+        distributed.init_process_group(GLOO, timeout=timedelta(seconds=options.ddp_timeout))
     arguments = TrainingArguments(
         output_dir=str(job.folder / CHECKPOINTS),
         num_train_epochs=options.num_train_epochs,
@@ -55,7 +74,7 @@ def training_arguments(  # long: one call
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16 and device != "cpu",
         use_cpu=device == "cpu",
-        ddp_backend="gloo" if process_count() > 1 and not cuda else None,
+        ddp_backend=GLOO if process_count() > 1 and not cuda else None,
         ddp_timeout=options.ddp_timeout,
         ddp_find_unused_parameters=False,
         use_liger_kernel=uses_liger(options, cuda),

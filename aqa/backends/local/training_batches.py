@@ -1,59 +1,17 @@
-"""Rows to train on: token ids in an Arrow file, their order, and batches of them."""
+"""The order of rows to train on, and batches of them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from datasets import Dataset
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from aqa.errors import DataError
-from aqa.records import Encoding, Prompt
+from aqa.records import Encoding
 
 IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
 
 Batch = Mapping[str, torch.Tensor]
-
-
-def tokenize(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> Dataset:
-    """Write token ids to an Arrow file and map it into memory; give it as a data set.
-
-    `example` numbers the example that a row was made of: there may be a row for each answer.
-
-    Raises:
-        DataError: examples have no answer to train on; some ids are named.
-    """
-    import pyarrow
-
-    schema = pyarrow.schema(
-        [
-            ("input_ids", pyarrow.list_(pyarrow.int32())),
-            ("prompt_length", pyarrow.int32()),
-            ("part_lengths", pyarrow.list_(pyarrow.int32())),
-            ("length", pyarrow.int32()),
-            ("example", pyarrow.int32()),
-        ]
-    )
-    nothing_to_learn: list[str] = []
-    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
-        stream = iter(encoded)
-        while part := list(islice(stream, 1000)):
-            nothing_to_learn += [prompt.id for prompt, ids in part if not ids.target_ids]
-            made = [{**as_row(ids), "example": prompt.index} for prompt, ids in part]
-            writer.write(pyarrow.RecordBatch.from_pylist(made, schema=schema))
-    if nothing_to_learn:
-        raise DataError(
-            f"{len(nothing_to_learn)} training examples have no answer to learn"
-            f" ({', '.join(nothing_to_learn[:3])}); give them references, or a template with"
-            " a no_answer phrase, or leave them out"
-        )
-    rows = Dataset.from_file(str(path))
-    if len(rows) == 0:
-        raise DataError("no example is left to train on")
-    return rows
 
 
 class EpochSampler(Sampler[int]):

@@ -17,11 +17,11 @@ from aqa.backends.llama_qlora import models
 from aqa.backends.llama_qlora.adapters import add_adapter
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.training import answer_loss
-from aqa.backends.local.training_batches import IGNORED, Collator, PackingCollator, tokenize
+from aqa.backends.local.training_batches import IGNORED, Collator, PackingCollator
 from aqa.config.backend_options import LlamaQloraOptions
-from aqa.errors import AqaError, ConfigError, DataError, ModelError
+from aqa.errors import AqaError, ConfigError, ModelError
 from aqa.library_output import quiet
-from aqa.records import Encoding, Example, Passage, Prompt, Template
+from aqa.records import Example, Passage, Prompt, Template
 
 # Answers of unlike lengths: a mean of means differs from the mean over all tokens.
 UNLIKE = [
@@ -69,38 +69,6 @@ def test_the_collator_counts_tokens_without_padding(tiny: Path, template: Templa
     collator = Collator()
     collator(found)
     assert collator.tokens == sum(row["length"] for row in found)
-
-
-def test_rows_with_nothing_to_learn_are_named(
-    tiny: Path, template: Template, tmp_path: Path
-) -> None:
-    reader = make_reader(tiny)
-    learnt = make_prompts(reader, template, with_target=True)
-    not_learnt = make_prompts(reader, template, with_target=False)
-    mixed = [learnt[0], not_learnt[1], learnt[2], *not_learnt[3:]]
-    with pytest.raises(DataError, match=r"^6 training examples .*\(q1, q3, q4\)"):
-        tokenize(((prompt, reader.encode(prompt)) for prompt in mixed), tmp_path / "rows.arrow")
-
-
-def test_no_row_at_all_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no example is left"):
-        tokenize([], tmp_path / "rows.arrow")
-
-
-def test_rows_come_back_from_disk_as_they_were(
-    tiny: Path, template: Template, tmp_path: Path
-) -> None:
-    prompt = make_prompts(make_reader(tiny), template, with_target=True)[0]
-    encoded = [(prompt, Encoding((1, 2, n), (n, 4))) for n in range(2500)]  # three parts
-    found = tokenize(iter(encoded), tmp_path / "rows.arrow")
-    assert len(found) == 2500
-    assert found[2345] == {
-        "input_ids": [1, 2, 2345, 2345, 4],
-        "prompt_length": 3,
-        "part_lengths": [],
-        "length": 5,
-        "example": 0,
-    }
 
 
 class Adapted:

@@ -49,11 +49,14 @@ def test_too_little_memory_to_begin_a_training(
     def refuse(*args: object) -> None:
         raise error
 
+    rows = SimpleNamespace(make=lambda: None, all=lambda: None)
     monkeypatch.setattr(training, "training_arguments", lambda *args: None)
-    monkeypatch.setattr(training, "training_rows", lambda *args: None)
+    monkeypatch.setattr(training, "check_options", lambda *args: None)
+    monkeypatch.setattr(training, "TrainingRows", lambda *args: rows)
     options = SimpleNamespace(model="big")
-    reader: Any = SimpleNamespace(config=None, options=options)
-    job: Any = SimpleNamespace(folder=tmp_path)
+    config = SimpleNamespace(training=None, seed=1)
+    reader: Any = SimpleNamespace(config=config, options=options)
+    job: Any = SimpleNamespace(folder=tmp_path, resume=False)
     trainer: Any = refuse
     with pytest.raises(ModelError, match=r"^big: out of memory while training; lower"):
         training.train_reader(trainer, reader, job, print)

@@ -1,0 +1,198 @@
+"""Rows to train on: token ids in Arrow files, made once and kept until the training is over.
+
+Each process makes its part before they form a group, in which nobody may be waited for too long.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from datasets import Dataset, concatenate_datasets
+
+from aqa.backends.base import TrainJob
+from aqa.backends.cuts import Cuts
+from aqa.backends.local.collectives import of_all
+from aqa.backends.local.failures import explained_work
+from aqa.backends.local.reader import LocalReader
+from aqa.backends.local.training_batches import as_row
+from aqa.errors import AqaError, DataError, RunError
+from aqa.processes import is_first_process, process_count, process_rank
+from aqa.records import Encoding, Prompt
+from aqa.runs.files import atomic, explained, write_json
+from aqa.runs.hashes import hash_files
+from aqa.runs.names import ROWS_PART, ROWS_RECORD, TRAINING_ROWS
+from aqa.version import __version__
+
+FORMAT = 1  # of these files; those of another one are made again
+AT_ONCE = 1000  # rows that are held in memory
+NOT_SHARED = (
+    "{}: this process does not see there what others wrote; give all processes one folder that they"
+    " share"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of rows: its hash, and what its prompts lost."""
+
+    sha256: str
+    cuts: Cuts
+
+
+@dataclass(slots=True)
+class Made:
+    """What one process did: its parts, of so many, and ids of prompts with nothing to learn."""
+
+    count: int
+    parts: dict[int, Part] = field(default_factory=dict)
+    untaught: list[str] = field(default_factory=list)
+    failure: AqaError | None = None
+
+
+class TrainingRows:
+    """The rows of a training: made, or kept by the one that it goes on with.
+
+    There are as many parts as there were processes when they were made. Kept ones are used where
+    they were made from the same, and as long as each file is as it was written.
+    """
+
+    def __init__(self, reader: LocalReader, job: TrainJob) -> None:
+        self._reader, self._job = reader, job
+        self._folder = job.folder / TRAINING_ROWS
+        self._made_from = made_from(reader, job)
+        self._kept = self._read_record() if job.resume else []
+        self._own = Made(len(self._kept) or process_count())
+
+    def make(self) -> None:
+        """Make this process's parts that were not kept; of a failure `all` tells."""
+        own = self._own
+        try:
+            with explained_work(self._reader.options.model, "making the rows to train on"):
+                for number in range(process_rank(), own.count, process_count()):
+                    own.parts[number] = self._kept_part(number) or self._make_part(number)
+        except AqaError as error:
+            own.failure = error
+
+    def all(self) -> Dataset:
+        """The rows that all processes made, mapped into memory; all must come here.
+
+        Raises:
+            AqaError: a process failed; all tell why.
+            DataError: examples have no answer to train on; some ids are named. Or no row is left.
+            RunError: the processes do not share the run folder.
+        """
+        made = of_all(self._own)
+        for failure in filter(None, (each.failure for each in made)):
+            raise failure
+        check_taught([name for each in made for name in each.untaught])
+        parts = dict(sorted(pair for each in made for pair in each.parts.items()))
+        if any(each.count != len(parts) for each in made):
+            raise RunError(NOT_SHARED.format(self._folder))
+        for part in parts.values():
+            self._job.cuts.add(part.cuts)
+        if is_first_process():
+            self._keep(list(parts.values()))
+        return read_rows([self._path(number) for number in parts])
+
+    def _path(self, number: int) -> Path:
+        return self._folder / ROWS_PART.format(number)
+
+    def _kept_part(self, number: int) -> Part | None:
+        """What is known of a part that was kept, if its file is whole."""
+        path = self._path(number)
+        if self._kept and path.is_file() and hash_files(path) == self._kept[number].sha256:
+            return self._kept[number]
+        return None
+
+    def _make_part(self, number: int) -> Part:
+        cuts, path = Cuts(), self._path(number)
+        prompts = self._job.train(number, self._own.count, cuts)
+        encoded = ((prompt, prompt.encoding or self._reader.encode(prompt)) for prompt in prompts)
+        with explained(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        self._own.untaught += write_rows(encoded, path)
+        return Part(hash_files(path), cuts)
+
+    def _read_record(self) -> list[Part]:
+        """The parts that were kept; none where they were made from something else."""
+        try:
+            found = json.loads((self._folder / ROWS_RECORD).read_bytes())
+            if found["made_from"] != self._made_from:
+                return []
+            return [Part(part["sha256"], Cuts(**part["cuts"])) for part in found["parts"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def _keep(self, parts: Sequence[Part]) -> None:
+        """Write down what the parts were made from; remove files that are no longer of use."""
+        used = {self._path(number) for number in range(len(parts))}
+        for path in set(self._folder.iterdir()) - used:
+            path.unlink()
+        record = {"made_from": self._made_from, "parts": list(map(asdict, parts))}
+        write_json(self._folder / ROWS_RECORD, record)
+
+
+def made_from(reader: LocalReader, job: TrainJob) -> str:
+    """A hash of all that decides the rows of a training."""
+    facts = [FORMAT, __version__, reader.tokenized_by(), job.made_from]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def write_rows(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> list[str]:
+    """Write token ids to an Arrow file; give the ids of prompts without an answer to learn.
+
+    `example` numbers the example that a row was made of: there may be a row for each answer.
+    """
+    import pyarrow
+
+    schema = pyarrow.schema(
+        [
+            ("input_ids", pyarrow.list_(pyarrow.int32())),
+            ("prompt_length", pyarrow.int32()),
+            ("part_lengths", pyarrow.list_(pyarrow.int32())),
+            ("length", pyarrow.int32()),
+            ("example", pyarrow.int32()),
+        ]
+    )
+    untaught: list[str] = []
+    # Of an earlier file nothing changes, which another training may have mapped into its memory.
+    with atomic(path) as file, pyarrow.ipc.new_stream(file, schema) as writer:
+        stream = iter(encoded)
+        while part := list(islice(stream, AT_ONCE)):
+            untaught += [prompt.id for prompt, ids in part if not ids.target_ids]
+            made = [{**as_row(ids), "example": prompt.index} for prompt, ids in part]
+            writer.write(pyarrow.RecordBatch.from_pylist(made, schema=schema))
+    return untaught
+
+
+def check_taught(untaught: Sequence[str]) -> None:
+    """See that no prompt is left without an answer to learn.
+
+    Raises:
+        DataError: some are; the first ids are named.
+    """
+    if untaught:
+        raise DataError(
+            f"{len(untaught)} training examples have no answer to learn"
+            f" ({', '.join(untaught[:3])}); give them references, or a template with"
+            " a no_answer phrase, or leave them out"
+        )
+
+
+def read_rows(paths: Iterable[Path]) -> Dataset:
+    """Map files of rows into memory, as one data set.
+
+    Raises:
+        DataError: there is no row in them.
+        RunError: one is not there.
+    """
+    try:
+        rows = concatenate_datasets([Dataset.from_file(str(path)) for path in paths])
+    except FileNotFoundError as error:
+        raise RunError(NOT_SHARED.format(error.filename or error)) from error
+    if len(rows) == 0:
+        raise DataError("no example is left to train on")
+    return rows
