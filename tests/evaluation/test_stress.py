@@ -70,15 +70,6 @@ def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
     assert told.endswith("; none could be, with so few questions")
 
 
-def test_a_loss_whose_interval_passes_zero(cards: dict[str, StressCard]) -> None:
-    card = cards["copier"]
-    last = card.conditions["position-last"]
-    lost = replace(last.differences["f1"], difference=-5.0, low=-10.25, high=0.5, p_holm=0.01)
-    changed = replace(last, differences={"f1": lost})
-    told = "\n".join(sentences(replace(card, conditions={"position-last": changed})))
-    assert "copier loses 5.0 F1 (95 %: -0.5 to 10.2) when the answer is last of 20" in told
-
-
 def test_readers_are_compared_in_each_condition() -> None:
     stressed = under_stress(questions(60), ["position-first", "missing"])
     asked = {name: ask(name, stressed, SEED) for name in ("blind", "ignorer")}
