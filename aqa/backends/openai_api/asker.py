@@ -174,7 +174,7 @@ class Asker:
                     )
                     continue
                 await self._pace.one_less()
-            started = await self._pace.start(likely)
+            started = await self._pace.start(likely, self._server.sleep)
             self._ledger.start(worst)  # whose room can't have shrunk: nobody else starts
             try:
                 self._server.go_on()

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aqa.backends.openai_api.waits import seconds_until
 
@@ -12,6 +12,7 @@ GROWTH = 3  # more at a time for each answer, until the server first slows us do
 SHORT = 0.125  # of the time that an answer has: then GROWTH more may start
 LONG = 0.5  # of that time: from here on no more at a time
 BURST = 1.0  # seconds of a rate that may be used at once
+Sleep = Callable[[float], Awaitable[None]]
 
 
 class Bucket:
@@ -79,8 +80,11 @@ class Pace:
         """Held by the one that starts next."""
         return self._turn
 
-    async def start(self, tokens: float) -> float:
-        """Wait until a request of so many tokens may go; give the time. The turn must be held."""
+    async def start(self, tokens: float, sleep: Sleep = asyncio.sleep) -> float:
+        """Wait until a request of so many tokens may go; give the time. The turn must be held.
+
+        `sleep` may raise what ends the wait.
+        """
         while True:
             self._freed.clear()
             if self._active >= self.limit:
@@ -90,7 +94,7 @@ class Pace:
             held = max(self._hold_until - now, self.requests.wait(), self.tokens.wait())
             if held <= 0:
                 break
-            await asyncio.sleep(held)
+            await sleep(held)
         self._active += 1
         self.requests.take(1)
         self.tokens.take(tokens)

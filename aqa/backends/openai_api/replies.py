@@ -131,6 +131,8 @@ def make_reply(said: Said, model: str, spent: Spent | None, schema: ResponseSche
     """Judge what was read of an answer."""
     # Half a surrogate pair, which JSON can hold, can't be written to any file.
     text = _whole(said.text) if isinstance(said.text, str) else ""
+    if text and spent is not None and not spent.output:
+        spent = None  # no text is written of nothing: that counts as wrongly as no prompt
     reason = _why_none(said, text)
     misfit = schema is not None and said.end is None
     if reason is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from fault_server import FAULTS, Fault, Server, failure, serving
+from fault_server import BAD_KEY, FAULTS, Fault, Server, failure, serving
 from gpt4_runs import configured, run
 
 from aqa.errors import ModelError
@@ -80,6 +80,16 @@ def test_a_server_that_fails_every_question_stops_the_run(tmp_path: Path, fault:
     assert "\n" not in str(told.value)
     assert read_manifest(tmp_path / "out")["counts"]["failed"] == 0
     assert server.requests <= 20 * 8  # those that were asked at a time, by turns
+
+
+def test_a_run_that_stops_waits_for_no_limit(tmp_path: Path) -> None:
+    wait = Fault(429, failure("too fast"), {"Retry-After": "600"})
+    began = time.monotonic()
+    with serving(Server(script=lambda number, body: BAD_KEY if number else wait)) as server:
+        config = configured(tmp_path, server, 40, max_concurrency=8)
+        with pytest.raises(ModelError, match="refuses the key"):
+            run(config, tmp_path / "out")
+    assert time.monotonic() - began < 300
 
 
 def test_failures_alike_after_an_answer_stop_nothing(tmp_path: Path) -> None:

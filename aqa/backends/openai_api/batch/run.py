@@ -202,6 +202,7 @@ class BatchRun:
             prediction = self._replies.read(prompt, line, completed, asked)
             if prediction is not None:
                 self._ledger.spent += prediction.spent or Spent()
+                self._ledger.write()  # lest a kill hides it from other runs under the same cap
                 self._given += 1
                 self._service.keep(prompt, prediction, self._replies.sample(prompt))
                 yield prompt, prediction

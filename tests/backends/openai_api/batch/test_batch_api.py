@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from aqa.progress import SilentProgress, SilentTask
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL, PREDICTIONS
 from aqa.verbs.cancel import CancelResult, cancel
-from aqa.verbs.predict import Resume, dry_run
+from aqa.verbs.predict import Resume, check, dry_run, kept_answers
+from aqa.verbs.variants import spent_in
 
 pytestmark = pytest.mark.usefixtures("hurried")
 
@@ -494,6 +496,19 @@ def test_a_cap_is_never_passed_and_the_run_goes_on(tmp_path: Path, server: Batch
     assert len(server.batches) == 5
     assert run(configured(tmp_path, server, 100, price=price), tmp_path / "out").answered == 100
     assert set(server.answered.values()) == {1}
+
+
+def test_other_runs_know_of_what_is_collected_before_this_one_ends(
+    tmp_path: Path, server: BatchingServer
+) -> None:
+    config = configured(tmp_path, server, price={"input": 1, "output": 2})
+    questions = check(config, Gpt4Backend, SilentProgress())
+    rows = kept_answers(questions, tmp_path / "out", SilentProgress())
+    with closing(rows):
+        costs = [next(rows)["spent"]["cost"] for _ in range(6)]
+        found = spent_in(tmp_path / "out").cost
+    assert found is not None
+    assert found >= sum(costs) > 0
 
 
 def test_a_cap_with_no_room_asks_nothing(tmp_path: Path, server: BatchingServer) -> None:
