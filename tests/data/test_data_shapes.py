@@ -65,6 +65,12 @@ def test_a_table_needs_the_names_of_its_columns(tmp_path: Path) -> None:
         survey(Source(path))
 
 
+def test_options_within_the_question_are_fine(tmp_path: Path) -> None:
+    row = {"id": "1", "question": f"{WHEN} A: 1874 B: 1900", "context": BUILT, "answer": "A"}
+    path = stored(tmp_path, "f.json", [{**row, "options": ["1874", "1900"]}])
+    assert next(read_examples(Source(path))).answers == ("A",)
+
+
 def test_named_columns_stay(tmp_path: Path) -> None:
     path = stored(tmp_path, *SHAPES["BioASQ"][:2])
     source = Source(path, fields={"answers": "ideal_answer"}, on_duplicate_id="number")
@@ -147,6 +153,33 @@ HELPED: list[tuple[str, Any, str]] = [
         "RACE",
         lines({"article": BUILT, "question": WHEN, "options": ["1874", "1900"], "answer": "A"}),
         "this is a question of multiple choice",
+    ),
+    (
+        "CosmosQA",
+        lines({**ROW, "context": BUILT, "answer0": "1874", "answer1": "1900", "label": 0}),
+        "this is a question of multiple choice",
+    ),
+    (
+        "Social IQA",
+        lines({**ROW, "context": BUILT, "answerA": "1874", "answerB": "1900", "label": "1"}),
+        "this is a question of multiple choice",
+    ),
+    (
+        "LongBench 2",
+        lines({**ROW, "context": BUILT, "choice_A": "1874", "choice_B": "1900", "answer": "A"}),
+        "this is a question of multiple choice",
+    ),
+    ("RAFT", lines({**ROW, "oracle_context": BUILT, "cot_answer": "x"}), "this is RAFT's, with"),
+    (
+        "AmbigQA of the hub",
+        lines({**ROW, "annotations": {"type": ["x"], "answer": [["1874"]], "qaPairs": [[]]}}),
+        "this is AmbigQA, with answers",
+    ),
+    ("a corpus", lines({"docid": "1", "text": BUILT}), "this looks like a corpus, or what a ret"),
+    (
+        "Self-RAG's instructions",
+        lines({"id": 1, "instruction": WHEN, "ctxs": [BUILT]}),
+        "such as --field question=instruction",
     ),
     (
         "QuALITY",

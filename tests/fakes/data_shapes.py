@@ -825,6 +825,42 @@ SHAPES |= {
         ),
         one(key=None),
     ),
+    "SQuAD as a table of spans": (
+        "s.csv",
+        f"context,question,id,answer_start,text\n{BUILT},{WHEN},q1,26,1874\n{BUILT},Who?,q2,,\n",
+        [*one(), ("q2", "Who?", (), [("", BUILT)], [BUILT])],
+    ),
+    "SciQ": (
+        "s.jsonl",
+        lines({**ROW, "support": BUILT, "correct_answer": "1874", "distractor1": "1900"}),
+        one(),
+    ),
+    "WikiHop": (
+        "w.json",
+        [
+            {
+                "id": "q1",
+                "query": WHEN,
+                "answer": "1874",
+                "candidates": ["1874", "1910"],
+                "supports": [BUILT, BURNED],
+            }
+        ],
+        one(passages=BOTH),
+    ),
+    "Tevatron": (
+        "t.jsonl",
+        lines(
+            {
+                "query_id": "q1",
+                "query": WHEN,
+                "answers": ["1874"],
+                "positive_passages": [{"docid": "1", "title": "Mill", "text": BUILT}],
+                "negative_passages": [{"docid": "2", "title": "Fire", "text": BURNED}],
+            }
+        ),
+        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT]),
+    ),
     "SearchQA of the hub": (
         "s.jsonl",
         lines(

@@ -592,6 +592,53 @@ SHAPES: dict[str, tuple[str, Content]] = {
             }
         ),
     ),
+    "Humanloop": (
+        "logs.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "id": f"log-{k}",
+                    "inputs": {"question": q, "qid": k},
+                    "output": t,
+                    "target": {"answer": "x"},
+                }
+            )
+        ),
+    ),
+    "Opik": (
+        "o.json",
+        rows(
+            lambda k, q, t, g: {"input": {"question": q}, "evaluation_task_output": {"output": t}}
+        ),
+    ),
+    "LangChain's chain of questions and answers": (
+        "c.json",
+        rows(lambda k, q, t, g: {"query": q, "answer": (g or [""])[0], "result": t}),
+    ),
+    "a run of OpenAI's evaluations": (
+        "output_items.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "object": "eval.run.output_item",
+                    "id": f"outputitem_{k}",
+                    "datasource_item": {"id": k, "question": q, "answer": "x"},
+                    "sample": {
+                        "input": [{"role": "user", "content": q}],
+                        "output": [{"role": "assistant", "content": t}],
+                    },
+                }
+            )
+        ),
+    ),
+    "replies of Gemini": (
+        "g.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {"key": k, "candidates": [{"content": {"parts": [{"text": t}]}}]}
+            )
+        ),
+    ),
     "AllenNLP": (
         "a.jsonl",
         lines(rows(lambda k, q, t, g: {"id": k, "best_span": [1, 2], "best_span_str": t})),

@@ -126,6 +126,10 @@ PUBMEDQA = Shape(
     lambda row: "final_decision" in row and ("CONTEXTS" in row or "context" in row), _pubmedqa
 )
 BIOASQ = Shape(lambda row: "body" in row and ("snippets" in row or "ideal_answer" in row), _bioasq)
+SPAN = Shape(  # a row of SQuAD's in a table; no text where there is no answer
+    lambda row: {"context", "question", "text", "answer_start"} <= row.keys(),
+    lambda row: [{**without(row, "text"), "answers": [row["text"] or ""]}],
+)
 NEWSQA = Shape(lambda row: isinstance(row.get("story_text"), str) and "question" in row, _newsqa)
 NEWSQA_JSON = Shape(
     lambda row: {"storyId", "text", "questions"} <= row.keys(),

@@ -10,6 +10,7 @@ from aqa.data.shape import Row, Shape, are_objects, as_object, as_objects, witho
 
 # DPR's lists of passages, in the order in which a row of questions gets them.
 DPR_LISTS = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
+TEVATRON_LISTS = ("positive_passages", "negative_passages")
 # TriviaQA's pages of Wikipedia and of the web, SearchQA's results: the names of their texts.
 PAGES = ("wiki_context", "search_context", "snippets")
 
@@ -49,11 +50,11 @@ def _dpr(row: Row) -> Iterator[Row]:
 
 
 def _of_dpr(row: Row) -> Iterator[object]:
-    for column in DPR_LISTS:
+    for column in (*DPR_LISTS, *TEVATRON_LISTS):
         value = row.get(column)
         listed = one_each(value, column) if isinstance(value, dict) else value
         for item in listed if isinstance(listed, list) else []:
-            is_gold = column == DPR_LISTS[0]
+            is_gold = column in (DPR_LISTS[0], TEVATRON_LISTS[0])
             yield {**item, "is_gold": is_gold, "score": None} if isinstance(item, dict) else item
 
 
@@ -94,7 +95,13 @@ def _narrativeqa(row: Row) -> Iterator[Row]:
 
 
 HOTPOTQA = Shape(lambda row: "supporting_facts" in row and "context" in row, _hotpotqa)
-DPR = Shape(lambda row: "positive_ctxs" in row and _without_passages(row), _dpr)
+DPR = Shape(
+    lambda row: (
+        ("positive_ctxs" in row or are_objects(row.get("positive_passages"), "text"))
+        and _without_passages(row)
+    ),
+    _dpr,
+)
 TRIVIAQA = Shape(
     lambda row: (
         any(isinstance(row.get(name), dict) for name in ("entity_pages", "search_results"))
@@ -116,6 +123,14 @@ ALCE = Shape(
 HALUEVAL = Shape(
     lambda row: {"knowledge", "right_answer"} <= row.keys(),
     lambda row: [{**row, "passages": row["knowledge"], "answers": [row["right_answer"]]}],
+)
+SCIQ = Shape(
+    lambda row: {"support", "correct_answer"} <= row.keys(),
+    lambda row: [{**without(row, "support"), "passages": row["support"]}],
+)
+WIKIHOP = Shape(
+    lambda row: {"query", "supports", "candidates"} <= row.keys(),
+    lambda row: [{**without(row, "supports"), "passages": row["supports"]}],
 )
 ELI5 = Shape(
     lambda row: {"q_id", "title", "selftext"} <= row.keys(),

@@ -1,12 +1,14 @@
 """Data that can't be read as they are: named as what they are, with what to do instead."""
 
+import re
 from collections.abc import Callable
 
 from aqa.data.columns import fold
 from aqa.data.shape import Row, Shape, are_objects, as_object, as_objects, unreadable
 
 SPLITS = {"train", "dev", "validation", "valid", "test"}
-LETTERS = set("ABCDEFGHIJ")
+LETTERED = re.compile(r"(?:answer|choice|option)_?[A-Ea-e0-4]")
+PLACES = set("ABCDEFGHIJ0123456789")
 CONVERSATION = (
     "a conversation (CoQA, QuAC), whose questions build on earlier ones: give rows with one"
     " question each that can be answered by itself"
@@ -17,14 +19,14 @@ def _is_choice(row: Row) -> bool:
     """Tell whether the answer is one of options, which the question does not hold."""
     if are_objects(row.get("questions"), "options"):
         return True
-    options = row.get("options", row.get("choices"))
-    answer = next(
-        (row[name] for name in ("answer", "answerKey", "gold_label") if name in row), None
-    )
+    lettered = [row[name] for name in row if LETTERED.fullmatch(name)]  # LongBench 2, CosmosQA
+    options = row.get("options", row.get("choices", lettered))
+    given = (row[name] for name in ("answer", "answerKey", "gold_label", "label") if name in row)
+    answer = next(given, None)
     question = row.get("question")
     if not isinstance(options, list | dict) or not options or not isinstance(question, str | None):
         return False
-    is_place = isinstance(answer, int) or (isinstance(answer, str) and answer.strip() in LETTERS)
+    is_place = isinstance(answer, int) or (isinstance(answer, str) and answer.strip() in PLACES)
     texts = options.get("text", list(options.values())) if isinstance(options, dict) else options
     return is_place and not all(str(text) in (question or "") for text in texts)
 
@@ -68,10 +70,19 @@ SHAPES: tuple[Shape, ...] = (
         unreadable("ReCoRD, whose queries are sentences with a gap: it has no questions"),
     ),
     Shape(
-        lambda row: {"annotations", "nq_answer"} <= row.keys(),
+        lambda row: (
+            "nq_answer" in row or are_objects(as_objects(row.get("annotations")), "qaPairs")
+        ),
         unreadable(
             "AmbigQA, with answers for each meaning of a question: give a row for each, with"
             " question and answers"
+        ),
+    ),
+    Shape(
+        lambda row: {"oracle_context", "cot_answer"} <= row.keys(),
+        unreadable(
+            "RAFT's, with answers in chains of thought: give rows with question, passages, and"
+            " answers alone"
         ),
     ),
     Shape(
@@ -112,9 +123,13 @@ ADVICE: tuple[tuple[Callable[[Row], bool], str], ...] = (
         "these are answers: score them with `aqa evaluate`",
     ),
     (
-        lambda row: "instruction" in row,
+        lambda row: {"instruction", "input"} <= row.keys(),
         "these are instructions: name the columns, such as --field question=instruction --field"
         " passages=input",
+    ),
+    (
+        lambda row: "instruction" in row,
+        "these are instructions: name the column, such as --field question=instruction",
     ),
     (
         lambda row: "messages" in row or "conversations" in row,
@@ -139,6 +154,11 @@ ADVICE: tuple[tuple[Callable[[Row], bool], str], ...] = (
         lambda row: {"documentid", "set", "questiontokenized"} <= row.keys(),
         "these are questions of NarrativeQA: give the summaries beside them with --corpus"
         " summaries.csv",
+    ),
+    (
+        lambda row: bool({"docid", "contents", "corpusid"} & row.keys()),
+        "this looks like a corpus, or what a retriever found: give it with --corpus or --passages"
+        " beside the questions",
     ),
     (
         lambda row: row.keys() <= {"id", "text", "title", "metadata"} and "text" in row,

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -56,6 +56,11 @@ OF_REFERENCE_NAMES = {"answer", "answers"}
 SURE_REFERENCES = {*REFERENCES} - {"answers", "answer", "targets", "target", "labels", "label"}
 ANSWER_NAMES = {name for names in ANSWERS for name in names}
 WEAK = {"answer", "answers", "output", "outputs", "text", "content", "result"}  # may be references
+# Names of answers that nobody knows, such as "gpt4_answer", but not those of other things.
+LIKE_ANSWERS = re.compile(
+    r"(?!raw|full|long|original|human|prompt|true|real|ground|gold|gt|reference|expected|correct|target)"
+    r".*(?:answer|response|output|prediction|reply|답변)"
+)
 USED = ("predictedanswer", "predictiontext", "prediction", "answer", "answers")
 QUESTIONS = ("question", "query", "userinput", "questiontext", "질문", "input")
 PROMPTS = ("prompt", "messages", "originprompt", "instruction", "inputtext")
@@ -132,13 +137,34 @@ def _answer(
         if entry.key is not None and names in OF_REFERENCES:
             continue
         if any(row[column] != row[columns[0]] for column in columns[1:]):
-            raise DataError(
-                f"{entry.place}: {' and '.join(columns)} may both be the answer; name the right one"
-                " with --prediction-field answer=COLUMN"
-            )
+            _refuse_two(entry, columns)
         if columns:
+            _refuse_another(entry, row, by_name, columns[0])
             return columns[0], row[columns[0]]
     return None, None
+
+
+def _refuse_another(
+    entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], column: str
+) -> None:
+    """See that "answer" is not the reference of a question, beside what a system answered.
+
+    Raises:
+        DataError: another column may be the answer.
+    """
+    if fold(column) not in ("answer", "답변", "답") or not {*QUESTIONS} & by_name.keys():
+        return
+    for name, other in by_name.items():
+        is_like = name == "text" or (LIKE_ANSWERS.fullmatch(name) and name not in REFERENCES)
+        if is_like and isinstance(row[other], str) and row[other] != row[column]:
+            _refuse_two(entry, [column, other])
+
+
+def _refuse_two(entry: Entry, columns: Sequence[str]) -> NoReturn:
+    raise DataError(
+        f"{entry.place}: {' and '.join(columns)} may both be the answer; name the right one with"
+        " --prediction-field answer=COLUMN"
+    )
 
 
 def _named(entry: Entry, row: Mapping[str, Any], paths: tuple[str, ...]) -> tuple[str, Any]:

@@ -377,6 +377,27 @@ def test_keys_may_be_questions(tmp_path: Path) -> None:
     assert {key: row.prediction for key, row in found.items()} == {"2": "Ann", "1": "1874"}
 
 
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("id,question,answer,gpt4_answer", "answer and gpt4_answer may both be the answer"),
+        ("id,질문,답변,GPT 답변", "답변 and GPT 답변 may both be"),
+        ("id,question,answer,text", "answer and text may both be"),
+        ("id,question,answer,raw_output", ""),
+        ("id,question,answer,ground truth answer", ""),
+        ("id,question,answer,sources", ""),
+    ],
+)
+def test_the_reference_is_not_taken_for_the_answer(header: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(f"{header}\nq1,who?,Ann,Bo\n", encoding="utf-8")
+    if told:
+        with pytest.raises(DataError, match=f"line 2: {told}.*--prediction-field answer=COLUMN"):
+            read_predictions(path, ["q1"])
+    else:
+        assert read_predictions(path, ["q1"])["q1"].prediction == "Ann"
+
+
 def test_an_answer_of_two_texts_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text('{"q1": {"prediction": {"text": "It is Ann.", "answer": "Ann"}}}')

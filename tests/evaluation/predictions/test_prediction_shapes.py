@@ -35,13 +35,14 @@ WITHOUT_IDS = {
     "RAGAS", "RAGAS before 0.2", "DeepEval without names", "Haystack", "OpenCompass", "AlpacaEval",
     "CSV of one column", "TSV, each row by its index", "a list of texts", "columns without ids",
     "DeepEval's latest run", "LangChain", "requests by number", "Gemini's batch without keys",
-    "Azure's evaluation", "OpenAI's evals", "Bedrock's evaluation",
+    "Azure's evaluation", "OpenAI's evals", "Bedrock's evaluation", "Opik",
+    "LangChain's chain of questions and answers",
 }  # fmt: skip
 
 REFUSED_WITHOUT_DATA = {
     "Hugging Face text-generation", "Haystack", "AlpacaEval", "CSV of one column",
     "DeepEval's latest run", "LangChain", "Gemini's batch without keys",
-    "CSV without a header", "FiD, a tab at the end lost", "a list of texts",
+    "CSV without a header", "Opik", "FiD, a tab at the end lost", "a list of texts",
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.shape import Row, Shape, as_object, as_objects, without
+from aqa.data.shape import Row, Shape, are_objects, as_object, as_objects, without
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 
@@ -39,7 +39,7 @@ def _answered(row: Row, body: Row, error: Any) -> Row:
 def _reply(row: Row) -> Iterator[Row]:
     text = reply_text(row)
     yield {
-        **without(row, "choices", "message"),
+        **without(row, "choices", "candidates", "message"),
         **({"prediction": text} if text is not None else {"error": row.get("error") or "no text"}),
     }
 
@@ -53,7 +53,19 @@ def _bedrock(row: Row) -> Iterator[Row]:
     }
 
 
+def _eval_run(row: Row) -> Iterator[Row]:
+    asked, sample = as_object(row["datasource_item"]), as_object(row["sample"])
+    yield {
+        **without(asked, "answer", "output"),
+        "prompt": sample.get("input"),
+        "prediction": sample.get("output"),
+        "error": sample.get("error"),
+    }
+
+
 def _is_reply(row: Row) -> bool:
+    if are_objects(row.get("candidates"), "content"):  # Gemini's
+        return True
     choices = row.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     said = as_object(row.get("message")).get("role") == "assistant"
@@ -68,6 +80,7 @@ ANTHROPIC = Shape(
     lambda row: "custom_id" in row and isinstance(row.get("result"), dict),
     _anthropic,
 )
+EVAL_RUN = Shape(lambda row: {"datasource_item", "sample"} <= row.keys(), _eval_run)  # OpenAI's
 BEDROCK = Shape(lambda row: {"inputRecord", "modelResponses"} <= row.keys(), _bedrock)
 REPLY = Shape(_is_reply, _reply)  # as a client of OpenAI's or Ollama's has it
 GEMINI = Shape(

@@ -80,6 +80,11 @@ LANGCHAIN = Shape(
     ),
     _langchain,
 )
+# The question and reference that a chain was given come back beside its result.
+QA_CHAIN = Shape(
+    lambda row: {"query", "answer", "result"} <= row.keys() and isinstance(row["result"], str),
+    lambda row: [{**row, "answer": None, "reference": row["answer"], "prediction": row["result"]}],
+)
 TREC_RAG = Shape(
     lambda row: are_objects(row.get("answer"), "citations"),
     _trec_rag,

@@ -1,4 +1,4 @@
-"""What was asked and said as objects: runs and experiments of LangSmith, Langfuse and Weave."""
+"""What was asked and said as objects: runs and experiments of LangSmith, Langfuse, Weave, Opik."""
 
 import json
 from collections.abc import Iterator
@@ -6,8 +6,14 @@ from typing import Any
 
 from aqa.data.shape import Row, Shape, as_object, without
 
-SIDES = ("inputs", "outputs", "reference_outputs")
-NAMES = {**{name: name for name in SIDES}, "input": "inputs", "output": "outputs"}
+SIDES = {
+    "inputs": "inputs",
+    "input": "inputs",
+    "outputs": "outputs",
+    "output": "outputs",
+    "evaluation_task_output": "outputs",
+    "reference_outputs": "references",
+}
 
 
 def _object(value: Any) -> Row:
@@ -20,20 +26,26 @@ def _object(value: Any) -> Row:
     return as_object(value)
 
 
-def _sides(row: Row) -> dict[str, Row]:
-    found = {NAMES[name]: _object(row[name]) for name in NAMES if name in row}
-    return {side: value for side, value in found.items() if value}
+def _sides(row: Row) -> dict[str, Any]:
+    """What was asked, said and expected, by SIDES: an object, or what else it is."""
+    return {SIDES[name]: _object(row[name]) or row[name] for name in SIDES if name in row}
+
+
+def _is_trace(row: Row) -> bool:
+    sides = _sides(row)
+    return isinstance(sides.get("inputs"), dict) and isinstance(sides.get("outputs"), dict | str)
 
 
 def _trace(row: Row) -> Iterator[Row]:
     sides = _sides(row)
-    references = list(sides.get("reference_outputs", {}).values())
+    said = sides["outputs"] if isinstance(sides["outputs"], dict) else {"output": sides["outputs"]}
+    expected = list(as_object(sides.get("references")).values())
     yield {  # of two columns of one name the first counts
-        **{f"outputs.{name}": value for name, value in sides["outputs"].items()},
+        **{f"outputs.{name}": value for name, value in said.items()},
         **{f"inputs.{name}": value for name, value in sides["inputs"].items()},
-        **without(row, *NAMES),
-        **({"reference": references[0]} if len(references) == 1 else {}),
+        **without(row, *SIDES),
+        **({"reference": expected[0]} if len(expected) == 1 else {}),
     }
 
 
-TRACE = Shape(lambda row: {"inputs", "outputs"} <= _sides(row).keys(), _trace)
+TRACE = Shape(_is_trace, _trace)
