@@ -56,7 +56,7 @@ def test_aqa_in_a_process_of_its_own_is_guarded(
     rows.write_text('{"id": "1", "question": "who", "context": "I"}\n')
     done = run_aqa(
         "predict", "gpt4", "--data", rows, "-o", tmp_path / "out",
-        "--set", "backend.base_url=https://192.0.2.1/v1", "--set", "backend.example_deadline=0.1",
+        "--set", "backend.base_url=https://192.0.2.1/v1",
     )  # fmt: skip
     assert done.returncode == 1
     assert "no test calls the internet, but socket.connect was called" in done.stderr

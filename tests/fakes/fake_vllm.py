@@ -136,7 +136,7 @@ def alive(pids: Sequence[int]) -> list[int]:
     return found
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 300) -> None:
     """Look until it holds; the machine may be busy."""
     until = time.monotonic() + seconds
     while not condition():

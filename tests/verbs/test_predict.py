@@ -354,7 +354,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     path = write_questions(tmp_path, 300, long=(7, 150))
     settings = {"fail_ids": ["q9", "q200"], "asked": str(tmp_path / "asked")}
     config = configured(path, {"backend": settings})
-    slow = configured(path, {"backend": settings | {"seconds_per_answer": 0.008}})
+    slow = configured(path, {"backend": settings | {"seconds_per_answer": 0.05}})
     folder = tmp_path / "killed"
     moments = random.Random(20)
     kept: list[int] = []
@@ -363,7 +363,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         done = set(journal_ids(folder))
         process = Forked(run, slow, folder)
         if number % 4:  # among the gold answers; else while the run is being prepared, perhaps
-            wait_until(lambda: len(asked_ids(tmp_path)) > before, process)  # noqa: B023
+            wait_until(lambda: len(journal_ids(folder)) > len(done), process)  # noqa: B023
         time.sleep(moments.uniform(0.0, 0.1))
         process.kill()
         assert process.returncode == -signal.SIGKILL, "the moments must lie within the run"
@@ -390,7 +390,7 @@ def asked_ids(folder: Path) -> list[str]:
 def start(folder: Path) -> Forked:
     """A slow prediction in a process of its own, once its first answers are on the disk."""
     words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out"]
-    process = start_aqa(*words, "--set", "backend.seconds_per_answer=0.05", folder=folder)
+    process = start_aqa(*words, "--set", "backend.seconds_per_answer=0.2", folder=folder)
     wait_until(lambda: len(journal_ids(folder / "out")) >= 3, process)
     return process
 

@@ -89,7 +89,7 @@ def run_together(config: RunConfig, folder: Path, resume: Resume = GO_ON) -> Any
     return predict_together(config, StubBackend, folder, SilentProgress(), resume, "", "l")
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came"

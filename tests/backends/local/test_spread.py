@@ -105,7 +105,7 @@ def run_together(
 ) -> list[tuple[Traced, Lockstep]]:
     """Let each work be done in a thread of its own, as in a process."""
     told: dict[int, torch.Tensor] = {}
-    barrier = threading.Barrier(len(works), timeout=30)
+    barrier = threading.Barrier(len(works), timeout=300)
 
     def all_reduce(tensor: torch.Tensor, op: object) -> None:
         told[threading.get_ident()] = tensor.clone()
@@ -131,7 +131,7 @@ def run_together(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
         assert not thread.is_alive()
     return done
 

@@ -177,15 +177,16 @@ def test_a_server_without_a_schema_shows_what_it_said(tmp_path: Path, server: Se
     assert server.requests <= 40
 
 
+@pytest.mark.slow
 def test_waits_of_minutes_are_shown(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aqa.backends.openai_api.asker.SHOWN_WAIT", 0.1)
-    wait = Fault(429, failure("slow down"), {"Retry-After": "0.2"})
+    wait = Fault(429, failure("slow down"), {"Retry-After": "2"})
     server.script = lambda number, body: wait if number < 3 else None
     notes: list[str] = []
     assert run(configured(tmp_path, server, 9), tmp_path / "out", notes=notes).answered == 9
-    assert notes == ["the server asks to wait 0 seconds: slow down"]
+    assert notes == ["the server asks to wait 2 seconds: slow down"]
 
 
 # What is said of failures at the end.

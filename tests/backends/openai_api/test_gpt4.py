@@ -92,9 +92,9 @@ def test_mixed_faults_lose_and_double_nothing(tmp_path: Path, server: Server) ->
 @pytest.mark.slow
 def test_a_server_that_is_slow_or_never_well(tmp_path: Path, server: Server) -> None:
     server.script = lambda number, body: (
-        Fault(hang=5) if body["messages"][-1]["content"] == "who 1" else FAULTS["500"]
+        Fault(hang=300) if body["messages"][-1]["content"] == "who 1" else FAULTS["500"]
     )
-    options = {"request_timeout": 0.2, "example_deadline": 2}
+    options = {"request_timeout": 2}
     result = run(configured(tmp_path, server, 2, **options), tmp_path / "out")
     assert result.failed == 2
     errors = [row["error"] for row in predictions(tmp_path / "out").values()]
@@ -118,7 +118,7 @@ def test_a_question_that_takes_too_long_is_not_paid_for_again_and_again(
         return Fault(hang=30) if question == "who 3" else None
 
     server.script = script
-    config = configured(tmp_path, server, 12, request_timeout=1)
+    config = configured(tmp_path, server, 12, request_timeout=3)
     result = run(config, tmp_path / "out")
     assert (result.answered, result.failed) == (11, 1)
     assert asked == {f"who {n}": 2 if n == 3 else 1 for n in range(12)}

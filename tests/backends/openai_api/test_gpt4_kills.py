@@ -4,7 +4,6 @@ import json
 import random
 import signal
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,12 +39,11 @@ def questions(folder: Path, count: int) -> Path:
     return data
 
 
-def kill(server: Server, wait: float, *arguments: object, **options: object) -> None:
-    """Begin to answer, and kill -9 so many seconds after the first request."""
-    before = server.requests
+def kill(server: Server, requests: int, *arguments: object, **options: object) -> None:
+    """Begin to answer, and kill -9 after so many requests."""
+    enough = server.requests + requests
     process = Forked(partial(answer, *arguments, **options))
-    wait_until(lambda: server.requests > before, process)
-    time.sleep(wait)
+    wait_until(lambda: server.requests >= enough, process)
     process.kill()
     assert process.returncode == -signal.SIGKILL, "the moments must lie within the run"
 
@@ -56,7 +54,7 @@ def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
     moments = random.Random(15)
     with serving(Server(script=by_chance(0.2), latency=0.005, keep_bodies=False)) as server:
         for _ in range(KILLS):
-            kill(server, moments.uniform(0.0, 0.3), data, server.url, folder)
+            kill(server, moments.randint(1, 100), data, server.url, folder)
         assert folder.joinpath(JOURNAL).stat().st_size > 0
         answer(data, server.url, folder)
     found = json.loads((folder / PREDICTIONS).read_bytes())
@@ -78,7 +76,7 @@ def test_no_kill_hides_spending_from_a_cap(tmp_path: Path) -> None:
         options["max_cost"] = cap = server.cost(1, 2) / 2
         server.prompt_tokens = server.answer_tokens = 0
         for _ in range(2):  # each in the middle of its requests
-            kill(server, 0.3, data, server.url, folder, **options)
+            kill(server, 10, data, server.url, folder, **options)
         with pytest.raises(StoppedError, match="max-cost"):
             answer(data, server.url, folder, **options)
         paid = server.cost(1, 2)

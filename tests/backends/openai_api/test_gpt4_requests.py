@@ -3,7 +3,6 @@
 import gzip
 import json
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -246,13 +245,11 @@ def test_a_body_that_drips_meets_its_deadline(tmp_path: Path, server: Server) ->
 @pytest.mark.slow
 def test_an_example_has_a_deadline_of_its_own(tmp_path: Path, server: Server) -> None:
     """It cuts a request off, and no request starts after it, however long the turn took."""
-    server.script = lambda number, body: Fault(hang=20)
-    config = configured(tmp_path, server, 1, request_timeout=20, example_deadline=0.5)
-    began = time.monotonic()
+    server.script = lambda number, body: Fault(hang=3600)
+    config = configured(tmp_path, server, 1, request_timeout=3600, example_deadline=0.5)
     assert run(config, tmp_path / "out").failed == 1
-    assert time.monotonic() - began < 10
     server.script = lambda number, body: FAULTS["500"]
-    options = {"requests_per_minute": 60, "example_deadline": 0.5}  # a second between two
+    options = {"requests_per_minute": 15, "example_deadline": 3}  # four seconds between two
     run(configured(tmp_path, server, 1, **options), tmp_path / "b")
     assert predictions(tmp_path / "b")["q0"]["error"] == "gave up after 1 attempt: it broke"
     assert server.requests == 2

@@ -20,6 +20,7 @@ from aqa.records import Example, Passage
 
 Answers = dict[str, dict[str, Any]]  # by system, then by id
 Score = Callable[..., Report]
+PATIENCE = 300  # seconds, on a busy machine
 
 
 @pytest.fixture
@@ -97,6 +98,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     with Chrome(options, Service(driver)) as chrome:
+        chrome.set_script_timeout(PATIENCE)
         yield chrome
 
 
@@ -111,10 +113,13 @@ class Page:
         browser.get(address)
         # A busy machine's driver may come back while the page is still being read.
         is_whole = "return location.protocol !== 'about:' && document.readyState === 'complete'"
-        WebDriverWait(browser, 20).until(lambda _: self.run(is_whole))
+        self.wait_until(lambda: self.run(is_whole))
 
     def run(self, script: str, *arguments: object) -> Any:
         return self.browser.execute_script(script, *arguments)
+
+    def wait_until(self, reached: Callable[[], object]) -> None:
+        WebDriverWait(self.browser, PATIENCE).until(lambda _: reached())
 
     def texts(self, selector: str) -> list[str]:
         found = "[...document.querySelectorAll(arguments[0])].map((item) => item.textContent)"
