@@ -4,8 +4,10 @@ from functools import cache, lru_cache
 from typing import Any, Protocol
 
 from aqa.errors import MissingExtraError
+from aqa.metrics.languages import is_of_a_word
 
 
+@cache
 def has_kiwi() -> bool:
     """Tell whether Kiwi is installed."""
     from importlib.util import find_spec
@@ -61,4 +63,4 @@ def morphemes(text: str) -> tuple[str, ...]:
 
 def speaking(tokens: tuple[str, ...]) -> tuple[str, ...]:
     """Leave punctuation out where there is anything else."""
-    return tuple(part for part in tokens if any(map(str.isalnum, part))) or tokens
+    return tuple(part for part in tokens if any(map(is_of_a_word, part))) or tokens

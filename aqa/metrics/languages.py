@@ -27,6 +27,14 @@ def has_hangul(texts: Iterable[str]) -> bool:
     return any(_HANGUL.search(text) for text in texts)
 
 
+def is_of_a_word(character: str) -> bool:
+    """Tell letters and digits from punctuation.
+
+    In many scripts, such as Devanagari and Thai, vowels are marks beside letters.
+    """
+    return character.isalnum() or unicodedata.category(character)[0] == "M"
+
+
 def language_of(text: str, korean: float = 0.4) -> str:
     """Name a text's language: "ko", "ja", "zh", or its script ("latin", "cyrillic", ...).
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aqa.metrics.languages import has_hangul
+from aqa.metrics.languages import has_hangul, is_of_a_word
 from aqa.metrics.normalize import Profile
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
@@ -51,4 +51,5 @@ def _stands_in(text: str, part: str) -> bool:
 
 def _is_one_word(left: str, right: str) -> bool:
     """Tell whether two neighbours are of one word; Hangul joins any word as its ending."""
-    return left.isalnum() and right.isalnum() and not has_hangul((left, right))
+    both = left + right
+    return len(both) == 2 and all(map(is_of_a_word, both)) and not has_hangul(both)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from aqa.metrics.best_reference import single
 from aqa.metrics.kiwi import has_kiwi, kiwi_version, morphemes, speaking
-from aqa.metrics.languages import KOREAN, LATIN, has_hangul
+from aqa.metrics.languages import KOREAN, LATIN, has_hangul, language_of
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
@@ -54,12 +54,8 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
     predictions, references = list(apart.predictions), list(apart.references)
     words = _Words()
     used: set[Tokenizer | None] = set()
-    tokenizers = {name: _tokenizer(name) for name in set(pairs.languages)}
     for at, owner in enumerate(apart.owners):
-        tokenizer = tokenizers[pairs.languages[owner]]
-        if tokenizer is None and not _WORD.search(references[at].lower()):
-            # Where ROUGE's own finds no word in a reference, even the same text would score 0.
-            tokenizer = characters
+        tokenizer = _tokenizer(pairs.languages[owner], references[at])
         used.add(tokenizer)
         if tokenizer is not None:
             expected = tokenizer(references[at])
@@ -74,10 +70,16 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
     )
 
 
-def _tokenizer(language: str) -> Tokenizer | None:
-    """Choose how the texts of an example become tokens; None is ROUGE's own way."""
+def _tokenizer(language: str, reference: str) -> Tokenizer | None:
+    """Choose how a reference becomes tokens, in an example of that language.
+
+    None is ROUGE's own way, which sees Latin letters and digits alone: a reference in others would
+    be as good as empty, or its digits all that there is of it.
+    """
     if language in (LATIN, "en"):
-        return None
+        language = language_of(reference) or LATIN
+        if language == LATIN and _WORD.search(reference.lower()):
+            return None
     return by_morphemes if language == KOREAN and has_kiwi() else characters
 
 

@@ -30,6 +30,8 @@ def score(
         ("《춘향전》이다", "춘향전", "korquad", 100),
         ("", "Paris", "squad", 0),
         (None, "Paris", "squad", 0),
+        ("काम", "का", "squad", 0),  # a vowel is a mark, no end of a word
+        ("यह काम है", "काम", "squad", 100),
     ],
 )
 def test_match(prediction: str | None, reference: str, profile: str, value: float) -> None:

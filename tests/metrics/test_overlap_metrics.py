@@ -13,6 +13,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from aqa.errors import MissingExtraError
 from aqa.metrics import load_metric
+from aqa.metrics.languages import LATIN, language_of
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.rouge import Tokenizer, by_morphemes, characters, in_the_parts_of
 from aqa.metrics.statistics.clusters import Clusters
@@ -93,9 +94,15 @@ def test_rouge_equals_rouge_score_on_any_text(
     name: str, language: str, tokenizer: Tokenizer | None, pairs: list[Pair]
 ) -> None:
     metric = load_metric(name)
-    # Where rouge-score finds no word in the reference, ours reads characters instead.
+    # Where rouge-score finds no word in the reference, or it is Korean, ours reads otherwise.
     wanted = "[a-z0-9]" if tokenizer is None else r"\S"
-    known = [pair for pair in pairs if pair[0].strip() and re.search(wanted, pair[1].lower())]
+    known = [
+        pair
+        for pair in pairs
+        if pair[0].strip()
+        and re.search(wanted, pair[1].lower())
+        and (tokenizer or language_of(pair[1]) in ("", LATIN))
+    ]
     ours = [
         metric(Pairs([said], [[expected]], "squad", known_languages=[language])).value
         for said, expected in known
@@ -138,6 +145,24 @@ def test_all_references_count_and_what_says_nothing(name: str) -> None:
 )
 def test_korean_marks_and_spaces(name: str, prediction: str, reference: str, value: float) -> None:
     assert score(name, prediction, reference) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("language", "prediction", "reference", "value"),
+    [
+        (LATIN, "3월 1일 축제", "3월 1일 만세", 80),  # ROUGE's own way sees 3 and 1: 100
+        (LATIN, "Кот 5", "Дом 5", 50),
+        (LATIN, "Rome 5", "Roma 5", 50),
+        ("devanagari", "की", "का", 50),  # one letter, with another vowel
+        ("thai", "ที่", "ทำ", 40),
+        ("thai", "ทำ!", "ทำ", 100),
+    ],
+)
+def test_rouge_sees_all_that_a_reference_says(
+    language: str, prediction: str, reference: str, value: float
+) -> None:
+    pairs = Pairs([prediction], [[reference]], "squad", known_languages=[language])
+    assert load_metric("rouge1")(pairs).value == pytest.approx(value)
 
 
 def test_rouge_reads_each_example_in_its_language() -> None:
