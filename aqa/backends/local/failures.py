@@ -28,7 +28,8 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
         if is_lost(error):
             raise ModelError(
                 f"process {process_rank() + 1} of {process_count()} ends, since it has lost"
-                f" another one while {work}; see what that one says"
+                f" another one while {work}; see what that one says, or raise training.ddp_timeout"
+                " where all are at work"
             ) from error
         if is_out_of_memory(error):
             less = "training.per_device_train_batch_size or backend.max_seq_length, or set"

@@ -220,6 +220,18 @@ def test_all_end_when_one_is_out_of_memory(in_a_layer: bool, tiny: Path, tmp_pat
     assert read(tmp_path / "out" / "run.json")["status"] == "failed"
 
 
+@pytest.mark.slow
+def test_a_process_waits_no_longer_than_it_may(tiny: Path, tmp_path: Path) -> None:
+    """On CPUs as well, where transformers leaves the limit to PyTorch."""
+    words = [*settings("llama", tiny, tmp_path), "--set", "training.ddp_timeout=1"]
+    group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
+    group |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": PORT}
+    done = run_aqa(*words, "-o", tmp_path / "run", env={**os.environ, **group})
+    assert done.returncode == 1
+    assert "process 1 of 2 ends, since it has lost another one while waiting" in done.stderr
+    assert "raise training.ddp_timeout" in done.stderr
+
+
 def answers(folder: Path) -> list[tuple[str, str]]:
     return [
         (key, row["predicted_answer"]) for key, row in read(folder / "predictions.json").items()
