@@ -13,11 +13,12 @@ from aqa.evaluation.planning import Need
 from aqa.progress import Progress
 from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL
-from aqa.spent import CostEstimate
+from aqa.spent import CostEstimate, Spent
 from aqa.verbs.deciding import open_contest
 from aqa.verbs.ensembles import dry_run
 from aqa.verbs.predict import Resume, checked_inputs
 from aqa.verbs.session import Row
+from aqa.verbs.variants import spent_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,9 @@ def foresee(
     inputs = checked_inputs(config, reader, progress)
     contest = open_contest(resume.stop, config, inputs, folder, progress)
     rows = list(read_lines(folder / JOURNAL))[1:] if estimate.answered else []
-    return estimate, _foresight(
-        contest, estimate, _affordable(config, estimate, rows), rows, points
-    )
+    spent = Spent() if resume.fresh else spent_in(folder)
+    affordable = _affordable(config, estimate, spent)
+    return estimate, _foresight(contest, estimate, affordable, rows, points)
 
 
 def _foresight(
@@ -104,20 +105,18 @@ def _foresight(
     return Foresight(need, sight.is_paired, cost, capacity, sees)
 
 
-def _affordable(config: RunConfig, estimate: CostEstimate, rows: Sequence[Row]) -> int:
+def _affordable(config: RunConfig, estimate: CostEstimate, spent: Spent) -> int:
     """Give how many of the questions that are left the caps pay for at their most.
 
-    Caps are on all sessions together, so what `rows` have cost is taken off.
+    Caps are on all sessions together, so what these have `spent` is taken off.
     """
-    spent = [row["spent"] for row in rows if row.get("spent")]
     money, tokens = (
         getattr(config.backend, name, None) for name in ("max_cost", "max_tokens_total")
     )
     shares = [1.0]
     if money is not None and estimate.cost is not None and estimate.cost[1]:
-        left = money - sum(one["cost"] or 0.0 for one in spent)
-        shares.append(left / estimate.cost[1])
+        shares.append((money - (spent.cost or 0.0)) / estimate.cost[1])
     if tokens is not None and estimate.examples:
-        left = tokens - sum(one["input"] + one["output"] for one in spent)
+        left = tokens - spent.input - spent.output
         shares.append(left / (estimate.input_tokens + estimate.output_tokens[1]))
     return max(0, int(estimate.examples * min(shares)))

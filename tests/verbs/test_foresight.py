@@ -13,6 +13,8 @@ from gpt4_runs import configured, run, write_questions
 from aqa.evaluation.comparison import compare
 from aqa.evaluation.planning import plan
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.runs.spending import SpendingRecord
+from aqa.spent import Spent
 
 Call = Callable[..., CompletedProcess[str]]
 COUNT = 200
@@ -64,6 +66,18 @@ def test_a_cap_pays_for_fewer(ask: Call) -> None:
     found = told(ask("--to-see", "5", "--against", "a.json", "--json", "--max-cost", str(cap)))
     assert found["to_see"]["capacity"] == COUNT // 4
     assert found["to_see"]["sees"] == pytest.approx(2 * whole["to_see"]["sees"])
+
+
+def test_what_was_spent_without_an_answer_counts_against_a_cap(ask: Call, tmp_path: Path) -> None:
+    words = ("--to-see", "5", "--against", "a.json", "--json")
+    cap = told(ask(*words))["cost"][1] / 2
+    (tmp_path / "out").mkdir()
+    killed = SpendingRecord(tmp_path / "out", fresh=False)
+    killed.write(Spent(10, 10, cost=cap / 2))
+    killed.close()
+    capped = (*words, "--max-cost", str(cap))
+    assert told(ask(*capped))["to_see"]["capacity"] == pytest.approx(COUNT // 4, abs=1)
+    assert told(ask(*capped, "--fresh"))["to_see"]["capacity"] == COUNT // 2
 
 
 def test_from_the_answers_that_are_there(ask: Call, tmp_path: Path, server: Server) -> None:
