@@ -26,8 +26,7 @@ Slices = dict[str, dict[str, dict[str, Any]]]
 class _Example(NamedTuple):
     """What a built-in key may look at."""
 
-    references: Sequence[str]
-    is_answerable: bool
+    expected: Sequence[str]  # the references that count; none where there is no answer
     has_abstained: bool | None  # None where there is no prediction
     row: AnsweredRow | None
     language: str
@@ -59,9 +58,9 @@ def _gold_rank(found: _Example) -> str | None:
 
 BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
     "language": lambda found: KOREAN if found.language == KOREAN else "other",
-    # Characters of the shortest reference that says something.
+    # Characters of the shortest reference that counts.
     "answer_length": lambda found: _steps(
-        min(map(len, filter(None, found.references)), default=0), (5, 10, 20, 50)
+        min(map(len, found.expected), default=0), (5, 10, 20, 50)
     ),
     # Characters of the evidence that the reader saw.
     "evidence_length": lambda found: _steps(
@@ -69,7 +68,7 @@ BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
     ),
     "gold_rank": _gold_rank,
     "gold_in_evidence": lambda found: _yes(evidence_of(found.row).get("gold_in_evidence")),
-    "answerable": lambda found: _yes(found.is_answerable),
+    "answerable": lambda found: _yes(bool(found.expected)),
     "abstained": lambda found: _yes(found.has_abstained),
 }
 
@@ -92,7 +91,7 @@ def group_examples(
     """
     if not keys:
         return {}
-    facts = (pairs.references, pairs.answerable, pairs.abstained, rows, pairs.languages)
+    facts = (pairs.expected, pairs.abstained, rows, pairs.languages)
     examples = [_Example(*found) for found in zip(*facts, strict=True)]
     return {key: _groups(key, examples, data) for key in keys}
 

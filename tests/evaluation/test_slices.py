@@ -51,6 +51,13 @@ def test_groups(key: str, groups: dict[str, int]) -> None:
     assert list(found.items()) == list(groups.items())
 
 
+def test_only_references_that_count_have_a_length() -> None:
+    pairs = Pairs(["x"] * 4, [[" "], [".", "old Rome"], ["."], ["Rome", ""]], "squad")
+    groups = group_examples(["answer_length", "answerable"], pairs, [None] * 4, [{}] * 4)
+    assert groups["answer_length"] == {"0": [0], "1-5": [2, 3], "6-10": [1]}
+    assert groups["answerable"] == {"no": [0], "yes": [1, 2, 3]}
+
+
 def test_scores_have_intervals() -> None:
     (yes,) = (group for name, group in sliced("answerable").items() if name == "yes")
     assert yes["em"]["value"] == pytest.approx(200 / 3)
