@@ -15,7 +15,7 @@ from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.confidence_sequences import followed
 from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
 from aqa.metrics.statistics.power import detectable_difference, detectable_share
-from aqa.metrics.statistics.sign_flips import SEED, holm, sign_flip_tests
+from aqa.metrics.statistics.sign_flips import MCNEMAR, SEED, holm, sign_flip_tests
 from aqa.runs.files import known
 from aqa.tables.table import shown_chance
 
@@ -56,6 +56,12 @@ class Comparison:
     def is_real(self) -> bool:
         """Whether chance alone is an unlikely reason."""
         return self.p_holm < SIGNIFICANT and self.difference != 0
+
+    @property
+    def differing(self) -> float | None:
+        """The share of examples that differ, where the test goes by right and wrong alone."""
+        count = self.wins + self.losses
+        return count / (count + self.ties) if self.test == MCNEMAR else None
 
     @property
     def interval(self) -> str:
@@ -101,7 +107,7 @@ class Measured:
     def detectable(self, level: float) -> float | None:
         """Give the true difference that a test at that level finds in four of five samples."""
         examples = self.clusters.examples
-        if self.alone.test == "mcnemar-exact":
+        if self.alone.test == MCNEMAR:
             share = detectable_share(examples, self.alone.wins + self.alone.losses, level)
             return None if share is None else 100.0 * share
         # No difference seen does not mean that any would be: as if one example differed.

@@ -97,6 +97,7 @@ class Sight:
     questions: int
     clusters: int
     is_paired: bool
+    differing: float | None = None  # see `Comparison`
 
 
 class Contest:
@@ -191,7 +192,7 @@ class Contest:
             own = self._scores({place: answers[place] for place in self._known if place in answers})
             values = {"a": {"score": known[both].tolist()}, "b": {"score": list(own.values())}}
             (found,) = compare(values, clusters).comparisons
-            return Sight(found.detectable, len(both), clusters.count, is_paired=True)
+            return Sight(found.detectable, len(both), clusters.count, True, found.differing)
         clusters = self._apart
         error = float(mean_intervals(known[:, None], clusters).errors[0]) * sqrt(2)
         detectable = detectable_difference(error, clusters.count)

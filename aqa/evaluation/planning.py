@@ -7,6 +7,7 @@ from typing import Any
 
 from aqa.evaluation.comparison import Comparison
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.power import needed_clusters
 from aqa.runs.files import known
 
 
@@ -43,8 +44,7 @@ def plan(
 ) -> tuple[Need, ...]:
     """Plan each comparison anew, corrected alike, for a true difference of so many points.
 
-    A standard error falls with the root of the number of clusters, and so does what is detected:
-    Miller (2024), "Adding Error Bars to Evals", section 5.
+    See `needed_clusters`; Miller (2024), "Adding Error Bars to Evals", section 5.
     """
     found = []
     for one in comparisons:
@@ -52,6 +52,6 @@ def plan(
         if one.detectable is None or one.detectable >= 100:
             found.append(Need(*pair))
             continue
-        times = (one.detectable / difference) ** 2
-        found.append(Need(*pair, ceil(times * clusters.examples), ceil(times * clusters.count)))
+        count = needed_clusters(clusters.count, one.detectable, difference, one.differing)
+        found.append(Need(*pair, ceil(count * clusters.examples / clusters.count), count))
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from aqa.backends.base import Backend
 from aqa.config.options import RunConfig
 from aqa.evaluation.deciding import Contest
 from aqa.evaluation.planning import Need
+from aqa.metrics.statistics.power import needed_clusters
 from aqa.progress import Progress
 from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL
@@ -93,16 +94,16 @@ def _foresight(
     capacity = estimate.answered + affordable
     if sight.detectable is None:
         return Foresight(need, sight.is_paired, None, capacity, None)
-    times = (sight.detectable / points) ** 2
-    questions = ceil(times * sight.questions)
-    need = replace(need, questions=questions, clusters=ceil(times * sight.clusters))
+    clusters = needed_clusters(sight.clusters, sight.detectable, points, sight.differing)
+    questions = ceil(clusters * sight.questions / sight.clusters)
+    need = replace(need, questions=questions, clusters=clusters)
     more = max(0, questions - estimate.answered)
     cost = None
     if estimate.cost is not None and estimate.examples:
         least, most = (one * more / estimate.examples for one in estimate.cost)
         cost = (least, most)
-    sees = sight.detectable * sqrt(sight.questions / capacity) if capacity else None
-    return Foresight(need, sight.is_paired, cost, capacity, sees)
+    sees = sight.detectable * sqrt(sight.questions / capacity) if capacity else inf
+    return Foresight(need, sight.is_paired, cost, capacity, sees if sees < 100 else None)
 
 
 def _affordable(config: RunConfig, estimate: CostEstimate, spent: Spent) -> int:

@@ -30,6 +30,34 @@ def test_so_many_questions_detect_the_difference() -> None:
     assert many.detectable == pytest.approx(3.0, rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("examples", "wins", "losses", "points", "questions"),
+    [  # questions: the fewest of which detectable_share comes to so many points
+        (5000, 12, 9, 2.0, 394),
+        (5000, 12, 9, 5.0, 157),
+        (1000, 10, 8, 1.0, 1508),
+        (200, 25, 15, 2.0, 4016),
+        (500, 0, 0, 2.0, 394),
+    ],
+)
+def test_right_and_wrong_differ_as_often_as_the_difference_says(
+    examples: int, wins: int, losses: int, points: float, questions: int
+) -> None:
+    a = [0.0] * wins + [100.0] * (examples - wins)
+    b = [100.0] * wins + [0.0] * losses + [100.0] * (examples - wins - losses)
+    clusters = Clusters.apart(examples)
+    (need,) = plan(
+        compare({"a": {"em": a}, "b": {"em": b}}, clusters).comparisons, clusters, points
+    )
+    assert need.questions == pytest.approx(questions, rel=0.1)
+
+
+def test_a_few_questions_show_nothing_however_large() -> None:
+    clusters = Clusters.apart(400)
+    (need,) = plan(compare(scores(400, 1), clusters).comparisons, clusters, 100.0)
+    assert need.questions == 6
+
+
 def test_half_the_difference_needs_four_times_as_many() -> None:
     clusters = Clusters.of([at // 10 for at in range(400)], "title")
     found = compare(scores(400, 1), clusters).comparisons

@@ -1,6 +1,7 @@
 """Which true differences so many clusters of examples would show in four of five tests."""
 
 from functools import lru_cache
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from aqa.metrics.statistics.sign_flips import least_p
 
 POWER = 0.8
+LEAST = 6  # clusters: fewer show no difference at a level of 5 %
 _HALVINGS = 30
 
 
@@ -47,6 +49,21 @@ def detectable_share(examples: int, differing: int, level: float = 0.05) -> floa
         else:
             high = middle
     return high
+
+
+def needed_clusters(
+    clusters: int, detected: float, wanted: float, differing: float | None = None
+) -> int:
+    """Give the clusters that detect `wanted` points where so many detect `detected` points.
+
+    A standard error falls with the root of their number. Of right and wrong answers to independent
+    questions, of which the share `differing` differs, no fewer can differ than the difference.
+    """
+    found, sought = detected / 100, wanted / 100
+    times = (found / sought) ** 2
+    if differing is not None:  # variances, each by the difference that is detected
+        times *= (max(differing, sought) - sought**2) / (max(differing, found) - found**2)
+    return max(LEAST, ceil(times * clusters))
 
 
 def _power(examples: int, differing: float, difference: float, level: float) -> float:

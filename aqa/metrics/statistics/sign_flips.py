@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aqa.metrics.statistics.clusters import Clusters, Matrix
 
+MCNEMAR = "mcnemar-exact"
 DRAWS = 10_000
 SEED = 12345
 FEWEST = 25  # draws that go as far: fewer tell too little of how rare that is
@@ -79,7 +80,7 @@ def _exact(sums: Matrix, clusters: Clusters) -> Chance | None:
     if not len(sums) or sizes.max() - sizes.min() <= _EPSILON * scale:
         wins = int((sums > 0).sum())
         is_right_or_wrong = clusters.are_examples and (not len(sums) or abs(scale - 100) < _EPSILON)
-        name = "mcnemar-exact" if is_right_or_wrong else "sign-flip-exact"
+        name = MCNEMAR if is_right_or_wrong else "sign-flip-exact"
         return Chance(mcnemar(wins, len(sums) - wins), name)
     whole = np.rint(sums / 50)  # right and wrong are 0 and 100, half right is 50
     if (np.abs(sums - 50 * whole) <= _EPSILON * scale).all():
