@@ -489,6 +489,28 @@ def test_the_model_is_found_by_its_folder(tiny: Path, tmp_path: Path, template: 
             assert server.bodies[-1]["model"] == name
 
 
+def test_an_adapter_over_other_weights_is_told_of(
+    tiny: Path, tmp_path: Path, settle: Callable[..., Start]
+) -> None:
+    adapter = save_adapter(tiny, tmp_path / "adapter")
+    models = [{"id": "b", "root": str(tiny)}, {"id": "a", "root": str(adapter)}]
+    trained = "backend.quantization=4bit"
+    with serving(VllmServer(models=models)) as server:
+        running = [
+            make_reader(adapter, *asking([server.url]), trained),
+            make_reader(adapter, *asking([server.url])),
+            make_reader(tiny, *asking([server.url]), trained),
+        ]
+        here = started(tmp_path, adapter, trained)
+        for reader in (*running, here):
+            with reader:
+                pass
+    told = ["".join(note for note in notes(reader) if "4 bits" in note) for reader in running]
+    assert "the base as it was started; where" in told[0]
+    assert told[1:] == ["", ""]
+    assert "the base in float32; where" in " ".join(notes(here))
+
+
 @pytest.mark.parametrize(
     ("urls", "told"),
     [

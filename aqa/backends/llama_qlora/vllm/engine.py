@@ -56,6 +56,7 @@ class VllmEngine:
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
+            self._tell_of_base()
             key = environment_key()
             if not self._vllm.urls:
                 self._process = self._start(opened)
@@ -113,12 +114,18 @@ class VllmEngine:
         process = ServerProcess(found, model, words, log, own_gpus(self._vllm.gpus))
         opened.callback(process.close)
         self._progress.note(f"vLLM {found.version} is starting, {self._dtype}; its log is {log}")
-        if self._files.adapter is not None and self._options.quantization == "4bit":
-            self._progress.note(
-                f"vLLM holds the base in {self._vllm.quantization or self._dtype}; where the"
-                " adapter was trained over 4 bits, merged/ (aqa train --merge) has those weights"
-            )
         return process
+
+    def _tell_of_base(self) -> None:
+        """Say what many answers may differ by: an adapter over other weights than it learned on."""
+        if self._files.adapter is None or self._options.quantization != "4bit":
+            return
+        started = self._vllm.quantization or self._dtype
+        self._progress.note(
+            f"vLLM holds the base {'as it was started' if self._vllm.urls else f'in {started}'};"
+            " where the adapter was trained over 4 bits, merged/ (aqa train --merge) has those"
+            " weights, and other answers"
+        )
 
     def _add(self, server: Server) -> None:
         self._wait(self._pool.add(server, self._requests.probe(), self._requests.read))
