@@ -198,6 +198,17 @@ def test_on_a_cpu_half_of_the_free_memory_is_taken(
             "  Value error, max_model_len (9) is greater than 8\n",
             "pydantic.ValidationError: 1 validation error for ModelConfig Value error, max_",
         ),
+        (
+            "(EngineCore pid=8) ERROR 11-29 18:40:55 [multiproc_executor.py:315] Worker proc"
+            " VllmWorker-0 died unexpectedly (exit code: -9), shutting down executor.\n"
+            "(EngineCore pid=8) ERROR 11-29 18:40:55 [core.py:1512] RuntimeError: cancelled",
+            "Worker proc VllmWorker-0 died unexpectedly (exit code: -9)",
+        ),
+        (
+            "(EngineCore pid=8) ERROR 11-29 18:40:55 [ray_executor_v2.py:523] RayWorkerProc rank=1"
+            " died unexpectedly, shutting down executor.\nRuntimeError: cancelled",
+            "RayWorkerProc rank=1 died unexpectedly",
+        ),
         ("vllm: error: unrecognized arguments: --enforce", "error: unrecognized arguments"),
         ("torch.OutOfMemoryError: CUDA out of memory.", "torch.OutOfMemoryError: CUDA out"),
         ("Killed", "Killed"),

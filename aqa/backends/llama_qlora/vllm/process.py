@@ -38,7 +38,9 @@ OTHER_ENTRY = ["vllm.entrypoints.openai.api_server", "--model"]
 # What torchrun tells its processes, and vLLM would take for its own group's.
 OF_GROUPS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-RAISED = re.compile(r"\b(?:\w+\.)*\w+(?:Error|Exception): \S.*|error: \S.*")
+RAISED = re.compile(
+    r"\b(?:\w+\.)*\w+(?:Error|Exception): \S.*|error: \S.*|\S.* died unexpectedly.*"
+)
 MILD = re.compile(r"\b(?:DEBUG|INFO|WARNING)\b")  # lines that may name errors, but tell of none
 LISTED = re.compile(r"\d+ validation errors? for ")  # what is wrong is in the next lines
 LEVEL = re.compile(r"^\(.*?\) (?:ERROR|CRITICAL) [\d: -]+\[\S+\] ")
