@@ -24,6 +24,8 @@ from aqa.spent import Spent
 # Where messages hold what a model thought before it answered.
 THOUGHT = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
 
+SAYING = ("message", "delta", "text", "finish_reason", "error")  # of a choice, any of them
+
 
 def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
     """Read the body of a chat completion, whose text has to be an object of the schema, if any.
@@ -36,7 +38,7 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
         names, model = ("prompt_tokens", "completion_tokens"), str(body.get("model") or "")
         spent = read_usage(body.get("usage"), names, "prompt_tokens_details")
         choice = (body.get("choices") or [None])[0]
-        if choice is None:
+        if choice is None or not any(choice.get(name) for name in SAYING):
             return _without_choice(body, model, spent)
         ending = ending_of(choice.get("finish_reason"))
         error = choice.get("error") or body.get("error")
@@ -62,7 +64,7 @@ def _without_choice(body: Mapping[str, Any], model: str, spent: Spent | None) ->
         raise ErrorInBodyError(error)
     if "choices" not in body:
         raise BadBodyError("the server's answer is not a chat completion")
-    return Reply(None, "the server gave no answer (choices is empty)", model, spent, empty=True)
+    return Reply(None, "the server gave no answer (choices holds none)", model, spent, empty=True)
 
 
 def _said(choice: Mapping[str, Any]) -> Said:
@@ -70,8 +72,7 @@ def _said(choice: Mapping[str, Any]) -> Said:
     message = choice.get("message") or choice.get("delta")
     tokens, finish = tokens_of_choice(choice), choice.get("finish_reason")
     if message is None:
-        said = choice.get("text") if finish else choice["text"]
-        return Said(said, ending=finish, tokens=tokens)
+        return Said(choice.get("text"), ending=finish, tokens=tokens)
     content = message.get("content")
     refusal = message.get("refusal") or (
         joined_parts(content, "refusal") if isinstance(content, list) else None

@@ -135,7 +135,7 @@ def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structure
         (chat("", reasoning_details=[{"text": "hm"}]), "the model thought, but answered nothing"),
         (chat([{"type": "reasoning", "text": "hm"}]), "the model answered nothing"),
         (chat([{"type": "refusal", "refusal": "No."}]), "the model refused: No."),
-        (b'{"choices": [], "model": "m"}', "gave no answer (choices is empty)"),
+        (b'{"choices": [], "model": "m"}', "gave no answer (choices holds none)"),
         (response(message("I look.", phase="commentary")), "thought, but answered nothing"),
         (response({"type": "reasoning"}), "thought, but answered nothing"),
     ],
