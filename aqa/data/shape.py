@@ -23,6 +23,21 @@ class Shape:
     plain: Callable[[Row], Iterable[Row]]
 
 
+def plain_by(shapes: Iterable[Shape], row: Row) -> list[Row]:
+    """Give the plain rows of a row, by the first shape that knows it; the row itself without one.
+
+    Raises:
+        UnreadableError: it is known, and can't be read.
+    """
+    try:
+        shape = next((shape for shape in shapes if shape.knows(row)), None)
+        return [row] if shape is None else list(shape.plain(row))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableError(
+            f"like a row of a known data set or tool, but not as it writes them ({error!r:.100})"
+        ) from None
+
+
 def unreadable(text: str) -> Callable[[Row], Iterable[Row]]:
     """Make a `plain` for rows that can only be named; `text` completes "this is ..."."""
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
-from aqa.data.shape import Shape, UnreadableError
+from aqa.data.shape import Shape, UnreadableError, plain_by
 from aqa.data.shapes import answers, evidence, natural_questions, pipelines, unread
 from aqa.data.shapes.articles import questions_of
 from aqa.errors import DataError
@@ -65,21 +65,15 @@ def plain_rows(rows: Iterable[Row], named: Collection[str] = ()) -> Iterator[Row
 def _plain(
     place: str, row: Mapping[str, object], named: Collection[str]
 ) -> Iterable[Mapping[str, object]]:
-    shape = next((shape for shape in SHAPES if shape.knows(row)), None)
-    if shape is None:
-        return [row]
     kept = {name: row[name] for name in named if name in row}
     try:
-        return [{**plain, **kept} for plain in shape.plain(row)]
+        return [{**plain, **kept} for plain in plain_by(SHAPES, row)]
     except UnreadableError as error:
         if named:
             return [row]
         raise DataError(f"{place}: this is {error}") from None
     except DataError as error:
         raise DataError(f"{place}: {error}") from None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        reason = f"looks like a known data set, but is not as published ({error!r})"
-        raise DataError(f"{place}: this {reason}") from None
 
 
 def _without_nan(row: Mapping[str, object]) -> Mapping[str, object]:

@@ -115,7 +115,7 @@ ADVICE: tuple[tuple[Callable[[Row], bool], str], ...] = (
         f"this looks like {CONVERSATION}",
     ),
     (
-        lambda row: row.keys() <= SPLITS or row.get("id") in SPLITS,
+        lambda row: row.keys() <= SPLITS or str(row.get("id")) in SPLITS,
         "these are splits: write each into a file of its own",
     ),
     (

@@ -12,7 +12,7 @@ from aqa.data.columns import composed
 from aqa.data.files import decompressed, not_utf8
 from aqa.data.rows import ARROW, PARQUET
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
-from aqa.data.shape import UnreadableError
+from aqa.data.shape import UnreadableError, plain_by
 from aqa.data.strict_json import one_line
 from aqa.data.tables import read_arrow, read_parquet
 from aqa.data.unusable import ZIP, not_text, refuse_unusable
@@ -212,15 +212,12 @@ def _is_ours(row: Mapping[str, Any], fields: Fields) -> bool:
     return OUR_ANSWER in row and all(look_up(row, path) is MISSING for path in named)
 
 
-def _plain(entry: Entry, fields: Fields) -> list[Any]:
+def _plain(entry: Entry, fields: Fields) -> Sequence[Any]:
     """The rows of an entry with columns that can be known by their names."""
     row = entry.value
     if not isinstance(row, dict) or fields.answers:
         return [row]
-    shape = next((shape for shape in SHAPES if shape.knows(row)), None)
-    if shape is None:
-        return [row]
     try:
-        return list(shape.plain(row))
+        return plain_by(SHAPES, row)
     except UnreadableError as error:
         raise DataError(f"{entry.place}: this is {error}") from None

@@ -107,6 +107,11 @@ UNUSABLE: dict[str, tuple[str, Any, str]] = {
         [{"instance_id": "id1", "request": {"prompt": "?"}}],
         "a request of HELM",
     ),
+    "half a state of HELM": (
+        "scenario_state.json",
+        {"request_states": [{"instance": {"references": [{}]}, "request": {}, "result": {}}]},
+        "item 1: this is like a row of a known data set or tool, but not .*KeyError",
+    ),
     "HELM's questions": (
         "instances.json",
         [{"input": {"text": "?"}, "references": [], "split": "test", "id": "id1"}],
