@@ -19,6 +19,7 @@ from aqa.data.passages import (
 )
 from aqa.data.references import ReferenceReader
 from aqa.data.shapes.unread import what_to_do
+from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
@@ -121,7 +122,7 @@ class RowParser:
                 f"name the right one with --field {field}=NAME"
                 + (", or give --passages FILE" if field == "passages" else "")
             )
-            names = ", ".join(map(str, row)) or "(none)"
+            names = ", ".join(map(one_line, row)) or "(none)"
             raise DataError(f"{place}: no {field} among the columns {names}; {advice}")
         if field == "question" and not isinstance(value, str | None):
             raise DataError(f'{place}: {describe(value)} in "{column}" where a text is needed')

@@ -17,15 +17,28 @@ def read_row_file(path: Path) -> Iterator[Row]:
     """Read a file's rows."""
     with open_bytes(path) as file:
         head = file.read(4096)
-    start = head.lstrip()[:1]
-    if head.startswith(PARQUET):
-        return read_parquet(path)
-    if head.startswith(ARROW):
-        return read_arrow([path], path.name)
     if head.startswith(ZIP):
         raise DataError(f"{path} is {describe_archive(archive_names(path))}")
-    if b"\0" in head:
-        raise not_text(path)
+    rows = read_binary(path, head)
+    if rows is not None:
+        return rows
+    start = head.lstrip()[:1]
     if start in (b"[", b"{") or path.suffix in (".json", ".jsonl"):
         return read_json(path)
     return read_csv(path)
+
+
+def read_binary(path: Path, head: bytes) -> Iterator[Row] | None:
+    """Read the rows of a Parquet or Arrow file, by its first bytes; None of a text.
+
+    Raises:
+        DataError: it is neither, or was packed once more than its format does itself.
+    """
+    if head.startswith((PARQUET, *ARROW)):
+        with path.open("rb") as file:
+            if not head.startswith(file.read(4)):
+                raise DataError(f"{path} is packed twice; unpack it first")
+        return read_parquet(path) if head.startswith(PARQUET) else read_arrow([path], path.name)
+    if b"\0" in head:
+        raise not_text(path)
+    return None

@@ -2,20 +2,18 @@
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from aqa.data.columns import composed
-from aqa.data.files import decompressed, not_utf8
-from aqa.data.rows import ARROW, PARQUET
+from aqa.data.files import not_utf8, open_bytes
+from aqa.data.rows import read_binary
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
 from aqa.data.shape import UnreadableError, plain_by
 from aqa.data.strict_json import one_line
-from aqa.data.tables import read_arrow, read_parquet
-from aqa.data.unusable import ZIP, not_text, refuse_unusable
+from aqa.data.unusable import ZIP
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
 from aqa.evaluation.predictions.archives import read_archive
@@ -121,33 +119,20 @@ def _file_in(folder: Path) -> Path:
 def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
     """Take a file apart, whatever its format."""
     try:
-        with file.open("rb") as opened, closing(decompressed(opened)) as whole:
-            is_packed = whole is not opened
-            head = whole.peek(HEAD_BYTES)[:HEAD_BYTES]
-            if head.startswith((ZIP, PARQUET, *ARROW)):
-                if is_packed:
-                    raise DataError(f"{file} is packed twice; unpack it first")
-                return _binary_entries(file, head)
-            refuse_unusable(file, head)
-            if b"\0" in head:
-                raise not_text(file)
-            stored = whole.read()
-        text = stored.decode("utf-8-sig")
+        with open_bytes(file) as opened:
+            head = opened.peek()[:HEAD_BYTES]
+            if head.startswith(ZIP):
+                return read_archive(file)
+            rows = read_binary(file, head)
+            if rows is not None:
+                return list(entries_of_rows(file, rows))
+            text = opened.read().decode()
     except (EOFError, OSError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or f"{error}; is it whole?"
         raise DataError(f"{file} can't be read: {reason}") from error
     except UnicodeDecodeError as error:
         raise not_utf8(file, str(file)) from error
-    if not text.strip():
-        raise DataError(f"{file} is empty; a file of predictions is needed")
     return _text_entries(file, text, ids)
-
-
-def _binary_entries(file: Path, head: bytes) -> list[Entry]:
-    if head.startswith(ZIP):
-        return read_archive(file)
-    rows = read_parquet(file) if head.startswith(PARQUET) else read_arrow([file], file.name)
-    return list(entries_of_rows(file, rows))
 
 
 def _text_entries(file: Path, text: str, ids: Sequence[str] | None) -> list[Entry]:
