@@ -1,20 +1,43 @@
 """The entry point: run the app; an AqaError becomes one message and its exit code."""
 
+import errno
+import os
 import sys
 
-from aqa.cli.app import app
 from aqa.errors import AqaError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Run `aqa` with the arguments of this process, and exit."""
     try:
-        app(prog_name="aqa")
-    except AqaError as error:
-        from aqa.display.console import say_error
+        from aqa.cli.app import app  # here, since Ctrl-C may come while it is loaded
+        from aqa.cli.words import readied
 
-        say_error(str(error))
+        sys.argv[1:] = readied(sys.argv[1:])
+        app(prog_name="aqa")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except AqaError as error:
+        _say(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:  # of standard output: all others are explained where they are raised
+        if error.errno not in FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which is flushed yet
+        _say(
+            f"standard output can't be written ({error.strerror}); free some space, or name a file"
+            " elsewhere"
+        )
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    from aqa.display.console import say_error
+
+    say_error(text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Configs of the API: from files and settings, and with data at hand."""
 
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,10 +12,22 @@ from aqa.backends.base import Backend
 from aqa.config.given import Given
 from aqa.config.load import as_raw, build_config, set_value
 from aqa.config.options import RunConfig
+from aqa.errors import UsageError
 from aqa.verbs.run_config import Setting, make_config
 
 Settings = Mapping[str, Any]
 Path = str | os.PathLike[str]
+
+
+def as_path(path: Path) -> pathlib.Path:
+    """The path, whose ~ is the home folder.
+
+    Raises:
+        UsageError: it is empty, and would be that of the folder one works in.
+    """
+    if not os.fspath(path):
+        raise UsageError("a path is empty; name a file or folder, or leave it out")
+    return pathlib.Path(path).expanduser()
 
 
 @worded(SETTINGS)
@@ -38,7 +51,7 @@ def load_config(
     Raises:
         AqaError: there is no such backend, file or model folder, or a value is not valid.
     """
-    named = None if config is None else os.fspath(config)
+    named = None if config is None else str(as_path(config))
     return make_config(backend, named, _as_settings(model, settings))[0]
 
 

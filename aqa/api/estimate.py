@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from aqa.api.config import Path as PathLike
-from aqa.api.config import Settings, resolve
+from aqa.api.config import Settings, as_path, resolve
 from aqa.api.data import Data
 from aqa.api.predict import SCORES, run_folder, variants_of
 from aqa.api.wording import ASKED, WordedProgress, worded
@@ -64,7 +63,8 @@ def estimate_cost(
         AqaError: there is something wrong with data, config or prompt; or no API is asked.
     """
     config, reader_type = resolve(reader, model, settings, data)
-    progress, folder = WordedProgress(watched_progress(quiet), ASKED), Path(output_dir or UNNAMED)
+    progress = WordedProgress(watched_progress(quiet), ASKED)
+    folder = as_path(UNNAMED if output_dir is None else output_dir)
     POINTS.check("to_see", to_see)
     check_choice("decide_by", decide_by, SCORES)
     if (to_see is None) != (against is None) or (to_see is None and decide_by != "f1"):

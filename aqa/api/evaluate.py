@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from aqa.api.config import Path as PathLike
+from aqa.api.config import as_path
 from aqa.api.data import Data, as_data_path, as_rows
 from aqa.api.predict import Predictions, run_folder
 from aqa.api.wording import SCORED, WordedProgress, reworded, worded
@@ -117,20 +118,19 @@ def evaluate(
     systems = _systems(predictions)
     evaluated = Evaluated(systems, asked, source, judge or JudgeOptions(), trained, stress)
     progress = WordedProgress(watched_progress(quiet), SCORED)
-    with nullcontext() if output_dir is None else made_folder(Path(output_dir)):
-        outputs = _outputs(output_dir, promise is not None, label is not None)
+    folder = None if output_dir is None else as_path(output_dir)
+    with nullcontext() if folder is None else made_folder(folder):
+        outputs = _outputs(folder, promise is not None, label is not None)
         report = run_evaluate(evaluated, outputs, progress, {}, promise, label)
     return Evaluation(report, source, promise, label, asked.seed)
 
 
-def _outputs(folder: PathLike | None, makes_contract: bool, makes_sheet: bool) -> Outputs:
+def _outputs(folder: Path | None, makes_contract: bool, makes_sheet: bool) -> Outputs:
     if folder is None:
         return Outputs()
     names = {"contract": CONTRACT} if makes_contract else {}
     names |= {"sheet": TO_LABEL} if makes_sheet else {}
-    return Outputs(
-        Path(folder, METRICS), **{name: Path(folder, file) for name, file in names.items()}
-    )
+    return Outputs(folder / METRICS, **{name: folder / file for name, file in names.items()})
 
 
 def _source(data: Data, on_duplicate_id: Literal["error", "number"] = "error") -> Source:
@@ -173,7 +173,7 @@ def _system(name: str, given: Any) -> Predicted:
 
 
 def _file(path: PathLike) -> Path:
-    found = Path(path)
+    found = as_path(path)
     if not found.exists():
         raise RunError(
             f"{found}: no such file or run folder of predictions; answers by id are given under the"
@@ -281,7 +281,7 @@ class Evaluation:
         source = self._source
         examples = None if source is None else read_references(source, SilentProgress())
         title = "" if source is None else Path(str(source.path)).name
-        write_report(Path(path), self.report, examples, title)
+        write_report(as_path(path), self.report, examples, title)
 
     def _repr_html_(self) -> str:
         report = self.report

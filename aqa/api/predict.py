@@ -1,12 +1,11 @@
 """`aqa.predict`: answers as a stream."""
 
-import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aqa.api.config import Path as PathLike
-from aqa.api.config import Settings, resolve
+from aqa.api.config import Settings, as_path, resolve
 from aqa.api.data import Data
 from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.conditions import parse_conditions
@@ -85,8 +84,8 @@ def predict(
             " set workers.engine to ray"
         )
     progress = WordedProgress(watched_progress(quiet), ASKED)
-    folder = None if output_dir is None else Path(output_dir)
-    silence = None if abstain_below is None else Path(abstain_below)
+    folder = None if output_dir is None else as_path(output_dir)
+    silence = None if abstain_below is None else as_path(abstain_below)
     stop = _stop_rule(stop_when_decided, margin, decide_by)
     resume = Resume(redo == "everything", redo == "failures", silence, allow_other_reader, stop)
     if folder is None and (prompts or stress or silence or stop):
@@ -102,7 +101,7 @@ def predict(
         rows = answers_of(checked, progress, resume, "aqa.predict")
         return Predictions(checked.questions, rows, folder)
     if prompts:
-        config = config.model_copy(update={"prompt": os.fspath(prompts[0])})
+        config = config.model_copy(update={"prompt": str(as_path(prompts[0]))})
     questions = check(config, reader_type, progress)
     connect(questions, folder, progress, resume)
     if folder is None:
@@ -122,7 +121,7 @@ def variants_of(
     if isinstance(prompts, str) or isinstance(stress, str):
         raise UsageError('prompts and stress are lists, such as stress=["position", "missing"]')
     conditions = parse_conditions(",".join(stress)) if stress else []
-    return make_variants(config, folder, [os.fspath(each) for each in prompts], conditions)
+    return make_variants(config, folder, [str(as_path(each)) for each in prompts], conditions)
 
 
 def run_folder(run: "PathLike | Predictions") -> Path:
@@ -132,7 +131,7 @@ def run_folder(run: "PathLike | Predictions") -> Path:
         UsageError: the answers are kept in no folder.
     """
     if not isinstance(run, Predictions):
-        return Path(run)
+        return as_path(run)
     if run.folder is None:
         raise UsageError("these answers lie in no run folder; predict them with output_dir")
     for _ in run.rows():  # all of them lie there then

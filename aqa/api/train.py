@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aqa.api.config import Path as PathLike
-from aqa.api.config import Settings, resolve
+from aqa.api.config import Settings, as_path, resolve
 from aqa.api.data import Data
 from aqa.api.wording import TRAINED, WordedProgress, worded
 from aqa.config.ensemble_options import EnsembleOptions
@@ -46,7 +46,11 @@ def train(
             written; or the run folder is in use, or holds a training that is not resumed.
     """
     config, reader_type = resolve(reader, None, settings, data, dev_data)
-    folder = Path(output_dir or config.output_dir or f"runs/train-{config.backend.name}")
+    folder = as_path(
+        config.output_dir or f"runs/train-{config.backend.name}"
+        if output_dir is None
+        else output_dir
+    )
     progress = WordedProgress(watched_progress(quiet), TRAINED)
     if isinstance(config.backend, EnsembleOptions):
         learned = train_ensemble(config, folder, progress, resume, command="aqa.train")

@@ -133,6 +133,7 @@ def _prediction_folder(config: "RunConfig") -> Path:
     from aqa.runs.names import MANIFEST
 
     stem = Path(str(config.data.path or "data")).name.split(".")[0]
+    stem = "standard-input" if stem == "-" else stem
     trained = Path(config.backend.model)
     if (trained / MANIFEST).is_file():
         return trained / f"predict-{stem}"

@@ -167,8 +167,17 @@ def _merge(layers: Iterable[RawConfig]) -> RawConfig:
     merged: RawConfig = {}
     for layer in layers:
         for key, value in layer.items():
-            set_value(merged, key, deepcopy(value))
+            set_value(merged, key, _at_home(value))
     return merged
+
+
+def _at_home(value: Any) -> Any:
+    """A copy of the value, with the home folder for the ~ that paths may begin with."""
+    if isinstance(value, str) and value.startswith("~/"):
+        return str(Path(value).expanduser())
+    if isinstance(value, dict):
+        return {key: _at_home(each) for key, each in value.items()}
+    return [_at_home(each) for each in value] if isinstance(value, list) else deepcopy(value)
 
 
 def _check_generation(options: GenerationOptions) -> None:

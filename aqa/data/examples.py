@@ -116,6 +116,8 @@ class RowParser:
     def _refuse(
         self, field: str, column: str, value: object, row: Mapping[str, object], place: str
     ) -> NoReturn:
+        if not row:
+            raise DataError(f"{place}: this row is empty; each example needs at least a question")
         column = column or next(iter(candidates(field, tuple(row))), "")
         if not column:
             advice = what_to_do(row) or (

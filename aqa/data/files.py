@@ -20,6 +20,7 @@ from aqa.errors import DataError, MissingExtraError
 Row = tuple[str, Mapping[str, object]]
 
 STANDARD_INPUT = "-"  # as a name
+SPOOLED = "standard input"  # the name of the file that it is kept in
 GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 BUFFER_BYTES = 1 << 16
@@ -73,10 +74,15 @@ def spooled_input() -> Path:
         raise DataError("- is standard input, but nothing is piped in; name a file")
     folder = Path(tempfile.mkdtemp(prefix="aqa-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "standard input"
+    path = folder / SPOOLED
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return path
+
+
+def _shown(path: Path) -> Path:
+    """The path as its user knows it: standard input lies in a file that nobody named."""
+    return Path(path.name) if path.name == SPOOLED else path
 
 
 @contextmanager
@@ -85,8 +91,8 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
     with path.open("rb") as stored, closing(decompressed(stored)) as file:
         start = file.peek(len(BOM_UTF8))
         if not start.removeprefix(BOM_UTF8).strip():
-            raise DataError(f"{path} is empty; name a file that holds rows")
-        refuse_unusable(path, start)
+            raise DataError(f"{_shown(path)} is empty; name a file that holds rows")
+        refuse_unusable(_shown(path), start)
         if start.startswith(BOM_UTF8):
             file.read(len(BOM_UTF8))
         yield file

@@ -46,7 +46,9 @@ def _builder(name: str) -> "DatasetBuilder":
 
     datasets.disable_progress_bars()  # how far reading is, is shown by who counts the rows
     owner, _, configuration = name.rpartition("/")
-    candidates: list[tuple[str, str | None]] = [(name, None)]
+    # Whole, since "." alone has no name that the library could give the data set.
+    place = str(Path(name).resolve()) if Path(name).is_dir() else name
+    candidates: list[tuple[str, str | None]] = [(place, None)]
     if owner and is_hub_name(name):
         candidates.append((owner, configuration))
     reasons = []

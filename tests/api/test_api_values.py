@@ -98,3 +98,25 @@ def test_tables_of_pandas_are_data_and_predictions() -> None:
         for given in (table[["id", "text"]], {"mine": table[["id", "text"]]})
     )
     assert alone == named == 50
+
+
+def test_paths_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    row = {"id": "1", "question": "Who?", "context": "Ada did.", "answers": ["Ada did."]}
+    kept = aqa.predict("stub", [row], output_dir="~/run")
+    assert len(list(kept)) == 1
+    assert kept.folder == tmp_path / "home" / "run"
+    aqa.evaluate("~/run", output_dir=Path("~/scores"))
+    assert (tmp_path / "home" / "scores" / "metrics.json").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}
+    for call in (
+        lambda: aqa.predict("stub", [row], output_dir=""),
+        lambda: aqa.evaluate("~/run", output_dir=""),
+        lambda: aqa.evaluate(""),
+        lambda: aqa.load_config("stub", ""),
+        lambda: aqa.predict("stub", [row], output_dir="run", abstain_below=""),
+    ):
+        with pytest.raises(aqa.AqaError, match="a path is empty"):
+            call()
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}

@@ -58,6 +58,7 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.jsonl", '{"question": "q", "b": 2}\n', NO_PASSAGES),
     ("f.jsonl", row(question=" "), 'line 1: "question" is empty'),
     ("f.jsonl", row(question=3), 'the value 3 in "question"'),
+    ("f.json", "{}", "line 1: this row is empty; each example needs at least a question"),
     ("f.jsonl", row(context=None, ctxs=[]), 'line 1: "ctxs" is empty; each example needs'),
     ("f.jsonl", row(context=""), 'line 1: "context" is empty'),
     ("f.jsonl", row(context=3), "line 1: the value 3 where passages are needed"),

@@ -1,0 +1,25 @@
+"""The words of a command line, before any of them is understood."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from aqa.errors import UsageError
+
+NO_VALUE = re.compile(r"--[a-z][a-z-]*=")
+HOME = re.compile(r"(--[a-z][a-z-]*=)?(~/.*)", re.DOTALL)
+
+
+def readied(words: Sequence[str]) -> Iterator[str]:
+    """Give each word, with the home folder where a shell left a ~: in quotes, or behind a =.
+
+    Raises:
+        UsageError: one is empty, as variables are that are not set; a path would be that of the
+            folder one works in.
+    """
+    for before, word in zip(["aqa", *words], words, strict=False):
+        if not word or NO_VALUE.fullmatch(word):
+            what = word or f"the word behind {before}"
+            raise UsageError(f"{what} is empty; give a value, or see whether its variable is set")
+        found = HOME.fullmatch(word)
+        yield f"{found[1] or ''}{Path(found[2]).expanduser()}" if found else word

@@ -1,0 +1,84 @@
+"""Words that no shell should have left so, and ends that come before there is a command."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aqa.cli.words import readied
+from aqa.errors import UsageError
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+DATA = '{"id": "1", "question": "Who?", "context": "Ada did."}\n'
+
+
+def test_a_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    words = ["evaluate", "~/a b.json", "--data=~/x", "--no-answer", "~", "--set", "a=~/b", "x~/y"]
+    found = ["/home/ada/a b.json", "--data=/home/ada/x", "--no-answer", "~", "--set", "a=~/b"]
+    assert list(readied(words)) == ["evaluate", *found, "x~/y"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["evaluate", ""], "the word behind evaluate is empty"),
+        (["predict", "t5", "-o", "", "-q"], "the word behind -o is empty"),
+        (["predict", "t5", "--data="], "--data= is empty"),
+        ([""], "the word behind aqa is empty"),
+    ],
+)
+def test_an_empty_word_is_refused(words: list[str], told: str) -> None:
+    with pytest.raises(UsageError, match=f"^{told}; give a value, or see whether its variable"):
+        list(readied(words))
+
+
+def test_nothing_is_written_where_one_works(call_aqa: Call, tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text(DATA)
+    assert call_aqa("predict", "stub", "--data", "d.jsonl", "-o", "").returncode == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["d.jsonl"]
+
+
+def test_paths_of_a_config_begin_at_home(
+    call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / "d.jsonl").write_text(DATA)
+    (tmp_path / "c.yaml").write_text("output_dir: ~/runs\ndata: {path: ~/d.jsonl}\n")
+    done = call_aqa("predict", "stub", "--config", "c.yaml", "--set", "backend.model=~/m")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "home" / "runs" / "predict-base-d" / "run.json").is_file()
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text(DATA)
+    words = ["prompt-preview", "stub", "--data", "d.jsonl", "-q"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "aqa", *words],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: standard output can't be written (No space left on")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_interrupt_while_the_command_is_loaded(tmp_path: Path) -> None:
+    """It comes while the first of the program's own modules is imported."""
+    code = (
+        "import builtins, os, signal, sys; signal.signal(2, signal.default_int_handler)\n"
+        "from aqa.__main__ import main; real = builtins.__import__\n"
+        "def slow(name, *rest):\n"
+        "    if name == 'aqa.cli.app': os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = slow; main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
