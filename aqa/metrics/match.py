@@ -25,10 +25,20 @@ def _holds_one(profile: Profile, text: str, references: Sequence[str]) -> bool:
 
 
 def holds(text: str, part: str) -> bool:
-    """Tell whether `part` is in `text`: whole words, but Hangul, which needs no spaces."""
+    """Tell whether `part` is in `text`: whole words, but Hangul, which needs no spaces.
+
+    With a space of the text within it, it begins a word: no 사과 in 회사 과장.
+    """
     if _stands_in(text, part):
         return True
-    return has_hangul((part,)) and _stands_in(closed(text), closed(part))
+    if not has_hangul((part,)):
+        return False
+    part, words = closed(part), text.split()
+    starts = ("".join(words[place : place + len(part) + 1]) for place in range(len(words)))
+    return _stands_in(text, part) or any(
+        start.startswith(part) and not _is_one_word(part[-1], start[len(part) : len(part) + 1])
+        for start in starts
+    )
 
 
 def closed(text: str) -> str:
