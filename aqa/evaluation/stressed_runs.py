@@ -25,7 +25,8 @@ NEED_MORE = {"judge", "evidence"}  # models, or a slice
 def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
     """Add the cards of a report's systems, by the conditions that lie in their run folders.
 
-    Of each condition all readers are scored together, so that other evidence is refused.
+    Of each condition all readers are scored together, so that other evidence is refused. What a
+    run has not answered yet tells nothing of a condition, and is left out.
 
     Raises:
         DataError: a system is not a run folder with conditions.
@@ -34,18 +35,19 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
     asked = _asked_alike(report, scoring)
     found = _score(runs, asked, progress)
     clusters = report.clusters or Clusters.apart(len(report.ids))
-    cards = tuple(
-        make_card(
+    cards = []
+    for system in report.systems:
+        there = _asked_of([system])
+        card = make_card(
             system.name,
-            _plain(report, system, asked.metrics),
+            _plain(report, system, asked.metrics).at(there),
             found[system.name],
-            clusters,
+            clusters.at(there),
             exact(report.profile),
             _passages(runs[system.name]),
             scoring.seed,
         )
-        for system in report.systems
-    )
+        cards.append(card)
     warnings = [note for reader, own in runs.items() for note in _unfinished(reader, own)]
     for card in cards:
         lost = [name for name in runs[card.reader] if name not in card.conditions]
@@ -56,7 +58,9 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
     between = compare_readers(found, report.ids, clusters, scoring.baseline, scoring.seed)
     compared = {**report.slice_comparisons, **({STRESS: between} if between else {})}
     warnings = [*report.warnings, *warnings]
-    return replace(report, stress=cards, slice_comparisons=compared, warnings=tuple(warnings))
+    return replace(
+        report, stress=tuple(cards), slice_comparisons=compared, warnings=tuple(warnings)
+    )
 
 
 def check_no_data(data: Source | None) -> None:
@@ -93,8 +97,9 @@ def _score(
                 if condition in own
             ]
             scored = scores.evaluate(given, None, scoring, SilentProgress())
+            there = _asked_of(scored.systems)
             for system in scored.systems:
-                found[system.name][condition] = _asked(scored, system)
+                found[system.name][condition] = _asked(scored, system).at(there)
             task.advance(1)
     return found
 
@@ -103,7 +108,13 @@ def _unfinished(reader: str, runs: Mapping[str, Path]) -> Iterator[str]:
     for name, folder in runs.items():
         status = read_manifest(folder).get("status", "done")
         if status != "done":
-            yield f"{reader}: its run under {name} is not done ({status}); some answers are missing"
+            yield f"{reader}: its run under {name} is not done ({status}), and counts so far"
+
+
+def _asked_of(systems: Sequence[SystemScores]) -> list[int]:
+    """The places of the questions that all systems were asked, though an answer may have failed."""
+    rows = zip(*(system.rows for system in systems), strict=True)
+    return [place for place, own in enumerate(rows) if None not in own]
 
 
 def _asked(report: Report, system: SystemScores) -> Asked:

@@ -73,6 +73,27 @@ def test_cards_side_by_side(call_aqa: Call, data: Path, tmp_path: Path) -> None:
     assert {row["group"] for row in places} >= {"position-last", "conflict"}
 
 
+@pytest.mark.parametrize("unfinished", ["stress/position-last", "."])
+def test_what_a_run_has_not_answered_yet_is_no_loss(
+    call_aqa: Call, data: Path, tmp_path: Path, unfinished: str
+) -> None:
+    for model in ("copier", "finder"):
+        predict(call_aqa, data, model, "--model", model, "--stress", "position-last")
+    folder = tmp_path / "finder" / unfinished
+    rows = json.loads((folder / "predictions.json").read_bytes())
+    half = dict(list(rows.items())[: COUNT // 2])
+    (folder / "predictions.json").write_text(json.dumps(half))
+    manifest = json.loads((folder / "run.json").read_bytes())
+    (folder / "run.json").write_text(json.dumps({**manifest, "status": "running"}))
+    done = call_aqa("evaluate", "copier", "finder", "--stress", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "is not done (running)" in done.stderr
+    _, card = json.loads(done.stdout)["stress"]
+    last = card["conditions"]["position-last"]
+    assert (last["n"], last["scores"]["em"]["value"]) == (COUNT // 2, 100)
+    assert (card["plain"]["em"]["value"], last["differences"]["em"]["difference"]) == (100, 0)
+
+
 def test_runs_without_stress(call_aqa: Call, data: Path) -> None:
     predict(call_aqa, data, "plain")
     done = call_aqa("evaluate", "plain", "--stress")
