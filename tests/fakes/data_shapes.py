@@ -813,6 +813,21 @@ SHAPES |= {
         },
         [*one(key=None), (None, "Who?", (), [("", BUILT)], [BUILT])],
     ),
+    "true or false, in so many words": (
+        "b.csv",
+        f"id,question,answer,passage\nq1,{WHEN} True or false: 1874,True,{BUILT}\n",
+        [("q1", f"{WHEN} True or false: 1874", ("True",), [("", BUILT)], [BUILT])],
+    ),
+    "answers of two systems": (
+        "s.csv",
+        f"id,question,context,answer1,answer2\nq1,{WHEN},{BUILT},1900,1910\n",
+        one(None),
+    ),
+    "a question in other words": (
+        "s.jsonl",
+        lines({**ASKED, "questions": ["When did they build it?"], "answers": ["1874"]}),
+        one(),
+    ),
     "HaluEval": (
         "qa_data.json",
         lines(
@@ -939,7 +954,11 @@ QUESTIONS_ALONE: dict[str, tuple[str, Any, tuple[str, ...]]] = {
         f"d1,test,{WHEN},1874,in 1874,{WHEN}\n",
         ("1874", "in 1874"),
     ),
-    "FreshQA": ("f.csv", f"id,question,answer_0,answer_1\n1,{WHEN},1874,\n", ("1874",)),
+    "FreshQA": (
+        "f.csv",
+        f"id,question,effective_year,answer_0,answer_1\n1,{WHEN},2022,1874,\n",
+        ("1874",),
+    ),
     "SimpleQA": ("s.csv", f"metadata,problem,answer\n{{}},{WHEN},1874\n", ("1874",)),
     "TruthfulQA": (
         "t.csv",

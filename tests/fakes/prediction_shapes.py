@@ -639,6 +639,10 @@ SHAPES: dict[str, tuple[str, Content]] = {
             )
         ),
     ),
+    "an ideal answer beside it": (
+        "p.jsonl",
+        lines(rows(lambda k, q, t, g: {"id": k, "prediction": t, "ideal_answer": "x"})),
+    ),
     "AllenNLP": (
         "a.jsonl",
         lines(rows(lambda k, q, t, g: {"id": k, "best_span": [1, 2], "best_span_str": t})),

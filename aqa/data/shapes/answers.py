@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.columns import COLUMNS, columns_called
 from aqa.data.shape import Row, Shape, UnreadableError, as_object, as_objects, without
 
 NUMBERED = re.compile(
@@ -62,10 +61,14 @@ def _yes_or_no(row: Row) -> Iterator[Row]:
 
 
 def _is_yes_or_no(row: Row) -> bool:
-    if not isinstance(row.get("question"), str) or not {"passage", "facts"} & row.keys():
+    question = row.get("question")
+    if not isinstance(question, str) or not {"passage", "facts"} & row.keys():
         return False
-    in_superglue = {"idx", "passage", "label"} <= row.keys()
-    return in_superglue or row.get("answer") in ("True", "False", True, False)
+    if {"idx", "passage", "label"} <= row.keys():
+        return True
+    answer = row.get("answer")
+    as_text = answer in ("True", "False") and "true or false" not in question.casefold()
+    return isinstance(answer, bool) or as_text
 
 
 def _pubmedqa(row: Row) -> Iterator[Row]:
@@ -115,10 +118,6 @@ def _numbered(row: Row) -> Iterator[Row]:
     yield {**without(row, *names), "answers": answers or None}
 
 
-def _has_numbered(row: Row) -> bool:
-    return any(map(NUMBERED.fullmatch, row)) and not columns_called(COLUMNS["answers"], tuple(row))
-
-
 DROP = Shape(lambda row: {"passage", "qa_pairs"} <= row.keys(), _drop)
 DROP_OF_THE_HUB = Shape(lambda row: "answers_spans" in row and "passage" in row, _drop_of_the_hub)
 YES_OR_NO = Shape(_is_yes_or_no, _yes_or_no)
@@ -135,7 +134,13 @@ NEWSQA_JSON = Shape(
     lambda row: {"storyId", "text", "questions"} <= row.keys(),
     _newsqa_json,
 )
-NUMBERED_ANSWERS = Shape(_has_numbered, _numbered)
+NUMBERED_ANSWERS = Shape(  # elsewhere these may be answers of several systems
+    lambda row: (
+        {"answer1", "answer2", "document_id"} <= row.keys()
+        or {"answer_0", "effective_year"} <= row.keys()
+    ),
+    _numbered,
+)
 TRUTHFULQA = Shape(
     lambda row: isinstance(row.get("Correct Answers"), str) and "Best Answer" in row,
     lambda row: [{**row, "Correct Answers": row["Correct Answers"].split("; ")}],

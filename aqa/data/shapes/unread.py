@@ -33,12 +33,13 @@ def _is_choice(row: Row) -> bool:
 
 SHAPES: tuple[Shape, ...] = (
     Shape(
-        lambda row: {"category", "turns"} <= row.keys(),
+        lambda row: {"category", "turns"} <= row.keys() and "question" not in row,
         unreadable("MT-bench's, with turns of a conversation: it has no passages, and no answers"),
     ),
     Shape(
         lambda row: (
-            isinstance(row.get("questions"), list)
+            "question" not in row
+            and isinstance(row.get("questions"), list)
             and isinstance(row.get("answers"), list | dict)
         ),
         unreadable(CONVERSATION),

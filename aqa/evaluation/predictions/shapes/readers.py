@@ -54,6 +54,10 @@ def _bioasq(row: Row) -> Iterator[Row]:
     yield {"id": row["id"], "question": row.get("body"), "prediction": said}
 
 
+BIOASQ_COLUMNS = {
+    "id", "type", "body", "documents", "snippets", "concepts", "triples", "exact_answer",
+    "ideal_answer",
+}  # fmt: skip
 LANGCHAIN_ANSWERS = ("result", "answer", "output_text")
 LANGCHAIN_DOCUMENTS = ("source_documents", "context", "input_documents")
 
@@ -90,6 +94,10 @@ TREC_RAG = Shape(
     _trec_rag,
 )
 BIOASQ = Shape(
-    lambda row: "id" in row and bool({"exact_answer", "ideal_answer"} & row.keys()),
+    lambda row: (
+        "id" in row
+        and bool({"exact_answer", "ideal_answer"} & row.keys())
+        and row.keys() <= BIOASQ_COLUMNS
+    ),
     _bioasq,
 )
