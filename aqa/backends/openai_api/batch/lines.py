@@ -110,7 +110,7 @@ class Answers:
                 index = _asked_index(line.get("custom_id"), asked)
                 if index is None or index in answered:
                     continue
-                good = _status(line) == 200
+                good = _is_good(line)
                 if good or index not in self._places:
                     self._places[index] = path, place
                 if good:
@@ -140,9 +140,22 @@ def _asked_index(custom_id: object, asked: Collection[int]) -> int | None:
     return index if str(index) == custom_id and index in asked else None
 
 
-def _status(line: Json) -> object:
+def answer_of(line: Json) -> tuple[int, object] | None:
+    """The status and the body of a line's answer; None where it has none.
+
+    Some servers give the body alone, or as a text. Without a status it has to tell of itself.
+    """
     response = line.get("response")
-    return response.get("status_code") if isinstance(response, dict) else None
+    if not isinstance(response, dict):
+        return None
+    told = str(response.get("status_code"))
+    status = int(told) if told.isascii() and told.isdecimal() else 200
+    return status, response.get("body", response)
+
+
+def _is_good(line: Json) -> bool:
+    answer = answer_of(line)
+    return answer is not None and answer[0] == 200
 
 
 def _read(path: Path, place: int) -> Json:

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from aqa.backends.openai_api.batch.lines import Requests
+from aqa.backends.openai_api.batch.lines import Requests, answer_of
 from aqa.backends.openai_api.chat import RefusedValueError
 from aqa.backends.openai_api.common_failures import ALIKE
 from aqa.backends.openai_api.errors import Failure, classify_body, classify_status, status_in
@@ -39,7 +39,7 @@ class Replies:
         self.learnt = 0
         self.stops: list[str] = []
         self._doubts: list[str] = []  # what should concern every request, but may be one's alone
-        self._misfits: dict[int, str] = {}  # examples whose answers were no objects, and what for
+        self._misfits: dict[int, str] = {}  # examples whose answers could not be read, and why
         self.lost = Spent()
 
     @property
@@ -77,6 +77,7 @@ class Replies:
         self._served.requests[outcome.kind] += 1
         if outcome.maybe_paid:
             self.lost += self._service.worst(prompt, self._price)
+            self._misfits[prompt.index] = outcome.reason
         if outcome.refused:
             try:
                 if self._learn(asked.body(prompt.index), outcome):
@@ -122,17 +123,17 @@ class Replies:
         return self._service.prediction(prompt, reply, spent)
 
     def _outcome(self, line: Json) -> Reply | Failure | None:
-        error, response = line.get("error"), line.get("response")
-        if isinstance(response, dict):
-            status, body = response.get("status_code"), response.get("body")
+        error, answer = line.get("error"), answer_of(line)
+        if answer is not None:
+            status, body = answer
             if status == 200:
+                text = body if isinstance(body, str) else json.dumps(body)
                 try:
-                    return self._parameters.read(json.dumps(body).encode())
+                    return self._parameters.read(text.encode(errors="replace"))
                 except BadBodyError as broken:
                     return classify_body(broken, self._access)
             problem = body.get("error", body) if isinstance(body, dict) else body
-            told = status if isinstance(status, int) else status_in(problem)
-            return classify_status(told or 500, {}, problem, self._access)
+            return classify_status(status, {}, problem, self._access)
         if isinstance(error, dict) and error.get("code") in UNANSWERED:
             return None
         return classify_status(status_in(error) or 500, {}, error, self._access)

@@ -376,6 +376,36 @@ def test_a_line_without_a_status_tells_one_by_its_code(
     assert len(server.batches) == 1
 
 
+def each_line(change: Callable[[Body], Body]) -> Callable[[list[bytes]], list[bytes]]:
+    return lambda lines: [json.dumps(change(json.loads(line))).encode() for line in lines]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: {"body": said["body"], "status_code": "200"},
+        lambda said: {"body": said["body"]},
+        lambda said: {"body": json.dumps(said["body"]), "status_code": 200},
+        lambda said: said["body"],
+    ],
+)
+def test_answers_of_another_shape_are_read(
+    tmp_path: Path, server: BatchingServer, change: Callable[[Body], Body]
+) -> None:
+    server.arrange = each_line(lambda line: {**line, "response": change(line["response"])})
+    assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
+    assert len(server.batches) == 1
+
+
+def test_answers_that_nobody_can_read_are_bought_once(
+    tmp_path: Path, server: BatchingServer
+) -> None:
+    server.arrange = each_line(lambda line: {**line, "response": {"body": {"outputs": []}}})
+    with pytest.raises(ModelError, match=r"no answer yet, and 20 .* is not a chat completion"):
+        run(configured(tmp_path, server), tmp_path / "out")
+    assert len(server.batches) == 1
+
+
 def test_more_than_may_wait_is_asked_later(tmp_path: Path, server: BatchingServer) -> None:
     server.ends = lambda number: "failed" if number == 1 else "completed"
     server.problem = {"code": "token_limit_exceeded", "message": "too many tokens are waiting"}
