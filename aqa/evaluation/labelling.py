@@ -116,7 +116,11 @@ def difference_by_labels(
         UsageError: there are not two systems.
         DataError: labels are of other answers, or too few.
     """
-    answers = {(one.system, report.ids[one.place]): one for one in _answers(report)}
+    answers = {
+        (name, report.ids[one.place]): one
+        for one in _answers(report)
+        for name in ([one.system] if one.sign else [system.name for system in report.systems])
+    }
     places, errors, chances = [], [], []
     for key, sampled in labels.items():
         one = answers.get(key)

@@ -93,6 +93,21 @@ def test_all_labelled_is_the_difference_itself(call_aqa: Call, tmp_path: Path) -
     assert json.loads(done.stdout)["labelled"]["difference"] == pytest.approx(0)
 
 
+def test_the_order_of_files_changes_the_sign_alone(call_aqa: Call, tmp_path: Path) -> None:
+    """What both say stands in the sheet under the name of the first."""
+    path = choose(call_aqa, tmp_path, 10_000)
+    fill(path, lambda row: "incorrect" if row["system"] == "a" else "correct")
+    found = []
+    for files in (("a.json", "b.json"), ("b.json", "a.json")):
+        done = call_aqa("evaluate", *files, "--judge-labels", "to_label.csv", "--json")
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout)["labelled"])
+    one, two = found
+    assert one["difference"] == pytest.approx(100 / 3)
+    assert two["difference"] == pytest.approx(-one["difference"])
+    assert (two["low"], two["high"]) == pytest.approx((-one["high"], -one["low"]))
+
+
 def test_what_can_not_be_taken_back(call_aqa: Call, tmp_path: Path) -> None:
     path = choose(call_aqa, tmp_path)
     done = call_aqa(*EVALUATE, "--label", "9", "--output", "to_label.csv")
