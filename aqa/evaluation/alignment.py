@@ -74,8 +74,9 @@ def data_references(examples: Iterable[Example], form: Form) -> References:
         found[example.id] = tuple(map(form, example.answers or ()))
     if without:
         raise DataError(
-            f"the data gives no references for {counted_ids(without)}; give data in which each"
-            " example has answers, or an empty list of them where there is no answer"
+            f"the data gives no references for {counted_ids(without)}; name their column with"
+            " --field answers=NAME, or give data in which each example has answers, or an empty"
+            " list of them where there is no answer"
         )
     if not found:
         raise DataError("the data holds no examples to score")

@@ -613,7 +613,7 @@ SHAPES |= {
     "Natural Questions, a long answer alone": (
         "n.jsonl",
         nq({**ANNOTATION, "short_answers": []}, UNASKED),
-        one(None, IN_ORDER, [BUILT], "5"),
+        one((), IN_ORDER, [BUILT], "5"),
     ),
     "Natural Questions, of the test": ("n.jsonl", lines(NQ), one(None, IN_ORDER, [], "5")),
     "Natural Questions in full": (
@@ -711,8 +711,14 @@ SHAPES |= {
     ),
     "BoolQ": (
         "b.jsonl",
-        lines({"question": WHEN, "title": "Mill", "answer": False, "passage": BUILT}),
-        one(("no",), [("Mill", BUILT)], key=None),
+        lines(
+            {"question": WHEN, "title": "Mill", "answer": False, "passage": BUILT},
+            {"question": "is it a true story", "title": "Mill", "answer": True, "passage": BUILT},
+        ),
+        [
+            *one(("no",), [("Mill", BUILT)], key=None),
+            (None, "is it a true story", ("yes",), [("Mill", BUILT)], [BUILT]),
+        ],
     ),
     "BoolQ, as pandas writes it": (
         "b.csv",

@@ -99,16 +99,15 @@ def _newsqa(row: Row) -> Iterator[Row]:
         spans = [(int(start), int(end)) for start, end in re.findall(r"(\d+):(\d+)", person)]
         parts = [" ".join(words[a:b]) if words else story[a:b].strip() for a, b in spans]
         answers += [joined(parts)] if parts else []
-    yield {"question": row["question"], "passages": story, "answers": answers or None}
+    yield {"question": row["question"], "passages": story, "answers": answers}
 
 
 def _newsqa_json(row: Row) -> Iterator[Row]:
     asked = []
     for question in as_objects(row["questions"]):
         agreed = as_object(question.get("consensus"))
-        span = row["text"][agreed["s"] : agreed["e"]].strip() if "s" in agreed else None
-        answers = [span] if span else [] if agreed.get("noAnswer") else None
-        asked.append({"question": question["q"], "answers": answers})
+        span = row["text"][agreed["s"] : agreed["e"]].strip() if "s" in agreed else ""
+        asked.append({"question": question["q"], "answers": [span]})
     yield {"context": row["text"], "qas": asked}
 
 

@@ -25,12 +25,11 @@ def _natural_questions(row: Row) -> Iterator[Row]:
         if candidate.get("top_level")
     ]
     answers = list(filter(None, (_answer(words, each) for each in annotations)))
-    is_known = answers or (annotations and not starts)  # else there is a long answer alone
     yield {
         "id": row.get("example_id", row.get("id")),
         "question": row.get("question_text") or as_object(row.get("question")).get("text"),
         "passages": passages or " ".join(filter(None, words)),
-        "answers": answers if is_known else None,
+        "answers": answers if annotations else None,  # a long answer alone counts as none
     }
 
 

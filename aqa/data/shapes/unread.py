@@ -9,6 +9,10 @@ from aqa.data.shape import Row, Shape, are_objects, as_object, as_objects, unrea
 SPLITS = {"train", "dev", "validation", "valid", "test"}
 LETTERED = re.compile(r"(?:answer|choice|option)_?[A-Ea-e0-4]")
 PLACES = set("ABCDEFGHIJ0123456789")
+OF_A_CORPUS = {
+    "docid", "corpusid", "queryid", "qid", "contents", "text", "title", "url", "score", "rank",
+    "id", "metadata",
+}  # fmt: skip
 CONVERSATION = (
     "a conversation (CoQA, QuAC), whose questions build on earlier ones: give rows with one"
     " question each that can be answered by itself"
@@ -157,7 +161,9 @@ ADVICE: tuple[tuple[Callable[[Row], bool], str], ...] = (
         " summaries.csv",
     ),
     (
-        lambda row: bool({"docid", "contents", "corpusid"} & row.keys()),
+        lambda row: (
+            row.keys() <= OF_A_CORPUS and bool({"docid", "contents", "corpusid"} & row.keys())
+        ),
         "this looks like a corpus, or what a retriever found: give it with --corpus or --passages"
         " beside the questions",
     ),
