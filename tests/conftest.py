@@ -94,7 +94,7 @@ def shared_data() -> Path:
 def run_aqa(tmp_path: Path) -> Run:
     """Run `aqa` in a process of its own, in the test's folder."""
 
-    def run(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str | Path, timeout: float = 1200) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "aqa", *map(str, arguments)],
             cwd=tmp_path,

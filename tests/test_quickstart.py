@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def call(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return run_aqa(*shlex.split(command)[1:], folder=folder, timeout=900)
+    return run_aqa(*shlex.split(command)[1:], folder=folder, timeout=3600)
 
 
 def f1(folder: Path) -> float:
@@ -41,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_training_raises_f1_on_unseen_questions(trained: tuple[Path, str]) -> None:
     folder, shown = trained
     manifest = json.loads((folder / RUN / "run.json").read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ def test_training_raises_f1_on_unseen_questions(trained: tuple[Path, str]) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_prediction_with_the_trained_adapter(trained: tuple[Path, str]) -> None:
     folder, _ = trained
     for command in (PREDICT, EVALUATE):

@@ -58,7 +58,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
         self._process.join()
 
-    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+    def communicate(self, timeout: float = 1200) -> tuple[str, str]:
         """Wait for the end, and give what was written to the standard output and error."""
         self._process.join(timeout)
         if self._process.exitcode is None:
@@ -79,7 +79,7 @@ def run_aqa(
     *words: str | Path,
     folder: Path | None = None,
     env: Mapping[str, str] | None = None,
-    timeout: float = 300,
+    timeout: float = 1200,
 ) -> subprocess.CompletedProcess[str]:
     """Run `aqa` in a process of its own to its end."""
     process = start_aqa(*words, folder=folder, env=env)
@@ -94,14 +94,14 @@ def run_script(
 ) -> subprocess.CompletedProcess[str]:
     """Run a file of Python as `python FILE` does."""
     process = Forked(_script, str(script), *words, folder=folder)
-    output, errors = process.communicate(600)
+    output, errors = process.communicate()
     code = process.returncode
     assert code is not None
     return subprocess.CompletedProcess([str(script), *words], code, output, errors)
 
 
 def wait_until(
-    reached: Callable[[], bool], process: Forked | None = None, seconds: float = 300
+    reached: Callable[[], bool], process: Forked | None = None, seconds: float = 1200
 ) -> None:
     """Wait for something that a process does; fail if it ends before, or after so many seconds."""
     deadline = time.monotonic() + seconds

@@ -63,7 +63,7 @@ def launched(launcher: Sequence[str]) -> Launch:
             [sys.executable, *launcher, "-m", "aqa", *arguments],
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=1200,
             env={**os.environ, "DS_ACCELERATOR": "cpu"},
             check=False,
         )

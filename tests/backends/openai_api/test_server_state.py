@@ -59,7 +59,7 @@ def test_a_server_that_comes_back_is_asked_again(
 @pytest.mark.slow
 def test_a_server_that_stays_away_stops_the_run(tmp_path: Path) -> None:
     with (
-        leaving(tmp_path, request_timeout=1) as (before, result),
+        leaving(tmp_path, request_timeout=3) as (before, result),
         pytest.raises(ModelError, match=r"\(nothing listens there\) any more; what was answered"),
     ):
         result.result(timeout=300)
