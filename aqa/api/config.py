@@ -12,11 +12,13 @@ from aqa.backends.base import Backend
 from aqa.config.given import Given
 from aqa.config.load import as_raw, build_config, set_value
 from aqa.config.options import RunConfig
+from aqa.config.ranges import check_kind, check_list
 from aqa.errors import UsageError
 from aqa.verbs.run_config import Setting, make_config
 
 Settings = Mapping[str, Any]
 Path = str | os.PathLike[str]
+READERS = 'the name of a backend, such as "t5", "llama" or "gpt4"'
 
 
 def as_path(path: Path) -> pathlib.Path:
@@ -25,6 +27,7 @@ def as_path(path: Path) -> pathlib.Path:
     Raises:
         UsageError: it is empty, and would be that of the folder one works in.
     """
+    check_kind("a path", path, (str, os.PathLike), "a text or a pathlib.Path")
     if not os.fspath(path):
         raise UsageError("a path is empty; name a file or folder, or leave it out")
     return pathlib.Path(path).expanduser()
@@ -51,6 +54,7 @@ def load_config(
     Raises:
         AqaError: there is no such backend, file or model folder, or a value is not valid.
     """
+    check_kind("backend", backend, (str,), READERS)
     named = None if config is None else str(as_path(config))
     return make_config(backend, named, _as_settings(model, settings))[0]
 
@@ -63,6 +67,7 @@ def resolve(
     dev_data: Data | None = None,
 ) -> tuple[RunConfig, type[Backend]]:
     """Make the config of a verb, of a backend's name or of a config that settings change."""
+    check_kind("reader", reader, (str, RunConfig), f"{READERS}, or an aqa.load_config of one")
     changes = _as_settings(model, settings)
     if isinstance(reader, str):
         config, reader_type = make_config(reader, None, changes)
@@ -95,6 +100,8 @@ def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig
 
 
 def _as_settings(model: Path | None, settings: Settings | None) -> list[Setting]:
+    check_kind("settings", settings or {}, (Mapping,), 'a dict, as in {"evidence.top_k": 5}')
     found = [] if model is None else [("backend.model", model)]
     found += (settings or {}).items()
+    check_list("settings", [key for key, _ in found])
     return [(key, os.fspath(it) if isinstance(it, os.PathLike) else it) for key, it in found]

@@ -12,7 +12,7 @@ from aqa.api.data import Data
 from aqa.api.predict import SCORES, run_folder, variants_of
 from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.options import RunConfig
-from aqa.config.ranges import POINTS, check_choice
+from aqa.config.ranges import POINTS, check_choice, check_list
 from aqa.display.console import watched_progress
 from aqa.errors import UsageError
 from aqa.evaluation.deciding import StopRule
@@ -67,6 +67,8 @@ def estimate_cost(
     folder = as_path(UNNAMED if output_dir is None else output_dir)
     POINTS.check("to_see", to_see)
     check_choice("decide_by", decide_by, SCORES)
+    check_list("prompts", prompts)
+    check_list("stress", stress)
     if (to_see is None) != (against is None) or (to_see is None and decide_by != "f1"):
         raise UsageError(
             "to_see is a difference from a run; give both to_see and against, or no decide_by"

@@ -13,7 +13,7 @@ from aqa.api.config import as_path
 from aqa.api.data import Data, as_data_path, as_rows
 from aqa.api.predict import Predictions, run_folder
 from aqa.api.wording import SCORED, WordedProgress, reworded, worded
-from aqa.config.ranges import LABELS, LEVEL, POINTS
+from aqa.config.ranges import LABELS, LEVEL, POINTS, check_kind
 from aqa.data import Source
 from aqa.display.console import watched_progress
 from aqa.errors import RunError, UsageError
@@ -112,9 +112,12 @@ def evaluate(
     source = data if isinstance(data, Source | None) else _source(data)
     trained = training if isinstance(training, Source | None) else _source(training, "number")
     asked = scoring or Scoring()
-    asked = replace(asked, metrics=tuple(metrics)) if metrics else asked
+    check_kind("scoring", asked, (Scoring,), "an aqa.Scoring")
+    check_kind("judge", judge or JudgeOptions(), (JudgeOptions,), "an aqa.JudgeOptions")
+    asked = replace(asked, metrics=metrics) if metrics else asked
     asked = asked if plan is None else replace(asked, plan=plan)
-    promise = parse_promise(choose_threshold, level, wrong_under)
+    risk = None if choose_threshold is None else str(choose_threshold)
+    promise = parse_promise(risk, level, str(wrong_under))
     systems = _systems(predictions)
     evaluated = Evaluated(systems, asked, source, judge or JudgeOptions(), trained, stress)
     progress = WordedProgress(watched_progress(quiet), SCORED)

@@ -10,7 +10,7 @@ from aqa.api.data import Data
 from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.conditions import parse_conditions
 from aqa.config.options import RunConfig
-from aqa.config.ranges import POINTS, check_choice
+from aqa.config.ranges import POINTS, check_choice, check_list
 from aqa.display.console import watched_progress
 from aqa.errors import AqaError, RunError, UsageError
 from aqa.evaluation.deciding import Decision, StopRule
@@ -77,6 +77,8 @@ def predict(
             while the answers are taken.
     """
     check_choice("redo", redo, ("nothing", "failures", "everything"))
+    check_list("prompts", prompts)
+    check_list("stress", stress)
     config, reader_type = resolve(reader, model, settings, data)
     if config.workers.processes > 1:
         raise UsageError(
@@ -118,8 +120,6 @@ def variants_of(
     Raises:
         AqaError: one can't be read, or there is no such condition.
     """
-    if isinstance(prompts, str) or isinstance(stress, str):
-        raise UsageError('prompts and stress are lists, such as stress=["position", "missing"]')
     conditions = parse_conditions(",".join(stress)) if stress else []
     return make_variants(config, folder, [str(as_path(each)) for each in prompts], conditions)
 

@@ -1,8 +1,9 @@
 """The numbers and words that flags of the commands and keywords of the Python API take alike."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from numbers import Integral, Real
+from os import PathLike
 from typing import NamedTuple
 
 from aqa.errors import UsageError
@@ -47,3 +48,26 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """
     if value not in choices:
         raise UsageError(f"{name}={value!r}: give one of {', '.join(map(repr, choices))}")
+
+
+def check_list(name: str, value: object) -> None:
+    """See whether a keyword is a list of texts or paths; a text would be taken by its letters.
+
+    Raises:
+        UsageError: it is not.
+    """
+    many = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
+    if many and all(isinstance(each, str | PathLike) for each in value):  # type: ignore[attr-defined]
+        return
+    like = f", [{value!r}]" if isinstance(value, str) else " of texts"
+    raise UsageError(f"{name}={value!r}: give a list{like}")
+
+
+def check_kind(name: str, value: object, kinds: tuple[type, ...], wanted: str) -> None:
+    """See whether a keyword is of these types; `wanted` says them in words.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not isinstance(value, kinds):
+        raise UsageError(f"{name} is {type(value).__name__}; give {wanted}")

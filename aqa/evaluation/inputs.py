@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aqa.config.ranges import check_list
 from aqa.data import Source, Survey, read_examples, survey
 from aqa.data.columns import value_called
 from aqa.evaluation.alignment import (
@@ -83,6 +84,10 @@ class Scoring:
     seed: int = SEED
     judge: "Panel | None" = None
     judge_labels: people.Labels | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("metrics", "no_answer", "prediction_fields", "slices"):
+            check_list(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)

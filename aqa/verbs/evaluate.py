@@ -231,7 +231,8 @@ def _read_labels(
     Raises:
         DataError: they were not chosen so, and there is no judge to look at by them.
     """
-    file = evaluated.judge.labels
+    labels = evaluated.judge.labels
+    file = None if labels is None else Path(labels).expanduser()
     sampled = {} if file is None else read_sampled(file)
     if file is None or sampled:
         return None, sampled

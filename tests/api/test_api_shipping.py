@@ -105,7 +105,7 @@ def test_plan_and_labels(tmp_path: Path) -> None:
     sheet["label"] = ["correct" if each else "incorrect" for each in right]
     sheet.to_csv("labels.csv", index=False)
     labelled = aqa.evaluate(
-        {"half": half, "finder": finder}, judge=aqa.JudgeOptions(labels=Path("labels.csv"))
+        {"half": half, "finder": finder}, judge=aqa.JudgeOptions(labels="labels.csv")
     )
     assert labelled.report.labelled is not None
     assert str(labelled.report.labelled) in labelled.findings
@@ -129,7 +129,7 @@ def test_a_contract_of_silence() -> None:
     assert any("the contract of silence held" in told for told in aqa.evaluate(kept).findings)
     with pytest.raises(aqa.AqaError, match="can't be promised"):
         aqa.evaluate("half", choose_threshold="risk=0.1", output_dir="none")
-    assert not list(Path("none").iterdir())
+    assert not Path("none").exists()
 
 
 def test_what_was_trained_on_is_scored_apart() -> None:
@@ -148,7 +148,7 @@ def test_what_was_trained_on_is_scored_apart() -> None:
     [
         ({"stress": ["missing"]}, "name one \\(output_dir\\)"),
         ({"stress": ["mising"], "output_dir": "x"}, "did you mean missing"),
-        ({"stress": "missing", "output_dir": "x"}, "are lists"),
+        ({"stress": "missing", "output_dir": "x"}, "give a list"),
         ({"stop_when_decided": "nowhere", "output_dir": "x"}, "nowhere"),
         ({"margin": 2.0}, "margin and decide_by are for stop_when_decided"),
         ({"abstain_below": "nowhere.json", "output_dir": "x"}, "can't read this contract"),

@@ -120,3 +120,28 @@ def test_paths_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(aqa.AqaError, match="a path is empty"):
             call()
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: aqa.evaluate({"a": {}}, DATA, "em"), r"metrics='em': give a list, \['em'\]"),
+        (lambda: aqa.evaluate({"a": {}}, DATA, [3]), r"metrics=\[3\]: give a list of texts"),
+        (lambda: aqa.Scoring(no_answer="none"), r"no_answer='none': give a list, \['none'\]"),
+        (lambda: aqa.Scoring(slices="title"), r"slices='title': give a list"),
+        (lambda: aqa.JudgeOptions(models="gpt-4.1"), r"models='gpt-4.1': give a list"),
+        (lambda: aqa.predict("stub", DATA, prompts="eng_v1"), r"prompts='eng_v1': give a list"),
+        (lambda: aqa.estimate_cost("gpt4", DATA, stress="noise"), r"stress='noise': give a list"),
+        (lambda: aqa.predict("stub", DATA, settings=["a"]), "settings is list; give a dict"),
+        (lambda: aqa.predict("stub", DATA, settings={3: 4}), r"settings=\[3\]: give a list of"),
+        (lambda: aqa.predict(None, DATA), "reader is NoneType; give the name of a backend"),
+        (lambda: aqa.load_config({"name": "stub"}), "backend is dict; give the name"),
+        (lambda: aqa.predict("stub", DATA, output_dir=3), "a path is int; give a text or"),
+        (lambda: aqa.evaluate({"a": {}}, DATA, scoring={3: 4}), "give an aqa.Scoring"),
+        (lambda: aqa.evaluate({"a": {}}, DATA, judge={3: 4}), "give an aqa.JudgeOptions"),
+        (lambda: aqa.evaluate({"a": {}}, DATA, choose_threshold=5), "choose_threshold=5: write"),
+    ],
+)
+def test_values_of_another_kind(call: Callable[[], object], told: str) -> None:
+    with pytest.raises(aqa.AqaError, match=told):
+        call()

@@ -371,4 +371,4 @@ def test_standard_input_is_read_more_than_once() -> None:
         assert done.returncode == 0, done.stderr
         assert f"[('{WHEN}', 'standard input, line 1')]".encode() in done.stdout
         assert hashlib.sha256(given).hexdigest().encode() in done.stdout
-    assert b"error: standard input is empty" in run_with_input(b"").stderr
+    assert b"DataError: standard input is empty" in run_with_input(b"").stderr

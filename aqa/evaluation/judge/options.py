@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqa.config.model_families import DEFAULT_MODEL
+from aqa.config.ranges import check_list
 from aqa.errors import ConfigError
 from aqa.progress import Progress
 
@@ -28,7 +29,10 @@ class JudgeOptions:
     max_cost: float | None = None
     repeats: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
-    labels: Path | None = None
+    labels: Path | str | None = None
+
+    def __post_init__(self) -> None:
+        check_list("models", self.models)
 
 
 def make_judge(options: JudgeOptions, folder: Path, progress: Progress, joined: bool) -> "Panel":
@@ -42,9 +46,7 @@ def make_judge(options: JudgeOptions, folder: Path, progress: Progress, joined: 
     from aqa.evaluation.judge.judge import Judging
     from aqa.evaluation.judge.panel import Panel
 
-    if not options.models and not any(
-        chosen.startswith("backend.model=") for chosen in options.settings
-    ):
+    if not options.models and "backend.model" not in options.settings:
         progress.note(
             f"the judge is {DEFAULT_MODEL}, since none is named; another judge moves every score:"
             " compare only those with the same signature"

@@ -95,6 +95,17 @@ def test_each_way_of_judging_has_a_signature_of_its_own(tmp_path: Path) -> None:
     assert found[2] == f"{found[0]}|effort:high"
 
 
+def test_a_judge_that_nobody_named_is_told_of(tmp_path: Path) -> None:
+    for options, notes in (
+        (JudgeOptions(), 1),
+        (JudgeOptions(["gpt-4.1"]), 0),
+        (JudgeOptions(settings={"backend.model": "gpt-4.1"}), 0),
+    ):
+        progress = SilentProgress()
+        make_judge(options, tmp_path, progress, joined=False)
+        assert len([note for note in progress.notes if "since none is named" in note]) == notes
+
+
 def scored(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "metrics.json").read_bytes())  # type: ignore[no-any-return]
 
