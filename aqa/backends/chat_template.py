@@ -46,6 +46,14 @@ class ChatEncoder:
             return Encoding(prompt_ids, (*ids, self.end_token_ids[0]))
         return Encoding(prompt_ids, tuple(ids[: ends[0] + 1]))
 
+    @property
+    def turn_end(self) -> int | None:
+        """The token that the template ends an answer with; None where it ends with words."""
+        if self.written.stop_text:
+            return None
+        ends = [token for token in self.names.ids(self.turn.tail) if token in self.end_token_ids]
+        return (ends or self.end_token_ids)[0]
+
     def count(self, messages: Sequence[Message]) -> int:
         """How many ids of a chat are read."""
         return len(self._read(messages))

@@ -101,7 +101,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             ModelError: the model can't be loaded, is no causal one, or can't run here in 4 bits.
         """
         if self.options.engine == "vllm":
-            check_engine(self.options, self.files, self.config.generation)
+            check_engine(self.options, self.files, self.config.generation, self._encoder)
         else:
             check_quantization(self.options, self._model_config)
         self._check_positions()

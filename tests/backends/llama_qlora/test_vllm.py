@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -604,6 +606,19 @@ def test_beams_draw_no_samples(tiny: Path, tmp_path: Path) -> None:
     settings = ["generation.num_beams=2", "generation.temperature=0.5"]
     with pytest.raises(ConfigError, match="draw no samples"):
         started(tmp_path, tiny, *settings).check()
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_beams_end_where_answers_do(tiny: Path, tmp_path: Path, beams: int) -> None:
+    """At the tokenizer's own end of text, and not where this model's turns end."""
+    other = Path(shutil.copytree(tiny, tmp_path / "other"))
+    path = other / "tokenizer_config.json"
+    settings = {**json.loads(path.read_bytes()), "eos_token": "<|end_of_text|>"}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    started(tmp_path, tiny, f"generation.num_beams={beams}").check()
+    reader = started(tmp_path, other, f"generation.num_beams={beams}")
+    with pytest.raises(ConfigError, match="end at the") if beams > 1 else nullcontext():
+        reader.check()
 
 
 def test_a_training_names_no_engine(tiny: Path, tmp_path: Path) -> None:

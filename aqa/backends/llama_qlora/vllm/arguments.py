@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from aqa.backends.chat_template import ChatEncoder
 from aqa.backends.llama_qlora.adapters import embedding_rows
 from aqa.backends.llama_qlora.vllm.found import environment_key, key_header, server_urls
 from aqa.backends.llama_qlora.vllm.process import Vllm, find_vllm
@@ -99,7 +100,10 @@ def _rank(folder: Path) -> int:
 
 
 def check_engine(
-    options: LlamaQloraOptions, files: ModelFiles, generation: GenerationOptions
+    options: LlamaQloraOptions,
+    files: ModelFiles,
+    generation: GenerationOptions,
+    encoder: ChatEncoder,
 ) -> None:
     """See that the engine is there, or its servers' addresses are such, and that it can do it.
 
@@ -110,6 +114,11 @@ def check_engine(
         raise ConfigError(
             "generation.num_beams with a temperature: vLLM's beams draw no samples; set one of them"
             " to its default"
+        )
+    if generation.num_beams > 1 and encoder.turn_end != encoder.tokenizer.eos_token_id:
+        raise ConfigError(
+            "generation.num_beams: vLLM's beams end at the tokenizer's eos_token alone, and this"
+            " model ends its answers otherwise; leave num_beams or backend.engine=vllm out"
         )
     if options.vllm.urls:
         server_urls(options.vllm)
