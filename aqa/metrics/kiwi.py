@@ -7,7 +7,6 @@ from aqa.errors import MissingExtraError
 from aqa.metrics.languages import is_of_a_word
 
 
-@cache
 def has_kiwi() -> bool:
     """Tell whether Kiwi is installed."""
     from importlib.util import find_spec

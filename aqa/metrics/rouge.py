@@ -54,8 +54,9 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
     predictions, references = list(apart.predictions), list(apart.references)
     words = _Words()
     used: set[Tokenizer | None] = set()
+    korean = by_morphemes if has_kiwi() else characters
     for at, owner in enumerate(apart.owners):
-        tokenizer = _tokenizer(pairs.languages[owner], references[at])
+        tokenizer = _tokenizer(pairs.languages[owner], references[at], korean)
         used.add(tokenizer)
         if tokenizer is not None:
             expected = tokenizer(references[at])
@@ -70,8 +71,8 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
     )
 
 
-def _tokenizer(language: str, reference: str) -> Tokenizer | None:
-    """Choose how a reference becomes tokens, in an example of that language.
+def _tokenizer(language: str, reference: str, korean: Tokenizer) -> Tokenizer | None:
+    """Choose how a reference becomes tokens in an example of that language; `korean` if it is so.
 
     None is ROUGE's own way, which sees Latin letters and digits alone: a reference in others would
     be as good as empty, or its digits all that there is of it.
@@ -80,7 +81,7 @@ def _tokenizer(language: str, reference: str) -> Tokenizer | None:
         language = language_of(reference) or LATIN
         if language == LATIN and _WORD.search(reference.lower()):
             return None
-    return by_morphemes if language == KOREAN and has_kiwi() else characters
+    return korean if language == KOREAN else characters
 
 
 def _named(used: set[Tokenizer | None]) -> str:
