@@ -48,7 +48,7 @@ def correct(
     if count < 4:
         return None
     error, asked = fmean(errors.values()), sum(is_asked)
-    value = fmean(judged) + error * asked / total
+    value = min(100.0, max(0.0, fmean(judged) + error * asked / total))  # nearer to the truth
     # Each example with what it tells of the sum: the judge's verdict and, if labelled, its error.
     by_people = [
         own + error * is_one + asked / count * (errors[place] - error if place in errors else 0.0)

@@ -34,6 +34,14 @@ def test_labels_for_all_leave_their_mean() -> None:
     assert found.high - found.value == pytest.approx(t.ppf(0.975, 59) * spread, rel=0.01)
 
 
+def test_no_score_is_beyond_what_scores_can_be() -> None:
+    """Half of the labels are of the few answers that the judge called wrong."""
+    labels = dict.fromkeys([*range(5), *range(95, 100)], 100.0)
+    found = correct([100.0] * 95 + [0.0] * 5, [True] * 100, labels, Clusters.apart(100))
+    assert found is not None
+    assert found.low < found.value == found.high == 100
+
+
 def test_labels_of_one_cluster_tell_nothing() -> None:
     clusters = Clusters.of([0] * 8 + list(range(1, 13)), "title")
     labels = dict.fromkeys(range(8), 50.0)

@@ -84,7 +84,7 @@ def labelled_mean(
         return None
     weights = 1 / probabilities
     weighed = errors * weights
-    value = float(known.mean() + weighed.sum() / total)
+    value = float(np.clip(known.mean() + weighed.sum() / total, -100.0, 100.0))
     of_all = mean_intervals(known[:, None], clusters, (-100.0, 100.0))
     alone = float(of_all.errors[0]) ** 2
     around = 2 * (known[places] - known.mean()) + errors
