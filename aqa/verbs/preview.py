@@ -76,19 +76,20 @@ def preview(
         chosen = list(islice(examples, number))
     for index, example in chosen:
         prompt = inputs.prompt(reader, index, example, with_target=training)
-        # A prediction makes room for no target: here it is shown, and moves nothing.
-        yield show(replace(prompt, target=target_of(example, inputs.template)), reader)
+        if not training:  # a prediction makes room for no target: it is shown, and moves nothing
+            prompt = replace(prompt, target=target_of(example, inputs.template))
+        yield show(prompt, reader)
 
 
 def show(prompt: Prompt, reader: Backend) -> Preview:
     """Take a prompt apart into the tokens that the reader makes of it."""
-    encoding = reader.encode(prompt)
+    encoding = prompt.encoding or reader.encode(prompt)
     if encoding is None:
         return Preview(prompt, *reader.sent(prompt))
     begin = reader.begin_token_id
     others = (place for place, token in enumerate(encoding.prompt_ids) if token != begin)
     return Preview(
-        prompt,
+        prompt.carrying(encoding),
         encoding=encoding,
         read=tuple(_pieces(encoding.prompt_ids, reader)),
         trained=tuple(_pieces(encoding.target_ids, reader)),

@@ -81,11 +81,15 @@ def test_a_prediction_tokenizes_each_prompt_once(
     assert counts(tokenized, "asked") == (COUNT * parts(config), {1})
 
 
-def test_a_preview_tokenizes_each_prompt_once(config: RunConfig, tokenized: Counter[str]) -> None:
+@pytest.mark.parametrize(("training", "times"), [(True, 1), (False, 2)])
+def test_a_preview_tokenizes_each_prompt_once(
+    config: RunConfig, tokenized: Counter[str], training: bool, times: int
+) -> None:
+    """And once more with the target, which a prediction is fitted without."""
     reader_type = find_backend(config.backend.name)
-    shown = list(preview(config, reader_type, SilentProgress(), number=COUNT))
+    shown = list(preview(config, reader_type, SilentProgress(), COUNT, training=training))
     assert all(each.encoding and each.read and each.trained for each in shown)
-    assert counts(tokenized, "asked") == (COUNT * parts(config), {1})
+    assert counts(tokenized, "asked") == (COUNT * parts(config), {times})
 
 
 def test_a_training_tokenizes_each_prompt_once_however_often_it_evaluates(
