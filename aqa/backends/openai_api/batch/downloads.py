@@ -6,10 +6,11 @@ from pathlib import Path
 
 from aqa.backends.openai_api.attempts import back_off
 from aqa.backends.openai_api.batch.lines import Answers, is_jsonl
-from aqa.backends.openai_api.batch.server import Batch, BatchServer
+from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
 from aqa.errors import ModelError
 from aqa.runs.hashes import hash_files
 
+GONE = 6  # times that a file is not there before it is gone: new ones may be late
 ALIKE = 3  # downloads of the same well-formed files, after which these are the server's own
 
 
@@ -28,7 +29,8 @@ def fetch_answers(
     is there by then is taken.
 
     Raises:
-        ModelError: the server gives less than it counts.
+        NotThereError: the server no longer has the files.
+        ModelError: it gives less than it counts.
     """
     expected = max(requests if batch.status == "completed" else 0, batch.finished)
     until, attempts, alike = time.monotonic() + server.patience, 0, 0
@@ -40,16 +42,21 @@ def fetch_answers(
             if id_ is not None
         ]
         if attempts or not all(path.exists() for _, path in files):
-            for id_, path in files:
-                server.download(id_, path)
+            try:
+                for id_, path in files:
+                    server.download(id_, path)
+            except NotThereError:
+                if attempts + 1 >= GONE:
+                    raise
         found = Answers(paths, asked)
         if len(found) >= expected:
             return found
-        digests = [hash_files(path) for _, path in files]
+        here = [path for _, path in files if path.exists()]
+        digests = list(map(hash_files, here))
         alike = alike + 1 if digests == seen else 1
         seen = digests
         named = batch.answers is not None or not batch.answered
-        whole = named and len(found) > 0 and all(is_jsonl(path) for _, path in files)
+        whole = named and len(found) > 0 and len(here) == len(files) and all(map(is_jsonl, here))
         if alike >= ALIKE and (whole or any_will_do):
             return found
         attempts += 1

@@ -16,6 +16,7 @@ from forked import start_aqa, wait_until
 from gpt4_runs import KEY, completion, predictions, run, write_questions
 
 from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.openai_api.batch.downloads import GONE
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.errors import AqaError, ModelError, RunError, StoppedError
 from aqa.progress import SilentProgress, SilentTask
@@ -490,7 +491,7 @@ def test_a_server_without_batches(tmp_path: Path, server: BatchingServer) -> Non
 
 def test_answers_that_the_server_no_longer_has(tmp_path: Path, server: BatchingServer) -> None:
     server.after = lambda step, number: (
-        Fault(404, failure("expired")) if step == "content" and number == 0 else None
+        Fault(404, failure("expired")) if step == "content" and number < GONE else None
     )
     config = configured(tmp_path, server, price={"input": 1, "output": 2})
     with pytest.raises(ModelError, match="no longer has the answers"):

@@ -8,7 +8,7 @@ from typing import Any
 import gpt4_runs
 import pytest
 from fault_batches import Batch, BatchingServer
-from fault_server import Body, Fault, failure, serving
+from fault_server import FILTERED, Body, Fault, failure, serving
 from gpt4_runs import run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
@@ -57,6 +57,21 @@ def test_what_is_no_file_of_answers_is_fetched_again(
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
     assert len(server.batches) == 1
     assert set(server.answered.values()) == {1}
+
+
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("first", [0, 1])  # of the answers, or of the errors as well
+def test_a_file_that_is_late_is_waited_for(
+    tmp_path: Path, server: BatchingServer, status: int, first: int
+) -> None:
+    server.line = lambda body: FILTERED if body["messages"][-1]["content"] == "who 3" else None
+    server.before = lambda step, number: (
+        Fault(status, failure("no such file"))
+        if step == "content" and first <= number < first + 3
+        else None
+    )
+    result = run(configured(tmp_path, server), tmp_path / "out")
+    assert (result.answered, result.failed, len(server.batches)) == (19, 1, 1)
 
 
 @pytest.mark.parametrize("spoilt", ["a page", "cut at a line"])
