@@ -11,6 +11,7 @@ from aqa.backends.openai_api.replies import (
     Reply,
     Said,
     ending_of,
+    error_text,
     joined_parts,
     make_reply,
     read_usage,
@@ -42,7 +43,7 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
             return _without_choice(body, model, spent)
         ending = ending_of(choice.get("finish_reason"))
         error = choice.get("error") or body.get("error")
-        if error and (not ending or ending in BROKEN_OFF):
+        if error and (ending in BROKEN_OFF or (not ending and error_text(error))):
             raise ErrorInBodyError(error)
         if ending in BROKEN_OFF:
             raise BadBodyError(f"the server broke off its answer ({ending})")

@@ -175,6 +175,8 @@ def classify_status(  # long: a table of statuses
         return Failure("retry", message, wait)
     if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(whole, default=str))):
         return Failure("run", f"the server refuses the key of {access.key_name} ({message})")
+    if status == 407:
+        return Failure("run", f"the proxy that the environment names asks who you are ({message})")
     if status == 403 and FLAGGED in str(fields.get("metadata")):
         return Failure("example", message)
     if status == 403:

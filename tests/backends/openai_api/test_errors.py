@@ -204,6 +204,7 @@ def test_the_message_of_an_error(body: object, text: str) -> None:
         (400, {"message": "over budget", "type": "budget_exceeded", "code": "400"}, "run"),
         (403, {"message": "flagged", "metadata": {"flagged_input": "who"}}, "example"),
         (403, {"message": "not you", "metadata": None}, "run"),
+        (407, {"message": "who are you"}, "run"),
         (429, {"message": "p: Request too large for m: Limit 3, Requested 4"}, "example"),
         (429, {"message": "suspended", "type": "exceeded_current_quota_error"}, "run"),
         (400, {"message": "Your credit balance is too low to access the API."}, "run"),

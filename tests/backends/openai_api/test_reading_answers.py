@@ -312,6 +312,8 @@ def test_an_error_is_told_by_its_code(error: object, kind: Kind, body: Any) -> N
 def test_an_answer_that_came_to_its_end_is_one_beside_an_error() -> None:
     content = json.dumps({"error": "logging failed", **json.loads(chat("Ann"))}).encode()
     assert read_reply(content).text == "Ann"
+    none = {"error": {"code": 0, "message": ""}, **json.loads(chat("Ann", None))}
+    assert read_reply(json.dumps(none).encode()).text == "Ann"
 
 
 @pytest.mark.parametrize(

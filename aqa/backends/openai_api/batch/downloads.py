@@ -36,27 +36,15 @@ def fetch_answers(
     until, attempts, alike = time.monotonic() + server.patience, 0, 0
     seen: list[str] = []
     while True:
-        files = [
-            (id_, path)
-            for id_, path in zip((batch.answers, batch.errors), paths, strict=True)
-            if id_ is not None
-        ]
-        if attempts or not all(path.exists() for _, path in files):
-            try:
-                for id_, path in files:
-                    server.download(id_, path)
-            except NotThereError:
-                if attempts + 1 >= GONE:
-                    raise
+        is_complete = _download(server, batch, paths, attempts)
         found = Answers(paths, asked)
         if len(found) >= expected:
             return found
-        here = [path for _, path in files if path.exists()]
+        here = [path for path in paths if path.exists()]
         digests = list(map(hash_files, here))
         alike = alike + 1 if digests == seen else 1
         seen = digests
-        named = batch.answers is not None or not batch.answered
-        whole = named and len(found) > 0 and len(here) == len(files) and all(map(is_jsonl, here))
+        whole = is_complete and len(found) > 0 and all(map(is_jsonl, here))
         if alike >= ALIKE and (whole or any_will_do):
             return found
         attempts += 1
@@ -69,3 +57,22 @@ def fetch_answers(
             )
         time.sleep(pause)
         batch = server.retrieve(batch.id)
+
+
+def _download(server: BatchServer, batch: Batch, paths: tuple[Path, Path], attempts: int) -> bool:
+    """Fetch a batch's files, at first what is not here; tell whether the server has all of them.
+
+    Raises:
+        NotThereError: one is still not there.
+    """
+    named = zip((batch.answers, batch.errors), paths, strict=True)
+    files = [(id_, path) for id_, path in named if id_ is not None]
+    try:
+        if attempts or not all(path.exists() for _, path in files):
+            for id_, path in files:
+                server.download(id_, path)
+    except NotThereError:
+        if attempts + 1 >= GONE:
+            raise
+        return False
+    return batch.answers is not None or not batch.answered
