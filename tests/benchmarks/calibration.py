@@ -22,7 +22,8 @@ POPULATION = 20_000  # articles
 class Setting(NamedTuple):
     """Articles, questions of each, how articles differ, and the reader.
 
-    Of its confidences p an answer is right with the logit slope * logit(p) + shift.
+    Of its confidences p an answer is right with the logit slope * logit(p) + shift. The higher
+    `sure`, the first parameter of the beta law, the nearer they all are to 1.
     """
 
     articles: int
@@ -31,6 +32,7 @@ class Setting(NamedTuple):
     slope: float
     shift: float
     samples: int = 0  # whose agreement the confidence is; 0: of the beta law
+    sure: float = 2.0
 
 
 SETTINGS = [
@@ -48,6 +50,9 @@ SETTINGS = [
     Setting(140, 41, 0.5, 0.9, -0.1),
     Setting(140, 41, 1.0, 0.5, -0.5),
     Setting(20, 10, 0.5, 0.7, -0.3),
+    Setting(50, 1, 0.0, 1.0, -0.5, sure=200.0),
+    Setting(200, 1, 0.0, 1.0, -0.5, sure=200.0),
+    Setting(20, 10, 0.5, 1.0, -0.5, sure=200.0),
 ]
 
 
@@ -56,7 +61,7 @@ def draw(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Confidences, how likely each answer is right, and the articles."""
     article = np.repeat(np.arange(articles), sizes)
-    claimed = random.beta(2.0, 0.7, len(article)).clip(0.001, 0.999)
+    claimed = random.beta(setting.sure, 0.7, len(article)).clip(0.001, 0.999)
     if setting.samples:
         claimed = random.binomial(setting.samples - 1, claimed) / (setting.samples - 1)
     logit = np.log(claimed.clip(0.02, 0.98) / (1 - claimed.clip(0.02, 0.98)))
@@ -102,8 +107,8 @@ def main() -> None:
     random = np.random.default_rng(5)
     settings = SETTINGS[:3] if given.quick else SETTINGS
     found = {setting: measure(setting, samples, random) for setting in settings}
-    heads = ["articles", "each", "spread", "slope", "shift", "samples", "covered %", "true ECE",
-             "estimate", "plain", "width"]  # fmt: skip
+    heads = ["articles", "each", "spread", "slope", "shift", "samples", "sure", "covered %",
+             "true ECE", "estimate", "plain", "width"]  # fmt: skip
     rows = [[*map(str, key), *(f"{value:.2f}" for value in own)] for key, own in found.items()]
     print_table([heads, *rows])
     worst = min(own[0] for own in found.values())
