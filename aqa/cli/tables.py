@@ -137,13 +137,17 @@ def prediction_facts(result: "PredictResult") -> dict[str, object]:
     return facts
 
 
+def _examples(number: int) -> str:
+    return f"{number} example{'s' if number != 1 else ''}"
+
+
 def show_predictions(result: "PredictResult", as_json: bool) -> None:
     """Counts, where the answers are, and what to run next."""
     if as_json:
         print_json(prediction_facts(result))
         return
     say(
-        f"{result.examples} examples: {result.answered} answered, {result.failed} failed"
+        f"{_examples(result.examples)}: {result.answered} answered, {result.failed} failed"
         + (f" ({result.resumed} from before)" if result.resumed else "")
     )
     if result.cached:
@@ -179,7 +183,7 @@ def show_cancelled(result: "CancelResult", as_json: bool) -> None:
         print_json({"cancelled": True, **facts})
         return
     say(
-        f"no batch is open any more; {result.examples} examples: {result.answered} answered,"
+        f"no batch is open any more; {_examples(result.examples)}: {result.answered} answered,"
         f" {result.failed} failed; run it again without --cancel to resume"
     )
 

@@ -35,13 +35,27 @@ def _resolvers(*kinds: str) -> dict[str, Any]:
     }
 
 
-class _TextLoader(yaml.SafeLoader):
+class _DistinctLoader(yaml.SafeLoader):
+    """Refuses a key that appears twice in a mapping: the second would silence the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping, once its keys are seen to differ."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f'the key "{key.value}" appears twice'
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep)
+
+
+class _TextLoader(_DistinctLoader):
     """Takes every plain scalar but null for text."""
 
     yaml_implicit_resolvers = _resolvers("null")
 
 
-class _ValueLoader(yaml.SafeLoader):
+class _ValueLoader(_DistinctLoader):
     """Knows null, true, false and numbers; dates, and words such as `no` and `on`, are text."""
 
     yaml_implicit_resolvers = _resolvers("null", "int", "float")
@@ -87,10 +101,21 @@ def read_json(text: str) -> Any:
     """Parse JSON.
 
     Raises:
-        json.JSONDecodeError: it is not valid.
+        json.JSONDecodeError: it is not valid, or has a key twice.
     """
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                place = text.rfind(json.dumps(key, ensure_ascii=False))
+                raise json.JSONDecodeError(f'the key "{key}" appears twice', text, max(place, 0))
+            found[key] = value
+        return found
+
     return json.loads(
         text,
+        object_pairs_hook=distinct,
         parse_int=lambda digits: _written(WrittenInt(digits), digits),
         parse_float=lambda digits: _written(WrittenFloat(digits), digits),
     )

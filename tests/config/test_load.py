@@ -282,3 +282,17 @@ def test_numbers_and_truths_are_still_what_they_were() -> None:
     assert (config.evidence.dedupe, config.training.eval_strategy) == (False, "no")
     assert config.data.split is None
     assert type(config.seed) is int
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.yaml", "seed: 1\nprompt: p\nseed: 2\n", r'line 3, column 1: .*"seed" appears twice'),
+        ("a.yaml", "training:\n  max_steps: 1\n  max_steps: 1\n", "line 3, column 3.* twice"),
+        ("a.json", '{"seed": 1,\n "seed": 2}', r'a.json, line 2, column 2: .*"seed" appears twice'),
+    ],
+)
+def test_a_key_appears_once(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        read_config(tmp_path / name)
