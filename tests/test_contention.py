@@ -38,20 +38,21 @@ numbers = torch.ones(1 << 17)
 def others():
     tasks = Path("/proc/self/task").iterdir()
     return [task for task in tasks if task.name != str(os.getpid())]
+numbers.add_(1)
+team = others()
 def worked():
-    while any(") S " not in (task / "stat").read_text() for task in others()):
+    while any(") S " not in (task / "stat").read_text() for task in team):
         time.sleep(0.001)
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in others())
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in team)
 def waiting():
     before = worked()
     for _ in range(10):
         numbers.add_(1)
         after = worked()
     return after - before
-waiting()
 loops = [subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=-1) for _ in range(2)]
 try:
-    spinning, alone = waiting(), len(others())
+    spinning, alone = waiting(), len(team)
     with contention.sharing_processors():
         # The watch and a team of two come; if not, they are no more waited for.
         while len(others()) < alone + 3 and time.process_time() < 100:
