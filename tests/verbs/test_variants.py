@@ -108,7 +108,7 @@ def test_a_condition_is_a_config_as_any_other(call_aqa: Call, tmp_path: Path) ->
     ("stress", "code", "told"),
     [
         ("noise-20,mising", 2, "no condition 'mising'; did you mean missing"),
-        ("", 2, "names no condition"),
+        (",", 2, "names no condition"),
     ],
 )
 def test_unknown_conditions(
