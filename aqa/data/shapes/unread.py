@@ -7,6 +7,7 @@ from aqa.data.columns import fold
 from aqa.data.shape import Row, Shape, are_objects, as_object, as_objects, unreadable
 
 SPLITS = {"train", "dev", "validation", "valid", "test"}
+OF_CHOICES = ("answer", "answerKey", "gold_label", "label")
 LETTERED = re.compile(r"(?:answer|choice|option)_?[A-Ea-e0-4]")
 PLACES = set("ABCDEFGHIJ0123456789")
 OF_A_CORPUS = {
@@ -21,18 +22,17 @@ CONVERSATION = (
 
 def _is_choice(row: Row) -> bool:
     """Tell whether the answer is one of options, which the question does not hold."""
-    if are_objects(row.get("questions"), "options"):
+    if "questions" in row and are_objects(row["questions"], "options"):
         return True
+    answer = next((row[name] for name in OF_CHOICES if name in row), None)
+    question = row.get("question", "")
+    is_place = isinstance(answer, int) or (isinstance(answer, str) and answer.strip() in PLACES)
+    if not is_place or not isinstance(question, str):
+        return False
     lettered = [row[name] for name in row if LETTERED.fullmatch(name)]  # LongBench 2, CosmosQA
     options = row.get("options", row.get("choices", lettered))
-    given = (row[name] for name in ("answer", "answerKey", "gold_label", "label") if name in row)
-    answer = next(given, None)
-    question = row.get("question")
-    if not isinstance(options, list | dict) or not options or not isinstance(question, str | None):
-        return False
-    is_place = isinstance(answer, int) or (isinstance(answer, str) and answer.strip() in PLACES)
     texts = options.get("text", list(options.values())) if isinstance(options, dict) else options
-    return is_place and not all(str(text) in (question or "") for text in texts)
+    return isinstance(texts, list) and not all(str(text) in question for text in texts)
 
 
 SHAPES: tuple[Shape, ...] = (
