@@ -177,6 +177,21 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
     return adapted
 
 
+def check_fit(model_config: Any, folder: Path, options: LlamaQloraOptions) -> None:
+    """See by the shapes alone that a trained adapter fits its base model.
+
+    Raises:
+        ModelError: it does not, or its weights are not there as safetensors.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter", UserWarning)
+        model = AutoModelForCausalLM.from_config(model_config)
+        load_adapter(model, folder, options)
+
+
 def fast_adapter(model: Any, dtype: Any, spread: bool) -> AbstractContextManager[None]:
     """Compute an adapter fused for a while, for peft does it in float32 beside the layers.
 

@@ -602,6 +602,38 @@ def test_an_adapter_that_vllm_can_not_read(
         started(tmp_path, folder).check()
 
 
+def first_layer_off(weights: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in weights.items() if ".layers.0." not in name}
+
+
+def narrower(weights: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value[:, :-8].contiguous() if "q_proj.lora_A" in name else value
+        for name, value in weights.items()
+    }
+
+
+def deeper(weights: dict[str, Any]) -> dict[str, Any]:
+    return {name.replace(".layers.0.", ".layers.9."): value for name, value in weights.items()}
+
+
+@pytest.mark.parametrize("change", [first_layer_off, narrower, deeper])
+@pytest.mark.parametrize("runs_already", [False, True])
+def test_an_adapter_of_another_base(
+    tiny: Path, tmp_path: Path, change: Callable[..., dict[str, Any]], runs_already: bool
+) -> None:
+    """Of such a one vLLM takes what there is, as a part of its own matrices."""
+    from safetensors.torch import load_file, save_file
+
+    folder = save_adapter(tiny, tmp_path / "adapter")
+    reader = at(["http://localhost:1"], folder) if runs_already else started(tmp_path, folder)
+    reader.check()
+    path = folder / "adapter_model.safetensors"
+    save_file(change(load_file(path)), path)
+    with pytest.raises(ModelError, match="does not fit its base model"):
+        reader.check()
+
+
 def test_beams_draw_no_samples(tiny: Path, tmp_path: Path) -> None:
     settings = ["generation.num_beams=2", "generation.temperature=0.5"]
     with pytest.raises(ConfigError, match="draw no samples"):

@@ -22,7 +22,6 @@ from aqa.errors import ModelError
 from aqa.progress import SilentProgress
 from aqa.prompting.templates import load_template
 from aqa.records import Prediction
-from aqa.runs.names import VLLM_LOG
 
 PYTHON = os.getenv("AQA_TEST_VLLM", "")
 pytestmark = [
@@ -98,6 +97,5 @@ def test_an_adapter_of_another_base_is_told_of(base: Path, tiny: Path, tmp_path:
     folder = save_adapter(tiny, tmp_path / "adapter")
     path = folder / "adapter_config.json"
     path.write_text(path.read_text(encoding="utf-8").replace(str(tiny), str(base)))
-    with pytest.raises(ModelError, match=r"vLLM did not start: .*(size|shape)") as raised:
+    with pytest.raises(ModelError, match="does not fit its base model"):
         answers(folder, *ENGINE, folder=tmp_path)
-    assert str(tmp_path / VLLM_LOG) in str(raised.value)

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from aqa.backends.chat_template import ChatEncoder
-from aqa.backends.llama_qlora.adapters import embedding_rows
+from aqa.backends.llama_qlora.adapters import check_fit, embedding_rows
 from aqa.backends.llama_qlora.vllm.found import environment_key, key_header, server_urls
 from aqa.backends.llama_qlora.vllm.process import Vllm, find_vllm
 from aqa.backends.local.footprint import free_share
+from aqa.backends.local.loading import load_config
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import GenerationOptions
@@ -123,10 +124,12 @@ def check_engine(
     if options.vllm.urls:
         server_urls(options.vllm)
         key_header(environment_key())
-        return
-    find_vllm(options.vllm.python)
-    if files.adapter is not None:
-        check_adapter(files.adapter)
+    else:
+        find_vllm(options.vllm.python)
+        if files.adapter is not None:
+            check_adapter(files.adapter)
+    if files.adapter is not None:  # of another base vLLM takes what fits into its own matrices
+        check_fit(load_config(files, options), files.adapter, options)
 
 
 def engine_facts(options: LlamaQloraOptions, dtype: str) -> dict[str, str]:
