@@ -5,6 +5,7 @@ an idle machine, but once a thread loses its processor to another process, all o
 at every operation: one competitor can cost a factor of ten. The library spins only for a moment
 while it manages more threads than there are processors. So an idle team of threads, kept while
 others compete, makes all threads of this process sleep instead, and ending it undoes that.
+Small operations then end sooner in one thread than in several that wait for each other.
 
 Competition is measured, not guessed: Linux counts how long each thread was ready to run but had to
 wait for a processor. Where it does not, nothing is changed.
@@ -23,6 +24,7 @@ _SPUN_BY_USER = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}  # environment variables o
 _SECONDS = 0.2  # between two looks
 _BUSY = 0.05  # share of that time for which a thread had to wait: more is competition
 _CALM_LOOKS = 10  # without competition, in a row, before threads spin again
+_competing = threading.Event()  # whether others compete, while somebody watches
 
 
 class Waiting:
@@ -65,6 +67,24 @@ def sharing_processors() -> Iterator[None]:
         watch.join()
 
 
+@contextmanager
+def small_operations() -> Iterator[None]:
+    """Within it, this thread computes alone if other processes compete as it begins.
+
+    To be entered anew every few operations, within `sharing_processors`.
+    """
+    if not _competing.is_set():
+        yield
+        return
+    torch = sys.modules["torch"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _watch(torch: Any, stop: threading.Event) -> None:
     waiting, calm = Waiting(), 0
     idle_teams: list[threading.Thread] = []
@@ -74,9 +94,12 @@ def _watch(torch: Any, stop: threading.Event) -> None:
         if not calm and not idle_teams:
             end = threading.Event()
             idle_teams = _start_idle_teams(torch, end)
+            _competing.set()
         elif calm == _CALM_LOOKS:
+            _competing.clear()
             end.set()
             idle_teams.clear()
+    _competing.clear()
     end.set()
     for team in idle_teams:
         team.join()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from aqa.contention import Waiting, sharing_processors
+from aqa import contention
+from aqa.contention import Waiting, sharing_processors, small_operations
 
 # A loop that ends with who started it.
 BUSY = """
@@ -158,3 +159,26 @@ def test_who_set_the_way_of_waiting_keeps_it(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     with sharing_processors():
         assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("others_compete", "expected"), [(True, 1), (False, 2)])
+def test_small_operations_are_done_alone_beside_others(
+    monkeypatch: pytest.MonkeyPatch, others_compete: bool, expected: int
+) -> None:
+    class Threads:
+        count = 2
+
+        def get_num_threads(self) -> int:
+            return self.count
+
+        def set_num_threads(self, count: int) -> None:
+            self.count = count
+
+    torch, competing = Threads(), threading.Event()
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(contention, "_competing", competing)
+    if others_compete:
+        competing.set()
+    with small_operations():
+        assert torch.count == expected
+    assert torch.count == 2

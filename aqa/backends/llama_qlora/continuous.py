@@ -19,6 +19,7 @@ from aqa.backends.local.decoding import Ends, chosen_tokens
 from aqa.backends.local.devices import without_gradients
 from aqa.backends.local.memory import Room, free_memory
 from aqa.config.options import GenerationOptions
+from aqa.contention import small_operations
 
 ROUND = 8  # steps, after which rows may join
 STEPS = 32  # for which there is room before all rows are moved
@@ -78,7 +79,8 @@ class Writer:
                 if chosen := self._choose():
                     self._join(chosen)
                 else:
-                    self._write_round()
+                    with small_operations():
+                        self._write_round()
                 self._room.fitted()
                 return self._let_go()
         except (MemoryError, RuntimeError) as error:
