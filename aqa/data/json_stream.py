@@ -116,8 +116,9 @@ def _object_shape(document: Scanner) -> tuple[Shape, str]:
             continue
         value = document.value()
         columns = columns or key == "columns"
-        if fold(key) in QUESTIONS and isinstance(value, dict | list) and "text" not in value:
-            return "columns", ""
+        if fold(key) in QUESTIONS:  # a list after it is a column of its row
+            is_column = isinstance(value, dict | list) and "text" not in value
+            return ("columns" if is_column else "lines"), ""
     return "lines", ""
 
 

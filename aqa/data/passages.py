@@ -15,7 +15,7 @@ from aqa.errors import DataError
 # Names as `fold` gives them.
 PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
-    "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "summary",
+    "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "body", "summary",
 )  # fmt: skip
 PASSAGE_ID = ("id", "docno", "documentid", "docid", "passageid", "pid", "psgid")
 TITLES = ("title",)

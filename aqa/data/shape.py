@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aqa.data.columns import candidates
+
 Row = Mapping[str, Any]
 
 
@@ -68,6 +70,22 @@ def are_objects(value: Any, *columns: str) -> bool:
         and bool(value)
         and all(isinstance(each, dict) and any(name in each for name in columns) for each in value)
     )
+
+
+def column_of(row: Row, field: str) -> str:
+    """The first of the usual columns of a field that has a value, "" without one."""
+    return next((name for name in candidates(field, tuple(row)) if row[name] is not None), "")
+
+
+def lacks(row: Row, field: str) -> bool:
+    """Tell whether none of the usual columns of a field has a value."""
+    return not column_of(row, field)
+
+
+def completed(row: Row, **fields: Any) -> dict[str, Any]:
+    """The row with those of the fields that are known and that it lacks."""
+    new = {field: value for field, value in fields.items() if lacks(row, field)}
+    return {**row, **{field: value for field, value in new.items() if value is not None}}
 
 
 def without(row: Row, *names: str) -> dict[str, Any]:

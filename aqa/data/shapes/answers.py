@@ -4,7 +4,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.shape import Row, Shape, UnreadableError, as_object, as_objects, without
+from aqa.data.shape import (
+    Row,
+    Shape,
+    UnreadableError,
+    as_object,
+    as_objects,
+    column_of,
+    completed,
+    lacks,
+    without,
+)
 
 NUMBERED = re.compile(
     r"answer_?\d"
@@ -54,28 +64,26 @@ def _yes_or_no(row: Row) -> Iterator[Row]:
     words = ("예", "아니요") if HANGUL.search(row["question"]) else ("yes", "no")
     said = words[0] if answer in TRUE else words[1] if answer in FALSE else None
     plain = {**without(row, "answer", "label"), "answers": None if said is None else [said]}
-    plain.setdefault("id", row.get("qid", row.get("idx")))
-    if "facts" in row and "passage" not in row:
-        plain["passages"] = row["facts"]
-    yield plain
+    yield completed(plain, id=row.get("idx"), passages=row.get("facts"))
 
 
 def _is_yes_or_no(row: Row) -> bool:
     question = row.get("question")
     if not isinstance(question, str) or not {"passage", "facts"} & row.keys():
         return False
-    if {"idx", "passage", "label"} <= row.keys():
-        return True
-    answer = row.get("answer")
+    column = column_of(row, "answers")
+    if column != "answer":
+        return not column and {"idx", "passage", "label"} <= row.keys()
+    answer = row["answer"]
     as_text = answer in ("True", "False") and "true or false" not in question.casefold()
     return isinstance(answer, bool) or as_text
 
 
 def _pubmedqa(row: Row) -> Iterator[Row]:
-    texts = row.get("CONTEXTS") or as_object(row.get("context")).get("contexts")
-    known = {"passages": texts, "answers": [row["final_decision"]]}
+    context = row.get("context")
+    texts = row.get("CONTEXTS") or as_object(context).get("contexts", context)
     rest = without(row, "CONTEXTS", "context", "final_decision", "pubid")
-    yield {**rest, **({"id": row["pubid"]} if "pubid" in row else {}), **known}
+    yield completed(rest, id=row.get("pubid"), passages=texts, answers=[row["final_decision"]])
 
 
 def _bioasq(row: Row) -> Iterator[Row]:
@@ -86,7 +94,7 @@ def _bioasq(row: Row) -> Iterator[Row]:
         exact = [text for item in exact for text in (item if isinstance(item, list) else [item])]
     answers = row.get("ideal_answer") if exact is None else exact
     rest = without(row, "body", "snippets", "documents", "exact_answer", "ideal_answer")
-    yield {**rest, "question": row["body"], "passages": row.get("snippets"), "answers": answers}
+    yield completed(rest, question=row["body"], passages=row.get("snippets"), answers=answers)
 
 
 def _newsqa(row: Row) -> Iterator[Row]:
@@ -121,22 +129,44 @@ DROP = Shape(lambda row: {"passage", "qa_pairs"} <= row.keys(), _drop)
 DROP_OF_THE_HUB = Shape(lambda row: "answers_spans" in row and "passage" in row, _drop_of_the_hub)
 YES_OR_NO = Shape(_is_yes_or_no, _yes_or_no)
 PUBMEDQA = Shape(
-    lambda row: "final_decision" in row and ("CONTEXTS" in row or "context" in row), _pubmedqa
+    lambda row: (
+        "final_decision" in row
+        and ("CONTEXTS" in row or "context" in row)
+        and lacks(row, "answers")
+    ),
+    _pubmedqa,
 )
-BIOASQ = Shape(lambda row: "body" in row and ("snippets" in row or "ideal_answer" in row), _bioasq)
+BIOASQ = Shape(
+    lambda row: (
+        "body" in row and ("snippets" in row or "ideal_answer" in row) and lacks(row, "question")
+    ),
+    _bioasq,
+)
 SPAN = Shape(  # a row of SQuAD's in a table; no text where there is no answer
-    lambda row: {"context", "question", "text", "answer_start"} <= row.keys(),
+    lambda row: (
+        {"context", "question", "text", "answer_start"} <= row.keys() and lacks(row, "answers")
+    ),
     lambda row: [{**without(row, "text"), "answers": [row["text"] or ""]}],
 )
-NEWSQA = Shape(lambda row: isinstance(row.get("story_text"), str) and "question" in row, _newsqa)
+NEWSQA = Shape(
+    lambda row: (
+        isinstance(row.get("story_text"), str)
+        and "question" in row
+        and bool({"answer_char_ranges", "answer_token_ranges"} & row.keys())
+    ),
+    _newsqa,
+)
 NEWSQA_JSON = Shape(
     lambda row: {"storyId", "text", "questions"} <= row.keys(),
     _newsqa_json,
 )
 NUMBERED_ANSWERS = Shape(  # elsewhere these may be answers of several systems
     lambda row: (
-        {"answer1", "answer2", "document_id"} <= row.keys()
-        or {"answer_0", "effective_year"} <= row.keys()
+        (
+            {"answer1", "answer2", "document_id"} <= row.keys()
+            or {"answer_0", "effective_year"} <= row.keys()
+        )
+        and lacks(row, "answers")
     ),
     _numbered,
 )

@@ -3,20 +3,24 @@
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.columns import COLUMNS, columns_called
 from aqa.data.literals import read_literal
 from aqa.data.passages import one_each
-from aqa.data.shape import Row, Shape, are_objects, as_object, as_objects, without
+from aqa.data.shape import (
+    Row,
+    Shape,
+    are_objects,
+    as_object,
+    as_objects,
+    completed,
+    lacks,
+    without,
+)
 
 # DPR's lists of passages, in the order in which a row of questions gets them.
 DPR_LISTS = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
 TEVATRON_LISTS = ("positive_passages", "negative_passages")
 # TriviaQA's pages of Wikipedia and of the web, SearchQA's results: the names of their texts.
 PAGES = ("wiki_context", "search_context", "snippets")
-
-
-def _without_passages(row: Row) -> bool:
-    return not columns_called(COLUMNS["passages"], tuple(row))
 
 
 def _hotpotqa(row: Row) -> Iterator[Row]:
@@ -80,7 +84,7 @@ def _crag(row: Row) -> Iterator[Row]:
         for page in row["search_results"]
         if page.get("page_snippet")
     ]
-    yield {**without(row, "search_results"), "passages": found}
+    yield completed(without(row, "search_results"), passages=found)
 
 
 def _narrativeqa(row: Row) -> Iterator[Row]:
@@ -98,14 +102,14 @@ HOTPOTQA = Shape(lambda row: "supporting_facts" in row and "context" in row, _ho
 DPR = Shape(
     lambda row: (
         ("positive_ctxs" in row or are_objects(row.get("positive_passages"), "text"))
-        and _without_passages(row)
+        and lacks(row, "passages")
     ),
     _dpr,
 )
 TRIVIAQA = Shape(
     lambda row: (
         any(isinstance(row.get(name), dict) for name in ("entity_pages", "search_results"))
-        and _without_passages(row)
+        and lacks(row, "passages")
     ),
     _triviaqa,
 )
@@ -117,23 +121,23 @@ NARRATIVEQA = Shape(
     _narrativeqa,
 )
 ALCE = Shape(
-    lambda row: are_objects(row.get("docs"), "text") and _without_passages(row),
+    lambda row: are_objects(row.get("docs"), "text") and lacks(row, "passages"),
     lambda row: [{**without(row, "docs"), "ctxs": row["docs"]}],
 )
 HALUEVAL = Shape(
     lambda row: {"knowledge", "right_answer"} <= row.keys(),
-    lambda row: [{**row, "passages": row["knowledge"], "answers": [row["right_answer"]]}],
+    lambda row: [completed(row, passages=row["knowledge"], answers=[row["right_answer"]])],
 )
 SCIQ = Shape(
     lambda row: {"support", "correct_answer"} <= row.keys(),
-    lambda row: [{**without(row, "support"), "passages": row["support"]}],
+    lambda row: [completed(without(row, "support"), passages=row["support"])],
 )
 WIKIHOP = Shape(
     lambda row: {"query", "supports", "candidates"} <= row.keys(),
-    lambda row: [{**without(row, "supports"), "passages": row["supports"]}],
+    lambda row: [completed(without(row, "supports"), passages=row["supports"])],
 )
 ELI5 = Shape(
-    lambda row: {"q_id", "title", "selftext"} <= row.keys(),
+    lambda row: {"q_id", "title", "selftext"} <= row.keys() and lacks(row, "question"),
     lambda row: [{**without(row, "title"), "question": row["title"]}],
 )
 QRECC = Shape(

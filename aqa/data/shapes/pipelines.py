@@ -1,6 +1,6 @@
 """What pipelines answered, LangChain's and Haystack's, and instructions: Alpaca, Dolly."""
 
-from aqa.data.shape import Row, Shape, are_objects, without
+from aqa.data.shape import Row, Shape, are_objects, completed, lacks, without
 
 
 def _generated(row: Row) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def _asks(row: Row, text: str, answer: str) -> bool:
         and isinstance(given, str)
         and bool(given.strip())
         and answer in row
-        and "question" not in row
+        and lacks(without(row, "input"), "question")
     )
 
 
@@ -35,16 +35,16 @@ GENERATED = Shape(
 ALPACA = Shape(
     lambda row: _asks(row, "input", "output"),
     lambda row: [
-        {
-            **without(row, "instruction", "input"),
-            "question": row["instruction"],
-            "passages": row["input"],
-        }
+        completed(
+            without(row, "instruction", "input"),
+            question=row["instruction"],
+            passages=row["input"],
+        )
     ],
 )
 DOLLY = Shape(
     lambda row: _asks(row, "context", "response"),
     lambda row: [
-        {**without(row, "instruction"), "question": row["instruction"], "answers": row["response"]}
+        completed(without(row, "instruction"), question=row["instruction"], answers=row["response"])
     ],
 )

@@ -4,7 +4,16 @@ import re
 from collections.abc import Callable
 
 from aqa.data.columns import fold
-from aqa.data.shape import Row, Shape, are_objects, as_object, as_objects, unreadable
+from aqa.data.shape import (
+    Row,
+    Shape,
+    are_objects,
+    as_object,
+    as_objects,
+    column_of,
+    lacks,
+    unreadable,
+)
 
 SPLITS = {"train", "dev", "validation", "valid", "test"}
 OF_CHOICES = ("answer", "answerKey", "gold_label", "label")
@@ -29,6 +38,8 @@ def _is_choice(row: Row) -> bool:
     is_place = isinstance(answer, int) or (isinstance(answer, str) and answer.strip() in PLACES)
     if not is_place or not isinstance(question, str):
         return False
+    if column_of(row, "answers") not in ("", *OF_CHOICES):
+        return False
     lettered = [row[name] for name in row if LETTERED.fullmatch(name)]  # LongBench 2, CosmosQA
     options = row.get("options", row.get("choices", lettered))
     texts = options.get("text", list(options.values())) if isinstance(options, dict) else options
@@ -37,14 +48,14 @@ def _is_choice(row: Row) -> bool:
 
 SHAPES: tuple[Shape, ...] = (
     Shape(
-        lambda row: {"category", "turns"} <= row.keys() and "question" not in row,
+        lambda row: {"category", "turns"} <= row.keys() and lacks(row, "question"),
         unreadable("MT-bench's, with turns of a conversation: it has no passages, and no answers"),
     ),
     Shape(
         lambda row: (
-            "question" not in row
-            and isinstance(row.get("questions"), list)
+            isinstance(row.get("questions"), list)
             and isinstance(row.get("answers"), list | dict)
+            and lacks(row, "question")
         ),
         unreadable(CONVERSATION),
     ),
@@ -98,7 +109,7 @@ SHAPES: tuple[Shape, ...] = (
         ),
     ),
     Shape(
-        lambda row: "queries" in row and isinstance(row.get("answers"), dict),
+        lambda row: isinstance(row.get("queries"), dict) and isinstance(row.get("answers"), dict),
         unreadable(
             "MKQA, with all languages in a row: give a row with question and answers in one of them"
         ),

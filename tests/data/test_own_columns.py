@@ -1,0 +1,92 @@
+"""Ordinary rows with columns that known data sets have, too: they stay what they are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_shapes import BUILT, WHEN
+
+from aqa.data import Source, read_examples
+from aqa.records import Example
+
+
+def read(folder: Path, row: dict[str, Any]) -> Example:
+    """The example of a file with this row alone."""
+    path = folder / "f.jsonl"
+    path.write_text(json.dumps(row))
+    (example,) = read_examples(Source(str(path)))
+    return example
+
+
+PASSAGE = {"title": "", "text": BUILT}
+# Rows with a column or two of a known data set beside their own question, passages and references.
+OWN: dict[str, dict[str, Any]] = {
+    "StrategyQA": {"facts": ["x"], "answers": ["1874"], "answer": True},
+    "BoolQ": {"idx": 1, "passage": "x", "label": 1},
+    "BoolQ, one answer": {"idx": 1, "passage": "x", "label": 1, "answers": None, "answer": "1874"},
+    "PubMedQA": {"context": "x", "final_decision": "no"},
+    "BioASQ": {"body": "x", "snippets": ["x"], "ideal_answer": "x"},
+    "PubMedQA, more passages": {"context": "x", "final_decision": "1874", "answers": None},
+    "NewsQA": {"story_text": "x"},
+    "SQuAD in a table": {"context": "x", "text": "x", "answer_start": 0},
+    "NarrativeQA": {"document_id": "d", "answer1": "x", "answer2": "y"},
+    "HaluEval": {"knowledge": "x", "right_answer": "x"},
+    "SciQ": {"support": "x", "correct_answer": "1874"},
+    "WikiHop": {"query": WHEN, "supports": ["x"], "candidates": ["x"]},
+    "ELI5": {"q_id": "1", "title": "x", "selftext": ""},
+    "CRAG": {"search_results": [{"page_snippet": "x"}]},
+    "Alpaca": {
+        "question": None,
+        "query": WHEN,
+        "instruction": "x?",
+        "input": "x",
+        "output": "1874",
+    },
+    "Dolly": {
+        "question": None,
+        "query": WHEN,
+        "instruction": "x?",
+        "context": "x",
+        "response": "x",
+    },
+    "a conversation": {"question": None, "query": WHEN, "questions": ["x"]},
+    "MT-bench": {"question": None, "query": WHEN, "category": "x", "turns": 2},
+    "MKQA": {"queries": ["x"], "answers": {"text": ["1874"], "answer_start": [0]}},
+    "multiple choice": {"choices": ["x", "y"], "label": 1},
+    "two systems": {"answer_a": "x", "answer_b": "y", "label": 1},
+}
+
+
+@pytest.mark.parametrize("like", OWN)
+def test_a_rows_own_fields_stay(tmp_path: Path, like: str) -> None:
+    row = {"question": WHEN, "passages": [PASSAGE], "answers": ["1874"], **OWN[like]}
+    example = read(tmp_path, row)
+    assert (example.question, example.answers) == (WHEN, ("1874",))
+    assert [passage.text for passage in example.passages] == [BUILT]
+
+
+@pytest.mark.parametrize("context", [BUILT, [BUILT]])
+def test_a_decision_about_a_plain_context(tmp_path: Path, context: Any) -> None:
+    row = {"pubid": 3, "question": WHEN, "context": context, "final_decision": "yes"}
+    example = read(tmp_path, row)
+    assert (example.id, example.answers) == ("3", ("yes",))
+    assert [passage.text for passage in example.passages] == [BUILT]
+
+
+def test_what_is_true_keeps_its_id(tmp_path: Path) -> None:
+    row = {"question_id": "q7", "idx": 1, "question": WHEN, "passage": BUILT, "answer": True}
+    example = read(tmp_path, row)
+    assert (example.id, example.answers) == ("q7", ("yes",))
+
+
+def test_the_results_of_a_single_row_are_no_rows(tmp_path: Path) -> None:
+    row = {"question": WHEN, "context": BUILT, "results": [PASSAGE]}
+    example = read(tmp_path, row)
+    assert example.question == WHEN
+
+
+def test_a_body_comes_before_its_summary(tmp_path: Path) -> None:
+    row = {"question": WHEN, "passages": [{"summary": "x", "body": BUILT}]}
+    example = read(tmp_path, row)
+    assert example.passages[0].text == BUILT
