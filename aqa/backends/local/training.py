@@ -48,14 +48,15 @@ def train_reader(
     model = reader.options.model
     with explained_options():
         check_options(reader.config.training)
+    # Before the rows, lest a training that is broken off there goes on from those of another.
+    if is_first_process() and not job.resume:
+        shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
     made = TrainingRows(reader, job)
     made.make()
     with explained_work(model, "waiting for the others"):
         with explained_options():
             arguments = training_arguments(reader.config, reader.options, job)
         rows = made.all()
-    if is_first_process() and not job.resume:
-        shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
     set_seed(reader.config.seed)
     with quiet(), sharing_processors():
         with explained_work(model, "training"):

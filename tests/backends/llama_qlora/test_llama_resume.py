@@ -251,6 +251,22 @@ def test_a_fresh_start_forgets_old_checkpoints(
     assert_same(again, whole["epoch"])
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_start_that_is_broken_off_in_its_rows_leaves_no_checkpoint_of_another(
+    tiny: Path, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: bool
+) -> None:
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    kept = tmp_path / "checkpoints" / "checkpoint-4"
+    kept.mkdir(parents=True)
+    training = Training(make_reader(tiny), template, tmp_path, with_dev=False, resume=resume)
+    monkeypatch.setattr(training, "train", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        training.run()
+    assert kept.exists() is resume
+
+
 @pytest.mark.slow
 def test_a_finished_training_can_be_resumed_without_harm(
     tiny: Path, template: Template, tmp_path: Path
