@@ -107,12 +107,14 @@ def _watch(torch: Any, stop: threading.Event) -> None:
 
 def _start_idle_teams(torch: Any, end: threading.Event) -> list[threading.Thread]:
     """As many teams as make more threads, with the one at work, than there are processors."""
+    threads = torch.get_num_threads()
 
     def idle() -> None:
+        torch.set_num_threads(threads)  # a new thread has one while another computes alone
         torch.ones(1 << 20).add_(1)  # large enough for all threads of a team
         end.wait()
 
-    count = max(len(os.sched_getaffinity(0)) // torch.get_num_threads(), 1)
+    count = max(len(os.sched_getaffinity(0)) // threads, 1)
     teams = [threading.Thread(target=idle, daemon=True) for _ in range(count)]
     for team in teams:
         team.start()

@@ -182,3 +182,31 @@ def test_small_operations_are_done_alone_beside_others(
     with small_operations():
         assert torch.count == expected
     assert torch.count == 2
+
+
+@pytest.mark.slow
+def test_idle_teams_are_whole_while_small_operations_are_done_alone() -> None:
+    import torch
+
+    seen: list[int] = []
+
+    class Torch:
+        get_num_threads, set_num_threads = torch.get_num_threads, torch.set_num_threads
+
+        @staticmethod
+        def ones(_: int) -> torch.Tensor:
+            seen.append(torch.get_num_threads())
+            return torch.ones(1)
+
+    end, threads = threading.Event(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    alone = threading.Thread(target=torch.set_num_threads, args=(1,))
+    try:
+        alone.start()
+        alone.join()
+        for team in contention._start_idle_teams(Torch, end):
+            end.set()
+            team.join()
+    finally:
+        torch.set_num_threads(threads)
+    assert set(seen) == {2}
