@@ -25,7 +25,9 @@ def estimate_training(
     without it that for every layer.
     """
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(model_config)
+        model = AutoModelForCausalLM.from_config(
+            model_config, trust_remote_code=options.trust_remote_code
+        )
     head = model.get_output_embeddings()
     linear = sum(
         module.weight.numel()

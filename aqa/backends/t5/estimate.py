@@ -21,7 +21,9 @@ def estimate_full_training(
     passage for each question.
     """
     with torch.device("meta"):
-        model = AutoModelForSeq2SeqLM.from_config(model_config)
+        model = AutoModelForSeq2SeqLM.from_config(
+            model_config, trust_remote_code=options.trust_remote_code
+        )
     total = sum(parameter.numel() for parameter in model.parameters())
     values = 2 if optimizer_name(training, adapter=False) == "adafactor" else 4
     tokens = training.per_device_train_batch_size * options.max_seq_length

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_t5 as tiny_t5_module
 import torch
 from forked import Forked
 from tiny_llama import Training, make_config, make_prompts, make_reader, take_out
@@ -516,6 +517,30 @@ def test_the_estimate_counts_what_is_trained(tiny: Path, run: Path) -> None:
     with safe_open(run / "adapter" / "adapter_model.safetensors", "pt") as file:
         saved = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
     assert make_reader(tiny).estimate().trainable_parameters == saved
+
+
+OWN_CODE = """
+from transformers import {0}Config, {1}
+class OwnConfig({0}Config): model_type = "own"
+class OwnModel({1}): config_class = OwnConfig
+"""
+
+
+@pytest.mark.parametrize("kind", ["CausalLM", "Seq2SeqLM"])
+def test_a_dry_run_counts_a_model_of_its_own_code(
+    kind: str, tiny: Path, tiny_t5: Path, tmp_path: Path
+) -> None:
+    makes = {
+        "CausalLM": (tiny, make_reader, "Llama", "LlamaForCausalLM"),
+        "Seq2SeqLM": (tiny_t5, tiny_t5_module.make_reader, "T5", "T5ForConditionalGeneration"),
+    }
+    plain, reader, *names = makes[kind]
+    folder = shutil.copytree(plain, tmp_path / "own")
+    (folder / "own.py").write_text(OWN_CODE.format(*names), encoding="utf-8")
+    code = {"AutoConfig": "own.OwnConfig", f"AutoModelFor{kind}": "own.OwnModel"}
+    change_json(folder / "config.json", model_type="own", auto_map=code)
+    trusting = reader(folder, "backend.trust_remote_code=true")
+    assert trusting.estimate() == reader(plain).estimate()
 
 
 def test_defaults_are_safe() -> None:
