@@ -164,7 +164,7 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
         try:
             placed = placement(options, training=False) if options.device_map else {}
-            adapted = PeftModel.from_pretrained(model, folder, **placed)
+            adapted = PeftModel.from_pretrained(model, folder, torch_device="cpu", **placed)
         except (UserWarning, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "size mismatch" not in str(error):
                 raise
@@ -180,12 +180,17 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
 def check_fit(model_config: Any, folder: Path, options: LlamaQloraOptions) -> None:
     """See by the shapes alone that a trained adapter fits its base model.
 
+    Of a model that transformers has no causal one for, or that brings its own code, nobody knows.
+
     Raises:
         ModelError: it does not, or its weights are not there as safetensors.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
+    own_code = options.trust_remote_code and hasattr(model_config, "auto_map")
+    if own_code or type(model_config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return
     with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter", UserWarning)
         model = AutoModelForCausalLM.from_config(model_config)

@@ -29,6 +29,7 @@ from fake_vllm import (
 from fault_server import FAULTS, Body, Fault, failure, send, serving
 from tiny_adapters import save_adapter
 from tiny_llama import make_prompts, make_reader, notes, write_rows, write_template
+from tiny_quantized import change_json
 
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.vllm import pool, process
@@ -41,6 +42,11 @@ from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL, PREDICTIONS, VLLM_LOG
 
 ENGINE = "backend.engine=vllm"
+OWN_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+class OwnConfig(LlamaConfig): model_type = "own"
+class OwnModel(LlamaForCausalLM): config_class = OwnConfig
+"""
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -620,11 +626,16 @@ def deeper(weights: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("change", [first_layer_off, narrower, deeper])
 @pytest.mark.parametrize("runs_already", [False, True])
 def test_an_adapter_of_another_base(
-    tiny: Path, tmp_path: Path, change: Callable[..., dict[str, Any]], runs_already: bool
+    tiny: Path,
+    tmp_path: Path,
+    change: Callable[..., dict[str, Any]],
+    runs_already: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of such a one vLLM takes what there is, as a part of its own matrices."""
     from safetensors.torch import load_file, save_file
 
+    monkeypatch.setattr("peft.peft_model.infer_device", None)  # a GPU is for vLLM alone
     folder = save_adapter(tiny, tmp_path / "adapter")
     reader = at(["http://localhost:1"], folder) if runs_already else started(tmp_path, folder)
     reader.check()
@@ -632,6 +643,27 @@ def test_an_adapter_of_another_base(
     save_file(change(load_file(path)), path)
     with pytest.raises(ModelError, match="does not fit its base model"):
         reader.check()
+
+
+@pytest.mark.parametrize("own_code", [False, True])
+def test_an_adapter_of_a_base_that_vllm_alone_may_know(
+    tiny: Path, tmp_path: Path, own_code: bool
+) -> None:
+    from transformers import Qwen2VLConfig
+
+    base, folder = (
+        shutil.copytree(tiny, tmp_path / "base"),
+        save_adapter(tiny, tmp_path / "adapter"),
+    )
+    change_json(folder / "adapter_config.json", base_model_name_or_path=str(base))
+    if own_code:
+        (base / "own.py").write_text(OWN_CODE, encoding="utf-8")
+        names = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+        change_json(base / "config.json", model_type="own", auto_map=names)
+    else:
+        Qwen2VLConfig().save_pretrained(base)
+    trusted = f"backend.trust_remote_code={own_code}".lower()
+    at(["http://localhost:1"], folder, trusted).check()
 
 
 def test_beams_draw_no_samples(tiny: Path, tmp_path: Path) -> None:
