@@ -12,6 +12,7 @@ from aqa.backends.base import Backend
 from aqa.config.given import Given
 from aqa.config.load import as_raw, build_config, set_value
 from aqa.config.options import RunConfig
+from aqa.config.paths import at_home
 from aqa.config.ranges import check_kind, check_list
 from aqa.errors import UsageError
 from aqa.verbs.run_config import Setting, make_config
@@ -30,7 +31,7 @@ def as_path(path: Path) -> pathlib.Path:
     check_kind("a path", path, (str, os.PathLike), "a text or a pathlib.Path")
     if not os.fspath(path):
         raise UsageError("a path is empty; name a file or folder, or leave it out")
-    return pathlib.Path(path).expanduser()
+    return at_home(path)
 
 
 @worded(SETTINGS)

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from aqa.config.paths import at_home
 from aqa.errors import UsageError
 
 NO_VALUE = re.compile(r"--[a-z][a-z-]*=")
@@ -22,4 +22,4 @@ def readied(words: Sequence[str]) -> Iterator[str]:
             what = word or f"the word behind {before}"
             raise UsageError(f"{what} is empty; give a value, or see whether its variable is set")
         found = HOME.fullmatch(word)
-        yield f"{found[1] or ''}{Path(found[2]).expanduser()}" if found else word
+        yield f"{found[1] or ''}{at_home(found[2])}" if found else word

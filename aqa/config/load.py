@@ -18,6 +18,7 @@ from aqa.config.backend_options import BackendOptions, RawConfig
 from aqa.config.idle import check_idle, keys_of
 from aqa.config.legacy import FLAT_KEYS, translate
 from aqa.config.options import GenerationOptions, RunConfig
+from aqa.config.paths import at_home
 from aqa.config.scalars import read_json, read_yaml
 from aqa.config.shipped import find_shipped, shipped_names
 from aqa.errors import ConfigError, UsageError
@@ -174,7 +175,7 @@ def _merge(layers: Iterable[RawConfig]) -> RawConfig:
 def _at_home(value: Any) -> Any:
     """A copy of the value, with the home folder for the ~ that paths may begin with."""
     if isinstance(value, str) and value.startswith("~/"):
-        return str(Path(value).expanduser())
+        return str(at_home(value))
     if isinstance(value, dict):
         return {key: _at_home(each) for key, each in value.items()}
     return [_at_home(each) for each in value] if isinstance(value, list) else deepcopy(value)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from aqa.config.given import Given
+from aqa.config.paths import at_home
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.data.columns import canonical_fields
 from aqa.data.corpus import PASSAGES, with_corpus
@@ -115,7 +116,7 @@ def local_path(name: str) -> Path | None:
         return spooled_input()
     if name.startswith(PREFIX):
         return locate_package_file(name)
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.exists():
         return path
     if is_hub_name(name):

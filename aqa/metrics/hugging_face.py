@@ -6,6 +6,7 @@ from math import isclose, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+from aqa.config.paths import at_home
 from aqa.errors import DataError, ModelError, UsageError
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
@@ -203,7 +204,7 @@ def _load(source: str) -> Any:
     """Load a metric by its name on the hub, or from a local module."""
     import evaluate
 
-    path = Path(source).expanduser()
+    path = at_home(source)
     try:
         return evaluate.load(str(path.resolve()) if path.exists() else source, keep_in_memory=True)
     except (ImportError, SyntaxError, OSError, TypeError, ValueError) as error:

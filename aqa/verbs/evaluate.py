@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from aqa.config.paths import at_home
 from aqa.data import Source
 from aqa.data.leaks import SEEN, Leaks, find_leaks, with_seen
 from aqa.errors import DataError, UsageError
@@ -232,7 +233,7 @@ def _read_labels(
         DataError: they were not chosen so, and there is no judge to look at by them.
     """
     labels = evaluated.judge.labels
-    file = None if labels is None else Path(labels).expanduser()
+    file = None if labels is None else at_home(labels)
     sampled = {} if file is None else read_sampled(file)
     if file is None or sampled:
         return None, sampled

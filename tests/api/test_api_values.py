@@ -109,6 +109,8 @@ def test_paths_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert kept.folder == tmp_path / "home" / "run"
     aqa.evaluate("~/run", output_dir=Path("~/scores"))
     assert (tmp_path / "home" / "scores" / "metrics.json").is_file()
+    with pytest.raises(aqa.AqaError, match=r"~\$1\.csv: no such file"):
+        aqa.evaluate("~$1.csv")
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
     for call in (
         lambda: aqa.predict("stub", [row], output_dir=""),

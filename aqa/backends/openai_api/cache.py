@@ -13,6 +13,7 @@ from platformdirs import user_cache_path
 from pydantic import TypeAdapter
 
 from aqa.config.backend_options import Gpt4Options
+from aqa.config.paths import at_home
 from aqa.errors import RunError
 from aqa.records import Prediction, Prompt
 
@@ -26,7 +27,7 @@ DEFAULTS = {field.name: field.default for field in fields(Prediction)}
 
 def cache_path(given: str | None) -> Path:
     """The file that is meant: the one given, or that of this user."""
-    return Path(given).expanduser() if given else user_cache_path("aqa") / FILE
+    return at_home(given) if given else user_cache_path("aqa") / FILE
 
 
 class ResponseCache:
