@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from aqa.data.columns import candidates
@@ -13,26 +14,34 @@ class UnreadableError(Exception):
     """A row is known and can't be read; the text says what it is and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """Rows of one data set or tool.
 
     `knows` looks at a row's columns, `plain` gives rows (one of data; of predictions one for each
-    variant) with columns of the usual names, or raises UnreadableError.
+    variant) with columns of the usual names, or raises UnreadableError. Rows without `any_of` some
+    columns need no look.
     """
 
     knows: Callable[[Row], bool]
     plain: Callable[[Row], Iterable[Row]]
+    any_of: tuple[str, ...] = ()
 
 
-def plain_by(shapes: Iterable[Shape], row: Row) -> list[Row]:
+@lru_cache(4096)  # each row of a file has the same names
+def _possible(shapes: tuple[Shape, ...], names: tuple[str, ...]) -> tuple[Shape, ...]:
+    return tuple(each for each in shapes if not each.any_of or {*each.any_of} & {*names})
+
+
+def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
     """Give the plain rows of a row, by the first shape that knows it; the row itself without one.
 
     Raises:
         UnreadableError: it is known, and can't be read.
     """
     try:
-        shape = next((shape for shape in shapes if shape.knows(row)), None)
+        possible = _possible(shapes, tuple(row))
+        shape = next((shape for shape in possible if shape.knows(row)), None)
         return [row] if shape is None else list(shape.plain(row))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(

@@ -125,9 +125,11 @@ def _numbered(row: Row) -> Iterator[Row]:
     yield {**without(row, *names), "answers": answers or None}
 
 
-DROP = Shape(lambda row: {"passage", "qa_pairs"} <= row.keys(), _drop)
-DROP_OF_THE_HUB = Shape(lambda row: "answers_spans" in row and "passage" in row, _drop_of_the_hub)
-YES_OR_NO = Shape(_is_yes_or_no, _yes_or_no)
+DROP = Shape(lambda row: {"passage", "qa_pairs"} <= row.keys(), _drop, ("qa_pairs",))
+DROP_OF_THE_HUB = Shape(
+    lambda row: "answers_spans" in row and "passage" in row, _drop_of_the_hub, ("answers_spans",)
+)
+YES_OR_NO = Shape(_is_yes_or_no, _yes_or_no, ("passage", "facts"))
 PUBMEDQA = Shape(
     lambda row: (
         "final_decision" in row
@@ -135,18 +137,21 @@ PUBMEDQA = Shape(
         and lacks(row, "answers")
     ),
     _pubmedqa,
+    ("final_decision",),
 )
 BIOASQ = Shape(
     lambda row: (
         "body" in row and ("snippets" in row or "ideal_answer" in row) and lacks(row, "question")
     ),
     _bioasq,
+    ("body",),
 )
 SPAN = Shape(  # a row of SQuAD's in a table; no text where there is no answer
     lambda row: (
         {"context", "question", "text", "answer_start"} <= row.keys() and lacks(row, "answers")
     ),
     lambda row: [{**without(row, "text"), "answers": [row["text"] or ""]}],
+    ("answer_start",),
 )
 NEWSQA = Shape(
     lambda row: (
@@ -155,10 +160,12 @@ NEWSQA = Shape(
         and bool({"answer_char_ranges", "answer_token_ranges"} & row.keys())
     ),
     _newsqa,
+    ("story_text",),
 )
 NEWSQA_JSON = Shape(
     lambda row: {"storyId", "text", "questions"} <= row.keys(),
     _newsqa_json,
+    ("storyId",),
 )
 NUMBERED_ANSWERS = Shape(  # elsewhere these may be answers of several systems
     lambda row: (
@@ -169,8 +176,10 @@ NUMBERED_ANSWERS = Shape(  # elsewhere these may be answers of several systems
         and lacks(row, "answers")
     ),
     _numbered,
+    ("answer1", "answer_0"),
 )
 TRUTHFULQA = Shape(
     lambda row: isinstance(row.get("Correct Answers"), str) and "Best Answer" in row,
     lambda row: [{**row, "Correct Answers": row["Correct Answers"].split("; ")}],
+    ("Best Answer",),
 )

@@ -98,13 +98,16 @@ def _narrativeqa(row: Row) -> Iterator[Row]:
     }
 
 
-HOTPOTQA = Shape(lambda row: "supporting_facts" in row and "context" in row, _hotpotqa)
+HOTPOTQA = Shape(
+    lambda row: "supporting_facts" in row and "context" in row, _hotpotqa, ("supporting_facts",)
+)
 DPR = Shape(
     lambda row: (
         ("positive_ctxs" in row or are_objects(row.get("positive_passages"), "text"))
         and lacks(row, "passages")
     ),
     _dpr,
+    ("positive_ctxs", "positive_passages"),
 )
 TRIVIAQA = Shape(
     lambda row: (
@@ -112,36 +115,46 @@ TRIVIAQA = Shape(
         and lacks(row, "passages")
     ),
     _triviaqa,
+    ("entity_pages", "search_results"),
 )
-CRAG = Shape(lambda row: are_objects(row.get("search_results"), "page_snippet"), _crag)
+CRAG = Shape(
+    lambda row: are_objects(row.get("search_results"), "page_snippet"), _crag, ("search_results",)
+)
 NARRATIVEQA = Shape(
     lambda row: (
         "summary" in as_object(row.get("document")) and "text" in as_object(row.get("question"))
     ),
     _narrativeqa,
+    ("document",),
 )
 ALCE = Shape(
     lambda row: are_objects(row.get("docs"), "text") and lacks(row, "passages"),
     lambda row: [{**without(row, "docs"), "ctxs": row["docs"]}],
+    ("docs",),
 )
 HALUEVAL = Shape(
     lambda row: {"knowledge", "right_answer"} <= row.keys(),
     lambda row: [completed(row, passages=row["knowledge"], answers=[row["right_answer"]])],
+    ("right_answer",),
 )
 SCIQ = Shape(
     lambda row: {"support", "correct_answer"} <= row.keys(),
     lambda row: [completed(without(row, "support"), passages=row["support"])],
+    ("support",),
 )
 WIKIHOP = Shape(
     lambda row: {"query", "supports", "candidates"} <= row.keys(),
     lambda row: [completed(without(row, "supports"), passages=row["supports"])],
+    ("supports",),
 )
 ELI5 = Shape(
     lambda row: {"q_id", "title", "selftext"} <= row.keys() and lacks(row, "question"),
     lambda row: [{**without(row, "title"), "question": row["title"]}],
+    ("selftext",),
 )
 QRECC = Shape(
     lambda row: {"Rewrite", "Context", "Conversation_no"} <= row.keys(),
     # its context is what was said before, which the rewritten question does without
     lambda row: [{**without(row, "Context", "Question"), "question": row["Rewrite"]}],
+    ("Conversation_no",),
 )

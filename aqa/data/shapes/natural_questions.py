@@ -60,4 +60,5 @@ NATURAL_QUESTIONS = Shape(
         and bool({"document_text", "document_tokens", "document"} & row.keys())
     ),
     _natural_questions,
+    ("long_answer_candidates",),
 )

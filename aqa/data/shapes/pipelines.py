@@ -31,6 +31,7 @@ def _asks(row: Row, text: str, answer: str) -> bool:
 GENERATED = Shape(
     lambda row: bool(_generated(row)),
     lambda row: [without(row, *_generated(row))],
+    ("source_documents", "context", "answers"),
 )
 ALPACA = Shape(
     lambda row: _asks(row, "input", "output"),
@@ -41,10 +42,12 @@ ALPACA = Shape(
             passages=row["input"],
         )
     ],
+    ("instruction",),
 )
 DOLLY = Shape(
     lambda row: _asks(row, "context", "response"),
     lambda row: [
         completed(without(row, "instruction"), question=row["instruction"], answers=row["response"])
     ],
+    ("instruction",),
 )

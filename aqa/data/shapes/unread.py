@@ -50,6 +50,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape(
         lambda row: {"category", "turns"} <= row.keys() and lacks(row, "question"),
         unreadable("MT-bench's, with turns of a conversation: it has no passages, and no answers"),
+        ("turns",),
     ),
     Shape(
         lambda row: (
@@ -58,14 +59,16 @@ SHAPES: tuple[Shape, ...] = (
             and lacks(row, "question")
         ),
         unreadable(CONVERSATION),
+        ("questions",),
     ),
     Shape(_is_choice, unreadable(
         "a question of multiple choice (RACE, QuALITY): write the options into the question, and"
         " the text of the right one into answers"
-    )),
+    ), ("questions", *OF_CHOICES)),
     Shape(
         lambda row: are_objects(as_object(row.get("passage")).get("questions"), "answers"),
         unreadable("MultiRC, whose answers are right or wrong choices: it has no answers to write"),
+        ("passage",),
     ),
     Shape(
         lambda row: {"passage_answer_candidates", "document_plaintext"} <= row.keys(),
@@ -73,6 +76,7 @@ SHAPES: tuple[Shape, ...] = (
             "TyDi QA's primary task, with answers by bytes: give its gold passage task"
             " (tydiqa-goldp), which has SQuAD's shape"
         ),
+        ("passage_answer_candidates",),
     ),
     Shape(
         lambda row: isinstance(row.get("full_text"), list | dict) and "qas" in row,
@@ -80,10 +84,12 @@ SHAPES: tuple[Shape, ...] = (
             "QASPER, whose questions are about whole papers: give a row for each question, with"
             " its evidence as passages, and answers"
         ),
+        ("full_text",),
     ),
     Shape(
         lambda row: "passage" in row and are_objects(row.get("qas"), "query"),
         unreadable("ReCoRD, whose queries are sentences with a gap: it has no questions"),
+        ("qas",),
     ),
     Shape(
         lambda row: (
@@ -93,6 +99,7 @@ SHAPES: tuple[Shape, ...] = (
             "AmbigQA, with answers for each meaning of a question: give a row for each, with"
             " question and answers"
         ),
+        ("nq_answer", "annotations"),
     ),
     Shape(
         lambda row: {"oracle_context", "cot_answer"} <= row.keys(),
@@ -100,6 +107,7 @@ SHAPES: tuple[Shape, ...] = (
             "RAFT's, with answers in chains of thought: give rows with question, passages, and"
             " answers alone"
         ),
+        ("oracle_context",),
     ),
     Shape(
         lambda row: {"ambiguous_question", "qa_pairs"} <= row.keys(),
@@ -107,12 +115,14 @@ SHAPES: tuple[Shape, ...] = (
             "ASQA, with answers for each meaning of a question: give a row for each of qa_pairs,"
             " with question and answers (its short_answers), or the long answer as answers"
         ),
+        ("ambiguous_question",),
     ),
     Shape(
         lambda row: isinstance(row.get("queries"), dict) and isinstance(row.get("answers"), dict),
         unreadable(
             "MKQA, with all languages in a row: give a row with question and answers in one of them"
         ),
+        ("queries",),
     ),
     Shape(
         lambda row: {"utterance", "targetValue"} <= row.keys(),
@@ -120,6 +130,7 @@ SHAPES: tuple[Shape, ...] = (
             "WebQuestions for parsers: give the data set web_questions of the hub, with answers as"
             " texts"
         ),
+        ("targetValue",),
     ),
 )  # fmt: skip
 
