@@ -6,6 +6,7 @@ Each process makes its part before they form a group, in which nobody may be wai
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -130,7 +131,8 @@ class TrainingRows:
         """Write down what the parts were made from; remove files that are no longer of use."""
         used = {self._path(number) for number in range(len(parts))}
         for path in set(self._folder.iterdir()) - used:
-            path.unlink()
+            with suppress(OSError):  # a folder, or what NFS keeps for who has it open
+                path.unlink()
         record = {"made_from": self._made_from, "parts": list(map(asdict, parts))}
         write_json(self._folder / ROWS_RECORD, record)
 

@@ -180,6 +180,17 @@ def test_a_training_that_begins_anew_makes_its_rows_anew(
     assert made.made == [0]
 
 
+def test_what_others_put_beside_the_rows_is_no_harm(
+    made: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (made.folder / ".ipynb_checkpoints").mkdir(parents=True)
+    (made.folder / "9.arrow").touch()
+    made.all(monkeypatch, 1)
+    assert not (made.folder / "9.arrow").exists()
+    made.all(monkeypatch, 1, resume=True)
+    assert not made.made
+
+
 def test_processes_that_share_no_folder_are_told(
     made: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
