@@ -17,7 +17,7 @@ from aqa.data.unusable import ZIP
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
 from aqa.evaluation.predictions.archives import read_archive
-from aqa.evaluation.predictions.columns import KEY, Found, read_row
+from aqa.evaluation.predictions.columns import KEY, Found, has_answer, read_row
 from aqa.evaluation.predictions.documents import members
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
 from aqa.evaluation.predictions.given import NamedPredictions, given_entries
@@ -200,7 +200,7 @@ def _is_ours(row: Mapping[str, Any], fields: Fields) -> bool:
 def _plain(entry: Entry, fields: Fields) -> Sequence[Any]:
     """The rows of an entry with columns that can be known by their names."""
     row = entry.value
-    if not isinstance(row, dict) or fields.answers:
+    if not isinstance(row, dict) or fields.answers or has_answer(row):
         return [row]
     try:
         return plain_by(SHAPES, row)

@@ -41,6 +41,7 @@ ANSWERS = (
      "모델답변"),
     ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip
+SURE_ANSWERS = {name for names in ANSWERS[:4] for name in names}  # whatever stands beside them
 REFERENCES = (
     "answers", "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "goldtext", "gold",
     "groundtruths", "groundtruth", "referenceanswers", "referenceanswer", "references", "reference",
@@ -142,6 +143,11 @@ def _answer(
             _refuse_another(entry, row, by_name, columns[0])
             return columns[0], row[columns[0]]
     return None, None
+
+
+def has_answer(row: Mapping[str, Any]) -> bool:
+    """Tell whether a text stands under a name of its own for an answer, whatever is beside it."""
+    return any(isinstance(row[name], str) and fold(name) in SURE_ANSWERS for name in row)
 
 
 def _refuse_another(

@@ -140,7 +140,11 @@ INSPECT = Shape(
     _inspect,
 )
 PROMPTFOO = Shape(
-    lambda row: isinstance(row.get("vars"), dict) and ("response" in row or "provider" in row),
+    lambda row: (
+        isinstance(row.get("vars"), dict)
+        and ("response" in row or "provider" in row)
+        and isinstance(row.get("response"), dict | None)
+    ),
     _promptfoo,
 )
 PROMPTFOO_TABLE = Shape(
@@ -148,7 +152,10 @@ PROMPTFOO_TABLE = Shape(
     _promptfoo_table,
 )
 HELM = Shape(lambda row: {"instance_id", "predicted_text"} <= row.keys(), _helm)
-HELM_STATE = Shape(lambda row: {"instance", "request", "result"} <= row.keys(), _helm_state)
+HELM_STATE = Shape(
+    lambda row: {"request", "result"} <= row.keys() and isinstance(row.get("instance"), dict),
+    _helm_state,
+)
 EVALS = Shape(
     lambda row: (
         {"sample_id", "event_id", "type"} <= row.keys()

@@ -8,8 +8,9 @@ from aqa.data.shape import Row, Shape, UnreadableError, are_objects, as_object, 
 def _dpr(row: Row) -> Iterator[Row]:
     rest = without(row, "predictions")
     for each in row["predictions"]:
-        found = as_object(each.get("prediction"))
-        yield {**rest, "top_k": each.get("top_k"), "prediction": found.get("text")}
+        said = each.get("prediction")
+        text = as_object(said).get("text", said)
+        yield {**rest, "top_k": each.get("top_k"), "prediction": text}
 
 
 def _flashrag(row: Row) -> Iterator[Row]:

@@ -1,0 +1,41 @@
+"""Ordinary rows with columns that tools have, too: their own answers are taken."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prediction_shapes import write
+
+from aqa.evaluation.predictions import read_predictions
+
+# What tools have, too, beside an answer under a name of its own.
+BESIDE: dict[str, dict[str, Any]] = {
+    "a chain of LangChain": {"query": "q", "answer": "x", "result": "correct"},
+    "its documents": {"context": [{"page_content": "c"}], "answer": "x"},
+    "Gemini": {"candidates": [{"content": "x"}]},
+    "OpenAI's evals": {"datasource_item": {"question": "q"}, "sample": {"output": "x"}},
+    "Haystack": {"answers": [{"answer": "x", "score": 1}]},
+    "KILT": {"output": [{"answer": "x"}]},
+    "TREC": {"answer": [{"text": "x", "citations": [1]}]},
+    "lm-eval": {"doc": "c", "resps": [["x"]]},
+    "promptfoo": {"vars": {"q": "x"}, "provider": "openai"},
+}
+
+
+@pytest.mark.parametrize("tool", BESIDE)
+def test_an_answer_under_its_own_name_is_taken(tool: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "p.json", [{"id": "q1", **BESIDE[tool], "prediction": "Paris"}])
+    assert read_predictions(path)["q1"].prediction == "Paris"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"vars": {"q": "x"}, "response": "Paris"},
+        {"instance": "i-1", "request": "r", "result": "Paris"},
+        {"predictions": [{"prediction": "Paris"}]},
+    ],
+)
+def test_texts_where_tools_have_objects(row: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path, "p.json", [{"id": "q1", **row}])
+    assert read_predictions(path)["q1"].prediction == "Paris"
