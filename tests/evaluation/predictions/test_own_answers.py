@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from prediction_shapes import write
 
-from aqa.evaluation.predictions import read_predictions
+from aqa.errors import DataError
+from aqa.evaluation.predictions import Fields, read_predictions
 
 # What tools have, too, beside an answer under a name of its own.
 BESIDE: dict[str, dict[str, Any]] = {
@@ -39,3 +40,13 @@ def test_an_answer_under_its_own_name_is_taken(tool: str, tmp_path: Path) -> Non
 def test_texts_where_tools_have_objects(row: dict[str, Any], tmp_path: Path) -> None:
     path = write(tmp_path, "p.json", [{"id": "q1", **row}])
     assert read_predictions(path)["q1"].prediction == "Paris"
+
+
+@pytest.mark.parametrize("name", ["output", "outputs"])
+def test_the_column_that_a_refused_trace_names_can_be_given(name: str, tmp_path: Path) -> None:
+    row = {"id": "q1", "input": {"question": "q", "context": "c"}, name: {"answer": "Paris"}}
+    path = write(tmp_path, "p.json", [row])
+    with pytest.raises(DataError, match=rf"among the columns {name}\.answer, input\.question"):
+        read_predictions(path)
+    found = read_predictions(path, fields=Fields(answers=(f"{name}.answer",)))
+    assert found["q1"].prediction == "Paris"

@@ -40,9 +40,12 @@ def _trace(row: Row) -> Iterator[Row]:
     sides = _sides(row)
     said = sides["outputs"] if isinstance(sides["outputs"], dict) else {"output": sides["outputs"]}
     expected = list(as_object(sides.get("references")).values())
+    # Called as they are, so that what a message names can be given with --prediction-field.
+    asked_in = "input" if "input" in row else "inputs"
+    said_in = "output" if "output" in row else "outputs"
     yield {  # of two columns of one name the first counts
-        **{f"outputs.{name}": value for name, value in said.items()},
-        **{f"inputs.{name}": value for name, value in sides["inputs"].items()},
+        **{f"{said_in}.{name}": value for name, value in said.items()},
+        **{f"{asked_in}.{name}": value for name, value in sides["inputs"].items()},
         **without(row, *SIDES),
         **({"reference": expected[0]} if len(expected) == 1 else {}),
     }
