@@ -99,7 +99,9 @@ def _change(found: Comparison, score: str) -> str:
 def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
     """Name the conditions with their differences, and what such tests would find."""
     differences = ", ".join(f"{name} ({found.difference:+.1f})" for name, found in not_found)
-    known = [f"{one.detectable:.1f}" for _, one in not_found if one.detectable is not None]
+    some = [(name, one.detectable) for name, one in not_found if one.detectable is not None]
+    where = " in {}" if len(some) < len(not_found) else ""
+    known = [f"{size:.1f}{where.format(name)}" for name, size in some]
     if not known:
         return f"{differences}; none could be, with so few questions"
     return f"{differences}; {', '.join(known)} would be, four times in five"

@@ -68,6 +68,9 @@ def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
     alone = replace(cards["blind"].conditions["noise-2"], differences={"f1": none})
     told = "\n".join(sentences(replace(cards["blind"], conditions={"noise-2": alone}, places={})))
     assert told.endswith("; none could be, with so few questions")
+    both = {"noise-2": alone, "noise-5": cards["blind"].conditions["noise-2"]}
+    told = "\n".join(sentences(replace(cards["blind"], conditions=both, places={})))
+    assert told.endswith(f"; {lost.detectable:.1f} in noise-5 would be, four times in five")
 
 
 def test_readers_are_compared_in_each_condition() -> None:
