@@ -95,8 +95,9 @@ def _all_references(pairs: Pairs) -> Iterator[str]:
     asked = [(text, texts[0]) for text, texts in both if texts]
     if len(set(asked)) >= MANY and all(text == first for text, first in asked):
         yield (
-            f"all {len(asked)} of its answers are the first references, to the letter; if these"
-            " were read, name the column of its answers with --prediction-field answer=COLUMN"
+            f"all {len(asked)} of its answers are the first references, to the letter; if the"
+            " references were read as its answers, name the column of these with"
+            " --prediction-field answer=COLUMN"
         )
 
 

@@ -218,7 +218,7 @@ HELPED: list[tuple[str, Any, str]] = [
     (
         "half of Natural Questions",
         lines({"document_text": 3, "long_answer_candidates": [], "question_text": "q"}),
-        "line 1: this is like a row of a known data set or tool, but not as it writes them (Attr",
+        "); rename its columns if it is not one, or give the file as published",
     ),
     ("no question", lines({**ROW, "question": None, "context": "c"}), '"question" is empty'),
     ("splits", {"train": [ROW], "dev": [ROW]}, "these are splits: write each into a file of its"),
