@@ -16,7 +16,7 @@ from aqa.backends.base import Backend
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.t5.backend import T5Backend
 from aqa.config.options import RunConfig
-from aqa.errors import ModelError, UsageError
+from aqa.errors import ConfigError, ModelError
 from aqa.evaluation.contracts import Contract
 from aqa.progress import SilentProgress
 from aqa.runs.fingerprints import differences
@@ -81,7 +81,7 @@ def test_what_auto_came_to_is_part_of_the_reader(
     assert list(differences(other, {"reader": identity})) == ["reader.dtype"]
     contract = Contract(0.5, 5, 95, "f1", 50, 90, 4, 100, 100, "document", {"reader": earlier})
     contract.check_reader({"reader": identity})
-    with pytest.raises(UsageError, match="another reader"):
+    with pytest.raises(ConfigError, match="another reader"):
         replace(contract, reader=other).check_reader({"reader": identity})
 
 
