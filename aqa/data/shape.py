@@ -98,6 +98,11 @@ def completed(row: Row, **fields: Any) -> dict[str, Any]:
     return {**row, **{field: value for field, value in new.items() if value is not None}}
 
 
+def joined(parts: Iterable[Any]) -> str:
+    """One answer of several parts, all of which belong to it."""
+    return ", ".join(map(str, parts))
+
+
 def without(row: Row, *names: str) -> dict[str, Any]:
     """The row without these columns."""
     return {name: value for name, value in row.items() if name not in names}

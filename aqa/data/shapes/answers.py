@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from aqa.data.shape import (
     Row,
@@ -12,20 +11,15 @@ from aqa.data.shape import (
     as_objects,
     column_of,
     completed,
+    joined,
     lacks,
     without,
 )
 
-NUMBERED = re.compile(
-    r"answer_?\d"
-)  # answer1, answer2 of NarrativeQA's tables; answer_0 of FreshQA
+# answer1, answer2 of NarrativeQA's tables; answer_0 of FreshQA
+NUMBERED = re.compile(r"answer_?\d")
 HANGUL = re.compile("[가-힣]")
 TRUE, FALSE = (True, "True"), (False, "False")  # pandas writes them so into tables
-
-
-def joined(parts: Any) -> str:
-    """One reference of several parts, all of which belong to the answer."""
-    return ", ".join(map(str, parts))
 
 
 def _drop(row: Row) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from aqa.data.shape import Row, Shape, as_object, as_objects
+from aqa.data.shape import Row, Shape, as_object, as_objects, joined
 
 SAID = {"YES": "yes", "NO": "no", 1: "yes", 0: "no"}  # what else there is means neither
 
@@ -47,7 +47,7 @@ def _answer(words: Sequence[str], annotation: Row) -> str:
     if (said := SAID.get(annotation.get("yes_no_answer", ""))) is not None:
         return said
     spans = as_objects(annotation.get("short_answers"))
-    return ", ".join(filter(None, (_between(words, span) for span in spans)))
+    return joined(filter(None, (_between(words, span) for span in spans)))
 
 
 def _between(words: Sequence[str], span: Row) -> str:

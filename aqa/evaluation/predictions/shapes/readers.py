@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aqa.data.shape import Row, Shape, UnreadableError, are_objects, as_object, without
+from aqa.data.shape import Row, Shape, UnreadableError, are_objects, as_object, joined, without
 
 
 def _dpr(row: Row) -> Iterator[Row]:
@@ -50,7 +50,7 @@ def _bioasq(row: Row) -> Iterator[Row]:
     exact = row.get("exact_answer")
     if isinstance(exact, list):  # candidates, each with its synonyms; all of a list's count
         texts = [each[0] if isinstance(each, list) and each else each for each in exact]
-        exact = ", ".join(map(str, texts)) if row.get("type") == "list" else texts[:1]
+        exact = joined(texts) if row.get("type") == "list" else texts[:1]
     said = row.get("ideal_answer") if exact is None else exact
     yield {"id": row["id"], "question": row.get("body"), "prediction": said}
 
