@@ -19,6 +19,7 @@ from aqa.prompting.templates import prepare
 from aqa.prompting.training_evidence import TrainingEvidence
 from aqa.records import Example, Prompt, Template
 from aqa.runs.cluster_labels import cluster_labels
+from aqa.runs.fingerprints import EVIDENCE_RULES
 from aqa.runs.hashes import Hashed
 
 
@@ -226,7 +227,9 @@ class Inputs:
 
     def fingerprint(self, reader: Backend) -> dict[str, Any]:
         """What must be the same for a run to be gone on with."""
+        rules = None if self._stressed is None else self._stressed.rules
         return {
+            **({} if rules is None else {EVIDENCE_RULES: rules}),
             "backend": self._config.backend.name,
             "data": self.data_fingerprint(),
             "evidence": self.evidence_plan(),

@@ -14,6 +14,10 @@ ROOM = ("reader.max_new_tokens", "reader.reasoning_tokens")
 ADDED = ("reader.dtype",)
 
 
+# The version of the rules that draw evidence; the first one was not written down.
+EVIDENCE_RULES = "evidence_rules"
+
+
 def another_run(folder: Path, different: Mapping[str, str]) -> str:
     """Say that a folder holds another run, and what differs."""
     named = "; ".join(list(different.values())[:3])
@@ -29,7 +33,9 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str,
     """Tell in what a run's fingerprint differs from the one that is wanted, by the part's name."""
     was, now = flat(theirs), flat(ours)
     return {
-        key: f"{key} was {_short(was.get(key))} and is now {_short(now.get(key))}"
+        key: "its evidence was drawn by the rules of another version of aqa"
+        if key == EVIDENCE_RULES
+        else f"{key} was {_short(was.get(key))} and is now {_short(now.get(key))}"
         for key in {**now, **was}
         if was.get(key) != now.get(key) and (key in was or key not in ADDED)
     }

@@ -12,7 +12,9 @@ from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
+from aqa.prompting.training_evidence import RULES
 from aqa.records import Example, Prompt
+from aqa.runs.fingerprints import EVIDENCE_RULES
 
 
 class TrainingPlan:
@@ -152,6 +154,7 @@ class TrainingPlan:
             ),
             "batch": self._batch_size(),
             "training_evidence": self.config.evidence.train.model_dump(),
+            **({EVIDENCE_RULES: RULES} if self.config.evidence.train.passages == "mixed" else {}),
             "seed": self.config.seed,
             # Trainings from before there was a choice go on as they began.
             **({} if self.data.template.answer == "line" else {"answer": "text"}),

@@ -91,6 +91,11 @@ def test_nothing_is_unanswerable_where_gold_is_never_left_out(tmp_path: Path) ->
         plan(tmp_path, 100, **train, gold_probability=0.5)
 
 
+def test_drawn_evidence_is_known_by_its_rules(tmp_path: Path) -> None:
+    assert plan(tmp_path, 100, passages="mixed").fingerprint()["evidence_rules"] == 2
+    assert "evidence_rules" not in plan(tmp_path, 100, passages="gold").fingerprint()
+
+
 def test_a_loss_needs_a_target_for_each_validation_question(tmp_path: Path) -> None:
     """Without a phrase for "no answer" such questions have none, and may be all there are."""
     dev = tmp_path / "dev.json"

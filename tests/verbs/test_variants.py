@@ -94,6 +94,24 @@ def test_what_was_broken_off_goes_on_where_it_was(
     assert [found[name]["resumed"] for name in ("plain", "missing", "duplicate")] == [COUNT, 7, 0]
 
 
+def test_evidence_by_older_rules_is_not_gone_on_with(call_aqa: Call, tmp_path: Path) -> None:
+    data = write_houses(tmp_path, COUNT)
+    words = ("predict", "stub", "--data", data, "-o", "out", "--stress", "duplicate,noise-2")
+    call_aqa(*words)
+    ours = {name: path / JOURNAL for name, path in stress_runs(tmp_path / "out").items()}
+    header, rows = ours["noise-2"].read_bytes().split(b"\n", 1)
+    assert b'"evidence_rules": 2' in header
+    older = json.loads(header)
+    del older["fingerprint"]["evidence_rules"]
+    ours["noise-2"].write_bytes(json.dumps(older).encode() + b"\n" + rows)
+    again = call_aqa(*words)
+    assert again.returncode == 1
+    told = "its evidence was drawn by the rules of another version of aqa. Name another"
+    assert told in " ".join(again.stderr.split())
+    assert call_aqa("evaluate", "out", "--stress").returncode == 0
+    assert b"evidence_rules" not in ours["duplicate"].read_bytes()  # nothing is drawn for it
+
+
 def test_a_condition_is_a_config_as_any_other(call_aqa: Call, tmp_path: Path) -> None:
     data = write_houses(tmp_path, COUNT)
     call_aqa("predict", "stub", "--data", data, "-o", "out", "--stress", "position-last")

@@ -19,6 +19,9 @@ from aqa.records import Example, Passage
 MOST = 20_000  # passages of all examples that distractors are looked for in
 SPARE = 20  # found beyond what is wanted: some hold the answer
 
+# By the family of conditions; to be raised where the same data and seed give other evidence.
+RULES = {"position": 2, "noise": 2, "missing": 2, "two_sources": 2}
+
 NO_GOLD, NO_ANSWER = "no gold passage is known", "no other answer of the type fits"
 
 
@@ -88,6 +91,11 @@ class StressedEvidence:
     @property
     def _condition(self) -> str:
         return self._stress.condition or ""
+
+    @property
+    def rules(self) -> int | None:
+        """The version of the rules that draw the evidence; None for the first one."""
+        return RULES.get(self._condition.partition("-")[0])
 
     @property
     def _others_wanted(self) -> int | None:
