@@ -9,6 +9,7 @@ from typing import Any, Literal
 from aqa.evaluation.comparison import Comparison, Measured, corrected, measure
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
+from aqa.runs.files import known
 from aqa.tables import Cell, Figure, Row, Table
 from aqa.tables.table import figures, shown_chance, shown_interval, texts
 
@@ -52,14 +53,19 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Two readers by one score: their difference under each prompt, and of their means over all."""
+    """Two readers by one score: their difference under each prompt, and of their means over all.
+
+    With one prompt in common these are the same, and there is no ranking that could turn.
+    """
 
     by_prompt: Mapping[str, Comparison]
     of_means: Comparison
 
     @property
-    def verdict(self) -> Ranking:
-        """Whether the same reader is ahead under each prompt."""
+    def verdict(self) -> Ranking | None:
+        """Whether the same reader is ahead under each prompt, if there are several."""
+        if len(self.by_prompt) == 1:
+            return None
         real = {one.difference > 0 for one in self.by_prompt.values() if one.is_real}
         seen = {one.difference > 0 for one in self.by_prompt.values() if one.difference}
         if len(real) > 1:
@@ -69,24 +75,26 @@ class Ranked:
     def __str__(self) -> str:
         mean = self.of_means
         pair = f"{mean.a} and {mean.b} by {mean.metric}"
+        doubt = "" if mean.is_real else ", which chance may explain"
+        difference = f"{mean.difference:+.1f} ({mean.interval}){doubt}"
+        if self.verdict is None:
+            (name,) = self.by_prompt
+            return f"{pair}, with {name}, the prompt of both: {mean.b} - {mean.a}: {difference}"
         listed = ", ".join(f"{name} {one.difference:+.1f}" for name, one in self.by_prompt.items())
-        words = {
+        order = {
             "turns": "their ranking turns with the prompt",
             "may turn": "their order differs with the prompt, which chance may explain",
-            "holds": "their order is the same under each prompt",
-        }
-        over = f"over all prompts {mean.difference:+.1f} ({mean.interval})"
-        doubt = "" if mean.is_real else ", which chance may explain"
-        order = words[self.verdict]
+            "holds": "no prompt turns their order",
+        }[self.verdict]
         if not any(one.difference for one in self.by_prompt.values()):
             order = "their scores are the same under each prompt"
-        return f"{pair}: {order} ({mean.b} - {mean.a}: {listed}); {over}{doubt}"
+        return f"{pair}: {order} ({mean.b} - {mean.a}: {listed}); over all prompts {difference}"
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
         by_prompt = {name: one.to_json() for name, one in self.by_prompt.items()}
         mean = self.of_means.to_json()
-        return {"verdict": self.verdict, "of_means": mean, "by_prompt": by_prompt}
+        return known({"verdict": self.verdict, "of_means": mean, "by_prompt": by_prompt})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,8 @@ class PromptReport:
     def _differences(self) -> Table:
         rows = []
         for one in self.ranked:
-            for name, found in [*one.by_prompt.items(), ("(mean)", one.of_means)]:
+            mean = [("(mean)", one.of_means)] if one.verdict else []
+            for name, found in [*one.by_prompt.items(), *mean]:
                 cells: list[Cell] = [found.a, found.b, found.metric, name]
                 cells.append(Figure(found.difference, 1, is_signed=True))
                 cells += [shown_interval(found.low, found.high), shown_chance(found.p_holm)]
@@ -146,7 +155,10 @@ def across_prompts(
         if not common:
             continue
         both = {name: {a: readers[a][name], b: readers[b][name]} for name in common}
-        both[OVER_ALL] = {reader: _means([readers[reader][n] for n in common]) for reader in (a, b)}
+        if len(common) > 1:
+            both[OVER_ALL] = {
+                reader: _means([readers[reader][name] for name in common]) for reader in (a, b)
+            }
         for name, values in both.items():
             for metric, found in measure(values, clusters, None, seed).items():
                 families.setdefault(metric, []).append(((a, b), name, found[0]))
@@ -156,7 +168,9 @@ def across_prompts(
         pairs: dict[tuple[str, str], dict[str, Comparison]] = {}
         for (pair, name, _), comparison in zip(family, adjusted, strict=True):
             pairs.setdefault(pair, {})[name] = comparison
-        ranked += [Ranked(own, own.pop(OVER_ALL)) for own in pairs.values()]
+        ranked += [
+            Ranked(own, own.pop(OVER_ALL, next(iter(own.values())))) for own in pairs.values()
+        ]
     return PromptReport(tuple(spreads), tuple(ranked))
 
 

@@ -69,6 +69,17 @@ def test_a_spread() -> None:
     assert table.rows[0].cells[4:] == ["p 40.0", "q 60.0"]
 
 
+def test_one_common_prompt_has_no_ranking_that_could_turn() -> None:
+    readers = {"a": {"p": scores(0.3, 1), "q": scores(0.5, 2)}, "b": {"p": scores(0.9, 3)}}
+    found = across_prompts(readers, Clusters.apart(COUNT))
+    (ranked,) = found.ranked
+    assert ranked.of_means == ranked.by_prompt["p"]
+    assert ranked.of_means.p_holm == ranked.of_means.p
+    assert "verdict" not in ranked.to_json()
+    assert "a and b by f1, with p, the prompt of both: b - a: +" in str(ranked)
+    assert [len(table.rows) for table in found.tables()] == [2, 1]
+
+
 def test_readers_without_a_common_prompt_are_not_ranked() -> None:
     readers = {"a": {"p": scores(0.5, 1)}, "b": {"q": scores(0.5, 2)}}
     assert across_prompts(readers, Clusters.apart(COUNT)).ranked == ()
