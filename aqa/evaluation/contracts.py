@@ -1,7 +1,7 @@
 """Contracts of silence in files: made from a reader's scores, kept by it, and looked at again."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -167,21 +167,40 @@ def make_contract(report: Report, promise: Promise) -> Contract:
 def kept_contracts(systems: Sequence[SystemScores], clusters: Clusters) -> list[Kept]:
     """Say how systems did whose run folders say that they keep a contract."""
     found = []
-    for system in systems:
-        if "silence" not in system.manifest:
-            continue
-        contract = Contract.from_json(system.manifest["silence"], f"{system.file}: its {MANIFEST}")
-        if contract.score not in system.scores:
-            continue
-        promise = Promise(contract.risk, contract.level, contract.score, contract.limit)
+    for system, contract in _contracts(systems):
         places = [place for place, is_given in enumerate(_given(system)) if is_given]
-        if places:
+        if places and _is_known(contract.score, system):
+            promise = Promise(contract.risk, contract.level, contract.score, contract.limit)
             wrong = _wrong(system, promise)
             values = [100.0 * wrong[place] for place in places]
             low, high, _ = mean_interval(values, clusters.at(places))
             mean = sum(values) / len(values)
             found.append(Kept(system.name, contract.risk, len(places), mean, low, high))
     return found
+
+
+def contract_cautions(systems: Sequence[SystemScores]) -> Iterator[str]:
+    """Say of which contracts nothing can be said, and why."""
+    for system, contract in _contracts(systems):
+        if not any(_given(system)):
+            yield f"{system.name} keeps a contract of silence, and gives no answer at all"
+        elif not _is_known(contract.score, system):
+            yield (
+                f"{system.name} keeps a contract of silence by {contract.score}, which was not"
+                f" computed; add {contract.score} to --metrics to see whether it held"
+            )
+
+
+def _contracts(systems: Sequence[SystemScores]) -> Iterator[tuple[SystemScores, Contract]]:
+    for system in systems:
+        if "silence" in system.manifest:
+            place = f"{system.file}: its {MANIFEST}"
+            yield system, Contract.from_json(system.manifest["silence"], place)
+
+
+def _is_known(name: str, system: SystemScores) -> bool:
+    """Whether a score was computed for each example."""
+    return name in system.scores and bool(system.scores[name].per_example)
 
 
 def read_contract(path: Path) -> Contract:
@@ -236,13 +255,12 @@ def _reader(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wrong(system: SystemScores, promise: Promise) -> list[bool]:
-    score = system.scores.get(promise.score)
-    if score is None or not score.per_example:
+    if not _is_known(promise.score, system):
         raise UsageError(
             f"--wrong-under {promise.score}: there is no such score for each example; name it in"
             " --metrics, too"
         )
-    return [value < promise.limit for value in score.per_example]
+    return [value < promise.limit for value in system.scores[promise.score].per_example]
 
 
 def _given(system: SystemScores) -> Sequence[bool]:

@@ -14,7 +14,7 @@ from aqa.evaluation.alignment import System, manifest_of
 from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.clustering import AUTO, clusters_note
 from aqa.evaluation.comparison import check_baseline, compare
-from aqa.evaluation.contracts import kept_contracts
+from aqa.evaluation.contracts import contract_cautions, kept_contracts
 from aqa.evaluation.disagreement import disagreement
 from aqa.evaluation.inputs import Aligned, Predicted, Scoring, align
 from aqa.evaluation.judge.judging import JudgedSystems, cases_of, judge_systems
@@ -228,7 +228,7 @@ def _compared(
         tuple(
             _with_intervals(system, found.intervals[system.name], clusters) for system in systems
         ),
-        tuple(aligned.warnings),
+        (*aligned.warnings, *contract_cautions(systems)),
         found.comparisons,
         tuple(aligned.expected.values()),
         disagreement(ids, list(means.values())),

@@ -76,11 +76,26 @@ def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path
     kept = json.loads((tmp_path / "test" / "metrics.json").read_bytes())["silence"][0]
     assert kept["value"] <= 10
     assert kept["answered"] == sum(bool(row["predicted_answer"]) for row in rows.values())
+    done = call_aqa("evaluate", "test", "--metrics", "f1")
+    told = "test keeps a contract of silence by em, which was not computed; add em to --metrics"
+    assert told in " ".join((done.stdout + done.stderr).split())
     # The journal holds what the reader said: without the contract the answers come back.
     assert call_aqa(*run).returncode == 0
     again = json.loads((tmp_path / "test" / "predictions.json").read_bytes())
     assert again["test399"]["predicted_answer"] == "word 399 here"
     assert "withheld" not in again["test399"]
+
+
+def test_who_gives_no_answer_keeps_it_for_nothing(
+    contract: Path, call_aqa: Call, tmp_path: Path
+) -> None:
+    strict = {**json.loads(contract.read_bytes()), "threshold": 0.5}
+    contract.write_text(json.dumps(strict), encoding="utf-8")
+    call_aqa("predict", "stub", "--data", "dev.jsonl", "-o", "new", "--abstain-below", contract)
+    done = call_aqa("evaluate", "new")
+    told = "new keeps a contract of silence, and gives no answer at all"
+    assert told in " ".join((done.stdout + done.stderr).split())
+    assert "silence" not in json.loads((tmp_path / "new" / "metrics.json").read_bytes())
 
 
 def test_a_contract_of_another_reader_is_refused(contract: Path, call_aqa: Call) -> None:
