@@ -32,9 +32,9 @@ class Comparison:
 
     `low` and `high` are its 95 % interval. `p_holm` is `p` after Holm's correction over all pairs
     of the metric. `wins` counts the examples that b scores higher, or, of a score of the whole
-    corpus, that raise b's more than a's. `detectable` is the true
-    difference that such a comparison, corrected alike, finds in four of five samples like this
-    one; None where it can find none, however large.
+    corpus, that raise b's more than a's. `detectable` is the true difference that a test of fixed
+    size, corrected alike, finds in four of five samples like this one; None where it can find none,
+    however large.
     """
 
     a: str
@@ -162,7 +162,7 @@ def measure(
     baseline: str | None = None,
     seed: int = SEED,
 ) -> dict[str, list[Measured]]:
-    """Measure the differences of each pair of systems, by the metrics that all systems share."""
+    """Measure the differences of each pair of systems, by the metrics that both have."""
     measured = _measure(values, clusters, baseline, seed)
     if clusters.sequence is None:
         return measured
@@ -180,11 +180,10 @@ def measure(
 def _measure(
     values: Values, clusters: Clusters, baseline: str | None, seed: int
 ) -> dict[str, list[Measured]]:
-    first = next(iter(values.values()))
-    metrics = [name for name in first if all(name in own for own in values.values())]
     pairs = _pairs(list(values), baseline)
-    wanted = [(metric, a, b) for metric in metrics for a, b in pairs]
-    measured: dict[str, list[Measured]] = {metric: [] for metric in metrics}
+    metrics = dict.fromkeys(name for own in values.values() for name in own)
+    wanted = [(m, a, b) for m in metrics for a, b in pairs if m in values[a] and m in values[b]]
+    measured: dict[str, list[Measured]] = {metric: [] for metric, *_ in wanted}
     if not wanted:
         return measured
     columns = np.column_stack(
@@ -224,7 +223,8 @@ def corrected(family: Sequence[Measured]) -> list[Comparison]:
     for one, p, level in zip(family, holm(chances), _levels(chances), strict=True):
         comparison = replace(one.alone, p_holm=p)
         detectable = one.detectable(level)
-        if detectable is not None and not comparison.is_real:
+        is_followed = comparison.test.startswith(SEQUENCE)
+        if detectable is not None and not comparison.is_real and not is_followed:
             detectable = max(detectable, abs(comparison.difference))  # this one wasn't found
         found.append(replace(comparison, detectable=detectable))
     return found

@@ -32,7 +32,7 @@ class Need:
         if self.questions is None:
             return f"{what}: these questions are too few to plan from"
         by = f" in {self.clusters:,} clusters" if self.clusters != self.questions else ""
-        return f"{what} in four of five tests: about {self.questions:,} questions{by}"
+        return f"{what} in four of five tests of fixed size: about {self.questions:,} questions{by}"
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""

@@ -150,6 +150,15 @@ def test_only_shared_metrics_are_compared() -> None:
     assert [one.metric for one in comparisons(values)] == ["f1"]
 
 
+def test_what_one_system_lacks_is_compared_between_the_others() -> None:
+    values = {name: {"f1": noisy(20, 50, seed)} for seed, name in enumerate("abc")}
+    values["a"]["bleu"], values["c"]["bleu"] = noisy(20, 10, 4), noisy(20, 20, 5)
+    found = [(one.metric, one.a, one.b) for one in comparisons(values)]
+    assert found == [*(("f1", *pair) for pair in ("ab", "ac", "bc")), ("bleu", "a", "c")]
+    values.pop("c")
+    assert [one.metric for one in comparisons(values)] == ["f1"]
+
+
 def test_one_system_has_no_pair() -> None:
     assert comparisons({"a": {"em": [0.0]}}) == ()
 

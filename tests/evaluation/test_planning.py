@@ -83,7 +83,7 @@ def test_the_command(call_aqa: Call, tmp_path: Path) -> None:
     done = call_aqa("evaluate", "a.json", "b.json", "--metrics", "em", "--plan", "2")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "to see a difference of 2 em between a and b in four of five tests: about " in said
+    assert "of 2 em between a and b in four of five tests of fixed size: about " in said
     found = json.loads((tmp_path / "metrics.json").read_bytes())["plan"][0]
     assert f"about {found['questions']:,} questions" in said
     alone = call_aqa("evaluate", "a.json", "--plan", "2")
