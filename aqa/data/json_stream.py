@@ -10,7 +10,7 @@ from typing import Literal
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row, open_bytes, text_lines
 from aqa.data.json_scanner import Scanner, scanning
-from aqa.data.strict_json import holds_half_a_pair, parse, reason_of
+from aqa.data.strict_json import parse_line
 from aqa.errors import DataError
 
 FIRST_LINE_BYTES = 1 << 20
@@ -42,19 +42,8 @@ def read_json(path: Path) -> Iterator[Row]:
 def read_lines(path: Path) -> Iterator[Row]:
     """Read JSON Lines; blank lines are passed over."""
     for place, line in text_lines(path):
-        if line.isspace():
-            continue
-        try:
-            row = parse(line)
-        except (ValueError, RecursionError) as error:
-            column = getattr(error, "colno", 1)
-            raise DataError(
-                f"{place}, column {column}: not valid JSON ({reason_of(error)}); each "
-                "line must hold one whole object"
-            ) from None
-        if holds_half_a_pair(line, row):
-            raise DataError(f"{place}: half of a surrogate pair is not a character; remove it")
-        yield place, as_row(row, place)
+        if not line.isspace():
+            yield place, as_row(parse_line(line, place), place)
 
 
 def as_row(value: object, place: str) -> dict[str, object]:
@@ -83,8 +72,8 @@ def document_shape(path: Path) -> tuple[Shape, str]:
     """Tell what a JSON file is, and under which key it has its list of rows, if it has one."""
     with open_bytes(path) as file:
         try:
-            first = parse(file.readline(FIRST_LINE_BYTES).decode())
-        except (ValueError, RecursionError):
+            first = parse_line(file.readline(FIRST_LINE_BYTES).decode(), path.name)
+        except (DataError, UnicodeDecodeError):
             first = None  # longer than a line of JSON Lines should be, or broken
         if isinstance(first, dict) and any(not line.isspace() for line in file):
             return "lines", ""

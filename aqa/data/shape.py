@@ -16,21 +16,46 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """Rows of one data set or tool.
+    """Rows of one data set or tool, which have `all_of` some columns, and `any_of` others.
 
-    `knows` looks at a row's columns, `plain` gives rows (one of data; of predictions one for each
-    variant) with columns of the usual names, or raises UnreadableError. Rows without `any_of` some
-    columns need no look.
+    `knows` looks at a row that has them. `plain` gives rows (one of data; of predictions one for
+    each variant) with columns of the usual names, or raises UnreadableError.
     """
 
-    knows: Callable[[Row], bool]
     plain: Callable[[Row], Iterable[Row]]
-    any_of: tuple[str, ...] = ()
+    all_of: tuple[str, ...]
+    any_of: tuple[str, ...]
+    knows: Callable[[Row], bool]
+
+
+def shape(
+    *all_of: str, any_of: tuple[str, ...] = (), knows: Callable[[Row], bool] = bool
+) -> Callable[[Callable[[Row], Iterable[Row]]], Shape]:
+    """Make a shape of its `plain`."""
+    return lambda plain: Shape(plain, all_of, any_of, knows)
+
+
+def unreadable(
+    text: str,
+    *all_of: str,
+    any_of: tuple[str, ...] = (),
+    knows: Callable[[Row], bool] = bool,
+) -> Shape:
+    """Make a shape of rows that can only be named; `text` completes "this is ..."."""
+
+    def plain(_: Row) -> Iterable[Row]:
+        raise UnreadableError(text)
+
+    return Shape(plain, all_of, any_of, knows)
 
 
 @lru_cache(4096)  # each row of a file has the same names
 def _possible(shapes: tuple[Shape, ...], names: tuple[str, ...]) -> tuple[Shape, ...]:
-    return tuple(each for each in shapes if not each.any_of or {*each.any_of} & {*names})
+    return tuple(
+        each
+        for each in shapes
+        if {*each.all_of} <= {*names} and (not each.any_of or {*each.any_of} & {*names})
+    )
 
 
 def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
@@ -48,15 +73,6 @@ def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
             f"like a row of a known data set or tool, but not as it writes them ({error!r:.100});"
             " rename its columns if it is not one, or give the file as published"
         ) from None
-
-
-def unreadable(text: str) -> Callable[[Row], Iterable[Row]]:
-    """Make a `plain` for rows that can only be named; `text` completes "this is ..."."""
-
-    def plain(_: Row) -> Iterable[Row]:
-        raise UnreadableError(text)
-
-    return plain
 
 
 def as_object(value: Any) -> Row:

@@ -5,8 +5,14 @@ import re
 from collections import Counter
 from typing import Any
 
+from aqa.errors import DataError
+
+HALF_A_PAIR = "half of a surrogate pair is not a character; remove it"
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
-_ESCAPED_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # both halves, as JSON may write them
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON may write one
+_ALONE = re.compile(
+    r"\\u(?:[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F])"
+)
 _LONGEST_KEY = 60  # in messages
 
 
@@ -27,21 +33,28 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 DECODER = json.JSONDecoder(object_pairs_hook=_distinct)
 
 
-def parse(text: str) -> Any:
-    """Parse one document.
+def parse_line(line: str, place: str) -> Any:
+    """Parse a line of JSON Lines; DataError says what is wrong with it."""
+    try:
+        value = DECODER.decode(line.removesuffix("\n"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{place}, column {getattr(error, 'colno', 1)}: not valid JSON ({reason_of(error)});"
+            " each line must hold one whole value"
+        ) from None
+    if (at := half_a_pair(line, value)) is not None:
+        raise DataError(f"{place}, column {at + 1}: {HALF_A_PAIR}")
+    return value
 
-    Raises:
-        ValueError: it is not JSON; `reason_of` says why.
-        RecursionError: it is nested too deeply.
-    """
-    return DECODER.decode(text)
 
-
-def holds_half_a_pair(text: str, value: object) -> bool:
-    """Whether a value, parsed from this text, holds half of a surrogate pair."""
-    return bool(_ESCAPED_PAIR.search(text)) and bool(
-        _HALF_A_PAIR.search(json.dumps(value, ensure_ascii=False))
-    )
+def half_a_pair(text: str, value: object) -> int | None:
+    """Where in the text of a value half of a surrogate pair is; None where there is none."""
+    if not _ESCAPED_HALF.search(text):
+        return None
+    if not _HALF_A_PAIR.search(json.dumps(value, ensure_ascii=False)):
+        return None
+    alone = _ALONE.search(text)
+    return alone.start() if alone else 0
 
 
 def reason_of(error: Exception) -> str:

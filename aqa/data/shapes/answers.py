@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from aqa.data.shape import (
     Row,
-    Shape,
     UnreadableError,
     as_object,
     as_objects,
@@ -13,6 +12,7 @@ from aqa.data.shape import (
     completed,
     joined,
     lacks,
+    shape,
     without,
 )
 
@@ -22,7 +22,8 @@ HANGUL = re.compile("[가-힣]")
 TRUE, FALSE = (True, "True"), (False, "False")  # pandas writes them so into tables
 
 
-def _drop(row: Row) -> Iterator[Row]:
+@shape("passage", "qa_pairs")
+def drop(row: Row) -> Iterator[Row]:
     yield {
         "context": row["passage"],
         "qas": [_of_drop(each) for each in as_objects(row["qa_pairs"])],
@@ -42,7 +43,8 @@ def _text_of_drop(answer: Row) -> str:
     return str(answer.get("number") or joined(answer.get("spans") or []) or day)
 
 
-def _drop_of_the_hub(row: Row) -> Iterator[Row]:
+@shape("passage", "answers_spans")
+def drop_of_the_hub(row: Row) -> Iterator[Row]:
     spans = list(dict.fromkeys(as_object(row["answers_spans"]).get("spans") or []))
     if len(spans) > 1:
         raise UnreadableError(
@@ -52,18 +54,9 @@ def _drop_of_the_hub(row: Row) -> Iterator[Row]:
     yield {**without(row, "answers_spans"), "answers": spans}
 
 
-def _yes_or_no(row: Row) -> Iterator[Row]:
-    """BoolQ, also of SuperGLUE, and StrategyQA: true is yes."""
-    answer = row.get("answer", row.get("label"))
-    words = ("예", "아니요") if HANGUL.search(row["question"]) else ("yes", "no")
-    said = words[0] if answer in TRUE else words[1] if answer in FALSE else None
-    plain = {**without(row, "answer", "label"), "answers": None if said is None else [said]}
-    yield completed(plain, id=row.get("idx"), passages=row.get("facts"))
-
-
 def _is_yes_or_no(row: Row) -> bool:
     question = row.get("question")
-    if not isinstance(question, str) or not {"passage", "facts"} & row.keys():
+    if not isinstance(question, str):
         return False
     column = column_of(row, "answers")
     if column != "answer":
@@ -73,14 +66,26 @@ def _is_yes_or_no(row: Row) -> bool:
     return isinstance(answer, bool) or as_text
 
 
-def _pubmedqa(row: Row) -> Iterator[Row]:
+@shape("question", any_of=("passage", "facts"), knows=_is_yes_or_no)
+def yes_or_no(row: Row) -> Iterator[Row]:
+    """BoolQ, also of SuperGLUE, and StrategyQA: true is yes."""
+    answer = row.get("answer", row.get("label"))
+    words = ("예", "아니요") if HANGUL.search(row["question"]) else ("yes", "no")
+    said = words[0] if answer in TRUE else words[1] if answer in FALSE else None
+    plain = {**without(row, "answer", "label"), "answers": None if said is None else [said]}
+    yield completed(plain, id=row.get("idx"), passages=row.get("facts"))
+
+
+@shape("final_decision", any_of=("CONTEXTS", "context"), knows=lambda row: lacks(row, "answers"))
+def pubmedqa(row: Row) -> Iterator[Row]:
     context = row.get("context")
     texts = row.get("CONTEXTS") or as_object(context).get("contexts", context)
     rest = without(row, "CONTEXTS", "context", "final_decision", "pubid")
     yield completed(rest, id=row.get("pubid"), passages=texts, answers=[row["final_decision"]])
 
 
-def _bioasq(row: Row) -> Iterator[Row]:
+@shape("body", any_of=("snippets", "ideal_answer"), knows=lambda row: lacks(row, "question"))
+def bioasq(row: Row) -> Iterator[Row]:
     exact, kind = row.get("exact_answer"), row.get("type")
     if isinstance(exact, list) and kind == "list":  # each with its synonyms
         exact = joined(item[0] if isinstance(item, list) and item else item for item in exact)
@@ -91,7 +96,13 @@ def _bioasq(row: Row) -> Iterator[Row]:
     yield completed(rest, question=row["body"], passages=row.get("snippets"), answers=answers)
 
 
-def _newsqa(row: Row) -> Iterator[Row]:
+@shape(
+    "story_text",
+    "question",
+    any_of=("answer_char_ranges", "answer_token_ranges"),
+    knows=lambda row: isinstance(row["story_text"], str),
+)
+def newsqa(row: Row) -> Iterator[Row]:
     """As its tables have it: spans of characters or of words, "|" between people, "," of one."""
     story = row["story_text"]
     words = story.split(" ") if "answer_token_ranges" in row else None
@@ -104,7 +115,8 @@ def _newsqa(row: Row) -> Iterator[Row]:
     yield {"question": row["question"], "passages": story, "answers": answers}
 
 
-def _newsqa_json(row: Row) -> Iterator[Row]:
+@shape("storyId", "text", "questions")
+def newsqa_json(row: Row) -> Iterator[Row]:
     asked = []
     for question in as_objects(row["questions"]):
         agreed = as_object(question.get("consensus"))
@@ -113,67 +125,26 @@ def _newsqa_json(row: Row) -> Iterator[Row]:
     yield {"context": row["text"], "qas": asked}
 
 
-def _numbered(row: Row) -> Iterator[Row]:
+@shape(
+    any_of=("answer1", "answer_0"),
+    knows=lambda row: (
+        ({"answer2", "document_id"} <= row.keys() or "effective_year" in row)
+        and lacks(row, "answers")
+    ),
+)
+def numbered_answers(row: Row) -> Iterator[Row]:
+    """Elsewhere these may be answers of several systems."""
     names = [name for name in row if NUMBERED.fullmatch(name)]
     answers = [row[name] for name in names if row[name]]
     yield {**without(row, *names), "answers": answers or None}
 
 
-DROP = Shape(lambda row: {"passage", "qa_pairs"} <= row.keys(), _drop, ("qa_pairs",))
-DROP_OF_THE_HUB = Shape(
-    lambda row: "answers_spans" in row and "passage" in row, _drop_of_the_hub, ("answers_spans",)
-)
-YES_OR_NO = Shape(_is_yes_or_no, _yes_or_no, ("passage", "facts"))
-PUBMEDQA = Shape(
-    lambda row: (
-        "final_decision" in row
-        and ("CONTEXTS" in row or "context" in row)
-        and lacks(row, "answers")
-    ),
-    _pubmedqa,
-    ("final_decision",),
-)
-BIOASQ = Shape(
-    lambda row: (
-        "body" in row and ("snippets" in row or "ideal_answer" in row) and lacks(row, "question")
-    ),
-    _bioasq,
-    ("body",),
-)
-SPAN = Shape(  # a row of SQuAD's in a table; no text where there is no answer
-    lambda row: (
-        {"context", "question", "text", "answer_start"} <= row.keys() and lacks(row, "answers")
-    ),
-    lambda row: [{**without(row, "text"), "answers": [row["text"] or ""]}],
-    ("answer_start",),
-)
-NEWSQA = Shape(
-    lambda row: (
-        isinstance(row.get("story_text"), str)
-        and "question" in row
-        and bool({"answer_char_ranges", "answer_token_ranges"} & row.keys())
-    ),
-    _newsqa,
-    ("story_text",),
-)
-NEWSQA_JSON = Shape(
-    lambda row: {"storyId", "text", "questions"} <= row.keys(),
-    _newsqa_json,
-    ("storyId",),
-)
-NUMBERED_ANSWERS = Shape(  # elsewhere these may be answers of several systems
-    lambda row: (
-        (
-            {"answer1", "answer2", "document_id"} <= row.keys()
-            or {"answer_0", "effective_year"} <= row.keys()
-        )
-        and lacks(row, "answers")
-    ),
-    _numbered,
-    ("answer1", "answer_0"),
-)
-TRUTHFULQA = Shape(
-    lambda row: isinstance(row.get("Correct Answers"), str) and "Best Answer" in row,
-    lambda row: [{**row, "Correct Answers": row["Correct Answers"].split("; ")}],
-    ("Best Answer",),
-)
+@shape("context", "question", "text", "answer_start", knows=lambda row: lacks(row, "answers"))
+def span(row: Row) -> Iterator[Row]:
+    """A row of SQuAD's in a table; no text where there is no answer."""
+    yield {**without(row, "text"), "answers": [row["text"] or ""]}
+
+
+@shape("Correct Answers", "Best Answer", knows=lambda row: isinstance(row["Correct Answers"], str))
+def truthfulqa(row: Row) -> Iterator[Row]:
+    yield {**row, "Correct Answers": row["Correct Answers"].split("; ")}

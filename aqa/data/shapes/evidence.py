@@ -7,12 +7,12 @@ from aqa.data.literals import read_literal
 from aqa.data.passages import one_each
 from aqa.data.shape import (
     Row,
-    Shape,
     are_objects,
     as_object,
     as_objects,
     completed,
     lacks,
+    shape,
     without,
 )
 
@@ -23,7 +23,8 @@ TEVATRON_LISTS = ("positive_passages", "negative_passages")
 PAGES = ("wiki_context", "search_context", "snippets")
 
 
-def _hotpotqa(row: Row) -> Iterator[Row]:
+@shape("supporting_facts", "context")
+def hotpotqa(row: Row) -> Iterator[Row]:
     """Passages as objects, with the marks that the supporting facts give them."""
     context, facts = (
         read_literal(row[name], "the text", name) for name in ("context", "supporting_facts")
@@ -49,7 +50,14 @@ def _hotpotqa(row: Row) -> Iterator[Row]:
     yield {**row, "context": marked}
 
 
-def _dpr(row: Row) -> Iterator[Row]:
+@shape(
+    any_of=("positive_ctxs", "positive_passages"),
+    knows=lambda row: (
+        ("positive_ctxs" in row or are_objects(row["positive_passages"], "text"))
+        and lacks(row, "passages")
+    ),
+)
+def dpr(row: Row) -> Iterator[Row]:
     yield {**row, "ctxs": list(_of_dpr(row))}
 
 
@@ -62,7 +70,14 @@ def _of_dpr(row: Row) -> Iterator[object]:
             yield {**item, "is_gold": is_gold, "score": None} if isinstance(item, dict) else item
 
 
-def _triviaqa(row: Row) -> Iterator[Row]:
+@shape(
+    any_of=("entity_pages", "search_results"),
+    knows=lambda row: (
+        any(isinstance(row.get(name), dict) for name in ("entity_pages", "search_results"))
+        and lacks(row, "passages")
+    ),
+)
+def triviaqa(row: Row) -> Iterator[Row]:
     pages = [*_pages(row.get("entity_pages")), *_pages(row.get("search_results"))]
     yield {**row, "passages": pages} if pages else row
 
@@ -78,7 +93,8 @@ def _pages(pages: Any) -> Iterator[Row]:
                 yield {"title": title, "text": text}
 
 
-def _crag(row: Row) -> Iterator[Row]:
+@shape("search_results", knows=lambda row: are_objects(row["search_results"], "page_snippet"))
+def crag(row: Row) -> Iterator[Row]:
     found = [
         {"title": page.get("page_name"), "text": page["page_snippet"]}
         for page in row["search_results"]
@@ -87,7 +103,14 @@ def _crag(row: Row) -> Iterator[Row]:
     yield completed(without(row, "search_results"), passages=found)
 
 
-def _narrativeqa(row: Row) -> Iterator[Row]:
+@shape(
+    "document",
+    "question",
+    knows=lambda row: (
+        "summary" in as_object(row["document"]) and "text" in as_object(row["question"])
+    ),
+)
+def narrativeqa(row: Row) -> Iterator[Row]:
     """With the summary of a story, not the whole."""
     document = row["document"]
     summary = {**as_object(document.get("summary")), "id": document.get("id")}
@@ -98,63 +121,32 @@ def _narrativeqa(row: Row) -> Iterator[Row]:
     }
 
 
-HOTPOTQA = Shape(
-    lambda row: "supporting_facts" in row and "context" in row, _hotpotqa, ("supporting_facts",)
-)
-DPR = Shape(
-    lambda row: (
-        ("positive_ctxs" in row or are_objects(row.get("positive_passages"), "text"))
-        and lacks(row, "passages")
-    ),
-    _dpr,
-    ("positive_ctxs", "positive_passages"),
-)
-TRIVIAQA = Shape(
-    lambda row: (
-        any(isinstance(row.get(name), dict) for name in ("entity_pages", "search_results"))
-        and lacks(row, "passages")
-    ),
-    _triviaqa,
-    ("entity_pages", "search_results"),
-)
-CRAG = Shape(
-    lambda row: are_objects(row.get("search_results"), "page_snippet"), _crag, ("search_results",)
-)
-NARRATIVEQA = Shape(
-    lambda row: (
-        "summary" in as_object(row.get("document")) and "text" in as_object(row.get("question"))
-    ),
-    _narrativeqa,
-    ("document",),
-)
-ALCE = Shape(
-    lambda row: are_objects(row.get("docs"), "text") and lacks(row, "passages"),
-    lambda row: [{**without(row, "docs"), "ctxs": row["docs"]}],
-    ("docs",),
-)
-HALUEVAL = Shape(
-    lambda row: {"knowledge", "right_answer"} <= row.keys(),
-    lambda row: [completed(row, passages=row["knowledge"], answers=[row["right_answer"]])],
-    ("right_answer",),
-)
-SCIQ = Shape(
-    lambda row: {"support", "correct_answer"} <= row.keys(),
-    lambda row: [completed(without(row, "support"), passages=row["support"])],
-    ("support",),
-)
-WIKIHOP = Shape(
-    lambda row: {"query", "supports", "candidates"} <= row.keys(),
-    lambda row: [completed(without(row, "supports"), passages=row["supports"])],
-    ("supports",),
-)
-ELI5 = Shape(
-    lambda row: {"q_id", "title", "selftext"} <= row.keys() and lacks(row, "question"),
-    lambda row: [{**without(row, "title"), "question": row["title"]}],
-    ("selftext",),
-)
-QRECC = Shape(
-    lambda row: {"Rewrite", "Context", "Conversation_no"} <= row.keys(),
-    # its context is what was said before, which the rewritten question does without
-    lambda row: [{**without(row, "Context", "Question"), "question": row["Rewrite"]}],
-    ("Conversation_no",),
-)
+@shape("docs", knows=lambda row: are_objects(row["docs"], "text") and lacks(row, "passages"))
+def alce(row: Row) -> Iterator[Row]:
+    yield {**without(row, "docs"), "ctxs": row["docs"]}
+
+
+@shape("knowledge", "right_answer")
+def halueval(row: Row) -> Iterator[Row]:
+    yield completed(row, passages=row["knowledge"], answers=[row["right_answer"]])
+
+
+@shape("support", "correct_answer")
+def sciq(row: Row) -> Iterator[Row]:
+    yield completed(without(row, "support"), passages=row["support"])
+
+
+@shape("query", "supports", "candidates")
+def wikihop(row: Row) -> Iterator[Row]:
+    yield completed(without(row, "supports"), passages=row["supports"])
+
+
+@shape("q_id", "title", "selftext", knows=lambda row: lacks(row, "question"))
+def eli5(row: Row) -> Iterator[Row]:
+    yield {**without(row, "title"), "question": row["title"]}
+
+
+@shape("Rewrite", "Context", "Conversation_no")
+def qrecc(row: Row) -> Iterator[Row]:
+    """Its context is what was said before, which the rewritten question does without."""
+    yield {**without(row, "Context", "Question"), "question": row["Rewrite"]}

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from aqa.data.shape import Row, Shape, as_object, as_objects, joined
+from aqa.data.shape import Row, as_object, as_objects, joined, shape
 
 SAID = {"YES": "yes", "NO": "no", 1: "yes", 0: "no"}  # what else there is means neither
 
 
-def _natural_questions(row: Row) -> Iterator[Row]:
+@shape("long_answer_candidates", any_of=("document_text", "document_tokens", "document"))
+def natural_questions(row: Row) -> Iterator[Row]:
     words = _words(row)
     annotations = as_objects(row.get("annotations"))
     long = [as_object(each.get("long_answer")).get("start_token", -1) for each in annotations]
@@ -52,13 +53,3 @@ def _answer(words: Sequence[str], annotation: Row) -> str:
 
 def _between(words: Sequence[str], span: Row) -> str:
     return " ".join(filter(None, words[span["start_token"] : span["end_token"]]))
-
-
-NATURAL_QUESTIONS = Shape(
-    lambda row: (
-        "long_answer_candidates" in row
-        and bool({"document_text", "document_tokens", "document"} & row.keys())
-    ),
-    _natural_questions,
-    ("long_answer_candidates",),
-)

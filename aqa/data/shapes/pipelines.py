@@ -1,6 +1,8 @@
 """What pipelines answered, LangChain's and Haystack's, and instructions: Alpaca, Dolly."""
 
-from aqa.data.shape import Row, Shape, are_objects, completed, lacks, without
+from collections.abc import Iterator
+
+from aqa.data.shape import Row, are_objects, completed, lacks, shape, without
 
 
 def _generated(row: Row) -> tuple[str, ...]:
@@ -14,7 +16,7 @@ def _generated(row: Row) -> tuple[str, ...]:
     return ("answers",) if is_haystack else ()
 
 
-def _asks(row: Row, text: str, answer: str) -> bool:
+def _asks(row: Row, text: str) -> bool:
     """Tell whether an instruction is a question about the text in a column."""
     question = row.get("instruction")
     given = row.get(text)
@@ -23,31 +25,22 @@ def _asks(row: Row, text: str, answer: str) -> bool:
         and question.rstrip().endswith("?")
         and isinstance(given, str)
         and bool(given.strip())
-        and answer in row
         and lacks(without(row, "input"), "question")
     )
 
 
-GENERATED = Shape(
-    lambda row: bool(_generated(row)),
-    lambda row: [without(row, *_generated(row))],
-    ("source_documents", "context", "answers"),
-)
-ALPACA = Shape(
-    lambda row: _asks(row, "input", "output"),
-    lambda row: [
-        completed(
-            without(row, "instruction", "input"),
-            question=row["instruction"],
-            passages=row["input"],
-        )
-    ],
-    ("instruction",),
-)
-DOLLY = Shape(
-    lambda row: _asks(row, "context", "response"),
-    lambda row: [
-        completed(without(row, "instruction"), question=row["instruction"], answers=row["response"])
-    ],
-    ("instruction",),
-)
+@shape(any_of=("source_documents", "context", "answers"), knows=lambda row: bool(_generated(row)))
+def generated(row: Row) -> Iterator[Row]:
+    yield without(row, *_generated(row))
+
+
+@shape("instruction", "output", knows=lambda row: _asks(row, "input"))
+def alpaca(row: Row) -> Iterator[Row]:
+    rest = without(row, "instruction", "input")
+    yield completed(rest, question=row["instruction"], passages=row["input"])
+
+
+@shape("instruction", "response", knows=lambda row: _asks(row, "context"))
+def dolly(row: Row) -> Iterator[Row]:
+    rest = without(row, "instruction")
+    yield completed(rest, question=row["instruction"], answers=row["response"])

@@ -47,90 +47,74 @@ def _is_choice(row: Row) -> bool:
 
 
 SHAPES: tuple[Shape, ...] = (
-    Shape(
-        lambda row: {"category", "turns"} <= row.keys() and lacks(row, "question"),
-        unreadable("MT-bench's, with turns of a conversation: it has no passages, and no answers"),
-        ("turns",),
+    unreadable(
+        "MT-bench's, with turns of a conversation: it has no passages, and no answers",
+        "category", "turns",
+        knows=lambda row: lacks(row, "question"),
     ),
-    Shape(
-        lambda row: (
-            isinstance(row.get("questions"), list)
-            and isinstance(row.get("answers"), list | dict)
+    unreadable(
+        CONVERSATION,
+        "questions", "answers",
+        knows=lambda row: (
+            isinstance(row["questions"], list)
+            and isinstance(row["answers"], list | dict)
             and lacks(row, "question")
         ),
-        unreadable(CONVERSATION),
-        ("questions",),
     ),
-    Shape(_is_choice, unreadable(
+    unreadable(
         "a question of multiple choice (RACE, QuALITY): write the options into the question, and"
-        " the text of the right one into answers"
-    ), ("questions", *OF_CHOICES)),
-    Shape(
-        lambda row: are_objects(as_object(row.get("passage")).get("questions"), "answers"),
-        unreadable("MultiRC, whose answers are right or wrong choices: it has no answers to write"),
-        ("passage",),
+        " the text of the right one into answers",
+        any_of=("questions", *OF_CHOICES),
+        knows=_is_choice,
     ),
-    Shape(
-        lambda row: {"passage_answer_candidates", "document_plaintext"} <= row.keys(),
-        unreadable(
-            "TyDi QA's primary task, with answers by bytes: give its gold passage task"
-            " (tydiqa-goldp), which has SQuAD's shape"
-        ),
-        ("passage_answer_candidates",),
+    unreadable(
+        "MultiRC, whose answers are right or wrong choices: it has no answers to write",
+        "passage",
+        knows=lambda row: are_objects(as_object(row["passage"]).get("questions"), "answers"),
     ),
-    Shape(
-        lambda row: isinstance(row.get("full_text"), list | dict) and "qas" in row,
-        unreadable(
-            "QASPER, whose questions are about whole papers: give a row for each question, with"
-            " its evidence as passages, and answers"
-        ),
-        ("full_text",),
+    unreadable(
+        "TyDi QA's primary task, with answers by bytes: give its gold passage task"
+        " (tydiqa-goldp), which has SQuAD's shape",
+        "passage_answer_candidates", "document_plaintext",
     ),
-    Shape(
-        lambda row: "passage" in row and are_objects(row.get("qas"), "query"),
-        unreadable("ReCoRD, whose queries are sentences with a gap: it has no questions"),
-        ("qas",),
+    unreadable(
+        "QASPER, whose questions are about whole papers: give a row for each question, with its"
+        " evidence as passages, and answers",
+        "full_text", "qas",
+        knows=lambda row: isinstance(row["full_text"], list | dict),
     ),
-    Shape(
-        lambda row: (
-            "nq_answer" in row or are_objects(as_objects(row.get("annotations")), "qaPairs")
-        ),
-        unreadable(
-            "AmbigQA, with answers for each meaning of a question: give a row for each, with"
-            " question and answers"
-        ),
-        ("nq_answer", "annotations"),
+    unreadable(
+        "ReCoRD, whose queries are sentences with a gap: it has no questions",
+        "passage", "qas",
+        knows=lambda row: are_objects(row["qas"], "query"),
     ),
-    Shape(
-        lambda row: {"oracle_context", "cot_answer"} <= row.keys(),
-        unreadable(
-            "RAFT's, with answers in chains of thought: give rows with question, passages, and"
-            " answers alone"
+    unreadable(
+        "AmbigQA, with answers for each meaning of a question: give a row for each, with question"
+        " and answers",
+        any_of=("nq_answer", "annotations"),
+        knows=lambda row: (
+            "nq_answer" in row or are_objects(as_objects(row["annotations"]), "qaPairs")
         ),
-        ("oracle_context",),
     ),
-    Shape(
-        lambda row: {"ambiguous_question", "qa_pairs"} <= row.keys(),
-        unreadable(
-            "ASQA, with answers for each meaning of a question: give a row for each of qa_pairs,"
-            " with question and answers (its short_answers), or the long answer as answers"
-        ),
-        ("ambiguous_question",),
+    unreadable(
+        "RAFT's, with answers in chains of thought: give rows with question, passages, and answers"
+        " alone",
+        "oracle_context", "cot_answer",
     ),
-    Shape(
-        lambda row: isinstance(row.get("queries"), dict) and isinstance(row.get("answers"), dict),
-        unreadable(
-            "MKQA, with all languages in a row: give a row with question and answers in one of them"
-        ),
-        ("queries",),
+    unreadable(
+        "ASQA, with answers for each meaning of a question: give a row for each of qa_pairs, with"
+        " question and answers (its short_answers), or the long answer as answers",
+        "ambiguous_question", "qa_pairs",
     ),
-    Shape(
-        lambda row: {"utterance", "targetValue"} <= row.keys(),
-        unreadable(
-            "WebQuestions for parsers: give the data set web_questions of the hub, with answers as"
-            " texts"
-        ),
-        ("targetValue",),
+    unreadable(
+        "MKQA, with all languages in a row: give a row with question and answers in one of them",
+        "queries", "answers",
+        knows=lambda row: isinstance(row["queries"], dict) and isinstance(row["answers"], dict),
+    ),
+    unreadable(
+        "WebQuestions for parsers: give the data set web_questions of the hub, with answers as"
+        " texts",
+        "utterance", "targetValue",
     ),
 )  # fmt: skip
 

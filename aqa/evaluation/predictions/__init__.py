@@ -1,14 +1,15 @@
 """Files of predictions in every shape that is in use, read as they are."""
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from aqa.data.columns import composed
-from aqa.data.files import not_utf8, open_bytes
+from aqa.data.files import Row, open_bytes
 from aqa.data.rows import read_binary
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
 from aqa.data.shape import UnreadableError, plain_by
@@ -18,12 +19,12 @@ from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
 from aqa.evaluation.predictions.archives import read_archive
 from aqa.evaluation.predictions.columns import KEY, Found, has_answer, read_row
-from aqa.evaluation.predictions.documents import members
+from aqa.evaluation.predictions.documents import read_document, read_lines
+from aqa.evaluation.predictions.entries import Entry, is_header
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
 from aqa.evaluation.predictions.given import NamedPredictions, given_entries
 from aqa.evaluation.predictions.joining import Asked, Note, join
-from aqa.evaluation.predictions.json_text import Entry, is_header, read_document, read_lines
-from aqa.evaluation.predictions.lines import entries_of_rows, read_lines_of_text
+from aqa.evaluation.predictions.lines import read_lines_of_text
 from aqa.evaluation.predictions.named import OWN_SCORES
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.texts import as_text
@@ -38,7 +39,7 @@ __all__ = [
 RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
 LIKELY = {".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".eval"}
 PACKED = (".gz", ".zst")
-HEAD_BYTES = 512
+HEAD_BYTES = 4096
 OUR_ANSWER = "predicted_answer"
 AS_USUAL = Fields()
 
@@ -63,11 +64,29 @@ def read_predictions(
     name, path = ("", source) if isinstance(source, Path) else (source.name, source.found)
     if not isinstance(path, Path):
         return _read_entries(Path(name), given_entries(name, path), asked, fields, note)
-    if is_saved_dataset(path):
-        rows = entries_of_rows(path, read_saved_dataset(path, None))
-        return _read_entries(path, list(rows), asked, fields, note)
+    with _under(path):
+        if is_saved_dataset(path):
+            rows = _of_table(read_saved_dataset(path, None))
+            return _read_entries(path, rows, asked, fields, note)
     file = _file_in(path) if path.is_dir() else path
-    return _with_seconds(file, _read_entries(file, _entries(file, ids), asked, fields, note))
+    with _under(file):
+        return _with_seconds(file, _read_entries(file, _entries(file, ids), asked, fields, note))
+
+
+@contextmanager
+def _under(path: Path) -> Iterator[None]:
+    """Give the places in messages the whole path: files of several systems may share a name."""
+    try:
+        yield
+    except DataError as error:
+        message = str(error)
+        if message.startswith(str(path)) or not message.startswith(path.name):
+            raise
+        raise DataError(f"{path}{message.removeprefix(path.name)}") from None
+
+
+def _of_table(rows: Iterable[Row]) -> list[Entry]:
+    return [Entry(place, dict(row)) for place, row in rows]
 
 
 def _with_seconds(file: Path, rows: dict[str, AnsweredRow]) -> dict[str, AnsweredRow]:
@@ -120,34 +139,24 @@ def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
     """Take a file apart, whatever its format."""
     try:
         with open_bytes(file) as opened:
-            head = opened.peek()[:HEAD_BYTES]
-            if head.startswith(ZIP):
-                return read_archive(file)
-            rows = read_binary(file, head)
-            if rows is not None:
-                return list(entries_of_rows(file, rows))
-            text = opened.read().decode()
+            head = opened.read(HEAD_BYTES)
+        if head.startswith(ZIP):
+            return read_archive(file)
+        rows = read_binary(file, head)
+        return _text_entries(file, head, ids) if rows is None else _of_table(rows)
     except (EOFError, OSError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or f"{error}; is it whole?"
         raise DataError(f"{file} can't be read: {reason}") from error
-    except UnicodeDecodeError as error:
-        raise not_utf8(file, str(file)) from error
-    return _text_entries(file, text, ids)
 
 
-def _text_entries(file: Path, text: str, ids: Sequence[str] | None) -> list[Entry]:
+def _text_entries(file: Path, head: bytes, ids: Sequence[str] | None) -> list[Entry]:
     suffix = _suffix(file)
     if suffix in (".jsonl", ".ndjson"):
-        return list(read_lines(file, text))
-    if suffix == ".json" or text.lstrip()[0] in "{[":
-        document = read_document(file, text, suffix == ".json")
-        if document is not None:
-            return document if _are_entries(document) else members(file, document)
-    return read_lines_of_text(file, text, suffix, ids)
-
-
-def _are_entries(document: Any) -> bool:
-    return isinstance(document, list) and bool(document) and isinstance(document[0], Entry)
+        return list(read_lines(file))
+    found = None
+    if suffix == ".json" or head.lstrip()[:1] in (b"{", b"["):
+        found = read_document(file, suffix == ".json")
+    return read_lines_of_text(file, suffix, ids) if found is None else found
 
 
 def _suffix(file: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aqa.data.unusable import describe_archive
 from aqa.errors import DataError, MissingExtraError
-from aqa.evaluation.predictions.json_text import Entry
+from aqa.evaluation.predictions.entries import Entry
 
 ZSTANDARD_METHOD = 93  # of zip, since 2020; Python knows it since 3.14
 LOCAL_HEADER = 30  # bytes before the name of a member

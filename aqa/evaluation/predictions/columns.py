@@ -12,8 +12,8 @@ from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
 from aqa.data.references import ALIASES, ReferenceReader
 from aqa.errors import DataError
+from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
-from aqa.evaluation.predictions.json_text import Entry
 from aqa.evaluation.predictions.named import ROWS, refuse
 from aqa.evaluation.predictions.texts import as_text, list_columns
 

@@ -1,15 +1,17 @@
-"""A JSON document taken apart: which of its members are the predictions."""
+"""JSON taken apart: its lines, or the members of a document that are the predictions."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from aqa.data.columns import fold
+from aqa.data.files import text_lines
+from aqa.data.json_scanner import scanning
 from aqa.data.json_stream import describe
-from aqa.data.strict_json import one_line
+from aqa.data.strict_json import one_line, parse_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS
-from aqa.evaluation.predictions.json_text import Entry
+from aqa.evaluation.predictions.entries import Entry, is_header
 from aqa.evaluation.predictions.named import DOCUMENTS, refuse
 
 # Under which the answers lie, where a document holds more than them, as HotpotQA's "answer".
@@ -19,6 +21,48 @@ CONTAINERS = (
     "responses", "evaluations", "instances", "details", "runs", "entries", "requeststates",
     "questions",
 )  # fmt: skip
+
+
+def read_document(file: Path, is_json: bool) -> list[Entry] | None:
+    """Read a document of JSON, or JSON Lines under another name.
+
+    None where it is neither, and nothing says that it is.
+
+    Raises:
+        DataError: `is_json`, but it can't be parsed.
+    """
+    with scanning(file) as scanner:
+        try:
+            document = scanner.whole()
+            is_whole = not scanner.next()
+        except DataError:
+            if is_json:
+                raise
+            return None
+    if is_whole:
+        return members(file, document)
+    try:
+        return list(read_lines(file))
+    except DataError:
+        if is_json or isinstance(document, dict):
+            raise
+        return None  # plain text whose first line happens to be JSON
+
+
+def read_lines(file: Path) -> Iterator[Entry]:
+    """Read JSON Lines; of a journal, the last line may be broken off."""
+    is_journal = False
+    for place, line in text_lines(file):
+        if line.isspace():
+            continue
+        try:
+            value = parse_line(line, place)
+        except DataError:
+            if is_journal and not line.endswith("\n"):
+                return
+            raise
+        is_journal = is_journal or is_header(value)
+        yield Entry(place, value)
 
 
 def members(file: Path, document: Any) -> list[Entry]:

@@ -8,7 +8,7 @@ from typing import Any
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.documents import members
-from aqa.evaluation.predictions.json_text import Entry
+from aqa.evaluation.predictions.entries import Entry
 from aqa.records import Prediction
 from aqa.runs.files import known
 

@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from aqa.data.columns import fold
-from aqa.data.files import Row
+from aqa.data.files import Row, text_lines
 from aqa.data.tables import read_csv
 from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS, OF_REFERENCE_NAMES, REFERENCES
-from aqa.evaluation.predictions.json_text import Entry
+from aqa.evaluation.predictions.entries import Entry
 
 DELIMITERS = "\t,;|"
 MAY_BE_MISSING = {*IDS, *REFERENCES} - OF_REFERENCE_NAMES
@@ -18,15 +17,13 @@ AFTER_ID = re.compile(r"[\s:,;|=]")
 TABLES = (".csv", ".tsv")
 
 
-def read_lines_of_text(
-    file: Path, text: str, suffix: str, ids: Collection[str] | None
-) -> list[Entry]:
+def read_lines_of_text(file: Path, suffix: str, ids: Collection[str] | None) -> list[Entry]:
     """Read a text that is not JSON. An entry of id and answer has a key, a bare answer has none."""
-    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    lines = [line.rstrip("\r\n") for _, line in text_lines(file)]
     delimiter = max(DELIMITERS, key=lines[0].count)
     header = [fold(cell.strip('"')) for cell in lines[0].split(delimiter)]
     if suffix in TABLES or _names_answers(header):
-        rows = list(_filled(entries_of_rows(file, read_csv(file))))
+        rows = list(_filled(read_csv(file)))
         return list(_without_header(rows, ids or ()))
     if pairs := _pairs(file, lines, ids):
         return pairs
@@ -40,26 +37,14 @@ def _names_answers(header: Sequence[str]) -> bool:
     return bool(answers) and bool(ids - answers)
 
 
-def entries_of_rows(file: Path, rows: Iterable[Row]) -> Iterator[Entry]:
-    """The rows of a table, and what is wrong with one, under the file's whole path."""
-    try:
-        for place, row in rows:
-            yield Entry(f"{file}{place.removeprefix(file.name)}", dict(row))
-    except DataError as error:
-        message = str(error)
-        if not message.startswith(file.name):
-            raise
-        raise DataError(f"{file}{message.removeprefix(file.name)}") from None
-
-
-def _filled(entries: Iterable[Entry]) -> Iterator[Entry]:
+def _filled(rows: Iterable[Row]) -> Iterator[Entry]:
     """An empty cell is a missing value, but of an answer it is one that says nothing."""
-    for entry in entries:
-        row = {
+    for place, row in rows:
+        filled = {
             column: "" if cell is None and fold(column) not in MAY_BE_MISSING else cell
-            for column, cell in entry.value.items()
+            for column, cell in row.items()
         }
-        yield replace(entry, value=row)
+        yield Entry(place, filled)
 
 
 def _without_header(entries: Sequence[Entry], ids: Collection[str]) -> Sequence[Entry]:

@@ -226,16 +226,20 @@ BROKEN = {
         r"a\.csv, line 2: no answer among the columns id, said; name the right one",
     ),
     "a table with a row too long": ("a.csv", "id,pred\nq1,x,y\n", r"a\.csv, line 2: 3 cells where"),
-    "half a surrogate pair": ("a.json", '{"q1": "\\ud800"}', 'id "q1": .*half of a surrogate pair'),
+    "half a surrogate pair": (
+        "a.json",
+        '{"q1": "\\ud800"}',
+        "line 1, column 9: half of a surrogate pair",
+    ),
     "half a pair in a reference": (
         "a.json",
         '[{"id": "q1", "prediction": "\\ud83d\\ude00", "answers": ["\\uDE00"]}]',
-        "item 1: half of a surrogate pair",
+        "line 1, column 58: half of a surrogate pair",
     ),
     "half a pair in a column": (
         "a.jsonl",
         '{"id": "q1", "prediction": "x", "kind": {"a": "\\ud83d"}}',
-        "line 1, .*half of a surrogate pair",
+        "line 1, column 48: half of a surrogate pair",
     ),
 }
 

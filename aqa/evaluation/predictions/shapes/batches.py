@@ -3,23 +3,26 @@
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.shape import Row, Shape, are_objects, as_object, as_objects, without
+from aqa.data.shape import Row, are_objects, as_object, as_objects, shape, without
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 
-def _openai(row: Row) -> Iterator[Row]:
+@shape("custom_id", knows=lambda row: isinstance(row.get("response", ""), dict | None))
+def openai(row: Row) -> Iterator[Row]:
     response = as_object(row.get("response"))
     body = as_object(response.get("body"))
     yield _answered(row, body, row.get("error") or body.get("error"))
 
 
-def _anthropic(row: Row) -> Iterator[Row]:
+@shape("custom_id", "result", knows=lambda row: isinstance(row["result"], dict))
+def anthropic(row: Row) -> Iterator[Row]:
     result = as_object(row.get("result"))
     failure = None if result.get("type") == "succeeded" else result.get("error") or result
     yield _answered(row, as_object(result.get("message")), failure)
 
 
-def _gemini(row: Row) -> Iterator[Row]:
+@shape("response", knows=lambda row: "candidates" in as_object(row["response"]))
+def gemini(row: Row) -> Iterator[Row]:
     contents = as_object(row.get("request")).get("contents")
     asked = [as_object(turn) for turn in contents] if isinstance(contents, list) else []
     plain = _answered(row, as_object(row.get("response")), row.get("error") or row.get("status"))
@@ -36,15 +39,8 @@ def _answered(row: Row, body: Row, error: Any) -> Row:
     return {**kept, "prediction": None, "error": details.get("message") or error or "no text"}
 
 
-def _reply(row: Row) -> Iterator[Row]:
-    text = reply_text(row)
-    yield {
-        **without(row, "choices", "candidates", "message"),
-        **({"prediction": text} if text is not None else {"error": row.get("error") or "no text"}),
-    }
-
-
-def _bedrock(row: Row) -> Iterator[Row]:
+@shape("inputRecord", "modelResponses")
+def bedrock(row: Row) -> Iterator[Row]:
     asked = as_object(row["inputRecord"])
     yield {
         "prompt": asked.get("prompt"),
@@ -53,7 +49,9 @@ def _bedrock(row: Row) -> Iterator[Row]:
     }
 
 
-def _eval_run(row: Row) -> Iterator[Row]:
+@shape("datasource_item", "sample")
+def eval_run(row: Row) -> Iterator[Row]:
+    """OpenAI's."""
     asked, sample = as_object(row["datasource_item"]), as_object(row["sample"])
     yield {
         **without(asked, "answer", "output"),
@@ -72,18 +70,11 @@ def _is_reply(row: Row) -> bool:
     return said or bool({"message", "text"} & as_object(first).keys())
 
 
-OPENAI = Shape(
-    lambda row: "custom_id" in row and isinstance(row.get("response", ""), dict | None),
-    _openai,
-)
-ANTHROPIC = Shape(
-    lambda row: "custom_id" in row and isinstance(row.get("result"), dict),
-    _anthropic,
-)
-EVAL_RUN = Shape(lambda row: {"datasource_item", "sample"} <= row.keys(), _eval_run)  # OpenAI's
-BEDROCK = Shape(lambda row: {"inputRecord", "modelResponses"} <= row.keys(), _bedrock)
-REPLY = Shape(_is_reply, _reply)  # as a client of OpenAI's or Ollama's has it
-GEMINI = Shape(
-    lambda row: "candidates" in as_object(row.get("response")),
-    _gemini,
-)
+@shape(any_of=("candidates", "choices", "message"), knows=_is_reply)
+def reply(row: Row) -> Iterator[Row]:
+    """As a client of OpenAI's or Ollama's has it."""
+    text = reply_text(row)
+    yield {
+        **without(row, "choices", "candidates", "message"),
+        **({"prediction": text} if text is not None else {"error": row.get("error") or "no text"}),
+    }

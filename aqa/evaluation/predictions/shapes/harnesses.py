@@ -5,11 +5,11 @@ from typing import Any
 
 from aqa.data.shape import (
     Row,
-    Shape,
     UnreadableError,
     are_objects,
     as_object,
     as_objects,
+    shape,
     without,
 )
 from aqa.evaluation.predictions.shapes.replies import reply_text
@@ -17,7 +17,8 @@ from aqa.evaluation.predictions.shapes.replies import reply_text
 PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # nothing that a score needs
 
 
-def _lm_eval(row: Row) -> Iterator[Row]:
+@shape("doc", any_of=("filtered_resps", "resps"))
+def lm_eval(row: Row) -> Iterator[Row]:
     responses = row.get("filtered_resps") or row.get("resps")
     first = responses[0] if isinstance(responses, list) and responses else None
     if _is_likelihood(first):
@@ -42,7 +43,8 @@ def _is_likelihood(response: Any) -> bool:
     )
 
 
-def _inspect(row: Row) -> Iterator[Row]:
+@shape("id", "epoch", "input", "output")
+def inspect(row: Row) -> Iterator[Row]:
     output = as_object(row.get("output"))
     error = row.get("error") or output.get("error")
     text = reply_text(output) or (None if error else output.get("completion"))
@@ -57,7 +59,14 @@ def _inspect(row: Row) -> Iterator[Row]:
     }
 
 
-def _promptfoo(row: Row) -> Iterator[Row]:
+@shape(
+    "vars",
+    any_of=("response", "provider"),
+    knows=lambda row: (
+        isinstance(row["vars"], dict) and isinstance(row.get("response"), dict | None)
+    ),
+)
+def promptfoo(row: Row) -> Iterator[Row]:
     response = as_object(row.get("response"))
     provider = row.get("provider")
     known = as_object(provider)
@@ -74,7 +83,8 @@ def _promptfoo(row: Row) -> Iterator[Row]:
     }
 
 
-def _promptfoo_table(row: Row) -> Iterator[Row]:
+@shape("Status", "Named Scores", "Grader Reason")
+def promptfoo_table(row: Row) -> Iterator[Row]:
     """Of a table, in which the answer stands before its status, and the variables before it."""
     *names, column = list(row)[: list(row).index("Status")]
     is_error = row["Status"] == "ERROR"
@@ -84,7 +94,8 @@ def _promptfoo_table(row: Row) -> Iterator[Row]:
     }
 
 
-def _helm(row: Row) -> Iterator[Row]:
+@shape("instance_id", "predicted_text")
+def helm(row: Row) -> Iterator[Row]:
     texts = ("mapped_output", "truncated_predicted_text", "predicted_text")  # what it scores first
     yield {
         **without(row, *texts),
@@ -93,7 +104,8 @@ def _helm(row: Row) -> Iterator[Row]:
     }
 
 
-def _helm_state(row: Row) -> Iterator[Row]:
+@shape("request", "result", "instance", knows=lambda row: isinstance(row["instance"], dict))
+def helm_state(row: Row) -> Iterator[Row]:
     instance, result = as_object(row["instance"]), as_object(row["result"])
     right = [ref for ref in as_objects(instance.get("references")) if "correct" in ref["tags"]]
     said = as_objects(result.get("completions"))
@@ -109,7 +121,15 @@ def _helm_state(row: Row) -> Iterator[Row]:
     }
 
 
-def _evals(row: Row) -> Iterator[Row]:
+@shape(
+    any_of=("event_id", "final_report", "spec"),
+    knows=lambda row: (
+        {"sample_id", "event_id", "type"} <= row.keys()
+        or row.keys() == {"final_report"}
+        or "eval_name" in as_object(row.get("spec"))
+    ),
+)
+def evals(row: Row) -> Iterator[Row]:
     """What was sampled; of the other events, and the spec and report around them, nothing."""
     data = as_object(row.get("data"))
     if row.get("type") == "sampling":
@@ -117,7 +137,8 @@ def _evals(row: Row) -> Iterator[Row]:
         yield {"sample_id": place, "prompt": data.get("prompt"), "prediction": data.get("sampled")}
 
 
-def _mt_bench(row: Row) -> Iterator[Row]:
+@shape("choices", knows=lambda row: are_objects(row["choices"], "turns"))
+def mt_bench(row: Row) -> Iterator[Row]:
     turns = [choice["turns"] for choice in row["choices"]]
     if any(len(each) != 1 for each in turns):
         raise UnreadableError(
@@ -129,39 +150,3 @@ def _mt_bench(row: Row) -> Iterator[Row]:
 
 def _without_passages(row: Row) -> dict[str, Any]:
     return without(row, *PASSAGES)
-
-
-LM_EVAL = Shape(
-    lambda row: "doc" in row and ("filtered_resps" in row or "resps" in row),
-    _lm_eval,
-)
-INSPECT = Shape(
-    lambda row: {"id", "epoch", "input", "output"} <= row.keys(),
-    _inspect,
-)
-PROMPTFOO = Shape(
-    lambda row: (
-        isinstance(row.get("vars"), dict)
-        and ("response" in row or "provider" in row)
-        and isinstance(row.get("response"), dict | None)
-    ),
-    _promptfoo,
-)
-PROMPTFOO_TABLE = Shape(
-    lambda row: {"Status", "Named Scores", "Grader Reason"} <= row.keys(),
-    _promptfoo_table,
-)
-HELM = Shape(lambda row: {"instance_id", "predicted_text"} <= row.keys(), _helm)
-HELM_STATE = Shape(
-    lambda row: {"request", "result"} <= row.keys() and isinstance(row.get("instance"), dict),
-    _helm_state,
-)
-EVALS = Shape(
-    lambda row: (
-        {"sample_id", "event_id", "type"} <= row.keys()
-        or row.keys() == {"final_report"}
-        or "eval_name" in as_object(row.get("spec"))
-    ),
-    _evals,
-)
-MT_BENCH = Shape(lambda row: are_objects(row.get("choices"), "turns"), _mt_bench)

@@ -2,10 +2,18 @@
 
 from collections.abc import Iterator
 
-from aqa.data.shape import Row, Shape, UnreadableError, are_objects, as_object, joined, without
+from aqa.data.shape import Row, UnreadableError, are_objects, as_object, joined, shape, without
+
+BIOASQ_COLUMNS = {
+    "id", "type", "body", "documents", "snippets", "concepts", "triples", "exact_answer",
+    "ideal_answer",
+}  # fmt: skip
+LANGCHAIN_ANSWERS = ("result", "answer", "output_text")
+LANGCHAIN_DOCUMENTS = ("source_documents", "context", "input_documents")
 
 
-def _dpr(row: Row) -> Iterator[Row]:
+@shape("predictions", knows=lambda row: are_objects(row["predictions"], "prediction"))
+def dpr(row: Row) -> Iterator[Row]:
     rest = without(row, "predictions")
     for each in row["predictions"]:
         said = each.get("prediction")
@@ -13,13 +21,15 @@ def _dpr(row: Row) -> Iterator[Row]:
         yield {**rest, "top_k": each.get("top_k"), "prediction": text}
 
 
-def _flashrag(row: Row) -> Iterator[Row]:
+@shape("output", knows=lambda row: "pred" in as_object(row["output"]))
+def flashrag(row: Row) -> Iterator[Row]:
     output = as_object(row.get("output"))
     rest = without(row, "output", "metadata")
     yield {**as_object(row.get("metadata")), **rest, "prediction": output.get("pred")}
 
 
-def _kilt(row: Row) -> Iterator[Row]:
+@shape("output", knows=lambda row: are_objects(row["output"], "answer", "provenance"))
+def kilt(row: Row) -> Iterator[Row]:
     answers = [each["answer"] for each in row["output"] if each.get("answer") is not None]
     if "meta" in row or len(set(map(str, answers))) > 1:
         raise UnreadableError("a question of KILT with its references; give the file as --data")
@@ -30,23 +40,36 @@ def _kilt(row: Row) -> Iterator[Row]:
     }
 
 
-def _haystack(row: Row) -> Iterator[Row]:
+@shape("answers", knows=lambda row: are_objects(row["answers"], "score"))
+def haystack(row: Row) -> Iterator[Row]:
     yield {**without(row, "answers"), "prediction": row["answers"]}
 
 
-def _langchain(row: Row) -> Iterator[Row]:
+@shape(
+    any_of=LANGCHAIN_ANSWERS,
+    knows=lambda row: any(
+        are_objects(row.get(name), "page_content") for name in LANGCHAIN_DOCUMENTS
+    ),
+)
+def langchain(row: Row) -> Iterator[Row]:
     rest = without(row, *LANGCHAIN_DOCUMENTS, *LANGCHAIN_ANSWERS)
     answer = next(row[name] for name in LANGCHAIN_ANSWERS if name in row)
     yield {**rest, "prediction": answer}
 
 
-def _trec_rag(row: Row) -> Iterator[Row]:
+@shape("answer", knows=lambda row: are_objects(row["answer"], "citations"))
+def trec_rag(row: Row) -> Iterator[Row]:
     rest = without(row, "answer", "references")
     sentences = [str(each.get("text") or "").strip() for each in row["answer"]]
     yield {**as_object(row.get("metadata")), **rest, "prediction": " ".join(sentences).strip()}
 
 
-def _bioasq(row: Row) -> Iterator[Row]:
+@shape(
+    "id",
+    any_of=("exact_answer", "ideal_answer"),
+    knows=lambda row: row.keys() <= BIOASQ_COLUMNS,
+)
+def bioasq(row: Row) -> Iterator[Row]:
     exact = row.get("exact_answer")
     if isinstance(exact, list):  # candidates, each with its synonyms; all of a list's count
         texts = [each[0] if isinstance(each, list) and each else each for each in exact]
@@ -55,50 +78,7 @@ def _bioasq(row: Row) -> Iterator[Row]:
     yield {"id": row["id"], "question": row.get("body"), "prediction": said}
 
 
-BIOASQ_COLUMNS = {
-    "id", "type", "body", "documents", "snippets", "concepts", "triples", "exact_answer",
-    "ideal_answer",
-}  # fmt: skip
-LANGCHAIN_ANSWERS = ("result", "answer", "output_text")
-LANGCHAIN_DOCUMENTS = ("source_documents", "context", "input_documents")
-
-DPR = Shape(
-    lambda row: are_objects(row.get("predictions"), "prediction"),
-    _dpr,
-)
-FLASHRAG = Shape(
-    lambda row: "pred" in as_object(row.get("output")),
-    _flashrag,
-)
-KILT = Shape(
-    lambda row: are_objects(row.get("output"), "answer", "provenance"),
-    _kilt,
-)
-HAYSTACK = Shape(
-    lambda row: are_objects(row.get("answers"), "score"),
-    _haystack,
-)
-LANGCHAIN = Shape(
-    lambda row: (
-        any(are_objects(row.get(name), "page_content") for name in LANGCHAIN_DOCUMENTS)
-        and any(name in row for name in LANGCHAIN_ANSWERS)
-    ),
-    _langchain,
-)
-# The question and reference that a chain was given come back beside its result.
-QA_CHAIN = Shape(
-    lambda row: {"query", "answer", "result"} <= row.keys() and isinstance(row["result"], str),
-    lambda row: [{**row, "answer": None, "reference": row["answer"], "prediction": row["result"]}],
-)
-TREC_RAG = Shape(
-    lambda row: are_objects(row.get("answer"), "citations"),
-    _trec_rag,
-)
-BIOASQ = Shape(
-    lambda row: (
-        "id" in row
-        and bool({"exact_answer", "ideal_answer"} & row.keys())
-        and row.keys() <= BIOASQ_COLUMNS
-    ),
-    _bioasq,
-)
+@shape("query", "answer", "result", knows=lambda row: isinstance(row["result"], str))
+def qa_chain(row: Row) -> Iterator[Row]:
+    """The question and reference that a chain was given come back beside its result."""
+    yield {**row, "answer": None, "reference": row["answer"], "prediction": row["result"]}

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from aqa.data.shape import Row, Shape, UnreadableError
+from aqa.data.shape import Row, UnreadableError, shape
 
 
-def _natural_questions(row: Row) -> Iterator[Row]:
+@shape("example_id", "short_answers")
+def natural_questions(row: Row) -> Iterator[Row]:
     listed = row["short_answers"]
     spans = [span for span in listed if isinstance(span, dict)] if isinstance(listed, list) else []
     texts = [span.get("text") for span in spans]
@@ -20,16 +21,7 @@ def _natural_questions(row: Row) -> Iterator[Row]:
     yield {"example_id": row["example_id"], "prediction": " ".join(map(str, texts))}
 
 
-def _quac(row: Row) -> Iterator[Row]:
+@shape("qid", "best_span_str", knows=lambda row: isinstance(row["qid"], list))
+def quac(row: Row) -> Iterator[Row]:
     for key, text in zip(row["qid"], row["best_span_str"], strict=False):
         yield {"qid": key, "prediction": text}
-
-
-NATURAL_QUESTIONS = Shape(
-    lambda row: "example_id" in row and "short_answers" in row,
-    _natural_questions,
-)
-QUAC = Shape(
-    lambda row: isinstance(row.get("qid"), list) and isinstance(row.get("best_span_str"), list),
-    _quac,
-)

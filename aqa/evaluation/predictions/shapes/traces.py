@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.shape import Row, Shape, as_object, without
+from aqa.data.shape import Row, as_object, shape, without
 
 SIDES = {
     "inputs": "inputs",
@@ -36,7 +36,8 @@ def _is_trace(row: Row) -> bool:
     return isinstance(sides.get("inputs"), dict) and isinstance(sides.get("outputs"), dict | str)
 
 
-def _trace(row: Row) -> Iterator[Row]:
+@shape(any_of=tuple(SIDES), knows=_is_trace)
+def trace(row: Row) -> Iterator[Row]:
     sides = _sides(row)
     said = sides["outputs"] if isinstance(sides["outputs"], dict) else {"output": sides["outputs"]}
     expected = list(as_object(sides.get("references")).values())
@@ -49,6 +50,3 @@ def _trace(row: Row) -> Iterator[Row]:
         **without(row, *SIDES),
         **({"reference": expected[0]} if len(expected) == 1 else {}),
     }
-
-
-TRACE = Shape(_is_trace, _trace)
