@@ -28,6 +28,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip
+# Where a row that has a question and answers may hold its passages, if only one of these does.
+MAY_HOLD_PASSAGES = ("document", "article", "evidence", "text", "story")
 # References by names that systems' answers have, too; all the others can mean nothing else.
 AMBIGUOUS = (
     "answers", "answer", "answertext", "답변", "답", "output", "target", "expected", "ideal",

@@ -12,6 +12,7 @@ from aqa.data.passages import (
     Listed,
     content_id,
     find_gold,
+    generic_passages,
     in_ranked_order,
     list_passages,
     read_written,
@@ -60,7 +61,7 @@ class RowParser:
             if not references.columns:
                 self._refuse("answers", "", None, row, place)
             question = ""
-        passages_column, title_column, listed = self._list(row, place)
+        passages_column, title_column, listed = self._list(row, bool(references.columns), place)
         passages = tuple(self._passage(item, rank) for rank, item in enumerate(listed, 1))
         if self._needs_passages and not any(passage.text.strip() for passage in passages):
             self._refuse("passages", passages_column, row.get(passages_column), row, place)
@@ -97,9 +98,13 @@ class RowParser:
         """Whether a row that can be parsed has an id of its own."""
         return self._columns.find("id", row, "")[1] not in (None, "")
 
-    def _list(self, row: Mapping[str, object], place: str) -> tuple[str, str, list[Listed]]:
+    def _list(
+        self, row: Mapping[str, object], is_answered: bool, place: str
+    ) -> tuple[str, str, list[Listed]]:
         """Give the columns of passages and of their title, as far as they are used, and both."""
         column, value = self._columns.find("passages", row, place)
+        if not column and is_answered and self._needs_passages:
+            column, value = generic_passages(row, place)
         title_column, title = self._columns.find("title", row, place)
         document_id = read_literal(row.get(DOCUMENT_ID), f'"{DOCUMENT_ID}"', place)
         only = Listed(

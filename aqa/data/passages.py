@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from aqa.data.columns import columns_called, composed, first_called
+from aqa.data.columns import MAY_HOLD_PASSAGES, columns_called, composed, first_called
 from aqa.data.flags import is_true
 from aqa.data.json_stream import describe
 from aqa.data.literals import LIST_OPENING, read_literal
@@ -24,6 +24,8 @@ GOLD_MARKS = ("isgold", "isselected", "issupporting")
 GOLD_IDS = ("gold_ids", "positive_ids")
 GOLD_PASSAGES = ("positive_passages", "positive_ctxs")
 GOLD_TEXTS = "reference_contexts"  # of RAGAS and LlamaIndex: never ids
+LONGEST_NAME = 200  # characters, of a title or an address
+SENTENCE_ENDS = (".", "!", "?", "。", "…", '."', ".”", ".'")
 
 RANKS_SHOWN = 10
 HIGHEST_RANK = 1 << 53  # above it floating point numbers are not exact
@@ -84,6 +86,35 @@ def list_passages(
         else:
             raise DataError(f"{place}: passage {number} is {describe(item)}, not a text")
     return passages
+
+
+def generic_passages(row: Mapping[str, object], place: str) -> tuple[str, object]:
+    """The column of any name that holds sentences, and its value; "" and None without one.
+
+    Raises:
+        DataError: two do.
+    """
+    columns = columns_called(MAY_HOLD_PASSAGES, tuple(row))
+    found = [(name, read_written(row[name], f'"{name}"', place)) for name in columns]
+    found = [(name, value) for name, value in found if _holds_sentences(value)]
+    if len(found) > 1:
+        names = " and ".join(name for name, _ in found)
+        raise DataError(
+            f"{place}: {names} may both hold passages; name the right one, such as"
+            f" --field passages={found[0][0]}"
+        )
+    return found[0] if found else ("", None)
+
+
+def _holds_sentences(value: object) -> bool:
+    """Tell whether a value holds texts that are more than names, ids or addresses."""
+    parts = value if isinstance(value, list) else [value]
+    texts = [first_called(part, PASSAGE_TEXT) if isinstance(part, dict) else part for part in parts]
+    return bool(texts) and all(
+        isinstance(text, str)
+        and (len(text) > LONGEST_NAME or text.rstrip().endswith(SENTENCE_ENDS))
+        for text in texts
+    )
 
 
 def read_written(value: object, what: str, place: str) -> object:

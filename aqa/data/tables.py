@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -14,6 +14,7 @@ BATCH_ROWS = 256
 DELIMITERS = ",\t;|"
 EXCEL_SAYS = re.compile("sep=(.)\\s*", re.IGNORECASE)  # a first line that names the delimiter
 QUOTED = re.compile('"((?:[^"]|"")*)"')
+Rename = Callable[[list[str]], list[str]]
 
 
 class _Batch(Protocol):
@@ -24,24 +25,24 @@ class _Batch(Protocol):
     def to_pylist(self) -> list[dict[str, object]]: ...
 
 
-def read_csv(path: Path) -> Iterator[Row]:
+def read_csv(path: Path, rename: Rename = list) -> Iterator[Row]:
     """Read CSV or TSV, whichever delimiter the header line has most of, or a line before it names.
 
     Every cell is a text, see `read_literal` for those that hold lists; an empty one is a missing
-    value.
+    value. `rename` gives the header's columns other names.
     """
     csv.field_size_limit((1 << 31) - 1)  # the default of 128 KiB is less than many a context
     with open_text(path) as text:
         head = text.readline()
         named = EXCEL_SAYS.fullmatch(head)
         if named:
-            yield from _csv_rows(path, text, named[1], 1)
+            yield from _csv_rows(path, text, named[1], rename, 1)
             return
         delimiter = max(DELIMITERS, key=head.count)
         if delimiter == "\t" and _needs_no_quotes(path, head.count("\t")):
-            yield from _tabbed_rows(path, chain([head], text))
+            yield from _tabbed_rows(path, chain([head], text), rename)
         else:
-            yield from _csv_rows(path, chain([head], text), delimiter)
+            yield from _csv_rows(path, chain([head], text), delimiter, rename)
 
 
 def _needs_no_quotes(path: Path, tabs: int) -> bool:
@@ -53,7 +54,7 @@ def _needs_no_quotes(path: Path, tabs: int) -> bool:
         return all(line.count("\t") == tabs for line in text if not line.isspace())
 
 
-def _tabbed_rows(path: Path, lines: Iterable[str]) -> Iterator[Row]:
+def _tabbed_rows(path: Path, lines: Iterable[str], rename: Rename) -> Iterator[Row]:
     """Split lines by tabs; what was quoted whole is taken out of its quotes."""
     header: list[str] = []
     for number, line in enumerate(lines, 1):
@@ -64,7 +65,7 @@ def _tabbed_rows(path: Path, lines: Iterable[str]) -> Iterator[Row]:
         if header:
             yield place, dict(zip(header, (cell or None for cell in cells), strict=True))
         else:
-            header = cells
+            header = rename(cells)
             _check_names(header, place)
 
 
@@ -73,7 +74,9 @@ def _unquoted(cell: str) -> str:
     return quoted[1].replace('""', '"') if quoted else cell
 
 
-def _csv_rows(path: Path, text: Iterable[str], delimiter: str, before: int = 0) -> Iterator[Row]:
+def _csv_rows(
+    path: Path, text: Iterable[str], delimiter: str, rename: Rename, before: int = 0
+) -> Iterator[Row]:
     """Read rows; `before` is how many lines stand before the header."""
     lines = csv.reader(text, delimiter=delimiter, strict=True)
     header: list[str] = []
@@ -82,7 +85,7 @@ def _csv_rows(path: Path, text: Iterable[str], delimiter: str, before: int = 0) 
         for cells in lines:
             place, line = f"{path.name}, line {line}", lines.line_num + before + 1
             if not header:
-                header = cells
+                header = rename(cells)
                 _check_names(header, place)
             elif cells:
                 if len(cells) != len(header):

@@ -8,6 +8,7 @@ import pytest
 from data_shapes import BUILT, WHEN
 
 from aqa.data import Source, read_examples
+from aqa.errors import DataError
 from aqa.records import Example
 
 
@@ -90,3 +91,41 @@ def test_a_body_comes_before_its_summary(tmp_path: Path) -> None:
     row = {"question": WHEN, "passages": [{"summary": "x", "body": BUILT}]}
     example = read(tmp_path, row)
     assert example.passages[0].text == BUILT
+
+
+@pytest.mark.parametrize("column", ["document", "Article", "evidence", "text", "story"])
+@pytest.mark.parametrize("value", [BUILT, [BUILT, "It burned in 1910."], "ha " * 70])
+def test_the_only_column_of_sentences_holds_the_passages(
+    tmp_path: Path, column: str, value: Any
+) -> None:
+    row = {"id": "q1", "question": WHEN, "answer": "1874", column: value, "evidence_id": "d1."}
+    texts = [passage.text for passage in read(tmp_path, row).passages]
+    assert texts == (value if isinstance(value, list) else [value])
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (
+            {"document": BUILT, "text": BUILT},
+            "line 1: document and text may both hold passages; .*",
+        ),
+        ({"document": "The old mill"}, "no passages among"),  # a title
+        ({"evidence": "https://en.wikipedia.org/wiki/Mill"}, "no passages among"),
+        ({"evidence": []}, "no passages among"),
+        ({"text": BUILT, "answer": None}, "no passages among"),
+    ],
+)
+def test_what_may_not_be_the_passages_is_asked_for(
+    tmp_path: Path, columns: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(DataError, match=f"{told}--field passages=" if "*" in told else told):
+        read(tmp_path, {"id": "q1", "question": WHEN, "answer": "1874", **columns})
+
+
+def test_a_named_column_holds_the_passages(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    row = {"id": "q1", "question": WHEN, "answer": "1874", "document": BUILT, "text": "x."}
+    path.write_text(json.dumps(row))
+    (example,) = read_examples(Source(str(path), fields={"passages": "document"}))
+    assert [passage.text for passage in example.passages] == [BUILT]

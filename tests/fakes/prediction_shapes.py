@@ -560,6 +560,26 @@ SHAPES: dict[str, tuple[str, Content]] = {
         "id,question,[m] Answer {{question}},Status,Score,Named Scores,Grader Reason,Comment\n"
         + "".join(f'{k},{q},"{t}",FAIL,0.00,,Expected ...,\n' for k, q, t, _ in ROWS),
     ),
+    "promptfoo's table with what was thought": (
+        "output.csv",
+        "Description,id,question,[m] Answer {{question}},Reasoning,Status,Score,Named Scores,"
+        "Metric: exact,Grader Reason,Comment\n"
+        + "".join(f'd,{k},{q},"{t}",Hm.,PASS,1.00,,1.00,All passed,\n' for k, q, t, _ in ROWS),
+    ),
+    "OpenAI's evals, matches alone": (
+        "e.jsonl",
+        lines(
+            [
+                {
+                    "event_id": place,
+                    "sample_id": f"x.dev.{place}",
+                    "type": "match",
+                    "data": {"correct": False, "expected": gold, "sampled": text},
+                }
+                for place, (_, _, text, gold) in enumerate(ROWS)
+            ]
+        ),
+    ),
     "LangSmith's runs": (
         "runs.jsonl",
         lines(

@@ -27,6 +27,7 @@ from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text
 from aqa.evaluation.predictions.named import OWN_SCORES
 from aqa.evaluation.predictions.shapes import SHAPES
+from aqa.evaluation.predictions.shapes.harnesses import without_matches
 from aqa.evaluation.predictions.texts import as_text
 from aqa.runs.journal import read_lines as journal_lines
 from aqa.runs.names import JOURNAL, PREDICTIONS
@@ -173,7 +174,7 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
     """
     met: dict[str, dict[str, None]] = {column: {} for column in fields.rows}
     count = 0
-    for entry in entries:
+    for entry in without_matches(entries):
         given = fields
         if isinstance(entry.value, dict) and _is_ours(entry.value, fields):
             given = AS_USUAL

@@ -10,6 +10,7 @@ from aqa.data.tables import read_csv
 from aqa.errors import DataError
 from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS, OF_REFERENCE_NAMES, REFERENCES
 from aqa.evaluation.predictions.entries import Entry
+from aqa.evaluation.predictions.shapes.harnesses import promptfoo_names
 
 DELIMITERS = "\t,;|"
 MAY_BE_MISSING = {*IDS, *REFERENCES} - OF_REFERENCE_NAMES
@@ -23,7 +24,7 @@ def read_lines_of_text(file: Path, suffix: str, ids: Collection[str] | None) -> 
     delimiter = max(DELIMITERS, key=lines[0].count)
     header = [fold(cell.strip('"')) for cell in lines[0].split(delimiter)]
     if suffix in TABLES or _names_answers(header):
-        rows = list(_filled(read_csv(file)))
+        rows = list(_filled(read_csv(file, promptfoo_names)))
         return list(_without_header(rows, ids or ()))
     if pairs := _pairs(file, lines, ids):
         return pairs

@@ -35,8 +35,8 @@ WITHOUT_IDS = {
     "RAGAS", "RAGAS before 0.2", "DeepEval without names", "Haystack", "OpenCompass", "AlpacaEval",
     "CSV of one column", "TSV, each row by its index", "a list of texts", "columns without ids",
     "DeepEval's latest run", "LangChain", "requests by number", "Gemini's batch without keys",
-    "Azure's evaluation", "OpenAI's evals", "Bedrock's evaluation", "Opik",
-    "LangChain's chain of questions and answers",
+    "Azure's evaluation", "OpenAI's evals", "OpenAI's evals, matches alone",
+    "Bedrock's evaluation", "Opik", "LangChain's chain of questions and answers",
 }  # fmt: skip
 
 REFUSED_WITHOUT_DATA = {
@@ -142,6 +142,7 @@ FAILURES = {
         "id": "q1",
         "[m] ?": "",
         "Status": "ERROR",
+        "Score": "0.00",
         "Named Scores": "",
         "Grader Reason": "timeout",
     },
@@ -253,6 +254,28 @@ VARIANTS = {
         "n",
     ),
 }
+
+
+OF_TWO_PROMPTS = (
+    "id,question,[a] Answer {{question}},Status,Score,Named Scores,Grader Reason,Comment,"
+    "[b] Answer {{question}},Reasoning,Status,Score,Named Scores,Metric: x,Grader Reason,Comment\n"
+    + "".join(f'{k},{q},"{t}",FAIL,0,,,,"{t}?",Hm.,PASS,1,,1,All,\n' for k, q, t, _ in ROWS)
+)
+
+
+def test_of_a_table_of_several_prompts_one_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "output.csv", OF_TWO_PROMPTS)
+    with pytest.raises(DataError, match=r"several provider \(a, b\); .*provider=a$"):
+        read_predictions(path, list(SAID))
+    found = read_predictions(path, list(SAID), fields=Fields.parse(["provider=b"]))
+    assert {key: row.prediction for key, row in found.items()} == {
+        key: f"{text}?" for key, text in SAID.items()
+    }
+    path = write(tmp_path, "output.csv", OF_TWO_PROMPTS.replace("[b] Answer", "[a] Reply to"))
+    with pytest.raises(DataError, match=r"several promptIdx \(0, 1\)"):
+        read_predictions(path, list(SAID))
+    found = read_predictions(path, list(SAID), fields=Fields.parse(["promptIdx=0"]))
+    assert {key: row.prediction for key, row in found.items()} == SAID
 
 
 @pytest.mark.parametrize("kind", list(VARIANTS))

@@ -1,6 +1,8 @@
 """Tools that run and score models: lm-eval, Inspect, promptfoo, HELM, OpenAI's evals, MT-bench."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from aqa.data.shape import (
@@ -12,9 +14,14 @@ from aqa.data.shape import (
     shape,
     without,
 )
+from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # nothing that a score needs
+# In tables of promptfoo, after each column with the answers to a prompt, "[provider] prompt".
+OF_EACH_PROMPT = {"Reasoning", "Status", "Score", "Named Scores", "Grader Reason", "Comment"}
+AGAIN = re.compile(r"\.\d+$")
+PROVIDER = re.compile(r"\[(.+?)\] ")
 
 
 @shape("doc", any_of=("filtered_resps", "resps"))
@@ -76,22 +83,47 @@ def promptfoo(row: Row) -> Iterator[Row]:
         **as_object(as_object(row.get("testCase")).get("metadata")),
         **_without_passages(as_object(row.get("vars"))),
         "testIdx": row.get("testIdx"),
-        "promptIdx": row.get("promptIdx"),
         "provider": known.get("label") or known.get("id") or provider,
+        "promptIdx": row.get("promptIdx"),
         "prediction": text,
         **({"error": error} if text is None else {}),
     }
 
 
-@shape("Status", "Named Scores", "Grader Reason")
+@shape("Status", "Score", "Named Scores", "Grader Reason")
 def promptfoo_table(row: Row) -> Iterator[Row]:
-    """Of a table, in which the answer stands before its status, and the variables before it."""
-    *names, column = list(row)[: list(row).index("Status")]
-    is_error = row["Status"] == "ERROR"
-    yield {
-        **_without_passages({name: row[name] for name in names}),
-        **({"error": row["Grader Reason"] or "error"} if is_error else {"prediction": row[column]}),
-    }
+    """Of a table: the variables, and for each prompt its answer, what it thought, its status."""
+    kinds = {name: AGAIN.sub("", name) for name in row}
+    names = [name for name in row if kinds[name] != "Reasoning"]
+    places = [
+        place
+        for place, (name, following) in enumerate(pairwise(names))
+        if (kinds[name], kinds[following]) == ("Status", "Score")
+    ]
+    variables = {name: row[name] for name in names[: places[0] - 1]}
+    for number, place in enumerate(places):
+        column = names[place - 1]
+        provider = PROVIDER.match(column)
+        is_answer = row[names[place]] in ("PASS", "FAIL")
+        reason = next(row[name] for name in names[place:] if kinds[name] == "Grader Reason")
+        yield {
+            **_without_passages(variables),
+            "provider": provider[1] if provider else column,
+            "promptIdx": number,
+            **({"prediction": row[column]} if is_answer else {"error": reason or "no output"}),
+        }
+
+
+def promptfoo_names(header: Sequence[str]) -> list[str]:
+    """Number the columns that promptfoo's tables have again for each prompt, as pandas does."""
+    names = list(header)
+    if "Grader Reason" not in names:
+        return names
+    for place, name in enumerate(header):
+        count = header[:place].count(name)
+        if count and (name in OF_EACH_PROMPT or name.startswith("Metric: ")):
+            names[place] = f"{name}.{count}"
+    return names
 
 
 @shape("instance_id", "predicted_text")
@@ -132,9 +164,18 @@ def helm_state(row: Row) -> Iterator[Row]:
 def evals(row: Row) -> Iterator[Row]:
     """What was sampled; of the other events, and the spec and report around them, nothing."""
     data = as_object(row.get("data"))
-    if row.get("type") == "sampling":
+    if "sampled" in data:
         place = str(row["sample_id"]).rpartition(".")[2]  # after the names of the set and split
-        yield {"sample_id": place, "prompt": data.get("prompt"), "prediction": data.get("sampled")}
+        asked = {name: data[name] for name in ("prompt", "expected") if name in data}
+        yield {"sample_id": place, **asked, "prediction": data["sampled"]}
+
+
+def without_matches(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Leave out what OpenAI's evals compared, where they wrote down what was sampled, too."""
+    kinds = [as_object(each.value).get("type") for each in entries]
+    if "sampling" not in kinds or "match" not in kinds:
+        return entries
+    return [each for each, kind in zip(entries, kinds, strict=True) if kind != "match"]
 
 
 @shape("choices", knows=lambda row: are_objects(row["choices"], "turns"))
