@@ -5,12 +5,12 @@ import pytest
 from tiny_llama import NO_SYSTEM, SMOLLM2, make_tokenizer, save_tiny, tiny_template
 from tiny_t5 import (
     BY_HEART,
-    Training,
     bart_tokenizer,
     make_reader,
     save_bart,
     save_t5,
     t5_tokenizer,
+    t5_training,
 )
 
 from aqa.records import Template
@@ -90,5 +90,5 @@ def tiny_plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_t5(tiny_t5: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a tiny T5 with the rows learnt by heart."""
     folder = tmp_path_factory.mktemp("trained_t5")
-    Training(make_reader(tiny_t5, *BY_HEART), folder).run()
+    t5_training(make_reader(tiny_t5, *BY_HEART), folder).run()
     return folder

@@ -4,7 +4,7 @@ What each ought to read, lose and write is computed here without aqa.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +229,27 @@ def resumed_weights_differ(train: Any, run: Path, weights: Path) -> bool:
     return any(not torch.equal(whole[name], again[name]) for name in whole)
 
 
+def check_training(
+    train: Callable[..., tiny_llama.Training],
+    expected: list[Pair],
+    rows_trained_on: list[Pair],
+    alone: "ChatAlone | TextAlone",
+) -> Any:
+    """Train on what is expected, with the loss of the libraries alone; give the reader."""
+    training = train()
+    training.run()
+    assert rows_trained_on == expected
+    assert training.losses[0] == pytest.approx(alone.loss(expected), rel=2e-3)
+    assert training.losses[-1] < training.losses[0]
+    return training.reader
+
+
+def check_asked(reader: Any, asked: list[Prompt], expected: list[Pair]) -> None:
+    """The prompts are those of the training, and all are answered."""
+    assert [read for read, _ in shown(asked, reader)] == [read for read, _ in expected]
+    assert len(list(reader.generate(asked))) == len(rows())
+
+
 @pytest.mark.parametrize("name", CAUSAL_KINDS)
 def test_causal(
     name: str,
@@ -251,20 +272,14 @@ def test_causal(
         made = tiny_llama.make_reader(model, *settings)
         return tiny_llama.Training(made, template, run, with_dev=False, resume=resume)
 
-    training = train()
-    training.run()
-    assert rows_trained_on == expected
-    assert training.losses[0] == pytest.approx(alone.loss(expected), rel=2e-3)
-    assert training.losses[-1] < training.losses[0]
-
+    fresh = check_training(train, expected, rows_trained_on, alone)
     with tiny_llama.make_reader(run, *kind.settings, "generation.max_new_tokens=6") as trained:
         asked = tiny_llama.make_prompts(trained, template, with_target=False)
-        assert [read for read, _ in shown(asked, trained)] == [read for read, _ in expected]
-        assert len(list(trained.generate(asked))) == len(rows())
+        check_asked(trained, asked, expected)
     for prompt, (read, _) in zip(prompts, expected, strict=True):
         assert ids_written[prompt.id] == alone.answer(run / "adapter", read)
 
-    merged = training.reader.merge(run, asked)
+    merged = fresh.merge(run, asked)
     assert (merged.compared, merged.different) == (len(rows()), 0)
     assert not resumed_weights_differ(train, run, run / "adapter" / "adapter_model.safetensors")
 
@@ -286,20 +301,13 @@ def test_encoder_decoder(
 
     assert shown(prompts, reader) == expected
 
-    def train(resume: bool = False) -> tiny_t5.Training:
+    def train(resume: bool = False) -> tiny_llama.Training:
         made = tiny_t5.make_reader(model, *settings)
-        return tiny_t5.Training(made, run, with_dev=False, resume=resume)
+        return tiny_t5.t5_training(made, run, with_dev=False, resume=resume)
 
-    training = train()
-    training.run()
-    assert rows_trained_on == expected
-    assert training.losses[0] == pytest.approx(alone.loss(expected), rel=2e-3)
-    assert training.losses[-1] < training.losses[0]
-
+    check_training(train, expected, rows_trained_on, alone)
     with tiny_t5.make_reader(run, *settings) as trained:
-        asked = tiny_t5.make_prompts(trained)
-        assert [read for read, _ in shown(asked, trained)] == [read for read, _ in expected]
-        assert len(list(trained.generate(asked))) == len(rows())
+        check_asked(trained, tiny_t5.make_prompts(trained), expected)
     trained_alone = TextAlone(run / "model")
     for prompt, (read, _) in zip(prompts, expected, strict=True):
         assert ids_written[prompt.id] == trained_alone.answer(read)

@@ -25,7 +25,7 @@ def learn(folder: Path, name: str, **options: object) -> sentencepiece.SentenceP
         path.unlink()
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     text = folder / "text.txt"
-    text.write_text("\n".join(tiny_t5.texts() * 9), encoding="utf-8")
+    text.write_text("\n".join(tiny_t5.texts("question: context:") * 9), encoding="utf-8")
     sentencepiece.SentencePieceTrainer.train(
         input=str(text),
         model_prefix=str(folder / "learnt"),

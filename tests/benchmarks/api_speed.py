@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from arms import interleave, make_parser, measure, print_table, print_verdict
+from arms import Parser, interleave, measure, print_table, print_verdict
 from loopback import Counts, Loopback
 
 from aqa.backends.openai_api.backend import Gpt4Backend
@@ -296,7 +296,7 @@ def measure_memory(count: str, url: str, path: str) -> None:
 def main() -> None:
     """Run the parts that are named, or all."""
     parts = {"ideal": ideal, "sequential": sequential, "cpu": cpu, "memory": memory}
-    parser = make_parser(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("part", nargs="*", help="ideal, sequential, cpu, peer, memory; default all")
     parser.add_argument("--rounds", type=int, help="of each arm")
     parser.add_argument("--peer-python", help="the Python of an environment with lm-eval")

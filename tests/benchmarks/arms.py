@@ -9,31 +9,55 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.load import build_config, find_config, read_config
-from aqa.config.options import RunConfig
+from aqa.config.options import RunConfig, TrainingOptions
 from aqa.data import Source, read_examples
 from aqa.prompting.templates import load_template, prepare
 from aqa.records import Example, Prompt
 from aqa.runs.folder import inherited_config
 
+if TYPE_CHECKING:
+    import torch
+    from transformers import TrainingArguments
+
+SEED = 7
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("AQA_SHARED_DATA") or ROOT.parent / "shared" / "data")
 SQUAD = SHARED / "squad2-cs224n" / "dev-v2.0.json"
 
 
-def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser of the one option that all benchmarks have."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    help_text = "Tiny sizes, to see that the script works: its figures mean nothing."
-    parser.add_argument("--quick", action="store_true", help=help_text)
-    return parser
+class Parser(argparse.ArgumentParser):
+    """The options of a benchmark: a size each, as `name=(usual, tiny)`, and those that are added.
+
+    With --quick, which all have, each size is the tiny one. `threads` are those of PyTorch.
+    """
+
+    def __init__(self, description: str | None, **sizes: tuple[int | None, int | None]) -> None:
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        help_text = "Tiny sizes, to see that the script works: its figures mean nothing."
+        self.add_argument("--quick", action="store_true", help=help_text)
+        self._tiny = {name: tiny for name, (_, tiny) in sizes.items()}
+        for name, (usual, _) in sizes.items():
+            self.add_argument(f"--{name.replace('_', '-')}", type=int, default=usual)
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the command line; set PyTorch's threads."""
+        found = super().parse_args(*args, **kwargs)
+        if found.quick:
+            vars(found).update({name: tiny for name, tiny in self._tiny.items() if tiny})
+        if getattr(found, "threads", None):
+            import torch
+
+            torch.set_num_threads(found.threads)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +173,52 @@ def save_tiny_llama(folder: Path) -> Path:
     from tiny_llama import make_tokenizer, save_tiny
 
     return save_tiny(folder, make_tokenizer())
+
+
+def load_nf4(folder: str, dtype: "torch.dtype") -> Any:
+    """A model in NF4 as transformers and bitsandbytes give it."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    return AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        ),
+    )
+
+
+def plain_arguments(
+    folder: Path, options: TrainingOptions, bf16: bool, steps: int = -1, grouped: bool = False
+) -> "TrainingArguments":
+    """Arguments for transformers' own Trainer that train as the options say, and nothing else."""
+    import torch
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=options.num_train_epochs,
+        max_steps=steps,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type=options.lr_scheduler_type,
+        warmup_steps=options.warmup_steps,
+        weight_decay=options.weight_decay,
+        max_grad_norm=options.max_grad_norm,
+        per_device_train_batch_size=options.per_device_train_batch_size,
+        train_sampling_strategy="group_by_length" if grouped else "sequential",
+        bf16=bf16,
+        use_cpu=not torch.cuda.is_available(),
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        disable_tqdm=True,
+        seed=SEED,
+    )
 
 
 def run_config(folder: Path, **layers: dict[str, object]) -> RunConfig:

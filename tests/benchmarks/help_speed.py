@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from arms import interleave, make_parser, print_table, print_verdict, ratio, typical
+from arms import Parser, interleave, print_table, print_verdict, ratio, typical
 
 TARGET = 1.25
 HEAVY = (
@@ -71,10 +71,7 @@ def heavy_modules() -> list[str]:
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--runs", type=int, default=15, help="Runs of each arm, at least 10.")
-    asked = parser.parse_args()
-    runs = 1 if asked.quick else max(10, asked.runs)
+    asked = Parser(__doc__, runs=(15, 1)).parse_args()
     package = importlib.util.find_spec("aqa")
     assert package is not None
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +90,7 @@ def main() -> None:
         for command in arms.values():
             run(command, folder)  # reads the files into the page cache
         costs = interleave(
-            {name: lambda c=command: run(c, folder) for name, command in arms.items()}, runs
+            {name: lambda c=command: run(c, folder) for name, command in arms.items()}, asked.runs
         )
     heavy = heavy_modules()
     rows = [["arm", "wall ms", "lowest", "CPU ms", "times bare"]]

@@ -13,7 +13,7 @@ from random import Random
 from typing import NamedTuple
 
 import numpy as np
-from arms import SHARED, make_parser, print_table, print_verdict
+from arms import SHARED, Parser, print_table, print_verdict
 from deciding import korquad, readers, scored
 
 from aqa.evaluation.labelling import EQUAL, doubt, expected
@@ -91,10 +91,7 @@ def measure(
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--draws", type=int, default=4000)
-    given = parser.parse_args()
-    draws = 20 if given.quick else given.draws
+    given = Parser(__doc__, draws=(4000, 20)).parse_args()
     random = np.random.default_rng(7)
     asked = list(korquad(SHARED))
     wrong = scored(asked[:600] if given.quick else asked, "korquad")
@@ -106,8 +103,8 @@ def main() -> None:
         for judged in (False, True):
             drawn = world(scores, judged, random)
             for labels in LABELS:
-                covered, width, error = measure(drawn, labels, False, draws, random)
-                by_chance, wide, _ = measure(drawn, 2 * labels, True, draws, random)
+                covered, width, error = measure(drawn, labels, False, given.draws, random)
+                by_chance, wide, _ = measure(drawn, 2 * labels, True, given.draws, random)
                 farthest = max(farthest, abs(covered - 95))
                 widest = max(widest, width / wide)
                 told = f"{2 * labels} labels: width {wide:.1f}, covered {by_chance:.1f}"

@@ -9,7 +9,6 @@ memory    the peak of the process that leads, from 10,000 to 1,000,000 questions
 Run: python tests/benchmarks/many_processes.py [--seed N]
 """
 
-import argparse
 import json
 import os
 import random
@@ -20,13 +19,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from arms import Parser
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "fakes")]
 
-PROCESSES, SERVERS, KILLS, QUESTIONS, WINDOW = 4, 2, 10, 10_000, 64
+PROCESSES, SERVERS, WINDOW = 4, 2, 64
 OPEN = 16  # requests of a process at a server
-FEW, MANY = 10_000, 1_000_000
-QUICK = {"questions": 200, "kills": 3, "few": 100, "many": 1000}
 TARGET = 100  # MiB that the memory may grow
 
 
@@ -155,24 +154,19 @@ def peak(folder: Path, count: int) -> float:
 
 def main() -> None:
     """Kill and measure, and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    sizes = {"questions": (10_000, 200), "kills": (10, 3)}
+    parser = Parser(__doc__, **sizes, few=(10_000, 100), many=(1_000_000, 1000))
     parser.add_argument("--seed", type=int, default=13)
-    parser.add_argument(
-        "--quick", action="store_true", help="Tiny sizes; the figures mean nothing."
-    )
-    arguments = parser.parse_args()
-    sizes = {"questions": QUESTIONS, "kills": KILLS, "few": FEW, "many": MANY}
-    if arguments.quick:
-        sizes = QUICK
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        survived = survive(folder, sizes["questions"], sizes["kills"], arguments.seed)
-        few, many = (peak(folder, sizes[size]) for size in ("few", "many"))
+        survived = survive(folder, asked.questions, asked.kills, asked.seed)
+        few, many = (peak(folder, size) for size in (asked.few, asked.many))
         print(
-            f"memory: {few:.1f} MiB at {sizes['few']:,} questions, {many - few:+.1f} MiB at"
-            f" {sizes['many']:,} (target: at most {TARGET} more)"
+            f"memory: {few:.1f} MiB at {asked.few:,} questions, {many - few:+.1f} MiB at"
+            f" {asked.many:,} (target: at most {TARGET} more)"
         )
-    sys.exit(not survived or (many - few > TARGET and not arguments.quick))
+    sys.exit(not survived or (many - few > TARGET and not asked.quick))
 
 
 if __name__ == "__main__":

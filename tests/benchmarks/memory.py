@@ -19,8 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from arms import Parser
+
 FEW = 10_000
-QUICK = (100, 1000)  # few and many examples, to see that the script works
+QUICK = 100  # as few, to see that the script works
 TARGET = 100  # MiB that the memory may grow
 STUB = Path(__file__).parents[1] / "fakes"
 
@@ -84,11 +86,7 @@ WORK = {"read": read, "predict": predict}
 
 def main() -> None:
     """Measure few examples and many, and print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=1_000_000)
-    parser.add_argument(
-        "--quick", action="store_true", help="Tiny sizes; the figures mean nothing."
-    )
+    parser = Parser(__doc__, examples=(1_000_000, 1000))
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -97,7 +95,7 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"peak": peak, "seconds": seconds}))
         return
-    fewer, more = QUICK if arguments.quick else (FEW, arguments.examples)
+    fewer, more = QUICK if arguments.quick else FEW, arguments.examples
     missed = False
     with tempfile.TemporaryDirectory() as folder:
         for name in WORK:

@@ -25,8 +25,9 @@ from statistics import median
 import torch
 from arms import (
     Costs,
+    Parser,
     interleave,
-    make_parser,
+    load_nf4,
     measure,
     print_table,
     print_verdict,
@@ -60,22 +61,13 @@ class UsualWay:
 
     def __init__(self, reader: LlamaQloraBackend, dtype: torch.dtype) -> None:
         from peft import PeftModel
-        from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+        from transformers import AutoTokenizer
 
         self._reader = reader
         files = reader.files
         with quiet():
             self._tokenizer = AutoTokenizer.from_pretrained(files.base)
-            base = AutoModelForCausalLM.from_pretrained(
-                files.base,
-                dtype=dtype,
-                quantization_config=BitsAndBytesConfig(
-                    load_in_4bit=True,
-                    bnb_4bit_quant_type="nf4",
-                    bnb_4bit_use_double_quant=True,
-                    bnb_4bit_compute_dtype=dtype,
-                ),
-            )
+            base = load_nf4(files.base, dtype)
             self._model = PeftModel.from_pretrained(base, str(files.adapter)).eval()
 
     def answer(self, prompts: Sequence[Prompt], use_cache: bool = True) -> Answers:
@@ -127,12 +119,9 @@ def compare_exactly(config: RunConfig, prompts: Sequence[Prompt]) -> None:
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
+    sizes = {"questions": (64, BATCH + 1), "rounds": (3, 1), "uncached": (10, 1)}
+    parser = Parser(__doc__, **sizes, threads=(None, None))
     parser.add_argument("--run", type=Path, default=Path("runs/llama_smollm2"))
-    parser.add_argument("--questions", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
-    parser.add_argument("--uncached", type=int, default=10, help="Questions without a cache.")
     parser.add_argument("--exact", action="store_true", help="Compare in float32, too (slow).")
     parser.add_argument(
         "--consecutive",
@@ -140,12 +129,9 @@ def main() -> None:
         help="Questions as they stand in the file, several to a paragraph; else one to each.",
     )
     options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
     if not options.quick:
         compare(make_config(options.run), options)
         return
-    options.questions, options.rounds, options.uncached = BATCH + 1, 1, 1
     with tempfile.TemporaryDirectory() as folder:
         compare(make_config(save_untrained(Path(folder))), options)
 

@@ -5,7 +5,6 @@ What is measured is the peak memory of `aqa evaluate --report` as a whole, Pytho
 Run: python tests/benchmarks/report_memory.py [--examples N]
 """
 
-import argparse
 import json
 import os
 import random
@@ -14,6 +13,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from arms import Parser
 
 TARGET = 500  # MB
 PASSAGES = 10
@@ -50,12 +51,7 @@ def write_inputs(folder: Path, count: int) -> None:
 
 def main() -> None:
     """Measure and compare with the target."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=10_000)
-    parser.add_argument("--quick", action="store_true", help="50 examples; the target is left out.")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.examples = 50
+    arguments = Parser(__doc__, examples=(10_000, 50)).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_inputs(folder, arguments.examples)

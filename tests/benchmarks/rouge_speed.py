@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable
 
-from arms import SHARED, interleave, make_parser, print_table, print_verdict, ratio, typical
+from arms import SHARED, Parser, interleave, print_table, print_verdict, ratio, typical
 from rouge_score.rouge_scorer import RougeScorer
 
 from aqa.metrics import load_metric
@@ -109,12 +109,7 @@ def compare(language: str, pairs: list[Pair], tokenizer: Kiwi | None, rounds: in
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--pairs", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    if asked.quick:
-        asked.pairs, asked.rounds = 50, 1
+    asked = Parser(__doc__, pairs=(10_000, 50), rounds=(3, 1)).parse_args()
     load_kiwi().tokenize("한국어")
     compare("English, short", english(asked.pairs), None, asked.rounds)
     compare("English, long", long_english(asked.pairs), None, asked.rounds)

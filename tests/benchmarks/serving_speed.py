@@ -28,8 +28,8 @@ from pathlib import Path
 import torch
 from arms import (
     ROOT,
+    Parser,
     interleave,
-    make_parser,
     print_table,
     print_verdict,
     ratio,
@@ -154,19 +154,14 @@ def quick(opened: ExitStack) -> tuple[RunConfig, RunConfig]:
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
+    parser = Parser(__doc__, questions=(64, 2), rounds=(3, 2), threads=(None, None))
     parser.add_argument("--run", type=Path, default=Path("runs/llama_smollm2"))
     parser.add_argument("--vllm-python", help="The Python of an environment that has vLLM.")
     parser.add_argument("--llama-server", type=Path, help="llama.cpp's program llama-server.")
     parser.add_argument("--gguf", type=Path, help="The run's GGUF file (default: in the run).")
-    parser.add_argument("--questions", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="Of PyTorch and of each server.")
     parser.add_argument("--float32", action="store_true", help="Both of aqa's engines in float32.")
     parser.add_argument("--merged", action="store_true", help="All with the same merged weights.")
     options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
     with ExitStack() as opened:
         compare(opened, options)
 
@@ -176,7 +171,6 @@ def compare(opened: ExitStack, options: argparse.Namespace) -> None:
     generation: dict[str, object] = {"max_new_tokens": MAX_NEW_TOKENS}
     other: RunConfig | None = None
     if options.quick:
-        options.rounds = options.questions = 2
         own, other = quick(opened)
     else:
         dtype = {"compute_dtype": "float32"} if options.float32 else {}

@@ -14,7 +14,7 @@ Run: python tests/benchmarks/silence.py [--samples 2000]
 from typing import NamedTuple
 
 import numpy as np
-from arms import make_parser, print_table, print_verdict
+from arms import Parser, print_table, print_verdict
 
 from aqa.errors import DataError
 from aqa.evaluation.silence import Promise, Ranked, choose_threshold
@@ -95,11 +95,7 @@ def measure(setting: Setting, samples: int, random: np.random.Generator) -> tupl
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--samples", type=int, default=2000)
-    asked = parser.parse_args()
-    if asked.quick:
-        asked.samples = 20
+    asked = Parser(__doc__, samples=(2000, 20)).parse_args()
     random = np.random.default_rng(7)
     heads = ("broken %", "no contract %", "kept of best %", "all %", "limit %")
     rows = [("articles x questions", "spread", *heads)]

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from random import Random
 
-from arms import make_parser, print_table, print_verdict
+from arms import Parser, print_table, print_verdict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 
@@ -22,12 +22,7 @@ POPULATION = 400
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--questions", type=int, default=200)
-    asked = parser.parse_args()
-    if asked.quick:
-        asked.seeds, asked.questions = 3, 60
+    asked = Parser(__doc__, seeds=(200, 3), questions=(200, 60)).parse_args()
     everything = under_stress(questions(POPULATION if not asked.quick else 80, CLUSTER))
     titles = list(dict.fromkeys(one.metadata["title"] for one in everything["plain"]))
     told = dict.fromkeys(READERS, 0)

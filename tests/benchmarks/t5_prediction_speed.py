@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from arms import Costs, interleave, make_parser, print_table, print_verdict, ratio, typical
+from arms import Costs, Parser, interleave, print_table, print_verdict, ratio, typical
 from t5_shape import make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM
 
@@ -135,15 +135,8 @@ def show(title: str, costs: Costs) -> None:
 
 def main() -> None:
     """Print tables and verdicts."""
-    parser = make_parser(__doc__)
-    parser.add_argument("--questions", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
+    parser = Parser(__doc__, questions=(64, 4), rounds=(2, 1), threads=(None, None))
     arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.questions, arguments.rounds = 4, 1
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     print(f"{arguments.questions} questions, {torch.get_num_threads()} threads")
     with tempfile.TemporaryDirectory() as name:
         examples = questions(arguments.questions)

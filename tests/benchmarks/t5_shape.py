@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from arms import SHARED, SQUAD
+from arms import SEED, SHARED, SQUAD
 
 from aqa.backends.t5.backend import T5Backend
 from aqa.backends.t5.learned_tokenizer import learn_tokenizer
@@ -21,7 +21,6 @@ from aqa.records import Example, Prompt
 KORQUAD = SHARED / "korquad1" / "KorQuAD_v1.0_dev.json"
 VOCABULARY = 32_128  # flan-t5's; the tokenizer learned here uses the first 16,000 or so
 LEARNED = 16_000
-SEED = 11
 
 
 def questions(count: int) -> list[Example]:

@@ -19,9 +19,18 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from arms import interleave, make_parser, print_table, print_verdict, ratio, typical
-from t5_shape import SEED, make_model, make_prompts, make_reader, questions
-from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer, TrainingArguments
+from arms import (
+    SEED,
+    Parser,
+    interleave,
+    plain_arguments,
+    print_table,
+    print_verdict,
+    ratio,
+    typical,
+)
+from t5_shape import make_model, make_prompts, make_reader, questions
+from transformers import AutoModelForSeq2SeqLM, PrinterCallback, Trainer
 
 from aqa.backends.base import TrainJob
 from aqa.backends.local.devices import compute_dtype
@@ -79,11 +88,13 @@ class Arms:
                 )
                 self.ready[name].args.set_save(strategy="no")
                 return
+            options, best = self._reader.config.training, name == "best"
+            bf16 = best and compute_dtype(self._reader.options) == torch.bfloat16
             model = AutoModelForSeq2SeqLM.from_pretrained(self._model)
             longest = LONGEST if name == "usual" else None
             self.ready[name] = Trainer(
                 model=model,
-                args=self._arguments(name == "best"),
+                args=plain_arguments(self._folder / "peer", options, bf16, grouped=best),
                 data_collator=partial(collate, longest=longest),
                 train_dataset=self.rows,
             )
@@ -95,30 +106,6 @@ class Arms:
             self.ready[name].train()
         history = self.ready.pop(name).state.log_history
         self.losses[name] = [step["loss"] for step in history if "loss" in step]
-
-    def _arguments(self, best: bool) -> TrainingArguments:
-        options = self._reader.config.training
-        dtype = compute_dtype(self._reader.options)
-        return TrainingArguments(
-            output_dir=str(self._folder / "peer"),
-            num_train_epochs=1,
-            learning_rate=options.learning_rate,
-            lr_scheduler_type=options.lr_scheduler_type,
-            warmup_steps=0,
-            weight_decay=options.weight_decay,
-            max_grad_norm=options.max_grad_norm,
-            per_device_train_batch_size=BATCH,
-            train_sampling_strategy="group_by_length" if best else "sequential",
-            bf16=best and dtype == torch.bfloat16,
-            use_cpu=not torch.cuda.is_available(),
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            remove_unused_columns=False,
-            dataloader_pin_memory=False,
-            disable_tqdm=True,
-            seed=SEED,
-        )
 
 
 def collate(rows: Sequence[Row], longest: int | None) -> dict[str, torch.Tensor]:
@@ -134,16 +121,9 @@ def collate(rows: Sequence[Row], longest: int | None) -> dict[str, torch.Tensor]
 
 def main() -> None:
     """Print a table and the verdicts."""
-    parser = make_parser(__doc__)
-    parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
+    parser = Parser(__doc__, rows=(64, 2), rounds=(2, 1), threads=(None, None))
     parser.add_argument("--arms", nargs="+", default=["aqa", "usual", "dynamic", "best"])
     arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.rows, arguments.rounds = 2, 1
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     names = arguments.arms
     with tempfile.TemporaryDirectory() as folder:
         arms = Arms(Path(folder), arguments.rows)

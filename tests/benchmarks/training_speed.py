@@ -32,9 +32,12 @@ from typing import Any
 
 import torch
 from arms import (
+    SEED,
     Cost,
     Costs,
-    make_parser,
+    Parser,
+    load_nf4,
+    plain_arguments,
     print_table,
     print_verdict,
     ratio,
@@ -42,7 +45,7 @@ from arms import (
     smollm2_config,
     squad_prompts,
 )
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from aqa.backends.base import TrainJob
 from aqa.backends.cuts import Cuts
@@ -62,7 +65,6 @@ from aqa.verbs.train_plan import TrainingPlan
 
 TARGET = 1.3
 BATCH = 8
-SEED = 7
 NOISE = 0.03  # of a loss: bfloat16 keeps 8 bits, and the sums go in another order
 
 
@@ -144,11 +146,12 @@ class Arms:
 
     def plain(self, steps: int = -1) -> Clock:
         """Train one epoch, or some steps, with a plain Trainer."""
-        clock = Clock()
+        clock, options = Clock(), self.reader.config
+        bf16 = compute_dtype(self.reader.options) == torch.bfloat16
         with quiet():
             trainer = Trainer(
                 model=plain_model(self.reader),
-                args=self._plain_arguments(steps),
+                args=plain_arguments(self.folder / "plain", options.training, bf16, steps),
                 data_collator=pad,
                 train_dataset=self.rows,
                 callbacks=[clock],
@@ -157,47 +160,13 @@ class Arms:
             trainer.train()
         return clock
 
-    def _plain_arguments(self, steps: int) -> TrainingArguments:
-        options = self.reader.config.training
-        return TrainingArguments(
-            output_dir=str(self.folder / "plain"),
-            num_train_epochs=options.num_train_epochs,
-            max_steps=steps,
-            learning_rate=options.learning_rate,
-            lr_scheduler_type=options.lr_scheduler_type,
-            warmup_steps=options.warmup_steps,
-            weight_decay=options.weight_decay,
-            max_grad_norm=options.max_grad_norm,
-            per_device_train_batch_size=BATCH,
-            train_sampling_strategy="sequential",
-            bf16=compute_dtype(self.reader.options) == torch.bfloat16,
-            use_cpu=not torch.cuda.is_available(),
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            remove_unused_columns=False,
-            dataloader_pin_memory=False,
-            disable_tqdm=True,
-            seed=SEED,
-        )
-
 
 def plain_model(reader: LlamaQloraBackend) -> Any:
     """NF4 and peft as their documentation shows them."""
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    lora, dtype = reader.options.lora, compute_dtype(reader.options)
-    base = AutoModelForCausalLM.from_pretrained(
-        reader.files.base,
-        dtype=dtype,
-        quantization_config=BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-        ),
-    )
+    lora = reader.options.lora
+    base = load_nf4(reader.files.base, compute_dtype(reader.options))
     torch.manual_seed(SEED)
     return get_peft_model(
         base,
@@ -325,24 +294,18 @@ def compare_memory(model: str | None) -> None:
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
+    sizes = {"rows": (96, BATCH), "rounds": (2, 1), "loss_steps": (5, 1), "threads": (None, None)}
+    parser = Parser(__doc__, **sizes)
     parser.add_argument("--data", choices=["sample", "squad"], default="sample")
-    parser.add_argument("--rows", type=int, default=96)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--loss-steps", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="Of PyTorch; 1 where others use the machine.")
     parser.add_argument("--model", help=argparse.SUPPRESS)
     parser.add_argument("--measure-step", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
     if options.measure_step:
         measure_step(options.measure_step, options.model)
         return
     with tempfile.TemporaryDirectory() as folder:
         if options.quick:
             options.model = str(save_tiny_llama(Path(folder, "tiny")))
-            options.rows, options.rounds, options.loss_steps = BATCH, 1, 1
         compare_memory(options.model)
         arms = Arms(Path(folder), options.data, options.rows, options.model)
         compare_losses(arms, options.loss_steps, checked=not options.quick)

@@ -7,31 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from tiny_families import BART_SIZES, CAUSAL, GEMMA, OLD_SIZES, SEQ2SEQ, SIZES, T5_SIZES, save_model
-from tiny_llama import INSTRUCTION, context, rows
+from tiny_llama import INSTRUCTION, byte_level, texts
 from tiny_t5 import bart_tokenizer, t5_tokenizer
 
 WORDS = "system user assistant model developer final channel question: context:"
 
 
-def texts() -> list[str]:
-    return [INSTRUCTION, WORDS, *(f"{e.question} {context(e)}" for e in rows())]
-
-
-def byte_level(special: Sequence[str], **roles: str) -> Any:
+def bpe(special: Sequence[str], **roles: str) -> Any:
     """Byte-level BPE, as of GPT-2, Llama 3, Qwen and most others."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=340,
-        special_tokens=list(special),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts(), trainer)
+    tokenizer = byte_level(special, texts(INSTRUCTION, WORDS), size=340)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **roles)
 
 
@@ -58,7 +44,7 @@ def from_sentencepiece(kind: str, name: str, made: Mapping[str, Any], **roles: s
 
     file = io.BytesIO()
     library.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts() * 4),
+        sentence_iterator=iter(texts(INSTRUCTION, WORDS) * 4),
         model_writer=file,
         vocab_size=340,
         hard_vocab_limit=False,
@@ -204,35 +190,35 @@ class Kind:
 
 def chatml() -> Any:
     names = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-    made = byte_level(names, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    made = bpe(names, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     made.add_tokens(["<think>", "</think>"])  # not special, as Qwen's
     return made
 
 
 def llama3() -> Any:
     names = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
-    return byte_level(names, bos_token="<|begin_of_text|>", eos_token="<|eot_id|>")
+    return bpe(names, bos_token="<|begin_of_text|>", eos_token="<|eot_id|>")
 
 
 def harmony() -> Any:
     names = ("<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>", "<|endoftext|>")
-    return byte_level(names, eos_token="<|return|>", pad_token="<|endoftext|>")
+    return bpe(names, eos_token="<|return|>", pad_token="<|endoftext|>")
 
 
 def exaone() -> Any:
     names = ("[PAD]", "[BOS]", "[|system|]", "[|user|]", "[|assistant|]", "[|endofturn|]")
-    return byte_level(names, bos_token="[BOS]", eos_token="[|endofturn|]", pad_token="[PAD]")
+    return bpe(names, bos_token="[BOS]", eos_token="[|endofturn|]", pad_token="[PAD]")
 
 
 def granite() -> Any:
     names = ("<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>")
-    return byte_level(names, bos_token="<|end_of_text|>", eos_token="<|end_of_text|>")
+    return bpe(names, bos_token="<|end_of_text|>", eos_token="<|end_of_text|>")
 
 
 def end_of_text() -> Any:
     """GPT-2's: one special token for everything."""
     end = "<|endoftext|>"
-    return byte_level((end,), bos_token=end, eos_token=end, pad_token=end)
+    return bpe((end,), bos_token=end, eos_token=end, pad_token=end)
 
 
 def gemma() -> Any:

@@ -5,11 +5,11 @@ It learns eight rows by heart in seconds, which is enough to see training, stopp
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.base import TrainJob
+from aqa.backends.base import Backend, Trainable, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.generation import (
@@ -19,7 +19,7 @@ from aqa.backends.llama_qlora.generation import (
 )
 from aqa.backends.local.decoding import Ends, Written, uniform_draws
 from aqa.backends.local.memory import Room
-from aqa.config.backend_options import LlamaQloraOptions
+from aqa.config.backend_options import BackendOptions, LlamaQloraOptions
 from aqa.config.load import build_config, parse_assignment, set_value
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.metrics import score_pairs
@@ -58,20 +58,10 @@ INSTRUCTION = "Answer from the context.\n\nContext:\n{context}"
 
 def make_tokenizer(chat_template: str | None = TURNS, pad_token: str = "<|pad|>") -> Any:
     """Byte-level BPE; like Llama-3's it writes a begin-of-text token when asked for specials."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    text = [INSTRUCTION, "system user assistant", *(f"{e.question} {context(e)}" for e in rows())]
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(text, trainer)
+    tokenizer = byte_level(SPECIAL, texts(INSTRUCTION, "system user assistant"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BEGIN} $A", special_tokens=[(BEGIN, tokenizer.token_to_id(BEGIN))]
     )
@@ -80,6 +70,28 @@ def make_tokenizer(chat_template: str | None = TURNS, pad_token: str = "<|pad|>"
     )
     fast.chat_template = chat_template
     return fast
+
+
+def byte_level(special: Sequence[str], texts: Iterable[str], size: int = 320) -> Any:
+    """A tokenizer of byte-level BPE that has read these texts."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(special),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def texts(*others: str) -> list[str]:
+    """What tokenizers are made of: words of templates, questions and passages."""
+    return [*others, *(f"{e.question} {context(e)}" for e in rows())]
 
 
 def save_tiny(folder: Path, tokenizer: Any) -> Path:
@@ -92,6 +104,10 @@ def save_tiny(folder: Path, tokenizer: Any) -> Path:
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.convert_tokens_to_ids(["<|end_of_text|>", END_OF_TURN])
     )
+    return save(model, tokenizer, folder)
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -157,19 +173,23 @@ def write_template(folder: Path) -> Path:
 
 def make_config(model: str | Path, *settings: str) -> RunConfig:
     """A config for exact comparisons: float32, no 4 bits; `settings` are like those of --set."""
+    small = ("backend.quantization=none", "backend.max_seq_length=512")
+    return exact_config(LlamaQloraOptions, model, *small, *settings)
+
+
+def exact_config(options: type[BackendOptions], model: str | Path, *settings: str) -> RunConfig:
+    """A config of any local backend for exact comparisons, in float32."""
     layer: dict[str, Any] = {}
-    defaults = [
-        "backend.quantization=none",
+    defaults = (
         "backend.compute_dtype=float32",
-        "backend.max_seq_length=512",
         "generation.max_new_tokens=8",
         "training.warmup_steps=0",
         "training.evaluate_before=false",
-    ]
-    for text in [*defaults, *settings]:
+    )
+    for text in (*defaults, *settings):
         set_value(layer, *parse_assignment(text))
     layer["backend"]["model"] = str(model)
-    return build_config(LlamaQloraOptions, [layer])
+    return build_config(options, [layer])
 
 
 def make_reader(model: str | Path, *settings: str) -> LlamaQloraBackend:
@@ -182,7 +202,7 @@ def notes(reader: LlamaQloraBackend) -> list[str]:
 
 
 def make_prompts(
-    reader: LlamaQloraBackend,
+    reader: Backend[Any],
     template: Template,
     with_target: bool,
     examples: Sequence[Example] | None = None,
@@ -200,12 +220,13 @@ class Training:
     `scores` gives the scores of each evaluation in turn; without it the answers are scored.
     """
 
-    reader: LlamaQloraBackend
+    reader: Trainable[Any]
     template: Template
     folder: Path
     with_dev: bool = True
     resume: bool = False
     train_rows: Sequence[Example] | None = None
+    targets_each: int = 1  # rows made of each example, with targets of their own
     scores: Callable[[int], Mapping[str, float]] | None = None
     steps: list[TrainStep] = field(default_factory=list)
     answers: list[dict[str, str | None]] = field(default_factory=list)
@@ -237,7 +258,10 @@ class Training:
 
     def train(self, number: int, count: int, cuts: Cuts) -> Iterator[Prompt]:
         made = make_prompts(self.reader, self.template, True, self.train_rows)
-        return iter(made[len(made) * number // count : len(made) * (number + 1) // count])
+        for prompt in made[len(made) * number // count : len(made) * (number + 1) // count]:
+            yield prompt
+            for more in range(1, self.targets_each):
+                yield replace(prompt, target=f"{prompt.target}{more}")
 
     def _score(self, pairs: Iterable[tuple[Prompt, Prediction]]) -> Mapping[str, float]:
         found = {prompt.id: answer.raw for prompt, answer in pairs}

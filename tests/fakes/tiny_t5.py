@@ -1,24 +1,19 @@
 """A T5 and a BART of 64 hidden units, made from nothing, and how to drive the reader t5."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tiny_llama import AT_THE_END, context, rows
+import tiny_llama
+from tiny_llama import AT_THE_END, Training, byte_level, exact_config, rows, save, texts
 
-from aqa.backends.base import TrainJob
-from aqa.backends.cuts import Cuts
 from aqa.backends.t5.backend import T5Backend
 from aqa.config.backend_options import T5Options
-from aqa.config.load import build_config, parse_assignment, set_value
 from aqa.config.options import RunConfig
-from aqa.metrics import score_pairs
 from aqa.progress import SilentProgress
-from aqa.prompting.templates import load_template, prepare
-from aqa.records import Example, Passage, Prediction, Prompt, TrainStep
-from aqa.runs.cleaning import clean_answer
+from aqa.prompting.templates import load_template
+from aqa.records import Example, Passage, Prediction, Prompt
 
 BY_HEART = (
     "training.num_train_epochs=40",
@@ -42,7 +37,7 @@ def t5_tokenizer() -> Any:
         initial_alphabet=[chr(code) for code in range(33, 127)],
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts(), trainer)
+    tokenizer.train_from_iterator(texts("question: context:"), trainer)
     end = tokenizer.token_to_id("</s>")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", end)]
@@ -54,19 +49,10 @@ def t5_tokenizer() -> Any:
 
 def bart_tokenizer(writes_specials: bool = True) -> Any:
     """Byte-level BPE; as BART's it writes <s> and </s> around a text, or nothing."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<s>", "<pad>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts(), trainer)
+    tokenizer = byte_level(["<s>", "<pad>", "</s>"], texts("question: context:"))
     if writes_specials:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
@@ -74,10 +60,6 @@ def bart_tokenizer(writes_specials: bool = True) -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", pad_token="<pad>", eos_token="</s>"
     )
-
-
-def texts() -> list[str]:
-    return ["question: context:", *(f"{e.question} {context(e)}" for e in rows())]
 
 
 def save_t5(folder: Path, tokenizer: Any, dropout: float = 0.0) -> Path:
@@ -126,25 +108,9 @@ def save_bart(folder: Path, tokenizer: Any) -> Path:
     return save(BartForConditionalGeneration(config), tokenizer, folder)
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> Path:
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 def make_config(model: str | Path, *settings: str) -> RunConfig:
     """A config for exact comparisons, in float32; `settings` are like those of --set."""
-    layer: dict[str, Any] = {}
-    defaults = [
-        "backend.compute_dtype=float32",
-        "generation.max_new_tokens=8",
-        "training.warmup_steps=0",
-        "training.evaluate_before=false",
-    ]
-    for text in [*defaults, *settings]:
-        set_value(layer, *parse_assignment(text))
-    layer["backend"]["model"] = str(model)
-    return build_config(T5Options, [layer])
+    return exact_config(T5Options, model, *settings)
 
 
 def make_reader(model: str | Path, *settings: str) -> T5Backend:
@@ -155,10 +121,7 @@ def make_prompts(
     reader: T5Backend, with_target: bool = False, examples: Sequence[Example] | None = None
 ) -> list[Prompt]:
     template = load_template(reader.config.prompt)
-    return [
-        prepare(example, index, template, reader.config.evidence, reader, with_target)
-        for index, example in enumerate(rows() if examples is None else examples)
-    ]
+    return tiny_llama.make_prompts(reader, template, with_target, examples)
 
 
 def several(number: int, question: str = "Where does Mira live?") -> Example:
@@ -178,50 +141,9 @@ def golds() -> dict[str, str]:
     return {e.id: (e.answers or ("",))[0] for e in rows()}
 
 
-@dataclass
-class Training:
-    """One training of a reader on the rows, and what it told on its way."""
-
-    reader: T5Backend
-    folder: Path
-    with_dev: bool = True
-    resume: bool = False
-    train_rows: Sequence[Example] | None = None
-    targets_each: int = 1  # rows made of each example, with targets of their own
-    steps: list[TrainStep] = field(default_factory=list)
-
-    def run(self, on_step: Callable[[TrainStep], None] | None = None) -> Path:
-        def tell(step: TrainStep) -> None:
-            self.steps.append(step)
-            if on_step is not None:
-                on_step(step)
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        job = TrainJob(
-            train=self._train,
-            dev=make_prompts(self.reader) if self.with_dev else [],
-            score=self._score,
-            folder=self.folder,
-            resume=self.resume,
-        )
-        return self.reader.train(job, tell)
-
-    @property
-    def losses(self) -> list[float]:
-        return [step.loss for step in self.steps if step.loss is not None]
-
-    def _train(self, number: int, count: int, cuts: Cuts) -> Iterator[Prompt]:
-        assert (number, count) == (0, 1)
-        for prompt in make_prompts(self.reader, True, self.train_rows):
-            for number in range(self.targets_each):
-                yield replace(prompt, target=f"{prompt.target}{number}") if number else prompt
-
-    def _score(self, answered: Iterable[tuple[Prompt, Prediction]]) -> Mapping[str, float]:
-        found = answers(answered)
-        judged = [e for e in rows() if e.id in found]
-        written = [clean_answer(found[e.id] or "", ()).text for e in judged]
-        scores = score_pairs(written, [e.answers or () for e in judged])
-        return {name: score.value for name, score in scores.items()}
+def t5_training(reader: T5Backend, folder: Path, **options: Any) -> Training:
+    """One training of a reader on the rows, under its own template."""
+    return Training(reader, load_template(reader.config.prompt), folder, **options)
 
 
 def weights(folder: Path) -> dict[str, Any]:

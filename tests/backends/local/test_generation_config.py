@@ -148,7 +148,7 @@ def test_training_and_prediction_begin_with_the_same_token(
 
     shift = t5_training.shifted
     monkeypatch.setattr(t5_training, "shifted", spy_on_training)
-    tiny_t5.Training(reader, tmp_path / "run").run()
+    tiny_t5.t5_training(reader, tmp_path / "run").run()
     write = reader.model.generate
 
     def spy_on_prediction(**options: Any) -> Any:
@@ -198,7 +198,7 @@ def test_a_model_with_a_first_token_of_its_own_learns_by_heart(tmp_path: Path) -
     model = save_seq2seq("mbart", tmp_path / "model", decoder_start_token_id=3, dropout=0.0)
     settings = ("training.num_train_epochs=70", *tiny_t5.BY_HEART[1:])
     reader = tiny_t5.make_reader(model, *settings)
-    training = tiny_t5.Training(reader, tmp_path / "run", with_dev=False)
+    training = tiny_t5.t5_training(reader, tmp_path / "run", with_dev=False)
     training.run()
     with tiny_t5.make_reader(tmp_path / "run") as reader:
         found = tiny_t5.answers(reader.generate(tiny_t5.make_prompts(reader)))

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 import torch
 from tiny_families import save_seq2seq
-from tiny_llama import greatest_difference, rows, take_out
+from tiny_llama import Training, greatest_difference, rows, take_out
 from tiny_t5 import (
     BY_HEART,
-    Training,
     answers,
     golds,
     make_config,
@@ -18,6 +17,7 @@ from tiny_t5 import (
     save_t5,
     several,
     t5_tokenizer,
+    t5_training,
     weights,
 )
 
@@ -86,7 +86,7 @@ def test_a_model_learns_to_answer_and_to_stop(
         "generation.max_new_tokens=30",
     )
     reader = make_reader(request.getfixturevalue(name), *settings)
-    training = Training(reader, tmp_path)
+    training = t5_training(reader, tmp_path)
     assert training.run() == tmp_path / "model"
     assert training.losses[-1] < 0.3 < 3 < training.losses[0]
     found = {p.id: p for _, p in reader.generate(make_prompts(reader))}
@@ -101,7 +101,7 @@ def test_a_model_learns_to_answer_and_to_stop(
 def training(model: Path, folder: Path, *settings: str, resume: bool = False) -> Training:
     reader = make_reader(model, *SETTINGS, *settings)
     each = 3 if reader.config.training.targets == "random" else 1
-    return Training(reader, folder, resume=resume, targets_each=each)
+    return t5_training(reader, folder, resume=resume, targets_each=each)
 
 
 @pytest.mark.slow
@@ -216,7 +216,7 @@ def test_targets_all_takes_every_row_and_random_one_of_each_example(
         return collate(self, batch)
 
     monkeypatch.setattr(Seq2SeqCollator, "__call__", spy)
-    made = Training(reader, tmp_path, targets_each=3)
+    made = t5_training(reader, tmp_path, targets_each=3)
     made.run()
     assert len(made.losses) == 3 * steps
     epochs = [seen[start : start + 4 * steps] for start in range(0, len(seen), 4 * steps)]
@@ -246,7 +246,7 @@ def test_the_loss_is_the_mean_over_all_accumulated_answer_tokens(
             f"training.per_device_train_batch_size={size}",
             f"training.gradient_accumulation_steps={steps}",
         )
-        made = Training(reader, tmp_path / str(size), train_rows=unlike)
+        made = t5_training(reader, tmp_path / str(size), train_rows=unlike)
         found.append((weights(made.run()), made.losses))
     (one, losses), (other, other_losses) = found
     assert greatest_difference(one, other) < 1e-5
@@ -282,7 +282,7 @@ def test_smoothing_and_optimizer_reach_the_training(tiny_t5: Path, tmp_path: Pat
         "training.label_smoothing_factor=0.3",
         "training.optim=adafactor",
     ):
-        made = Training(
+        made = t5_training(
             make_reader(tiny_t5, "training.max_steps=2", "training.eval_strategy='no'", setting),
             tmp_path / setting,
         )
@@ -302,7 +302,7 @@ def test_bfloat16_trains_float32_weights(tiny_t5: Path, tmp_path: Path) -> None:
     def look(told: TrainStep) -> None:
         seen.update(p.dtype for p in reader.model.parameters())
 
-    made = Training(reader, tmp_path)
+    made = t5_training(reader, tmp_path)
     made.run(look)
     assert seen == {torch.float32}
     assert reader.model.dtype == torch.bfloat16, "as it is loaded for prediction"
@@ -324,7 +324,7 @@ def test_gradient_checkpointing_changes_memory_only(
             "training.learning_rate=0.01",
             "training.eval_strategy='no'",
         )
-        made = Training(reader, tmp_path / choice, train_rows=[*rows(), several(3)])
+        made = t5_training(reader, tmp_path / choice, train_rows=[*rows(), several(3)])
         found[choice] = weights(made.run())
         assert reader.model.is_activation_checkpointing is (choice == "on")
     assert greatest_difference(found["on"], found["off"]) <= 1e-5
@@ -343,7 +343,7 @@ def test_precision_follows_the_hardware(tiny_t5: Path, monkeypatch: pytest.Monke
 
 def test_the_best_checkpoint_is_kept(tiny_t5: Path, tmp_path: Path) -> None:
     reader = make_reader(tiny_t5, "training.num_train_epochs=4", "training.learning_rate=0.005")
-    made = Training(reader, tmp_path)
+    made = t5_training(reader, tmp_path)
     f1 = iter([10.0, 50.0, 20.0, 30.0, 0.0])  # the last one of the best weights
     made._score = lambda predictions: {"em": 0.0, "f1": [*predictions] and next(f1)}  # type: ignore[method-assign,dict-item]
     made.run()
@@ -353,7 +353,7 @@ def test_the_best_checkpoint_is_kept(tiny_t5: Path, tmp_path: Path) -> None:
 
 def test_rows_with_nothing_to_learn_are_named(tiny_t5: Path, tmp_path: Path) -> None:
     nothing = Example("blank", "Where?", (Passage("Here."),), None)
-    made = Training(make_reader(tiny_t5), tmp_path, train_rows=[*rows(), nothing])
+    made = t5_training(make_reader(tiny_t5), tmp_path, train_rows=[*rows(), nothing])
     with pytest.raises(DataError, match=r"\(blank\)"):
         made.run()
 
@@ -396,7 +396,7 @@ def test_the_encoder_is_in_bfloat16_too(tiny_t5: Path, tmp_path: Path) -> None:
                 )
 
     reader._load = watched  # type: ignore[method-assign]
-    Training(reader, tmp_path, with_dev=False).run()
+    t5_training(reader, tmp_path, with_dev=False).run()
     assert seen == {(side, torch.bfloat16) for side in ("encoder", "decoder", "lm_head")}
     assert {weight.dtype for weight in weights(tmp_path / "model").values()} == {torch.float32}
 
