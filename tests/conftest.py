@@ -92,10 +92,12 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def run_aqa(tmp_path: Path) -> Run:
-    """Run `aqa` in a process of its own, in the test's folder."""
+    """Run `aqa` in a process of its own, in the test's folder; see that it ends with the `code`."""
 
-    def run(*arguments: str | Path, timeout: float = 1200) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def run(
+        *arguments: str | Path, timeout: float = 1200, code: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
             [sys.executable, "-m", "aqa", *map(str, arguments)],
             cwd=tmp_path,
             capture_output=True,
@@ -103,6 +105,8 @@ def run_aqa(tmp_path: Path) -> Run:
             timeout=timeout,
             check=False,
         )
+        assert code in (None, done.returncode), done.stderr
+        return done
 
     return run
 
@@ -111,21 +115,22 @@ def run_aqa(tmp_path: Path) -> Run:
 def call_aqa(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Run `aqa` within this process, which is quicker and can be monkeypatched."""
+    """The same within this process, which is quicker and can be monkeypatched."""
     from aqa.__main__ import main
 
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str | Path, code: int | None = None) -> subprocess.CompletedProcess[str]:
         words = ["aqa", *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", words)
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
             main()
         printed = capsys.readouterr()
-        code = stop.value.code
-        assert code is None or isinstance(code, int)
-        return subprocess.CompletedProcess(words, code or 0, printed.out, printed.err)
+        found = stop.value.code or 0
+        assert isinstance(found, int)
+        assert code in (None, found), printed.err
+        return subprocess.CompletedProcess(words, found, printed.out, printed.err)
 
     return call
 

@@ -75,8 +75,9 @@ def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: P
     write(tmp_path / "silent.json", gold, lambda at, text: "" if at % 4 == 0 else text)
     real = ask_smollm2(call_aqa, data, "kor_v1")
     files = ["double.json", "silent.json", "smollm2", "--data", data, "--metrics", "em,f1"]
-    done = call_aqa("evaluate", *files, "--output", "metrics.json", "--report", "report.html")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(
+        "evaluate", *files, "--output", "metrics.json", "--report", "report.html", code=0
+    )
     found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert (found["profile"], found["n"]) == ("korquad", 5774)
 
@@ -123,8 +124,7 @@ def test_three_systems_on_squad2(call_aqa: Call, shared_data: Path, tmp_path: Pa
     write(tmp_path / "silent.json", gold, lambda at, text: "" if at % 4 == 0 else text)
     real = ask_smollm2(call_aqa, data, "eng_v1")
     files = ["wrong.json", "silent.json", "smollm2", "--data", data, "--slice", "answerable"]
-    done = call_aqa("evaluate", *files, "--output", "metrics.json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("evaluate", *files, "--output", "metrics.json", code=0)
     found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert (found["profile"], found["n"]) == ("squad", 6078)
 
@@ -186,9 +186,8 @@ def test_the_example_of_the_readme(
 def test_a_limit_that_is_not_reached(call_aqa: Call, tmp_path: Path) -> None:
     rows = {str(at): {"predicted_answer": "x" * (at > 3), "answers": ["x"]} for at in range(10)}
     (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
-    assert call_aqa("evaluate", "a.json", "--fail-under", "em=60").returncode == 0
-    done = call_aqa("evaluate", "a.json", "--fail-under", "em=60", "--fail-under", "f1=70")
-    assert done.returncode == 4
+    call_aqa("evaluate", "a.json", "--fail-under", "em=60", code=0)
+    done = call_aqa("evaluate", "a.json", "--fail-under", "em=60", "--fail-under", "f1=70", code=4)
     assert "a: f1 60.00 is under 70" in done.stderr
     assert "60.00" in done.stdout
     assert (tmp_path / "metrics.json").exists()

@@ -189,30 +189,27 @@ def test_odd_data_that_works(
     call_aqa: Call, data: Path, content: bytes, answer: str, note: str
 ) -> None:
     data.write_bytes(content)
-    done = call_aqa(*PREDICT)
-    assert done.returncode == 0
+    done = call_aqa(*PREDICT, code=0)
     assert note in done.stderr
     found = json.loads((data.parent / "out" / "predictions.json").read_bytes())
     assert found["q1"]["raw"] == answer
 
 
 def test_a_folder_of_another_run_is_left_as_it_is(call_aqa: Call, tmp_path: Path) -> None:
-    assert call_aqa(*PREDICT).returncode == 0
+    call_aqa(*PREDICT, code=0)
     kept = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    done = call_aqa(*PREDICT, "--prompt", "eng_v2")
-    assert done.returncode == 1
+    done = call_aqa(*PREDICT, "--prompt", "eng_v2", code=1)
     assert 'prompt.name was "eng_v1" and is now "eng_v2"' in done.stderr
     assert done.stderr.splitlines()[-1].endswith("or start over with --fresh")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == kept
-    assert call_aqa(*PREDICT, "--prompt", "eng_v2", "--fresh").returncode == 0
+    call_aqa(*PREDICT, "--prompt", "eng_v2", "--fresh", code=0)
 
 
 def test_a_corrupt_last_line_is_told_of(call_aqa: Call, tmp_path: Path) -> None:
     call_aqa(*PREDICT)
     journal = tmp_path / "out" / "predictions.jsonl"
     journal.write_bytes(journal.read_bytes()[:-9])
-    done = call_aqa(*PREDICT)
-    assert done.returncode == 0
+    done = call_aqa(*PREDICT, code=0)
     assert "the journal's last line was incomplete" in done.stderr
     assert "(1 from before)" in done.stdout
 
@@ -257,11 +254,10 @@ def test_what_to_run_next_can_be_run(call_aqa: Call, tmp_path: Path) -> None:
     done = call_aqa(*PREDICT, "--set", "backend.fail_ids=[q2]")
     assert "2 examples: 1 answered, 1 failed" in done.stdout
     (following,) = [line for line in done.stdout.splitlines() if line.startswith("next: aqa ")]
-    scored = call_aqa(*following.removeprefix("next: aqa ").split())
-    assert scored.returncode == 0
+    scored = call_aqa(*following.removeprefix("next: aqa ").split(), code=0)
     assert "failed 1" in scored.stdout
     assert (tmp_path / "out" / "metrics.json").exists()
-    assert call_aqa("evaluate", "out", "--output", "here.json").returncode == 0
+    call_aqa("evaluate", "out", "--output", "here.json", code=0)
     report = json.loads((tmp_path / "here.json").read_bytes())
     assert report["systems"][0]["failed"] == 1
 
@@ -275,7 +271,7 @@ def test_options_reach_the_config(call_aqa: Call, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("seed: 3\nprompt: eng_v2\nevidence: {top_k: 5}\n")
     words = ["--config", "c.yaml", "--top-k", "2", "--prompt", "kor_v1", "--limit", "1"]
     words += ["--max-new-tokens", "9", "--set", "seed=4", "--field", "question=question"]
-    assert call_aqa(*PREDICT, *words).returncode == 0
+    call_aqa(*PREDICT, *words, code=0)
     manifest = json.loads((tmp_path / "out" / "run.json").read_bytes())
     config = manifest["config"]
     assert (config["seed"], config["prompt"], config["evidence"]["top_k"]) == (4, "kor_v1", 2)
@@ -298,8 +294,7 @@ def retrieved(data: Path) -> list[str]:
 def test_passages_are_joined(call_aqa: Call, tmp_path: Path, retrieved: list[str]) -> None:
     told = refused(call_aqa(*PREDICT, *retrieved), tmp_path)
     assert 'line 2: the question "q2" has no passages in run.trec' in told
-    done = call_aqa(*PREDICT, *retrieved, "--missing-passages", "empty")
-    assert done.returncode == 0
+    done = call_aqa(*PREDICT, *retrieved, "--missing-passages", "empty", code=0)
     assert "Examples without passages: 1 of 2." in done.stderr
     predicted = json.loads((tmp_path / "out" / "predictions.json").read_bytes())
     assert predicted["q1"]["raw"] == "서울 에 산다."
@@ -309,8 +304,7 @@ def test_passages_are_joined(call_aqa: Call, tmp_path: Path, retrieved: list[str
     assert (found["missing_passages"], len(found["passages"])) == ("empty", 64)
     assert manifest["config"]["data"]["passages"] == "run.trec"
     (tmp_path / "run.trec").write_text("q1 Q0 d1 1 2.5 tag\nq2 Q0 d1 1 0.5 tag\n")
-    changed = call_aqa(*PREDICT, *retrieved)
-    assert changed.returncode == 1
+    changed = call_aqa(*PREDICT, *retrieved, code=1)
     assert "holds another run: data." in changed.stderr
 
 
@@ -336,14 +330,12 @@ def test_passages_are_trained_on(call_aqa: Call, tmp_path: Path, retrieved: list
 
 def test_version_and_help(call_aqa: Call) -> None:
     assert call_aqa("--version").stdout == f"{aqa.__version__}\n"
-    told = call_aqa("--help")
-    assert told.returncode == 0
+    told = call_aqa("--help", code=0)
     for verb in ("train", "predict", "evaluate", "prompt-preview"):
         assert f" {verb} " in told.stdout
-        assert call_aqa(verb, "-h").returncode == 0
+        call_aqa(verb, "-h", code=0)
 
 
 def test_completion_of_the_shell(run_aqa: Call) -> None:
-    done = run_aqa("--show-completion", "bash")
-    assert done.returncode == 0
+    done = run_aqa("--show-completion", "bash", code=0)
     assert "_AQA_COMPLETE=complete_bash" in done.stdout

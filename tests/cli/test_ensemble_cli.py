@@ -35,8 +35,7 @@ def test(tmp_path: Path) -> Path:
 def predict(call_aqa: Call, data: Path, *names: str, more: tuple[str, ...] = ()) -> None:
     for name in names:
         run = ("predict", "stub", "--model", name, "--data", data, "-o", name)
-        done = call_aqa(*run, "--set", f"backend.asked={name}.asked", *more)
-        assert done.returncode == 0, done.stderr
+        call_aqa(*run, "--set", f"backend.asked={name}.asked", *more, code=0)
 
 
 def asked(folder: Path, name: str) -> list[str]:
@@ -70,8 +69,7 @@ def test_a_majority_is_learned_and_answers(
     for name in "abc":
         (tmp_path / f"{name}.asked").unlink()
     run = ("predict", "ensemble", "--model", "ens", "--data", test)
-    done = call_aqa(*run)
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*run, code=0)
     found = answers(tmp_path / "ens" / "predict-test")
     for key, row in found.items():
         rights = [draw(name, key) < 0.6 for name in "abc"]
@@ -82,9 +80,9 @@ def test_a_majority_is_learned_and_answers(
             assert row["confidence_kind"] == "ensemble:majority"
     assert sorted(asked(tmp_path, "a")) == sorted(found)
     # Nothing is asked twice: not by the same run, nor by another one that finds the answers.
-    assert call_aqa(*run).returncode == 0
+    call_aqa(*run, code=0)
     assert len(asked(tmp_path, "a")) == TEST
-    assert call_aqa("evaluate", "ens/predict-test").returncode == 0
+    call_aqa("evaluate", "ens/predict-test", code=0)
 
 
 def test_what_is_there_is_taken_and_the_rest_is_asked(
@@ -94,14 +92,13 @@ def test_what_is_there_is_taken_and_the_rest_is_asked(
     assert train(call_aqa, dev, THREE).returncode == 0
     for name in ("a", "b"):  # in runs within the members' own folders
         run = ("predict", "stub", "--model", name, "--data", test, "-o", f"{name}/predict-test")
-        assert call_aqa(*run).returncode == 0
+        call_aqa(*run, code=0)
     journal = tmp_path / "b" / "predict-test" / "predictions.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:41]))  # 40 of its 60 answers
     for name in "abc":
         (tmp_path / f"{name}.asked").unlink()
-    done = call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
-    assert done.returncode == 0, done.stderr
+    call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out", code=0)
     assert [len(asked(tmp_path, name)) for name in "abc"] == [0, 20, 60]
     assert len(answers(tmp_path / "out")) == TEST
     assert not (tmp_path / "out" / "members" / "a").exists()
@@ -121,8 +118,7 @@ def test_a_cascade_asks_the_dear_one_where_needed(
     for name in ("dear", "sure"):
         (tmp_path / f"{name}.asked").unlink()
     run = ("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
-    done = call_aqa(*run)
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*run, code=0)
     threshold = json.loads((tmp_path / "ens" / "ensemble.json").read_bytes())["rule"]["threshold"]
     assert 0.8 < threshold < 1.2
     journal = tmp_path / "out" / "members" / "sure" / "predictions.jsonl"
@@ -139,7 +135,7 @@ def test_a_cascade_asks_the_dear_one_where_needed(
     shutil.copytree(tmp_path / "out", tmp_path / "killed")
     for name in ("predictions.jsonl", "predictions.json", "run.json"):
         (tmp_path / "killed" / name).unlink()
-    assert call_aqa(*run[:-1], "killed").returncode == 0
+    call_aqa(*run[:-1], "killed", code=0)
     assert answers(tmp_path / "killed") == answers(tmp_path / "out")
     assert len(asked(tmp_path, "dear")) == len(wrong)
 
@@ -148,7 +144,7 @@ def test_a_killed_run_goes_on(call_aqa: Call, tmp_path: Path, dev: Path, test: P
     predict(call_aqa, dev, "dear", "sure")
     assert train(call_aqa, dev, "backend.members=[sure, dear]").returncode == 0
     run = ("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
-    assert call_aqa(*run).returncode == 0
+    call_aqa(*run, code=0)
     expected = answers(tmp_path / "out")
     # As a kill in the midst of the dear one leaves it: a torn line, and nothing of the ensemble's.
     journal = tmp_path / "out" / "members" / "dear" / "predictions.jsonl"
@@ -158,7 +154,7 @@ def test_a_killed_run_goes_on(call_aqa: Call, tmp_path: Path, dev: Path, test: P
     for name in ("predictions.jsonl", "predictions.json"):
         (tmp_path / "out" / name).unlink()
     before = len(asked(tmp_path, "dear"))
-    assert call_aqa(*run).returncode == 0
+    call_aqa(*run, code=0)
     assert answers(tmp_path / "out") == expected
     again = len(asked(tmp_path, "dear")) - before
     assert again == whole.count(b"\n") - keep.count(b"\n")
@@ -197,12 +193,10 @@ def test_files_of_other_tools_are_members(
     assert done.returncode == 0, done.stderr
     assert "Chosen: majority of a, b, other_dev." in done.stdout
     run = ("predict", "ensemble", "--model", "ens", "--data", test)
-    done = call_aqa(*run)
-    assert done.returncode == 1
+    done = call_aqa(*run, code=1)
     assert "other_dev.json is a file of answers to other questions; name its answers" in done.stderr
     assert not (tmp_path / "ens" / "predict-test").exists()
-    done = call_aqa(*run, "--set", "backend.answers=[other_test.json]")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*run, "--set", "backend.answers=[other_test.json]", code=0)
     assert len(answers(tmp_path / "ens" / "predict-test")) == TEST
 
 
@@ -260,8 +254,7 @@ def test_answers_of_other_data_or_readers_are_refused(
     predict(call_aqa, dev, "a", "b", "c")
     assert train(call_aqa, dev, THREE).returncode == 0
     run = ("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
-    done = call_aqa(*run, "--set", "backend.answers=[a]")
-    assert done.returncode == 1
+    done = call_aqa(*run, "--set", "backend.answers=[a]", code=1)
     assert "a holds answers of no member to these questions: data.sha256 was" in done.stderr
     done = call_aqa(*run, "--set", "backend.answers=[nowhere]")
     assert "backend.answers names nowhere, which is not a run folder" in done.stderr
@@ -282,8 +275,7 @@ def test_a_failed_member_has_no_vote(call_aqa: Call, tmp_path: Path, dev: Path, 
     fails = ("--set", "backend.fail_ids=[dev0, test0, test1]")
     predict(call_aqa, dev, "a", "b", "c", more=fails)
     assert train(call_aqa, dev, THREE).returncode == 0
-    done = call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
-    assert done.returncode == 0, done.stderr
+    call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out", code=0)
     row = answers(tmp_path / "out")["test0"]
     assert row["error"] == (
         "no member answered: a: a was told to fail; b: b was told to fail; c: c was told to fail"
@@ -293,14 +285,12 @@ def test_a_failed_member_has_no_vote(call_aqa: Call, tmp_path: Path, dev: Path, 
 def test_several_runs_in_one_command_are_for_one_reader(call_aqa: Call, test: Path) -> None:
     run = ("predict", "ensemble", "--data", test, "-o", "out", "--model", "ens")
     for more in (("--stress", "duplicate"), ("--prompt", "eng_v1", "--prompt", "eng_v2")):
-        done = call_aqa(*run, *more)
-        assert done.returncode == 2
+        done = call_aqa(*run, *more, code=2)
         assert "--stress and several --prompt are for one reader" in done.stderr
 
 
 def test_an_ensemble_has_no_prompts_to_preview(call_aqa: Call, test: Path) -> None:
-    done = call_aqa("prompt-preview", "ensemble", "--data", test, "--model", "ens")
-    assert done.returncode == 2
+    done = call_aqa("prompt-preview", "ensemble", "--data", test, "--model", "ens", code=2)
     assert "an ensemble sends no prompts of its own" in done.stderr
 
 
@@ -309,8 +299,7 @@ def test_an_ensemble_is_asked_by_one_process(
 ) -> None:
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("AQA_LAUNCH", "one")):
         monkeypatch.setenv(name, value)
-    done = call_aqa("predict", "ensemble", "--data", test, "--model", "ens", "-o", "out")
-    assert done.returncode == 2
+    done = call_aqa("predict", "ensemble", "--data", test, "--model", "ens", "-o", "out", code=2)
     assert "a prediction by ensemble is the work of one process" in done.stderr
     assert not (tmp_path / "out").exists()
 
@@ -333,8 +322,7 @@ def test_nbest_lists_of_one_reader_are_members(
     done = train(call_aqa, dev, "backend.members=[lists]", "backend.nbest=5")
     assert done.returncode == 0, done.stderr
     assert "Chosen: majority of lists." in done.stdout
-    done = call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out", code=0)
     for key, row in answers(tmp_path / "out").items():
         own = [("lists", key), *(("lists", key, place) for place in range(4))]
         rights = sum(draw(*words) < 0.6 for words in own)

@@ -34,9 +34,9 @@ def ensemble(
     told["max_concurrency"] = "1"
     settings = [word for name, own in told.items() for word in ("--set", f"backend.{name}={own}")]
     run = ("predict", "gpt4", "--data", dev, "-o", "gpt4", *settings)
-    assert call_aqa(*run, "--max-cost", "100").returncode == 0
+    call_aqa(*run, "--max-cost", "100", code=0)
     run = ("predict", "stub", "--data", dev, "-o", "sure", "--model", "sure")
-    assert call_aqa(*run).returncode == 0
+    call_aqa(*run, code=0)
     members = ("--set", "backend.members=[sure, gpt4]")
     train = ("train", "ensemble", "--data", dev, "-o", "ens", *members)
     done = call_aqa(*train)  # the dear one is always right
@@ -59,15 +59,13 @@ def unsure(folder: Path) -> set[str]:
 def test_the_dear_member_stops_at_the_cap_and_goes_on(
     ensemble: tuple[str, ...], call_aqa: Call, tmp_path: Path, server: Server
 ) -> None:
-    dry = call_aqa(*ensemble, "--dry-run", "--json")
-    assert dry.returncode == 0, dry.stderr
+    dry = call_aqa(*ensemble, "--dry-run", "--json", code=0)
     assert json.loads(dry.stdout)["examples"] == TEST  # nobody knows yet where it is not sure
     assert "how sure sure is of its answers isn't known yet" in dry.stderr
     assert not (tmp_path / "out").exists()
     assert server.requests == 0
 
-    done = call_aqa(*ensemble, "--max-cost", "0.5")
-    assert done.returncode == 3
+    done = call_aqa(*ensemble, "--max-cost", "0.5", code=3)
     assert "--max-cost" in done.stderr
     assert json.loads((tmp_path / "out" / "run.json").read_bytes())["status"] == "stopped"
     wanted, asked = unsure(tmp_path), server.requests
@@ -76,8 +74,7 @@ def test_the_dear_member_stops_at_the_cap_and_goes_on(
     dry = call_aqa(*ensemble, "--dry-run", "--json")
     assert json.loads(dry.stdout)["examples"] == len(wanted) - asked
 
-    done = call_aqa(*ensemble, "--max-cost", "100")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*ensemble, "--max-cost", "100", code=0)
     assert server.requests == len(wanted)
     found = json.loads((tmp_path / "out" / "predictions.json").read_bytes())
     assert len(found) == TEST
@@ -89,10 +86,9 @@ def test_the_dear_member_stops_at_the_cap_and_goes_on(
 def test_where_all_is_answered_there_is_nothing_to_pay(
     ensemble: tuple[str, ...], call_aqa: Call, server: Server
 ) -> None:
-    assert call_aqa(*ensemble).returncode == 0
+    call_aqa(*ensemble, code=0)
     asked = server.requests
-    done = call_aqa(*ensemble, "--dry-run", "--json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*ensemble, "--dry-run", "--json", code=0)
     assert json.loads(done.stdout)["examples"] == 0
     assert server.requests == asked
 
@@ -123,8 +119,7 @@ def test_a_higher_limit_goes_on_with_the_runs_of_the_members(
 ) -> None:
     """What the dear one is asked grows: its run is the same one, and pays nothing twice."""
     for limit in ("30", str(TEST), "30"):
-        done = call_aqa(*ensemble, "--limit", limit)
-        assert done.returncode == 0, done.stderr
+        call_aqa(*ensemble, "--limit", limit, code=0)
     assert server.requests == len(unsure(tmp_path))
     dear = tmp_path / "out" / MEMBERS / "gpt4"
     rows = [json.loads(line) for line in (dear / "predictions.jsonl").read_text().splitlines()[1:]]

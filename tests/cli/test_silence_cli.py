@@ -46,9 +46,10 @@ def sure_reader(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def contract(call_aqa: Call, tmp_path: Path) -> Path:
     data = write_data(tmp_path / "dev.jsonl", "dev")
-    assert call_aqa("predict", "stub", "--data", data, "-o", "dev").returncode == 0
-    done = call_aqa("evaluate", "dev", "--choose-threshold", "risk=10", "--output", "silence.json")
-    assert done.returncode == 0, done.stderr
+    call_aqa("predict", "stub", "--data", data, "-o", "dev", code=0)
+    done = call_aqa(
+        "evaluate", "dev", "--choose-threshold", "risk=10", "--output", "silence.json", code=0
+    )
     assert "contract of silence: silence.json" in done.stdout
     return tmp_path / "silence.json"
 
@@ -65,7 +66,7 @@ def test_the_contract_says_what_it_promises(contract: Path) -> None:
 def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path: Path) -> None:
     data = write_data(tmp_path / "test.jsonl", "test")
     run = ("predict", "stub", "--data", data, "-o", "test")
-    assert call_aqa(*run, "--abstain-below", contract).returncode == 0
+    call_aqa(*run, "--abstain-below", contract, code=0)
     rows = json.loads((tmp_path / "test" / "predictions.json").read_bytes())
     assert rows["test0"]["predicted_answer"] == "word 0 here"
     last = rows["test399"]
@@ -80,7 +81,7 @@ def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path
     told = "test keeps a contract of silence by em, which was not computed; add em to --metrics"
     assert told in " ".join((done.stdout + done.stderr).split())
     # The journal holds what the reader said: without the contract the answers come back.
-    assert call_aqa(*run).returncode == 0
+    call_aqa(*run, code=0)
     again = json.loads((tmp_path / "test" / "predictions.json").read_bytes())
     assert again["test399"]["predicted_answer"] == "word 399 here"
     assert "withheld" not in again["test399"]
@@ -109,13 +110,11 @@ def test_a_contract_of_another_reader_is_refused(contract: Path, call_aqa: Call)
         "--set",
         "backend.max_length=300",
     )
-    refused = call_aqa(*run, "--abstain-below", contract)
-    assert refused.returncode == 1
+    refused = call_aqa(*run, "--abstain-below", contract, code=1)
     assert "was made with another reader; make one for this reader" in " ".join(
         refused.stderr.split()
     )
-    allowed = call_aqa(*run, "--abstain-below", contract, "--allow-other-reader")
-    assert allowed.returncode == 0, allowed.stderr
+    call_aqa(*run, "--abstain-below", contract, "--allow-other-reader", code=0)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +129,7 @@ def test_a_contract_for_another_kind_of_confidence_is_refused(
 ) -> None:
     monkeypatch.setattr(StubBackend, "confidence_kind", kind)
     run = ("predict", "stub", "--data", "dev.jsonl", "-o", "other", "--allow-other-reader")
-    refused = call_aqa(*run, "--abstain-below", contract)
-    assert refused.returncode == 1
+    refused = call_aqa(*run, "--abstain-below", contract, code=1)
     assert told in " ".join(refused.stderr.split())
     assert not (contract.parent / "other").exists()
 
@@ -147,8 +145,7 @@ def test_confidences_of_two_kinds_make_no_contract(call_aqa: Call, tmp_path: Pat
         for at in range(200)
     }
     (tmp_path / "a.json").write_text(json.dumps(rows))
-    done = call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5")
-    assert done.returncode == 1
+    done = call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5", code=1)
     assert "a has confidences of 2 kinds (agreement, mean_logprob)" in " ".join(done.stderr.split())
     assert not (tmp_path / "silence.json").exists()
 
@@ -158,8 +155,7 @@ def test_what_is_no_contract(call_aqa: Call, tmp_path: Path) -> None:
     for text in ("{}", "[1]", "not JSON", '{"kind": "contract of silence", "threshold": "x"}'):
         (tmp_path / "c.json").write_text(text)
         run = ("predict", "stub", "--data", "dev.jsonl", "-o", "run", "--abstain-below", "c.json")
-        done = call_aqa(*run)
-        assert done.returncode == 1
+        done = call_aqa(*run, code=1)
         assert "c.json is " in done.stderr
         assert not (tmp_path / "run").exists()
 
@@ -179,7 +175,7 @@ def test_a_contract_that_was_changed(
     assert (done.returncode, "was changed, or is of another version" in done.stderr) == (1, True)
     assert not (tmp_path / "run").exists()
     (tmp_path / "c.json").write_text(json.dumps(contract))
-    assert call_aqa(*run, "--allow-other-reader").returncode == 0
+    call_aqa(*run, "--allow-other-reader", code=0)
 
 
 @pytest.mark.parametrize(
@@ -196,8 +192,7 @@ def test_wrong_usage(words: list[str], told: str, call_aqa: Call, tmp_path: Path
         str(at): {"predicted_answer": "x", "answers": ["x"], "confidence": 1} for at in range(9)
     }
     (tmp_path / "a.json").write_text(json.dumps(rows))
-    done = call_aqa("evaluate", "a.json", *words)
-    assert done.returncode == 2
+    done = call_aqa("evaluate", "a.json", *words, code=2)
     assert told in " ".join(done.stderr.split())
     assert not (tmp_path / "silence.json").exists()
 
@@ -207,8 +202,7 @@ def test_too_few_questions(call_aqa: Call, tmp_path: Path) -> None:
         str(at): {"predicted_answer": "x", "answers": ["x"], "confidence": 1} for at in range(9)
     }
     (tmp_path / "a.json").write_text(json.dumps(rows))
-    done = call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5")
-    assert done.returncode == 1
+    done = call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5", code=1)
     assert "can't be promised by 9 questions; about 59 like them would do" in done.stderr
 
 
@@ -223,7 +217,6 @@ def test_a_changed_contract_is_refused(
     changed = {**json.loads(contract.read_bytes()), **change}
     manifest = tmp_path / "dev" / "run.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "silence": changed}))
-    done = call_aqa("evaluate", "dev", "--output", "m.json")
-    assert done.returncode == 1
+    done = call_aqa("evaluate", "dev", "--output", "m.json", code=1)
     assert "its run.json is a contract of silence that was changed" in done.stderr
     assert not (tmp_path / "m.json").exists()

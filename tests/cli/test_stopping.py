@@ -78,8 +78,7 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path: Path) -> None:
-    done = call_aqa(*STOP)
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*STOP, code=0)
     found = result(tmp_path / "b")
     assert found["verdict"] == "b better"
     assert 64 <= found["asked"] < QUESTIONS
@@ -90,8 +89,7 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
     assert {articles.count(one) for one in articles} == {4}, "articles are asked whole"
 
     metrics = ("--metrics", "em,f1,bleu1")
-    done = call_aqa("evaluate", "a", "b", "--data", "dev.jsonl", *metrics, "--json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("evaluate", "a", "b", "--data", "dev.jsonl", *metrics, "--json", code=0)
     assert "the same confidence sequence" in done.stderr
     assert "no prediction for" not in done.stderr
     report = json.loads(done.stdout)
@@ -123,24 +121,22 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
 def test_a_changed_plan_is_refused(
     call_aqa: Call, tmp_path: Path, name: str, value: object
 ) -> None:
-    assert call_aqa(*STOP).returncode == 0
+    call_aqa(*STOP, code=0)
     path = tmp_path / "b" / "run.json"
     manifest = json.loads(path.read_bytes())
     manifest["deciding"]["plan"][name] = value
     path.write_text(json.dumps(manifest))
-    done = call_aqa("evaluate", "a", "b", "--output", "m.json")
-    assert done.returncode == 1
+    done = call_aqa("evaluate", "a", "b", "--output", "m.json", code=1)
     assert "b: its run.json does not tell how the run was to be stopped" in done.stderr
     assert not (tmp_path / "m.json").exists()
 
 
 def test_a_stopped_run_of_other_questions(call_aqa: Call, tmp_path: Path) -> None:
-    assert call_aqa(*STOP).returncode == 0
+    call_aqa(*STOP, code=0)
     path = tmp_path / "b" / "predictions.json"
     first = next(iter(json.loads(path.read_bytes()).values()))
     path.write_text(json.dumps({"elsewhere": first}))
-    done = call_aqa("evaluate", "a", "b")
-    assert done.returncode == 1
+    done = call_aqa("evaluate", "a", "b", code=1)
     assert "a system has no answer to what was asked in the run of b" in done.stderr
 
 
@@ -148,7 +144,7 @@ def test_a_worse_reader_is_told(
     call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mistaken(monkeypatch, lambda number: is_fourth(number) or number % 2 == 0)
-    assert call_aqa(*STOP).returncode == 0
+    call_aqa(*STOP, code=0)
     assert result(tmp_path / "b")["verdict"] == "a better"
 
 
@@ -164,8 +160,7 @@ def test_equal_readers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mistaken(monkeypatch, is_fourth)
-    done = call_aqa(*STOP, *margin, "--json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*STOP, *margin, "--json", code=0)
     found = result(tmp_path / "b")
     assert json.loads(done.stdout)["decision"] == found
     assert found["verdict"] == verdict
@@ -180,12 +175,12 @@ def test_a_broken_off_run_comes_to_the_same(
         return number % 8 == 1
 
     mistaken(monkeypatch, wrong)
-    assert call_aqa(*STOP, "--decide-by", "em", "-o", "whole").returncode == 0
+    call_aqa(*STOP, "--decide-by", "em", "-o", "whole", code=0)
     broken = (*STOP, "--decide-by", "em")
     with monkeypatch.context() as patched:
         mistaken(patched, wrong, answers)
-        assert call_aqa(*broken).returncode == 130
-    assert call_aqa(*broken).returncode == 0
+        call_aqa(*broken, code=130)
+    call_aqa(*broken, code=0)
     whole, found = result(tmp_path / "whole"), result(tmp_path / "b")
     assert {**found, "b": "whole"} == whole
     files = [tmp_path / name / "predictions.json" for name in ("b", "whole")]
@@ -198,13 +193,12 @@ def test_a_broken_off_run_comes_to_the_same(
 
 def test_failures_count_as_wrong(call_aqa: Call, tmp_path: Path) -> None:
     ids = [f"q{at}" for at in range(QUESTIONS) if at % 2]
-    done = call_aqa(*STOP, "--set", f"backend.fail_ids={json.dumps(ids)}")
-    assert done.returncode == 0, done.stderr
+    call_aqa(*STOP, "--set", f"backend.fail_ids={json.dumps(ids)}", code=0)
     assert result(tmp_path / "b")["verdict"] == "a better"
 
 
 def test_a_run_goes_on_as_it_began(call_aqa: Call, tmp_path: Path) -> None:
-    assert call_aqa(*STOP).returncode == 0
+    call_aqa(*STOP, code=0)
     before = (tmp_path / "b" / "run.json").read_bytes()
     other = json.loads((tmp_path / "a" / "predictions.json").read_bytes())
     other["q0"]["predicted_answer"] = "another word 0"
@@ -215,11 +209,10 @@ def test_a_run_goes_on_as_it_began(call_aqa: Call, tmp_path: Path) -> None:
         (("--decide-by", "em"), 'score was "f1" and is now "em"'),
         (("--stop-when-decided", "other.json"), "the reference gave other answers"),
     ):
-        done = call_aqa(*STOP, *words)
-        assert done.returncode == 1
+        done = call_aqa(*STOP, *words, code=1)
         assert f"b stops when it is decided, and goes on only as it began: {told}" in done.stderr
         assert (tmp_path / "b" / "run.json").read_bytes() == before
-    assert call_aqa(*STOP, "--set", "seed=7", "--fresh").returncode == 0
+    call_aqa(*STOP, "--set", "seed=7", "--fresh", code=0)
 
 
 def test_what_a_run_can_not_be_held_against(call_aqa: Call, tmp_path: Path) -> None:
@@ -227,7 +220,7 @@ def test_what_a_run_can_not_be_held_against(call_aqa: Call, tmp_path: Path) -> N
     (tmp_path / "few.json").write_text(json.dumps({key: few[key] for key in list(few)[:30]}))
     write_data(tmp_path / "asked.jsonl", "Who says it")
     stop = ("predict", "stub", "--data", "dev.jsonl", "-o", "new", "--stop-when-decided")
-    assert call_aqa("predict", "stub", "--data", "dev.jsonl", "-o", "run").returncode == 0
+    call_aqa("predict", "stub", "--data", "dev.jsonl", "-o", "run", code=0)
     for words, told in (
         ((*stop, "few.json"), "few.json answers 30 of these questions"),
         ((*stop, "a", "--data", "asked.jsonl"), "a answers other questions under the ids q0, q1"),
@@ -237,13 +230,10 @@ def test_what_a_run_can_not_be_held_against(call_aqa: Call, tmp_path: Path) -> N
         ),
         ((*stop, "nothing"), "nothing"),
     ):
-        done = call_aqa(*words)
-        assert done.returncode == 1, done.stderr
+        done = call_aqa(*words, code=1)
         assert told in done.stderr.splitlines()[-1]
         assert not (tmp_path / "new").exists()
-    done = call_aqa(*stop, "new")
-    assert done.returncode == 2
+    done = call_aqa(*stop, "new", code=2)
     assert "a run can't be held against itself" in done.stderr
-    done = call_aqa("predict", "stub", "--data", "dev.jsonl", "--margin", "2")
-    assert done.returncode == 2
+    done = call_aqa("predict", "stub", "--data", "dev.jsonl", "--margin", "2", code=2)
     assert "--margin and --decide-by are for --stop-when-decided" in done.stderr

@@ -36,8 +36,7 @@ def test_cards_side_by_side(call_aqa: Call, data: Path, tmp_path: Path) -> None:
     words = ("--stress", STRESS, "--set", "evidence.stress.passages=4")
     predict(call_aqa, data, "copier", *words)
     predict(call_aqa, data, "finder", "--model", "finder", *words)
-    done = call_aqa("evaluate", "copier", "finder", "--stress", "--report", "report.html")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("evaluate", "copier", "finder", "--stress", "--report", "report.html", code=0)
     told = " ".join(done.stdout.split())
     assert "when the answer is last of 4" in told
     assert "finder answers 0 % (0 to " in told
@@ -85,8 +84,7 @@ def test_what_a_run_has_not_answered_yet_is_no_loss(
     (folder / "predictions.json").write_text(json.dumps(half))
     manifest = json.loads((folder / "run.json").read_bytes())
     (folder / "run.json").write_text(json.dumps({**manifest, "status": "running"}))
-    done = call_aqa("evaluate", "copier", "finder", "--stress", "--json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("evaluate", "copier", "finder", "--stress", "--json", code=0)
     assert "is not done (running)" in done.stderr
     _, card = json.loads(done.stdout)["stress"]
     last = card["conditions"]["position-last"]
@@ -96,11 +94,9 @@ def test_what_a_run_has_not_answered_yet_is_no_loss(
 
 def test_runs_without_stress(call_aqa: Call, data: Path) -> None:
     predict(call_aqa, data, "plain")
-    done = call_aqa("evaluate", "plain", "--stress")
-    assert done.returncode == 1
+    done = call_aqa("evaluate", "plain", "--stress", code=1)
     assert "plain holds no run under stress; make some with" in done.stderr
-    done = call_aqa("evaluate", "plain", "--stress", "--data", data)
-    assert done.returncode == 2
+    done = call_aqa("evaluate", "plain", "--stress", "--data", data, code=2)
     assert "leave --data out" in done.stderr
 
 
@@ -114,8 +110,7 @@ def test_what_no_card_can_be_made_of(call_aqa: Call, data: Path, tmp_path: Path)
     path.write_text(json.dumps({f"other {key}": row for key, row in rows.items()}))
     manifest = path.parent.with_name("position-last") / "run.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "evidence": "mine"}))
-    done = call_aqa("evaluate", "a", "--stress", "--json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("evaluate", "a", "--stress", "--json", code=0)
     assert "a: its run under missing has no question of the plain run" in done.stderr
     (card,) = json.loads(done.stdout)["stress"]
     assert (card["n"], list(card["conditions"])) == (COUNT, ["position-last", "conflict"])
@@ -125,8 +120,7 @@ def test_readers_of_other_conditions_are_not_compared(call_aqa: Call, data: Path
     predict(call_aqa, data, "a", "--stress", "position-last,missing")
     other = ("--set", "evidence.stress.passages=4")
     predict(call_aqa, data, "b", "--model", "finder", "--stress", "position-last", *other)
-    done = call_aqa("evaluate", "a", "b", "--stress")
-    assert done.returncode == 1
+    done = call_aqa("evaluate", "a", "b", "--stress", code=1)
     assert "were given different evidence" in done.stderr
 
 
@@ -142,8 +136,7 @@ def test_a_ranking_that_turns_with_the_prompt(
     prompts = ("--prompt", "eng_v1", "--prompt", "eng_v2")
     predict(call_aqa, data, "a", *prompts)
     predict(call_aqa, data, "b", "--model", "other", *prompts)
-    done = call_aqa("evaluate", "a", "b", "--report", "report.html")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("evaluate", "a", "b", "--report", "report.html", code=0)
     told = " ".join(done.stdout.split())
     assert "a and b by f1: their ranking turns with the prompt" in told
     assert "Readers across prompts" in told

@@ -51,8 +51,7 @@ def fill(path: Path, label: Callable[[dict[str, str]], str]) -> None:
 
 
 def choose(call_aqa: Call, tmp_path: Path, count: int = 30) -> Path:
-    done = call_aqa(*EVALUATE, "--label", str(count), "--output", "to_label.csv")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*EVALUATE, "--label", str(count), "--output", "to_label.csv", code=0)
     assert "answers to label: to_label.csv" in done.stdout
     return tmp_path / "to_label.csv"
 
@@ -72,8 +71,7 @@ def test_what_differs_and_is_doubtful_is_chosen(call_aqa: Call, tmp_path: Path) 
 def test_people_say_that_there_is_no_difference(call_aqa: Call, tmp_path: Path) -> None:
     path = choose(call_aqa, tmp_path)
     fill(path, lambda _: "correct")
-    done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv", "--output", "m.json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv", "--output", "m.json", code=0)
     found: dict[str, Any] = json.loads((tmp_path / "m.json").read_bytes())
     by_f1 = next(one for one in found["comparisons"] if one["metric"] == "f1")["difference"]
     told = found["labelled"]
@@ -99,8 +97,7 @@ def test_the_order_of_files_changes_the_sign_alone(call_aqa: Call, tmp_path: Pat
     fill(path, lambda row: "incorrect" if row["system"] == "a" else "correct")
     found = []
     for files in (("a.json", "b.json"), ("b.json", "a.json")):
-        done = call_aqa("evaluate", *files, "--judge-labels", "to_label.csv", "--json")
-        assert done.returncode == 0, done.stderr
+        done = call_aqa("evaluate", *files, "--judge-labels", "to_label.csv", "--json", code=0)
         found.append(json.loads(done.stdout)["labelled"])
     one, two = found
     assert one["difference"] == pytest.approx(100 / 3)
@@ -123,16 +120,14 @@ def test_what_can_not_be_taken_back(call_aqa: Call, tmp_path: Path) -> None:
         (f",{first['id']},", ",q9999,", "is of no answer that is compared here"),
     ):
         path.write_text(good.replace(old, new, 1), encoding="utf-8")
-        done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv")
-        assert done.returncode == 1, done.stderr
+        done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv", code=1)
         assert told in done.stderr.splitlines()[-1]
     for words, told in (
         (("evaluate", "a.json", "--label", "9", "--output", "new.csv"), "two systems"),
         ((*EVALUATE, "--label", "9", "--output", "new.json"), "name a .csv file"),
         ((*EVALUATE, "--label", "9", "--choose-threshold", "risk=5"), "both write --output"),
     ):
-        done = call_aqa(*words)
-        assert done.returncode == 2
+        done = call_aqa(*words, code=2)
         assert told in done.stderr
 
 
@@ -171,8 +166,7 @@ def test_all_of_one_sheet_is_labelled(call_aqa: Call, tmp_path: Path, count: int
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows([*rows, more][:count])
-    done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv")
-    assert done.returncode == 1
+    done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv", code=1)
     assert f"holds {count} answers, but 30 were chosen" in done.stderr
 
 
@@ -180,8 +174,7 @@ def test_too_few_answers_differ(call_aqa: Call, tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "b.json").read_bytes())
     rows["q0"]["predicted_answer"] = "else"
     (tmp_path / "a.json").write_text(json.dumps(rows))
-    done = call_aqa(*EVALUATE, "--label", "9", "--output", "new.csv")
-    assert done.returncode == 1
+    done = call_aqa(*EVALUATE, "--label", "9", "--output", "new.csv", code=1)
     assert "differ in 2 answers, which is too few" in done.stderr
     assert not (tmp_path / "new.csv").exists()
 

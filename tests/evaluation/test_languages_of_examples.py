@@ -131,10 +131,8 @@ def test_what_a_reader_wrote_holds_its_questions(call_aqa: Any, tmp_path: Path) 
         for n in range(4)
     ]
     (tmp_path / "d.json").write_text(json.dumps(rows), encoding="utf-8")
-    done = call_aqa("predict", "stub", "--data", "d.json", "-o", "run", "-q")
-    assert done.returncode == 0, done.stderr
-    done = call_aqa("evaluate", "run")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("predict", "stub", "--data", "d.json", "-o", "run", "-q", code=0)
+    done = call_aqa("evaluate", "run", code=0)
     assert "Profile korquad: every example is Korean." in done.stderr
 
 

@@ -80,12 +80,10 @@ def test_the_command(call_aqa: Call, tmp_path: Path) -> None:
             for at, value in enumerate(own["em"])
         }
         (tmp_path / f"{name}.json").write_text(json.dumps(rows))
-    done = call_aqa("evaluate", "a.json", "b.json", "--metrics", "em", "--plan", "2")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("evaluate", "a.json", "b.json", "--metrics", "em", "--plan", "2", code=0)
     said = " ".join(done.stdout.split())
     assert "of 2 em between a and b in four of five tests of fixed size: about " in said
     found = json.loads((tmp_path / "metrics.json").read_bytes())["plan"][0]
     assert f"about {found['questions']:,} questions" in said
-    alone = call_aqa("evaluate", "a.json", "--plan", "2")
-    assert alone.returncode == 2
+    alone = call_aqa("evaluate", "a.json", "--plan", "2", code=2)
     assert "--plan needs two systems" in alone.stderr

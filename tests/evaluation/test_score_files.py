@@ -328,8 +328,7 @@ def test_what_a_run_is_made_of_is_not_written_over(
     (tmp_path / "run/predictions.json").write_text(row, encoding="utf-8")
     (tmp_path / "run/run.json").write_text('{"status": "done"}', encoding="utf-8")
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    found = call_aqa("evaluate", read, "--output", f"run/{name}")
-    assert found.returncode == 1
+    found = call_aqa("evaluate", read, "--output", f"run/{name}", code=1)
     assert f"--output run/{name} would overwrite" in found.stderr
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
@@ -346,15 +345,14 @@ def test_metrics_of_another_tool_are_not_written_over(
         '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}', encoding="utf-8"
     )
     (tmp_path / "metrics.json").write_text(content, encoding="utf-8")
-    found = call_aqa("evaluate", "a.json", *words)
-    assert found.returncode == 1
+    found = call_aqa("evaluate", "a.json", *words, code=1)
     assert "metrics.json would be overwritten, and holds no scores" in found.stderr
     assert "name another file with --output" in found.stderr
     assert (tmp_path / "metrics.json").read_text(encoding="utf-8") == content
-    assert call_aqa("evaluate", "a.json", "--output", "own.json").returncode == 0
-    assert call_aqa("evaluate", "a.json", "--output", "own.json").returncode == 0  # ours
+    call_aqa("evaluate", "a.json", "--output", "own.json", code=0)
+    call_aqa("evaluate", "a.json", "--output", "own.json", code=0)  # ours
     (tmp_path / "metrics.json").write_bytes(b"")  # as mktemp makes one
-    assert call_aqa("evaluate", "a.json").returncode == 0
+    call_aqa("evaluate", "a.json", code=0)
 
 
 def test_what_was_written_where_is_told(call_aqa: Callable[..., Any], tmp_path: Path) -> None:

@@ -236,8 +236,7 @@ def test_the_command(
     rows = {"q1": {"predicted_answer": "Ada", "answers": ["Ada"], "kind": "who"}}
     (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
     words = ["--metrics", f"em,{metric}", "--slice", "kind", "--per-example", "each.jsonl"]
-    done = call_aqa("evaluate", "a.json", *words, *form, "--fail-under", "hf:mine=99")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("evaluate", "a.json", *words, *form, "--fail-under", "hf:mine=99", code=0)
     assert "hf:mine" in done.stdout
     (row,) = (tmp_path / "each.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(row)["systems"]["a"]["scores"] == {"em": 100.0}

@@ -97,8 +97,7 @@ def test_answers_alone_may_be_unknown(
     data = write(
         tmp_path / "mixed.json", ("Where is Mira?", "It is said that Mira is in 산.", "산")
     )
-    found = call_aqa(*words("train", tiny_t5, data, "--dry-run"))
-    assert found.returncode == 1
+    found = call_aqa(*words("train", tiny_t5, data, "--dry-run"), code=1)
     assert "100% of those of the answers" in " ".join(found.stderr.split())
 
 
@@ -106,8 +105,7 @@ def test_a_part_of_it_is_warned_of(
     tiny_t5: Path, tmp_path: Path, call_aqa: Callable[..., Any]
 ) -> None:
     data = write(tmp_path / "en.json", *[ENGLISH] * 9, KOREAN)
-    found = call_aqa(*words("train", tiny_t5, data, "--dry-run"))
-    assert found.returncode == 0, found.stderr
+    found = call_aqa(*words("train", tiny_t5, data, "--dry-run"), code=0)
     assert "does not know 6% of the characters that are read and 8% of" in " ".join(
         found.stderr.split()
     )
@@ -118,6 +116,7 @@ def test_what_a_tokenizer_knows_is_no_matter(
 ) -> None:
     bytes_model = save_t5(tmp_path / "bytes", bart_tokenizer())
     for model, examples in ((tiny_t5, [ENGLISH]), (bytes_model, [KOREAN])):
-        found = call_aqa(*words("train", model, write(tmp_path / "d.json", *examples), "--dry-run"))
-        assert found.returncode == 0, found.stderr
+        found = call_aqa(
+            *words("train", model, write(tmp_path / "d.json", *examples), "--dry-run"), code=0
+        )
         assert "does not know" not in found.stderr

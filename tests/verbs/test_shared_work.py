@@ -360,8 +360,7 @@ def test_workers_of_one_command(single: Path, tmp_path: Path, run_aqa: Any) -> N
     words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out", "--json"]
     words += ["--set", f"generation.window={SIZE}", "--set", "backend.seconds_per_answer=0.04"]
     words += ["--set", "backend.fail_ids=[q3, q40]", "--set", "backend.asked=asked"]
-    done = run_aqa(*words, "--set", "workers.count=2")
-    assert done.returncode == 0, done.stderr
+    done = run_aqa(*words, "--set", "workers.count=2", code=0)
     assert json.loads(done.stdout)["examples"] == COUNT
     is_whole(tmp_path / "out", single)
     assert Counter(asked(tmp_path)).most_common(1)[0][1] == 1

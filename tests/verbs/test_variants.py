@@ -48,8 +48,7 @@ def test_each_condition_is_a_run_within_the_run(
 ) -> None:
     data = write_houses(tmp_path, COUNT)
     words = ("predict", "stub", "--data", data, "-o", "out", "--stress", ",".join(FAMILIES))
-    done = call_aqa(*words, "--json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words, "--json", code=0)
     told = json.loads(done.stdout)["runs"]
     assert list(told) == ["plain", *CONDITIONS]
     assert all(each["answered"] == COUNT for each in told.values())
@@ -153,8 +152,7 @@ def test_data_that_do_not_fit_are_refused_before_anything(
     row = {"id": "q", "question": "Who lives here?", "passages": passages, "answers": answers}
     data = tmp_path / "data.jsonl"
     data.write_text(json.dumps(row))
-    done = call_aqa("predict", "stub", "--data", data, "-o", "out", "--stress", stress)
-    assert done.returncode == 1
+    done = call_aqa("predict", "stub", "--data", data, "-o", "out", "--stress", stress, code=1)
     assert told in " ".join(done.stderr.split())
     assert not (tmp_path / "out").exists()
 
@@ -162,8 +160,7 @@ def test_data_that_do_not_fit_are_refused_before_anything(
 def test_a_run_for_each_prompt(call_aqa: Call, tmp_path: Path, opened: list[str]) -> None:
     data = write_houses(tmp_path, COUNT)
     words = ("predict", "stub", "--data", data, "-o", "out", "--prompt", "eng_v1")
-    done = call_aqa(*words, "--prompt", "eng_v2")
-    assert done.returncode == 0, done.stderr
+    call_aqa(*words, "--prompt", "eng_v2", code=0)
     assert opened == ["loaded", "freed"]
     out = tmp_path / "out"
     assert prompt_runs(out) == {"eng_v1": out / "eng_v1", "eng_v2": out / "eng_v2"}
@@ -173,8 +170,7 @@ def test_a_run_for_each_prompt(call_aqa: Call, tmp_path: Path, opened: list[str]
     found = json.loads(call_aqa(*words, "--prompt", "kor_v1", "--json").stdout)["runs"]
     assert {name: each["resumed"] for name, each in found.items()} == {"eng_v1": COUNT, "kor_v1": 0}
     assert list(prompt_runs(out)) == ["eng_v1", "eng_v2", "kor_v1"]
-    alone = call_aqa("predict", "stub", "--data", data, "-o", "alone", "--prompt", "eng_v2")
-    assert alone.returncode == 0
+    call_aqa("predict", "stub", "--data", data, "-o", "alone", "--prompt", "eng_v2", code=0)
     assert (tmp_path / "alone" / JOURNAL).is_file()
     assert rows_of(tmp_path / "alone") == rows_of(out / "eng_v2")
 
@@ -195,14 +191,12 @@ def test_prompts_under_stress(call_aqa: Call, tmp_path: Path) -> None:
 def test_prompts_that_can_not_go_together(call_aqa: Call, tmp_path: Path) -> None:
     data = write_houses(tmp_path, COUNT)
     run = ("predict", "stub", "--data", data, "-o", "out")
-    twice = call_aqa(*run, "--prompt", "eng_v1", "--prompt", "eng_v1")
-    assert twice.returncode == 2
+    twice = call_aqa(*run, "--prompt", "eng_v1", "--prompt", "eng_v1", code=2)
     assert "two prompts are called eng_v1" in twice.stderr
-    unknown = call_aqa(*run, "--prompt", "eng_v1", "--prompt", "eng_v9")
-    assert unknown.returncode == 1
+    unknown = call_aqa(*run, "--prompt", "eng_v1", "--prompt", "eng_v9", code=1)
     assert "eng_v9: no such template; did you mean" in unknown.stderr
     assert not (tmp_path / "out").exists()
-    assert call_aqa(*run).returncode == 0
+    call_aqa(*run, code=0)
     into = call_aqa(*run, "--prompt", "eng_v1", "--prompt", "eng_v2")
     assert "out holds a run of one prompt; name another" in " ".join(into.stderr.split())
 
@@ -234,12 +228,11 @@ def test_one_price_and_one_cap_for_all_runs(
         ),
         *("--set", "backend.price={input: 0.1, output: 10.0}", "--max-new-tokens", "4"),
     ]
-    assert call_aqa(*words, "-o", "alone").returncode == 0
+    call_aqa(*words, "-o", "alone", code=0)
     usd = read_manifest(tmp_path / "alone")["served"]["spent"]["usd"]
     before = server.requests
     words += ["-o", "out", "--stress", "missing,duplicate"]
-    priced = call_aqa(*words, "--dry-run", "--json")
-    assert priced.returncode == 0, priced.stderr
+    priced = call_aqa(*words, "--dry-run", "--json", code=0)
     found = json.loads(priced.stdout)
     assert found["examples"] == 3 * COUNT
     each = [one["cost"][1] for one in found["runs"].values()]
@@ -247,16 +240,15 @@ def test_one_price_and_one_cap_for_all_runs(
     assert not (tmp_path / "out").exists()
     # Enough for the first run, but not for all.
     cap = f"{1.6 * usd:.7f}"
-    stopped = call_aqa(*words, "--max-cost", cap)
-    assert stopped.returncode == 3, stopped.stderr
+    stopped = call_aqa(*words, "--max-cost", cap, code=3)
     asked = server.requests - before
     assert COUNT <= asked < 3 * COUNT
     assert f"of --max-cost {float(cap):g}: the next question" in stopped.stderr
     config = read_manifest(tmp_path / "out")["config"]["backend"]
     assert config["max_cost"] == float(cap)
-    assert call_aqa(*words, "--max-cost", cap).returncode == 3
+    call_aqa(*words, "--max-cost", cap, code=3)
     assert server.requests - before - asked <= 1
-    assert call_aqa(*words).returncode == 0
+    call_aqa(*words, code=0)
     assert len(stress_runs(tmp_path / "out")) == 2
 
 
@@ -276,7 +268,6 @@ def test_several_processes_do_not_share_such_runs(
         "--stress",
         "position",
     )
-    done = call_aqa(*words, *(() if several else ("--set", "workers.count=2")))
-    assert done.returncode == 2
+    done = call_aqa(*words, *(() if several else ("--set", "workers.count=2")), code=2)
     assert "is the work of one process" in done.stderr
     assert not (tmp_path / "out").exists()

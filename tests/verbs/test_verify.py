@@ -35,8 +35,7 @@ def run(call_aqa: Call, tmp_path: Path) -> Path:
     (tmp_path / "corpus.jsonl").write_text(json.dumps(document), encoding="utf-8")
     (tmp_path / "mine.txt").write_text("Answer from {context}", encoding="utf-8")
     words = ["--data", "questions.jsonl", "--passages", "bm25.trec", "--corpus", "corpus.jsonl"]
-    done = call_aqa("predict", "stub", *words, "--prompt", "mine.txt", "-o", "out", "-q")
-    assert done.returncode == 0, done.stderr
+    call_aqa("predict", "stub", *words, "--prompt", "mine.txt", "-o", "out", "-q", code=0)
     return tmp_path / "out"
 
 
@@ -46,8 +45,7 @@ def statuses(folder: Path) -> dict[str, str]:
 
 def test_nothing_has_changed(run: Path, call_aqa: Call) -> None:
     assert statuses(run) == dict.fromkeys(FILES, "same")
-    done = call_aqa("evaluate", "--verify", "out/predictions.json", "--json")
-    assert done.returncode == 0
+    done = call_aqa("evaluate", "--verify", "out/predictions.json", "--json", code=0)
     (found,) = json.loads(done.stdout)["runs"]
     assert (found["folder"], found["run_status"], found["is_sound"]) == ("out", "done", True)
     assert found["files"][0] == {"what": "data", "name": "questions.jsonl", "status": "same"}
@@ -60,13 +58,11 @@ def test_a_file_that_changed_or_is_gone(
     file = tmp_path / name
     file.write_bytes(file.read_bytes() + b" ")
     assert statuses(run) == dict.fromkeys(FILES, "same") | {what: "changed"}
-    done = call_aqa("evaluate", "--verify", "out")
-    assert done.returncode == 1
+    done = call_aqa("evaluate", "--verify", "out", code=1)
     assert done.stderr == f"error: out: {what} changed\n"
     assert "same" in done.stdout
     file.unlink()
-    done = call_aqa("evaluate", "--verify", "out", "--json")
-    assert done.returncode == 1
+    done = call_aqa("evaluate", "--verify", "out", "--json", code=1)
     assert done.stderr == f"error: out: {what} missing\n"
     (found,) = json.loads(done.stdout)["runs"]
     status = {each["what"]: each["status"] for each in found["files"]}
@@ -103,8 +99,7 @@ def test_what_has_no_hash_is_unchecked(run: Path) -> None:
 def test_shipped_templates_and_samples(call_aqa: Call, tmp_path: Path) -> None:
     data = "package:aqa/samples/korean_dev.json"
     words = ["--data", data, "--limit", "2", "--prompt", "kor_v1", "-o", "out", "-q"]
-    done = call_aqa("predict", "stub", *words)
-    assert done.returncode == 0, done.stderr
+    call_aqa("predict", "stub", *words, code=0)
     assert statuses(tmp_path / "out") == dict.fromkeys(["data", "prompt", "predictions"], "same")
 
 

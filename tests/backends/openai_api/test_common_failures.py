@@ -199,13 +199,11 @@ def test_a_run_without_an_answer_ends_with_1(
     words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
     words += ["--set", f"backend.base_url={server.url}"]
     server.script = lambda number, body: CUT
-    done = call_aqa(*words)
-    assert done.returncode == 1
+    done = call_aqa(*words, code=1)
     assert "none of 3 examples was answered: no token was left for the answer; raise" in done.stderr
     assert "commonest failure (3 of 3): no token was left" in done.stdout
     assert (tmp_path / "out" / PREDICTIONS).exists()
-    again = call_aqa(*words, "--json")
-    assert again.returncode == 1
+    again = call_aqa(*words, "--json", code=1)
     assert json.loads(again.stdout)["commonest_failure"]["examples"] == 3
 
 
@@ -216,8 +214,7 @@ def test_failed_and_cut_ones_are_told(
     replies = {1: CUT, 2: CUT, 3: Fault(400, failure("[red]no[/]")), 4: completion("An", "length")}
     server.script = lambda number, body: replies.get(asked(body))
     words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
-    done = call_aqa(*words, "--set", f"backend.base_url={server.url}")
-    assert done.returncode == 0
+    done = call_aqa(*words, "--set", f"backend.base_url={server.url}", code=0)
     assert "9 examples: 6 answered, 3 failed" in done.stdout
     assert "commonest failure (2 of 3): no token was left" in done.stdout
     assert '1 answers end where their room did, and are marked "cut"' in done.stdout

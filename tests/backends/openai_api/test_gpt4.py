@@ -619,13 +619,11 @@ def test_the_key_is_nowhere(
     server.script = lambda number, body: (
         Fault(400, failure(f"bad {KEY}")) if number == 3 else BAD_KEY if number > 7 else None
     )
-    stopped = call_aqa(*words)
-    assert stopped.returncode == 1
+    stopped = call_aqa(*words, code=1)
     assert "refuses the key" in stopped.stderr
     dry = call_aqa(*words, "--dry-run")
     server.script = lambda number, body: None
-    done = call_aqa(*words)
-    assert done.returncode == 0
+    done = call_aqa(*words, code=0)
     streams = [text for call in (stopped, dry, done) for text in (call.stdout, call.stderr)]
     files = [path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) >= 4
@@ -641,18 +639,16 @@ def test_the_command_line_stops_at_a_cap_with_3(
     write_questions(tmp_path, 50)
     words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
     words += ["--set", f"backend.base_url={server.url}"]
-    stopped = call_aqa(*words, "--max-tokens-total", "1000")
-    assert stopped.returncode == 3
+    stopped = call_aqa(*words, "--max-tokens-total", "1000", code=3)
     assert "stopped at" in stopped.stderr
-    assert call_aqa(*words).returncode == 0
+    call_aqa(*words, code=0)
 
 
 def test_it_is_not_trained(
     tmp_path: Path, call_aqa: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     write_questions(tmp_path, 2)
-    done = call_aqa("train", "gpt4", "-d", "questions.jsonl")
-    assert done.returncode == 1
+    done = call_aqa("train", "gpt4", "-d", "questions.jsonl", code=1)
     assert "gpt4" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -661,5 +657,4 @@ def test_no_dry_run_of_a_local_reader(
     tmp_path: Path, call_aqa: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     write_questions(tmp_path, 2)
-    done = call_aqa("predict", "stub", "-d", "questions.jsonl", "--dry-run")
-    assert done.returncode == 2
+    call_aqa("predict", "stub", "-d", "questions.jsonl", "--dry-run", code=2)

@@ -78,14 +78,12 @@ def test_a_served_model_answers_as_the_same_one_read_here(
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     plain = ["--set", "backend.quantization=none", "--set", "backend.compute_dtype=float32"]
     words = [*SAMPLE, *DECODING, "--model", weights, "--quiet"]
-    here = call_aqa("predict", "llama", *words, *plain, "-o", ours)
-    assert here.returncode == 0, here.stderr
+    call_aqa("predict", "llama", *words, *plain, "-o", ours, code=0)
     asking = ["predict", "gpt4", *words, "--set", f"backend.base_url={url}"]
     asking += ["--set", f"backend.tokenizer={weights}"]
     asking += ["--set", "backend.request_timeout=600"]  # whatever else the machine does
     told = json.loads(call_aqa(*asking, "--dry-run", "--json").stdout)
-    there = call_aqa(*asking, "-o", theirs)
-    assert there.returncode == 0, there.stderr
+    call_aqa(*asking, "-o", theirs, code=0)
     read, served = predictions(ours), predictions(theirs)
     assert list(read) == list(served)
     assert len(read) == QUESTIONS
@@ -118,8 +116,7 @@ def test_a_served_model_is_asked_as_the_folder_of_a_training_says(
     manifest = json.dumps({"verb": "train", "config": config})
     (tmp_path / "run" / "run.json").write_text(manifest)
     words = ["--model", merged, *SAMPLE, "--set", "backend.base_url=http://127.0.0.1:9/v1"]
-    done = call_aqa("predict", "gpt4", *words, "--dry-run", "--json", "--quiet")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa("predict", "gpt4", *words, "--dry-run", "--json", "--quiet", code=0)
     told = json.loads(done.stdout)
     assert told["output_tokens"] == [QUESTIONS, 3 * QUESTIONS]
     other = call_aqa("predict", "gpt4", *words, "--dry-run", "--json", "--quiet", "-p", "eng_v1")

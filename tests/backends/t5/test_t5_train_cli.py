@@ -46,8 +46,7 @@ def em(folder: Path) -> float:
 
 @pytest.mark.slow
 def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> None:
-    done = call_aqa(*words(), "-o", "run")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words(), "-o", "run", code=0)
     assert "model: run/model" in done.stdout
     run = tmp_path / "run"
     assert em(run) >= 90
@@ -57,8 +56,9 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
     assert manifest["config"]["prompt"] == "t5_qa"
 
     data = "package:aqa/samples/english_train.json"
-    done = call_aqa("predict", "t5", "-m", "run", "-d", data, "--limit", "12", "-o", "p", "-q")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(
+        "predict", "t5", "-m", "run", "-d", data, "--limit", "12", "-o", "p", "-q", code=0
+    )
     trained, predicted = read(run / "predictions.json"), read(tmp_path / "p/predictions.json")
     assert {key: row["raw"] for key, row in predicted.items()} == {
         key: row["raw"] for key, row in trained.items()
@@ -73,11 +73,13 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
     ), "a model from scratch is made from no other"
 
     beams = ["--set", "generation.num_beams=3", "--set", "generation.num_return_sequences=2"]
-    done = call_aqa("predict", "t5", "-m", "run", "-d", data, "--limit", "12", "-o", "p", *beams)
-    assert done.returncode == 1, "another decoding is another run"
+    done = call_aqa(
+        "predict", "t5", "-m", "run", "-d", data, "--limit", "12", "-o", "p", *beams, code=1
+    )
     assert "holds another run: reader." in done.stderr
-    done = call_aqa("predict", "t5", "-m", "run", "-d", data, "--limit", "8", "-o", "b", *beams)
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(
+        "predict", "t5", "-m", "run", "-d", data, "--limit", "8", "-o", "b", *beams, code=0
+    )
     for row in read(tmp_path / "b/predictions.json").values():
         first, second = row["nbest"]
         assert first["answer"] == row["predicted_answer"]
@@ -87,13 +89,12 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_killed_and_resumed_the_weights_are_those_of_one_run(call_aqa: Aqa, tmp_path: Path) -> None:
     settings = words("training.num_train_epochs=6", "training.eval_steps=4", limit=16)
-    assert call_aqa(*settings, "-o", "whole", "-q").returncode == 0
+    call_aqa(*settings, "-o", "whole", "-q", code=0)
     process = start_aqa(*settings, "-o", "killed", "-q", folder=tmp_path)
     wait_until((tmp_path / "killed/checkpoints/checkpoint-4/trainer_state.json").exists, process)
     process.kill()
     assert not (tmp_path / "killed/model").exists()
-    done = call_aqa(*settings, "-o", "killed", "--resume", "-q")
-    assert done.returncode == 0, done.stderr
+    call_aqa(*settings, "-o", "killed", "--resume", "-q", code=0)
     whole, resumed = (weights(tmp_path / name / "model") for name in ("whole", "killed"))
     assert greatest_difference(whole, resumed) <= 1e-5
     tokenizers = [(tmp_path / name / "model/tokenizer.json") for name in ("whole", "killed")]
@@ -101,20 +102,17 @@ def test_killed_and_resumed_the_weights_are_those_of_one_run(call_aqa: Aqa, tmp_
 
 
 def test_without_a_training_there_is_nothing_to_predict_with(call_aqa: Aqa) -> None:
-    done = call_aqa("predict", "t5", "-c", "t5_tiny")
-    assert done.returncode == 1
+    done = call_aqa("predict", "t5", "-c", "t5_tiny", code=1)
     assert "made from scratch by `aqa train t5`; name the run folder" in done.stderr
 
 
 def test_a_dry_run_counts_what_would_be_trained(call_aqa: Aqa, tmp_path: Path) -> None:
-    done = call_aqa(*words(), "--dry-run", "--json", "-q")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words(), "--dry-run", "--json", "-q", code=0)
     told = json.loads(done.stdout)
     assert told["counts"]["train"] == 12
     assert told["trainable_parameters"] == told["all_parameters"]
     assert not list(tmp_path.iterdir())
-    done = call_aqa(*words("training.max_steps=1"), "-o", "run", "-q")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words("training.max_steps=1"), "-o", "run", "-q", code=0)
     saved = weights(tmp_path / "run/model")
     assert sum(weight.numel() for weight in saved.values()) == told["all_parameters"]
 
@@ -130,8 +128,7 @@ def test_targets_all_makes_a_row_of_each_reference(call_aqa: Aqa, tmp_path: Path
     counts = {}
     for targets in ("first", "all", "random"):
         settings = words(f"training.targets={targets}", limit=9)
-        done = call_aqa(*settings, "-d", data, "--dry-run", "--json", "-q")
-        assert done.returncode == 0, done.stderr
+        done = call_aqa(*settings, "-d", data, "--dry-run", "--json", "-q", code=0)
         counts[targets] = json.loads(done.stdout)["counts"]["train"]
     assert counts == {"first": 3, "all": 4, "random": 4}
 
@@ -140,8 +137,8 @@ def test_preview_shows_passages_apart_with_the_learnt_tokenizer(call_aqa: Aqa) -
     done = call_aqa(
         *("prompt-preview", "t5", "-c", "t5_tiny", "--n", "1", "--json", "-q"),
         *("--set", "backend.fusion=fid"),
+        code=0,
     )
-    assert done.returncode == 0, done.stderr
     (shown,) = json.loads(done.stdout)
     assert shown["text"].startswith("question: In which gulf is the island of Tarvenna? context:")
     assert shown["text"].endswith("</s>the Gulf of Merrow</s>")

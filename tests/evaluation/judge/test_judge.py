@@ -112,8 +112,7 @@ def scored(folder: Path) -> dict[str, Any]:
 
 def test_verdicts_become_scores(call_aqa: Call, tmp_path: Path, server: Server) -> None:
     write(tmp_path)
-    done = call_aqa(*words(server, "a.json", "b.json"), "--per-example", "each.jsonl")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words(server, "a.json", "b.json"), "--per-example", "each.jsonl", code=0)
     found = scored(tmp_path)
     first, second = found["systems"]
     assert first["judge"] == {
@@ -154,7 +153,7 @@ def test_what_the_judge_is_shown(call_aqa: Call, tmp_path: Path, server: Server)
     (tmp_path / "a.json").write_text(
         json.dumps({"q0": "right {references} <b>", "q1": "half"}), encoding="utf-8"
     )
-    assert call_aqa(*words(server, "a.json")).returncode == 0
+    call_aqa(*words(server, "a.json"), code=0)
     bodies = {graded(body): body for body in server.bodies}
     assert bodies.keys() == {"right {references} <b>", "half"}, "what is inserted stays text"
     body = bodies["right {references} <b>"]
@@ -176,7 +175,7 @@ def test_only_the_passages_that_the_reader_saw(
     write(tmp_path)
     rows = {"q0": {"predicted_answer": "right", "evidence": {"ranks": [2]}}}
     (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
-    assert call_aqa(*words(server, "a.json")).returncode == 0
+    call_aqa(*words(server, "a.json"), code=0)
     (body,) = server.bodies
     assert "<passages>\npassage 0b\n</passages>" in body["messages"][-1]["content"]
 
@@ -188,7 +187,7 @@ def test_it_is_asked_in_the_language_of_the_profile(
     call_aqa: Call, tmp_path: Path, server: Server, profile: str, korean: bool
 ) -> None:
     write(tmp_path, korean=True, count=3)
-    assert call_aqa(*words(server, "a.json"), "--profile", profile).returncode == 0
+    call_aqa(*words(server, "a.json"), "--profile", profile, code=0)
     assert len(server.bodies) == 2
     for body in server.bodies:
         system, user = (turn["content"] for turn in body["messages"])
@@ -200,13 +199,11 @@ def test_a_template_of_ones_own(call_aqa: Call, tmp_path: Path, server: Server) 
     write(tmp_path, count=1)
     named = [*words(server, "a.json"), "--judge-set", "prompt=mine.txt"]
     (tmp_path / "mine.txt").write_text("Grade {answer} to {question} by {context}")
-    done = call_aqa(*named)
-    assert done.returncode == 1
+    done = call_aqa(*named, code=1)
     assert "the variable {references} is missing" in done.stderr
     text = "{context} {question} {references}\n<answer_to_grade>\n{answer}\n<end>"
     (tmp_path / "mine.txt").write_text(text)
-    done = call_aqa(*named)
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*named, code=0)
     assert graded(server.bodies[0]) == "right 0"
 
 
@@ -214,15 +211,15 @@ def test_known_verdicts_are_not_asked_for_again(
     call_aqa: Call, tmp_path: Path, server: Server
 ) -> None:
     write(tmp_path)
-    assert call_aqa(*words(server, "a.json")).returncode == 0
+    call_aqa(*words(server, "a.json"), code=0)
     once, cost = scored(tmp_path), server.cost(1, 2)
     assert server.requests == 11
-    assert call_aqa(*words(server, "a.json")).returncode == 0
+    call_aqa(*words(server, "a.json"), code=0)
     again = scored(tmp_path)
     assert server.requests == 11
     assert again["judge"] | {"asked": 11} == once["judge"]
     assert again["systems"] == once["systems"]
-    assert call_aqa(*words(server, "a.json", "b.json")).returncode == 0
+    call_aqa(*words(server, "a.json", "b.json"), code=0)
     assert server.requests == 12, "only what another system says otherwise"
     assert scored(tmp_path)["judge"]["spent"]["usd"] > cost
     loud = [word for word in words(server, "a.json") if word != "-q"]
@@ -240,8 +237,7 @@ def test_without_a_price_there_is_no_money_to_tell_of(
     write(tmp_path, count=1)
     named = ["evaluate", "a.json", "--data", "data.jsonl", "--metrics", "em,judge", "-q"]
     named += ["--judge-model", "mine", "--judge-set", f"backend.base_url={server.url}"]
-    done = call_aqa(*named, "--json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*named, "--json", code=0)
     found = json.loads(done.stdout)
     assert "null" not in done.stdout
     assert found["judge"]["spent"].keys() == {
@@ -259,8 +255,7 @@ def test_failed_verdicts_are_counted_and_asked_for_again(
 ) -> None:
     write(tmp_path)
     server.script = lambda number, body: FILTERED if graded(body) == "right 4" else None
-    done = call_aqa(*words(server, "a.json"), "--per-example", "each.jsonl")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words(server, "a.json"), "--per-example", "each.jsonl", code=0)
     assert "failed verdicts of the judge, which count 0: 1 (the first one:" in done.stderr
     (system,) = scored(tmp_path)["systems"]
     assert system["judge"]["failed_verdicts"] == 1
@@ -269,7 +264,7 @@ def test_failed_verdicts_are_counted_and_asked_for_again(
     rows = [json.loads(line) for line in (tmp_path / "each.jsonl").read_bytes().splitlines()]
     assert "filtered" in rows[4]["systems"]["a"]["verdicts"][0]["error"]
     server.script = lambda number, body: None
-    assert call_aqa(*words(server, "a.json")).returncode == 0
+    call_aqa(*words(server, "a.json"), code=0)
     assert scored(tmp_path)["systems"][0]["judge"]["failed_verdicts"] == 0
     assert server.requests == 12
 
@@ -279,8 +274,7 @@ def test_a_judge_that_gives_no_verdict_gives_no_score(
 ) -> None:
     write(tmp_path, count=1)
     server.script = lambda number, body: FILTERED
-    done = call_aqa(*words(server, "a.json", "b.json"))
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words(server, "a.json", "b.json"), code=0)
     assert "there is no score by the judge" in done.stderr
     found = scored(tmp_path)
     for system in found["systems"]:
@@ -290,16 +284,14 @@ def test_a_judge_that_gives_no_verdict_gives_no_score(
     assert (done.returncode, "a: there is no score judge" in done.stderr) == (4, True)
     named = words(server, "a.json")
     named[named.index("em,judge")] = "judge"
-    done = call_aqa(*named)
-    assert done.returncode == 1
+    done = call_aqa(*named, code=1)
     assert "the judge gave no verdict on a: " in done.stderr
 
 
 def test_an_answer_too_long_for_the_judge(call_aqa: Call, tmp_path: Path, server: Server) -> None:
     write(tmp_path, count=3)
     (tmp_path / "a.json").write_text(json.dumps({"q0": "right", "q2": "wrong " * 2000}))
-    done = call_aqa(*words(server, "a.json"), "--judge-set", "backend.max_seq_length=2500")
-    assert done.returncode == 0, done.stderr
+    call_aqa(*words(server, "a.json"), "--judge-set", "backend.max_seq_length=2500", code=0)
     assert server.requests == 1
     (system,) = scored(tmp_path)["systems"]
     assert system["judge"]["failed_verdicts"] == 1
@@ -311,11 +303,10 @@ def test_the_cache_of_answers_serves_the_judge(
 ) -> None:
     write(tmp_path, count=4)
     cache = ["--judge-set", "backend.cache=true", "--judge-set", "backend.cache_path=kept.sqlite"]
-    assert call_aqa(*words(server, "a.json"), *cache).returncode == 0
+    call_aqa(*words(server, "a.json"), *cache, code=0)
     first = scored(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    done = call_aqa(*words(server, "a.json"), *cache, "--output", "elsewhere/metrics.json")
-    assert done.returncode == 0, done.stderr
+    call_aqa(*words(server, "a.json"), *cache, "--output", "elsewhere/metrics.json", code=0)
     assert (tmp_path / "elsewhere" / "judge").is_dir()
     second = scored(tmp_path / "elsewhere")
     assert second["systems"] == first["systems"]
@@ -325,7 +316,7 @@ def test_the_cache_of_answers_serves_the_judge(
 def test_a_judge_that_keeps_to_no_schema(call_aqa: Call, tmp_path: Path, server: Server) -> None:
     write(tmp_path, count=1)
     server.answer = lambda body: '{"verdict": "splendid", "reason": ""}'
-    assert call_aqa(*words(server, "a.json")).returncode == 0
+    call_aqa(*words(server, "a.json"), code=0)
     assert scored(tmp_path)["systems"][0]["judge"]["failed_verdicts"] == 1
     assert server.requests == 1, "no further tries are paid where no object ever came"
 
@@ -335,8 +326,7 @@ def test_repeats_and_their_variance(call_aqa: Call, tmp_path: Path, server: Serv
     seeds = {42: "correct", 43: "incorrect", 44: "partially_correct"}
     server.answer = lambda body: json.dumps({"reason": "", "verdict": seeds[body["seed"]]})
     named = ["--judge-model", "mine", "--judge-repeats", "3", "--quiet"]
-    done = call_aqa(*words(server, "a.json"), *named)
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words(server, "a.json"), *named, code=0)
     (system,) = scored(tmp_path)["systems"]
     assert server.requests == 9
     assert {body["temperature"] for body in server.bodies} == {0.7}
@@ -354,8 +344,7 @@ def test_the_cap_stops_and_a_higher_one_goes_on(
     write(tmp_path)
     named = [*words(server, "a.json"), "--judge-set", "generation.max_new_tokens=16"]
     named += ["--judge-set", "backend.reasoning_tokens=0"]
-    done = call_aqa(*named, "--judge-max-cost", "0.004")
-    assert done.returncode == 3, done.stderr
+    done = call_aqa(*named, "--judge-max-cost", "0.004", code=3)
     assert "stopped at" in done.stderr
     assert not (tmp_path / "metrics.json").exists()
     before = server.requests
@@ -363,7 +352,7 @@ def test_the_cap_stops_and_a_higher_one_goes_on(
     (folder,) = (tmp_path / "judge").iterdir()
     assert json.loads((folder / "run.json").read_bytes())["status"] == "stopped"
     assert server.cost(1, 2) <= 0.004
-    assert call_aqa(*named, "--judge-max-cost", "1").returncode == 0
+    call_aqa(*named, "--judge-max-cost", "1", code=0)
     assert server.requests == 11
     assert scored(tmp_path)["judge"]["spent"]["usd"] == pytest.approx(server.cost(1, 2))
 
@@ -372,18 +361,16 @@ def test_a_dry_run_asks_and_writes_nothing(call_aqa: Call, tmp_path: Path, serve
     write(tmp_path)
     named = [*words(server, "a.json", "b.json"), "--dry-run", "--json"]
     before = set(tmp_path.iterdir())
-    done = call_aqa(*named, "--judge-repeats", "2")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*named, "--judge-repeats", "2", code=0)
     unknown = ["--judge-set", "backend.base_url=https://api.example.org/v1"]
-    keyless = call_aqa(*named, *unknown)
-    assert keyless.returncode == 0, keyless.stderr
+    call_aqa(*named, *unknown, code=0)
     refused = call_aqa(*(word for word in named if word != "--dry-run"), *unknown)
     assert (refused.returncode, "no API key for" in refused.stderr) == (1, True)
     estimate = json.loads(done.stdout)
     assert (estimate["examples"], server.requests) == (24, 0)
     assert estimate["cost"][0] < estimate["cost"][1]
     assert set(tmp_path.iterdir()) == before
-    assert call_aqa(*words(server, "a.json")).returncode == 0
+    call_aqa(*words(server, "a.json"), code=0)
     assert json.loads(call_aqa(*named).stdout)["examples"] == 1, "the rest is known"
 
 
@@ -396,8 +383,7 @@ def test_agreement_with_people(call_aqa: Call, tmp_path: Path, server: Server, k
     files = ["a.json"] if kind == "one system" else ["a.json", "b.json"]
     lines = ["id,label,system", *(f"{key},{label},a" for key, label in labels.items())]
     (tmp_path / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
-    done = call_aqa(*words(server, *files), "--judge-labels", "labels.csv")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words(server, *files), "--judge-labels", "labels.csv", code=0)
     found = scored(tmp_path)["judge"]["human_labels"]
     # Labels: 2 correct, 1 partial, 3 incorrect, 2 unsupported; the judge: 3, 1, 2, 2.
     chance = (2 * 3 + 1 * 1 + 3 * 2 + 2 * 2) / 64
@@ -415,8 +401,7 @@ def test_the_score_is_corrected_by_labels(call_aqa: Call, tmp_path: Path, server
     )
     labels = {f"q{n}": "correct" if n % 4 == 3 else "incorrect" for n in range(2, 34)}
     (tmp_path / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
-    done = call_aqa(*words(server, "a.json"), "--judge-labels", "labels.json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words(server, "a.json"), "--judge-labels", "labels.json", code=0)
     (system,) = scored(tmp_path)["systems"]
     found = system["judge"]["corrected"]
     # 19 odd answers are judged correct, and one silence is right; 8 of 32 labels are 100 lower.
@@ -444,8 +429,7 @@ def test_a_panel_of_judges(call_aqa: Call, tmp_path: Path, server: Server) -> No
     named = [*words(server, "a.json"), *models]
     dry = call_aqa(*named, "--dry-run", "--json")
     assert json.loads(dry.stdout)["examples"] == 3 * 7
-    done = call_aqa(*named, "--per-example", "each.jsonl")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*named, "--per-example", "each.jsonl", code=0)
     found = scored(tmp_path)
     (system,) = found["systems"]
     alone = {"correct": 2, "partially_correct": 1, "incorrect": 2, "unsupported": 2}
@@ -471,7 +455,7 @@ def test_a_panel_of_judges(call_aqa: Call, tmp_path: Path, server: Server) -> No
     rows = [json.loads(line) for line in (tmp_path / "each.jsonl").read_bytes().splitlines()]
     assert rows[3]["systems"]["a"]["verdicts"][0]["verdict"] == "unsupported"
     # A judge of the panel is the same alone, and known answers are not asked for again.
-    assert call_aqa(*words(server, "a.json"), "--judge-model", "fair").returncode == 0
+    call_aqa(*words(server, "a.json"), "--judge-model", "fair", code=0)
     assert server.requests == 21
 
 
@@ -515,8 +499,7 @@ def test_what_can_not_be_judged(
 
 def test_flags_of_the_judge_need_it(call_aqa: Call, tmp_path: Path) -> None:
     write(tmp_path)
-    done = call_aqa("evaluate", "a.json", "--data", "data.jsonl", "--dry-run")
-    assert done.returncode == 2
+    done = call_aqa("evaluate", "a.json", "--data", "data.jsonl", "--dry-run", code=2)
     assert "add it to --metrics" in done.stderr
 
 
@@ -527,12 +510,10 @@ def test_a_retrievers_passages_have_to_be_named(
     retrieved = [{"id": f"q{n}", "passages": [f"found for {n}"]} for n in range(2)]
     (tmp_path / "found.json").write_text(json.dumps(retrieved), encoding="utf-8")
     given = ["--data", "data.jsonl", "--passages", "found.json"]
-    assert call_aqa("predict", "stub", *given, "-o", "run", "-q").returncode == 0
-    done = call_aqa(*words(server, "run"))
-    assert done.returncode == 2
+    call_aqa("predict", "stub", *given, "-o", "run", "-q", code=0)
+    done = call_aqa(*words(server, "run"), code=2)
     assert "run was given the passages of found.json; name them with --passages" in done.stderr
-    done = call_aqa(*words(server, "run"), "--passages", "found.json")
-    assert done.returncode == 0, done.stderr
+    done = call_aqa(*words(server, "run"), "--passages", "found.json", code=0)
     assert "<passages>\nfound for 0\n</passages>" in server.bodies[0]["messages"][-1]["content"]
     assert (tmp_path / "run" / "judge").is_dir(), "beside the output"
 

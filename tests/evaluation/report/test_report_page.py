@@ -208,7 +208,7 @@ def test_the_command(call_aqa: Callable, tmp_path: Path) -> None:
 def test_the_command_with_retrieved_passages(call_aqa: Callable, tmp_path: Path) -> None:
     write_inputs(tmp_path)
     words = "evaluate a.json --data data.json --passages found.jsonl --report report.html"
-    assert call_aqa(*words.split()).returncode == 0
+    call_aqa(*words.split(), code=0)
     page = (tmp_path / "report.html").read_text("utf-8")
     (passages,) = blocks(page, 'script type="application/json" class="passages"')
     assert json.loads(passages) == [["", "It is in Lyon."], ["", "In Paris."]]
@@ -216,15 +216,17 @@ def test_the_command_with_retrieved_passages(call_aqa: Callable, tmp_path: Path)
 
 def test_passages_without_a_report_are_refused(call_aqa: Callable, tmp_path: Path) -> None:
     write_inputs(tmp_path)
-    done = call_aqa("evaluate", "a.json", "--data", "data.json", "--passages", "found.jsonl")
-    assert done.returncode == 2
+    done = call_aqa(
+        "evaluate", "a.json", "--data", "data.json", "--passages", "found.jsonl", code=2
+    )
     assert "--report" in done.stderr
     assert not (tmp_path / "metrics.json").exists()
 
 
 def test_a_report_that_cant_be_written(call_aqa: Callable, tmp_path: Path) -> None:
     write_inputs(tmp_path)
-    done = call_aqa("evaluate", "a.json", "--data", "data.json", "--report", "missing/report.html")
-    assert done.returncode == 1
+    done = call_aqa(
+        "evaluate", "a.json", "--data", "data.json", "--report", "missing/report.html", code=1
+    )
     assert "there is no folder missing; make it first" in done.stderr
     assert not (tmp_path / "metrics.json").exists()

@@ -777,11 +777,9 @@ def test_the_key_is_nowhere(
     server.answer = lambda body: f"it is {KEY} [bold]red[/] \x1b[2J"
     server.line = at_first(Fault(400, failure(f"bad {KEY}")))
     server.before = lambda step, number: Fault(401, failure(f"bad {KEY}"))
-    stopped = call_aqa(*command(server))
-    assert stopped.returncode == 1
+    stopped = call_aqa(*command(server), code=1)
     server.before = lambda step, number: None
-    done = call_aqa(*command(server))
-    assert done.returncode == 0
+    done = call_aqa(*command(server), code=0)
     files = [path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file()]
     streams = [text for call in (stopped, done) for text in (call.stdout, call.stderr)]
     for text in [*files, *streams, caplog.text]:
