@@ -146,7 +146,8 @@ class LlamaQloraOptions(LocalModelOptions):
         if self.engine == "transformers":
             return {**found, "backend.vllm": "it needs backend.engine = vllm"}
         reason = "vLLM has its own way; see backend.vllm"
-        idle = [f"backend.{n}" for n in (*names, "attn_implementation", "device_map", "max_memory")]
+        others = ("dequantize_on_cpu", "attn_implementation", "device_map", "max_memory")
+        idle = [f"backend.{n}" for n in others]
         found |= dict.fromkeys([*idle, "generation.batch_tokens"], reason)
         window = "with vLLM it is what each of several processes (workers.count) takes at a time"
         return {**found, "generation.window": window, **self.vllm.idle()}

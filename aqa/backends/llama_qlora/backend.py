@@ -15,11 +15,8 @@ from aqa.backends.llama_qlora.adapters import (
     fast_adapter,
     load_adapter,
 )
-from aqa.backends.llama_qlora.generation import (
-    is_continuous,
-    write_answers,
-    write_continuously,
-)
+from aqa.backends.llama_qlora.four_bits import dequantize_once, learned_over
+from aqa.backends.llama_qlora.generation import is_continuous, write_answers, write_continuously
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
@@ -28,11 +25,7 @@ from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
 from aqa.backends.local.compiling import check_compiling
 from aqa.backends.local.decoding import Ends, Written, uniform_draws
 from aqa.backends.local.devices import compute_dtype
-from aqa.backends.local.loading import (
-    check_placement,
-    load_config,
-    own_quantization,
-)
+from aqa.backends.local.loading import check_placement, load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.tokenizers import load_tokenizer
@@ -72,13 +65,22 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         from aqa.backends.llama_qlora.vllm.engine import VllmEngine
 
         self.check()
-        files = convert_gguf(self.files, self._progress)
+        dtype = super().hardware()["dtype"]
+        if learned_over(self.options, self.files):
+            base = self.sources()["model"]
+            files = dequantize_once(self._merging_reader, self.config, self.files, base, dtype)
+        else:
+            files = convert_gguf(self.files, self._progress)
         stop = self._encoder.written.stop_text
         requests = Requests(self.config.generation, self.config.seed, self._ends, stop)
-        dtype = super().hardware()["dtype"]
         return VllmEngine(
             self.options, files, requests, dtype, self.folder, self._progress
         ).__enter__()
+
+    def _merging_reader(self, config: RunConfig) -> "LlamaQloraBackend":
+        reader = LlamaQloraBackend(config, self._progress)
+        reader._merging = True
+        return reader
 
     @cached_property
     def _model_config(self) -> Any:
@@ -168,7 +170,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             return options.vllm.identity()
         dtype = {"compute_dtype": options.compute_dtype, **self._resolved_dtype()}
         if options.engine == "vllm":
-            return {**options.vllm.identity(), **dtype}
+            base = {"base": "4bit"} if learned_over(options, self.files) else {}
+            return {**options.vllm.identity(), **dtype, **base}
         return {
             "quantization": options.quantization,
             "quant_type": options.bnb_4bit_quant_type,
@@ -259,13 +262,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         from aqa.backends.llama_qlora.merging import merge_adapter
 
         self.__exit__()
-
-        def open_reader(config: RunConfig) -> LlamaQloraBackend:
-            reader = LlamaQloraBackend(config, self._progress)
-            reader._merging = True
-            return reader
-
-        return merge_adapter(open_reader, self.config, run_folder, prompts)
+        return merge_adapter(self._merging_reader, self.config, run_folder, prompts)
 
     def check_export(self) -> None:
         """See that llama.cpp's converter is installed.

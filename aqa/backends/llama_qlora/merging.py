@@ -65,11 +65,17 @@ def _greedy(config: RunConfig, backend: BackendOptions) -> RunConfig:
 
 
 def _write(reader: LocalReader, folder: Path) -> None:
-    """Merge the loaded adapter in place and save the whole; the name is given to a complete one."""
-    draft = folder.with_name(f".{MERGED}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    """Merge the loaded adapter in place and save the whole."""
     with quiet():
         model = reader.model.merge_and_unload(safe_merge=True)
+    write_model(reader, model, folder)
+
+
+def write_model(reader: LocalReader, model: Any, folder: Path) -> None:
+    """Save what a reader has loaded, and its tokenizer; the name is given to a complete folder."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    with quiet():
         if own_quantization(load_config(reader.files, reader.options)):
             model = never_quantized(model)
         model.save_pretrained(draft)

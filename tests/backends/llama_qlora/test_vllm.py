@@ -31,6 +31,7 @@ from tiny_adapters import save_adapter
 from tiny_llama import make_prompts, make_reader, notes, write_rows, write_template
 from tiny_quantized import change_json
 
+from aqa.backends.llama_qlora import four_bits
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.vllm import pool, process
 from aqa.backends.llama_qlora.vllm.arguments import server_arguments
@@ -100,6 +101,10 @@ def ask(reader: LlamaQloraBackend, template: Template) -> dict[str, Prediction]:
     with reader:
         answers = reader.generate(prompts_of(reader, template))
         return {prompt.id: answer for prompt, answer in answers}
+
+
+def raw(answers: dict[str, Prediction]) -> dict[str, str | None]:
+    return {key: answer.raw for key, answer in answers.items()}
 
 
 def echoed(reader: LlamaQloraBackend, prompt: Prompt, count: int = 3) -> str:
@@ -519,14 +524,45 @@ def test_an_adapter_over_other_weights_is_told_of(
             make_reader(adapter, *asking([server.url])),
             make_reader(tiny, *asking([server.url]), trained),
         ]
-        here = started(tmp_path, adapter, trained)
+        here = started(tmp_path, adapter, trained, "backend.vllm.quantization=fp8")
         for reader in (*running, here):
             with reader:
                 pass
     told = ["".join(note for note in notes(reader) if "4 bits" in note) for reader in running]
     assert "the base as it was started; where" in told[0]
     assert told[1:] == ["", ""]
-    assert "the base in float32; where" in " ".join(notes(here))
+    assert "the base in fp8; where" in " ".join(notes(here))
+
+
+def test_an_adapter_lies_over_the_4_bits_that_it_learned_over(
+    tiny: Path,
+    template: Template,
+    tmp_path: Path,
+    settle: Callable[..., Start],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """vLLM alone would load the base as it was before it was rounded to them."""
+    monkeypatch.setattr(four_bits, "user_cache_path", lambda name: tmp_path / name)
+    adapter = save_adapter(tiny, tmp_path / "adapter")
+    setting = "backend.quantization=4bit"
+    reader = started(tmp_path, adapter, setting)
+    ask(reader, template)
+    words = dict(pairwise(settle().argv))
+    base = Path(words["serve"])
+    assert base.is_relative_to(tmp_path / "aqa")
+    assert words["--lora-modules"] == f"adapter={adapter}"
+    held = raw(ask(make_reader(base), template))
+    assert held == raw(ask(make_reader(tiny, setting), template))
+    assert held != raw(ask(make_reader(tiny), template))
+    whole, plain = started(tmp_path, tiny, setting), started(tmp_path, adapter)
+    assert reader.identity()["base"] == "4bit"
+    assert "base" not in {**whole.identity(), **plain.identity()}  # they are served as they are
+
+    monkeypatch.setattr(four_bits, "write_model", None)  # it is made once
+    ask(started(tmp_path, adapter, setting), template)
+    for reader in (whole, plain):
+        ask(reader, template)
+        assert dict(pairwise(settle().argv))["serve"] == str(tiny)
 
 
 @pytest.mark.parametrize(

@@ -118,14 +118,14 @@ class VllmEngine:
 
     def _tell_of_base(self) -> None:
         """Say what many answers may differ by: an adapter over other weights than it learned on."""
-        if self._files.adapter is None or self._options.quantization != "4bit":
+        held = "as it was started" if self._vllm.urls else f"in {self._vllm.quantization}"
+        if not (self._vllm.urls or self._vllm.quantization):
             return
-        started = self._vllm.quantization or self._dtype
-        self._progress.note(
-            f"vLLM holds the base {'as it was started' if self._vllm.urls else f'in {started}'};"
-            " where the adapter was trained over 4 bits, merged/ (aqa train --merge) has those"
-            " weights, and other answers"
-        )
+        if self._files.adapter is not None and self._options.quantization == "4bit":
+            self._progress.note(
+                f"vLLM holds the base {held}; where the adapter was trained over 4 bits, merged/"
+                " (aqa train --merge) has those weights, and other answers"
+            )
 
     def _add(self, server: Server) -> None:
         self._wait(self._pool.add(server, self._requests.probe(), self._requests.read))

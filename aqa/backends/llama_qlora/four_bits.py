@@ -1,0 +1,47 @@
+"""A base as its 4 bits hold it, in 16 or 32: for an engine that would load other weights."""
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from aqa.backends.llama_qlora.merging import write_model
+from aqa.backends.local.reader import LocalReader
+from aqa.backends.model_files import ModelFiles
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.config.options import RunConfig
+from aqa.runs.hashes import Hashed
+
+
+def learned_over(options: LlamaQloraOptions, files: ModelFiles) -> bool:
+    """Tell whether there is an adapter over 4 bits, and its base is left to us."""
+    chosen = options.vllm.urls or options.vllm.quantization
+    return files.adapter is not None and options.quantization == "4bit" and not chosen
+
+
+def dequantize_once(
+    open_reader: Callable[[RunConfig], LocalReader[LlamaQloraOptions]],
+    config: RunConfig,
+    files: ModelFiles,
+    source: Hashed,
+    dtype: str,
+) -> ModelFiles:
+    """Write the base of `files`, once for this user, with the weights of its 4 bits.
+
+    Other processes wait for it. `open_reader` has to dequantise; `source` says which base it is.
+    """
+    base = config.backend.model_copy(update={"model": files.spec, "engine": "transformers"})
+    names = {"revision", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant"}
+    found = base.model_dump(include=names)
+    facts = json.dumps([source.name, source.sha256, dtype, found], sort_keys=True)
+    name = f"{Path(files.spec).name}-4bit-{sha256(facts.encode()).hexdigest()[:16]}"
+    folder = user_cache_path("aqa") / "models" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            with open_reader(config.model_copy(update={"backend": base})) as reader:
+                write_model(reader, reader.model, folder)
+    return ModelFiles(files.spec, str(folder), files.adapter)
