@@ -17,7 +17,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "passages": (
         "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts",
         "retrievedcontents", "context", "sourcedocuments", "retrievedcontext", "passage",
-        "paragraph", "referencecontexts", "문맥", "지문", "문서", "본문", "문단",
+        "paragraph", "referencecontexts", "referencecontext", "문맥", "지문", "문서", "본문",
+        "문단",
     ),
     "answers": (
         "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths",

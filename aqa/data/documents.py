@@ -8,13 +8,12 @@ from aqa.data.columns import columns_called, first_called, fold
 from aqa.data.examples import read_id
 from aqa.data.files import Row, open_bytes, text_lines
 from aqa.data.json_stream import as_row, is_keyed, read_members
-from aqa.data.passages import PASSAGE_TEXT, list_passages
+from aqa.data.passages import DOCUMENT_IDS, PASSAGE_TEXT, list_passages
 from aqa.data.rows import read_row_file
 from aqa.errors import DataError
 
-# Names as `fold` gives them, the likeliest first; KEY is the key of a document in an object.
-IDS = ("documentid", "docno", "docid", "passageid", "pid", "id")
-KEY = "key"
+IDS = (*DOCUMENT_IDS, "id")
+KEY = "key"  # of a document in an object
 # Tables without a header, by the number of their columns: MS MARCO's and ColBERT's collections.
 COLLECTIONS = {
     2: ("id", "text"),
@@ -35,9 +34,7 @@ class Document:
 
 def read_documents(corpus: Path) -> Iterator[Document]:
     """Read the documents of one JSON object by ids, of rows of any format, or of a collection."""
-    with open_bytes(corpus) as file:
-        opens_object = file.read(4096).lstrip()[:1] == b"{"
-    if opens_object and is_keyed(corpus, {*IDS, *PASSAGE_TEXT, "title"}, '{["'):
+    if is_keyed(corpus, {*IDS, *PASSAGE_TEXT, "title"}, '{["'):
         for key, value in read_members(corpus):
             place = f'{corpus.name}, document "{key}"'
             document = {"text": value} if isinstance(value, str) else as_row(value, place)

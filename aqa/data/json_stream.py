@@ -14,6 +14,7 @@ from aqa.data.strict_json import parse_line
 from aqa.errors import DataError
 
 FIRST_LINE_BYTES = 1 << 20
+SPACES_BEFORE = 1 << 12  # bytes, at most, that stand before a document
 KEYS_LOOKED_AT = 100  # of an object that may be a row or hold rows by their ids
 # Under which a document has its rows.
 LISTS = ("data", "rows", "examples", "questions", "goldens", "results")
@@ -117,6 +118,9 @@ def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
     Its first keys are then no columns of a row, and each has a list or an object.
     """
     count = 0
+    with open_bytes(path) as file:
+        if file.read(SPACES_BEFORE).lstrip()[:1] != b"{":
+            return False
     with scanning(path) as document:
         for key in document.keys():  # noqa: SIM118  (no mapping)
             if fold(key) in columns or document.to_value() not in opening:

@@ -17,7 +17,8 @@ PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
     "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "body", "summary",
 )  # fmt: skip
-PASSAGE_ID = ("id", "docno", "documentid", "docid", "passageid", "pid", "psgid")
+DOCUMENT_IDS = ("documentid", "docno", "docid", "passageid", "pid", "psgid", "corpusid")
+PASSAGE_ID = ("id", *DOCUMENT_IDS)
 TITLES = ("title",)
 ABOUT = ("meta", "metadata")  # where Haystack and LangChain keep a title
 GOLD_MARKS = ("isgold", "isselected", "issupporting")

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from aqa.data.columns import COLUMNS, candidates, columns_called, composed, first_called, fold
 from aqa.data.examples import read_id
-from aqa.data.files import open_bytes
 from aqa.data.json_stream import is_keyed, read_members
 from aqa.data.passages import (
+    DOCUMENT_IDS,
     GOLD_IDS,
     GOLD_PASSAGES,
     PASSAGE_TEXT,
     Listed,
     find_gold,
+    first,
     list_passages,
     read_rank,
     read_score,
@@ -25,10 +26,9 @@ from aqa.errors import DataError
 
 RETRIEVED = "retrieved"  # what columns of passages may begin with
 IDS_OF_RETRIEVED = ("ids", "id", "docids", "docid", "documentids", "passageids", "pids")
-PASSAGE_ID = ("docno", "docid", "documentid", "passageid", "pid", "corpusid")
 FIGURES = ("rank", "score")
 TEXTS = (*PASSAGE_TEXT, *COLUMNS["passages"])
-LISTS = {*COLUMNS["passages"], *PASSAGE_ID, *FIGURES, *map(fold, (*GOLD_IDS, *GOLD_PASSAGES))}
+LISTS = {*COLUMNS["passages"], *DOCUMENT_IDS, *FIGURES, *map(fold, (*GOLD_IDS, *GOLD_PASSAGES))}
 KNOWN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"], *COLUMNS["answers"], "data"}
 Scalar = str | int | float
 SHAPES = (
@@ -71,10 +71,8 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
             Ranking(place, question_id, None, (passage,), partial=True)
             for place, question_id, passage in read_run(path, kind)
         )
-    with open_bytes(path) as file:
-        opens_object = file.read(4096).lstrip()[:1] == b"{"
     known = KNOWN.union(map(fold, filter(None, [id_column])))
-    if opens_object and is_keyed(path, known):
+    if is_keyed(path, known):
         return (
             _keyed(path, number, key, value, with_corpus)
             for number, (key, value) in enumerate(read_members(path))
@@ -153,15 +151,15 @@ def _ranking(
 ) -> Ranking:
     names = tuple(row)
     ids = [*filter(row.__contains__, [id_column or ""]), *candidates("id", names)]
-    column, documents = _passages_column(row), first_called(row, PASSAGE_ID)
+    column, documents = _passages_column(row), first_called(row, DOCUMENT_IDS)
     # A cell may be empty: what a row says of its kind are its columns.
     ranked = any(isinstance(row[name], Scalar | None) for name in columns_called(FIGURES, names))
     partial = ranked and not column and not isinstance(documents, list)
     others = [name for name in ids if fold(name) != "id"]
-    if partial and _first(row, others) is not None:  # beside a "qid", "id" is the passage's
+    if partial and first(row, others) is not None:  # beside a "qid", "id" is the passage's
         documents = first_called(row, ("id",)) if documents is None else documents
         ids = others
-    question_id = read_id(_first(row, ids), place)
+    question_id = read_id(first(row, ids), place)
     question = first_called(row, COLUMNS["question"])
     if question_id is None and not isinstance(question, str):
         raise DataError(f"{place}: neither an id nor a question to join its passages by; {SHAPES}")
@@ -179,10 +177,6 @@ def _ranking(
         joined = isinstance(documents, list) and len(documents) > 1
     question = question if isinstance(question, str) else None
     return Ranking(place, question_id, question, passages, gold_ids, partial, joined)
-
-
-def _first(row: Mapping[str, object], columns: Sequence[str]) -> object:
-    return next((row[column] for column in columns if row[column] is not None), None)
 
 
 def _with_ids(

@@ -1,10 +1,19 @@
 """The references of a row: which of its columns are, and what they say."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from aqa.data.columns import AMBIGUOUS, COLUMNS, Columns, columns_called, first_called, fold
+from aqa.data.columns import (
+    AMBIGUOUS,
+    COLUMNS,
+    Columns,
+    columns_called,
+    composed,
+    first_called,
+    fold,
+)
 from aqa.data.flags import read_flag
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
@@ -17,6 +26,7 @@ UNANSWERABLE = ("isimpossible", "unanswerable", "isunanswerable")
 ANSWERABLE = ("answerable", "isanswerable")
 # References that say that there is none: MS MARCO's and QuAC's.
 NO_ANSWER = {"no answer present", "cannotanswer"}
+BAR = re.compile(r"[^|\s]\s*\|+\s*[^|\s]")  # between answers, as some tables have them
 MISSING = {"nan", "<na>"}  # what pandas makes of nothing, once it is a text
 
 
@@ -33,11 +43,13 @@ class References:
 
 
 class ReferenceReader:
-    """Reads references; `phrases` and `missing` count those that were not taken for answers."""
+    """Reads references; `phrases` and `missing` count those that were not taken for answers,
+    `barred` those that may be several.
+    """
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self.phrases = self.missing = 0
+        self.phrases = self.missing = self.barred = 0
 
     def read(self, row: Mapping[str, object], place: str) -> References:
         """Give the references of a row.
@@ -75,6 +87,11 @@ class ReferenceReader:
             yield (
                 f"Examples whose references say that there is no answer: {self.phrases}; they"
                 " count as unanswerable, unless they have others."
+            )
+        if self.barred:
+            yield (
+                f'Examples with "|" in a reference: {self.barred}; it counts as one answer: write'
+                ' several as a list, ["...", "..."].'
             )
         if self.missing:
             yield f'Examples whose only reference is "nan": {self.missing}; they have none.'
@@ -123,6 +140,7 @@ class ReferenceReader:
             items = [item for item in items if item is not None]
         found = [self._text(item, place) for item in items]
         texts = [text for text in found if text is not None]
+        self.barred += was_text and any(BAR.search(text) for text in texts)
         said = [text for text in texts if not self._is_none(text)]
         self.phrases += len(said) < len(texts)
         if found and not texts:
@@ -137,8 +155,9 @@ class ReferenceReader:
             return None
         if text is None and isinstance(item, dict) and "provenance" in item:
             return None  # KILT lists the pages that support an answer beside it
-        if isinstance(text, int) and not isinstance(text, bool):
-            return str(text)
+        is_whole = isinstance(text, int) or (isinstance(text, float) and text.is_integer())
+        if is_whole and not isinstance(text, bool):
+            return composed(text)
         if not isinstance(text, str):
             raise DataError(
                 f"{place}: {describe(item)} among the gold answers where a text is needed; write a "

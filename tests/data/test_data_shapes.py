@@ -135,6 +135,11 @@ HELPED: list[tuple[str, Any, str]] = [
         "no passages among the columns query, answer, search_results; name the right one",
     ),
     (
+        "one question in each row",
+        lines({"questions": "q", "contexts": ["x"], "answers": "a"}),
+        "name the right one with --field question=NAME",
+    ),
+    (
         "CoQA",
         {"data": [{"story": "x", "questions": [{"input_text": "q"}], "answers": [{"a": "b"}]}]},
         "whose questions build on earlier ones",

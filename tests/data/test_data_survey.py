@@ -42,6 +42,16 @@ def test_counts(repeated: str) -> None:
     )
 
 
+def test_answers_between_bars_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    rows = ["a|b", "c", "['|x|', 'y']", "d || e"]
+    table = "".join(f'q{n},?,c,"{text}"\n' for n, text in enumerate(rows))
+    path.write_text("id,question,context,answers\n" + table)
+    found = [note for note in survey(Source(str(path))).notes if '"|"' in note]
+    assert len(found) == 1
+    assert 'with "|" in a reference: 2; it counts as one answer' in found[0]
+
+
 def test_keep_first_counts_what_is_kept(repeated: str) -> None:
     found = survey(Source(repeated, on_duplicate_id="keep-first"))
     assert (found.count, found.unanswerable, found.unlabelled) == (2, 1, 0)

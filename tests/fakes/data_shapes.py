@@ -65,6 +65,12 @@ SHAPES: dict[str, tuple[str, Any, Expected]] = {
         lines({**ROW, "answer": "In 1900.", "contexts": [BUILT, BURNED], "ground_truth": None}),
         one(None, passages=BOTH),
     ),
+    "Giskard": (
+        "g.jsonl",
+        lines({**ROW, "reference_answer": "1874", "reference_context": BUILT, "metadata": {}}),
+        one(),
+    ),
+    "a whole number of a table with gaps": ("n.jsonl", lines({**ASKED, "answer": 1874.0}), one()),
     "RAGAS 0.2": (
         "r.jsonl",
         lines(

@@ -580,6 +580,70 @@ SHAPES: dict[str, tuple[str, Content]] = {
             ]
         ),
     ),
+    "LiteLLM's batch": (
+        "b.jsonl",
+        lines(rows(lambda k, q, t, g: {"custom_id": k, "response": {"choices": [{"text": t}]}})),
+    ),
+    "lighteval": (
+        "details.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "doc": {
+                        "id": k,
+                        "query": f"Q: {q}",
+                        "choices": g,
+                        "gold_index": list(range(len(g))),
+                    },
+                    "metric": {"em": 1.0},
+                    "model_response": {"text": [f"<think>{g}"], "text_post_processed": [t]},
+                }
+            )
+        ),
+    ),
+    "MLflow's traces": (
+        "traces.csv",
+        "trace_id,state,request,response\n"
+        + "".join(
+            f"tr-{k},OK,\"{{'id': '{k}', 'question': '{q}'}}\",\"\"\"{t}\"\"\"\n"
+            for k, q, t, _ in ROWS
+        ),
+    ),
+    "Phoenix, with what was retrieved": (
+        "runs.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "run_id": f"r{k}",
+                    "input": {"id": k, "question": q},
+                    "output": {"answer": t, "contexts": ["x"]},
+                    "reference_output": {"answer": g},
+                }
+            )
+        ),
+    ),
+    "Langfuse's generations": (
+        "g.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "traceId": "t",
+                    "input": {"id": k, "question": q},
+                    "output": {"choices": [{"message": {"role": "assistant", "content": t}}]},
+                }
+            )
+        ),
+    ),
+    "what was asked holds a gold answer": (
+        "runs.csv",
+        "inputs.id,inputs.question,inputs.prediction,inputs.answer,outputs.answer\n"
+        + "".join(f'{k},{q},no,gold,"{t}"\n' for k, q, t, _ in ROWS),
+    ),
+    "what was said beside what was asked": (
+        "runs.csv",
+        "input.id,input.question,input.topic,output.text\n"
+        + "".join(f'{k},{q},x,"{t}"\n' for k, q, t, _ in ROWS),
+    ),
     "LangSmith's runs": (
         "runs.jsonl",
         lines(

@@ -122,7 +122,7 @@ SHAPES: tuple[Shape, ...] = (
 # the columns ...; ".
 ADVICE: tuple[tuple[Callable[[Row], bool], str], ...] = (
     (
-        lambda row: {"questions", "answers"} <= row.keys(),
+        lambda row: "answers" in row and isinstance(row.get("questions"), list),
         f"this looks like {CONVERSATION}",
     ),
     (

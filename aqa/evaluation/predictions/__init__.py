@@ -17,8 +17,9 @@ from aqa.data.strict_json import one_line
 from aqa.data.unusable import ZIP
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
+from aqa.evaluation.predictions.answers import has_answer
 from aqa.evaluation.predictions.archives import read_archive
-from aqa.evaluation.predictions.columns import KEY, Found, has_answer, read_row
+from aqa.evaluation.predictions.columns import KEY, Found, read_row
 from aqa.evaluation.predictions.documents import read_document, read_lines
 from aqa.evaluation.predictions.entries import Entry, is_header
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up

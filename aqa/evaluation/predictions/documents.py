@@ -10,7 +10,8 @@ from aqa.data.json_scanner import scanning
 from aqa.data.json_stream import describe
 from aqa.data.strict_json import one_line, parse_line
 from aqa.errors import DataError
-from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS
+from aqa.evaluation.predictions.answers import ANSWER_NAMES
+from aqa.evaluation.predictions.columns import IDS
 from aqa.evaluation.predictions.entries import Entry, is_header
 from aqa.evaluation.predictions.named import DOCUMENTS, refuse
 

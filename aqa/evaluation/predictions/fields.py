@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aqa.errors import UsageError
+from aqa.errors import DataError, UsageError
+from aqa.evaluation.predictions.texts import list_columns
 
 MISSING = object()
 PLACE = re.compile("-?[0-9]{1,9}")  # in a list; -1 is the last
@@ -55,3 +56,11 @@ def look_up(row: Mapping[str, Any], path: str) -> Any:
         else:
             return MISSING
     return value
+
+
+def take_named(place: str, row: Mapping[str, Any], paths: tuple[str, ...]) -> tuple[str, Any]:
+    """The first of the columns that a user named, and its value."""
+    for path in paths:
+        if (value := look_up(row, path)) is not MISSING:
+            return path, value
+    raise DataError(f"{place}: no column {' or '.join(paths)}; the columns are {list_columns(row)}")

@@ -155,19 +155,19 @@ def _one_each(
 
 
 def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
-    """The column that is different in all rows of one id, and has few values."""
+    """The column that is different in all rows of one id, and has the fewest values."""
+    counts = {}
     for column in next(group for group in groups if len(group) > 1)[0].metadata:
-        if is_score(column):
-            continue
         values = [[row.metadata.get(column) for row in group] for group in groups]
         flat = [value for group in values for value in group]
         if (
-            all(isinstance(value, str | int) for value in flat)
+            not is_score(column)
+            and all(isinstance(value, str | int) for value in flat)
             and all(len(set(group)) == len(group) for group in values)
-            and len(set(flat)) <= VARIANTS
         ):
-            return column
-    return None
+            counts[column] = len(set(flat))
+    least = min(counts, key=counts.__getitem__, default="")
+    return least if counts.get(least, VARIANTS + 1) <= VARIANTS else None
 
 
 def _by(keys: Sequence[str], found: Sequence[Found], column: str = "") -> dict[str, AnsweredRow]:

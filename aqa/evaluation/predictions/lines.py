@@ -8,7 +8,8 @@ from aqa.data.columns import fold
 from aqa.data.files import Row, text_lines
 from aqa.data.tables import read_csv
 from aqa.errors import DataError
-from aqa.evaluation.predictions.columns import ANSWER_NAMES, IDS, OF_REFERENCE_NAMES, REFERENCES
+from aqa.evaluation.predictions.answers import ANSWER_NAMES, OF_REFERENCE_NAMES, REFERENCES
+from aqa.evaluation.predictions.columns import IDS
 from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.shapes.harnesses import promptfoo_names
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aqa.data.columns import fold
+from aqa.data.shape import are_objects
 from aqa.errors import DataError
 
 OWN_SCORES = {"version", "profile", "systems"}  # keys that a metrics.json of ours is known by
@@ -49,16 +50,6 @@ def is_score(key: str) -> bool:
     return name in SCORES
 
 
-def _is_squad(document: Mapping[str, Any]) -> bool:
-    listed = document.get("data")
-    return (
-        isinstance(listed, list)
-        and bool(listed)
-        and isinstance(listed[0], dict)
-        and "paragraphs" in listed[0]
-    )
-
-
 def _is_of_haystack(document: Mapping[str, Any]) -> bool:
     results = document.get("results")
     return (
@@ -76,7 +67,11 @@ DOCUMENTS: tuple[Known, ...] = (
         "scores of `aqa evaluate`",
         "give the files that were scored",
     ),
-    (_is_squad, "questions in SQuAD's shape", "give it as --data"),
+    (
+        lambda found: are_objects(found.get("data"), "paragraphs"),
+        "questions in SQuAD's shape",
+        "give it as --data",
+    ),
     (
         _is_of_haystack,
         "an evaluation of Haystack",
@@ -156,10 +151,5 @@ ROWS: tuple[Known, ...] = (
         lambda row: "paragraphs" in row,
         "an article with questions in SQuAD's shape",
         "give the file as --data",
-    ),
-    (
-        lambda row: "example_id" in row and "short_answers" in row,
-        "a prediction of Natural Questions by places of tokens",
-        "write the text of its short answer beside the id",
     ),
 )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from aqa.data.columns import fold
+from aqa.data.columns import composed, fold
 from aqa.data.json_stream import describe
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
@@ -39,7 +39,7 @@ def as_text(place: str, value: Any) -> str | None:
             ' answer as "", and none as null'
         )
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return str(value)
+        return composed(value)  # a table with gaps holds whole numbers as 1.0
     if isinstance(value, dict):
         return as_text(place, _text_of(place, value))
     if isinstance(value, list):

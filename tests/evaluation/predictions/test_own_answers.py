@@ -50,3 +50,12 @@ def test_the_column_that_a_refused_trace_names_can_be_given(name: str, tmp_path:
         read_predictions(path)
     found = read_predictions(path, fields=Fields(answers=(f"{name}.answer",)))
     assert found["q1"].prediction == "Paris"
+
+
+@pytest.mark.parametrize("name", ["extracted_answer", "parsed_output", "Cleaned-Prediction"])
+def test_an_answer_taken_out_of_a_reply_is_asked_for(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "p.json", [{"id": "q1", "response": "It is Paris.", name: "Paris"}])
+    with pytest.raises(DataError, match=f"response and {name} may both be the answer"):
+        read_predictions(path)
+    found = read_predictions(path, fields=Fields(answers=(name,)))
+    assert found["q1"].prediction == "Paris"

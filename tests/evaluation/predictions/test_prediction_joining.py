@@ -163,6 +163,8 @@ APART: dict[str, tuple[dict[str, Any], str]] = {
     "answer and reference": ({"answer": "x", "reference": "gold"}, "x"),
     "answer and golden_answers": ({"answer": "x", "golden_answers": ["gold"]}, "x"),
     "prediction and response": ({"response": "so x", "prediction": "x"}, "x"),
+    "a whole number of a table with gaps": ({"prediction": 12.0}, "12"),
+    "a reply and the same taken out": ({"response": "x", "extracted_answer": "x"}, "x"),
     "two names, one text": ({"response": "x", "output": "x"}, "x"),
 }
 

@@ -165,6 +165,7 @@ FAILURES = {
         "result": {"type": "errored", "error": {"message": "overloaded"}},
     },
     "Gemini": {"key": "q1", "error": {"message": "quota"}},
+    "Gemini, blocked": {"key": "q1", "response": {"promptFeedback": {"blockReason": "OTHER"}}},
     "Inspect": {
         "id": "q1",
         "epoch": 1,
@@ -243,6 +244,16 @@ VARIANTS = {
         "lower",
         "typos",
     ),
+    "spans of a trace, each with an id": (
+        [
+            {"id": f"{k}.{kind}", "span": kind, "input": q, "output": f"{t}{'?' * (kind != 'a')}"}
+            for kind in ("a", "b")
+            for k, q, t, _ in ROWS
+        ],
+        "span",
+        "a",
+        "b",
+    ),
     "models in a table": (
         [
             {"id": k, "model": model, "pred": f"{t}{'?' * (model != 'm')}"}
@@ -286,7 +297,8 @@ def test_of_several_answers_one_is_named(kind: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=told):
         read_predictions(path, list(SAID), list(QUESTIONS.values()))
     for value, expected in ((one, SAID), (other, {key: f"{text}?" for key, text in SAID.items()})):
-        found = read_predictions(path, list(SAID), fields=Fields.parse([f"{column}={value}"]))
+        asked = (list(SAID), list(QUESTIONS.values()))
+        found = read_predictions(path, *asked, fields=Fields.parse([f"{column}={value}"]))
         assert {key: row.prediction for key, row in found.items()} == expected
     with pytest.raises(
         DataError, match=f"no row is as --prediction-field says: {column} is {one}, {other}"

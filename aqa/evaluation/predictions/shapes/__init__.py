@@ -6,6 +6,7 @@ from aqa.evaluation.predictions.shapes import batches, harnesses, readers, spans
 # The first that knows a row reads it; what none knows has plain columns.
 SHAPES: tuple[Shape, ...] = (
     harnesses.lm_eval,
+    harnesses.lighteval,
     harnesses.inspect,
     harnesses.promptfoo,
     harnesses.promptfoo_table,
@@ -27,6 +28,7 @@ SHAPES: tuple[Shape, ...] = (
     readers.qa_chain,
     readers.trec_rag,
     readers.bioasq,
+    traces.mlflow,
     traces.trace,
     spans.natural_questions,
     spans.quac,

@@ -10,7 +10,7 @@ from aqa.evaluation.predictions.shapes.replies import reply_text
 @shape("custom_id", knows=lambda row: isinstance(row.get("response", ""), dict | None))
 def openai(row: Row) -> Iterator[Row]:
     response = as_object(row.get("response"))
-    body = as_object(response.get("body"))
+    body = as_object(response.get("body", response))
     yield _answered(row, body, row.get("error") or body.get("error"))
 
 
@@ -21,7 +21,10 @@ def anthropic(row: Row) -> Iterator[Row]:
     yield _answered(row, as_object(result.get("message")), failure)
 
 
-@shape("response", knows=lambda row: "candidates" in as_object(row["response"]))
+@shape(
+    "response",
+    knows=lambda row: bool({"candidates", "promptFeedback"} & as_object(row["response"]).keys()),
+)
 def gemini(row: Row) -> Iterator[Row]:
     contents = as_object(row.get("request")).get("contents")
     asked = [as_object(turn) for turn in contents] if isinstance(contents, list) else []

@@ -50,6 +50,19 @@ def _is_likelihood(response: Any) -> bool:
     )
 
 
+@shape("doc", "model_response")
+def lighteval(row: Row) -> Iterator[Row]:
+    doc, said = as_object(row["doc"]), as_object(row["model_response"])
+    right = doc.get("gold_index")
+    places = right if isinstance(right, list) else [right]
+    yield {
+        "id": doc.get("id"),
+        "prompt": doc.get("query"),
+        "answers": [doc["choices"][place] for place in places if place is not None] or None,
+        "prediction": said.get("text_post_processed") or said.get("text"),
+    }
+
+
 @shape("id", "epoch", "input", "output")
 def inspect(row: Row) -> Iterator[Row]:
     output = as_object(row.get("output"))

@@ -1,10 +1,13 @@
-"""What was asked and said as objects: runs and experiments of LangSmith, Langfuse, Weave, Opik."""
+"""What was asked and said as objects: LangSmith, Langfuse, Weave, Opik, Phoenix, MLflow."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
+from aqa.data.literals import read_literal
 from aqa.data.shape import Row, as_object, shape, without
+from aqa.errors import DataError
+from aqa.evaluation.predictions.shapes.replies import reply_text
 
 SIDES = {
     "inputs": "inputs",
@@ -13,17 +16,17 @@ SIDES = {
     "output": "outputs",
     "evaluation_task_output": "outputs",
     "reference_outputs": "references",
+    "reference_output": "references",
 }
+OF_A_REPLY = {"choices", "candidates", "message"}
 
 
 def _object(value: Any) -> Row:
     """The object that a value is, or that tables hold as a text."""
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
-    return as_object(value)
+    try:
+        return as_object(read_literal(value, "", ""))
+    except DataError:
+        return {}
 
 
 def _sides(row: Row) -> dict[str, Any]:
@@ -40,6 +43,8 @@ def _is_trace(row: Row) -> bool:
 def trace(row: Row) -> Iterator[Row]:
     sides = _sides(row)
     said = sides["outputs"] if isinstance(sides["outputs"], dict) else {"output": sides["outputs"]}
+    if OF_A_REPLY & said.keys() and (text := reply_text(said)) is not None:
+        said = {"output": text}
     expected = list(as_object(sides.get("references")).values())
     # Called as they are, so that what a message names can be given with --prediction-field.
     asked_in = "input" if "input" in row else "inputs"
@@ -50,3 +55,19 @@ def trace(row: Row) -> Iterator[Row]:
         **without(row, *SIDES),
         **({"reference": expected[0]} if len(expected) == 1 else {}),
     }
+
+
+@shape("trace_id", "request", "response")
+def mlflow(row: Row) -> Iterator[Row]:
+    sides = {"inputs": _unquoted(row["request"]), "outputs": _unquoted(row["response"])}
+    rest = without(row, "request", "response", "inputs", "outputs")
+    plain = {**rest, **sides}
+    yield from trace.plain(plain) if _is_trace(plain) else [plain]
+
+
+def _unquoted(value: Any) -> Any:
+    """A text that was written as JSON, as it was."""
+    try:
+        return json.loads(value) if isinstance(value, str) and value[:1] == '"' else value
+    except ValueError:
+        return value

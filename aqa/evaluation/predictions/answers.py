@@ -1,0 +1,157 @@
+"""Which column of a row is the answer, by its name and by what stands beside it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from aqa.data.columns import COLUMNS, fold
+from aqa.data.references import SURE
+from aqa.errors import DataError
+from aqa.evaluation.predictions.entries import Entry
+from aqa.evaluation.predictions.fields import Fields, take_named
+from aqa.evaluation.predictions.named import ROWS, refuse
+from aqa.evaluation.predictions.texts import list_columns
+
+# Names as `fold` gives them, the likeliest first.
+# Of an answer: each line goes before the next. A row that has two names of one line, with
+# different texts, is refused.
+ANSWERS = (
+    ("predictedanswer",), ("predictiontext",), ("prediction",), ("finalanswer",),
+    ("pred", "preds", "predict", "predicted", "predictions", "predictedtext", "predictedanswers",
+     "predanswer", "predtext", "answerpred", "modelprediction", "예측", "예측답", "예측답변",
+     "예측정답", "예상답변"),
+    ("modelanswer", "modeloutput", "modelresponse", "systemoutput", "systemanswer", "generation",
+     "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
+     "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "response", "output",
+     "outputs", "outputtext", "responsetext", "responses", "reply", "bestspanstr", "생성답변",
+     "모델답변"),
+    ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
+)  # fmt: skip
+SURE_ANSWERS = {name for names in ANSWERS[:4] for name in names}  # whatever stands beside them
+REFERENCES = (
+    *SURE, "references", "gold", "goldtext", "expected", "ideal", "answers", "answer", "targets",
+    "target", "labels", "label",
+)  # fmt: skip
+OF_REFERENCES = (("answer",), ("answers",))  # lines of ANSWERS; by ids they are references, as ours
+OF_REFERENCE_NAMES = {"answer", "answers"}
+SURE_REFERENCES = {*REFERENCES} - {"answers", "answer", "targets", "target", "labels", "label"}
+ANSWER_NAMES = {name for names in ANSWERS for name in names}
+WEAK = {"answer", "answers", "output", "outputs", "text", "content", "result"}  # may be references
+# Names of answers that nobody knows, such as "gpt4_answer", but not those of other things.
+LIKE_ANSWERS = re.compile(
+    r"(?!raw|full|long|original|human|prompt|true|real|ground|gold|gt|reference|expected|correct|target)"
+    r".*(?:answer|response|output|prediction|reply|답변)"
+)
+TAKEN_OUT = re.compile(
+    r"(?:extracted|parsed|cleaned|normalized|processed|postprocessed|filtered|short)"
+    r"(?:final)?(?:answer|response|output|prediction|pred|text)"
+)
+QUESTIONS = COLUMNS["question"]
+OF_DATA = {"context", "contexts", "passages", "ctxs", "documents", "isimpossible"}
+# "text" and the like are the answer only where no other column makes them part of a question.
+AS_GOOD_AS_INPUT = {"text", "content", "result"}
+OF_QUESTIONS = {*REFERENCES, *QUESTIONS, *OF_DATA, "title"}
+# Before columns of LangSmith, Azure and Opik: on which side of the system they are.
+OF_A_TRACE = re.compile(r"^(?:inputs?|outputs?|evaluation_task)\.")
+ASKED = re.compile(r"^inputs?\.")
+
+
+@lru_cache(1024)  # each row of a file has the same names
+def by_folded_name(columns: tuple[str, ...]) -> Mapping[str, str]:
+    """Give a row's columns by their folded names; of two of one name, what the system gave."""
+    found: dict[str, str] = {}
+    for column in sorted(columns, key=_is_said, reverse=True):
+        found.setdefault(fold(OF_A_TRACE.sub("", column)), column)
+    return found
+
+
+def _is_asked(column: str) -> bool:
+    """Tell whether a column is of what a system was given, whatever its name says."""
+    return ASKED.match(column) is not None
+
+
+def _is_said(column: str) -> bool:
+    """Tell whether a column is of what a system gave."""
+    return OF_A_TRACE.match(column) is not None and not _is_asked(column)
+
+
+def find_answer(
+    entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], fields: Fields
+) -> tuple[str | None, Any]:
+    """Give the column of the answer, and its value; None where there is no such column."""
+    if fields.answers:
+        return take_named(entry.place, row, fields.answers)
+    if _may_be_data(row, by_name):
+        return None, None
+    for names in ANSWERS:
+        columns = [by_name[name] for name in names if name in by_name]
+        columns = [column for column in columns if not _is_asked(column)]
+        if not AS_GOOD_AS_INPUT.isdisjoint(names) and OF_QUESTIONS & by_name.keys():
+            columns = [column for column in columns if _is_said(column)]
+        if entry.key is not None and names in OF_REFERENCES:
+            continue
+        if any(row[column] != row[columns[0]] for column in columns[1:]):
+            _refuse_two(entry, columns)
+        if columns:
+            _refuse_another(entry, row, by_name, columns[0])
+            return columns[0], row[columns[0]]
+    return None, None
+
+
+def has_answer(row: Mapping[str, Any]) -> bool:
+    """Tell whether a text stands under a name of its own for an answer, whatever is beside it."""
+    return any(isinstance(row[name], str) and fold(name) in SURE_ANSWERS for name in row)
+
+
+def _refuse_another(
+    entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], column: str
+) -> None:
+    """See that "answer" is no reference beside an answer, and a reply not what one came from.
+
+    Raises:
+        DataError: another column may be the answer.
+    """
+    may_be_reference = fold(column) in ("answer", "답변", "답") and {*QUESTIONS} & by_name.keys()
+    for name, other in by_name.items():
+        if may_be_reference:
+            is_like = name == "text" or (LIKE_ANSWERS.fullmatch(name) and name not in REFERENCES)
+        else:
+            is_like = TAKEN_OUT.fullmatch(name) and fold(column) not in SURE_ANSWERS
+        if is_like and isinstance(row[other], str) and row[other] != row[column]:
+            _refuse_two(entry, [column, other])
+
+
+def _refuse_two(entry: Entry, columns: Sequence[str]) -> NoReturn:
+    raise DataError(
+        f"{entry.place}: {' and '.join(columns)} may both be the answer; name the right one with"
+        " --prediction-field answer=COLUMN"
+    )
+
+
+def _may_be_data(row: Mapping[str, Any], by_name: Mapping[str, str]) -> bool:
+    """Tell whether a row's only answer may be its reference: it is one of data, with passages."""
+    names = by_name.keys()
+    if not ANSWER_NAMES & names <= WEAK or SURE_REFERENCES & names:
+        return False
+    if {"output", "outputs"} & names and OF_REFERENCE_NAMES & names:
+        return False
+    several = row.get(by_name.get("answers", ""))
+    asks = "question" in names or "query" in names
+    given = isinstance(several, dict) or (isinstance(several, list) and (len(several) != 1 or asks))
+    beside = {name for name in OF_DATA & names if not _is_said(by_name[name])}
+    return bool(beside) or (given and "answer" not in names)
+
+
+def refuse_without_answer(
+    entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str]
+) -> NoReturn:
+    """Say that a row has no answer, or what it is instead; DataError."""
+    refuse(ROWS, row, f"{entry.place}: this is")
+    columns = list_columns(row)
+    problem = f"no answer among the columns {columns}; name the right one"
+    is_data = ""
+    if OF_REFERENCE_NAMES & by_name.keys():
+        problem = f"no answer but what may be the reference, among the columns {columns}; name it"
+        is_data = ", or give the file as --data if it is the data"
+    raise DataError(f"{entry.place}: {problem} with --prediction-field answer=COLUMN{is_data}")
