@@ -3,6 +3,7 @@
 read      every row is checked, then read again
 predict   a whole run; the stub backend of the tests answers, so that all that is measured is what
           aqa itself needs
+vllm      the same by the engine vLLM, with a stand-in for its server
 resume    the same run once more, to see what resuming takes
 
 Each measurement is a process of its own. Run: python tests/benchmarks/memory.py [--examples N]
@@ -10,6 +11,7 @@ Each measurement is a process of its own. Run: python tests/benchmarks/memory.py
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -18,13 +20,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arms import Parser
+
+if TYPE_CHECKING:
+    from aqa.backends.base import Backend
+    from aqa.config.options import RunConfig
 
 FEW = 10_000
 QUICK = 100  # as few, to see that the script works
 TARGET = 100  # MiB that the memory may grow
-STUB = Path(__file__).parents[1] / "fakes"
+FAKES = Path(__file__).parents[1] / "fakes"
 
 Seconds = dict[str, float]
 
@@ -64,24 +71,52 @@ def read(path: Path) -> Seconds:
 
 
 def predict(path: Path) -> Seconds:
-    """Predict a file, and again to see what resuming takes."""
-    sys.path.insert(0, str(STUB))
+    """Predict a file with the stub, and again to see what resuming takes."""
+    sys.path.insert(0, str(FAKES))
     from aqa_stub import StubBackend
 
     from aqa.config.load import build_config
+
+    config = build_config(StubBackend.Options, [{"data": {"path": str(path)}}])
+    return run_twice(config, StubBackend, path)
+
+
+def vllm(path: Path) -> Seconds:
+    """The same through a server that echoes a part of its prompts."""
+    sys.path.insert(0, str(FAKES))
+    from arms import save_tiny_llama, smollm2_config
+    from fake_vllm import Start, make_python
+
+    from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+
+    folder = path.parent
+    os.environ["FAKE_VLLM"] = Start(str(folder)).as_json()
+    config = smollm2_config(
+        backend={
+            "model": str(save_tiny_llama(folder / "tiny")),
+            "quantization": "none",
+            "engine": "vllm",
+            "vllm": {"python": str(make_python(folder))},
+        },
+        data={"path": str(path)},
+    )
+    return run_twice(config, LlamaQloraBackend, path)
+
+
+def run_twice(config: "RunConfig", reader: "type[Backend]", path: Path) -> Seconds:
+    """A whole run, and the same command once more."""
     from aqa.progress import SilentProgress
     from aqa.verbs.predict import predict as run
 
-    config = build_config(StubBackend.Options, [{"data": {"path": str(path)}}])
     seconds = Seconds()
     for name in ("predict", "resume"):
         with timed(seconds, name):
-            result = run(config, StubBackend, path.parent / path.stem, SilentProgress())
+            result = run(config, reader, path.parent / path.stem, SilentProgress())
         assert result.answered == result.examples
     return seconds
 
 
-WORK = {"read": read, "predict": predict}
+WORK = {"read": read, "predict": predict, "vllm": vllm}
 
 
 def main() -> None:
