@@ -1,7 +1,7 @@
 """Contracts of silence in files: made from a reader's scores, kept by it, and looked at again."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -45,6 +45,14 @@ class Contract:
     by: str
     reader: Mapping[str, Any] | None = None
     confidence_kind: str = ""
+
+    def __str__(self) -> str:
+        wrong = "" if self.error == 0 else f", {self.error:.1f} % of them wrongly"
+        return (
+            f"of these {self.questions:,} questions {self.coverage:.1f} % are answered with a"
+            f" confidence of {self.threshold:.4g} or more{wrong}; of others like them at most"
+            f" {self.risk:g} % will be, with {self.level:g} % confidence"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Give what its file, and the manifest of a run that keeps it, hold."""
@@ -114,24 +122,19 @@ class Contract:
             )
         now = json.loads(json.dumps(_reader(fingerprint)))
         found = differences(_reader(self.reader), now)
-        different = sorted({key.partition(".")[0] for key in found})
-        if different:
-            raise ConfigError(
-                "the contract of silence was made with another"
-                f" {' and '.join(different)}; {way_out}"
-            )
+        if found:
+            changed = "; ".join(list(found.values())[:3])
+            raise ConfigError(f"the contract of silence was made otherwise: {changed}; {way_out}")
 
 
 def make_contract(report: Report, promise: Promise) -> Contract:
     """Find the threshold under which the one system of a report should be silent.
 
     Raises:
-        UsageError: there are several systems, or it has no such score for each example.
+        UsageError: it has no such score for each example.
         DataError: its answers can't promise that.
     """
-    if len(report.systems) != 1:
-        raise UsageError("--choose-threshold is for one reader; give its predictions alone")
-    system = report.systems[0]
+    (system,) = report.systems
     clusters = report.clusters or Clusters.apart(len(report.ids))
     given = _given(system)
     confidences = [
@@ -162,6 +165,18 @@ def make_contract(report: Report, promise: Promise) -> Contract:
         reader=_reader(fingerprint) if isinstance(fingerprint, dict) else None,
         confidence_kind=next(iter(kinds), ""),
     )
+
+
+def check_promise(promise: Promise, systems: int, known: Collection[str] | None) -> None:
+    """See whether there is one system, and its score is `known`; None: nobody knows which are.
+
+    Raises:
+        UsageError: there are others, or it is not.
+    """
+    if systems != 1:
+        raise UsageError("--choose-threshold is for one reader; give its predictions alone")
+    if known is not None and promise.score not in known:
+        raise _no_score(promise)
 
 
 def kept_contracts(systems: Sequence[SystemScores], clusters: Clusters) -> list[Kept]:
@@ -256,11 +271,15 @@ def _reader(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wrong(system: SystemScores, promise: Promise) -> list[bool]:
     if not _is_known(promise.score, system):
-        raise UsageError(
-            f"--wrong-under {promise.score}: there is no such score for each example; name it in"
-            " --metrics, too"
-        )
+        raise _no_score(promise)
     return [value < promise.limit for value in system.scores[promise.score].per_example]
+
+
+def _no_score(promise: Promise) -> UsageError:
+    return UsageError(
+        f"--wrong-under {promise.score}: there is no such score for each example; name it in"
+        " --metrics, too"
+    )
 
 
 def _given(system: SystemScores) -> Sequence[bool]:

@@ -119,10 +119,11 @@ class Contest:
         self.left_out = len(aligned.expected) - len(common)
         clusters = self._apart = aligned.clusters.at(common)
         if len(common) < FEWEST or clusters.count < FEW:
+            apart = "" if clusters.are_examples else f", in {clusters.count} by {clusters.by}"
             raise DataError(
-                f"{system.file} answers {len(common)} of these questions, in {clusters.count}"
-                f" clusters by {clusters.by}, and at least {FEWEST} in {FEW} are needed to compare"
-                " with; name a run that answers more of them"
+                f"{system.file} answers {len(common)} of these questions{apart}, and at least"
+                f" {FEWEST} in {FEW} clusters are needed to compare with; name a run that answers"
+                " more of them"
             )
         self._pairs, self._metric = aligned.pairs[system.name], load_metric(rule.score)
         self.score = "em" if rule.score == "em" else second_score(aligned.profile)

@@ -155,13 +155,13 @@ class Ranked:
     def why_not(self, promise: Promise) -> str:
         """Say why no threshold is refuted, and how many questions would do, were they alike."""
         asked = f"at most {promise.risk:g} % wrong answers with {promise.level:g} % confidence"
-        counts = self.counts(promise)
-        if not counts:
+        if not self.counts(promise):
             return (
                 f"{asked} can't be promised: no answer has a confidence; predict with"
                 " backend.logprobs = true, or with generation.samples at a temperature"
             )
-        shares = {count: float(self.wrong[:count].mean()) for count in counts}
+        # More questions would let the tests begin with fewer of the surest answers.
+        shares = {count: float(self.wrong[:count].mean()) for count in self._steps(0)}
         needed = min(self._needed(count, shares[count], promise) for count in shares)
         if needed > MOST:
             least = min(shares, key=lambda count: (shares[count], -count))
@@ -170,8 +170,8 @@ class Ranked:
                 f" {100 * shares[least]:.1f} % are wrong"
             )
         return (
-            f"{asked} can't be promised by {self.examples:,} questions; about {needed:,} like them"
-            " would do"
+            f"{asked} can't be promised by {self.examples:,} question{'s' * (self.examples != 1)};"
+            f" about {needed:,} like them would do"
         )
 
     def _needed(self, count: int, share: float, promise: Promise) -> int:
@@ -193,8 +193,11 @@ class Ranked:
         """How many answers are kept at each step: all that are as sure as the last of them."""
         total, risk = len(self.confidences), promise.risk / 100
         fewest = log(self._level(promise)) / log(1 - risk)  # none of them wrong
-        first = min(max(fewest, min(START / risk, LATEST * total)), total)
-        found: dict[int, None] = {}
+        return self._steps(min(max(fewest, min(START / risk, LATEST * total)), total))
+
+    def _steps(self, first: float) -> list[int]:
+        """The same from so many on."""
+        total, found = len(self.confidences), dict[int, None]()
         for step in range(STEPS + 1):
             count = ceil(first + (total - first) * step / STEPS)
             while 0 < count < total and self.confidences[count] == self.confidences[count - 1]:

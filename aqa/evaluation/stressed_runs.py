@@ -31,7 +31,9 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
     Raises:
         DataError: a system is not a run folder with conditions.
     """
-    runs = {system.name: _runs_of(system) for system in report.systems}
+    runs = {
+        system.name: _runs_in(Path(system.file), bool(system.manifest)) for system in report.systems
+    }
     asked = _asked_alike(report, scoring)
     found = _score(runs, asked, progress)
     clusters = report.clusters or Clusters.apart(len(report.ids))
@@ -63,17 +65,22 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
     )
 
 
-def check_no_data(data: Source | None) -> None:
-    """Refuse data beside runs under stress.
+def check_stress(predictions: Sequence[Predicted], data: Source | None) -> None:
+    """Refuse what has no runs under stress, and data beside them, before anything is scored.
 
     Raises:
-        UsageError: there are some.
+        UsageError: there are data.
+        DataError: a run folder holds no such runs.
     """
     if data is not None:
         raise UsageError(
             "--stress goes by the answers that are right under each condition, which --data does"
             " not hold; leave --data out"
         )
+    for each in predictions:
+        found = each.found if isinstance(each, NamedPredictions) else each
+        if isinstance(found, Path):
+            _runs_in(found)
 
 
 def _asked_alike(report: Report, scoring: Scoring) -> Scoring:
@@ -138,10 +145,9 @@ def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> Aske
     return replace(plain, scores=kept)
 
 
-def _runs_of(system: SystemScores) -> Mapping[str, Path]:
-    file = Path(system.file)
+def _runs_in(file: Path, is_run: bool = True) -> Mapping[str, Path]:
     folder = file if file.is_dir() else file.parent
-    found = stress_runs(folder) if system.manifest else {}
+    found = stress_runs(folder) if is_run else {}
     if not found:
         raise DataError(
             f"{folder} holds no run under stress; make some with `aqa predict ... --stress"

@@ -9,7 +9,7 @@ from aqa.data import Source
 from aqa.data.leaks import SEEN, Leaks, find_leaks, with_seen
 from aqa.errors import DataError, UsageError
 from aqa.evaluation import score_files, scoring
-from aqa.evaluation.contracts import make_contract
+from aqa.evaluation.contracts import check_promise, make_contract
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
@@ -17,7 +17,7 @@ from aqa.evaluation.labelling import check_two, choose, difference_by_labels, wr
 from aqa.evaluation.prompted_runs import each_prompt, with_prompts
 from aqa.evaluation.results import Report
 from aqa.evaluation.silence import Promise
-from aqa.evaluation.stressed_runs import check_no_data, with_cards
+from aqa.evaluation.stressed_runs import check_stress, with_cards
 from aqa.metrics import MetricOptions, possible_scores
 from aqa.progress import Progress
 from aqa.records import Example
@@ -110,6 +110,8 @@ def evaluate(
         AqaError: predictions, data and options that do not fit; nothing is written then.
     """
     work = _Work.of(evaluated, outputs, progress, limits)
+    if promise is not None:
+        check_promise(promise, len(work.predictions), possible_scores(work.scoring.metrics))
     if to_label is not None or work.sampled:
         check_two(work.predictions)
     if work.scoring.judge is not None:
@@ -134,8 +136,10 @@ def evaluate(
         write_json(outputs.scores, report.to_json())
     if outputs.per_example is not None:
         score_files.write_per_example(outputs.per_example, report)
-    if contract is not None and outputs.contract is not None:
-        write_json(outputs.contract, contract.to_json())
+    if contract is not None:
+        progress.note(f"Silence: {contract}.")
+        if outputs.contract is not None:
+            write_json(outputs.contract, contract.to_json())
     return report
 
 
@@ -195,7 +199,7 @@ class _Work:
         asked = evaluated.scoring
         predictions = each_prompt(evaluated.predictions)
         if evaluated.stress:
-            check_no_data(evaluated.data)
+            check_stress(predictions, evaluated.data)
         if asked.plan is not None and len(predictions) < 2:
             raise UsageError("--plan needs two systems or more, whose difference is to be seen")
         score_files.check_limit_names(limits, possible_scores(asked.metrics))

@@ -51,6 +51,9 @@ def contract(call_aqa: Call, tmp_path: Path) -> Path:
         "evaluate", "dev", "--choose-threshold", "risk=10", "--output", "silence.json", code=0
     )
     assert "contract of silence: silence.json" in done.stdout
+    said = " ".join(done.stderr.split())
+    assert "Silence: of these 400 questions 8" in said
+    assert "wrongly; of others like them at most 10 % will be, with 95 % confidence." in said
     return tmp_path / "silence.json"
 
 
@@ -111,9 +114,9 @@ def test_a_contract_of_another_reader_is_refused(contract: Path, call_aqa: Call)
         "backend.max_length=300",
     )
     refused = call_aqa(*run, "--abstain-below", contract, code=1)
-    assert "was made with another reader; make one for this reader" in " ".join(
-        refused.stderr.split()
-    )
+    assert (
+        "was made otherwise: reader.max_length was 400 and is now 300; make one for this reader"
+    ) in " ".join(refused.stderr.split())
     call_aqa(*run, "--abstain-below", contract, "--allow-other-reader", code=0)
 
 
@@ -185,14 +188,19 @@ def test_a_contract_that_was_changed(
         (["--choose-threshold", "risk=100"], 'such as "risk=5"'),
         (["--choose-threshold", "risk=5", "--wrong-under", "em"], 'such as "f1=50"'),
         (["--choose-threshold", "risk=5", "--wrong-under", "bleu=5"], "there is no such score"),
+        (["--choose-threshold", "risk=5", "--metrics", "f1"], "there is no such score"),
+        (["b.json", "--choose-threshold", "risk=5"], "is for one reader"),
     ],
 )
 def test_wrong_usage(words: list[str], told: str, call_aqa: Call, tmp_path: Path) -> None:
     rows = {
         str(at): {"predicted_answer": "x", "answers": ["x"], "confidence": 1} for at in range(9)
     }
-    (tmp_path / "a.json").write_text(json.dumps(rows))
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(rows))
     done = call_aqa("evaluate", "a.json", *words, code=2)
+    if {"b.json", "f1"} & set(words):
+        assert "Scoring" not in done.stderr  # no judge is paid for it
     assert told in " ".join(done.stderr.split())
     assert not (tmp_path / "silence.json").exists()
 

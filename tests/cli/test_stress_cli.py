@@ -96,6 +96,7 @@ def test_runs_without_stress(call_aqa: Call, data: Path) -> None:
     predict(call_aqa, data, "plain")
     done = call_aqa("evaluate", "plain", "--stress", code=1)
     assert "plain holds no run under stress; make some with" in done.stderr
+    assert "Scoring" not in done.stderr  # no judge is paid for it
     done = call_aqa("evaluate", "plain", "--stress", "--data", data, code=2)
     assert "leave --data out" in done.stderr
 

@@ -65,6 +65,13 @@ def test_too_few_questions_say_how_many_would_do() -> None:
     )
 
 
+def test_more_questions_begin_with_fewer_of_the_surest() -> None:
+    """Of 600 all are looked at together; the surest 480, all right, say what more would show."""
+    sure, wrong = [-float(at) for at in range(600)], [at >= 480 for at in range(600)]
+    with pytest.raises(DataError, match=r"by 600 questions; about 1,872 like them would do"):
+        choose_threshold(sure, wrong, Clusters.apart(600), Promise(risk=0.2))
+
+
 def test_a_reader_that_is_never_sure_enough() -> None:
     wrong = [at % 2 == 0 for at in range(1000)]
     with pytest.raises(DataError, match=r"even of the surest .* % are wrong"):
