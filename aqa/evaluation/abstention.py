@@ -27,6 +27,11 @@ class Rate:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, values: Sequence[float], clusters: Clusters) -> "Rate":
+        """Take the mean of values, 0..100, of examples in clusters."""
+        return cls(fmean(values), *mean_interval(values, clusters)[:2])
+
 
 @dataclass(frozen=True, slots=True)
 class Abstention:
@@ -179,11 +184,8 @@ def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> li
 def _rate(facts: Sequence[bool], among: Sequence[bool], clusters: Clusters) -> Rate | None:
     """Give the share of facts among some of the examples."""
     places = [place for place, is_among in enumerate(among) if is_among]
-    if not places:
-        return None
     values = [100.0 * facts[place] for place in places]
-    low, high, _ = mean_interval(values, clusters.at(places))
-    return Rate(fmean(values), low, high)
+    return Rate.of(values, clusters.at(places)) if places else None
 
 
 def confidence_of(row: AnsweredRow | None) -> float | None:

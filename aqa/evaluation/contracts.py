@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from aqa.errors import ConfigError, DataError, UsageError
-from aqa.evaluation.abstention import confidence_kinds, confidence_of
+from aqa.evaluation.abstention import Rate, confidence_kinds, confidence_of
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.silence import Kept, Promise, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.metrics.statistics.intervals import mean_interval
 from aqa.records import MEAN_LOGPROB
 from aqa.runs.fingerprints import differences
 from aqa.runs.names import MANIFEST
@@ -187,10 +186,8 @@ def kept_contracts(systems: Sequence[SystemScores], clusters: Clusters) -> list[
         if places and _is_known(contract.score, system):
             promise = Promise(contract.risk, contract.level, contract.score, contract.limit)
             wrong = _wrong(system, promise)
-            values = [100.0 * wrong[place] for place in places]
-            low, high, _ = mean_interval(values, clusters.at(places))
-            mean = sum(values) / len(values)
-            found.append(Kept(system.name, contract.risk, len(places), mean, low, high))
+            rate = Rate.of([100.0 * wrong[place] for place in places], clusters.at(places))
+            found.append(Kept(system.name, contract.risk, len(places), **asdict(rate)))
     return found
 
 
@@ -243,26 +240,25 @@ def parse_promise(risk: str | None, level: float, wrong: str) -> Promise | None:
         if (level, wrong) != DEFAULTS:
             raise UsageError("--level and --wrong-under are for --choose-threshold; add it")
         return None
-    name, _, text = risk.partition("=")
-    share = _number(text)
-    if name.strip() != "risk" or share is None or not 0 < share < 100:
+    name, share = _assigned(risk)
+    if name != "risk" or share is None or not 0 < share < 100:
         raise UsageError(
             f'--choose-threshold {risk}: write the wrong answers in % to promise, such as "risk=5"'
         )
-    score, _, text = wrong.partition("=")
-    limit = _number(text)
-    if not score.strip() or limit is None or not 0 < limit <= 100:
+    score, limit = _assigned(wrong)
+    if not score or limit is None or not 0 < limit <= 100:
         raise UsageError(
             f'--wrong-under {wrong}: write a score and the least it may be, such as "f1=50"'
         )
-    return Promise(share, level, score.strip(), limit)
+    return Promise(share, level, score, limit)
 
 
-def _number(text: str) -> float | None:
+def _assigned(text: str) -> tuple[str, float | None]:
+    name, _, number = text.partition("=")
     try:
-        return float(text)
+        return name.strip(), float(number)
     except ValueError:
-        return None
+        return name.strip(), None
 
 
 def _reader(fingerprint: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,11 +30,7 @@ COLUMNS = ("system", "id", "question", "references", "answer", "label", "probabi
 SURELY, PERHAPS = 0.98, 0.1  # how likely an answer of full score is right, and one of no score
 EQUAL = 0.01  # doubt where both say the same: a verdict is the same for both, whatever it is
 FEWEST = 4  # answers on which the systems differ: fewer tell nothing
-SCORES = (
-    "f1",
-    "rouge_w",
-    "em",
-)  # of which one takes the place of people's verdicts, the first there is
+SCORES = ("f1", "rouge_w", "em")  # the first there is takes the place of people's verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,7 @@ def choose(report: Report, count: int, seed: int) -> list[list[str | float]]:
         UsageError: there are not two systems.
         DataError: they say the same everywhere, or nearly.
     """
-    answers = _answers(report)
+    answers = list(_answers(report))
     if all(one.sign == 0 for one in answers):
         raise DataError("both systems give the same answers, so labels would show no difference")
     differing = sum(one.sign != 0 for one in answers)
@@ -176,11 +172,7 @@ def check_two(systems: Sequence[object]) -> None:
         )
 
 
-def _answers(report: Report) -> list[Answer]:
-    return list(_each_answer(report))
-
-
-def _each_answer(report: Report) -> Iterator[Answer]:
+def _answers(report: Report) -> Iterator[Answer]:
     """Give each answer that says something, those on which both agree once.
 
     Of silence everybody knows what it counts.

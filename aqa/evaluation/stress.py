@@ -7,21 +7,21 @@ there is how often the reader answers all the same.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import fmean
 from typing import Any
 
 from aqa.config.conditions import CONDITIONS, FAMILIES
 from aqa.evaluation.abstention import Rate
-from aqa.evaluation.comparison import Comparison, measure, score_intervals
+from aqa.evaluation.comparison import Comparison, measure
 from aqa.evaluation.slice_comparison import corrected_groups
 from aqa.metrics import score_pairs
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.metrics.statistics.intervals import mean_interval
 from aqa.metrics.statistics.sign_flips import SEED
 
 STRESS = "stress"  # the key of differences between readers, in each condition
 MISSING, CONFLICT, TWO_SOURCES = "missing", "conflict", "two_sources"
 FIRST, *LATER = FAMILIES["position"]
+# Compares answers with texts, each 0 or 100.
+Same = Callable[[Sequence[str | None], Sequence[Sequence[str]]], Sequence[float]]
 # Shares in % that a reader which goes by the evidence stays under.
 MEMORY, UNCHANGED = 2.0, 50.0
 
@@ -38,6 +38,10 @@ class Asked:
     references: Sequence[Sequence[str]]
     scores: Mapping[str, Sequence[float]]
     gold_read: float | None = None
+
+    def rates(self, clusters: Clusters) -> dict[str, Rate]:
+        """Give each score with its interval."""
+        return {name: Rate.of(values, clusters) for name, values in self.scores.items()}
 
     def at(self, places: Sequence[int]) -> "Asked":
         """Take some of the questions."""
@@ -130,7 +134,7 @@ def make_card(
     plain: Asked,
     conditions: Mapping[str, Asked],
     clusters: Clusters,
-    same: Callable[[Sequence[str | None], Sequence[Sequence[str]]], Sequence[float]],
+    same: Same,
     passages: int = 20,
     seed: int = SEED,
 ) -> StressCard:
@@ -146,18 +150,19 @@ def make_card(
     ]
     for name in LATER:
         if name in paired and FIRST in paired:
-            both = _matched(paired[FIRST][1], name, paired[name][1])
-            measured += [("places", measure(both, paired[name][2], FIRST, seed))] if both else []
+            (_, first, of), (_, later, _) = paired[FIRST], paired[name]
+            if first.ids == later.ids:  # as they should be
+                both = {FIRST: first.scores, name: later.scores}
+                measured.append(("places", measure(both, of, FIRST, seed)))
     differences = corrected_groups(measured)
     places: dict[str, list[Comparison]] = {}
     for one in differences.pop("places", ()):
         places.setdefault(one.metric, []).append(one)
-    intervals = score_intervals({"plain": plain.scores}, clusters)["plain"]
     names = list(plain.scores)
     return StressCard(
         reader,
         next((name for name in ("f1", "rouge_w") if name in names), names[0]),
-        {name: _rate_of(plain.scores[name], intervals[name][:2]) for name in names},
+        plain.rates(clusters),
         {
             name: _under_stress(name, *paired[name], differences.get(name, ()), same)
             for name in paired
@@ -211,51 +216,35 @@ def _paired(
     return found
 
 
-def _matched(first: Asked, name: str, later: Asked) -> dict[str, Mapping[str, Sequence[float]]]:
-    """The scores at two places, if they are of the same questions, as they should be."""
-    same = list(first.ids) == list(later.ids)
-    return {FIRST: first.scores, name: later.scores} if same else {}
-
-
 def _under_stress(
     name: str,
     plain: Asked,
     own: Asked,
     clusters: Clusters,
     differences: Sequence[Comparison],
-    same: Callable[[Sequence[str | None], Sequence[Sequence[str]]], Sequence[float]],
+    same: Same,
 ) -> UnderStress:
     shares = {}
     if name == MISSING:
-        shares["answered"] = _rate([100.0 * bool(each) for each in own.answers], clusters)
+        shares["answered"] = Rate.of([100.0 * bool(each) for each in own.answers], clusters)
         given = [at for at, each in enumerate(plain.answers) if each]
         if given:
             before = [[plain.answers[at] or ""] for at in given]
             unchanged = same([own.answers[at] for at in given], before)
-            shares["unchanged"] = _rate(unchanged, clusters.at(given))
+            shares["unchanged"] = Rate.of(unchanged, clusters.at(given))
     elif name == CONFLICT:
-        shares["memory"] = _rate(same(own.answers, plain.references), clusters)
+        shares["memory"] = Rate.of(same(own.answers, plain.references), clusters)
     elif name == TWO_SOURCES:
         added = [
             [text for text in after if text not in before]
             for before, after in zip(plain.references, own.references, strict=True)
         ]
-        shares["copy"] = _rate(same(own.answers, added), clusters)
-    intervals = score_intervals({name: own.scores}, clusters)[name]
-    scores = {key: _rate_of(own.scores[key], intervals[key][:2]) for key in own.scores}
+        shares["copy"] = Rate.of(same(own.answers, added), clusters)
     compared = {one.metric: one for one in differences}
-    return UnderStress(len(own.ids), scores, compared, shares, own.gold_read)
+    return UnderStress(len(own.ids), own.rates(clusters), compared, shares, own.gold_read)
 
 
-def _rate(values: Sequence[float], clusters: Clusters) -> Rate:
-    return _rate_of(values, mean_interval(values, clusters)[:2])
-
-
-def _rate_of(values: Sequence[float], interval: tuple[float, float]) -> Rate:
-    return Rate(fmean(values), *interval)
-
-
-def exact(profile: str) -> Callable[[Sequence[str | None], Sequence[Sequence[str]]], list[float]]:
+def exact(profile: str) -> Same:
     """Give the function that compares answers with texts by exact match; silence equals nothing."""
 
     def same(answers: Sequence[str | None], texts: Sequence[Sequence[str]]) -> list[float]:

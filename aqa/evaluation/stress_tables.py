@@ -78,12 +78,9 @@ def long_rows(cards: Sequence[StressCard]) -> Iterator[Row]:
     """Give rows of the long table: the key is "stress", the group a condition."""
     for card in cards:
         for name, own in card.conditions.items():
-            for metric, rate in own.scores.items():
+            for metric, rate in (*own.scores.items(), *own.shares.items()):
                 values = [Figure(rate.value), Figure(rate.low), Figure(rate.high)]
                 yield Row([card.reader, metric, *values, own.n, "", "", "stress", name, *[""] * 3])
-            for share, rate in own.shares.items():
-                values = [Figure(rate.value), Figure(rate.low), Figure(rate.high)]
-                yield Row([card.reader, share, *values, own.n, "", "", "stress", name, *[""] * 3])
             for metric, found in own.differences.items():
                 values = [Figure(found.difference), Figure(found.low), Figure(found.high)]
                 chances = [Figure(found.p), Figure(found.p_holm)]
