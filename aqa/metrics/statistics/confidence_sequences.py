@@ -19,7 +19,9 @@ from aqa.metrics.statistics.clusters import LEVEL, Clusters, Matrix, Places
 Kind = Literal["betting", "t-mixture"]
 
 SMALL = 2  # examples of the largest cluster up to which the bounds of single values say enough
-_STAKES = (2**-6, 0.7, 8)  # the smallest and largest share of the wealth that is bet; their number
+_STAKES = np.geomspace(2**-6, 0.7, 8)  # shares of the wealth that are bet
+# How the wealth is spread over them: those in the middle suit differences of 2 to 10 points.
+_WEIGHTS = np.array([1, 2, 4, 6, 6, 4, 2, 1]) / 26
 _BEST_AFTER = 1 / 8  # of all clusters: there the t mixture is narrowest
 _HALVINGS = 30
 _ROUNDING = 1e-9
@@ -70,10 +72,9 @@ class ConfidenceSequence:
         return self._t_mixture(mean, totals, sizes)
 
     def _bets(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
-        stakes = np.geomspace(*_STAKES)
         gains = (totals - mean * sizes) / (self.largest * (1 + mean))
-        wealth = np.log1p(stakes[:, None] * gains).cumsum(axis=1)
-        found: Matrix = np.logaddexp.reduce(wealth, axis=0) - log(2 * len(stakes))
+        wealth = np.log1p(_STAKES[:, None] * gains).cumsum(axis=1)
+        found: Matrix = np.logaddexp.reduce(wealth + np.log(_WEIGHTS / 2)[:, None], axis=0)
         return found
 
     def _t_mixture(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
