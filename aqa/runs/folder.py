@@ -57,14 +57,16 @@ def open_run(folder: Path, verb: str) -> Iterator["Run"]:
         lock.release()
 
 
-def hold(folder: Path, seconds: float = 0) -> FileLock:
+def hold(folder: Path, seconds: float = 0, name: str = LOCK) -> FileLock:
     """Make the folder if need be, and lock it; waits for another process for so many `seconds`.
+
+    Processes that work there together have locks of several names.
 
     Raises:
         FolderInUseError: another process holds it.
         RunError: the folder can't be written.
     """
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / name)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:

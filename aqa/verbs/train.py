@@ -1,8 +1,8 @@
 """The verb train: examples to prompts to a trainable reader to a run folder."""
 
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,16 +20,16 @@ from aqa.evaluation.predictions import answered_row
 from aqa.evaluation.results import Report
 from aqa.evaluation.scoring import evaluate
 from aqa.metrics import MetricOptions
-from aqa.processes import is_first_process
+from aqa.processes import is_first_process, process_rank
 from aqa.progress import Progress
 from aqa.prompting.build import Unfit, describe_sources
 from aqa.records import Score
 from aqa.runs.files import write_json
 from aqa.runs.fingerprints import differences
-from aqa.runs.folder import Run, open_run
+from aqa.runs.folder import Run, hold, open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal
-from aqa.runs.names import METRICS
+from aqa.runs.names import LOCK, METRICS
 from aqa.tables import Figure, Row, Table
 from aqa.tables.table import figures, shown_interval, texts
 from aqa.verbs.model_card import CardFacts, write_card
@@ -142,9 +142,7 @@ def train(
     """
     plan = TrainingPlan(config, reader_type, progress)
     fingerprint = json_like(plan.fingerprint())
-    # Of several processes the first one holds the folder, and alone writes.
-    opened = open_run(folder, "train") if is_first_process() else nullcontext(Run(folder, False))
-    with opened as run:
+    with open_run(folder, "train") if is_first_process() else _open_beside(folder) as run:
         check_previous(run, fingerprint, resume, fresh)
         run.start(
             {
@@ -161,6 +159,19 @@ def train(
         )
         with run.recording():
             return _train(plan, run, resume)
+
+
+@contextmanager
+def _open_beside(folder: Path) -> Iterator[Run]:
+    """What a process opens that trains beside the first one, which alone writes the manifest.
+
+    It has a lock of its own: of another training there it would take the rows for this one's.
+    """
+    lock = hold(folder, name=f"{LOCK}.{process_rank()}")
+    try:
+        yield Run(folder, writes=False)
+    finally:
+        lock.release()
 
 
 def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:

@@ -27,10 +27,12 @@ def wider_tokenizer() -> Any:
     return tokenizer
 
 
-def save_adapter(base: Path, folder: Path, tokenizer: Any = None, **options: Any) -> Path:
+def save_adapter(
+    base: Path, folder: Path, tokenizer: Any = None, kind: str = "LoraConfig", **options: Any
+) -> Path:
     """An adapter of random weights; of a wider vocabulary, if the tokenizer has one."""
+    import peft
     import torch
-    from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(5)
@@ -39,7 +41,7 @@ def save_adapter(base: Path, folder: Path, tokenizer: Any = None, **options: Any
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     settings = {"r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
     with quiet():
-        adapted = get_peft_model(model, LoraConfig(**{**settings, **options}))
+        adapted = peft.get_peft_model(model, getattr(peft, kind)(**{**settings, **options}))
     with torch.no_grad():
         for weights in adapted.parameters():
             if weights.requires_grad:

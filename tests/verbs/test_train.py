@@ -12,11 +12,12 @@ from aqa.backends.base import Trainable, TrainEstimate, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.config.backend_options import RawConfig
 from aqa.config.load import build_config, set_value
-from aqa.errors import ConfigError
+from aqa.errors import ConfigError, FolderInUseError
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.scoring import evaluate
 from aqa.progress import SilentProgress
 from aqa.records import Prompt
+from aqa.runs.folder import hold
 from aqa.runs.names import METRICS, MODEL, PREDICTIONS
 from aqa.verbs.train import dry_run, train
 from aqa.verbs.train_plan import TrainingPlan
@@ -61,6 +62,23 @@ def told(made: TrainingPlan) -> tuple[list[str], list[str]]:
     progress = SilentProgress()
     cuts.tell(progress)
     return ids, progress.notes
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_no_process_trains_where_another_training_is_at_work(
+    rank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one holds the folder, and each of the others the rows that it makes there."""
+    for name, value in (("RANK", rank), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    config, run = plan(tmp_path, 100).config, tmp_path / "run"
+    lock = hold(run, name={"0": ".lock", "1": ".lock.1"}[rank])
+    with pytest.raises(FolderInUseError):
+        train(config, Trained, run, SilentProgress())
+    lock.release()
+    with pytest.raises(NotImplementedError):  # of the stub, which came to its training
+        train(config, Trained, run, SilentProgress())
+    hold(run, name=f".lock.{rank}").release()
 
 
 def test_nothing_is_said_where_all_fits(tmp_path: Path) -> None:

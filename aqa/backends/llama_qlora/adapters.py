@@ -19,7 +19,8 @@ LEARNT_PROMPT = "prompt_embeddings"  # the weights of prompt and prefix tuning
 TWICE = re.compile(r"\.(modules_to_save|original_module)\.")
 # The whole embedding or output layer, by the names that models have for them.
 EMBEDDING = re.compile(
-    r"\.(embed_tokens|wte|word_embeddings|embed_in|lm_head|embed_out)(\.modules_to_save)?\.weight$"
+    r"\.(embed_tokens|wte|word_embeddings|embed_in|lm_head|embed_out)"
+    r"(\.modules_to_save|(\.token_adapter)?\.base_layer)?\.weight$"
 )
 
 
@@ -156,9 +157,7 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
         f"{folder}: this adapter does not fit its base model; it was trained on another one, or"
         " the base has changed since"
     )
-    rows = embedding_rows(folder)
-    if rows is not None and rows != model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(rows, mean_resizing=False)  # tokens were added to the base
+    _widen(model, folder)
     with explained(str(folder)), quiet():
         # peft only warns of weights that are not there, and leaves them as they were drawn.
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
@@ -216,14 +215,39 @@ def embedding_rows(folder: Path) -> int | None:
     Raises:
         ModelError: its weights are no safetensors.
     """
+    return max(_embeddings(folder).values(), default=None)
+
+
+def _embeddings(folder: Path) -> dict[str, int]:
+    """The whole embedding and output layers that an adapter brings along, with their tokens."""
     from safetensors import safe_open
 
     path = folder / ADAPTER_WEIGHTS
     if not path.is_file():
-        return None
+        return {}
     with explained(str(folder)), safe_open(path, framework="pt") as file:
-        names = [name for name in file.keys() if EMBEDDING.search(name)]  # noqa: SIM118
-        return max((file.get_slice(name).get_shape()[0] for name in names), default=None)
+        found = [(EMBEDDING.search(name), name) for name in file.keys()]  # noqa: SIM118
+        return {at[1]: file.get_slice(name).get_shape()[0] for at, name in found if at}
+
+
+def _widen(model: Any, folder: Path) -> None:
+    """Give a base the tokens that were added to it before an adapter was trained.
+
+    Raises:
+        ModelError: their rows of a layer are not there, and would be drawn at random.
+    """
+    held, layer = _embeddings(folder), model.get_input_embeddings()
+    rows = max(held.values(), default=layer.num_embeddings)
+    if rows == layer.num_embeddings:
+        return
+    tied = layer.weight is model.get_output_embeddings().weight
+    if len(held) < (1 if tied else 2):
+        raise ModelError(
+            f"{folder}: this adapter was trained over {rows} tokens, of which its base has"
+            f" {layer.num_embeddings}, and it brings the others along for {', '.join(held)} alone;"
+            " merge the two where it was trained"
+        )
+    model.resize_token_embeddings(rows, mean_resizing=False)
 
 
 def read_adapter(model: Any, folder: Path) -> None:

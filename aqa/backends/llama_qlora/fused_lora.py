@@ -64,5 +64,9 @@ def _is_plain(layer: object) -> bool:
         and len(layer.active_adapters) == 1
         and not layer.lora_variant
         and not getattr(layer, "fan_in_fan_out", False)
-        and all(part.bias is None for part in (*layer.lora_A.values(), *layer.lora_B.values()))
+        # AdaLoRA's parts are no layers, and so have no such attribute.
+        and all(
+            getattr(part, "bias", part) is None
+            for part in (*layer.lora_A.values(), *layer.lora_B.values())
+        )
     )

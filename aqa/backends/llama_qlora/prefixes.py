@@ -66,7 +66,15 @@ def can_share(model: Any) -> bool:
     layers = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None) or ()
     whole = all(layer in WHOLE for layer in layers)
     window = getattr(config, "sliding_window", None)
-    return window is None and whole and _counts_by_mask(model) and takes_padding(model)
+    # Activated LoRA acts behind certain tokens, which it looks for in what it is given at once.
+    activated = any(getattr(a, "alora_invocation_tokens", None) for a in _adapters(model))
+    return (
+        window is None
+        and whole
+        and not activated
+        and _counts_by_mask(model)
+        and takes_padding(model)
+    )
 
 
 def takes_padding(model: Any) -> bool:
@@ -75,9 +83,13 @@ def takes_padding(model: Any) -> bool:
     It can't where an adapter puts tokens of its own before that (prompt and prefix tuning), from
     which a row would then be farther away, nor in models that carry a state past all they read.
     """
-    adapters = getattr(model, "peft_config", {}).values()
-    learns_prompt = any(adapter.is_prompt_learning for adapter in adapters)
+    learns_prompt = any(adapter.is_prompt_learning for adapter in _adapters(model))
     return not learns_prompt and getattr(model.config, "model_type", "") not in UNMASKED
+
+
+def _adapters(model: Any) -> Collection[Any]:
+    found: Mapping[str, Any] = getattr(model, "peft_config", {})
+    return found.values()
 
 
 def steady_length(model: Any) -> float:

@@ -56,12 +56,12 @@ class AdapterTrainer(AnswerTrainer):
     answer_loss: ClassVar[Any] = staticmethod(answer_loss)
     _begun: dict[str, torch.Tensor] | None = None  # what a pissa adapter began as, by name
 
-    def prepare(self, reader: LocalReader[LlamaQloraOptions], rows: Dataset) -> None:
+    def prepare(self, reader: LocalReader[LlamaQloraOptions], rows: Dataset | None) -> None:
         """Add the adapter that is trained."""
         options = reader.options
         if reader.config.training.packing:
             self.make_collator = PackingCollator
-        longest = max(rows["length"][:])
+        longest = max(rows["length"][:]) if rows else 0
         if longest > PLAIN_ATTENTION_LENGTH and options.attn_implementation == "auto":
             save_attention_memory(reader.model)
         reader.model = add_adapter(reader.model, options.lora, reader.files.spec)

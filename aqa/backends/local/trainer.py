@@ -66,7 +66,7 @@ class AnswerTrainer(SavingTrainer):
         job: TrainJob,
         on_step: Callable[[TrainStep], None],
         arguments: TrainingArguments,
-        rows: Dataset,
+        rows: Dataset | None,
     ) -> None:
         self._reader = reader
         self._job = job
@@ -109,8 +109,8 @@ class AnswerTrainer(SavingTrainer):
         """The methods by which a model is called, each with a small call of it."""
         raise NotImplementedError
 
-    def prepare(self, reader: Any, rows: Dataset) -> None:
-        """Make the reader's model such as it is trained on these rows."""
+    def prepare(self, reader: Any, rows: Dataset | None) -> None:
+        """Make the reader's model such as it is trained on these rows; None where it was."""
 
     def settle(self) -> None:
         """Make the model such as it is loaded for prediction."""

@@ -21,14 +21,14 @@ from aqa.backends.local.failures import explained_work, is_lost
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer
 from aqa.backends.local.training_arguments import check_options, training_arguments
-from aqa.backends.local.training_rows import TrainingRows
+from aqa.backends.local.training_rows import TrainingRows, discard_rows
 from aqa.backends.model_errors import is_out_of_memory
 from aqa.contention import sharing_processors
 from aqa.errors import ConfigError
 from aqa.library_output import quiet
 from aqa.processes import is_first_process
 from aqa.records import TrainStep
-from aqa.runs.names import CHECKPOINTS, TRAINING_ROWS
+from aqa.runs.names import CHECKPOINTS
 
 
 def train_reader(
@@ -51,7 +51,9 @@ def train_reader(
     # Before the rows, lest a training that is broken off there goes on from those of another.
     if is_first_process() and not job.resume:
         shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
-    made = TrainingRows(reader, job)
+    start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
+    patience = reader.config.training.early_stopping_patience
+    made = TrainingRows(reader, job, ended=start is not None and is_over(start, patience))
     made.make()
     with explained_work(model, "waiting for the others"):
         with explained_options():
@@ -113,7 +115,7 @@ def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
     if is_first_process():
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
-        shutil.rmtree(folder.parent / TRAINING_ROWS, ignore_errors=True)
+        discard_rows(folder.parent)
     return folder
 
 

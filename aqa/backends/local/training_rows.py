@@ -57,15 +57,17 @@ class TrainingRows:
     """The rows of a training: made, or kept by the one that it goes on with.
 
     There are as many parts as there were processes when they were made. Kept ones are used where
-    they were made from the same, and as long as each file is as it was written.
+    they were made from the same, and as long as each file is as it was written. A training that
+    had `ended` needs to know only what they lost.
     """
 
-    def __init__(self, reader: LocalReader, job: TrainJob) -> None:
+    def __init__(self, reader: LocalReader, job: TrainJob, ended: bool = False) -> None:
         self._reader, self._job = reader, job
         self._folder = job.folder / TRAINING_ROWS
         self._made_from = made_from(reader, job)
         self._kept = self._read_record() if job.resume else []
         self._own = Made(len(self._kept) or process_count())
+        self._ended = ended and bool(self._kept)
 
     def make(self) -> None:
         """Make this process's parts that were not kept; of a failure `all` tells."""
@@ -77,8 +79,10 @@ class TrainingRows:
         except AqaError as error:
             own.failure = error
 
-    def all(self) -> Dataset:
+    def all(self) -> Dataset | None:
         """The rows that all processes made, mapped into memory; all must come here.
+
+        None where a training had ended, unless it is not known what they lost.
 
         Raises:
             AqaError: a process failed; all tell why.
@@ -96,17 +100,18 @@ class TrainingRows:
             self._job.cuts.add(part.cuts)
         if is_first_process():
             self._keep(list(parts.values()))
-        return read_rows([self._path(number) for number in parts])
+        return None if self._ended else read_rows([self._path(number) for number in parts])
 
     def _path(self, number: int) -> Path:
         return self._folder / ROWS_PART.format(number)
 
     def _kept_part(self, number: int) -> Part | None:
         """What is known of a part that was kept, if its file is whole."""
-        path = self._path(number)
-        if self._kept and path.is_file() and hash_files(path) == self._kept[number].sha256:
-            return self._kept[number]
-        return None
+        if not self._kept:
+            return None
+        path, kept = self._path(number), self._kept[number]
+        is_whole = self._ended or (path.is_file() and hash_files(path) == kept.sha256)
+        return kept if is_whole else None
 
     def _make_part(self, number: int) -> Part:
         cuts, path = Cuts(), self._path(number)
@@ -135,6 +140,12 @@ class TrainingRows:
                 path.unlink()
         record = {"made_from": self._made_from, "parts": list(map(asdict, parts))}
         write_json(self._folder / ROWS_RECORD, record)
+
+
+def discard_rows(run_folder: Path) -> None:
+    """Remove the rows of a training that has ended, but not the record of what they lost."""
+    for path in (run_folder / TRAINING_ROWS).glob(ROWS_PART.format("*")):
+        path.unlink(missing_ok=True)
 
 
 def made_from(reader: LocalReader, job: TrainJob) -> str:

@@ -88,7 +88,7 @@ class Seq2SeqTrainer(AnswerTrainer):
     make_collator: type[Collates] = Seq2SeqCollator
     answer_loss: ClassVar[Any] = staticmethod(answer_loss)
 
-    def prepare(self, reader: LocalReader, rows: Dataset) -> None:
+    def prepare(self, reader: LocalReader, rows: Dataset | None) -> None:
         """Remember what kind of model it is, before it is wrapped."""
         self._kind = type(reader.model)
 

@@ -22,6 +22,9 @@ from aqa.errors import ConfigError, ModelError
 from aqa.records import Template
 
 BOTH = {"modules_to_save": ["embed_tokens", "lm_head"]}
+OVER_BOTH = {"target_modules": ["q_proj", "embed_tokens", "lm_head"]}
+ACTIVATED = {"alora_invocation_tokens": [2]}  # behind the last header's beginning
+ADALORA = {"kind": "AdaLoraConfig", "r": 8, "total_step": 9}
 
 
 def answers(folder: Path, template: Template) -> tuple[list[str | None], list[Any]]:
@@ -38,8 +41,15 @@ def answers(folder: Path, template: Template) -> tuple[list[str | None], list[An
 
 @pytest.mark.parametrize(
     ("tokenizer", "options"),
-    [(chat_tokenizer, {}), (wider_tokenizer, {}), (wider_tokenizer, BOTH)],
-    ids=["template", "wider", "wider-saved-twice"],
+    [
+        (chat_tokenizer, {}),
+        (wider_tokenizer, {}),
+        (wider_tokenizer, BOTH),
+        (wider_tokenizer, OVER_BOTH),
+        (chat_tokenizer, ACTIVATED),
+        (chat_tokenizer, ADALORA),
+    ],
+    ids=["template", "wider", "wider-saved-twice", "wider-adapted", "activated", "adalora"],
 )
 def test_an_adapter_answers_with_its_own_tokenizer_as_by_peft(
     tokenizer: Any, options: Any, tiny_no_template: Path, template: Template, tmp_path: Path
@@ -59,6 +69,17 @@ def test_a_wider_adapter_merges(tiny_no_template: Path, template: Template, tmp_
     assert (merged.compared, merged.different) == (len(rows()), 0)
     config = json.loads((merged.folder / "config.json").read_text(encoding="utf-8"))
     assert config["vocab_size"] == len(wider_tokenizer())
+
+
+@pytest.mark.parametrize("layer", ["embed_tokens", "lm_head"])
+def test_added_tokens_are_not_drawn_at_random(
+    layer: str, tiny_no_template: Path, tmp_path: Path
+) -> None:
+    """peft keeps them of the adapted layer alone, and the base is not tied."""
+    options = {"target_modules": ["q_proj", layer]}
+    folder = save_adapter(tiny_no_template, tmp_path / "adapter", wider_tokenizer(), **options)
+    with pytest.raises(ModelError, match=f"322 tokens, .* has 320, .* for {layer} alone"):
+        make_reader(folder).__enter__()
 
 
 def test_a_chat_template_alone_is_taken_too(

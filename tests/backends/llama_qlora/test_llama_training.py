@@ -83,7 +83,7 @@ def test_the_adapter_folder_holds_safetensors_and_where_its_base_lies(
     }
     leftovers = {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert ".bin" not in leftovers
-    assert not (tmp_path / "run" / "training_rows").exists()
+    assert [path.name for path in (tmp_path / "run" / "training_rows").iterdir()] == ["rows.json"]
 
 
 @pytest.mark.slow

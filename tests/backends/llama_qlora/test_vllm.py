@@ -290,6 +290,8 @@ def test_a_server_that_is_killed_ends_the_run_which_resumes(
     assert len(rows) == 8
     assert all(row["predicted_answer"] is not None for row in rows.values())
     assert journal.read_bytes().count(b"\n") == 9  # none of them twice
+    log = (tmp_path / "out" / VLLM_LOG).read_text(encoding="utf-8")
+    assert log.count("--- started 20") == 2  # the first one's words are still there
     manifest = read_manifest(tmp_path / "out")
     assert manifest["hardware"] == {"engine": "vllm 0.0", "dtype": "float32"}
     assert manifest["fingerprint"]["reader"]["engine"] == "vllm"
@@ -631,16 +633,31 @@ def test_what_does_nothing_is_refused(tiny: Path, settings: list[str], told: str
         ({"use_dora": True}, "use_dora"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"rank_pattern": {"q_proj": 600}}, "a rank above 512"),
+        ({"rank_pattern": {"q_proj": 2}}, "several ways"),
+        ({"alpha_pattern": {"q_proj": 3}, "use_rslora": True}, "several ways"),
+        ({"alora_invocation_tokens": [2, 3]}, "certain tokens"),
+        ({"bias": "all"}, "biases"),
+        ({"peft_type": "BOFT"}, "of the kind BOFT"),
     ],
 )
+@pytest.mark.parametrize("runs_already", [False, True])
 def test_an_adapter_that_vllm_can_not_read(
-    tiny: Path, tmp_path: Path, options: dict[str, Any], told: str
+    tiny: Path, tmp_path: Path, options: dict[str, Any], told: str, runs_already: bool
 ) -> None:
     folder = save_adapter(tiny, tmp_path / "adapter")
-    path = folder / "adapter_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **options}), encoding="utf-8")
+    change_json(folder / "adapter_config.json", **options)
     with pytest.raises(ModelError, match=f"{told}.*merge it"):
-        started(tmp_path, folder).check()
+        (at(["http://localhost:1"], folder) if runs_already else started(tmp_path, folder)).check()
+
+
+@pytest.mark.parametrize(("rslora", "alpha"), [(False, 4), (True, 32**0.5)])
+def test_patterns_that_weigh_all_layers_alike_are_read(
+    tiny: Path, tmp_path: Path, rslora: bool, alpha: float
+) -> None:
+    """As peft writes them for experts."""
+    patterns = {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": alpha}}
+    folder = save_adapter(tiny, tmp_path / "own", lora_alpha=8, use_rslora=rslora, **patterns)
+    started(tmp_path, folder).check()
 
 
 def first_layer_off(weights: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,15 @@ from aqa.processes import process_count
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, that vLLM makes room for
 LOGPROBS = 20  # tokens of a step, by default; its beam search wants two of each beam
+# What vLLM leaves out, or does not start with, by the keys of an adapter's config.
+UNKNOWN = {
+    "modules_to_save": "trains whole layers",
+    "use_dora": "splits weights into direction and size",
+    "alora_invocation_tokens": "acts behind certain tokens alone",
+    "layer_replication": "uses layers several times",
+    "trainable_token_indices": "trains single tokens",
+    "lora_bias": "has biases of its own",
+}
 BASE, ADAPTER = "base", "adapter"  # what a server that is started here calls them
 
 
@@ -67,21 +76,33 @@ def check_adapter(folder: Path) -> None:
         ModelError: it can't; says that the two can be merged.
     """
     config = _config(folder)
-    other = str(config.get("peft_type", "LORA")).upper() != "LORA"
-    reasons = {
-        f"is of the kind {config.get('peft_type')}": other,
-        "trains whole layers (modules_to_save)": bool(config.get("modules_to_save")),
-        "splits weights into direction and size (use_dora)": bool(config.get("use_dora")),
-        "has a vocabulary of its own": not other and embedding_rows(folder) is not None,
-        f"has a rank above {RANKS[-1]}": not other and _highest(config) > RANKS[-1],
-    }
-    problem = next((reason for reason, holds in reasons.items() if holds), None)
-    if problem is not None:
+    kind = str(config.get("peft_type", "LORA")).upper()
+    problems = [f"{why} ({key})" for key, why in UNKNOWN.items() if config.get(key)]
+    if kind != "LORA":
+        problems = [f"is of the kind {kind}"]
+    elif config.get("bias", "none") != "none":
+        problems.append("trains biases (bias)")
+    elif embedding_rows(folder) is not None:
+        problems.append("has a vocabulary of its own")
+    elif _highest(config) > RANKS[-1]:
+        problems.append(f"has a rank above {RANKS[-1]}")
+    elif len(_scalings(config)) > 1:
+        problems.append("weighs layers in several ways (rank_pattern, alpha_pattern)")
+    if problems:
         raise ModelError(
-            f"{folder}: vLLM can't read this adapter, which {problem}; merge it into its base"
+            f"{folder}: vLLM can't read this adapter, which {problems[0]}; merge it into its base"
             " (aqa train ... --resume --merge) and name the run's merged/, or leave"
             " backend.engine=vllm out"
         )
+
+
+def _scalings(config: dict[str, Any]) -> set[float]:
+    """What an adapter's products are multiplied by; vLLM takes one for all layers."""
+    ranks, alphas = (config.get(f"{name}_pattern") or {} for name in ("rank", "alpha"))
+    power = 0.5 if config.get("use_rslora") else 1.0
+    r, alpha = config.get("r") or 1, config.get("lora_alpha") or 1
+    own = {(ranks.get(key, r), alphas.get(key, alpha)) for key in {*ranks, *alphas}}
+    return {round(alpha / rank**power, 9) for rank, alpha in {(r, alpha), *own}}
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -126,9 +147,9 @@ def check_engine(
         key_header(environment_key())
     else:
         find_vllm(options.vllm.python)
-        if files.adapter is not None:
-            check_adapter(files.adapter)
-    if files.adapter is not None:  # of another base vLLM takes what fits into its own matrices
+    if files.adapter is not None:
+        check_adapter(files.adapter)
+        # Of another base vLLM takes what fits into its own matrices.
         check_fit(load_config(files, options), files.adapter, options)
 
 

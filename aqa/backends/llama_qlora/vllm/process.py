@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -137,7 +138,11 @@ class ServerProcess:
         python = None if vllm.python == sys.executable else vllm.python
         added = {"VLLM_API_KEY": self.key, "VLLM_NO_USAGE_STATS": "1", **gpus}
         command = vllm.command(model, [*words, "--host", "127.0.0.1", "--port", str(port)])
-        with explained(log.parent), log.open("wb") as file:
+        with explained(log.parent), log.open("ab") as file:
+            now = datetime.now().astimezone()
+            file.write(f"--- started {now:%Y-%m-%d %H:%M:%S %z}\n".encode())
+            self._said_before = file.tell()
+            file.flush()
             self._supervisor = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-I", supervisor.__file__, str(GRACE), *command],
                 stdin=subprocess.PIPE,
@@ -180,7 +185,7 @@ class ServerProcess:
 
     def lines(self) -> list[str]:
         """What the server said so far."""
-        text = self._log.read_text(encoding="utf-8", errors="replace")
+        text = self._log.read_bytes()[self._said_before :].decode(errors="replace")
         return [line for line in text.splitlines() if line.strip()]
 
     def said(self, at_start: bool = False) -> str:
