@@ -9,17 +9,9 @@ from aqa.errors import ModelError
 
 # What models' code raises where it meets what its authors did not think of.
 RAISED = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    NameError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError,
+    NameError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
 
 # What RuntimeErrors say of it that are of no type of their own: PyTorch's allocator on CPUs and on
 # Apple's GPUs, the CUDA runtime and driver, and CUDA's libraries, which need room to work in.

@@ -79,22 +79,13 @@ def _written(number: Number, text: str) -> Number:
     return number
 
 
-def read_yaml(text: str) -> Any:
-    """Parse one YAML document.
+def read_yaml(text: str, as_texts: bool = False) -> Any:
+    """Parse one YAML document; `as_texts` takes all its plain values but null for texts.
 
     Raises:
         yaml.YAMLError: it is not one.
     """
-    return yaml.load(text, _ValueLoader)  # noqa: S506  (derived from the safe one)
-
-
-def read_yaml_texts(text: str) -> Any:
-    """Parse one YAML document, all of whose plain values but null are texts.
-
-    Raises:
-        yaml.YAMLError: it is not one.
-    """
-    return yaml.load(text, _TextLoader)  # noqa: S506  (derived from the safe one)
+    return yaml.load(text, _TextLoader if as_texts else _ValueLoader)  # noqa: S506  (both are safe)
 
 
 def read_json(text: str) -> Any:

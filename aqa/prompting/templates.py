@@ -11,7 +11,7 @@ import yaml
 
 from aqa.backends.base import Backend
 from aqa.config.options import EvidenceOptions
-from aqa.config.scalars import read_yaml_texts
+from aqa.config.scalars import read_yaml
 from aqa.config.shipped import find_shipped, shipped_names
 from aqa.errors import PromptError
 from aqa.prompting.evidence import select
@@ -134,7 +134,7 @@ def _split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
 
 def _parse_yaml(text: str, path: Path) -> dict[str, Any]:
     try:
-        parsed = read_yaml_texts(text)
+        parsed = read_yaml(text, as_texts=True)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -22,15 +22,9 @@ from aqa.runs.names import LOCK, MANIFEST
 from aqa.version import __version__
 
 PACKAGES = (
-    "torch",
-    "transformers",
-    "peft",
-    "bitsandbytes",
-    "ctranslate2",
-    "datasets",
-    "accelerate",
+    "torch", "transformers", "peft", "bitsandbytes", "ctranslate2", "datasets", "accelerate",
     "openai",
-)
+)  # fmt: skip
 SECRET = re.compile(r"\b(sk|hf)[-_][A-Za-z0-9_-]{8,}")
 
 Json = dict[str, Any]
