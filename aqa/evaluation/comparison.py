@@ -269,29 +269,3 @@ def _levels(chances: Sequence[float]) -> list[float]:
             others += 1
         levels[place] = SIGNIFICANT / (total - others)
     return levels
-
-
-def verdict(comparison: Comparison, sample: str) -> str:
-    """Say in plain words what a comparison came to; `sample` is what it was made with."""
-    metric = comparison.metric.upper() if len(comparison.metric) < 3 else comparison.metric
-    power = _power(comparison.detectable, metric, sample)
-    if comparison.test.startswith(SEQUENCE):
-        power = f"with {sample}, and at whatever moment one looked"
-    if not comparison.is_real:
-        a, b = comparison.a, comparison.b
-        return (
-            f"{a} and {b} can't be told apart by {metric} ({b} - {a}: {comparison.difference:+.1f};"
-            f" {comparison.interval}); {power}"
-        )
-    found = comparison if comparison.difference > 0 else comparison.turned()
-    by = f"{found.difference:.1f} {metric} ({found.interval})"
-    return f"{found.b} is better than {found.a} by {by}; {power}"
-
-
-def _power(detectable: float | None, metric: str, sample: str) -> str:
-    if detectable is None:
-        return f"{sample} can show no difference, however large"
-    return (
-        f"with {sample}, of true differences of {detectable:.1f} {metric} four in five would be"
-        " found; smaller ones less often"
-    )

@@ -1,8 +1,8 @@
 """What an evaluation found, in sentences, as they stand below its tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from aqa.evaluation.comparison import verdict
+from aqa.evaluation.comparison import SEQUENCE, Comparison
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import STRESS
 from aqa.evaluation.stress_words import stress_in_words
@@ -16,7 +16,8 @@ def in_words(report: Report) -> Iterator[str]:
     if len(shown) > VERDICTS and report.disagreement is not None:
         score = report.disagreement.score
         shown = tuple(found for found in shown if found.metric == score)
-    yield from (verdict(found, report.sample) for found in shown)
+    yield from map(verdict, shown)
+    yield from power_in_words(shown, report.sample)
     if len(shown) < len(report.comparisons):
         yield "the other scores are in the table; --baseline compares with one system"
     if report.labelled is not None:
@@ -25,3 +26,35 @@ def in_words(report: Report) -> Iterator[str]:
     yield from stress_in_words(report.stress, report.slice_comparisons.get(STRESS, {}))
     yield from map(str, report.prompts.ranked if report.prompts is not None else ())
     yield from map(str, report.silence)
+
+
+def verdict(comparison: Comparison) -> str:
+    """Say in plain words what a comparison came to."""
+    metric = comparison.metric.upper() if len(comparison.metric) < 3 else comparison.metric
+    if comparison.test.startswith(SEQUENCE):
+        power = "at whatever moment one looked"
+    elif comparison.detectable is None:
+        power = "detectable: none"
+    else:
+        power = f"detectable: {comparison.detectable:.1f}"
+    if not comparison.is_real:
+        a, b = comparison.a, comparison.b
+        return (
+            f"{a} and {b} can't be told apart by {metric} ({b} - {a}: {comparison.difference:+.1f};"
+            f" {comparison.interval}; {power})"
+        )
+    found = comparison if comparison.difference > 0 else comparison.turned()
+    by = f"{found.difference:.1f} {metric} ({found.interval}; {power})"
+    return f"{found.b} is better than {found.a} by {by}"
+
+
+def power_in_words(comparisons: Iterable[Comparison], sample: str) -> Iterator[str]:
+    """Say once what the verdicts on comparisons made with a `sample` call detectable, if any do."""
+    fixed = [found for found in comparisons if not found.test.startswith(SEQUENCE)]
+    if any(found.detectable is not None for found in fixed):
+        yield (
+            f"with {sample}, of true differences of the detectable size four in five would be"
+            " found; smaller ones less often"
+        )
+    elif fixed:
+        yield f"{sample} can show no difference, however large"

@@ -9,8 +9,8 @@ from aqa.backends.ensemble.learned import LearnedEnsemble
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
-from aqa.evaluation.comparison import verdict
 from aqa.evaluation.ensembles import Learned, fit, learn
+from aqa.evaluation.in_words import power_in_words, verdict
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.metrics.votes import NOBODY, Cascade, Single
 from aqa.progress import Progress
@@ -149,7 +149,8 @@ def _cascade(dev: Learning, learned: Learned) -> dict[str, Any]:
 def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Say what was found and chosen, in words."""
     rule, names = learned.rule, [member.name for member in dev.members]
-    findings = [f"Held out: {verdict(learned.gain, dev.sample)}."]
+    gain = [verdict(learned.gain), *power_in_words([learned.gain], dev.sample)]
+    findings = [f"Held out: {'; '.join(gain)}."]
     if isinstance(rule, Single):
         name = names[rule.reader // dev.candidates]
         findings.append(f"Chosen: {name} alone, as no rule is better beyond chance.")

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from aqa.errors import UsageError
-from aqa.evaluation.comparison import Comparison, Values, compare, verdict
+from aqa.evaluation.comparison import Comparison, Values, compare
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.metrics.statistics.power import detectable_share
@@ -193,46 +193,8 @@ def test_another_seed_gives_other_draws() -> None:
     assert one[0].low == two[0].low
 
 
-def comparison(difference: float, low: float, high: float, p: float) -> Comparison:
-    return Comparison("A", "B", "f1", difference, low, high, p, p, "sign-flip", 1, 2, 3, 3.44)
-
-
-@pytest.mark.parametrize(
-    ("found", "words"),
-    [
-        (comparison(2.1, 0.4, 3.9, 0.01), "B is better than A by 2.1 F1 (95 %: 0.4 to 3.9); "),
-        (comparison(-2.1, -3.9, -0.4, 0.01), "A is better than B by 2.1 F1 (95 %: 0.4 to 3.9); "),
-        (
-            comparison(0.3, -0.8, 1.4, 0.6),
-            "A and B can't be told apart by F1 (B - A: +0.3; 95 %: -0.8 to 1.4); ",
-        ),
-        (
-            comparison(-2.0, -3.6, -0.4, 0.07),
-            "A and B can't be told apart by F1 (B - A: -2.0; 95 %: -3.6 to -0.4, yet p (Holm) is"
-            " 0.0700); ",
-        ),
-        (
-            comparison(-20.7, -45.5, 4.2, 0.03),
-            "A is better than B by 20.7 F1 (95 %: -4.2 to 45.5, yet p (Holm) is 0.0300); ",
-        ),
-    ],
-)
-def test_verdicts(found: Comparison, words: str) -> None:
-    assert verdict(found, "240 questions") == (
-        f"{words}with 240 questions, of true differences of 3.4 F1 four in five would be found;"
-        " smaller ones less often"
-    )
-
-
-def test_a_verdict_where_nothing_can_be_shown() -> None:
-    found = replace(comparison(100, -100, 100, 1), detectable=None)
-    assert verdict(found, "1 question").endswith(
-        "; 1 question can show no difference, however large"
-    )
-
-
 def test_a_comparison_turned_round() -> None:
-    found = comparison(2.0, -1.0, 5.0, 0.2)
+    found = Comparison("A", "B", "f1", 2.0, -1.0, 5.0, 0.2, 0.2, "sign-flip", 1, 2, 3, 3.44)
     turned = found.turned()
     assert (turned.a, turned.b) == ("B", "A")
     assert (turned.difference, turned.low, turned.high) == (-2.0, -5.0, 1.0)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from aqa.evaluation.comparison import Comparison, verdict
+from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.in_words import verdict
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.report.charts import (
     Interval,
@@ -112,7 +113,7 @@ def difference_panels(report: Report) -> Iterator[Panel]:
         met = [found for found in report.comparisons if found.metric == name]
         ends = [end for one in met for end in (one.low, one.high, one.detectable or 0.0)]
         scale = fit_scale(ends, around=0.0)
-        rows = tuple(_difference(one, scale, report.sample) for one in met)
+        rows = tuple(_difference(one, scale, in_words=True) for one in met)
         yield Panel(score_name(name), _DIFFERENCE, rows, axis(scale, signed=True))
 
 
@@ -156,7 +157,7 @@ def _scale(intervals: list[Interval]) -> Scale:
     return fit_scale(end for one in intervals for end in (one.low, one.value, one.high))
 
 
-def _difference(found: Comparison, scale: Scale, sample: str = "") -> Row:
+def _difference(found: Comparison, scale: Scale, in_words: bool = False) -> Row:
     interval = Interval(found.difference, found.low, found.high, is_hollow=not found.is_real)
     figures = (
         with_minus(f"{found.difference:+.2f}"),
@@ -167,7 +168,7 @@ def _difference(found: Comparison, scale: Scale, sample: str = "") -> Row:
     seen = found.detectable or 0.0
     plot = dots([interval], scale, zero=0.0, band=(-seen, seen))
     label = f"{found.b} \N{MINUS SIGN} {found.a}"
-    return Row(label, figures, plot, note=verdict(found, sample) if sample else "")
+    return Row(label, figures, plot, note=verdict(found) if in_words else "")
 
 
 def _metrics(groups: Mapping[str, Sequence[Comparison]]) -> list[str]:
