@@ -16,9 +16,12 @@ from aqa.errors import DataError
 PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
     "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "body", "summary",
+    "segment",
 )  # fmt: skip
 DOCUMENT_IDS = ("documentid", "docno", "docid", "passageid", "pid", "psgid", "corpusid")
 PASSAGE_ID = ("id", *DOCUMENT_IDS)
+# Within a passage, where LlamaIndex, Cohere, Elasticsearch, Qdrant and RankLLM keep its text.
+WITHIN = ("node", "document", "source", "payload", "doc")
 TITLES = ("title",)
 ABOUT = ("meta", "metadata")  # where Haystack and LangChain keep a title
 GOLD_MARKS = ("isgold", "isselected", "issupporting")
@@ -218,6 +221,7 @@ def first(item: Mapping[str, object], columns: Iterable[str]) -> object:
 def _listed(
     item: Mapping[str, object], number: int, place: str, only: Listed, ids_suffice: bool
 ) -> Listed:
+    item = unfolded(item)
     text, passage_id = _text(first_called(item, PASSAGE_TEXT)), first_called(item, PASSAGE_ID)
     if text is None and (not ids_suffice or passage_id is None):
         raise DataError(
@@ -228,10 +232,18 @@ def _listed(
         text,
         _title(item) or only.title,
         only.id if passage_id is None else composed(passage_id),
-        read_score(item.get("score"), f"score of passage {number}", place),
+        read_score(first_called(item, ("score",)), f"score of passage {number}", place),
         read_rank(item.get("rank"), f"rank of passage {number}", place),
         any(is_true(item[mark]) for mark in columns_called(GOLD_MARKS, tuple(item))),
     )
+
+
+def unfolded(item: Mapping[str, object]) -> Mapping[str, object]:
+    """A passage with the columns of the object in which its text is, if it is in one."""
+    inner = first_called(item, WITHIN)
+    if not isinstance(inner, dict) or first_called(item, PASSAGE_TEXT) is not None:
+        return item
+    return {**item, **inner}
 
 
 def _title(item: Mapping[str, object]) -> str:

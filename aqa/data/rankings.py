@@ -19,9 +19,11 @@ from aqa.data.passages import (
     read_rank,
     read_score,
     read_written,
+    unfolded,
 )
 from aqa.data.rows import read_row_file
 from aqa.data.run_files import read_run, run_kind
+from aqa.data.shape import are_objects
 from aqa.errors import DataError
 
 RETRIEVED = "retrieved"  # what columns of passages may begin with
@@ -78,17 +80,19 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
             for number, (key, value) in enumerate(read_members(path))
         )
     return (
-        _ranking(place, _with_lists(place, _of_flashrag(row)), id_column, with_corpus)
+        _ranking(place, _with_lists(place, _usual(row)), id_column, with_corpus)
         for place, row in read_row_file(path)
     )
 
 
-def _of_flashrag(row: Mapping[str, object]) -> Mapping[str, object]:
-    """The row with what its retriever found beside its id, where FlashRAG keeps it within."""
-    output = row.get("output")
-    if not isinstance(output, dict) or "retrieval_result" not in output:
-        return row
-    return {**row, "output": None, "passages": output["retrieval_result"]}
+def _usual(row: Mapping[str, object]) -> Mapping[str, object]:
+    """The row with columns of the usual names, where FlashRAG or RankLLM keeps them within."""
+    output, query = row.get("output"), row.get("query")
+    if isinstance(output, dict) and "retrieval_result" in output:
+        return {**row, "output": None, "passages": output["retrieval_result"]}
+    if isinstance(query, dict) and "text" in query:
+        return {**row, "query": query["text"], "qid": query.get("qid")}
+    return row
 
 
 def _keyed(path: Path, number: int, key: str, value: object, with_corpus: bool) -> Ranking:
@@ -138,7 +142,23 @@ def _passages_column(row: Mapping[str, object]) -> str:
     retrieved.sort(key=lambda column: fold(column).removeprefix(RETRIEVED) in IDS_OF_RETRIEVED)
     columns = (*retrieved, *candidates("passages", tuple(row)))
     kept = (column for column in columns if isinstance(row[column], list | dict))
-    return next((column for column in kept if not _holds_numbers(row[column])), "")
+    column = next((column for column in kept if not _holds_numbers(row[column])), "")
+    others = [] if column else [other for other in row if _holds_passages(other, row[other])]
+    return others[0] if len(others) == 1 else column
+
+
+def _holds_passages(column: str, value: object) -> bool:
+    """Whether a column of any other name lists passages with their texts."""
+    name = fold(column)
+    if (
+        name in KNOWN | LISTS
+        or "negative" in name
+        or not are_objects(value)
+        or not isinstance(value, list)
+    ):
+        return False
+    texts = (first_called(unfolded(each), PASSAGE_TEXT) for each in value)
+    return all(texts) and not any("role" in each for each in value)  # as turns of a chat have
 
 
 def _holds_numbers(value: object) -> bool:

@@ -206,7 +206,7 @@ class Retrieved:
         if not (partial and ranking.partial):
             raise DataError(
                 f'the id "{ranking.id}" has passages at {place} and again at {ranking.place}; '
-                "leave one of these out"
+                "leave one of these out, or tell their order in a column rank or score"
             )
         return int(number)
 

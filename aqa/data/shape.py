@@ -1,6 +1,7 @@
 """What a shape of a data set or tool is: rows known by their columns, which become plain ones."""
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,20 +20,26 @@ class Shape:
     """Rows of one data set or tool, which have `all_of` some columns, and `any_of` others.
 
     `knows` looks at a row that has them. `plain` gives rows (one of data; of predictions one for
-    each variant) with columns of the usual names, or raises UnreadableError.
+    each variant) with columns of the usual names, or raises UnreadableError. Rows with a `text`
+    can only be named.
     """
 
-    plain: Callable[[Row], Iterable[Row]]
     all_of: tuple[str, ...]
     any_of: tuple[str, ...]
     knows: Callable[[Row], bool]
+    plain: Callable[[Row], Iterable[Row]]
+    text: str = ""
+
+    def may_be(self, names: AbstractSet[str]) -> bool:
+        """Tell whether rows with these columns may have the shape."""
+        return names >= {*self.all_of} and (not self.any_of or bool(names & {*self.any_of}))
 
 
 def shape(
     *all_of: str, any_of: tuple[str, ...] = (), knows: Callable[[Row], bool] = bool
 ) -> Callable[[Callable[[Row], Iterable[Row]]], Shape]:
     """Make a shape of its `plain`."""
-    return lambda plain: Shape(plain, all_of, any_of, knows)
+    return lambda plain: Shape(all_of, any_of, knows, plain)
 
 
 def unreadable(
@@ -41,21 +48,19 @@ def unreadable(
     any_of: tuple[str, ...] = (),
     knows: Callable[[Row], bool] = bool,
 ) -> Shape:
-    """Make a shape of rows that can only be named; `text` completes "this is ..."."""
+    """Make a shape of what can only be named; the text says what it is, or what to do."""
+    return Shape(all_of, any_of, knows, lambda _: (), text)
 
-    def plain(_: Row) -> Iterable[Row]:
-        raise UnreadableError(text)
 
-    return Shape(plain, all_of, any_of, knows)
+def text_of(shapes: Iterable[Shape], row: Row) -> str:
+    """What is said of a row by the first of the shapes that knows it; "" where none does."""
+    names = row.keys()
+    return next((each.text for each in shapes if each.may_be(names) and each.knows(row)), "")
 
 
 @lru_cache(4096)  # each row of a file has the same names
 def _possible(shapes: tuple[Shape, ...], names: tuple[str, ...]) -> tuple[Shape, ...]:
-    return tuple(
-        each
-        for each in shapes
-        if {*each.all_of} <= {*names} and (not each.any_of or {*each.any_of} & {*names})
-    )
+    return tuple(each for each in shapes if each.may_be({*names}))
 
 
 def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
@@ -67,6 +72,8 @@ def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
     try:
         possible = _possible(shapes, tuple(row))
         shape = next((shape for shape in possible if shape.knows(row)), None)
+        if shape is not None and shape.text:
+            raise UnreadableError(shape.text)
         return [row] if shape is None else list(shape.plain(row))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(
@@ -90,11 +97,12 @@ def as_objects(value: Any) -> list[Row]:
 
 
 def are_objects(value: Any, *columns: str) -> bool:
-    """Tell whether it is a list of objects, not empty, that have one of the columns each."""
+    """Tell whether it is a list of objects, not empty; with columns, each has one of them."""
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(each, dict) and any(name in each for name in columns) for each in value)
+        and all(isinstance(each, dict) for each in value)
+        and (not columns or all(any(name in each for name in columns) for each in value))
     )
 
 

@@ -130,6 +130,43 @@ WITH_TEXTS = {
     "object of lists": json.dumps({row["id"]: row["p"] for row in rows("p")}),
     "indented object of lists": json.dumps({row["id"]: row["p"] for row in rows("p")}, indent=2),
     "object of rows": json.dumps({row["id"]: row for row in rows("ctxs")}),
+    "LangChain": lines(rows("docs")),
+    "LlamaIndex": lines(
+        [
+            {
+                "id": row["id"],
+                "source_nodes": [
+                    {"score": each.pop("score"), "node": each} for each in row["nodes"]
+                ],
+            }
+            for row in rows("nodes")
+        ]
+    ),
+    "Elasticsearch": lines(
+        [
+            {
+                "id": row["id"],
+                "hits": [{"_score": each.pop("score"), "_source": each} for each in row["hits"]],
+            }
+            for row in rows("hits")
+        ]
+    ),
+    "RankLLM": lines(
+        [
+            {
+                "query": {"text": "?", "qid": row["id"]},
+                "candidates": [
+                    {
+                        "docid": each["id"],
+                        "score": each["score"],
+                        "doc": {"segment": each["text"], "title": each["title"]},
+                    }
+                    for each in row["c"]
+                ],
+            }
+            for row in rows("c")
+        ]
+    ),
     "FiD": lines(
         [
             {"question": q["question"], "answers": ["x"], "ctxs": hits(str(q["id"]))}

@@ -1,7 +1,6 @@
 """Data that can't be read as they are: named as what they are, with what to do instead."""
 
 import re
-from collections.abc import Callable
 
 from aqa.data.columns import fold
 from aqa.data.shape import (
@@ -12,6 +11,7 @@ from aqa.data.shape import (
     as_objects,
     column_of,
     lacks,
+    text_of,
     unreadable,
 )
 
@@ -120,69 +120,69 @@ SHAPES: tuple[Shape, ...] = (
 
 # Of rows that lack a question or passages, by folded names: each text completes "no passages among
 # the columns ...; ".
-ADVICE: tuple[tuple[Callable[[Row], bool], str], ...] = (
-    (
-        lambda row: "answers" in row and isinstance(row.get("questions"), list),
+ADVICE: tuple[Shape, ...] = (
+    unreadable(
         f"this looks like {CONVERSATION}",
+        "questions", "answers",
+        knows=lambda row: isinstance(row["questions"], list),
     ),
-    (
-        lambda row: row.keys() <= SPLITS or str(row.get("id")) in SPLITS,
+    unreadable(
         "these are splits: write each into a file of its own",
+        knows=lambda row: row.keys() <= SPLITS or str(row.get("id")) in SPLITS,
     ),
-    (
-        lambda row: bool({"predictions", "predictedanswer", "predictiontext"} & row.keys()),
+    unreadable(
         "these are answers: score them with `aqa evaluate`",
+        any_of=("predictions", "predictedanswer", "predictiontext"),
     ),
-    (
-        lambda row: {"instruction", "input"} <= row.keys(),
+    unreadable(
         "these are instructions: name the columns, such as --field question=instruction --field"
         " passages=input",
+        "instruction", "input",
     ),
-    (
-        lambda row: "instruction" in row,
+    unreadable(
         "these are instructions: name the column, such as --field question=instruction",
+        "instruction",
     ),
-    (
-        lambda row: "messages" in row or "conversations" in row,
+    unreadable(
         "these are chats, whose passages lie in the prompts: give the data from which they were"
         " made, with a question, passages and answers in each row",
+        any_of=("messages", "conversations"),
     ),
-    (
-        lambda row: "entitypages" in row or "questionsource" in row,
+    unreadable(
         "this is TriviaQA, whose evidence lies in files beside it: give the passages with"
         " --passages FILE, or the data set trivia_qa/rc of the hub",
+        any_of=("entitypages", "questionsource"),
     ),
-    (
-        lambda row: any("provenance" in item for item in as_objects(row.get("output"))),
+    unreadable(
         "this is KILT, which names pages without their texts: give the passages with --passages"
         " FILE",
+        "output",
+        knows=lambda row: any("provenance" in item for item in as_objects(row["output"])),
     ),
-    (
-        lambda row: "goldenanswers" in row,
-        "this is FlashRAG's data: give what was retrieved with --passages FILE",
+    unreadable(
+        "this is FlashRAG's data: give what was retrieved with --passages FILE", "goldenanswers"
     ),
-    (
-        lambda row: {"documentid", "set", "questiontokenized"} <= row.keys(),
+    unreadable(
         "these are questions of NarrativeQA: give the summaries beside them with --corpus"
         " summaries.csv",
+        "documentid", "set", "questiontokenized",
     ),
-    (
-        lambda row: (
-            row.keys() <= OF_A_CORPUS and bool({"docid", "contents", "corpusid"} & row.keys())
-        ),
+    unreadable(
         "this looks like a corpus, or what a retriever found: give it with --corpus or --passages"
         " beside the questions",
+        any_of=("docid", "contents", "corpusid"),
+        knows=lambda row: row.keys() <= OF_A_CORPUS,
     ),
-    (
-        lambda row: row.keys() <= {"id", "text", "title", "metadata"} and "text" in row,
+    unreadable(
         "name the text with --field question=text if these are questions",
+        "text",
+        knows=lambda row: row.keys() <= {"id", "text", "title", "metadata"},
     ),
-)
+)  # fmt: skip
 
 
 def what_to_do(row: Row) -> str:
     """Say what to do with a known row that has no question or no passages; "" for others."""
     if any(name.rstrip().endswith("?") for name in row):
         return "put a line with the columns' names before the first, which holds a question"
-    folded = {fold(name): value for name, value in row.items()}
-    return next((advice for knows, advice in ADVICE if knows(folded)), "")
+    return text_of(ADVICE, {fold(name): value for name, value in row.items()})

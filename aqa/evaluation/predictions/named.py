@@ -1,10 +1,10 @@
 """Files that many people have and that hold no answers: named as what they are, with a way out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aqa.data.columns import fold
-from aqa.data.shape import are_objects
+from aqa.data.shape import Shape, are_objects, as_object, text_of, unreadable
 from aqa.errors import DataError
 
 OWN_SCORES = {"version", "profile", "systems"}  # keys that a metrics.json of ours is known by
@@ -19,15 +19,15 @@ OF_PROMPTFOO = ("[PASS] ", "[FAIL] ", "[ERROR] ")
 OF_A_STEP = {"loss", "evalloss", "learningrate", "gradnorm", "currentsteps", "trainloss"}
 
 
-def refuse(listed: "Sequence[Known]", found: Mapping[str, Any], where: str) -> None:
+def refuse(listed: Sequence[Shape], found: Mapping[str, Any], where: str) -> None:
     """Name a document, or a row, that holds something other than an answer.
 
     Raises:
         DataError: it is one that is known.
     """
-    for knows, what, advice in listed:
-        if knows(found):
-            raise DataError(f"{where} {what}, where predictions are needed; {advice}")
+    if text := text_of(listed, found):
+        what, _, advice = text.partition("; ")
+        raise DataError(f"{where} {what}, where predictions are needed; {advice}")
 
 
 def _only_numbers(document: Mapping[str, Any]) -> bool:
@@ -51,105 +51,79 @@ def is_score(key: str) -> bool:
 
 
 def _is_of_haystack(document: Mapping[str, Any]) -> bool:
-    results = document.get("results")
+    inputs, results = document["inputs"], document["results"]
     return (
-        isinstance(document.get("inputs"), dict)
+        isinstance(inputs, dict)
         and isinstance(results, dict)
-        and all(isinstance(each, dict) and "individual_scores" in each for each in results.values())
+        and all("individual_scores" in as_object(each) for each in results.values())
     )
 
 
-Known = tuple[Callable[[Mapping[str, Any]], bool], str, str]
+DOCUMENTS = (
+    unreadable("scores of `aqa evaluate`; give the files that were scored", *OWN_SCORES),
+    unreadable(
+        "questions in SQuAD's shape; give it as --data",
+        "data",
+        knows=lambda found: are_objects(found["data"], "paragraphs"),
+    ),
+    unreadable(
+        "an evaluation of Haystack; give the table of its detailed_report, as CSV",
+        "inputs", "results",
+        knows=_is_of_haystack,
+    ),
+    unreadable(
+        "the log of a training (trainer_state.json); predict with the trained model first",
+        "log_history",
+    ),
+    unreadable(
+        "a log of Inspect without samples; evaluate with log_samples, and give the whole log",
+        "eval", "plan", "status",
+        knows=lambda found: not found.get("samples"),
+    ),
+    unreadable(
+        "lm-eval's scores; run it with --log_samples and give its samples_*.jsonl",
+        "results", "n-shot",
+        knows=lambda found: isinstance(found["results"], dict),
+    ),
+    unreadable(
+        "scores of another tool; give the file of answers that they were computed from",
+        knows=_are_scores,
+    ),
+    unreadable(
+        "numbers by id, such as null_odds.json with the scores of no answer; give the answers, such"
+        " as predictions.json beside it; answers that are numbers go in quotes",
+        knows=_only_numbers,
+    ),
+)  # fmt: skip
 
-DOCUMENTS: tuple[Known, ...] = (
-    (
-        lambda found: found.keys() >= OWN_SCORES,
-        "scores of `aqa evaluate`",
-        "give the files that were scored",
-    ),
-    (
-        lambda found: are_objects(found.get("data"), "paragraphs"),
-        "questions in SQuAD's shape",
-        "give it as --data",
-    ),
-    (
-        _is_of_haystack,
-        "an evaluation of Haystack",
-        "give the table of its detailed_report, as CSV",
-    ),
-    (
-        lambda found: "log_history" in found,
-        "the log of a training (trainer_state.json)",
-        "predict with the trained model first",
-    ),
-    (
-        lambda found: {"eval", "plan", "status"} <= found.keys() and not found.get("samples"),
-        "a log of Inspect without samples",
-        "evaluate with log_samples, and give the whole log",
-    ),
-    (
-        lambda found: isinstance(found.get("results"), dict) and "n-shot" in found,
-        "lm-eval's scores",
-        "run it with --log_samples and give its samples_*.jsonl",
-    ),
-    (
-        _are_scores,
-        "scores of another tool",
-        "give the file of answers that they were computed from",
-    ),
-    (
-        _only_numbers,
-        "numbers by id, such as null_odds.json with the scores of no answer",
-        "give the answers, such as predictions.json beside it; answers that are numbers go in"
-        " quotes",
-    ),
-)
-
+OF_HELM = "give display_predictions.json or scenario_state.json beside it"
 # Of rows without an answer.
-ROWS: tuple[Known, ...] = (
-    (
-        lambda row: any(fold(key) in OF_A_STEP for key in row),
-        "a step of a training's log",
-        "predict with the trained model first",
+ROWS = (
+    unreadable(
+        "a step of a training's log; predict with the trained model first",
+        knows=lambda row: any(fold(key) in OF_A_STEP for key in row),
     ),
-    (
-        lambda row: {"custom_id", "method", "url", "body"} <= row.keys(),
-        "a request of the Batch API",
-        "give the file of its answers, which output_file_id names",
+    unreadable(
+        "a request of the Batch API; give the file of its answers, which output_file_id names",
+        "custom_id", "method", "url", "body",
     ),
-    (
-        lambda row: bool({"messages", "conversations"} & row.keys()),
-        "a chat, whose last turn may be an answer or a reference",
-        "if it is the answer, name it, such as --prediction-field answer=messages.-1.content",
+    unreadable(
+        "a chat, whose last turn may be an answer or a reference; if it is the answer, name it,"
+        " such as --prediction-field answer=messages.-1.content",
+        any_of=("messages", "conversations"),
     ),
-    (
-        lambda row: {"instance_id", "stats"} <= row.keys(),
-        "scores of HELM",
-        "give display_predictions.json or scenario_state.json beside it",
+    unreadable(f"scores of HELM; {OF_HELM}", "instance_id", "stats"),
+    unreadable(f"a request of HELM; {OF_HELM}", "instance_id", "request"),
+    unreadable(f"a question of HELM; {OF_HELM}", "input", "references", "split"),
+    unreadable(
+        "a table of an early promptfoo, with marks in the answers; give its JSON, or the table of a"
+        " newer one",
+        knows=lambda row: any(str(value).startswith(OF_PROMPTFOO) for value in row.values()),
     ),
-    (
-        lambda row: {"instance_id", "request"} <= row.keys(),
-        "a request of HELM",
-        "give display_predictions.json or scenario_state.json beside it",
+    unreadable(
+        "a submission to Kaggle with places of tokens; write the text of each short answer beside"
+        " its id",
+        "example_id", "PredictionString",
     ),
-    (
-        lambda row: {"input", "references", "split"} <= row.keys(),
-        "a question of HELM",
-        "give display_predictions.json or scenario_state.json beside it",
-    ),
-    (
-        lambda row: any(str(value).startswith(OF_PROMPTFOO) for value in row.values()),
-        "a table of an early promptfoo, with marks in the answers",
-        "give its JSON, or the table of a newer one",
-    ),
-    (
-        lambda row: {"example_id", "PredictionString"} <= row.keys(),
-        "a submission to Kaggle with places of tokens",
-        "write the text of each short answer beside its id",
-    ),
-    (
-        lambda row: "paragraphs" in row,
-        "an article with questions in SQuAD's shape",
-        "give the file as --data",
-    ),
-)
+    unreadable("an article with questions in SQuAD's shape; give the file as --data", "paragraphs"),
+)  # fmt: skip
