@@ -37,6 +37,7 @@ AMBIGUOUS = (
     "goldtext", "shortanswers",
 )  # fmt: skip
 DOCUMENT_ID = "document_id"
+EMPTY: tuple[object, ...] = ("", [], {})
 
 
 @lru_cache(4096)  # each row of a file has the same names
@@ -91,11 +92,10 @@ class Columns:
                     f'{place}: no column "{named}" for the field {field}; '
                     f"the columns are {', '.join(map(str, row))}"
                 )
-        for column in columns:
-            value = row[column]
-            if value is not None:
-                return column, value
-        return "", None
+        found = [column for column in columns if row[column] is not None]
+        if field == "passages":  # an empty list says nothing where another column has some
+            found.sort(key=lambda column: row[column] in EMPTY)
+        return (found[0], row[found[0]]) if found else ("", None)
 
 
 @lru_cache(4096)

@@ -17,7 +17,10 @@ FIRST_LINE_BYTES = 1 << 20
 SPACES_BEFORE = 1 << 12  # bytes, at most, that stand before a document
 KEYS_LOOKED_AT = 100  # of an object that may be a row or hold rows by their ids
 # Under which a document has its rows.
-LISTS = ("data", "rows", "examples", "questions", "goldens", "results")
+LISTS = (
+    "data", "rows", "examples", "questions", "goldens", "results", "items", "dataset", "records",
+    "samples",
+)  # fmt: skip
 QUESTIONS = COLUMNS["question"][:3]
 
 # Rows in lines, in a list, in an object of columns, in lists beside the columns' names, or by ids.

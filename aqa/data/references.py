@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aqa.data.columns import (
     AMBIGUOUS,
@@ -24,6 +25,11 @@ SURE = tuple(name for name in COLUMNS["answers"] if name not in AMBIGUOUS)
 ALIASES = ("aliases", "answeraliases", "altans")
 UNANSWERABLE = ("isimpossible", "unanswerable", "isunanswerable")
 ANSWERABLE = ("answerable", "isanswerable")
+# Names that nobody knows of references beside what a system answered.
+LIKE_REFERENCES = re.compile(
+    r"gold|golden|gt|truth|(?:gold|golden|gt|groundtruth|true|actual|real|human|correct|label|ref)"
+    r"(?:answer|response|output|text)s?"
+)
 # References that say that there is none: MS MARCO's and QuAC's.
 NO_ANSWER = {"no answer present", "cannotanswer"}
 BAR = re.compile(r"[^|\s]\s*\|+\s*[^|\s]")  # between answers, as some tables have them
@@ -99,10 +105,11 @@ class ReferenceReader:
     def _check_other(
         self, row: Mapping[str, object], column: str, texts: tuple[str, ...] | None, place: str
     ) -> None:
-        """See that `answer` says nothing else than `answers`, where it is a text."""
-        if fold(column) != "answers":
-            return
-        for other in columns_called(("answer",), tuple(row)):
+        """See that no text that may be the reference, too, says something else."""
+        others = columns_called(("answer",), tuple(row)) if fold(column) == "answers" else ()
+        if fold(column) in AMBIGUOUS:
+            others += _like_references(tuple(row))
+        for other in others:
             value = row[other]
             if (
                 not isinstance(value, str)
@@ -167,6 +174,11 @@ class ReferenceReader:
 
     def _is_none(self, text: str) -> bool:
         return text.strip().rstrip(".").casefold() in NO_ANSWER
+
+
+@lru_cache(1024)  # each row of a file has the same names
+def _like_references(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if LIKE_REFERENCES.fullmatch(fold(name)))
 
 
 def _is_impossible(row: Mapping[str, object], place: str) -> bool:

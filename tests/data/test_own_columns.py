@@ -103,6 +103,39 @@ def test_the_only_column_of_sentences_holds_the_passages(
     assert texts == (value if isinstance(value, list) else [value])
 
 
+@pytest.mark.parametrize("name", ["gt", "gold", "ground_truth_text", "True Answer", "human_answer"])
+def test_a_reference_beside_an_answer_is_asked_for(tmp_path: Path, name: str) -> None:
+    row = {"id": "q1", "question": WHEN, "context": BUILT, "answer": "In 1900.", name: "1874"}
+    with pytest.raises(DataError, match=f'"answer" and "{name}" hold different answers; name'):
+        read(tmp_path, row)
+    assert read(tmp_path, {**row, name: "in 1900"}).answers == ("In 1900.",)
+    assert read(tmp_path, {**row, "reference": "1874"}).answers == ("1874",)
+    assert read(tmp_path, {**row, name: True}).answers == ("In 1900.",)  # a verdict
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"A": "1874", "B": "1875", "C": "x"},
+        {"opa": "1874", "opb": "1875"},
+        {"보기1": "1874", "보기2": "1875"},
+        {"choices": "['1874', '1875']"},
+        {"options": ["1874", "1875"]},
+    ],
+)
+@pytest.mark.parametrize("answer", ["A", 1, "0"])
+def test_a_choice_is_no_answer(tmp_path: Path, options: dict[str, Any], answer: Any) -> None:
+    row = {"id": "q1", "question": WHEN, "context": BUILT, "answer": answer, **options}
+    with pytest.raises(DataError, match="a question of multiple choice"):
+        read(tmp_path, row)
+    assert read(tmp_path, {**row, "answer": "1874"}).answers == ("1874",)
+
+
+def test_an_empty_list_of_passages_hides_no_others(tmp_path: Path) -> None:
+    row = {"id": "q1", "question": WHEN, "documents": [], "context": BUILT, "answer": "1874"}
+    assert [passage.text for passage in read(tmp_path, row).passages] == [BUILT]
+
+
 @pytest.mark.parametrize(
     ("columns", "told"),
     [

@@ -65,6 +65,7 @@ SHAPES: dict[str, tuple[str, Any, Expected]] = {
         lines({**ROW, "answer": "In 1900.", "contexts": [BUILT, BURNED], "ground_truth": None}),
         one(None, passages=BOTH),
     ),
+    "rows below a name": ("d.json", {"version": 1, "items": [{**ASKED, "answer": "1874"}]}, one()),
     "Giskard": (
         "g.jsonl",
         lines({**ROW, "reference_answer": "1874", "reference_context": BUILT, "metadata": {}}),

@@ -3,6 +3,7 @@
 import re
 
 from aqa.data.columns import fold
+from aqa.data.literals import read_literal
 from aqa.data.shape import (
     Row,
     Shape,
@@ -17,7 +18,7 @@ from aqa.data.shape import (
 
 SPLITS = {"train", "dev", "validation", "valid", "test"}
 OF_CHOICES = ("answer", "answerKey", "gold_label", "label")
-LETTERED = re.compile(r"(?:answer|choice|option)_?[A-Ea-e0-4]")
+LETTERED = re.compile(r"(?:answer|choice|option|op|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]")
 PLACES = set("ABCDEFGHIJ0123456789")
 OF_A_CORPUS = {
     "docid", "corpusid", "queryid", "qid", "contents", "text", "title", "url", "score", "rank",
@@ -41,9 +42,13 @@ def _is_choice(row: Row) -> bool:
     if column_of(row, "answers") not in ("", *OF_CHOICES):
         return False
     lettered = [row[name] for name in row if LETTERED.fullmatch(name)]  # LongBench 2, CosmosQA
-    options = row.get("options", row.get("choices", lettered))
+    options = read_literal(row.get("options", row.get("choices", lettered)), "options", "")
     texts = options.get("text", list(options.values())) if isinstance(options, dict) else options
-    return isinstance(texts, list) and not all(str(text) in question for text in texts)
+    return (
+        isinstance(texts, list)
+        and len(texts) > 1
+        and not all(str(text) in question for text in texts)
+    )
 
 
 SHAPES: tuple[Shape, ...] = (
