@@ -14,7 +14,7 @@ from aqa.errors import UsageError
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.confidence_sequences import followed
 from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
-from aqa.metrics.statistics.power import detectable_difference, detectable_share
+from aqa.metrics.statistics.power import as_differing, detectable_difference, detectable_share
 from aqa.metrics.statistics.sign_flips import MCNEMAR, SEED, holm, sign_flip_tests
 from aqa.runs.files import known
 from aqa.tables.table import shown_chance
@@ -59,9 +59,11 @@ class Comparison:
 
     @property
     def differing(self) -> float | None:
-        """The share of examples that differ, where the test goes by right and wrong alone."""
+        """The share of examples that differ, where answers are right or wrong and nothing else."""
         count = self.wins + self.losses
-        return count / (count + self.ties) if self.test == MCNEMAR else None
+        total = count + self.ties
+        is_whole = abs(self.difference * total - 100 * (self.wins - self.losses)) < _EPSILON * total
+        return count / total if is_whole else None
 
     @property
     def interval(self) -> str:
@@ -111,8 +113,9 @@ class Measured:
             share = detectable_share(examples, self.alone.wins + self.alone.losses, level)
             return None if share is None else 100.0 * share
         # No difference seen does not mean that any would be: as if one example differed.
-        error = self.error or 100.0 / examples
-        found = detectable_difference(error, self.clusters.count, level)
+        found = detectable_difference(self.error or 100.0 / examples, self.clusters.count, level)
+        if found is not None and self.alone.differing is not None:
+            found = as_differing(found, self.alone.differing, self.alone.difference, examples)
         return None if found is None else min(100.0, found)
 
 

@@ -1,7 +1,7 @@
 """Which true differences so many clusters of examples would show in four of five tests."""
 
 from functools import lru_cache
-from math import ceil
+from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,19 @@ def detectable_difference(error: float, clusters: int, level: float = 0.05) -> f
     return error * away
 
 
+def as_differing(detected: float, differing: float, seen: float, examples: int) -> float:
+    """Correct the points that a test of right and wrong answers detects, by how these vary.
+
+    Of examples of which the share `differing` differs, at `seen` points of difference, the variance
+    is known; at other points it is another one, and no fewer can differ than the difference. If it
+    is zero, it is taken as if one example differed.
+    """
+    variance = max(differing - (seen / 100) ** 2, 1 / examples)
+    ratio = (detected / 100) ** 2 / variance
+    all_differing = ratio / (1 + ratio)  # what is detected where all that differ do so in favour
+    return 100 * sqrt(all_differing * max(differing, all_differing))
+
+
 @lru_cache(maxsize=4096)
 def detectable_share(examples: int, differing: int, level: float = 0.05) -> float | None:
     """Give the difference of shares, 0..1, that McNemar's exact test finds in four of five samples.
@@ -56,8 +69,8 @@ def needed_clusters(
 ) -> int:
     """Give the clusters that detect `wanted` points where so many detect `detected` points.
 
-    A standard error falls with the root of their number. Of right and wrong answers to independent
-    questions, of which the share `differing` differs, no fewer can differ than the difference.
+    A standard error falls with the root of their number. Of right and wrong answers, of which the
+    share `differing` differs, no fewer can differ than the difference.
     """
     found, sought = detected / 100, wanted / 100
     times = (found / sought) ** 2
