@@ -21,11 +21,12 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "문단",
     ),
     "answers": (
-        "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths",
-        "groundtruth", "referenceanswers", "referenceanswer", "reference", "expectedanswers",
-        "expectedanswer", "expectedoutput", "correctanswers", "correctanswer", "possibleanswers",
-        "generationgt", "gtanswer", "targetanswer", "정답", "answers", "answer", "answertext",
-        "답변", "답", "output", "target", "expected", "ideal", "goldtext", "shortanswers",
+        "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths", "groundtruth",
+        "groundtruthanswers", "groundtruthanswer", "referenceanswers", "referenceanswer",
+        "reference", "expectedanswers", "expectedanswer", "expectedoutput", "correctanswers",
+        "correctanswer", "possibleanswers", "generationgt", "gtanswer", "targetanswer", "정답",
+        "answers", "answer", "answertext", "답변", "답", "output", "target", "expected", "ideal",
+        "goldtext", "shortanswers",
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip

@@ -644,6 +644,16 @@ SHAPES: dict[str, tuple[str, Content]] = {
         "input.id,input.question,input.topic,output.text\n"
         + "".join(f'{k},{q},x,"{t}"\n' for k, q, t, _ in ROWS),
     ),
+    "rows of the hub": (
+        "r.json",
+        {
+            "features": [{"name": "id"}],
+            "rows": [
+                {"row_idx": n, "row": {"id": k, "prediction": t}, "truncated_cells": []}
+                for n, (k, _, t, _) in enumerate(ROWS)
+            ],
+        },
+    ),
     "LangSmith's runs": (
         "runs.jsonl",
         lines(

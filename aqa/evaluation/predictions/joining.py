@@ -141,6 +141,11 @@ def _one_each(
     twice = next(rows for rows in groups.values() if len(rows) > 1)
     column = _variant_column(list(groups.values()))
     if column is None:
+        answered = [[row for row in rows if not row.failed] for rows in groups.values()]
+        tries = [rows or group[-1:] for rows, group in zip(answered, groups.values(), strict=True)]
+        if all(len(rows) == 1 for rows in tries):
+            note(f"{file} holds failed tries, too, which do not count where there is an answer")
+            return [rows[0] for rows in tries]
         raise DataError(
             f'{twice[1].place}: the id "{one_line(key(twice[1]))}" appears a second time'
         )

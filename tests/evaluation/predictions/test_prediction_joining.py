@@ -447,3 +447,30 @@ def test_an_id_of_another_question_is_refused(tmp_path: Path) -> None:
     assert len(read_predictions(path, ["0", "1"], ["when?", "Who wrote it?"])) == 2
     with pytest.raises(DataError, match='its id "0" is that of another question in the data'):
         read_predictions(path, ["0", "1"], ["Who?", "When?"])
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_failed_try_beside_an_answer_does_not_count(last: bool, tmp_path: Path) -> None:
+    tries = [{"id": "q1", "error": "timeout"}, {"id": "q1", "error": None, "prediction": "x"}]
+    others = [{"id": "q2", "error": "timeout"}, {"id": "q2", "error": "quota"}]
+    content = [*(tries if last else tries[::-1]), *others]
+    path, notes = write(tmp_path, "p.jsonl", lines(content)), []
+    found = read_predictions(path, note=notes.append)
+    assert {key: (row.prediction, row.failed) for key, row in found.items()} == {
+        "q1": ("x", False),
+        "q2": (None, True),
+    }
+    assert "holds failed tries, too" in notes[0]
+    with pytest.raises(DataError, match=r'the id "q1" appears a second time'):
+        read_predictions(write(tmp_path, "p.jsonl", lines([*content, tries[1]])))
+
+
+def test_of_two_systems_that_fail_by_turns_none_is_taken(tmp_path: Path) -> None:
+    said = {"a": {"prediction": "x"}, "b": {"error": "timeout"}}
+    rows = [
+        {"id": key, "model": model, **said["ab"[(key == "q2") != (model == "b")]]}
+        for key in ("q1", "q2")
+        for model in ("a", "b")
+    ]
+    with pytest.raises(DataError, match=r"several model \(a, b\)"):
+        read_predictions(write(tmp_path, "p.jsonl", lines(rows)))

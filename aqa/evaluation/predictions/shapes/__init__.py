@@ -28,6 +28,7 @@ SHAPES: tuple[Shape, ...] = (
     readers.qa_chain,
     readers.trec_rag,
     readers.bioasq,
+    readers.of_the_hub,
     traces.mlflow,
     traces.trace,
     spans.natural_questions,
