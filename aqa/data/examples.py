@@ -103,8 +103,15 @@ class RowParser:
     ) -> tuple[str, str, list[Listed]]:
         """Give the columns of passages and of their title, as far as they are used, and both."""
         column, value = self._columns.find("passages", row, place)
-        if not column and is_answered and self._needs_passages:
-            column, value = generic_passages(row, place)
+        if not column and is_answered and not self._joined:
+            found = generic_passages(row, place)
+            if len(found) == 1:
+                column, value = found[0]
+            elif found and self._needs_passages:
+                raise DataError(
+                    f"{place}: {' and '.join(name for name, _ in found)} may both hold passages;"
+                    f" name the right one, such as --field passages={found[0][0]}"
+                )
         title_column, title = self._columns.find("title", row, place)
         document_id = read_literal(row.get(DOCUMENT_ID), f'"{DOCUMENT_ID}"', place)
         only = Listed(

@@ -92,22 +92,11 @@ def list_passages(
     return passages
 
 
-def generic_passages(row: Mapping[str, object], place: str) -> tuple[str, object]:
-    """The column of any name that holds sentences, and its value; "" and None without one.
-
-    Raises:
-        DataError: two do.
-    """
+def generic_passages(row: Mapping[str, object], place: str) -> list[tuple[str, object]]:
+    """The columns of any name that hold sentences, and their values."""
     columns = columns_called(MAY_HOLD_PASSAGES, tuple(row))
     found = [(name, read_written(row[name], f'"{name}"', place)) for name in columns]
-    found = [(name, value) for name, value in found if _holds_sentences(value)]
-    if len(found) > 1:
-        names = " and ".join(name for name, _ in found)
-        raise DataError(
-            f"{place}: {names} may both hold passages; name the right one, such as"
-            f" --field passages={found[0][0]}"
-        )
-    return found[0] if found else ("", None)
+    return [(name, value) for name, value in found if _holds_sentences(value)]
 
 
 def _holds_sentences(value: object) -> bool:

@@ -20,15 +20,15 @@ from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
 from aqa.errors import DataError
 
-TEXTS = ("text", "answer", "value")
+TEXTS = ("text", "answer", "value", "answertext")
 SURE = tuple(name for name in COLUMNS["answers"] if name not in AMBIGUOUS)
 ALIASES = ("aliases", "answeraliases", "altans")
 UNANSWERABLE = ("isimpossible", "unanswerable", "isunanswerable")
 ANSWERABLE = ("answerable", "isanswerable")
 # Names that nobody knows of references beside what a system answered.
 LIKE_REFERENCES = re.compile(
-    r"gold|golden|gt|truth|(?:gold|golden|gt|groundtruth|true|actual|real|human|correct|label|ref)"
-    r"(?:answer|response|output|text)s?"
+    r"(?:gold|golden|gt|groundtruth)(?:answer|response|output|text)?s?|truth"
+    r"|(?:true|actual|real|human|correct|ref)(?:answer|response)s?"
 )
 # References that say that there is none: MS MARCO's and QuAC's.
 NO_ANSWER = {"no answer present", "cannotanswer"}

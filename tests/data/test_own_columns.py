@@ -156,6 +156,15 @@ def test_what_may_not_be_the_passages_is_asked_for(
         read(tmp_path, {"id": "q1", "question": WHEN, "answer": "1874", **columns})
 
 
+def test_where_passages_are_not_needed_none_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    row = {"id": "q1", "question": WHEN, "answer": "1874", "document": BUILT}
+    for more, texts in (({}, [BUILT]), ({"text": BUILT}, [])):
+        path.write_text(json.dumps({**row, **more}))
+        (example,) = read_examples(Source(str(path), needs_passages=False))
+        assert [passage.text for passage in example.passages] == texts
+
+
 def test_a_named_column_holds_the_passages(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     row = {"id": "q1", "question": WHEN, "answer": "1874", "document": BUILT, "text": "x."}

@@ -66,6 +66,11 @@ SHAPES: dict[str, tuple[str, Any, Expected]] = {
         one(None, passages=BOTH),
     ),
     "rows below a name": ("d.json", {"version": 1, "items": [{**ASKED, "answer": "1874"}]}, one()),
+    "AI-Hub's tables": (
+        "t.jsonl",
+        lines({**ASKED, "answer": {"answer_text": "1874", "answer_start": 26}}),
+        one(),
+    ),
     "Giskard": (
         "g.jsonl",
         lines({**ROW, "reference_answer": "1874", "reference_context": BUILT, "metadata": {}}),
