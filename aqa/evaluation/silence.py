@@ -14,8 +14,8 @@ that of the effective sample size, with the degrees of freedom of the clusters (
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import ceil, inf, log
+from dataclasses import asdict, dataclass, replace
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
@@ -155,14 +155,19 @@ class Ranked:
     def why_not(self, promise: Promise) -> str:
         """Say why no threshold is refuted, and how many questions would do, were they alike."""
         asked = f"at most {promise.risk:g} % wrong answers with {promise.level:g} % confidence"
-        if not self.counts(promise):
+        counts = self.counts(promise)
+        if not counts:
             return (
                 f"{asked} can't be promised: no answer has a confidence; predict with"
                 " backend.logprobs = true, or with generation.samples at a temperature"
             )
-        # More questions would let the tests begin with fewer of the surest answers.
-        shares = {count: float(self.wrong[:count].mean()) for count in self._steps(0)}
-        needed = min(self._needed(count, shares[count], promise) for count in shares)
+        # Of more questions the first test would be of a smaller share, the surest ones.
+        first, surest = counts[0], [count for count in self._steps(0) if count <= counts[0]]
+        shares = {count: float(self.wrong[:count].mean()) for count in surest}
+        needed = min(
+            max(self._needed(count, shares[count], promise), ceil(first * self.examples / count))
+            for count in surest
+        )
         if needed > MOST:
             least = min(shares, key=lambda count: (shares[count], -count))
             return (
@@ -192,8 +197,13 @@ class Ranked:
     def counts(self, promise: Promise) -> list[int]:
         """How many answers are kept at each step: all that are as sure as the last of them."""
         total, risk = len(self.confidences), promise.risk / 100
-        fewest = log(self._level(promise)) / log(1 - risk)  # none of them wrong
-        return self._steps(min(max(fewest, min(START / risk, LATEST * total)), total))
+        first = ceil(min(START / risk, LATEST * total))
+        flawless = replace(
+            self, wrong=np.zeros(total)
+        )  # so few say nothing, were all of them right
+        while first < total and flawless.p(first, risk) > self._level(promise):
+            first = min(total, first + 1 + first // 50)
+        return self._steps(first)
 
     def _steps(self, first: float) -> list[int]:
         """The same from so many on."""

@@ -65,6 +65,17 @@ def test_too_few_questions_say_how_many_would_do() -> None:
     )
 
 
+def test_the_first_test_is_of_so_many_that_they_can_say_something() -> None:
+    """Of 64 answers in 16 clusters none being wrong says too little yet; of 86 it is enough."""
+    wrong = [at >= 86 for at in range(120)]
+    clusters = Clusters.of([at // 4 for at in range(120)], "title")
+    assert choose([-at for at in range(120)], wrong, clusters).error == 0
+    # What is said to be needed is never less than there is.
+    unlucky = [at == 5 or at >= 86 for at in range(120)]
+    with pytest.raises(DataError, match=r"by 120 questions; about (1[3-9]\d|2\d\d) like them"):
+        choose([-at for at in range(120)], unlucky, clusters)
+
+
 def test_more_questions_begin_with_fewer_of_the_surest() -> None:
     """Of 600 all are looked at together; the surest 480, all right, say what more would show."""
     sure, wrong = [-float(at) for at in range(600)], [at >= 480 for at in range(600)]
