@@ -46,11 +46,10 @@ class Contract:
     confidence_kind: str = ""
 
     def __str__(self) -> str:
-        wrong = "" if self.error == 0 else f", {self.error:.1f} % of them wrongly"
         return (
             f"of these {self.questions:,} questions {self.coverage:.1f} % are answered with a"
-            f" confidence of {self.threshold:.4g} or more{wrong}; of others like them at most"
-            f" {self.risk:g} % will be, with {self.level:g} % confidence"
+            f" confidence of {self.threshold:.4g} or more, {self.error:.1f} % of them wrongly; of"
+            f" others like them at most {self.risk:g} % will be, with {self.level:g} % confidence"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -262,7 +261,11 @@ def _assigned(text: str) -> tuple[str, float | None]:
 
 
 def _reader(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: fingerprint.get(name) for name in OF_READER}
+    """What a contract holds for; a condition of a stress test shows how it does elsewhere."""
+    found = {name: fingerprint.get(name) for name in OF_READER}
+    plan = dict(found["evidence"] or {})
+    plan.pop("stress", None)
+    return {**found, "evidence": plan}
 
 
 def _wrong(system: SystemScores, promise: Promise) -> list[bool]:

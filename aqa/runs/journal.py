@@ -5,6 +5,7 @@ import json
 import os
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -244,20 +245,26 @@ def read_lines(path: Path) -> Iterator[Json]:
 
 def done_before(folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool) -> set[int]:
     """The places of the examples that a run which goes on would not answer again."""
-    lines = read_lines(folder / JOURNAL)
-    theirs = next(lines, {}).get("fingerprint")
-    if not isinstance(theirs, dict):
-        return set()
-    different = differences(theirs, json.loads(json.dumps(fingerprint)))
-    if different.keys() - (ROOM if retry_errors else ()):
-        return set()
     done: set[int] = set()
-    for row in lines:
+    if different_run(folder, fingerprint, retry_errors):
+        return done
+    for row in islice(read_lines(folder / JOURNAL), 1, None):
         if retry_errors and row.get("error") is not None:
             done.discard(row["index"])
         else:
             done.add(row["index"])
     return done
+
+
+def different_run(
+    folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool
+) -> dict[str, str]:
+    """Tell in what the run of a folder, if there is one, differs from one that is to go on."""
+    theirs = next(read_lines(folder / JOURNAL), {}).get("fingerprint")
+    if not isinstance(theirs, dict):
+        return {}
+    found = differences(theirs, json.loads(json.dumps(fingerprint)))
+    return {key: text for key, text in found.items() if not (retry_errors and key in ROOM)}
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -139,7 +139,7 @@ def kept_answers(
     """
     config, reader, inputs = questions.config, questions.reader, questions.inputs
     total, launch = inputs.total, questions.launch
-    contract = _contract(questions, resume)
+    contract = contract_of(questions, resume)
     contest = _contest(questions, folder, progress, resume)
     with opened(folder, config, inputs, reader, resume, command) as session:
         journal = session.journal
@@ -169,7 +169,7 @@ def kept_answers(
         return found if stopping is None else replace(found, decision=stopping.decision)
 
 
-def _contract(questions: Questions, resume: Resume) -> Contract | None:
+def contract_of(questions: Questions, resume: Resume) -> Contract | None:
     """The contract of silence to keep, if any."""
     if resume.silence is None:
         return None

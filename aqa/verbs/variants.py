@@ -14,11 +14,13 @@ from aqa.backends.base import Backend, Remote
 from aqa.config.conditions import PLAIN
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
-from aqa.errors import UsageError
+from aqa.errors import RunError, UsageError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
+from aqa.runs.fingerprints import another_run
 from aqa.runs.folder import read_manifest
+from aqa.runs.journal import different_run
 from aqa.runs.spending import SpendingRecord
 from aqa.runs.variants import stress_folder, write_prompts
 from aqa.spent import CostEstimate, Spent
@@ -30,6 +32,7 @@ from aqa.verbs.predict import (
     Questions,
     Resume,
     checked_inputs,
+    contract_of,
     dry_run,
     kept_answers,
 )
@@ -156,6 +159,7 @@ def answers_of(
     """
     variants, found = checked.variants, {}
     with checked.stack:
+        _check_all_go_on(checked, resume)
         if variants.prompts:
             write_prompts(variants.folder, variants.prompts)
         runs = zip(variants.runs, checked.questions, strict=True)
@@ -170,6 +174,16 @@ def answers_of(
             rows = kept_answers(questions, run.folder, progress, resume, command)
             found[run.name] = yield from _named(rows, run.name)
     return found
+
+
+def _check_all_go_on(checked: Checked, resume: Resume) -> None:
+    """See what would refuse a later run, before the first one asks anything."""
+    for run, questions in zip(checked.variants.runs, checked.questions, strict=True):
+        contract_of(questions, resume)
+        ours = questions.inputs.fingerprint(questions.reader)
+        different = different_run(run.folder, ours, resume.retry_errors)
+        if different and not resume.fresh:
+            raise RunError(another_run(run.folder, different))
 
 
 def _named(

@@ -90,6 +90,20 @@ def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path
     assert "withheld" not in again["test399"]
 
 
+def test_it_is_kept_under_stress_but_not_with_another_prompt(
+    contract: Path, call_aqa: Call, tmp_path: Path
+) -> None:
+    run = ("predict", "stub", "--data", "dev.jsonl", "--abstain-below", contract)
+    call_aqa(*run, "-o", "card", "--stress", "duplicate", code=0)
+    rows = json.loads(
+        (tmp_path / "card" / "stress" / "duplicate" / "predictions.json").read_bytes()
+    )
+    assert rows["dev399"]["withheld"] == "word 399 here"
+    refused = call_aqa(*run, "-o", "two", "--prompt", "eng_v1", "--prompt", "eng_v2", code=1)
+    assert 'prompt.name was "eng_v1" and is now "eng_v2"' in " ".join(refused.stderr.split())
+    assert "Run 1" not in refused.stderr  # refused before anything is asked
+
+
 def test_who_gives_no_answer_keeps_it_for_nothing(
     contract: Path, call_aqa: Call, tmp_path: Path
 ) -> None:
