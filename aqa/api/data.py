@@ -50,6 +50,13 @@ def as_data_path(data: Data, name: str = "the given data") -> str | Given:
 
 
 def as_rows(given: Any) -> Any:
-    """A pandas table row by row; everything else as it is."""
-    is_table = type(given).__module__.partition(".")[0] == "pandas" and hasattr(given, "columns")
-    return given.to_dict("records") if is_table else given
+    """A pandas table row by row, a series by its index; everything else as it is."""
+    if type(given).__module__.partition(".")[0] != "pandas" or not hasattr(given, "index"):
+        return given
+    if not hasattr(given, "columns"):
+        return given.to_dict()
+    name = given.index.name
+    has_ids = name is not None or given.index.inferred_type == "string"
+    return (given.reset_index() if has_ids and name not in given.columns else given).to_dict(
+        "records"
+    )

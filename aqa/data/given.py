@@ -60,7 +60,7 @@ def _row(item: object, place: str, fields: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(item, Example):
         return _row_of(item, fields)
     if isinstance(item, Mapping):
-        return {str(name): _plain(value) for name, value in item.items()}
+        return {str(name): plain(value) for name, value in item.items()}
     kind = describe(item) if isinstance(item, str | list | None) else type(item).__name__
     raise DataError(f"{place}: {kind} where an Example or an object with columns is needed")
 
@@ -84,19 +84,19 @@ def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:
         row["target"] = example.target
     if example.own_passages not in ((), example.passages):
         row[GOLD_PASSAGES[0]] = example.own_passages
-    return {name: _plain(value) for name, value in row.items()}
+    return {name: plain(value) for name, value in row.items()}
 
 
 _WRITTEN = {"passages": "ctxs"}  # the other fields have columns of their own names
 _ANSWERS = set(COLUMNS["answers"])  # in an example's metadata they are no references
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value as JSON has it."""
     if isinstance(value, Passage):
         return known({name: getattr(value, name) for name in ("text", "title", "id", "score")})
     if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     return value.tolist() if hasattr(value, "tolist") else value  # numpy's

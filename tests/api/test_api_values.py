@@ -98,6 +98,15 @@ def test_tables_of_pandas_are_data_and_predictions() -> None:
         for given in (table[["id", "text"]], {"mine": table[["id", "text"]]})
     )
     assert alone == named == 50
+    by_index = table[["id", "text"]].set_index("id")[::-1]  # in another order than the data
+    for given in (
+        by_index,
+        by_index.rename_axis(None),
+        by_index["text"],
+        by_index["text"].to_dict(),
+    ):
+        report = aqa.evaluate({"mine": given}, DATA, metrics=["em"], quiet=True)
+        assert report.scores["mine"]["em"].value == 50
 
 
 def test_paths_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

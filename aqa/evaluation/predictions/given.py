@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aqa.data.given import plain
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.documents import members
@@ -58,4 +59,4 @@ def _plain(value: Any) -> Any:
         parts = {name: getattr(value, name) for name in ("error", "confidence")}
         parts["confidence_kind"] = value.confidence_kind or None
         return {"id": value.id, "predicted_answer": value.text, **known(parts)}
-    return dict(value) if isinstance(value, Mapping) else value
+    return plain(value)

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from prediction_shapes import write
 
@@ -34,8 +35,6 @@ def tar() -> bytes:
 
 
 def numpy_file() -> bytes:
-    import numpy
-
     file = io.BytesIO()
     numpy.save(file, numpy.zeros((2, 2)))
     return file.getvalue()
@@ -224,6 +223,13 @@ def test_nan_alone_is_no_second_answer() -> None:
     rows = [{"id": "q1", "prediction": float("nan")}]
     with pytest.raises(DataError, match="the answer is NaN, which pandas makes of an empty cell"):
         read_predictions(NamedPredictions("mine", rows))
+
+
+def test_values_of_numpy_are_those_of_python() -> None:
+    rows = [{"id": numpy.int64(1), "prediction": numpy.float64(2.0)}]
+    assert read_predictions(NamedPredictions("mine", rows))["1"].prediction == "2"
+    found = read_predictions(NamedPredictions("mine", {"q1": numpy.int64(3)}))
+    assert found["q1"].prediction == "3"
 
 
 def test_numbers_are_answers_unless_they_are_scores(tmp_path: Path) -> None:
