@@ -127,7 +127,7 @@ class Asker:
         if failure.unreachable:
             return None
         if failure.kind == "slow":
-            over = self._server.quiet > self._timeout
+            over = self._server.is_too_busy and not self._pace.active
         else:
             over = tried.are_over or self._server.tries >= ATTEMPTS
         if over or time.monotonic() + pause > (tried.until or math.inf):

@@ -11,6 +11,8 @@ from aqa.errors import AqaError, ModelError
 FATAL = 2  # errors in a row that concern every request, after which the run stops
 FAILS = 4  # errors of the server's in a row, at least, before fewer requests try it
 FIRST_CONTACT = 3.0  # seconds of refused connections, before the server was ever there
+BUSY = 120.0  # seconds at most without an answer: twice the minute that servers count by
+IN_VAIN = 3  # waits as long as the server asked for, at least, that no answer came after
 
 
 class ServerState:
@@ -29,7 +31,7 @@ class ServerState:
         self._unwell_since: float | None = None
         self.tries = 0  # requests since then
         self._quiet_since: float | None = None  # of the last answer, or the first failure
-        self._asked_to_wait, self._asked_until = 0.0, 0.0
+        self._in_vain, self._asked_until = 0, 0.0
         self._stop: AqaError | None = None
         self._stopped = asyncio.Event()
         self.refused_connections = 0  # in a row
@@ -40,10 +42,11 @@ class ServerState:
         return self._lost_since is not None
 
     @property
-    def quiet(self) -> float:
-        """Seconds since the last answer, without those that the server asked to wait."""
+    def is_too_busy(self) -> bool:
+        """Whether it has long answered nobody, however often it was waited for as it asked."""
         now = time.monotonic()
-        return now - (self._quiet_since or now) - self._asked_to_wait
+        patience = min(self._timeout, BUSY)
+        return self._in_vain >= IN_VAIN and now - (self._quiet_since or now) > patience
 
     @property
     def is_unwell(self) -> bool:
@@ -55,7 +58,7 @@ class ServerState:
         self._found()
         self._fatal = self._failed_in_a_row = self.tries = 0
         self._unwell_since = None
-        self._quiet_since, self._asked_to_wait = time.monotonic(), 0.0
+        self._quiet_since, self._in_vain = time.monotonic(), 0
 
     def heed(self, failure: Failure, started: float, at_a_time: int) -> None:
         """Take the error of a request to heart, which had so many others beside it."""
@@ -71,9 +74,9 @@ class ServerState:
             elif self._failed_in_a_row >= max(at_a_time, FAILS):
                 self._unwell_since = now
         self._quiet_since = self._quiet_since or now
-        if failure.wait and now >= self._asked_until:
-            self._asked_to_wait += failure.wait
-            self._asked_until = now + failure.wait
+        if started >= self._asked_until:
+            self._in_vain += 1
+            self._asked_until = now + (failure.wait or 0.0)
         if failure.kind == "run" and not failure.perhaps_alone:
             self._fatal += 1
             if self._fatal >= FATAL:

@@ -47,6 +47,7 @@ def of(questions: range, fault: Fault) -> Script:
         (FAULTS["502"], r"\d+ questions failed, and none was answered meanwhile: status 502"),
         (FAULTS["not json"], r"none was answered meanwhile: the server sent a web page"),
         (BUSY, "none was answered meanwhile: Overloaded"),
+        (FAULTS["429"], "none was answered meanwhile: too many requests"),
         (Fault(200, {"error": {"message": "busy", "code": 429}}), "answered meanwhile: busy"),
         (DAY, r"the quota of a day is used up \(Limit on requests per day"),
         (HOUR, r"the server asks to wait 60 minutes \(maintenance\)"),
@@ -59,12 +60,17 @@ def of(questions: range, fault: Fault) -> Script:
 )
 @pytest.mark.parametrize("at_a_time", [1, 16])
 def test_a_server_that_fails_from_now_on_stops_the_run(
-    tmp_path: Path, server: Server, fault: Fault, sentence: str, at_a_time: int
+    tmp_path: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Fault,
+    sentence: str,
+    at_a_time: int,
 ) -> None:
     """What failed is asked again by the next run, which needs no flag for it."""
+    monkeypatch.setattr("aqa.backends.openai_api.server_state.BUSY", 0.0)
     server.script = after(5, fault)
-    options = {"max_concurrency": at_a_time, "request_timeout": 3}  # long beside 60 answers
-    config = configured(tmp_path, server, 60, **options)
+    config = configured(tmp_path, server, 60, max_concurrency=at_a_time)
     with pytest.raises(ModelError, match=sentence) as told:
         run(config, tmp_path / "out")
     assert "run the same command again to resume" in str(told.value)

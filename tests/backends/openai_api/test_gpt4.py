@@ -90,16 +90,11 @@ def test_mixed_faults_lose_and_double_nothing(tmp_path: Path, server: Server) ->
 
 
 @pytest.mark.slow
-def test_a_server_that_is_slow_or_never_well(tmp_path: Path, server: Server) -> None:
-    server.script = lambda number, body: (
-        Fault(hang=300) if body["messages"][-1]["content"] == "who 1" else FAULTS["500"]
-    )
-    options = {"request_timeout": 2}
-    result = run(configured(tmp_path, server, 2, **options), tmp_path / "out")
-    assert result.failed == 2
-    errors = [row["error"] for row in predictions(tmp_path / "out").values()]
-    assert errors[0] == "gave up after 8 attempts: it broke"
-    assert "the server did not answer in time" in errors[1]
+def test_a_server_that_is_never_well(tmp_path: Path, server: Server) -> None:
+    server.script = lambda number, body: FAULTS["500"]
+    assert run(configured(tmp_path, server, 2), tmp_path / "out").failed == 2
+    for row in predictions(tmp_path / "out").values():
+        assert row["error"] == "gave up after 8 attempts: it broke"
     server.script = lambda number, body: None
     again = run(configured(tmp_path, server, 2), tmp_path / "out", Resume(retry_errors=True))
     assert (again.answered, again.failed) == (2, 0)
@@ -115,10 +110,10 @@ def test_a_question_that_takes_too_long_is_not_paid_for_again_and_again(
     def script(number: int, body: dict[str, Any]) -> Fault | None:
         question = body["messages"][-1]["content"]
         asked[question] += 1
-        return Fault(hang=30) if question == "who 3" else None
+        return Fault(hang=300) if question == "who 3" else None
 
     server.script = script
-    config = configured(tmp_path, server, 12, request_timeout=3)
+    config = configured(tmp_path, server, 12, request_timeout=10)
     result = run(config, tmp_path / "out")
     assert (result.answered, result.failed) == (11, 1)
     assert asked == {f"who {n}": 2 if n == 3 else 1 for n in range(12)}

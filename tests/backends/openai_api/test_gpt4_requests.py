@@ -249,7 +249,7 @@ def test_an_example_has_a_deadline_of_its_own(tmp_path: Path, server: Server) ->
     config = configured(tmp_path, server, 1, request_timeout=3600, example_deadline=0.5)
     assert run(config, tmp_path / "out").failed == 1
     server.script = lambda number, body: FAULTS["500"]
-    options = {"requests_per_minute": 15, "example_deadline": 3}  # four seconds between two
+    options = {"requests_per_minute": 5, "example_deadline": 10}  # twelve seconds between two
     run(configured(tmp_path, server, 1, **options), tmp_path / "b")
     assert predictions(tmp_path / "b")["q0"]["error"] == "gave up after 1 attempt: it broke"
     assert server.requests == 2

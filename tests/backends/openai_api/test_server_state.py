@@ -59,7 +59,7 @@ def test_a_server_that_comes_back_is_asked_again(
 @pytest.mark.slow
 def test_a_server_that_stays_away_stops_the_run(tmp_path: Path) -> None:
     with (
-        leaving(tmp_path, request_timeout=3) as (before, result),
+        leaving(tmp_path, request_timeout=10) as (before, result),
         pytest.raises(ModelError, match=r"\(nothing listens there\) any more; what was answered"),
     ):
         result.result(timeout=300)
@@ -118,7 +118,7 @@ def test_nor_after_an_answer_to_an_earlier_session(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_server_that_answers_one_after_another_is_not_flooded(tmp_path: Path) -> None:
     """Requests whose time is up stay in its queue, and keep it from those that still wait."""
-    work, free = 0.06, 0.0
+    work, free = 0.2, 0.0
 
     def script(number: int, body: object) -> Fault:
         nonlocal free
@@ -127,7 +127,7 @@ def test_a_server_that_answers_one_after_another_is_not_flooded(tmp_path: Path) 
         return Fault(hang=free - now)
 
     with serving(Server(script=script)) as server:
-        config = configured(tmp_path, server, QUESTIONS, request_timeout=3)
+        config = configured(tmp_path, server, QUESTIONS, request_timeout=10)
         result = run(config, tmp_path / "out")
     assert result.answered == QUESTIONS
     assert server.requests <= 1.1 * QUESTIONS

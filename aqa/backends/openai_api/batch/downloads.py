@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from aqa.backends.openai_api.attempts import back_off
-from aqa.backends.openai_api.batch.lines import Answers, is_jsonl
+from aqa.backends.openai_api.batch.lines import Answers, are_nameless, is_jsonl
 from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
 from aqa.errors import ModelError
 from aqa.runs.hashes import hash_files
@@ -41,6 +41,12 @@ def fetch_answers(
         if len(found) >= expected:
             return found
         here = [path for path in paths if path.exists()]
+        if here and not any_will_do and all(map(are_nameless, here)):
+            raise ModelError(
+                f"the answers of the batch {batch.id} lack the custom_id of what they answer, so"
+                " that this server's batches can't be used; ask without --batch-api, after"
+                " --cancel, which gives this one up"
+            )
         digests = list(map(hash_files, here))
         alike = alike + 1 if digests == seen else 1
         seen = digests

@@ -107,7 +107,7 @@ class Answers:
         answered: set[int] = set()
         for path in paths:
             for place, line in _lines(path):
-                index = _asked_index(line.get("custom_id"), asked)
+                index = _asked_index(line, asked)
                 if index is None or index in answered:
                     continue
                 good = _is_good(line)
@@ -129,12 +129,25 @@ def is_jsonl(path: Path) -> bool:
     """Whether each line of a file is an object that answers some request."""
     with path.open("rb") as file:
         lines = sum(bool(line.strip()) for line in file)
-    return lines == sum(isinstance(line.get("custom_id"), str) for _, line in _lines(path))
+    return lines == sum(_id_of(line) is not None for _, line in _lines(path))
 
 
-def _asked_index(custom_id: object, asked: Collection[int]) -> int | None:
-    """The index that an id means, written in the only way that we write it."""
-    if not isinstance(custom_id, str) or not custom_id.isdecimal() or len(custom_id) > 18:
+def are_nameless(path: Path) -> bool:
+    """Whether a file holds answers, none of which tells what it is the answer to."""
+    ids = [_id_of(line) for _, line in _lines(path) if "response" in line]
+    return bool(ids) and not any(ids)
+
+
+def _id_of(line: Json) -> str | None:
+    """The id that a line is for; some servers make a number of it."""
+    found = line.get("custom_id")
+    return str(found) if isinstance(found, str) or type(found) is int else None
+
+
+def _asked_index(line: Json, asked: Collection[int]) -> int | None:
+    """The index that a line's id means, written in the only way that we write it."""
+    custom_id = _id_of(line) or ""
+    if not custom_id.isdecimal() or len(custom_id) > 18:
         return None
     index = int(custom_id)
     return index if str(index) == custom_id and index in asked else None

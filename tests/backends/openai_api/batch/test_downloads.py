@@ -1,6 +1,7 @@
 """Downloads that are no files of answers: fetched again, and no batch is bought twice for them."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,21 @@ def test_a_server_that_never_gives_it_stops_the_run(
     server.spoil = lambda number, content: content
     assert run(config, tmp_path / "out").answered == 20
     assert len(server.batches) == 1
+
+
+@pytest.mark.parametrize("other", [b"", b'"custom_id": null, ', b'"customId": "1", '])
+def test_answers_to_nobody_knows_what_are_told_at_once(
+    tmp_path: Path, server: BatchingServer, other: bytes
+) -> None:
+    server.spoil = lambda number, content: re.sub(rb'"custom_id": "\d+", ', other, content)
+    config = configured(tmp_path, server)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="batch_1 lack the custom_id .* --cancel"):
+            run(config, tmp_path / "out")
+    assert server.steps["content"] == len(server.batches) == 1
+    assert cancel(config, Gpt4Backend, tmp_path / "out", SilentProgress()).answered == 0
+    server.spoil = lambda number, content: content
+    assert run(config, tmp_path / "out").answered == 20
 
 
 def test_cancelling_takes_what_there_is(tmp_path: Path, server: BatchingServer) -> None:

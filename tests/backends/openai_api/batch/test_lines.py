@@ -77,12 +77,13 @@ EXPIRED = line("1", None, n="expired")
     [
         ([A], [], "a"),
         ([A, B], [], "a"),
+        ([line(1, 200, n="by a number"), B], [], "by a number"),
         ([BAD, B, A], [], "b"),
         ([A], [BAD], "a"),
         ([], [EXPIRED, BAD], "expired"),
         ([b"[" * 100_000, b"", b"{", b"[1]", b"1", b"\xff", A], [], "a"),
         (
-            [line("2", 200), line(1, 200), line("01", 200), line("x", 200), line("9" * 50, 200)],
+            [line("2", 200), line(True, 200), line("01", 200), line("x", 200), line("9" * 50, 200)],
             [],
             0,
         ),
