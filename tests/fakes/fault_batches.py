@@ -229,7 +229,7 @@ def disordered(lines: list[bytes]) -> list[bytes]:
         b"not JSON",
         b'{"custom_id": "99999"}',
         b"[]",
-        b'{"custom_id": 1}',
+        b'{"custom_id": [1]}',
     ]
     random.Random(3).shuffle(twice)
     return twice

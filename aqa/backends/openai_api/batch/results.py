@@ -39,7 +39,7 @@ class Replies:
         self.learnt = 0
         self.stops: list[str] = []
         self._doubts: list[str] = []  # what should concern every request, but may be one's alone
-        self._misfits: dict[int, str] = {}  # examples whose answers could not be read, and why
+        self._failures: dict[int, str] = {}  # examples that failed by themselves, and why
         self.lost = Spent()
 
     @property
@@ -77,7 +77,6 @@ class Replies:
         self._served.requests[outcome.kind] += 1
         if outcome.maybe_paid:
             self.lost += self._service.worst(prompt, self._price)
-            self._misfits[prompt.index] = outcome.reason
         if outcome.refused:
             try:
                 if self._learn(asked.body(prompt.index), outcome):
@@ -85,20 +84,27 @@ class Replies:
             except RefusedValueError as error:
                 outcome = replace(outcome, kind="run", reason=str(error))
             outcome = self._service.unless_schema(outcome)
-        if outcome.kind == "example":
-            return self.failed(prompt, outcome.reason)
         if outcome.kind == "run":
             (self._doubts if outcome.perhaps_alone else self.stops).append(outcome.reason)
+            return self._missed(prompt, outcome.reason)
+        self._failures[prompt.index] = outcome.reason
+        if outcome.kind == "example":
+            return self.failed(prompt, outcome.reason)
         return self._missed(prompt, outcome.reason)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether there was an answer, perhaps in an earlier session."""
+        return bool(self._served.requests["answered"])
 
     def why_in_vain(self) -> str | None:
         """Why asking the rest would be in vain; None where it may not be."""
         reasons = self.stops
-        if not self._served.requests["answered"]:
+        if not self.has_answered:
             reasons = [*self.stops, *self._doubts]
-            if len(self._misfits) >= ALIKE:
-                first = next(iter(self._misfits.values()))
-                return f"no answer yet, and {len(self._misfits)} were not as asked for: {first}"
+            if len(self._failures) >= ALIKE:
+                first = next(iter(self._failures.values()))
+                return f"no answer yet, and {len(self._failures)} questions failed: {first}"
         return reasons[0] if len(reasons) >= FATAL else None
 
     def failed(self, prompt: Prompt, reason: str) -> Prediction:
@@ -111,12 +117,13 @@ class Replies:
         spent = self._service.worst(prompt, self._price)
         if reply.spent is not None:
             spent = priced(reply.spent, self._price)
+        if reply.error is not None:
+            self._failures[prompt.index] = self._access.shown(reply.error)
         if reply.empty:
             self.lost += spent
             return self._missed(prompt, reply.error or "")
         if reply.misfit:
             self.attempts[prompt.index] += 1
-            self._misfits[prompt.index] = self._access.shown(reply.error or "")
             if self.attempts[prompt.index] < ATTEMPTS:
                 self.lost += spent
                 return None

@@ -87,10 +87,10 @@ class BatchRun:
                     return
                 yield from self._finish(pending, more)
         except KeyboardInterrupt:
-            if open_ids := [part.batch_id for part in self._record.open if part.batch_id]:
+            if ids := ", ".join(part.batch_id for part in self._record.open if part.batch_id):
                 self._progress.note(
-                    f"the batch keeps running at the server ({', '.join(open_ids)}); run the same"
-                    " command again to collect the answers, or with --cancel to end it"
+                    f"the batch keeps running at the server ({ids}); run the same command again to"
+                    " collect the answers, or with --cancel to end it"
                 )
             raise
 
@@ -186,7 +186,7 @@ class BatchRun:
         return batch
 
     def _collect(self, part: Part, batch: Batch, pending: PendingPrompts) -> Iterator[Answered]:
-        """Give the answers of a batch that has ended, then close it."""
+        """Give what came of a batch that has ended, then close it; nothing where all failed."""
         self._statuses[FULL if batch.code == FULL else batch.status] += 1
         if batch.status == "failed" and not (batch.answers or batch.errors):  # none was asked
             self._drop(part, batch.status)
@@ -196,19 +196,29 @@ class BatchRun:
         asked = Requests(self._record.requests_file(part.number))
         answers = self._download(part, batch, asked)
         self._replies.lost = Spent()
+        found: list[Answered] = []
+        completed = batch.status == "completed"
         for prompt in pending.of(asked, part.since):
-            line = answers.get(prompt.index)
-            completed = batch.status == "completed"
-            prediction = self._replies.read(prompt, line, completed, asked)
+            prediction = self._replies.read(prompt, answers.get(prompt.index), completed, asked)
             if prediction is not None:
-                self._ledger.spent += prediction.spent or Spent()
-                self._ledger.write()  # lest a kill hides it from other runs under the same cap
-                self._given += 1
-                self._service.keep(prompt, prediction, self._replies.sample(prompt))
-                yield prompt, prediction
-        lost = self._replies.lost
+                found.append((prompt, prediction))
+            if self._replies.has_answered:
+                yield from self._take(found)
+        if self._ending or self._replies.why_in_vain() is None:
+            yield from self._take(found)
+        lost = sum((left.spent or Spent() for _, left in found), self._replies.lost)
         self._ledger.settle(part.worst, lost)
         self._record.close(part, batch.status, lost)
+
+    def _take(self, found: list[Answered]) -> Iterator[Answered]:
+        """Give what was found, and count and keep it."""
+        for prompt, prediction in found:
+            self._ledger.spent += prediction.spent or Spent()
+            self._ledger.write()  # lest a kill hides it from other runs under the same cap
+            self._given += 1
+            self._service.keep(prompt, prediction, self._replies.sample(prompt))
+            yield prompt, prediction
+        found.clear()
 
     def _download(self, part: Part, batch: Batch, asked: Requests) -> Answers:
         paths = self._record.answer_files(part)
@@ -260,10 +270,7 @@ class BatchRun:
         if self._capped:
             self._capped_rounds += 1
             count = sum(requests for requests, _ in sizes)
-            self._progress.note(
-                f"the cap leaves room for the next {count} requests at their worst; they are"
-                " asked first"
-            )
+            self._progress.note(f"the cap has room for {count} requests at worst: these first")
         if sizes:
             self._record.plan(sizes, since)
         return bool(sizes)

@@ -209,9 +209,34 @@ def test_missing_lines_are_asked_again(tmp_path: Path, server: BatchingServer) -
 def test_a_server_without_a_schema_is_paid_for_once(tmp_path: Path, server: BatchingServer) -> None:
     server.answer = lambda body: "The bridge was opened in 1801."
     config = configured(tmp_path, server, 9, structured=True)
-    with pytest.raises(ModelError, match="no answer yet, and 9 were not as asked for: the answer"):
+    with pytest.raises(ModelError, match="no answer yet, and 9 questions failed: the answer"):
         run(config, tmp_path / "out")
     assert server.answered.total() == 9
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(400, failure("no such endpoint")),
+        Fault(500, failure("no such endpoint")),
+        Fault(200, {"error": {"message": "no such endpoint"}}),
+        completion("", "length"),
+    ],
+)
+def test_a_batch_of_failures_alone_stops_the_run(
+    tmp_path: Path, server: BatchingServer, fault: Fault
+) -> None:
+    """As live: none is kept as failed, and what was paid for nothing is counted."""
+    server.line = lambda body: fault
+    config = configured(tmp_path, server, 9, price={"input": 1, "output": 2})
+    with pytest.raises(ModelError, match=r"no answer yet, and 9 questions failed: .*no (s|tok)"):
+        run(config, tmp_path / "out")
+    assert len(server.batches) == 1
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]
+    assert (spent["input_tokens"] > 0) == (fault.status == 200)
+    server.line = lambda body: None
+    result = run(config, tmp_path / "out")
+    assert (result.answered, result.failed, len(server.batches)) == (9, 0, 2)
 
 
 @pytest.mark.parametrize("status", [402, 403, 404])
@@ -352,9 +377,9 @@ def test_the_errors_of_a_failed_batch_are_read(tmp_path: Path, server: BatchingS
 
     server.finish = fail_late  # type: ignore[method-assign]
     server.line = lambda body: FILTERED
-    result = run(configured(tmp_path, server), tmp_path / "out")
-    assert (result.failed, len(server.batches)) == (20, 1)
-    assert errors(tmp_path / "out")["q0"] == "the prompt was filtered"
+    with pytest.raises(ModelError, match="20 questions failed: the prompt was filtered"):
+        run(configured(tmp_path, server), tmp_path / "out")
+    assert len(server.batches) == 1
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_answers_to_nobody_knows_what_are_told_at_once(
     server.spoil = lambda number, content: re.sub(rb'"custom_id": "\d+", ', other, content)
     config = configured(tmp_path, server)
     for _ in range(2):
-        with pytest.raises(ModelError, match="batch_1 lack the custom_id .* --cancel"):
+        with pytest.raises(ModelError, match=r"batch_1 lack the custom_id .* --cancel"):
             run(config, tmp_path / "out")
     assert server.steps["content"] == len(server.batches) == 1
     assert cancel(config, Gpt4Backend, tmp_path / "out", SilentProgress()).answered == 0
