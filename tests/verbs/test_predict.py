@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aqa_stub import WINDOW, StubBackend
 from forked import Forked, start_aqa, wait_until
+from river_questions import write_rivers
 
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
@@ -27,18 +28,6 @@ from aqa.verbs.predict import PredictResult, Resume, predict
 
 KILLS = 20
 GO_ON = Resume()
-
-
-def write_questions(folder: Path, count: int, long: tuple[int, ...] = ()) -> Path:
-    """Questions whose answer the stub finds; those in `long` are longer than any prompt may be."""
-    path = folder / "questions.jsonl"
-    with path.open("w", encoding="utf-8") as file:
-        for number in range(count):
-            question = "어느 강인가? " * (200 if number in long else 1)
-            row = {"id": f"q{number}", "question": question, "context": f"{number}번 강 이다."}
-            answers = [f"{number}번 강 이다."] if number % 3 else []
-            file.write(json.dumps({**row, "answers": answers}, ensure_ascii=False) + "\n")
-    return path
 
 
 def configured(path: Path, *layers: dict[str, Any]) -> RunConfig:
@@ -67,7 +56,7 @@ def journal_ids(folder: Path) -> list[str]:
 
 
 def test_what_a_run_leaves(tmp_path: Path) -> None:
-    config = configured(write_questions(tmp_path, 20))
+    config = configured(write_rivers(tmp_path, 20))
     result = run(config, tmp_path / "out")
     assert (result.examples, result.answered, result.failed, result.resumed) == (20, 20, 0, 0)
     found = predictions(tmp_path / "out")
@@ -87,7 +76,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_shows_the_scores_of_all_answers(tmp_path: Path) -> None:
-    questions = write_questions(tmp_path, 9)  # of each three the stub answers the first one wrongly
+    questions = write_rivers(tmp_path, 9)  # of each three the stub answers the first one wrongly
     run(configured(questions, {"data": {"limit": 1}}), tmp_path / "out")
     told: list[tuple[int, Any]] = []
 
@@ -146,7 +135,7 @@ def test_long_answers_are_kept_whole_and_old_ones_taken_anew(
 ) -> None:
     raws = iter([LONG, "알 수 없음\nThe passage is about trains.", LONG])
     monkeypatch.setattr(StubBackend, "answer", lambda _, prompt: Prediction(prompt.id, next(raws)))
-    questions = write_questions(tmp_path, 3)
+    questions = write_rivers(tmp_path, 3)
     short = {"prompt": "kor_v1"}
     run(configured(questions, short, {"data": {"limit": 2}}), tmp_path / "out")
     answers = [row["predicted_answer"] for row in predictions(tmp_path / "out").values()]
@@ -171,13 +160,13 @@ def test_the_template_says_how_much_is_kept(
         ("a", {}, "The Han.\nIt flows through Seoul."),
         ("b", {"evaluation": {"answer": "line"}}, "The Han."),
     ):
-        config = configured(write_questions(tmp_path, 1), {"prompt": "kor_long"}, layer)
+        config = configured(write_rivers(tmp_path, 1), {"prompt": "kor_long"}, layer)
         run(config, tmp_path / name)
         assert predictions(tmp_path / name)["q0"]["predicted_answer"] == kept
 
 
 def test_a_limit_is_extended_later(tmp_path: Path) -> None:
-    path = write_questions(tmp_path, 30)
+    path = write_rivers(tmp_path, 30)
     asked = {"backend": {"asked": str(tmp_path / "asked")}}
     first = run(configured(path, asked, {"data": {"limit": 10}}), tmp_path / "out")
     assert (first.examples, first.answered) == (10, 10)
@@ -194,7 +183,7 @@ def test_a_limit_is_extended_later(tmp_path: Path) -> None:
 
 
 def test_failures_are_kept_until_they_are_retried(tmp_path: Path) -> None:
-    path = write_questions(tmp_path, 20)
+    path = write_rivers(tmp_path, 20)
     failing = configured(path, {"backend": {"fail_ids": ["q3", "q11"]}})
     result = run(failing, tmp_path / "out")
     assert (result.answered, result.failed) == (18, 2)
@@ -213,7 +202,7 @@ def test_a_template_that_can_not_fit_is_told_before_anything(
         raise AssertionError("the reader was opened")
 
     monkeypatch.setattr(StubBackend, "__enter__", open_it)
-    config = configured(write_questions(tmp_path, 3), {"backend": {"max_length": 20}})
+    config = configured(write_rivers(tmp_path, 3), {"backend": {"max_length": 20}})
     told = r"the template eng_v1: instructions, .* alone take \d+ tokens, more than the 20 that fit"
     with pytest.raises(ConfigError, match=told):
         run(config, tmp_path / "out")
@@ -222,7 +211,7 @@ def test_a_template_that_can_not_fit_is_told_before_anything(
 
 def test_a_tokenizer_that_can_not_be_had_is_told_before_anything(tmp_path: Path) -> None:
     evidence = {"max_tokens": 5, "tokenizer": str(tmp_path)}
-    config = configured(write_questions(tmp_path, 3), {"evidence": evidence})
+    config = configured(write_rivers(tmp_path, 3), {"evidence": evidence})
     with pytest.raises(ModelError, match="holds neither a model"):
         run(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -230,7 +219,7 @@ def test_a_tokenizer_that_can_not_be_had_is_told_before_anything(tmp_path: Path)
 
 @pytest.mark.parametrize("long", [(0,), (5, 9), (19,), tuple(range(20))])
 def test_a_prompt_that_can_not_fit_fails_alone(tmp_path: Path, long: tuple[int, ...]) -> None:
-    config = configured(write_questions(tmp_path, 20, long))
+    config = configured(write_rivers(tmp_path, 20, long))
     result = run(config, tmp_path / "out")
     assert (result.answered, result.failed) == (20 - len(long), len(long))
     found = predictions(tmp_path / "out")
@@ -240,7 +229,7 @@ def test_a_prompt_that_can_not_fit_fails_alone(tmp_path: Path, long: tuple[int, 
 
 
 def test_a_finished_run_loads_no_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = configured(write_questions(tmp_path, 3))
+    config = configured(write_rivers(tmp_path, 3))
     run(config, tmp_path / "out")
     before = (tmp_path / "out" / PREDICTIONS).read_bytes()
     tokens = read_manifest(tmp_path / "out")["tokens"]
@@ -252,7 +241,7 @@ def test_a_finished_run_loads_no_reader(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_fresh_asks_all_again(tmp_path: Path) -> None:
     asked = tmp_path / "asked"
-    config = configured(write_questions(tmp_path, 5), {"backend": {"asked": str(asked)}})
+    config = configured(write_rivers(tmp_path, 5), {"backend": {"asked": str(asked)}})
     run(config, tmp_path / "out")
     assert run(config, tmp_path / "out", Resume(fresh=True)).resumed == 0
     assert len(asked.read_text().split()) == 10
@@ -270,7 +259,7 @@ def test_fresh_asks_all_again(tmp_path: Path) -> None:
 def test_another_run_is_not_gone_on_with(
     tmp_path: Path, layer: dict[str, Any], differs: str
 ) -> None:
-    path = write_questions(tmp_path, 3)
+    path = write_rivers(tmp_path, 3)
     run(configured(path), tmp_path / "out")
     kept = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
     with pytest.raises(RunError, match=f"holds another run: {differs}"):
@@ -280,9 +269,9 @@ def test_another_run_is_not_gone_on_with(
 
 
 def test_other_data_is_another_run(tmp_path: Path) -> None:
-    run(configured(write_questions(tmp_path, 3)), tmp_path / "out")
+    run(configured(write_rivers(tmp_path, 3)), tmp_path / "out")
     with pytest.raises(RunError, match=r"data\.\w+ was"):
-        run(configured(write_questions(tmp_path, 4)), tmp_path / "out")
+        run(configured(write_rivers(tmp_path, 4)), tmp_path / "out")
 
 
 def test_a_training_is_not_overwritten(tmp_path: Path) -> None:
@@ -292,7 +281,7 @@ def test_a_training_is_not_overwritten(tmp_path: Path) -> None:
     (folder / PREDICTIONS).write_text("{}", encoding="utf-8")
     for resume in (Resume(), Resume(fresh=True)):
         with pytest.raises(RunError, match="holds a run of `aqa train`"):
-            run(configured(write_questions(tmp_path, 3)), folder, resume)
+            run(configured(write_rivers(tmp_path, 3)), folder, resume)
     assert (folder / PREDICTIONS).read_text(encoding="utf-8") == "{}"
 
 
@@ -310,7 +299,7 @@ def test_a_reader_that_leaves_examples_out_is_found_out(
     def lossy(self, prompts):  # type: ignore[no-untyped-def]
         return (pair for pair in generate(self, prompts) if pair[0].id != "q2")
 
-    config = configured(write_questions(tmp_path, 5))
+    config = configured(write_rivers(tmp_path, 5))
     monkeypatch.setattr(StubBackend, "generate", lossy)
     with pytest.raises(RunError, match="5 examples, but 4 answers and 0 failures"):
         run(config, tmp_path / "out")
@@ -329,7 +318,7 @@ def test_a_reader_that_breaks_off_loses_nothing(
                 raise RuntimeError("the driver is gone")
             yield answered
 
-    config = configured(write_questions(tmp_path, 20))
+    config = configured(write_rivers(tmp_path, 20))
     monkeypatch.setattr(StubBackend, "generate", broken)
     with pytest.raises(RuntimeError):
         run(config, tmp_path / "out")
@@ -339,7 +328,7 @@ def test_a_reader_that_breaks_off_loses_nothing(
 
 
 def test_an_incomplete_last_line_is_told_of(tmp_path: Path) -> None:
-    config = configured(write_questions(tmp_path, 5))
+    config = configured(write_rivers(tmp_path, 5))
     run(config, tmp_path / "out")
     path = tmp_path / "out" / JOURNAL
     path.write_bytes(path.read_bytes()[:-5])
@@ -351,7 +340,7 @@ def test_an_incomplete_last_line_is_told_of(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_at_any_moment(tmp_path: Path) -> None:
     """kill -9 at 20 random moments: the same file in the end, and no answer is asked for twice."""
-    path = write_questions(tmp_path, 300, long=(7, 150))
+    path = write_rivers(tmp_path, 300, long=(7, 150))
     settings = {"fail_ids": ["q9", "q200"], "asked": str(tmp_path / "asked")}
     config = configured(path, {"backend": settings})
     slow = configured(path, {"backend": settings | {"seconds_per_answer": 0.05}})
@@ -400,7 +389,7 @@ def test_a_stray_rank_is_no_group_of_processes(
 ) -> None:
     """Some schedulers and shells leave one behind; the folder is held and written all the same."""
     monkeypatch.setenv("RANK", "1")
-    config, folder = configured(write_questions(tmp_path, 3)), tmp_path / "out"
+    config, folder = configured(write_rivers(tmp_path, 3)), tmp_path / "out"
     with (
         open_run(folder, "predict"),
         pytest.raises(RunError, match="another process is using this run folder"),
@@ -414,7 +403,7 @@ def test_a_stray_rank_is_no_group_of_processes(
 
 @pytest.mark.slow
 def test_one_process_per_folder_and_ctrl_c(tmp_path: Path) -> None:
-    config = configured(write_questions(tmp_path, 100))
+    config = configured(write_rivers(tmp_path, 100))
     folder = tmp_path / "out"
     process = start(tmp_path)
     with pytest.raises(RunError, match="another process is using this run folder"):
@@ -437,7 +426,7 @@ def test_one_process_per_folder_and_ctrl_c(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk."""
-    config = configured(write_questions(tmp_path, 100))
+    config = configured(write_rivers(tmp_path, 100))
     command = 'ulimit -f 8; exec "$0" -m aqa predict stub --data questions.jsonl -o out'
     done = subprocess.run(
         ["bash", "-c", command, sys.executable],

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from aqa_stub import StubBackend
+from river_questions import write_rivers
 from shared_runs import Launch
 
 from aqa.config.load import build_config
@@ -61,12 +62,7 @@ def be_told(monkeypatch: pytest.MonkeyPatch, told: Mapping[str, str]) -> None:
 
 def configured(folder: Path, count: int = COUNT, **backend: Any) -> RunConfig:
     """Questions of which one can't fit and two fail."""
-    path = folder / "questions.jsonl"
-    with path.open("w", encoding="utf-8") as file:
-        for number in range(count):
-            question = "어느 강인가? " * (200 if number == 7 else 1)
-            row = {"id": f"q{number}", "question": question, "context": f"{number}번 강 이다."}
-            file.write(json.dumps({**row, "answers": []}, ensure_ascii=False) + "\n")
+    path = write_rivers(folder, count, long=[7])
     backend = {"asked": str(folder / "asked"), "fail_ids": ["q3", "q40"], **backend}
     settings = {"data": {"path": str(path)}, "generation": {"window": SIZE}}
     return build_config(StubBackend.Options, [{**settings, "backend": backend}])

@@ -1,6 +1,5 @@
 """Actors of Ray that answer: the same files as one process's, whoever dies."""
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import psutil
 import pytest
 from aqa_stub import StubBackend
 from fake_ray import FakeRay
+from river_questions import write_rivers
 
 from aqa.backends.base import Backend
 from aqa.backends.openai_api.backend import Gpt4Backend
@@ -33,20 +33,11 @@ from aqa.verbs.variants import make_variants, predict_variants
 COUNT, SIZE = 40, 8
 
 
-def write_questions(path: Path, count: int = COUNT) -> Path:
-    with path.open("w", encoding="utf-8") as file:
-        for number in range(count):
-            question = "어느 강인가? " * (200 if number == 7 else 1)
-            row = {"id": f"q{number}", "question": question, "context": f"{number}번 강 이다."}
-            file.write(json.dumps({**row, "answers": []}, ensure_ascii=False) + "\n")
-    return path
-
-
 def configured(folder: Path, workers: int = 0, gpus: float | None = None) -> RunConfig:
     """Questions of which one can't fit and one fails; for so many actors."""
     backend = {"asked": str(folder / "asked"), "fail_ids": ["q3"]}
     told = {
-        "data": {"path": str(write_questions(folder / "questions.jsonl"))},
+        "data": {"path": str(write_rivers(folder, COUNT, long=[7]))},
         "generation": {"window": SIZE},
         "backend": backend,
         "workers": {"engine": "ray", "count": workers, "gpus": gpus} if workers else {},
