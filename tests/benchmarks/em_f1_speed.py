@@ -13,15 +13,13 @@ Run: python tests/benchmarks/em_f1_speed.py [--rounds 3] [--pairs 100000]
 import random
 import re
 import string
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from statistics import median
 from typing import Any
 
 import datasets
 import evaluate
-from arms import Parser, print_verdict
+from arms import Parser, interleave, print_verdict, ratio, typical
 from torchmetrics.functional.text import squad
 
 from aqa.metrics import score_pairs
@@ -104,12 +102,6 @@ def make_pairs(
     return predictions, references
 
 
-def timed(score: Callable[[], dict[str, float]]) -> tuple[float, dict[str, float]]:
-    started = time.perf_counter()
-    scores = score()
-    return time.perf_counter() - started, scores
-
-
 def by_torchmetrics(rows: list[Any], gold: list[Any]) -> dict[str, float]:
     found = squad(rows, gold)
     return {"em": float(found["exact_match"]), "f1": float(found["f1"])}
@@ -131,21 +123,18 @@ def compare(language: str, words: Sequence[str], pairs: int, rounds: int) -> Non
         "torchmetrics": lambda: by_torchmetrics(rows, gold),
         "bare": lambda: published(predictions, references),
     }
-    seconds: dict[str, list[float]] = {arm: [] for arm in arms}
     results: dict[str, dict[str, float]] = {}
-    for number in range(rounds):
-        for arm in list(arms) if number % 2 == 0 else list(arms)[::-1]:
-            taken, results[arm] = timed(arms[arm])
-            seconds[arm].append(taken)
-        for arm, scores in results.items():
-            allowed = 1e-2 if arm == "torchmetrics" else 1e-9
-            for name, value in results["aqa"].items():
-                assert abs(scores[name] - value) < allowed, results
-    shown = ", ".join(f"{arm} {median(taken):.2f} s" for arm, taken in seconds.items())
+    costs = interleave(
+        {arm: lambda arm=arm: results.update({arm: arms[arm]()}) for arm in arms}, rounds
+    )
+    for arm, scores in results.items():
+        allowed = 1e-2 if arm == "torchmetrics" else 1e-9
+        for name, value in results["aqa"].items():
+            assert abs(scores[name] - value) < allowed, results
+    shown = ", ".join(f"{arm} {typical(taken).wall:.2f} s" for arm, taken in costs.items())
     print(f"{language}: {pairs:,} pairs: {shown}; scores are equal: {results['aqa']}")
     for arm, target in TARGETS.items():
-        ratio = median(other / own for own, other in zip(seconds["aqa"], seconds[arm], strict=True))
-        print_verdict(f"{language}: times as fast as {arm}", ratio, target)
+        print_verdict(f"{language}: times as fast as {arm}", ratio(costs, arm, "aqa"), target)
 
 
 def main() -> None:
