@@ -654,6 +654,32 @@ SHAPES: dict[str, tuple[str, Content]] = {
             ],
         },
     ),
+    "items and samples, as graders get them": (
+        "e.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "item": {"id": k, "question": q, "answer": g},
+                    "sample": {"output_text": t, "model": "m"},
+                }
+            )
+        ),
+    ),
+    "OLMES": (
+        "predictions.jsonl",
+        lines(
+            rows(
+                lambda k, q, t, g: {
+                    "id": k,
+                    "model_output": [{"continuation": t, "num_tokens": 2}],
+                }
+            )
+        ),
+    ),
+    "Patronus": (
+        "p.jsonl",
+        lines(rows(lambda k, q, t, g: {"id": k, "task_input": q, "task_output": t})),
+    ),
     "LangSmith's runs": (
         "runs.jsonl",
         lines(

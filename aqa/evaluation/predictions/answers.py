@@ -24,8 +24,8 @@ ANSWERS = (
     ("modelanswer", "modeloutput", "modelresponse", "systemoutput", "systemanswer", "generation",
      "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
      "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "response", "output",
-     "outputs", "outputtext", "responsetext", "responses", "reply", "bestspanstr", "생성답변",
-     "모델답변"),
+     "outputs", "taskoutput", "agentresponse", "outputtext", "responsetext", "responses", "reply",
+     "bestspanstr", "생성답변", "모델답변"),
     ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip
 SURE_ANSWERS = {name for names in ANSWERS[:4] for name in names}  # whatever stands beside them

@@ -35,6 +35,7 @@ TURN = f"id{JOINTS[0]}turn"
 KEY = "(key)"  # the column of ids where rows are the members of an object
 NOTHING = {*flags.NO, *flags.NOTHING, "<na>"}  # what an error is where there is none
 REFERENCE_READER = ReferenceReader(Columns({"answers": "answers"}))  # wherever they were found
+VERDICTS = {"pass", "fail", "correct", "incorrect", "supported", "unsupported", "hallucinated"}
 BESIDE_REFERENCES = (*ALIASES, "isimpossible")  # of data; "answerable" a system may say, too
 USED = ("predictedanswer", "predictiontext", "prediction", "answer", "answers")
 PROMPTS = ("prompt", "messages", "originprompt", "instruction", "inputtext")
@@ -100,6 +101,8 @@ def _references(
             continue
         value = read_literal(row[column], column, place)
         if name not in OF_REFERENCE_NAMES and not _holds_texts(value):
+            continue
+        if name == "label" and str(value).casefold() in VERDICTS:
             continue
         facts = {own: row[by_name[own]] for own in BESIDE_REFERENCES if own in by_name}
         if (texts := REFERENCE_READER.read({**facts, "answers": value}, place).texts) is not None:

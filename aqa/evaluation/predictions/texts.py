@@ -11,7 +11,16 @@ from aqa.errors import DataError
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 # Where an object holds its text; names are compared as `fold` gives them.
-TEXT_NAMES = ("text", "answer", "content", "value", "prediction", "output", "generatedtext")
+TEXT_NAMES = (
+    "text",
+    "answer",
+    "content",
+    "value",
+    "prediction",
+    "output",
+    "generatedtext",
+    "continuation",
+)
 MOST_COLUMNS = 20  # in messages
 SCORE_NAMES = ("probability", "score", "confidence")
 

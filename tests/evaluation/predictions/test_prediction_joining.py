@@ -142,6 +142,7 @@ REFERENCES: dict[str, tuple[dict[str, Any], tuple[str, ...] | None]] = {
     "of two names": ({"golden_answers": ["a"], "answer": "b"}, ("a",)),
     "a label that is a text": ({"label": "a"}, ("a",)),
     "a label that is a class": ({"label": 1}, None),
+    "a label that is a verdict": ({"label": "PASS"}, None),
     "documents": ({"references": [{"id": 1}]}, None),
     "a verdict": ({"expected": True}, None),
     "unanswerable": ({"answers": {"text": [], "answer_start": []}}, ()),

@@ -52,14 +52,19 @@ def bedrock(row: Row) -> Iterator[Row]:
     }
 
 
-@shape("datasource_item", "sample")
+@shape(
+    "sample",
+    any_of=("datasource_item", "item"),
+    knows=lambda row: bool({"output", "output_text"} & as_object(row["sample"]).keys()),
+)
 def eval_run(row: Row) -> Iterator[Row]:
-    """OpenAI's."""
-    asked, sample = as_object(row["datasource_item"]), as_object(row["sample"])
+    """OpenAI's, as its API gives it or as a grader gets it."""
+    asked = as_object(row.get("datasource_item", row.get("item")))
+    sample = as_object(row["sample"])
     yield {
         **without(asked, "answer", "output"),
         "prompt": sample.get("input"),
-        "prediction": sample.get("output"),
+        "prediction": sample.get("output") or sample.get("output_text"),
         "error": sample.get("error"),
     }
 
