@@ -1,11 +1,10 @@
-"""Configs of the API: from files and settings, and with data at hand."""
+"""What a user of the API may give: data, and configs from files and settings."""
 
 import os
-import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-from aqa.api.data import Data, as_data_path
 from aqa.api.wording import SETTINGS, worded
 from aqa.backends import find_backend
 from aqa.backends.base import Backend
@@ -14,15 +13,68 @@ from aqa.config.load import as_raw, build_config, set_value
 from aqa.config.options import RunConfig
 from aqa.config.paths import at_home
 from aqa.config.ranges import check_kind, check_list
-from aqa.errors import UsageError
+from aqa.errors import DataError, UsageError
+from aqa.records import Example
 from aqa.verbs.run_config import Setting, make_config
 
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict, IterableDataset
+    from pandas import DataFrame
+
+# A path, "package:NAME/FILE" or a data set's name on the hub; examples; rows of any shape that
+# files may have; or a table or data set at hand.
+Data: TypeAlias = Union[
+    str,
+    os.PathLike[str],
+    Example,
+    Iterable[Example | Mapping[str, Any]],
+    Mapping[str, Any],
+    "DataFrame",
+    "Dataset",
+    "DatasetDict",
+    "IterableDataset",
+]
 Settings = Mapping[str, Any]
-Path = str | os.PathLike[str]
+PathLike = str | os.PathLike[str]
 READERS = 'the name of a backend, such as "t5", "llama" or "gpt4"'
 
 
-def as_path(path: Path) -> pathlib.Path:
+def as_data_path(data: Data, name: str = "the given data") -> str | Given:
+    """Give what may be in a config as `data.path`; what can be read only once is read here.
+
+    Raises:
+        DataError: it is nothing of which rows could be read.
+    """
+    data = as_rows(data)
+    if isinstance(data, str | os.PathLike):
+        return os.fspath(data)
+    if isinstance(data, Example):
+        return Given([data], name)
+    if isinstance(data, Iterator):
+        return Given(list(data), name)
+    if isinstance(data, bytes) or not isinstance(data, Iterable):
+        raise DataError(
+            f"{name}: {type(data).__name__} where a path, a list of aqa.Example or of rows, or a"
+            " datasets.Dataset is needed"
+        )
+    # Texts were paths; what else it holds is looked at when it is read.
+    return Given(data, name)  # type: ignore[arg-type]
+
+
+def as_rows(given: Any) -> Any:
+    """A pandas table row by row, a series by its index; everything else as it is."""
+    if type(given).__module__.partition(".")[0] != "pandas" or not hasattr(given, "index"):
+        return given
+    if not hasattr(given, "columns"):
+        return given.to_dict()
+    name = given.index.name
+    has_ids = name is not None or given.index.inferred_type == "string"
+    return (given.reset_index() if has_ids and name not in given.columns else given).to_dict(
+        "records"
+    )
+
+
+def as_path(path: PathLike) -> Path:
     """The path, whose ~ is the home folder.
 
     Raises:
@@ -37,9 +89,9 @@ def as_path(path: Path) -> pathlib.Path:
 @worded(SETTINGS)
 def load_config(
     backend: str,
-    config: Path | None = None,
+    config: PathLike | None = None,
     *,
-    model: Path | None = None,
+    model: PathLike | None = None,
     settings: Settings | None = None,
 ) -> RunConfig:
     """Make the config of a run, every default filled in and every value checked.
@@ -62,7 +114,7 @@ def load_config(
 
 def resolve(
     reader: str | RunConfig,
-    model: Path | None,
+    model: PathLike | None,
     settings: Settings | None,
     data: Data | None,
     dev_data: Data | None = None,
@@ -100,7 +152,7 @@ def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig
     return config.model_copy(update={"data": config.data.model_copy(update=paths)})
 
 
-def _as_settings(model: Path | None, settings: Settings | None) -> list[Setting]:
+def _as_settings(model: PathLike | None, settings: Settings | None) -> list[Setting]:
     check_kind("settings", settings or {}, (Mapping,), 'a dict, as in {"evidence.top_k": 5}')
     found = [] if model is None else [("backend.model", model)]
     found += (settings or {}).items()

@@ -6,9 +6,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Literal
 
-from aqa.api.config import Path as PathLike
-from aqa.api.config import Settings, as_path, resolve
-from aqa.api.data import Data
+from aqa.api.config import Data, PathLike, Settings, as_path, resolve
 from aqa.api.predict import SCORES, run_folder, variants_of
 from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.options import RunConfig

@@ -3,14 +3,12 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
-from aqa.api.config import Path as PathLike
-from aqa.api.config import as_path
-from aqa.api.data import Data, as_data_path, as_rows
+from aqa.api.config import Data, PathLike, as_data_path, as_path, as_rows
 from aqa.api.predict import Predictions, run_folder
 from aqa.api.wording import SCORED, WordedProgress, reworded, worded
 from aqa.config.ranges import LABELS, LEVEL, POINTS, check_kind
@@ -24,20 +22,20 @@ from aqa.evaluation.in_words import in_words
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.options import JudgeOptions
 from aqa.evaluation.labelling import COLUMNS, choose
+from aqa.evaluation.long_table import long_table
 from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import NamedPredictions, answered_row
 from aqa.evaluation.results import Report
 from aqa.evaluation.silence import Promise
-from aqa.evaluation.stress import STRESS, StressCard
-from aqa.evaluation.stress_tables import card_tables
-from aqa.evaluation.tables import comparison_table, long_table, score_table
-from aqa.metrics.statistics.sign_flips import SEED
+from aqa.evaluation.stress import StressCard
+from aqa.evaluation.stress_cards import card_tables
+from aqa.evaluation.tables import comparison_table, score_table
 from aqa.progress import SilentProgress
 from aqa.records import Prediction, Score
 from aqa.runs.files import made_folder
 from aqa.runs.names import CONTRACT, METRICS, TO_LABEL
+from aqa.tables import plain_value
 from aqa.tables.html import sentences_to_html, to_html
-from aqa.tables.table import plain_value
 from aqa.verbs.evaluate import Evaluated, Outputs
 from aqa.verbs.evaluate import evaluate as run_evaluate
 
@@ -103,12 +101,9 @@ def evaluate(
         AqaError: predictions or data can't be read, do not fit each other, or were made with
             different evidence; or they can't promise what is asked for.
     """
-    for name, value, numbers in (
-        ("plan", plan, POINTS),
-        ("label", label, LABELS),
-        ("level", level, LEVEL),
-    ):
-        numbers.check(name, value)
+    POINTS.check("plan", plan)
+    LABELS.check("label", label)
+    LEVEL.check("level", level)
     source = data if isinstance(data, Source | None) else _source(data)
     trained = training if isinstance(training, Source | None) else _source(training, "number")
     asked = scoring or Scoring()
@@ -185,6 +180,7 @@ def _file(path: PathLike) -> Path:
     return found
 
 
+@dataclass(eq=False, repr=False)
 class Evaluation:
     """What an evaluation found.
 
@@ -194,17 +190,11 @@ class Evaluation:
     sentences on what did not fit, `findings` what was found in words.
     """
 
-    def __init__(
-        self,
-        report: Report,
-        source: Source | None,
-        promise: Promise | None = None,
-        label: int | None = None,
-        seed: int = SEED,
-    ) -> None:
-        self.report = report
-        self._source, self._promise = source, promise
-        self._label, self._seed = label, seed
+    report: Report
+    _source: Source | None
+    _promise: Promise | None
+    _label: int | None
+    _seed: int
 
     @property
     def scores(self) -> dict[str, Mapping[str, Score]]:
@@ -290,6 +280,6 @@ class Evaluation:
         report = self.report
         tables = [score_table(report)]
         tables += [comparison_table(report.comparisons)] if report.comparisons else []
-        tables += card_tables(report.stress, report.slice_comparisons.get(STRESS, {}))
+        tables += card_tables(report.stress, report.between_readers)
         tables += report.prompts.tables() if report.prompts is not None else ()
         return "".join(map(to_html, tables)) + sentences_to_html(self.findings)

@@ -4,9 +4,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from aqa.api.config import Path as PathLike
-from aqa.api.config import Settings, as_path, resolve
-from aqa.api.data import Data
+from aqa.api.config import Data, PathLike, Settings, as_path, resolve
 from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.conditions import parse_conditions
 from aqa.config.options import RunConfig
@@ -15,9 +13,8 @@ from aqa.display.console import watched_progress
 from aqa.errors import AqaError, RunError, UsageError
 from aqa.evaluation.deciding import Decision, StopRule
 from aqa.records import Prediction
-from aqa.tables import Figure, Row, Table
+from aqa.tables import Figure, Row, Table, figures, texts
 from aqa.tables.html import to_html
-from aqa.tables.table import figures, texts
 from aqa.verbs.ensembles import connect
 from aqa.verbs.predict import PredictResult, Questions, Resume, check, kept_answers
 from aqa.verbs.session import Row as KeptRow

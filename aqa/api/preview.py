@@ -1,17 +1,14 @@
 """`aqa.preview`: the prompts that a reader would get."""
 
-from collections.abc import Iterator, Sequence
-from typing import overload
+from collections import UserList
 
-from aqa.api.config import Path, Settings, resolve
-from aqa.api.data import Data
+from aqa.api.config import Data, PathLike, Settings, resolve
 from aqa.api.wording import SETTINGS, worded
 from aqa.config.options import RunConfig
 from aqa.config.ranges import PROMPTS
 from aqa.progress import SilentProgress
-from aqa.tables import Row, Table
+from aqa.tables import Row, Table, texts
 from aqa.tables.html import to_html
-from aqa.tables.table import texts
 from aqa.verbs.preview import Preview
 from aqa.verbs.preview import preview as run_preview
 
@@ -21,7 +18,7 @@ def preview(
     reader: str | RunConfig,
     data: Data | None = None,
     *,
-    model: Path | None = None,
+    model: PathLike | None = None,
     settings: Settings | None = None,
     number: int = 3,
     example_id: str | None = None,
@@ -44,31 +41,11 @@ def preview(
     PROMPTS.check("number", number)
     config, reader_type = resolve(reader, model, settings, data)
     found = run_preview(config, reader_type, SilentProgress(), number, example_id, training)
-    return Previews(list(found))
+    return Previews(found)
 
 
-class Previews(Sequence[Preview]):
+class Previews(UserList[Preview]):
     """Prompts as the model would get them: `.text` whole, or turn by turn in `.prompt.messages`."""
-
-    def __init__(self, previews: Sequence[Preview]) -> None:
-        self._previews = previews
-
-    @overload
-    def __getitem__(self, index: int) -> Preview: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "Previews": ...
-
-    def __getitem__(self, index: int | slice) -> "Preview | Previews":
-        if isinstance(index, slice):
-            return Previews(self._previews[index])
-        return self._previews[index]
-
-    def __len__(self) -> int:
-        return len(self._previews)
-
-    def __iter__(self) -> Iterator[Preview]:
-        return iter(self._previews)
 
     def __repr__(self) -> str:
         return "\n\n".join(f"--- {each.prompt.id}\n{each.text}" for each in self)

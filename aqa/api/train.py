@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aqa.api.config import Path as PathLike
-from aqa.api.config import Settings, as_path, resolve
-from aqa.api.data import Data
+from aqa.api.config import Data, PathLike, Settings, as_path, resolve
 from aqa.api.wording import TRAINED, WordedProgress, worded
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
@@ -14,8 +12,8 @@ from aqa.display.console import watched_progress
 from aqa.records import Score
 from aqa.tables.html import to_html
 from aqa.verbs.ensemble_training import train as train_ensemble
-from aqa.verbs.train import TrainResult, training_table
 from aqa.verbs.train import train as run_train
+from aqa.verbs.train_progress import training_table
 
 
 @worded(TRAINED)
@@ -55,9 +53,10 @@ def train(
     if isinstance(config.backend, EnsembleOptions):
         learned = train_ensemble(config, folder, progress, resume, command="aqa.train")
         return Training(learned.folder, learned.weights, {}, {}, findings=learned.findings)
-    return Training.of(
-        run_train(config, reader_type, folder, progress, resume, command="aqa.train")
-    )
+    found = run_train(config, reader_type, folder, progress, resume, command="aqa.train")
+    merged = None if found.merged is None else found.merged.folder
+    scores = {} if found.report is None else dict(found.report.systems[0].scores)
+    return Training(found.folder, found.weights, dict(found.before), scores, merged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +75,6 @@ class Training:
     scores: Mapping[str, Score]
     merged: Path | None = None
     findings: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, result: TrainResult) -> "Training":
-        """Take what the verb found."""
-        merged = None if result.merged is None else result.merged.folder
-        scores = {} if result.report is None else dict(result.report.systems[0].scores)
-        return cls(result.folder, result.weights, dict(result.before), scores, merged)
 
     def _repr_html_(self) -> str:
         return to_html(training_table(self.before, self.scores, f"trained: {self.folder}"))

@@ -13,8 +13,7 @@ Names = Mapping[str, str]  # what a flag is called here; {} is the place of its 
 
 def _of(place: str, names: str, **others: str) -> dict[str, str]:
     """Flags that are called here as there, and others, as values of the place."""
-    ours = {name: f"{name}={{}}" for name in names.split()} | others
-    return {flag: f"{name} ({place})" for flag, name in ours.items()}
+    return {flag: f"{name} ({place})" for flag, name in (_keywords(names) | others).items()}
 
 
 def _keywords(names: str) -> dict[str, str]:

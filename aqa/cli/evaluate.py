@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aqa.cli import flags, shipping_flags
+from aqa.cli import flags
 from aqa.cli.configure import column_names
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def evaluate(
         bool, typer.Option("--dry-run", help="Estimate the cost of the judge; send nothing.")
     ] = False,
     baseline: flags.Baseline = None,
-    plan: shipping_flags.Plan = None,
-    label: shipping_flags.Label = None,
+    plan: flags.Plan = None,
+    label: flags.Label = None,
     cluster: flags.Cluster = "auto",
     seed: flags.Seed = None,
     slices: flags.SliceKeys = None,
-    stress: shipping_flags.StressCards = False,
+    stress: flags.StressCards = False,
     training: flags.TrainingData = None,
     output: flags.Output = None,
     per_example: flags.PerExample = None,
@@ -61,9 +61,9 @@ def evaluate(
     as_markdown: flags.Markdown = False,
     as_latex: flags.Latex = False,
     fail_under: flags.FailUnder = None,
-    choose_threshold: shipping_flags.ChooseThreshold = None,
-    level: shipping_flags.Level = 95.0,
-    wrong_under: shipping_flags.WrongUnder = "em=100",
+    choose_threshold: flags.ChooseThreshold = None,
+    level: flags.Level = 95.0,
+    wrong_under: flags.WrongUnder = "em=100",
     passages: flags.Passages = None,
     corpus: flags.Corpus = None,
     fields: flags.Fields = None,
@@ -160,7 +160,7 @@ def _outputs(files: list[Path], params: Mapping[str, Any]) -> "Outputs":
 
 def _scoring(params: Mapping[str, Any]) -> "Scoring":
     from aqa.evaluation.inputs import Scoring
-    from aqa.metrics import MetricOptions
+    from aqa.metrics.base import MetricOptions
     from aqa.metrics.statistics.sign_flips import SEED
 
     bert = MetricOptions(

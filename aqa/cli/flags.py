@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from aqa.config.flags import BY_KEY
+from aqa.config.ranges import LABELS, LEVEL, POINTS
 
-judge, bertscore, comparison, output = (
+judge, bertscore, comparison, output, silence, stopping = (
     partial(typer.Option, rich_help_panel=panel)
-    for panel in ("Judge", "BERTScore", "Comparison", "Output")
+    for panel in ("Judge", "BERTScore", "Comparison", "Output", "Silence", "Stopping")
 )
+points = partial(stopping, metavar="POINTS", min=POINTS.least, max=POINTS.most)
 
 
 def of_config(key: str, least: float | None = None) -> Any:
@@ -173,4 +175,85 @@ MetricNames = Annotated[
 ]
 Profile = Annotated[
     Literal["auto", "mixed", "squad", "korquad", "klue-mrc"], of_config("evaluation.profile")
+]
+Plan = Annotated[
+    float | None,
+    points(
+        "--plan",
+        rich_help_panel="Comparison",
+        help="Say how many questions it takes to detect a difference of this many points.",
+    ),
+]
+Label = Annotated[
+    int | None,
+    comparison(
+        "--label",
+        metavar="N",
+        min=LABELS.least,
+        help="Choose N answers whose verdicts by people would tell most of the difference;"
+        " --output names the sheet, and --judge-labels reads it back.",
+    ),
+]
+ChooseThreshold = Annotated[
+    str | None,
+    silence(
+        "--choose-threshold",
+        metavar="risk=PERCENT",
+        help="Find the confidence under which to stay silent, so that so few answers are wrong;"
+        " --output names its file.",
+    ),
+]
+Level = Annotated[
+    float,
+    silence("--level", min=LEVEL.least, max=LEVEL.most, help="How sure to be of that, in %."),
+]
+WrongUnder = Annotated[
+    str,
+    silence("--wrong-under", metavar="SCORE=LIMIT", help="An answer that scores less is wrong."),
+]
+AbstainBelow = Annotated[
+    Path | None,
+    typer.Option(
+        "--abstain-below",
+        metavar="FILE",
+        help="Withhold answers as this contract of silence says (aqa evaluate --choose-threshold).",
+    ),
+]
+AllowOtherReader = Annotated[
+    bool, typer.Option("--allow-other-reader", help="Take a contract made with another reader.")
+]
+Stress = Annotated[
+    str | None,
+    typer.Option(
+        "--stress",
+        metavar="CONDITIONS",
+        help="Ask under changed evidence, too, a run each: position, noise, missing, conflict,"
+        " two_sources, duplicate, separated by commas.",
+    ),
+]
+StressCards = Annotated[
+    bool,
+    comparison(
+        "--stress", help="Show how changed evidence affects each reader (aqa predict --stress)."
+    ),
+]
+StopWhenDecided = Annotated[
+    Path | None,
+    stopping(
+        "--stop-when-decided",
+        metavar="RUN",
+        help="Ask wave by wave, until it is decided whether this reader or that of RUN is better.",
+    ),
+]
+Margin = Annotated[
+    float | None,
+    points("--margin", help="Also stop once they surely differ by less."),
+]
+DecideBy = Annotated[Literal["em", "f1"], stopping("--decide-by", help="The score that decides.")]
+ToSee = Annotated[
+    float | None,
+    points("--to-see", help="With --dry-run: what it costs to see so large a difference."),
+]
+Against = Annotated[
+    Path | None, stopping("--against", metavar="RUN", help="The run that --to-see compares with.")
 ]

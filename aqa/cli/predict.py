@@ -1,17 +1,19 @@
 """`aqa predict`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aqa.cli import flags, shipping_flags
+from aqa.cli import flags
 from aqa.cli.configure import configure
 
 if TYPE_CHECKING:
     from aqa.backends.base import Backend
     from aqa.config.options import RunConfig
+    from aqa.evaluation.deciding import StopRule
     from aqa.progress import Progress
     from aqa.verbs.predict import PredictResult, Resume
 
@@ -53,14 +55,14 @@ def predict(
     allow_http: flags.AllowHttp = False,
     batch_api: flags.BatchApi = False,
     cancel: flags.Cancel = False,
-    stress: shipping_flags.Stress = None,
-    abstain_below: shipping_flags.AbstainBelow = None,
-    allow_other_reader: shipping_flags.AllowOtherReader = False,
-    stop_when_decided: shipping_flags.StopWhenDecided = None,
-    margin: shipping_flags.Margin = None,
-    decide_by: shipping_flags.DecideBy = "f1",
-    to_see: shipping_flags.ToSee = None,
-    against: shipping_flags.Against = None,
+    stress: flags.Stress = None,
+    abstain_below: flags.AbstainBelow = None,
+    allow_other_reader: flags.AllowOtherReader = False,
+    stop_when_decided: flags.StopWhenDecided = None,
+    margin: flags.Margin = None,
+    decide_by: flags.DecideBy = "f1",
+    to_see: flags.ToSee = None,
+    against: flags.Against = None,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:
@@ -79,7 +81,7 @@ def predict(
     # Of several prompts the first speaks for the others, until each has a config of its own.
     found, reader_type = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)
-    stop = shipping_flags.stop_rule(context.params)
+    stop = _stop_rule(context.params)
     how = Resume(not resume, retry_errors, abstain_below, allow_other_reader, stop)
     if stress is not None or len(prompt or ()) > 1:
         from aqa.cli.variants import run_variants
@@ -108,14 +110,36 @@ def predict(
         raise RunError(f"{folder}: none of {result.examples} examples was answered: {reason}")
 
 
+def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
+    """Make the rule of these flags; of --against it is the run that is compared with.
+
+    Raises:
+        UsageError: some of them are there without those that they belong to.
+    """
+    from aqa.errors import UsageError
+    from aqa.evaluation.deciding import StopRule
+
+    reference = params["stop_when_decided"]
+    sees, against = params["to_see"] is not None, params["against"] or reference
+    if sees and not (params["dry_run"] and against):
+        raise UsageError("--to-see is for --dry-run, and needs a run to compare with (--against)")
+    if params["against"] and not sees:
+        raise UsageError("--against is for --to-see; give the difference that is to be seen")
+    if against is None and (params["margin"] is not None or params["decide_by"] != "f1"):
+        raise UsageError("--margin and --decide-by are for --stop-when-decided; name a run there")
+    return against and StopRule(against, params["margin"], params["decide_by"])
+
+
 def _answer(
     configured: "tuple[RunConfig, type[Backend]]", folder: Path, progress: "Progress", how: "Resume"
 ) -> "PredictResult | None":
     """Answer alone, or as one of several processes, of which one gives the result."""
     from aqa.cli.workers import further_processes
     from aqa.runs.folder import command_line
-    from aqa.verbs.ensembles import predict as run_predict
+    from aqa.verbs.ensembles import connect
     from aqa.verbs.launch import launch_name
+    from aqa.verbs.predict import check, kept_answers
+    from aqa.verbs.session import result_of
     from aqa.verbs.together import predict_together
 
     command = command_line(sys.argv)
@@ -125,7 +149,9 @@ def _answer(
             return predict_together(*configured, folder, progress, how, command, launch)
     if workers.engine == "processes" and (name := launch_name()):
         return predict_together(*configured, folder, progress, how, command, name)
-    return run_predict(*configured, folder, progress, how, command)
+    questions = check(*configured, progress)
+    connect(questions, folder, progress, how)
+    return result_of(kept_answers(questions, folder, progress, how, command))
 
 
 def _prediction_folder(config: "RunConfig") -> Path:

@@ -1,21 +1,23 @@
-"""What an evaluation found, on standard output."""
+"""What an evaluation or a training found, on standard output."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from aqa.cli.tables import draw, output, print_json, say
 from aqa.display.console import errors, say_warning
 from aqa.display.terminal import safe_text
 from aqa.errors import RunError, UsageError
-from aqa.tables import Row, Table
+from aqa.tables import Row, Table, Tone, shown_interval, texts
 from aqa.tables.latex import to_latex
 from aqa.tables.markdown import to_markdown
 from aqa.tables.sheet import to_csv
-from aqa.tables.table import Tone, shown_interval, texts
 
 if TYPE_CHECKING:
     from aqa.evaluation.results import Report
+    from aqa.verbs.ensemble_training import EnsembleResult
+    from aqa.verbs.train import TrainResult
     from aqa.verbs.verify import Verification
 
 TONES: Mapping[str, Tone] = {"changed": "bad", "missing": "bad", "unchecked": "muted"}
@@ -31,17 +33,18 @@ def choose_form(asked: Mapping[str, bool]) -> str:
 
 def show_report(report: "Report", form: str = "table") -> None:
     """The scores as tables for people, "json", "csv", "markdown" or "latex"; warnings before."""
-    from aqa.evaluation import tables
+    from aqa.evaluation.long_table import long_table
+    from aqa.evaluation.tables import wide_table
 
     for warning in report.warnings:
         say_warning(warning)
     if form == "json":
         print_json(report.to_json())
     elif form == "csv":
-        print(safe_text(to_csv(tables.long_table(report))), end="")  # noqa: T201  (data)
+        print(safe_text(to_csv(long_table(report))), end="")  # noqa: T201  (data)
     elif form != "table":
         write = {"markdown": to_markdown, "latex": to_latex}[form]
-        print(safe_text(write(tables.wide_table(report))), end="")  # noqa: T201  (data)
+        print(safe_text(write(wide_table(report))), end="")  # noqa: T201  (data)
     else:
         _show_tables(report)
 
@@ -128,8 +131,71 @@ def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
     shown = [
         f"{verification.folder}: {each.what} {each.status}"
         for verification in found
-        for each in verification.checked
-        if each.status in ("changed", "missing")
+        for each in verification.wrong
     ]
     if shown:
         raise RunError("; ".join(shown))
+
+
+def show_training(result: "TrainResult", as_json: bool) -> None:
+    """Scores before and after, and what to run next."""
+    if as_json:
+        print_json(_facts(result))
+        return
+    from aqa.verbs.train_progress import training_table
+
+    if result.report is not None:
+        title = f"Validation scores, {len(result.report.ids)} questions"
+        scores = result.report.systems[0].scores
+        draw(training_table(result.before, scores, title))
+    say(f"{result.weights.name}: {result.weights}")
+    if result.merged is not None:
+        say(
+            f"merged model: {result.merged.folder}; of {result.merged.compared} greedy answers"
+            f" {result.merged.different} differ from the adapter's"
+        )
+    if result.exported is not None:
+        comparison = (
+            f"of {result.exported.compared} greedy answers {result.exported.different} differ"
+        )
+        if not result.exported.compared:
+            comparison = "pip install llama-cpp-python to compare its answers"
+        say(f"for llama.cpp: {result.exported.folder}; {comparison}")
+    say(
+        f"next: aqa predict {result.backend} --model {quote(str(result.folder))}"
+        " --data YOUR_QUESTIONS.json"
+    )
+    shared = result.weights if result.merged is None else result.merged.folder
+    say(
+        f"to share it: hf upload YOUR_NAME/{quote(result.folder.resolve().name)}"
+        f" {quote(str(shared))}"
+    )
+
+
+def _facts(result: "TrainResult") -> dict[str, object]:
+    merged, exported = result.merged, result.exported
+    return {
+        "backend": result.backend,
+        "folder": str(result.folder),
+        "weights": str(result.weights),
+        "before": dict(result.before),
+        "after": result.report.to_json() if result.report else None,
+        "merged": str(merged.folder) if merged else None,
+        "merged_differs": merged.different if merged else None,
+        "exported": str(exported.folder) if exported else None,
+        "exported_differs": exported.different if exported else None,
+    }
+
+
+def show_ensemble(result: "EnsembleResult", as_json: bool) -> None:
+    """Scores of members and rules, what was chosen, and what to run next."""
+    if as_json:
+        print_json(result.to_json())
+        return
+    draw(result.table)
+    for sentence in result.findings:
+        say(sentence)
+    say(f"{result.weights.name}: {result.weights}")
+    say(
+        f"next: aqa predict ensemble --model {quote(str(result.folder))} --data YOUR_QUESTIONS.json"
+    )

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from aqa.display.tables import drawn
-from aqa.display.terminal import SafeConsole, safe_json
+from aqa.display.terminal import SafeConsole, drawn, safe_json
 from aqa.runs.journal_rows import evidence_fields
-from aqa.tables import Column, Row, Table
-from aqa.tables.table import figures, texts
+from aqa.tables import Column, Row, Table, figures, texts
 
 if TYPE_CHECKING:
     from aqa.records import Prompt

@@ -48,7 +48,7 @@ def train(
 ) -> None:
     """Fine-tune a reader; write weights, predictions, and scores before and after."""
     from aqa.cli import tables
-    from aqa.cli.training_tables import show_ensemble, show_training
+    from aqa.cli.score_tables import show_ensemble, show_training
     from aqa.config.ensemble_options import EnsembleOptions
     from aqa.display import console
     from aqa.errors import UsageError

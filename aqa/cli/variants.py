@@ -13,8 +13,7 @@ from aqa.config.conditions import parse_conditions
 from aqa.display import console
 from aqa.errors import RunError, UsageError
 from aqa.runs.folder import command_line
-from aqa.tables import Row, Table
-from aqa.tables.table import figures, texts
+from aqa.tables import Row, Table, figures, texts
 from aqa.verbs.variants import (
     Variants,
     costs_table,

@@ -2,17 +2,27 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from aqa.tables import Table, shown
 
 # What a terminal obeys instead of showing it: control characters (C0 but tab and line feed, C1),
 # and characters that turn the direction of what follows. Half a surrogate pair can't be written.
 STEERS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+STYLES: Mapping[str, str] = {
+    "strong": "bold",
+    "warning": "yellow",
+    "bad": "bold red",
+    "muted": "dim",
+}
 
 
 def safe_text(text: str) -> str:
@@ -44,3 +54,28 @@ class SafeConsole(Console):
                 yield segment
             else:
                 yield Segment(safe_text(segment.text), segment.style)
+
+
+def drawn(table: Table) -> RichTable:
+    """Make what a console prints; texts are folded where they are too long."""
+    found = RichTable(
+        title=table.title or None,
+        show_header=table.has_heads,
+        pad_edge=not (table.plain and table.has_heads),
+        expand=any(column.fills for column in table.columns),
+    )
+    if table.plain:
+        found.box = None
+    for column in table.columns:
+        found.add_column(
+            column.name,
+            justify="right" if column.holds == "figures" else "left",
+            min_width=column.least,
+            overflow="ellipsis" if column.fills else "fold",
+            no_wrap=column.fills,
+            ratio=1 if column.fills else None,
+        )
+    for row in table.rows:
+        cells = [Text(shown(cell)) for cell in row.cells]
+        found.add_row(*cells, style=STYLES.get(row.tone), end_section=row.ends_section)
+    return found

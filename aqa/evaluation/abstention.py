@@ -1,7 +1,7 @@
 """When a reader had better not answer: its silence, and the errors left at each confidence."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from math import inf
 from operator import itemgetter
@@ -14,7 +14,7 @@ from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.records import AGREEMENT, MEAN_LOGPROB
-from aqa.runs.files import known
+from aqa.runs.files import Facts
 
 POINTS = 100  # of a curve: more are not seen apart
 
@@ -34,7 +34,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Abstention:
+class Abstention(Facts):
     """How often a reader gave no answer, where there is one and where there is none.
 
     `precision` is the share of what it left open that has no answer, `recall` the share of what
@@ -47,10 +47,6 @@ class Abstention:
     rightly: int
     precision: Rate | None
     recall: Rate | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
-        return known(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,13 +100,11 @@ def file_references(systems: Sequence[System], form: Form) -> References:
             f"the files give different references for {counted_ids(different)}; compare answers to"
             " the same questions, or give the references with --data"
         )
-    complete = {key: answers for key, answers in found.items() if answers is not None}
-    if len(complete) < len(found):
-        without = [key for key, answers in found.items() if answers is None]
+    if without := [key for key, answers in found.items() if answers is None]:
         raise DataError(
             f"no file gives references for {counted_ids(without)}; give them with --data"
         )
-    return complete
+    return {key: answers for key, answers in found.items() if answers is not None}
 
 
 def _texts(references: Iterable[str]) -> set[str]:

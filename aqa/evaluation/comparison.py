@@ -4,9 +4,8 @@ Every difference is b - a of two systems that answered the same questions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from aqa.metrics.statistics.confidence_sequences import followed
 from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
 from aqa.metrics.statistics.power import as_differing, detectable_difference, detectable_share
 from aqa.metrics.statistics.sign_flips import MCNEMAR, SEED, holm, sign_flip_tests
-from aqa.runs.files import known
-from aqa.tables.table import shown_chance
+from aqa.runs.files import Facts
+from aqa.tables import shown_chance
 
 SIGNIFICANT = 0.05
 SEQUENCE = "sequence"
@@ -27,7 +26,7 @@ Values = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Facts):
     """The metric's mean difference b - a over the same questions, and what chance could do.
 
     `low` and `high` are its 95 % interval. `p_holm` is `p` after Holm's correction over all pairs
@@ -88,10 +87,6 @@ class Comparison:
             wins=self.losses,
             losses=self.wins,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
-        return known(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)

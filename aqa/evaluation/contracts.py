@@ -74,19 +74,16 @@ class Contract:
         try:
             cls(**fields)  # which knows all names
             contract = TypeAdapter(cls).validate_json(json.dumps(fields), strict=True)
+            shares = (contract.risk, contract.level, contract.limit)
+            is_valid = isfinite(contract.threshold) and all(0 < share <= 100 for share in shares)
         except (TypeError, ValidationError):
-            contract = None
-        if contract is None or found.get("version") != VERSION or not contract._is_valid():
+            is_valid = False
+        if not is_valid or found.get("version") != VERSION:
             raise ConfigError(
                 f"{place} is a contract of silence that was changed, or is of another version; make"
                 " it again"
             )
         return contract
-
-    def _is_valid(self) -> bool:
-        """Whether a threshold and a promise are what their names say."""
-        shares = (self.risk, self.level, self.limit)
-        return isfinite(self.threshold) and all(0 < share <= 100 for share in shares)
 
     def check_confidence(self, kind: str | None) -> None:
         """Refuse a reader whose confidences are of another `kind`; None where it has none.
@@ -118,8 +115,7 @@ class Contract:
                 "the contract of silence was made from predictions without a run folder, so its"
                 f" reader is not known; {way_out}"
             )
-        now = json.loads(json.dumps(_reader(fingerprint)))
-        found = differences(_reader(self.reader), now)
+        found = differences(_reader(self.reader), _reader(fingerprint))
         if found:
             changed = "; ".join(list(found.values())[:3])
             raise ConfigError(f"the contract of silence was made otherwise: {changed}; {way_out}")
@@ -239,12 +235,12 @@ def parse_promise(risk: str | None, level: float, wrong: str) -> Promise | None:
         if (level, wrong) != DEFAULTS:
             raise UsageError("--level and --wrong-under are for --choose-threshold; add it")
         return None
-    name, share = _assigned(risk)
+    name, share = named_number(risk)
     if name != "risk" or share is None or not 0 < share < 100:
         raise UsageError(
             f'--choose-threshold {risk}: write the wrong answers in % to promise, such as "risk=5"'
         )
-    score, limit = _assigned(wrong)
+    score, limit = named_number(wrong)
     if not score or limit is None or not 0 < limit <= 100:
         raise UsageError(
             f'--wrong-under {wrong}: write a score and the least it may be, such as "f1=50"'
@@ -252,10 +248,11 @@ def parse_promise(risk: str | None, level: float, wrong: str) -> Promise | None:
     return Promise(share, level, score, limit)
 
 
-def _assigned(text: str) -> tuple[str, float | None]:
-    name, _, number = text.partition("=")
+def named_number(word: str) -> tuple[str, float | None]:
+    """Read `f1=70`; None where that is no number."""
+    name, _, text = word.partition("=")
     try:
-        return name.strip(), float(number)
+        return name.strip(), float(text)
     except ValueError:
         return name.strip(), None
 

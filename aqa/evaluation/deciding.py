@@ -11,9 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from aqa.errors import DataError
-from aqa.evaluation.alignment import different_plans, evidence_plan_of, first_ids
 from aqa.evaluation.comparison import compare
-from aqa.evaluation.inputs import Aligned, Scoring, align
+from aqa.evaluation.inputs import Aligned
 from aqa.metrics import load_metric
 from aqa.metrics.normalize import second_score
 from aqa.metrics.pairs import Pairs
@@ -21,7 +20,6 @@ from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, Verd
 from aqa.metrics.statistics.intervals import FEW, mean_intervals
 from aqa.metrics.statistics.power import detectable_difference
 from aqa.metrics.statistics.waves import draw_order, wave_ends
-from aqa.records import Example
 
 UNDECIDED: Verdict = "undecided"
 FEWEST = 50  # questions in common
@@ -218,44 +216,3 @@ class Contest:
             (languages[own[0]], 2 * sum(answerable[place] for place in own) > len(own))
             for own in clusters
         ]
-
-
-def find_contest(
-    rule: StopRule,
-    names: tuple[str, str],
-    examples: Iterable[Example],
-    evidence_plan: Mapping[str, Any],
-    profile: str,
-    seed: int,
-) -> Contest:
-    """Read the reference's answers to the examples of a run; `names` are those of both.
-
-    Raises:
-        DataError: they are answers to other data or too few, or were given on other evidence.
-    """
-    questions: dict[str, str] = {}
-    aligned = align([rule.reference], _noting(examples, questions), Scoring(profile=profile))
-    (system,) = aligned.systems
-    others = [
-        key
-        for key, row in system.rows.items()
-        if isinstance(own := row.metadata.get("question"), str)
-        and questions.get(key, own).strip() != own.strip()
-    ]
-    way_out = "name a run on the same data and evidence"
-    if others:
-        raise DataError(
-            f"{system.file} answers other questions under the ids {first_ids(others)}; {way_out}"
-        )
-    theirs, ours = evidence_plan_of(system), json.loads(json.dumps(evidence_plan))
-    if theirs and (difference := different_plans(theirs, ours)):
-        raise DataError(
-            f"{system.file} and this run are given different evidence ({difference}); {way_out}"
-        )
-    return Contest(rule, names, aligned, seed)
-
-
-def _noting(examples: Iterable[Example], questions: dict[str, str]) -> Iterator[Example]:
-    for example in examples:
-        questions[example.id] = example.question
-        yield example

@@ -106,8 +106,7 @@ def learn(answered: Answered, metric: str, wanted: Sequence[str], seed: int) -> 
         ENSEMBLE: {metric: answered.scored(ensemble).tolist()},
     }
     (gain,) = compare(values, clusters, seed=seed).comparisons
-    is_better = gain.is_real and gain.difference > 0
-    takes = is_forced or is_better
+    takes = is_forced or (gain.is_real and gain.difference > 0)
     rule = _chosen(answered, candidates, seed) if takes else fit(Single.name, answered)
     means = {name: _mean_held_out(answered, name, seed) for name in (Single.name, *wanted)}
     oracle = float(answered.scores.max(axis=1).mean())

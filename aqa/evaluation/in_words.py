@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from aqa.evaluation.comparison import SEQUENCE, Comparison
 from aqa.evaluation.results import Report
-from aqa.evaluation.stress import STRESS
-from aqa.evaluation.stress_words import stress_in_words
+from aqa.evaluation.stress_cards import stress_in_words
 
 VERDICTS = 12  # differences that are all put in words; of more, those by one score
 
@@ -23,7 +22,7 @@ def in_words(report: Report) -> Iterator[str]:
     if report.labelled is not None:
         yield str(report.labelled)
     yield from map(str, report.needs)
-    yield from stress_in_words(report.stress, report.slice_comparisons.get(STRESS, {}))
+    yield from stress_in_words(report.stress, report.between_readers)
     yield from map(str, report.prompts.ranked if report.prompts is not None else ())
     yield from map(str, report.silence)
 

@@ -1,13 +1,13 @@
 """What an evaluation works on: predictions beside their references, read as its user wants it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqa.config.ranges import check_list
-from aqa.data import Source, Survey, read_examples, survey
+from aqa.data import Source, read_examples, survey
 from aqa.data.columns import value_called
 from aqa.evaluation.alignment import (
     References,
@@ -35,7 +35,7 @@ from aqa.evaluation.judge import labels as people
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_predictions
 from aqa.evaluation.predictions.answered_row import citation_of
 from aqa.evaluation.stopped import asked_by_all, stopped_runs
-from aqa.metrics import MetricOptions
+from aqa.metrics.base import MetricOptions
 from aqa.metrics.languages import example_languages, language_of_passages
 from aqa.metrics.normalize import choose_profile
 from aqa.metrics.pairs import Pairs
@@ -251,18 +251,17 @@ def read_references(source: Source, progress: Progress) -> Iterable[Example]:
     found = survey(source)
     for note in found.notes:
         progress.note(note)
-    return _Examples(source, found)
+    return Anew(partial(read_examples, source, found))
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
-    """Examples of a file, read anew each time."""
+class Anew:
+    """Examples that are read anew each time."""
 
-    source: Source
-    found: Survey
+    read: Callable[[], Iterator[Example]]
 
     def __iter__(self) -> Iterator[Example]:
-        return read_examples(self.source, self.found)
+        return self.read()
 
 
 def _cleaned_again(system: System, kept: AnswerPart, warnings: list[str]) -> System:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.judge.labels import Sampled
-from aqa.evaluation.labelled import LabelledDifference
-from aqa.evaluation.results import Report, SystemScores
+from aqa.evaluation.results import LabelledDifference, Report, SystemScores
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.label_sampling import (
     inclusion_probabilities,

@@ -1,18 +1,17 @@
 """How many questions would show a difference: planned from those that were asked."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 from aqa.evaluation.comparison import Comparison
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.power import needed_clusters
-from aqa.runs.files import known
+from aqa.runs.files import Facts
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Need(Facts):
     """Questions, in clusters like those asked, that show a true `difference` in four of five tests.
 
     `questions` and `clusters` are None where those asked show no difference at all, so that
@@ -33,10 +32,6 @@ class Need:
             return f"{what}: these questions are too few to plan from"
         by = f" in {self.clusters:,} clusters" if self.clusters != self.questions else ""
         return f"{what} in four of five tests of fixed size: about {self.questions:,} questions{by}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
-        return known(asdict(self))
 
 
 def plan(

@@ -6,12 +6,12 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from aqa.evaluation.comparison import Comparison, Measured, corrected, measure
+from aqa.evaluation.comparison import Comparison, measure
+from aqa.evaluation.slices import corrected_groups
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
 from aqa.runs.files import known
-from aqa.tables import Cell, Figure, Row, Table
-from aqa.tables.table import figures, shown_chance, shown_interval, texts
+from aqa.tables import Cell, Figure, Row, Table, figures, shown_chance, shown_interval, texts
 
 # A ranking turns where each reader is better under some prompt beyond chance; it may turn where the
 # order differs, but chance could do that.
@@ -149,7 +149,7 @@ def across_prompts(
         for reader, prompts in readers.items()
         for metric in next(iter(prompts.values()))
     ]
-    families: dict[str, list[tuple[tuple[str, str], str, Measured]]] = {}
+    measured = []
     for a, b in combinations(readers, 2):
         common = [name for name in readers[a] if name in readers[b]]
         if not common:
@@ -160,17 +160,16 @@ def across_prompts(
                 reader: _means([readers[reader][name] for name in common]) for reader in (a, b)
             }
         for name, values in both.items():
-            for metric, found in measure(values, clusters, None, seed).items():
-                families.setdefault(metric, []).append(((a, b), name, found[0]))
-    ranked = []
-    for family in families.values():
-        adjusted = corrected([one for *_, one in family])
-        pairs: dict[tuple[str, str], dict[str, Comparison]] = {}
-        for (pair, name, _), comparison in zip(family, adjusted, strict=True):
-            pairs.setdefault(pair, {})[name] = comparison
-        ranked += [
-            Ranked(own, own.pop(OVER_ALL, next(iter(own.values())))) for own in pairs.values()
-        ]
+            measured.append(((a, b, name), measure(values, clusters, None, seed)))
+    pairs: dict[str, dict[tuple[str, str], dict[str, Comparison]]] = {}
+    for (a, b, name), found in corrected_groups(measured).items():
+        for one in found:
+            pairs.setdefault(one.metric, {}).setdefault((a, b), {})[name] = one
+    ranked = [
+        Ranked(own, own.pop(OVER_ALL, next(iter(own.values()))))
+        for by in pairs.values()
+        for own in by.values()
+    ]
     return PromptReport(tuple(spreads), tuple(ranked))
 
 

@@ -1,29 +1,92 @@
 """What an evaluation found: scores of systems, as metrics.json holds them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from aqa.evaluation.abstention import Abstention, RiskCoverage
 from aqa.evaluation.comparison import Comparison
-from aqa.evaluation.disagreement import Disagreement
-from aqa.evaluation.labelled import LabelledDifference
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.prompts import PromptReport
 from aqa.evaluation.silence import Kept
-from aqa.evaluation.slice_comparison import SliceComparisons
-from aqa.evaluation.slices import Groups, Slices
-from aqa.evaluation.stress import StressCard
+from aqa.evaluation.slices import Groups, SliceComparisons, Slices
+from aqa.evaluation.stress import STRESS, StressCard
 from aqa.metrics.calibration import Calibration
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
-from aqa.runs.files import known
+from aqa.runs.files import Facts, known
 
+MOST = 10  # examples on which systems differ that metrics.json names
+_SECOND_SCORES = ("f1", "rouge_w")
+SCORE_FIELDS = ("value", "low", "high", "design_effect", "signature")
 LOOKED_AT = "confidence sequence; of a fixed size, and too narrow, in calibration.ece"
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """How far apart the systems' scores of each example are.
+
+    `spreads` are the highest less the lowest value of the score per example, 0..100.
+    """
+
+    score: str
+    ids: Sequence[str]
+    spreads: Sequence[float]
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """The places of the examples that systems differ on, widest first, ties as in the data."""
+        places = [place for place, spread in enumerate(self.spreads) if spread > 0]
+        return tuple(sorted(places, key=lambda place: -self.spreads[place]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        most = [{"id": self.ids[at], "spread": self.spreads[at]} for at in self.order[:MOST]]
+        return {"score": self.score, "n": len(self.order), "most": most}
+
+
+def disagreement(
+    ids: Sequence[str], values: Sequence[Mapping[str, Sequence[float]]]
+) -> Disagreement | None:
+    """Compare the systems example by example; None where there is but one.
+
+    `values` holds each system's values per example by score. The profile's second score is taken
+    where all have it, for it tells near misses from misses; else the first that they share, exact
+    match last.
+    """
+    if len(values) < 2:
+        return None
+    shared = [name for name in values[0] if all(name in own for own in values)]
+    if not shared:
+        return None
+    graded = [name for name in shared if name != "em"] or shared
+    score = next((name for name in _SECOND_SCORES if name in shared), graded[0])
+    columns = zip(*(own[score] for own in values), strict=True)
+    return Disagreement(score, ids, [max(column) - min(column) for column in columns])
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledDifference(Facts):
+    """The difference b - a that people's verdicts would show, in points, by n labels."""
+
+    a: str
+    b: str
+    n: int
+    difference: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return (
+            f"by people's verdicts {self.b} - {self.a} is {self.difference:+.1f} points (95 %:"
+            f" {self.low:.1f} to {self.high:.1f}), from {self.n} labels and what is known of all"
+            " answers"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +181,11 @@ class Report:
         count = self.clusters.count
         return f"{questions} in {count:,} cluster{'s' * (count != 1)} by {self.clusters.by}"
 
+    @property
+    def between_readers(self) -> Mapping[str, Sequence[Comparison]]:
+        """How the readers differ under each condition of stress."""
+        return self.slice_comparisons.get(STRESS, {})
+
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds: unrounded, without the values per example."""
         clusters = self.clusters
@@ -147,5 +215,4 @@ class Report:
 
 
 def _score_json(score: Score) -> dict[str, Any]:
-    fields = {name: getattr(score, name) for name in ("value", "low", "high", "design_effect")}
-    return known(fields) | {"signature": score.signature}
+    return known({name: getattr(score, name) for name in SCORE_FIELDS})

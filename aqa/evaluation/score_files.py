@@ -3,12 +3,11 @@
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from aqa.errors import RunError, ScoreError, UsageError
-from aqa.evaluation.contracts import KIND
+from aqa.evaluation.contracts import KIND, named_number
 from aqa.evaluation.predictions import OWN_SCORES
 from aqa.evaluation.results import Report
 from aqa.records import Score
@@ -55,19 +54,13 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
     """
     limits: dict[str, float] = {}
     for word in words:
-        name, _, text = word.partition("=")
-        try:
-            limit = float(text)
-        except ValueError:
-            limit = float("nan")
-        if not name.strip() or not isfinite(limit) or not 0 <= limit <= 100:
+        name, limit = named_number(word)
+        if not name or limit is None or not 0 <= limit <= 100:
             raise UsageError(
                 f'--fail-under {word}: write a score and the worst it may be, such as "f1=70"'
             )
-        if limits.setdefault(name.strip(), limit) != limit:
-            raise UsageError(
-                f"--fail-under {word}: {name.strip()} has another limit, too; give one"
-            )
+        if limits.setdefault(name, limit) != limit:
+            raise UsageError(f"--fail-under {word}: {name} has another limit, too; give one")
     return limits
 
 

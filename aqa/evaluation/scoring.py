@@ -15,22 +15,22 @@ from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.clustering import AUTO, clusters_note
 from aqa.evaluation.comparison import check_baseline, compare
 from aqa.evaluation.contracts import contract_cautions, kept_contracts
-from aqa.evaluation.disagreement import disagreement
 from aqa.evaluation.inputs import Aligned, Predicted, Scoring, align
-from aqa.evaluation.judge.judging import JudgedSystems, cases_of, judge_systems
+from aqa.evaluation.judge.judging import cases_of, judge_systems
 from aqa.evaluation.mistakes import categorize
 from aqa.evaluation.planning import plan
 from aqa.evaluation.predictions import AnsweredRow
-from aqa.evaluation.results import Report, SystemScores
-from aqa.evaluation.slice_comparison import compare_slices
+from aqa.evaluation.results import Report, SystemScores, disagreement
 from aqa.evaluation.slices import (
     Groups,
     check_known,
+    compare_slices,
     group_examples,
     means_by_answer,
     slice_scores,
 )
-from aqa.metrics import Metric, MetricOptions, default_metrics, load_metric, metric_names
+from aqa.metrics import default_metrics, load_metric, metric_names
+from aqa.metrics.base import Metric, MetricOptions
 from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
@@ -73,27 +73,24 @@ def evaluate(
     # What can be refused is refused before a judge or a model costs anything.
     check_baseline(_baseline(scoring.baseline, aligned.systems), list(aligned.pairs))
     groups = _groups_of_systems(slices, aligned)
-    judged = None
+    facts = None
     if JUDGE in named:
-        judged = judge_systems(*_judge_of(scoring, references), aligned, scoring.judge_labels)
-        warnings += judged.warnings
-        scorers = _without_failed_judge(scorers, named, judged)
+        asked = _judge_of(scoring, references)
+        aligned, facts = judge_systems(*asked, aligned, scoring.judge_labels)
+        scorers = _without_failed_judge(scorers, named, aligned.pairs)
     warnings += reference_cautions(next(iter(aligned.pairs.values())))
     scorers = scorers or _default_scorers(aligned.languages, scoring.metric_options)
     found = []
-    all_pairs = aligned.pairs if judged is None else judged.pairs
     total = len(aligned.systems) * len(scorers)
     with progress.task("Scoring", total=total, unit="scores") as task:
         for system in aligned.systems:
-            pairs = all_pairs[system.name]
+            pairs = aligned.pairs[system.name]
             warnings += system_cautions(system.name, pairs, scoring.no_answer)
             rows = [system.rows.get(key) for key in expected]
             warnings += confidence_cautions(system.name, rows)
-            own = _score(system, pairs, scorers, task)
-            own_groups = groups[system.name]
-            found.append(_described(own, pairs, rows, own_groups, aligned.clusters))
-    report = _compared(aligned, found, groups, scoring)
-    return report if judged is None else replace(report, judge=judged.facts)
+            own = _scored(system, pairs, scorers, task)
+            found.append(_described(own, pairs, rows, groups[system.name], aligned.clusters))
+    return replace(_compared(aligned, found, groups, scoring), judge=facts)
 
 
 def _profile_note(aligned: Aligned) -> str:
@@ -118,14 +115,14 @@ def estimate_judge(
 
 
 def _without_failed_judge(
-    scorers: list[Metric], named: Sequence[str], judged: JudgedSystems
+    scorers: list[Metric], named: Sequence[str], judged: Mapping[str, Pairs]
 ) -> list[Metric]:
     """Leave the judge's score out where it gave some system no verdict at all.
 
     Raises:
         ModelError: it is the only score.
     """
-    found = {name: pairs.verdicts for name, pairs in judged.pairs.items()}
+    found = {name: pairs.verdicts for name, pairs in judged.items()}
     silent = [name for name, own in found.items() if own is not None and own.are_none]
     if not silent:
         return scorers
@@ -158,7 +155,7 @@ def _groups_of_systems(keys: Sequence[str], aligned: Aligned) -> dict[str, Group
     return groups
 
 
-def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
+def _scored(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
     scores: dict[str, Score] = {}
     for scorer in scorers:
         score = scorer(pairs)
@@ -166,9 +163,17 @@ def _score(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) 
             raise UsageError(f"two metrics give the score {score.name}; take one of them")
         scores[score.name] = score
         task.advance(1, {score.name: score.value})
-    groups = means_by_answer(pairs, scores)
-    found = SystemScores(system.name, system.file, pairs.missing, pairs.failed, scores, groups)
-    return replace(found, manifest=manifest_of(system))
+    return SystemScores(
+        system.name,
+        system.file,
+        pairs.missing,
+        pairs.failed,
+        scores,
+        means_by_answer(pairs, scores),
+        predictions=tuple(pairs.predictions),
+        verdicts=pairs.verdicts,
+        manifest=manifest_of(system),
+    )
 
 
 def _default_scorers(languages: Sequence[str], options: MetricOptions | None) -> list[Metric]:
@@ -191,13 +196,11 @@ def _described(
         own,
         slices={key: slice_scores(each, own.scores, clusters) for key, each in groups.items()},
         slice_places=groups,
-        predictions=tuple(pairs.predictions),
         categories=categorize(pairs, rows),
         abstention=abstention(pairs, clusters),
         risk_coverage=risk_coverage(pairs, rows),
         calibration=calibration(pairs, rows, clusters),
         rows=tuple(rows),
-        verdicts=pairs.verdicts,
     )
 
 

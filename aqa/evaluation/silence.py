@@ -14,15 +14,15 @@ that of the effective sample size, with the degrees of freedom of the clusters (
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import ceil, inf
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aqa.errors import DataError
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.runs.files import Facts
 
 Vector = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Facts):
     """How a system that keeps a contract did: of its `answered` examples `value` % were wrong."""
 
     name: str
@@ -78,10 +78,6 @@ class Kept:
         else:
             outcome = "the contract of silence did not hold"
         return f"{self.name}: {outcome}; {figures} ({interval}; {promised})"
-
-    def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
-        return asdict(self)
 
 
 def choose_threshold(

@@ -1,13 +1,17 @@
-"""Scores of parts of the examples: by a column of the data, or by what an answer was made from."""
+"""Scores of parts of the examples, by a column of the data or by what an answer was made from.
 
-from collections.abc import Callable, Mapping, Sequence
+Within each part the systems are compared, too.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from aqa.data.columns import as_label, value_called
 from aqa.errors import UsageError
+from aqa.evaluation.comparison import Comparison, Measured, Values, corrected, measure
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
@@ -21,6 +25,9 @@ MOST_GROUPS = 60
 
 Groups = dict[str, dict[str, list[int]]]  # by key and name: the places of the examples
 Slices = dict[str, dict[str, dict[str, Any]]]
+SliceComparisons = Mapping[str, Mapping[str, tuple[Comparison, ...]]]  # by key and group
+Group = TypeVar("Group", bound=Hashable)
+OF_EVIDENCE = ("evidence_length", "gold_rank", "gold_in_evidence")  # known of our own runs alone
 
 
 class _Example(NamedTuple):
@@ -71,8 +78,6 @@ BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
     "answerable": lambda found: _yes(bool(found.expected)),
     "abstained": lambda found: _yes(found.has_abstained),
 }
-
-OF_EVIDENCE = ("evidence_length", "gold_rank", "gold_in_evidence")  # known of our own runs alone
 
 
 def group_examples(
@@ -178,3 +183,75 @@ def means_by_answer(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict
             if places and score.per_example:
                 groups[name][score.name] = fmean(score.per_example[place] for place in places)
     return groups
+
+
+def compare_slices(
+    groups: Mapping[str, Groups],
+    values: Values,
+    clusters: Clusters,
+    baseline: str | None,
+    seed: int,
+) -> SliceComparisons:
+    """Compare the systems within each group, corrected over all groups and pairs of a key.
+
+    `groups` and `values` are those of each system. A group that depends on what a reader saw or
+    said may hold other examples of one system than of another, and then does not compare them.
+    """
+    if len(values) < 2:
+        return {}
+    return {
+        key: _compare_key(
+            {system: groups[system][key] for system in values}, values, clusters, baseline, seed
+        )
+        for key in next(iter(groups.values()))
+    }
+
+
+def _compare_key(
+    groups: Mapping[str, Mapping[str, Sequence[int]]],
+    values: Values,
+    clusters: Clusters,
+    baseline: str | None,
+    seed: int,
+) -> dict[str, tuple[Comparison, ...]]:
+    measured: list[tuple[str, Mapping[str, Sequence[Measured]]]] = []
+    for group in dict.fromkeys(name for own in groups.values() for name in own):
+        for systems, places in _of_same_examples(group, groups):
+            if len(systems) < 2 or (baseline is not None and baseline not in systems):
+                continue
+            part = {
+                system: {
+                    metric: [column[place] for place in places]
+                    for metric, column in values[system].items()
+                }
+                for system in systems
+            }
+            measured.append((group, measure(part, clusters.at(places), baseline, seed)))
+    return corrected_groups(measured)
+
+
+def corrected_groups(
+    measured: Iterable[tuple[Group, Mapping[str, Sequence[Measured]]]],
+) -> dict[Group, tuple[Comparison, ...]]:
+    """Correct the comparisons of each metric together, over all groups; give those of each."""
+    families: dict[str, list[tuple[Group, Measured]]] = {}
+    for group, by_metric in measured:
+        for metric, found in by_metric.items():
+            families.setdefault(metric, []).extend((group, one) for one in found)
+    compared: dict[Group, list[Comparison]] = {}
+    for family in families.values():
+        adjusted = corrected([one for _, one in family])
+        for (group, _), comparison in zip(family, adjusted, strict=True):
+            compared.setdefault(group, []).append(comparison)
+    return {group: tuple(found) for group, found in compared.items()}
+
+
+def _of_same_examples(
+    group: str, groups: Mapping[str, Mapping[str, Sequence[int]]]
+) -> list[tuple[list[str], tuple[int, ...]]]:
+    """Put together the systems of which the group holds the same examples."""
+    found: dict[tuple[int, ...], list[str]] = {}
+    for system, own in groups.items():
+        if group in own:
+            found.setdefault(tuple(own[group]), []).append(system)
+    return [(systems, places) for places, systems in found.items()]

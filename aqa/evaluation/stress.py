@@ -12,7 +12,7 @@ from typing import Any
 from aqa.config.conditions import CONDITIONS, FAMILIES
 from aqa.evaluation.abstention import Rate
 from aqa.evaluation.comparison import Comparison, measure
-from aqa.evaluation.slice_comparison import corrected_groups
+from aqa.evaluation.slices import corrected_groups
 from aqa.metrics import score_pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED

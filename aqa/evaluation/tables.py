@@ -3,15 +3,22 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from aqa.evaluation.calibration_tables import calibration_rows, calibration_table
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
-from aqa.evaluation.stress import STRESS
-from aqa.evaluation.stress_tables import card_tables, long_rows
+from aqa.evaluation.stress_cards import card_tables
 from aqa.records import Score
-from aqa.tables import Cell, Column, Figure, Row, Table
-from aqa.tables.table import figures, shown_chance, shown_interval, texts
+from aqa.tables import (
+    Cell,
+    Column,
+    Figure,
+    Row,
+    Table,
+    figures,
+    shown_chance,
+    shown_interval,
+    texts,
+)
 
 DISPUTED = 3  # examples that the table shows
 LONGEST = 200  # characters of an answer in it
@@ -34,7 +41,7 @@ def tables_for_people(report: Report) -> Iterator[Table]:
             yield table
     if report.comparisons:
         yield comparison_table(report.comparisons)
-    yield from card_tables(report.stress, report.slice_comparisons.get(STRESS, {}))
+    yield from card_tables(report.stress, report.between_readers)
     if report.prompts is not None:
         yield from report.prompts.tables()
 
@@ -48,9 +55,8 @@ def score_table(report: Report) -> Table:
         label = system.name
         for name, score in system.scores.items():
             parts = [system.groups[group].get(name) for group in groups]
-            cells: list[Cell] = [label, name, Figure(score.value)]
-            cells.append(shown_interval(score.low, score.high))
-            rows.append(Row([*cells, *map(_figure, parts)]))
+            interval = shown_interval(score.low, score.high)
+            rows.append(Row([label, name, Figure(score.value), interval, *map(_figure, parts)]))
             label = ""
         if system.missing or system.failed:
             listed = f"missing {system.missing}, failed {system.failed}"
@@ -64,68 +70,12 @@ def wide_table(report: Report) -> Table:
     """A row for each system and a column for each score, with its interval."""
     names = list(report.systems[0].scores)
     rows = [
-        Row([system.name, *(_estimate(score) for score in system.scores.values())])
-        for system in report.systems
+        Row([system.name, *map(_estimate, system.scores.values())]) for system in report.systems
     ]
     signatures = [score.signature for score in report.systems[0].scores.values()]
     labelled = filter(None, [report.labelled])
     notes = [f"{report.sample}, 95 % intervals", *map(str, labelled), *signatures]
     return Table([*texts("system"), *figures(*names)], rows, notes=notes)
-
-
-def long_table(report: Report) -> Table:
-    """A row for each system and score, and for each group of a slice: all that is known of it.
-
-    A row with a system under `minus` holds how far its score is below, in all or in a group.
-    """
-    rows = []
-    for system in report.systems:
-        for score in system.scores.values():
-            values = [_figure(score.value), _figure(score.low), _figure(score.high)]
-            counts = [len(report.ids), system.missing, system.failed]
-            rows.append(Row([system.name, score.name, *values, *counts, *[""] * 5]))
-        for group, means in _answerable_groups(system):
-            for name, value in means.items():
-                if name != "n":
-                    counts_of: list[Cell] = [int(means["n"]), "", "", "answerable", group]
-                    counts_of += [""] * 3
-                    rows.append(Row([system.name, name, Figure(value), "", "", *counts_of]))
-        for key, groups in system.slices.items():
-            for group, found in groups.items():
-                for metric, part in found.items():
-                    if metric != "n":
-                        values = [_figure(part[name]) for name in ("value", "low", "high")]
-                        of: list[Cell] = [found["n"], "", "", key, group, *[""] * 3]
-                        rows.append(Row([system.name, metric, *values, *of]))
-    rows += calibration_rows(report)
-    rows += [_long_difference(found, "", "") for found in report.comparisons]
-    rows += [_long_difference(found, *part) for part, found in _slice_comparisons(report)]
-    rows += [one.long_row() for one in [report.labelled] if one is not None]
-    rows += long_rows(report.stress)
-    counted = figures("value", "low", "high", "n", "missing", "failed")
-    heads = [*texts("system", "metric"), *counted, *texts("slice", "group", "minus")]
-    return Table([*heads, *figures("p", "p_holm")], rows)
-
-
-def _answerable_groups(system: SystemScores) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """The scores of questions with and without an answer, where there are both."""
-    if system.groups["no_answer"]["n"] and "answerable" not in system.slices:
-        yield "yes", system.groups["has_answer"]
-        yield "no", system.groups["no_answer"]
-
-
-def _slice_comparisons(report: Report) -> Iterator[tuple[tuple[str, str], Comparison]]:
-    """Give the differences within slices, each with its key and group."""
-    for key, groups in report.slice_comparisons.items():
-        for group, found in groups.items():
-            yield from (((key, group), one) for one in found)
-
-
-def _long_difference(found: Comparison, key: str, group: str) -> Row:
-    values = [Figure(value) for value in (found.difference, found.low, found.high)]
-    count = found.wins + found.ties + found.losses
-    chances = [Figure(found.p), Figure(found.p_holm)]
-    return Row([found.b, found.metric, *values, count, "", "", key, group, found.a, *chances])
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
@@ -149,7 +99,8 @@ def _difference(found: Comparison) -> Row:
 
 def slice_comparison_table(report: Report, key: str) -> Table:
     """A row for each group, two systems and score; of very many, by one score alone."""
-    listed = [(part[1], found) for part, found in _slice_comparisons(report) if part[0] == key]
+    compared = report.slice_comparisons.get(key, {})
+    listed = [(group, found) for group, own in compared.items() for found in own]
     if len(listed) > MOST and report.disagreement is not None:
         listed = [(group, one) for group, one in listed if one.metric == report.disagreement.score]
     rows = []
@@ -234,6 +185,19 @@ def confidence_table(report: Report) -> Table:
     heads = figures(*(f"{share} %" for share in KEPT), "AURC", "at best")
     title = "Wrong (not exact) among the most confident answers"
     return Table([*texts("system"), *heads], rows, title)
+
+
+def calibration_table(report: Report) -> Table:
+    """A row for each system whose confidences are probabilities."""
+    rows = []
+    for system in report.systems:
+        if (found := system.calibration) is not None:
+            error, interval = Figure(found.ece, 1), shown_interval(found.low, found.high)
+            more = [Figure(found.plain_ece, 1), Figure(found.overconfidence, 1, is_signed=True)]
+            rows.append(Row([system.name, found.kind, found.n, error, interval, *more]))
+    heads = figures("n", "ECE", "95 % interval", "plain ECE", "too sure by")
+    title = "Calibration: how far confidence is the share of right (exact) answers"
+    return Table([*texts("system", "confidence"), *heads], rows, title)
 
 
 def disputed_table(report: Report) -> Table:

@@ -14,18 +14,6 @@ from aqa.metrics.normalize import PROFILES, choose_profile, second_score
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
-__all__ = [
-    "METRICS",
-    "Metric",
-    "MetricOptions",
-    "RunningScores",
-    "default_metrics",
-    "load_metric",
-    "metric_names",
-    "possible_scores",
-    "score_pairs",
-]
-
 # A metric is a function of its name and the pairs; one that keeps a model, a class of the options.
 METRICS = {
     "em": "f1:exact_match",

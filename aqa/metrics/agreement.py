@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean
 
-from aqa.runs.files import known
+from aqa.runs.files import Facts
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Facts):
     """How far two raters agree on n examples: the share of equal labels (0..100), and kappa.
 
     `kappa` is None where both gave one and the same label throughout: then chance explains all.
@@ -18,10 +18,6 @@ class Agreement:
     n: int
     agreement: float
     kappa: float | None
-
-    def to_json(self) -> dict[str, float]:
-        """Give what metrics.json holds."""
-        return known(asdict(self))
 
 
 def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
@@ -40,7 +36,7 @@ def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class PanelAgreement:
+class PanelAgreement(Facts):
     """How far a panel agrees on n answers that all judged: the share of one opinion, 0..100.
 
     `fleiss_kappa` is over the same answers, `krippendorff_alpha` over all that two or more judged.
@@ -51,10 +47,6 @@ class PanelAgreement:
     agreement: float | None
     fleiss_kappa: float | None
     krippendorff_alpha: float | None
-
-    def to_json(self) -> dict[str, float]:
-        """Give what metrics.json holds."""
-        return known(asdict(self))
 
 
 def panel_agreement(items: Sequence[Sequence[str | None]]) -> PanelAgreement:

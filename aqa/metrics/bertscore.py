@@ -48,18 +48,15 @@ class BertScore:
 
     def _values(self, encoder: Encoder, pairs: Pairs) -> list[float]:
         """Score each example, 0..100; only different texts that say something meet the model."""
-        values = list(pairs.silence)
+        apart = pairs.single()
+        values = list(apart.settled)
         owners: dict[Compared, list[int]] = {}
-        for owner, (prediction, references) in enumerate(
-            zip(pairs.predictions, pairs.expected, strict=True)
-        ):
-            if prediction is None or not prediction.strip():
-                continue
-            if prediction in references:
+        compared = zip(apart.predictions, apart.references, strict=True)
+        for owner, pair in zip(apart.owners, compared, strict=True):
+            if pair[0] in pairs.expected[owner]:
                 values[owner] = 100.0
-                continue
-            for reference in references:
-                owners.setdefault((prediction, reference), []).append(owner)
+            else:
+                owners.setdefault(pair, []).append(owner)
         ordered = sorted(owners, key=lambda pair: max(map(len, pair)), reverse=True)
         with self._options.progress.task("BERTScore", len(ordered), "pairs") as task:
             for pair, likeness in self._compare(encoder, ordered):

@@ -10,8 +10,7 @@ from functools import lru_cache
 from aqa.errors import UsageError
 from aqa.metrics.kiwi import Morpheme, analyse, kiwi_version, load_kiwi
 from aqa.metrics.languages import HANGUL_LETTERS, KOREAN
-from aqa.metrics.normalize import PROFILES, choose_profile
-from aqa.metrics.overlap import f1
+from aqa.metrics.normalize import PROFILES, choose_profile, f1
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 

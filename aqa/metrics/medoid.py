@@ -6,8 +6,7 @@ from math import fsum
 from operator import mul
 
 from aqa.metrics.languages import example_languages, language_of_passages
-from aqa.metrics.normalize import PROFILES, Profile, profile_for
-from aqa.metrics.overlap import f1
+from aqa.metrics.normalize import PROFILES, Profile, f1, profile_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from statistics import fmean
 
 from aqa.errors import DataError
 from aqa.metrics.languages import example_languages
-from aqa.metrics.normalize import PROFILES, Profile, profile_for, second_score
-from aqa.metrics.overlap import f1
+from aqa.metrics.normalize import PROFILES, Profile, f1, profile_for, second_score
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
 from aqa.version import __version__
@@ -26,6 +25,28 @@ class Citation:
 
     named: frozenset[int]
     gold: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """Predictions and references one by one, each pair of two texts that both say something.
+
+    As for the other metrics a missing prediction scores 0, and an unanswerable question scores 100
+    where nothing is predicted; such texts never meet the metric. `owners` are the examples that
+    the pairs belong to, `settled` what each example scores at least.
+    """
+
+    predictions: Sequence[str]
+    references: Sequence[str]
+    owners: Sequence[int]
+    settled: Sequence[float]
+
+    def best(self, found: Sequence[float]) -> list[float]:
+        """Turn the pairs' scores, 0..100, into each example's best."""
+        values = list(self.settled)
+        for owner, value in zip(self.owners, found, strict=True):
+            values[owner] = max(values[owner], value)
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +149,18 @@ class Pairs:
             100.0 if has_abstained and not texts else 0.0
             for has_abstained, texts in zip(self.abstained, self.expected, strict=True)
         )
+
+    def single(self) -> Single:
+        """Take predictions and references apart, one reference at a time."""
+        said: list[str] = []
+        expected: list[str] = []
+        owners: list[int] = []
+        for owner, (text, texts) in enumerate(zip(self.predictions, self.expected, strict=True)):
+            if text is not None and text.strip():
+                owners += [owner] * len(texts)
+                said += [text] * len(texts)
+                expected += texts
+        return Single(said, expected, owners, self.silence)
 
     def score(
         self, name: str, values: Sequence[float], details: str = "", refs: str = "max"

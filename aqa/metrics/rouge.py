@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
-from aqa.metrics.best_reference import single
 from aqa.metrics.kiwi import has_kiwi, kiwi_version, morphemes, speaking
 from aqa.metrics.languages import KOREAN, LATIN, has_hangul, language_of
 from aqa.metrics.pairs import Pairs
@@ -50,9 +49,9 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
 
     from rouge_score_rs import RougeScorer
 
-    apart = single(pairs)
+    apart = pairs.single()
     predictions, references = list(apart.predictions), list(apart.references)
-    words = _Words()
+    words: dict[str, str] = {}
     used: set[Tokenizer | None] = set()
     korean = by_morphemes if has_kiwi() else characters
     for at, owner in enumerate(apart.owners):
@@ -63,7 +62,7 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
             said = tokenizer(predictions[at])
             if tokenizer is by_morphemes:
                 said = in_the_parts_of(said, expected)
-            predictions[at], references[at] = words.of(said), words.of(expected)
+            predictions[at], references[at] = _written(said, words), _written(expected, words)
     found = RougeScorer(list(ROUGE)).score_batch(references, predictions)
     return (
         {name: apart.best([100.0 * own[name].fmeasure for own in found]) for name in ROUGE},
@@ -119,17 +118,10 @@ def _runs(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
             yield tokens[start:end]
 
 
-class _Words:
-    """Writes tokens as made-up words, the same for the same token.
+def _written(tokens: Sequence[str], known: dict[str, str]) -> str:
+    """Write tokens as one text of made-up words, the same for the same token.
 
     The default tokenizer, which runs without Python, parts these words as they are meant, and
     ROUGE asks of tokens only whether they are equal.
     """
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    def of(self, tokens: Sequence[str]) -> str:
-        """Give one text of a word a token."""
-        known = self._known
-        return " ".join([known.setdefault(token, str(len(known))) for token in tokens])
+    return " ".join([known.setdefault(token, str(len(known))) for token in tokens])

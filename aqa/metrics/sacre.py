@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from aqa.errors import DataError
-from aqa.metrics.best_reference import single
 from aqa.metrics.languages import LATIN
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
@@ -95,7 +94,7 @@ def _metrics(order: int) -> dict[str, Any]:
 
 
 def _best(pairs: Pairs, metrics: Sequence[Any]) -> list[float]:
-    apart = single(pairs)
+    apart = pairs.single()
     return apart.best(
         [
             min(100.0, float(metrics[owner].sentence_score(prediction, [reference]).score))

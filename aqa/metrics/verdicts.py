@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, variance
 from typing import Any
 
-from aqa.metrics.corrected import Corrected
+from aqa.metrics.statistics.label_sampling import LabelledMean
 
 # What each verdict counts, 0..100.
 VERDICTS = {"correct": 100.0, "partially_correct": 50.0, "incorrect": 0.0, "unsupported": 0.0}
@@ -41,7 +41,7 @@ class Verdicts:
     repeats: int
     signature: str
     judges: Mapping[str, "Verdicts"] = field(default_factory=dict)
-    corrected: Corrected | None = None
+    corrected: LabelledMean | None = None
 
     @property
     def failed(self) -> int:

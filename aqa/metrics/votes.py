@@ -117,8 +117,19 @@ class Majority:
     order: tuple[int, ...]
 
     def choose(self, votes: Votes) -> Choice:
-        """Choose an answer to each question."""
-        return _most(votes.same.sum(axis=2) / len(self.order), votes, self.order)
+        """Choose an answer to each question: that of the highest total."""
+        totals = self._totals(votes) / len(self.order)
+        ranks = np.empty(len(self.order))
+        ranks[list(self.order)] = np.arange(len(self.order))
+        preferred = np.where(votes.answered, totals - _TIE * ranks, -np.inf)
+        chosen = preferred.argmax(axis=1)
+        is_answered = votes.answered.any(axis=1)
+        own = totals[np.arange(len(totals)), chosen]
+        return Choice(np.where(is_answered, chosen, NOBODY), np.where(is_answered, own, np.nan))
+
+    def _totals(self, votes: Votes) -> Matrix:
+        found: Matrix = votes.same.sum(axis=2, dtype=np.float64)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +141,9 @@ class MinimumRisk(Majority):
 
     name: ClassVar[str] = "mbr"
 
-    def choose(self, votes: Votes) -> Choice:
-        """Choose an answer to each question."""
-        return _most(votes.likeness.sum(axis=2) / len(self.order), votes, self.order)
+    def _totals(self, votes: Votes) -> Matrix:
+        found: Matrix = votes.likeness.sum(axis=2)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +153,12 @@ class Weighted(Majority):
     name: ClassVar[str] = "weighted"
     curves: tuple[Curve, ...]
 
-    def choose(self, votes: Votes) -> Choice:
-        """Choose an answer to each question."""
+    def _totals(self, votes: Votes) -> Matrix:
         weights = np.column_stack(
             [curve.at(votes.confidences[:, place]) for place, curve in enumerate(self.curves)]
         )
-        totals = np.einsum("nij,nj->ni", votes.same, weights) / len(self.order)
-        return _most(totals, votes, self.order)
+        found: Matrix = np.einsum("nij,nj->ni", votes.same, weights)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +228,3 @@ def readers_of(rule: Rule) -> tuple[int, ...]:
     if isinstance(rule, Cascade):
         return (rule.cheap, rule.dear)
     return tuple(sorted(rule.order))
-
-
-def _most(totals: Matrix, votes: Votes, order: Sequence[int]) -> Choice:
-    """Choose the answer of the highest total; of equals, that of the reader first in the order."""
-    ranks = np.empty(len(order))
-    ranks[list(order)] = np.arange(len(order))
-    preferred = np.where(votes.answered, totals - _TIE * ranks, -np.inf)
-    chosen = preferred.argmax(axis=1)
-    is_answered = votes.answered.any(axis=1)
-    own = totals[np.arange(len(totals)), chosen]
-    return Choice(np.where(is_answered, chosen, NOBODY), np.where(is_answered, own, np.nan))

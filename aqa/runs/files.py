@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,6 +43,15 @@ def made_folder(folder: Path) -> Iterator[None]:
 def known(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is not known, or empty, so that a file does not hold it."""
     return {name: value for name, value in fields.items() if value not in (None, (), [], {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Values that files hold as they are, but for those that are not known."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what metrics.json holds."""
+        return known(asdict(self))
 
 
 def write_json(path: Path, value: object) -> None:

@@ -263,7 +263,7 @@ def different_run(
     theirs = next(read_lines(folder / JOURNAL), {}).get("fingerprint")
     if not isinstance(theirs, dict):
         return {}
-    found = differences(theirs, json.loads(json.dumps(fingerprint)))
+    found = differences(theirs, fingerprint)
     return {key: text for key, text in found.items() if not (retry_errors and key in ROOM)}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from aqa.tables.table import Column, Row, Table, shown
+from aqa.tables import Column, Row, Table, shown
 
 
 def to_html(table: Table) -> str:

@@ -2,7 +2,7 @@
 
 import re
 
-from aqa.tables.table import Cell, Table, shown
+from aqa.tables import Cell, Table, shown
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

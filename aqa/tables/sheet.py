@@ -3,7 +3,7 @@
 import csv
 import io
 
-from aqa.tables.table import Cell, Table, plain_value
+from aqa.tables import Cell, Table, plain_value
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

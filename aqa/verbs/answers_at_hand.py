@@ -28,7 +28,7 @@ def runs_in(folder: Path) -> list[Path]:
 
 def different(found: Fingerprint, wanted: Fingerprint) -> dict[str, str]:
     """Tell in what two runs differ, but for the precision that their machines computed in."""
-    changed = differences(found, json.loads(json.dumps(wanted)))
+    changed = differences(found, wanted)
     changed.pop("reader.dtype", None)
     return changed
 
@@ -50,29 +50,26 @@ def member_config(member: Member) -> tuple[RunConfig, type[Any]]:
     return build_config(reader_type.Options, [], raw), reader_type
 
 
-def answers_at_hand(
-    learned: LearnedEnsemble, named: list[Path], ids: Collection[str], fingerprint: Fingerprint
-) -> dict[int, dict[str, MemberAnswer]]:
-    """Find answers to questions of these ids, of each member that is needed, by its place.
-
-    `named` are run folders and files that the user names, `fingerprint` is that of the ensemble's
-    run, of which data and evidence must be those of members' runs.
-
-    Raises:
-        AqaError: what is named is of other data, evidence or readers; or a member that can't be
-            asked has no answers.
-    """
-    return _AtHand(learned, ids, fingerprint).find(named)
-
-
 @dataclass(frozen=True, slots=True)
-class _AtHand:
+class AnswersAtHand:
+    """Where answers to questions of these ids may lie; `fingerprint` is that of the ensemble's run.
+
+    Data and evidence of members' runs must be those of that one.
+    """
+
     learned: LearnedEnsemble
     ids: Collection[str]
     fingerprint: Fingerprint
 
     def find(self, named: list[Path]) -> dict[int, dict[str, MemberAnswer]]:
-        """Give what is found of each member that is needed; `named` are places the user names."""
+        """Find the answers of each member that is needed, by its place.
+
+        `named` are run folders and files that the user names.
+
+        Raises:
+            AqaError: what is named is of other data, evidence or readers; or a member that can't
+                be asked has no answers.
+        """
         found: dict[int, dict[str, MemberAnswer]] = {place: {} for place in self.learned.needed}
         files = [path for path in named if not (path / JOURNAL).is_file()]
         for place in sorted(found):

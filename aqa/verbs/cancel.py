@@ -8,16 +8,15 @@ from aqa.backends.base import Backend, Remote
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.progress import Progress
-from aqa.verbs.predict import Resume, checked_inputs, opened
+from aqa.verbs.launch import check_single
+from aqa.verbs.predict import Questions, Resume, checked_inputs, opened
 from aqa.verbs.session import Answering
-from aqa.verbs.single import check_single
 
 
 @dataclass(frozen=True, slots=True)
 class CancelResult:
     """What was answered when a run's batches were cancelled."""
 
-    folder: Path
     examples: int
     answered: int
     failed: int
@@ -42,7 +41,7 @@ def cancel(
     inputs = checked_inputs(config, reader, progress)
     if not reader.find_batches(folder, fresh=False):  # before the folder is made, or run.json new
         raise RunError(f"{folder}: no batch of this run is open; there is nothing to cancel")
-    with opened(folder, config, inputs, reader, Resume(), command) as session:
+    with opened(Questions(config, reader, inputs), folder, Resume(), command) as session:
         answering = Answering(session)
         with (
             session.recording(),
@@ -52,4 +51,4 @@ def cancel(
             for answered in answers:
                 task.advance(1, answered.live)
         session.end("cancelled", {})
-        return CancelResult(folder, inputs.total, *session.journal.counts(inputs.total))
+        return CancelResult(inputs.total, *session.journal.counts(inputs.total))

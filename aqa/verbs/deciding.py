@@ -1,19 +1,27 @@
 """A run that asks wave by wave, until it is decided whether it is better than another one."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.base import Backend, Remote
+from aqa.backends.base import Remote
 from aqa.config.options import RunConfig
-from aqa.errors import RunError, UsageError
-from aqa.evaluation.alignment import system_names
+from aqa.errors import DataError, RunError, UsageError
+from aqa.evaluation.alignment import (
+    different_plans,
+    evidence_plan_of,
+    first_ids,
+    system_names,
+)
 from aqa.evaluation.contracts import Contract
-from aqa.evaluation.deciding import Contest, Decision, StopRule, find_contest
+from aqa.evaluation.deciding import Contest, Decision, StopRule
+from aqa.evaluation.inputs import Scoring, align
 from aqa.evaluation.stopped import DECIDING
 from aqa.metrics.statistics.waves import BATCH, LIVE
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
+from aqa.records import Example
 from aqa.runs.fingerprints import differences
 from aqa.runs.folder import read_manifest
 from aqa.runs.journal_rows import cleaned_again, withheld
@@ -28,20 +36,42 @@ def open_contest(
     Raises:
         AqaError: they can't be read, are the run's own, or do not fit its data or evidence.
     """
-    reference = rule.reference
+    reference, questions = rule.reference, dict[str, str]()
     if folder.resolve() in (reference.resolve(), reference.resolve().parent):
         raise UsageError(f"{reference}: a run can't be held against itself; name another one")
+    scoring = Scoring(profile=config.evaluation.profile)
+    aligned = align([reference], _noting(inputs, questions), scoring)
+    (system,) = aligned.systems
+    others = [
+        key
+        for key, row in system.rows.items()
+        if isinstance(own := row.metadata.get("question"), str)
+        and questions.get(key, own).strip() != own.strip()
+    ]
+    way_out = "name a run on the same data and evidence"
+    if others:
+        raise DataError(
+            f"{system.file} answers other questions under the ids {first_ids(others)}; {way_out}"
+        )
+    theirs, ours = evidence_plan_of(system), json.loads(json.dumps(inputs.evidence_plan()))
+    if theirs and (difference := different_plans(theirs, ours)):
+        raise DataError(
+            f"{system.file} and this run are given different evidence ({difference}); {way_out}"
+        )
     a, b = system_names([reference, folder])
-    examples = (example for _, example in inputs.examples())
-    plan = inputs.evidence_plan()
-    profile = config.evaluation.profile
-    contest = find_contest(rule, (a, b), examples, plan, profile, config.seed)
+    contest = Contest(rule, (a, b), aligned, config.seed)
     if contest.left_out:
         progress.note(
             f"{reference} has no answer to {contest.left_out:,} of the questions, which are not"
             " asked"
         )
     return contest
+
+
+def _noting(inputs: Inputs, questions: dict[str, str]) -> Iterator[Example]:
+    for _, example in inputs.examples():
+        questions[example.id] = example.question
+        yield example
 
 
 def check_goes_on(contest: Contest, folder: Path) -> None:
@@ -80,7 +110,9 @@ class Stopping:
         Each wave has to be answered before the next is taken.
         """
         journal, since = self._session.journal, self._session.since
-        for wave in self._contest.waves(_growth(self._session.reader)):
+        reader = self._session.reader
+        growth = BATCH if isinstance(reader, Remote) and reader.asks_by_batch else LIVE
+        for wave in self._contest.waves(growth):
             if todo := [place for place in wave if not journal.is_done(place, since)]:
                 yield todo
             if not all(journal.is_done(place, since) for place in wave):
@@ -105,7 +137,3 @@ class Stopping:
             row = withheld(row, self._contract.threshold)
         answer: str | None = row["predicted_answer"]
         return answer
-
-
-def _growth(reader: Backend) -> float:
-    return BATCH if isinstance(reader, Remote) and reader.asks_by_batch else LIVE

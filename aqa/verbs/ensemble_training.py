@@ -17,14 +17,18 @@ from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
 from aqa.runs.files import write_json
-from aqa.runs.folder import open_run
+from aqa.runs.folder import Run, open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.names import PREDICTIONS
-from aqa.tables import Cell, Figure, Row, Table
-from aqa.tables.table import figures, shown_interval, texts
-from aqa.verbs.ensemble_data import RULES, Learning, read_answers, wanted_rules
-from aqa.verbs.member_runs import find_members
-from aqa.verbs.train import check_previous, json_like
+from aqa.tables import Cell, Figure, Row, Table, figures, shown_interval, texts
+from aqa.verbs.ensemble_data import (
+    RULES,
+    Learning,
+    find_members,
+    read_answers,
+    wanted_rules,
+)
+from aqa.verbs.train import check_previous
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +78,30 @@ def train(
         "seed": config.seed,
     }
     with open_run(folder, "train") as run:
-        check_previous(run, json_like(fingerprint), resume, fresh)
+        check_previous(run, fingerprint, resume, fresh)
         run.start(
             {
                 "verb": "train",
                 "command": command,
                 "config": as_raw(config),
-                "fingerprint": json_like(fingerprint),
+                "fingerprint": fingerprint,
                 "evidence": next((one.plan for one in runs if one.plan is not None), {}),
                 "sources": {name: each.to_json() for name, each in inputs.sources().items()},
                 "counts": {"train": len(dev.places)},
             }
         )
         with run.recording():
-            return _written(dev, learned, folder, lambda fields: run.update(fields))
+            return _written(dev, learned, run)
 
 
-def _written(dev: Learning, learned: Learned, folder: Path, update: Any) -> EnsembleResult:
+def _written(dev: Learning, learned: Learned, run: Run) -> EnsembleResult:
     facts = _facts(dev, learned)
     profile = dev.aligned.profile
     ensemble = LearnedEnsemble(learned.rule, tuple(dev.members), dev.candidates, profile, facts)
-    weights = ensemble.write(folder)
-    predictions = folder / PREDICTIONS
+    weights = ensemble.write(run.folder)
+    predictions = run.folder / PREDICTIONS
     write_json(predictions, _held_out_rows(dev, learned))
-    update(
+    run.update(
         {
             "status": "done",
             "weights_sha256": ensemble.sha256(),
@@ -105,7 +109,7 @@ def _written(dev: Learning, learned: Learned, folder: Path, update: Any) -> Ense
         }
     )
     findings = _findings(dev, learned, facts)
-    return EnsembleResult(folder, weights, ensemble, _table(dev, learned), findings)
+    return EnsembleResult(run.folder, weights, ensemble, _table(dev, learned), findings)
 
 
 def _facts(dev: Learning, learned: Learned) -> dict[str, Any]:

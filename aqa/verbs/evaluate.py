@@ -1,24 +1,25 @@
 """The verb evaluate: predictions beside their references become scores, files and a report."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from aqa.config.paths import at_home
 from aqa.data import Source
-from aqa.data.leaks import SEEN, Leaks, find_leaks, with_seen
+from aqa.data.leaks import SEEN, find_leaks, with_seen
 from aqa.errors import DataError, UsageError
 from aqa.evaluation import score_files, scoring
 from aqa.evaluation.contracts import check_promise, make_contract
-from aqa.evaluation.inputs import Predicted, Scoring, read_references
+from aqa.evaluation.inputs import Anew, Predicted, Scoring, read_references
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.evaluation.labelling import check_two, choose, difference_by_labels, write_choice
-from aqa.evaluation.prompted_runs import each_prompt, with_prompts
 from aqa.evaluation.results import Report
+from aqa.evaluation.run_variants import check_stress, each_prompt, with_cards, with_prompts
 from aqa.evaluation.silence import Promise
-from aqa.evaluation.stressed_runs import check_stress, with_cards
-from aqa.metrics import MetricOptions, possible_scores
+from aqa.metrics import possible_scores
+from aqa.metrics.base import MetricOptions
 from aqa.progress import Progress
 from aqa.records import Example
 from aqa.runs.files import write_json
@@ -82,9 +83,8 @@ class Outputs:
     @property
     def by_flag(self) -> dict[str, Path]:
         """Each file by the flag that names it."""
-        flags = {"scores": "--output", "report": "--report", "per example": "--per-example"}
-        flags |= {"contract of silence": "--output", "answers to label": "--output"}
-        return {flags[what]: path for what, path in self.by_name.items()}
+        flags = {"report": "--report", "per example": "--per-example"}
+        return {flags.get(what, "--output"): path for what, path in self.by_name.items()}
 
 
 def scores_beside(file: Path) -> Path:
@@ -109,7 +109,7 @@ def evaluate(
     Raises:
         AqaError: predictions, data and options that do not fit; nothing is written then.
     """
-    work = _Work.of(evaluated, outputs, progress, limits)
+    work = _prepared(evaluated, outputs, progress, limits)
     if promise is not None:
         check_promise(promise, len(work.predictions), possible_scores(work.scoring.metrics))
     if to_label is not None or work.sampled:
@@ -151,19 +151,8 @@ def estimate_cost(
     Raises:
         AqaError: as `evaluate`; or nobody judges.
     """
-    work = _Work.of(evaluated, outputs, progress, limits)
+    work = _prepared(evaluated, outputs, progress, limits)
     return scoring.estimate_judge(work.predictions, work.references, work.scoring)
-
-
-@dataclass(frozen=True, slots=True)
-class _Marked:
-    """Examples with a column of what was seen of them, read anew each time."""
-
-    examples: Iterable[Example]
-    leaks: Leaks
-
-    def __iter__(self) -> Iterator[Example]:
-        return with_seen(self.examples, self.leaks)
 
 
 def _looked_for(
@@ -174,7 +163,7 @@ def _looked_for(
         leaks = find_leaks(read_references(training, progress), references)
     names = (Path(str(source.path)).name for source in (data, training))
     progress.note(leaks.note(*names))
-    return _Marked(references, leaks)
+    return Anew(partial(with_seen, references, leaks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,46 +175,42 @@ class _Work:
     predictions: Sequence[Predicted]
     sampled: Mapping[tuple[str, str], Sampled]
 
-    @classmethod
-    def of(
-        cls,
-        evaluated: Evaluated,
-        outputs: Outputs,
-        progress: Progress,
-        limits: Mapping[str, float],
-    ) -> "_Work":
-        """Check places, limits and data, and make the judge."""
-        score_files.check_places(outputs.by_flag, evaluated.sources)
-        asked = evaluated.scoring
-        predictions = each_prompt(evaluated.predictions)
-        if evaluated.stress:
-            check_stress(predictions, evaluated.data)
-        if asked.plan is not None and len(predictions) < 2:
-            raise UsageError("--plan needs two systems or more, whose difference is to be seen")
-        score_files.check_limit_names(limits, possible_scores(asked.metrics))
-        data = evaluated.data
-        references = None if data is None else read_references(data, progress)
-        if evaluated.training is not None:
-            if data is None or references is None:
-                raise UsageError("what was trained on is looked for in the data; give --data, too")
-            references = _looked_for(evaluated.training, data, references, progress)
-            asked = replace(asked, slices=list(dict.fromkeys((*asked.slices, SEEN))))
-        options = asked.metric_options or MetricOptions()
-        asked = replace(asked, metric_options=replace(options, progress=progress))
-        labels, sampled = _read_labels(evaluated)
-        if evaluated.asks_a_judge:
-            if outputs.scores is None:
-                raise UsageError(
-                    "a judge's verdicts cost money; name a folder to keep them in (output_dir)"
-                )
-            folder = outputs.scores.parent / JUDGE
-            joined = data is not None and data.passages is not None
-            asked = replace(
-                asked,
-                judge_labels=labels,
-                judge=make_judge(evaluated.judge, folder, progress, joined),
+
+def _prepared(
+    evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float]
+) -> _Work:
+    """Check places, limits and data, and make the judge."""
+    score_files.check_places(outputs.by_flag, evaluated.sources)
+    asked = evaluated.scoring
+    predictions = each_prompt(evaluated.predictions)
+    if evaluated.stress:
+        check_stress(predictions, evaluated.data)
+    if asked.plan is not None and len(predictions) < 2:
+        raise UsageError("--plan needs two systems or more, whose difference is to be seen")
+    score_files.check_limit_names(limits, possible_scores(asked.metrics))
+    data = evaluated.data
+    references = None if data is None else read_references(data, progress)
+    if evaluated.training is not None:
+        if data is None or references is None:
+            raise UsageError("what was trained on is looked for in the data; give --data, too")
+        references = _looked_for(evaluated.training, data, references, progress)
+        asked = replace(asked, slices=list(dict.fromkeys((*asked.slices, SEEN))))
+    options = asked.metric_options or MetricOptions()
+    asked = replace(asked, metric_options=replace(options, progress=progress))
+    labels, sampled = _read_labels(evaluated)
+    if evaluated.asks_a_judge:
+        if outputs.scores is None:
+            raise UsageError(
+                "a judge's verdicts cost money; name a folder to keep them in (output_dir)"
             )
-        return cls(references, asked, predictions, sampled)
+        folder = outputs.scores.parent / JUDGE
+        joined = data is not None and data.passages is not None
+        asked = replace(
+            asked,
+            judge_labels=labels,
+            judge=make_judge(evaluated.judge, folder, progress, joined),
+        )
+    return _Work(references, asked, predictions, sampled)
 
 
 def _read_labels(

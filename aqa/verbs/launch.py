@@ -1,15 +1,59 @@
-"""Processes that were started together: the name by which each knows the others' work."""
+"""Who answers: one process, several that were started together, or actors of Ray."""
 
 from datetime import timedelta
 from os import environ
+from typing import NoReturn
 from uuid import uuid4
 
+from aqa.backends.base import Backend, Remote
+from aqa.backends.ensemble.backend import EnsembleBackend
+from aqa.backends.local.ray_environment import prepare_ray
+from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.processes import is_first_process, process_count, process_rank
 
 LAUNCH = "AQA_LAUNCH"  # the environment variable that tells of it
 MEET_SECONDS = 300
 _stores: list[object] = []  # the first process serves the others while it lives
+
+
+def check_single(work: str) -> None:
+    """See that this `work` is not begun in several processes, each of which would do all of it.
+
+    Raises:
+        UsageError: it is.
+    """
+    if process_count() > 1:
+        refuse_several(work)
+
+
+def refuse_several(work: str) -> NoReturn:
+    """Say that this `work` is not shared out.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError(
+        f"{work} is the work of one process; start it without torchrun, srun, workers.count or"
+        " workers.engine, or unset RANK and WORLD_SIZE"
+    )
+
+
+def answering_type(config: RunConfig, reader_type: type[Backend]) -> type[Backend]:
+    """The reader itself, or one that actors of Ray load, where the config asks for it.
+
+    Raises:
+        MissingExtraError: there is no Ray.
+        UsageError: its answers come from elsewhere.
+    """
+    if config.workers.engine != "ray":
+        return reader_type
+    if issubclass(reader_type, Remote | EnsembleBackend):
+        refuse_several(f"a prediction by {config.backend.name}")
+    prepare_ray()
+    from aqa.backends.local.ray_workers import on_ray
+
+    return on_ray(reader_type)
 
 
 def launch_name() -> str | None:

@@ -24,9 +24,9 @@ from aqa.runs.journal_rows import withheld
 from aqa.runs.segments import join_segments, take_over_segments
 from aqa.spent import CostEstimate
 from aqa.verbs.deciding import Stopping, check_goes_on, open_contest
+from aqa.verbs.launch import answering_type, check_single
 from aqa.verbs.session import Answering, Row, Session, result_of, unkept_answers
 from aqa.verbs.shared_work import lead
-from aqa.verbs.single import answering_type, check_single
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +137,10 @@ def kept_answers(
     Raises:
         RunError: the folder is in use, or of another run.
     """
-    config, reader, inputs = questions.config, questions.reader, questions.inputs
-    total, launch = inputs.total, questions.launch
+    total, launch = questions.inputs.total, questions.launch
     contract = contract_of(questions, resume)
     contest = _contest(questions, folder, progress, resume)
-    with opened(folder, config, inputs, reader, resume, command) as session:
+    with opened(questions, folder, resume, command) as session:
         journal = session.journal
         stopping = None if contest is None else Stopping(contest, session, contract)
         if journal.dropped_lines:
@@ -229,15 +228,9 @@ def checked_inputs(
 
 
 @contextmanager
-def opened(
-    folder: Path,
-    config: RunConfig,
-    inputs: Inputs,
-    reader: Backend,
-    resume: Resume,
-    command: str,
-) -> Iterator[Session]:
+def opened(questions: Questions, folder: Path, resume: Resume, command: str) -> Iterator[Session]:
     """Open the run folder and let the reader take up what earlier sessions left there."""
+    config, reader, inputs = questions.config, questions.reader, questions.inputs
     fingerprint = inputs.fingerprint(reader)
     manifest = {
         "verb": "predict",

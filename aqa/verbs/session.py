@@ -1,7 +1,7 @@
 """The answers of a run: each is in the journal before anything else happens."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
@@ -74,11 +74,9 @@ class Session:
             if self.journal.is_done(row["index"], self.since):
                 yield row
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
+    def recording(self) -> AbstractContextManager[None]:
         """Put into the manifest how far the work within came, should it be broken off."""
-        with self.run.recording(self._so_far):
-            yield
+        return self.run.recording(self._so_far)
 
     def end(self, status: str, fields: Mapping[str, object]) -> None:
         """Put into the manifest what the run came to."""

@@ -4,7 +4,6 @@ One leads, by default the first: it holds the run folder, shows progress, and jo
 answered. Any of them may die: the others do its part, leading included.
 """
 
-import json
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -92,8 +91,7 @@ def follow(inputs: Inputs, reader: Backend, folder: Path, launch: str) -> bool:
     share = _awaited_share(folder, launch)
     if share is None:
         return read_manifest(folder).get("status") != "done"
-    fingerprint = json.loads(json.dumps(inputs.fingerprint(reader)))
-    if different := differences(share.fingerprint, fingerprint):
+    if different := differences(share.fingerprint, inputs.fingerprint(reader)):
         with share:
             raise RunError(another_run(folder, different))
     run = Run(folder, writes=False)

@@ -10,10 +10,10 @@ from aqa.errors import FolderInUseError
 from aqa.processes import is_first_process
 from aqa.progress import Progress
 from aqa.runs.folder import read_manifest
+from aqa.verbs.launch import refuse_several
 from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs, kept_answers
 from aqa.verbs.session import result_of
 from aqa.verbs.shared_work import follow
-from aqa.verbs.single import refuse_several
 
 
 def predict_together(

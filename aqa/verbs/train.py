@@ -1,9 +1,9 @@
 """The verb train: examples to prompts to a trainable reader to a run folder."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,23 +19,22 @@ from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.predictions import answered_row
 from aqa.evaluation.results import Report
 from aqa.evaluation.scoring import evaluate
-from aqa.metrics import MetricOptions
+from aqa.metrics.base import MetricOptions
 from aqa.processes import is_first_process, process_rank
 from aqa.progress import Progress
 from aqa.prompting.build import Unfit, describe_sources
-from aqa.records import Score
+from aqa.records import Prompt
 from aqa.runs.files import write_json
 from aqa.runs.fingerprints import differences
 from aqa.runs.folder import Run, hold, open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal
 from aqa.runs.names import LOCK, METRICS
-from aqa.tables import Figure, Row, Table
-from aqa.tables.table import figures, shown_interval, texts
 from aqa.verbs.model_card import CardFacts, write_card
 from aqa.verbs.train_plan import TrainingPlan
-from aqa.verbs.train_progress import DevScores, Steps
-from aqa.verbs.whole_model import write_whole
+from aqa.verbs.train_progress import DevScores, Steps, training_table
+
+MERGE_PROMPTS = 32  # whose answers by adapter and merged model are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +48,6 @@ class TrainResult:
     report: Report | None
     merged: Merged | None = None
     exported: Merged | None = None
-
-
-def training_table(before: Mapping[str, float], scores: Mapping[str, Score], title: str) -> Table:
-    """Put the scores of the untrained and the trained model side by side."""
-    rows = [
-        Row(
-            [
-                name,
-                Figure(before[name]) if name in before else None,
-                Figure(score.value),
-                shown_interval(score.low, score.high),
-            ]
-        )
-        for name, score in scores.items()
-    ]
-    heads = [*texts("score"), *figures("before", "after", "95 % interval")]
-    return Table(heads, rows, title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +123,7 @@ def train(
         KeyboardInterrupt: the user stopped it; `resume` goes on.
     """
     plan = TrainingPlan(config, reader_type, progress)
-    fingerprint = json_like(plan.fingerprint())
+    fingerprint = plan.fingerprint()
     with open_run(folder, "train") if is_first_process() else _open_beside(folder) as run:
         check_previous(run, fingerprint, resume, fresh)
         run.start(
@@ -286,6 +268,32 @@ def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
     return report
 
 
-def json_like(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The same value as it is after a trip through JSON, so that it can be compared."""
-    return json.loads(json.dumps(value))  # type: ignore[no-any-return]
+def write_whole(
+    plan: TrainingPlan, run: Run, dev: Sequence[Prompt], card: CardFacts
+) -> tuple[Merged | None, Merged | None]:
+    """Merge what was trained, and export that, as far as the config asks for it."""
+    if not (plan.config.merge or plan.config.export):
+        return None, None
+    compared = (dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS)))[:MERGE_PROMPTS]
+    merged = _merge(plan, run, compared, card)
+    return merged, _export(plan, run, compared, merged.folder)
+
+
+def _merge(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], card: CardFacts) -> Merged:
+    """Merge the weights into their base, and compare both on a few prompts."""
+    merged = plan.reader.merge(run.folder, prompts)
+    write_card(merged.folder, card)
+    facts = {"compared": merged.compared, "different": merged.different}
+    run.update({"merged": facts, "merged_sha256": hash_files(merged.folder)})
+    return merged
+
+
+def _export(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], model: Path) -> Merged | None:
+    """Write the merged model for another engine, if asked to."""
+    if plan.config.export is None:
+        return None
+    kind = plan.config.export.partition(":")[2] or "f16"
+    exported = plan.reader.export(model, kind, prompts)
+    facts = {"compared": exported.compared, "different": exported.different}
+    run.update({"exported": {"file": exported.folder.name, **facts}})
+    return exported

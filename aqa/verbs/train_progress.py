@@ -1,4 +1,4 @@
-"""What is shown of a training while it runs: its steps, and the scores of its evaluations."""
+"""What is shown of a training: its steps, the scores of its evaluations, and those in the end."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -7,9 +7,10 @@ from typing import Any
 from aqa.metrics import score_pairs
 from aqa.progress import Progress, Task
 from aqa.prompting.build import Unfit
-from aqa.records import Prediction, Prompt, TrainStep
+from aqa.records import Prediction, Prompt, Score, TrainStep
 from aqa.runs.folder import Run
 from aqa.runs.journal_rows import failure_row, journal_row
+from aqa.tables import Figure, Row, Table, figures, shown_interval, texts
 
 
 class DevScores:
@@ -80,3 +81,20 @@ class Steps:
         shown = {name: value for name, value in figures.items() if value is not None}
         self._task.advance(step.step - self._done, shown)
         self._done = step.step
+
+
+def training_table(before: Mapping[str, float], scores: Mapping[str, Score], title: str) -> Table:
+    """Put the scores of the untrained and the trained model side by side."""
+    rows = [
+        Row(
+            [
+                name,
+                Figure(before[name]) if name in before else None,
+                Figure(score.value),
+                shown_interval(score.low, score.high),
+            ]
+        )
+        for name, score in scores.items()
+    ]
+    heads = [*texts("score"), *figures("before", "after", "95 % interval")]
+    return Table(heads, rows, title)

@@ -25,8 +25,8 @@ from aqa.runs.spending import SpendingRecord
 from aqa.runs.variants import stress_folder, write_prompts
 from aqa.spent import CostEstimate, Spent
 from aqa.tables import Row as TableRow
-from aqa.tables import Table
-from aqa.tables.table import figures, texts
+from aqa.tables import Table, figures, texts
+from aqa.verbs.launch import answering_type, check_single, refuse_several
 from aqa.verbs.predict import (
     PredictResult,
     Questions,
@@ -37,7 +37,6 @@ from aqa.verbs.predict import (
     kept_answers,
 )
 from aqa.verbs.session import Row, result_of
-from aqa.verbs.single import answering_type, check_single, refuse_several
 
 GO_ON = Resume()
 
@@ -131,12 +130,14 @@ class Checked:
     """The runs with what each is to answer, and what is closed after the last one."""
 
     variants: Variants
-    questions: Sequence[Questions]
+    questions: list[Questions]
     stack: ExitStack
 
 
 def check_variants(variants: Variants, reader_type: type[Backend], progress: Progress) -> Checked:
-    """Check all runs; nothing is loaded, asked or written.
+    """Check all runs; nothing is asked or written.
+
+    Weights are loaded when the first one needs them, and stay until the end.
 
     Raises:
         AqaError: as `check`; or several processes would do the same.
@@ -145,8 +146,17 @@ def check_variants(variants: Variants, reader_type: type[Backend], progress: Pro
     check_single(work)
     if variants.runs[0].config.workers.processes > 1:
         refuse_several(work)
-    stack = ExitStack()
-    return Checked(variants, _checked(variants, reader_type, progress, stack), stack)
+    checked = Checked(variants, [], ExitStack())
+    shared: Backend | None = None
+    like: Inputs | None = None
+    for run in variants.runs:
+        opened = _opened_once(answering_type(run.config, reader_type), checked.stack)
+        reader = shared or opened(run.config, progress)
+        if not isinstance(reader, Remote):
+            shared = reader  # neither prompt nor evidence is a part of what it is
+        like = checked_inputs(run.config, reader, progress, like)
+        checked.questions.append(Questions(run.config, reader, like))
+    return checked
 
 
 def answers_of(
@@ -197,23 +207,6 @@ def _named(
             result: PredictResult = end.value
             return result
         yield {**row, "run": name}
-
-
-def _checked(
-    variants: Variants, reader_type: type[Backend], progress: Progress, stack: ExitStack
-) -> list[Questions]:
-    """Check all runs. Weights are loaded when the first one needs them, and stay until the end."""
-    found: list[Questions] = []
-    shared: Backend | None = None
-    like: Inputs | None = None
-    for run in variants.runs:
-        opened = _opened_once(answering_type(run.config, reader_type), stack)
-        reader = shared or opened(run.config, progress)
-        if not isinstance(reader, Remote):
-            shared = reader  # neither prompt nor evidence is a part of what it is
-        like = checked_inputs(run.config, reader, progress, like)
-        found.append(Questions(run.config, reader, like))
-    return found
 
 
 def _opened_once(reader_type: type[Backend], stack: ExitStack) -> type[Backend]:

@@ -37,14 +37,15 @@ class Verification:
     run_status: str
     checked: tuple[Checked, ...]
 
-    def count(self, status: Status) -> int:
-        """How many things have that status."""
-        return sum(each.status == status for each in self.checked)
+    @property
+    def wrong(self) -> list[Checked]:
+        """What has changed or is missing."""
+        return [each for each in self.checked if each.status in ("changed", "missing")]
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing has changed and nothing is missing."""
-        return not self.count("changed") and not self.count("missing")
+        return not self.wrong
 
     def to_json(self) -> dict[str, Any]:
         """Give what --json prints."""

@@ -13,7 +13,7 @@ from drawn_readers import drawn_answer, write_data
 from fault_server import Server, turns
 
 from aqa.runs.names import MEMBERS
-from aqa.verbs.members import AskedMembers
+from aqa.verbs.ensembles import AskedMembers
 from aqa.verbs.predict import Resume
 
 Call = Callable[..., subprocess.CompletedProcess[str]]

@@ -1,6 +1,6 @@
 import pytest
 
-from aqa.evaluation.disagreement import MOST, disagreement
+from aqa.evaluation.results import MOST, disagreement
 
 IDS = ("q1", "q2", "q3", "q4")
 A = {"em": [100.0, 0.0, 0.0, 100.0], "f1": [100.0, 50.0, 0.0, 100.0]}

@@ -12,6 +12,7 @@ import pytest
 from aqa.cli.score_tables import choose_form, show_report
 from aqa.errors import RunError, ScoreError, UsageError
 from aqa.evaluation.inputs import Scoring
+from aqa.evaluation.long_table import long_table
 from aqa.evaluation.results import Report
 from aqa.evaluation.score_files import (
     check_limit_names,
@@ -21,7 +22,7 @@ from aqa.evaluation.score_files import (
     write_per_example,
 )
 from aqa.evaluation.scoring import evaluate
-from aqa.evaluation.tables import long_table, wide_table
+from aqa.evaluation.tables import wide_table
 from aqa.metrics import possible_scores
 from aqa.progress import SilentProgress
 from aqa.records import Example

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aqa.evaluation.comparison import Values
-from aqa.evaluation.slice_comparison import compare_slices
+from aqa.evaluation.slices import compare_slices
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED, holm, mcnemar
 

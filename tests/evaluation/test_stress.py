@@ -7,11 +7,11 @@ from statistics import fmean
 import pytest
 from planted_readers import READERS, SIGN_OF, ask, card_of, questions, under_stress
 
+from aqa.evaluation.long_table import stress_rows
 from aqa.evaluation.stress import Asked, StressCard, compare_readers, exact, make_card
-from aqa.evaluation.stress_tables import card_tables, long_rows
-from aqa.evaluation.stress_words import sentences, stress_in_words
+from aqa.evaluation.stress_cards import card_tables, sentences, stress_in_words
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.tables.table import shown
+from aqa.tables import shown
 
 SEED = 3
 
@@ -113,7 +113,7 @@ def test_cards_as_tables(cards: dict[str, StressCard]) -> None:
     beside = {row.cells[0]: [shown(cell) for cell in row.cells] for row in tables[-1].rows}
     assert beside["position-last"][2].endswith("*)")
     assert not beside["position-last"][1].endswith("*)")
-    rows = [row.cells for row in long_rows([cards["copier"]])]
+    rows = [row.cells for row in stress_rows(cards["copier"])]
     assert all(len(row) == 13 for row in rows)
     assert {row[8] for row in rows} == {"stress"}
     assert {row[9] for row in rows} == set(cards["copier"].conditions)

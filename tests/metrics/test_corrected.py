@@ -7,8 +7,8 @@ from statistics import fmean, variance
 import pytest
 from scipy.stats import t
 
-from aqa.metrics.corrected import DOUBT, correct
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.label_sampling import DOUBT, correct
 
 
 def test_by_hand() -> None:

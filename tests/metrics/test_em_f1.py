@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from aqa.errors import DataError, UsageError
 from aqa.metrics import METRICS, RunningScores, load_metric, score_pairs
-from aqa.metrics.normalize import PROFILES
-from aqa.metrics.overlap import f1, longest_run, shared_characters, shared_words
+from aqa.metrics.normalize import PROFILES, f1, longest_run, shared_characters, shared_words
 from aqa.metrics.pairs import Pairs
 from aqa.version import __version__
 

@@ -7,13 +7,12 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from aqa.display.tables import drawn
-from aqa.tables import Figure, Row, Table
+from aqa.display.terminal import drawn
+from aqa.tables import Figure, Row, Table, figures, texts
 from aqa.tables.html import to_html
 from aqa.tables.latex import to_latex
 from aqa.tables.markdown import to_markdown
 from aqa.tables.sheet import to_csv
-from aqa.tables.table import figures, texts
 
 NAME = '=a|b_<script>"&'
 THIRD = 100 / 3

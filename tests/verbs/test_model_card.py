@@ -15,8 +15,7 @@ from aqa.progress import SilentProgress
 from aqa.runs.folder import read_manifest
 from aqa.runs.hashes import hash_files
 from aqa.runs.names import MERGED, MODEL
-from aqa.tables import Table
-from aqa.tables.table import Row, texts
+from aqa.tables import Row, Table, texts
 from aqa.verbs.model_card import CARD, CardFacts, licence_of, write_card
 from aqa.verbs.train import train
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from aqa.cli.tables import describe, plan_table, preview_json, show_previews
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig, TrainingEvidenceOptions
-from aqa.display.tables import drawn
+from aqa.display.terminal import drawn
 from aqa.errors import DataError
 from aqa.progress import SilentProgress
 from aqa.records import Encoding, Prompt

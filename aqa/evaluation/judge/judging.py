@@ -1,8 +1,7 @@
 """What a judge is shown of each system's answers, and what becomes of its verdicts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aqa.errors import DataError, UsageError
@@ -12,9 +11,9 @@ from aqa.evaluation.judge.cases import Case, Cases, Judged
 from aqa.evaluation.judge.labels import Labels
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.metrics.agreement import Agreement, agreement
-from aqa.metrics.corrected import correct
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.label_sampling import correct
 from aqa.metrics.verdicts import VERDICTS, Verdicts, most_given
 from aqa.records import Evidence, Example
 
@@ -22,19 +21,12 @@ if TYPE_CHECKING:
     from aqa.evaluation.judge.panel import Panel
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedSystems:
-    """The pairs with their verdicts, what is worth telling of the judge, and of its failures."""
-
-    pairs: Mapping[str, Pairs]
-    facts: Mapping[str, Any]
-    warnings: Sequence[str]
-
-
 def judge_systems(
     judge: "Panel", examples: Iterable[Example], aligned: Aligned, labels: Labels | None
-) -> JudgedSystems:
+) -> tuple[Aligned, dict[str, Any]]:
     """Ask the judge about every system's answers, and compare it with people's labels.
+
+    Gives the systems with their verdicts, and what is worth telling of the judge.
 
     Raises:
         AqaError: it can't be asked, or there is nothing to compare it with.
@@ -50,11 +42,10 @@ def judge_systems(
         facts["human_labels"] = compare_labels(labels, found, ids).to_json()
         clusters = aligned.clusters
         found = {name: _corrected(name, own, labels, ids, clusters) for name, own in found.items()}
-    return JudgedSystems(
-        {name: replace(pairs, verdicts=found[name]) for name, pairs in aligned.pairs.items()},
-        facts,
-        [*chain.from_iterable(_failures(name, own) for name, own in found.items())],
-    )
+    for name, own in found.items():
+        aligned.warnings.extend(_failures(name, own))
+    pairs = {name: replace(own, verdicts=found[name]) for name, own in aligned.pairs.items()}
+    return replace(aligned, pairs=pairs), facts
 
 
 def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:

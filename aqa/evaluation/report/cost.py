@@ -12,8 +12,7 @@ from aqa.evaluation.report.charts import scatter, score_interval
 from aqa.evaluation.report.finding import primary_score, score_name
 from aqa.evaluation.results import Report
 from aqa.runs.files import known
-from aqa.tables import Row, Table
-from aqa.tables.table import figures, texts
+from aqa.tables import Row, Table, figures, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +92,11 @@ def cost_picture(report: Report) -> tuple[Markup, str] | None:
         ("US$ per 1,000 answers", [cost.dollars_for_1000 for cost in costs]),
         ("tokens per answer", [cost.tokens for cost in costs]),
     ):
-        points = {}
-        for series, (system, price) in enumerate(zip(report.systems, prices, strict=True)):
-            if price is not None:
-                points[series] = (price, score_interval(system.scores[name], series))
+        points = {
+            series: (price, score_interval(report.systems[series].scores[name], series))
+            for series, price in enumerate(prices)
+            if price is not None
+        }
         if len(points) == len(costs) > 1:
             spoken = "; ".join(
                 f"{report.systems[series].name}: {interval.spoken} at {price:,.2f} {unit}"

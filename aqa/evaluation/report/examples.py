@@ -137,7 +137,9 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
             row["slices"] = slices[place]
         by_system: dict[str, list[Any]] = {
             "evidence": [_evidence(evidence_of(one), passages) for one in answered],
-            "confidence": list(map(_confidence, answered)),
+            "confidence": [
+                None if (sure := confidence_of(one)) is None else round(sure, 4) for one in answered
+            ],
             "costs": [cost_json(cost_of(one)) for one in answered],
             "verdicts": [
                 [each.to_json() for each in own.verdicts.examples[place]] if own.verdicts else []
@@ -148,11 +150,6 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
             if any(each not in (None, {}, []) for each in found):
                 row[name] = found
         yield script_json(row)
-
-
-def _confidence(row: AnsweredRow | None) -> float | None:
-    value = confidence_of(row)
-    return None if value is None else round(value, 4)
 
 
 def _passage_json(passage: Passage) -> Json:

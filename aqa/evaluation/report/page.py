@@ -9,15 +9,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from aqa.evaluation import tables
-from aqa.evaluation.calibration_tables import calibration_table
-from aqa.evaluation.report import confidence, cost, panels, stress
+from aqa.evaluation.report import cost, panels, stress
 from aqa.evaluation.report.charts import SERIES
 from aqa.evaluation.report.examples import Library, facts, rows, script_json
-from aqa.evaluation.report.finding import finding
+from aqa.evaluation.report.finding import finding, score_name
 from aqa.evaluation.results import Report
+from aqa.evaluation.stress_cards import stress_in_words
 from aqa.records import Example
 from aqa.runs.files import atomic
-from aqa.tables.table import shown
+from aqa.tables import shown
 from aqa.version import __version__
 
 _FOLDER = Path(__file__).parent
@@ -72,15 +72,15 @@ def _sections(report: Report) -> dict[str, object]:
         "difference_panels": list(panels.difference_panels(report)),
         "slice_panels": panels.slice_panels(report),
         "slice_differences": panels.slice_difference_panels(report),
-        "confidence_curves": confidence.confidence_curves(report),
+        "confidence_curves": panels.confidence_curves(report),
         "confidence_table": tables.confidence_table(report),
-        "calibration_curves": confidence.calibration_curves(report),
-        "calibration_table": calibration_table(report),
+        "calibration_curves": panels.calibration_curves(report),
+        "calibration_table": tables.calibration_table(report),
         "abstention_table": tables.abstention_table(report),
         "stress_curves": stress.stress_curves(report) if report.stress else [],
         "stress_panels": list(stress.stress_panels(report)),
-        "stress_sentences": stress.stress_sentences(report),
-        "prompt_rows": stress.prompt_rows(report),
+        "stress_sentences": list(stress_in_words(report.stress, report.between_readers)),
+        "score_name": score_name,
         "cost_picture": cost.cost_picture(report),
         "cost_table": cost.cost_table(report),
         "shown": shown,

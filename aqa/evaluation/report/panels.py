@@ -1,4 +1,4 @@
-"""What the report shows above the examples: scores, differences, slices, mistakes."""
+"""What the report shows above the examples: scores, differences, slices, mistakes, doubts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +12,7 @@ from aqa.evaluation.report.charts import (
     Interval,
     Scale,
     axis,
+    curves,
     dots,
     fit_scale,
     score_interval,
@@ -19,7 +20,7 @@ from aqa.evaluation.report.charts import (
 )
 from aqa.evaluation.report.finding import example_scores, score_name, shown_range, with_minus
 from aqa.evaluation.results import Report
-from aqa.tables.table import shown_chance
+from aqa.tables import shown_chance
 
 # In the order of the bars: from right to nothing at all.
 SHORT_CATEGORIES = {
@@ -146,11 +147,42 @@ def mistake_bars(report: Report) -> list[Markup]:
 
 def mistake_kinds(report: Report) -> list[Kind]:
     """Count the answers of each kind that any system has."""
-    kinds = [
-        Kind(name, CATEGORIES[name], tuple(own.errors.get(name, 0) for own in report.systems))
+    errors = [system.errors for system in report.systems]
+    return [
+        Kind(name, CATEGORIES[name], tuple(own.get(name, 0) for own in errors))
         for name in SHORT_CATEGORIES
+        if any(name in own for own in errors)
     ]
-    return [kind for kind in kinds if any(kind.counts)]
+
+
+def confidence_curves(report: Report) -> Markup | None:
+    """Draw the share of wrong answers over the share of answers kept; None without confidences."""
+    lines = {
+        series: system.risk_coverage.curve
+        for series, system in enumerate(report.systems)
+        if system.risk_coverage is not None
+    }
+    spoken = "; ".join(
+        f"{report.systems[series].name}: {_at(points, 50):.1f} % wrong of the surer half,"
+        f" {points[-1][1]:.1f} % of all"
+        for series, points in lines.items()
+    )
+    return curves(lines, spoken) if lines else None
+
+
+def calibration_curves(report: Report) -> Markup | None:
+    """Draw the share of right answers over confidence; None where none is a probability."""
+    lines = {
+        series: [(one.confidence, one.right) for one in system.calibration.bins]
+        for series, system in enumerate(report.systems)
+        if system.calibration is not None
+    }
+    spoken = "; ".join(
+        f"{report.systems[series].name}: "
+        + ", ".join(f"{right:.0f} % right at {sure:.0f} %" for sure, right in points)
+        for series, points in lines.items()
+    )
+    return curves(lines, spoken, diagonal=True) if lines else None
 
 
 def _scale(intervals: list[Interval]) -> Scale:
@@ -207,3 +239,8 @@ def _slice_panel(report: Report, key: str, name: str) -> Panel:
         rows.append(Row(group, (range_text, *figures), dots(intervals, scale)))
     systems = (Column(system.name, place) for place, system in enumerate(report.systems))
     return Panel(score_name(name), (Column("n"), *systems), tuple(rows), axis(scale))
+
+
+def _at(points: tuple[tuple[float, float], ...], share: float) -> float:
+    """Give the risk where at least this share of the examples is kept."""
+    return next(risk for coverage, risk in points if coverage >= share - 1e-9)

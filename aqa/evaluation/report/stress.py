@@ -1,4 +1,4 @@
-"""What the report shows of readers under stress and across prompts."""
+"""What the report shows of readers under stress."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,9 +9,8 @@ from aqa.evaluation.report.charts import Interval, Scale, axis, dots, fit_scale,
 from aqa.evaluation.report.finding import score_name, shown_range, with_minus
 from aqa.evaluation.report.panels import Column, Panel, Row
 from aqa.evaluation.results import Report
-from aqa.evaluation.stress import STRESS, StressCard
-from aqa.evaluation.stress_words import stress_in_words
-from aqa.tables.table import shown_chance
+from aqa.evaluation.stress import StressCard
+from aqa.tables import shown_chance
 
 Curve = tuple[Markup, str]  # and its caption
 
@@ -78,23 +77,3 @@ def _rows(card: StressCard, series: int, scale: Scale) -> Iterator[Row]:
         shown = with_minus(f"{one.difference:+.1f}"), shown_range(one.low, one.high)
         figures = (*shown, shown_chance(one.p_holm))
         yield Row(name, (value, *figures), dots([interval], scale, zero=0.0))
-
-
-def stress_sentences(report: Report) -> list[str]:
-    """Say what the cards say."""
-    return list(stress_in_words(report.stress, report.slice_comparisons.get(STRESS, {})))
-
-
-def prompt_rows(report: Report) -> list[tuple[str, ...]]:
-    """Give the spread of each reader over its prompts."""
-    spreads = report.prompts.spreads if report.prompts is not None else ()
-    return [
-        (
-            one.reader,
-            score_name(one.metric),
-            f"{one.mean:.1f}",
-            f"{one.deviation:.1f}",
-            ", ".join(f"{name} {value:.1f}" for name, value in one.by_prompt.items()),
-        )
-        for one in spreads
-    ]

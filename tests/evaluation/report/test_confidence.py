@@ -1,10 +1,10 @@
 from collections.abc import Callable
 
-from aqa.evaluation.report.confidence import confidence_curves
+from aqa.evaluation.report.panels import confidence_curves
 from aqa.evaluation.results import Report
 from aqa.evaluation.tables import abstention_table, confidence_table
 from aqa.records import Example
-from aqa.tables.table import shown
+from aqa.tables import shown
 
 EXAMPLES = [Example(f"q{n}", "?", (), ("right",) if n else ()) for n in range(4)]
 
