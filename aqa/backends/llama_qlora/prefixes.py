@@ -70,6 +70,7 @@ def can_share(model: Any) -> bool:
     activated = any(getattr(a, "alora_invocation_tokens", None) for a in _adapters(model))
     return (
         window is None
+        and "past_key_values" in _arguments(model)
         and whole
         and not activated
         and _counts_by_mask(model)
@@ -124,8 +125,12 @@ def _counts_by_mask(model: Any) -> bool:
 
 def takes_positions(model: Any) -> bool:
     """Whether a model can be told the positions of tokens."""
+    return "position_ids" in _arguments(model)
+
+
+def _arguments(model: Any) -> Collection[str]:
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "position_ids" in _arguments_of(type(base).forward)
+    return _arguments_of(type(base).forward)
 
 
 @cache

@@ -44,7 +44,8 @@ def check_positions(
 
 
 def _positions(config: Any, names: tuple[str, ...]) -> int | None:
-    return next((found for name in names if (found := getattr(config, name, None))), None)
+    found = (getattr(config, name, None) or 0 for name in names)
+    return next((number for number in found if number > 0), None)  # XLNet has -1: no end
 
 
 def check_vocabulary(

@@ -1,15 +1,19 @@
 """Families of causal models that are unlike Llama in one way or another."""
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tiny_families import save_causal
+import transformers
+from tiny_families import GEMMA, save_causal, save_model
 from tiny_llama import (
     Training,
     adapter_weights,
     greatest_difference,
     make_prompts,
     make_reader,
+    make_tokenizer,
     notes,
     rows,
 )
@@ -55,6 +59,36 @@ def test_with_sdpa_long_rows_and_prediction_take_it(
     assert training.reader.model.config._attn_implementation == "sdpa"
     with make_reader(tiny) as reader:
         assert reader.model.config._attn_implementation == "sdpa"
+
+
+ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+READERS = {
+    "BertConfig": {**ENCODER, "intermediate_size": 64},
+    "XLNetConfig": {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64},
+    "Gemma3TextConfig": {**GEMMA, "use_bidirectional_attention": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "changed", "reads_ahead"),
+    [
+        ("BertConfig", {}, True),
+        ("BertConfig", {"is_decoder": True}, False),
+        ("XLNetConfig", {}, True),
+        ("Gemma3TextConfig", {}, True),
+        ("Gemma3TextConfig", {"use_bidirectional_attention": False}, False),
+    ],
+)
+def test_an_encoder_is_no_reader(
+    config: str, changed: dict[str, Any], reads_ahead: bool, tmp_path: Path
+) -> None:
+    """Their kinds have causal classes, too, which only warn."""
+    tokenizer = make_tokenizer()
+    made = {"vocab_size": len(tokenizer), "pad_token_id": 5, **READERS[config], **changed}
+    shape = getattr(transformers, config)(**made)
+    reader = make_reader(save_model("AutoModelForCausalLM", shape, tokenizer, tmp_path))
+    with pytest.raises(ModelError, match="reads ahead") if reads_ahead else nullcontext(), reader:
+        pass
 
 
 def test_a_model_without_layers_for_4_bits_is_refused(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_only_models_that_keep_all_keys_share(settings: dict[str, object], share
         config = SimpleNamespace(model_type="llama", **settings)
         config.get_text_config = lambda: Model.config
 
-        def forward(self, input_ids: object, position_ids: object) -> None: ...
+        def forward(self, past_key_values: object, position_ids: object) -> None: ...
 
     assert can_share(Model()) == shares
 
@@ -120,6 +120,7 @@ TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
             },
             None,
         ),
+        ("openai-gpt", {"n_embd": 32, "n_layer": 2, "n_head": 2}, None),  # keeps no keys
         ("rwkv", {"hidden_size": 32, "num_hidden_layers": 2}, None),  # takes no mask
         (  # takes none in its recurrent layers
             "recurrent_gemma",
