@@ -15,11 +15,7 @@ from aqa.errors import DataError
 IDS = (*DOCUMENT_IDS, "id")
 KEY = "key"  # of a document in an object
 # Tables without a header, by the number of their columns: MS MARCO's and ColBERT's collections.
-COLLECTIONS = {
-    2: ("id", "text"),
-    3: ("id", "text", "title"),
-    4: ("id", "url", "title", "text"),
-}
+COLLECTIONS = {2: ("id", "text"), 3: ("id", "text", "title"), 4: ("id", "url", "title", "text")}
 
 
 @dataclass(frozen=True, slots=True)

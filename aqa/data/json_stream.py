@@ -174,10 +174,7 @@ def _read_columns(path: Path) -> Iterator[Row]:
         rows = table.execute("SELECT row FROM cells GROUP BY row ORDER BY min(number)")
         for (row,) in rows:
             cells = table.execute("SELECT name, value FROM cells WHERE row = ?", (row,))
-            yield (
-                f'{path.name}, row "{row}"',
-                {name: json.loads(value) for name, value in cells},
-            )
+            yield (f'{path.name}, row "{row}"', {name: json.loads(value) for name, value in cells})
 
 
 def _cells(path: Path) -> Iterator[tuple[str, int, str, str]]:

@@ -43,10 +43,7 @@ def shape(
 
 
 def unreadable(
-    text: str,
-    *all_of: str,
-    any_of: tuple[str, ...] = (),
-    knows: Callable[[Row], bool] = bool,
+    text: str, *all_of: str, any_of: tuple[str, ...] = (), knows: Callable[[Row], bool] = bool
 ) -> Shape:
     """Make a shape of what can only be named; the text says what it is, or what to do."""
     return Shape(all_of, any_of, knows, lambda _: (), text)

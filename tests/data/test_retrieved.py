@@ -562,8 +562,7 @@ def test_korquad(shared_data: Path, tmp_path: Path) -> None:
     texts = list(dict.fromkeys(example.passages[0].text for example in own))
     numbers = {text: number for number, text in enumerate(texts)}
     (tmp_path / "corpus.jsonl").write_text(
-        lines([{"_id": number, "text": text} for text, number in numbers.items()]),
-        encoding="utf-8",
+        lines([{"_id": number, "text": text} for text, number in numbers.items()]), encoding="utf-8"
     )
     with (tmp_path / "run.trec").open("w") as run:
         for example in own:

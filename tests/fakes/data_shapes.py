@@ -564,11 +564,7 @@ SHAPES: dict[str, tuple[str, Any, Expected]] = {
         lines({"id": 1.0, "question": WHEN, "context": BUILT, "answer": 1874, "x": float("nan")}),
         one(key="1"),
     ),
-    "Korean names": (
-        "k.csv",
-        f"번호,질의,본문,답변\nq1,{WHEN},{BUILT},1874\n",
-        one(),
-    ),
+    "Korean names": ("k.csv", f"번호,질의,본문,답변\nq1,{WHEN},{BUILT},1874\n", one()),
     "names in any case": (
         "c.json",
         [{"QuestionId": "q1", "Question": WHEN, "Context": BUILT, "Answer": "1874"}],

@@ -33,6 +33,10 @@ def lines(content: list[Any]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in content)
 
 
+def each(make: Callable[[str, str, str, list[str]], Mapping[str, Any]]) -> str:
+    return lines(rows(make))
+
+
 def chat(text: str) -> dict[str, Any]:
     return {"object": "chat.completion", "choices": [{"message": {"content": text}}]}
 
@@ -171,26 +175,20 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "LLaMA-Factory": (
         "generated_predictions.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {"prompt": f"user\n{q}\n", "predict": t, "label": (g or [""])[0]}
-            )
-        ),
+        each(lambda k, q, t, g: {"prompt": f"user\n{q}\n", "predict": t, "label": (g or [""])[0]}),
     ),
     "ms-swift": (
         "result.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "response": t,
-                    "labels": (g or [""])[0],
-                    "logprobs": None,
-                    "messages": [
-                        {"role": "user", "content": f"Read: {q}"},
-                        {"role": "assistant", "content": t},
-                    ],
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "response": t,
+                "labels": (g or [""])[0],
+                "logprobs": None,
+                "messages": [
+                    {"role": "user", "content": f"Read: {q}"},
+                    {"role": "assistant", "content": t},
+                ],
+            }
         ),
     ),
     "Hugging Face predictions": ("predictions.json", SAID),
@@ -200,10 +198,7 @@ SHAPES: dict[str, tuple[str, Content]] = {
         "p.json",
         rows(lambda k, q, t, g: {"id": k, "prediction_text": t, "no_answer_probability": 0.0}),
     ),
-    "Hugging Face text-generation": (
-        "p.json",
-        rows(lambda k, q, t, g: [{"generated_text": t}]),
-    ),
+    "Hugging Face text-generation": ("p.json", rows(lambda k, q, t, g: [{"generated_text": t}])),
     "Hugging Face question-answering": (
         "p.json",
         rows(lambda k, q, t, g: {"score": 0.5, "start": 1, "end": 2, "answer": t, "example_id": k}),
@@ -249,17 +244,15 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "KILT": (
         "kilt.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "id": k,
-                    "input": q,
-                    "output": [{"answer": t, "provenance": [{"wikipedia_id": "1"}]}],
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "id": k,
+                "input": q,
+                "output": [{"answer": t, "provenance": [{"wikipedia_id": "1"}]}],
+            }
         ),
     ),
-    "MS MARCO": ("m.jsonl", lines(rows(lambda k, q, t, g: {"query_id": k, "answers": [t]}))),
+    "MS MARCO": ("m.jsonl", each(lambda k, q, t, g: {"query_id": k, "answers": [t]})),
     "Natural Questions with texts": (
         "nq.json",
         {
@@ -289,112 +282,95 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "OpenAI's batch": (
         "batch.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "id": f"b_{k}",
-                    "custom_id": k,
-                    "response": {"status_code": 200, "body": chat(t)},
-                    "error": None,
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "id": f"b_{k}",
+                "custom_id": k,
+                "response": {"status_code": 200, "body": chat(t)},
+                "error": None,
+            }
         ),
     ),
     "OpenAI's batch of responses": (
         "batch.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "id": f"b_{k}",
-                    "custom_id": k,
-                    "response": {
-                        "status_code": 200,
-                        "body": {
-                            "object": "response",
-                            "output": [
-                                {"type": "reasoning", "summary": []},
-                                {
-                                    "type": "message",
-                                    "content": [{"type": "output_text", "text": t}],
-                                },
-                            ],
-                        },
+        each(
+            lambda k, q, t, g: {
+                "id": f"b_{k}",
+                "custom_id": k,
+                "response": {
+                    "status_code": 200,
+                    "body": {
+                        "object": "response",
+                        "output": [
+                            {"type": "reasoning", "summary": []},
+                            {"type": "message", "content": [{"type": "output_text", "text": t}]},
+                        ],
                     },
-                    "error": None,
-                }
-            )
+                },
+                "error": None,
+            }
         ),
     ),
     "OpenAI's batch of completions": (
         "batch.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "custom_id": k,
-                    "response": {"status_code": 200, "body": {"choices": [{"text": t}]}},
-                    "error": None,
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "custom_id": k,
+                "response": {"status_code": 200, "body": {"choices": [{"text": t}]}},
+                "error": None,
+            }
         ),
     ),
     "Anthropic's batch": (
         "batch.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "custom_id": k,
-                    "result": {
-                        "type": "succeeded",
-                        "message": {
-                            "content": [
-                                {"type": "thinking", "thinking": "x"},
-                                {"type": "text", "text": t},
-                            ]
-                        },
+        each(
+            lambda k, q, t, g: {
+                "custom_id": k,
+                "result": {
+                    "type": "succeeded",
+                    "message": {
+                        "content": [
+                            {"type": "thinking", "thinking": "x"},
+                            {"type": "text", "text": t},
+                        ]
                     },
-                }
-            )
+                },
+            }
         ),
     ),
     "Gemini's batch": (
         "batch.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "key": k,
-                    "response": {
-                        "candidates": [
-                            {"content": {"parts": [{"text": "x", "thought": True}, {"text": t}]}}
-                        ]
-                    },
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "key": k,
+                "response": {
+                    "candidates": [
+                        {"content": {"parts": [{"text": "x", "thought": True}, {"text": t}]}}
+                    ]
+                },
+            }
         ),
     ),
     "RAGAS": (
         "ragas.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "user_input": q,
-                    "retrieved_contexts": ["x"],
-                    "response": t,
-                    "reference": (g or [""])[0],
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "user_input": q,
+                "retrieved_contexts": ["x"],
+                "response": t,
+                "reference": (g or [""])[0],
+            }
         ),
     ),
     "RAGAS before 0.2": (
         "ragas.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "question": q,
-                    "contexts": ["x"],
-                    "answer": t,
-                    "ground_truth": (g or [""])[0],
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "question": q,
+                "contexts": ["x"],
+                "answer": t,
+                "ground_truth": (g or [""])[0],
+            }
         ),
     ),
     "RAGAS by columns": (
@@ -448,14 +424,12 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "TREC RAG, metadata apart": (
         "t.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "metadata": {"topic_id": k},
-                    "references": ["d1"],
-                    "answer": [{"text": t, "citations": [0]}],
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "metadata": {"topic_id": k},
+                "references": ["d1"],
+                "answer": [{"text": t, "citations": [0]}],
+            }
         ),
     ),
     "Haystack": (
@@ -515,27 +489,23 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "MT-bench": (
         "vicuna.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "question_id": k,
-                    "answer_id": f"Z{k}",
-                    "model_id": "vicuna",
-                    "choices": [{"index": 0, "turns": [t]}],
-                    "tstamp": 1.5,
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "question_id": k,
+                "answer_id": f"Z{k}",
+                "model_id": "vicuna",
+                "choices": [{"index": 0, "turns": [t]}],
+                "tstamp": 1.5,
+            }
         ),
     ),
     "Arena-Hard": (
         "m.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "question_id": k,
-                    "choices": [{"index": 0, "turns": [{"content": t, "token_len": 1}]}],
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "question_id": k,
+                "choices": [{"index": 0, "turns": [{"content": t, "token_len": 1}]}],
+            }
         ),
     ),
     "OpenAI's evals": (
@@ -582,23 +552,21 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "LiteLLM's batch": (
         "b.jsonl",
-        lines(rows(lambda k, q, t, g: {"custom_id": k, "response": {"choices": [{"text": t}]}})),
+        each(lambda k, q, t, g: {"custom_id": k, "response": {"choices": [{"text": t}]}}),
     ),
     "lighteval": (
         "details.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "doc": {
-                        "id": k,
-                        "query": f"Q: {q}",
-                        "choices": g,
-                        "gold_index": list(range(len(g))),
-                    },
-                    "metric": {"em": 1.0},
-                    "model_response": {"text": [f"<think>{g}"], "text_post_processed": [t]},
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "doc": {
+                    "id": k,
+                    "query": f"Q: {q}",
+                    "choices": g,
+                    "gold_index": list(range(len(g))),
+                },
+                "metric": {"em": 1.0},
+                "model_response": {"text": [f"<think>{g}"], "text_post_processed": [t]},
+            }
         ),
     ),
     "MLflow's traces": (
@@ -611,27 +579,23 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "Phoenix, with what was retrieved": (
         "runs.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "run_id": f"r{k}",
-                    "input": {"id": k, "question": q},
-                    "output": {"answer": t, "contexts": ["x"]},
-                    "reference_output": {"answer": g},
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "run_id": f"r{k}",
+                "input": {"id": k, "question": q},
+                "output": {"answer": t, "contexts": ["x"]},
+                "reference_output": {"answer": g},
+            }
         ),
     ),
     "Langfuse's generations": (
         "g.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "traceId": "t",
-                    "input": {"id": k, "question": q},
-                    "output": {"choices": [{"message": {"role": "assistant", "content": t}}]},
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "traceId": "t",
+                "input": {"id": k, "question": q},
+                "output": {"choices": [{"message": {"role": "assistant", "content": t}}]},
+            }
         ),
     ),
     "what was asked holds a gold answer": (
@@ -656,42 +620,28 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "items and samples, as graders get them": (
         "e.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "item": {"id": k, "question": q, "answer": g},
-                    "sample": {"output_text": t, "model": "m"},
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "item": {"id": k, "question": q, "answer": g},
+                "sample": {"output_text": t, "model": "m"},
+            }
         ),
     ),
     "OLMES": (
         "predictions.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "id": k,
-                    "model_output": [{"continuation": t, "num_tokens": 2}],
-                }
-            )
-        ),
+        each(lambda k, q, t, g: {"id": k, "model_output": [{"continuation": t, "num_tokens": 2}]}),
     ),
-    "Patronus": (
-        "p.jsonl",
-        lines(rows(lambda k, q, t, g: {"id": k, "task_input": q, "task_output": t})),
-    ),
+    "Patronus": ("p.jsonl", each(lambda k, q, t, g: {"id": k, "task_input": q, "task_output": t})),
     "LangSmith's runs": (
         "runs.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "id": f"run-{k}",
-                    "inputs": {"question": q},
-                    "outputs": {"answer": t},
-                    "reference_example_id": k,
-                    "error": None,
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "id": f"run-{k}",
+                "inputs": {"question": q},
+                "outputs": {"answer": t},
+                "reference_example_id": k,
+                "error": None,
+            }
         ),
     ),
     "LangSmith's table": (
@@ -714,15 +664,13 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "Humanloop": (
         "logs.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "id": f"log-{k}",
-                    "inputs": {"question": q, "qid": k},
-                    "output": t,
-                    "target": {"answer": "x"},
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "id": f"log-{k}",
+                "inputs": {"question": q, "qid": k},
+                "output": t,
+                "target": {"answer": "x"},
+            }
         ),
     ),
     "Opik": (
@@ -737,68 +685,56 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "a run of OpenAI's evaluations": (
         "output_items.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "object": "eval.run.output_item",
-                    "id": f"outputitem_{k}",
-                    "datasource_item": {"id": k, "question": q, "answer": "x"},
-                    "sample": {
-                        "input": [{"role": "user", "content": q}],
-                        "output": [{"role": "assistant", "content": t}],
-                    },
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "object": "eval.run.output_item",
+                "id": f"outputitem_{k}",
+                "datasource_item": {"id": k, "question": q, "answer": "x"},
+                "sample": {
+                    "input": [{"role": "user", "content": q}],
+                    "output": [{"role": "assistant", "content": t}],
+                },
+            }
         ),
     ),
     "replies of Gemini": (
         "g.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {"key": k, "candidates": [{"content": {"parts": [{"text": t}]}}]}
-            )
-        ),
+        each(lambda k, q, t, g: {"key": k, "candidates": [{"content": {"parts": [{"text": t}]}}]}),
     ),
     "an ideal answer beside it": (
         "p.jsonl",
-        lines(rows(lambda k, q, t, g: {"id": k, "prediction": t, "ideal_answer": "x"})),
+        each(lambda k, q, t, g: {"id": k, "prediction": t, "ideal_answer": "x"}),
     ),
     "AllenNLP": (
         "a.jsonl",
-        lines(rows(lambda k, q, t, g: {"id": k, "best_span": [1, 2], "best_span_str": t})),
+        each(lambda k, q, t, g: {"id": k, "best_span": [1, 2], "best_span_str": t}),
     ),
     "EvalScope": (
         "e.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "index": k,
-                    "model_output": {"choices": [{"message": {"role": "assistant", "content": t}}]},
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "index": k,
+                "model_output": {"choices": [{"message": {"role": "assistant", "content": t}}]},
+            }
         ),
     ),
     "Bedrock's batch": (
         "b.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "recordId": k,
-                    "modelInput": {},
-                    "modelOutput": {"output": {"message": {"content": [{"text": t}]}}},
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "recordId": k,
+                "modelInput": {},
+                "modelOutput": {"output": {"message": {"content": [{"text": t}]}}},
+            }
         ),
     ),
     "Bedrock's evaluation": (
         "b.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "inputRecord": {"prompt": q, "referenceResponse": "x"},
-                    "modelResponses": [{"response": t, "modelIdentifier": "m"}],
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "inputRecord": {"prompt": q, "referenceResponse": "x"},
+                "modelResponses": [{"response": t, "modelIdentifier": "m"}],
+            }
         ),
     ),
     "BioASQ": (
@@ -854,10 +790,7 @@ SHAPES: dict[str, tuple[str, Content]] = {
         "eval.table.json",
         {"columns": ["id", "outputs"], "data": [[k, t] for k, t in SAID.items()]},
     ),
-    "columns without ids": (
-        "p.json",
-        {"predictions": list(SAID.values()), "labels": ["x"] * 4},
-    ),
+    "columns without ids": ("p.json", {"predictions": list(SAID.values()), "labels": ["x"] * 4}),
     "TSV without quoting": ("p.tsv", 'id\tpred\nq1\t"Paris\nq2\tShakespeare"\nq3\t1,947 m\nq4\t\n'),
     "a list of texts": ("p.json", list(SAID.values())),
     "a model's name beside them": (
@@ -885,32 +818,23 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "LangChain": (
         "l.jsonl",
-        lines(
-            rows(lambda k, q, t, g: {"input": q, "context": [{"page_content": "x"}], "answer": t})
-        ),
+        each(lambda k, q, t, g: {"input": q, "context": [{"page_content": "x"}], "answer": t}),
     ),
-    "replies of a server": (
-        "r.jsonl",
-        lines(
-            rows(lambda k, q, t, g: {"custom_id": k, **chat(t)}),
-        ),
-    ),
+    "replies of a server": ("r.jsonl", each(lambda k, q, t, g: {"custom_id": k, **chat(t)})),
     "Ollama": (
         "o.jsonl",
-        lines(rows(lambda k, q, t, g: {"id": k, "message": {"role": "assistant", "content": t}})),
+        each(lambda k, q, t, g: {"id": k, "message": {"role": "assistant", "content": t}}),
     ),
     "a chat as the output": (
         "c.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "id": k,
-                    "generated_text": [
-                        {"role": "user", "content": q},
-                        {"role": "assistant", "content": t},
-                    ],
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "id": k,
+                "generated_text": [
+                    {"role": "user", "content": q},
+                    {"role": "assistant", "content": t},
+                ],
+            }
         ),
     ),
     "requests by number": (
@@ -924,13 +848,11 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "Gemini's batch without keys": (
         "g.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "request": {"contents": [{"role": "user", "parts": [{"text": f"Q: {q}"}]}]},
-                    "response": {"candidates": [{"content": {"parts": [{"text": t}]}}]},
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "request": {"contents": [{"role": "user", "parts": [{"text": f"Q: {q}"}]}]},
+                "response": {"candidates": [{"content": {"parts": [{"text": t}]}}]},
+            }
         ),
     ),
     "a CSV whose first line is Excel's": (
@@ -939,20 +861,18 @@ SHAPES: dict[str, tuple[str, Content]] = {
     ),
     "Azure's evaluation": (
         "a.jsonl",
-        lines(
-            rows(
-                lambda k, q, t, g: {
-                    "inputs.query": q,
-                    "inputs.ground_truth": "x",
-                    "outputs.response": t,
-                    "line_number": int(k[1:]),
-                }
-            )
+        each(
+            lambda k, q, t, g: {
+                "inputs.query": q,
+                "inputs.ground_truth": "x",
+                "outputs.response": t,
+                "line_number": int(k[1:]),
+            }
         ),
     ),
     "the last of several answers": (
         "f.jsonl",
-        lines(rows(lambda k, q, t, g: {"id": k, "output": f"It is {t}.", "final_answer": t})),
+        each(lambda k, q, t, g: {"id": k, "output": f"It is {t}.", "final_answer": t}),
     ),
     "a table of bars": ("p.csv", "id|answer\nq1|Paris\nq2|Shakespeare\nq3|1,947 m\nq4|\n"),
     "scores of the answers within": (
@@ -972,14 +892,14 @@ ANSWER_NAMES = [
 SHAPES |= {
     f"the id as {name}": (
         "p.jsonl",
-        lines(rows(lambda k, q, t, g, name=name: {name: k, "prediction": t})),  # type: ignore[misc]
+        each(lambda k, q, t, g, name=name: {name: k, "prediction": t}),  # type: ignore[misc]
     )
     for name in ID_NAMES
 }
 SHAPES |= {
     f"the answer as {name}": (
         "p.jsonl",
-        lines(rows(lambda k, q, t, g, name=name: {"id": k, name: t})),  # type: ignore[misc]
+        each(lambda k, q, t, g, name=name: {"id": k, name: t}),  # type: ignore[misc]
     )
     for name in ANSWER_NAMES
 }

@@ -5,16 +5,7 @@ from typing import Any
 
 from aqa.data.literals import read_literal
 from aqa.data.passages import one_each
-from aqa.data.shape import (
-    Row,
-    are_objects,
-    as_object,
-    as_objects,
-    completed,
-    lacks,
-    shape,
-    without,
-)
+from aqa.data.shape import Row, are_objects, as_object, as_objects, completed, lacks, shape, without
 
 # DPR's lists of passages, in the order in which a row of questions gets them.
 DPR_LISTS = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")

@@ -16,8 +16,7 @@ from aqa.evaluation.predictions.named import is_score
 VARIANTS = 50  # values, at most, of a column that tells the variants of one answer apart
 # Numbers of examples, as people and tools write them: 12, request-12, test_case_12, task-0012.
 NUMBERED = re.compile(
-    r"(?:(?:test_?case|request|req|task|sample|row|line|prompt)[-_ #:]?)?(\d{1,15})",
-    re.IGNORECASE,
+    r"(?:(?:test_?case|request|req|task|sample|row|line|prompt)[-_ #:]?)?(\d{1,15})", re.IGNORECASE
 )
 NUMBER = re.compile(r"0*(\d+)(?:\.0+)?")  # ids that a table's program wrote in its own way
 LONG = 16  # digits of an id that counts no examples

@@ -5,15 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from aqa.data.shape import (
-    Row,
-    UnreadableError,
-    are_objects,
-    as_object,
-    as_objects,
-    shape,
-    without,
-)
+from aqa.data.shape import Row, UnreadableError, are_objects, as_object, as_objects, shape, without
 from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.shapes.replies import reply_text
 

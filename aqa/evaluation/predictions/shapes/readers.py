@@ -65,9 +65,7 @@ def trec_rag(row: Row) -> Iterator[Row]:
 
 
 @shape(
-    "id",
-    any_of=("exact_answer", "ideal_answer"),
-    knows=lambda row: row.keys() <= BIOASQ_COLUMNS,
+    "id", any_of=("exact_answer", "ideal_answer"), knows=lambda row: row.keys() <= BIOASQ_COLUMNS
 )
 def bioasq(row: Row) -> Iterator[Row]:
     exact = row.get("exact_answer")
