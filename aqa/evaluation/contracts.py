@@ -1,7 +1,7 @@
 """Contracts of silence in files: made from a reader's scores, kept by it, and looked at again."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -173,36 +173,29 @@ def check_promise(promise: Promise, systems: int, known: Collection[str] | None)
         raise _no_score(promise)
 
 
-def kept_contracts(systems: Sequence[SystemScores], clusters: Clusters) -> list[Kept]:
-    """Say how systems did whose run folders say that they keep a contract."""
-    found = []
-    for system, contract in _contracts(systems):
+def kept_contracts(
+    systems: Sequence[SystemScores], clusters: Clusters
+) -> tuple[list[Kept], list[str]]:
+    """Say how systems did whose run folders say that they keep a contract, or why nobody knows."""
+    found, unknown = [], []
+    for system in systems:
+        if "silence" not in system.manifest:
+            continue
+        contract = Contract.from_json(system.manifest["silence"], f"{system.file}: its {MANIFEST}")
         places = [place for place, is_given in enumerate(_given(system)) if is_given]
-        if places and _is_known(contract.score, system):
+        if not places:
+            unknown.append(f"{system.name} keeps a contract of silence, and gives no answer at all")
+        elif not _is_known(contract.score, system):
+            unknown.append(
+                f"{system.name} keeps a contract of silence by {contract.score}, which was not"
+                f" computed; add {contract.score} to --metrics to see whether it held"
+            )
+        else:
             promise = Promise(contract.risk, contract.level, contract.score, contract.limit)
             wrong = _wrong(system, promise)
             rate = Rate.of([100.0 * wrong[place] for place in places], clusters.at(places))
             found.append(Kept(system.name, contract.risk, len(places), **asdict(rate)))
-    return found
-
-
-def contract_cautions(systems: Sequence[SystemScores]) -> Iterator[str]:
-    """Say of which contracts nothing can be said, and why."""
-    for system, contract in _contracts(systems):
-        if not any(_given(system)):
-            yield f"{system.name} keeps a contract of silence, and gives no answer at all"
-        elif not _is_known(contract.score, system):
-            yield (
-                f"{system.name} keeps a contract of silence by {contract.score}, which was not"
-                f" computed; add {contract.score} to --metrics to see whether it held"
-            )
-
-
-def _contracts(systems: Sequence[SystemScores]) -> Iterator[tuple[SystemScores, Contract]]:
-    for system in systems:
-        if "silence" in system.manifest:
-            place = f"{system.file}: its {MANIFEST}"
-            yield system, Contract.from_json(system.manifest["silence"], place)
+    return found, unknown
 
 
 def _is_known(name: str, system: SystemScores) -> bool:

@@ -14,7 +14,7 @@ from aqa.evaluation.alignment import System, manifest_of
 from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.clustering import AUTO, clusters_note
 from aqa.evaluation.comparison import check_baseline, compare
-from aqa.evaluation.contracts import contract_cautions, kept_contracts
+from aqa.evaluation.contracts import kept_contracts
 from aqa.evaluation.inputs import Aligned, Predicted, Scoring, align
 from aqa.evaluation.judge.judging import cases_of, judge_systems
 from aqa.evaluation.mistakes import categorize
@@ -223,6 +223,7 @@ def _compared(
     whole = means if clusters.sequence is not None else corpus
     values = {name: {**own, **whole[name]} for name, own in means.items()}
     found = compare(values, clusters, baseline, scoring.seed)
+    kept, unknown = kept_contracts(systems, clusters)
     ids = tuple(aligned.expected)
     points = scoring.plan
     return Report(
@@ -231,13 +232,13 @@ def _compared(
         tuple(
             _with_intervals(system, found.intervals[system.name], clusters) for system in systems
         ),
-        (*aligned.warnings, *contract_cautions(systems)),
+        (*aligned.warnings, *unknown),
         found.comparisons,
         tuple(aligned.expected.values()),
         disagreement(ids, list(means.values())),
         clusters=clusters,
         slice_comparisons=compare_slices(groups, means, clusters, baseline, scoring.seed),
-        silence=tuple(kept_contracts(systems, clusters)),
+        silence=tuple(kept),
         needs=() if points is None else plan(found.comparisons, clusters, points),
     )
 

@@ -70,7 +70,7 @@ def test_a_majority_is_learned_and_answers(
     for name in "abc":
         (tmp_path / f"{name}.asked").unlink()
     run = ("predict", "ensemble", "--model", "ens", "--data", test)
-    done = call_aqa(*run, code=0)
+    call_aqa(*run, code=0)
     found = answers(tmp_path / "ens" / "predict-test")
     for key, row in found.items():
         rights = [draw(name, key) < 0.6 for name in "abc"]

@@ -153,12 +153,9 @@ def test_a_worse_reader_is_told(
     [(("--margin", "2"), "no difference above the margin"), ((), "undecided")],
 )
 def test_equal_readers(
-    margin: tuple[str, ...],
-    verdict: str,
-    call_aqa: Call,
-    tmp_path: Path,
+    margin: tuple[str, ...], verdict: str, call_aqa: Call, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> None:  # fmt: skip
     mistaken(monkeypatch, is_fourth)
     done = call_aqa(*STOP, *margin, "--json", code=0)
     found = result(tmp_path / "b")
@@ -224,10 +221,7 @@ def test_what_a_run_can_not_be_held_against(call_aqa: Call, tmp_path: Path) -> N
     for words, told in (
         ((*stop, "few.json"), "few.json answers 30 of these questions"),
         ((*stop, "a", "--data", "asked.jsonl"), "a answers other questions under the ids q0, q1"),
-        (
-            (*stop, "run", "--top-k", "1"),
-            "run and this run are given different evidence (top_k null",
-        ),
+        ((*stop, "run", "--top-k", "1"), "run and this run are given different evidence (top_k"),
         ((*stop, "nothing"), "nothing"),
     ):
         done = call_aqa(*words, code=1)

@@ -28,8 +28,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def predict(call: Call, data: Path, folder: str, *words: str) -> None:
-    done = call("predict", "stub", "--data", data, "-o", folder, *words)
-    assert done.returncode == 0, done.stderr
+    call("predict", "stub", "--data", data, "-o", folder, *words, code=0)
 
 
 def test_cards_side_by_side(call_aqa: Call, data: Path, tmp_path: Path) -> None:
@@ -50,12 +49,8 @@ def test_cards_side_by_side(call_aqa: Call, data: Path, tmp_path: Path) -> None:
     assert "copier and finder: no difference was found in position-first (+0.0" in told
     between = json.loads((tmp_path / "copier" / "metrics.json").read_bytes())["slice_comparisons"]
     last = next(one for one in between["stress"]["position-last"] if one["metric"] == "em")
-    assert (last["a"], last["b"], last["wins"], last["difference"]) == (
-        "copier",
-        "finder",
-        COUNT,
-        100,
-    )
+    assert (last["a"], last["b"]) == ("copier", "finder")
+    assert (last["wins"], last["difference"]) == (COUNT, 100)
     assert last["p_holm"] > last["p"]  # one of several conditions
     cards = json.loads((tmp_path / "copier" / "metrics.json").read_bytes())["stress"]
     assert [card["reader"] for card in cards] == ["copier", "finder"]
@@ -104,8 +99,8 @@ def test_runs_without_stress(call_aqa: Call, data: Path) -> None:
 def test_what_no_card_can_be_made_of(call_aqa: Call, data: Path, tmp_path: Path) -> None:
     few = ("--set", "evidence.stress.passages=3")
     predict(call_aqa, data, "a", "--stress", "missing,conflict,position-last", *few)
-    done = call_aqa("evaluate", "a", "--stress", "--metrics", "bleu")
-    assert (done.returncode, "bleu does not give; add em or f1" in done.stderr) == (2, True)
+    done = call_aqa("evaluate", "a", "--stress", "--metrics", "bleu", code=2)
+    assert "bleu does not give; add em or f1" in done.stderr
     path = tmp_path / "a" / "stress" / "missing" / "predictions.json"
     rows = json.loads(path.read_bytes())
     path.write_text(json.dumps({f"other {key}": row for key, row in rows.items()}))

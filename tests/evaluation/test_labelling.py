@@ -42,12 +42,15 @@ def sheet(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def fill(path: Path, label: Callable[[dict[str, str]], str]) -> None:
-    rows = [{**row, "label": label(row)} for row in sheet(path)]
+def write(path: Path, rows: list[dict[str, str]], delimiter: str = ",") -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def fill(path: Path, label: Callable[[dict[str, str]], str]) -> None:
+    write(path, [{**row, "label": label(row)} for row in sheet(path)])
 
 
 def choose(call_aqa: Call, tmp_path: Path, count: int = 30) -> Path:
@@ -107,8 +110,8 @@ def test_the_order_of_files_changes_the_sign_alone(call_aqa: Call, tmp_path: Pat
 
 def test_what_can_not_be_taken_back(call_aqa: Call, tmp_path: Path) -> None:
     path = choose(call_aqa, tmp_path)
-    done = call_aqa(*EVALUATE, "--label", "9", "--output", "to_label.csv")
-    assert (done.returncode, "would be overwritten" in done.stderr) == (1, True)
+    done = call_aqa(*EVALUATE, "--label", "9", "--output", "to_label.csv", code=1)
+    assert "would be overwritten" in done.stderr
     fill(path, lambda _: "correct")
     good = path.read_text(encoding="utf-8-sig")
     first = sheet(path)[0]
@@ -138,17 +141,12 @@ def test_a_sheet_from_a_spreadsheet(call_aqa: Call, tmp_path: Path) -> None:
     judged = (*EVALUATE, "--judge-labels", "to_label.csv")
     expected = json.loads(call_aqa(*judged, "--json").stdout)["labelled"]
     rows = sheet(path)
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), delimiter=";")
-        writer.writeheader()
-        writer.writerow(dict.fromkeys(rows[0], ""))
-        for row in rows:
-            changed = {
-                "label": f" {row['label'].upper()} ",
-                "probability": row["probability"].replace(".", ","),
-                "answer": row["answer"].replace("\n", "\r\n"),
-            }
-            writer.writerow({**row, **changed})
+    empty = dict.fromkeys(rows[0], "")
+    for row in rows:
+        row["label"] = f" {row['label'].upper()} "
+        row["probability"] = row["probability"].replace(".", ",")
+        row["answer"] = row["answer"].replace("\n", "\r\n")
+    write(path, [empty, *rows], delimiter=";")
     done = call_aqa(*judged, "--csv", "--report", "report.html")
     (row,) = [row for row in csv.DictReader(done.stdout.splitlines()) if row["metric"] == "labels"]
     assert (row["system"], row["minus"], row["n"]) == ("b", "a", str(expected["n"]))
@@ -161,11 +159,7 @@ def test_a_sheet_from_a_spreadsheet(call_aqa: Call, tmp_path: Path) -> None:
 def test_all_of_one_sheet_is_labelled(call_aqa: Call, tmp_path: Path, count: int) -> None:
     path = choose(call_aqa, tmp_path)
     rows = [{**row, "label": "correct"} for row in sheet(path)]
-    more = {**rows[0], "id": "another"}
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows([*rows, more][:count])
+    write(path, [*rows, {**rows[0], "id": "another"}][:count])
     done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv", code=1)
     assert f"holds {count} answers, but 30 were chosen" in done.stderr
 

@@ -20,22 +20,17 @@ COUNT = 40
 
 def examples(retrieved: bool = False) -> list[Example]:
     """Questions over a passage each; with `retrieved`, the gold one is the second of four."""
-    own = [
-        Passage(f"Person {n} lives in {TOWNS[n % 10]} {n}.", id=f"p{n}", rank=1)
-        for n in range(COUNT)
-    ]
+    homes = [f"{TOWNS[n % 10]} {n}" for n in range(COUNT)]
+    texts = [f"Person {n} lives in {home}." for n, home in enumerate(homes)]
+    own = [Passage(text, id=f"p{n}", rank=1) for n, text in enumerate(texts)]
     found = []
     for n in range(COUNT):
         passages = [own[n]]
         if retrieved:
             passages = [own[(n + 1) % COUNT], own[n], own[(n + 2) % COUNT], own[(n + 3) % COUNT]]
         ranked = tuple(replace(p, rank=r, score=9.0 - r) for r, p in enumerate(passages, 1))
-        answers = (f"{TOWNS[n % 10]} {n}",)
-        found.append(
-            Example(
-                f"q{n}", f"Where does person {n} live?", ranked, answers, own_passages=(own[n],)
-            )
-        )
+        question = f"Where does person {n} live?"
+        found.append(Example(f"q{n}", question, ranked, (homes[n],), own_passages=(own[n],)))
     return found
 
 
@@ -189,11 +184,8 @@ def test_fewer_passages_than_noise_asks_for() -> None:
 
 def test_names_of_conditions() -> None:
     assert parse_conditions("noise-2, position") == ["noise-2", *FAMILIES["position"]]
-    assert parse_conditions("position-last,position") == [
-        "position-last",
-        "position-first",
-        "position-middle",
-    ]
+    last, *others = parse_conditions("position-last,position")
+    assert [*others, last] == list(FAMILIES["position"])
     with pytest.raises(UsageError, match="no condition 'mising'; did you mean missing"):
         parse_conditions("position,mising")
     with pytest.raises(UsageError, match="no condition 'xyz'; choose among position, noise"):
