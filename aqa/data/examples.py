@@ -19,7 +19,7 @@ from aqa.data.passages import (
     short_hash,
 )
 from aqa.data.references import ReferenceReader
-from aqa.data.shapes.unread import what_to_do
+from aqa.data.shapes.unread import are_predictions, what_to_do
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.records import Example, Passage
@@ -132,6 +132,11 @@ class RowParser:
             raise DataError(f"{place}: this row is empty; each example needs at least a question")
         column = column or next(iter(candidates(field, tuple(row))), "")
         if not column:
+            if place.endswith(" 1") and are_predictions(row):  # a document is one row
+                raise DataError(
+                    f"{place.rpartition(', ')[0]} holds predictions ({{id: answer}}), not data; are"
+                    " the two swapped? (aqa evaluate PREDICTIONS --data DATA)"
+                )
             advice = what_to_do(row) or (
                 f"name the right one with --field {field}=NAME"
                 + (", or give --passages FILE" if field == "passages" else "")

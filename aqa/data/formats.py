@@ -17,7 +17,7 @@ from aqa.data.corpus import PASSAGES, with_corpus
 from aqa.data.examples import RowParser
 from aqa.data.files import STANDARD_INPUT, Row, spooled_input
 from aqa.data.given import read_given
-from aqa.data.hub import is_hub_name, read_hub
+from aqa.data.hub import check_laid_out, is_hub_name, read_hub
 from aqa.data.retrieved import Retrieved, open_retrieved
 from aqa.data.rows import read_row_file
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
@@ -142,6 +142,7 @@ def _read_path(source: Source, path: Path) -> Iterator[Row]:
     if path.is_dir():
         if is_saved_dataset(path):
             return read_saved_dataset(path, source.split)
+        check_laid_out(path)
         return read_hub(str(path), source.split)
     if source.split is not None:
         raise DataError(f"{path} is a file, which has no splits; leave --split out")

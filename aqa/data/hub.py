@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from datasets import DatasetBuilder
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+){0,2}", re.ASCII)
+OF_ROWS = re.compile(r"\.(jsonl?|ndjson|[ct]sv|parquet|arrow)(\.(gz|zst|zip|bz2|xz|lz4))?$", re.I)
+# Between other letters, as the library looks for them in paths.
+SPLITS = re.compile(
+    r"(?<![a-z])(train(ing)?|dev|val(id(ation)?)?|test(ing)?|eval(uation)?)(?![a-z])", re.I
+)
+README, CONFIGS, HEAD_BYTES = "README.md", re.compile(rb"^(configs|dataset_info):", re.M), 1 << 16
+LISTED = 10  # names of files in a message
 SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
 
 
@@ -21,13 +28,40 @@ def is_hub_name(name: str) -> bool:
     return bool(HUB_NAME.fullmatch(name)) and not SUFFIX.search(name)
 
 
+def check_laid_out(folder: Path) -> None:
+    """See that a folder is laid out as a data set: by a README, names of splits, or numbered parts.
+
+    Raises:
+        DataError: it is not, so that its files, put together, would be no data set.
+    """
+    if (folder / README).is_file() and CONFIGS.search((folder / README).read_bytes()[:HEAD_BYTES]):
+        return
+    places = [folder, *(each for each in sorted(folder.iterdir()) if each.is_dir())]
+    files = [file for place in places for file in _files_of_rows(place)]
+    names = [file.relative_to(folder) for file in files]
+    numbered = {(name.parent, re.sub(r"\d+", "", name.name)) for name in names}
+    if len(numbered) == 1 or any(SPLITS.search(str(name)) for name in names):
+        return
+    own = [str(name) for name in names if len(name.parts) == 1]
+    hint = f": {', '.join(own)}" if 0 < len(own) <= LISTED else ""
+    raise DataError(f"{folder} is a folder and not a data set; name one file in it{hint}")
+
+
+def _files_of_rows(folder: Path) -> list[Path]:
+    try:
+        found = (file for file in folder.iterdir() if OF_ROWS.search(file.name) and file.is_file())
+        return sorted(found)
+    except OSError:  # a folder within that nobody may look into
+        return []
+
+
 def read_hub(name: str, split: str | None) -> Iterator[Row]:
     """Stream a data set by its name, name/configuration, or the path of its folder."""
     import datasets
 
     dataset = _builder(name).as_streaming_dataset()
     split = chosen_split(name, list(dataset), split)
-    label = f"{Path(name).name if Path(name).is_dir() else name}/{split}"
+    label = f"{Path(name).resolve().name if Path(name).is_dir() else name}/{split}"
     try:
         for number, row in enumerate(dataset[split], 1):
             yield f"{label}, row {number}", row

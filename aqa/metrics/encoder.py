@@ -148,10 +148,13 @@ def find_layer(model: str, num_layers: int | None) -> int:
 
     layer: int | None = model2layers.get(model) if num_layers is None else num_layers
     if layer is None:
+        absent = "" if Path(model).exists() else f"there is no folder {model}"
+        if absent and (model.count("/") > 1 or model.startswith((".", "/", "~"))):
+            raise ModelError(f"bertscore: {absent}; check the path")
         raise ModelError(
-            f"bertscore does not know which layer of {model} to compare: give the number of layers"
-            " with --bert-num-layers (evaluation.bert_num_layers in a config), such as 9 for an"
-            " encoder of 12"
+            f"{absent}{', and ' * bool(absent)}bertscore does not know which layer of {model} to"
+            " compare: give the number of layers with --bert-num-layers (evaluation.bert_num_layers"
+            " in a config), such as 9 for an encoder of 12"
         )
     return layer
 

@@ -63,11 +63,14 @@ def verify(folder: Path) -> Verification:
     Raises:
         RunError: the folder has no manifest, or one without hashes.
     """
-    if folder.is_file():
-        folder = folder.parent
+    named, is_file = folder, folder.is_file()
+    folder = folder.parent if is_file else folder
     manifest = read_manifest(folder)
     if not manifest:
-        raise RunError(f"{folder} is not a run folder: it holds no {MANIFEST}")
+        if not named.exists():
+            raise RunError(f"{named}: no such file or folder; name a run folder")
+        where = "in a run folder: beside it is" if is_file else "a run folder: it holds"
+        raise RunError(f"{named} is not {where} no {MANIFEST}")
     sources = manifest.get("sources")
     if not isinstance(sources, dict) or not all(map(_is_source, sources.values())):
         raise RunError(f"{folder / MANIFEST} names no sources to compare with")

@@ -93,6 +93,10 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.parquet", b"PAR1....PAR1", "not a Parquet file that can be read"),
     ("f.arrow", b"ARROW1......", "not an Arrow file that can be read"),
     ("f.parquet.gz", gzip.compress(b"PAR1....", mtime=0), "is packed twice; unpack it first"),
+    ("f.json", '{"q1": "Paris", "q2": null}', "f.json holds predictions ({id: answer}), not data;"),
+    ("f.json", json.dumps(dict.fromkeys(map(chr, range(65, 90)), "x")), "f.json holds predictions"),
+    ("f.jsonl", '{"a": "Paris", "b": "Rome"}', "no question among the columns a, b; name the"),
+    ("f.csv", "c1,c2\nParis,Rome\n", "f.csv, line 2: no question among the columns c1, c2; name"),
     ("f.json", '[{"a\\nb": 1}]', "no question among the columns a b; name"),
     ("f.json", '[{"paragraphs": [{"context": "c", "qas": {}}]}]', '"qas" is an object, where'),
     ("f.json", '[{"paragraphs": [{"qas": [{"question": ""}]}]}]', 'no "context" among'),
@@ -131,8 +135,9 @@ PLACES: list[tuple[str, str]] = [
     ("no-such-data-set", "no file, folder or data set of the hub by this name"),
     ("no-such/data-set", "no file, folder or data set of the hub by this name"),
     ("no-such/data-set/part", "no file, folder or data set of the hub by this name"),
-    ("folder", "folder: this folder holds no data set"),
-    ("notes", "notes: this folder holds no data set"),
+    ("folder", "folder is a folder and not a data set; name one file in it"),
+    ("notes", "notes is a folder and not a data set; name one file in it"),
+    (".", ". is a folder and not a data set; name one file in it: a.csv, contest.jsonl"),
 ]
 
 
@@ -145,6 +150,8 @@ def test_bad_places(
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     (tmp_path / "folder").mkdir()
     (tmp_path / "notes").mkdir()
+    for name in ("a.csv", "contest.jsonl", "README.md"):
+        (tmp_path / name).write_text("text")
     (tmp_path / "notes" / "notes.xyz").write_text("text")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as caught:

@@ -152,6 +152,17 @@ def test_hub_layout(tmp_path: Path) -> None:
     assert (found.count, len(found.sha256)) == (1, 64)
 
 
+@pytest.mark.parametrize(
+    "names", [["part-0.jsonl", "part-1.jsonl"], ["sub/all.jsonl"], ["x.json", "data/test-0.jsonl"]]
+)
+def test_layouts_of_folders(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / "team" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "team" / name).write_text(lines(ROWS), encoding="utf-8")
+    found = list(read_examples(Source(str(tmp_path / "team"), on_duplicate_id="keep-first")))
+    assert essence(found) == EXPECTED
+
+
 def test_hub_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 

@@ -219,7 +219,7 @@ HELPED: list[tuple[str, Any, str]] = [
         "this is WebQuestions for parsers",
     ),
     ("MT-bench", lines({"question_id": 81, "category": "x", "turns": ["q"]}), "this is MT-bench's"),
-    ("predictions", {"predictions": [ROW]}, "these are answers: score them with `aqa evaluate`"),
+    ("predictions", {"predictions": [ROW]}, "these are answers: score them with `aqa eval"),
     (
         "half of Natural Questions",
         lines({"document_text": 3, "long_answer_candidates": [], "question_text": "q"}),

@@ -118,7 +118,7 @@ def test_what_can_not_be_taken_back(call_aqa: Call, tmp_path: Path) -> None:
     for old, new, told in (
         ("probability", "chance", "has no column probability"),
         (first["probability"], "0", "a probability above 0 and up to 1"),
-        ("correct", "", "an id and a label are needed"),
+        ("correct", "", "the label is empty; fill in one of"),
         (first["answer"], "other words", "is of another answer than now"),
         (f",{first['id']},", ",q9999,", "is of no answer that is compared here"),
     ):

@@ -81,6 +81,11 @@ def test_the_signature_names_the_model(score: Score) -> None:
             MetricOptions(model="klue/roberta-base"),
             "which layer of klue/roberta-base to compare: give .* with --bert-num-layers",
         ),
+        (
+            MetricOptions(model="nofolder"),
+            "^there is no folder nofolder, and bertscore does not know which layer of nofolder",
+        ),
+        (MetricOptions(model="./a"), r"^bertscore: there is no folder \./a; check the path"),
         (MetricOptions(model="/no/such/folder", num_layers=3), "can't load the model /no/such"),
     ],
 )

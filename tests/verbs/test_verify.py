@@ -104,8 +104,13 @@ def test_shipped_templates_and_samples(call_aqa: Call, tmp_path: Path) -> None:
 
 
 def test_no_run_folder(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is not a run folder"):
+    with pytest.raises(RunError, match=r"is not a run folder: it holds no run\.json"):
         verify(tmp_path)
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(RunError, match=r"a\.json is not in a run folder: beside it is no run"):
+        verify(tmp_path / "a.json")
+    with pytest.raises(RunError, match="nowhere: no such file or folder"):
+        verify(tmp_path / "nowhere")
     write_json(tmp_path / MANIFEST, {"status": "done"})
     with pytest.raises(RunError, match="names no sources"):
         verify(tmp_path)

@@ -19,6 +19,7 @@ from aqa.data.shape import (
 SPLITS = {"train", "dev", "validation", "valid", "test"}
 OF_CHOICES = ("answer", "answerKey", "gold_label", "label")
 LETTERED = re.compile(r"(?:answer|choice|option|op|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]")
+MANY_COLUMNS = 20  # more texts than a row of data has by names of its own
 PLACES = set("ABCDEFGHIJ0123456789")
 OF_A_CORPUS = {
     "docid", "corpusid", "queryid", "qid", "contents", "text", "title", "url", "score", "rank",
@@ -136,7 +137,7 @@ ADVICE: tuple[Shape, ...] = (
         knows=lambda row: row.keys() <= SPLITS or str(row.get("id")) in SPLITS,
     ),
     unreadable(
-        "these are answers: score them with `aqa evaluate`",
+        "these are answers: score them with `aqa evaluate ANSWERS --data DATA`",
         any_of=("predictions", "predictedanswer", "predictiontext"),
     ),
     unreadable(
@@ -184,6 +185,12 @@ ADVICE: tuple[Shape, ...] = (
         knows=lambda row: row.keys() <= {"id", "text", "title", "metadata"},
     ),
 )  # fmt: skip
+
+
+def are_predictions(row: Row) -> bool:
+    """Tell whether a row's names are ids, each with its answer, as a document of answers has."""
+    are_ids = len(row) > MANY_COLUMNS or all(re.search(r"\d", name) for name in row)
+    return are_ids and all(isinstance(value, str | None) for value in row.values())
 
 
 def what_to_do(row: Row) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aqa.data.columns import composed, first_called
+from aqa.data.columns import columns_called, composed, first_called
 from aqa.data.files import Row, open_bytes
 from aqa.data.json_stream import read_members
 from aqa.data.rows import read_row_file
@@ -77,10 +77,12 @@ def read_labels(path: Path) -> Labels:
         name = str(label or "").strip().lower().replace(" ", "_").replace("-", "_")
         own, system = first_called(row, ("id",)), first_called(row, ("system",))
         if own is None or name not in VERDICTS:
-            raise DataError(
-                f"{place}: an id and a label are needed, one of {', '.join(VERDICTS)}; it has the"
-                f" id {own!r} and the label {label!r}"
-            )
+            problem = "there is no id" if own is None else f"{label!r} is no label"
+            if own is not None and not name:
+                columns = columns_called(LABEL_COLUMNS, tuple(row))
+                problem = "the label is empty" if columns else "there is no column label"
+            fill = "fill in an id and" if own is None else "fill in"
+            raise DataError(f"{place}: {problem}; {fill} one of {', '.join(VERDICTS)}")
         key = (None if system in (None, "") else str(system), composed(own))
         if found.setdefault(key, name) != name:
             raise DataError(f'{place}: the id "{key[1]}" is labelled twice, and differently')
