@@ -123,6 +123,8 @@ def prediction_facts(result: "PredictResult") -> dict[str, object]:
         "resumed": result.resumed,
         "cached": result.cached,
     }
+    if result.withheld:
+        facts["withheld"] = result.withheld
     if result.cached:
         facts["saved"] = dict(result.saved)
     short = result.shortfall
@@ -147,6 +149,7 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
     say(
         f"{_examples(result.examples)}: {result.answered} answered, {result.failed} failed"
         + (f" ({result.resumed} from before)" if result.resumed else "")
+        + (f"; {result.withheld} withheld, as less sure" if result.withheld else "")
     )
     if result.cached:
         read, written, usd = result.saved.values()

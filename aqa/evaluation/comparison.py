@@ -73,7 +73,7 @@ class Comparison(Facts):
         doubt = ""
         if (self.low > 0 or self.high < 0) != self.is_real:
             doubt = f", yet p (Holm) is {shown_chance(self.p_holm)}"
-        return f"95 %: {self.low:.1f} to {self.high:.1f}{doubt}"
+        return f"95 %: {self.low:z.1f} to {self.high:z.1f}{doubt}"
 
     def turned(self) -> "Comparison":
         """Give the same comparison as a - b."""

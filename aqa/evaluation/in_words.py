@@ -37,13 +37,13 @@ def verdict(comparison: Comparison) -> str:
     else:
         power = f"detectable: {comparison.detectable:.1f}"
     if not comparison.is_real:
-        a, b = comparison.a, comparison.b
+        a, b, size = comparison.a, comparison.b, f"{comparison.difference:+z.1f}"
         return (
-            f"{a} and {b} can't be told apart by {metric} ({b} - {a}: {comparison.difference:+.1f};"
-            f" {comparison.interval}; {power})"
+            f"{a} and {b} can't be told apart by {metric}"
+            f" ({b} - {a}: {size}; {comparison.interval}; {power})"
         )
     found = comparison if comparison.difference > 0 else comparison.turned()
-    by = f"{found.difference:.1f} {metric} ({found.interval}; {power})"
+    by = f"{found.difference:z.1f} {metric} ({found.interval}; {power})"
     return f"{found.b} is better than {found.a} by {by}"
 
 

@@ -76,11 +76,11 @@ class Ranked:
         mean = self.of_means
         pair = f"{mean.a} and {mean.b} by {mean.metric}"
         doubt = "" if mean.is_real else ", which chance may explain"
-        difference = f"{mean.difference:+.1f} ({mean.interval}){doubt}"
+        difference = f"{mean.difference:+z.1f} ({mean.interval}){doubt}"
         if self.verdict is None:
             (name,) = self.by_prompt
             return f"{pair}, with {name}, the prompt of both: {mean.b} - {mean.a}: {difference}"
-        listed = ", ".join(f"{name} {one.difference:+.1f}" for name, one in self.by_prompt.items())
+        listed = ", ".join(f"{name} {one.difference:+z.1f}" for name, one in self.by_prompt.items())
         order = {
             "turns": "their ranking turns with the prompt",
             "may turn": "their order differs with the prompt, which chance may explain",

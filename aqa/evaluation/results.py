@@ -83,8 +83,8 @@ class LabelledDifference(Facts):
 
     def __str__(self) -> str:
         return (
-            f"by people's verdicts {self.b} - {self.a} is {self.difference:+.1f} points (95 %:"
-            f" {self.low:.1f} to {self.high:.1f}), from {self.n} labels and what is known of all"
+            f"by people's verdicts {self.b} - {self.a} is {self.difference:+z.1f} points (95 %:"
+            f" {self.low:z.1f} to {self.high:z.1f}), from {self.n} labels and what is known of all"
             " answers"
         )
 

@@ -69,7 +69,7 @@ class Kept(Facts):
 
     def __str__(self) -> str:
         figures = f"{self.value:.1f} % of its {self.answered:,} answers are wrong"
-        interval = f"95 %: {self.low:.1f} to {self.high:.1f}"
+        interval = f"95 %: {self.low:z.1f} to {self.high:z.1f}"
         promised = f"promised: at most {self.risk:g} %"
         if self.value <= self.risk:
             outcome = "the contract of silence held"
@@ -170,10 +170,10 @@ class Ranked:
                 f"{asked} can't be promised: even of the surest {least:,} answers"
                 f" {100 * shares[least]:.1f} % are wrong"
             )
-        return (
-            f"{asked} can't be promised by {self.examples:,} question{'s' * (self.examples != 1)};"
-            f" about {needed:,} like them would do"
-        )
+        held = f"{self.examples:,} question{'s' * (self.examples != 1)}"
+        if not self.are_independent:
+            held += f" in {len(set(self.codes.tolist()))} clusters"
+        return f"{asked} can't be promised by {held}; about {needed:,} like them would do"
 
     def _needed(self, count: int, share: float, promise: Promise) -> int:
         """Questions of which the test of this threshold would refute half of the time."""

@@ -71,7 +71,7 @@ def _side_by_side(cards: Sequence[StressCard]) -> Table:
                 continue
             found = own.differences.get(metric)
             star = "*" if found is not None and found.is_real else ""
-            difference = "" if found is None else f" ({found.difference:+.1f}{star})"
+            difference = "" if found is None else f" ({found.difference:+z.1f}{star})"
             cells.append(f"{own.scores[metric].value:.1f}{difference}")
         rows.append(Row(cells))
     heads = figures(*(card.reader for card in cards))
@@ -143,9 +143,9 @@ def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> I
                 not_found.setdefault(f"{found.a} and {found.b}", []).append((name, found))
                 continue
             best = found if found.difference > 0 else found.turned()
-            how = f"better than {best.a} by {best.difference:.1f} {score}"
+            how = f"better than {best.a} by {best.difference:z.1f} {score}"
             if name == MISSING:
-                how = f"silent {best.difference:.1f} points more often than {best.a}"
+                how = f"silent {best.difference:z.1f} points more often than {best.a}"
             yield f"{best.b} is {how} ({best.interval}) {when}"
     for pair, listed in not_found.items():
         yield f"{pair}: no difference was found in {_listed(listed)}"
@@ -157,12 +157,12 @@ def _score(card: StressCard) -> str:
 
 def _change(found: Comparison, score: str) -> str:
     verb, size = ("gains", found) if found.difference > 0 else ("loses", found.turned())
-    return f"{verb} {size.difference:.1f} {score} ({size.interval})"
+    return f"{verb} {size.difference:z.1f} {score} ({size.interval})"
 
 
 def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
     """Name the conditions with their differences, and what such tests would find."""
-    differences = ", ".join(f"{name} ({found.difference:+.1f})" for name, found in not_found)
+    differences = ", ".join(f"{name} ({found.difference:+z.1f})" for name, found in not_found)
     some = [(name, one.detectable) for name, one in not_found if one.detectable is not None]
     where = " in {}" if len(some) < len(not_found) else ""
     known = [f"{size:.1f}{where.format(name)}" for name, size in some]
@@ -172,4 +172,4 @@ def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
 
 
 def _share(rate: Rate) -> str:
-    return f"{rate.value:.0f} % ({rate.low:.0f} to {rate.high:.0f})"
+    return f"{rate.value:.0f} % ({rate.low:z.0f} to {rate.high:z.0f})"

@@ -59,6 +59,7 @@ class Journal:
         self.spent = Spent()  # by all lines, those that a later one replaced too
         self.saved = Spent()  # by the answers that were taken from a cache ...
         self.hits = 0  # ... and how many these are
+        self.withheld = 0  # of the answers that were written
         self._places: array[int] = array("Q")  # 0: no answer yet (the header is there)
         self._failed: set[int] = set()
         self._may_change = may_change
@@ -143,7 +144,7 @@ class Journal:
         What is `kept` of their raw texts decides the answers; None leaves them as they are. Those
         less sure than the `threshold` are withheld.
         """
-        path = self.folder / PREDICTIONS
+        path, self.withheld = self.folder / PREDICTIONS, 0
         with atomic(path) as file:
             opening = b"{"
             for row in self.rows(total):
@@ -154,6 +155,7 @@ class Journal:
                     row["predicted_answer"] = text
                 if threshold is not None:
                     row = withheld(row, threshold)
+                    self.withheld += "withheld" in row
                 file.write(opening + f"\n {key}: ".encode() + _line(row).rstrip(b"\n"))
                 opening = b","
             file.write(b"\n}\n" if opening == b"," else b"{}\n")

@@ -17,7 +17,7 @@ class Figure:
 
     def shown(self, dash: str = " to ") -> str:
         """The number as people read it: `59.28 (58.2 to 60.3)`."""
-        value = f"{self.value:{'+' if self.is_signed else ''}.{self.digits}f}"
+        value = f"{self.value:{'+' if self.is_signed else ''}z.{self.digits}f}"
         interval = shown_interval(self.low, self.high, dash)
         return f"{value} ({interval})" if interval else value
 
@@ -28,7 +28,7 @@ Tone = Literal["", "strong", "warning", "bad", "muted"]
 
 def shown_interval(low: float | None, high: float | None, dash: str = " to ") -> str:
     """An interval as people read it; "" where it is not known."""
-    return "" if low is None or high is None else f"{low:.1f}{dash}{high:.1f}"
+    return "" if low is None or high is None else f"{low:z.1f}{dash}{high:z.1f}"
 
 
 def shown_chance(p: float) -> str:

@@ -122,8 +122,8 @@ class AnswersAtHand:
         """The answers of a member that can't be asked: from the next file that the user names."""
         if not files:
             raise DataError(
-                f"{member.given} is a file of answers to other questions; name its answers to these"
-                " with --set backend.answers='[FILE]'"
+                f"{member.given} is a file, and can't be asked; name the file of its answers to"
+                " these questions with --set backend.answers='[FILE]'"
             )
         file = files.pop(0)
         rows = read_predictions(file, list(self.ids))

@@ -79,9 +79,9 @@ class Questions:
 class PredictResult:
     """What a prediction run came to. `answered` and `failed` add up to `examples`.
 
-    `cached` of the answers were taken from a cache, which `saved` tokens and money. `shortfall`
-    tells why examples failed, and how many answers were cut off. `decision` is that of a run which
-    stops by itself, and then may have more examples.
+    `cached` of the answers were taken from a cache, which `saved` tokens and money; a contract has
+    `withheld` some. `shortfall` tells why examples failed, and how many answers were cut off.
+    `decision` is that of a run which stops by itself, and then may have more examples.
     """
 
     folder: Path
@@ -93,6 +93,7 @@ class PredictResult:
     cached: int = 0
     saved: Mapping[str, float | None] = field(default_factory=dict)
     shortfall: Shortfall = field(default_factory=Shortfall)
+    withheld: int = 0
     decision: Decision | None = None
 
 
@@ -197,10 +198,8 @@ def _ended(session: Session, asked: int, contract: Contract | None, is_part: boo
     journal, folder, total = session.journal, session.run.folder, session.inputs.total
     threshold = None if contract is None else contract.threshold
     path = journal.write_predictions(total, session.inputs.template.answer, threshold)
-    fields: dict[str, object] = {"predictions_sha256": hash_files(path)}
-    if contract is not None:
-        fields["silence"] = contract.to_json()
-    session.end("done", fields)
+    silence = {} if contract is None else {"silence": contract.to_json()}
+    session.end("done", {"predictions_sha256": hash_files(path), **silence})
     answered, failed = journal.counts(total)
     if is_part:
         total = answered + failed
@@ -209,9 +208,9 @@ def _ended(session: Session, asked: int, contract: Contract | None, is_part: boo
             f"{folder}: {total} examples, but {answered} answers and {failed} failures; run the"
             " same command again to get the rest"
         )
-    resumed = max(total - asked, 0)
-    hits, saved, short = journal.hits, session.saved(), session.shortfall()
-    return PredictResult(folder, path, total, answered, failed, resumed, hits, saved, short)
+    counts = total, answered, failed, max(total - asked, 0), journal.hits
+    short = session.shortfall()
+    return PredictResult(folder, path, *counts, session.saved(), short, journal.withheld)
 
 
 def checked_inputs(

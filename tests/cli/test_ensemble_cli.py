@@ -191,7 +191,7 @@ def test_files_of_other_tools_are_members(
     assert "Chosen: majority of a, b, other_dev." in done.stdout
     run = ("predict", "ensemble", "--model", "ens", "--data", test)
     done = call_aqa(*run, code=1)
-    assert "other_dev.json is a file of answers to other questions; name its answers" in done.stderr
+    assert "other_dev.json is a file, and can't be asked; name the file of its" in done.stderr
     assert not (tmp_path / "ens" / "predict-test").exists()
     done = call_aqa(*run, "--set", "backend.answers=[other_test.json]", code=0)
     assert len(answers(tmp_path / "ens" / "predict-test")) == TEST

@@ -70,8 +70,10 @@ def test_the_contract_says_what_it_promises(contract: Path) -> None:
 def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path: Path) -> None:
     data = write_data(tmp_path / "test.jsonl", "test")
     run = ("predict", "stub", "--data", data, "-o", "test")
-    call_aqa(*run, "--abstain-below", contract, code=0)
+    told = call_aqa(*run, "--abstain-below", contract, code=0).stdout
     rows = json.loads((tmp_path / "test" / "predictions.json").read_bytes())
+    silent = sum("withheld" in row for row in rows.values())
+    assert f"400 answered, 0 failed; {silent} withheld, as less sure" in told
     assert rows["test0"]["predicted_answer"] == "word 0 here"
     last = rows["test399"]
     assert (last["predicted_answer"], last["abstained"]) == ("", True)

@@ -51,7 +51,7 @@ def test_what_clusters_share_tells_less() -> None:
     confidences: list[float | None] = [1.0] * 1000
     wrong = [at < 30 for at in range(1000)]  # all in the first article
     assert choose(confidences, wrong, Clusters.apart(1000)).coverage == 100
-    with pytest.raises(DataError, match="can't be promised by 1,000 questions"):
+    with pytest.raises(DataError, match="can't be promised by 1,000 questions in 10 clusters; "):
         choose(confidences, wrong, Clusters.of([at // 100 for at in range(1000)], "title"))
 
 
@@ -72,7 +72,9 @@ def test_the_first_test_is_of_so_many_that_they_can_say_something() -> None:
     assert choose([-at for at in range(120)], wrong, clusters).error == 0
     # What is said to be needed is never less than there is.
     unlucky = [at == 5 or at >= 86 for at in range(120)]
-    with pytest.raises(DataError, match=r"by 120 questions; about (1[3-9]\d|2\d\d) like them"):
+    with pytest.raises(
+        DataError, match=r"by 120 questions in 30 clusters; about (1[3-9]\d|2\d\d) like them"
+    ):
         choose([-at for at in range(120)], unlucky, clusters)
 
 

@@ -38,7 +38,7 @@ def test_markdown() -> None:
         "| system | f1 | gain | n |",
         "| --- | ---: | ---: | ---: |",
         r'| =a\|b\_\<script\>"\& | 33.33 (20.0–45.2) | +33.3 | 1000 |',
-        "| b c |  | -0.0 |  |",
+        "| b c |  | +0.0 |  |",
     ]
 
 
@@ -48,7 +48,7 @@ def test_latex() -> None:
         r"system & f1 & gain & n \\",
         r"\midrule",
         r'=a\textbar{}b\_\textless{}script\textgreater{}"\& & 33.33 (20.0--45.2) & +33.3 & 1000 \\',
-        r"b c &  & -0.0 &  \\",
+        r"b c &  & +0.0 &  \\",
         r"\bottomrule",
     ]
 

@@ -41,7 +41,7 @@ class Interval:
     @property
     def spoken(self) -> str:
         """The figures in words, for those who can't see the picture."""
-        return f"{self.value:.1f}, 95 % interval {self.low:.1f} to {self.high:.1f}"
+        return f"{self.value:.1f}, 95 % interval {self.low:z.1f} to {self.high:z.1f}"
 
 
 def score_interval(score: Score, series: int) -> Interval:

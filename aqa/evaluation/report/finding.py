@@ -62,7 +62,7 @@ def finding(report: Report) -> tuple[str, str]:
         if found.metric == name and best.name in (found.a, found.b)
     ]
     margins = [
-        f"{with_minus(f'{found.difference:+.1f}')} against {found.a}"
+        f"{with_minus(f'{found.difference:+z.1f}')} against {found.a}"
         f" (95 %: {shown_range(found.low, found.high)})"
         for found in sorted(met, key=lambda found: found.difference)[:NEAREST]
     ]
@@ -80,7 +80,7 @@ def finding(report: Report) -> tuple[str, str]:
 
 def shown_range(low: float, high: float) -> str:
     """Write an interval."""
-    return with_minus(f"{low:.1f} to {high:.1f}")
+    return with_minus(f"{low:z.1f} to {high:z.1f}")
 
 
 def with_minus(text: str) -> str:

@@ -192,7 +192,7 @@ def _scale(intervals: list[Interval]) -> Scale:
 def _difference(found: Comparison, scale: Scale, in_words: bool = False) -> Row:
     interval = Interval(found.difference, found.low, found.high, is_hollow=not found.is_real)
     figures = (
-        with_minus(f"{found.difference:+.2f}"),
+        with_minus(f"{found.difference:+z.2f}"),
         shown_range(found.low, found.high),
         shown_chance(found.p_holm),
         f"{found.wins:,} / {found.ties:,} / {found.losses:,}",

@@ -74,6 +74,6 @@ def _rows(card: StressCard, series: int, scale: Scale) -> Iterator[Row]:
             yield Row(name, (value, "", "", ""), dots([], scale, zero=0.0))
             continue
         interval = Interval(one.difference, one.low, one.high, series, not one.is_real)
-        shown = with_minus(f"{one.difference:+.1f}"), shown_range(one.low, one.high)
+        shown = with_minus(f"{one.difference:+z.1f}"), shown_range(one.low, one.high)
         figures = (*shown, shown_chance(one.p_holm))
         yield Row(name, (value, *figures), dots([interval], scale, zero=0.0))
