@@ -15,6 +15,7 @@ from aqa.runs.files import atomic
 from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
 
 ROUNDING = 1e-9  # sums of floats may be off by this
+SCORES_BESIDE = "scores"  # what --output does not name, since it names something else
 OF_A_RUN = (MANIFEST, JOURNAL, PREDICTIONS)  # of a run folder: what no evaluation can make anew
 
 
@@ -146,11 +147,12 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
             raise RunError(f"{flag} {path}: no permission to write there; name another place")
         if (other := taken.setdefault(path.resolve(), flag)) != flag:
             raise RunError(f"{flag} {path} would overwrite {other}; name another file")
-    if (output := written.get("--output")) is not None and not _may_be_overwritten(output):
-        raise RunError(
-            f"{output} would be overwritten, and holds no scores and no contract of silence by"
-            " `aqa evaluate`; name another file with --output, or delete this one first"
-        )
+    for output in (written[flag] for flag in ("--output", SCORES_BESIDE) if flag in written):
+        if not _may_be_overwritten(output):
+            raise RunError(
+                f"{output} would be overwritten, and holds no scores and no contract of silence by"
+                " `aqa evaluate`; name another file with --output, or move this one away"
+            )
 
 
 def _may_be_overwritten(path: Path) -> bool:

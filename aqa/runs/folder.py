@@ -18,7 +18,9 @@ from filelock import FileLock, Timeout
 
 from aqa.errors import FolderInUseError, RunError, StoppedError
 from aqa.runs.files import explained, write_json
-from aqa.runs.names import LOCK, MANIFEST
+from aqa.runs.fingerprints import differences
+from aqa.runs.journal import JOURNAL_KIND, read_lines
+from aqa.runs.names import JOURNAL, LOCK, MANIFEST, OF_PREDICTION, OF_TRAINING
 from aqa.version import __version__
 
 PACKAGES = (
@@ -40,15 +42,50 @@ def open_run(folder: Path, verb: str) -> Iterator["Run"]:
         FolderInUseError: another process holds it.
         RunError: the folder can't be written, or another verb's run is in it.
     """
+    check_own(folder, verb)  # before a lock is left there
     lock = hold(folder)
     try:
-        run = Run(folder)
-        other = run.previous.get("verb", verb)
-        if other != verb:
-            raise RunError(f"{folder} holds a run of `aqa {other}`; name another --output-dir")
-        yield run
+        check_own(folder, verb)
+        yield Run(folder)
     finally:
         lock.release()
+
+
+def check_own(folder: Path, verb: str) -> None:
+    """See that a folder holds a run of this verb, or nothing that one would write; writes nothing.
+
+    Raises:
+        RunError: it holds another verb's run, or another program's files.
+    """
+    manifest = read_manifest(folder)
+    other = manifest.get("verb")
+    if manifest and not isinstance(other, str):
+        raise RunError(f"{folder / MANIFEST}: not a manifest of aqa; name another --output-dir")
+    if other not in (None, verb):
+        raise RunError(f"{folder} holds a run of `aqa {other}`; name another --output-dir")
+    # A run that was killed early has a journal, and no manifest yet.
+    if manifest or _is_journal(folder / JOURNAL):
+        return
+    names = [*OF_PREDICTION, *(OF_TRAINING if verb == "train" else ())]
+    found = next((name for name in names if (folder / name).exists()), None)
+    if found is not None:
+        raise RunError(
+            f"{folder} holds {found}, but no {MANIFEST}: it is no run of aqa. Name another"
+            f" --output-dir, or move {found} away"
+        )
+
+
+def _is_journal(path: Path) -> bool:
+    """Whether there is a journal.
+
+    Raises:
+        RunError: another program's file has its name.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return False
+    if next(read_lines(path), {}).get("kind") != JOURNAL_KIND:
+        raise RunError(f"{path}: not a journal of aqa; name another --output-dir")
+    return True
 
 
 def hold(folder: Path, seconds: float = 0, name: str = LOCK) -> FileLock:
@@ -147,6 +184,37 @@ class Run:
                 status = "stopped" if isinstance(error, StoppedError) else "interrupted"
             self.update({"status": status, **found()})
             raise
+
+
+def check_begun(folder: Path, resume: bool) -> None:
+    """See that there is something to resume, before anything is read or made.
+
+    Raises:
+        RunError: there is no training.
+    """
+    if resume and not read_manifest(folder):
+        raise RunError(f"{folder} holds no training to go on with; leave --resume out to begin it")
+
+
+def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:
+    """Refuse to overwrite a training, or to resume another one.
+
+    Raises:
+        RunError: says what is there and what to do.
+    """
+    if not run.previous or fresh:
+        return
+    if not resume:
+        raise RunError(
+            f"{run.folder} holds a training ({run.previous.get('status')}); go on with --resume,"
+            " start over with --fresh, or name another --output-dir"
+        )
+    different = list(differences(run.previous.get("fingerprint", {}), fingerprint).values())
+    if different:
+        raise RunError(
+            f"{run.folder} holds another training: {'; '.join(different[:3])}. Name another"
+            " --output-dir, or start over with --fresh"
+        )
 
 
 @functools.cache

@@ -28,6 +28,10 @@ BATCHES = "batches"
 BATCH_RECORD = "record.json"  # in BATCHES, as are the files of each batch
 REQUESTS, ANSWERS, ERRORS = ".requests.jsonl", ".answers.jsonl", ".errors.jsonl"
 
+# What only a run may overwrite.
+OF_PREDICTION = (PREDICTIONS, SPENDING, SAMPLES)
+OF_TRAINING = (METRICS, ADAPTER, MODEL, MERGED, ENSEMBLE, CHECKPOINTS)
+
 CONTRACT = "silence.json"  # of silence, beside the predictions that it was made from
 STRESS = "stress"  # a run folder for each condition, inside that of the plain evidence
 PROMPTS = "prompts.json"  # of a folder with a run folder for each prompt: their names

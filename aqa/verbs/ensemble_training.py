@@ -17,7 +17,7 @@ from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
 from aqa.runs.files import write_json
-from aqa.runs.folder import Run, open_run
+from aqa.runs.folder import Run, check_begun, check_previous, open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.names import PREDICTIONS
 from aqa.tables import Cell, Figure, Row, Table, figures, shown_interval, texts
@@ -28,7 +28,6 @@ from aqa.verbs.ensemble_data import (
     read_answers,
     wanted_rules,
 )
-from aqa.verbs.train import check_previous
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ def train(
         AqaError: the answers are too few, of other data or evidence, or there is nothing to learn;
             or the run folder is in use, or holds another training.
     """
+    check_begun(folder, resume)
     options = config.backend
     assert isinstance(options, EnsembleOptions)
     inputs = Inputs(config, load_template(config.prompt), progress)

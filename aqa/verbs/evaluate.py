@@ -17,6 +17,7 @@ from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.evaluation.labelling import check_two, choose, difference_by_labels, write_choice
 from aqa.evaluation.results import Report
 from aqa.evaluation.run_variants import check_stress, each_prompt, with_cards, with_prompts
+from aqa.evaluation.score_files import SCORES_BESIDE
 from aqa.evaluation.silence import Promise
 from aqa.metrics import possible_scores
 from aqa.metrics.base import MetricOptions
@@ -82,8 +83,10 @@ class Outputs:
 
     @property
     def by_flag(self) -> dict[str, Path]:
-        """Each file by the flag that names it."""
+        """Each file by the flag that names it; scores beside what --output names have none."""
+        beside = self.contract is not None or self.sheet is not None
         flags = {"report": "--report", "per example": "--per-example"}
+        flags |= {"scores": SCORES_BESIDE} if beside else {}
         return {flags.get(what, "--output"): path for what, path in self.by_name.items()}
 
 

@@ -13,7 +13,6 @@ from aqa.backends.cuts import Cuts
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.data.leaks import find_leaks
-from aqa.errors import RunError
 from aqa.evaluation.alignment import System
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.predictions import answered_row
@@ -25,8 +24,7 @@ from aqa.progress import Progress
 from aqa.prompting.build import Unfit, describe_sources
 from aqa.records import Prompt
 from aqa.runs.files import write_json
-from aqa.runs.fingerprints import differences
-from aqa.runs.folder import Run, hold, open_run
+from aqa.runs.folder import Run, check_begun, check_previous, hold, open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal
 from aqa.runs.names import LOCK, METRICS
@@ -122,6 +120,7 @@ def train(
             in use, or holds a training that is neither resumed nor begun anew.
         KeyboardInterrupt: the user stopped it; `resume` goes on.
     """
+    check_begun(folder, resume)
     plan = TrainingPlan(config, reader_type, progress)
     fingerprint = plan.fingerprint()
     with open_run(folder, "train") if is_first_process() else _open_beside(folder) as run:
@@ -154,27 +153,6 @@ def _open_beside(folder: Path) -> Iterator[Run]:
         yield Run(folder, writes=False)
     finally:
         lock.release()
-
-
-def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:
-    """Refuse to overwrite a training, or to resume another one.
-
-    Raises:
-        RunError: says what is there and what to do.
-    """
-    if not run.previous or fresh:
-        return
-    if not resume:
-        raise RunError(
-            f"{run.folder} holds a training ({run.previous.get('status')}); go on with --resume,"
-            " start over with --fresh, or name another --output-dir"
-        )
-    different = list(differences(run.previous.get("fingerprint", {}), fingerprint).values())
-    if different:
-        raise RunError(
-            f"{run.folder} holds another training: {'; '.join(different[:3])}. Name another"
-            " --output-dir, or start over with --fresh"
-        )
 
 
 def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:

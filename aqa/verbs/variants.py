@@ -19,7 +19,7 @@ from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
 from aqa.runs.fingerprints import another_run
-from aqa.runs.folder import read_manifest
+from aqa.runs.folder import check_own, read_manifest
 from aqa.runs.journal import different_run
 from aqa.runs.spending import SpendingRecord
 from aqa.runs.variants import stress_folder, write_prompts
@@ -189,6 +189,7 @@ def answers_of(
 def _check_all_go_on(checked: Checked, resume: Resume) -> None:
     """See what would refuse a later run, before the first one asks anything."""
     for run, questions in zip(checked.variants.runs, checked.questions, strict=True):
+        check_own(run.folder, "predict")
         contract_of(questions, resume)
         ours = questions.inputs.fingerprint(questions.reader)
         different = different_run(run.folder, ours, resume.retry_errors)

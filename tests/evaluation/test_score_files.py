@@ -338,7 +338,9 @@ def test_what_a_run_is_made_of_is_not_written_over(
     "content",
     ['{"eval_exact_match": 81.2, "eval_f1": 88.0}', "[1, 2]", "em: 81.2\n", "[" * 100_000],
 )
-@pytest.mark.parametrize("words", [[], ["--output", "metrics.json"]])
+@pytest.mark.parametrize(
+    "words", [[], ["--output", "metrics.json"], ["--choose-threshold", "risk=50"]]
+)
 def test_metrics_of_another_tool_are_not_written_over(
     content: str, words: list[str], call_aqa: Callable[..., Any], tmp_path: Path
 ) -> None:

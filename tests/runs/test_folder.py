@@ -6,8 +6,9 @@ import pytest
 
 from aqa.errors import RunError
 from aqa.runs.files import write_json
-from aqa.runs.folder import command_line, inherited_config, open_run, read_manifest
-from aqa.runs.names import MANIFEST
+from aqa.runs.folder import check_begun, command_line, inherited_config, open_run, read_manifest
+from aqa.runs.journal import Journal
+from aqa.runs.names import ADAPTER, JOURNAL, MANIFEST, METRICS, PREDICTIONS, SPENDING
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
@@ -19,6 +20,42 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     ):
         with pytest.raises(RunError, match=told), open_run(folder, "predict"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "told"),
+    [
+        ("predict", PREDICTIONS, "holds predictions.json, but no run.json"),
+        ("predict", SPENDING, "holds spending.json, but no run.json"),
+        ("predict", JOURNAL, "not a journal of aqa"),
+        ("predict", MANIFEST, "not a manifest of aqa"),
+        ("train", METRICS, "holds metrics.json, but no run.json"),
+        ("train", ADAPTER, "holds adapter, but no run.json"),
+    ],
+)
+def test_the_files_of_other_programs_stay(verb: str, name: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"mine": 1}', encoding="utf-8")
+    with pytest.raises(RunError, match=told):
+        open_run(tmp_path, verb).__enter__()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '{"mine": 1}')]
+
+
+def test_what_a_verb_does_not_write_may_be_there(tmp_path: Path) -> None:
+    """Scores of other predictions, and the journal of a run that was killed early."""
+    (tmp_path / METRICS).write_text("{}", encoding="utf-8")
+    Journal(tmp_path, {}, fresh=False).__exit__()
+    (tmp_path / PREDICTIONS).write_text("{}", encoding="utf-8")
+    with open_run(tmp_path, "predict") as run:
+        assert run.previous == {}
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_there_is_nothing_to_resume(exists: bool, tmp_path: Path) -> None:
+    folder = tmp_path if exists else tmp_path / "none"
+    with pytest.raises(RunError, match="holds no training to go on with; leave --resume out"):
+        check_begun(folder, resume=True)
+    check_begun(folder, resume=False)
+    assert not [*tmp_path.iterdir()]
 
 
 HOLD = "import sys; from pathlib import Path; from aqa.runs.folder import open_run\n"

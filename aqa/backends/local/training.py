@@ -52,6 +52,8 @@ def train_reader(
     if is_first_process() and not job.resume:
         shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
     start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
+    if job.resume and start is None:
+        reader.note("there is no checkpoint to resume from: the training begins anew")
     patience = reader.config.training.early_stopping_patience
     made = TrainingRows(reader, job, ended=start is not None and is_over(start, patience))
     made.make()
