@@ -209,7 +209,9 @@ class Asker:
             self._served.requests[failure.kind] += 1
             return failure, worst if failure.maybe_paid else Spent()
         self._served.requests[kind_of(reply)] += 1
-        return reply, worst if reply.spent is None else priced(reply.spent, self._ledger.price)
+        return reply, worst if reply.spent is None else priced(
+            reply.spent, self._ledger.price_in(reply.tier)
+        )
 
     async def _send(self, body: Json) -> Any:
         """The server's response, unread.

@@ -52,7 +52,7 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
             raise ErrorInBodyError(error)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise unread(content, "a chat completion") from error
-    return make_reply(said, model, spent, schema)
+    return make_reply(said, body, spent, schema)
 
 
 def _without_choice(body: Mapping[str, Any], model: str, spent: Spent | None) -> Reply:

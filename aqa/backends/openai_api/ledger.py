@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from aqa.backends.openai_api.prices import find_price
+from aqa.backends.openai_api.prices import Price, find_price
 from aqa.backends.openai_api.tokens import GUESS_ERROR
 from aqa.config.backend_options import Gpt4Options
 from aqa.runs.spending import SpendingRecord
@@ -24,14 +24,23 @@ class Ledger:
         self._options = options
         self.live_price, self.batch_price = find_price(options), find_price(options, batch=True)
         self.price = self.batch_price if options.batch_api else self.live_price
+        self._by_tier: dict[str, Price | None] = {"": self.price}
         self.spent = Spent(cost=0.0 if self.price else None)
         self.elsewhere = Spent()  # by other runs under the same caps
         self._reserved, self._under_way = Spent(cost=0.0), Spent()
         self._record: SpendingRecord | None = None
 
+    def price_in(self, tier: str) -> Price | None:
+        """The price of a live answer by its service tier: a project may have set another one."""
+        if tier not in self._by_tier:
+            options = self._options.model_copy(update={"service_tier": tier})
+            self._by_tier[tier] = find_price(options) or self.price
+        return self._by_tier[tier]
+
     def shown_price(self) -> str:
-        """The price in words."""
-        return self.price.shown() if self.price else UNKNOWN_PRICE
+        """The prices in words, of each service tier that was met."""
+        met = dict.fromkeys(price.shown() for price in self._by_tier.values() if price)
+        return "; ".join(met) or UNKNOWN_PRICE
 
     def resume(self, kept: Spent, facts: Mapping[str, object], record: SpendingRecord) -> None:
         """Count what earlier sessions spent: on what is kept, and beside it by their `to_json`.

@@ -28,16 +28,21 @@ class Rates:
     output: float
     cached_input: float
     cache_write: float
+    request: float = 0.0  # dollars for it beside its tokens
 
     def cost(self, spent: Spent) -> float:
-        """What these tokens cost."""
+        """What these tokens cost; none at all are no request."""
         read = spent.input - spent.cached - spent.cache_writes
         return (
-            read * self.input
-            + spent.cached * self.cached_input
-            + spent.cache_writes * self.cache_write
-            + spent.output * self.output
-        ) / MILLION
+            self.request * (spent.input > 0)
+            + (
+                read * self.input
+                + spent.cached * self.cached_input
+                + spent.cache_writes * self.cache_write
+                + spent.output * self.output
+            )
+            / MILLION
+        )
 
     def times(self, share: float) -> "Rates":
         """The same for this share of the price."""
@@ -84,12 +89,14 @@ class Price:
             text += (
                 f", above {rates.above:,} tokens of a prompt ${rates.input:g} and ${rates.output:g}"
             )
+        if first.request:
+            text += f", and ${first.request * 1000:g} for a thousand requests"
         return f"{text}, by {self.source}"
 
 
 def priced(spent: Spent, price: Price | None) -> Spent:
-    """The tokens of one request with their cost, if that is known."""
-    return spent if price is None else replace(spent, cost=price.cost(spent))
+    """The tokens of one request with their cost, if that is known; not less than is told."""
+    return spent if price is None else replace(spent, cost=max(price.cost(spent), spent.cost or 0))
 
 
 def at_most(read: int, written: int, price: Price | None) -> Spent:
@@ -161,15 +168,15 @@ def _as_price(known: "ModelPrice", way: str) -> Price | None:
     from importlib.metadata import version
 
     starts = sorted({0, *(start for kind in kinds for start in _starts(kind))})
+    fee = (_at(known.requests_kcount, 0) or 0.0) / 1000
     rates = []
     for start in starts:
         read, written, cached, kept = (_at(kind, start) for kind in kinds)
         assert read is not None
         assert written is not None
         # Where the table has no price for it, the server takes none beside that of any input.
-        rates.append(
-            Rates(start, read, written, *(read if p is None else p for p in (cached, kept)))
-        )
+        cached, kept = (read if kind is None else kind for kind in (cached, kept))
+        rates.append(Rates(start, read, written, cached, kept, fee))
     source = f"genai-prices {version('genai-prices')}"
     return Price(tuple(rates), f"{source}, {way}" if way else source)
 

@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from aqa.backends.openai_api.logprobs import Token
 from aqa.backends.openai_api.schemas import BadObjectError, ResponseSchema
@@ -13,6 +13,7 @@ from aqa.runs.cleaning import spoken
 from aqa.spent import Spent
 
 LARGEST_COUNT = 10**8  # tokens; what claims more counts wrongly
+DEAREST = 1e-3  # dollars for a token, beside one for the request: no model costs more
 
 # Why an answer ended before it was whole.
 End = Literal["filter", "length"]
@@ -75,7 +76,8 @@ class ErrorInBodyError(BadBodyError):
 class Reply:
     """What a server answered: a text, or the reason why there is none, and what it counted.
 
-    `spent` has no cost yet; None where the server counts nothing. `structured` is what counts in
+    `spent` has the cost that the server tells, if any; None where it counts nothing. `tier` is the
+    service tier that it answered in. `structured` is what counts in
     an object of a schema; `misfit` tells that the text is none, though it should be one, `empty`
     that there is no choice of a text at all. `rejected` is a text that is no answer, and `cut`
     tells that an answer ends where its room did. `tokens` are those of all that was written, where
@@ -92,6 +94,7 @@ class Reply:
     rejected: str | None = None
     cut: bool = False
     tokens: tuple[Token, ...] = ()
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +130,15 @@ def unread(content: bytes, kind: str) -> BadBodyError:
     return BadBodyError(f"the server's answer is cut off or is not {kind}")
 
 
-def make_reply(said: Said, model: str, spent: Spent | None, schema: ResponseSchema | None) -> Reply:
-    """Judge what was read of an answer."""
+def make_reply(
+    said: Said, body: Mapping[str, Any], spent: Spent | None, schema: ResponseSchema | None
+) -> Reply:
+    """Judge what was read of an answer, given the whole body."""
+    found = _judged(said, str(body.get("model") or ""), spent, schema)
+    return replace(found, tier=str(body.get("service_tier") or ""))
+
+
+def _judged(said: Said, model: str, spent: Spent | None, schema: ResponseSchema | None) -> Reply:
     # Half a surrogate pair, which JSON can hold, can't be written to any file.
     text = _whole(said.text) if isinstance(said.text, str) else ""
     if text and spent is not None and not spent.output:
@@ -244,7 +254,18 @@ def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spen
     if type(total) is int and read + written < total <= LARGEST_COUNT:
         written = total - read
     cached = min(cached, read)
-    return Spent(read, written, cached, cache_writes=min(kept, read - cached))
+    cost = _told_cost(usage, DEAREST * (read + written) + 1)
+    return Spent(read, written, cached, cost, cache_writes=min(kept, read - cached))
+
+
+def _told_cost(usage: Mapping[str, Any], most: float) -> float | None:
+    """Dollars by OpenRouter, Perplexity, DeepInfra or xAI; None of more than anything costs."""
+    told = usage.get("cost", usage.get("estimated_cost"))
+    if isinstance(told, Mapping):
+        told = told.get("total_cost")
+    if type(ticks := usage.get("cost_in_usd_ticks")) is int:
+        told = ticks / 1e10
+    return float(told) if type(told) in (int, float) and 0 <= told <= most else None
 
 
 def joined_parts(content: object, name: Literal["text", "refusal"] = "text") -> object:

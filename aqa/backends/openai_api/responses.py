@@ -49,7 +49,7 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
         said = _said(output, ending if status == "incomplete" else None)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise unread(content, "a response") from error
-    return make_reply(said, model, spent, schema)
+    return make_reply(said, body, spent, schema)
 
 
 def _passes(failure: object) -> bool:

@@ -1,16 +1,18 @@
 """What requests cost: by their length, what was cached, the way of asking, and what is given."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_server import Server, serving
-from gpt4_runs import KEY, configured, run
+from fault_server import Fault, Server, serving
+from gpt4_runs import KEY, USAGE, configured, run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.ledger import Ledger
-from aqa.backends.openai_api.prices import Price, find_price
+from aqa.backends.openai_api.prices import Price, Rates, find_price, priced
 from aqa.backends.openai_api.replies import read_usage
+from aqa.backends.openai_api.responses import read_response
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.load import build_config
 from aqa.errors import ConfigError
@@ -91,6 +93,82 @@ def test_a_given_price_of_writing(given: dict[str, float], kept: float) -> None:
 )
 def test_the_service_tier_has_its_price(options: dict[str, str], dollars: float) -> None:
     assert price_of("gpt-6-luna", **options).cost(Spent(1_000)) == pytest.approx(dollars / 1e3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "dollars"),
+    [
+        (None, "", 0.1),
+        ("auto", "priority", 0.2),  # as a project may be set
+        ("priority", "default", 0.1),
+        ("flex", "flex", 0.05),
+        (None, "on_demand", 0.1),
+    ],
+)
+def test_an_answer_has_the_price_of_its_own_tier(
+    asked: str | None, told: str, dollars: float
+) -> None:
+    ledger = Ledger(Gpt4Options(model="gpt-6-luna", service_tier=asked))
+    price = ledger.price_in(told)
+    assert price is not None
+    assert price.cost(Spent(1_000)) == pytest.approx(dollars / 1e3)
+    assert price.shown() in ledger.shown_price()
+
+
+def test_a_run_counts_the_tier_that_answered(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(options: Gpt4Options, batch: bool = False) -> Price:
+        rate = 2.0 if options.service_tier == "priority" else 1.0
+        return Price((Rates(0, rate, 0, 0, 0),), "a table")
+
+    monkeypatch.setattr("aqa.backends.openai_api.ledger.find_price", find)
+    said = {"choices": [{"message": {"content": "Ann"}}], "usage": USAGE, "model": "m"}
+    tiers = [None, "default", "priority"]
+    server.script = lambda number, body: Fault(200, {**said, "service_tier": tiers[number]})
+    assert run(configured(tmp_path, server, 3, price=None), tmp_path / "out").answered == 3
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]
+    assert spent["usd"] == pytest.approx((10 + 10 + 2 * 10) / 1e6)
+    response = {"status": "completed", "output": [], "service_tier": "priority"}
+    assert read_response(json.dumps(response).encode()).tier == "priority"
+
+
+def test_a_fee_for_each_request_is_counted() -> None:
+    """Perplexity takes one for its search, many times what the tokens cost."""
+    price = price_of("sonar", base_url="https://api.perplexity.ai")
+    assert price.cost(Spent(1_000)) == pytest.approx(0.012 + 0.001)
+    assert price.highest(1_000, 0) == price.cost(Spent(1_000))
+    assert price.cost(Spent()) == 0
+    assert "$12 for a thousand requests" in price.shown()
+
+
+@pytest.mark.parametrize(
+    ("told", "dollars"),
+    [
+        ({"cost": 0.5}, 0.5),  # OpenRouter
+        ({"cost": {"request_cost": 0.4, "total_cost": 0.5}}, 0.5),  # Perplexity
+        ({"estimated_cost": 0.5}, 0.5),  # DeepInfra
+        ({"cost_in_usd_ticks": 5_000_000_000}, 0.5),  # xAI
+        ({"cost": 1e-9}, 12 / 1e6),  # less than the price: of a key of one's own
+        ({"cost": 1234}, 12 / 1e6),  # of another currency
+        ({"cost": "0.5"}, 12 / 1e6),
+        ({"cost": -1}, 12 / 1e6),
+        ({"cost": {}}, 12 / 1e6),
+        ({"cost": True}, 12 / 1e6),
+        ({"cost": float("nan")}, 12 / 1e6),
+    ],
+)
+def test_a_cost_that_a_server_tells_counts(told: dict[str, Any], dollars: float) -> None:
+    spent = read_usage({"prompt_tokens": 10, "completion_tokens": 2, **told}, NAMES, DETAILS)
+    assert spent is not None
+    price = price_of("m", price={"input": 1, "output": 1})
+    assert priced(spent, price).cost == pytest.approx(dollars)
+
+
+def test_a_cost_is_known_where_no_price_is(tmp_path: Path, server: Server) -> None:
+    server.usage = {**USAGE, "cost": 0.25}
+    run(configured(tmp_path, server, 2, price=None), tmp_path / "out")
+    assert read_manifest(tmp_path / "out")["served"]["spent"]["usd"] == 0.5
 
 
 def test_a_dearer_tier_whose_price_nobody_knows() -> None:
