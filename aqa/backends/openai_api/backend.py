@@ -34,8 +34,7 @@ from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import find_context
 from aqa.backends.openai_api.samples import SampleRecord, Samples
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
-from aqa.backends.openai_api.served import texts
-from aqa.backends.openai_api.service import Service
+from aqa.backends.openai_api.service import Service, texts
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
 from aqa.config.backend_options import BackendOptions, Gpt4Options
 from aqa.config.model_families import end_of

@@ -56,11 +56,7 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
 
 
 def _without_choice(body: Mapping[str, Any], model: str, spent: Spent | None) -> Reply:
-    """The reply of a body that gives no choice of answers: it may be asked for again, at times.
-
-    Raises:
-        BadBodyError: it tells of an error, by whatever name, or is of another kind.
-    """
+    """The reply of a body that gives no choice of answers: it may be asked for again, at times."""
     if error := reported(body):
         raise ErrorInBodyError(error)
     if "choices" not in body:

@@ -52,9 +52,6 @@ def _token_provider(access: Access) -> Callable[[], Awaitable[str]]:
     """Give the function that gives the token of a request, by whoever has signed in to Entra ID.
 
     It is renewed before it ends.
-
-    Raises:
-        MissingExtraError: the package is missing.
     """
     try:
         from azure.core.exceptions import AzureError

@@ -41,28 +41,18 @@ NO_MODEL = re.compile(
 # A prompt that is too long, which some servers (llama.cpp's) take for their own fault.
 CONTEXT = re.compile(r"context (?:length|size|window)|prompt is too long|too many tokens", re.I)
 # What errors within an answer of status 200 are called, and the status that they should have had.
-CODES = {
-    "invalid_request_error": 400,
-    "invalid_argument": 400,
-    "invalid_api_key": 401,
-    "authentication_error": 401,
-    "unauthenticated": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "permission_denied": 403,
-    "context_length_exceeded": 400,
-    "model_not_found": 404,
-    "not_found_error": 404,
-    "insufficient_quota": 429,
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "resource_exhausted": 429,
-    "server_error": 500,
-    "internal": 500,
-    "api_error": 500,
-    "unavailable": 503,
-    "overloaded_error": 529,
+NAMES = {
+    400: "invalid_request_error invalid_argument context_length_exceeded",
+    401: "invalid_api_key authentication_error unauthenticated",
+    402: "billing_error",
+    403: "permission_error permission_denied",
+    404: "model_not_found not_found_error",
+    429: "insufficient_quota rate_limit_exceeded rate_limit_error resource_exhausted",
+    500: "server_error internal api_error",
+    503: "unavailable",
+    529: "overloaded_error",
 }
+CODES = {name: status for status, names in NAMES.items() for name in names.split()}
 WITHIN = ("error", "detail", "details", "errors")  # where an error may hold another one
 TOO_FAST = re.compile(r"\brate[ _-]?limit|\btoo many requests\b", re.I)
 TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit of a minute: never goes

@@ -57,10 +57,10 @@ class Pace:
         self._most = most
         self._limit = float(min(FIRST, most))
         self._growing_fast = True
-        self._active = 0
+        self.active = 0  # requests in flight
         self._cut_at = 0.0
         self._hold_until = 0.0
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()  # held by the one that starts next
         self._freed = asyncio.Event()
         self.requests = Bucket(requests_per_minute)
         self.tokens = Bucket(tokens_per_minute)
@@ -70,16 +70,6 @@ class Pace:
         """Requests that may be in flight now."""
         return max(1, int(self._limit))
 
-    @property
-    def active(self) -> int:
-        """Requests in flight."""
-        return self._active
-
-    @property
-    def turn(self) -> asyncio.Lock:
-        """Held by the one that starts next."""
-        return self._turn
-
     async def start(self, tokens: float, sleep: Sleep = asyncio.sleep) -> float:
         """Wait until a request of so many tokens may go; give the time. The turn must be held.
 
@@ -87,7 +77,7 @@ class Pace:
         """
         while True:
             self._freed.clear()
-            if self._active >= self.limit:
+            if self.active >= self.limit:
                 await self._freed.wait()
                 continue
             now = time.monotonic()
@@ -95,7 +85,7 @@ class Pace:
             if held <= 0:
                 break
             await sleep(held)
-        self._active += 1
+        self.active += 1
         self.requests.take(1)
         self.tokens.take(tokens)
         return time.monotonic()
@@ -107,7 +97,7 @@ class Pace:
 
     def end(self, reserved: float, used: float) -> None:
         """A request has ended; it took `used` tokens instead of what was reserved."""
-        self._active -= 1
+        self.active -= 1
         self.tokens.take(used - reserved)
         self._freed.set()
 

@@ -1,6 +1,5 @@
 """What tokens cost and how many fit, by the config or by the package genai-prices."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -167,7 +166,7 @@ def _as_price(known: "ModelPrice", way: str) -> Price | None:
         return None
     from importlib.metadata import version
 
-    starts = sorted({0, *(start for kind in kinds for start in _starts(kind))})
+    starts = sorted({0, *(tier.start for kind in kinds for tier in getattr(kind, "tiers", ()))})
     fee = (_at(known.requests_kcount, 0) or 0.0) / 1000
     rates = []
     for start in starts:
@@ -179,10 +178,6 @@ def _as_price(known: "ModelPrice", way: str) -> Price | None:
         rates.append(Rates(start, read, written, cached, kept, fee))
     source = f"genai-prices {version('genai-prices')}"
     return Price(tuple(rates), f"{source}, {way}" if way else source)
-
-
-def _starts(price: object) -> Iterable[int]:
-    return (tier.start for tier in getattr(price, "tiers", ()))
 
 
 def _at(price: object, start: int) -> float | None:

@@ -17,26 +17,16 @@ DEAREST = 1e-3  # dollars for a token, beside one for the request: no model cost
 
 # Why an answer ended before it was whole.
 End = Literal["filter", "length"]
-
-
 # How servers of all makers call these ends of an answer, in lower case, before a colon if any.
+LENGTH = "length max_tokens max_output_tokens model_length max_length model_context_window_exceeded"
+FILTER = (
+    "content_filter content_filtered safety image_safety recitation spii prohibited_content"
+    " blocklist sensitive refusal guardrail_intervened error_toxic"
+)
 ENDS: Mapping[str, End] = {
-    **dict.fromkeys(
-        (
-            "length", "max_tokens", "max_output_tokens", "model_length", "max_length",
-            "model_context_window_exceeded",
-        ),
-        "length",
-    ),
-    **dict.fromkeys(
-        (
-            "content_filter", "content_filtered", "safety", "image_safety", "recitation", "spii",
-            "prohibited_content", "blocklist", "sensitive", "refusal", "guardrail_intervened",
-            "error_toxic",
-        ),
-        "filter",
-    ),
-}  # fmt: skip
+    **dict.fromkeys(LENGTH.split(), "length"),
+    **dict.fromkeys(FILTER.split(), "filter"),
+}
 # Why an answer that was broken off is not whole: what vLLM, OpenRouter, DeepSeek and Zhipu say.
 BROKEN_OFF = {"error", "abort", "cancelled", "timeout", "network_error",
               "insufficient_system_resource"}  # fmt: skip
@@ -261,8 +251,7 @@ def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spen
 def _told_cost(usage: Mapping[str, Any], most: float) -> float | None:
     """Dollars by OpenRouter, Perplexity, DeepInfra or xAI; None of more than anything costs."""
     told = usage.get("cost", usage.get("estimated_cost"))
-    if isinstance(told, Mapping):
-        told = told.get("total_cost")
+    told = told.get("total_cost") if isinstance(told, Mapping) else told
     if type(ticks := usage.get("cost_in_usd_ticks")) is int:
         told = ticks / 1e10
     return float(told) if type(told) in (int, float) and 0 <= told <= most else None

@@ -39,7 +39,8 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
         names = ("input_tokens", "output_tokens")
         spent = read_usage(body.get("usage"), names, "input_tokens_details")
         if failure and status not in ("completed", "incomplete"):
-            if "output" not in body or _passes(failure):
+            # One that concerns more than its question, or may be made good.
+            if "output" not in body or (status_in(failure) or 400) != 400:
                 raise ErrorInBodyError(failure)
             return Reply(None, error_text(failure) or "the server failed", model, spent)
         output = body["output"]
@@ -50,11 +51,6 @@ def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise unread(content, "a response") from error
     return make_reply(said, body, spent, schema)
-
-
-def _passes(failure: object) -> bool:
-    """Whether a failed response concerns more than its question, or may be made good."""
-    return (status_in(failure) or 400) != 400
 
 
 def _said(output: Sequence[Mapping[str, Any]], ending: object) -> Said:

@@ -1,7 +1,8 @@
-"""The service that a run asks, and what its replies and failures mean for an example."""
+"""The service that a run asks: what its replies mean for an example, and what it did in all."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -13,7 +14,6 @@ from aqa.backends.openai_api.errors import Failure
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.prices import Price, at_most, priced
 from aqa.backends.openai_api.replies import Reply
-from aqa.backends.openai_api.served import Served
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.options import RunConfig
@@ -22,6 +22,35 @@ from aqa.spent import Spent
 
 SHARE = 0.9  # of a prompt's tokens: a server that counts fewer has not read it whole
 SLACK = 16  # tokens that chat templates may differ by
+
+
+class Served:
+    """Of all sessions: models that answered, by the server's names, and what came of requests."""
+
+    def __init__(self) -> None:
+        self.models: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+        self._learnt: list[str] = []  # by earlier sessions, in words
+
+    def resume(self, facts: Mapping[str, object]) -> None:
+        """Go on counting from what the manifest of earlier sessions holds."""
+        for name, counts in (("models", self.models), ("requests", self.requests)):
+            before = facts.get(name)
+            counts.update(before if isinstance(before, Mapping) else {})
+        self._learnt = texts(facts.get("learnt"))
+
+    def to_json(self, learnt: Iterable[str]) -> dict[str, object]:
+        """What the manifest holds; what was `learnt` in this session among it."""
+        return {
+            "models": dict(sorted(self.models.items())),
+            "requests": dict(sorted(self.requests.items())),
+            "learnt": list(dict.fromkeys([*self._learnt, *learnt])),
+        }
+
+
+def texts(value: object) -> list[str]:
+    """The texts of a list that a manifest holds; none where it holds no list."""
+    return [str(part) for part in value] if isinstance(value, list) else []
 
 
 @dataclass(slots=True)

@@ -16,10 +16,8 @@ from aqa.config.options import RunConfig
 from aqa.errors import ModelError
 from aqa.records import Message
 
-TABLES = {  # of the encodings; tiktoken keeps each under the hash of its address
-    "o200k_base": "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
-    "cl100k_base": "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
-}
+# Of an encoding's table, which tiktoken keeps under the hash of this.
+TABLE = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 EACH_MESSAGE = 3  # OpenAI's cookbook, "How to count tokens with tiktoken"
 ROLE = 1
 REPLY = 3
@@ -143,8 +141,7 @@ def _tokenizer(model: str) -> Callable[[str], int] | None:
 
 
 def _has_tables(name: str) -> bool:
-    url = TABLES.get(name)
     folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
     where = Path(folder) if folder else Path(tempfile.gettempdir(), "data-gym-cache")
-    key = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest() if url else ""
-    return bool(url) and (where / key).is_file()
+    key = hashlib.sha1(TABLE.format(name).encode(), usedforsecurity=False).hexdigest()
+    return (where / key).is_file()

@@ -91,10 +91,6 @@ def read_labels(path: Path) -> Labels:
     return found
 
 
-def _is_filled(cell: object) -> bool:
-    return cell is not None and bool(str(cell).strip())
-
-
 def _rows(path: Path) -> Iterator[Row]:
     """Rows as all data files have them, or those of an object of labels by id."""
     try:
@@ -104,7 +100,10 @@ def _rows(path: Path) -> Iterator[Row]:
         raise DataError(f"{path}: can't read these labels: {error.strerror}") from error
     if not is_object or path.suffix.lower() != ".json":
         # Spreadsheets leave rows behind in which nothing is written.
-        return (row for row in read_row_file(path) if any(map(_is_filled, row[1].values())))
+        rows = read_row_file(path)
+        return (
+            row for row in rows if any(str("" if c is None else c).strip() for c in row[1].values())
+        )
     return (
         (f'{path.name}, id "{key}"', {"id": key, "label": label})
         for key, label in read_members(path)

@@ -10,7 +10,7 @@ from gpt4_runs import configured, run
 from tiny_llama import make_tokenizer
 
 from aqa.backends.openai_api.backend import Gpt4Backend
-from aqa.backends.openai_api.tokens import TABLES, TokenCounter, byte_bound
+from aqa.backends.openai_api.tokens import TABLE, TokenCounter, byte_bound
 from aqa.errors import ModelError
 from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Prompt, Template
@@ -37,7 +37,7 @@ def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     letters = tiktoken.Encoding("x", pat_str=r"[\s\S]", mergeable_ranks=ranks, special_tokens={})
     found: dict[str, Any] = {"o200k_base": letters}
     monkeypatch.setattr(tiktoken, "get_encoding", found.__getitem__)
-    key = hashlib.sha1(TABLES["o200k_base"].encode(), usedforsecurity=False).hexdigest()
+    key = hashlib.sha1(TABLE.format("o200k_base").encode(), usedforsecurity=False).hexdigest()
     (tmp_path / key).touch()
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
 

@@ -44,8 +44,7 @@ def fetch_answers(
         if here and not any_will_do and all(map(are_nameless, here)):
             raise ModelError(
                 f"the answers of the batch {batch.id} lack the custom_id of what they answer, so"
-                " that this server's batches can't be used; ask without --batch-api, after"
-                " --cancel, which gives this one up"
+                " can't be used; give it up with --cancel, and ask without --batch-api"
             )
         digests = list(map(hash_files, here))
         alike = alike + 1 if digests == seen else 1
@@ -66,11 +65,7 @@ def fetch_answers(
 
 
 def _download(server: BatchServer, batch: Batch, paths: tuple[Path, Path], attempts: int) -> bool:
-    """Fetch a batch's files, at first what is not here; tell whether the server has all of them.
-
-    Raises:
-        NotThereError: one is still not there.
-    """
+    """Fetch a batch's files, at first what is not here; tell whether the server has all of them."""
     named = zip((batch.answers, batch.errors), paths, strict=True)
     files = [(id_, path) for id_, path in named if id_ is not None]
     try:

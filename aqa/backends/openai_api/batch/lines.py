@@ -63,13 +63,12 @@ def write_requests(
     return sizes
 
 
-class Requests(Collection[int]):
-    """The requests of a file, by the places of their examples in the data."""
+class Requests(dict[int, int]):
+    """Where in a file its requests are, by the places of their examples in the data."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._places: dict[int, int] = {}
-        place = 0
+        super().__init__()
+        self._path, place = path, 0
         if not path.exists():
             raise RunError(
                 f"{path} is missing: it records which questions a batch answers; restore it"
@@ -77,21 +76,12 @@ class Requests(Collection[int]):
         with path.open("rb") as file:
             for line in file:
                 if match := CUSTOM_ID.match(line):
-                    self._places[int(match[1])] = place
+                    self[int(match[1])] = place
                 place += len(line)
-
-    def __contains__(self, index: object) -> bool:
-        return index in self._places
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
 
     def body(self, index: int) -> Json:
         """What was asked for this example."""
-        body: Json = _read(self._path, self._places[index])["body"]
+        body: Json = _read(self._path, self[index])["body"]
         return body
 
 

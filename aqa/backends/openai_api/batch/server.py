@@ -184,8 +184,7 @@ class BatchServer:
         counts = body.get("request_counts")
         done = counts if isinstance(counts, dict) else {}
         errors = body.get("errors")
-        listed = errors.get("data") if isinstance(errors, dict) else None
-        listed = errors if isinstance(errors, list) else listed
+        listed = errors.get("data") if isinstance(errors, dict) else errors
         first = listed[0] if isinstance(listed, list) and listed else {}
         first = first if isinstance(first, dict) else {}
         line = f"line {first['line']}: " if isinstance(first.get("line"), int) else ""
