@@ -40,537 +40,193 @@ PANDAS = (
 )
 SHAPES: dict[str, tuple[str, Any, Expected]] = {
     "pandas' index": ("p.csv", PANDAS, one(passages=BOTH[::-1])),
-    "datasets.to_csv": (
-        "h.csv",
+    "datasets.to_csv": ("h.csv",
         f"id,title,context,question,answers\nq1,Mill,{BUILT},{WHEN},\"{{'text': array(['1874',"
-        " 'in 1874'], dtype=object), 'answer_start': array([26, 23], dtype=int32)}\"\n",
-        one(("1874", "in 1874"), [("Mill", BUILT)]),
-    ),
+         " 'in 1874'], dtype=object), 'answer_start': array([26, 23], dtype=int32)}\"\n",
+        one(("1874", "in 1874"), [("Mill", BUILT)])),
     "a list with nan": ("n.csv", f"{HEAD}\nq1,{WHEN},{BUILT},\"['1874', nan]\"\n", one()),
     "nan alone": ("n.csv", f"{HEAD}\nq1,{WHEN},{BUILT},nan\n", one(None)),
-    "RAGAS 0.1": (
-        "r.jsonl",
+    "RAGAS 0.1": ("r.jsonl",
         lines({**ROW, "answer": "In 1900.", "contexts": [BUILT, BURNED], "ground_truth": "1874"}),
-        one(passages=BOTH),
-    ),
-    "RAGAS, several truths": (
-        "r.jsonl",
-        lines(
-            {**ROW, "answer": "In 1900.", "contexts": [BUILT, BURNED], "ground_truths": ["1874"]}
-        ),
-        one(passages=BOTH),
-    ),
-    "RAGAS without a truth": (
-        "r.jsonl",
+        one(passages=BOTH)),
+    "RAGAS, several truths": ("r.jsonl",
+        lines({**ROW, "answer": "In 1900.", "contexts": [BUILT, BURNED],
+            "ground_truths": ["1874"]}), one(passages=BOTH)),
+    "RAGAS without a truth": ("r.jsonl",
         lines({**ROW, "answer": "In 1900.", "contexts": [BUILT, BURNED], "ground_truth": None}),
-        one(None, passages=BOTH),
-    ),
+        one(None, passages=BOTH)),
     "rows below a name": ("d.json", {"version": 1, "items": [{**ASKED, "answer": "1874"}]}, one()),
-    "AI-Hub's tables": (
-        "t.jsonl",
-        lines({**ASKED, "answer": {"answer_text": "1874", "answer_start": 26}}),
-        one(),
-    ),
-    "Giskard": (
-        "g.jsonl",
+    "AI-Hub's tables": ("t.jsonl",
+        lines({**ASKED, "answer": {"answer_text": "1874", "answer_start": 26}}), one()),
+    "Giskard": ("g.jsonl",
         lines({**ROW, "reference_answer": "1874", "reference_context": BUILT, "metadata": {}}),
-        one(),
-    ),
+        one()),
     "a whole number of a table with gaps": ("n.jsonl", lines({**ASKED, "answer": 1874.0}), one()),
-    "RAGAS 0.2": (
-        "r.jsonl",
-        lines(
-            {
-                "id": "q1",
-                "user_input": WHEN,
-                "response": "In 1900.",
-                "reference": "1874",
-                "retrieved_contexts": [BUILT],
-            }
-        ),
-        one(gold=[]),
-    ),
-    "ranks": (
-        "d.jsonl",
-        lines(
-            {
-                **ROW,
-                "answers": ["1874"],
-                "ctxs": [
-                    {"text": BURNED, "rank": 2, "score": 1.0},
-                    {"text": BUILT, "rank": 1, "score": 9.0},
-                ],
-            }
-        ),
-        one(passages=BOTH),
-    ),
-    "the same rank everywhere": (
-        "d.jsonl",
-        lines(
-            {
-                **ROW,
-                "answers": ["1874"],
-                "ctxs": [{"text": BUILT, "rank": 0}, {"text": BURNED, "rank": 0}],
-            }
-        ),
-        one(passages=BOTH),
-    ),
-    "lists as texts": (
-        "p.jsonl",
-        lines({**ASKED, "possible_answers": '["1874", "in 1874"]'}),
-        one(("1874", "in 1874")),
-    ),
-    "FiD": (
-        "f.json",
-        [
-            {
-                **ROW,
-                "target": "1874",
-                "answers": ["in 1874", "1874"],
-                "ctxs": [
-                    {"id": "7", "title": "Mills", "text": BUILT, "score": "81.2"},
-                    {"id": "8", "title": "Fire", "text": BURNED, "score": "79.0"},
-                ],
-            }
-        ],
-        one(("in 1874", "1874"), [("Mills", BUILT), ("Fire", BURNED)]),
-    ),
+    "RAGAS 0.2": ("r.jsonl",
+        lines({"id": "q1", "user_input": WHEN, "response": "In 1900.", "reference": "1874",
+            "retrieved_contexts": [BUILT]}), one(gold=[])),
+    "ranks": ("d.jsonl",
+        lines({**ROW, "answers": ["1874"],
+            "ctxs": [{"text": BURNED, "rank": 2, "score": 1.0},
+                {"text": BUILT, "rank": 1, "score": 9.0}]}), one(passages=BOTH)),
+    "the same rank everywhere": ("d.jsonl",
+        lines({**ROW, "answers": ["1874"],
+            "ctxs": [{"text": BUILT, "rank": 0}, {"text": BURNED, "rank": 0}]}),
+        one(passages=BOTH)),
+    "lists as texts": ("p.jsonl", lines({**ASKED, "possible_answers": '["1874", "in 1874"]'}),
+        one(("1874", "in 1874"))),
+    "FiD": ("f.json",
+        [{**ROW, "target": "1874", "answers": ["in 1874", "1874"],
+            "ctxs": [{"id": "7", "title": "Mills", "text": BUILT, "score": "81.2"},
+                {"id": "8", "title": "Fire", "text": BURNED, "score": "79.0"}]}],
+        one(("in 1874", "1874"), [("Mills", BUILT), ("Fire", BURNED)])),
     "Excel's TRUE": ("e.csv", f"{HEAD},is_impossible\nq1,{WHEN},{BUILT},1874,TRUE\n", one(())),
-    "MuSiQue": (
-        "m.jsonl",
-        lines(
-            {
-                **ROW,
-                "paragraphs": [
-                    {"idx": 0, "title": "Fire", "paragraph_text": BURNED, "is_supporting": False},
-                    {"idx": 1, "title": "Mill", "paragraph_text": BUILT, "is_supporting": True},
-                ],
-                "answer": "1874",
-                "answer_aliases": ["in 1874"],
-                "answerable": True,
-            }
-        ),
-        one(("1874", "in 1874"), [("Fire", BURNED), ("Mill", BUILT)], [BUILT]),
-    ),
-    "MuSiQue, unanswerable": (
-        "m.json",
-        [
-            {
-                **ROW,
-                "paragraphs": [{"idx": 0, "title": "Fire", "paragraph_text": BURNED}],
-                "answer": "1874",
-                "answer_aliases": [],
-                "answerable": False,
-            }
-        ],
-        one((), [("Fire", BURNED)], [BURNED]),
-    ),
-    "MRQA": (
-        "m.jsonl",
-        lines(
-            {"header": {"dataset": "SQuAD", "mrqa_split": "dev"}},
-            {
-                "id": "",
-                "context": BUILT,
-                "context_tokens": [["The", 0]],
-                "qas": [
-                    {
-                        "answers": ["1874"],
-                        "question": WHEN,
-                        "id": "a",
-                        "qid": "q1",
-                        "detected_answers": [{"text": "1874", "char_spans": [[26, 29]]}],
-                    }
-                ],
-            },
-        ),
-        one(),
-    ),
-    "KorQuAD 2": (
-        "k.json",
-        {
-            "version": "KorQuAD_2.0",
-            "data": [
-                {
-                    "title": "Mill",
-                    "url": "u",
-                    "context": BUILT,
-                    "raw_html": "<p>",
-                    "qas": [
-                        {
-                            "question": WHEN,
-                            "id": "q1",
-                            "answer": {"text": "1874", "answer_start": 26},
-                        }
-                    ],
-                }
-            ],
-        },
-        one(passages=[("Mill", BUILT)]),
-    ),
-    "SQuAD, an article a line": (
-        "s.jsonl",
-        lines(
-            {
-                "title": "Mill",
-                "paragraphs": [
-                    {
-                        "context": BUILT,
-                        "qas": [
-                            {
-                                "question": WHEN,
-                                "id": "q1",
-                                "answers": [{"text": "1874", "answer_start": 26}],
-                            }
-                        ],
-                    }
-                ],
-            }
-        ),
-        one(passages=[("Mill", BUILT)]),
-    ),
-    "QuAC": (
-        "q.json",
-        {
-            "data": [
-                {
-                    "title": "Mill",
-                    "paragraphs": [
-                        {
-                            "context": BUILT + " CANNOTANSWER",
-                            "qas": [
-                                {
-                                    "question": WHEN,
-                                    "id": "q1",
-                                    "answers": [{"text": "CANNOTANSWER"}],
-                                }
-                            ],
-                        }
-                    ],
-                }
-            ]
-        },
-        one((), [("Mill", BUILT + " CANNOTANSWER")], [BUILT + " CANNOTANSWER"]),
-    ),
-    "HotpotQA": (
-        "h.json",
-        [
-            {
-                "_id": "q1",
-                "question": WHEN,
-                "answer": "1874",
-                "supporting_facts": [["Mill", 0]],
-                "context": [["Mill", ["The old mill was built", " in 1874."]], ["Fire", [BURNED]]],
-            }
-        ],
-        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT]),
-    ),
-    "HotpotQA of the hub": (
-        "h.jsonl",
-        lines(
-            {
-                **ROW,
-                "answer": "1874",
-                "supporting_facts": {"title": ["Mill"], "sent_id": [0]},
-                "context": {
-                    "title": ["Fire", "Mill"],
-                    "sentences": [[BURNED], ["The old mill was built", " in 1874."]],
-                },
-            }
-        ),
-        one(passages=[("Fire", BURNED), ("Mill", BUILT)], gold=[BUILT]),
-    ),
-    "MS MARCO": (
-        "m.json",
-        {
-            "answers": {"5": ["1874"], "6": ["No Answer Present."]},
+    "MuSiQue": ("m.jsonl",
+        lines({**ROW,
+            "paragraphs": [
+                {"idx": 0, "title": "Fire", "paragraph_text": BURNED, "is_supporting": False},
+                {"idx": 1, "title": "Mill", "paragraph_text": BUILT, "is_supporting": True}],
+            "answer": "1874", "answer_aliases": ["in 1874"], "answerable": True}),
+        one(("1874", "in 1874"), [("Fire", BURNED), ("Mill", BUILT)], [BUILT])),
+    "MuSiQue, unanswerable": ("m.json",
+        [{**ROW, "paragraphs": [{"idx": 0, "title": "Fire", "paragraph_text": BURNED}],
+            "answer": "1874", "answer_aliases": [], "answerable": False}],
+        one((), [("Fire", BURNED)], [BURNED])),
+    "MRQA": ("m.jsonl",
+        lines({"header": {"dataset": "SQuAD", "mrqa_split": "dev"}},
+            {"id": "", "context": BUILT, "context_tokens": [["The", 0]],
+                "qas": [{"answers": ["1874"], "question": WHEN, "id": "a", "qid": "q1",
+                    "detected_answers": [{"text": "1874", "char_spans": [[26, 29]]}]}]}), one()),
+    "KorQuAD 2": ("k.json",
+        {"version": "KorQuAD_2.0",
+            "data": [{"title": "Mill", "url": "u", "context": BUILT, "raw_html": "<p>",
+                "qas": [{"question": WHEN, "id": "q1",
+                    "answer": {"text": "1874", "answer_start": 26}}]}]},
+        one(passages=[("Mill", BUILT)])),
+    "SQuAD, an article a line": ("s.jsonl",
+        lines({"title": "Mill",
+            "paragraphs": [{"context": BUILT,
+                "qas": [{"question": WHEN, "id": "q1",
+                    "answers": [{"text": "1874", "answer_start": 26}]}]}]}),
+        one(passages=[("Mill", BUILT)])),
+    "QuAC": ("q.json",
+        {"data": [{"title": "Mill",
+            "paragraphs": [{"context": BUILT + " CANNOTANSWER",
+                "qas": [{"question": WHEN, "id": "q1", "answers": [{"text": "CANNOTANSWER"}]}]}]}]},
+        one((), [("Mill", BUILT + " CANNOTANSWER")], [BUILT + " CANNOTANSWER"])),
+    "HotpotQA": ("h.json",
+        [{"_id": "q1", "question": WHEN, "answer": "1874", "supporting_facts": [["Mill", 0]],
+            "context": [["Mill", ["The old mill was built", " in 1874."]], ["Fire", [BURNED]]]}],
+        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT])),
+    "HotpotQA of the hub": ("h.jsonl",
+        lines({**ROW, "answer": "1874", "supporting_facts": {"title": ["Mill"], "sent_id": [0]},
+            "context": {"title": ["Fire", "Mill"],
+                "sentences": [[BURNED], ["The old mill was built", " in 1874."]]}}),
+        one(passages=[("Fire", BURNED), ("Mill", BUILT)], gold=[BUILT])),
+    "MS MARCO": ("m.json",
+        {"answers": {"5": ["1874"], "6": ["No Answer Present."]},
             "passages": {
-                "5": [
-                    {"is_selected": 0, "passage_text": BURNED, "url": "u"},
-                    {"is_selected": 1, "passage_text": BUILT, "url": "v"},
-                ],
-                "6": [{"is_selected": 0, "passage_text": BURNED, "url": "u"}],
-            },
-            "query": {"5": WHEN, "6": "Who?"},
-            "query_id": {"5": "q1", "6": 17},
+                "5": [{"is_selected": 0, "passage_text": BURNED, "url": "u"},
+                    {"is_selected": 1, "passage_text": BUILT, "url": "v"}],
+                "6": [{"is_selected": 0, "passage_text": BURNED, "url": "u"}]},
+            "query": {"5": WHEN, "6": "Who?"}, "query_id": {"5": "q1", "6": 17},
             "query_type": {"5": "NUMERIC", "6": "PERSON"},
-            "wellFormedAnswers": {"5": "[]", "6": "[]"},
-        },
-        [*one(passages=BOTH[::-1], gold=[BUILT]), ("17", "Who?", (), [("", BURNED)], [BURNED])],
-    ),
-    "MS MARCO of the hub": (
-        "m.jsonl",
-        lines(
-            {
-                "query_id": "q1",
-                "query": WHEN,
-                "answers": ["1874"],
-                "passages": {
-                    "is_selected": [0, 1],
-                    "passage_text": [BURNED, BUILT],
-                    "url": ["u", "v"],
-                },
-            }
-        ),
-        one(passages=BOTH[::-1], gold=[BUILT]),
-    ),
-    "DuReader": (
-        "d.jsonl",
-        lines(
-            {
-                "question_id": 186,
-                "question": WHEN,
-                "question_type": "ENTITY",
-                "answers": ["1874"],
-                "documents": [
-                    {
-                        "title": "Mill",
-                        "paragraphs": ["The old mill", "was built in 1874."],
-                        "is_selected": True,
-                    },
-                    {"title": "Fire", "paragraphs": [BURNED], "is_selected": False},
-                ],
-            }
-        ),
-        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT], key="186"),
-    ),
-    "TriviaQA of the hub": (
-        "t.jsonl",
-        lines(
-            {
-                "question_id": "q1",
-                "question": WHEN,
-                "answer": {
-                    "value": "1874",
-                    "aliases": ["in 1874"],
-                    "normalized_aliases": ["in 1874"],
-                },
-                "entity_pages": {"title": ["Mill"], "wiki_context": [BUILT]},
-                "search_results": {"title": ["Fire", "x"], "search_context": [BURNED, ""]},
-            }
-        ),
-        one(("1874", "in 1874"), [("Mill", BUILT), ("Fire", BURNED)]),
-    ),
-    "DPR": (
-        "d.json",
-        [
-            {
-                "dataset": "nq",
-                **ROW,
-                "answers": ["1874"],
-                "positive_ctxs": [{"title": "Mill", "text": BUILT, "score": 1000, "psg_id": "7"}],
-                "negative_ctxs": [],
-                "hard_negative_ctxs": [
-                    {"title": "Fire", "text": BURNED, "score": 13.1, "psg_id": "8"}
-                ],
-            }
-        ],
-        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT]),
-    ),
-    "KILT with texts": (
-        "k.jsonl",
-        lines(
-            {
-                "id": "q1",
-                "input": WHEN,
-                "context": BUILT,
-                "output": [
-                    {"answer": "1874", "provenance": [{"wikipedia_id": "1", "title": "Mill"}]},
-                    {"provenance": [{"wikipedia_id": "2"}]},
-                ],
-            }
-        ),
-        one(),
-    ),
-    "Haystack": (
-        "h.json",
-        [
-            {
-                **ROW,
-                "answers": ["1874"],
-                "documents": [
-                    {"id": "d1", "content": BUILT, "meta": {"title": "Mill"}, "score": 0.9}
-                ],
-            }
-        ],
-        one(passages=[("Mill", BUILT)], gold=[]),
-    ),
-    "LangChain": (
-        "l.json",
-        [
-            {
-                **ROW,
-                "answer": "1900",
-                "source_documents": [
-                    {"page_content": BUILT, "metadata": {"source": "a.pdf", "page": 3}}
-                ],
-            }
-        ],
-        one(None, gold=[]),
-    ),
-    "Alpaca": (
-        "a.json",
-        [{"id": "q1", "instruction": WHEN, "input": BUILT, "output": "1874"}],
-        one(),
-    ),
-    "rows of the hub's server": (
-        "r.json",
-        {"features": [], "rows": [{"row_idx": 0, "row": {**ASKED, "answer": "1874"}}]},
-        one(),
-    ),
-    "pandas' columns": (
-        "p.json",
-        {
-            "id": {"0": "q1"},
-            "question": {"0": WHEN},
-            "context": {"0": BUILT},
-            "answers": {"0": ["1874"]},
-        },
-        one(),
-    ),
-    "lists of columns": (
-        "p.json",
-        {"id": ["q1"], "question": [WHEN], "context": [BUILT], "answers": [["1874"]]},
-        one(),
-    ),
-    "pandas' split": (
-        "p.json",
-        {
-            "columns": ["id", "question", "context", "answers"],
-            "index": [0],
-            "data": [["q1", WHEN, BUILT, ["1874"]]],
-        },
-        one(),
-    ),
-    "rows by their ids": (
-        "c.json",
+            "wellFormedAnswers": {"5": "[]", "6": "[]"}},
+        [*one(passages=BOTH[::-1], gold=[BUILT]), ("17", "Who?", (), [("", BURNED)], [BURNED])]),
+    "MS MARCO of the hub": ("m.jsonl",
+        lines({"query_id": "q1", "query": WHEN, "answers": ["1874"],
+            "passages": {"is_selected": [0, 1], "passage_text": [BURNED, BUILT],
+                "url": ["u", "v"]}}), one(passages=BOTH[::-1], gold=[BUILT])),
+    "DuReader": ("d.jsonl",
+        lines({"question_id": 186, "question": WHEN, "question_type": "ENTITY", "answers": ["1874"],
+            "documents": [
+                {"title": "Mill", "paragraphs": ["The old mill", "was built in 1874."],
+                    "is_selected": True},
+                {"title": "Fire", "paragraphs": [BURNED], "is_selected": False}]}),
+        one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT], key="186")),
+    "TriviaQA of the hub": ("t.jsonl",
+        lines({"question_id": "q1", "question": WHEN,
+            "answer": {"value": "1874", "aliases": ["in 1874"], "normalized_aliases": ["in 1874"]},
+            "entity_pages": {"title": ["Mill"], "wiki_context": [BUILT]},
+            "search_results": {"title": ["Fire", "x"], "search_context": [BURNED, ""]}}),
+        one(("1874", "in 1874"), [("Mill", BUILT), ("Fire", BURNED)])),
+    "DPR": ("d.json",
+        [{"dataset": "nq", **ROW, "answers": ["1874"],
+            "positive_ctxs": [{"title": "Mill", "text": BUILT, "score": 1000, "psg_id": "7"}],
+            "negative_ctxs": [],
+            "hard_negative_ctxs": [{"title": "Fire", "text": BURNED, "score": 13.1,
+                "psg_id": "8"}]}], one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT])),
+    "KILT with texts": ("k.jsonl",
+        lines({"id": "q1", "input": WHEN, "context": BUILT,
+            "output": [{"answer": "1874", "provenance": [{"wikipedia_id": "1", "title": "Mill"}]},
+                {"provenance": [{"wikipedia_id": "2"}]}]}), one()),
+    "Haystack": ("h.json",
+        [{**ROW, "answers": ["1874"],
+            "documents": [{"id": "d1", "content": BUILT, "meta": {"title": "Mill"},
+                "score": 0.9}]}], one(passages=[("Mill", BUILT)], gold=[])),
+    "LangChain": ("l.json",
+        [{**ROW, "answer": "1900",
+            "source_documents": [{"page_content": BUILT,
+                "metadata": {"source": "a.pdf", "page": 3}}]}], one(None, gold=[])),
+    "Alpaca": ("a.json", [{"id": "q1", "instruction": WHEN, "input": BUILT, "output": "1874"}],
+        one()),
+    "rows of the hub's server": ("r.json",
+        {"features": [], "rows": [{"row_idx": 0, "row": {**ASKED, "answer": "1874"}}]}, one()),
+    "pandas' columns": ("p.json",
+        {"id": {"0": "q1"}, "question": {"0": WHEN}, "context": {"0": BUILT},
+            "answers": {"0": ["1874"]}}, one()),
+    "lists of columns": ("p.json",
+        {"id": ["q1"], "question": [WHEN], "context": [BUILT], "answers": [["1874"]]}, one()),
+    "pandas' split": ("p.json",
+        {"columns": ["id", "question", "context", "answers"], "index": [0],
+            "data": [["q1", WHEN, BUILT, ["1874"]]]}, one()),
+    "rows by their ids": ("c.json",
         {"q1": {"question": WHEN, "answers": ["1874"], "contexts": [{"docid": 1, "text": BUILT}]}},
-        one(),
-    ),
-    "AI Hub's machine reading": (
-        "a.json",
-        {
-            "data": [
-                {
-                    "doc_title": "Mill",
-                    "doc_class": {"class": "x"},
-                    "paragraphs": [
-                        {
-                            "context_id": "c",
-                            "context": BUILT,
-                            "qas": [
-                                {
-                                    "question_id": "q1",
-                                    "question": WHEN,
-                                    "is_impossible": False,
-                                    "answers": {"text": "1874", "clue_text": BUILT},
-                                }
-                            ],
-                        }
-                    ],
-                }
-            ]
-        },
-        one(passages=[("Mill", BUILT)]),
-    ),
-    "HotpotQA, a page without sentences": (
-        "h.json",
-        [
-            {
-                "_id": "q1",
-                "question": WHEN,
-                "answer": "1874",
-                "supporting_facts": [["Mill", 0]],
-                "context": [["Empty", []], ["Mill", [BUILT]]],
-            }
-        ],
-        one(passages=[("Empty", ""), ("Mill", BUILT)], gold=[BUILT]),
-    ),
-    "an article without paragraphs": (
-        "s.json",
-        {
-            "data": [
-                {"title": "Nothing", "paragraphs": []},
-                {
-                    "title": "",
-                    "paragraphs": [{"context": BUILT, "qas": [{**ROW, "answer": "1874"}]}],
-                },
-            ]
-        },
-        one(),
-    ),
-    "CMRC 2018": (
-        "c.json",
-        [
-            {
-                "context_text": BUILT,
-                "title": "Mill",
-                "qas": [{"query_text": WHEN, "query_id": "q1", "answers": ["1874"]}],
-            }
-        ],
-        one(passages=[("Mill", BUILT)]),
-    ),
-    "GermanDPR, as the hub has it": (
-        "g.jsonl",
-        lines(
-            {
-                **ROW,
-                "answers": ["1874"],
-                "positive_ctxs": {"title": [""], "text": [BUILT], "passage_id": ["1"]},
-                "negative_ctxs": {"title": [], "text": [], "passage_id": []},
-                "hard_negative_ctxs": {"title": [""], "text": [BURNED], "passage_id": ["2"]},
-            }
-        ),
-        one(passages=BOTH, gold=[BUILT]),
-    ),
-    "RAGAS' test set": (
-        "r.csv",
+        one()),
+    "AI Hub's machine reading": ("a.json",
+        {"data": [{"doc_title": "Mill", "doc_class": {"class": "x"},
+            "paragraphs": [{"context_id": "c", "context": BUILT,
+                "qas": [{"question_id": "q1", "question": WHEN, "is_impossible": False,
+                    "answers": {"text": "1874", "clue_text": BUILT}}]}]}]},
+        one(passages=[("Mill", BUILT)])),
+    "HotpotQA, a page without sentences": ("h.json",
+        [{"_id": "q1", "question": WHEN, "answer": "1874", "supporting_facts": [["Mill", 0]],
+            "context": [["Empty", []], ["Mill", [BUILT]]]}],
+        one(passages=[("Empty", ""), ("Mill", BUILT)], gold=[BUILT])),
+    "an article without paragraphs": ("s.json",
+        {"data": [{"title": "Nothing", "paragraphs": []},
+            {"title": "", "paragraphs": [{"context": BUILT, "qas": [{**ROW, "answer": "1874"}]}]}]},
+        one()),
+    "CMRC 2018": ("c.json",
+        [{"context_text": BUILT, "title": "Mill",
+            "qas": [{"query_text": WHEN, "query_id": "q1", "answers": ["1874"]}]}],
+        one(passages=[("Mill", BUILT)])),
+    "GermanDPR, as the hub has it": ("g.jsonl",
+        lines({**ROW, "answers": ["1874"],
+            "positive_ctxs": {"title": [""], "text": [BUILT], "passage_id": ["1"]},
+            "negative_ctxs": {"title": [], "text": [], "passage_id": []},
+            "hard_negative_ctxs": {"title": [""], "text": [BURNED], "passage_id": ["2"]}}),
+        one(passages=BOTH, gold=[BUILT])),
+    "RAGAS' test set": ("r.csv",
         f"id,user_input,reference_contexts,reference\nq1,{WHEN},\"['{BUILT}', '{BURNED}']\",1874\n",
-        one(passages=BOTH, gold=[BUILT, BURNED]),
-    ),
-    "LlamaIndex's labelled set": (
-        "r.json",
-        {
-            "examples": [
-                {
-                    "id": "q1",
-                    "query": WHEN,
-                    "reference_contexts": [BUILT],
-                    "reference_answer": "1874",
-                }
-            ]
-        },
-        one(),
-    ),
-    "what LangChain's chain answered": (
-        "l.jsonl",
+        one(passages=BOTH, gold=[BUILT, BURNED])),
+    "LlamaIndex's labelled set": ("r.json",
+        {"examples": [{"id": "q1", "query": WHEN, "reference_contexts": [BUILT],
+            "reference_answer": "1874"}]}, one()),
+    "what LangChain's chain answered": ("l.jsonl",
         lines({"id": "q1", "input": WHEN, "context": [{"page_content": BUILT}], "answer": "1900"}),
-        one(None),
-    ),
-    "what Haystack answered": (
-        "h.jsonl",
-        lines(
-            {
-                "id": "q1",
-                "query": WHEN,
-                "answers": [{"answer": "1900", "type": "extractive", "score": 0.9}],
-                "documents": [{"content": BUILT}],
-            }
-        ),
-        one(None),
-    ),
-    "numbers, and nothing as pandas writes it": (
-        "n.jsonl",
+        one(None)),
+    "what Haystack answered": ("h.jsonl",
+        lines({"id": "q1", "query": WHEN,
+            "answers": [{"answer": "1900", "type": "extractive", "score": 0.9}],
+            "documents": [{"content": BUILT}]}), one(None)),
+    "numbers, and nothing as pandas writes it": ("n.jsonl",
         lines({"id": 1.0, "question": WHEN, "context": BUILT, "answer": 1874, "x": float("nan")}),
-        one(key="1"),
-    ),
+        one(key="1")),
     "Korean names": ("k.csv", f"번호,질의,본문,답변\nq1,{WHEN},{BUILT},1874\n", one()),
-    "names in any case": (
-        "c.json",
-        [{"QuestionId": "q1", "Question": WHEN, "Context": BUILT, "Answer": "1874"}],
-        one(),
-    ),
-}
+    "names in any case": ("c.json",
+        [{"QuestionId": "q1", "Question": WHEN, "Context": BUILT, "Answer": "1874"}], one()),
+}  # fmt: skip
 
 # Natural Questions: its tokens, of which the second paragraph has the answer.
 TOKENS = f"<H1> Mill </H1> <P> {BURNED} </P> <P> {BUILT} </P>".split()
@@ -957,57 +613,25 @@ SHAPES |= {
 }
 # Questions alone: what they say of answers, without passages.
 QUESTIONS_ALONE: dict[str, tuple[str, Any, tuple[str, ...]]] = {
-    "NQ-open": (
-        "n.jsonl",
-        lines({"question": WHEN, "answer": ["1874", "in 1874"]}),
-        ("1874", "in 1874"),
-    ),
-    "NarrativeQA": (
-        "qaps.csv",
+    "NQ-open": ("n.jsonl", lines({"question": WHEN, "answer": ["1874", "in 1874"]}),
+        ("1874", "in 1874")),
+    "NarrativeQA": ("qaps.csv",
         "document_id,set,question,answer1,answer2,question_tokenized\n"
-        f"d1,test,{WHEN},1874,in 1874,{WHEN}\n",
-        ("1874", "in 1874"),
-    ),
-    "FreshQA": (
-        "f.csv",
-        f"id,question,effective_year,answer_0,answer_1\n1,{WHEN},2022,1874,\n",
-        ("1874",),
-    ),
+         f"d1,test,{WHEN},1874,in 1874,{WHEN}\n", ("1874", "in 1874")),
+    "FreshQA": ("f.csv", f"id,question,effective_year,answer_0,answer_1\n1,{WHEN},2022,1874,\n",
+        ("1874",)),
     "SimpleQA": ("s.csv", f"metadata,problem,answer\n{{}},{WHEN},1874\n", ("1874",)),
-    "TruthfulQA": (
-        "t.csv",
-        f"Question,Best Answer,Correct Answers\n{WHEN},1874,1874; in 1874\n",
-        ("1874", "in 1874"),
-    ),
-    "ELI5": (
-        "e.jsonl",
+    "TruthfulQA": ("t.csv", f"Question,Best Answer,Correct Answers\n{WHEN},1874,1874; in 1874\n",
+        ("1874", "in 1874")),
+    "ELI5": ("e.jsonl",
         lines({"q_id": "x", "title": WHEN, "selftext": "", "answers": {"text": ["1874"]}}),
-        ("1874",),
-    ),
-    "QReCC": (
-        "q.json",
-        [
-            {
-                "Context": ["a", "b"],
-                "Question": "It?",
-                "Rewrite": WHEN,
-                "Answer": "1874",
-                "Conversation_no": 1,
-            }
-        ],
-        ("1874",),
-    ),
-    "TriviaQA, unfiltered": (
-        "t.jsonl",
-        lines(
-            {
-                "question": WHEN,
-                "question_source": "x",
-                "entity_pages": {"title": [], "wiki_context": []},
-                "search_results": {"title": [], "search_context": []},
-                "answer": {"value": "1874", "aliases": ["in 1874"]},
-            }
-        ),
-        ("1874", "in 1874"),
-    ),
-}
+        ("1874",)),
+    "QReCC": ("q.json",
+        [{"Context": ["a", "b"], "Question": "It?", "Rewrite": WHEN, "Answer": "1874",
+            "Conversation_no": 1}], ("1874",)),
+    "TriviaQA, unfiltered": ("t.jsonl",
+        lines({"question": WHEN, "question_source": "x",
+            "entity_pages": {"title": [], "wiki_context": []},
+            "search_results": {"title": [], "search_context": []},
+            "answer": {"value": "1874", "aliases": ["in 1874"]}}), ("1874", "in 1874")),
+}  # fmt: skip

@@ -22,67 +22,37 @@ TWO = [("q1", "서울", None), ("q2", "", None)]
 SHAPES = {
     "text by id": ("a.json", '{"q1": "서울", "q2": ""}', TWO),
     "byte order mark": ("a.json", b"\xef\xbb\xbf" + '{"q1": "서울", "q2": ""}'.encode(), TWO),
-    "rows": (
-        "a.json",
-        '[{"id": "q1", "prediction_text": "서울"}, {"id": "q2", "prediction_text": ""}]',
-        TWO,
-    ),
-    "row by id": (
-        "a.json",
+    "rows": ("a.json",
+        '[{"id": "q1", "prediction_text": "서울"}, {"id": "q2", "prediction_text": ""}]', TWO),
+    "row by id": ("a.json",
         '{"q1": {"answer": "서울", "answers": ["서울", "Seoul"], "predicted_answer": "x"},'
-        ' "q2": {"answer": null, "answers": [], "predicted_answer": ""}}',
-        [("q1", "x", ("서울", "Seoul")), ("q2", "", ())],
-    ),
-    "one gold answer": (
-        "a.json",
+         ' "q2": {"answer": null, "answers": [], "predicted_answer": ""}}',
+        [("q1", "x", ("서울", "Seoul")), ("q2", "", ())]),
+    "one gold answer": ("a.json",
         '{"q1": {"answer": "서울", "predicted_answer": "x"},'
-        ' "q2": {"answer": "부산", "answers": null, "predicted_answer": "y"}}',
-        [("q1", "x", ("서울",)), ("q2", "y", ("부산",))],
-    ),
-    "lines of rows": (
-        "a.jsonl",
-        '{"id": "q1", "prediction_text": "서울"}\n\n{"id": "q2", "prediction_text": ""}\r\n',
-        TWO,
-    ),
-    "lines of rows, named json": (
-        "a.json",
-        '{"guid": "q1", "prediction": "서울"}\n{"guid": "q2", "prediction": ""}\n',
-        TWO,
-    ),
-    "lines of rows, not named": (
-        "a.out",
-        '{"qid": "q1", "prediction": "서울"}\n{"qid": "q2", "prediction": ""}\n',
-        TWO,
-    ),
+         ' "q2": {"answer": "부산", "answers": null, "predicted_answer": "y"}}',
+        [("q1", "x", ("서울",)), ("q2", "y", ("부산",))]),
+    "lines of rows": ("a.jsonl",
+        '{"id": "q1", "prediction_text": "서울"}\n\n{"id": "q2", "prediction_text": ""}\r\n', TWO),
+    "lines of rows, named json": ("a.json",
+        '{"guid": "q1", "prediction": "서울"}\n{"guid": "q2", "prediction": ""}\n', TWO),
+    "lines of rows, not named": ("a.out",
+        '{"qid": "q1", "prediction": "서울"}\n{"qid": "q2", "prediction": ""}\n', TWO),
     "a single line, named json": ("a.json", '{"id": "q1", "prediction": "서울"}\n', TWO[:1]),
-    "SQuAD's answers": (
-        "a.json",
+    "SQuAD's answers": ("a.json",
         '[{"id": 7, "prediction_text": "x", "answers": {"text": ["y"], "answer_start": [0]}}]',
-        [("7", "x", ("y",))],
-    ),
+        [("7", "x", ("y",))]),
     "no answer given": ("a.json", '{"q1": null}', [("q1", None, None)]),
     "packed": ("a.json.gz", gzip.compress('{"q1": "서울", "q2": ""}'.encode()), TWO),
-    "packed lines of rows": (
-        "a.jsonl.gz",
-        gzip.compress(b'\xef\xbb\xbf{"id": "q1", "prediction": "x"}\n'),
-        [("q1", "x", None)],
-    ),
-    "a column of errors without one": (
-        "a.json",
+    "packed lines of rows": ("a.jsonl.gz",
+        gzip.compress(b'\xef\xbb\xbf{"id": "q1", "prediction": "x"}\n'), [("q1", "x", None)]),
+    "a column of errors without one": ("a.json",
         '[{"id": "q1", "prediction": "서울", "error": ""},'
-        ' {"id": "q2", "prediction": "", "error": false}]',
-        TWO,
-    ),
-    "numbers": (
-        "a.json",
-        '{"q1": 1947, "q2": 5.5, "q3": "x"}',
-        [("q1", "1947", None), ("q2", "5.5", None), ("q3", "x", None)],
-    ),
-    "numbers in rows": (
-        "a.json",
-        '[{"id": "q1", "prediction_text": 5.5, "answers": [5, "five"]}]',
-        [("q1", "5.5", ("5", "five"))],
-    ),
+         ' {"id": "q2", "prediction": "", "error": false}]', TWO),
+    "numbers": ("a.json", '{"q1": 1947, "q2": 5.5, "q3": "x"}',
+        [("q1", "1947", None), ("q2", "5.5", None), ("q3", "x", None)]),
+    "numbers in rows": ("a.json", '[{"id": "q1", "prediction_text": 5.5, "answers": [5, "five"]}]',
+        [("q1", "5.5", ("5", "five"))]),
     "lists of one text": ("a.json", '{"q1": ["서울"], "q2": []}', TWO),
     "texts in order": ("a.json", '["서울", ""]', TWO),
     "texts in order, a line each": ("a.jsonl", '"서울"\n""\n', TWO),
@@ -90,31 +60,21 @@ SHAPES = {
     "plain lines": ("a.txt", "서울\n\n", TWO),
     "plain lines without a last end": ("a.txt", "서울\r\n[x]", [TWO[0], ("q2", "[x]", None)]),
     "plain lines that look like JSON": ("a.txt", "[서울\n\n", [("q1", "[서울", None), TWO[1]]),
-    "a line separator within a text": (
-        "a.jsonl",
-        '{"id": "q1", "prediction_text": "서\u2028울"}',
-        [("q1", "서\u2028울", None)],
-    ),
-    "journal": (
-        "predictions.jsonl",
+    "a line separator within a text": ("a.jsonl", '{"id": "q1", "prediction_text": "서\u2028울"}',
+        [("q1", "서\u2028울", None)]),
+    "journal": ("predictions.jsonl",
         HEADER
-        + '{"index": 0, "id": "q1", "predicted_answer": "x", "answers": ["서울"]}\n'
-        + '{"index": 1, "id": "q2", "predicted_answer": "y", "answers": null}\n',
-        [("q1", "x", ("서울",)), ("q2", "y", None)],
-    ),
-    "journal cut off": (
-        "predictions.jsonl",
+         + '{"index": 0, "id": "q1", "predicted_answer": "x", "answers": ["서울"]}\n'
+         + '{"index": 1, "id": "q2", "predicted_answer": "y", "answers": null}\n',
+        [("q1", "x", ("서울",)), ("q2", "y", None)]),
+    "journal cut off": ("predictions.jsonl",
         HEADER + '{"index": 0, "id": "q1", "predicted_answer": "서울"}\n{"index": 1, "id": "q',
-        TWO[:1],
-    ),
-    "journal with a second try": (
-        "predictions.jsonl",
+        TWO[:1]),
+    "journal with a second try": ("predictions.jsonl",
         HEADER
-        + '{"index": 0, "id": "q1", "predicted_answer": null, "error": "time-out"}\n'
-        + '{"index": 0, "id": "q1", "predicted_answer": "서울"}\n',
-        TWO[:1],
-    ),
-}
+         + '{"index": 0, "id": "q1", "predicted_answer": null, "error": "time-out"}\n'
+         + '{"index": 0, "id": "q1", "predicted_answer": "서울"}\n', TWO[:1]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", list(SHAPES))
@@ -156,92 +116,57 @@ BROKEN = {
     "cut off in a text": ("a.json", '{"q1": "x', r"a\.json, line 1, .*it ends too early"),
     "plain text named json": ("a.json", "Paris", r"a\.json, line 1, column 1: not valid JSON"),
     "a broken line": ("a.jsonl", '{"id": "q1", "prediction": "x"}\n{"id"', "line 2, column 6"),
-    "a broken line of a journal": (
-        "predictions.jsonl",
-        HEADER + '{"id\n{"id": "q1", "predicted_answer": "x"}\n',
-        "line 2, column 2",
-    ),
+    "a broken line of a journal": ("predictions.jsonl",
+        HEADER + '{"id\n{"id": "q1", "predicted_answer": "x"}\n', "line 2, column 2"),
     "true": ("a.json", '{"q1": true}', "the answer is true or false"),
     "a list": ("a.json", '{"q1": ["x", "y"]}', 'id "q1": 2 answers without scores'),
     "an object": ("a.json", '{"q1": {"prediction": {"a": 1}}}', "the answer is an object with a"),
-    "the same id in two rows": (
-        "a.jsonl",
+    "the same id in two rows": ("a.jsonl",
         '{"id": "q1", "prediction": "x"}\n{"id": "q1", "prediction": "y"}',
-        'line 2: the id "q1" appears a second time',
-    ),
+        'line 2: the id "q1" appears a second time'),
     "the same key twice": ("a.json", '{"q1": "x", "q1": "y"}', 'the key "q1" appears twice'),
-    "the same column twice": (
-        "a.jsonl",
-        '{"id": "q1", "prediction": "x", "prediction": "y"}',
-        'line 1, column 1: .*the key "prediction" appears twice',
-    ),
+    "the same column twice": ("a.jsonl", '{"id": "q1", "prediction": "x", "prediction": "y"}',
+        'line 1, column 1: .*the key "prediction" appears twice'),
     "empty": ("a.json", "", "is empty"),
     "blank": ("a.txt", " \n\n", "is empty"),
     "no rows": ("a.json", "[]", "holds no predictions"),
     "no members": ("a.json", "{}", "holds no predictions"),
     "only a header": ("predictions.jsonl", HEADER, "holds no predictions"),
-    "NaN": (
-        "a.json",
-        '{"q1": NaN, "q2": "x"}',
-        'id "q1": the answer is NaN, which pandas makes of an empty cell',
-    ),
+    "NaN": ("a.json", '{"q1": NaN, "q2": "x"}',
+        'id "q1": the answer is NaN, which pandas makes of an empty cell'),
     "infinite": ("a.jsonl", '{"id": "q1", "prediction": -Infinity}', "the value -inf"),
-    "a long number": (
-        "a.json",
-        '{"q1": 1' + "0" * 4300 + "}",
-        "a number has more than 4,300 digits",
-    ),
-    "not UTF-8": (
-        "a.json",
-        '{"q1":\n "서울"}'.encode("cp949"),
-        "line 2: not UTF-8 at byte 9; save",
-    ),
+    "a long number": ("a.json", '{"q1": 1' + "0" * 4300 + "}",
+        "a number has more than 4,300 digits"),
+    "not UTF-8": ("a.json", '{"q1":\n "서울"}'.encode("cp949"),
+        "line 2: not UTF-8 at byte 9; save"),
     "UTF-16": ("a.txt", "서울".encode("utf-16"), "a.txt is UTF-16 text; save it"),
     "too deep": ("a.json", "[" * 100_000, "not valid JSON"),
     "a bare text": ("a.json", '"x"', "holds a text, where predictions by id are needed"),
     "too few texts": ("a.json", '["x"]', "holds 1 answer without ids, but the data 2 examples"),
     "no id": ("a.json", '[{"prediction": "x"}]', "holds 1 answer without ids, but the data 2"),
-    "an id once": (
-        "a.json",
-        '[{"id": "q1", "prediction": "x"}, {"id": null, "prediction": "y"}]',
-        "item 2: no id, where other rows have one",
-    ),
+    "an id once": ("a.json", '[{"id": "q1", "prediction": "x"}, {"id": null, "prediction": "y"}]',
+        "item 2: no id, where other rows have one"),
     "a list for an id": ("a.json", '[{"id": [], "prediction": "x"}]', "the id in id is a list"),
-    "no prediction": (
-        "a.json",
-        '{"q1": {"answer": "x"}}',
-        'id "q1": no answer but what may be the reference, among the columns answer; name it',
-    ),
-    "references that are not texts": (
-        "a.json",
+    "no prediction": ("a.json", '{"q1": {"answer": "x"}}',
+        'id "q1": no answer but what may be the reference, among the columns answer; name it'),
+    "references that are not texts": ("a.json",
         '{"q1": {"answers": [true], "predicted_answer": "x"}}',
-        "true or false among the gold answers",
-    ),
+        "true or false among the gold answers"),
     "too few lines": ("a.txt", "x\n", "holds 1 answer without ids, but the data 2 examples"),
     "packed and cut": ("a.json.gz", gzip.compress(b'{"q1": "x"}')[:-9], "can't be read: .*whole"),
     "packed and empty": ("a.json.gz", gzip.compress(b""), "is empty"),
-    "a table without a name for its answers": (
-        "a.csv",
-        "id,said\nq1,x\n",
-        r"a\.csv, line 2: no answer among the columns id, said; name the right one",
-    ),
+    "a table without a name for its answers": ("a.csv", "id,said\nq1,x\n",
+        r"a\.csv, line 2: no answer among the columns id, said; name the right one"),
     "a table with a row too long": ("a.csv", "id,pred\nq1,x,y\n", r"a\.csv, line 2: 3 cells where"),
-    "half a surrogate pair": (
-        "a.json",
-        '{"q1": "\\ud800"}',
-        "line 1, column 9: half of a surrogate pair",
-    ),
-    "half a pair in a reference": (
-        "a.json",
+    "half a surrogate pair": ("a.json", '{"q1": "\\ud800"}',
+        "line 1, column 9: half of a surrogate pair"),
+    "half a pair in a reference": ("a.json",
         '[{"id": "q1", "prediction": "\\ud83d\\ude00", "answers": ["\\uDE00"]}]',
-        "line 1, column 58: half of a surrogate pair",
-    ),
-    "half a pair in a column": (
-        "a.jsonl",
+        "line 1, column 58: half of a surrogate pair"),
+    "half a pair in a column": ("a.jsonl",
         '{"id": "q1", "prediction": "x", "kind": {"a": "\\ud83d"}}',
-        "line 1, column 48: half of a surrogate pair",
-    ),
-}
+        "line 1, column 48: half of a surrogate pair"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", list(BROKEN))

@@ -27,42 +27,27 @@ def read(path: Path, *words: str, questions: list[str] = ASKED) -> tuple[dict[st
 JOINED: dict[str, tuple[list[Any], str]] = {
     "the column with the data's ids, not the first": (
         [{"id": f"row-{key}", "question_id": key, "pred": text} for key, text in RIGHT.items()],
-        "",
-    ),
+        ""),
     "an id of a number, and one of its text": (
-        [{"id": 7, "key": key, "pred": text} for key, text in RIGHT.items()],
-        "",
-    ),
+        [{"id": 7, "key": key, "pred": text} for key, text in RIGHT.items()], ""),
     "places from 0, in another order": (
         [{"doc_id": 2, "pred": "3"}, {"doc_id": 0, "pred": "1"}, {"doc_id": 1, "pred": "2"}],
-        "its ids count from 0 to 2, so they are taken for places",
-    ),
-    "places from 1": (
-        [{"index": f"{number}", "pred": str(number)} for number in (1, 2, 3)],
-        "its ids count from 1 to 3",
-    ),
+        "its ids count from 0 to 2, so they are taken for places"),
+    "places from 1": ([{"index": f"{number}", "pred": str(number)} for number in (1, 2, 3)],
+        "its ids count from 1 to 3"),
     "the order": ([{"pred": text} for text in "123"], "taken in the order of the data"),
     "questions in another order": (
         [{"question": ASKED[place], "pred": str(place + 1)} for place in (2, 0, 1)],
-        "joined by their questions",
-    ),
+        "joined by their questions"),
     "questions of another spacing, case and Unicode form": (
-        [
-            {"id": 101, "question": "who is  the first?", "pred": "1"},
+        [{"id": 101, "question": "who is  the first?", "pred": "1"},
             {"id": 102, "question": "\u1102\u116e\u1100\u1161 둘째인가?", "pred": "2"},
-            {"id": 103, "question": "Who is third?\n", "pred": "3"},
-        ],
-        "joined by their questions",
-    ),
+            {"id": 103, "question": "Who is third?\n", "pred": "3"}], "joined by their questions"),
     "some questions of the data": ([{"query": ASKED[1], "pred": "2"}], "joined by their questions"),
     "prompts around the questions": (
-        [
-            {"prompt": f"Read. {question} Answer:", "pred": str(n)}
-            for n, question in enumerate(ASKED, 1)
-        ],
-        "taken in the order of the data",
-    ),
-}
+        [{"prompt": f"Read. {question} Answer:", "pred": str(n)}
+         for n, question in enumerate(ASKED, 1)], "taken in the order of the data"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", list(JOINED))
@@ -211,44 +196,23 @@ def test_what_may_be_a_reference_is_not_taken_for_an_answer(kind: str, tmp_path:
 
 NAMED: dict[str, tuple[Any, list[str], dict[str, str]]] = {
     "a column": ([{"id": "a", "said": "x"}], ["answer=said"], {"a": "x"}),
-    "against its usual meaning": (
-        [{"id": "a", "prediction": "y", "raw": "x"}],
-        ["answer=raw"],
-        {"a": "x"},
-    ),
+    "against its usual meaning": ([{"id": "a", "prediction": "y", "raw": "x"}], ["answer=raw"],
+        {"a": "x"}),
     "both": ([{"n": "a", "said": "x", "id": 5}], ["answer=said", "id=n"], {"a": "x"}),
-    "a path": (
-        [{"doc": {"key": "a"}, "out": [{"text": "x"}]}],
-        ["id=doc.key", "answer=out.0.text"],
-        {"a": "x"},
-    ),
-    "a place from the end": (
-        [{"id": "a", "messages": [{"content": "?"}, {"content": "x"}]}],
-        ["answer=messages.-1.content"],
-        {"a": "x"},
-    ),
-    "the first that a file has": (
-        [{"id": "a", "second": "x"}],
-        ["answer=first", "answer=second"],
-        {"a": "x"},
-    ),
-    "what looks like data": (
-        [{"id": "a", "context": "c", "answer": "x"}],
-        ["answer=answer"],
-        {"a": "x"},
-    ),
-    "rows by a value": (
-        [{"id": "a", "pred": "y", "seed": 1}, {"id": "a", "pred": "x", "seed": 2}],
-        ["seed=2"],
-        {"a": "x"},
-    ),
-    "what a run of ours never needs": (
-        {"a": {"predicted_answer": "x"}},
-        ["answer=said"],
-        {"a": "x"},
-    ),
+    "a path": ([{"doc": {"key": "a"}, "out": [{"text": "x"}]}], ["id=doc.key", "answer=out.0.text"],
+        {"a": "x"}),
+    "a place from the end": ([{"id": "a", "messages": [{"content": "?"}, {"content": "x"}]}],
+        ["answer=messages.-1.content"], {"a": "x"}),
+    "the first that a file has": ([{"id": "a", "second": "x"}], ["answer=first", "answer=second"],
+        {"a": "x"}),
+    "what looks like data": ([{"id": "a", "context": "c", "answer": "x"}], ["answer=answer"],
+        {"a": "x"}),
+    "rows by a value": ([{"id": "a", "pred": "y", "seed": 1}, {"id": "a", "pred": "x", "seed": 2}],
+        ["seed=2"], {"a": "x"}),
+    "what a run of ours never needs": ({"a": {"predicted_answer": "x"}}, ["answer=said"],
+        {"a": "x"}),
     "what a file by ids never needs": ({"a": "x"}, ["answer=said"], {"a": "x"}),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", list(NAMED))

@@ -133,49 +133,24 @@ def test_a_log_packed_by_zstandard(tmp_path: Path) -> None:
 
 
 FAILURES = {
-    "HELM": {
-        "instance": {"id": "q1", "input": {"text": "?"}},
-        "request": {},
-        "result": {"success": False, "error": "timeout", "completions": []},
-    },
-    "promptfoo's table": {
-        "id": "q1",
-        "[m] ?": "",
-        "Status": "ERROR",
-        "Score": "0.00",
-        "Named Scores": "",
-        "Grader Reason": "timeout",
-    },
+    "HELM": {"instance": {"id": "q1", "input": {"text": "?"}}, "request": {},
+        "result": {"success": False, "error": "timeout", "completions": []}},
+    "promptfoo's table": {"id": "q1", "[m] ?": "", "Status": "ERROR", "Score": "0.00",
+        "Named Scores": "", "Grader Reason": "timeout"},
     "OpenAI, an error": {"custom_id": "q1", "response": None, "error": {"message": "expired"}},
-    "OpenAI, a status": {
-        "custom_id": "q1",
-        "response": {"status_code": 400, "body": {"error": {"message": "bad"}}},
-        "error": None,
-    },
-    "OpenAI, a refusal": {
-        "custom_id": "q1",
-        "response": {
-            "status_code": 200,
-            "body": {"choices": [{"message": {"content": None, "refusal": "no"}}]},
-        },
-        "error": None,
-    },
-    "Anthropic": {
-        "custom_id": "q1",
-        "result": {"type": "errored", "error": {"message": "overloaded"}},
-    },
+    "OpenAI, a status": {"custom_id": "q1",
+        "response": {"status_code": 400, "body": {"error": {"message": "bad"}}}, "error": None},
+    "OpenAI, a refusal": {"custom_id": "q1",
+        "response": {"status_code": 200,
+            "body": {"choices": [{"message": {"content": None, "refusal": "no"}}]}}, "error": None},
+    "Anthropic": {"custom_id": "q1",
+        "result": {"type": "errored", "error": {"message": "overloaded"}}},
     "Gemini": {"key": "q1", "error": {"message": "quota"}},
     "Gemini, blocked": {"key": "q1", "response": {"promptFeedback": {"blockReason": "OTHER"}}},
-    "Inspect": {
-        "id": "q1",
-        "epoch": 1,
-        "input": "?",
-        "target": "",
-        "output": {"choices": [], "completion": ""},
-        "error": {"message": "x"},
-    },
+    "Inspect": {"id": "q1", "epoch": 1, "input": "?", "target": "",
+        "output": {"choices": [], "completion": ""}, "error": {"message": "x"}},
     "promptfoo": {"vars": {"id": "q1"}, "testIdx": 0, "provider": {"id": "p"}, "error": "timeout"},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("tool", list(FAILURES))
@@ -187,84 +162,39 @@ def test_failures_of_other_tools_are_failures(tool: str, tmp_path: Path) -> None
 VARIANTS = {
     "filters of lm-eval": (lm_eval({"strict": "{}", "flex": "{}?"}), "filter", "strict", "flex"),
     "providers of promptfoo": (
-        [
-            promptfoo(k, q, f"{t}{'?' * (provider != 'a')}", n, provider)
-            for provider in ("a", "b")
-            for n, (k, q, t, _) in enumerate(ROWS)
-        ],
-        "provider",
-        "a",
-        "b",
-    ),
+        [promptfoo(k, q, f"{t}{'?' * (provider != 'a')}", n, provider)
+         for provider in ("a", "b")
+         for n, (k, q, t, _) in enumerate(ROWS)], "provider", "a", "b"),
     "epochs of Inspect": (
-        [
-            {**inspect_sample(k, q, f"{t}{'?' * (epoch - 1)}", g), "epoch": epoch}
-            for k, q, t, g in ROWS
-            for epoch in (1, 2)
-        ],
-        "epoch",
-        "1",
-        "2",
-    ),
+        [{**inspect_sample(k, q, f"{t}{'?' * (epoch - 1)}", g), "epoch": epoch}
+         for k, q, t, g in ROWS
+         for epoch in (1, 2)], "epoch", "1", "2"),
     "DPR with several numbers of passages": (
-        rows(
-            lambda k, q, t, g: {
-                "id": k,
-                "question": q,
-                "predictions": [
-                    {"top_k": n, "prediction": {"text": t + "?" * (n - 10)}} for n in (10, 11)
-                ],
-            }
-        ),
-        "top_k",
-        "10",
-        "11",
-    ),
+        rows(lambda k, q, t, g: {"id": k, "question": q,
+            "predictions": [
+             {"top_k": n, "prediction": {"text": t + "?" * (n - 10)}} for n in (10, 11)
+             ]}), "top_k", "10", "11"),
     "trials of HELM": (
-        [
-            {"instance_id": k, "train_trial_index": trial, "predicted_text": t + "?" * trial}
-            for trial in (0, 1)
-            for k, _, t, _ in ROWS
-        ],
-        "train_trial_index",
-        "0",
-        "1",
-    ),
+        [{"instance_id": k, "train_trial_index": trial, "predicted_text": t + "?" * trial}
+         for trial in (0, 1)
+         for k, _, t, _ in ROWS], "train_trial_index", "0", "1"),
     "perturbations of HELM": (
-        [
-            {
-                "instance_id": k,
-                "predicted_text": t + "?" * (name == "typos"),
-                "perturbation": {"name": name, "robustness": True},
-            }
-            for name in ("lower", "typos")
-            for k, _, t, _ in ROWS
-        ],
-        "perturbation",
-        "lower",
-        "typos",
-    ),
+        [{
+         "instance_id": k,
+         "predicted_text": t + "?" * (name == "typos"),
+         "perturbation": {"name": name, "robustness": True},
+         }
+         for name in ("lower", "typos")
+         for k, _, t, _ in ROWS], "perturbation", "lower", "typos"),
     "spans of a trace, each with an id": (
-        [
-            {"id": f"{k}.{kind}", "span": kind, "input": q, "output": f"{t}{'?' * (kind != 'a')}"}
-            for kind in ("a", "b")
-            for k, q, t, _ in ROWS
-        ],
-        "span",
-        "a",
-        "b",
-    ),
+        [{"id": f"{k}.{kind}", "span": kind, "input": q, "output": f"{t}{'?' * (kind != 'a')}"}
+         for kind in ("a", "b")
+         for k, q, t, _ in ROWS], "span", "a", "b"),
     "models in a table": (
-        [
-            {"id": k, "model": model, "pred": f"{t}{'?' * (model != 'm')}"}
-            for model in ("m", "n")
-            for k, _, t, _ in ROWS
-        ],
-        "model",
-        "m",
-        "n",
-    ),
-}
+        [{"id": k, "model": model, "pred": f"{t}{'?' * (model != 'm')}"}
+         for model in ("m", "n")
+         for k, _, t, _ in ROWS], "model", "m", "n"),
+}  # fmt: skip
 
 
 OF_TWO_PROMPTS = (
