@@ -204,8 +204,7 @@ ChooseThreshold = Annotated[
     ),
 ]
 Level = Annotated[
-    float,
-    silence("--level", min=LEVEL.least, max=LEVEL.most, help="How sure to be of that, in %."),
+    float, silence("--level", min=LEVEL.least, max=LEVEL.most, help="How sure to be of that, in %.")
 ]
 WrongUnder = Annotated[
     str,
@@ -246,8 +245,7 @@ StopWhenDecided = Annotated[
     ),
 ]
 Margin = Annotated[
-    float | None,
-    points("--margin", help="Also stop once they surely differ by less."),
+    float | None, points("--margin", help="Also stop once they surely differ by less.")
 ]
 DecideBy = Annotated[Literal["em", "f1"], stopping("--decide-by", help="The score that decides.")]
 ToSee = Annotated[

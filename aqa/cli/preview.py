@@ -11,8 +11,7 @@ app = typer.Typer()
 
 
 @app.command(
-    "prompt-preview",
-    epilog="Example: aqa prompt-preview llama --data questions.json --tokens",
+    "prompt-preview", epilog="Example: aqa prompt-preview llama --data questions.json --tokens"
 )
 def prompt_preview(
     context: typer.Context,

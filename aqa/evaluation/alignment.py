@@ -118,10 +118,7 @@ def _are_among(own: set[str], expected: set[str]) -> bool:
 
 
 def check_alignment(
-    systems: Sequence[System],
-    expected: References,
-    has_data: bool,
-    form: Form,
+    systems: Sequence[System], expected: References, has_data: bool, form: Form
 ) -> Iterator[str]:
     """Tell what does not line up; refuse a file that has no id in common with the rest."""
     for system in systems:

@@ -123,10 +123,7 @@ class Compared:
 
 
 def compare(
-    values: Values,
-    clusters: Clusters,
-    baseline: str | None = None,
-    seed: int = SEED,
+    values: Values, clusters: Clusters, baseline: str | None = None, seed: int = SEED
 ) -> Compared:
     """Compare each two systems, or each with the baseline (then a), by the metrics they share.
 
@@ -155,10 +152,7 @@ def score_intervals(values: Values, clusters: Clusters) -> dict[str, dict[str, I
 
 
 def measure(
-    values: Values,
-    clusters: Clusters,
-    baseline: str | None = None,
-    seed: int = SEED,
+    values: Values, clusters: Clusters, baseline: str | None = None, seed: int = SEED
 ) -> dict[str, list[Measured]]:
     """Measure the differences of each pair of systems, by the metrics that both have."""
     measured = _measure(values, clusters, baseline, seed)

@@ -67,9 +67,7 @@ def language_of_passages(texts: Iterable[str]) -> str:
 
 
 def example_languages(
-    references: Sequence[Sequence[str]],
-    questions: Sequence[str] = (),
-    passages: Sequence[str] = (),
+    references: Sequence[Sequence[str]], questions: Sequence[str] = (), passages: Sequence[str] = ()
 ) -> list[str]:
     """Name the language of each example by its question, its passages and its references.
 

@@ -8,12 +8,7 @@ from typing import Any
 from aqa.backends.base import Remote
 from aqa.config.options import RunConfig
 from aqa.errors import DataError, RunError, UsageError
-from aqa.evaluation.alignment import (
-    different_plans,
-    evidence_plan_of,
-    first_ids,
-    system_names,
-)
+from aqa.evaluation.alignment import different_plans, evidence_plan_of, first_ids, system_names
 from aqa.evaluation.contracts import Contract
 from aqa.evaluation.deciding import Contest, Decision, StopRule
 from aqa.evaluation.inputs import Scoring, align

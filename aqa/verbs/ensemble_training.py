@@ -21,13 +21,7 @@ from aqa.runs.folder import Run, check_begun, check_previous, open_run
 from aqa.runs.hashes import hash_files
 from aqa.runs.names import PREDICTIONS
 from aqa.tables import Cell, Figure, Row, Table, figures, shown_interval, texts
-from aqa.verbs.ensemble_data import (
-    RULES,
-    Learning,
-    find_members,
-    read_answers,
-    wanted_rules,
-)
+from aqa.verbs.ensemble_data import RULES, Learning, find_members, read_answers, wanted_rules
 
 
 @dataclass(frozen=True, slots=True)

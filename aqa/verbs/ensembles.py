@@ -46,11 +46,7 @@ def connect(questions: Questions, folder: Path | None, progress: Progress, resum
 
 
 def dry_run(
-    config: RunConfig,
-    reader_type: type[Backend],
-    folder: Path,
-    progress: Progress,
-    resume: Resume,
+    config: RunConfig, reader_type: type[Backend], folder: Path, progress: Progress, resume: Resume
 ) -> CostEstimate:
     """Tell what a prediction would cost; of an ensemble, what its members would.
 

@@ -209,16 +209,12 @@ def _prepared(
         folder = outputs.scores.parent / JUDGE
         joined = data is not None and data.passages is not None
         asked = replace(
-            asked,
-            judge_labels=labels,
-            judge=make_judge(evaluated.judge, folder, progress, joined),
+            asked, judge_labels=labels, judge=make_judge(evaluated.judge, folder, progress, joined)
         )
     return _Work(references, asked, predictions, sampled)
 
 
-def _read_labels(
-    evaluated: Evaluated,
-) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:
+def _read_labels(evaluated: Evaluated) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:
     """Read what people say of the answers: of a random part, or as --label has chosen them.
 
     Raises:

@@ -82,11 +82,7 @@ def foresee(
 
 
 def _foresight(
-    contest: Contest,
-    estimate: CostEstimate,
-    affordable: int,
-    rows: Sequence[Row],
-    points: float,
+    contest: Contest, estimate: CostEstimate, affordable: int, rows: Sequence[Row], points: float
 ) -> Foresight:
     """Plan by what the contest shows, and price it by what the estimate says of a question."""
     sight = contest.sight({row["index"]: row["predicted_answer"] for row in rows})

@@ -252,10 +252,7 @@ def spent_in(folder: Path) -> Spent:
 
 
 def dry_run_variants(
-    variants: Variants,
-    reader_type: type[Backend],
-    progress: Progress,
-    resume: Resume = GO_ON,
+    variants: Variants, reader_type: type[Backend], progress: Progress, resume: Resume = GO_ON
 ) -> dict[str, CostEstimate]:
     """Tell what each run would cost; nothing is asked and nothing is written.
 

@@ -15,7 +15,9 @@ from aqa.config.options import RunConfig
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 # Flags of our scripts, and facts of a run's answers, which the README names as well.
-OF_SCRIPTS = {"--quick", "--runs", "--threads", "--consecutive", "--peer-python"}
+OF_SCRIPTS = {
+    "--quick", "--runs", "--threads", "--consecutive", "--peer-python", "--llama-server",
+}  # fmt: skip
 FACTS = {"evidence.named_ranks", "evidence.gold_ranks", "evidence.ranks"}
 SECTIONS = [RunConfig, *(find_backend(name).Options for name in BACKENDS)]
 

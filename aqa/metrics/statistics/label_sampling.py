@@ -69,11 +69,7 @@ class LabelledMean(Facts):
 
 
 def labelled_mean(
-    known: Matrix,
-    places: Places,
-    errors: Matrix,
-    probabilities: Matrix,
-    clusters: Clusters,
+    known: Matrix, places: Places, errors: Matrix, probabilities: Matrix, clusters: Clusters
 ) -> LabelledMean | None:
     """Correct the mean of what is `known` of each example by the errors of labelled answers.
 
