@@ -3,72 +3,91 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple
 
 from aqa.config.flags import FLAGS
 from aqa.errors import AqaError
 from aqa.progress import Progress, Task
 
-Names = Mapping[str, str]  # what a flag is called here; {} is the place of its value
+
+class Name(NamedTuple):
+    """What a flag is called here, without a value and with one, whose place is `{value}`.
+
+    Where values are pairs, as those of --set, `{key}` is the place of what is before the =.
+    """
+
+    alone: str
+    call: str = ""
 
 
-def _of(place: str, names: str, **others: str) -> dict[str, str]:
-    """Flags that are called here as there, and others, as values of the place."""
-    return {flag: f"{name} ({place})" for flag, name in (_keywords(names) | others).items()}
+Names = Mapping[str, Name]
 
 
-def _keywords(names: str) -> dict[str, str]:
-    return {name: f"{name}={{}}" for name in names.split()}
+def _keywords(names: str, place: str = "") -> dict[str, Name]:
+    """Keywords that are called as their flags are: of the function, or of an object in a place."""
+    where = place and f" ({place})"
+    return {name: Name(f"{name}{where}", f"{name}={{value}}{where}") for name in names.split()}
+
+
+def _pairs(keyword: str, place: str = "", prefix: str = "") -> Name:
+    """A keyword that takes a mapping."""
+    where = place and f" ({place})"
+    return Name(f"{keyword}{where}", f'{keyword}={{{{"{prefix}{{key}}": {{value}}}}}}{where}')
+
+
+def _setting(key: str) -> Name:
+    """An option of the config."""
+    return Name(f"{key} (settings)", f'settings={{{{"{key}": {{value}}}}}}')
 
 
 SETTINGS: Names = {
-    **_of("settings", "", **{flag.parameter: f"{flag.key}={{}}" for flag in FLAGS}),
-    **_of("settings", "", set="{}", field="data.fields.{}"),
+    **{flag.parameter: _setting(flag.key) for flag in FLAGS},
+    "set": _pairs("settings"),
+    "field": _pairs("settings", prefix="data.fields."),
     **_keywords("config data model output_dir"),
 }
 ASKED: Names = {
     **SETTINGS,
     **_keywords("stress abstain_below stop_when_decided margin decide_by to_see against"),
-    "prompt": "prompts",
-    "fresh": 'redo="everything"',
-    "retry_errors": 'redo="failures"',
-    "allow_other_reader": "allow_other_reader=True",
-    "dry_run": "aqa.estimate_cost",
+    "prompt": Name("prompts", 'prompts=["{value}"]'),
+    "fresh": Name('redo="everything"'),
+    "retry_errors": Name('redo="failures"'),
+    "allow_other_reader": Name("allow_other_reader=True"),
+    "dry_run": Name("aqa.estimate_cost"),
 }
 TRAINED: Names = {
     **SETTINGS,
     **_keywords("dev_data"),
-    **_of("settings", "", model="backend.model={}"),
-    "resume": "resume=True",
-    "fresh": "`aqa train --fresh`",
+    "model": _setting("backend.model"),
+    "resume": Name("resume=True"),
+    "fresh": Name("`aqa train --fresh`"),
 }
 SCORED: Names = {
     **_keywords("data metrics plan label choose_threshold level wrong_under"),
-    **_of(
-        "aqa.Source", "split corpus passages on_duplicate_id missing_passages", field="fields {}"
-    ),
-    **_of(
-        "aqa.Scoring",
-        "profile normalize no_answer answer baseline cluster seed",
-        slice="slices {}",
-        prediction_field="prediction_fields {}",
-        allow_different_evidence="allow_different_evidence=True",
-        bert_model="metric_options",
-        bert_num_layers="metric_options",
-    ),
-    **_of(
-        "aqa.JudgeOptions",
-        "",
-        judge_model="models={}",
-        judge_max_cost="max_cost={}",
-        judge_repeats="repeats={}",
-        judge_labels="labels={}",
-        judge_set="settings {}",
-    ),
-    "train": "training",
-    "output": "output_dir",
-    "stress": "stress=True",
+    **_keywords("split corpus passages on_duplicate_id missing_passages", "aqa.Source"),
+    "field": _pairs("fields", "aqa.Source"),
+    **_keywords("profile normalize answer baseline cluster seed", "aqa.Scoring"),
+    "no_answer": Name("no_answer (aqa.Scoring)", "no_answer=[{value}] (aqa.Scoring)"),
+    "slice": Name("slices (aqa.Scoring)", 'slices=["{value}"] (aqa.Scoring)'),
+    "prediction_field": _pairs("prediction_fields", "aqa.Scoring"),
+    "allow_different_evidence": Name("allow_different_evidence=True (aqa.Scoring)"),
+    "bert_model": Name("metric_options (aqa.Scoring)"),
+    "bert_num_layers": Name("metric_options (aqa.Scoring)"),
+    **{
+        f"judge_{flag}": Name(f"{name} (aqa.JudgeOptions)", f"{name}={{value}} (aqa.JudgeOptions)")
+        for flag, name in (
+            ("model", "models"),
+            ("max_cost", "max_cost"),
+            ("repeats", "repeats"),
+            ("labels", "labels"),
+        )
+    },
+    "judge_set": _pairs("settings", "aqa.JudgeOptions"),
+    "train": Name("training", "training={value}"),
+    "output": Name("output_dir", "output_dir={value}"),
+    "stress": Name("stress=True"),
 }
-NO_VALUE = re.compile(r"[ =.]?\{\}")
+PLAIN = re.compile(r"-?\d+(?:\.\d+)?|[\"\[{].*")  # a value that is written alike in Python
 # A command stays as it is. A flag may stand beside its key of a config, and may have a value.
 FLAG = re.compile(
     r"`[^`]*`|\baqa (?:train|predict|evaluate|prompt-preview) [^,;)]*"
@@ -88,13 +107,23 @@ def reworded(text: str, names: Names) -> str:
         name = names.get(flag.replace("-", "_"))
         if name is None or found["known"]:
             return found["key"] or found["known"] or found[0]
-        if value and "{}" in name:
-            return name.replace("{}", value)
-        short = NO_VALUE.sub("", name).strip()
-        short = short.strip("()") if short.startswith("(") else short
-        return f"{short} {value}" if value else short
+        alone = name.alone
+        if not value:
+            return alone.strip("()") if alone.startswith("(") else alone
+        if "{{" not in name.call:
+            return name.call.replace("{value}", value) if name.call else f"{alone} {value}"
+        key, _, value = value.rpartition("=")
+        return name.call.format(key=key, value=_literal(value))
 
     return FLAG.sub(word, text)
+
+
+def _literal(value: str) -> str:
+    """A value of a command line as Python has it."""
+    value = value.strip("'")
+    if value in ("true", "false"):
+        return value.capitalize()
+    return value if PLAIN.fullmatch(value) else f'"{value}"'
 
 
 class WordedProgress:

@@ -21,20 +21,27 @@ SENTENCES: list[tuple[str, Names, str]] = [
     ("go on with --resume", TRAINED, "go on with resume=True"),
     ("it needs data.dev_path (--dev-data)", TRAINED, "it needs data.dev_path"),
     ("with --allow-http (backend.allow_http)", ASKED, "with backend.allow_http"),
-    ("choose --set a.b=none to run", ASKED, "choose a.b=none (settings) to run"),
-    ("--set a.b='[x, y]'; one will do", ASKED, "a.b='[x, y]' (settings); one will do"),
+    ("choose --set a.b=none to run", ASKED, 'choose settings={"a.b": "none"} to run'),
+    ("--set a.b='[x, y]'; one will do", ASKED, 'settings={"a.b": [x, y]}; one will do'),
     (
         "name it with --field answers=NAME",
         ASKED,
-        "name it with data.fields.answers=NAME (settings)",
+        'name it with settings={"data.fields.answers": "NAME"}',
     ),
+    ("limit it with --max-cost 5", ASKED, 'limit it with settings={"backend.max_cost": 5}'),
+    ("try --set a.b=true", ASKED, 'try settings={"a.b": True}'),
     ("leave --split out", ASKED, "leave data.split (settings) out"),
     ("leave --merge: it is whole", TRAINED, "leave merge (settings): it is whole"),
     ("--cluster a: no such", SCORED, "cluster=a (aqa.Scoring): no such"),
     ("give --corpus FILE", SCORED, "give corpus=FILE (aqa.Source)"),
-    ('add --no-answer "I\'m not sure"', SCORED, 'add no_answer="I\'m not sure" (aqa.Scoring)'),
+    ('add --no-answer "I\'m not sure"', SCORED, 'add no_answer=["I\'m not sure"] (aqa.Scoring)'),
     ("as --prediction-field says: x", SCORED, "as prediction_fields (aqa.Scoring) says: x"),
-    ("name it, --prediction-field id=a", SCORED, "name it, prediction_fields id=a (aqa.Scoring)"),
+    (
+        "name it, --prediction-field id=a",
+        SCORED,
+        'name it, prediction_fields={"id": "a"} (aqa.Scoring)',
+    ),
+    ("or --slice topic", SCORED, 'or slices=["topic"] (aqa.Scoring)'),
     # What is no flag of ours, or a command.
     ("run it with --log_samples, a--data", ASKED, "run it with --log_samples, a--data"),
     ("another --max-model-len", ASKED, "another --max-model-len"),
@@ -87,7 +94,9 @@ def test_what_a_notebook_is_told(tmp_path: Path) -> None:
         aqa.predict("stub")
     with pytest.raises(aqa.AqaError, match=r"cluster=colour \(aqa\.Scoring\): no example has"):
         aqa.evaluate({"a": {"1": "Ada"}}, [row], scoring=aqa.Scoring(cluster="colour"))
-    with pytest.raises(aqa.AqaError, match=r"choose data\.on_duplicate_id=keep-first \(settings\)"):
+    with pytest.raises(
+        aqa.AqaError, match=r'choose settings={"data.on_duplicate_id": "keep-first"}'
+    ):
         aqa.preview("stub", [row, row])
     with pytest.raises(aqa.AqaError, match="are for choose_threshold; add it"):
         aqa.evaluate({"a": {"1": "Ada"}}, [row], level=90)
