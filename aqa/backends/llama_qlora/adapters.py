@@ -58,6 +58,27 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
     return adapted
 
 
+def check_readable(model: Any, base: str) -> None:
+    """See that what a fresh adapter is written down as is what peft reads again.
+
+    On the way it renames layers as transformers does, and of some kinds of models to no layer's
+    name, which it then leaves out without a word.
+
+    Raises:
+        ModelError: it is not.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if lost := set_peft_model_state_dict(model, own).unexpected_keys:
+        kinds = sorted({name.partition(".lora_")[0].rpartition(".")[2] for name in lost})
+        raise ModelError(
+            f"{base}: peft can't read again what an adapter learns over {', '.join(kinds)} in a"
+            f" model of this kind (it looks for {lost[0]}); name other layers in"
+            " backend.lora.target_modules"
+        )
+
+
 def _beginning(options: LoraOptions) -> bool | str:
     """How an adapter begins, in peft's words."""
     if options.variant == "pissa":

@@ -9,6 +9,7 @@ from datasets import Dataset
 from aqa.backends.llama_qlora.adapters import (
     add_adapter,
     beyond_beginning,
+    check_readable,
     read_adapter,
     trained_weights,
 )
@@ -65,6 +66,7 @@ class AdapterTrainer(AnswerTrainer):
         if longest > PLAIN_ATTENTION_LENGTH and options.attn_implementation == "auto":
             save_attention_memory(reader.model)
         reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
+        check_readable(reader.model, reader.files.spec)
         if reader.model.peft_config["default"].lora_dropout != options.lora.dropout:
             reader.note("LoRA dropout is 0 in this training: the weights of experts can't have any")
         if options.lora.variant == "pissa":

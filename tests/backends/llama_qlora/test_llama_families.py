@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import transformers
-from tiny_families import GEMMA, save_causal, save_model
+from tiny_families import EXPERTS, GEMMA, SIZES, save_causal, save_model
 from tiny_llama import (
     Training,
     adapter_weights,
@@ -61,6 +61,16 @@ def test_with_sdpa_long_rows_and_prediction_take_it(
         assert reader.model.config._attn_implementation == "sdpa"
 
 
+LAGUNA = {
+    **SIZES,
+    **EXPERTS,
+    "head_dim": 16,
+    "num_experts": 4,
+    "shared_expert_intermediate_size": 32,
+    "layer_types": ["full_attention"] * 2,
+    "mlp_layer_types": ["dense", "sparse"],
+    "pad_token_id": 5,
+}
 ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 READERS = {
     "BertConfig": {**ENCODER, "intermediate_size": 64},
@@ -130,6 +140,24 @@ def test_experts_learn_without_dropout_and_resume(
     prompts = make_prompts(training.reader, template, with_target=False)
     merged = resumed.reader.merge(tmp_path / "run", prompts)
     assert (merged.compared, merged.different) == (len(rows()), 0)
+
+
+def test_layers_that_peft_renames_to_nothing_are_not_trained(
+    template: Template, tmp_path: Path
+) -> None:
+    """Laguna's shared experts; their weights would be lost when it resumes, and with its best."""
+    tokenizer = make_tokenizer()
+    shape = transformers.LagunaConfig(
+        **{**LAGUNA, "vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 4}
+    )
+    model = save_model("AutoModelForCausalLM", shape, tokenizer, tmp_path / "model")
+    with pytest.raises(ModelError, match="over down_proj, gate_proj, up_proj in a model"):
+        Training(make_reader(model, *SHORT), template, tmp_path / "run").run()
+    attention = "backend.lora.target_modules=[q_proj, v_proj]"
+    training = Training(make_reader(model, *SHORT, attention), template, tmp_path / "run")
+    training.run()
+    with make_reader(tmp_path / "run"):
+        pass
 
 
 def test_dropout_stays_where_it_can(tiny: Path, template: Template, tmp_path: Path) -> None:
