@@ -15,6 +15,7 @@ that of the effective sample size, with the degrees of freedom of the clusters (
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil, inf
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from aqa.errors import DataError
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.intervals import intra_class_correlation
 from aqa.runs.files import Facts
 
 Vector = NDArray[np.float64]
@@ -31,9 +33,9 @@ STEPS = 100  # thresholds that are tested, at equal shares of the answers
 # too many some samples have no contract. So many wrong answers the promised share would be there,
 # but at most so much of all answers.
 START, LATEST = 12.5, 0.4
-# Part of the level for clusters: of few errors, which lie in few of them, the spread seems less
-# than it is.
-OF_CLUSTERS = 0.75
+# Of few errors, which lie in few clusters, the spread between clusters seems less than it is: it is
+# taken to be at least so much of what all errors show.
+OF_ALL = 0.75
 MOST = 10**8  # questions: whoever needs more reads that no number would do
 
 
@@ -45,6 +47,11 @@ class Promise:
     level: float = 95.0
     score: str = "em"
     limit: float = 100.0
+
+    @property
+    def chance(self) -> float:
+        """How improbable the answers of a threshold have to be for it to be refuted."""
+        return 1 - self.level / 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +145,10 @@ class Ranked:
         """How many answers the loosest threshold refuted leaves; None where none is."""
         loosest = None
         for count in self.counts(promise):
-            if self.p(count, promise.risk / 100) > self._level(promise):
+            if self.p(count, promise.risk / 100) > promise.chance:
                 break
             loosest = count
         return loosest
-
-    def _level(self, promise: Promise) -> float:
-        """How improbable the answers of a threshold have to be for it to be refuted."""
-        level = 1 - promise.level / 100
-        return level if self.are_independent else OF_CLUSTERS * level
 
     def why_not(self, promise: Promise) -> str:
         """Say why no threshold is refuted, and how many questions would do, were they alike."""
@@ -177,7 +179,7 @@ class Ranked:
 
     def _needed(self, count: int, share: float, promise: Promise) -> int:
         """Questions of which the test of this threshold would refute half of the time."""
-        risk, level = promise.risk / 100, self._level(promise)
+        risk, level = promise.risk / 100, promise.chance
         if share >= risk:
             return MOST + 1
         effect = count / max(self._effective(count, risk)[0], 1e-9)
@@ -197,7 +199,7 @@ class Ranked:
         flawless = replace(
             self, wrong=np.zeros(total)
         )  # so few say nothing, were all of them right
-        while first < total and flawless.p(first, risk) > self._level(promise):
+        while first < total and flawless.p(first, risk) > promise.chance:
             first = min(total, first + 1 + first // 50)
         return self._steps(first)
 
@@ -216,6 +218,19 @@ class Ranked:
         """How probable so few errors among the surest `count` answers are, were `risk` theirs."""
         return _tail(*self._effective(count, risk), risk)
 
+    @cached_property
+    def _correlation(self) -> float:
+        """How alike errors are within clusters, by those of all answers."""
+        sizes = np.bincount(self.codes).astype(np.float64)
+        errors = np.bincount(self.codes, self.wrong)[sizes > 0]
+        sizes = sizes[sizes > 0]
+        if not 1 < len(sizes) < len(self.wrong):
+            return 0.0
+        mean = self.wrong.mean()
+        between = (sizes * (errors / sizes - mean) ** 2).sum(keepdims=True)
+        squares = ((self.wrong - mean) ** 2).sum(keepdims=True)
+        return float(intra_class_correlation(between, squares, sizes)[0])
+
     def _effective(self, count: int, risk: float) -> tuple[float, float]:
         """Trials and errors of independent examples that would tell as much."""
         wrong = self.wrong[:count]
@@ -233,9 +248,10 @@ class Ranked:
         squares = sums**2
         variance = float(squares.sum() + squares.max()) * groups / (groups - 1)
         independent = count * risk * (1 - risk)
-        effect = max(1.0, variance / independent)
-        share = errors / count
         alike = count**2 / float((sizes**2).sum())  # clusters of one size that would tell as much
+        least = 1 + OF_ALL * self._correlation * (count / alike - 1)
+        effect = max(1.0, variance / independent, least)
+        share = errors / count
         trials = count / effect * _freedom_factor(max(alike - 1, 1.0), count - 1)
         return trials, share * trials
 

@@ -41,6 +41,9 @@ SETTINGS = [
     Setting(140, 41, 1.0, 2.0, 1.5),
     Setting(140, 41, 0.5, 1.0, 2.0),
     Setting(16, 380, 0.5, 2.0, 1.5),  # SQuAD 2, half of its dev data
+    Setting(16, 380, 1.5, 2.5, 1.5),  # articles that differ extremely
+    Setting(30, 60, 1.5, 2.5, 1.5),
+    Setting(100, 30, 2.0, 3.0, 1.5),
     Setting(5000, 1, 0.0, 2.0, 1.5),
     Setting(1000, 1, 0.0, 2.5, 1.5),
 ]

@@ -66,9 +66,9 @@ def test_too_few_questions_say_how_many_would_do() -> None:
 
 
 def test_the_first_test_is_of_so_many_that_they_can_say_something() -> None:
-    """Of 64 answers in 16 clusters none being wrong says too little yet; of 86 it is enough."""
+    """Of 60 answers in 30 clusters none being wrong says too little yet; of 86 it is enough."""
     wrong = [at >= 86 for at in range(120)]
-    clusters = Clusters.of([at // 4 for at in range(120)], "title")
+    clusters = Clusters.of([at % 30 for at in range(120)], "title")
     assert choose([-at for at in range(120)], wrong, clusters).error == 0
     # What is said to be needed is never less than there is.
     unlucky = [at == 5 or at >= 86 for at in range(120)]
@@ -76,6 +76,15 @@ def test_the_first_test_is_of_so_many_that_they_can_say_something() -> None:
         DataError, match=r"by 120 questions in 30 clusters; about (1[3-9]\d|2\d\d) like them"
     ):
         choose([-at for at in range(120)], unlucky, clusters)
+
+
+def test_clusters_that_are_right_or_wrong_as_a_whole_count_as_one_each() -> None:
+    """The surest 80 of 120 are right, in 20 clusters of which none may be wrong by chance."""
+    wrong = [at >= 80 for at in range(120)]
+    apart, together = ([at % 30 for at in range(120)], [at // 4 for at in range(120)])
+    assert choose([-at for at in range(120)], wrong, Clusters.of(apart, "title")).error == 0
+    with pytest.raises(DataError, match="can't be promised by 120 questions"):
+        choose([-at for at in range(120)], wrong, Clusters.of(together, "title"))
 
 
 def test_more_questions_begin_with_fewer_of_the_surest() -> None:

@@ -215,7 +215,7 @@ def _spread(columns: Matrix, clusters: Clusters) -> _Spread:
         return _Spread(apart, freedom, np.ones(width), own, freedom / count)
     sizes = clusters.sizes
     sums = clusters.sums(centred) ** 2
-    correlation = _correlation((sums.T / sizes).sum(axis=1), squares, sizes)
+    correlation = intra_class_correlation((sums.T / sizes).sum(axis=1), squares, sizes)
     variances, freedom, tails = _robust(sums, sizes, correlation)
     if count < FEW:  # two or three may agree by chance
         variances = np.maximum(variances, apart)
@@ -223,7 +223,7 @@ def _spread(columns: Matrix, clusters: Clusters) -> _Spread:
     return _Spread(variances, freedom, effects, own * correlation, tails)
 
 
-def _correlation(between: Matrix, squares: Matrix, sizes: Matrix) -> Matrix:
+def intra_class_correlation(between: Matrix, squares: Matrix, sizes: Matrix) -> Matrix:
     """Estimate the intra-class correlation by the analysis of variance (Donner 1986), 0..1.
 
     `between` and `squares` are the sums of squares between clusters and in total.
