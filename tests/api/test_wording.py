@@ -41,7 +41,7 @@ SENTENCES: list[tuple[str, Names, str]] = [
         SCORED,
         'name it, prediction_fields={"id": "a"} (aqa.Scoring)',
     ),
-    ("or --slice topic", SCORED, 'or slices=["topic"] (aqa.Scoring)'),
+    ("or --slice KEY", SCORED, 'or slices=["KEY"] (aqa.Scoring)'),
     # What is no flag of ours, or a command.
     ("run it with --log_samples, a--data", ASKED, "run it with --log_samples, a--data"),
     ("another --max-model-len", ASKED, "another --max-model-len"),
