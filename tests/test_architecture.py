@@ -45,12 +45,7 @@ FLOORS = (
     },
 )
 # Inside `backends`: whose files each folder may import besides its own and those of no folder.
-BACKEND_FOLDERS = {
-    "openai_api": set(),
-    "local": set(),
-    "t5": {"local"},
-    "llama_qlora": {"local"},
-}
+BACKEND_FOLDERS = {"openai_api": set(), "local": set(), "t5": {"local"}, "llama_qlora": {"local"}}
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION, PARAMETERS = 300, 40, 7
 REASON = re.compile(r"# long: \S")  # on the line of a function that may be longer
 HEAVY = {

@@ -97,9 +97,7 @@ def fit_each(
 
 
 def shorten(
-    evidence: Evidence,
-    fullness: Callable[[Evidence], float],
-    reason: Literal["budget", "reader"],
+    evidence: Evidence, fullness: Callable[[Evidence], float], reason: Literal["budget", "reader"]
 ) -> Evidence | None:
     """Drop the lowest ranked passages, then the end of the last; None where nothing fits.
 

@@ -32,11 +32,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
 
     `title` is what to call the model, if not `spec`.
     """
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        RepositoryNotFoundError,
-        StrictDataclassError,
-    )
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, StrictDataclassError
     from safetensors import SafetensorError
 
     name = title or spec

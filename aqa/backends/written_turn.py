@@ -88,11 +88,5 @@ def make_written_turn(
     pairs = [(known.get(opening), known.get(closing)) for opening, closing in THOUGHTS]
     thoughts = tuple(pair for pair in pairs if None not in pair and special.issuperset(pair))
     return WrittenTurn(
-        tokenizer,
-        tuple(head[:size]),
-        frozenset(head) & special,
-        lead,
-        thoughts,
-        turn.thought,
-        stop,
+        tokenizer, tuple(head[:size]), frozenset(head) & special, lead, thoughts, turn.thought, stop
     )

@@ -173,10 +173,7 @@ class Inputs:
             raise ConfigError(str(error)) from error
 
     def prompts(
-        self,
-        reader: Backend,
-        examples: Iterable[tuple[int, Example]],
-        with_target: bool = False,
+        self, reader: Backend, examples: Iterable[tuple[int, Example]], with_target: bool = False
     ) -> Iterator[Prompt | Unfit]:
         """Make the prompts that a reader gets, and tell of each example that can't fit.
 

@@ -65,10 +65,7 @@ def test_prompts_make_runs_that_are_compared() -> None:
     assert (
         len(list(alone)),
         json.loads(Path("alone/run.json").read_text())["config"]["prompt"],
-    ) == (
-        2,
-        "eng_v2",
-    )
+    ) == (2, "eng_v2")
 
 
 def test_a_run_stops_when_it_is_decided() -> None:

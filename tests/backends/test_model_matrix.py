@@ -286,10 +286,7 @@ def test_causal(
 
 @pytest.mark.parametrize("name", SEQ2SEQ_KINDS)
 def test_encoder_decoder(
-    name: str,
-    tmp_path: Path,
-    rows_trained_on: list[Pair],
-    ids_written: dict[str, list[int]],
+    name: str, tmp_path: Path, rows_trained_on: list[Pair], ids_written: dict[str, list[int]]
 ) -> None:
     kind = SEQ2SEQ_KINDS[name]
     model, run = kind.save(tmp_path / "model"), tmp_path / "run"

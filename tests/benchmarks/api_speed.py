@@ -98,10 +98,7 @@ def ideal(folder: Path, size: Size) -> None:
         bounds = {
             "64 connections, 1 s": (connections / latency, {}),
             "40 requests a second": (rate, {"requests_per_minute": 60 * rate}),
-            "tokens for 40 a second": (
-                rate,
-                {"tokens_per_minute": round(60 * rate * (words + 1))},
-            ),
+            "tokens for 40 a second": (rate, {"tokens_per_minute": round(60 * rate * (words + 1))}),
         }
         table = [["bound", "questions", "ideal", "measured", "of the ideal"]]
         fractions = []
@@ -139,10 +136,7 @@ def sequential(folder: Path, size: Size) -> None:
                 client.chat.completions.create(model="m", messages=chat, max_tokens=16)
 
         loop()
-        arms: dict[str, Callable[[], object]] = {
-            "aqa": partial(answer_all, config),
-            "openai": loop,
-        }
+        arms: dict[str, Callable[[], object]] = {"aqa": partial(answer_all, config), "openai": loop}
         costs = interleave(arms, size.rounds)
     ratios = [
         (count / own.wall) / (len(chats) / other.wall)

@@ -206,10 +206,7 @@ def _fid(folder: Path, examples: list[Example], rounds: int) -> None:
         prompts = make_prompts(reader, filled, with_target=False)
         parts = [parts_of(reader, prompt) for prompt in prompts]
         by_aqa(reader, prompts[:2])()
-        arms = {
-            "aqa": by_aqa(reader, prompts),
-            "loop": by_loop(_plain(folder), parts, 8),
-        }
+        arms = {"aqa": by_aqa(reader, prompts), "loop": by_loop(_plain(folder), parts, 8)}
         costs = interleave(arms, rounds)
     show(f"fid, {len(prompts)} questions of {PASSAGES} passages, 8 new tokens", costs)
     print_verdict("loop / aqa, seconds", ratio(costs, "loop", "aqa"), 2.0)

@@ -85,10 +85,7 @@ def test_null_leaves_a_key_out(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("training_args: {fp16: true}", r"training_args\.fp16 = True.*T5 overflows in float16"),
-        (
-            "training_args: {learning_rat: 1}",
-            r"unknown .* training_args\.learning_rat; did",
-        ),
+        ("training_args: {learning_rat: 1}", r"unknown .* training_args\.learning_rat; did"),
         ("data_args: {doc_stride: 128}", "not read in windows"),
         ("training_args: {warmup_ratio: 0.1}", "give warmup_steps, a number of steps"),
         ("data_args: {pad_to_max_length: true}", "padded to the longest"),

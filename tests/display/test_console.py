@@ -39,10 +39,7 @@ def test_what_was_done_before_tells_nothing_of_the_speed(
 ) -> None:
     clock = iter(range(0, 1000, 20))
     monkeypatch.setattr("aqa.display.console.time.monotonic", lambda: next(clock))
-    with (
-        open_progress(quiet=False) as progress,
-        progress.task("Answering", 1000, done=900) as task,
-    ):
+    with open_progress(quiet=False) as progress, progress.task("Answering", 1000, done=900) as task:
         task.advance(20)
     assert "Answering 920/1000, 0.5 examples/s, 160 s left" in capsys.readouterr().err
 

@@ -100,11 +100,7 @@ COMMANDS = {
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_lets_it_through(
-    command: str,
-    terminal: bool,
-    tmp_path: Path,
-    call_aqa: Run,
-    monkeypatch: pytest.MonkeyPatch,
+    command: str, terminal: bool, tmp_path: Path, call_aqa: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_evil(tmp_path)
     if terminal:

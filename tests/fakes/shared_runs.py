@@ -23,11 +23,7 @@ CONTEXT.set_forkserver_preload(["shared_runs", "numpy"])
 
 
 def work(
-    config: RunConfig,
-    folder: Path,
-    told: Mapping[str, str],
-    resume: Resume,
-    measured: Path | None,
+    config: RunConfig, folder: Path, told: Mapping[str, str], resume: Resume, measured: Path | None
 ) -> None:
     """Predict as one of several processes; the exit code is that of the command."""
     os.environ.update(told)

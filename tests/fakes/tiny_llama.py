@@ -12,11 +12,7 @@ from typing import Any
 from aqa.backends.base import Backend, Trainable, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
-from aqa.backends.llama_qlora.generation import (
-    is_continuous,
-    write_answers,
-    write_continuously,
-)
+from aqa.backends.llama_qlora.generation import is_continuous, write_answers, write_continuously
 from aqa.backends.local.decoding import Ends, Written, uniform_draws
 from aqa.backends.local.memory import Room
 from aqa.config.backend_options import BackendOptions, LlamaQloraOptions

@@ -15,11 +15,7 @@ from aqa.progress import SilentProgress
 from aqa.prompting.templates import load_template
 from aqa.records import Example, Passage, Prediction, Prompt
 
-BY_HEART = (
-    "training.num_train_epochs=40",
-    "training.learning_rate=0.005",
-    AT_THE_END,
-)
+BY_HEART = ("training.num_train_epochs=40", "training.learning_rate=0.005", AT_THE_END)
 
 
 def t5_tokenizer() -> Any:

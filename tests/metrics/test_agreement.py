@@ -4,12 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from aqa.metrics.agreement import (
-    agreement,
-    fleiss_kappa,
-    krippendorff_alpha,
-    panel_agreement,
-)
+from aqa.metrics.agreement import agreement, fleiss_kappa, krippendorff_alpha, panel_agreement
 
 
 def test_kappa_of_a_published_example() -> None:

@@ -122,10 +122,7 @@ def test_tokens_are_drawn_as_transformers_draws_them(temperature: float, top_p: 
 
 
 def test_models_that_keep_other_things_than_keys_are_asked_for_whole_answers(
-    model: Any,
-    prompts: list[list[int]],
-    free: list[list[int]],
-    monkeypatch: pytest.MonkeyPatch,
+    model: Any, prompts: list[list[int]], free: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end = some_end(free)
     options = GenerationOptions(max_new_tokens=NEW)

@@ -32,11 +32,7 @@ SHORT = ("training.max_steps=2", "training.eval_strategy='no'")
 @pytest.mark.parametrize("family", ["gemma2", "gptoss", "gptj", "bloom", "mpt"])
 @pytest.mark.parametrize("longest", [16, 256])
 def test_without_sdpa_the_plain_attention_is_taken(
-    family: str,
-    longest: int,
-    template: Template,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    family: str, longest: int, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows beyond the limit would train with SDPA; prediction would always take it."""
     monkeypatch.setattr(llama_training, "PLAIN_ATTENTION_LENGTH", longest)

@@ -67,11 +67,7 @@ def test_groups_stay_together(
     assert list(batches_by_tokens(groups, int, budget)) == expected
 
 
-@given(
-    st.lists(st.integers(1, 300)),
-    st.integers(0, 64),
-    st.integers(1, 2000),
-)
+@given(st.lists(st.integers(1, 300)), st.integers(0, 64), st.integers(1, 2000))
 def test_nothing_is_lost_and_no_batch_is_too_big(
     lengths: list[int], extra: int, budget: int
 ) -> None:

@@ -447,8 +447,7 @@ def test_an_answer_that_is_an_error_is_asked_again(
 
 
 @pytest.mark.parametrize(
-    ("api", "told"),
-    [("chat", {"error": "down"}), ("responses", {"error": {"message": "down"}})],
+    ("api", "told"), [("chat", {"error": "down"}), ("responses", {"error": {"message": "down"}})]
 )
 @pytest.mark.slow
 def test_an_error_with_status_200_is_told(

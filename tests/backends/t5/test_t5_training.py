@@ -277,11 +277,7 @@ def test_label_smoothing_is_that_of_transformers(tiny_t5: Path) -> None:
 @pytest.mark.slow
 def test_smoothing_and_optimizer_reach_the_training(tiny_t5: Path, tmp_path: Path) -> None:
     losses = {}
-    for setting in (
-        "seed=42",
-        "training.label_smoothing_factor=0.3",
-        "training.optim=adafactor",
-    ):
+    for setting in ("seed=42", "training.label_smoothing_factor=0.3", "training.optim=adafactor"):
         made = t5_training(
             make_reader(tiny_t5, "training.max_steps=2", "training.eval_strategy='no'", setting),
             tmp_path / setting,

@@ -120,13 +120,7 @@ def test_verdicts_become_scores(call_aqa: Call, tmp_path: Path, server: Server) 
         "failed_verdicts": 0,
     }
     assert first["scores"]["judge"]["value"] == pytest.approx((3 * 100 + 2 * 50 + 100) / 12)
-    assert first["scores"]["judge"].keys() == {
-        "value",
-        "low",
-        "high",
-        "design_effect",
-        "signature",
-    }
+    assert first["scores"]["judge"].keys() == {"value", "low", "high", "design_effect", "signature"}
     (compared,) = [each for each in found["comparisons"] if each["metric"] == "judge"]
     assert (compared["wins"], compared["ties"], compared["losses"]) == (1, 11, 0)
     assert second["scores"]["judge"]["value"] > first["scores"]["judge"]["value"]
