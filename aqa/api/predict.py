@@ -264,7 +264,6 @@ def _shown(kept: KeptRow) -> Row:
 
 
 def _prediction(row: KeptRow) -> Prediction:
-    """The answer of a row of a journal."""
     tokens = row.get("tokens") or {}
     return Prediction(
         row["id"],

@@ -67,7 +67,6 @@ def run_variants(
 
 
 def _show_costs(estimates: "Mapping[str, CostEstimate]", as_json: bool) -> None:
-    """The price of each run, and of all together."""
     total = reduce(add, estimates.values())
     if as_json:
         each = {name: asdict(one) for name, one in estimates.items()}
@@ -80,7 +79,6 @@ def _show_costs(estimates: "Mapping[str, CostEstimate]", as_json: bool) -> None:
 def _show_results(
     variants: Variants, results: "Mapping[str, PredictResult]", as_json: bool
 ) -> None:
-    """Counts and folders of all runs, and what to run next."""
     if as_json:
         runs = {name: prediction_facts(result) for name, result in results.items()}
         print_json({"folder": str(variants.folder), "runs": runs})

@@ -174,7 +174,6 @@ def across_prompts(
 
 
 def _means(prompts: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
-    """Average each example's scores over prompts."""
     return {
         metric: [fmean(values) for values in zip(*(own[metric] for own in prompts), strict=True)]
         for metric in prompts[0]

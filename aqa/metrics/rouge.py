@@ -84,7 +84,6 @@ def _tokenizer(language: str, reference: str, korean: Tokenizer) -> Tokenizer | 
 
 
 def _named(used: set[Tokenizer | None]) -> str:
-    """Name the tokenizers for the signature."""
     names = ["default"] if None in used or not used else []
     names += [f"kiwi-{kiwi_version()}"] if by_morphemes in used else []
     return "+".join([*names, *(["characters"] if characters in used else [])])

@@ -145,7 +145,6 @@ def _cascade(dev: Learning, learned: Learned) -> dict[str, Any]:
 
 
 def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what was found and chosen, in words."""
     rule, names = learned.rule, [member.name for member in dev.members]
     gain = [verdict(learned.gain), *power_in_words([learned.gain], dev.sample)]
     findings = [f"Held out: {'; '.join(gain)}."]

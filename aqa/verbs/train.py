@@ -94,7 +94,6 @@ def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -
 
 
 def _seen(plan: TrainingPlan) -> Mapping[str, int] | None:
-    """Look for the validation examples in the training data."""
     if plan.dev is None:
         return None
     training, dev = ((example for _, example in each.examples()) for each in (plan.data, plan.dev))
@@ -267,7 +266,6 @@ def _merge(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], card: CardFa
 
 
 def _export(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], model: Path) -> Merged | None:
-    """Write the merged model for another engine, if asked to."""
     if plan.config.export is None:
         return None
     kind = plan.config.export.partition(":")[2] or "f16"

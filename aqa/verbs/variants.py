@@ -200,7 +200,6 @@ def _check_all_go_on(checked: Checked, resume: Resume) -> None:
 def _named(
     rows: Generator[Row, None, PredictResult], name: str
 ) -> Generator[Row, None, PredictResult]:
-    """Let each answer tell its run."""
     while True:
         try:
             row = next(rows)

@@ -271,5 +271,4 @@ def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:
 
 
 def _said(row: Mapping[str, Any]) -> Verdict:
-    """What a line of the journal says."""
     return Verdict(row.get("verdict"), str(row.get("reason", row.get("error", ""))))

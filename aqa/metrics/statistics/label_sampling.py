@@ -144,6 +144,5 @@ def correct(
 
 
 def _variance(values: Sequence[float], clusters: Clusters) -> tuple[float, float]:
-    """Give the variance of a mean, and its degrees of freedom."""
     found = mean_intervals(np.array([values]).T, clusters)
     return float(found.errors[0]) ** 2, float(found.freedom[0])
