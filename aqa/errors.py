@@ -34,7 +34,18 @@ class UsageError(AqaError):
 
 
 class ConfigError(AqaError):
-    """A configuration is not valid."""
+    """A configuration is not valid; `key` is the one that is wrong, where it is one."""
+
+    key = ""
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+    def of(self, flag: str) -> str:
+        """The message, with the flag that gave the key in its place."""
+        text, key = str(self), f"config key {self.key}"
+        return flag + text.removeprefix(key) if text.startswith(key) else f"{flag}: {text}"
 
 
 class DataError(AqaError):

@@ -18,18 +18,27 @@ def configure(params: Mapping[str, Any]) -> "tuple[RunConfig, type[Backend]]":
     run folder, config file, flags, --set.
     """
     from aqa.config.load import parse_assignment
+    from aqa.errors import ConfigError, UsageError
     from aqa.processes import join_slurm_step
     from aqa.verbs.run_config import make_config
 
     join_slurm_step()
-    given = [(flag.key, params.get(flag.parameter)) for flag in FLAGS]
+    given = [(flag, params.get(flag.parameter)) for flag in FLAGS]
     # A flag that is left out says nothing; a number of 0 does.
-    said = [(key, value) for key, value in given if value is not None and value is not False]
-    settings = [(key, str(value) if isinstance(value, Path) else value) for key, value in said]
-    settings += map(parse_assignment, params["settings"] or ())
+    said = [(flag, value) for flag, value in given if value is not None and value is not False]
+    settings = [(each.key, str(it) if isinstance(it, Path) else it) for each, it in said]
+    assigned = [*map(parse_assignment, params["settings"] or ())]
     fields = column_names(params["fields"])
-    settings += [(f"data.fields.{ours}", column) for ours, column in fields.items()]
-    return make_config(params["backend"], params["config"], settings)
+    settings += [*assigned, *((f"data.fields.{ours}", column) for ours, column in fields.items())]
+    try:
+        return make_config(params["backend"], params["config"], settings)
+    except ConfigError as error:
+        if any(f"{error.key}.".startswith(f"{key}.") for key, _ in assigned):  # which win
+            raise ConfigError(error.of(f"--set {error.key}"), error.key) from error
+        names = [flag.names[0] for flag, _ in said if flag.key == error.key]
+        if not names:
+            raise
+        raise UsageError(error.of(names[0])) from error
 
 
 def column_names(fields: list[str] | None) -> dict[str, str]:

@@ -120,7 +120,7 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
         params["judge_model"] or (),
         params["judge_max_cost"],
         params["judge_repeats"],
-        dict(map(parse_assignment, params["judge_settings"] or ())),
+        dict(parse_assignment(text, "--judge-set") for text in params["judge_settings"] or ()),
         params["judge_labels"],
     )
     data, training = _sources(params)

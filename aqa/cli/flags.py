@@ -7,19 +7,37 @@ from typing import Annotated, Any, Literal
 import typer
 
 from aqa.config.flags import BY_KEY
-from aqa.config.ranges import LABELS, LEVEL, POINTS
+from aqa.config.ranges import LABELS, LEVEL, POINTS, PROMPTS, Range
 
 judge, bertscore, comparison, output, silence, stopping = (
     partial(typer.Option, rich_help_panel=panel)
     for panel in ("Judge", "BERTScore", "Comparison", "Output", "Silence", "Stopping")
 )
-points = partial(stopping, metavar="POINTS", min=POINTS.least, max=POINTS.most)
 
 
-def of_config(key: str, least: float | None = None) -> Any:
+def number(limits: Range, metavar: str = "") -> dict[str, Any]:
+    """What makes a flag take such a number, and say in our words what is none."""
+
+    def read(given: Any) -> float:
+        try:
+            found = int(given) if limits.is_whole else float(given)
+        except ValueError:
+            found = None
+        if found is None or not limits.holds(found):
+            raise typer.BadParameter(f"{given!r} is not {limits}")
+        return found
+
+    return {"parser": read, "metavar": metavar or ("INTEGER" if limits.is_whole else "FLOAT")}
+
+
+points = partial(stopping, **number(POINTS, "POINTS"))
+
+
+def of_config(key: str, limits: Range | None = None) -> Any:
     """Make the flag of an option of the config, as it is described there."""
     flag = BY_KEY[key]
-    return typer.Option(*flag.names, min=least, help=flag.help, rich_help_panel=flag.panel)
+    kind = {} if limits is None else number(limits)
+    return typer.Option(*flag.names, help=flag.help, rich_help_panel=flag.panel, **kind)
 
 
 BackendName = Annotated[
@@ -58,11 +76,12 @@ OnDuplicate = Annotated[
 ]
 Normalize = Annotated[Literal["none", "nfc"] | None, of_config("data.normalize")]
 ScoredForm = Annotated[Literal["none", "nfc", "nfkc"], of_config("data.normalize")]
-Limit = Annotated[int | None, of_config("data.limit", least=1)]
-TopK = Annotated[int | None, of_config("evidence.top_k", least=1)]
+Limit = Annotated[int | None, of_config("data.limit", Range(1))]
+TopK = Annotated[int | None, of_config("evidence.top_k", Range(1))]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-MaxNewTokens = Annotated[int | None, of_config("generation.max_new_tokens", least=1)]
+MaxNewTokens = Annotated[int | None, of_config("generation.max_new_tokens", Range(1))]
+Prompts = Annotated[int, typer.Option("--n", **number(PROMPTS), help="How many prompts.")]
 Merge = Annotated[bool, of_config("merge")]
 Export = Annotated[Literal["gguf", "gguf:f16", "gguf:q8_0"] | None, of_config("export")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
@@ -75,10 +94,14 @@ JudgeModel = Annotated[
 ]
 JudgeMaxCost = Annotated[
     float | None,
-    judge("--judge-max-cost", help="Spend at most this many US dollars on each judge."),
+    judge(
+        "--judge-max-cost",
+        **number(Range(0.0)),
+        help="Spend at most this many US dollars on each judge.",
+    ),
 ]
 JudgeRepeats = Annotated[
-    int, judge("--judge-repeats", min=1, max=99, help="Times each answer is judged.")
+    int, judge("--judge-repeats", **number(Range(1, 99)), help="Times each answer is judged.")
 ]
 JudgeLabels = Annotated[
     Path | None,
@@ -90,8 +113,8 @@ JudgeSettings = Annotated[
 ]
 DevData = Annotated[str | None, of_config("data.dev_path")]
 DevPassages = Annotated[str | None, of_config("data.dev_passages")]
-MaxCost = Annotated[float | None, of_config("backend.max_cost")]
-MaxTokensTotal = Annotated[int | None, of_config("backend.max_tokens_total", least=1)]
+MaxCost = Annotated[float | None, of_config("backend.max_cost", Range(0.0))]
+MaxTokensTotal = Annotated[int | None, of_config("backend.max_tokens_total", Range(1))]
 Cache = Annotated[bool, of_config("backend.cache")]
 AllowHttp = Annotated[bool, of_config("backend.allow_http")]
 BatchApi = Annotated[bool, of_config("backend.batch_api")]
@@ -102,7 +125,7 @@ Cancel = Annotated[
     ),
 ]
 BertModel = Annotated[str | None, of_config("evaluation.bert_model")]
-BertNumLayers = Annotated[int | None, of_config("evaluation.bert_num_layers", least=1)]
+BertNumLayers = Annotated[int | None, of_config("evaluation.bert_num_layers", Range(1))]
 BertBf16 = Annotated[
     bool, bertscore("--bert-bf16", help="Compute BERTScore in bfloat16: faster, less exact.")
 ]
@@ -122,7 +145,8 @@ Cluster = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, comparison("--seed", min=0, help="Random seed for tests; 12345 by default.")
+    int | None,
+    comparison("--seed", **number(Range(0)), help="Random seed for tests; 12345 by default."),
 ]
 SliceKeys = Annotated[
     list[str] | None,
@@ -188,8 +212,7 @@ Label = Annotated[
     int | None,
     comparison(
         "--label",
-        metavar="N",
-        min=LABELS.least,
+        **number(LABELS, "N"),
         help="Choose N answers whose verdicts by people would tell most of the difference;"
         " --output names the sheet, and --judge-labels reads it back.",
     ),
@@ -204,7 +227,8 @@ ChooseThreshold = Annotated[
     ),
 ]
 Level = Annotated[
-    float, silence("--level", min=LEVEL.least, max=LEVEL.most, help="How sure to be of that, in %.")
+    float,
+    silence("--level", **number(LEVEL), help="How sure to be of that, in %."),
 ]
 WrongUnder = Annotated[
     str,

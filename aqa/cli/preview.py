@@ -29,7 +29,7 @@ def prompt_preview(
     on_duplicate_id: flags.OnDuplicate = None,
     normalize: flags.Normalize = None,
     top_k: flags.TopK = None,
-    number: Annotated[int, typer.Option("--n", min=1, help="How many prompts.")] = 3,
+    number: flags.Prompts = 3,
     example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
     training: Annotated[
         bool, typer.Option("--training", help="Use the evidence of a training (evidence.train).")

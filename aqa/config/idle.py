@@ -33,7 +33,8 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
             if key == name or key.startswith(f"{name}."):
                 value, default = _value_and_default(config, key)
                 if value != default:
-                    raise ConfigError(f"config key {key} = {value!r} has no effect: {reason}")
+                    text = f"config key {key} = {value!r} has no effect: {reason}"
+                    raise ConfigError(text, key)
 
 
 def keys_of(asked: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

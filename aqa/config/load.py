@@ -1,20 +1,20 @@
 """The configuration of a run, merged and checked; the only reader of configs.
 
 A config comes from, later ones winning: a run folder's own config, a YAML or JSON file, flags and
-`--set a.b=c` of the command line. The keys of the predecessor are understood (`predecessor`).
+`--set KEY=VALUE` of the command line. The keys of the predecessor are understood (`predecessor`).
 """
 
-import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from aqa.config.backend_options import BackendOptions, RawConfig
+from aqa.config.explanations import explain
 from aqa.config.idle import check_idle, keys_of
 from aqa.config.legacy import FLAT_KEYS, translate
 from aqa.config.options import GenerationOptions, RunConfig
@@ -75,21 +75,48 @@ def find_config(name: str) -> Path:
     return shipped
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """Split one `a.b=c` of --set; the value is read as YAML, separators such as " | " as they are.
+def place_of(path: Path, key: str) -> str:
+    """Name a config file, with the line that gives a key where it is found."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):  # JSON may be indented with tabs
+        return str(path)
+    line = dict(_lines(node)).get(key)
+    return str(path) if line is None else f"{path}, line {line}"
+
+
+def _lines(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """The dotted keys below a node, and their lines."""
+    for name, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        key = FLAT_KEYS.get(f"{prefix}{name.value}", f"{prefix}{name.value}")
+        yield key, name.start_mark.line + 1
+        yield from _lines(value, f"{key}.")
+
+
+def gives(config: RawConfig, key: str) -> bool:
+    """Whether a dotted key is in a config, or below one of its values that is no mapping."""
+    first, _, rest = key.partition(".")
+    if first not in config:
+        return False
+    inner = config[first]
+    return not rest or not isinstance(inner, dict) or gives(inner, rest)
+
+
+def parse_assignment(text: str, flag: str = "--set") -> tuple[str, Any]:
+    """Split one `a.b=c` of a flag; the value is read as YAML, separators such as " | " as they are.
 
     Raises:
         UsageError: there is no `=`, or the value is not valid YAML.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set {text}: write it as key=value, such as training.seed=1")
+        raise UsageError(f"{flag} {text}: write it as key=value, such as evidence.top_k=5")
     if _is_separator(value):
         return FLAT_KEYS.get(key.strip(), key.strip()), value
     try:
         parsed = read_yaml(value)
     except yaml.YAMLError as error:
-        raise UsageError(f"--set {text}: the value is not valid YAML") from error
+        raise UsageError(f"{flag} {text}: the value is not valid YAML") from error
     key = key.strip()
     return FLAT_KEYS.get(key, key), parsed
 
@@ -152,12 +179,12 @@ def build_config(
     try:
         checked = options.model_validate(backend)
     except ValidationError as error:
-        raise _explain(error, options, "backend") from error
+        raise explain(error, options, "backend") from error
     merged.setdefault("prompt", options.default_prompt)
     try:
         config = RunConfig.model_validate({**merged, "backend": checked})
     except ValidationError as error:
-        raise _explain(error, RunConfig) from error
+        raise explain(error, RunConfig) from error
     _check_generation(config.generation)
     check_idle(config, asked)
     config.note_asked(keys_of(asked))
@@ -194,46 +221,6 @@ def _check_generation(options: GenerationOptions) -> None:
 def as_raw(config: RunConfig) -> RawConfig:
     """Give the resolved config as plain values, every default written out."""
     return json.loads(config.model_dump_json())  # type: ignore[no-any-return]
-
-
-def _explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> ConfigError:
-    """Say the first thing that is wrong, with the key nearest to an unknown one."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    key = ".".join(([prefix] if prefix else []) + path)
-    if first["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        near = _homes(path[-1], model) or difflib.get_close_matches(path[-1], known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-        return ConfigError(f"unknown config key {key}; {hint}")
-    if first["type"] == "missing":
-        return ConfigError(f"config key {key} is missing")
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    return ConfigError(f"config key {key}{value}: {message}")
-
-
-def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Names of the keys that a section knows, found by walking down from `model`."""
-    for part in path:
-        field = model.model_fields.get(part)
-        inner = field.annotation if field else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
-    top = model is RunConfig
-    return [*model.model_fields, *(FLAT_KEYS if top else ())]
-
-
-def _homes(name: str, model: type[BaseModel]) -> list[str]:
-    """The sections' keys of exactly this name: learning_rate is at home in training."""
-    return [
-        f"{section}.{name}"
-        for section, field in model.model_fields.items()
-        if isinstance(field.annotation, type)
-        and issubclass(field.annotation, BaseModel)
-        and name in field.annotation.model_fields
-    ]
 
 
 def _kind(value: object) -> str:

@@ -15,23 +15,32 @@ class Range(NamedTuple):
     least: float
     most: float | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers count."""
+        return isinstance(self.least, int)
+
+    def __str__(self) -> str:
+        number = "a whole number" if self.is_whole else "a number"
+        if self.most is None:
+            return f"{number} of at least {self.least:g}"
+        return f"{number} from {self.least:g} to {self.most:g}"
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is such a number."""
+        is_number = isinstance(value, Integral if self.is_whole else Real)
+        is_number &= not isinstance(value, bool)
+        most = inf if self.most is None else self.most
+        return is_number and self.least <= float(value) <= most  # type: ignore[arg-type]
+
     def check(self, name: str, value: object) -> None:
         """See whether a keyword is such a number; None asks for nothing.
 
         Raises:
             UsageError: it is not.
         """
-        if value is None:
-            return
-        is_whole = isinstance(self.least, int)
-        is_number = isinstance(value, Integral if is_whole else Real)
-        is_number &= not isinstance(value, bool)
-        most = inf if self.most is None else self.most
-        if is_number and self.least <= float(value) <= most:  # type: ignore[arg-type]
-            return
-        number = "a whole number" if is_whole else "a number"
-        size = f"of at least {self.least:g}" if most == inf else f"from {self.least:g} to {most:g}"
-        raise UsageError(f"{name}={value!r}: give {number} {size}")
+        if value is not None and not self.holds(value):
+            raise UsageError(f"{name}={value!r}: give {self}")
 
 
 POINTS = Range(0.01, 100.0)  # of a score

@@ -7,8 +7,9 @@ from typing import Any
 from aqa.backends import find_backend
 from aqa.backends.base import Backend, Remote
 from aqa.config.backend_options import RawConfig
-from aqa.config.load import build_config, find_config, read_config, set_value
+from aqa.config.load import build_config, find_config, gives, place_of, read_config, set_value
 from aqa.config.options import RunConfig
+from aqa.errors import ConfigError
 from aqa.runs.folder import inherited_config
 
 Setting = tuple[str, Any]  # a dotted key of the config, and its value
@@ -25,12 +26,18 @@ def make_config(
         AqaError: there is no such backend or file, or the config is not valid.
     """
     reader_type = find_backend(backend)
-    layers = [] if config is None else [read_config(find_config(config))]
+    path = None if config is None else find_config(config)
+    read = {} if path is None else read_config(path)
     given: RawConfig = {}
     for key, value in settings:
         set_value(given, key, value)
-    layers.append(given)
-    return build_config(reader_type.Options, layers, _inherited(given, reader_type)), reader_type
+    inherited = _inherited(given, reader_type)
+    try:
+        return build_config(reader_type.Options, [read, given], inherited), reader_type
+    except ConfigError as error:
+        if path is None or gives(given, error.key) or not gives(read, error.key):
+            raise
+        raise ConfigError(f"{place_of(path, error.key)}: {error}", error.key) from error
 
 
 def _inherited(given: RawConfig, reader_type: type[Backend]) -> RawConfig:

@@ -74,7 +74,7 @@ BAD_WORDS = {
     "a config of another backend": (["--config", "llama_smollm2"], "the backend llama-qlora, not"),
     "an unknown key": (["--set", "evidence.topk=1"], "did you mean top_k?"),
     "an unknown section": (["--set", "evidance.top_k=1"], "did you mean evidence?"),
-    "a wrong value": (["--set", "evidence.top_k=0"], "evidence.top_k = 0: input should be"),
+    "a wrong value": (["--set", "evidence.top_k=0"], "--set evidence.top_k: 0 is not at least 1"),
     "an unknown template": (["--prompt", "eng_v3"], "did you mean eng_v"),
     "a template without context": (["--prompt", "bare.txt"], "variable {context} is missing"),
     "a template's unknown variable": (["--prompt", "odd.txt"], "unknown variable {passages}"),
@@ -94,6 +94,54 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
     before = sorted(tmp_path.rglob("*"))
     assert told in refused(call_aqa(*PREDICT, *words), tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (
+            ["--config", "a.yaml"],
+            1,
+            "a.yaml, line 3: config key training.max_steps: 'x' is not a w",
+        ),
+        (["--config", "b.yaml"], 1, "b.yaml, line 2: unknown config key evidence.topk; did you"),
+        (["--config", "c.json"], 1, "c.json: config key seed: 'x' is not a whole number"),
+        (
+            ["--config", "a.yaml", "--set", "training.max_steps=y"],
+            1,
+            "--set training.max_steps: 'y'",
+        ),
+        (["--set", "data={limit: 0}"], 1, "--set data.limit: 0 is not at least 1"),
+        (["--set", "sed=1"], 1, "--set sed: unknown config key sed; did you mean seed?"),
+        (
+            ["--missing-passages", "empty"],
+            2,
+            "--missing-passages = 'empty' has no effect: it needs",
+        ),
+        (["--max-cost", "1"], 2, "--max-cost: unknown config key backend.max_cost; known here"),
+    ],
+)
+def test_what_is_wrong_is_named_as_it_was_given(
+    call_aqa: Call, tmp_path: Path, words: list[str], code: int, told: str
+) -> None:
+    (tmp_path / "a.yaml").write_text("seed: 1\ntraining:\n  max_steps: x\n", encoding="utf-8")
+    (tmp_path / "b.yaml").write_text("evidence:\n  topk: 1\n", encoding="utf-8")
+    (tmp_path / "c.json").write_text('{\n\t"seed": "x"\n}', encoding="utf-8")
+    assert told in refused(call_aqa(*PREDICT, *words), tmp_path, code)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--limit", "abc"], "'--limit': 'abc' is not a whole number of at least 1"),
+        (["--top-k", "0"], "'--top-k': '0' is not a whole number of at least 1"),
+        (["--max-cost", "-1"], "'--max-cost': '-1' is not a number of at least 0"),
+    ],
+)
+def test_a_flag_is_not_such_a_number(call_aqa: Call, words: list[str], told: str) -> None:
+    done = call_aqa(*PREDICT, *words)
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,17 @@ KEYS = re.compile(
 )
 
 
+SOURCES = (Path(__file__).parents[2] / "aqa").rglob("*.py")
+EXAMPLES = re.compile(r"(?:--set |such as )\W?([a-z_]+\.[a-z_.]+)(?==)")
+SAID = {key for path in SOURCES for key in EXAMPLES.findall(path.read_text(encoding="utf-8"))}
+
+
+@pytest.mark.parametrize("key", sorted(SAID))
+def test_a_key_that_is_an_example_exists(key: str) -> None:
+    assert {"evidence.top_k", "evidence.train"} <= SAID
+    assert options_of(key)
+
+
 @pytest.mark.parametrize("key", sorted(set(KEYS.findall(README)) - FACTS))
 def test_the_readme_names_no_option_that_there_is_not(key: str) -> None:
     assert options_of(key)

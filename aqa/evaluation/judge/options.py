@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aqa.config.model_families import DEFAULT_MODEL
 from aqa.config.ranges import check_list
-from aqa.errors import ConfigError
+from aqa.errors import ConfigError, UsageError
 from aqa.progress import Progress
 
 if TYPE_CHECKING:
@@ -77,7 +77,14 @@ def _configure(options: JudgeOptions, model: str | None) -> "tuple[RunConfig, st
         if section not in JUDGE_SECTIONS:
             known = ", ".join(JUDGE_SECTIONS)
             raise ConfigError(f"--judge-set {section}: a judge's config has only {known}")
-    config = build_config(Gpt4Backend.Options, [chosen], ours)
+    try:
+        config = build_config(Gpt4Backend.Options, [chosen], ours)
+    except ConfigError as error:
+        flags = {"backend.model": "--judge-model", "backend.max_cost": "--judge-max-cost"}
+        flag = flags.get(error.key)
+        if flag is not None and error.key not in options.settings:
+            raise UsageError(error.of(flag)) from error
+        raise ConfigError(error.of(f"--judge-set {error.key}".strip())) from error
     if config.generation.samples > 1:
         raise ConfigError(
             "--judge-set generation.samples: verdicts are no answers; --judge-repeats has each"

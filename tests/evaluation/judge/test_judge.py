@@ -12,6 +12,7 @@ import forked
 import pytest
 from fault_server import FAULTS, FILTERED, Body, Server, serving
 
+from aqa.errors import AqaError
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.progress import SilentProgress
 
@@ -93,6 +94,18 @@ def test_each_way_of_judging_has_a_signature_of_its_own(tmp_path: Path) -> None:
     assert len(set(found)) == len(WAYS)
     assert found[0].endswith("|temperature:0|repeats:1")
     assert found[2] == f"{found[0]}|effort:high"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (JudgeOptions(max_cost=-1.0), "--judge-max-cost: -1.0 is not above 0"),
+        (JudgeOptions(settings={"seed": "x"}), "--judge-set seed: 'x' is not a whole number"),
+    ],
+)
+def test_what_is_wrong_for_a_judge(options: JudgeOptions, told: str, tmp_path: Path) -> None:
+    with pytest.raises(AqaError, match=f"^{told}$"):
+        make_judge(options, tmp_path, SilentProgress(), joined=False)
 
 
 def test_a_judge_that_nobody_named_is_told_of(tmp_path: Path) -> None:

@@ -1,0 +1,100 @@
+"""What is wrong with a config's key, in our own words rather than pydantic's."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from aqa.config.legacy import FLAT_KEYS
+from aqa.config.options import RunConfig
+from aqa.errors import ConfigError
+
+# What a value is not, by pydantic's name for the error.
+MISSED: Mapping[str, str] = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    "finite_number": "a finite number",
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    "string_type": "a text",
+    "list_type": "a list",
+    **dict.fromkeys(("dict_type", "model_type"), "a mapping of keys to values"),
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+}
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> ConfigError:
+    """Say the first thing that is wrong, with the key nearest to an unknown one."""
+    errors = error.errors()
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+    path = list(_path(first["loc"], model))
+    key = ".".join(([prefix] if prefix else []) + path)
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        near = _homes(path[-1], model) or difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+        return ConfigError(f"unknown config key {key}; {hint}", key)
+    if first["type"] == "missing":
+        return ConfigError(f"config key {key} is missing", key)
+    alike = [each for each in errors if list(_path(each["loc"], model)) == path]
+    missed = [_missed(each["type"], each.get("ctx", {})) for each in alike]
+    if all(missed):
+        text = f"{first['input']!r} is not {', nor '.join(dict.fromkeys(missed))}"
+        return ConfigError(f"config key {key}: {text}", key)
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return ConfigError(f"config key {key}{value}: {message}", key)
+
+
+def _missed(kind: str, context: Mapping[str, Any]) -> str:
+    if kind == "literal_error":
+        expected: str = context["expected"]
+        return f"one of {expected}" if " or " in expected else expected
+    return MISSED.get(kind, "").format(**context)
+
+
+def _path(places: Sequence[int | str], model: type[BaseModel]) -> Iterator[str]:
+    """The places without the names that pydantic gives to the types of a union."""
+    section: type[BaseModel] | None = model
+    for number, place in enumerate(places, 1):
+        yield str(place)
+        field = section.model_fields.get(str(place)) if section else None
+        section = field and _section(field)
+        if field and not section and len(_types(field)) > 1:
+            return
+        if not section:
+            yield from map(str, places[number:])
+            return
+
+
+def _types(field: FieldInfo) -> list[Any]:
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    types = get_args(field.annotation) if is_union else (field.annotation,)
+    return [each for each in types if each is not type(None)]
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    for each in _types(field):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Names of the keys that a section knows, found by walking down from `model`."""
+    for part in path:
+        field = model.model_fields.get(part)
+        model = (field and _section(field)) or model
+    return [*model.model_fields, *(FLAT_KEYS if model is RunConfig else ())]
+
+
+def _homes(name: str, model: type[BaseModel]) -> list[str]:
+    """The sections' keys of exactly this name: learning_rate is at home in training."""
+    sections = ((key, _section(field)) for key, field in model.model_fields.items())
+    return [f"{key}.{name}" for key, found in sections if found and name in found.model_fields]
