@@ -10,6 +10,7 @@ from unicodedata import normalize
 
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.predictions import RUN_FILES, AnsweredRow, evidence_of
+from aqa.evaluation.suspicion import references_as_answers, same_rows
 from aqa.metrics.unicode_forms import Form
 from aqa.records import Example
 from aqa.runs.folder import read_manifest
@@ -56,11 +57,11 @@ def _named_after(file: Path) -> Path:
     return whole.parent if file.stem == "predictions" else whole.with_suffix("")
 
 
-def data_references(examples: Iterable[Example], form: Form) -> References:
-    """Take the references of the data, which must have some for each example.
+def data_references(examples: Iterable[Example], form: Form) -> tuple[References, list[str]]:
+    """Take the references of the data, and the ids of the examples that have none.
 
     Raises:
-        DataError: it does not, or holds an id twice, or nothing at all.
+        DataError: the data holds an id twice, or nothing at all.
     """
     found: References = {}
     without = []
@@ -72,15 +73,9 @@ def data_references(examples: Iterable[Example], form: Form) -> References:
         if example.answers is None:
             without.append(example.id)
         found[example.id] = tuple(map(form, example.answers or ()))
-    if without:
-        raise DataError(
-            f"the data gives no references for {counted_ids(without)}; name their column with"
-            " --field answers=NAME, or give data in which each example has answers, or an empty"
-            " list of them where there is no answer"
-        )
     if not found:
         raise DataError("the data holds no examples to score")
-    return found
+    return found, without
 
 
 def file_references(systems: Sequence[System], form: Form) -> References:
@@ -117,14 +112,17 @@ def _are_among(own: set[str], expected: set[str]) -> bool:
     return own <= expected and bool(own) == bool(expected)
 
 
-def check_alignment(
-    systems: Sequence[System], expected: References, has_data: bool, form: Form
-) -> Iterator[str]:
-    """Tell what does not line up; refuse a file that has no id in common with the rest."""
+def check_ids(
+    systems: Sequence[System], expected: References, has_data: bool, without: Sequence[str]
+) -> None:
+    """See that each file has an id in common with the rest, and each example has references.
+
+    Raises:
+        DataError: a file has none; or the data gives none for the examples `without`.
+    """
     for system in systems:
         others = [other.rows.keys() for other in systems if other is not system]
-        elsewhere = set().union(*others)
-        rest = expected.keys() if has_data else elsewhere
+        rest = expected.keys() if has_data else set().union(*others)
         if (has_data or others) and rest.isdisjoint(system.rows):
             where = "the data" if has_data else "the other files"
             there = first_ids(key for key in expected if key in rest)
@@ -137,6 +135,26 @@ def check_alignment(
                 " give what was predicted for these questions, or name the column of its ids with"
                 " --prediction-field id=COLUMN"
             )
+    if without:
+        raise DataError(
+            f"the data gives no references for {counted_ids(without)}; name their column with"
+            " --field answers=NAME, or give data in which each example has answers, or an empty"
+            " list of them where there is no answer ([] in a CSV)"
+        )
+
+
+def check_alignment(
+    systems: Sequence[System], expected: References, has_data: bool, form: Form
+) -> Iterator[str]:
+    """Tell what does not line up.
+
+    Raises:
+        DataError: the references may have been read as a file's answers.
+    """
+    yield from same_rows({system.name: system.rows for system in systems})
+    for system in systems:
+        others = [other.rows.keys() for other in systems if other is not system]
+        elsewhere = set().union(*others)
         missing = [key for key in expected if key not in system.rows]
         if missing:
             yield f"{system.name}: no prediction for {counted_ids(missing)}, counted as 0"
@@ -148,6 +166,8 @@ def check_alignment(
             yield f"{system.name}: only this file holds {counted_ids(alone)}"
         if has_data:
             yield from _other_references(system, expected, form)
+        yield from references_as_answers(system.name, system.rows, expected)
+    yield from _unfinished_runs(systems)
 
 
 def _other_references(system: System, expected: References, form: Form) -> Iterator[str]:
@@ -191,7 +211,7 @@ def compare_evidence(systems: Sequence[System], allowed: bool) -> Iterator[str]:
             yield f"{system.name}: the reader itself had to cut the evidence of {problem}"
 
 
-def unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
+def _unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
     """Tell of systems whose prediction has not come to its end, so that examples may be missing."""
     for system in systems:
         manifest = manifest_of(system)

@@ -11,7 +11,6 @@ from aqa.runs.cleaning import phrase_key
 
 SHARE = 0.1  # of the unanswerable questions: a phrase given to so many may mean that
 TOLD = 3  # phrases
-MANY = 10  # answers that are hardly all those of the data by chance
 SHOWN = 60  # characters of an answer
 # What is around answers: how it is known, what it is, and what to do.
 WRAPPINGS = (
@@ -61,7 +60,7 @@ def reference_cautions(pairs: Pairs) -> Iterator[str]:
 
 def system_cautions(name: str, pairs: Pairs, no_answer: Sequence[str] = ()) -> Iterator[str]:
     """Tell of one system what may make its scores lower than they should be."""
-    for caution in (*form_warnings(pairs), *_wrapped(pairs), *_all_references(pairs)):
+    for caution in (*form_warnings(pairs), *_wrapped(pairs)):
         yield f"{name}: {caution}"
     phrases = _phrases_for_no_answer(pairs, no_answer)
     if phrases:
@@ -87,18 +86,6 @@ def _wrapped(pairs: Pairs) -> Iterator[str]:
                 f"{len(found)} of its answers {'is' if len(found) == 1 else 'are'} {what}, such as"
                 f" {shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + '...'}; {advice}"
             )
-
-
-def _all_references(pairs: Pairs) -> Iterator[str]:
-    """Tell of answers that are what a reader is compared with."""
-    both = zip(pairs.predictions, pairs.expected, strict=True)
-    asked = [(text, texts[0]) for text, texts in both if texts]
-    if len(set(asked)) >= MANY and all(text == first for text, first in asked):
-        yield (
-            f"all {len(asked)} of its answers are the first references, to the letter; if the"
-            " references were read as its answers, name the column of these with"
-            " --prediction-field answer=COLUMN"
-        )
 
 
 def _phrases_for_no_answer(pairs: Pairs, known: Sequence[str]) -> list[tuple[str, int]]:

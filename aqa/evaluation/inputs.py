@@ -13,12 +13,12 @@ from aqa.evaluation.alignment import (
     References,
     System,
     check_alignment,
+    check_ids,
     compare_evidence,
     counted_ids,
     data_references,
     file_references,
     system_names,
-    unfinished_runs,
 )
 from aqa.evaluation.cautions import profile_cautions
 from aqa.evaluation.clustering import (
@@ -34,7 +34,7 @@ from aqa.evaluation.clustering import (
 from aqa.evaluation.judge import labels as people
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_predictions
 from aqa.evaluation.predictions.answered_row import citation_of
-from aqa.evaluation.stopped import asked_by_all, stopped_runs
+from aqa.evaluation.stopped import asked_of_all, stopped_runs
 from aqa.metrics.base import MetricOptions
 from aqa.metrics.languages import example_languages, language_of_passages
 from aqa.metrics.normalize import choose_profile
@@ -117,20 +117,20 @@ def align(
     warnings: list[str] = []
     form = unicode_form(scoring.normalize)
     contexts: dict[str, _Context] = {}
-    given = None
+    given, without = None, list[str]()
     if references is not None:
         kept = _keep_contexts(references, contexts, scoring.cluster, columns)
-        given = data_references(kept, form)
+        given, without = data_references(kept, form)
     systems = _read_systems(sources, given, contexts, scoring, warnings)
     expected = file_references(systems, form) if given is None else given
+    check_ids(systems, expected, given is not None, without)
     stopped = stopped_runs(systems)
+    systems, expected, notes = asked_of_all(stopped, systems, expected)
+    warnings += notes
     if stopped:
-        systems, expected = asked_by_all(stopped, systems, expected)
-        warnings += (one.note(len(expected)) for one in stopped)
         profile, cluster = stopped[0].settled(scoring.profile, scoring.cluster)
         scoring = replace(scoring, profile=profile, cluster=cluster)
     warnings += check_alignment(systems, expected, given is not None, form)
-    warnings += unfinished_runs(systems)
     warnings += compare_evidence(systems, scoring.allow_different_evidence)
     if given is None:
         contexts = _contexts_of_rows(systems)

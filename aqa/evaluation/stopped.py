@@ -1,4 +1,4 @@
-"""Runs that stopped when they were decided: which questions they compare, and by which test."""
+"""Runs that stopped when decided, or had a limit: which questions they compare, by which test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,24 +79,47 @@ def _read(system: System, stored: Any) -> Stopped | None:
     return one if are_right else None
 
 
-def asked_by_all(
-    stopped: Sequence[Stopped], systems: Sequence[System], expected: References
-) -> tuple[list[System], References]:
-    """Leave out what a run that stopped was not asked any more, of all systems alike.
+def asked_of_all(
+    stopped: Sequence[Stopped], systems: list[System], expected: References
+) -> tuple[list[System], References, list[str]]:
+    """Leave out, of all systems alike, what a run was not asked: it stopped, or had a limit.
+
+    The notes say so.
 
     Raises:
-        DataError: nothing is left of one.
+        DataError: nothing is left of a system.
     """
-    asked = {key for key in expected if all(key in one.system.rows for one in stopped)}
+    limited = {system.name: system for system in systems if _limit_of(system)}
+    runs = {one.system.name: one.system for one in stopped} | limited
+    if not runs:
+        return systems, expected, []
+    asked = {key for key in expected if all(key in system.rows for system in runs.values())}
     left_out = expected.keys() - asked
     kept = [
         replace(system, rows={key: row for key, row in system.rows.items() if key not in left_out})
         for system in systems
     ]
     if not all(one.rows for one in kept):
-        names = " and ".join(one.system.name for one in stopped)
         raise DataError(
-            f"a system has no answer to what was asked in the run of {names}, which stopped when it"
-            " was decided; give predictions and data for the same questions"
+            f"a system has no answer to what was asked in the run of {' and '.join(runs)}, which"
+            " stopped when it was decided or had a limit; give predictions and data for the same"
+            " questions"
         )
-    return kept, {key: answers for key, answers in expected.items() if key in asked}
+    notes = [one.note(len(asked)) for one in stopped]
+    if limited and left_out:
+        limits = " and ".join(f"{name} {_limit_of(own):,}" for name, own in limited.items())
+        notes.append(
+            f"by --limit not all questions were asked ({limits}), so only the {len(asked):,} that"
+            " were asked of all count"
+        )
+    return kept, {key: answers for key, answers in expected.items() if key in asked}, notes
+
+
+def _limit_of(system: System) -> int:
+    """How many questions a finished run was asked at most; 0 where it tells of no limit."""
+    manifest = manifest_of(system)
+    config = manifest.get("config")
+    data = config.get("data") if isinstance(config, dict) else None
+    limit = data.get("limit") if isinstance(data, dict) else None
+    is_finished = manifest.get("verb") == "predict" and manifest.get("status") == "done"
+    return limit if is_finished and isinstance(limit, int) else 0

@@ -64,7 +64,10 @@ def test_bad_data(call_aqa: Call, data: Path, content: bytes, told: str) -> None
 
 BAD_WORDS = {
     "no such file": (["--data", "no.json"], "no.json: no such file or folder"),
-    "a folder that is no data set": (["--data", "folder"], "folder holds no data set"),
+    "a folder that is no data set": (
+        ["--data", "folder"],
+        "folder is a folder and not a data set; name one file",
+    ),
     "no such split": (["--split", "test"], "is a file, which has no splits"),
     "no such corpus": (["--corpus", "no.json"], "no.json: no such file"),
     "no such passages": (["--passages", "no.json"], "no.json: no such file"),

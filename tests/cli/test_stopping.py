@@ -137,6 +137,10 @@ def test_a_stopped_run_of_other_questions(call_aqa: Call, tmp_path: Path) -> Non
     first = next(iter(json.loads(path.read_bytes()).values()))
     path.write_text(json.dumps({"elsewhere": first}))
     done = call_aqa("evaluate", "a", "b", code=1)
+    assert "no id of a is in the other files" in done.stderr
+    known = json.loads((tmp_path / "a" / "predictions.json").read_bytes())
+    (tmp_path / "both.json").write_text(json.dumps({**known, "elsewhere": first}))
+    done = call_aqa("evaluate", "a", "b", "both.json", code=1)
     assert "a system has no answer to what was asked in the run of b" in done.stderr
 
 

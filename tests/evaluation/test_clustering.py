@@ -176,7 +176,7 @@ def test_files_that_disagree_on_clusters(tmp_path: Path) -> None:
     files = []
     for name, titles in (("a", 12), ("b", 20), ("c", 12)):
         rows = [
-            {"id": str(n), "answer": "x", "answers": ["x"], "clusters": {"title": str(n % titles)}}
+            {"id": str(n), "answer": name, "answers": ["x"], "clusters": {"title": str(n % titles)}}
             for n in range(40)
         ]
         files.append(tmp_path / f"{name}.json")

@@ -130,6 +130,16 @@ def test_values_per_example_follow_the_ids(tmp_path: Path) -> None:
     assert report.warnings == ("a: no prediction for 2 ids (q2, q3), counted as 0",)
 
 
+def test_ids_are_compared_before_references_are_missed(tmp_path: Path) -> None:
+    gold = {"q1": ["Paris"], "q2": None}
+    with pytest.raises(
+        DataError, match=r"^no id of .*a\.json is in the data: it has p1; there are"
+    ):
+        run(write(tmp_path / "a.json", {"p1": "Paris"}), gold)
+    with pytest.raises(DataError, match=r"no references for 1 id \(q2\); .* \(\[\] in a CSV\)$"):
+        run(write(tmp_path / "a.json", {"q1": "Paris"}), gold)
+
+
 def test_a_group_without_examples_has_no_scores(tmp_path: Path) -> None:
     report = run(write(tmp_path / "a.json", {"q1": "Paris"}), {"q1": ["Paris"]})
     assert report.systems[0].groups["no_answer"] == {"n": 0}

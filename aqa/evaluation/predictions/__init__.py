@@ -125,7 +125,8 @@ def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
     if "id" not in found.ids:
         raise DataError(f"{place}: no id, which each line of a journal has")
     metadata = {name: value for name, value in found.metadata.items() if name != "id"}
-    return AnsweredRow(found.ids["id"], found.prediction, found.answers, found.failed, metadata)
+    key, said = found.ids["id"], found.prediction
+    return AnsweredRow(key, said, found.answers, found.failed, metadata, found.column)
 
 
 def _file_in(folder: Path) -> Path:

@@ -12,7 +12,8 @@ class AnsweredRow:
     """One prediction. `prediction` is None where there is none, `failed` where it is an error.
 
     `answers` are the references that the file itself gives: () means unanswerable, None that it
-    gives none. `metadata` holds the other columns.
+    gives none. `metadata` holds the other columns. `column` is where the answer stood:
+    "" where in none, None where it is sure to be the answer, by its name or a user's word.
     """
 
     id: str
@@ -20,6 +21,7 @@ class AnsweredRow:
     answers: tuple[str, ...] | None = None
     failed: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    column: str | None = field(default="", compare=False)
 
 
 def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:

@@ -40,7 +40,7 @@ ANSWER_NAMES = {name for names in ANSWERS for name in names}
 WEAK = {"answer", "answers", "output", "outputs", "text", "content", "result"}  # may be references
 # Names of answers that nobody knows, such as "gpt4_answer", but not those of other things.
 LIKE_ANSWERS = re.compile(
-    r"(?!raw|full|long|original|human|prompt|true|real|ground|gold|gt|reference|expected|correct|target)"
+    r"(?!raw|full|long|original|human|prompt|true|real|ground|gold|gt|reference|expected|correct|target|(?:has|is|no)answer)"
     r".*(?:answer|response|output|prediction|reply|답변)"
 )
 TAKEN_OUT = re.compile(
@@ -112,10 +112,11 @@ def _refuse_another(
     Raises:
         DataError: another column may be the answer.
     """
-    may_be_reference = fold(column) in ("answer", "답변", "답") and {*QUESTIONS} & by_name.keys()
+    may_be_reference = fold(column) in ("answer", "answers", "답변", "답")
     for name, other in by_name.items():
         if may_be_reference:
-            is_like = name == "text" or (LIKE_ANSWERS.fullmatch(name) and name not in REFERENCES)
+            is_text = name == "text" and {*QUESTIONS} & by_name.keys()
+            is_like = is_text or (LIKE_ANSWERS.fullmatch(name) and name not in REFERENCES)
         else:
             is_like = TAKEN_OUT.fullmatch(name) and fold(column) not in SURE_ANSWERS
         if is_like and isinstance(row[other], str) and row[other] != row[column]:

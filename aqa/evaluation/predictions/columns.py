@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from aqa.data import flags
-from aqa.data.columns import Columns, composed
+from aqa.data.columns import Columns, composed, fold
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
 from aqa.data.references import ALIASES, ReferenceReader
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answers import (
+    OF_QUESTIONS,
     OF_REFERENCE_NAMES,
     QUESTIONS,
     REFERENCES,
+    SURE_ANSWERS,
     by_folded_name,
     find_answer,
     refuse_without_answer,
@@ -39,6 +41,7 @@ VERDICTS = {"pass", "fail", "correct", "incorrect", "supported", "unsupported", 
 BESIDE_REFERENCES = (*ALIASES, "isimpossible")  # of data; "answerable" a system may say, too
 USED = ("predictedanswer", "predictiontext", "prediction", "answer", "answers")
 PROMPTS = ("prompt", "messages", "originprompt", "instruction", "inputtext")
+NO_ANSWERS = {*OF_QUESTIONS, *IDS, *PROMPTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Found:
     """A prediction as its row gives it, before it is known which id joins it to the data.
 
     `ids` holds the values of the columns that may be it, the likeliest first. `prompt` is a text
-    that should hold the question. `metadata` still holds the ids' columns.
+    that should hold the question. `metadata` still holds the ids' columns. `column` is that of
+    the answer, see `AnsweredRow`.
     """
 
     place: str
@@ -57,6 +61,7 @@ class Found:
     question: str = ""
     prompt: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    column: str | None = ""
 
 
 def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
@@ -81,6 +86,7 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
         question=_text_in(row, by_name, QUESTIONS),
         prompt=_text_in(row, by_name, PROMPTS),
         metadata={name: _finite(item) for name, item in row.items() if name not in used},
+        column=None if fields.answers or fold(column or "") in SURE_ANSWERS else column or "",
     )
 
 

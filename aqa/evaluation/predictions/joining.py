@@ -182,7 +182,7 @@ def _by(keys: Sequence[str], found: Sequence[Found], column: str = "") -> dict[s
             for name, value in row.metadata.items()
             if name != column and name not in ("id", "guid", "qid")
         }
-        rows[key] = AnsweredRow(key, row.prediction, row.answers, row.failed, metadata)
+        rows[key] = AnsweredRow(key, row.prediction, row.answers, row.failed, metadata, row.column)
     return rows
 
 
