@@ -245,10 +245,17 @@ def _manifest(file: Path) -> Mapping[str, Any]:
 def different_plans(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Say in what two plans of evidence differ; "" where they don't."""
     return ", ".join(
-        f"{key} {json.dumps(one.get(key))} and {json.dumps(other.get(key))}"
+        f"{key} {_of_plan(key, one)} and {_of_plan(key, other)}"
         for key in {**one, **other}
         if one.get(key) != other.get(key)
     )
+
+
+def _of_plan(key: str, plan: Mapping[str, Any]) -> str:
+    if key != "passages":
+        return json.dumps(plan.get(key))
+    found = plan.get(key)  # the hash of --passages and its corpus
+    return f"of a file (SHA-256 {found[:8]}...)" if isinstance(found, str) else "of the data"
 
 
 def _different_passages(one: System, other: System) -> str:

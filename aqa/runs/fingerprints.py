@@ -1,6 +1,7 @@
 """What decides the answers of a run, compared with what decided them before."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ ROOM = ("reader.max_new_tokens", "reader.reasoning_tokens")
 
 # What earlier versions did not write down; a run of theirs goes on all the same.
 ADDED = ("reader.dtype",)
+HASH = re.compile("[0-9a-f]{64}")  # SHA-256 of a file, which says nothing to a reader
 
 
 # The version of the rules that draw evidence; the first one was not written down.
@@ -33,12 +35,22 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str,
     """Tell in what a run's fingerprint, from a file, differs from ours, by the part's name."""
     was, now = flat(theirs), flat(json.loads(json.dumps(ours)))
     return {
-        key: "its evidence was drawn by the rules of another version of aqa"
-        if key == EVIDENCE_RULES
-        else f"{key} was {_short(was.get(key))} and is now {_short(now.get(key))}"
+        key: _difference(key, was.get(key), now.get(key))
         for key in {**now, **was}
         if was.get(key) != now.get(key) and (key in was or key not in ADDED)
     }
+
+
+def _difference(key: str, was: object, now: object) -> str:
+    if key == EVIDENCE_RULES:
+        return "its evidence was drawn by the rules of another version of aqa"
+    if _is_hash(was) and _is_hash(now):
+        return f"{key.removesuffix('.sha256')} has other content"
+    return f"{key} was {_short(was)} and is now {_short(now)}"
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, str) and HASH.fullmatch(value) is not None
 
 
 def flat(fingerprint: Mapping[str, Any]) -> Json:

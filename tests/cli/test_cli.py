@@ -356,7 +356,7 @@ def test_passages_are_joined(call_aqa: Call, tmp_path: Path, retrieved: list[str
     assert manifest["config"]["data"]["passages"] == "run.trec"
     (tmp_path / "run.trec").write_text("q1 Q0 d1 1 2.5 tag\nq2 Q0 d1 1 0.5 tag\n")
     changed = call_aqa(*PREDICT, *retrieved, code=1)
-    assert "holds another run: data." in changed.stderr
+    assert "holds another run: data" in changed.stderr
 
 
 def test_passages_are_previewed(call_aqa: Call, retrieved: list[str]) -> None:

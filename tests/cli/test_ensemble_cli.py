@@ -249,7 +249,7 @@ def test_answers_of_other_data_or_readers_are_refused(
     train(call_aqa, dev, THREE)
     run = ("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
     done = call_aqa(*run, "--set", "backend.answers=[a]", code=1)
-    assert "a holds answers of no member to these questions: data.sha256 was" in done.stderr
+    assert "a holds answers of no member to these questions: data has other content" in done.stderr
     done = call_aqa(*run, "--set", "backend.answers=[nowhere]")
     assert "backend.answers names nowhere, which is not a run folder" in done.stderr
     predict(call_aqa, test, "d")

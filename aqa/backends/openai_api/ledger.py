@@ -10,7 +10,7 @@ from aqa.runs.spending import SpendingRecord
 from aqa.spent import CostEstimate, Spent
 
 LEAST = 1e-6  # dollars; less comes of rounding
-UNKNOWN_PRICE = "not known; give backend.price.input and backend.price.output"
+UNKNOWN_PRICE = "not known; set backend.price.input and backend.price.output"
 
 
 class Ledger:
