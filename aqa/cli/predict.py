@@ -101,7 +101,7 @@ def predict(
             ended = run_cancel(found, reader_type, folder, progress, command_line(sys.argv))
         tables.show_cancelled(ended, as_json)
         return
-    with console.open_progress(quiet) as progress:
+    with console.open_progress(quiet, console.AGAIN) as progress:
         result = _answer((found, reader_type), folder, progress, how)
     if result is not None:  # or else another process tells of it
         tables.show_predictions(result, as_json)

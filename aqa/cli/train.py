@@ -74,7 +74,7 @@ def train(
             needs = run_dry(found, reader_type, progress)
         tables.show_dry_run(needs, as_json)
         return
-    with console.open_progress(quiet) as progress:
+    with console.open_progress(quiet, "go on by the same command with --resume") as progress:
         folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
         command = command_line(sys.argv)
         result = run_train(found, reader_type, folder, progress, resume, fresh, command)

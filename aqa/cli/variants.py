@@ -50,7 +50,8 @@ def run_variants(
     config, reader_type = configured
     conditions = [] if params["stress"] is None else parse_conditions(params["stress"])
     variants = make_variants(config, folder, params["prompt"] or (), conditions)
-    with console.open_progress(params["quiet"]) as progress:
+    go_on = "" if params["dry_run"] else console.AGAIN
+    with console.open_progress(params["quiet"], go_on) as progress:
         if params["dry_run"]:
             estimates = dry_run_variants(variants, reader_type, progress, resume)
         else:

@@ -17,6 +17,7 @@ from aqa.processes import is_first_process
 from aqa.progress import Progress, SilentProgress
 
 PLAIN_SECONDS = 10.0  # between two plain lines of the same task
+AGAIN = "run the same command again to resume"
 Fields = Mapping[str, float | str]
 
 
@@ -36,8 +37,10 @@ def say_warning(text: str) -> None:
 
 
 @contextmanager
-def open_progress(quiet: bool) -> Iterator[Progress]:
+def open_progress(quiet: bool, go_on: str = "") -> Iterator[Progress]:
     """Bars on a terminal, plain lines now and then elsewhere, nothing when quiet.
+
+    `go_on` is how work that is interrupted is gone on with, where it can be.
 
     Of several processes that work together only the first one shows anything.
 
@@ -50,9 +53,7 @@ def open_progress(quiet: bool) -> Iterator[Progress]:
     try:
         yield RichProgress(console) if console.is_terminal else PlainProgress(console)
     except KeyboardInterrupt:
-        console.print(
-            "interrupted; run the same command again to resume (`aqa train` with --resume)"
-        )
+        console.print("; ".join(filter(None, ["interrupted", go_on])))
         raise
 
 
@@ -107,7 +108,7 @@ class RichTask:
     def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
         """Move the bar and show the latest figures."""
         task = next(task for task in self._bars.tasks if task.id == self._number)
-        rate = f"{task.speed:.1f}/s" if task.speed else ""
+        rate = show_rate(task.speed or 0.0)
         live = task.fields["live"] if fields is None else show_fields(fields)
         self._bars.update(task.id, advance=amount, rate=rate, live=live)
 
@@ -175,13 +176,15 @@ class PlainTask:
         """Write one line."""
         seconds = max(time.monotonic() - self._start, 1e-9)
         rate = (self._done - self._first) / seconds
-        parts = [f"{self._title} {self._done}" + (f"/{self._total}" if self._total else "")]
-        parts.append(f"{rate:.1f} {self._unit}/s")
+        parts = [self._title]
+        if self._total != 1 and (self._total or self._done):  # else a count tells nothing
+            parts[0] += f" {self._done}" + (f"/{self._total}" if self._total else "")
+            parts.append(show_rate(rate, f" {self._unit}"))
         if self._total and self._done < self._total and rate:
             parts.append(f"{(self._total - self._done) / rate:.0f} s left")
         else:
             parts.append(f"{seconds:.0f} s")
-        self._console.print(", ".join([*parts, *filter(None, [self._live])]), soft_wrap=True)
+        self._console.print(", ".join(filter(None, [*parts, self._live])), soft_wrap=True)
 
 
 class PlainProgress:
@@ -202,6 +205,13 @@ class PlainProgress:
     def note(self, text: str) -> None:
         """Write the note as a line."""
         self._console.print(Text(text), soft_wrap=True)
+
+
+def show_rate(rate: float, unit: str = "") -> str:
+    """How fast it goes, or how long each takes where that is many seconds; nothing where still."""
+    if rate < 0.1:
+        return f"{1 / rate:.0f} s each" if rate else ""
+    return f"{rate:.1f}{unit}/s"
 
 
 def show_fields(fields: Fields) -> str:

@@ -5,7 +5,7 @@ import time
 import pytest
 from rich.console import Console
 
-from aqa.display.console import RichProgress, open_progress, show_fields
+from aqa.display.console import AGAIN, RichProgress, open_progress, show_fields
 
 
 @pytest.mark.parametrize("columns", [80, 100])
@@ -42,6 +42,42 @@ def test_what_was_done_before_tells_nothing_of_the_speed(
     with open_progress(quiet=False) as progress, progress.task("Answering", 1000, done=900) as task:
         task.advance(20)
     assert "Answering 920/1000, 0.5 examples/s, 160 s left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("total", "done", "told"),
+    [
+        (1, 1, "Loading, 60 s"),
+        (11, 0, "Loading 0/11, 60 s"),
+        (11, 1, "Loading 1/11, 60 s each, 600 s left"),
+        (None, 0, "Loading, 60 s"),
+        (None, 120, "Loading 120, 2.0 models/s, 60 s"),
+    ],
+)
+def test_a_rate_is_told_where_it_tells_something(
+    total: int | None,
+    done: int,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("aqa.display.console.time.monotonic", lambda: now)
+    with open_progress(quiet=False) as progress, progress.task("Loading", total, "models") as task:
+        task.advance(done)
+        now = 60.0
+    assert capsys.readouterr().err.splitlines() == [told]
+
+
+@pytest.mark.parametrize(
+    ("go_on", "told"), [("", "interrupted\n"), (AGAIN, f"interrupted; {AGAIN}\n")]
+)
+def test_work_that_is_interrupted_says_how_to_go_on(
+    go_on: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt), open_progress(quiet=False, go_on=go_on):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == told
 
 
 def test_a_bar_that_goes_on_begins_where_it_stood() -> None:
