@@ -22,6 +22,7 @@ from aqa.spent import Spent
 
 SHARE = 0.9  # of a prompt's tokens: a server that counts fewer has not read it whole
 SLACK = 16  # tokens that chat templates may differ by
+LONG = 1000  # tokens of a prompt by a guess, half of which no server counts that reads it whole
 
 
 class Served:
@@ -137,21 +138,23 @@ class Service:
     def unread(self, prompt: Prompt, tokens: int) -> int:
         """How many tokens of a prompt a server left out that says how many it read.
 
-        Only exact counts tell; the user is told of the first one.
+        Only exact counts tell; the user is told of the first one, also where it is guessed.
         """
-        if not (self.counter.exact and tokens):
-            return 0
-        counted = self.counter.count(prompt.messages)
-        if tokens >= counted * SHARE - SLACK:
+        exact, counted = self.counter.exact, self.counter.count(prompt.messages)
+        guess = counted - self.counter.schema
+        least = counted * SHARE - SLACK if exact else guess / 2 * (guess >= LONG)
+        if not tokens or tokens >= least:
             return 0
         if not self._noted:
             self._noted = True
+            words = ("", "cuts") if exact else ("about ", "seems to cut")
+            end = "Such rows say" if exact else "With its tokenizer as backend.tokenizer, rows say"
             self.note(
-                f"the server read {tokens:,} of {counted:,} tokens of a prompt ({prompt.id}), so it"
-                " cuts prompts off; raise its context, or lower backend.max_seq_length. Such rows"
-                " say how much is missing (unread_tokens)"
+                f"the server read {tokens:,} of {words[0]}{counted:,} tokens of a prompt"
+                f" ({prompt.id}), so it {words[1]} prompts off; raise its context, or lower"
+                f" backend.max_seq_length. {end} how much is missing (unread_tokens)"
             )
-        return counted - tokens
+        return counted - tokens if exact else 0
 
     def failure(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
         """An example that is given up."""

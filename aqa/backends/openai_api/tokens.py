@@ -54,7 +54,7 @@ class TokenCounter:
         self._count = of = _tokenizer(model) if is_openai else None
         if as_text and chat_count is None:
             self._chat_count = lambda chat: (of or _guess)(plain_text(chat))
-        self._schema = _guess(schema)
+        self.schema = _guess(schema)
         self._schema_at_most = len(schema.encode())
         self._recent = lru_cache(RECENT)(self._count_anew)
         self.exact = not schema and (of or chat_count) is not None
@@ -65,9 +65,9 @@ class TokenCounter:
 
     def _count_anew(self, chat: tuple[Message, ...]) -> int:
         if self._chat_count is not None:
-            return self._chat_count(chat) + self._schema
+            return self._chat_count(chat) + self.schema
         of = self._count or _guess
-        return sum(of(turn.content) + EACH_MESSAGE + ROLE for turn in chat) + REPLY + self._schema
+        return sum(of(turn.content) + EACH_MESSAGE + ROLE for turn in chat) + REPLY + self.schema
 
     def at_most(self, chat: Chat) -> int:
         """A number that the tokens can't exceed: a token is a byte at least.
