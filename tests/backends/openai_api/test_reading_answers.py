@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_server import Fault, Server
+from fault_server import Fault, Server, turns
 from gpt4_runs import USAGE, completion, configured, predictions, run
 
 from aqa.backends.openai_api.access import Access
@@ -175,6 +175,18 @@ def test_a_cut_answer_is_marked(tmp_path: Path, server: Server) -> None:
     assert rows["q0"]["predicted_answer"] == "as far as"
     assert rows["q0"]["cut"] is True
     assert "cut" not in rows["q1"]
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_one_that_fills_its_room_is_cut_whatever_the_server_says(
+    tmp_path: Path, server: Server, api: str
+) -> None:
+    room = 16
+    texts = {"who 0": "a " * (room - 1), "who 1": "a " * room, "who 2": "a " * (room + 1)}
+    server.answer = lambda body: texts[turns(body)[-1]["content"]]
+    run(configured(tmp_path, server, 3, api=api, reasoning_tokens=room - 4), tmp_path / "out")
+    rows = predictions(tmp_path / "out")
+    assert [row.get("cut") for row in rows.values()] == [None, True, None]
 
 
 # Servers that stream what they were to send whole.
