@@ -103,7 +103,8 @@ def local_file(name: str, what: str) -> Path:
     """Give the path of a file that `what` is to be taken from; DataError where there is none."""
     path = local_path(name)
     if path is None or not path.is_file():
-        raise DataError(f"{name}: no such file to take the {what} from")
+        problem = "no such file" if path is None or not path.exists() else "no single file"
+        raise DataError(f"{name}: {problem} to take the {what} from; name one file")
     return path
 
 

@@ -528,7 +528,9 @@ def test_bad_files(tmp_path: Path, join: Callable[..., Source]) -> None:
     with pytest.raises(DataError, match="found: no such file"):
         survey(source)
     (tmp_path / "found").mkdir()
-    with pytest.raises(DataError, match="found: no such file to take the passages from"):
+    with pytest.raises(
+        DataError, match="found: no single file to take the passages from; name one file"
+    ):
         survey(source)
 
 
