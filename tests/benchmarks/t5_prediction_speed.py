@@ -24,8 +24,8 @@ from arms import Costs, Parser, interleave, print_table, print_verdict, ratio, t
 from t5_shape import make_model, make_prompts, make_reader, questions
 from transformers import AutoModelForSeq2SeqLM
 
+from aqa.backends.local.batches import pad_right
 from aqa.backends.t5.backend import T5Backend
-from aqa.backends.t5.fusion import pad_right
 from aqa.library_output import quiet
 from aqa.records import Example, Passage, Prompt
 

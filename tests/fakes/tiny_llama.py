@@ -282,10 +282,11 @@ def write_all(
     if not is_continuous(model, options, prompts):
         return write_answers(model, prompts, ends, options)
     room = Room(tokens, print)
-
-    def draws(number: int, answer: int) -> Sequence[float]:
-        return uniform_draws(options, seed, str(number), answer)
-
+    draws = [
+        uniform_draws(options, seed, str(number), answer)
+        for number in range(len(prompts))
+        for answer in range(options.answers_each)
+    ]
     found = dict(write_continuously(model, prompts, ends, options, room, draws))
     return [written for number in range(len(prompts)) if (written := found[number])]
 

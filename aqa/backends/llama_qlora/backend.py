@@ -22,10 +22,9 @@ from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
 from aqa.backends.llama_qlora.vllm.arguments import check_engine, engine_facts
 from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
-from aqa.backends.local.compiling import check_compiling
-from aqa.backends.local.decoding import Ends, Written, uniform_draws
+from aqa.backends.local.decoding import Ends, Written
 from aqa.backends.local.devices import compute_dtype
-from aqa.backends.local.loading import check_placement, load_config, own_quantization
+from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.tokenizers import load_tokenizer
@@ -121,8 +120,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
                 f"backend.engine = {self.options.engine} answers, and trains nothing; leave it out,"
                 " and name it with `aqa predict`"
             )
-        check_placement(self.options)
-        check_compiling(self.config.training.torch_compile)
+        super().check_training()
         if self.config.training.packing:
             check_packing(self.options, self._model_config)
         check_pissa(self.options, bool(own_quantization(self._model_config)))
@@ -206,11 +204,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         if not is_continuous(self.model, options, ids):
             yield from super()._answer_window(rows)
             return
-
-        def draws(number: int, answer: int) -> Sequence[float]:
-            return uniform_draws(options, self.config.seed, rows[number].prompt.id, answer)
-
         started, given = perf_counter(), 0
+        draws = self._draws(rows)
         answers = write_continuously(self.model, ids, self._ends, options, self._room, draws)
         while True:
             with quiet():  # not while somebody else is at work with an answer

@@ -41,11 +41,6 @@ class Answer:
     ended: bool = False
     fits: bool = True  # or else memory ran out with this one alone
 
-    def start_over(self) -> None:
-        """Forget what was written."""
-        self.tokens.clear()
-        self.log_probabilities.clear()
-
 
 class Writer:
     """Writes the answers of a window, never more at a time than there is room for."""
@@ -182,7 +177,8 @@ class Writer:
         self._room.shrink(len(tried), each)
         again: dict[int, list[Answer]] = {}
         for answer in going_on:
-            answer.start_over()
+            answer.tokens.clear()
+            answer.log_probabilities.clear()
             again.setdefault(answer.group, []).append(answer)
         self._wait(again.values())
         return ended

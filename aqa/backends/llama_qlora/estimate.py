@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from aqa.backends.base import TrainEstimate
 from aqa.backends.llama_qlora.adapters import add_adapter
-from aqa.backends.local.training_arguments import checkpoints_gradients, optimizer_name
+from aqa.backends.local.training_arguments import activation_bytes, optimizer_name
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import TrainingOptions
 from aqa.library_output import quiet
@@ -20,9 +20,7 @@ def estimate_training(
 
     Weights: 4 bits and 0.127 bits of double-quantised constants for each weight of a linear layer
     but the last (Dettmers et al. 2023), 16 bits for the rest. Adapter: weight, gradient and two
-    moments in 32 bits, or 8-bit moments. Activations: with checkpointing one hidden state for each
-    layer and one layer's own (about 34 values for each hidden one, Korthikanti et al. 2022),
-    without it that for every layer.
+    moments in 32 bits, or 8-bit moments.
     """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(
@@ -44,9 +42,5 @@ def estimate_training(
     bits = 16.0 if options.quantization == "none" else 4.0 + 0.127
     moments = 2 if "8bit" in optimizer_name(training) else 8
     weights = linear * bits / 8 + (total - linear) * 2 + trainable * (8 + moments)
-    tokens = training.per_device_train_batch_size * options.max_seq_length
-    sizes = model_config.get_text_config(decoder=True)  # of several stacks, one
-    hidden = tokens * sizes.hidden_size * 2
-    layers = sizes.num_hidden_layers
-    activations = hidden * (layers + 17 if checkpoints_gradients(training) else layers * 17)
+    activations = activation_bytes(model_config, options, training)
     return TrainEstimate(trainable, total + trainable, int(weights + activations))

@@ -3,7 +3,7 @@
 The latter is for beams, and for models whose keys and values can't be moved from batch to batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aqa.backends.llama_qlora.prefixes import (
@@ -13,6 +13,7 @@ from aqa.backends.llama_qlora.prefixes import (
     steady_length,
     takes_padding,
 )
+from aqa.backends.local.batches import pad_right
 from aqa.backends.local.decoding import ChosenTokens, Ends, Written, decoding
 from aqa.backends.local.devices import input_device, without_gradients
 from aqa.backends.local.drawing import Drawings, Drawn
@@ -20,7 +21,6 @@ from aqa.backends.local.memory import Room
 from aqa.config.options import GenerationOptions
 
 Rows = Sequence[Sequence[int]]
-Draws = Callable[[int, int], Sequence[float]]  # by the numbers of a prompt and of its answer
 
 
 def is_continuous(model: Any, options: GenerationOptions, rows: Rows) -> bool:
@@ -34,15 +34,20 @@ def _are_steady(model: Any, rows: Rows, options: GenerationOptions) -> bool:
 
 
 def write_continuously(
-    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, room: Room, draws: Draws
+    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, room: Room, draws: Drawings
 ) -> Iterator[tuple[int, list[Written] | None]]:
-    """Give the numbers of rows, and their answers, as they end; None where memory is too small."""
+    """Give the numbers of rows, and their answers, as they end; None where memory is too small.
+
+    `draws` are those of each answer, where tokens are drawn.
+    """
     from aqa.backends.llama_qlora.continuous import Answer, Writer
 
-    each = range(options.answers_each)
-    groups = group_by_prefix(rows)
+    each, groups = options.answers_each, group_by_prefix(rows)
     answers = {
-        number: [Answer(number, rows[number], place, group.length, draws(number, n)) for n in each]
+        number: [
+            Answer(number, rows[number], place, group.length, own)
+            for own in draws[number * each : (number + 1) * each]
+        ]
         for place, group in enumerate(groups)
         for number in group.members
     }
@@ -59,10 +64,7 @@ def write_continuously(
 def write_answers(
     model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings = ()
 ) -> list[list[Written]]:
-    """Give each row's answers, of `max_new_tokens` at most; one, unless several are asked for.
-
-    `draws` are those of each answer, where tokens are drawn.
-    """
+    """Give each row's answers, of `max_new_tokens` at most; one, unless several are asked for."""
     if not (takes_padding(model) and _are_steady(model, rows, options)):
         forget_lengths(model)
         if len({len(row) for row in rows}) > 1:
@@ -93,7 +95,6 @@ def _write_by_length(
 def _write_whole(
     model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings
 ) -> list[Written]:
-
     chosen = ChosenTokens()
     processors = [chosen, *([Drawn(draws, options)] if options.draws else [])]
     with without_gradients():
@@ -164,12 +165,5 @@ def pad_left(rows: Rows, filling: int) -> tuple[Any, Any]:
 
     Padding is told by the mask alone: its token may well be the end-of-turn token.
     """
-    import torch
-
-    longest = max(map(len, rows))
-    ids = torch.full((len(rows), longest), filling)
-    mask = torch.zeros_like(ids)
-    for place, row in enumerate(rows):
-        ids[place, longest - len(row) :] = torch.tensor(row)
-        mask[place, longest - len(row) :] = 1
-    return ids, mask
+    ids, mask = pad_right([row[::-1] for row in rows], filling)
+    return ids.flip(1), mask.flip(1)

@@ -73,7 +73,8 @@ def can_share(model: Any) -> bool:
         and "past_key_values" in _arguments(model)
         and whole
         and not activated
-        and _counts_by_mask(model)
+        # It can be told positions, or makes them of the mask (as Bloom, unlike MPT).
+        and (model.config.model_type == "bloom" or takes_positions(model))
         and takes_padding(model)
     )
 
@@ -116,11 +117,6 @@ def forget_lengths(model: Any) -> None:
     for module in model.modules():
         if hasattr(module, "max_seq_len_cached"):
             module.max_seq_len_cached = 0
-
-
-def _counts_by_mask(model: Any) -> bool:
-    """Whether a model can be told positions, or makes them of the mask (as Bloom, unlike MPT)."""
-    return model.config.model_type == "bloom" or takes_positions(model)
 
 
 def takes_positions(model: Any) -> bool:

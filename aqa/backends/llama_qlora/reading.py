@@ -9,6 +9,7 @@ from transformers import DynamicCache
 
 from aqa.backends.llama_qlora.keys import Places, Span
 from aqa.backends.llama_qlora.prefixes import Group, Row, takes_positions
+from aqa.backends.local.batches import pad_right
 from aqa.backends.local.devices import input_device
 
 Layers = list[tuple[torch.Tensor, torch.Tensor]]  # of each layer keys and values
@@ -41,14 +42,6 @@ def logits_at(model: Any, rows: torch.Tensor, positions: torch.Tensor) -> Iterat
         yield
     finally:
         hook.remove()
-
-
-def pad_right(rows: Sequence[Row]) -> torch.Tensor:
-    """Token ids of shape (rows, longest). What is behind a row no token of it sees."""
-    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = torch.tensor(row)
-    return ids
 
 
 def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group]) -> Read:
@@ -96,11 +89,11 @@ def _read(
     """Read rows on; give the logits behind the last token of each.
 
     Without a mask, which nothing needs where all rows begin at the first column, attention may
-    take its fastest way.
+    take its fastest way. What is behind a row no token of it sees.
     """
     last = torch.tensor([len(row) - 1 for row in rows])
     with logits_at(model, torch.arange(len(rows)), last):
-        return forward(model, pad_right(rows), mask, positions, **arguments)[0].float()
+        return forward(model, pad_right(rows)[0], mask, positions, **arguments)[0].float()
 
 
 def forward(

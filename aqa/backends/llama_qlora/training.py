@@ -17,7 +17,7 @@ from aqa.backends.llama_qlora.models import save_attention_memory
 from aqa.backends.llama_qlora.reading import logits_at
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.spread import Calls, gathered
-from aqa.backends.local.trainer import AnswerTrainer, Collates
+from aqa.backends.local.trainer import AnswerTrainer
 from aqa.backends.local.training_batches import Batch, Collator, PackingCollator
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.processes import is_first_process
@@ -53,7 +53,7 @@ class AdapterTrainer(AnswerTrainer):
     """Trains and saves the adapter alone."""
 
     folder_name: ClassVar[str] = ADAPTER
-    make_collator: type[Collates] = Collator
+    make_collator: type[Collator] = Collator
     answer_loss: ClassVar[Any] = staticmethod(answer_loss)
     _begun: dict[str, torch.Tensor] | None = None  # what a pissa adapter began as, by name
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -54,3 +54,15 @@ def take_batch(waiting: deque[list[T]], tokens: Callable[[T], int], budget: int)
         group = waiting[0]
         batch, waiting[0] = group[:room], group[room:]
     return batch
+
+
+def pad_right(rows: Sequence[Sequence[int]], filling: int = 0) -> tuple[Any, Any]:
+    """Token ids and attention mask of shape (rows, longest)."""
+    import torch
+
+    ids = torch.full((len(rows), max(map(len, rows))), filling)
+    mask = torch.zeros_like(ids)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = torch.tensor(row)
+        mask[place, : len(row)] = 1
+    return ids, mask

@@ -34,16 +34,6 @@ def of_all(value: T) -> list[T]:
     return values
 
 
-def of_first(value: T) -> T:
-    """The first process's value, in all of them; all must ask at the same place."""
-    if not distributed.is_initialized():
-        return value
-    values: list[Any] = [value]
-    distributed.broadcast_object_list(values)
-    first: T = values[0]
-    return first
-
-
 class SharedEvaluation:
     """Prompts that all processes answer together: each takes a few in turn.
 

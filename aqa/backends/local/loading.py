@@ -81,19 +81,6 @@ def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
     return {"device_map": "auto", "max_memory": room or None, "offload_folder": folder.name}
 
 
-def check_placement(options: LocalModelOptions) -> None:
-    """See that a training does not ask for what is for prediction.
-
-    Raises:
-        ConfigError: it does.
-    """
-    if options.device_map:
-        raise ConfigError(
-            "backend.device_map = auto is for prediction; a model larger than one GPU is trained"
-            " with FSDP: see the README, or leave it out"
-        )
-
-
 def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
     """Load a model by an auto class, `kind`, and see that its files hold just its weights.
 

@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 
 from aqa.backends.base import Trainable
 from aqa.backends.local.batches import windows
+from aqa.backends.local.compiling import check_compiling
 from aqa.backends.local.decoding import Written, as_prediction, rows_each, uniform_draws
 from aqa.backends.local.devices import (
     compute_dtype,
@@ -40,6 +41,7 @@ from aqa.backends.unknown_text import unknown_characters
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig
 from aqa.contention import sharing_processors
+from aqa.errors import ConfigError
 from aqa.library_output import quiet
 from aqa.progress import Progress
 from aqa.records import AGREEMENT, MEAN_LOGPROB, Encoding, Prediction, Prompt
@@ -129,6 +131,19 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer beside a model."""
         self._tokenizer.save_pretrained(folder)
+
+    def check_training(self) -> None:
+        """See that a training does not ask for what is for prediction, or can't be had here.
+
+        Raises:
+            ConfigError: it does.
+        """
+        if self.options.device_map:
+            raise ConfigError(
+                "backend.device_map = auto is for prediction; a model larger than one GPU is"
+                " trained with FSDP: see the README, or leave it out"
+            )
+        check_compiling(self.config.training.torch_compile)
 
     @abstractmethod
     def encode(self, prompt: Prompt) -> Encoding:

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
@@ -29,7 +29,6 @@ from aqa.backends.local.collectives import (
     answers_in_step,
     any_process,
     of_all,
-    of_first,
     until,
 )
 from aqa.backends.local.compiling import compile_layers
@@ -37,27 +36,18 @@ from aqa.backends.local.devices import spread_by, without_gradients
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.saving import SavingTrainer
 from aqa.backends.local.spread import Calls, Lockstep, spread_fsdp
-from aqa.backends.local.training_batches import Batch, EpochSampler, as_row
+from aqa.backends.local.training_batches import Batch, Collator, EpochSampler, as_row
 from aqa.backends.local.training_steps import Reporter
 from aqa.errors import ConfigError
 from aqa.processes import is_first_process, process_count, process_rank
 from aqa.records import TrainStep
 
 
-class Collates(Protocol):
-    """Makes a batch of rows and counts the tokens that went by, padding left out."""
-
-    tokens: int
-
-    def __call__(self, rows: list[Mapping[str, Any]]) -> Batch:
-        """Give the tensors of one batch."""
-
-
 class AnswerTrainer(SavingTrainer):
     """A Trainer whose loss looks at answers alone and whose evaluation generates them."""
 
     folder_name: ClassVar[str]  # of what was trained, in the run folder
-    make_collator: type[Collates]
+    make_collator: type[Collator]
     answer_loss: ClassVar[Any]  # of a model, inputs and label smoothing: (summed loss, tokens)
 
     def __init__(
@@ -193,11 +183,10 @@ class AnswerTrainer(SavingTrainer):
             answers = answers_in_step(prompts, generate, self._lockstep)
         else:
             answers = SharedEvaluation(prompts, generate, self._is_stopped).answers()
-        if is_first_process():
-            return of_first(self._job.score(answers))
-        for _ in answers:
+        scores = self._job.score(answers) if is_first_process() else {}
+        for _ in answers:  # the others give none, but help to make them
             pass
-        return of_first({})
+        return of_all(scores)[0]
 
     def _is_stopped(self) -> bool:
         return self.stopped

@@ -54,8 +54,9 @@ def train_reader(
     start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
     if job.resume and start is None:
         reader.note("there is no checkpoint to resume from: the training begins anew")
-    patience = reader.config.training.early_stopping_patience
-    made = TrainingRows(reader, job, ended=start is not None and is_over(start, patience))
+    options = reader.config.training
+    ended = start is not None and is_over(start, options.early_stopping_patience)
+    made = TrainingRows(reader, job, ended)
     made.make()
     with explained_work(model, "waiting for the others"):
         with explained_options():
@@ -77,12 +78,7 @@ def train_reader(
 def run_training(
     trainer: AnswerTrainer, job: TrainJob, on_step: Callable[[TrainStep], None]
 ) -> None:
-    """Train, from the last whole checkpoint where the job resumes; the best weights stay loaded.
-
-    Raises:
-        KeyboardInterrupt: the user stopped it; a checkpoint was written.
-        RunError: the checkpoint is of processes that shared an optimizer in another way.
-    """
+    """Train, from the last whole checkpoint where the job resumes; the best weights stay loaded."""
     with trainer.args.main_process_first(local=False):  # it removes broken checkpoints
         start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
         if start and is_first_process():

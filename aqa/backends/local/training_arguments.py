@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import distributed
@@ -43,7 +44,7 @@ def training_arguments(  # long: one call
     dtype = compute_dtype(backend)
     device = local_device()
     cuda = device.startswith("cuda")
-    evaluated = evaluates(config, job)
+    evaluated = bool(job.dev) and options.eval_strategy != "no"  # so there is a best checkpoint
     if process_count() > 1 and not cuda and not distributed.is_initialized():
         # transformers would, with a timeout of its own.
         distributed.init_process_group(GLOO, timeout=timedelta(seconds=options.ddp_timeout))
@@ -110,16 +111,26 @@ def uses_liger(options: TrainingOptions, cuda: bool) -> bool:
     return options.use_liger_kernel
 
 
-def evaluates(config: RunConfig, job: TrainJob) -> bool:
-    """Whether dev data are evaluated during the training, so that there is a best checkpoint."""
-    return bool(job.dev) and config.training.eval_strategy != "no"
-
-
 def checkpoints_gradients(options: TrainingOptions) -> bool:
     """Whether activations are computed again in the backward pass instead of kept."""
     if options.gradient_checkpointing == "auto":
         return torch.cuda.is_available()
     return options.gradient_checkpointing
+
+
+def activation_bytes(
+    model_config: Any, backend: LocalModelOptions, options: TrainingOptions
+) -> int:
+    """What a training's activations take, as `estimate` tells.
+
+    With checkpointing one hidden state for each layer and one layer's own (about 34 values for each
+    hidden one, Korthikanti et al. 2022), without it that for every layer.
+    """
+    tokens = options.per_device_train_batch_size * backend.max_seq_length
+    sizes = model_config.get_text_config(decoder=True)  # of several stacks, one
+    layers: int = sizes.num_hidden_layers
+    each = layers + 17 if checkpoints_gradients(options) else layers * 17
+    return each * tokens * int(sizes.hidden_size) * 2
 
 
 def optimizer_name(options: TrainingOptions, adapter: bool = True) -> str:

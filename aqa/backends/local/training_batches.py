@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from aqa.backends.local.batches import pad_right
 from aqa.records import Encoding
 
 IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
@@ -71,21 +72,15 @@ class Collator:
     `tokens` counts the tokens that went by, padding left out.
     """
 
-    def __init__(self) -> None:
-        self.tokens = 0
+    tokens = 0
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """Give tensors of shape (rows, longest)."""
-        longest = max(row["length"] for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        labels = torch.full_like(ids, IGNORED)
-        for place, row in enumerate(rows):
-            length, start = row["length"], row["prompt_length"]
-            ids[place, :length] = torch.tensor(row["input_ids"])
-            mask[place, :length] = 1
-            labels[place, start:length] = ids[place, start:length]
-            self.tokens += length
+        ids, mask = pad_right([row["input_ids"] for row in rows])
+        starts = torch.tensor([row["prompt_length"] for row in rows])[:, None]
+        learnt = mask.bool() & (torch.arange(ids.shape[1]) >= starts)
+        labels = ids.masked_fill(~learnt, IGNORED)
+        self.tokens += int(mask.sum())
         places = (labels[:, 1:] != IGNORED).nonzero().T
         return {
             "input_ids": ids,

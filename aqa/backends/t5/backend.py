@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Self
 
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.fitting import fit_each
-from aqa.backends.local.compiling import check_compiling
 from aqa.backends.local.decoding import Written
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.generation_config import set_decoder_start
-from aqa.backends.local.loading import check_placement, load_config, own_quantization
+from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
@@ -132,8 +131,7 @@ class T5Backend(LocalReader[T5Options]):
             ConfigError: an option is for prediction.
             ModelError: they are quantised.
         """
-        check_placement(self.options)
-        check_compiling(self.config.training.torch_compile)
+        super().check_training()
         if own := own_quantization(self._model_config):
             raise ModelError(
                 f"{self.options.model}: its weights are quantised ({own}), and t5 trains all of"

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM
 
 from aqa.backends.base import TrainEstimate
-from aqa.backends.local.training_arguments import checkpoints_gradients, optimizer_name
+from aqa.backends.local.training_arguments import activation_bytes, optimizer_name
 from aqa.config.backend_options import T5Options
 from aqa.config.options import TrainingOptions
 
@@ -17,8 +17,7 @@ def estimate_full_training(
     """Count parameters on the shapes alone and estimate the memory of training all of them.
 
     Weight, gradient and two moments in 32 bits each; Adafactor keeps a row and a column of moments
-    (Shazeer & Stern 2018), which are left out here. Activations as in `estimate_training`, of one
-    passage for each question.
+    (Shazeer & Stern 2018), which are left out here. Activations are of one passage each question.
     """
     with torch.device("meta"):
         model = AutoModelForSeq2SeqLM.from_config(
@@ -26,9 +25,5 @@ def estimate_full_training(
         )
     total = sum(parameter.numel() for parameter in model.parameters())
     values = 2 if optimizer_name(training, adapter=False) == "adafactor" else 4
-    tokens = training.per_device_train_batch_size * options.max_seq_length
-    sizes = model_config.get_text_config(decoder=True)  # of several stacks, one
-    hidden = tokens * sizes.hidden_size * 2
-    layers = sizes.num_hidden_layers
-    activations = hidden * (layers + 17 if checkpoints_gradients(training) else layers * 17)
+    activations = activation_bytes(model_config, options, training)
     return TrainEstimate(total, total, total * 4 * values + activations)

@@ -12,11 +12,10 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutput
 
-from aqa.backends.local.batches import batches_by_tokens
+from aqa.backends.local.batches import batches_by_tokens, pad_right
 from aqa.backends.local.devices import input_device
 
 Parts = Sequence[Sequence[int]]  # token ids of what is encoded apart
-
 
 ENCODE = "encode_parts"  # of a model whose weights are spread, the method that encodes
 
@@ -26,16 +25,6 @@ class EncoderStates(BaseModelOutput):  # type: ignore[misc]  # transformers' typ
     """What a decoder attends to, as a model takes it."""
 
     router_logits: Any = None  # Switch Transformers look for them
-
-
-def pad_right(rows: Parts, filling: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask of shape (rows, longest)."""
-    ids = torch.full((len(rows), max(map(len, rows))), filling)
-    mask = torch.zeros_like(ids)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = torch.tensor(row)
-        mask[place, : len(row)] = 1
-    return ids, mask
 
 
 def encode(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

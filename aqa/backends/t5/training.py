@@ -9,14 +9,15 @@ import torch
 from datasets import Dataset
 from torch.distributed.fsdp import register_fsdp_forward_method
 
+from aqa.backends.local.batches import pad_right
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.loading import load_whole
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.spread import Calls, gathered, held_like
-from aqa.backends.local.trainer import AnswerTrainer, Collates
-from aqa.backends.local.training_batches import IGNORED, Batch
+from aqa.backends.local.trainer import AnswerTrainer
+from aqa.backends.local.training_batches import IGNORED, Batch, Collator
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.t5.fusion import ENCODE, EncoderStates, encode, lay_side_by_side, pad_right
+from aqa.backends.t5.fusion import ENCODE, EncoderStates, encode, lay_side_by_side
 from aqa.processes import is_first_process
 from aqa.runs.names import MODEL
 
@@ -57,15 +58,11 @@ def shifted(labels: torch.Tensor, first: int) -> torch.Tensor:
     return begun.masked_fill(begun == IGNORED, first)
 
 
-class Seq2SeqCollator:
+class Seq2SeqCollator(Collator):
     """Pads the parts that are read, and the answers, to the longest of their batch, on the right.
 
-    `part_counts` tells how many of the parts, one after another, belong to each row. `tokens`
-    counts the tokens that went by, padding left out.
+    `part_counts` tells how many of the parts, one after another, belong to each row.
     """
-
-    def __init__(self) -> None:
-        self.tokens = 0
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """Give tensors of shape (parts, longest part) and (rows, longest answer)."""
@@ -85,7 +82,7 @@ class Seq2SeqTrainer(AnswerTrainer):
     """Trains and saves all weights."""
 
     folder_name: ClassVar[str] = MODEL
-    make_collator: type[Collates] = Seq2SeqCollator
+    make_collator: type[Collator] = Seq2SeqCollator
     answer_loss: ClassVar[Any] = staticmethod(answer_loss)
 
     def prepare(self, reader: LocalReader, rows: Dataset | None) -> None:

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from aqa.backends.llama_qlora.vllm import pool
-from aqa.backends.llama_qlora.vllm.pool import Pool, RefusedError, Server
-from aqa.backends.llama_qlora.vllm.requests import Json
+from aqa.backends.llama_qlora.vllm.pool import Pool, Server
+from aqa.backends.llama_qlora.vllm.requests import Json, RefusedError
 
 PATIENCE = 10.0
 URL = "http://127.0.0.1:1"

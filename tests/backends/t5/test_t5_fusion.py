@@ -10,9 +10,10 @@ from planted_readers import questions, under_stress
 from tiny_llama import rows
 from tiny_t5 import make_prompts, make_reader, several
 
+from aqa.backends.local.batches import pad_right
 from aqa.backends.local.training_batches import as_row
 from aqa.backends.t5 import fusion
-from aqa.backends.t5.fusion import encode_questions, lay_side_by_side, pad_right
+from aqa.backends.t5.fusion import encode_questions, lay_side_by_side
 from aqa.backends.t5.training import Seq2SeqCollator, answer_loss
 from aqa.config.conditions import FAMILIES
 from aqa.records import Example

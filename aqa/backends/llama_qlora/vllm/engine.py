@@ -18,9 +18,9 @@ from aqa.backends.llama_qlora.vllm.found import (
     key_header,
     server_urls,
 )
-from aqa.backends.llama_qlora.vllm.pool import NoServerError, Pool, RefusedError, Server
+from aqa.backends.llama_qlora.vllm.pool import NoServerError, Pool, Server
 from aqa.backends.llama_qlora.vllm.process import ServerProcess, find_vllm, own_gpus
-from aqa.backends.llama_qlora.vllm.requests import Failed, Requests, UnusableError
+from aqa.backends.llama_qlora.vllm.requests import Failed, RefusedError, Requests
 from aqa.backends.local.decoding import Written
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
@@ -96,7 +96,7 @@ class VllmEngine:
         body = self._requests.body(prompt)
         try:
             return self._requests.read(body, await self._pool.ask(body))
-        except (RefusedError, UnusableError) as error:
+        except RefusedError as error:
             return Failed(str(error))
 
     def _start(self, opened: ExitStack) -> ServerProcess:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import httpx2
 
 from aqa.backends.llama_qlora.vllm.found import KEY
-from aqa.backends.llama_qlora.vllm.requests import Json
+from aqa.backends.llama_qlora.vllm.requests import Json, RefusedError
 from aqa.backends.servers import shown, without_secrets
 from aqa.errors import AqaError, ConfigError, ModelError
 
@@ -32,10 +32,6 @@ class Server:
     answered: float = 0.0
     lost: bool = False
     doubt: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-class RefusedError(Exception):
-    """A server won't answer this question, or nobody could."""
 
 
 class NoServerError(ModelError):
@@ -99,7 +95,7 @@ class Pool:
         """
         try:
             read(probe, await self._post(server, probe))
-        except (RefusedError, ModelError, httpx2.HTTPError) as error:
+        except (ModelError, httpx2.HTTPError) as error:
             raise ModelError(f"{server.url} can't be asked: {self._why(error)}") from error
         self._servers.append(server)
 
@@ -208,7 +204,7 @@ class Pool:
         """What failed, in a few words."""
         if isinstance(error, httpx2.HTTPStatusError):
             return self._reported(error.response)
-        if isinstance(error, RefusedError | AqaError):
+        if isinstance(error, AqaError):
             return str(error)
         if isinstance(error, httpx2.TimeoutException):
             return "it did not answer in time"

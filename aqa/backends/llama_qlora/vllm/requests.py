@@ -18,8 +18,8 @@ TOO_OLD = (
 )
 
 
-class UnusableError(ModelError):
-    """The reply to one question can't be used; those to others may be."""
+class RefusedError(ModelError):
+    """There is no answer to this question; to others there may be."""
 
 
 class Failed(NamedTuple):
@@ -89,7 +89,7 @@ class Requests:
 
         Raises:
             ModelError: the server gives no token ids, or read others than it was sent.
-            UnusableError: it gave fewer answers.
+            RefusedError: it gave fewer answers.
         """
         try:
             choices = reply["choices"]
@@ -106,7 +106,7 @@ class Requests:
             raise ModelError(TOO_OLD)
         if len(found) < self.options.answers_each:
             wanted = self.options.answers_each
-            raise UnusableError(f"the server gave {len(found)} of the {wanted} answers asked for")
+            raise RefusedError(f"the server gave {len(found)} of the {wanted} answers asked for")
         found.sort(key=lambda each: each.score(self.options.length_penalty), reverse=True)
         return found[: self.options.answers_each]
 
