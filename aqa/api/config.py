@@ -149,7 +149,9 @@ def _changed(config: RunConfig, reader_type: type[Backend], settings: list[Setti
 
 
 def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig:
-    return config.model_copy(update={"data": config.data.model_copy(update=paths)})
+    found = config.model_copy(update={"data": config.data.model_copy(update=paths)})
+    found.note_asked((), (f"data.{name}" for name in paths))
+    return found
 
 
 def _as_settings(model: PathLike | None, settings: Settings | None) -> list[Setting]:

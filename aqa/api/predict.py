@@ -92,6 +92,8 @@ def predict(
             "prompts, stress, abstain_below and stop_when_decided are for runs in a folder; name"
             " one (output_dir)"
         )
+    if prompts:
+        config.note_asked((), ("prompt",))
     if folder is not None and (stress or len(prompts) > 1):
         if stop is not None:
             raise UsageError("stop_when_decided is for one run; leave out prompts and stress")

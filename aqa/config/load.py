@@ -154,10 +154,13 @@ def build_config(
 ) -> RunConfig:
     """Merge layers, later ones winning, over what is `inherited` from a run, and check the result.
 
+    The last layer is what the call gives, those before it are config files.
+
     Raises:
         ConfigError: an unknown key, a wrong value, one without effect, or a config of another
             backend.
     """
+    layers = list(layers)
     asked = _merge(layers)
     merged = _merge([inherited, asked])
     # A section that a file opens and leaves empty is as good as left out.
@@ -187,7 +190,7 @@ def build_config(
         raise explain(error, RunConfig) from error
     _check_generation(config.generation)
     check_idle(config, asked)
-    config.note_asked(keys_of(asked))
+    config.note_asked(keys_of(asked), (*keys_of(inherited), *keys_of(layers[-1])))
     return config
 
 

@@ -276,6 +276,7 @@ class RunConfig(Section):
     seed: int = Field(42, ge=0)
 
     _asked: frozenset[str] = PrivateAttr(default=frozenset())
+    _called: frozenset[str] = PrivateAttr(default=frozenset())
 
     def __eq__(self, other: object) -> bool:
         """Whether the values are the same, whoever gave them."""
@@ -283,10 +284,11 @@ class RunConfig(Section):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def note_asked(self, keys: Iterable[str]) -> None:
-        """Remember which keys were given for this run, rather than by default or by another one."""
-        self._asked = frozenset(keys)
+    def note_asked(self, keys: Iterable[str], called: Iterable[str] = ()) -> None:
+        """Remember keys that were given for this run, and those `called` by no config file."""
+        self._asked |= frozenset(keys)
+        self._called |= frozenset(called)
 
-    def asks_for(self, key: str) -> bool:
-        """Whether a file or the command line gave this key, be it the default's value."""
-        return key in self._asked
+    def asks_for(self, key: str, called: bool = False) -> bool:
+        """Whether a file or the call gave this key, or (`called`) the call or the run it names."""
+        return key in (self._called if called else self._asked)

@@ -96,6 +96,13 @@ def find_leaks(training: Iterable[Example], examples: Iterable[Example]) -> Leak
     return Leaks(count, seen, answers)
 
 
+def same_questions(training: Iterable[Example], examples: Iterable[Example]) -> int:
+    """Count the examples whose question is in the training data, as "same" as in `Leaks`."""
+    asked = Counter(plain(example.question) for example in examples)
+    found = {text for each in training if (text := plain(each.question)) in asked}
+    return sum(asked[text] for text in found)
+
+
 def with_seen(examples: Iterable[Example], leaks: Leaks) -> Iterator[Example]:
     """Give examples with a column that says what was seen of them."""
     for example in examples:

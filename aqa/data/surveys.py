@@ -1,6 +1,7 @@
 """One whole pass over the data before anything expensive, and reading what it found to be sound."""
 
 import hashlib
+import re
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ from aqa.errors import DataError
 from aqa.records import Example
 from aqa.runs.hashes import hash_files
 
+HANGUL = re.compile("[가-힣ᄀ-ᇿ]")
 MANY = 10  # examples that are more than chance
 
 
@@ -34,6 +36,7 @@ class Survey:
     unanswerable: int
     unlabelled: int
     generated_ids: int
+    korean: int = 0  # questions
     notes: tuple[str, ...] = ()
     duplicate_ids: frozenset[str] = frozenset()
     passages_sha256: str | None = None
@@ -69,6 +72,7 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
         unanswerable=tally.unanswerable,
         unlabelled=tally.unlabelled,
         generated_ids=parser.generated_ids,
+        korean=tally.korean,
         notes=tuple(notes),
         duplicate_ids=duplicate_ids,
         passages_sha256=_joined(joined) if "passages" in files else None,
@@ -109,12 +113,14 @@ class _Tally:
 
     def __init__(self) -> None:
         self.count = self.unanswerable = self.unlabelled = self.decomposed = 0
-        self.without_passages = self.gold_named = self.gold_found = 0
+        self.korean = self.without_passages = self.gold_named = self.gold_found = 0
         self.gold_marked = self.gold_first = 0  # of examples with several passages
 
     def add(self, example: Example, amount: int = 1) -> None:
         answers = example.answers
         self.count += amount
+        if HANGUL.search(example.question):
+            self.korean += amount
         if answers is None:
             self.unlabelled += amount
         elif not answers:

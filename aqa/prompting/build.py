@@ -70,6 +70,11 @@ class Inputs:
                 self.found = survey(self.source, task.advance)
             for note in self.found.notes:
                 progress.note(note)
+            if not dev and self.found.korean * 2 > self.found.count and self._is_english():
+                progress.note(
+                    f"{self.found.korean:,} of {self.found.count:,} questions are Korean, and the"
+                    f" template {template.name} is English; kor_v1 asks in Korean (--prompt)."
+                )
         else:
             self.found = like.found
         limit = config.data.dev_limit if dev else config.data.limit
@@ -90,6 +95,11 @@ class Inputs:
         self._evidence, self._stressed = stressed.options, stressed
         for reason, number in stressed.left_out.items():
             progress.note(f"{condition}: {number:,} questions are left out: {reason}.")
+
+    def _is_english(self) -> bool:
+        """Whether the questions are asked in English because nobody chose a template."""
+        chosen = self._config.asks_for("prompt", called=True)
+        return self.template.name.startswith("eng_") and not chosen
 
     def _as_they_are(self) -> Iterator[Example]:
         return read_examples(self.source, self.found)

@@ -96,7 +96,7 @@ def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -
 def _seen(plan: TrainingPlan) -> Mapping[str, int] | None:
     if plan.dev is None:
         return None
-    training, dev = ((example for _, example in each.examples()) for each in (plan.data, plan.dev))
+    training, dev = plan.both()
     with plan.progress.task("Looking for validation examples in the training data"):
         leaks = find_leaks(training, dev)
     plan.progress.note(leaks.note("the validation data", "the training data"))
@@ -121,6 +121,7 @@ def train(
     """
     check_begun(folder, resume)
     plan = TrainingPlan(config, reader_type, progress)
+    plan.note_same_questions()
     fingerprint = plan.fingerprint()
     with open_run(folder, "train") if is_first_process() else _open_beside(folder) as run:
         check_previous(run, fingerprint, resume, fresh)

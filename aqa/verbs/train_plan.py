@@ -6,8 +6,10 @@ from typing import Any
 from aqa.backends.base import Backend, Trainable
 from aqa.backends.cuts import Cuts
 from aqa.config.options import RunConfig
+from aqa.data.formats import local_path
+from aqa.data.leaks import same_questions
 from aqa.errors import ConfigError, ModelError
-from aqa.processes import process_count
+from aqa.processes import is_first_process, process_count
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.prompting.known_text import check_known
@@ -15,6 +17,8 @@ from aqa.prompting.templates import load_template
 from aqa.prompting.training_evidence import RULES
 from aqa.records import Example, Prompt
 from aqa.runs.fingerprints import EVIDENCE_RULES
+
+PATHS = ("path", "dev_path")
 
 
 class TrainingPlan:
@@ -31,6 +35,7 @@ class TrainingPlan:
         self.progress = progress
         self.reader = reader
         template = load_template(config.prompt)
+        self._look_at_dev_data()
         self.data = Inputs(config, template, progress)
         self.dev = Inputs(config, template, progress, dev=True) if config.data.dev_path else None
         self._check()
@@ -40,6 +45,33 @@ class TrainingPlan:
         self.data.check_room(reader)
         for inputs in filter(None, (self.data, self.dev)):
             check_known(inputs, reader, progress)
+
+    def _look_at_dev_data(self) -> None:
+        """See that the validation data are there, and say so if only a config file named them."""
+        path, data = self.config.data.dev_path, self.config.data.path
+        if isinstance(path, str):
+            local_path(path)
+        of_call = [self.config.asks_for(f"data.{name}", called=True) for name in PATHS]
+        if path is not None and of_call == [True, False]:
+            self.progress.note(
+                f"The training data are {data}, as you say, but validated on is {path} of the"
+                " config, which chooses the best weights. Name your own with --dev-data."
+            )
+
+    def both(self) -> tuple[Iterator[Example], Iterator[Example]]:
+        """The examples to train on and to validate on, as they are."""
+        of_dev = self.dev.examples() if self.dev else ()
+        return (each for _, each in self.data.examples()), (each for _, each in of_dev)
+
+    def note_same_questions(self) -> None:
+        """Say how many validation questions are in the training data, too."""
+        if self.dev is None or not is_first_process():
+            return
+        if count := same_questions(*self.both()):
+            self.progress.note(
+                f"Of the {self.dev.total:,} validation questions, {count:,} are in the training"
+                " data as well, to the letter; `aqa train --dry-run` looks for near ones, too."
+            )
 
     def _check(self) -> None:
         if self.config.workers.count > 1 or self.config.workers.engine == "ray":

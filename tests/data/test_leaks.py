@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from aqa.data.leaks import NOT_SEEN, Leaks, find_leaks, plain, with_seen
+from aqa.data.leaks import NOT_SEEN, Leaks, find_leaks, plain, same_questions, with_seen
 from aqa.data.near_texts import NEAR, letters, nearest_texts
 from aqa.records import Example, Passage
 
@@ -129,3 +129,11 @@ def test_nothing_is_near_to_nothing() -> None:
     assert nearest_texts([], ["abc"]) == [None]
     assert nearest_texts(["abc"], []) == []
     assert nearest_texts([""], [""]) == [None]
+
+
+def test_questions_that_are_the_same_are_counted_alone() -> None:
+    asked = [example(str(place), question) for place, (question, _) in enumerate(QUESTIONS)]
+    same = sum(how == "same" for _, how in QUESTIONS)
+    assert same_questions(iter(TRAINING), iter(asked)) == same == 3
+    assert same_questions(TRAINING, [*asked, *asked]) == 6
+    assert same_questions(TRAINING, [example("other", "Who?")]) == 0

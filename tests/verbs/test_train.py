@@ -12,7 +12,7 @@ from aqa.backends.base import Trainable, TrainEstimate, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.config.backend_options import RawConfig
 from aqa.config.load import build_config, set_value
-from aqa.errors import ConfigError, FolderInUseError
+from aqa.errors import ConfigError, DataError, FolderInUseError
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.scoring import evaluate
 from aqa.progress import SilentProgress
@@ -196,6 +196,30 @@ def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
         counted()
 
 
+@pytest.mark.parametrize(
+    ("called", "told"), [(["path"], True), (["path", "dev_path"], False), ([], False)]
+)
+def test_validation_data_that_only_the_config_names_are_told(
+    called: list[str], told: bool, tmp_path: Path
+) -> None:
+    rows = str(plan(tmp_path, 100).config.data.path)
+    paths = {"path": rows, "dev_path": rows}
+    file: RawConfig = {"data": paths, "prompt": str(tmp_path / "t.txt")}
+    call: RawConfig = {"data": {name: paths[name] for name in called}}
+    progress = SilentProgress()
+    TrainingPlan(build_config(StubBackend.Options, [file, call]), Trained, progress)
+    note = f"but validated on is {rows} of the config, which chooses the best weights. Name your"
+    assert any(note in each for each in progress.notes) == told
+
+
+def test_validation_data_that_are_missing_are_missed_first(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+    paths = {"path": str(tmp_path / "bad.json"), "dev_path": str(tmp_path / "none.json")}
+    config = build_config(StubBackend.Options, [{"data": paths}])
+    with pytest.raises(DataError, match=r"none\.json: no such file"):
+        TrainingPlan(config, Trained, SilentProgress())
+
+
 class Learner(Trained):
     """A stub that has nothing to learn, and is scored as all readers are."""
 
@@ -214,7 +238,10 @@ def test_dev_predictions_are_scored_as_they_are_at_hand(
         update={"data": made.config.data.model_copy(update={"dev_path": made.config.data.path})}
     )
     monkeypatch.setattr("aqa.evaluation.inputs.read_predictions", None)
-    done = train(config, Learner, tmp_path / "run", SilentProgress())
+    progress = SilentProgress()
+    done = train(config, Learner, tmp_path / "run", progress)
+    seen = "Of the 3 validation questions, 3 are in the training data as well, to the letter"
+    assert any(note.startswith(seen) for note in progress.notes)
     monkeypatch.undo()
     assert done.report is not None
     scoring = Scoring(["em", "f1"], config.evaluation.profile)

@@ -1,0 +1,46 @@
+"""What is said of data when they are looked through for a run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from aqa_stub import StubBackend
+
+from aqa.config.backend_options import RawConfig
+from aqa.config.load import build_config
+from aqa.progress import SilentProgress
+from aqa.prompting.build import Inputs
+from aqa.prompting.templates import load_template
+
+ENGLISH, KOREAN = ["Who is she?", "Where?"], ["누구입니까?", "어디에 있나요?", "Who?"]
+
+
+@pytest.mark.parametrize(
+    ("questions", "file", "call", "inherited", "told"),
+    [
+        (KOREAN, {}, {}, {}, True),
+        (KOREAN, {"prompt": "eng_v1"}, {}, {}, True),
+        (KOREAN, {}, {"prompt": "eng_v1"}, {}, False),
+        (KOREAN, {}, {}, {"prompt": "eng_v1"}, False),  # as the run was trained
+        (KOREAN, {"prompt": "kor_v1"}, {}, {}, False),
+        (ENGLISH, {}, {}, {}, False),
+    ],
+)
+def test_korean_questions_may_be_asked_in_korean(
+    questions: list[str],
+    file: RawConfig,
+    call: RawConfig,
+    inherited: RawConfig,
+    told: bool,
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data.json"
+    data.write_text(
+        json.dumps([{"question": each, "passages": ["x"], "answers": ["x"]} for each in questions])
+    )
+    asked = {**call, "data": {"path": str(data)}}
+    config = build_config(StubBackend.Options, [file, asked], inherited)
+    progress = SilentProgress()
+    Inputs(config, load_template(config.prompt), progress)
+    note = "2 of 3 questions are Korean, and the template eng_v1 is English; kor_v1 asks in Korean"
+    assert any(each.startswith(note) for each in progress.notes) == told
