@@ -78,11 +78,12 @@ def predict(
 
     if cancel and (dry_run or not resume):
         raise UsageError("--cancel goes with neither --dry-run nor --fresh")
+    how = Resume(
+        not resume, retry_errors, abstain_below, allow_other_reader, _stop_rule(context.params)
+    )
     # Of several prompts the first speaks for the others, until each has a config of its own.
     found, reader_type = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)
-    stop = _stop_rule(context.params)
-    how = Resume(not resume, retry_errors, abstain_below, allow_other_reader, stop)
     if stress is not None or len(prompt or ()) > 1:
         from aqa.cli.variants import run_variants
 

@@ -190,7 +190,7 @@ def build_config(
         raise explain(error, RunConfig) from error
     _check_generation(config.generation)
     check_idle(config, asked)
-    config.note_asked(keys_of(asked), (*keys_of(inherited), *keys_of(layers[-1])))
+    config.note_asked(keys_of(asked), (*keys_of(inherited), *keys_of(layers[-1] if layers else {})))
     return config
 
 

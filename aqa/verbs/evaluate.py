@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aqa.config.paths import at_home
 from aqa.data import Source
+from aqa.data.formats import local_path
 from aqa.data.leaks import SEEN, find_leaks, with_seen
 from aqa.errors import DataError, UsageError
 from aqa.evaluation import score_files, scoring
@@ -15,6 +16,7 @@ from aqa.evaluation.inputs import Anew, Predicted, Scoring, read_references
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.evaluation.labelling import check_two, choose, difference_by_labels, write_choice
+from aqa.evaluation.predictions import NamedPredictions, check_there
 from aqa.evaluation.results import Report
 from aqa.evaluation.run_variants import check_stress, each_prompt, with_cards, with_prompts
 from aqa.evaluation.score_files import SCORES_BESIDE
@@ -186,21 +188,22 @@ def _prepared(
     score_files.check_places(outputs.by_flag, evaluated.sources)
     asked = evaluated.scoring
     predictions = each_prompt(evaluated.predictions)
+    data, training = evaluated.data, evaluated.training
+    _look_at_files(predictions, data, training)
     if evaluated.stress:
-        check_stress(predictions, evaluated.data)
+        check_stress(predictions, data)
     if asked.plan is not None and len(predictions) < 2:
         raise UsageError("--plan needs two systems or more, whose difference is to be seen")
     score_files.check_limit_names(limits, possible_scores(asked.metrics))
-    data = evaluated.data
+    labels, sampled = _read_labels(evaluated)
     references = None if data is None else read_references(data, progress)
-    if evaluated.training is not None:
+    if training is not None:
         if data is None or references is None:
             raise UsageError("what was trained on is looked for in the data; give --data, too")
-        references = _looked_for(evaluated.training, data, references, progress)
+        references = _looked_for(training, data, references, progress)
         asked = replace(asked, slices=list(dict.fromkeys((*asked.slices, SEEN))))
     options = asked.metric_options or MetricOptions()
     asked = replace(asked, metric_options=replace(options, progress=progress))
-    labels, sampled = _read_labels(evaluated)
     if evaluated.asks_a_judge:
         if outputs.scores is None:
             raise UsageError(
@@ -212,6 +215,21 @@ def _prepared(
             asked, judge_labels=labels, judge=make_judge(evaluated.judge, folder, progress, joined)
         )
     return _Work(references, asked, predictions, sampled)
+
+
+def _look_at_files(predictions: Sequence[Predicted], *sources: Source | None) -> None:
+    """See that the files that are named are there, before the first of them is read.
+
+    Raises:
+        DataError: one is not.
+    """
+    for each in predictions:
+        found = each.found if isinstance(each, NamedPredictions) else each
+        if isinstance(found, Path):
+            check_there(found)
+    for source in sources:
+        if source is not None and isinstance(source.path, str):
+            local_path(source.path)
 
 
 def _read_labels(evaluated: Evaluated) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:

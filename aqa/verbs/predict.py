@@ -11,6 +11,7 @@ from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.evaluation.contracts import Contract, read_contract
 from aqa.evaluation.deciding import Contest, Decision, StopRule
+from aqa.evaluation.predictions import check_there
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
 from aqa.prompting.known_text import check_known
@@ -46,6 +47,10 @@ class Resume:
     def __post_init__(self) -> None:
         if self.allow_other_reader and self.silence is None:
             raise UsageError("--allow-other-reader is for --abstain-below; name a contract there")
+        if self.silence is not None:
+            read_contract(self.silence)
+        if self.stop is not None:
+            check_there(self.stop.reference)
 
 
 @dataclass(frozen=True, slots=True)

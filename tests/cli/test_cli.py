@@ -37,9 +37,9 @@ def refused(done: "subprocess.CompletedProcess[str]", folder: Path, exit_code: i
     """The one sentence on standard error of a command that wrote nothing."""
     assert done.returncode == exit_code
     assert done.stdout == ""
-    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("Checking ")]
+    *notes, line = done.stderr.splitlines()
     assert line.startswith("error: ")
-    assert "Traceback" not in line
+    assert not any(note.startswith(("error: ", "Traceback")) for note in notes)
     assert not (folder / "out").exists()
     return line.removeprefix("error: ")
 
@@ -131,6 +131,31 @@ def test_what_is_wrong_is_named_as_it_was_given(
     (tmp_path / "b.yaml").write_text("evidence:\n  topk: 1\n", encoding="utf-8")
     (tmp_path / "c.json").write_text('{\n\t"seed": "x"\n}', encoding="utf-8")
     assert told in refused(call_aqa(*PREDICT, *words), tmp_path, code)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["predict", "stub", "--abstain-below", "none.json"],
+            "none.json: can't read this contract",
+        ),
+        (["predict", "stub", "--stop-when-decided", "none"], "none can't be read: No such file"),
+        (["evaluate", "none.json"], "none.json can't be read: No such file"),
+        (["evaluate", "a.json", "--train", "none.json"], "none.json: no such file or folder"),
+        (["evaluate", "a.json", "--judge-labels", "none.csv"], "none.csv"),
+        (["evaluate", "a.json", "--stress"], "leave --data out"),
+    ],
+)
+def test_files_that_flags_name_are_looked_at_before_the_data(
+    call_aqa: Call, tmp_path: Path, words: list[str], told: str
+) -> None:
+    (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+    (tmp_path / "a.json").write_text('{"q1": "x"}', encoding="utf-8")
+    done = call_aqa(*words, "--data", "bad.json")
+    assert done.returncode in (1, 2)
+    assert told in done.stderr
+    assert "bad.json" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_what_a_run_can_not_be_held_against(call_aqa: Call, tmp_path: Path) -> N
         done = call_aqa(*words, code=1)
         assert told in done.stderr.splitlines()[-1]
         assert not (tmp_path / "new").exists()
-    done = call_aqa(*stop, "new", code=2)
+    done = call_aqa(*stop, "run", "-o", "run", code=2)
     assert "a run can't be held against itself" in done.stderr
     done = call_aqa("predict", "stub", "--data", "dev.jsonl", "--margin", "2", code=2)
     assert "--margin and --decide-by are for --stop-when-decided" in done.stderr

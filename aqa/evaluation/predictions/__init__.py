@@ -1,5 +1,7 @@
 """Files of predictions in every shape that is in use, read as they are."""
 
+import errno
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -127,6 +129,16 @@ def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
     metadata = {name: value for name, value in found.metadata.items() if name != "id"}
     key, said = found.ids["id"], found.prediction
     return AnsweredRow(key, said, found.answers, found.failed, metadata, found.column)
+
+
+def check_there(file: Path) -> None:
+    """See that there is such a file or folder, before other work is done.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not file.exists():
+        raise DataError(f"{file} can't be read: {os.strerror(errno.ENOENT)}")
 
 
 def _file_in(folder: Path) -> Path:
