@@ -129,8 +129,7 @@ class Service:
             made,
             raw=access.without_key(reply.text),
             structured=structured,
-            # Not every server tells (transformers serve's responses do not).
-            cut=reply.cut or (structured is None and counted.output == self.room),
+            cut=reply.cut or (structured is None and counted.output == self.room),  # some don't say
             confidence=fmean(found) if found else None,
             confidence_kind=MEAN_LOGPROB if found else "",
             other_confidences=((MIN_LOGPROB, min(found)),) if found else (),
