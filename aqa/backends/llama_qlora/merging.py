@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 from aqa.backends.base import Merged
 from aqa.backends.llama_qlora.models import never_quantized
@@ -82,16 +83,18 @@ def write_model(reader: LocalReader, model: Any, folder: Path) -> None:
         reader.save_tokenizer(draft)
     path = draft / CONFIG
     saved = json.loads(path.read_bytes())
-    path.write_text(json.dumps({**rope_keys(saved), **saved}, indent=2) + "\n", encoding="utf-8")
+    whole = {**rope_keys(saved, type(model.config)), **saved}
+    path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
 
 
-def rope_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+def rope_keys(config: Mapping[str, Any], kind: Any) -> dict[str, Any]:
     """What `rope_parameters` holds, under the keys that it had before transformers 5.
 
     Programs of that time, llama.cpp's converter among them, find the base of rotary positions
     nowhere else, and take 10,000 without a word. Models with windows have one more for these.
+    Where that `kind` of config (Laguna's) would now read one scaling for all layers, it gets none.
     """
     rope = config.get("rope_parameters") or {}
     whole = rope.get("full_attention", rope)
@@ -100,4 +103,9 @@ def rope_keys(config: Mapping[str, Any]) -> dict[str, Any]:
         found["rope_scaling"] = {**whole, "type": whole["rope_type"]}
     if theta := rope.get("sliding_attention", {}).get("rope_theta"):
         found["rope_local_base_freq"] = theta
+    if whole is not rope and "rope_scaling" in found:
+        with catch_warnings(action="ignore"):  # that the key is an old one
+            again = kind.from_dict({**found, **config}).rope_parameters
+        if "full_attention" not in again:
+            del found["rope_scaling"]
     return found

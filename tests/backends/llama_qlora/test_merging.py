@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import pytest
 from tiny_llama import (
@@ -17,6 +18,7 @@ from tiny_llama import (
     write_rows,
     write_template,
 )
+from transformers import Gemma3TextConfig, GPT2Config, LagunaConfig, LlamaConfig
 
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.models import linear_4bit
@@ -77,8 +79,26 @@ def test_positions_are_where_older_programs_look(
     """Else llama.cpp took 10,000 for SmolLM2's 100,000: 2 of 5 answers were the same."""
     from aqa.backends.llama_qlora.merging import rope_keys
 
-    assert rope_keys({"model_type": "llama", "rope_parameters": parameters}) == wanted
-    assert rope_keys({"model_type": "gpt2"}) == {}
+    assert rope_keys({"rope_parameters": parameters}, LlamaConfig) == wanted
+    assert rope_keys({}, GPT2Config) == {}
+
+
+@pytest.mark.parametrize(("kind", "splits"), [(Gemma3TextConfig, True), (LagunaConfig, False)])
+def test_one_scaling_is_not_read_for_layers_with_windows(kind: Any, splits: bool) -> None:
+    """transformers takes `rope_scaling` before `rope_parameters`, and few kinds split it again."""
+    from aqa.backends.llama_qlora.merging import rope_keys
+
+    scaled = {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6}
+    layers = {"full_attention": scaled, "sliding_attention": {**ROPE, "rope_theta": 1e4}}
+    types = ["full_attention", "sliding_attention"]
+    saved = kind(num_hidden_layers=2, layer_types=types, rope_parameters=layers).to_dict()
+    found = rope_keys(saved, kind)
+    assert found["rope_theta"] == 1e6
+    assert ("rope_scaling" in found) is splits
+    with catch_warnings(action="ignore"):  # that the key is an old one
+        again = kind.from_dict({**found, **saved}).rope_parameters
+    assert again["full_attention"]["factor"] == 8.0
+    assert again["sliding_attention"]["rope_type"] == "default"
 
 
 @pytest.mark.slow
