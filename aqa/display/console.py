@@ -177,7 +177,10 @@ class PlainTask:
         seconds = max(time.monotonic() - self._start, 1e-9)
         rate = (self._done - self._first) / seconds
         parts = [self._title]
-        if self._total != 1 and (self._total or self._done):  # else a count tells nothing
+        counts = self._total != 1 and (self._total or self._done)  # else that tells nothing
+        if not (counts or self._live or seconds >= 1):
+            return
+        if counts:
             parts[0] += f" {self._done}" + (f"/{self._total}" if self._total else "")
             parts.append(show_rate(rate, f" {self._unit}"))
         if self._total and self._done < self._total and rate:

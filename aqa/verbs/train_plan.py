@@ -48,14 +48,14 @@ class TrainingPlan:
 
     def _look_at_dev_data(self) -> None:
         """See that the validation data are there, and say so if only a config file named them."""
-        path, data = self.config.data.dev_path, self.config.data.path
+        path = self.config.data.dev_path
         if isinstance(path, str):
             local_path(path)
         of_call = [self.config.asks_for(f"data.{name}", called=True) for name in PATHS]
         if path is not None and of_call == [True, False]:
             self.progress.note(
-                f"The training data are {data}, as you say, but validated on is {path} of the"
-                " config, which chooses the best weights. Name your own with --dev-data."
+                f"The best weights are chosen on {path}, which the config names, not on data of"
+                " yours; name those with --dev-data."
             )
 
     def both(self) -> tuple[Iterator[Example], Iterator[Example]]:

@@ -45,19 +45,22 @@ def test_what_was_done_before_tells_nothing_of_the_speed(
 
 
 @pytest.mark.parametrize(
-    ("total", "done", "told"),
+    ("total", "done", "seconds", "told"),
     [
-        (1, 1, "Loading, 60 s"),
-        (11, 0, "Loading 0/11, 60 s"),
-        (11, 1, "Loading 1/11, 60 s each, 600 s left"),
-        (None, 0, "Loading, 60 s"),
-        (None, 120, "Loading 120, 2.0 models/s, 60 s"),
+        (1, 1, 60, ["Loading, 60 s"]),
+        (11, 0, 60, ["Loading 0/11, 60 s"]),
+        (11, 1, 60, ["Loading 1/11, 60 s each, 600 s left"]),
+        (None, 0, 60, ["Loading, 60 s"]),
+        (None, 0, 0, []),
+        (3, 0, 0, ["Loading 0/3, 0 s"]),
+        (None, 120, 60, ["Loading 120, 2.0 models/s, 60 s"]),
     ],
 )
 def test_a_rate_is_told_where_it_tells_something(
     total: int | None,
     done: int,
-    told: str,
+    seconds: float,
+    told: list[str],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -65,8 +68,8 @@ def test_a_rate_is_told_where_it_tells_something(
     monkeypatch.setattr("aqa.display.console.time.monotonic", lambda: now)
     with open_progress(quiet=False) as progress, progress.task("Loading", total, "models") as task:
         task.advance(done)
-        now = 60.0
-    assert capsys.readouterr().err.splitlines() == [told]
+        now = seconds
+    assert capsys.readouterr().err.splitlines() == told
 
 
 @pytest.mark.parametrize(

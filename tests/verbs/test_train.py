@@ -208,7 +208,7 @@ def test_validation_data_that_only_the_config_names_are_told(
     call: RawConfig = {"data": {name: paths[name] for name in called}}
     progress = SilentProgress()
     TrainingPlan(build_config(StubBackend.Options, [file, call]), Trained, progress)
-    note = f"but validated on is {rows} of the config, which chooses the best weights. Name your"
+    note = f"The best weights are chosen on {rows}, which the config names, not on data of yours"
     assert any(note in each for each in progress.notes) == told
 
 

@@ -9,6 +9,7 @@ from tiny_llama import (
     make_config,
     make_prompts,
     make_reader,
+    notes,
     rows,
 )
 
@@ -207,6 +208,19 @@ def test_a_run_folder_that_was_moved_keeps_its_best_checkpoint(
     checkpoints = tmp_path / "there" / "checkpoints"
     first, last = (adapter_weights(checkpoints / f"checkpoint-{step}") for step in (1, 3))
     assert greatest_difference(saved, first) == 0 < greatest_difference(saved, last)
+
+
+def test_without_a_checkpoint_the_training_begins_anew(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    note = "there is no checkpoint to resume from: the training begins anew"
+    for resume in (True, False):
+        reader = make_reader(tiny, "training.max_steps=1")
+        folder = tmp_path / str(resume)
+        trained = Training(reader, template, folder, with_dev=False, resume=resume)
+        trained.run()
+        assert len(trained.losses) == 1
+        assert (note in notes(reader)) == resume
 
 
 def test_without_progress_the_training_stops_early(
