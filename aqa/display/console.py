@@ -177,12 +177,11 @@ class PlainTask:
         seconds = max(time.monotonic() - self._start, 1e-9)
         rate = (self._done - self._first) / seconds
         parts = [self._title]
-        counts = self._total != 1 and (self._total or self._done)  # else that tells nothing
-        if not (counts or self._live or seconds >= 1):
-            return
-        if counts:
+        if not (self._total or self._done or self._live or seconds >= 1):
+            return  # with nothing to tell
+        if self._total or self._done:
             parts[0] += f" {self._done}" + (f"/{self._total}" if self._total else "")
-            parts.append(show_rate(rate, f" {self._unit}"))
+            parts.append("" if self._total == 1 else show_rate(rate, f" {self._unit}"))
         if self._total and self._done < self._total and rate:
             parts.append(f"{(self._total - self._done) / rate:.0f} s left")
         else:

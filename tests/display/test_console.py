@@ -47,7 +47,7 @@ def test_what_was_done_before_tells_nothing_of_the_speed(
 @pytest.mark.parametrize(
     ("total", "done", "seconds", "told"),
     [
-        (1, 1, 60, ["Loading, 60 s"]),
+        (1, 1, 60, ["Loading 1/1, 60 s"]),
         (11, 0, 60, ["Loading 0/11, 60 s"]),
         (11, 1, 60, ["Loading 1/11, 60 s each, 600 s left"]),
         (None, 0, 60, ["Loading, 60 s"]),
