@@ -52,8 +52,11 @@ def read_config(path: Path) -> RawConfig:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: a config is a mapping of keys to values, not a {_kind(raw)}")
     config: RawConfig = {}
-    for key, value in translate(raw):
-        set_value(config, key, value)
+    try:
+        for key, value in translate(raw):
+            set_value(config, key, value)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     return config
 
 
