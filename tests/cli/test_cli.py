@@ -412,6 +412,8 @@ def test_version_and_help(call_aqa: Call) -> None:
         call_aqa(verb, "-h", code=0)
 
 
-def test_completion_of_the_shell(run_aqa: Call) -> None:
+def test_completion_of_the_shell(run_aqa: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else it is that of the shell above this process, which need not be one.
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     done = run_aqa("--show-completion", "bash", code=0)
     assert "_AQA_COMPLETE=complete_bash" in done.stdout
