@@ -38,6 +38,9 @@ def configure(params: Mapping[str, Any]) -> "tuple[RunConfig, type[Backend]]":
         names = [flag.names[0] for flag, _ in said if flag.key == error.key]
         if not names:
             raise
+        if str(error).startswith("unknown"):
+            backend = params["backend"]
+            raise UsageError(f"{names[0]} is for other backends, not for {backend}") from error
         raise UsageError(error.of(names[0])) from error
 
 

@@ -121,7 +121,7 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
             2,
             "--missing-passages = 'empty' has no effect: it needs",
         ),
-        (["--max-cost", "1"], 2, "--max-cost: unknown config key backend.max_cost; known here"),
+        (["--max-cost", "1"], 2, "--max-cost is for other backends, not for stub"),
     ],
 )
 def test_what_is_wrong_is_named_as_it_was_given(
