@@ -84,6 +84,9 @@ def predict(
         )
     progress = WordedProgress(watched_progress(quiet), ASKED)
     folder = None if output_dir is None else as_path(output_dir)
+    several = bool(stress) or len(prompts) > 1
+    if several and stop_when_decided is not None:
+        raise UsageError("stop_when_decided is for one run; leave out prompts and stress")
     silence = None if abstain_below is None else as_path(abstain_below)
     stop = _stop_rule(stop_when_decided, margin, decide_by)
     resume = Resume(redo == "everything", redo == "failures", silence, allow_other_reader, stop)
@@ -94,9 +97,7 @@ def predict(
         )
     if prompts:
         config.note_asked((), ("prompt",))
-    if folder is not None and (stress or len(prompts) > 1):
-        if stop is not None:
-            raise UsageError("stop_when_decided is for one run; leave out prompts and stress")
+    if folder is not None and several:
         variants = variants_of(config, folder, prompts, stress)
         checked = check_variants(variants, reader_type, progress)
         rows = answers_of(checked, progress, resume, "aqa.predict")
