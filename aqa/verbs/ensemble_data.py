@@ -265,7 +265,7 @@ def wanted_rules(dev: Learning, options: EnsembleOptions, progress: Progress) ->
     why = f"{', '.join(unsure)} gave answers without a confidence"
     if options.rule == "auto":
         if left_out:
-            progress.note(f"left out, as {why}: {', '.join(left_out)}")
+            progress.note(f"left out: {', '.join(left_out)} ({why})")
         return possible
     if options.rule not in possible:
         raise ConfigError(
