@@ -13,7 +13,7 @@ SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in M
 # What a script reads or needs besides this checkout.
 READS_DATA = {
     "bertscore_speed", "busy_machine", "deciding", "labelling", "prediction_speed",
-    "rouge_speed", "t5_prediction_speed", "t5_training_speed",
+    "rouge_speed", "serving_speed", "t5_prediction_speed", "t5_training_speed",
 }  # fmt: skip
 NEEDS = {
     "rouge_speed": "kiwipiepy",
