@@ -183,6 +183,7 @@ def test_every_command_of_the_readme_can_be_given(
 
 
 def leave_verbs_out(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr("aqa.verbs.predict.read_contract", lambda path: None)
     for command in ("train", "predict", "preview"):
         patched.setattr(f"aqa.cli.{command}.configure", configured)
     for verb in ("evaluate", "estimate_cost"):

@@ -140,7 +140,7 @@ def main() -> None:
                 write_examples(path, count)
                 command = [sys.executable, __file__, "--measure", name, str(path)]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                found[count] = json.loads(output)
+                found[count] = json.loads(output.splitlines()[-1])
             few, many = found[fewer], found[more]
             growth = many["peak"] - few["peak"]
             missed |= growth > TARGET
