@@ -8,6 +8,7 @@ answer all (an hour or more on two cores).
 import importlib.util
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -44,12 +45,16 @@ def write(path: Path, gold: Gold, disturb: Callable[[int, str], str]) -> None:
 
 
 def ask_smollm2(call: Call, data: Path, prompt: str) -> dict[str, str]:
-    """Answer the first questions by the real model, into the run folder `smollm2`."""
+    """Answer the first questions by the real model, into the run folder `smollm2`.
+
+    `smollm2.json` is what another tool would give: it tells of no limit.
+    """
     words = ["--config", "llama_smollm2", "--prompt", prompt, "--data", data, "-o", "smollm2"]
     limits = ["--limit", str(ASKED), "--max-new-tokens", "6", "--set", "evidence.max_chars=300"]
     done = call("predict", "llama", *words, *limits, "--quiet")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(Path("smollm2/predictions.json").read_text(encoding="utf-8"))
+    shutil.copy("smollm2/predictions.json", "smollm2.json")
+    rows = json.loads(Path("smollm2.json").read_text(encoding="utf-8"))
     return {key: row["predicted_answer"] for key, row in rows.items()}
 
 
@@ -74,7 +79,7 @@ def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: P
     )
     write(tmp_path / "silent.json", gold, lambda at, text: "" if at % 4 == 0 else text)
     real = ask_smollm2(call_aqa, data, "kor_v1")
-    files = ["double.json", "silent.json", "smollm2", "--data", data, "--metrics", "em,f1"]
+    files = ["double.json", "silent.json", "smollm2.json", "--data", data, "--metrics", "em,f1"]
     done = call_aqa(
         "evaluate", *files, "--output", "metrics.json", "--report", "report.html", code=0
     )
@@ -94,6 +99,8 @@ def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: P
     assert scores(smollm2)["em"] == pytest.approx(100 * right / 5774)
     assert len(real) == min(ASKED, 5774)
     assert (smollm2["missing"], sum(smollm2["errors"].values())) == (5774 - len(real), 5774)
+    limited = call_aqa("evaluate", "double.json", "smollm2", *files[3:], "--json", code=0)
+    assert json.loads(limited.stdout)["n"] == len(real), "the run folder tells of its limit"
 
     em, _, _, f1, *_ = found["comparisons"]
     assert (em["a"], em["b"], em["metric"], f1["metric"]) == ("double", "silent", "em", "f1")
@@ -123,7 +130,7 @@ def test_three_systems_on_squad2(call_aqa: Call, shared_data: Path, tmp_path: Pa
     write(tmp_path / "wrong.json", gold, lambda at, text: "zzz" if at % 5 == 0 else text)
     write(tmp_path / "silent.json", gold, lambda at, text: "" if at % 4 == 0 else text)
     real = ask_smollm2(call_aqa, data, "eng_v1")
-    files = ["wrong.json", "silent.json", "smollm2", "--data", data, "--slice", "answerable"]
+    files = ["wrong.json", "silent.json", "smollm2.json", "--data", data, "--slice", "answerable"]
     done = call_aqa("evaluate", *files, "--output", "metrics.json", code=0)
     found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert (found["profile"], found["n"]) == ("squad", 6078)
