@@ -79,6 +79,7 @@ def estimate_cost(
     if to_see is None or against is None:
         return Estimate({"": dry_run(config, reader_type, folder, progress, Resume())})
     resume = Resume(stop=StopRule(run_folder(against), score=decide_by))
+    resume.check_files()
     found, foresight = foresee(config, reader_type, folder, progress, resume, to_see)
     return Estimate({"": found}, foresight)
 

@@ -90,6 +90,7 @@ def predict(
     silence = None if abstain_below is None else as_path(abstain_below)
     stop = _stop_rule(stop_when_decided, margin, decide_by)
     resume = Resume(redo == "everything", redo == "failures", silence, allow_other_reader, stop)
+    resume.check_files()
     if folder is None and (prompts or stress or silence or stop):
         raise UsageError(
             "prompts, stress, abstain_below and stop_when_decided are for runs in a folder; name"

@@ -81,6 +81,7 @@ def predict(
     how = Resume(
         not resume, retry_errors, abstain_below, allow_other_reader, _stop_rule(context.params)
     )
+    how.check_files()
     # Of several prompts the first speaks for the others, until each has a config of its own.
     found, reader_type = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)

@@ -47,6 +47,9 @@ class Resume:
     def __post_init__(self) -> None:
         if self.allow_other_reader and self.silence is None:
             raise UsageError("--allow-other-reader is for --abstain-below; name a contract there")
+
+    def check_files(self) -> None:
+        """See early that the contract and the run that are named are there, by a DataError."""
         if self.silence is not None:
             read_contract(self.silence)
         if self.stop is not None:

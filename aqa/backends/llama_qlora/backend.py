@@ -43,7 +43,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
     Options: ClassVar[type[BackendOptions]] = LlamaQloraOptions
     merges: ClassVar[bool] = True
-    _merging = False  # whether its adapter is to be merged into the base
+    _dequantizes = False  # to be merged, or written for another engine
     _vllm: "VllmEngine | None" = None  # opened, where that engine answers
 
     def __enter__(self) -> Self:
@@ -67,7 +67,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         dtype = super().hardware()["dtype"]
         if learned_over(self.options, self.files):
             base = self.sources()["model"]
-            files = dequantize_once(self._merging_reader, self.config, self.files, base, dtype)
+            files = dequantize_once(self._dequantizing_reader, self.config, self.files, base, dtype)
         else:
             files = convert_gguf(self.files, self._progress)
         stop = self._encoder.written.stop_text
@@ -76,9 +76,9 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             self.options, files, requests, dtype, self.folder, self._progress
         ).__enter__()
 
-    def _merging_reader(self, config: RunConfig) -> "LlamaQloraBackend":
+    def _dequantizing_reader(self, config: RunConfig) -> "LlamaQloraBackend":
         reader = LlamaQloraBackend(config, self._progress)
-        reader._merging = True
+        reader._dequantizes = True
         return reader
 
     @cached_property
@@ -257,7 +257,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         from aqa.backends.llama_qlora.merging import merge_adapter
 
         self.__exit__()
-        return merge_adapter(self._merging_reader, self.config, run_folder, prompts)
+        return merge_adapter(self._dequantizing_reader, self.config, run_folder, prompts)
 
     def check_export(self) -> None:
         """See that llama.cpp's converter is installed.
@@ -280,7 +280,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         self._tell_hardware(training)
         files = self.files = convert_gguf(self.files, self._progress)
         with self._progress.task(f"Loading {files.spec}", 1, "models") as task, quiet():
-            self.model = load_model(files, self.options, training, self._merging)
+            self.model = load_model(files, self.options, training, self._dequantizes)
             self._take_over_generation()
             if files.adapter is not None and not training:
                 self.model = load_adapter(self.model, files.adapter, self.options)

@@ -23,12 +23,12 @@ WITHOUT_4_BITS = "choose --set backend.quantization=none to train and run withou
 
 
 def load_model(
-    files: ModelFiles, options: LlamaQloraOptions, training: bool, merging: bool = False
+    files: ModelFiles, options: LlamaQloraOptions, training: bool, dequantizes: bool = False
 ) -> Any:
     """Load the base weights, in 4 bits where the options say so.
 
-    For `merging` quantised weights are dequantised: an adapter's layers are made for what lies
-    under them, so that it can't be done any more once they are there.
+    Who merges an adapter, or writes the base for another engine, `dequantizes` it: an adapter's
+    layers are made for what lies under them, so that it can't be done once they are there.
 
     On CPUs bitsandbytes would repack the weights in place at the first forward pass in evaluation
     mode, and every backward pass after that returns garbage; so that is switched off.
@@ -64,7 +64,7 @@ def load_model(
     if own:
         in_half_to(model, dtype)
     at_once = four_bit and options.dequantize_on_cpu and local_device() == "cpu"
-    if (at_once and not training) or (merging and getattr(model, "is_quantized", False)):
+    if (at_once and not training) or (dequantizes and getattr(model, "is_quantized", False)):
         model = dequantize(model)
     # A slice of the hidden states that is not contiguous makes PyTorch copy the head's weights
     # for every row of the batch: measured as a third of all prediction time on a CPU.
