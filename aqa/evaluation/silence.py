@@ -196,9 +196,8 @@ class Ranked:
         """How many answers are kept at each step: all that are as sure as the last of them."""
         total, risk = len(self.confidences), promise.risk / 100
         first = ceil(min(START / risk, LATEST * total))
-        flawless = replace(
-            self, wrong=np.zeros(total)
-        )  # so few say nothing, were all of them right
+        # So few may say nothing, were all of them right.
+        flawless = replace(self, wrong=np.zeros(total))
         while first < total and flawless.p(first, risk) > promise.chance:
             first = min(total, first + 1 + first // 50)
         return self._steps(first)
