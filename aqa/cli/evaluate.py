@@ -18,11 +18,23 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: aqa evaluate runs/a/predictions.json runs/b/predictions.json")
+EXAMPLES = """Examples:
+
+aqa evaluate runs/a runs/b --report report.html
+
+aqa evaluate predictions.json --data dev.json --metrics em,f1,bertscore
+
+aqa evaluate runs/a runs/b --metrics f1,judge --judge-max-cost 2 --dry-run
+
+aqa evaluate runs/a --choose-threshold risk=5 --output silence.json
+"""
+
+
+@app.command(epilog=EXAMPLES)
 def evaluate(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Prediction files or run folders.")
+        list[Path], typer.Argument(metavar="FILE", help="Prediction files or run folders.")
     ],
     verify: Annotated[
         bool, typer.Option("--verify", help="Only report what changed in these run folders.")

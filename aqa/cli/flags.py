@@ -36,7 +36,7 @@ points = partial(stopping, **number(POINTS, "POINTS"))
 def of_config(key: str, limits: Range | None = None) -> Any:
     """Make the flag of an option of the config, as it is described there."""
     flag = BY_KEY[key]
-    kind = {} if limits is None else number(limits)
+    kind = {"metavar": flag.metavar} if limits is None else number(limits)
     return typer.Option(*flag.names, help=flag.help, rich_help_panel=flag.panel, **kind)
 
 
@@ -44,10 +44,13 @@ BackendName = Annotated[
     str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), gpt4, or ensemble.")
 ]
 TrainedBackend = Annotated[
-    str, typer.Argument(metavar="BACKEND", help="t5, or llama-qlora (llama).")
+    str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), or ensemble.")
 ]
 Config = Annotated[
-    str | None, typer.Option("--config", "-c", help="YAML or JSON file, or a shipped one's name.")
+    str | None,
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="YAML or JSON file, or a shipped one's name."
+    ),
 ]
 Data = Annotated[str | None, of_config("data.path")]
 Model = Annotated[str | None, of_config("backend.model")]
@@ -89,6 +92,7 @@ JudgeModel = Annotated[
     list[str] | None,
     judge(
         "--judge-model",
+        metavar="MODEL",
         help="Model of the metric judge; gpt4's default if none, a panel if several.",
     ),
 ]
@@ -105,7 +109,11 @@ JudgeRepeats = Annotated[
 ]
 JudgeLabels = Annotated[
     Path | None,
-    judge("--judge-labels", help="People's verdicts, to compare and correct the judge's."),
+    judge(
+        "--judge-labels",
+        metavar="FILE",
+        help="People's verdicts, to compare and correct the judge's.",
+    ),
 ]
 JudgeSettings = Annotated[
     list[str] | None,
@@ -133,7 +141,8 @@ BertCache = Annotated[
     bool, bertscore("--bert-cache/--no-bert-cache", help="Keep references' embeddings on disk.")
 ]
 Baseline = Annotated[
-    str | None, comparison("--baseline", help="Compare each system with this one only.")
+    str | None,
+    comparison("--baseline", metavar="FILE", help="Compare each system with this one only."),
 ]
 Cluster = Annotated[
     str,
@@ -163,12 +172,16 @@ TrainingData = Annotated[
 AllowDifferentEvidence = Annotated[
     bool, comparison("--allow-different-evidence", help="Compare runs whose evidence plans differ.")
 ]
-Output = Annotated[Path | None, output("--output", help="Where to write; metrics.json by default.")]
+Output = Annotated[
+    Path | None, output("--output", metavar="FILE", help="Where to write; metrics.json by default.")
+]
 PerExample = Annotated[
-    Path | None, output("--per-example", help="Write each example's scores, as JSONL.")
+    Path | None,
+    output("--per-example", metavar="FILE", help="Write each example's scores, as JSONL."),
 ]
 ReportFile = Annotated[
-    Path | None, output("--report", help="Write one HTML file with charts and every example.")
+    Path | None,
+    output("--report", metavar="FILE", help="Write one HTML file with charts and every example."),
 ]
 Csv = Annotated[bool, output("--csv", help="Write the scores as CSV.")]
 Markdown = Annotated[bool, output("--markdown", help="Write them as a Markdown table.")]
@@ -182,7 +195,8 @@ FailUnder = Annotated[
     ),
 ]
 NoAnswer = Annotated[
-    list[str] | None, typer.Option("--no-answer", help="A phrase that means no answer.")
+    list[str] | None,
+    typer.Option("--no-answer", metavar="PHRASE", help="A phrase that means no answer."),
 ]
 Answer = Annotated[Literal["line", "text"] | None, of_config("evaluation.answer")]
 PredictionFields = Annotated[
@@ -195,7 +209,11 @@ PredictionFields = Annotated[
 ]
 MetricNames = Annotated[
     str | None,
-    typer.Option("--metrics", help="em,f1,rougeL,bertscore,...; the default fits the data."),
+    typer.Option(
+        "--metrics",
+        metavar="NAMES",
+        help="Such as em,f1,rougeL,bertscore; the default fits the data.",
+    ),
 ]
 Profile = Annotated[
     Literal["auto", "mixed", "squad", "korquad", "klue-mrc"], of_config("evaluation.profile")

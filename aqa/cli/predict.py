@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: aqa predict llama --model runs/llama_smollm2 --data questions.json")
+EXAMPLES = """Examples:
+
+aqa predict llama --model runs/llama_smollm2 --data questions.json
+
+aqa predict gpt4 --data questions.json -o runs/gpt4 --max-cost 5 --dry-run
+
+aqa predict gpt4 --data questions.json --passages bm25.trec --corpus docs.jsonl
+
+aqa predict llama --model runs/a --data questions.json --stress noise,missing
+"""
+
+
+@app.command(epilog=EXAMPLES)
 def predict(
     context: typer.Context,
     backend: flags.BackendName,

@@ -10,9 +10,15 @@ from aqa.cli.configure import configure
 app = typer.Typer()
 
 
-@app.command(
-    "prompt-preview", epilog="Example: aqa prompt-preview llama --data questions.json --tokens"
-)
+EXAMPLES = """Examples:
+
+aqa prompt-preview llama --data questions.json --tokens
+
+aqa prompt-preview gpt4 --data questions.json --prompt kor_v1 --n 1 --json
+"""
+
+
+@app.command("prompt-preview", epilog=EXAMPLES)
 def prompt_preview(
     context: typer.Context,
     backend: flags.BackendName = "llama-qlora",

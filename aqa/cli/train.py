@@ -12,9 +12,19 @@ from aqa.cli.configure import configure
 app = typer.Typer()
 
 
-@app.command(
-    epilog="Example: aqa train llama --config llama_smollm2 --set training.num_train_epochs=3"
-)
+EXAMPLES = """Examples:
+
+aqa train llama --config llama_smollm2
+
+aqa train t5 --config t5_small --data train.json --dev-data dev.json
+
+aqa train llama --config llama_smollm2 --set training.num_train_epochs=3
+
+aqa train llama --config llama_smollm2 --resume --merge
+"""
+
+
+@app.command(epilog=EXAMPLES)
 def train(
     context: typer.Context,
     backend: flags.TrainedBackend,

@@ -9,6 +9,7 @@ class Flag:
     """An option by its dotted key, what it is for, and the part of --help that it is listed in.
 
     The flag is called as the option is, unless it has a `name` of its own; it may be `short`, too.
+    --help shows its value as `metavar`, or by its type.
     """
 
     key: str
@@ -16,6 +17,7 @@ class Flag:
     panel: str | None = None
     name: str = ""
     short: str = ""
+    metavar: str | None = None
 
     @property
     def parameter(self) -> str:
@@ -36,15 +38,18 @@ FLAGS = (
         "Data",
         name="data",
         short="-d",
+        metavar="DATA",
     ),
-    Flag("data.dev_path", "Validation examples.", "Data", name="dev_data"),
-    Flag("data.split", "Split of a folder or of a data set on the hub.", "Data"),
-    Flag("data.passages", "A retriever's output, joined to the data by id.", "Data"),
-    Flag("data.dev_passages", "The same for the validation data.", "Data"),
+    Flag("data.dev_path", "Validation examples.", "Data", name="dev_data", metavar="DATA"),
+    Flag("data.split", "Split of a folder or of a data set on the hub.", "Data", metavar="NAME"),
+    Flag(
+        "data.passages", "A retriever's output, joined to the data by id.", "Data", metavar="FILE"
+    ),
+    Flag("data.dev_passages", "The same for the validation data.", "Data", metavar="FILE"),
     Flag(
         "data.missing_passages", "What to do when the retriever's output lacks a question.", "Data"
     ),
-    Flag("data.corpus", "Texts of documents by id.", "Data"),
+    Flag("data.corpus", "Texts of documents by id.", "Data", metavar="FILE"),
     Flag("data.on_duplicate_id", "What to do when an id appears twice.", "Data"),
     Flag("data.normalize", "Unicode form of all text.", "Data"),
     Flag("data.limit", "Use only the first N examples.", "Data"),
@@ -52,6 +57,7 @@ FLAGS = (
         "backend.model",
         "Run folder, adapter, model folder, hub id, or package:NAME/FILE.",
         short="-m",
+        metavar="MODEL",
     ),
     Flag(
         "backend.max_cost",
@@ -70,7 +76,12 @@ FLAGS = (
         "Ask an API by batches: answers within a day, for half the price.",
         "API",
     ),
-    Flag("prompt", "Prompt template: the name of a shipped one, or a path.", short="-p"),
+    Flag(
+        "prompt",
+        "Prompt template: the name of a shipped one, or a path.",
+        short="-p",
+        metavar="TEMPLATE",
+    ),
     Flag("evidence.top_k", "Only the best ranked passages."),
     Flag("generation.max_new_tokens", "Longest answer, in tokens."),
     Flag("evaluation.profile", "How text is normalised and compared."),
@@ -78,9 +89,14 @@ FLAGS = (
         "evaluation.answer",
         "Which part of a generated text is the answer: its first line or all of it.",
     ),
-    Flag("evaluation.bert_model", "Model of BERTScore: hub id or folder.", "BERTScore"),
+    Flag(
+        "evaluation.bert_model",
+        "Model of BERTScore: hub id or folder.",
+        "BERTScore",
+        metavar="MODEL",
+    ),
     Flag("evaluation.bert_num_layers", "The model's layer whose states are compared.", "BERTScore"),
-    Flag("output_dir", "The run folder.", short="-o"),
+    Flag("output_dir", "The run folder.", short="-o", metavar="FOLDER"),
     Flag("merge", "After training, also write adapter and base as one model."),
     Flag(
         "export",

@@ -1,6 +1,7 @@
 """What a flag says, its option of the config says, and the README names no other."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,17 @@ def test_the_readme_names_no_flag_that_there_is_not(name: str) -> None:
         for word in (*parameter.opts, *parameter.secondary_opts)
     }
     assert name in known | {"--help", *OF_SCRIPTS}
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_the_examples_of_help_are_commands(name: str) -> None:
+    command = commands()[name]
+    examples = command.epilog.split("\n\n")[1:]
+    assert len(examples) >= 2
+    for example in examples:
+        aqa, verb, *words = shlex.split(example)
+        assert (aqa, verb) == ("aqa", name)
+        assert command.make_context(verb, words).params
 
 
 KEYS = re.compile(
