@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aqa.api.config import Data, PathLike, Settings, as_path, resolve
 from aqa.api.predict import SCORES, run_folder, variants_of
+from aqa.api.shown import Shown
 from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.options import RunConfig
 from aqa.config.ranges import POINTS, check_choice, check_list
@@ -15,7 +16,7 @@ from aqa.display.console import watched_progress
 from aqa.errors import UsageError
 from aqa.evaluation.deciding import StopRule
 from aqa.spent import CostEstimate
-from aqa.tables.html import sentences_to_html, to_html
+from aqa.tables import Table
 from aqa.verbs.ensembles import dry_run
 from aqa.verbs.foresight import Foresight, foresee
 from aqa.verbs.predict import Resume
@@ -84,8 +85,8 @@ def estimate_cost(
     return Estimate({"": found}, foresight)
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+@dataclass(frozen=True, slots=True, repr=False)
+class Estimate(Shown):
     """What a prediction would cost, and what `to_see` a difference would.
 
     `runs` are the estimates of all runs by name; one without prompts and stress has the name "".
@@ -105,6 +106,8 @@ class Estimate:
 
         return DataFrame([{"run": name, **asdict(one)} for name, one in self.runs.items()])
 
-    def _repr_html_(self) -> str:
-        answers = [] if self.to_see is None else [str(self.to_see)]
-        return to_html(costs_table(self.runs)) + sentences_to_html(answers)
+    def _tables(self) -> list[Table]:
+        return [costs_table(self.runs)]
+
+    def _sentences(self) -> list[str]:
+        return [] if self.to_see is None else [str(self.to_see)]

@@ -1,7 +1,7 @@
 """`aqa.evaluate`: predictions beside their references."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from aqa.api.config import Data, PathLike, as_data_path, as_path, as_rows
 from aqa.api.predict import Predictions, run_folder
+from aqa.api.shown import Shown
 from aqa.api.wording import SCORED, WordedProgress, reworded, worded
 from aqa.config.ranges import LABELS, LEVEL, POINTS, check_kind
 from aqa.data import Source
@@ -34,8 +35,7 @@ from aqa.progress import SilentProgress
 from aqa.records import Prediction, Score
 from aqa.runs.files import made_folder
 from aqa.runs.names import CONTRACT, METRICS, TO_LABEL
-from aqa.tables import plain_value
-from aqa.tables.html import sentences_to_html, to_html
+from aqa.tables import Table, plain_value
 from aqa.verbs.evaluate import Evaluated, Outputs
 from aqa.verbs.evaluate import evaluate as run_evaluate
 
@@ -181,7 +181,7 @@ def _file(path: PathLike) -> Path:
 
 
 @dataclass(eq=False, repr=False)
-class Evaluation:
+class Evaluation(Shown):
     """What an evaluation found.
 
     `scores` holds by system and metric a `Score` with its `value`, 0..100, the ends `low` and
@@ -276,10 +276,14 @@ class Evaluation:
         title = "" if source is None else Path(str(source.path)).name
         write_report(as_path(path), self.report, examples, title)
 
-    def _repr_html_(self) -> str:
+    def _tables(self) -> Iterator[Table]:
         report = self.report
-        tables = [score_table(report)]
-        tables += [comparison_table(report.comparisons)] if report.comparisons else []
-        tables += card_tables(report.stress, report.between_readers)
-        tables += report.prompts.tables() if report.prompts is not None else ()
-        return "".join(map(to_html, tables)) + sentences_to_html(self.findings)
+        yield score_table(report)
+        if report.comparisons:
+            yield comparison_table(report.comparisons)
+        yield from card_tables(report.stress, report.between_readers)
+        if report.prompts is not None:
+            yield from report.prompts.tables()
+
+    def _sentences(self) -> tuple[str, ...]:
+        return self.findings

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aqa.api.config import Data, PathLike, Settings, as_path, resolve
+from aqa.api.shown import Shown
 from aqa.api.wording import TRAINED, WordedProgress, worded
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
 from aqa.display.console import watched_progress
 from aqa.records import Score
-from aqa.tables.html import to_html
+from aqa.tables import Table
 from aqa.verbs.ensemble_training import train as train_ensemble
 from aqa.verbs.train import train as run_train
 from aqa.verbs.train_progress import training_table
@@ -59,8 +60,8 @@ def train(
     return Training(found.folder, found.weights, dict(found.before), scores, merged)
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
+@dataclass(frozen=True, slots=True, repr=False)
+class Training(Shown):
     """What a training came to.
 
     `folder` is the run folder, to be given as `model` to `aqa.predict`. `before` and `scores` are
@@ -76,5 +77,8 @@ class Training:
     merged: Path | None = None
     findings: tuple[str, ...] = ()
 
-    def _repr_html_(self) -> str:
-        return to_html(training_table(self.before, self.scores, f"trained: {self.folder}"))
+    def _tables(self) -> list[Table]:
+        return [training_table(self.before, self.scores, "")] if self.scores else []
+
+    def _sentences(self) -> tuple[str, ...]:
+        return (f"trained: {self.folder}", *self.findings)

@@ -161,10 +161,12 @@ class PlainTask:
         self._done = self._first = done
         self._live = ""
         self._start = self._last = time.monotonic()
+        self.is_said = False
 
     def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
         """Count, and say so when the last line is some time ago."""
         self._done += amount
+        self.is_said = False
         if fields is not None:
             self._live = show_fields(fields)
         now = time.monotonic()
@@ -174,6 +176,7 @@ class PlainTask:
 
     def say(self) -> None:
         """Write one line."""
+        self.is_said = True
         seconds = max(time.monotonic() - self._start, 1e-9)
         rate = (self._done - self._first) / seconds
         parts = [self._title]
@@ -202,7 +205,8 @@ class PlainProgress:
         """Write lines now and then, and one at the end."""
         task = PlainTask(self._console, title, total, unit, done)
         yield task
-        task.say()
+        if not task.is_said:
+            task.say()
 
     def note(self, text: str) -> None:
         """Write the note as a line."""

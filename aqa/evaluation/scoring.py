@@ -97,7 +97,7 @@ def _profile_note(aligned: Aligned) -> str:
     """Say what `auto` chose, and why."""
     total, korean = len(aligned.languages), aligned.languages.count(KOREAN)
     if aligned.profile == "mixed":
-        return f"Profile mixed: korquad for {korean:,} examples, squad for {total - korean:,}."
+        return f"Profile mixed: korquad for {korean:,} of {total:,} examples, else squad."
     return f"Profile {aligned.profile}: {'every' if korean else 'no'} example is Korean."
 
 

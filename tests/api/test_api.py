@@ -332,6 +332,8 @@ def test_tables_and_the_report(tmp_path: Path) -> None:
         assert "&lt;img" in shown
         assert "<img" not in shown
     result = aqa.evaluate({"a": answers, "b": {bad: "x"}}, data, ["em", "f1"])
+    assert "95 % interval" in str(result)
+    assert repr(result).splitlines()[-1] == result.findings[-1]
     frame = result.to_frame()
     assert list(frame.columns[:5]) == ["system", "metric", "value", "low", "high"]
     scores = frame[frame["minus"].isna()].set_index(["system", "metric"])["value"]

@@ -27,6 +27,7 @@ def test_a_training_answers(tmp_path: Path) -> None:
     assert trained.scores["f1"].low is not None
     assert set(trained.before) == {"em", "f1"}
     assert "before" in trained._repr_html_()
+    assert f"trained: {run}" in str(trained)
     answers = aqa.predict("llama", rows()[:2], model=trained.folder)
     assert {answer.id for answer in answers} == {"q0", "q1"}
     with pytest.raises(aqa.AqaError, match="holds a training"):

@@ -55,7 +55,9 @@ def test_auto_compares_each_example_by_its_language(
     f1 = report.systems[0].scores["f1"]
     assert f1.value == pytest.approx((100 * english + 100 * 10 / 11 * korean) / (english + korean))
     assert f"|profile:mixed(korquad:{korean},squad:{english})|" in f1.signature
-    assert notes == [f"Profile mixed: korquad for {korean} examples, squad for {english}."]
+    assert notes == [
+        f"Profile mixed: korquad for {korean} of {korean + english} examples, else squad."
+    ]
     named, _ = run(tmp_path, predictions, data, profile="mixed")
     assert named.systems[0].scores["f1"].per_example == f1.per_example
 

@@ -1,0 +1,32 @@
+"""Results show themselves: tables in notebooks, the same as text in a console and by `print`."""
+
+from collections.abc import Iterable
+from io import StringIO
+
+from aqa.display.terminal import SafeConsole, drawn
+from aqa.tables import Table
+from aqa.tables.html import sentences_to_html, to_html
+
+
+class Shown:
+    """A result that has tables, and sentences below them."""
+
+    __slots__ = ()
+
+    def _tables(self) -> Iterable[Table]:
+        raise NotImplementedError
+
+    def _sentences(self) -> Iterable[str]:
+        return ()
+
+    def __repr__(self) -> str:
+        written = StringIO()
+        console = SafeConsole(written)
+        for table in self._tables():
+            console.print(drawn(table))
+        for sentence in self._sentences():
+            console.print(sentence, soft_wrap=True)
+        return written.getvalue().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        return "".join(map(to_html, self._tables())) + sentences_to_html(self._sentences())
