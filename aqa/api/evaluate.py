@@ -32,7 +32,7 @@ from aqa.evaluation.stress import StressCard
 from aqa.evaluation.stress_cards import card_tables
 from aqa.evaluation.tables import comparison_table, score_table
 from aqa.progress import SilentProgress
-from aqa.records import Prediction, Score
+from aqa.records import Example, Prediction, Score
 from aqa.runs.files import made_folder
 from aqa.runs.names import CONTRACT, METRICS, TO_LABEL
 from aqa.tables import Table, plain_value
@@ -243,7 +243,8 @@ class Evaluation(Shown):
 
         if self._label is None:
             raise UsageError("no answers were chosen; call aqa.evaluate with label=20 or the like")
-        return DataFrame(choose(self.report, self._label, self._seed), columns=COLUMNS)
+        rows = choose(self.report, self._label, self._seed, self._examples or ())
+        return DataFrame(rows, columns=COLUMNS)
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
@@ -262,6 +263,10 @@ class Evaluation(Shown):
         rows = [[None if value == "" else value for value in row] for row in rows]
         return DataFrame(rows, columns=[column.name for column in table.columns])
 
+    @property
+    def _examples(self) -> Iterable[Example] | None:
+        return None if self._source is None else read_references(self._source, SilentProgress())
+
     @worded(SCORED)
     def write_report(self, path: PathLike) -> None:
         """Write one HTML file with charts and every example; it needs nothing else.
@@ -271,10 +276,8 @@ class Evaluation(Shown):
         """
         from aqa.evaluation.report import write_report
 
-        source = self._source
-        examples = None if source is None else read_references(source, SilentProgress())
-        title = "" if source is None else Path(str(source.path)).name
-        write_report(as_path(path), self.report, examples, title)
+        title = "" if self._source is None else Path(str(self._source.path)).name
+        write_report(as_path(path), self.report, self._examples, title)
 
     def _tables(self) -> Iterator[Table]:
         report = self.report

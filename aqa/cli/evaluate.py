@@ -139,9 +139,11 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
     evaluated = Evaluated(files, _scoring(params), data, judge, training, params["stress"])
     judges = evaluated.asks_a_judge
     if (params["passages"] or params["corpus"]) and not (
-        params["data"] and (params["report_file"] or judges)
+        params["data"] and (params["report_file"] or judges or params["label"] is not None)
     ):
-        raise UsageError("--passages and --corpus are for a --report or a judge, beside --data")
+        raise UsageError(
+            "--passages and --corpus are for a --report, --label or a judge, beside --data"
+        )
     if not judges and (params["dry_run"] or params["judge_settings"]):
         raise UsageError("--dry-run and --judge-... are for the judge; add it to --metrics")
     return evaluated

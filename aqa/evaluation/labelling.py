@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqa.errors import DataError, UsageError
-from aqa.evaluation.judge.labels import Sampled
+from aqa.evaluation.judge.judging import seen
+from aqa.evaluation.judge.labels import BLIND_KEY, Sampled, blinded
+from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import LabelledDifference, Report, SystemScores
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.label_sampling import (
@@ -23,9 +25,13 @@ from aqa.metrics.statistics.label_sampling import (
     systematic_sample,
 )
 from aqa.metrics.verdicts import VERDICTS
+from aqa.records import Example
 from aqa.runs.files import atomic
 
-COLUMNS = ("system", "id", "question", "references", "answer", "label", "probability", "chosen")
+COLUMNS = (
+    BLIND_KEY, "id", "question", "passages", "references", "answer", "label", "probability",
+    "chosen",
+)  # fmt: skip
 SURELY, PERHAPS = 0.98, 0.1  # how likely an answer of full score is right, and one of no score
 EQUAL = 0.01  # doubt where both say the same: a verdict is the same for both, whatever it is
 FEWEST = 4  # answers on which the systems differ: fewer tell nothing
@@ -63,16 +69,18 @@ def doubt(share: float) -> float:
     return sqrt(share * (1 - share))
 
 
-def choose(report: Report, count: int, seed: int) -> list[list[str | float]]:
+def choose(
+    report: Report, count: int, seed: int, examples: Iterable[Example] = ()
+) -> list[list[str | float]]:
     """Choose the answers to label: the rows of their sheet, see `COLUMNS`.
+
+    They do not tell whose an answer is; its passages are those of the `examples` that were read.
 
     Raises:
         UsageError: there are not two systems.
         DataError: they say the same everywhere, or nearly.
     """
     answers = list(_answers(report))
-    if all(one.sign == 0 for one in answers):
-        raise DataError("both systems give the same answers, so labels would show no difference")
     differing = sum(one.sign != 0 for one in answers)
     if differing < FEWEST:
         raise DataError(
@@ -81,15 +89,29 @@ def choose(report: Report, count: int, seed: int) -> list[list[str | float]]:
         )
     chances = inclusion_probabilities(np.array([one.doubt for one in answers]), count)
     chosen = systematic_sample(chances, Random(seed))  # noqa: S311  (nothing secret)
-    rows: list[list[str | float]] = []
+    rows_of = {system.name: system.rows for system in report.systems}
+    ids = {report.ids[answers[at].place] for at in chosen}
+    known = {example.id: example for example in examples if example.id in ids}
+    rows: list[tuple[int, list[str | float]]] = []
     for at in chosen:
-        one = answers[at]
-        row = report.systems[0].rows[one.place]
-        question = "" if row is None else row.metadata.get("question", "")
+        one, chance = answers[at], float(chances[at])
+        key, row = report.ids[one.place], rows_of[one.system][one.place]
+        example = known.get(key) or Example(key, _own_question(row), ())
+        cells = [blinded(one.system, key), key, example.question, _passages(example, row)]
         references = json.dumps(report.references[one.place], ensure_ascii=False)
-        key, chance = report.ids[one.place], float(chances[at])
-        rows.append([one.system, key, question, references, one.text, "", chance, len(chosen)])
-    return rows
+        rows.append((one.place, [*cells, references, one.text, "", chance, len(chosen)]))
+    return [cells for _, cells in sorted(rows)]
+
+
+def _own_question(row: AnsweredRow | None) -> str:
+    return "" if row is None else str(row.metadata.get("question") or "")
+
+
+def _passages(example: Example, row: AnsweredRow | None) -> str:
+    """Write out what the reader of an answer saw, as people read it."""
+    read = seen(example, row).passages
+    texts = ("\n".join(filter(None, (one.title, one.text))) for one in read)
+    return "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))
 
 
 def write_choice(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
@@ -111,10 +133,12 @@ def difference_by_labels(
         UsageError: there are not two systems.
         DataError: labels are of other answers, or too few.
     """
+    all_answers = list(_answers(report))
     answers = {
-        (name, report.ids[one.place]): one
-        for one in _answers(report)
+        (whose, report.ids[one.place]): one
+        for one in all_answers
         for name in ([one.system] if one.sign else [system.name for system in report.systems])
+        for whose in (name, blinded(name, report.ids[one.place]))
     }
     places, errors, chances = [], [], []
     for key, sampled in labels.items():
@@ -131,7 +155,7 @@ def difference_by_labels(
             errors.append(one.sign * (VERDICTS[sampled.label] - one.proxy))
             chances.append(sampled.probability)
     a, b = report.systems
-    known = _known(report, answers.values())
+    known = _known(report, all_answers)
     clusters = report.clusters or Clusters.apart(len(known))
     drawn = (np.array(places), np.array(errors), np.array(chances))
     found = labelled_mean(known, *drawn, clusters)

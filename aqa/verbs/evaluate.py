@@ -13,6 +13,7 @@ from aqa.errors import DataError, UsageError
 from aqa.evaluation import score_files, scoring
 from aqa.evaluation.contracts import check_promise, make_contract
 from aqa.evaluation.inputs import Anew, Predicted, Scoring, read_references
+from aqa.evaluation.judge.judging import check_passages
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.evaluation.labelling import check_two, choose, difference_by_labels, write_choice
@@ -129,9 +130,10 @@ def evaluate(
         report = replace(report, labelled=difference_by_labels(report, work.sampled))
     score_files.check_directions(limits, report)
     contract = None if promise is None else make_contract(report, promise)
-    sheet = () if to_label is None else choose(report, to_label, work.scoring.seed)
-    if outputs.sheet is not None:
-        write_choice(outputs.sheet, sheet)
+    if to_label is not None:
+        sheet = _to_label(report, to_label, evaluated, work, progress)
+        if outputs.sheet is not None:
+            write_choice(outputs.sheet, sheet)
     if outputs.report is not None:
         from aqa.evaluation.report import write_report
 
@@ -146,6 +148,17 @@ def evaluate(
         if outputs.contract is not None:
             write_json(outputs.contract, contract.to_json())
     return report
+
+
+def _to_label(
+    report: Report, count: int, evaluated: Evaluated, work: "_Work", progress: Progress
+) -> list[list[str | float]]:
+    """Choose the answers to label, with the passages to judge them by."""
+    if evaluated.data is None:
+        progress.note("the sheet has no passages to judge answers by; give --data")
+    elif evaluated.data.passages is None:
+        check_passages({system.name: system.manifest for system in report.systems})
+    return choose(report, count, work.scoring.seed, work.references or ())
 
 
 def estimate_cost(

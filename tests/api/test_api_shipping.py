@@ -98,8 +98,8 @@ def test_plan_and_labels(tmp_path: Path) -> None:
     sheet = result.to_label()
     assert len(sheet) == 20
     assert Path("out/to_label.csv").is_file()
-    right = [name == "finder" for name in sheet["system"]]
-    sheet["label"] = ["correct" if each else "incorrect" for each in right]
+    pairs = zip(sheet["answer"], map(json.loads, sheet["references"]), strict=True)
+    sheet["label"] = ["correct" if answer in right else "incorrect" for answer, right in pairs]
     sheet.to_csv("labels.csv", index=False)
     labelled = aqa.evaluate(
         {"half": half, "finder": finder}, judge=aqa.JudgeOptions(labels="labels.csv")

@@ -65,10 +65,51 @@ def test_what_differs_and_is_doubtful_is_chosen(call_aqa: Call, tmp_path: Path) 
     assert all(row["label"] == "" and 0 < float(row["probability"]) <= 1 for row in rows)
     differing = [row for row in rows if int(row["id"][1:]) % 3 == 0]
     assert len(differing) >= 27
-    of_a = sum(row["system"] == "a" for row in differing)
+    of_a = sum(row["answer"].startswith("another") for row in differing)
     assert of_a > 1.5 * (len(differing) - of_a), "b's answers are exact, which people rarely doubt"
     assert rows[0]["question"].startswith("what ")
     assert json.loads(rows[0]["references"])[0].startswith("the answer")
+
+
+def test_nobody_sees_whose_an_answer_is(call_aqa: Call, tmp_path: Path) -> None:
+    rows = sheet(choose(call_aqa, tmp_path, 10_000))
+    assert "system" not in rows[0]
+    assert len({row["blind_key"] for row in rows}) == len(rows)
+    assert all(row["blind_key"].isalpha() for row in rows), "no spreadsheet takes it for a number"
+    first = {row["id"]: row["answer"] for row in reversed(rows) if int(row["id"][1:]) % 3 == 0}
+    of_a = sum(text.startswith("another") for text in first.values())
+    assert 10 <= of_a <= 30, "of two answers to one question, either may be the first"
+
+
+def test_a_sheet_that_names_systems_is_read(call_aqa: Call, tmp_path: Path) -> None:
+    path = choose(call_aqa, tmp_path)
+    fill(path, lambda row: "correct" if int(row["id"][1:]) % 2 else "incorrect")
+    judged = (*EVALUATE, "--judge-labels", "to_label.csv", "--json")
+    blind = json.loads(call_aqa(*judged).stdout)["labelled"]
+    rows = sheet(path)
+    for row in rows:
+        row["system"] = "a" if row.pop("blind_key") and row["answer"].startswith("an") else "b"
+    write(path, rows)
+    assert json.loads(call_aqa(*judged).stdout)["labelled"] == blind
+
+
+def test_the_passages_that_were_read_are_beside_the_answer(call_aqa: Call, tmp_path: Path) -> None:
+    passages = [{"title": "T", "text": "First."}, {"text": "Second."}, {"text": "Third."}]
+    data = [{"id": f"q{at}", "question": f"why {at}?", "passages": passages} for at in range(COUNT)]
+    rows = [{**row, "answers": [f"the answer {at}"]} for at, row in enumerate(data)]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    predicted = json.loads((tmp_path / "a.json").read_bytes())
+    for row in predicted.values():
+        row["evidence"] = {"ranks": [3, 1]}
+    (tmp_path / "a.json").write_text(json.dumps(predicted))
+    assert "give --data" in call_aqa(*EVALUATE, "--label", "30", "--output", "1.csv").stderr
+    call_aqa(*EVALUATE, "--data", "data.json", "--label", "9999", "--output", "2.csv", code=0)
+    found = sheet(tmp_path / "2.csv")
+    read = {row["passages"] for row in found if row["answer"].startswith("another")}
+    assert read == {"[1] Third.\n\n[2] T\nFirst."}
+    others = {row["passages"] for row in found} - read
+    assert others == {"[1] T\nFirst.\n\n[2] Second.\n\n[3] Third."}, "b's file tells no ranks"
+    assert found[0]["question"].startswith("why ")
 
 
 def test_people_say_that_there_is_no_difference(call_aqa: Call, tmp_path: Path) -> None:
@@ -97,7 +138,7 @@ def test_all_labelled_is_the_difference_itself(call_aqa: Call, tmp_path: Path) -
 def test_the_order_of_files_changes_the_sign_alone(call_aqa: Call, tmp_path: Path) -> None:
     """What both say stands in the sheet under the name of the first."""
     path = choose(call_aqa, tmp_path, 10_000)
-    fill(path, lambda row: "incorrect" if row["system"] == "a" else "correct")
+    fill(path, lambda row: "incorrect" if row["answer"].startswith("another") else "correct")
     found = []
     for files in (("a.json", "b.json"), ("b.json", "a.json")):
         done = call_aqa("evaluate", *files, "--judge-labels", "to_label.csv", "--json", code=0)

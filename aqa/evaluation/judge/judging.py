@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aqa.errors import DataError, UsageError
-from aqa.evaluation.alignment import System, first_ids, manifest_of
+from aqa.evaluation.alignment import first_ids, manifest_of
 from aqa.evaluation.inputs import Aligned
 from aqa.evaluation.judge.cases import Case, Cases, Judged
 from aqa.evaluation.judge.labels import Labels
@@ -95,7 +95,8 @@ def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cas
     Raises:
         UsageError: a run was given a retriever's passages, and they were not joined here.
     """
-    _check_passages(aligned.systems, joined)
+    if not joined:
+        check_passages({system.name: manifest_of(system) for system in aligned.systems})
     return lambda: _make_cases(examples, aligned)
 
 
@@ -118,7 +119,7 @@ def _make_cases(examples: Iterable[Example], aligned: Aligned) -> Iterator[Case]
             own = pairs[system.name]
             answer = own.predictions[place]
             if answer is not None and answer.strip() and not own.silence[place]:
-                evidence = _seen(example, system.rows.get(example.id))
+                evidence = seen(example, system.rows.get(example.id))
                 yield Case(
                     system.name,
                     example.id,
@@ -130,7 +131,8 @@ def _make_cases(examples: Iterable[Example], aligned: Aligned) -> Iterator[Case]
                 )
 
 
-def _seen(example: Example, row: AnsweredRow | None) -> Evidence:
+def seen(example: Example, row: AnsweredRow | None) -> Evidence:
+    """Give the passages that a reader saw; all there are where its row does not tell them."""
     by_rank = {passage.rank: passage for passage in example.passages}
     ranks = evidence_of(row).get("ranks")
     if ranks is not None and all(rank in by_rank for rank in ranks):
@@ -138,15 +140,19 @@ def _seen(example: Example, row: AnsweredRow | None) -> Evidence:
     return Evidence(tuple(example.passages))
 
 
-def _check_passages(systems: Sequence[System], joined: bool) -> None:
-    """See whether the judge will be shown the passages that the readers were given."""
-    for system in systems if not joined else ():
-        sources = manifest_of(system).get("sources")
+def check_passages(manifests: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that no system was given a retriever's passages, which were not joined here.
+
+    Raises:
+        UsageError: one was, by its manifest.
+    """
+    for name, manifest in manifests.items():
+        sources = manifest.get("sources")
         given = sources.get("passages") if isinstance(sources, dict) else None
         if given:
             raise UsageError(
-                f"{system.name} was given the passages of {given['name']}; name them with"
-                " --passages (and --corpus), so that the judge sees them, too"
+                f"{name} was given the passages of {given['name']}; name them with --passages (and"
+                " --corpus), so that whoever judges its answers sees them, too"
             )
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
-from aqa.data.columns import columns_called, composed, first_called
+from aqa.data.columns import columns_called, composed, first_called, fold
 from aqa.data.files import Row, open_bytes
 from aqa.data.json_stream import read_members
 from aqa.data.rows import read_row_file
@@ -12,6 +13,9 @@ from aqa.errors import DataError
 from aqa.metrics.verdicts import VERDICTS
 
 LABEL_COLUMNS = ("label", "verdict")
+BLIND_KEY = "blind_key"  # a column that stands for the system, so that nobody knows whose it is
+WHOSE = ("system", fold(BLIND_KEY))
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")  # spreadsheets take 12e4 for a number
 
 Labels = dict[tuple[str | None, str], str]  # by system (None: not given) and id
 
@@ -25,10 +29,16 @@ class Sampled:
     answer: str | None
 
 
+def blinded(system: str, key: str) -> str:
+    """Give what stands for the system of the answer to this id."""
+    whose = f"{system}\0{key}".encode("utf-8", "surrogatepass")
+    return blake2b(whose, digest_size=6).hexdigest().translate(_LETTERS)
+
+
 def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
     """Read what people made of the sheet of `aqa evaluate --label`, by system and id.
 
-    There is nothing where no row tells a probability.
+    What is `blinded` may stand for the system. There is nothing where no row tells a probability.
 
     Raises:
         DataError: labels, systems, probabilities or rows are missing, or are not valid.
@@ -39,12 +49,12 @@ def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
     labels = read_labels(path)
     found = {}
     for place, row in rows:
-        key = (str(first_called(row, ("system",)) or ""), composed(first_called(row, ("id",))))
+        key = (str(first_called(row, WHOSE) or ""), composed(first_called(row, ("id",))))
         probability = _number(row.get("probability"))
         if not key[0] or not 0 < probability <= 1:
             raise DataError(
-                f"{place}: a system and a probability above 0 and up to 1 are needed, as"
-                " `aqa evaluate --label` wrote them"
+                f"{place}: a {BLIND_KEY} (or system) and a probability above 0 and up to 1 are"
+                " needed, as `aqa evaluate --label` wrote them"
             )
         answer = row.get("answer")
         found[key] = Sampled(labels[key], probability, None if answer is None else str(answer))
@@ -75,7 +85,7 @@ def read_labels(path: Path) -> Labels:
     for place, row in _rows(path):
         label = first_called(row, LABEL_COLUMNS)
         name = str(label or "").strip().lower().replace(" ", "_").replace("-", "_")
-        own, system = first_called(row, ("id",)), first_called(row, ("system",))
+        own, system = first_called(row, ("id",)), first_called(row, WHOSE)
         if own is None or name not in VERDICTS:
             problem = "there is no id" if own is None else f"{label!r} is no label"
             if own is not None and not name:
