@@ -160,25 +160,36 @@ class PlainTask:
         self._unit = unit
         self._done = self._first = done
         self._live = ""
-        self._start = self._last = time.monotonic()
-        self.is_said = False
+        self._start = self._said = time.monotonic()
+        self._known = (0, self._start)  # so many had come by then
+        self._is_said = False
 
     def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
-        """Count, and say so when the last line is some time ago."""
+        """Count, and say so when the last line is some time ago.
+
+        Answers of a batch come together: the first of them alone would tell of a low rate.
+        """
         self._done += amount
-        self.is_said = False
+        self._is_said = False
         if fields is not None:
             self._live = show_fields(fields)
         now = time.monotonic()
-        if now - self._last >= PLAIN_SECONDS:
-            self._last = now
-            self.say()
+        if now - self._said >= PLAIN_SECONDS:
+            self._said = now
+            self._say(now, *self._known)
+        self._known = (self._done - self._first, now)
 
-    def say(self) -> None:
-        """Write one line."""
-        self.is_said = True
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        rate = (self._done - self._first) / seconds
+    def end(self) -> None:
+        """Write the last line, unless the one before it says all."""
+        now = time.monotonic()
+        if not self._is_said:
+            self._say(now, self._done - self._first, now)
+
+    def _say(self, now: float, known: int, until: float) -> None:
+        """Write one line, with the rate by which so many had come until then."""
+        self._is_said = True
+        seconds = max(now - self._start, 1e-9)
+        rate = known / max(until - self._start, 1e-9)
         parts = [self._title]
         if not (self._total or self._done or self._live or seconds >= 1):
             return  # with nothing to tell
@@ -205,8 +216,7 @@ class PlainProgress:
         """Write lines now and then, and one at the end."""
         task = PlainTask(self._console, title, total, unit, done)
         yield task
-        if not task.is_said:
-            task.say()
+        task.end()
 
     def note(self, text: str) -> None:
         """Write the note as a line."""

@@ -40,10 +40,28 @@ def test_what_was_done_before_tells_nothing_of_the_speed(
     clock = iter(range(0, 1000, 20))
     monkeypatch.setattr("aqa.display.console.time.monotonic", lambda: next(clock))
     with open_progress(quiet=False) as progress, progress.task("Answering", 1000, done=900) as task:
-        task.advance(20)
+        task.advance(10)
+        task.advance(10)
     told = capsys.readouterr().err
     assert "Answering 920/1000, 0.5 examples/s, 160 s left" in told
     assert told.count("920/1000") == 1  # nothing came after it
+
+
+def test_the_first_of_a_batch_does_not_tell_how_fast_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("aqa.display.console.time.monotonic", lambda: now)
+    with open_progress(quiet=False) as progress, progress.task("Answering", 120) as task:
+        for at in (15.0, 30.0):
+            now = at
+            for _ in range(60):
+                task.advance()
+    assert capsys.readouterr().err.splitlines() == [
+        "Answering 1/120, 15 s",
+        "Answering 61/120, 4.0 examples/s, 15 s left",
+        "Answering 120/120, 4.0 examples/s, 30 s",
+    ]
 
 
 @pytest.mark.parametrize(
