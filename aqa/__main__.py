@@ -3,8 +3,9 @@
 import errno
 import os
 import sys
+from pathlib import Path
 
-from aqa.errors import AqaError
+from aqa.errors import AqaError, RunError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 INTERRUPTED = 130
@@ -16,6 +17,7 @@ def main() -> None:
         from aqa.cli.app import app  # here, since Ctrl-C may come while it is loaded
         from aqa.cli.words import readied
 
+        _check_folder()
         sys.argv[1:] = readied(sys.argv[1:])
         app(prog_name="aqa")
     except KeyboardInterrupt:
@@ -32,6 +34,13 @@ def main() -> None:
             " elsewhere"
         )
         sys.exit(1)
+
+
+def _check_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise RunError("the current folder no longer exists; change to another one") from None
 
 
 def _say(text: str) -> None:

@@ -412,6 +412,16 @@ def test_version_and_help(call_aqa: Call) -> None:
         call_aqa(verb, "-h", code=0)
 
 
+def test_a_current_folder_that_is_gone(
+    call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "the current folder no longer exists" in call_aqa("evaluate", "a.json", code=1).stderr
+
+
 def test_completion_of_the_shell(run_aqa: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     # Else it is that of the shell above this process, which need not be one.
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
