@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from aqa.evaluation.abstention import Rate
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
-from aqa.tables import Cell, Figure, Row, Table, figures, shown_chance, shown_interval, texts
+from aqa.tables import Cell, Figure, Row, Table, Tone, figures, shown_chance, texts
 
 SHARES = {
     (MISSING, "answered"): "answers {} of questions whose evidence is missing",
@@ -18,26 +18,22 @@ SHARES = {
 def card_tables(
     cards: Sequence[StressCard], between: Mapping[str, Sequence[Comparison]]
 ) -> Iterator[Table]:
-    """Give a card a reader, several side by side by the score of the first, and `between` them."""
-    for card in cards:
-        yield _card(card)
-    if len(cards) > 1:
-        yield _side_by_side(cards)
+    """Give a card for each reader, and the differences `between` them."""
+    yield from map(_card, cards)
     if between:
         yield _table_between(between, cards[0].metric)
 
 
 def _card(card: StressCard) -> Table:
-    plain = card.plain[card.metric]
-    first: list[Cell] = ["plain", card.n, Figure(plain.value, 1, plain.low, plain.high)]
-    rows = [Row([*first, "", "", "", ""], ends_section=True)]
+    rows = [
+        Row(["plain", card.n, _score_of(card.plain[card.metric]), "", ""], ends_section=True),
+    ]
     for name, own in card.conditions.items():
-        rate, found = own.scores[card.metric], own.differences.get(card.metric)
-        cells: list[Cell] = [name, own.n, Figure(rate.value, 1, rate.low, rate.high)]
-        cells += ["", "", ""] if found is None else _difference(found)
-        cells.append("" if own.gold_read is None else f"{own.gold_read:.0f} %")
-        rows.append(Row(cells, "strong" if found is not None and found.is_real else ""))
-    heads = figures("n", f"{card.metric} (95 %)", "from plain", "95 % interval", "p (Holm)", "gold")
+        found = own.differences.get(card.metric)
+        cells = ["", ""] if found is None else _difference(found)
+        tone: Tone = "strong" if found is not None and found.is_real else ""
+        rows.append(Row([name, own.n, _score_of(own.scores[card.metric]), *cells], tone))
+    heads = figures("n", f"{card.metric} (95 %)", "from plain (95 %)", "p (Holm)")
     return Table([*texts("condition"), *heads], rows, f"{card.reader} under stress")
 
 
@@ -49,33 +45,17 @@ def _table_between(between: Mapping[str, Sequence[Comparison]], metric: str) -> 
         for one in found
         if one.metric == metric
     ]
-    heads = [*texts("condition", "a", "b"), *figures("b - a", "95 % interval", "p (Holm)")]
+    heads = [*texts("condition", "a", "b"), *figures("b - a (95 %)", "p (Holm)")]
     return Table(heads, rows, f"Differences under stress, {metric}, b - a")
 
 
 def _difference(found: Comparison) -> list[Cell]:
-    difference = Figure(found.difference, 1, is_signed=True)
-    return [difference, shown_interval(found.low, found.high), shown_chance(found.p_holm)]
+    difference = Figure(found.difference, 1, found.low, found.high, is_signed=True)
+    return [difference, shown_chance(found.p_holm)]
 
 
-def _side_by_side(cards: Sequence[StressCard]) -> Table:
-    """A column for each reader: its score, and how far it is from plain; a star beyond chance."""
-    metric = cards[0].metric
-    rows = [Row(["plain", *(Figure(card.plain[metric].value, 1) for card in cards)])]
-    for name in dict.fromkeys(name for card in cards for name in card.conditions):
-        cells: list[Cell] = [name]
-        for card in cards:
-            own = card.conditions.get(name)
-            if own is None or metric not in own.scores:
-                cells.append("")
-                continue
-            found = own.differences.get(metric)
-            star = "*" if found is not None and found.is_real else ""
-            difference = "" if found is None else f" ({found.difference:+z.1f}{star})"
-            cells.append(f"{own.scores[metric].value:.1f}{difference}")
-        rows.append(Row(cells))
-    heads = figures(*(card.reader for card in cards))
-    return Table([*texts("condition"), *heads], rows, f"Readers under stress, {metric}")
+def _score_of(rate: Rate) -> str:
+    return f"{rate.value:.1f} ({rate.low:z.0f} to {rate.high:z.0f})"
 
 
 def condition_in_words(name: str, passages: int) -> str:

@@ -106,8 +106,8 @@ def slice_comparison_table(report: Report, key: str) -> Table:
     rows = []
     for group, found in listed:
         row = _difference(found)
-        rows.append(Row([group, *row.cells], row.tone))
-    heads = [*texts("group", "a", "b", "score"), *figures(*DIFFERENCE)]
+        rows.append(Row([group, *row.cells[:-1]], row.tone))
+    heads = [*texts("group", "a", "b", "score"), *figures(*DIFFERENCE[:-1])]
     return Table(heads, rows, f"Differences by {key}, b - a")
 
 

@@ -185,8 +185,8 @@ def _table(dev: Learning, learned: Learned) -> Table:
     low, high, _ = mean_interval(values.tolist(), answered.clusters)
     rows.append(Row(["chosen among them", Figure(float(values.mean())), shown_interval(low, high)]))
     rows.append(Row(["oracle", Figure(learned.oracle), ""], "muted"))
-    title = f"{dev.sample}; rules held out"
-    return Table([*texts("reader"), *figures(metric, "95 % interval")], rows, title)
+    heads = [*texts("reader"), *figures(metric, "95 % interval")]
+    return Table(heads, rows, f"{answered.clusters.examples:,} questions; rules held out")
 
 
 def _held_out_rows(dev: Learning, learned: Learned) -> dict[str, Any]:

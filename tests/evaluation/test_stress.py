@@ -2,16 +2,19 @@
 
 import re
 from dataclasses import replace
+from io import StringIO
 from statistics import fmean
 
 import pytest
 from planted_readers import READERS, SIGN_OF, ask, card_of, questions, under_stress
+from rich.console import Console
 
+from aqa.display.terminal import drawn
 from aqa.evaluation.long_table import stress_rows
 from aqa.evaluation.stress import Asked, StressCard, compare_readers, exact, make_card
 from aqa.evaluation.stress_cards import card_tables, sentences, stress_in_words
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.tables import shown
+from aqa.tables import Table
 
 SEED = 3
 
@@ -110,13 +113,23 @@ def test_an_interval_keeps_its_sign(cards: dict[str, StressCard], sign: int, ver
 def test_cards_as_tables(cards: dict[str, StressCard]) -> None:
     tables = list(card_tables(list(cards.values()), {}))
     assert [table.title for table in tables[:2]] == ["blind under stress", "copier under stress"]
-    beside = {row.cells[0]: [shown(cell) for cell in row.cells] for row in tables[-1].rows}
-    assert beside["position-last"][2].endswith("*)")
-    assert not beside["position-last"][1].endswith("*)")
+    for table, tone in zip(tables[:2], ("", "strong"), strict=True):
+        (last,) = [row for row in table.rows if row.cells[0] == "position-last"]
+        assert last.tone == tone
+    lines = _lines(tables[0])
+    assert max(map(len, lines)) < 80
+    assert any("position-middle" in line for line in lines), "nothing is folded"
     rows = [row.cells for row in stress_rows(cards["copier"])]
     assert all(len(row) == 13 for row in rows)
     assert {row[8] for row in rows} == {"stress"}
     assert {row[9] for row in rows} == set(cards["copier"].conditions)
+
+
+def _lines(table: Table) -> list[str]:
+    console = Console(file=StringIO(), width=80)
+    console.print(drawn(table))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue().splitlines()
 
 
 def test_only_shared_questions_are_compared() -> None:
