@@ -27,6 +27,7 @@ from aqa.evaluation.long_table import long_table
 from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import NamedPredictions, answered_row
 from aqa.evaluation.results import Report
+from aqa.evaluation.score_files import check_places
 from aqa.evaluation.silence import Promise
 from aqa.evaluation.stress import StressCard
 from aqa.evaluation.stress_cards import card_tables
@@ -272,12 +273,14 @@ class Evaluation(Shown):
         """Write one HTML file with charts and every example; it needs nothing else.
 
         Raises:
-            RunError: it can't be written there.
+            RunError: it can't be written there, or another program's file is there.
         """
         from aqa.evaluation.report import write_report
 
+        place = as_path(path)
+        check_places({"--report": place}, ())
         title = "" if self._source is None else Path(str(self._source.path)).name
-        write_report(as_path(path), self.report, self._examples, title)
+        write_report(place, self.report, self._examples, title)
 
     def _tables(self) -> Iterator[Table]:
         report = self.report

@@ -1,55 +1,62 @@
 """What the verbs say of the command line's flags, in the keywords of the Python API."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
 
 from aqa.config.flags import FLAGS
 from aqa.errors import AqaError
-from aqa.progress import Progress, Task
+from aqa.progress import Progress
 
 
 class Name(NamedTuple):
-    """What a flag is called here, without a value and with one, whose place is `{value}`.
+    """What a flag is called here: a keyword, of an object if there is a `place`.
 
-    Where values are pairs, as those of --set, `{key}` is the place of what is before the =.
+    It takes a value as it stands, `several` as a list, or `pairs` as a mapping: there `key` is what
+    their keys begin with, or the only one.
     """
 
-    alone: str
-    call: str = ""
+    keyword: str
+    place: str = ""
+    takes: Literal["value", "several", "pairs"] = "value"
+    key: str = ""
+
+    def __str__(self) -> str:
+        is_option = self.key and not self.key.endswith(".")
+        name, place = (self.key, self.keyword) if is_option else (self.keyword, self.place)
+        return f"{name} ({place})" if place else name
+
+    def called(self, values: Sequence[str]) -> str:
+        """The keyword with these values of a command line, as a call has it."""
+        given = values[0]
+        if self.takes == "several":
+            given = f"[{', '.join(map(_literal, values))}]"
+        elif self.takes == "pairs":
+            pairs = (value.rpartition("=") for value in values)
+            listed = (f'"{self.key}{key}": {_literal(value)}' for key, _, value in pairs)
+            given = f"{{{', '.join(listed)}}}"
+        return f"{self.keyword}={given}" + (f" ({self.place})" if self.place else "")
 
 
 Names = Mapping[str, Name]
 
 
-def _keywords(names: str, place: str = "") -> dict[str, Name]:
-    """Keywords that are called as their flags are: of the function, or of an object in a place."""
-    where = place and f" ({place})"
-    return {name: Name(f"{name}{where}", f"{name}={{value}}{where}") for name in names.split()}
-
-
-def _pairs(keyword: str, place: str = "", prefix: str = "") -> Name:
-    """A keyword that takes a mapping."""
-    where = place and f" ({place})"
-    return Name(f"{keyword}{where}", f'{keyword}={{{{"{prefix}{{key}}": {{value}}}}}}{where}')
-
-
-def _setting(key: str) -> Name:
-    """An option of the config."""
-    return Name(f"{key} (settings)", f'settings={{{{"{key}": {{value}}}}}}')
+def _keywords(words: str, place: str = "") -> dict[str, Name]:
+    """Keywords that are called as their flags are."""
+    return {word: Name(word, place) for word in words.split()}
 
 
 SETTINGS: Names = {
-    **{flag.parameter: _setting(flag.key) for flag in FLAGS},
-    "set": _pairs("settings"),
-    "field": _pairs("settings", prefix="data.fields."),
+    **{flag.parameter: Name("settings", takes="pairs", key=flag.key) for flag in FLAGS},
+    "set": Name("settings", takes="pairs"),
+    "field": Name("settings", takes="pairs", key="data.fields."),
     **_keywords("config data model output_dir"),
 }
 ASKED: Names = {
     **SETTINGS,
     **_keywords("stress abstain_below stop_when_decided margin decide_by to_see against"),
-    "prompt": Name("prompts", 'prompts=["{value}"]'),
+    "prompt": Name("prompts", takes="several"),
     "fresh": Name('redo="everything"'),
     "retry_errors": Name('redo="failures"'),
     "allow_other_reader": Name("allow_other_reader=True"),
@@ -58,44 +65,44 @@ ASKED: Names = {
 TRAINED: Names = {
     **SETTINGS,
     **_keywords("dev_data"),
-    "model": _setting("backend.model"),
+    "model": Name("settings", takes="pairs", key="backend.model"),
     "resume": Name("resume=True"),
     "fresh": Name("`aqa train --fresh`"),
 }
 SCORED: Names = {
     **_keywords("data metrics plan label choose_threshold level wrong_under"),
     **_keywords("split corpus passages on_duplicate_id missing_passages", "aqa.Source"),
-    "field": _pairs("fields", "aqa.Source"),
+    "field": Name("fields", "aqa.Source", "pairs"),
     **_keywords("profile normalize answer baseline cluster seed", "aqa.Scoring"),
-    "no_answer": Name("no_answer (aqa.Scoring)", "no_answer=[{value}] (aqa.Scoring)"),
-    "slice": Name("slices (aqa.Scoring)", 'slices=["{value}"] (aqa.Scoring)'),
-    "prediction_field": _pairs("prediction_fields", "aqa.Scoring"),
-    "allow_different_evidence": Name("allow_different_evidence=True (aqa.Scoring)"),
-    "bert_model": Name("metric_options (aqa.Scoring)"),
-    "bert_num_layers": Name("metric_options (aqa.Scoring)"),
-    **{
-        f"judge_{flag}": Name(f"{name} (aqa.JudgeOptions)", f"{name}={{value}} (aqa.JudgeOptions)")
-        for flag, name in (
-            ("model", "models"),
-            ("max_cost", "max_cost"),
-            ("repeats", "repeats"),
-            ("labels", "labels"),
-        )
-    },
-    "judge_set": _pairs("settings", "aqa.JudgeOptions"),
-    "train": Name("training", "training={value}"),
-    "output": Name("output_dir", "output_dir={value}"),
+    "no_answer": Name("no_answer", "aqa.Scoring", "several"),
+    "slice": Name("slices", "aqa.Scoring", "several"),
+    "prediction_field": Name("prediction_fields", "aqa.Scoring", "several"),
+    "allow_different_evidence": Name("allow_different_evidence=True", "aqa.Scoring"),
+    "bert_model": Name("metric_options", "aqa.Scoring"),
+    "bert_num_layers": Name("metric_options", "aqa.Scoring"),
+    "judge_model": Name("models", "aqa.JudgeOptions"),
+    "judge_max_cost": Name("max_cost", "aqa.JudgeOptions"),
+    "judge_repeats": Name("repeats", "aqa.JudgeOptions"),
+    "judge_labels": Name("labels", "aqa.JudgeOptions"),
+    "judge_set": Name("settings", "aqa.JudgeOptions", "pairs"),
+    "train": Name("training"),
+    "output": Name("output_dir"),
+    "report": Name("path"),  # of Evaluation.write_report
     "stress": Name("stress=True"),
 }
 PLAIN = re.compile(r"-?\d+(?:\.\d+)?|[\"\[{].*")  # a value that is written alike in Python
-# A command stays as it is. A flag may stand beside its key of a config, and may have a value.
+VALUE = (
+    r"(?:[A-Z_]{2,}\b|\d[\d.]*\b|keep-first|empty|nfk?c|\"[^\"]*\"|-(?!\S)"
+    r"|[\w.]+=(?:'[^']*'|[^\s,;)]*[\w\]]))"
+)
+# A command stays as it is. A flag may stand beside its key of a config, or have values, each behind
+# the flag again.
 FLAG = re.compile(
     r"`[^`]*`|\baqa (?:train|predict|evaluate|prompt-preview) [^,;)]*"
     r"|(?P<key>[\w.]+) \(--[a-z][a-z-]*\)"
     r"|\A--(?P<first>[a-z][a-z-]*) (?P<its>[^\s:]+)(?=: )"
     r"|(?<![\w-])--(?P<flag>[a-z][a-z-]*)(?![\w-])(?: \((?P<known>\w+\.[\w.]+)\))?"
-    r"(?: (?P<value>[A-Z_]{2,}\b|\d[\d.]*\b|keep-first|empty|nfk?c|\"[^\"]*\"|-(?!\S)"
-    r"|[\w.]+=(?:'[^']*'|[^\s,;)]*[\w\]])))?"
+    rf"(?: (?P<values>{VALUE}(?: --(?P=flag) {VALUE})*))?"
 )
 
 
@@ -103,17 +110,11 @@ def reworded(text: str, names: Names) -> str:
     """The sentence with what these flags are called here in their places."""
 
     def word(found: re.Match[str]) -> str:
-        flag, value = found["flag"] or found["first"] or "", found["value"] or found["its"]
+        flag, values = found["flag"] or found["first"] or "", found["values"] or found["its"]
         name = names.get(flag.replace("-", "_"))
         if name is None or found["known"]:
             return found["key"] or found["known"] or found[0]
-        alone = name.alone
-        if not value:
-            return alone.strip("()") if alone.startswith("(") else alone
-        if "{{" not in name.call:
-            return name.call.replace("{value}", value) if name.call else f"{alone} {value}"
-        key, _, value = value.rpartition("=")
-        return name.call.format(key=key, value=_literal(value))
+        return name.called(values.split(f" --{flag} ")) if values else str(name)
 
     return FLAG.sub(word, text)
 
@@ -130,17 +131,12 @@ class WordedProgress:
     """Progress whose notes name keywords in the place of flags."""
 
     def __init__(self, progress: Progress, names: Names) -> None:
-        self._progress, self._names = progress, names
-
-    def task(
-        self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
-    ) -> AbstractContextManager[Task]:
-        """Show a task as it is."""
-        return self._progress.task(title, total, unit, done)
+        self.task = progress.task
+        self._note, self._names = progress.note, names
 
     def note(self, text: str) -> None:
         """Say it in other words."""
-        self._progress.note(reworded(text, self._names))
+        self._note(reworded(text, self._names))
 
 
 @contextmanager

@@ -94,14 +94,16 @@ def evaluate(
 
         score_tables.show_verifications([run_verify(file) for file in files], as_json)
         return
+    from aqa.errors import UsageError
     from aqa.evaluation.contracts import parse_promise
     from aqa.evaluation.score_files import check_limits, parse_limits
     from aqa.verbs.evaluate import estimate_cost
     from aqa.verbs.evaluate import evaluate as run_evaluate
 
-    form = score_tables.choose_form(
-        {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
-    )
+    asked = {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
+    forms = [name for name, is_asked in asked.items() if is_asked]
+    if as_json and len(forms) > 1:
+        raise UsageError(f"--json goes with no other form; leave it or --{forms[1]} out")
     evaluated = _evaluated(files, context.params)
     promise = parse_promise(choose_threshold, level, wrong_under)
     outputs = _outputs(files, context.params)
@@ -111,9 +113,9 @@ def evaluate(
             tables.show_cost(estimate_cost(evaluated, outputs, progress, limits), as_json)
             return
         report = run_evaluate(evaluated, outputs, progress, limits, promise, label)
-    score_tables.show_report(report, form)
-    if form == "table" or not quiet:
-        score_tables.show_written(outputs.by_name, form)
+    score_tables.show_report(report, forms)
+    if not (forms and quiet):
+        score_tables.show_written(outputs.by_name, not forms)
     check_limits(limits, report)
 
 

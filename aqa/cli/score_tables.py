@@ -1,6 +1,6 @@
 """What an evaluation or a training found, on standard output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aqa.cli.tables import draw, output, print_json, say
 from aqa.display.console import errors, say_warning
 from aqa.display.terminal import safe_text
-from aqa.errors import RunError, UsageError
+from aqa.errors import RunError
 from aqa.tables import Row, Table, Tone, shown_interval, texts
 from aqa.tables.latex import to_latex
 from aqa.tables.markdown import to_markdown
@@ -20,33 +20,25 @@ if TYPE_CHECKING:
     from aqa.verbs.train import TrainResult
     from aqa.verbs.verify import Verification
 
+FORMS = {"csv": to_csv, "markdown": to_markdown, "latex": to_latex}
 TONES: Mapping[str, Tone] = {"changed": "bad", "missing": "bad", "unchecked": "muted"}
 
 
-def choose_form(asked: Mapping[str, bool]) -> str:
-    """Give the one form that was asked for, or "table"."""
-    chosen = [name for name, is_asked in asked.items() if is_asked]
-    if len(chosen) > 1:
-        raise UsageError(f"--{chosen[0]} and --{chosen[1]} can't be used together; choose one")
-    return chosen[0] if chosen else "table"
-
-
-def show_report(report: "Report", form: str = "table") -> None:
-    """The scores as tables for people, "json", "csv", "markdown" or "latex"; warnings before."""
+def show_report(report: "Report", forms: Collection[str] = ()) -> None:
+    """The scores as "json", "csv", "markdown", "latex", one below the other; else for people."""
     from aqa.evaluation.long_table import long_table
     from aqa.evaluation.tables import wide_table
 
     for warning in report.warnings:
         say_warning(warning)
-    if form == "json":
-        print_json(report.to_json())
-    elif form == "csv":
-        print(safe_text(to_csv(long_table(report))), end="")  # noqa: T201  (data)
-    elif form != "table":
-        write = {"markdown": to_markdown, "latex": to_latex}[form]
-        print(safe_text(write(wide_table(report))), end="")  # noqa: T201  (data)
-    else:
+    if not forms:
         _show_tables(report)
+    for place, form in enumerate(forms):
+        if form == "json":
+            print_json(report.to_json())
+            continue
+        write, table = FORMS[form], long_table if form == "csv" else wide_table
+        print("\n" * bool(place) + safe_text(write(table(report))), end="")  # noqa: T201  (data)
 
 
 def _show_tables(report: "Report") -> None:
@@ -106,9 +98,9 @@ def _figure(found: Mapping[str, float], name: str, digits: int = 2) -> str:
     return f"{found[name]:.{digits}f}" if name in found else "not defined"
 
 
-def show_written(written: Mapping[str, Path], form: str) -> None:
+def show_written(written: Mapping[str, Path], is_for_people: bool) -> None:
     """Tell which files were written, below the table; standard output is for data otherwise."""
-    console = output() if form == "table" else errors()
+    console = output() if is_for_people else errors()
     for what, path in written.items():
         console.print(f"{what}: {path}", soft_wrap=True)
 

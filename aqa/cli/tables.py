@@ -52,7 +52,7 @@ def print_json(value: object) -> None:
 
 
 def show_dry_run(found: "DryRun", as_json: bool) -> None:
-    """The resolved config, counts, lengths, cuts and needs of a training."""
+    """Counts, lengths, cuts and needs of a training; for programs its whole config, too."""
     estimate = found.estimate
     facts = {
         "counts": dict(found.counts),
@@ -66,13 +66,12 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
     if as_json:
         print_json({"config": dict(found.config), **facts})
         return
-    say(safe_json(dict(found.config)))
     rows = {
         name.replace("_", " "): show_pairs(value) if isinstance(value, dict) else f"{value:,}"
         for name, value in facts.items()
     }
     draw(_facts(rows))
-    say("nothing was written", "dim")
+    say("nothing was written; --json shows the whole config, too", "dim")
 
 
 def show_cost(found: "CostEstimate", as_json: bool, foresight: "Foresight | None" = None) -> None:

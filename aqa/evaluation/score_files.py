@@ -16,6 +16,11 @@ from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
 
 ROUNDING = 1e-9  # sums of floats may be off by this
 SCORES_BESIDE = "scores"  # what --output does not name, since it names something else
+ANEW = "scores and no contract of silence"  # what --output and its neighbour hold
+HOLDS = {"--report": "report", "--per-example": "scores of examples"}
+OWN_REPORT = b'<meta name="generator" content="aqa '  # within the first bytes of a report
+OWN_EXAMPLE = {"id", "references", "systems"}  # keys of a line of ours
+FIRST = 4096
 OF_A_RUN = (MANIFEST, JOURNAL, PREDICTIONS)  # of a run folder: what no evaluation can make anew
 
 
@@ -130,7 +135,7 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
 
     Raises:
         RunError: a folder does not exist or can't be written in, or a file that is needed, or
-            that is not a metrics.json of ours, would be overwritten.
+            that an evaluation did not write, would be overwritten.
     """
     taken = {path.resolve(): str(path) for path in read}
     for folder in {path if path.is_dir() else path.parent for path in read}:
@@ -147,23 +152,28 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
             raise RunError(f"{flag} {path}: no permission to write there; name another place")
         if (other := taken.setdefault(path.resolve(), flag)) != flag:
             raise RunError(f"{flag} {path} would overwrite {other}; name another file")
-    for output in (written[flag] for flag in ("--output", SCORES_BESIDE) if flag in written):
-        if not _may_be_overwritten(output):
+    for flag, path in written.items():
+        if not _may_be_overwritten(flag, path):
+            what, named = HOLDS.get(flag, ANEW), flag if flag.startswith("--") else "--output"
             raise RunError(
-                f"{output} would be overwritten, and holds no scores and no contract of silence by"
-                " `aqa evaluate`; name another file with --output, or move this one away"
+                f"{path} would be overwritten, and holds no {what} by `aqa evaluate`; name another"
+                f" file with {named}, or move this one away"
             )
 
 
-def _may_be_overwritten(path: Path) -> bool:
-    """Tell whether there is no file, an empty one, or what the same command writes anew.
+def _may_be_overwritten(flag: str, path: Path) -> bool:
+    """Tell whether there is no file, an empty one, or what the same flag writes anew.
 
     A sheet of answers to label is no such file: people may have written into it.
     """
     if not path.is_file() or not path.stat().st_size:
         return True
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and (found.keys() >= OWN_SCORES or found.get("kind") == KIND)
+    with path.open("rb") as file:
+        if flag == "--report":
+            return OWN_REPORT in file.read(FIRST)
+        try:
+            found = json.loads(file.readline() if flag == "--per-example" else file.read())
+        except (ValueError, RecursionError):
+            return False
+    keys = OWN_EXAMPLE if flag == "--per-example" else OWN_SCORES
+    return isinstance(found, dict) and (found.keys() >= keys or found.get("kind") == KIND)

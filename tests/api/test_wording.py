@@ -13,7 +13,7 @@ from aqa.progress import SilentProgress
 
 ROOT = Path(aqa.__file__).parent
 # What commands alone do: they end batches, hold scores to limits, and write these files.
-COMMANDS_ALONE = {"--cancel", "--fail-under", "--per-example", "--report"}
+COMMANDS_ALONE = {"--cancel", "--fail-under", "--per-example"}
 
 SENTENCES: list[tuple[str, Names, str]] = [
     ("give --data FILE, or data.path", ASKED, "give data=FILE, or data.path"),
@@ -39,8 +39,25 @@ SENTENCES: list[tuple[str, Names, str]] = [
     (
         "name it, --prediction-field id=a",
         SCORED,
-        'name it, prediction_fields={"id": "a"} (aqa.Scoring)',
+        'name it, prediction_fields=["id=a"] (aqa.Scoring)',
     ),
+    # Several of one flag are one keyword.
+    (
+        'say --no-answer "none" --no-answer "not \'here\'"; x',
+        SCORED,
+        'say no_answer=["none", "not \'here\'"] (aqa.Scoring); x',
+    ),
+    (
+        "such as --field question=instruction --field answers=output",
+        ASKED,
+        'such as settings={"data.fields.question": "instruction", "data.fields.answers": "output"}',
+    ),
+    (
+        "such as --field question=instruction --field answers=output",
+        SCORED,
+        'such as fields={"question": "instruction", "answers": "output"} (aqa.Source)',
+    ),
+    ("give --data FILE --split NAME", ASKED, 'give data=FILE settings={"data.split": "NAME"}'),
     ("or --slice KEY", SCORED, 'or slices=["KEY"] (aqa.Scoring)'),
     # What is no flag of ours, or a command.
     ("run it with --log_samples, a--data", ASKED, "run it with --log_samples, a--data"),
@@ -103,6 +120,17 @@ def test_what_a_notebook_is_told(tmp_path: Path) -> None:
     list(aqa.predict("stub", [row], output_dir=tmp_path / "out"))
     with pytest.raises(aqa.AqaError, match='another output_dir, or start over with redo="every'):
         list(aqa.predict("stub", [row | {"id": "2"}], output_dir=tmp_path / "out"))
+
+
+def test_a_report_does_not_take_the_place_of_another_page(tmp_path: Path) -> None:
+    result = aqa.evaluate({"a": {"1": "Ada"}}, [{"id": "1", "question": "?", "answers": ["Ada"]}])
+    page = tmp_path / "page.html"
+    page.write_text("<p>mine</p>", encoding="utf-8")
+    with pytest.raises(aqa.AqaError, match=r"page\.html would be overwritten.* file with path, or"):
+        result.write_report(page)
+    assert page.read_text(encoding="utf-8") == "<p>mine</p>"
+    result.write_report(tmp_path / "own.html")
+    result.write_report(tmp_path / "own.html")
 
 
 def test_notes_name_keywords_too() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aqa.cli.score_tables import choose_form, show_report
+from aqa.cli.score_tables import show_report
 from aqa.errors import RunError, ScoreError, UsageError
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.long_table import long_table
@@ -227,11 +227,16 @@ def test_limits_that_are_none(word: str) -> None:
         parse_limits([word])
 
 
-def test_one_form_at_a_time() -> None:
-    assert choose_form({"csv": False, "json": True}) == "json"
-    assert choose_form({"csv": False}) == "table"
-    with pytest.raises(UsageError, match="--csv and --json can't be used together"):
-        choose_form({"csv": True, "json": True})
+def test_several_forms_stand_below_each_other(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = {}
+    for form in ("csv", "markdown", "latex"):
+        show_report(report, [form])
+        alone[form] = capsys.readouterr().out
+    show_report(report, ["csv", "latex"])
+    assert capsys.readouterr().out == f"{alone['csv']}\n{alone['latex']}"
+    assert len(set(alone.values())) == 3
 
 
 @pytest.mark.parametrize("form", ["table", "json", "csv", "markdown", "latex"])
@@ -239,7 +244,7 @@ def test_forms(
     report: Report, form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    show_report(report, form)
+    show_report(report, [] if form == "table" else [form])
     shown = capsys.readouterr().out
     if form == "json":
         assert json.loads(shown) == json.loads(json.dumps(report.to_json()))
@@ -356,6 +361,26 @@ def test_metrics_of_another_tool_are_not_written_over(
     call_aqa("evaluate", "a.json", "--output", "own.json", code=0)  # ours
     (tmp_path / "metrics.json").write_bytes(b"")  # as mktemp makes one
     call_aqa("evaluate", "a.json", code=0)
+
+
+@pytest.mark.parametrize(
+    ("flag", "what"), [("--report", "report"), ("--per-example", "scores of examples")]
+)
+@pytest.mark.parametrize("content", ["<p>mine</p>\n", '{"id": "1"}\n', '{"version": 1}'])
+def test_files_of_another_program_are_not_written_over(
+    flag: str, what: str, content: str, call_aqa: Callable[..., Any], tmp_path: Path
+) -> None:
+    row = '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}'
+    (tmp_path / "a.json").write_text(row, encoding="utf-8")
+    (tmp_path / "theirs").write_text(content, encoding="utf-8")
+    told = " ".join(call_aqa("evaluate", "a.json", flag, "theirs", code=1).stderr.split())
+    assert f"theirs would be overwritten, and holds no {what} by" in told
+    assert f"name another file with {flag}" in told
+    assert (tmp_path / "theirs").read_text(encoding="utf-8") == content
+    assert not (tmp_path / "metrics.json").exists()
+    (tmp_path / "own").touch()
+    call_aqa("evaluate", "a.json", flag, "own", code=0)
+    call_aqa("evaluate", "a.json", flag, "own", code=0)  # ours
 
 
 def test_what_was_written_where_is_told(call_aqa: Callable[..., Any], tmp_path: Path) -> None:
