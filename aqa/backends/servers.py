@@ -1,15 +1,19 @@
 """What holds of every server: how its address is written, and how what it says is shown."""
 
+import json
 import re
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
+from html import escape
 from ipaddress import ip_address
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from aqa.errors import ConfigError
 
 SHOWN = 300  # characters of a server's message
+SHORT = 8  # characters; a shorter key may well be a part of something else
 # What steers a terminal, or turns the direction of what follows, or can't be written.
 CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
@@ -82,9 +86,23 @@ def _spelt_out(host: str) -> str:
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
     """The text without these keys, should a server have written one there."""
     for secret in secrets:
-        if len(secret) >= 8:
-            text = text.replace(secret, "***")
+        for spelling in _spellings(secret):
+            text = spelling.sub("***", text)
     return text
+
+
+@lru_cache
+def _spellings(secret: str) -> tuple[re.Pattern[str], ...]:
+    """How a server may write a key: as it is, or as JSON, HTML and addresses have it.
+
+    A short one is looked for between other signs alone; short words, such as none, are no secrets.
+    """
+    if len(secret) < SHORT and (secret.isalpha() or secret.isdecimal() or not secret):
+        return ()
+    edges = ("", "") if len(secret) >= SHORT else (r"(?<!\w)", r"(?!\w)")
+    written = (secret, json.dumps(secret)[1:-1], escape(secret), quote(secret, safe=""))
+    found = dict.fromkeys(map(re.escape, sorted(written, key=len, reverse=True)))
+    return tuple(re.compile(edges[0] + text + edges[1]) for text in found)
 
 
 def shown(text: str) -> str:

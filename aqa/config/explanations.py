@@ -7,6 +7,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from aqa.config.legacy import FLAT_KEYS
 from aqa.config.options import RunConfig
@@ -42,14 +43,19 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     if first["type"] == "missing":
         return ConfigError(f"config key {key} is missing", key)
     alike = [each for each in errors if list(_path(each["loc"], model)) == path]
-    missed = [_missed(each["type"], each.get("ctx", {})) for each in alike]
-    if all(missed):
-        text = f"{first['input']!r} is not {', nor '.join(dict.fromkeys(missed))}"
+    if text := not_what(alike):
         return ConfigError(f"config key {key}: {text}", key)
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return ConfigError(f"config key {key}{value}: {message}", key)
+
+
+def not_what(errors: Sequence[ErrorDetails]) -> str:
+    """Say what a value is not, by all errors of it; empty where there are no words for one."""
+    missed = [_missed(each["type"], each.get("ctx", {})) for each in errors]
+    text = f"{errors[0]['input']!r} is not {', nor '.join(dict.fromkeys(missed))}"
+    return text if all(missed) else ""
 
 
 def _missed(kind: str, context: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ def keys_of(asked: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         if isinstance(value, Mapping):
             yield from keys_of(value, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            yield f"{prefix}{name}"
 
 
 def _value_and_default(config: RunConfig, key: str) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """What may be added to a request by the config: fields of its body, and headers."""
 
+import json
 import re
 from typing import Annotated, Any
 
@@ -28,7 +29,11 @@ def _has_no_other_option(body: dict[str, Any]) -> dict[str, Any]:
         if name in OWN_FIELDS:
             option = OWN_FIELDS[name]
             raise ValueError(f"{name} is set by {option}" if option else f"{name} can't be changed")
-    return body
+    try:
+        # As it will be read again: YAML has keys that are numbers.
+        return dict(json.loads(json.dumps(body, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise ValueError("it holds what JSON has not, such as a date or a set") from error
 
 
 def _can_be_written_down(headers: dict[str, str]) -> dict[str, str]:

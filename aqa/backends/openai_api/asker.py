@@ -1,7 +1,6 @@
 """Asks an API for the answer to one prompt, again and again if need be, within all limits."""
 
 import asyncio
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from aqa.backends.openai_api.server_state import ServerState
 from aqa.backends.openai_api.service import Service, kind_of
 from aqa.backends.openai_api.streams import in_utf8
 from aqa.backends.openai_api.waits import in_words
-from aqa.errors import AqaError, StoppedError
+from aqa.errors import StoppedError
 from aqa.records import Message, Prediction, Prompt
 from aqa.spent import Spent
 
@@ -37,7 +36,7 @@ class Asker:
         self._parameters, self._served = service.parameters, service.served
         self._timeout, self._deadline = options.request_timeout, options.example_deadline
         self._server = ServerState(self._timeout, lambda: self.common.release(None))
-        self.common = CommonFailures(self._server.stop, self._server.go_on, lambda: pace.active)
+        self.common = CommonFailures(self._server, lambda: pace.active)
         # An earlier session may have seen that the server answers the run's questions.
         self.common.has_answered = bool(self._served.requests["answered"])
         self._waits_until = 0.0  # of a wait that was shown
@@ -63,12 +62,13 @@ class Asker:
         worst = self._service.worst(prompt, price)
         tried = Attempts(priced(Spent(), price), sample)
         while True:
-            started = await self._start(likely, worst)
+            started = await self._start(likely, worst, tried)
+            if started is None:
+                found = await self._give_up(prompt, tried)
+                if found is not None:
+                    return found
+                continue
             body = self._parameters.body(chat, sample)  # with what was learnt meanwhile
-            tried.until = tried.until or started + self._deadline
-            if started >= tried.until:
-                self._leave(likely, worst)
-                return await self._give_up(prompt, tried) or self._failed(prompt, tried)
             used = worst  # where it is broken off: it may be answered, and paid, nevertheless
             try:
                 outcome, used = await self._request(body, worst, tried.until - started)
@@ -124,13 +124,14 @@ class Asker:
             return self._service.failure(prompt, failure.reason, tried.spent)
         self._make_way(failure, started)
         pause = tried.add(failure)
+        self._server.sent_away += tried.waits == 1 and failure.kind == "slow"
         if failure.unreachable:
             return None
         if failure.kind == "slow":
             over = self._server.is_too_busy and not self._pace.active
         else:
             over = tried.are_over or self._server.tries >= ATTEMPTS
-        if over or time.monotonic() + pause > (tried.until or math.inf):
+        if over or time.monotonic() + pause > tried.until:
             return await self._give_up(prompt, tried)
         await self._server.sleep(pause)
         return None
@@ -140,9 +141,10 @@ class Asker:
         reason = self._access.shown(tried.reason)
         self._server.lost(reason)
         sort: Sort = "doubt" if tried.doubts else "trouble"
+        self._server.sent_away -= tried.waits > 0
         others_are = await self.common.others_are_answered(Suspect(sort, reason))
         may_pass = not (tried.had_last or tried.timed_out)
-        if others_are and may_pass and time.monotonic() < (tried.until or math.inf):
+        if others_are and may_pass and time.monotonic() < tried.until:
             tried.had_last = True
             return None
         return self._failed(prompt, tried)
@@ -152,8 +154,8 @@ class Asker:
         reason = f"gave up after {times}: {self._access.shown(tried.reason)}"
         return self._service.failure(prompt, reason, tried.spent)
 
-    async def _start(self, likely: float, worst: Spent) -> float:
-        """Wait for room in the server's limits and in the budget."""
+    async def _start(self, likely: float, worst: Spent, tried: Attempts) -> float | None:
+        """Wait for room in the server's limits and in the budget; None where its time is over."""
         async with self._pace.turn:
             while True:
                 self._server.go_on()
@@ -175,18 +177,13 @@ class Asker:
                     continue
                 await self._pace.one_less()
             started = await self._pace.start(likely, self._server.sleep)
-            self._ledger.start(worst)  # whose room can't have shrunk: nobody else starts
-            try:
+            tried.until = min(tried.until, started + self._deadline)
+            if self._server.is_stopped or started >= tried.until:
+                self._pace.end(likely, 0)
                 self._server.go_on()
-            except AqaError:
-                self._leave(likely, worst)
-                raise
+                return None
+            self._ledger.start(worst)  # whose room can't have shrunk: nobody else starts
             return started
-
-    def _leave(self, likely: float, worst: Spent) -> None:
-        """Give room and reserve back without a request."""
-        self._pace.end(likely, 0)
-        self._ledger.end(worst, Spent())
 
     async def _request(
         self, body: Json, worst: Spent, seconds: float

@@ -1,5 +1,6 @@
 """What was tried for one example, and how long to wait before the next attempt."""
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class Attempts:
 
     spent: Spent
     sample: int = 0
-    until: float | None = None
+    until: float = math.inf
     reason: str = ""
     failures: int = 0
     waits: int = 0

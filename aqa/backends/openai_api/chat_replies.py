@@ -38,7 +38,8 @@ def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
         body = body_of(content)
         names, model = ("prompt_tokens", "completion_tokens"), str(body.get("model") or "")
         spent = read_usage(body.get("usage"), names, "prompt_tokens_details")
-        choice = (body.get("choices") or [None])[0]
+        choices = body.get("choices") or [None]
+        choice = next((own for own in choices if own and own.get("index") == 0), choices[0])
         if choice is None or not any(choice.get(name) for name in SAYING):
             return _without_choice(body, model, spent)
         ending = ending_of(choice.get("finish_reason"))

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aqa.backends.event_loop import Ask, answers
+from aqa.backends.openai_api.server_state import KEPT, ServerState
 from aqa.errors import AqaError, ModelError
 from aqa.records import Prediction, Prompt
 
 ALIKE = 4  # examples that fail alike, with no answer meanwhile, before the run stops
 MANY = 40  # the same of failures that are the examples' own, once there was an answer
 SHOWN = 100  # characters of a text that is no answer
-KEPT = "what was answered is kept; run the same command again to resume"
 AGAIN = "with --retry-errors for what failed"
+OPTIONS = "see --model and the options of the backend"
+LATER = "try again later, or see whether backend.base_url and the limits of the account are right"
 VARYING = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)  # ids and numbers in a server's words
 
 # own: of the question, such as a prompt that is refused; trouble: the server gives no answer;
@@ -47,14 +49,9 @@ class CommonFailures:
     them as failed, lest every further one end there, too.
     """
 
-    def __init__(
-        self,
-        stop: Callable[[AqaError], None],
-        go_on: Callable[[], None],
-        in_flight: Callable[[], int],
-    ) -> None:
-        """`stop` ends the run with an error, `go_on` raises that; `in_flight` counts requests."""
-        self._stop, self._go_on, self._in_flight = stop, go_on, in_flight
+    def __init__(self, server: ServerState, in_flight: Callable[[], int]) -> None:
+        """`in_flight` counts requests."""
+        self._server, self._in_flight = server, in_flight
         self._answered_now = False  # anything of this session
         self.has_answered = False  # anything of this run, perhaps in an earlier session
         self._waiting: dict[Waiting, Suspect] = {}
@@ -134,6 +131,9 @@ class CommonFailures:
     def settle(self) -> None:
         """See what those that wait, and those that are under way, now tell."""
         kinds = Counter(suspect.kind for suspect in self._waiting.values())
+        if kinds["trouble"] and self._server.is_too_busy:
+            # Those that it sent away are not tried one by one: each would wait as long again.
+            kinds["trouble"] += self._server.sent_away
         waiting, left = len(self._waiting), self._read - self._done
         are_all = waiting > 0 and waiting == left and self._all_read
         if max(kinds.values(), default=0) >= ALIKE or self._row >= MANY:
@@ -147,7 +147,7 @@ class CommonFailures:
         if are_all:
             doubts = [s.reason for s in self._waiting.values() if s.sort == "doubt"]
             if doubts and not self.has_answered:
-                self._stop(ModelError(f"{doubts[0]}; {KEPT}"))
+                self._server.stop(ModelError(f"{doubts[0]}; {KEPT}"))
             self.release(False)
         elif waiting and waiting >= self._room:  # they differ, and keep others from being asked
             self.release(False)
@@ -162,7 +162,7 @@ class CommonFailures:
 
     async def others_are_answered(self, suspect: Suspect) -> bool:
         """Wait until it is known whether an example failed alone; True: others did not."""
-        self._go_on()
+        self._server.go_on()
         future: Waiting = asyncio.get_running_loop().create_future()
         self._waiting[future] = suspect
         try:
@@ -171,7 +171,7 @@ class CommonFailures:
         finally:
             self._waiting.pop(future, None)
         if was_answered is None:
-            self._go_on()
+            self._server.go_on()
         return bool(was_answered)
 
     def _end_run(self, kinds: Counter[str], are_all: bool) -> None:
@@ -183,7 +183,7 @@ class CommonFailures:
             return
         if self._goes_on_in_vain:
             self.release(False)
-        self._stop(error)
+        self._server.stop(error)
 
     def _sentence(self, kind: str, count: int) -> str:
         if count < ALIKE:
@@ -193,14 +193,12 @@ class CommonFailures:
         kept = f"{KEPT}, {AGAIN}" if self._goes_on_in_vain else KEPT
         if suspect.sort == "doubt":
             return f"{suspect.reason}; {kept}"
-        if not self.has_answered:
-            said = f' (it said: "{suspect.said[:SHOWN]}")' if suspect.said else ""
-            return (
-                f"no answer yet, and {count} questions failed in the same words:"
-                f" {suspect.reason}{said}; see --model and the options of the backend"
-            )
-        failed = f"{count} questions failed, and none was answered meanwhile"
-        return f"{failed}: {suspect.reason}; {kept}"
+        if self.has_answered:
+            failed = f"{count} questions failed, and none was answered meanwhile"
+            return f"{failed}: {suspect.reason}; {kept}"
+        said = f' (it said: "{suspect.said[:SHOWN]}")' if suspect.said else ""
+        failed = f"no answer yet, and {count} questions failed: {suspect.reason}{said}"
+        return f"{failed}; {OPTIONS if suspect.sort == 'own' else LATER}"
 
     def release(self, was_answered: bool | None) -> None:
         """Tell all that wait whether another one was answered; None: the run stops."""

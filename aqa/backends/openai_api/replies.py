@@ -28,10 +28,11 @@ ENDS: Mapping[str, End] = {
     **dict.fromkeys(FILTER.split(), "filter"),
 }
 # Why an answer that was broken off is not whole: what vLLM, OpenRouter, DeepSeek and Zhipu say.
-BROKEN_OFF = {"error", "abort", "cancelled", "timeout", "network_error",
-              "insufficient_system_resource"}  # fmt: skip
+BROKEN_OFF = {"error", "abort", "cancelled", "canceled", "timeout", "network_error",
+              "server_error", "insufficient_system_resource"}  # fmt: skip
 TOOLS = {"tool_calls", "tool_use", "function_call"}
 TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+WORD_END = re.compile(r"[- ]|(?<=[a-z])(?=[A-Z])")
 TAG = re.compile(r"<[^>]*>")
 # What holds an error's message, in lower case, and what says more than a general one does.
 MESSAGES = (
@@ -108,8 +109,9 @@ class Said:
 
 
 def ending_of(reason: object) -> str:
-    """How a server says that an answer ended, in lower case, without what it adds."""
-    return reason.lower().partition(":")[0].strip() if isinstance(reason, str) else ""
+    """How a server says that an answer ended: as max_tokens, however spelt; not what it adds."""
+    said = reason.partition(":")[0].strip() if isinstance(reason, str) else ""
+    return WORD_END.sub("_", said).lower()
 
 
 def unread(content: bytes, kind: str) -> BadBodyError:
@@ -130,7 +132,8 @@ def make_reply(
 
 def _judged(said: Said, model: str, spent: Spent | None, schema: ResponseSchema | None) -> Reply:
     # Half a surrogate pair, which JSON can hold, can't be written to any file.
-    text = _whole(said.text) if isinstance(said.text, str) else ""
+    is_text = isinstance(said.text, str | int | float) and not isinstance(said.text, bool)
+    text = _whole(str(said.text)) if is_text else ""  # a number alone is JSON, too
     if text and spent is not None and not spent.output:
         spent = None  # no text is written of nothing: that counts as wrongly as no prompt
     reason = _why_none(said, text)

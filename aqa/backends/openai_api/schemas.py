@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from aqa.config.explanations import not_what
 from aqa.records import StructuredAnswer
 from aqa.runs.cleaning import object_in
 
@@ -70,9 +71,11 @@ def read_object(text: str, model: type[Answered]) -> Answered:
     try:
         return model.model_validate_json(json.dumps(found), extra="ignore")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise BadObjectError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        what = not_what([first]) or "it is not as the schema says"
+        missing = first["type"] == "missing"
+        raise BadObjectError(f"{place} is missing" if missing else f"{place}: {what}") from None
 
 
 class ReaderAnswer(BaseModel):

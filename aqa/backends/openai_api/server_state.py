@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from aqa.backends.openai_api.common_failures import KEPT
 from aqa.backends.openai_api.errors import Failure
 from aqa.errors import AqaError, ModelError
 
+KEPT = "what was answered is kept; run the same command again to resume"
 FATAL = 2  # errors in a row that concern every request, after which the run stops
 FAILS = 4  # errors of the server's in a row, at least, before fewer requests try it
 FIRST_CONTACT = 3.0  # seconds of refused connections, before the server was ever there
@@ -32,6 +32,7 @@ class ServerState:
         self.tries = 0  # requests since then
         self._quiet_since: float | None = None  # of the last answer, or the first failure
         self._in_vain, self._asked_until = 0, 0.0
+        self.sent_away = 0  # examples since then, as it was busy; not those given up
         self._stop: AqaError | None = None
         self._stopped = asyncio.Event()
         self.refused_connections = 0  # in a row
@@ -58,7 +59,7 @@ class ServerState:
         self._found()
         self._fatal = self._failed_in_a_row = self.tries = 0
         self._unwell_since = None
-        self._quiet_since, self._in_vain = time.monotonic(), 0
+        self._quiet_since, self._in_vain, self.sent_away = time.monotonic(), 0, 0
 
     def heed(self, failure: Failure, started: float, at_a_time: int) -> None:
         """Take the error of a request to heart, which had so many others beside it."""
@@ -116,6 +117,11 @@ class ServerState:
         self._stop = self._stop or error
         self._stopped.set()
         self._stopping()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nobody may go on."""
+        return self._stop is not None
 
     def go_on(self) -> None:
         """Raise what stopped the run, if anything did."""

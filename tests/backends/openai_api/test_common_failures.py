@@ -1,6 +1,7 @@
 """Runs in which questions fail: alone, in a row, for a while, or all of them."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,31 @@ def test_a_server_that_fails_from_now_on_stops_the_run(
     result = run(config, tmp_path / "out")
     assert (result.answered, result.failed) == (60, 0)
     assert set(server.answered.values()) == {1}
+
+
+@pytest.mark.parametrize("first", [0, 5])
+def test_those_that_a_busy_server_sent_away_are_not_tried_one_by_one(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """Each would wait as long as the server asks for once more."""
+    monkeypatch.setattr("aqa.backends.openai_api.server_state.BUSY", 0.0)
+    server.latency = 0.05  # so that all are under way at the same time
+    server.script = after(first, FAULTS["429"])
+    with pytest.raises(ModelError, match="too many requests; ") as told:
+        run(configured(tmp_path, server, 60, max_concurrency=16), tmp_path / "out")
+    found = re.search(r"(\d+) questions failed", str(told.value))
+    assert found
+    assert int(found[1]) > 8
+    assert ("try again later" in str(told.value)) == (first == 0)
+
+
+def test_few_that_a_busy_server_sends_away_fail(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqa.backends.openai_api.server_state.BUSY", 0.0)
+    server.script = of(range(3), FAULTS["429"])
+    result = run(configured(tmp_path, server, 20), tmp_path / "out")
+    assert (result.answered, result.failed) == (17, 3)
 
 
 @pytest.mark.parametrize("fault", [CREDIT, FORBIDDEN, NO_MODEL, FAULTS["500"]])

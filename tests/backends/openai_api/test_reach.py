@@ -5,6 +5,7 @@ import stat
 import sys
 import types
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ def test_secret_headers_are_nowhere_even_if_the_server_repeats_them(
         ({"extra_body": {"max_tokens": 1}}, "set by generation.max_new_tokens"),
         ({"extra_body": {"stream": True}}, "stream can't be changed"),
         ({"extra_body": {"messages": []}}, "messages is set by prompt"),
+        ({"extra_body": {"until": date(2026, 1, 1)}}, "it holds what JSON has not"),
         ({"extra_headers": {"Authorization": "x"}}, "OPENAI_CUSTOM_HEADERS"),
         ({"extra_headers": {"x-api-key": "x"}}, "OPENAI_CUSTOM_HEADERS"),
         ({"extra_headers": {"X Team": "x"}}, "not the name of a header"),
@@ -120,6 +122,16 @@ def test_secret_headers_are_nowhere_even_if_the_server_repeats_them(
 def test_what_may_not_be_added(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         build_config(Gpt4Backend.Options, [{"backend": options}])
+
+
+def test_what_is_added_is_read_again_as_it_was(tmp_path: Path) -> None:
+    """YAML has keys that are numbers, as JSON and so the manifest have not."""
+    with serving(Server()) as server:
+        config = configured(tmp_path, server, 2, extra_body={"logit_bias": {50256: -100}})
+        run(config, tmp_path / "out")
+        assert server.bodies[0]["logit_bias"] == {"50256": -100}
+        assert run(config, tmp_path / "out").answered == 2
+    assert server.requests == 2
 
 
 @pytest.mark.parametrize(

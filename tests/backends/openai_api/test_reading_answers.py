@@ -128,6 +128,9 @@ def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structure
         (chat("An", "SAFETY"), "content filter"),
         (chat("An", "content_filter: RECITATION"), "content filter"),
         (chat("An", "sensitive"), "content filter"),
+        (chat("An", "ContentFilter"), "content filter"),
+        (chat("", "max-tokens"), "no token was left"),
+        (chat(True), "the model answered nothing"),
         (b'{"choices": [{"message": null, "finish_reason": "SPII"}]}', "content filter"),
         (chat(None, "tool_calls"), "called a tool"),
         (chat(None, "stop", tool_calls=[{"id": "t"}]), "called a tool"),
@@ -151,6 +154,8 @@ def test_a_thought_is_no_answer(content: bytes, error: str) -> None:
     [
         (chat("Ann", None), "Ann"),
         (chat("Ann", "eos_token"), "Ann"),
+        (chat(1801), "1801"),
+        (b'{"choices": [{"index": 1, "text": "Bo"}, {"index": 0, "text": "Ann"}]}', "Ann"),
         (chat(["An", {"type": "text", "text": "n"}]), "Ann"),
         (chat({"type": "text", "text": "Ann"}), "Ann"),
         (chat([None, {"text": "An"}, {"type": "output_text", "text": "n"}]), "Ann"),
