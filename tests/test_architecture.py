@@ -40,6 +40,7 @@ FLOORS = (
         "progress",
         "processes",
         "contention",
+        "heap",
         "library_output",
         "version",
     },

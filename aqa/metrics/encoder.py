@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aqa.contention import sharing_processors
 from aqa.errors import ModelError
+from aqa.heap import keep_freed_blocks
 from aqa.library_output import quiet
 from aqa.runs.hashes import hash_files
 
@@ -52,6 +53,7 @@ class Encoder:
     def __init__(self, model: str, num_layers: int | None, bf16: bool) -> None:
         import torch
 
+        keep_freed_blocks()
         self.num_layers = find_layer(model, num_layers)
         self._model, self._tokenizer = _load(model, self.num_layers)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -13,7 +13,7 @@ import torch
 
 from aqa.backends.llama_qlora.keys import Places
 from aqa.backends.llama_qlora.prefixes import Row, groups_within
-from aqa.backends.llama_qlora.reading import forward, read_rows
+from aqa.backends.llama_qlora.reading import Layers, forward, read_beginning, read_rows
 from aqa.backends.local.batches import batches_by_tokens
 from aqa.backends.local.decoding import Ends, chosen_tokens
 from aqa.backends.local.devices import without_gradients
@@ -54,10 +54,13 @@ class Writer:
         self._joining: list[Answer] = []
         self._open: list[Answer] = []  # in the order of their places
         self._places = Places()
+        self._firsts: list[Row] = []  # what each group shares
+        self._begun: Layers | None = None  # what all of them begin with
 
     def write(self, groups: Iterable[Sequence[Answer]]) -> Iterator[Answer]:
         """Give the answers as they end; a group's prompts are read together where they fit."""
         self._wait(groups)
+        self._firsts = [group[0].prompt[: group[0].shared] for group in self._waiting]
         while self._waiting or self._open:
             ended = self._go_on()
             yield from self._give_way() if ended is None else ended
@@ -114,10 +117,12 @@ class Writer:
         """Read prompts, write their answers' first tokens, and let them join those that write."""
         self._joining = [answer for group in groups for answer in group]
         rows, longest = len(self._open) + len(self._joining), _longest(self._joining)
+        if self._begun is None:
+            self._begun = read_beginning(self._model, self._firsts)
         self._places.reserve(rows, longest, min(STEPS, self._options.max_new_tokens))
         for batch in batches_by_tokens(groups, _length, self._room.read_tokens):
             alike = groups_within([a.group for a in batch], [a.shared for a in batch])
-            read = read_rows(self._model, [answer.prompt for answer in batch], alike)
+            read = read_rows(self._model, [answer.prompt for answer in batch], alike, self._begun)
             self._write_tokens(batch, read.logits)
             self._places.add(read.layers, read.spans)
             self._open += batch

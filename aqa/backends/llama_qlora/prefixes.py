@@ -32,7 +32,7 @@ def group_by_prefix(rows: Sequence[Row]) -> list[Group]:
         row = rows[number]
         if groups:
             last = groups[-1]
-            shared = _shared(rows[last.members[0]][: last.length], row[:-1])
+            shared = shared_tokens(rows[last.members[0]][: last.length], row[:-1])
             if 2 * shared >= len(row):
                 groups[-1] = Group(shared, (*last.members, number))
                 continue
@@ -51,7 +51,8 @@ def groups_within(numbers: Sequence[int], lengths: Sequence[int]) -> list[Group]
     return [Group(lengths[rows[0]], tuple(rows)) for rows in members.values()]
 
 
-def _shared(one: Row, other: Row) -> int:
+def shared_tokens(one: Row, other: Row) -> int:
+    """How many tokens two rows share from their beginning on."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import torch
 from transformers import DynamicCache
 
+from aqa.backends.llama_qlora.attention import reads_on
 from aqa.backends.llama_qlora.keys import Places, Span
-from aqa.backends.llama_qlora.prefixes import Group, Row, takes_positions
+from aqa.backends.llama_qlora.prefixes import Group, Row, shared_tokens, takes_positions
 from aqa.backends.local.batches import pad_right
 from aqa.backends.local.devices import input_device
 
-Layers = list[tuple[torch.Tensor, torch.Tensor]]  # of each layer keys and values
+Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]  # of each layer keys and values
+WORTH = 64  # tokens that are not read, for one more reading of a beginning
 
 
 class Read(NamedTuple):
@@ -44,13 +46,29 @@ def logits_at(model: Any, rows: torch.Tensor, positions: torch.Tensor) -> Iterat
         hook.remove()
 
 
-def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group]) -> Read:
-    """Read rows, the beginning that a group of them shares only once."""
+def read_beginning(model: Any, rows: Sequence[Row]) -> Layers:
+    """Read what all rows begin with, but for their last tokens, if it is worth its own reading."""
+    shared = min((shared_tokens(rows[0], row[:-1]) for row in rows), default=0)
+    if shared * (len(rows) - 2) < WORTH or not reads_on(model):
+        return ()
+    cache = DynamicCache(config=model.config)
+    _read(model, [rows[0][:shared]], past_key_values=cache)
+    return _layers(cache)
+
+
+def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group], begun: Layers = ()) -> Read:
+    """Read rows, the beginning that a group of them shares only once.
+
+    What all share may be read before, see `read_beginning`.
+    """
     firsts = [rows[group.members[0]][: group.length] for group in groups]
     if len(groups) == len(rows):
         firsts = [*rows]
     cache = DynamicCache(config=model.config)
-    logits = _read(model, firsts, past_key_values=cache)
+    for number, pair in enumerate(begun):
+        cache.update(*(states.expand(len(firsts), -1, -1, -1) for states in pair), number)
+    shared = cache.get_seq_length()
+    logits = _read(model, [first[shared:] for first in firsts], past_key_values=cache)
     spans = [Span(number, 0, len(first)) for number, first in enumerate(firsts)]
     found = Read(_layers(cache), spans, logits)
     if len(groups) == len(rows):

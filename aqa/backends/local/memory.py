@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from aqa.backends.local.batches import sorted_groups, take_batch
 from aqa.backends.model_errors import is_out_of_memory
+from aqa.heap import give_back_freed_blocks
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -16,6 +17,7 @@ def free_memory() -> None:
     import torch
 
     gc.collect()
+    give_back_freed_blocks()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():

@@ -42,6 +42,7 @@ from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig
 from aqa.contention import sharing_processors
 from aqa.errors import ConfigError
+from aqa.heap import keep_freed_blocks
 from aqa.library_output import quiet
 from aqa.progress import Progress
 from aqa.records import AGREEMENT, MEAN_LOGPROB, Encoding, Prediction, Prompt
@@ -180,6 +181,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
 
     def _tell_hardware(self, training: bool) -> None:
         let_segments_grow()
+        keep_freed_blocks()
         for text in hardware_notes(self.hardware(), training):
             self.note(text)
 

@@ -18,6 +18,7 @@ from tiny_llama import (
     rows,
 )
 
+from aqa.backends.llama_qlora import attention
 from aqa.backends.llama_qlora import training as llama_training
 from aqa.backends.llama_qlora.adapters import add_adapter, trained_weights
 from aqa.config.backend_options import LoraOptions
@@ -54,7 +55,7 @@ def test_with_sdpa_long_rows_and_prediction_take_it(
     training.run()
     assert training.reader.model.config._attn_implementation == "sdpa"
     with make_reader(tiny) as reader:
-        assert reader.model.config._attn_implementation == "sdpa"
+        assert reader.model.config._attn_implementation == attention.NAME
 
 
 LAGUNA = {

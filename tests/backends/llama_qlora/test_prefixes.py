@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from tiny_llama import make_prompts, make_reader, write_all
 from transformers import AutoModelForCausalLM
 
+from aqa.backends.llama_qlora import reading
+from aqa.backends.llama_qlora.attention import attend_in_blocks
 from aqa.backends.llama_qlora.generation import pad_left
 from aqa.backends.llama_qlora.prefixes import Group, can_share, group_by_prefix
-from aqa.backends.llama_qlora.reading import read_rows
+from aqa.backends.llama_qlora.reading import read_beginning, read_rows
 from aqa.backends.local.decoding import Ends
+from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import GenerationOptions
 from aqa.library_output import quiet
 from aqa.records import Example, Passage, Template
@@ -43,7 +46,10 @@ def test_groups_hold_every_row_once_and_share_what_they_say(rows: list[list[int]
         assert all(len(rows[n]) > group.length for n in group.members)
 
 
-def test_the_same_logits_as_with_whole_rows(tiny: Path) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_same_logits_as_with_whole_rows(
+    tiny: Path, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
     draw = torch.Generator().manual_seed(1)
 
@@ -53,10 +59,18 @@ def test_the_same_logits_as_with_whole_rows(tiny: Path) -> None:
 
     one, other = tokens(20), tokens(11)
     rows = [[*one, *tokens(4)], [*other, *tokens(5)], [*one, *tokens(7)], tokens(9)]
+    if begun:
+        attend_in_blocks(model, LlamaQloraOptions(model=str(tiny)))
+        monkeypatch.setattr(reading, "WORTH", 0)
+        head = tokens(8)
+        rows = [[*head, *row] for row in rows]
     groups = group_by_prefix(rows)
     assert sorted(len(group.members) for group in groups) == [1, 1, 2]
     with torch.inference_mode():
-        read = read_rows(model, rows, groups)
+        firsts = [rows[group.members[0]][: group.length] for group in groups]
+        beginning = read_beginning(model, firsts)
+        assert [keys.shape[2] for keys, _ in beginning] == [8, 8] * begun
+        read = read_rows(model, rows, groups, beginning)
         for row, logits, span in zip(rows, read.logits, read.spans, strict=True):
             whole = model(input_ids=torch.tensor([row]))
             torch.testing.assert_close(logits, whole.logits[0, -1], atol=1e-5, rtol=1e-4)

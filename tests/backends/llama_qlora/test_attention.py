@@ -1,0 +1,65 @@
+"""Attention by blocks of queries gives what PyTorch's own gives."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny_families import save_causal
+from tiny_llama import make_reader
+from torch.nn.functional import scaled_dot_product_attention
+
+from aqa.backends.llama_qlora import attention
+from aqa.backends.llama_qlora.attention import causal_attention
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize("before", [0, 5])
+@pytest.mark.parametrize("block", [3, 64])
+def test_the_last_tokens_see_all_before_them(
+    groups: int, before: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "BLOCK", block)
+    draw = torch.Generator().manual_seed(1)
+    query = torch.randn(2, 10, 6, 8, generator=draw).transpose(1, 2)
+    key, value = (torch.randn(2, groups, 10 + before, 8, generator=draw) for _ in range(2))
+    seen = torch.ones(10, 10 + before, dtype=torch.bool).tril(before)
+    expected = scaled_dot_product_attention(
+        query, key, value, attn_mask=seen, scale=0.3, enable_gqa=True
+    )
+    found = causal_attention(query, key, value, 0.3)
+    torch.testing.assert_close(found, expected.transpose(1, 2))
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gptoss", "bloom", "mpt"])
+def test_models_with_an_attention_of_their_own_keep_it(family: str, tmp_path: Path) -> None:
+    """Be it plain, within windows, or not to be chosen."""
+    with make_reader(save_causal(family, tmp_path)) as reader:
+        assert not attention.reads_on(reader.model)
+
+
+def test_what_the_user_chose_is_taken(tiny: Path) -> None:
+    with make_reader(tiny, "backend.attn_implementation=sdpa") as reader:
+        assert reader.model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"attention_mask": torch.tensor([[False, True, True, True]])},
+        {"local_size": 2},
+        {"allow_is_causal_skip": False},
+    ],
+)
+def test_only_what_sees_all_before_it_has_no_mask(words: dict[str, object]) -> None:
+    sizes = {"batch_size": 1, "q_length": 2, "kv_length": 4, "q_offset": 2}
+    assert attention._mask(**sizes) is None
+    assert attention._mask(**sizes, **words) is not None
+
+
+def test_an_encoder_within_a_model_sees_what_is_behind() -> None:
+    query, key, value = torch.randn(3, 1, 2, 5, 8).unbind()
+    encoder = SimpleNamespace(is_causal=False)
+    found, _ = attention._attention(encoder, query, key, value, None)
+    expected = scaled_dot_product_attention(query, key, value).transpose(1, 2)
+    torch.testing.assert_close(found, expected)
