@@ -154,7 +154,11 @@ def test_a_worse_reader_is_told(
 
 @pytest.mark.parametrize(
     ("margin", "verdict"),
-    [(("--margin", "2"), "no difference above the margin"), ((), "undecided")],
+    [
+        (("--margin", "15"), "no difference above the margin"),
+        (("--margin", "2"), "undecided"),  # 1 article in 50 may differ as a whole
+        ((), "undecided"),
+    ],
 )
 def test_equal_readers(
     margin: tuple[str, ...], verdict: str, call_aqa: Call, tmp_path: Path,
@@ -165,7 +169,7 @@ def test_equal_readers(
     found = result(tmp_path / "b")
     assert json.loads(done.stdout)["decision"] == found
     assert found["verdict"] == verdict
-    assert (found["asked"] < QUESTIONS) == bool(margin)
+    assert (found["asked"] < QUESTIONS) == (verdict != "undecided")
 
 
 @pytest.mark.parametrize("answers", [30, 64, 100])

@@ -78,7 +78,10 @@ class ConfidenceSequence:
         return found
 
     def _t_mixture(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
-        gains = totals - mean * sizes
+        # One more cluster, which speaks against it: of one example, and of a whole cluster where it
+        # is asked how little readers differ, which those that are still to come may show wrong.
+        against = -(1 + mean) * (sizes.mean() if mean < 0 else 1.0)
+        gains = np.concatenate([[against], totals - mean * sizes])
         count = np.arange(1, len(gains) + 1)
         # The variance of the mixture that makes it narrowest after so many: Howard, Ramdas,
         # McAuliffe & Sekhon (2021), Annals of Statistics 49(2), section 3.5.
@@ -87,11 +90,12 @@ class ConfidenceSequence:
         share = np.zeros(len(gains))
         np.divide(sums**2 / (count + prior), squares, out=share, where=squares > 0)
         wealth = (np.log(prior / (count + prior)) - count * np.log1p(-share)) / 2
-        return np.where(sums > 0, wealth, -np.inf)
+        return np.where(sums > 0, wealth, -np.inf)[1:]
 
     def _lower(self, totals: Matrix, sizes: Matrix) -> float:
-        """Halve the way from -1 to the mean, of which the part that is refuted lies below."""
-        low, high = -1.0, float(totals.sum() / sizes.sum())
+        """Halve the way from -1, or from 0, to the mean; the part that is refuted lies below."""
+        is_above = self.above(0.0, totals, sizes)[-1] >= _REFUTED
+        low, high = 0.0 if is_above else -1.0, float(totals.sum() / sizes.sum())
         if high <= low:
             return low
         for _ in range(_HALVINGS):
