@@ -40,11 +40,7 @@ READERS = 'the name of a backend, such as "t5", "llama" or "gpt4"'
 
 
 def as_data_path(data: Data, name: str = "the given data") -> str | Given:
-    """Give what may be in a config as `data.path`; what can be read only once is read here.
-
-    Raises:
-        DataError: it is nothing of which rows could be read.
-    """
+    """Give what may be a config's `data.path`, read if it can be read only once; else DataError."""
     data = as_rows(data)
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)

@@ -116,21 +116,13 @@ def predict(
 def variants_of(
     config: RunConfig, folder: Path, prompts: Sequence[PathLike], stress: Sequence[str]
 ) -> Variants:
-    """Plan the runs of several prompts or conditions.
-
-    Raises:
-        AqaError: one can't be read, or there is no such condition.
-    """
+    """Plan the runs of several prompts or conditions; AqaError for one that can't be had."""
     conditions = parse_conditions(",".join(stress)) if stress else []
     return make_variants(config, folder, [str(as_path(each)) for each in prompts], conditions)
 
 
 def run_folder(run: "PathLike | Predictions") -> Path:
-    """Give the folder of a run, or a file of predictions.
-
-    Raises:
-        UsageError: the answers are kept in no folder.
-    """
+    """Give the folder of a run, or a file of predictions; UsageError for answers in no folder."""
     if not isinstance(run, Predictions):
         return as_path(run)
     if run.folder is None:

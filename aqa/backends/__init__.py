@@ -23,11 +23,7 @@ def backend_names() -> list[str]:
 
 
 def find_backend(name: str) -> type[Backend]:
-    """Import the class of a backend by name or alias.
-
-    Raises:
-        UsageError: nobody provides a backend of this name.
-    """
+    """Import the class of a backend by name or alias; UsageError where nobody provides it."""
     canonical = ALIASES.get(name, name)
     if canonical in BACKENDS:
         module, _, attribute = BACKENDS[canonical].partition(":")

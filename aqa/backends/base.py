@@ -274,11 +274,7 @@ class Remote(Backend[OptionsT_co]):
         return False
 
     def find_batches(self, folder: Path, fresh: bool) -> bool:
-        """Look what a run folder's batches are like; tell whether any are open.
-
-        Raises:
-            RunError: the run is to start over, although some are.
-        """
+        """Whether batches of a run folder are open; RunError if some are, and it starts over."""
         return False
 
     def answer_by_batch(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:

@@ -80,11 +80,7 @@ def gguf_option(files: ModelFiles) -> dict[str, str]:
 
 
 def token_counter(name: str) -> Callable[[str], int]:
-    """Give the function that counts the tokens of a text as the model `name` does.
-
-    Raises:
-        ModelError: no such model.
-    """
+    """Give what counts a text's tokens as the model `name` does; ModelError for no such model."""
     options = LocalModelOptions(name="evidence.tokenizer", model=name)
     tokenizer, _ = load_tokenizer(find_model(options), options)
     return lambda text: len(

@@ -120,11 +120,7 @@ def evaluate(
 
 
 def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
-    """Gather what the parameters ask for.
-
-    Raises:
-        UsageError: some are for a judge or a report that nobody asked for.
-    """
+    """Gather what is asked for; UsageError for what belongs to a judge or report that is not."""
     from aqa.config.load import parse_assignment
     from aqa.errors import UsageError
     from aqa.evaluation.judge.options import JudgeOptions
@@ -152,11 +148,7 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
 
 
 def _outputs(files: list[Path], params: Mapping[str, Any]) -> "Outputs":
-    """Name what is written: --output is the contract or the sheet where one is asked for.
-
-    Raises:
-        UsageError: both are, or the sheet is named as JSON.
-    """
+    """Name what is written: --output is the contract or the sheet where one is asked for."""
     from aqa.errors import UsageError
     from aqa.runs.names import CONTRACT, TO_LABEL
     from aqa.verbs.evaluate import Outputs, scores_beside

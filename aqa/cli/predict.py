@@ -125,11 +125,7 @@ def predict(
 
 
 def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
-    """Make the rule of these flags; of --against it is the run that is compared with.
-
-    Raises:
-        UsageError: some of them are there without those that they belong to.
-    """
+    """Make the rule of these flags; UsageError for one without those that it belongs to."""
     from aqa.errors import UsageError
     from aqa.evaluation.deciding import StopRule
 

@@ -106,11 +106,7 @@ def show_written(written: Mapping[str, Path], is_for_people: bool) -> None:
 
 
 def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
-    """Which files of runs are what they were.
-
-    Raises:
-        RunError: something changed, or is missing.
-    """
+    """Which files of runs are what they were; RunError where one changed, or is missing."""
     if as_json:
         print_json({"version": 1, "runs": [each.to_json() for each in found]})
     for verification in [] if as_json else found:

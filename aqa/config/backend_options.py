@@ -13,7 +13,6 @@ from pydantic import (
     model_validator,
 )
 
-from aqa.config.flags import HELP
 from aqa.config.model_families import DEFAULT_MODEL, room_to_think, thinks
 from aqa.config.request_fields import ExtraBody, ExtraHeaders, UserAgent
 from aqa.config.section import Section
@@ -31,7 +30,7 @@ class BackendOptions(Section):
     by_effect: ClassVar[frozenset[str]] = frozenset()  # options that a reader's identity tells of
 
     name: str
-    model: str = Field(description=HELP["backend.model"])
+    model: str
 
 
 class LoraOptions(Section):
@@ -231,13 +230,13 @@ class Gpt4Options(BackendOptions):
     """
 
     name: Literal["gpt4"] = "gpt4"
-    model: str = Field(DEFAULT_MODEL, description=HELP["backend.model"])  # of Azure: the deployment
+    model: str = DEFAULT_MODEL  # of Azure: the deployment
     provider: Literal["openai", "azure"] = "openai"  # openai: whoever speaks as OpenAI does
     # Chat completions, responses, or text completions, which use no chat template.
     api: Literal["chat", "responses", "completions"] = "chat"
     base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI; AZURE_OPENAI_ENDPOINT
     api_version: str | None = None  # of Azure; None: OPENAI_API_VERSION
-    allow_http: bool = Field(False, description=HELP["backend.allow_http"])
+    allow_http: bool = False
     entra_id: bool = False  # Azure by the package azure-identity: az login, managed identity, ...
     organization: str | None = None  # None: OPENAI_ORG_ID
     user_agent: UserAgent | None = None  # None: that of the package openai
@@ -260,11 +259,11 @@ class Gpt4Options(BackendOptions):
     # Seconds of all attempts and waits together: 900, or what two requests and a half may take.
     example_deadline: float = Field(default_factory=_example_deadline, gt=0)
     price: PriceOptions | None = None  # None: by the package genai-prices
-    max_cost: float | None = Field(None, gt=0, description=HELP["backend.max_cost"])
-    max_tokens_total: int | None = Field(None, ge=1, description=HELP["backend.max_tokens_total"])
-    cache: bool = Field(False, description=HELP["backend.cache"])
+    max_cost: float | None = Field(None, gt=0)
+    max_tokens_total: int | None = Field(None, ge=1)
+    cache: bool = False
     cache_path: str | None = None  # a file; None: responses.sqlite in the user's cache folder
-    batch_api: bool = Field(False, description=HELP["backend.batch_api"])
+    batch_api: bool = False
     batch: BatchOptions = BatchOptions()
 
     def idle(self) -> Mapping[str, str]:

@@ -20,11 +20,7 @@ CONDITIONS = tuple(name for family in FAMILIES.values() for name in family)
 
 
 def parse_conditions(text: str) -> list[str]:
-    """Read `position,noise,missing`: names of conditions, or of families of them, each once.
-
-    Raises:
-        UsageError: there is no such condition, or none is named.
-    """
+    """Read `position,noise,missing`, conditions or families of them, each once; else UsageError."""
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError(f"--stress names no condition; there are {', '.join(FAMILIES)}")

@@ -6,14 +6,13 @@ from typing import Literal
 from pydantic import Field
 
 from aqa.config.backend_options import BackendOptions
-from aqa.config.flags import HELP
 
 
 class EnsembleOptions(BackendOptions):
     """Several readers that answer as one, by a rule that is learned from their answers."""
 
     name: Literal["ensemble"] = "ensemble"
-    model: str = Field("", description=HELP["backend.model"])  # of a prediction: its run folder
+    model: str = ""  # of a prediction: its run folder
     # Of a training: run folders, or files of other tools, with answers to --data; cheap ones first.
     members: list[str] = Field(default_factory=list)
     rule: Literal["auto", "majority", "mbr", "weighted", "cascade"] = "auto"  # or else that one
@@ -22,8 +21,8 @@ class EnsembleOptions(BackendOptions):
     # Of a prediction: run folders with members' answers to --data, known by what they hold
     # (those in a member's own run folder are found without), and files for members that are files.
     answers: list[str] = Field(default_factory=list)
-    max_cost: float | None = Field(None, gt=0, description=HELP["backend.max_cost"])
-    max_tokens_total: int | None = Field(None, ge=1, description=HELP["backend.max_tokens_total"])
+    max_cost: float | None = Field(None, gt=0)
+    max_tokens_total: int | None = Field(None, ge=1)
 
     def idle(self) -> Mapping[str, str]:
         """What each member decides for itself."""

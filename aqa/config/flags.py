@@ -104,4 +104,3 @@ FLAGS = (
     ),
 )
 BY_KEY: Mapping[str, Flag] = {flag.key: flag for flag in FLAGS}
-HELP: Mapping[str, str] = {flag.key: flag.help for flag in FLAGS}

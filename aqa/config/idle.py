@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from aqa.config.backend_options import RawConfig
 from aqa.config.options import RunConfig
+from aqa.config.section import Section
 from aqa.errors import ConfigError
 from aqa.processes import process_count
 
@@ -17,15 +18,8 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
     Raises:
         ConfigError: an option has another value than its default, and none reads it.
     """
-    idle = {
-        **config.data.idle(),
-        **config.evidence.train.idle(),
-        **config.training.idle(),
-        **config.generation.idle(),
-        **config.evaluation.idle(),
-        **config.workers.idle(),
-        **config.backend.idle(),
-    }
+    sections = [each for _, each in (*config, *config.evidence) if isinstance(each, Section)]
+    idle = {key: reason for section in sections for key, reason in section.idle().items()}
     if config.workers.count > 1 or process_count() > 1:
         idle.pop("generation.window", None)  # it is what each of them takes at a time
     for key in keys_of(asked):

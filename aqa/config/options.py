@@ -1,4 +1,4 @@
-"""Typed options of a run: every section, each option's default and its unit or source."""
+"""Typed options of a run, each with its default; `flags` says what those with a flag are for."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
@@ -15,7 +15,6 @@ from pydantic import (
 
 from aqa.config.backend_options import BackendOptions, RawConfig
 from aqa.config.data_path import DataPath
-from aqa.config.flags import HELP
 from aqa.config.section import Section
 from aqa.config.stress import StressOptions
 from aqa.records import AnswerPart
@@ -24,22 +23,18 @@ from aqa.records import AnswerPart
 class DataOptions(Section):
     """Where examples come from."""
 
-    path: DataPath | None = Field(None, description=HELP["data.path"])
-    dev_path: DataPath | None = Field(None, description=HELP["data.dev_path"])
-    split: str | None = Field(None, description=HELP["data.split"])
+    path: DataPath | None = None
+    dev_path: DataPath | None = None
+    split: str | None = None
     dev_split: str | None = None
-    passages: str | None = Field(None, description=HELP["data.passages"])
-    dev_passages: str | None = Field(None, description=HELP["data.dev_passages"])
-    missing_passages: Literal["error", "empty"] = Field(
-        "error", description=HELP["data.missing_passages"]
-    )
-    corpus: str | None = Field(None, description=HELP["data.corpus"])
+    passages: str | None = None
+    dev_passages: str | None = None
+    missing_passages: Literal["error", "empty"] = "error"
+    corpus: str | None = None
     fields: dict[str, str] = Field(default_factory=dict)  # our name -> the file's column
-    on_duplicate_id: Literal["error", "keep-first", "number"] = Field(
-        "error", description=HELP["data.on_duplicate_id"]
-    )
-    normalize: Literal["none", "nfc"] = Field("none", description=HELP["data.normalize"])
-    limit: int | None = Field(None, ge=1, description=HELP["data.limit"])
+    on_duplicate_id: Literal["error", "keep-first", "number"] = "error"
+    normalize: Literal["none", "nfc"] = "none"
+    limit: int | None = Field(None, ge=1)
     dev_limit: int | None = Field(None, ge=1)
 
     def idle(self) -> Mapping[str, str]:
@@ -73,7 +68,7 @@ class TrainingEvidenceOptions(Section):
 class EvidenceOptions(Section):
     """Which passages a reader is shown, the same for every backend."""
 
-    top_k: int | None = Field(None, ge=1, description=HELP["evidence.top_k"])
+    top_k: int | None = Field(None, ge=1)
     order: Literal["given", "score", "best_last"] = "given"
     dedupe: bool = True  # of identical passages only the best ranked
     max_chars: int | None = Field(None, ge=1)  # characters of all passages' texts and titles
@@ -161,7 +156,7 @@ class TrainingOptions(Section):
 class GenerationOptions(Section):
     """How answers are written."""
 
-    max_new_tokens: int = Field(64, ge=1, description=HELP["generation.max_new_tokens"])
+    max_new_tokens: int = Field(64, ge=1)
     temperature: float = Field(0.0, ge=0)  # 0 is greedy
     top_p: float = Field(1.0, gt=0, le=1)
     num_beams: int = Field(1, ge=1)
@@ -239,13 +234,11 @@ class EvaluationOptions(Section):
     """What is kept of generated text, and how the validation predictions are scored."""
 
     # None: as the template says.
-    answer: AnswerPart | None = Field(None, description=HELP["evaluation.answer"])
-    profile: Literal["auto", "mixed", "squad", "korquad", "klue-mrc"] = Field(
-        "auto", description=HELP["evaluation.profile"]
-    )
+    answer: AnswerPart | None = None
+    profile: Literal["auto", "mixed", "squad", "korquad", "klue-mrc"] = "auto"
     # A model asks for BERTScore at the end of a training.
-    bert_model: str | None = Field(None, description=HELP["evaluation.bert_model"])
-    bert_num_layers: int | None = Field(None, ge=1, description=HELP["evaluation.bert_num_layers"])
+    bert_model: str | None = None
+    bert_num_layers: int | None = Field(None, ge=1)
 
     def idle(self) -> Mapping[str, str]:
         """What concerns BERTScore, where it is not asked for; see `Section.idle`."""
@@ -262,17 +255,15 @@ class RunConfig(Section):
     backend: SerializeAsAny[InstanceOf[BackendOptions]]
     data: DataOptions = DataOptions()
     # The backend's default where none is named.
-    prompt: str = Field(description=HELP["prompt"])
+    prompt: str
     evidence: EvidenceOptions = EvidenceOptions()
     training: TrainingOptions = TrainingOptions()
     generation: GenerationOptions = GenerationOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     workers: WorkersOptions = WorkersOptions()
-    output_dir: str | None = Field(None, description=HELP["output_dir"])
-    merge: bool = Field(False, description=HELP["merge"])
-    export: Literal["gguf", "gguf:f16", "gguf:q8_0"] | None = Field(
-        None, description=HELP["export"]
-    )
+    output_dir: str | None = None
+    merge: bool = False
+    export: Literal["gguf", "gguf:f16", "gguf:q8_0"] | None = None
     seed: int = Field(42, ge=0)
 
     _asked: frozenset[str] = PrivateAttr(default=frozenset())

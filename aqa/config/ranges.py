@@ -34,11 +34,7 @@ class Range(NamedTuple):
         return is_number and self.least <= float(value) <= most  # type: ignore[arg-type]
 
     def check(self, name: str, value: object) -> None:
-        """See whether a keyword is such a number; None asks for nothing.
-
-        Raises:
-            UsageError: it is not.
-        """
+        """Refuse a keyword that is no such number, by a UsageError; None asks for nothing."""
         if value is not None and not self.holds(value):
             raise UsageError(f"{name}={value!r}: give {self}")
 
@@ -50,21 +46,13 @@ PROMPTS = Range(1)  # to show
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """See whether a keyword is one of these words.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """Refuse a keyword that is not one of these words, by a UsageError."""
     if value not in choices:
         raise UsageError(f"{name}={value!r}: give one of {', '.join(map(repr, choices))}")
 
 
 def check_list(name: str, value: object) -> None:
-    """See whether a keyword is a list of texts or paths; a text would be taken by its letters.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """Refuse what is no list of texts or paths: a text alone would be taken by its letters."""
     many = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
     if many and all(isinstance(each, str | PathLike) for each in value):  # type: ignore[attr-defined]
         return
@@ -73,10 +61,6 @@ def check_list(name: str, value: object) -> None:
 
 
 def check_kind(name: str, value: object, kinds: tuple[type, ...], wanted: str) -> None:
-    """See whether a keyword is of these types; `wanted` says them in words.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """Refuse a keyword of other types than these, by a UsageError; `wanted` says them in words."""
     if not isinstance(value, kinds):
         raise UsageError(f"{name} is {type(value).__name__}; give {wanted}")

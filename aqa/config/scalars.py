@@ -80,20 +80,12 @@ def _written(number: Number, text: str) -> Number:
 
 
 def read_yaml(text: str, as_texts: bool = False) -> Any:
-    """Parse one YAML document; `as_texts` takes all its plain values but null for texts.
-
-    Raises:
-        yaml.YAMLError: it is not one.
-    """
+    """Parse a YAML document, `as_texts` with all plain values but null as texts; else YAMLError."""
     return yaml.load(text, _TextLoader if as_texts else _ValueLoader)  # noqa: S506  (both are safe)
 
 
 def read_json(text: str) -> Any:
-    """Parse JSON.
-
-    Raises:
-        json.JSONDecodeError: it is not valid, or has a key twice.
-    """
+    """Parse JSON; JSONDecodeError also where a key appears twice."""
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -223,11 +223,7 @@ def corrected(family: Sequence[Measured]) -> list[Comparison]:
 
 
 def check_baseline(baseline: str | None, systems: Sequence[str]) -> None:
-    """See whether the baseline is one of the systems, if there is one.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """Refuse a baseline that is not one of the systems, by a UsageError."""
     if baseline is not None and baseline not in systems:
         raise UsageError(
             f'the baseline "{baseline}" is not one of the systems {", ".join(systems)}'

@@ -58,11 +58,7 @@ class Contract:
 
     @classmethod
     def from_json(cls, found: object, place: str) -> "Contract":
-        """Read what `to_json` gave.
-
-        Raises:
-            ConfigError: it is something else.
-        """
+        """Read what `to_json` gave; ConfigError for everything else."""
         from pydantic import TypeAdapter, ValidationError
 
         if not isinstance(found, dict) or found.get("kind") != KIND:
@@ -162,11 +158,7 @@ def make_contract(report: Report, promise: Promise) -> Contract:
 
 
 def check_promise(promise: Promise, systems: int, known: Collection[str] | None) -> None:
-    """See whether there is one system, and its score is `known`; None: nobody knows which are.
-
-    Raises:
-        UsageError: there are others, or it is not.
-    """
+    """Refuse several systems, or a score that is not `known`, if any are; by a UsageError."""
     if systems != 1:
         raise UsageError("--choose-threshold is for one reader; give its predictions alone")
     if known is not None and promise.score not in known:
@@ -204,11 +196,7 @@ def _is_known(name: str, system: SystemScores) -> bool:
 
 
 def read_contract(path: Path) -> Contract:
-    """Read the file of a contract.
-
-    Raises:
-        ConfigError: it can't be read, or is something else.
-    """
+    """Read the file of a contract; ConfigError where it can't be read, or is something else."""
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:

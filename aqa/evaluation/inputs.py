@@ -175,11 +175,7 @@ def _read_systems(
 
 
 def _named(sources: Sequence[Predicted]) -> Iterator[System | NamedPredictions]:
-    """Give each file its name, see `system_names`; the others have names.
-
-    Raises:
-        UsageError: there is nothing, or something twice.
-    """
+    """Give each file its name, see `system_names`; the others have names."""
     files = [each for each in sources if isinstance(each, Path)]
     names = iter(system_names(files) if files or not sources else ())
     for each in sources:

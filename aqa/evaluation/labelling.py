@@ -183,11 +183,7 @@ def are_same(kept: str, text: str) -> bool:
 
 
 def check_two(systems: Sequence[object]) -> None:
-    """Refuse labels for anything but two systems.
-
-    Raises:
-        UsageError: there are fewer or more.
-    """
+    """Refuse labels for anything but two systems, by a UsageError."""
     if len(systems) != 2:
         raise UsageError(
             "labels are for the difference of two systems; give two files of predictions, not"

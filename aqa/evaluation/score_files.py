@@ -71,11 +71,7 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
 
 
 def check_limit_names(limits: Mapping[str, float], known: Collection[str] | None) -> None:
-    """See whether all limits are for scores that there are; None: which ones is not known yet.
-
-    Raises:
-        UsageError: one is not.
-    """
+    """Refuse limits for scores that there are not, by a UsageError; None: nobody knows them yet."""
     for name in limits:
         if known is not None and name not in known:
             raise UsageError(
@@ -84,11 +80,7 @@ def check_limit_names(limits: Mapping[str, float], known: Collection[str] | None
 
 
 def check_directions(limits: Mapping[str, float], report: Report) -> None:
-    """See whether it is known of all limited scores if higher or lower is better.
-
-    Raises:
-        UsageError: of one it is not, or there is no such score.
-    """
+    """Refuse limits for a score of which nobody knows whether higher is better, or that is none."""
     found = report.systems[0].scores
     check_limit_names(limits, [*found, *(["judge"] if report.judge is not None else [])])
     for name in limits:

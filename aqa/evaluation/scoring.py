@@ -117,11 +117,7 @@ def estimate_judge(
 def _without_failed_judge(
     scorers: list[Metric], named: Sequence[str], judged: Mapping[str, Pairs]
 ) -> list[Metric]:
-    """Leave the judge's score out where it gave some system no verdict at all.
-
-    Raises:
-        ModelError: it is the only score.
-    """
+    """Leave out the score of a judge with no verdict on some system; ModelError if none is left."""
     found = {name: pairs.verdicts for name, pairs in judged.items()}
     silent = [name for name, own in found.items() if own is not None and own.are_none]
     if not silent:

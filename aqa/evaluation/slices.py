@@ -102,11 +102,7 @@ def group_examples(
 
 
 def check_known(systems: Sequence[Groups]) -> None:
-    """Refuse a key of which no system's examples know anything.
-
-    Raises:
-        UsageError: there is one.
-    """
+    """Refuse a key of which no system's examples know anything, by a UsageError."""
     for key in systems[0]:
         if all(groups[key].keys() <= {UNKNOWN} for groups in systems):
             if key in OF_EVIDENCE:

@@ -45,11 +45,7 @@ class Stopped:
 
 
 def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
-    """Find the systems whose runs stop by themselves, or would have.
-
-    Raises:
-        RunError: the manifest of one was changed.
-    """
+    """Find the systems whose runs stop by themselves; RunError where a manifest was changed."""
     found = []
     for system in systems:
         stored = manifest_of(system).get(DECIDING)

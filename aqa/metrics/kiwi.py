@@ -23,11 +23,7 @@ def kiwi_version() -> str:
 
 @cache
 def load_kiwi() -> Any:
-    """Load Kiwi's model once; it takes about a second.
-
-    Raises:
-        MissingExtraError: Kiwi is not installed.
-    """
+    """Load Kiwi's model once, in about a second; MissingExtraError where it is not installed."""
     try:
         from kiwipiepy import Kiwi
     except ImportError as error:

@@ -204,11 +204,7 @@ def rule_to_json(rule: Rule) -> dict[str, Any]:
 
 
 def rule_from_json(found: Mapping[str, Any]) -> Rule:
-    """Read what `rule_to_json` gave.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is something else.
-    """
+    """Read what `rule_to_json` gave; KeyError, TypeError or ValueError for everything else."""
     kind = RULES[found["rule"]]
     values = {field.name: found[field.name] for field in fields(kind)}
     if "order" in values:

@@ -50,7 +50,7 @@ class Facts:
     """Values that files hold as they are, but for those that are not known."""
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
+        """Give what metrics.json or a manifest holds."""
         return known(asdict(self))
 
 

@@ -76,11 +76,7 @@ def check_own(folder: Path, verb: str) -> None:
 
 
 def _is_journal(path: Path) -> bool:
-    """Whether there is a journal.
-
-    Raises:
-        RunError: another program's file has its name.
-    """
+    """Whether there is a journal; RunError where another program's file has its name."""
     if not path.exists() or not path.stat().st_size:
         return False
     if next(read_lines(path), {}).get("kind") != JOURNAL_KIND:
@@ -108,11 +104,7 @@ def hold(folder: Path, seconds: float = 0, name: str = LOCK) -> FileLock:
 
 
 def read_manifest(folder: Path) -> Json:
-    """The manifest of a run folder; empty where there is none.
-
-    Raises:
-        RunError: run.json is not JSON.
-    """
+    """The manifest of a run folder, empty where there is none; RunError for what is no JSON."""
     path = folder / MANIFEST
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -187,21 +179,13 @@ class Run:
 
 
 def check_begun(folder: Path, resume: bool) -> None:
-    """See that there is something to resume, before anything is read or made.
-
-    Raises:
-        RunError: there is no training.
-    """
+    """Refuse to resume where no training was begun, by a RunError, before anything is made."""
     if resume and not read_manifest(folder):
         raise RunError(f"{folder} holds no training to go on with; leave --resume out to begin it")
 
 
 def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:
-    """Refuse to overwrite a training, or to resume another one.
-
-    Raises:
-        RunError: says what is there and what to do.
-    """
+    """Refuse to overwrite a training, or to resume another one, by a RunError."""
     if not run.previous or fresh:
         return
     if not resume:

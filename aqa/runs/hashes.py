@@ -2,23 +2,19 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from aqa.runs.files import known
+from aqa.runs.files import Facts
 from aqa.runs.names import MANIFEST
 
 
 @dataclass(frozen=True, slots=True)
-class Hashed:
+class Hashed(Facts):
     """What a run was made from: its name as it was given, and its hash where it lies here."""
 
     name: str
     sha256: str | None = None
-
-    def to_json(self) -> dict[str, str]:
-        """Give what a manifest holds."""
-        return known(asdict(self))
 
 
 def hash_files(path: Path) -> str:

@@ -27,11 +27,7 @@ class SpendingRecord:
             self._path.unlink(missing_ok=True)
 
     def read(self) -> Spent:
-        """What an earlier session left; nothing where there was none.
-
-        Raises:
-            RunError: the file was changed.
-        """
+        """What an earlier session left, nothing where none was; RunError for a changed file."""
         try:
             content = self._path.read_bytes()
             if not content:

@@ -26,11 +26,7 @@ def stress_runs(folder: Path) -> dict[str, Path]:
 
 
 def write_prompts(folder: Path, names: Sequence[str]) -> None:
-    """Name the prompts whose runs lie in the folder, after those that were there before.
-
-    Raises:
-        RunError: the folder is a run itself, or can't be written.
-    """
+    """Name the prompts with runs in the folder, new ones last; RunError if it is a run itself."""
     if _is_run(folder):
         raise RunError(f"{folder} holds a run of one prompt; name another --output-dir for several")
     with explained(folder):
@@ -45,11 +41,7 @@ def prompt_runs(folder: Path) -> dict[str, Path]:
 
 
 def prompts_in(folder: Path) -> list[str]:
-    """The names of the prompts whose runs lie in the folder.
-
-    Raises:
-        RunError: the file that names them was changed.
-    """
+    """The prompts whose runs lie in the folder; RunError for a changed file of their names."""
     path = folder / PROMPTS
     try:
         found = json.loads(path.read_bytes())["prompts"]

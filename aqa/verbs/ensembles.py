@@ -103,11 +103,7 @@ class AskedMembers:
         return {**found, **answers}
 
     def estimate(self) -> CostEstimate:
-        """Tell what the members that are paid will cost; nothing is asked.
-
-        Raises:
-            UsageError: none is.
-        """
+        """Tell what paid members will cost, without asking; UsageError where none is paid."""
         rule, found = self._learned.rule, dict[str, CostEstimate]()
         for place in self._learned.needed:
             ids = None

@@ -231,11 +231,7 @@ def _prepared(
 
 
 def _look_at_files(predictions: Sequence[Predicted], *sources: Source | None) -> None:
-    """See that the files that are named are there, before the first of them is read.
-
-    Raises:
-        DataError: one is not.
-    """
+    """Refuse files that are not there, by a DataError, before the first of them is read."""
     for each in predictions:
         found = each.found if isinstance(each, NamedPredictions) else each
         if isinstance(found, Path):
@@ -246,11 +242,7 @@ def _look_at_files(predictions: Sequence[Predicted], *sources: Source | None) ->
 
 
 def _read_labels(evaluated: Evaluated) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:
-    """Read what people say of the answers: of a random part, or as --label has chosen them.
-
-    Raises:
-        DataError: they were not chosen so, and there is no judge to look at by them.
-    """
+    """Read what people say of the answers: of a random part, or as --label has chosen them."""
     labels = evaluated.judge.labels
     file = None if labels is None else at_home(labels)
     sampled = {} if file is None else read_sampled(file)

@@ -18,21 +18,13 @@ _stores: list[object] = []  # the first process serves the others while it lives
 
 
 def check_single(work: str) -> None:
-    """See that this `work` is not begun in several processes, each of which would do all of it.
-
-    Raises:
-        UsageError: it is.
-    """
+    """Refuse `work` that several processes would do each for itself, by a UsageError."""
     if process_count() > 1:
         refuse_several(work)
 
 
 def refuse_several(work: str) -> NoReturn:
-    """Say that this `work` is not shared out.
-
-    Raises:
-        UsageError: always.
-    """
+    """Say by a UsageError that this `work` is not shared out."""
     raise UsageError(
         f"{work} is the work of one process; start it without torchrun, srun, workers.count or"
         " workers.engine, or unset RANK and WORLD_SIZE"

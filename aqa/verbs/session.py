@@ -187,7 +187,7 @@ class Answering:
         with self._reader:
             for _, row in self._journal.record(answer(self), journal_row):
                 yield from self._show_unfit()
-                yield Answered(row, self._figures.after(row))
+                yield self._shown(row)
         yield from self._show_unfit()
 
     def _prompts(self, examples: Iterator[tuple[int, Example]]) -> Iterator[Prompt]:
@@ -200,8 +200,10 @@ class Answering:
 
     def _show_unfit(self) -> Iterator[Answered]:
         while self._unfit:
-            row = self._unfit.pop()
-            yield Answered(row, self._figures.after(row))
+            yield self._shown(self._unfit.pop())
+
+    def _shown(self, row: Row) -> Answered:
+        return Answered(row, self._figures.after(row))
 
 
 def unkept_answers(

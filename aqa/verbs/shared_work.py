@@ -20,7 +20,7 @@ from aqa.runs.folder import Run, hold, read_manifest
 from aqa.runs.journal_rows import journal_row
 from aqa.runs.segments import POLL_SECONDS, Followed, join_segments
 from aqa.runs.shared_queue import Share, open_queue, take_part
-from aqa.verbs.session import Answered, Answering, Row, Session
+from aqa.verbs.session import Answered, Answering, Session
 
 LEAD_SECONDS = 60.0  # after which another process leads, where the first one did not come
 BEGIN_SECONDS = 1800.0  # that one may take until the others can begin
@@ -58,9 +58,6 @@ class SharedAnswering(Answering):
     def _follow(self, seconds: float) -> Iterator[Answered]:
         if self._others:
             yield from map(self._shown, self._others.rows(seconds))
-
-    def _shown(self, row: Row) -> Answered:
-        return Answered(row, self._figures.after(row))
 
 
 def lead(session: Session, launch: str) -> Generator[Answered, None, None]:

@@ -58,11 +58,7 @@ class Verification:
 
 
 def verify(folder: Path) -> Verification:
-    """Hash anew all that the manifest of a run folder has a hash of.
-
-    Raises:
-        RunError: the folder has no manifest, or one without hashes.
-    """
+    """Hash anew all that a run folder's manifest has hashes of; RunError where that is nothing."""
     named, is_file = folder, folder.is_file()
     folder = folder.parent if is_file else folder
     manifest = read_manifest(folder)

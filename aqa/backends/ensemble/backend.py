@@ -36,11 +36,7 @@ class EnsembleBackend(Backend[EnsembleOptions]):
 
     @cached_property
     def learned(self) -> LearnedEnsemble:
-        """What its training left.
-
-        Raises:
-            ModelError: no run folder is named, or it holds none.
-        """
+        """What its training left; ModelError where no run folder is named, or it holds none."""
         if not self.options.model:
             raise ModelError(
                 "no ensemble is named; give --model RUN_FOLDER of `aqa train ensemble`"
@@ -48,11 +44,7 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         return read_learned(Path(self.options.model))
 
     def check(self) -> None:
-        """See whether there is an ensemble.
-
-        Raises:
-            ModelError: there is none.
-        """
+        """Raise a ModelError where there is no ensemble."""
         self.learned  # noqa: B018  (reads it)
 
     def identity(self) -> Mapping[str, object]:

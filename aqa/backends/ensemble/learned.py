@@ -74,11 +74,7 @@ class LearnedEnsemble:
 
 
 def read_learned(folder: Path) -> LearnedEnsemble:
-    """Read what a training left in its run folder.
-
-    Raises:
-        ModelError: there is nothing, or something else.
-    """
+    """Read what a training left in its run folder; ModelError where that is nothing of ours."""
     path = folder / ENSEMBLE
     try:
         found = json.loads(path.read_bytes())

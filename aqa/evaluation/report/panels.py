@@ -129,7 +129,10 @@ def slice_panels(report: Report) -> dict[str, list[Panel]]:
 def slice_difference_panels(report: Report) -> dict[str, list[Panel]]:
     """Give for each key a panel for each score: each pair's difference in each group."""
     return {
-        key: [_slice_differences(groups, name) for name in _metrics(groups)]
+        key: [
+            _slice_differences(groups, name)
+            for name in dict.fromkeys(one.metric for found in groups.values() for one in found)
+        ]
         for key, groups in report.slice_comparisons.items()
     }
 
@@ -201,10 +204,6 @@ def _difference(found: Comparison, scale: Scale, in_words: bool = False) -> Row:
     plot = dots([interval], scale, zero=0.0, band=(-seen, seen))
     label = f"{found.b} \N{MINUS SIGN} {found.a}"
     return Row(label, figures, plot, note=verdict(found) if in_words else "")
-
-
-def _metrics(groups: Mapping[str, Sequence[Comparison]]) -> list[str]:
-    return list(dict.fromkeys(one.metric for found in groups.values() for one in found))
 
 
 def _slice_differences(groups: Mapping[str, Sequence[Comparison]], name: str) -> Panel:

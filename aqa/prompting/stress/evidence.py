@@ -63,11 +63,7 @@ class StressedEvidence:
         self._given = options.model_copy(update={"max_chars": None, "max_tokens": None})
 
     def count(self, examples: Iterable[Example]) -> int:
-        """Count the examples that the condition can be made of, and why others can't.
-
-        Raises:
-            DataError: there are none, or too few passages for it.
-        """
+        """Count the examples that the condition can be made of; DataError where that is none."""
         self.left_out = Counter()
         total = 0
         for example in examples:
