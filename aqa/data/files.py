@@ -65,11 +65,7 @@ class _ZstandardFrames(io.RawIOBase):
 
 @cache
 def spooled_input() -> Path:
-    """Keep standard input in a temporary file, for as long as the process lives.
-
-    Raises:
-        DataError: nothing is piped in.
-    """
+    """Keep standard input in a temporary file while the process lives; DataError without any."""
     if sys.stdin is None or sys.stdin.isatty():
         raise DataError("- is standard input, but nothing is piped in; name a file")
     folder = Path(tempfile.mkdtemp(prefix="aqa-"))

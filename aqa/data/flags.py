@@ -11,11 +11,7 @@ NOTHING = {"", "nan", "none", "null"}
 
 
 def read_flag(value: object, column: str, place: str) -> bool | None:
-    """Read a yes or no; None where the row says neither.
-
-    Raises:
-        DataError: it says something else.
-    """
+    """Read a yes or no; None where the row says neither, DataError where it says something else."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, float) and math.isnan(value):

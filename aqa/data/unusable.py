@@ -53,11 +53,7 @@ TEXTS = {
 
 
 def refuse_unusable(file: Path, head: bytes) -> None:
-    """Name a file by its first bytes; archives apart.
-
-    Raises:
-        DataError: it is nothing that can be read.
-    """
+    """Name a file by its first bytes, by a DataError where these are of nothing to be read."""
     start = head.lstrip()[:200].decode("utf-8", "replace").casefold()
     known = [
         found

@@ -87,11 +87,7 @@ def _beginning(options: LoraOptions) -> bool | str:
 
 
 def check_pissa(options: LlamaQloraOptions, quantized: bool) -> None:
-    """See that an adapter that begins as a part of the weights can be taken over them as they are.
-
-    Raises:
-        ConfigError: they are quantised.
-    """
+    """Refuse, by a ConfigError, quantised weights that an adapter would begin as a part of."""
     if options.lora.variant == "pissa" and (quantized or options.quantization == "4bit"):
         raise ConfigError(
             "backend.lora.variant = pissa takes a part out of the weights, which quantised ones"
@@ -272,11 +268,7 @@ def _widen(model: Any, folder: Path) -> None:
 
 
 def read_adapter(model: Any, folder: Path) -> None:
-    """Read an adapter's weights into one of the same kind that a model has.
-
-    Raises:
-        ModelError: they are not just those that it has.
-    """
+    """Read an adapter's weights into one of a model; ModelError where they are not just its own."""
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 

@@ -20,11 +20,7 @@ LLAMA_CPP = "llama_cpp"  # the package llama-cpp-python, as it is imported
 
 
 def find_converter() -> Path:
-    """Where llama.cpp's converter lies: on the PATH, or where llama-cpp-python puts it.
-
-    Raises:
-        ModelError: it is not installed.
-    """
+    """Where llama.cpp's converter lies, on the PATH or beside llama-cpp-python; else ModelError."""
     on_path = shutil.which(CONVERTER)
     package = find_spec(LLAMA_CPP)
     places = [] if on_path is None else [Path(on_path)]

@@ -55,11 +55,7 @@ class SharedEvaluation:
         self._awaited = set(range(len(self._parts)))
 
     def answers(self) -> Answers:
-        """Answer until all are answered.
-
-        Raises:
-            KeyboardInterrupt: any process was asked to stop.
-        """
+        """Answer until all are answered; KeyboardInterrupt where any process was asked to stop."""
         while not self._ends() and (number := self._take()) < len(self._parts):
             answers = until(self._ends, self._generate(self._parts[number]))
             if is_first_process():

@@ -61,11 +61,7 @@ class Reading:
 
 
 def _check_listens(address: str | None) -> None:
-    """See that something listens at an address; Ray itself would try for minutes.
-
-    Raises:
-        RunError: nothing does.
-    """
+    """See that something listens at an address; Ray itself would try for minutes."""
     host, _, port = (address or "").rpartition(":")
     if host and port.isdecimal():
         try:

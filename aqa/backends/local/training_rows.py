@@ -182,11 +182,7 @@ def write_rows(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> list[s
 
 
 def check_taught(untaught: Sequence[str]) -> None:
-    """See that no prompt is left without an answer to learn.
-
-    Raises:
-        DataError: some are; the first ids are named.
-    """
+    """Refuse prompts without an answer to learn, by a DataError that names the first ids."""
     if untaught:
         raise DataError(
             f"{len(untaught)} training examples have no answer to learn"

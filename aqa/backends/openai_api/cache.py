@@ -37,11 +37,7 @@ class ResponseCache:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
-
-        Raises:
-            RunError: it can't be opened, or is something else.
-        """
+        """Open the file, or make it; RunError where that can't be, or it is something else."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # For nobody else to read; SQLite makes the files beside it alike.
@@ -107,11 +103,7 @@ class ResponseCache:
 def open_cache(
     options: Gpt4Options, opened: ExitStack, only_found: bool = False
 ) -> ResponseCache | None:
-    """The cache where one is wanted, closed with the stack; `only_found`: none is made.
-
-    Raises:
-        RunError: its file can't be used.
-    """
+    """The cache, closed with the stack, where one is wanted; RunError for a file of no use."""
     path = cache_path(options.cache_path)
     if not options.cache or (only_found and not path.exists()):
         return None
@@ -136,11 +128,7 @@ def read_prediction(
     text: str,
     left_out: Collection[str] = ONE_RUNS_OWN,
 ) -> Prediction:
-    """Read what `kept_fields` gave.
-
-    Raises:
-        ValueError: it is of another shape than what is kept here.
-    """
+    """Read what `kept_fields` gave; ValueError for what has another shape."""
     kept = json.loads(text)
     if not isinstance(kept, dict) or kept.get("raw") is None:
         raise ValueError("it is no answer")

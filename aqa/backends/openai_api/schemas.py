@@ -57,11 +57,7 @@ class ResponseSchema:
 
 
 def read_object(text: str, model: type[Answered]) -> Answered:
-    """Read the object in a text, which may be in a code fence and may hold more than the model.
-
-    Raises:
-        BadObjectError: there is none, or it lacks something.
-    """
+    """Read the object in a text, fenced or with more than the model has; else BadObjectError."""
     found = object_in(text)
     if found is None:
         raise BadObjectError("it holds no JSON object")

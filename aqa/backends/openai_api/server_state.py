@@ -84,11 +84,7 @@ class ServerState:
                 self.stop(ModelError(f"{failure.reason}; {KEPT}"))
 
     def lost(self, reason: str) -> None:
-        """An example is given up.
-
-        Raises:
-            AqaError: the server is away.
-        """
+        """An example is given up; AqaError once the server is away."""
         if self.is_lost:
             self.stop(self._away(reason))
         self.go_on()

@@ -123,11 +123,7 @@ class Judging:
         return f"model:{model}|{way}{more}"
 
     def check_access(self) -> None:
-        """See whether there are a key, an address, and the price that a cap needs.
-
-        Raises:
-            ConfigError: one of them is missing or wrong.
-        """
+        """Raise a ConfigError where a key, an address or the price that a cap needs is missing."""
         self._reader(0).check_access()
 
     def ask(self, cases: Cases) -> Judged:

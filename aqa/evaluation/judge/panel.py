@@ -31,11 +31,7 @@ class Panel:
         return first.signature_of("+".join(self._judges)) + several
 
     def check_access(self) -> None:
-        """See whether every judge can be asked.
-
-        Raises:
-            ConfigError: one can't.
-        """
+        """Raise a ConfigError where one of the judges can't be asked."""
         for judge in self._judges.values():
             judge.check_access()
 

@@ -132,11 +132,7 @@ def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
 
 
 def check_there(file: Path) -> None:
-    """See that there is such a file or folder, before other work is done.
-
-    Raises:
-        DataError: there is none.
-    """
+    """Raise a DataError where there is no such file or folder, before other work is done."""
     if not file.exists():
         raise DataError(f"{file} can't be read: {os.strerror(errno.ENOENT)}")
 

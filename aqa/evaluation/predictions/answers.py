@@ -107,11 +107,7 @@ def has_answer(row: Mapping[str, Any]) -> bool:
 def _refuse_another(
     entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], column: str
 ) -> None:
-    """See that "answer" is no reference beside an answer, and a reply not what one came from.
-
-    Raises:
-        DataError: another column may be the answer.
-    """
+    """See that "answer" is no reference beside an answer, and a reply not what one came from."""
     may_be_reference = fold(column) in ("answer", "answers", "답변", "답")
     for name, other in by_name.items():
         if may_be_reference:

@@ -65,11 +65,7 @@ class Found:
 
 
 def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
-    """Take what counts of a row.
-
-    Raises:
-        DataError: it has no answer, or more than one.
-    """
+    """Take what counts of a row; DataError where it has no answer, or more than one."""
     place = entry.place
     by_name = by_folded_name(tuple(row))
     failed = _says_something(row.get("error"))

@@ -67,11 +67,7 @@ def read_lines(file: Path) -> Iterator[Entry]:
 
 
 def members(file: Path, document: Any) -> list[Entry]:
-    """Give the predictions of a document, each with its place.
-
-    Raises:
-        DataError: it holds none.
-    """
+    """Give the predictions of a document, each with its place; DataError where it holds none."""
     if isinstance(document, list):
         return list(_items(str(file), document))
     if not isinstance(document, dict):

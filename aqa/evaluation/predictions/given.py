@@ -27,11 +27,7 @@ class NamedPredictions:
 
 
 def given_entries(name: str, given: Mapping[Any, Any] | Iterable[Any]) -> list[Entry]:
-    """Give each prediction with its place, for messages.
-
-    Raises:
-        DataError: they are nothing that a file could hold.
-    """
+    """Give each prediction with its place, for messages; DataError for what no file could hold."""
     if isinstance(given, Mapping):
         plain = {str(key): _plain(value) for key, value in given.items()}
         if any(isinstance(value, Prediction) for value in given.values()):

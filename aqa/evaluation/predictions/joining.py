@@ -254,11 +254,7 @@ def _by_order(
 
 
 def _check_questions(found: Sequence[Found], asked: Asked, places: Sequence[int]) -> None:
-    """See whether the rows ask what the data asks at these places.
-
-    Raises:
-        DataError: one asks something else.
-    """
+    """See whether the rows ask what the data asks at these places."""
     if not asked.questions:
         return
     questions = [_plain(question) for question in asked.questions]

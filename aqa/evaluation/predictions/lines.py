@@ -74,11 +74,7 @@ def _refuse_ids_in_front(file: Path, lines: Sequence[str], ids: frozenset[str]) 
 
 
 def _pairs(file: Path, lines: Sequence[str], ids: Collection[str] | None) -> list[Entry]:
-    """Lines of an id, a tab and an answer, as FiD writes them; none where they are not.
-
-    Raises:
-        DataError: most lines are, but not all.
-    """
+    """Lines of an id, a tab and an answer, as FiD writes them; none where they are not."""
     cut = [line.partition("\t") for line in lines]
     known = set(ids or ())
     are_pairs = all(tab or key in known for key, tab, _ in cut)

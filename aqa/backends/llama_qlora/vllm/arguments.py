@@ -70,11 +70,7 @@ def _own_memory() -> float | None:
 
 
 def check_adapter(folder: Path) -> None:
-    """See that vLLM can put an adapter beside its base.
-
-    Raises:
-        ModelError: it can't; says that the two can be merged.
-    """
+    """Refuse an adapter that vLLM can't put beside its base, by a ModelError with a way out."""
     config = _config(folder)
     kind = str(config.get("peft_type", "LORA")).upper()
     problems = [f"{why} ({key})" for key, why in UNKNOWN.items() if config.get(key)]
