@@ -137,7 +137,10 @@ class SystemScores:
             "file": self.file,
             "missing": self.missing,
             "failed": self.failed,
-            "scores": {name: _score_json(score) for name, score in self.scores.items()},
+            "scores": {
+                name: known({key: getattr(score, key) for key in SCORE_FIELDS})
+                for name, score in self.scores.items()
+            },
             "groups": {name: dict(group) for name, group in self.groups.items()},
             **known(parts),
             "errors": self.errors,
@@ -212,7 +215,3 @@ class Report:
         systems = [system.to_json() for system in self.systems]
         whole = {"version": 1, "profile": self.profile, "n": len(self.ids), "systems": systems}
         return whole | known(parts)
-
-
-def _score_json(score: Score) -> dict[str, Any]:
-    return known({name: getattr(score, name) for name in SCORE_FIELDS})
