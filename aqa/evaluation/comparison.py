@@ -222,6 +222,11 @@ def corrected(family: Sequence[Measured]) -> list[Comparison]:
     return found
 
 
+def written(metric: str) -> str:
+    """Write a score's name as sentences have it: "EM", "F1", "rougeL"."""
+    return metric.upper() if len(metric) < 3 else metric
+
+
 def check_baseline(baseline: str | None, systems: Sequence[str]) -> None:
     """Refuse a baseline that is not one of the systems, by a UsageError."""
     if baseline is not None and baseline not in systems:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from aqa.evaluation.comparison import SEQUENCE, Comparison
+from aqa.evaluation.comparison import SEQUENCE, Comparison, written
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress_cards import stress_in_words
 
@@ -29,7 +29,7 @@ def in_words(report: Report) -> Iterator[str]:
 
 def verdict(comparison: Comparison) -> str:
     """Say in plain words what a comparison came to."""
-    metric = comparison.metric.upper() if len(comparison.metric) < 3 else comparison.metric
+    metric = written(comparison.metric)
     if comparison.test.startswith(SEQUENCE):
         power = "at whatever moment one looked"
     elif comparison.detectable is None:

@@ -16,13 +16,13 @@ from aqa.evaluation.silence import Kept
 from aqa.evaluation.slices import Groups, SliceComparisons, Slices
 from aqa.evaluation.stress import STRESS, StressCard
 from aqa.metrics.calibration import Calibration
+from aqa.metrics.normalize import main_score
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
 from aqa.runs.files import Facts, known
 
 MOST = 10  # examples on which systems differ that metrics.json names
-_SECOND_SCORES = ("f1", "rouge_w")
 SCORE_FIELDS = ("value", "low", "high", "design_effect", "signature")
 LOOKED_AT = "confidence sequence; of a fixed size, and too narrow, in calibration.ece"
 
@@ -64,8 +64,7 @@ def disagreement(
     shared = [name for name in values[0] if all(name in own for own in values)]
     if not shared:
         return None
-    graded = [name for name in shared if name != "em"] or shared
-    score = next((name for name in _SECOND_SCORES if name in shared), graded[0])
+    score = main_score([name for name in shared if name != "em"] or shared)
     columns = zip(*(own[score] for own in values), strict=True)
     return Disagreement(score, ids, [max(column) - min(column) for column in columns])
 
@@ -183,6 +182,12 @@ class Report:
             return questions
         count = self.clusters.count
         return f"{questions} in {count:,} cluster{'s' * (count != 1)} by {self.clusters.by}"
+
+    @property
+    def by_answer(self) -> Mapping[str, str]:
+        """The heads of scores of questions with and without an answer; none if all have one."""
+        are_open = any(system.groups.get("no_answer", {}).get("n") for system in self.systems)
+        return {"has_answer": "HasAns", "no_answer": "NoAns"} if are_open else {}
 
     @property
     def between_readers(self) -> Mapping[str, Sequence[Comparison]]:

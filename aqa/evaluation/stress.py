@@ -14,6 +14,7 @@ from aqa.evaluation.abstention import Rate
 from aqa.evaluation.comparison import Comparison, measure
 from aqa.evaluation.slices import corrected_groups
 from aqa.metrics import score_pairs
+from aqa.metrics.normalize import main_score
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
 
@@ -158,10 +159,9 @@ def make_card(
     places: dict[str, list[Comparison]] = {}
     for one in differences.pop("places", ()):
         places.setdefault(one.metric, []).append(one)
-    names = list(plain.scores)
     return StressCard(
         reader,
-        next((name for name in ("f1", "rouge_w") if name in names), names[0]),
+        main_score(list(plain.scores)),
         plain.rates(clusters),
         {
             name: _under_stress(name, *paired[name], differences.get(name, ()), same)

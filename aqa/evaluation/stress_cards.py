@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from aqa.evaluation.abstention import Rate
-from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.comparison import Comparison, written
 from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
 from aqa.tables import Cell, Figure, Row, Table, Tone, figures, shown_chance, texts
 
@@ -85,7 +85,7 @@ def stress_in_words(
 
 def sentences(card: StressCard) -> Iterator[str]:
     """Say what was found, then what was not found, and what could have been."""
-    score = _score(card)
+    score = written(card.metric)
     not_found: list[tuple[str, Comparison]] = []
     for name, own in card.conditions.items():
         for (condition, kind), words in SHARES.items():
@@ -114,7 +114,7 @@ def sentences(card: StressCard) -> Iterator[str]:
 
 def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> Iterator[str]:
     """Say in which conditions one reader is better, by the card's score, and where none is."""
-    score = _score(card)
+    score = written(card.metric)
     not_found: dict[str, list[tuple[str, Comparison]]] = {}
     for name, compared in between.items():
         when = condition_in_words(name, card.passages)
@@ -129,10 +129,6 @@ def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> I
             yield f"{best.b} is {how} ({best.interval}) {when}"
     for pair, listed in not_found.items():
         yield f"{pair}: no difference was found in {_listed(listed)}"
-
-
-def _score(card: StressCard) -> str:
-    return card.metric.upper() if len(card.metric) < 3 else card.metric
 
 
 def _change(found: Comparison, score: str) -> str:

@@ -48,9 +48,7 @@ def tables_for_people(report: Report) -> Iterator[Table]:
 
 def score_table(report: Report) -> Table:
     """A row for each system and score, and for what failed."""
-    with_groups = any(system.groups.get("no_answer", {}).get("n") for system in report.systems)
-    groups = {"has_answer": "HasAns", "no_answer": "NoAns"} if with_groups else {}
-    rows = []
+    groups, rows = report.by_answer, list[Row]()
     for system in report.systems:
         label = system.name
         for name, score in system.scores.items():

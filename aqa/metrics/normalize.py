@@ -140,6 +140,11 @@ def profile_for(name: str, language: str) -> Profile:
     return PROFILES[name]
 
 
+def main_score(names: Sequence[str]) -> str:
+    """Choose the score that tells near misses from misses, F1 or ROUGE-W; else the first one."""
+    return next((name for name in ("f1", "rouge_w") if name in names), names[0])
+
+
 def second_score(name: str) -> str:
     """Give the name of a profile's second score, "f1" or "rouge_w"."""
     return "f1" if name == "mixed" else PROFILES[name].second

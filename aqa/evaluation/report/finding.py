@@ -1,6 +1,7 @@
 """What an evaluation came to, in a line, and how the report writes scores."""
 
 from aqa.evaluation.results import Report
+from aqa.metrics.normalize import main_score
 
 SCORE_NAMES = {
     "em": "Exact match",
@@ -42,8 +43,7 @@ def primary_score(report: Report) -> str:
     """Name the score that the finding and the order of examples go by."""
     if report.disagreement is not None:
         return report.disagreement.score
-    names = example_scores(report) or list(report.systems[0].scores)
-    return next((name for name in ("f1", "rouge_w") if name in names), names[0])
+    return main_score(example_scores(report) or list(report.systems[0].scores))
 
 
 def finding(report: Report) -> tuple[str, str]:

@@ -85,9 +85,7 @@ _DIFFERENCE = tuple(
 
 def score_panels(report: Report) -> Iterator[Panel]:
     """Give a panel for each score, its systems on one scale."""
-    groups = {"has_answer": "HasAns", "no_answer": "NoAns"}
-    if not any(system.groups["no_answer"]["n"] for system in report.systems):
-        groups = {}
+    groups = report.by_answer
     for name in report.systems[0].scores:
         scores = [system.scores[name] for system in report.systems]
         intervals = [score_interval(score, place) for place, score in enumerate(scores)]
