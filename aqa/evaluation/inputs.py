@@ -54,6 +54,12 @@ if TYPE_CHECKING:
 Predicted = Path | NamedPredictions | System  # what is scored: in a file, or at hand
 
 
+def file_of(each: Predicted) -> Path | None:
+    """Give the file or run folder that predictions lie in; None of those at hand."""
+    found = each.found if isinstance(each, NamedPredictions) else each
+    return found if isinstance(found, Path) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Scoring:
     """What to score, and how.

@@ -9,7 +9,7 @@ from typing import Any
 from aqa.data import Source
 from aqa.errors import DataError, UsageError
 from aqa.evaluation import scoring as scores
-from aqa.evaluation.inputs import Predicted, Scoring
+from aqa.evaluation.inputs import Predicted, Scoring, file_of
 from aqa.evaluation.predictions import NamedPredictions, evidence_of
 from aqa.evaluation.prompts import Scores, across_prompts
 from aqa.evaluation.results import Report, SystemScores
@@ -35,8 +35,8 @@ def each_prompt(predictions: Sequence[Predicted]) -> list[Predicted]:
 
 def _runs_of(each: Predicted) -> tuple[str, dict[str, Path]]:
     """The runs of a reader by prompt, if there are several, and its name, if it was given one."""
-    path = each.found if isinstance(each, NamedPredictions) else each
-    runs = prompt_runs(path) if isinstance(path, Path) else {}
+    path = file_of(each)
+    runs = {} if path is None else prompt_runs(path)
     return (each.name if runs and isinstance(each, NamedPredictions) else ""), runs
 
 
@@ -119,10 +119,8 @@ def check_stress(predictions: Sequence[Predicted], data: Source | None) -> None:
             "--stress goes by the answers that are right under each condition, which --data does"
             " not hold; leave --data out"
         )
-    for each in predictions:
-        found = each.found if isinstance(each, NamedPredictions) else each
-        if isinstance(found, Path):
-            _runs_in(found)
+    for file in filter(None, map(file_of, predictions)):
+        _runs_in(file)
 
 
 def _asked_alike(report: Report, scoring: Scoring) -> Scoring:

@@ -12,12 +12,12 @@ from aqa.data.leaks import SEEN, find_leaks, with_seen
 from aqa.errors import DataError, UsageError
 from aqa.evaluation import score_files, scoring
 from aqa.evaluation.contracts import check_promise, make_contract
-from aqa.evaluation.inputs import Anew, Predicted, Scoring, read_references
+from aqa.evaluation.inputs import Anew, Predicted, Scoring, file_of, read_references
 from aqa.evaluation.judge.judging import check_passages
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.evaluation.labelling import check_two, choose, difference_by_labels, write_choice
-from aqa.evaluation.predictions import NamedPredictions, check_there
+from aqa.evaluation.predictions import check_there
 from aqa.evaluation.results import Report
 from aqa.evaluation.run_variants import check_stress, each_prompt, with_cards, with_prompts
 from aqa.evaluation.score_files import SCORES_BESIDE
@@ -61,7 +61,7 @@ class Evaluated:
         training = () if self.training is None else (self.training.path,)
         names = (*named, *training, self.judge.labels)
         places = [Path(name) for name in names if isinstance(name, str | Path)]
-        return [*(each for each in self.predictions if isinstance(each, Path)), *places]
+        return [*filter(None, map(file_of, self.predictions)), *places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +232,8 @@ def _prepared(
 
 def _look_at_files(predictions: Sequence[Predicted], *sources: Source | None) -> None:
     """Refuse files that are not there, by a DataError, before the first of them is read."""
-    for each in predictions:
-        found = each.found if isinstance(each, NamedPredictions) else each
-        if isinstance(found, Path):
-            check_there(found)
+    for file in filter(None, map(file_of, predictions)):
+        check_there(file)
     for source in sources:
         if source is not None and isinstance(source.path, str):
             local_path(source.path)

@@ -133,6 +133,15 @@ def test_a_report_does_not_take_the_place_of_another_page(tmp_path: Path) -> Non
     result.write_report(tmp_path / "own.html")
 
 
+def test_predictions_with_a_name_are_not_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.json"
+    file.write_text('{"1": "Ada"}', encoding="utf-8")
+    row = {"id": "1", "question": "?", "answers": ["Ada"]}
+    with pytest.raises(aqa.AqaError, match=r"output_dir .*metrics\.json would overwrite"):
+        aqa.evaluate({"mine": file}, [row], output_dir=tmp_path)
+    assert file.read_text(encoding="utf-8") == '{"1": "Ada"}'
+
+
 def test_notes_name_keywords_too() -> None:
     silent = SilentProgress()
     progress = WordedProgress(silent, SCORED)
