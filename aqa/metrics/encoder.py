@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aqa.contention import sharing_processors
 from aqa.errors import ModelError
 from aqa.heap import keep_freed_blocks
 from aqa.library_output import quiet
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 CPU_TOKENS = 512  # of a batch, padding included, for each thread; more leave its cache
 CUDA_TOKENS = 65_536
+MOST_WORKERS = 8  # batches at a time; of more threads several share one
 ROWS = 512  # of a batch
 _SIZE = 4  # bytes of a stored number
 
@@ -67,31 +69,47 @@ class Encoder:
         return hashlib.sha256(f"{self._identity}\n{text}".encode("utf-8", "surrogatepass")).digest()
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[str, Embedded]]:
-        """Embed texts, in batches of like length."""
-        with sharing_processors():
-            yield from self._encode(texts)
+        """Embed texts in batches of like length, as many at a time as there are threads on a CPU.
 
-    def _encode(self, texts: Sequence[str]) -> Iterator[tuple[str, Embedded]]:
+        Threads that share a batch wait for each other at each of its operations: beside other work
+        most of the time.
+        """
         import torch
 
         ids = self._token_ids(texts)
         order = sorted(range(len(texts)), key=lambda place: len(ids[place]), reverse=True)
-        cpu_tokens = CPU_TOKENS * torch.get_num_threads()
-        room = CUDA_TOKENS if self._device == "cuda" else cpu_tokens
-        for batch in _batches(order, ids, room):
-            lengths = [len(ids[place]) for place in batch]
-            padding = self._tokenizer.pad_token_id or 0
-            rows = [ids[place] + [padding] * (lengths[0] - len(ids[place])) for place in batch]
-            mask = torch.arange(lengths[0]) < torch.tensor(lengths)[:, None]
-            with torch.inference_mode():
-                states = self._model(
-                    torch.tensor(rows, device=self._device),
-                    attention_mask=mask.long().to(self._device),
-                )[0].float()
-                states = (states / states.norm(dim=-1, keepdim=True)).cpu()
-            for place, row, length in zip(batch, states, lengths, strict=True):
-                counts = torch.tensor([token not in self._unweighted for token in ids[place]])
-                yield texts[place], Embedded(row[:length].clone(), counts)
+        threads = torch.get_num_threads()
+        workers = 1 if self._device == "cuda" else min(threads, MOST_WORKERS)
+        each = threads // workers
+        room = CUDA_TOKENS if self._device == "cuda" else CPU_TOKENS * each
+        try:
+            with ThreadPoolExecutor(workers, "encoder", torch.set_num_threads, (each,)) as pool:
+                batches = [[ids[place] for place in batch] for batch in _batches(order, ids, room)]
+                found = chain.from_iterable(pool.map(self._embed, batches))
+                yield from zip((texts[place] for place in order), found, strict=True)
+        finally:
+            torch.set_num_threads(threads)  # of threads to come, too
+
+    def _embed(self, batch: Sequence[Sequence[int]]) -> list[Embedded]:
+        """Embed the token ids of texts, the longest first."""
+        import torch
+
+        lengths = [len(row) for row in batch]
+        padding = self._tokenizer.pad_token_id or 0
+        rows = [[*row, *[padding] * (lengths[0] - len(row))] for row in batch]
+        mask = torch.arange(lengths[0]) < torch.tensor(lengths)[:, None]
+        with torch.inference_mode():
+            states = self._model(
+                torch.tensor(rows, device=self._device),
+                attention_mask=mask.long().to(self._device),
+            )[0].float()
+            states = (states / states.norm(dim=-1, keepdim=True)).cpu()
+        return [
+            Embedded(
+                states[:length].clone(), torch.tensor([t not in self._unweighted for t in row])
+            )
+            for row, states, length in zip(batch, states, lengths, strict=True)
+        ]
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         from bert_score.utils import sent_encode

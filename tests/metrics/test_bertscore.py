@@ -3,10 +3,12 @@ import json
 import random
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from aqa.data import Source, read_examples
 from aqa.errors import ModelError
@@ -288,3 +290,25 @@ def test_a_text_without_tokens() -> None:
     """The tokenizer drops what it takes for control characters; bert-score gives 0 then."""
     metric = load_metric("bertscore", minilm(cache=False))
     assert metric(Pairs(["\u200b\u200b"], [("Bonn",)], "squad")).value == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_of_several_threads_come_in_their_order(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    monkeypatch.setattr("aqa.metrics.encoder.CPU_TOKENS", 8)
+    texts = [" ".join(["word"] * length) for length in range(1, 12)]
+    try:
+        whole = Encoder(str(encoder()), 6, bf16=False)
+        found = list(whole.encode(texts))
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert [text for text, _ in found] == texts[::-1]
+    for text, embedded in found:
+        ((_, alone),) = whole.encode([text])
+        torch.testing.assert_close(embedded.states, alone.states, atol=1e-5, rtol=1e-4)
