@@ -5,7 +5,8 @@ from contextlib import suppress
 from inspect import signature
 from typing import Any
 
-from aqa.backends.local.devices import compute_dtype, input_device, local_device, spread_by
+from aqa.backends.local.causality import check_causal
+from aqa.backends.local.devices import compute_dtype, local_device, spread_by
 from aqa.backends.local.loading import (
     BNB_4BIT,
     load_config,
@@ -18,7 +19,6 @@ from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ConfigError, ModelError
 from aqa.library_output import quiet
 
-AHEAD = 0.01  # of the largest logit: more than rounding, and less than what encoders see
 WITHOUT_4_BITS = "choose --set backend.quantization=none to train and run without 4 bits"
 
 
@@ -71,29 +71,9 @@ def load_model(
     model.get_output_embeddings().register_forward_pre_hook(
         lambda _, inputs: (inputs[0].contiguous(), *inputs[1:])
     )
-    if options.device_map is None and not (training and spread_by()):
-        check_causal(model, files.title)
+    if not (training and spread_by()):
+        check_causal(model, files.title, lambda row: model(input_ids=row, use_cache=False).logits)
     return model
-
-
-def check_causal(model: Any, title: str) -> None:
-    """See that a model does not read ahead, as encoders do whose kind has a causal class, too.
-
-    Trained so, it would find each answer in front of it, and write none.
-
-    Raises:
-        ModelError: what it says of a first token depends on the last one.
-    """
-    import torch
-
-    rows = torch.tensor([[5, 6, 7], [5, 6, 8]], device=input_device(model))
-    with torch.no_grad():  # what a model keeps from it may be used in training, too
-        one, other = model(input_ids=rows, use_cache=False).logits[:, 0].float()
-    if (one - other).abs().max() > AHEAD * one.abs().max():
-        raise ModelError(
-            f"{title} is an encoder ({model.config.model_type}), which reads ahead and can't write"
-            " answers; name a causal model"
-        )
 
 
 def linear_4bit(model: Any) -> Iterator[Any]:

@@ -36,6 +36,19 @@ def encode(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return states
 
 
+def decode(
+    model: Any, states: torch.Tensor, mask: torch.Tensor, read: torch.Tensor
+) -> torch.Tensor:
+    """Logits (rows, tokens, vocabulary) of what a decoder reads at once, beside those states."""
+    logits: torch.Tensor = model(
+        encoder_outputs=EncoderStates(last_hidden_state=states),
+        attention_mask=mask,
+        decoder_input_ids=read,
+        use_cache=False,
+    ).logits
+    return logits
+
+
 def lay_side_by_side(
     states: torch.Tensor, mask: torch.Tensor, counts: Sequence[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -59,19 +59,14 @@ def _score(model: Any, sequences: Any, states: Any, mask: Any) -> list[list[floa
     """
     import torch
 
-    from aqa.backends.t5.fusion import EncoderStates
+    from aqa.backends.t5.fusion import decode
 
     each = len(sequences) // len(states)  # answers of one question
     size = max(SCORED_VALUES // (sequences.shape[1] * model.config.vocab_size), 1)
     found: list[list[float]] = []
     for rows in torch.split(torch.arange(len(sequences), device=states.device), size):
         questions = rows // each
-        logits = model(
-            encoder_outputs=EncoderStates(last_hidden_state=states[questions]),
-            attention_mask=mask[questions],
-            decoder_input_ids=sequences[rows, :-1],
-            use_cache=False,
-        ).logits.float()
+        logits = decode(model, states[questions], mask[questions], sequences[rows, :-1]).float()
         picked = logits.gather(-1, sequences[rows, 1:, None]) - logits.logsumexp(-1, keepdim=True)
         found += picked.squeeze(-1).tolist()
     return found

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from aqa.backends.local.devices import compute_dtype, weights_device
+from aqa.backends.local.causality import check_causal
+from aqa.backends.local.devices import compute_dtype, spread_by, weights_device
 from aqa.backends.local.loading import load_whole, placement
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import FromScratchOptions, T5Options
@@ -44,7 +45,20 @@ def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
         use_safetensors=True,
         **placement(options, training),
     )
+    if not (training and spread_by()):
+        check_causal(model, files.title, lambda row: _answers(model, row))
     return fuse_activations(model)
+
+
+def _answers(model: Any, row: Any) -> Any:
+    """The logits of a row as an answer to some text, as they are read in training."""
+    import torch
+
+    from aqa.backends.t5.fusion import decode, encode
+
+    text = torch.tensor([[5, 6, 7]], device=row.device)
+    mask = torch.ones_like(text)
+    return decode(model, encode(model, text, mask), mask, row)
 
 
 def fuse_activations(model: Any) -> Any:

@@ -17,7 +17,7 @@ from aqa.backends.local.spread import Calls, gathered, held_like
 from aqa.backends.local.trainer import AnswerTrainer
 from aqa.backends.local.training_batches import IGNORED, Batch, Collator
 from aqa.backends.model_files import ModelFiles
-from aqa.backends.t5.fusion import ENCODE, EncoderStates, encode, lay_side_by_side
+from aqa.backends.t5.fusion import ENCODE, decode, encode, lay_side_by_side
 from aqa.processes import is_first_process
 from aqa.runs.names import MODEL
 
@@ -33,12 +33,8 @@ def answer_loss(
         inputs["part_counts"].tolist(),
     )
     labels = inputs["labels"]
-    logits = model(
-        encoder_outputs=EncoderStates(last_hidden_state=states),
-        attention_mask=mask,
-        decoder_input_ids=shifted(labels, whole.generation_config.decoder_start_token_id),
-        use_cache=False,
-    ).logits
+    begun = shifted(labels, whole.generation_config.decoder_start_token_id)
+    logits = decode(model, states, mask, begun)
     loss = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1).float(),
         labels.flatten(),
@@ -103,12 +99,7 @@ class Seq2SeqTrainer(AnswerTrainer):
         register_fsdp_forward_method(model, ENCODE)
         return {
             ENCODE: lambda: getattr(model, ENCODE)(input_ids=one, attention_mask=one),
-            "forward": lambda: model(
-                encoder_outputs=EncoderStates(last_hidden_state=states),
-                attention_mask=one,
-                decoder_input_ids=one,
-                use_cache=False,
-            ),
+            "forward": lambda: decode(model, states, one, one),
         }
 
     def write(self, folder: Path) -> None:
