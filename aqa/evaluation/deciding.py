@@ -114,6 +114,7 @@ class Contest:
         (system,), (self.a, self.b) = aligned.systems, names
         self._margin = rule.margin
         common = [place for place, key in enumerate(aligned.expected) if key in system.rows]
+        self.questions = len(common)
         self.left_out = len(aligned.expected) - len(common)
         clusters = self._apart = aligned.clusters.at(common)
         if len(common) < FEWEST or clusters.count < FEW:
@@ -143,7 +144,7 @@ class Contest:
             "profile": aligned.profile,
             "margin": rule.margin,
             "seed": seed,
-            "questions": len(common),
+            "questions": self.questions,
             "cluster": clusters.by,
             "clusters": clusters.count,
             "largest_cluster": self._sequence.largest,
@@ -179,7 +180,7 @@ class Contest:
             100 * high,
             self._sequence.p_value(totals, sizes),
             int(sizes.sum()),
-            sum(map(len, self._clusters)),
+            self.questions,
         )
 
     def sight(self, answers: Mapping[int, str | None]) -> Sight:

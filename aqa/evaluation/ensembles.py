@@ -94,8 +94,8 @@ def learn(answered: Answered, metric: str, wanted: Sequence[str], seed: int) -> 
     if clusters.count < FEW:
         groups = "questions" if clusters.are_examples else f"groups by {clusters.by}"
         raise DataError(
-            f"{clusters.count} {groups} are too few to learn an ensemble from; give answers to"
-            f" questions of at least {FEW}"
+            f"an ensemble is learned from {FEW} {groups} or more, and there are {clusters.count};"
+            " give answers to more"
         )
     is_forced = len(wanted) == 1
     candidates = list(wanted) if is_forced else [Single.name, *wanted]

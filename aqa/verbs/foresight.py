@@ -28,8 +28,8 @@ class Foresight:
 
     `cost` is the least and the most of what is left to ask; None where no price is known, or
     nothing can be planned. `sees` is the difference, in points, that `capacity` questions show: all
-    there are, or as many as a cap pays for at the most. `is_paired` tells that both readers'
-    answers were there to plan from.
+    that the other run answered, or as many as a cap pays for at the most. `is_paired` tells that
+    both readers' answers were there to plan from.
     """
 
     need: Need
@@ -87,7 +87,7 @@ def _foresight(
     """Plan by what the contest shows, and price it by what the estimate says of a question."""
     sight = contest.sight({row["index"]: row["predicted_answer"] for row in rows})
     need = Need(contest.a, contest.b, contest.score, points)
-    capacity = estimate.answered + affordable
+    capacity = min(estimate.answered + affordable, contest.questions)
     if sight.detectable is None:
         return Foresight(need, sight.is_paired, None, capacity, None)
     clusters = needed_clusters(sight.clusters, sight.detectable, points, sight.differing)

@@ -239,7 +239,7 @@ def test_too_few_questions_are_refused(call_aqa: Call, tmp_path: Path) -> None:
     few = write_data(tmp_path / "few.jsonl", "few", 9)
     predict(call_aqa, few, "a", "b")
     done = train(call_aqa, few, "backend.members=[a, b]", code=1)
-    assert "9 questions are too few to learn an ensemble from" in done.stderr
+    assert "an ensemble is learned from 10 questions or more, and there are 9" in done.stderr
     assert not (tmp_path / "ens").exists()
 
 

@@ -68,6 +68,15 @@ def test_a_cap_pays_for_fewer(ask: Call) -> None:
     assert found["to_see"]["sees"] == pytest.approx(2 * whole["to_see"]["sees"])
 
 
+def test_what_the_reference_was_not_asked_shows_nothing(ask: Call, tmp_path: Path) -> None:
+    whole = told(ask("--to-see", "5", "--against", "a.json", "--json"))["to_see"]
+    known = list(json.loads((tmp_path / "a.json").read_bytes()).items())
+    (tmp_path / "a.json").write_text(json.dumps(dict(known[: COUNT // 4])))
+    found = told(ask("--to-see", "5", "--against", "a.json", "--json"))["to_see"]
+    assert found["capacity"] == COUNT // 4
+    assert found["sees"] == pytest.approx(2 * whole["sees"], rel=0.1)
+
+
 def test_what_was_spent_without_an_answer_counts_against_a_cap(ask: Call, tmp_path: Path) -> None:
     words = ("--to-see", "5", "--against", "a.json", "--json")
     cap = told(ask(*words))["cost"][1] / 2
