@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aqa.metrics.languages import has_hangul, is_of_a_word
+from aqa.metrics.languages import has_hangul, is_of_a_word, is_spaceless
 from aqa.metrics.normalize import Profile
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
@@ -25,9 +25,9 @@ def _holds_one(profile: Profile, text: str, references: Sequence[str]) -> bool:
 
 
 def holds(text: str, part: str) -> bool:
-    """Tell whether `part` is in `text`: whole words, but Hangul, which needs no spaces.
+    """Tell whether `part` is in `text`: whole words, where the script puts spaces between them.
 
-    With a space of the text within it, it begins a word: no 사과 in 회사 과장.
+    Of Hangul with a space of the text within it, it begins a word: no 사과 in 회사 과장.
     """
     if _stands_in(text, part):
         return True
@@ -60,6 +60,11 @@ def _stands_in(text: str, part: str) -> bool:
 
 
 def _is_one_word(left: str, right: str) -> bool:
-    """Tell whether two neighbours are of one word; Hangul joins any word as its ending."""
+    """Tell whether two neighbours are of one word.
+
+    Hangul joins any word as its ending, and letters of scripts without spaces stand beside others.
+    """
     both = left + right
-    return len(both) == 2 and all(map(is_of_a_word, both)) and not has_hangul(both)
+    if len(both) < 2 or not all(map(is_of_a_word, both)) or has_hangul(both):
+        return False
+    return not right.isalnum() or not is_spaceless(both)

@@ -35,6 +35,13 @@ def score(
         (None, "Paris", "squad", 0),
         ("काम", "का", "squad", 0),  # a vowel is a mark, no end of a word
         ("यह काम है", "काम", "squad", 100),
+        ("答案是东京", "东京", "squad", 100),  # no spaces between words
+        ("東京タワーです", "タワー", "mixed", 100),
+        ("คำตอบคือกรุงเทพ", "กรุงเทพ", "squad", 100),
+        ("ตาม", "ตา", "squad", 100),
+        ("กี่", "ก", "squad", 0),  # a vowel
+        ("全部で13人", "3人", "squad", 0),
+        ("全部で13人", "13", "squad", 100),
     ],
 )
 def test_match(prediction: str | None, reference: str, profile: str, value: float) -> None:
