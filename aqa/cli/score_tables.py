@@ -50,8 +50,8 @@ def _show_tables(report: "Report") -> None:
     _tell_judge(report)
     for sentence in in_words(report):
         say(sentence)
-    for score in report.systems[0].scores.values():
-        say(score.signature, "dim")
+    for signature in report.signatures:
+        say(signature, "dim")
 
 
 def _tell_judge(report: "Report") -> None:

@@ -190,6 +190,15 @@ class Report:
         return {"has_answer": "HasAns", "no_answer": "NoAns"} if are_open else {}
 
     @property
+    def signatures(self) -> tuple[str, ...]:
+        """How each score was made, as far as systems do not differ (by what is missing, say)."""
+        own = [[one.signature.split("|") for one in each.scores.values()] for each in self.systems]
+        return tuple(
+            "|".join(part for part in first if all(part in other for other in others))
+            for first, *others in zip(*own, strict=True)
+        )
+
+    @property
     def between_readers(self) -> Mapping[str, Sequence[Comparison]]:
         """How the readers differ under each condition of stress."""
         return self.slice_comparisons.get(STRESS, {})

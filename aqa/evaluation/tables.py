@@ -56,8 +56,7 @@ def score_table(report: Report) -> Table:
             interval = shown_interval(score.low, score.high)
             rows.append(Row([label, name, Figure(score.value), interval, *map(_figure, parts)]))
             label = ""
-        if system.missing or system.failed:
-            listed = f"missing {system.missing}, failed {system.failed}"
+        if listed := _without_answer(system):
             rows.append(Row(["", listed, *[""] * (2 + len(groups))], "warning"))
     title = f"{_count(report.ids, 'example')}, profile {report.profile}"
     heads = [*texts("system", "score"), *figures("value", "95 % interval", *groups.values())]
@@ -70,9 +69,9 @@ def wide_table(report: Report) -> Table:
     rows = [
         Row([system.name, *map(_estimate, system.scores.values())]) for system in report.systems
     ]
-    signatures = [score.signature for score in report.systems[0].scores.values()]
-    labelled = filter(None, [report.labelled])
-    notes = [f"{report.sample}, 95 % intervals", *map(str, labelled), *signatures]
+    labelled = map(str, filter(None, [report.labelled]))
+    lost = (f"{own.name}: {found}" for own in report.systems if (found := _without_answer(own)))
+    notes = [f"{report.sample}, 95 % intervals", *labelled, *lost, *report.signatures]
     return Table([*texts("system"), *figures(*names)], rows, notes=notes)
 
 
@@ -215,6 +214,12 @@ def disputed_table(report: Report) -> Table:
             rows.append(Row(["", system.name, value, listed], ends_section=is_last))
     heads = [*texts("id", "system"), *figures(found.score), *texts("answer")]
     return Table(heads, rows, f"Disagreement: {_count(found.order, 'example')}, the widest")
+
+
+def _without_answer(system: SystemScores) -> str:
+    """Say how many answers are missing; nothing where none is."""
+    any_lost = system.missing or system.failed
+    return f"missing {system.missing}, failed {system.failed}" if any_lost else ""
 
 
 def _figure(value: float | None) -> Figure | None:

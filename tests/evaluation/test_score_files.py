@@ -111,7 +111,9 @@ def test_csv_names_groups_as_the_data_do_but_for_formulas(report: Report) -> Non
 
 def test_markdown(report: Report) -> None:
     table, _, notes = to_markdown(wide_table(report)).partition("\n\n")
-    assert notes.startswith("- 2 questions, 95 % intervals\n- em|profile:squad".replace("|", r"\|"))
+    first, lost, signature, _ = notes.replace(r"\|", "|").splitlines()
+    assert (first, lost) == ("- 2 questions, 95 % intervals", "- =b|c: missing 1, failed 0")
+    assert signature.startswith("- em|profile:squad|refs:max|v:")  # what is so of both
     assert table.splitlines() == [
         "| system | em | f1 |",
         "| --- | ---: | ---: |",
@@ -123,7 +125,8 @@ def test_markdown(report: Report) -> None:
 def test_latex(report: Report) -> None:
     written = to_latex(wide_table(report)).splitlines()
     assert written[8] == "% 2 questions, 95 % intervals"
-    assert written[9].startswith("% em|profile:squad")
+    assert written[9] == "% =b|c: missing 1, failed 0"
+    assert written[10].startswith("% em|profile:squad|refs:max|v:")
     assert written[:8] == [
         r"\begin{tabular}{lrr}",
         r"\toprule",
