@@ -15,9 +15,8 @@ far as the mean distance of all answers may, which few that are all right do not
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import exp
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from aqa.metrics.statistics.clusters import LEVEL, Clusters, Matrix
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.records import AGREEMENT, MEAN_LOGPROB
+from aqa.runs.files import Facts
 
 PROBABILITY = "probability"  # the kind of confidences, in files of other tools, that are ones
 BINS = 10
@@ -45,7 +45,7 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(Facts):
     """The ECE of n confidences of a kind, 0..100, with its 95 % interval; see the module.
 
     `plain_ece` is the usual estimate, for comparisons with those of others. `overconfidence` is by
@@ -60,10 +60,6 @@ class Calibration:
     plain_ece: float
     overconfidence: float
     bins: tuple[Bin, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
-        return {**asdict(self), "bins": [asdict(one) for one in self.bins]}
 
 
 def as_probability(kind: str, confidence: float) -> float | None:

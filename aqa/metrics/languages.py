@@ -18,11 +18,6 @@ _HANGUL = re.compile(f"[{HANGUL_LETTERS}]")
 _OTHER_LETTERS = re.compile(rf"[^\W\d_{HANGUL_LETTERS}]")
 _KOREAN_WORDS = re.compile(rf"[{HANGUL_LETTERS}][^\W\d_]*")  # from their first Hangul letter on
 _KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
-# Thai and Lao, Myanmar, Khmer, Japanese and Chinese, as WITHOUT_SPACES.
-_SPACELESS = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
-)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _SCRIPTS = {"CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja"}
 
@@ -30,11 +25,6 @@ _SCRIPTS = {"CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja"}
 def has_hangul(texts: Iterable[str]) -> bool:
     """Tell whether any of the texts holds a Hangul letter, composed or not."""
     return any(_HANGUL.search(text) for text in texts)
-
-
-def is_spaceless(text: str) -> bool:
-    """Tell whether a text holds a letter of a script that puts no spaces between words."""
-    return bool(_SPACELESS.search(text))
 
 
 def is_of_a_word(character: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aqa.metrics.languages import has_hangul, is_of_a_word, is_spaceless
+from aqa.metrics.languages import WITHOUT_SPACES, has_hangul, is_of_a_word, language_of
 from aqa.metrics.normalize import Profile
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
@@ -11,7 +11,7 @@ from aqa.records import Score
 def match(name: str, pairs: Pairs) -> Score:
     """Give 100 where a reference is in the answer, both normalised by the profile."""
     values = [
-        100.0 if exact == 100 or _holds_one(profile, text or "", texts) else 0.0
+        100.0 * (exact == 100 or _holds_one(profile, text or "", texts))
         for exact, profile, text, texts in zip(
             pairs.agreement[0], pairs.profiles, pairs.predictions, pairs.expected, strict=True
         )
@@ -62,9 +62,9 @@ def _stands_in(text: str, part: str) -> bool:
 def _is_one_word(left: str, right: str) -> bool:
     """Tell whether two neighbours are of one word.
 
-    Hangul joins any word as its ending, and letters of scripts without spaces stand beside others.
+    Hangul joins any word as its ending; other scripts put no spaces between words.
     """
     both = left + right
     if len(both) < 2 or not all(map(is_of_a_word, both)) or has_hangul(both):
         return False
-    return not right.isalnum() or not is_spaceless(both)
+    return WITHOUT_SPACES.isdisjoint(map(language_of, both)) or not right.isalnum()

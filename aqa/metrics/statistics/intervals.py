@@ -118,19 +118,18 @@ def mean_intervals(
     return Estimates(values, lows, highs, np.sqrt(variances), spread.freedom, effects)
 
 
-def difference_intervals(columns: Matrix, clusters: Clusters, reach: float = 100.0) -> Estimates:
+def difference_intervals(columns: Matrix, clusters: Clusters) -> Estimates:
     """Give the interval of each column's mean difference; `columns` are (examples, k).
 
     Two more examples, one each way and as large as those that differ typically are, are added to
     the spread: Bonett & Price (2012), Journal of Educational and Behavioral Statistics 37(4), do so
-    for proportions. So no difference among a few examples is not taken for certainty. `reach` is
-    the largest difference that there can be.
+    for proportions. So no difference among a few examples is not taken for certainty.
     """
     values = columns.mean(axis=0)
     spread = _spread(columns, clusters)
     variances, freedom = spread.variances, spread.freedom
     count, examples = clusters.count, clusters.examples
-    reach = max(reach, float(np.abs(columns).max(initial=0.0)))
+    reach = max(100.0, float(np.abs(columns).max(initial=0.0)))
     sizes = np.abs(columns).sum(axis=0)
     typical = np.divide((columns**2).sum(axis=0), sizes, out=np.zeros_like(sizes), where=sizes > 0)
     added = 2 * typical**2 / examples**2
@@ -165,9 +164,8 @@ def _wilson(shares: Matrix, sizes: Matrix, reach: Matrix) -> tuple[Matrix, Matri
     middle = (shares + square / 2) / (1 + square)
     half = np.sqrt(square * (shares * (1 - shares) + square / 4)) / (1 + square)
     # The ends meet the share itself where that is a bound; floats may leave it by a little.
-    return np.minimum(middle - half, shares).clip(0, 1), np.maximum(middle + half, shares).clip(
-        0, 1
-    )
+    low, high = np.minimum(middle - half, shares), np.maximum(middle + half, shares)
+    return low.clip(0, 1), high.clip(0, 1)
 
 
 def _beta_kurtosis(shares: Matrix, variances: Matrix) -> Matrix:

@@ -102,12 +102,8 @@ def _most_losses(counts: NDArray[np.int64], level: float) -> NDArray[np.int64]:
     from scipy import special
 
     half = level / 2
-    with np.errstate(invalid="ignore"):
-        found = np.nan_to_num(np.floor(special.bdtrik(half, counts, 0.5)), nan=-1.0)
-    # The inverse is of a continuous function, and may be off by one.
-    for step in (1.0, 0.0):
-        found = np.where(
-            special.bdtr(np.maximum(found + step, 0), counts, 0.5) <= half, found + step, found
-        )
-    found = np.where(special.bdtr(np.maximum(found, 0), counts, 0.5) <= half, found, -1.0)
-    return found.astype(np.int64)
+    # The inverse is of a continuous function, and may be off by one; it has none where none do.
+    near = np.nan_to_num(np.floor(special.bdtrik(half, counts, 0.5))) + np.array([[-1], [0], [1]])
+    is_found = (near >= 0) & (special.bdtr(near.clip(0), counts, 0.5) <= half)
+    found: NDArray[np.int64] = np.where(is_found, near, -1).max(axis=0).astype(np.int64)
+    return found
