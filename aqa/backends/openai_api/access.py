@@ -3,14 +3,15 @@
 import json
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from urllib.parse import unquote
+from urllib.request import getproxies
 
-from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.servers import Setting, checked_address, shown, without_secrets
 from aqa.config.backend_options import Gpt4Options
-from aqa.config.options import GenerationOptions
 from aqa.config.request_fields import SECRET_HEADER
 from aqa.errors import ConfigError
 from aqa.records import Prompt
@@ -18,6 +19,7 @@ from aqa.records import Prompt
 OPENAI_URL = "https://api.openai.com/v1"
 ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105  (the name of an environment variable)
 HEADERS = "OPENAI_CUSTOM_HEADERS"  # of each request: NAME: VALUE, one per line
+SENT = {"OPENAI_ORG_ID": "organization", "OPENAI_PROJECT_ID": "project", HEADERS: "headers"}
 NO_KEY = "none"  # what servers on this machine get where there is no key
 CUTTING = {"max_seq_length", "tokenizer"}  # decide the messages alone, which the key has
 SAMPLES = "samples"  # how many there are decides none of them
@@ -78,20 +80,31 @@ def find_access(options: Gpt4Options) -> Access:
     where = Setting("backend.base_url", names[0], None if options.allow_http else allow)
     url, host, local = checked_address(url, where)
     _check_identity(options)
-    secrets = set(_secret_headers())
+    secrets = set(_secrets())
     if options.entra_id:
         return Access(url, local, NO_KEY, "Entra ID", version, signs_in=True, secrets=secrets)
     key_name, key = _find_key(names, host, optional=local)
+    for name in ("base_url", "user_agent", "extra_headers", "extra_body"):
+        told = json.dumps(getattr(options, name), ensure_ascii=False)
+        if without_secrets(told, [key]) != told:
+            raise ConfigError(
+                f"config key backend.{name} holds the key of {key_name}, and a config is written"
+                " to files; leave it to the environment variable"
+            )
     is_token = key_name == ENTRA_TOKEN
     return Access(url, local, key, key_name, version, is_token=is_token, secrets=secrets)
 
 
-def _secret_headers() -> Iterator[str]:
-    """What the environment's headers hold that have a secret's name."""
+def _secrets() -> Iterator[str]:
+    """What the environment's headers hold that have a secret's name, and its proxies' passwords."""
     for line in os.getenv(HEADERS, "").splitlines():
         name, _, value = line.partition(":")
-        if SECRET_HEADER.search(name):
-            yield from value.split()  # without Bearer
+        for part in re.split(r"[\s;,]+", value) if SECRET_HEADER.search(name) else ():
+            yield from (part, part.partition("=")[2])  # without Bearer; of cookies the value, too
+    for proxy in getproxies().values():
+        before, _, _ = proxy.partition("//")[2].rpartition("@")
+        user, _, password = map(unquote, before.partition(":"))
+        yield from (password, b64encode(f"{user}:{password}".encode()).decode() if password else "")
 
 
 def _find_key(names: Sequence[str], host: str, optional: bool) -> tuple[str, str]:
@@ -130,54 +143,13 @@ def _check_azure(url: str, version: str | None) -> None:
 
 def _check_identity(options: Gpt4Options) -> None:
     """See whether what the client sends beside the key can be in a header."""
-    organization = "the environment variable OPENAI_ORG_ID holds no organization"
-    if options.organization is not None:
-        organization = "config key backend.organization holds no organization"
-    headers = os.getenv(HEADERS, "").replace("\n", "")
-    sent = {
-        organization: options.organization or os.getenv("OPENAI_ORG_ID", "").strip(),
-        "the environment variable OPENAI_PROJECT_ID holds no project": os.getenv(
-            "OPENAI_PROJECT_ID", ""
-        ).strip(),
-        f"the environment variable {HEADERS} holds no headers": headers,
-    }
-    for name_of, value in sent.items():
-        if not (value.isascii() and value.isprintable()):
-            raise ConfigError(f"{name_of} that can be sent; copy it again")
-
-
-def identity_of(
-    options: Gpt4Options,
-    generation: GenerationOptions,
-    seed: int,
-    limit: int,
-    schema: ResponseSchema | None,
-) -> dict[str, object]:
-    """The model, the server and what decides an answer; `limit` is of prompt and answer."""
-    # What few runs have is left out of the others.
-    chosen: dict[str, object] = {}
-    if schema is not None:
-        chosen["schema"] = schema.identity()
-    if options.api != "chat":
-        chosen["api"] = options.api
-    if options.provider == "azure":
-        chosen["api_version"] = azure_version(options)
-    if generation.samples > 1:
-        chosen["samples"] = generation.samples
-    for name in ("reasoning_tokens", "tokenizer", "logprobs", "extra_body", "extra_headers"):
-        if given := getattr(options, name):
-            chosen[name] = dict(given) if isinstance(given, dict) else given
-    return {
-        **chosen,
-        "model": options.model,
-        "server": server_url(options),
-        "reasoning_effort": options.reasoning_effort,
-        "max_seq_length": limit,
-        "max_new_tokens": generation.max_new_tokens,
-        "temperature": generation.temperature,
-        "top_p": generation.top_p,
-        "seed": seed,
-    }
+    for name, kind in SENT.items():
+        where, value = f"the environment variable {name}", os.getenv(name, "").strip()
+        if kind == "organization" and options.organization is not None:
+            where, value = "config key backend.organization", options.organization
+        line = value.replace("\n", "") if name == HEADERS else value
+        if not (line.isascii() and line.isprintable()):
+            raise ConfigError(f"{where} holds no {kind} that can be sent; copy it again")
 
 
 def key_of(identity: Mapping[str, object], prompt: Prompt, sample: int = 0) -> bytes:

@@ -4,11 +4,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from aqa.backends.openai_api.chat import Parameters
-from aqa.backends.openai_api.responses import FEWEST_TOKENS, ResponsesParameters
+from aqa.backends.openai_api.reading import read_response
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.tokens import plain_text
 from aqa.errors import ConfigError
 from aqa.records import Message
+
+LOGPROBS = "message.output_text.logprobs"  # how responses are asked for them
+FEWEST_TOKENS = 16  # that OpenAI takes as a limit of an answer
+
+
+class ResponsesParameters(Parameters):
+    """The same parameters as of chat completions, where responses have them: there is no seed."""
+
+    endpoint: ClassVar[str] = "/v1/responses"
+    spelling: ClassVar[Mapping[str, str]] = {"reasoning_effort": "reasoning", "logprobs": "include"}
+    limit_name: ClassVar[str] = "max_output_tokens"
+    has_seed: ClassVar[bool] = False
+    reads: ClassVar[Any] = staticmethod(read_response)
+
+    def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
+        """The values and the chat as responses have them; the server is not to keep them."""
+        if values.pop("logprobs", None):
+            values["include"] = [LOGPROBS]
+        if (effort := values.pop("reasoning_effort", None)) is not None:
+            values["reasoning"] = {"effort": effort}
+        body = {**values, "input": self.turns(messages), "store": False}
+        if self.schema is not None:
+            body["text"] = {"format": {"type": "json_schema", **self.schema.strict()}}
+        return body
 
 
 class CompletionsParameters(Parameters):

@@ -16,24 +16,19 @@ LONGEST_BACK_OFF = 30.0
 
 @dataclass(slots=True)
 class Attempts:
-    """What was tried for one example, or one `sample` of its answer, and what it took.
-
-    `until` is the end of its time, `reason` that of the last failure. `had_last` tells that it was
-    tried once more, since others were answered. `seconds` are those of the request that was
-    answered.
-    """
+    """What was tried for one example, or one `sample` of its answer, and what it took."""
 
     spent: Spent
     sample: int = 0
-    until: float = math.inf
-    reason: str = ""
+    until: float = math.inf  # the end of its time
+    reason: str = ""  # of the last failure
     failures: int = 0
     waits: int = 0
     misfits: int = 0
     doubts: int = 0
     timeouts: int = 0  # among the failures
-    had_last: bool = False
-    seconds: float = 0.0
+    had_last: bool = False  # it was tried once more, since others were answered
+    seconds: float = 0.0  # of the request that was answered
 
     @property
     def total(self) -> int:

@@ -1,41 +1,28 @@
 """The backend gpt4: models behind an API that speaks OpenAI's protocol."""
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from aqa.backends.base import PendingPrompts, Remote
 from aqa.backends.event_loop import Ask, cancel_all, running_loop
-from aqa.backends.openai_api.access import (
-    Access,
-    find_access,
-    identity_of,
-    is_openai,
-    key_of,
-    server_url,
-)
-from aqa.backends.openai_api.apis import APIS, check_api
+from aqa.backends.openai_api.apis import check_api
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
 from aqa.backends.openai_api.batch.run import BatchRun
 from aqa.backends.openai_api.batch.samples import Answers, SampledQuestions
 from aqa.backends.openai_api.batch.server import BatchServer
 from aqa.backends.openai_api.cache import open_cache
-from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.connection import open_client
-from aqa.backends.openai_api.ledger import UNKNOWN_PRICE, Ledger
+from aqa.backends.openai_api.ledger import UNKNOWN_PRICE
 from aqa.backends.openai_api.pacing import Pace
-from aqa.backends.openai_api.prices import find_context
 from aqa.backends.openai_api.samples import SampleRecord, Samples
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
 from aqa.backends.openai_api.service import Service, texts
-from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
 from aqa.config.backend_options import BackendOptions, Gpt4Options
 from aqa.config.model_families import end_of
 from aqa.config.options import RunConfig
@@ -56,51 +43,21 @@ class Gpt4Backend(Remote[Gpt4Options]):
     ) -> None:
         """`schema` is that of the answers, in the place of a reader's own one or of plain text."""
         super().__init__(config, progress)
-        self.schema = schema or (READER_ANSWER if self.options.structured else None)
+        schema = schema or (READER_ANSWER if self.options.structured else None)
+        self._service = Service(config, progress.note, schema)
         self._asker: Asker | None = None
         self._record: BatchRecord | None = None
         self._spending: SpendingRecord | None = None
         self._samples: SampleRecord | None = None
 
-    @cached_property
-    def _ledger(self) -> Ledger:
-        return Ledger(self.options)
-
-    @cached_property
-    def _access(self) -> Access:
-        return find_access(self.options)
-
-    @cached_property
+    @property
     def limit(self) -> int:
-        """Of prompt and answer: what the options allow, or the model's context if that is less."""
-        most, context = self.options.max_seq_length, find_context(self.options)
-        return most if context is None else min(most, context)
-
-    @cached_property
-    def _counter(self) -> TokenCounter:
-        schema = "" if self.schema is None else json.dumps(self.schema.json_schema)
-        model, as_text = self.options.model, self.options.api == "completions"
-        return TokenCounter(model, self._is_openai, schema, self._chat_count, as_text)
-
-    @cached_property
-    def _is_openai(self) -> bool:
-        return is_openai(server_url(self.options))
-
-    @cached_property
-    def _parameters(self) -> Parameters:
-        note = self._progress.note
-        return APIS[self.options.api](self.config, self._is_openai, note, self.schema)
+        """Tokens of prompt and answer together."""
+        return self._service.limit
 
     def sent(self, prompt: Prompt) -> tuple[Sequence[Message], Mapping[str, object]]:
         """The turns, or the text, and the whole request."""
-        return self._parameters.sent(prompt.messages)
-
-    @cached_property
-    def _chat_count(self) -> Callable[[Sequence[Message]], int] | None:
-        name = self.options.tokenizer
-        if name is None:
-            return None
-        return chat_counter(name, self._progress.note, self.options.api == "completions")
+        return self._service.parameters.sent(prompt.messages)
 
     def check_access(self) -> None:
         """See whether there are a key, an address, and the price that a cap needs.
@@ -108,11 +65,11 @@ class Gpt4Backend(Remote[Gpt4Options]):
         Raises:
             ConfigError: one of them is missing or wrong.
         """
-        self._access  # noqa: B018  (finds the key)
-        if self.options.max_cost is not None and self._ledger.live_price is None:
+        access = self._service.access
+        if self.options.max_cost is not None and self._service.ledger.live_price is None:
             raise ConfigError(
                 f"--max-cost can't be enforced: the price of {self.options.model} at"
-                f" {self._access.url} is {UNKNOWN_PRICE}"
+                f" {access.url} is {UNKNOWN_PRICE}"
             )
         with ExitStack() as opened:
             open_cache(self.options, opened, only_found=True)
@@ -127,26 +84,25 @@ class Gpt4Backend(Remote[Gpt4Options]):
         for name in ("num_beams", "num_return_sequences"):
             if getattr(options, name) != 1:
                 raise ConfigError(f"generation.{name}: an API gives one answer; set it to 1")
-        check_api(self.options.api, answer_room(self.config), self.schema)
+        check_api(self.options.api, self._service.room, self._service.schema)
         if find_spec("openai") is None:
             raise MissingExtraError("openai", "api")
-        self._chat_count  # noqa: B018  (loads the tokenizer)
+        self._service.counter  # noqa: B018  (loads the tokenizer)
         if self.options.provider == "openai" and (sentence := end_of(self.options.model)):
             self._progress.note(sentence)
 
     def length(self, prompt: Prompt) -> int:
         """Tokens of the prompt, or the likely number, and of the longest answer."""
-        return self._counter.count(prompt.messages) + answer_room(self.config)
+        return self._service.counter.count(prompt.messages) + self._service.room
 
     def fit(self, prompt: Prompt) -> Prompt:
         """Cut the evidence to `max_seq_length` or the context, prompt and answer together."""
-        longest = self._counter.at_most(prompt.messages) + answer_room(self.config)
+        longest = self._service.counter.at_most(prompt.messages) + self._service.room
         return prompt if longest <= self.limit else super().fit(prompt)
 
     def identity(self) -> Mapping[str, object]:
         """The model, the server and what decides an answer."""
-        config = self.config
-        return identity_of(self.options, config.generation, config.seed, self.limit, self.schema)
+        return self._service.identity
 
     def __enter__(self) -> Self:
         # What fails here closes the loop as well: no process ends with a thread that waits.
@@ -169,22 +125,9 @@ class Gpt4Backend(Remote[Gpt4Options]):
     async def _make(self) -> Asker:
         """Open the client within the loop that it will be used in."""
         options = self.options
-        self._service.client = open_client(self._access, options)
+        self._service.client = open_client(self._service.access, options)
         limits = (options.requests_per_minute, options.tokens_per_minute)
         return Asker(self._service, Pace(options.max_concurrency, *limits))
-
-    @cached_property
-    def _service(self) -> Service:
-        return Service(
-            self.config,
-            self.options,
-            self._access,
-            self._parameters,
-            self._counter,
-            self._ledger,
-            self.identity(),
-            self._progress.note,
-        )
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -243,14 +186,14 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     def count_elsewhere(self, spent: Spent) -> None:
         """Count what other runs have spent against this one's caps."""
-        self._ledger.elsewhere = spent
+        self._service.ledger.elsewhere = spent
 
     def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
         """Count what earlier sessions spent against the caps, and go on counting requests."""
         self._service.served.resume(facts)
         self._spending = SpendingRecord(folder, fresh)
         self._samples = SampleRecord(folder, fresh)
-        self._ledger.resume(self._kept(spent), facts, self._spending)
+        self._service.ledger.resume(self._kept(spent), facts, self._spending)
         self._service.parameters.recall(texts(facts.get("left_out")))
 
     def _kept(self, spent: Spent) -> Spent:
@@ -264,29 +207,29 @@ class Gpt4Backend(Remote[Gpt4Options]):
             **service.served.to_json(service.parameters.learnt),
             "left_out": service.parameters.left_out,
             **({"batches": record.to_json()} if record and record.to_json() else {}),
-            **self._ledger.to_json(self._kept(spent)),
-            "price": self._ledger.shown_price(),
+            **service.ledger.to_json(self._kept(spent)),
+            "price": service.ledger.shown_price(),
         }
 
     def live(self) -> Mapping[str, float | str]:
         """Tokens and money so far, to show."""
-        return self._ledger.live()
+        return self._service.ledger.live()
 
     def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
         """Count the prompts, and price them with answers of one token and of the longest."""
         examples, cached, samples = 0, 0, self.config.generation.samples
+        service = self._service
         with ExitStack() as opened:
-            cache, identity = open_cache(self.options, opened, only_found=True), self.identity()
+            cache = open_cache(self.options, opened, only_found=True)
 
             def counts() -> Iterator[int]:
                 nonlocal examples, cached
                 for prompt in prompts:
-                    keys = (key_of(identity, prompt, number) for number in range(samples))
+                    keys = (service.key(prompt, number) for number in range(samples))
                     known = sum(bool(cache and cache.find(key, prompt.id)) for key in keys)
                     examples, cached = examples + 1, cached + (known == samples)
                     for _ in range(samples - known):
-                        yield self._counter.count(prompt.messages)
+                        yield service.counter.count(prompt.messages)
 
-            longest = answer_room(self.config)
-            found = self._ledger.estimate(counts(), longest, self._counter.exact)
+            found = service.ledger.estimate(counts(), service.room, service.counter.exact)
         return replace(found, examples=examples, cached=cached, samples=samples)

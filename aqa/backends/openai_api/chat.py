@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from aqa.backends.openai_api.chat_replies import read_reply
 from aqa.backends.openai_api.logprobs import MISSED, answer_logprobs
+from aqa.backends.openai_api.reading import read_reply
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.tokens import answer_room

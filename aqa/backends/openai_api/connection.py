@@ -103,7 +103,7 @@ def _transport(access: Access, options: Gpt4Options) -> Any:
             "the certificates that the environment names (SSL_CERT_FILE, SSL_CERT_DIR) can't be"
             f" read: {error}"
         ) from error
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
         raise ConfigError(
             "the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) can't be"
             " used; write it as http://HOST:PORT or socks5://HOST:PORT"

@@ -61,23 +61,17 @@ FLAGGED = "flagged_input"  # what OpenRouter says of a prompt that its moderatio
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What to do about an error.
-
-    `wait` are the seconds that the server asked for. `maybe_paid` tells that the server may have
-    answered and counted, although nothing arrived. `param` names a parameter that was refused.
-    `unreachable` tells that there was no server to send anything to. `perhaps_alone` tells that
-    what would concern every request may concern the question alone: gateways refuse some so.
-    """
+    """What to do about an error."""
 
     kind: Kind
     reason: str
-    wait: float | None = None
-    maybe_paid: bool = False
-    param: str | None = None
-    refused: bool = False
-    unreachable: bool = False
+    wait: float | None = None  # seconds that the server asked for
+    maybe_paid: bool = False  # the server may have answered and counted, though nothing arrived
+    param: str | None = None  # the name of a parameter that was refused
+    refused: bool = False  # the request is, as it is
+    unreachable: bool = False  # there was no server to send anything to
     timed_out: bool = False
-    perhaps_alone: bool = False
+    perhaps_alone: bool = False  # gateways refuse so what would concern all, but may be one's own
 
 
 def classify(error: Exception, access: Access) -> Failure | None:
@@ -184,6 +178,11 @@ def classify_status(  # long: a table of statuses
         )
     named = param if isinstance(param, str) else None
     return Failure("example", message, param=named, refused=status in (400, 422))
+
+
+def words_of(error: Any, access: Access) -> str:
+    """What the server says of an error that has a status."""
+    return access.shown(error_text(_inner(_body(error))) or f"status {error.status_code}")
 
 
 def _body(error: Any) -> object:

@@ -65,42 +65,32 @@ class ErrorInBodyError(BadBodyError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server answered: a text, or the reason why there is none, and what it counted.
-
-    `spent` has the cost that the server tells, if any; None where it counts nothing. `tier` is the
-    service tier that it answered in. `structured` is what counts in
-    an object of a schema; `misfit` tells that the text is none, though it should be one, `empty`
-    that there is no choice of a text at all. `rejected` is a text that is no answer, and `cut`
-    tells that an answer ends where its room did. `tokens` are those of all that was written, where
-    the server tells how likely they were.
-    """
+    """What a server answered: a text, or the reason why there is none, and what it counted."""
 
     text: str | None
     error: str | None
     model: str
-    spent: Spent | None
-    structured: StructuredAnswer | None = None
-    misfit: bool = False
-    empty: bool = False
-    rejected: str | None = None
-    cut: bool = False
-    tokens: tuple[Token, ...] = ()
-    tier: str = ""
+    spent: Spent | None  # with the cost that the server tells, if any; None where it counts nothing
+    tier: str = ""  # the service tier that it answered in
+    empty: bool = False  # there is no choice of a text at all
+    misfit: bool = False  # the text is no object of the schema, though it should be one
+    rejected: str | None = None  # a text that is no answer
+    structured: StructuredAnswer | None = None  # what counts in an object of a schema
+    cut: bool = False  # the answer ends where its room did
+    tokens: tuple[Token, ...] = ()  # of all that was written, where the server tells of them
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was read of an answer before it is judged: its text, what was said in its place.
+    """What was read of an answer before it is judged: its text, or what is in its place."""
 
-    `thought` tells that the model also gave its reasoning apart, `ending` how the server says that
-    the answer ended, `tokens` how likely each was.
-    """
-
-    text: object
+    text: object = None
     refusal: object = None
-    ending: object = None
-    thought: bool = False
+    ending: object = None  # how the server says that it ended
+    thought: bool = False  # the model also gave its reasoning apart
     tokens: tuple[Token, ...] = ()
+    failure: str = ""
+    empty: bool = False
 
     @property
     def end(self) -> End | None:
@@ -122,38 +112,36 @@ def unread(content: bytes, kind: str) -> BadBodyError:
     return BadBodyError(f"the server's answer is cut off or is not {kind}")
 
 
-def make_reply(
-    said: Said, body: Mapping[str, Any], spent: Spent | None, schema: ResponseSchema | None
-) -> Reply:
+def make_reply(said: Said, body: Mapping[str, Any], schema: ResponseSchema | None) -> Reply:
     """Judge what was read of an answer, given the whole body."""
-    found = _judged(said, str(body.get("model") or ""), spent, schema)
-    return replace(found, tier=str(body.get("service_tier") or ""))
-
-
-def _judged(said: Said, model: str, spent: Spent | None, schema: ResponseSchema | None) -> Reply:
-    # Half a surrogate pair, which JSON can hold, can't be written to any file.
     is_text = isinstance(said.text, str | int | float) and not isinstance(said.text, bool)
-    text = _whole(str(said.text)) if is_text else ""  # a number alone is JSON, too
+    # A number alone is JSON, too. Half a surrogate pair, which JSON can hold, can't be written.
+    text = _whole(str(said.text)) if is_text else ""
+    spent = read_usage(body.get("usage"))
     if text and spent is not None and not spent.output:
         spent = None  # no text is written of nothing: that counts as wrongly as no prompt
     reason = _why_none(said, text)
-    misfit = schema is not None and said.end is None
+    model, tier = (str(body.get(name) or "") for name in ("model", "service_tier"))
+    misfit = schema is not None and said.end is None and not said.failure
+    failed = Reply(None, reason, model, spent, tier, said.empty, misfit, text or None)
     if reason is not None:
-        return Reply(None, reason, model, spent, misfit=misfit, rejected=text or None)
-    cut = said.end == "length"
+        return failed
+    found, cut = Reply(text, None, model, spent, tier, tokens=said.tokens), said.end == "length"
     if schema is None:
-        return Reply(text, None, model, spent, cut=cut, tokens=said.tokens)
+        return replace(found, cut=cut)
     try:
-        return Reply(text, None, model, spent, schema.read(text), tokens=said.tokens)
+        return replace(found, structured=schema.read(text))
     except BadObjectError as error:
         reason = f"the answer does not match the schema {schema.name}: {error}"
         if cut:
             reason = f"the answer was cut off within its object; {ROOM}"
-        return Reply(None, reason, model, spent, misfit=misfit, rejected=text)
+        return replace(failed, error=reason)
 
 
 def _why_none(said: Said, text: str) -> str | None:
     """The reason why a text is no answer; None where it may be one."""
+    if said.failure:
+        return said.failure
     if said.end == "filter":
         return "the server's content filter held the answer back"
     spoke = spoken(text)
@@ -224,13 +212,17 @@ def _of_text(text: str, depth: int) -> str:
     return text
 
 
-def read_usage(usage: object, names: tuple[str, str], details_name: str) -> Spent | None:
-    """Tokens read, written, cached and kept; None where the server gives none that can be used."""
+def read_usage(usage: object) -> Spent | None:
+    """Tokens read, written, cached and kept; None where the server gives none that can be used.
+
+    They have one name in chat completions, another one in responses.
+    """
     if not isinstance(usage, dict):
         return None
-    found = usage.get(details_name)
+    found = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
     details = found if isinstance(found, dict) else {}
-    counts = [usage.get(name) for name in names]
+    counts = [usage.get("prompt_tokens", usage.get("input_tokens"))]
+    counts += [usage.get("completion_tokens", usage.get("output_tokens"))]
     # Moonshot and DeepSeek say it beside the others.
     hits = details.get("cached_tokens") or usage.get("cached_tokens")
     counts += [hits or usage.get("prompt_cache_hit_tokens") or 0]

@@ -1,20 +1,31 @@
 """The service that a run asks: what its replies mean for an example, and what it did in all."""
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import cached_property
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
-from aqa.backends.openai_api.access import Access, key_of
+from aqa.backends.openai_api.access import (
+    Access,
+    azure_version,
+    find_access,
+    is_openai,
+    key_of,
+    server_url,
+)
+from aqa.backends.openai_api.apis import APIS
 from aqa.backends.openai_api.cache import ResponseCache
 from aqa.backends.openai_api.chat import Parameters
 from aqa.backends.openai_api.errors import Failure
 from aqa.backends.openai_api.ledger import Ledger
-from aqa.backends.openai_api.prices import Price, at_most, priced
+from aqa.backends.openai_api.prices import Price, at_most, find_context, priced
 from aqa.backends.openai_api.replies import Reply
-from aqa.backends.openai_api.tokens import TokenCounter, answer_room
+from aqa.backends.openai_api.schemas import ResponseSchema
+from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.options import RunConfig
 from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction, Prompt
@@ -54,28 +65,83 @@ def texts(value: object) -> list[str]:
     return [str(part) for part in value] if isinstance(value, list) else []
 
 
-@dataclass(slots=True)
 class Service:
-    """What all that asks has in common: the way there, what is sent, what is counted and learnt."""
+    """What all that asks has in common: the way there, what is sent, what is counted and learnt.
 
-    config: RunConfig
-    options: Gpt4Options
-    access: Access
-    parameters: Parameters
-    counter: TokenCounter
-    ledger: Ledger
-    identity: Mapping[str, object]  # what decides its answers
-    note: Callable[[str], None]
-    served: Served = field(default_factory=Served)
-    client: Any = None  # while it is open
-    cache: ResponseCache | None = None  # while it is open
-    _writes: bool = True  # whether it can be written
-    _noted: bool = False  # that prompts are cut off
+    What is only asked for later, such as a key, is looked for then.
+    """
 
-    @property
-    def room(self) -> int:
-        """Tokens that an answer may have, its thoughts among them."""
-        return answer_room(self.config)
+    def __init__(
+        self, config: RunConfig, note: Callable[[str], None], schema: ResponseSchema | None
+    ) -> None:
+        self.config, self.note, self.schema = config, note, schema
+        self.options = cast(Gpt4Options, config.backend)
+        self.room = answer_room(config)  # tokens of an answer, its thoughts among them
+        self.served = Served()
+        self.client: Any = None  # while it is open
+        self.cache: ResponseCache | None = None  # while it is open
+        self._writes = True  # whether it can be written
+        self._noted = False  # that prompts are cut off
+
+    @cached_property
+    def access(self) -> Access:
+        """Where requests go."""
+        return find_access(self.options)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What is spent."""
+        return Ledger(self.options)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What is sent beside the prompt."""
+        openai = is_openai(server_url(self.options))
+        return APIS[self.options.api](self.config, openai, self.note, self.schema)
+
+    @cached_property
+    def counter(self) -> TokenCounter:
+        """Counts tokens by the model's own tokenizer, where it is at hand."""
+        options, as_text = self.options, self.options.api == "completions"
+        of = options.tokenizer and chat_counter(options.tokenizer, self.note, as_text)
+        schema = "" if self.schema is None else json.dumps(self.schema.json_schema)
+        openai = is_openai(server_url(options))
+        return TokenCounter(options.model, openai, schema, of or None, as_text)
+
+    @cached_property
+    def limit(self) -> int:
+        """Of prompt and answer: what the options allow, or the model's context if that is less."""
+        most, context = self.options.max_seq_length, find_context(self.options)
+        return most if context is None else min(most, context)
+
+    @cached_property
+    def identity(self) -> Mapping[str, object]:
+        """The model, the server and what decides an answer."""
+        options, generation = self.options, self.config.generation
+        # What few runs have is left out of the others.
+        chosen: dict[str, object] = {}
+        if self.schema is not None:
+            chosen["schema"] = self.schema.identity()
+        if options.api != "chat":
+            chosen["api"] = options.api
+        if options.provider == "azure":
+            chosen["api_version"] = azure_version(options)
+        if generation.samples > 1:
+            chosen["samples"] = generation.samples
+        for name in ("reasoning_tokens", "tokenizer", "logprobs", "extra_body", "extra_headers"):
+            if given := getattr(options, name):
+                chosen[name] = given
+        return {
+            **chosen,
+            "model": options.model,
+            "server": server_url(options),
+            "reasoning_effort": options.reasoning_effort,
+            "max_seq_length": self.limit,
+            "max_new_tokens": generation.max_new_tokens,
+            "temperature": generation.temperature,
+            "top_p": generation.top_p,
+            "seed": self.config.seed,
+        }
 
     def key(self, prompt: Prompt, sample: int = 0) -> bytes:
         """What a sample of the answer is kept by."""

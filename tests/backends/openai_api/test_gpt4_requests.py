@@ -13,8 +13,8 @@ from fault_server import FAULTS, Fault, Server, failure, serving
 from gpt4_runs import completion, configured, predictions, run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.openai_api.reading import read_response
 from aqa.backends.openai_api.replies import BadBodyError, read_usage
-from aqa.backends.openai_api.responses import read_response
 from aqa.backends.openai_api.schemas import READER_ANSWER
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
@@ -328,8 +328,8 @@ def test_wrong_numbers_count_as_the_worst_case(
 
 
 def test_cached_tokens_are_part_of_those_read() -> None:
-    usage = {"a": 10, "b": 1, "details": {"cached_tokens": 99}}
-    assert read_usage(usage, ("a", "b"), "details") == Spent(10, 1, 10)
+    usage = {"input_tokens": 10, "output_tokens": 1}
+    assert read_usage({**usage, "input_tokens_details": {"cached_tokens": 99}}) == Spent(10, 1, 10)
 
 
 def test_a_redirect_is_not_followed_with_the_key(

@@ -11,15 +11,14 @@ from gpt4_runs import KEY, USAGE, configured, run
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.prices import Price, Rates, find_price, priced
+from aqa.backends.openai_api.reading import read_response
 from aqa.backends.openai_api.replies import read_usage
-from aqa.backends.openai_api.responses import read_response
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.load import build_config
 from aqa.errors import ConfigError
 from aqa.runs.folder import read_manifest
 from aqa.spent import Spent
 
-NAMES = ("prompt_tokens", "completion_tokens")
 DETAILS = "prompt_tokens_details"
 
 
@@ -159,7 +158,7 @@ def test_a_fee_for_each_request_is_counted() -> None:
     ],
 )
 def test_a_cost_that_a_server_tells_counts(told: dict[str, Any], dollars: float) -> None:
-    spent = read_usage({"prompt_tokens": 10, "completion_tokens": 2, **told}, NAMES, DETAILS)
+    spent = read_usage({"prompt_tokens": 10, "completion_tokens": 2, **told})
     assert spent is not None
     price = price_of("m", price={"input": 1, "output": 1})
     assert priced(spent, price).cost == pytest.approx(dollars)
@@ -210,7 +209,7 @@ def test_batches_have_their_price(options: dict[str, Any], read: float, cached: 
     ],
 )
 def test_what_a_server_counts(usage: dict[str, Any], spent: Spent | None) -> None:
-    assert read_usage(usage, NAMES, DETAILS) == spent
+    assert read_usage(usage) == spent
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,30 @@ def test_what_is_added_is_read_again_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("base_url", f"http://localhost:9/{KEY}/v1"),
+        ("extra_headers", {"X-Team": f"a {KEY}"}),
+        ("extra_body", {"user": {"id": KEY}}),
+    ],
+)
+def test_no_config_holds_the_key(option: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    options = {"base_url": "http://localhost:9/v1", option: value}
+    with pytest.raises(ConfigError, match=f"backend.{option} holds the key of OPENAI_API_KEY"):
+        find_access(Gpt4Options.model_validate(options))
+
+
+def test_what_else_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cookies of headers, and a proxy's password, also as a proxy is sent it."""
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Cookie: id=c00kie-1; b=x\nX-Team: readers")
+    monkeypatch.setenv("http_proxy", "http://us3r:pr0xy%2Fword@127.0.0.1:9")
+    access = find_access(Gpt4Options(base_url="http://localhost:9/v1"))
+    said = "c00kie-1 pr0xy/word dXMzcjpwcjB4eS93b3Jk readers us3r"
+    assert access.without_key(said) == "*** *** *** readers us3r"
+
+
+@pytest.mark.parametrize(
     ("options", "name"),
     [
         ({"extra_body": {"top_k": 5}}, "extra_body.top_k"),

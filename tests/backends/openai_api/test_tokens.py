@@ -126,7 +126,7 @@ def test_openais_tables_count_what_the_server_does(
     def as_openai(model: str, is_openai: bool, *others: Any) -> TokenCounter:
         return TokenCounter(model, True, *others)
 
-    monkeypatch.setattr("aqa.backends.openai_api.backend.TokenCounter", as_openai)
+    monkeypatch.setattr("aqa.backends.openai_api.service.TokenCounter", as_openai)
 
     def count(body: dict[str, Any]) -> int:
         return sum(len(turn["content"].encode()) + 4 for turn in body["messages"]) + 3

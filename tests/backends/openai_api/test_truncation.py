@@ -6,7 +6,7 @@ import pytest
 from fault_server import Server, turns
 from gpt4_runs import configured, predictions, run
 
-from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.openai_api.service import Service
 from aqa.backends.openai_api.tokens import TokenCounter
 
 CONTEXT = 120  # words that the server reads: more than the template and a short passage
@@ -22,7 +22,7 @@ def test_a_prompt_that_is_cut_off_is_noticed(
 ) -> None:
     counter = TokenCounter("m", False, "", lambda chat: words([turn.content for turn in chat]))
     counter.exact = exact
-    monkeypatch.setattr(Gpt4Backend, "_counter", counter)
+    monkeypatch.setattr(Service, "counter", counter)
     server.count = lambda body: min(CONTEXT, words([turn["content"] for turn in turns(body)]))
     config = configured(tmp_path, server, 3)
     path = Path(config.data.path or "")

@@ -16,22 +16,18 @@ from aqa.spent import Spent
 
 
 class Part(BaseModel):
-    """A file of requests, and the batch that answers it as far as that has come.
-
-    `since` is the size of the journal when it was planned: its answers come after that.
-    `worst` is the most that the answers may take. Without `batch_id` a batch may have been created
-    nevertheless, and has to be looked for by `key` or `file_id`.
-    """
+    """A file of requests, and the batch that answers it as far as that has come."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     number: int
     key: str
     planned: float  # seconds since 1970
-    since: int
+    since: int  # the size of the journal then: its answers come after that
     requests: int
-    worst: Spent
+    worst: Spent  # what the answers may take at most
     file_id: str | None = None
+    # Without it a batch may have been created nevertheless: it is looked for by `key` or `file_id`.
     batch_id: str | None = None
 
 
@@ -100,11 +96,12 @@ class BatchRecord:
 
     def to_json(self) -> list[dict[str, object]]:
         """All batches of the run, for its manifest."""
-        created = [part for part in self._content.open if part.batch_id is not None]
-        return [
-            *(batch.model_dump() for batch in self._content.closed),
-            *({"id": p.batch_id, "status": "open", "requests": p.requests} for p in created),
-        ]
+        open_ = (
+            Closed(id=part.batch_id, status="open", requests=part.requests)
+            for part in self._content.open
+            if part.batch_id is not None
+        )
+        return [batch.model_dump() for batch in (*self._content.closed, *open_)]
 
     @property
     def lost(self) -> Spent:

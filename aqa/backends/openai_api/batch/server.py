@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from aqa.backends.openai_api.attempts import back_off
 from aqa.backends.openai_api.batch.record import Part
-from aqa.backends.openai_api.errors import classify
+from aqa.backends.openai_api.errors import classify, words_of
 from aqa.backends.openai_api.replies import BadBodyError, error_text
 from aqa.backends.openai_api.service import Service
 from aqa.errors import ModelError
@@ -43,7 +43,7 @@ class NotThereError(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch as the server tells of it. `problem` is why it failed, if it did."""
+    """A batch as the server tells of it."""
 
     id: str
     status: str
@@ -51,7 +51,7 @@ class Batch:
     finished: int  # answered or failed
     answers: str | None
     errors: str | None
-    problem: str
+    problem: str  # why it failed, if it did
     code: str
 
     @property
@@ -185,8 +185,8 @@ class BatchServer:
         done = counts if isinstance(counts, dict) else {}
         errors = body.get("errors")
         listed = errors.get("data") if isinstance(errors, dict) else errors
-        first = listed[0] if isinstance(listed, list) and listed else {}
-        first = first if isinstance(first, dict) else {}
+        listed = listed if isinstance(listed, list) else []
+        first = next((part for part in listed if isinstance(part, dict)), {})
         line = f"line {first['line']}: " if isinstance(first.get("line"), int) else ""
         counted = (done.get("completed"), done.get("failed"))
         answered, failed = (n if isinstance(n, int) else 0 for n in counted)
@@ -216,8 +216,12 @@ class BatchServer:
                 failure = classify(error, self._access)
                 if failure is None:
                     raise
-                if getattr(error, "status_code", None) in (404, 410):
-                    raise NotThereError(failure.reason) from None
+                status = getattr(error, "status_code", None)
+                if status in (404, 410):
+                    raise NotThereError(words_of(error, self._access)) from None
+            if status == 413:
+                size = "set backend.batch.max_bytes or backend.batch.max_requests lower"
+                raise ModelError(f"the server takes no file that large ({failure.reason}); {size}")
             if failure.kind not in ("retry", "slow"):
                 raise ModelError(f"the server refuses batches: {failure.reason}")
             attempts += 1

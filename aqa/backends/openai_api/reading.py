@@ -1,0 +1,126 @@
+"""What an answer's body says, of chat completions or responses, in whichever shape it comes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aqa.backends.openai_api.errors import status_in
+from aqa.backends.openai_api.logprobs import tokens_of, tokens_of_choice
+from aqa.backends.openai_api.replies import (
+    BROKEN_OFF,
+    BadBodyError,
+    ErrorInBodyError,
+    Reply,
+    Said,
+    ending_of,
+    error_text,
+    joined_parts,
+    make_reply,
+    reported,
+    unread,
+)
+from aqa.backends.openai_api.schemas import ResponseSchema
+from aqa.backends.openai_api.streams import Json, body_of
+
+# Where messages hold what a model thought before it answered.
+THOUGHT = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
+
+SAYING = ("message", "delta", "text", "finish_reason", "error")  # of a choice, any of them
+
+
+def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
+    """Read the body of a chat completion, whose text has to be an object of the schema, if any.
+
+    Raises:
+        BadBodyError: it is not one, so that asking again may help.
+    """
+    return _read(content, schema, "a chat completion", _of_completion)
+
+
+def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply:
+    """Read the body of a response in the same way.
+
+    Raises:
+        BadBodyError: it is not one, or failed for a reason that may pass.
+    """
+    return _read(content, schema, "a response", _of_response)
+
+
+def _read(
+    content: bytes, schema: ResponseSchema | None, kind: str, said_in: Callable[[Json], Said]
+) -> Reply:
+    try:
+        body = body_of(content)
+        said = said_in(body)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise unread(content, kind) from error
+    return make_reply(said, body, schema)
+
+
+def _of_completion(body: Json) -> Said:
+    choices = body.get("choices") or [None]
+    choice = next((own for own in choices if own and own.get("index") == 0), choices[0])
+    if choice is None or not any(choice.get(name) for name in SAYING):
+        if error := reported(body):
+            raise ErrorInBodyError(error)
+        if "choices" not in body:
+            raise BadBodyError("the server's answer is not a chat completion")
+        return Said(failure="the server gave no answer (choices holds none)", empty=True)
+    ending = ending_of(choice.get("finish_reason"))
+    error = choice.get("error") or body.get("error")
+    if error and (ending in BROKEN_OFF or (not ending and error_text(error))):
+        raise ErrorInBodyError(error)
+    if ending in BROKEN_OFF:
+        raise BadBodyError(f"the server broke off its answer ({ending})")
+    said = _of_choice(choice)
+    if error and not said.text:
+        raise ErrorInBodyError(error)
+    return said
+
+
+def _of_choice(choice: Mapping[str, Any]) -> Said:
+    """What a choice says: in a message, in the pieces of a stream, or as a bare text."""
+    message = choice.get("message") or choice.get("delta")
+    tokens, finish = tokens_of_choice(choice), choice.get("finish_reason")
+    if message is None:
+        return Said(choice.get("text"), ending=finish, tokens=tokens)
+    content = message.get("content")
+    refusal = message.get("refusal") or (
+        joined_parts(content, "refusal") if isinstance(content, list) else None
+    )
+    thought = any(message.get(name) for name in THOUGHT)
+    called = finish != "length" and (message.get("tool_calls") or message.get("function_call"))
+    ending = "tool_calls" if called else finish
+    return Said(joined_parts(content), refusal, ending, thought, tokens)
+
+
+def _of_response(body: Json) -> Said:
+    status = body.get("status")
+    failure = body.get("error") if "output" in body else reported(body)
+    if failure and status not in ("completed", "incomplete"):
+        # One that concerns more than its question, or may be made good.
+        if "output" not in body or (status_in(failure) or 400) != 400:
+            raise ErrorInBodyError(failure)
+        return Said(failure=error_text(failure) or "the server failed")
+    output = body["output"]
+    if status not in ("completed", "incomplete", None):
+        raise BadBodyError(f"the server's response is {status}, not completed")
+    ending = (body.get("incomplete_details") or {}).get("reason")
+    return _of_output(output, ending if status == "incomplete" else None)
+
+
+def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
+    """What the messages of a response say; commentary is not meant for the user."""
+    messages = [item for item in output if item.get("type") == "message"]
+    parts = [
+        part
+        for message in messages
+        if message.get("phase") != "commentary"
+        for part in message["content"]
+    ]
+    outputs = [part for part in parts if part.get("type") == "output_text"]
+    texts = [part["text"] for part in outputs]
+    tokens = [token for part in outputs for token in tokens_of(part.get("logprobs"))]
+    refusals = [part["refusal"] for part in parts if part.get("type") == "refusal"]
+    thought = len(messages) < len(output) or (bool(messages) and not parts)
+    refusal = next(iter(refusals), None)
+    return Said("".join(texts), refusal, ending, thought, tuple(tokens))
