@@ -15,6 +15,8 @@ SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』)\]]*(?=\s|$)")
 WORD_END = re.compile(r"\S(?=\s)")
 GUESSES = 12  # after which a search goes by halves, should sizes tell little
 TRIED_AT_ONCE = 16  # passages: so many usually fit
+PROBED = 2  # of more passages, to guess how many fit
+AT_LEAST = 0.75  # of what a passage takes alone, it takes after others: words may be joined
 MARGIN = 8  # characters: about a word
 
 
@@ -106,30 +108,35 @@ def shorten(
     time by its length.
     """
     passages = evidence.passages
-    if not passages:
-        return evidence if fullness(evidence) <= 1 else None
-    trials = {len(passages): evidence}
+    trials: dict[int, Evidence] = {len(passages): evidence}
     sizes = [0, *accumulate(len(evidence.text_of(p)) + len(evidence.join) for p in passages)]
 
     def keeping(number: int) -> float:
-        if number == len(passages):
-            return fullness(evidence)
-        dropped = tuple(Dropped(passage, reason) for passage in passages[number:])
-        trials[number] = replace(
-            evidence, passages=passages[:number], dropped=(*dropped, *evidence.dropped)
-        )
+        if number not in trials:
+            dropped = tuple(Dropped(passage, reason) for passage in passages[number:])
+            trials[number] = replace(
+                evidence, passages=passages[:number], dropped=(*dropped, *evidence.dropped)
+            )
         return fullness(trials[number])
 
-    low, low_full = 0, 0.0
-    high = min(len(passages), TRIED_AT_ONCE)
-    while (high_full := keeping(high)) <= 1:  # what can't fit by far is never looked at
-        if high == len(passages):
-            return evidence
-        low, low_full = high, high_full
-        likely = bisect_right(sizes, sizes[low] / max(low_full, 1e-9))
-        high = min(max(likely, low) + 1, len(passages))
-    search = Search(low, high, low_full, high_full)
-    number = search.last_that_fits(sizes.__getitem__, keeping)
+    def added(number: int) -> float:
+        """What one passage more takes, about: it is looked at alone, which is soon done."""
+        return fullness(replace(evidence, passages=passages[number : number + 1])) - bare
+
+    first = len(passages) if len(passages) <= TRIED_AT_ONCE else PROBED
+    full = keeping(first)
+    if first == len(passages) and full <= 1:
+        return evidence
+    bare = keeping(0)
+    if bare > 1:
+        return None
+    if full > 1:
+        search = Search(0, first, bare, full)
+    else:  # what can't fit by far is never looked at: its fullness is guessed
+        sizes.append(sizes[-1] + 1)
+        rate = (full - bare) / max(sizes[first], 1)
+        search = Search(first, len(passages) + 1, full, bare + rate * sizes[-1])
+    number = search.last_that_fits(sizes.__getitem__, keeping, added=added)
     if number:
         return trials[number]
     return _cut_last(trials[1], search.high_full, fullness, reason)
@@ -153,6 +160,7 @@ class Search:
         fullness: Callable[[int], float],
         margin: int = 0,
         settled: Callable[[int, int], bool] | None = None,
+        added: Callable[[int], float] | None = None,
     ) -> int:
         """Find it by asking `fullness` of few places: it grows about as the `size` of a place does.
 
@@ -172,6 +180,8 @@ class Search:
             full = fullness(place)
             if full <= 1:
                 self.low, self.low_full, off = place, full, margin * guesses
+                if added and place + 1 < self.high and full + AT_LEAST * added(place) > 1:
+                    break
             else:
                 self.high, self.high_full, off = place, full, -margin * guesses
         return self.low

@@ -11,8 +11,7 @@ from aqa.errors import UsageError
 from aqa.metrics.languages import KOREAN
 
 Overlap = tuple[int, int, int]  # what is shared, what the prediction has, what the reference has
-_PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]+")
-_DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_PUNCTUATION = string.punctuation.encode()
 _KORQUAD_MARKS = re.compile("['\"《》<>〈〉()‘’]")
 # \b(a|an|the)\b, with its first boundary behind the letters: so the search can leap to them.
 _ARTICLE = re.compile(r"(?:an?\b(?<!\wa)(?<!\wan)|the\b(?<!\wthe))")
@@ -87,26 +86,25 @@ class Profile:
         return normalized
 
 
-def _without_punctuation(text: str) -> str:
-    # Each way is several times faster than the other on its own kind of text.
-    if text.isascii():
-        return text.translate(_DELETE_PUNCTUATION)
-    return _PUNCTUATION.sub("", text)
+def without_punctuation(text: str) -> str:
+    """Delete the marks of ASCII; as bytes, which takes a tenth of the time."""
+    kept = text.encode("utf-8", "surrogatepass").translate(None, _PUNCTUATION)
+    return kept.decode("utf-8", "surrogatepass")
 
 
 def clean_squad(text: str) -> str:
     """Clean as the official SQuAD script does: no case, punctuation or articles."""
-    return _ARTICLE.sub(" ", _without_punctuation(text.lower()))
+    return _ARTICLE.sub(" ", without_punctuation(text.lower()))
 
 
 def clean_korquad(text: str) -> str:
     """Clean as the official KorQuAD 1.0 script does: brackets and quotes part words."""
-    return _without_punctuation(_KORQUAD_MARKS.sub(" ", text).lower())
+    return without_punctuation(_KORQUAD_MARKS.sub(" ", text).lower())
 
 
 def clean_klue_mrc(text: str) -> str:
     """Clean as KLUE's official script does in effect: its pattern for brackets never matches."""
-    return _without_punctuation(text.lower())
+    return without_punctuation(text.lower())
 
 
 PROFILES = {

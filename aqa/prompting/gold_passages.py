@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from aqa.metrics.languages import has_hangul
-from aqa.metrics.normalize import PROFILES
+from aqa.metrics.normalize import PROFILES, without_punctuation
 from aqa.records import Example, Passage
 
 Holds = Callable[[Passage], bool]
@@ -74,14 +74,20 @@ def text_finder(example: Example) -> Holds:
 
     def says(passage: Passage) -> bool:
         parts = (passage.title, passage.text)
-        if found_in(" ".join(map(profile.normalize, parts)), normalised):
-            return True
-        # Taking a long text apart takes a millisecond: only where an answer's words are in it.
         text = " ".join(parts).lower()
-        likely = [answer for answer in apart if all(word in text for word in answer.split())]
+        # Normalising a long text takes its time: only where an answer's words are in it.
+        likely = _likely(normalised, without_punctuation(text))
+        if likely and found_in(" ".join(map(profile.normalize, parts)), likely):
+            return True
+        likely = _likely(apart, text)
         return bool(likely) and found_in(" ".join(map(_words, parts)), likely)
 
     return says
+
+
+def _likely(answers: Sequence[str], text: str) -> list[str]:
+    """The answers all of whose words are in a text."""
+    return [answer for answer in answers if all(word in text for word in answer.split())]
 
 
 def _edged(answer: str) -> str:

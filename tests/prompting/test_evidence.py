@@ -328,10 +328,10 @@ def test_a_prompt_is_made_few_times(number: int, sentences: int, limit: int, mos
 
 @pytest.mark.parametrize("limit", [30, 200, 600])
 def test_many_passages_take_hardly_longer_than_few(limit: int) -> None:
-    """Those that can't fit by far are never looked at."""
+    """Those that can't fit by far are never looked at, and the right number is soon guessed."""
 
     def read_for(number: int) -> tuple[int, int]:
-        texts = [" ".join(["word"] * (40 + place % 7)) for place in range(number)]
+        texts = [" ".join(["word"] * (20 + place * 17 % 41)) for place in range(number)]
         looked_at = 0
 
         def length(trial: Prompt) -> int:
@@ -344,3 +344,13 @@ def test_many_passages_take_hardly_longer_than_few(limit: int) -> None:
     few, many = read_for(20), read_for(1000)
     assert few[1] == many[1]
     assert many[0] <= 2 * few[0]
+    assert limit < 200 or many[0] <= 2.2 * limit
+
+
+@pytest.mark.parametrize("limit", [9, 40, 150, 400, 900, 2000])
+@pytest.mark.parametrize("length", [words, characters])
+def test_of_many_passages_as_many_are_kept_as_fit(limit: int, length) -> None:  # type: ignore[no-untyped-def]
+    prompt = prompt_of(*("word " * (place * 13 % 29) + "end" for place in range(60)))
+    empty = replace(prompt, evidence=replace(prompt.evidence, passages=()))
+    limit += length(empty)
+    assert fit(prompt, length, limit).evidence.passages == plainly(prompt, length, limit).passages
