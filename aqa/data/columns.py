@@ -16,7 +16,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "passages": (
         "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts",
-        "retrievedcontents", "context", "sourcedocuments", "retrievedcontext", "passage",
+        "retrievedcontents", "retpsg", "context", "sourcedocuments", "retrievedcontext", "passage",
         "paragraph", "referencecontexts", "referencecontext", "문맥", "지문", "문서", "본문",
         "문단",
     ),
@@ -26,7 +26,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "reference", "expectedanswers", "expectedanswer", "expectedoutput", "correctanswers",
         "correctanswer", "possibleanswers", "generationgt", "gtanswer", "targetanswer", "정답",
         "answers", "answer", "answertext", "답변", "답", "output", "target", "expected", "ideal",
-        "goldtext", "shortanswers",
+        "goldtext", "shortanswers", "shortanswer",
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip
@@ -35,7 +35,7 @@ MAY_HOLD_PASSAGES = ("document", "article", "evidence", "text", "story")
 # References by names that systems' answers have, too; all the others can mean nothing else.
 AMBIGUOUS = (
     "answers", "answer", "answertext", "답변", "답", "output", "target", "expected", "ideal",
-    "goldtext", "shortanswers",
+    "goldtext", "shortanswers", "shortanswer",
 )  # fmt: skip
 DOCUMENT_ID = "document_id"
 EMPTY: tuple[object, ...] = ("", [], {})

@@ -99,6 +99,15 @@ def open_passages(source: Source) -> Iterator[Retrieved | None]:
         yield retrieved
 
 
+def check_files(source: Source) -> None:
+    """See that the files that a source names are there, before other work; DataError otherwise."""
+    if isinstance(source.path, str):
+        local_path(source.path)
+    for what, name in (("passages", source.passages), ("corpus", source.corpus)):
+        if name is not None:
+            local_file(name, what)
+
+
 def local_file(name: str, what: str) -> Path:
     """Give the path of a file that `what` is to be taken from; DataError where there is none."""
     path = local_path(name)

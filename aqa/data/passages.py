@@ -16,12 +16,15 @@ from aqa.errors import DataError
 PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
     "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "body", "summary",
-    "segment",
+    "segment", "chunktext", "chunk",
 )  # fmt: skip
 DOCUMENT_IDS = ("documentid", "docno", "docid", "passageid", "pid", "psgid", "corpusid")
-PASSAGE_ID = ("id", *DOCUMENT_IDS)
-# Within a passage, where LlamaIndex, Cohere, Elasticsearch, Qdrant and RankLLM keep its text.
-WITHIN = ("node", "document", "source", "payload", "doc")
+PASSAGE_ID = ("id", *DOCUMENT_IDS, "uuid")
+# Within a passage, where LlamaIndex, Cohere, Elasticsearch, Qdrant, RankLLM, Milvus, Weaviate and
+# Pinecone keep its text.
+WITHIN = (
+    "node", "document", "source", "payload", "doc", "entity", "properties", "fields", "metadata",
+)  # fmt: skip
 TITLES = ("title",)
 ABOUT = ("meta", "metadata")  # where Haystack and LangChain keep a title
 GOLD_MARKS = ("isgold", "isselected", "issupporting")
@@ -229,10 +232,11 @@ def _listed(
 
 def unfolded(item: Mapping[str, object]) -> Mapping[str, object]:
     """A passage with the columns of the object in which its text is, if it is in one."""
-    inner = first_called(item, WITHIN)
-    if not isinstance(inner, dict) or first_called(item, PASSAGE_TEXT) is not None:
+    inner = [item[name] for name in columns_called(WITHIN, tuple(item))]
+    found = next((each for each in inner if isinstance(each, dict)), None)
+    if found is None or first_called(item, PASSAGE_TEXT) is not None:
         return item
-    return {**item, **inner}
+    return {**item, **found}
 
 
 def _title(item: Mapping[str, object]) -> str:

@@ -21,8 +21,9 @@ from aqa.data.passages import (
     read_written,
     unfolded,
 )
+from aqa.data.replies import REPLIES, UNNAMED, hits, usual_row
 from aqa.data.rows import read_row_file
-from aqa.data.run_files import read_run, run_kind
+from aqa.data.run_files import JUDGEMENTS, is_number, read_run, run_kind
 from aqa.data.shape import are_objects
 from aqa.errors import DataError
 
@@ -74,44 +75,37 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
             for place, question_id, passage in read_run(path, kind)
         )
     known = KNOWN.union(map(fold, filter(None, [id_column])))
-    if is_keyed(path, known):
+    if is_keyed(path, known | REPLIES):
         return (
             _keyed(path, number, key, value, with_corpus)
             for number, (key, value) in enumerate(read_members(path))
         )
     return (
-        _ranking(place, _with_lists(place, _usual(row)), id_column, with_corpus)
+        _ranking(place, _with_lists(place, usual_row(row)), id_column, with_corpus)
         for place, row in read_row_file(path)
     )
-
-
-def _usual(row: Mapping[str, object]) -> Mapping[str, object]:
-    """The row with columns of the usual names, where FlashRAG or RankLLM keeps them within."""
-    output, query = row.get("output"), row.get("query")
-    if isinstance(output, dict) and "retrieval_result" in output:
-        return {**row, "output": None, "passages": output["retrieval_result"]}
-    if isinstance(query, dict) and "text" in query:
-        return {**row, "query": query["text"], "qid": query.get("qid")}
-    return row
 
 
 def _keyed(path: Path, number: int, key: str, value: object, with_corpus: bool) -> Ranking:
     """Read the passages of an id, of a question, or of a question that is merely numbered."""
     place = f'{path.name}, "{key}"'
     if isinstance(value, dict):
+        value = usual_row(value)
         if _passages_column(value):
             asks = isinstance(first_called(value, COLUMNS["question"]), str)
             own = {} if asks and key == str(number) else {"id": key}
             return _ranking(place, {**value, **own}, "id", with_corpus)
-        if value and all(isinstance(score, int | float) for score in value.values()):
+        if value and all(map(is_number, value.values())):
             question_id = read_id(key, place)
             return Ranking(place, question_id, None, _scored(value, place, with_corpus))
-    passages = list_passages(value, place, ids_suffice=with_corpus)
+    passages = list_passages(hits(value), place, ids_suffice=with_corpus)
     return Ranking(place, read_id(key, place), key if " " in key else None, passages)
 
 
 def _scored(scores: Mapping[str, object], place: str, with_corpus: bool) -> list[Listed]:
     """Rank documents that are given with nothing but their scores."""
+    if all(score in (0, 1) and isinstance(score, int) for score in scores.values()):
+        raise DataError(f"{place} holds {JUDGEMENTS}")
     if not with_corpus:
         raise DataError(f"{place}: documents without their texts; give --corpus FILE")
     passages = [
@@ -182,7 +176,8 @@ def _ranking(
     question_id = read_id(first(row, ids), place)
     question = first_called(row, COLUMNS["question"])
     if question_id is None and not isinstance(question, str):
-        raise DataError(f"{place}: neither an id nor a question to join its passages by; {SHAPES}")
+        advice = UNNAMED if {*REPLIES, "ids"} & set(map(fold, row)) else SHAPES
+        raise DataError(f"{place}: neither an id nor a question to join its passages by; {advice}")
     passages: Sequence[Listed]
     gold_ids: tuple[str, ...] = ()
     joined = False

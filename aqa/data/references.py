@@ -33,7 +33,7 @@ LIKE_REFERENCES = re.compile(
 # References that say that there is none: MS MARCO's and QuAC's.
 NO_ANSWER = {"no answer present", "cannotanswer"}
 BAR = re.compile(r"[^|\s]\s*\|+\s*[^|\s]")  # between answers, as some tables have them
-MISSING = {"nan", "<na>"}  # what pandas makes of nothing, once it is a text
+MISSING = {"nan", "<na>", "#n/a"}  # what pandas and Excel make of nothing, once it is a text
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aqa.data.columns import fold
 from aqa.data.examples import read_id
@@ -46,11 +47,11 @@ def run_kind(path: Path) -> RunKind | None:
         raise DataError(f"{path.name} holds {JUDGEMENTS}")
     if len(words) > 1 and words[1].upper() == b"Q0":
         return TREC
-    if len(words) == TREC.fields[0] and all(map(_is_number, words[3:5])):
+    if len(words) == TREC.fields[0] and all(map(is_number, words[3:5])):
         return TREC
     cells = line.rstrip(b"\r\n").split(b"\t")
     is_tabbed = len(cells) in TABBED.fields and all(cell and b" " not in cell for cell in cells)
-    if not is_tabbed or not all(map(_is_number, cells[2:])):
+    if not is_tabbed or not all(map(is_number, cells[2:])):
         return None
     return TABBED if len(cells) > 3 or cells[2].isdigit() else SCORED
 
@@ -76,9 +77,10 @@ def read_run(path: Path, kind: RunKind) -> Iterator[tuple[str, str, Listed]]:
         yield place, read_id(words[0], place) or "", passage
 
 
-def _is_number(word: bytes) -> bool:
+def is_number(word: Any) -> bool:
+    """Tell whether a value is a number, or the text of one."""
     try:
         float(word)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
     return True

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from aqa.config.given import Given
-from aqa.data.formats import Source, local_path, open_passages, parser_of, read_unchecked
+from aqa.data.formats import (
+    Source,
+    check_files,
+    local_path,
+    open_passages,
+    parser_of,
+    read_unchecked,
+)
 from aqa.data.given import hash_given
 from aqa.data.hub import fingerprint
 from aqa.data.retrieved import Retrieved
@@ -48,6 +55,7 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
 
     Takes 8 bytes of memory a row, and a second pass only where hashes of ids repeat.
     """
+    check_files(source)
     parser = parser_of(source)
     tally = _Tally()
     hashes = array("q")

@@ -64,7 +64,7 @@ class Inputs:
         self.template = replace(template, answer=config.evaluation.answer or template.answer)
         self._config = config
         self._evidence = config.evidence
-        self.source = _source(config.data, dev)
+        self.source = source_of(config.data, dev)
         if like is None:
             with progress.task(f"Checking {Path(str(self.source.path)).name}") as task:
                 self.found = survey(self.source, task.advance)
@@ -277,7 +277,8 @@ def _counted(examples: Iterable[Example], task: Task) -> Iterator[Example]:
         task.advance(1)
 
 
-def _source(data: DataOptions, dev: bool) -> Source:
+def source_of(data: DataOptions, dev: bool) -> Source:
+    """Where the data come from, or the validation data; UsageError where none are named."""
     path = data.dev_path if dev else data.path
     if path is None:
         raise UsageError("no data is named; give --data FILE, or data.path in the config")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aqa.config.paths import at_home
 from aqa.data import Source
-from aqa.data.formats import local_path
+from aqa.data.formats import check_files
 from aqa.data.leaks import SEEN, find_leaks, with_seen
 from aqa.errors import DataError, UsageError
 from aqa.evaluation import score_files, scoring
@@ -235,8 +235,8 @@ def _look_at_files(predictions: Sequence[Predicted], *sources: Source | None) ->
     for file in filter(None, map(file_of, predictions)):
         check_there(file)
     for source in sources:
-        if source is not None and isinstance(source.path, str):
-            local_path(source.path)
+        if source is not None:
+            check_files(source)
 
 
 def _read_labels(evaluated: Evaluated) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:

@@ -6,12 +6,12 @@ from typing import Any
 from aqa.backends.base import Backend, Trainable
 from aqa.backends.cuts import Cuts
 from aqa.config.options import RunConfig
-from aqa.data.formats import local_path
+from aqa.data.formats import check_files
 from aqa.data.leaks import same_questions
 from aqa.errors import ConfigError, ModelError
 from aqa.processes import is_first_process, process_count
 from aqa.progress import Progress
-from aqa.prompting.build import Inputs, Unfit, that_fit
+from aqa.prompting.build import Inputs, Unfit, source_of, that_fit
 from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
 from aqa.prompting.training_evidence import RULES
@@ -35,7 +35,7 @@ class TrainingPlan:
         self.progress = progress
         self.reader = reader
         template = load_template(config.prompt)
-        self._look_at_dev_data()
+        self._look_at_data()
         self.data = Inputs(config, template, progress)
         self.dev = Inputs(config, template, progress, dev=True) if config.data.dev_path else None
         self._check()
@@ -46,11 +46,11 @@ class TrainingPlan:
         for inputs in filter(None, (self.data, self.dev)):
             check_known(inputs, reader, progress)
 
-    def _look_at_dev_data(self) -> None:
-        """See that the validation data are there, and say so if only a config file named them."""
+    def _look_at_data(self) -> None:
+        """See that the files are there, and say so if only a config named the validation data."""
         path = self.config.data.dev_path
-        if isinstance(path, str):
-            local_path(path)
+        for dev in (False, True) if path else (False,):
+            check_files(source_of(self.config.data, dev))
         of_call = [self.config.asks_for(f"data.{name}", called=True) for name in PATHS]
         if path is not None and of_call == [True, False]:
             self.progress.note(

@@ -119,6 +119,39 @@ COLUMN_OF_LISTS = [
     {"qid": question, "ctxs": {key: [hit[key] for hit in hits(question)] for key in hits("a")[0]}}
     for question in FOUND
 ]
+
+
+def within(column: str, **others: str) -> Callable[[list[Any]], list[dict[str, Any]]]:
+    """Hits with their text and title below a column, and other names for the rest."""
+
+    def put(found: list[Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                column: {name: hit[name] for name in ("text", "title")},
+                **{others.get(name, name): hit[name] for name in ("id", "score")},
+            }
+            for hit in found
+        ]
+
+    return put
+
+
+REPLIES: dict[str, Callable[[list[Any]], dict[str, Any]]] = {
+    "Elasticsearch": lambda found: {
+        "took": 3,
+        "_shards": {"total": 1},
+        "hits": {"max_score": 9, "hits": within("_source", id="_id", score="_score")(found)},
+    },
+    "Qdrant": lambda found: {"result": {"points": within("payload")(found)}, "status": "ok"},
+    "Qdrant before": lambda found: {"result": within("payload")(found), "time": 0.1},
+    "Weaviate": lambda found: {"objects": within("properties", id="uuid")(found)},
+    "Pinecone": lambda found: {"matches": within("metadata")(found), "usage": {"read_units": 1}},
+    "Pinecone's search": lambda found: {
+        "result": {"hits": within("fields", id="_id", score="_score")(found)},
+        "usage": {"read_units": 1},
+    },
+    "Milvus": lambda found: {"results": [within("entity")(found)]},
+}
 WITH_TEXTS = {
     "lines": lines(rows("passages")),
     "list": json.dumps(rows("contexts"), indent=1),
@@ -151,6 +184,16 @@ WITH_TEXTS = {
             for row in rows("hits")
         ]
     ),
+    **{
+        f"a reply of {store}, {where}": shape
+        for store, reply in REPLIES.items()
+        for where, shape in {
+            "beside the id": lines([{"id": q, **reply(hits(q))} for q in FOUND]),
+            "below a column": lines([{"id": q, "response": reply(hits(q))} for q in FOUND]),
+            "as passages": lines([{"id": q, "passages": reply(hits(q))} for q in FOUND]),
+            "by ids": json.dumps({q: reply(hits(q)) for q in FOUND}),
+        }.items()
+    },
     "RankLLM": lines(
         [
             {
@@ -456,6 +499,46 @@ def test_hashes(join: Callable[..., Source]) -> None:
     assert len({each.passages_sha256 for each in hashes}) == 3
 
 
+def chroma(*questions: str) -> dict[str, Any]:
+    """A reply of lists for each question; the smaller a distance, the better."""
+    found = [hits(question) for question in questions]
+    lists = {"ids": "id", "documents": "text"}
+    columns = {name: [[hit[key] for hit in one] for one in found] for name, key in lists.items()}
+    distances = [[-hit["score"] for hit in one] for one in found]
+    return {**columns, "metadatas": None, "distances": distances}
+
+
+def test_lists_of_chroma(join: Callable[..., Source]) -> None:
+    for shape in (
+        lines([{"id": q, **chroma(q)} for q in FOUND]),
+        lines([{"id": q, "response": chroma(q)} for q in FOUND]),
+        json.dumps({q: chroma(q) for q in FOUND}),
+    ):
+        found = by_id(read(join(shape)))
+        assert {q: [(p.id, p.text) for p in passages] for q, passages in found.items()} == {
+            q: [(p.id, p.text) for p in passages] for q, passages in EXPECTED.items()
+        }
+
+
+def test_a_reranking_by_places_gives_the_order(join: Callable[..., Source]) -> None:
+    row = {"id": "a", "documents": ["x", "y"]}
+    row |= {"results": [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}]}
+    examples = read(join(lines([row, {"id": "b", "documents": ["z"]}])))
+    assert [passage.text for passage in examples[0].passages] == ["y", "x"]
+
+
+@pytest.mark.parametrize("missing", ["passages", "corpus"])
+def test_a_file_that_is_not_there_is_told_before_others_are_read(
+    join: Callable[..., Source], missing: str
+) -> None:
+    source = join("nothing that could be read", corpus="nor this")
+    source = replace(source, **{missing: "nowhere.json"})
+    with pytest.raises(DataError, match=r"^nowhere\.json: no such file"):
+        survey(source)
+    with pytest.raises(DataError, match=r"^elsewhere\.json: no such file"):
+        survey(replace(join("nothing that could be read"), path="elsewhere.json"))
+
+
 GOOD = lines(rows("ctxs"))
 BAD: list[tuple[str, str | None, str]] = [
     ("", None, "found is empty"),
@@ -499,6 +582,11 @@ BAD: list[tuple[str, str | None, str]] = [
     (lines([{"id": "a", "ctxs": {"text": ["c"], "title": []}}]), None,
      "lists of passages that differ in length, 1 of text, 0 of title"),
     (lines([{"id": "a", "ctxs": [["c"]]}]), None, "passage 1 is a list, not a text"),
+    (json.dumps(REPLIES["Qdrant"](hits("a"))), None, 'for each question, {"id": ID, "pass'),
+    (json.dumps({"took": 1, "responses": [{"hits": {}}]}), None, "does not say what was asked"),
+    (json.dumps(chroma("a", "b")), None, "does not say what was asked: write a line for each"),
+    (lines([{"id": "a", **chroma("a", "b")}]), None, "passage 1 is a list, not a text"),
+    ('{"a": {"d1": 1, "d2": 0}}', "object", '"a" holds relevance judgements (qrels), not what'),
     (lines([{"id": 1.5, "ctxs": ["c"]}]), None, "the value 1.5 where an id, text or number, is"),
     (GOOD + '{"id": 2 "q"}\n', None, "found, line 3, column 10: not valid JSON"),
 ]  # fmt: skip

@@ -55,18 +55,18 @@ def drop_of_the_hub(row: Row) -> Iterator[Row]:
 
 
 def _is_yes_or_no(row: Row) -> bool:
-    question = row.get("question")
+    question, answer = row["question"], row.get("answer")
     if not isinstance(question, str):
         return False
     column = column_of(row, "answers")
     if column != "answer":
         return not column and {"idx", "passage", "label"} <= row.keys()
-    answer = row["answer"]
+    is_known = "passage" in row or "facts" in row
     as_text = answer in ("True", "False") and "true or false" not in question.casefold()
-    return isinstance(answer, bool) or as_text
+    return isinstance(answer, bool) or (is_known and as_text)
 
 
-@shape("question", any_of=("passage", "facts"), knows=_is_yes_or_no)
+@shape("question", any_of=("answer", "label"), knows=_is_yes_or_no)
 def yes_or_no(row: Row) -> Iterator[Row]:
     """BoolQ, also of SuperGLUE, and StrategyQA: true is yes."""
     answer = row.get("answer", row.get("label"))
@@ -74,6 +74,16 @@ def yes_or_no(row: Row) -> Iterator[Row]:
     said = words[0] if answer in TRUE else words[1] if answer in FALSE else None
     plain = {**without(row, "answer", "label"), "answers": None if said is None else [said]}
     yield completed(plain, id=row.get("idx"), passages=row.get("facts"))
+
+
+@shape(
+    "question",
+    "answers",
+    "yes_no_answer",
+    knows=lambda row: row["answers"] == [] and str(row["yes_no_answer"]).lower() in ("yes", "no"),
+)
+def yes_or_no_beside(row: Row) -> Iterator[Row]:
+    yield {**row, "answers": [row["yes_no_answer"].lower()]}
 
 
 @shape("final_decision", any_of=("CONTEXTS", "context"), knows=lambda row: lacks(row, "answers"))

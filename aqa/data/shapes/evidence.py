@@ -1,5 +1,6 @@
 """Data sets whose passages lie in columns of their own: HotpotQA, DPR, TriviaQA, CRAG, ELI5."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ from aqa.data.literals import read_literal
 from aqa.data.passages import one_each
 from aqa.data.shape import Row, are_objects, as_object, as_objects, completed, lacks, shape, without
 
+NUMBERED = re.compile(r"(context|passage|document|paragraph|문맥|지문|문서)[ _-]?(\d+)?", re.I)
 # DPR's lists of passages, in the order in which a row of questions gets them.
 DPR_LISTS = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
 TEVATRON_LISTS = ("positive_passages", "negative_passages")
@@ -110,6 +112,26 @@ def narrativeqa(row: Row) -> Iterator[Row]:
         "answers": row.get("answers"),
         "passages": [without(summary, "tokens")],
     }
+
+
+@shape("question", knows=lambda row: len(_numbered(row)) > 1)
+def numbered(row: Row) -> Iterator[Row]:
+    """Tables with a column for each passage: context_1, context_2."""
+    names = _numbered(row)
+    yield {**without(row, *names), "passages": [row[name] for name in names if row[name]]}
+
+
+def _numbered(row: Row) -> list[str]:
+    """The columns of the passages, of which the first may lack its number."""
+    matches = [match for match in map(NUMBERED.fullmatch, row) if match]
+    base = {match[1].casefold() for match in matches}
+    texts = [row[match[0]] or " " for match in matches]
+    others = without(row, *(match[0] for match in matches))
+    if len(base) != 1 or not any(match[2] for match in matches) or not lacks(others, "passages"):
+        return []
+    if not all(isinstance(text, str) and " " in text for text in texts):
+        return []
+    return [match[0] for match in sorted(matches, key=lambda match: int(match[2] or 0))]
 
 
 @shape("docs", knows=lambda row: are_objects(row["docs"], "text") and lacks(row, "passages"))

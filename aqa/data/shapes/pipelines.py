@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from aqa.data.shape import Row, are_objects, completed, lacks, shape, without
+from aqa.data.columns import COLUMNS, first_called
+from aqa.data.shape import Row, are_objects, as_object, completed, lacks, shape, without
 
 
 def _generated(row: Row) -> tuple[str, ...]:
@@ -16,6 +17,13 @@ def _generated(row: Row) -> tuple[str, ...]:
     return ("answers",) if is_haystack else ()
 
 
+_EXPECTED = {"expected", "expectedOutput", "expected_output", "reference_outputs"}
+
+
+def _asked(row: Row) -> Row:
+    return as_object(row.get("input", row.get("inputs")))
+
+
 def _asks(row: Row, text: str) -> bool:
     """Tell whether an instruction is a question about the text in a column."""
     question = row.get("instruction")
@@ -27,6 +35,18 @@ def _asks(row: Row, text: str) -> bool:
         and bool(given.strip())
         and lacks(without(row, "input"), "question")
     )
+
+
+@shape(
+    any_of=("input", "inputs"),
+    knows=lambda row: bool(_asked(row)) and len(_EXPECTED & row.keys()) == 1,
+)
+def expected(row: Row) -> Iterator[Row]:
+    """What tools of traces expect of an input: Langfuse's, Braintrust's, Phoenix's."""
+    (name,) = _EXPECTED & row.keys()
+    held = as_object(row[name])
+    answers = row[name] if not held else first_called(held, COLUMNS["answers"])
+    yield {**without(row, "input", "inputs", name), **_asked(row), "answers": answers}
 
 
 @shape(any_of=("source_documents", "context", "answers"), knows=lambda row: bool(_generated(row)))

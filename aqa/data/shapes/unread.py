@@ -37,7 +37,9 @@ def _is_choice(row: Row) -> bool:
         return True
     answer = next((row[name] for name in OF_CHOICES if name in row), None)
     question = row.get("question", "")
-    is_place = isinstance(answer, int) or (isinstance(answer, str) and answer.strip() in PLACES)
+    is_place = isinstance(answer, int) or (
+        isinstance(answer, str) and answer.strip(" ().") in PLACES
+    )
     if not is_place or not isinstance(question, str):
         return False
     if column_of(row, "answers") not in ("", *OF_CHOICES):
@@ -72,6 +74,12 @@ SHAPES: tuple[Shape, ...] = (
         " the text of the right one into answers",
         any_of=("questions", *OF_CHOICES),
         knows=_is_choice,
+    ),
+    unreadable(
+        "Prodigy's annotations, whose \"answer\" says whether they are right; write the text of"
+        " each span that was accepted into answers",
+        "_task_hash", "answer",
+        knows=lambda row: row["answer"] in ("accept", "reject", "ignore"),
     ),
     unreadable(
         "MultiRC, whose answers are right or wrong choices: it has no answers to write",

@@ -21,8 +21,8 @@ from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
 from aqa.evaluation.predictions.answers import has_answer
 from aqa.evaluation.predictions.archives import read_archive
-from aqa.evaluation.predictions.columns import KEY, Found, read_row
-from aqa.evaluation.predictions.documents import read_document, read_lines
+from aqa.evaluation.predictions.columns import KEY, Found, read_row, unlisted
+from aqa.evaluation.predictions.documents import read_document, read_lines, told_by_ids
 from aqa.evaluation.predictions.entries import Entry, is_header
 from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
 from aqa.evaluation.predictions.given import NamedPredictions, given_entries
@@ -42,6 +42,7 @@ __all__ = [
 
 RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
 LIKELY = {".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".eval"}
+TABLES = {".csv", ".tsv", ".parquet", ".arrow"}  # whose programs write lists as texts
 PACKED = (".gz", ".zst")
 HEAD_BYTES = 4096
 OUR_ANSWER = "predicted_answer"
@@ -114,7 +115,10 @@ def _read_entries(
         rows = (answered_row(line.value, line.place) for line in lines)
         found = {row.id: row for row in rows}
     else:
+        if asked is not None and not fields.answers:
+            entries = [*told_by_ids(entries, asked.ids, asked.questions)]
         read = list(_chosen(file, entries, fields))
+        read = unlisted(read) if _suffix(file) in TABLES else read
         found = join(file, read, asked, note) if read else {}
     if not found:
         raise DataError(f"{file} holds no predictions")

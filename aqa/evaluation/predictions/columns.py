@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from aqa.data import flags
@@ -84,6 +84,22 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
         metadata={name: _finite(item) for name, item in row.items() if name not in used},
         column=None if fields.answers or fold(column or "") in SURE_ANSWERS else column or "",
     )
+
+
+def unlisted(found: list[Found]) -> list[Found]:
+    """Take each answer out of its list, where a table's program wrote all of them as such."""
+    said = [row.prediction for row in found if row.prediction]
+    if not said or not all(text[0] == "[" and text[-1] == "]" for text in map(str.strip, said)):
+        return found
+    lists = [_list(row) for row in found]
+    if any(len(each) != 1 or not isinstance(each[0], str | None) for each in lists):
+        return found
+    return [replace(row, prediction=each[0]) for row, each in zip(found, lists, strict=True)]
+
+
+def _list(row: Found) -> list[Any]:
+    value = read_literal(row.prediction, "the answer", row.place) if row.prediction else None
+    return value if isinstance(value, list) else [value] if value is None else []
 
 
 def _says_something(error: Any) -> bool:

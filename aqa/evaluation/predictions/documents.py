@@ -1,6 +1,6 @@
 """JSON taken apart: its lines, or the members of a document that are the predictions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from aqa.data.columns import fold
 from aqa.data.files import text_lines
 from aqa.data.json_scanner import scanning
 from aqa.data.json_stream import describe
+from aqa.data.shape import as_object
 from aqa.data.strict_json import one_line, parse_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answers import ANSWER_NAMES
@@ -82,6 +83,38 @@ def members(file: Path, document: Any) -> list[Entry]:
     if inner is not None:
         return members(file, document[inner])
     return [Entry(f'{file}, id "{one_line(key)}"', value, key) for key, value in document.items()]
+
+
+def told_by_ids(
+    entries: Sequence[Entry], ids: Collection[str], questions: Collection[str]
+) -> Sequence[Entry]:
+    """The entries with their ids as keys, where the ids of the data tell them.
+
+    They stand in pairs with the answers; or in objects of several systems' answers, by system or
+    below each id: then each answer is a row of its own.
+    """
+    pairs = [each.value for each in entries]
+    if all(isinstance(pair, list) and len(pair) == 2 and _is_simple(pair) for pair in pairs):
+        known = {str(key) for key, _ in pairs} & {*ids, *questions}
+        return [Entry(e.place, e.value[1], str(e.value[0])) if known else e for e in entries]
+    values = [as_object(each.value) for each in entries]
+    names = {name for value in values for name in value}
+    is_plain = any(each.key is None for each in entries) or ANSWER_NAMES & {*map(fold, names)}
+    if is_plain or not all(value and _is_simple(value.values()) for value in values):
+        return entries
+    by_id = not {each.key for each in entries}.isdisjoint(ids)
+    if by_id != names.isdisjoint(ids):
+        return entries
+    own, other = ("id", "system") if by_id else ("system", "id")
+    return [
+        Entry(each.place, {own: each.key, other: name, "prediction": text})
+        for each, value in zip(entries, values, strict=True)
+        for name, text in value.items()
+    ]
+
+
+def _is_simple(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str | int | float | None) for value in values)
 
 
 def _items(place: str, listed: list[Any]) -> Iterator[Entry]:

@@ -59,6 +59,34 @@ def test_answers_come_to_their_questions(kind: str, tmp_path: Path) -> None:
     assert [told in note for note in notes] == [True] * bool(told)
 
 
+TOLD_BY_IDS: dict[str, Any] = {
+    "one system": {"m": RIGHT},
+    "one system below each id": {key: {"gpt-6": text} for key, text in RIGHT.items()},
+    "pairs with ids": [[key, text] for key, text in RIGHT.items()],
+    "pairs with questions": [[q, text] for q, text in zip(ASKED, RIGHT.values(), strict=True)],
+}
+
+
+@pytest.mark.parametrize("kind", TOLD_BY_IDS)
+def test_ids_of_the_data_tell_what_is_what(kind: str, tmp_path: Path) -> None:
+    content = TOLD_BY_IDS[kind]
+    assert read(write(tmp_path, "p.json", content))[0] == RIGHT
+    if isinstance(content, list):
+        assert read(write(tmp_path, "p.jsonl", lines(content)))[0] == RIGHT
+
+
+def test_of_two_systems_in_a_document_one_is_named(tmp_path: Path) -> None:
+    others = {key: f"not {text}" for key, text in RIGHT.items()}
+    by_id = {key: {"m": RIGHT[key], "n": others[key]} for key in RIGHT}
+    for content in ({"m": RIGHT, "n": others}, by_id):
+        path = write(tmp_path, "p.json", content)
+        with pytest.raises(DataError, match=r"several system \(m, n\).*-field system=m"):
+            read(path)
+        assert read(path, "system=n")[0] == others
+    with pytest.raises(DataError, match="2 answers without scores"):
+        read(write(tmp_path, "p.json", [["Paris", "Lyon"], ["Hamlet", "Lear"], ["x", "y"]]))
+
+
 REFUSED: dict[str, tuple[list[Any], str]] = {
     "too few without ids": ([{"pred": "1"}], "1 answer without ids, but the data 3 examples"),
     "an order that is not the data's": (

@@ -28,7 +28,7 @@ from aqa.progress import SilentProgress
 from aqa.records import Example
 
 DATA = [Example(key, QUESTIONS[key], (), tuple(REFERENCES[key])) for key in QUESTIONS]
-QUOTED = {"CSV with lists", "TSV without quoting"}  # marks around answers, which no score minds
+QUOTED = {"TSV without quoting"}  # marks around answers, which no score minds
 WITHOUT_IDS = {
     "lm-eval, only the place of a document", "Inspect, samples by number", "promptfoo without ids",
     "LLaMA-Factory", "ms-swift", "Hugging Face text-generation", "FiD by places", "DPR's reader",

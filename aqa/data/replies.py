@@ -1,0 +1,66 @@
+"""What search engines and vector stores reply to a question, beside its id or text in a row."""
+
+from collections.abc import Mapping
+
+from aqa.data.columns import COLUMNS, fold
+from aqa.data.passages import one_each
+from aqa.data.shape import are_objects, as_objects
+
+# Below which search engines' and vector stores' replies have what was found: Elasticsearch's,
+# Qdrant's, Weaviate's, Pinecone's, Milvus's; Chroma's is an object of lists.
+REPLIES = {
+    "hits", "responses", "result", "results", "points", "matches", "objects", "get", "response",
+}  # fmt: skip
+WITHIN_REPLIES = {*REPLIES, "data"}
+IN_REPLIES = {*WITHIN_REPLIES, *COLUMNS["passages"]}
+CHROMA = {"ids", "documents", "metadatas", "distances"}
+UNNAMED = (
+    "a reply does not say what was asked: write a line for each question,"
+    ' {"id": ID, "passages": REPLY}'
+)
+
+
+def usual_row(row: Mapping[str, object]) -> Mapping[str, object]:
+    """The row with columns of the usual names, which a reply, FlashRAG or RankLLM keeps within."""
+    for name, value in row.items():
+        if fold(name) in IN_REPLIES and (found := hits(value)) is not value:
+            row = {**row, name if fold(name) in COLUMNS["passages"] else "passages": found}
+    if row.keys() >= CHROMA:
+        row = {**row, "documents": _of_chroma(row)}
+    output, query, texts = row.get("output"), row.get("query"), row.get("documents")
+    places = (each.get("index") for each in as_objects(row.get("results")))  # Cohere's, Jina's
+    order = [place for place in places if isinstance(place, int)]
+    if isinstance(texts, list) and sorted(order) == list(range(len(texts))):
+        row = {**row, "documents": [texts[place] for place in order], "results": None}
+    if isinstance(output, dict) and "retrieval_result" in output:
+        return {**row, "output": None, "passages": output["retrieval_result"]}
+    if isinstance(query, dict) and "text" in query:
+        return {**row, "query": query["text"], "qid": query.get("qid")}
+    return row
+
+
+def hits(value: object) -> object:
+    """What was found, of a reply about one question; best first, whatever its figures mean."""
+    inner = value
+    if isinstance(value, dict):
+        names = [name for name in value if fold(name) in WITHIN_REPLIES]
+        if value.keys() >= CHROMA:
+            return _of_chroma(value)
+        if names or (len(value) == 1 and are_objects(*value.values())):  # by Weaviate's classes
+            inner = value[next(iter(names or value))]
+    elif are_objects(_only(value)):  # Milvus's, in a list for each question
+        inner = _only(value)
+    return value if inner is value else hits(inner)
+
+
+def _of_chroma(reply: Mapping[str, object]) -> object:
+    ids, texts = (_only(reply[name]) for name in ("ids", "documents"))
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        return texts
+    return one_each({"id": ids, "text": texts}, "its documents")
+
+
+def _only(value: object) -> object:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        return value[0]
+    return value
