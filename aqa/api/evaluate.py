@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
@@ -18,22 +17,21 @@ from aqa.display.console import watched_progress
 from aqa.errors import RunError, UsageError
 from aqa.evaluation.alignment import System
 from aqa.evaluation.comparison import Comparison
-from aqa.evaluation.contracts import Contract, make_contract, parse_promise
+from aqa.evaluation.contracts import Contract, parse_promise
 from aqa.evaluation.in_words import in_words
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.options import JudgeOptions
-from aqa.evaluation.labelling import COLUMNS, choose
+from aqa.evaluation.labelling import COLUMNS
 from aqa.evaluation.long_table import long_table
 from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import NamedPredictions, answered_row
 from aqa.evaluation.results import Report
 from aqa.evaluation.score_files import check_places
-from aqa.evaluation.silence import Promise
 from aqa.evaluation.stress import StressCard
 from aqa.evaluation.stress_cards import card_tables
 from aqa.evaluation.tables import comparison_table, score_table
 from aqa.progress import SilentProgress
-from aqa.records import Example, Prediction, Score
+from aqa.records import Prediction, Score
 from aqa.runs.files import made_folder
 from aqa.runs.names import CONTRACT, METRICS, TO_LABEL
 from aqa.tables import Table, plain_value
@@ -120,8 +118,8 @@ def evaluate(
     folder = None if output_dir is None else as_path(output_dir)
     with nullcontext() if folder is None else made_folder(folder):
         outputs = _outputs(folder, promise is not None, label is not None)
-        report = run_evaluate(evaluated, outputs, progress, {}, promise, label)
-    return Evaluation(report, source, promise, label, asked.seed)
+        found = run_evaluate(evaluated, outputs, progress, {}, promise, label)
+    return Evaluation(found.report, found.contract, found.sheet, source)
 
 
 def _outputs(folder: Path | None, makes_contract: bool, makes_sheet: bool) -> Outputs:
@@ -188,14 +186,14 @@ class Evaluation(Shown):
     `scores` holds by system and metric a `Score` with its `value`, 0..100, the ends `low` and
     `high` of its 95 % interval, where it has one, and the values `per_example`. `comparisons`
     tell of each two systems which is better, and whether chance could do that. `warnings` are
-    sentences on what did not fit, `findings` what was found in words.
+    sentences on what did not fit, `findings` what was found in words. `contract` is the contract of
+    silence, of `choose_threshold`.
     """
 
     report: Report
+    contract: Contract | None
+    _sheet: list[list[str | float]] | None
     _source: Source | None
-    _promise: Promise | None
-    _label: int | None
-    _seed: int
 
     @property
     def scores(self) -> dict[str, Mapping[str, Score]]:
@@ -227,13 +225,6 @@ class Evaluation(Shown):
         """How many questions each difference takes; of `plan`."""
         return self.report.needs
 
-    @cached_property
-    @worded(SCORED)
-    def contract(self) -> Contract | None:
-        """The contract of silence; of `choose_threshold`."""
-        return None if self._promise is None else make_contract(self.report, self._promise)
-
-    @worded(SCORED)
     def to_label(self) -> "DataFrame":
         """Make a pandas table of the answers to label; of `label`.
 
@@ -242,10 +233,9 @@ class Evaluation(Shown):
         """
         from pandas import DataFrame
 
-        if self._label is None:
+        if self._sheet is None:
             raise UsageError("no answers were chosen; call aqa.evaluate with label=20 or the like")
-        rows = choose(self.report, self._label, self._seed, self._examples or ())
-        return DataFrame(rows, columns=COLUMNS)
+        return DataFrame(self._sheet, columns=COLUMNS)
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
@@ -264,10 +254,6 @@ class Evaluation(Shown):
         rows = [[None if value == "" else value for value in row] for row in rows]
         return DataFrame(rows, columns=[column.name for column in table.columns])
 
-    @property
-    def _examples(self) -> Iterable[Example] | None:
-        return None if self._source is None else read_references(self._source, SilentProgress())
-
     @worded(SCORED)
     def write_report(self, path: PathLike) -> None:
         """Write one HTML file with charts and every example; it needs nothing else.
@@ -277,10 +263,11 @@ class Evaluation(Shown):
         """
         from aqa.evaluation.report import write_report
 
-        place = as_path(path)
+        place, source = as_path(path), self._source
         check_places({"--report": place}, ())
-        title = "" if self._source is None else Path(str(self._source.path)).name
-        write_report(place, self.report, self._examples, title)
+        examples = None if source is None else read_references(source, SilentProgress())
+        title = "" if source is None else Path(str(source.path)).name
+        write_report(place, self.report, examples, title)
 
     def _tables(self) -> Iterator[Table]:
         report = self.report

@@ -112,7 +112,7 @@ def evaluate(
         if dry_run:
             tables.show_cost(estimate_cost(evaluated, outputs, progress, limits), as_json)
             return
-        report = run_evaluate(evaluated, outputs, progress, limits, promise, label)
+        report = run_evaluate(evaluated, outputs, progress, limits, promise, label).report
     score_tables.show_report(report, forms)
     if not (forms and quiet):
         score_tables.show_written(outputs.by_name, not forms)

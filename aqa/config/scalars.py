@@ -7,22 +7,19 @@ from typing import Any, TypeVar
 import yaml
 
 
-class WrittenInt(int):
+class _Written:
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class WrittenInt(_Written, int):
     """A whole number that an option of text takes as it was written: 0123, 1_000."""
 
-    text: str
 
-    def __str__(self) -> str:
-        return self.text
-
-
-class WrittenFloat(float):
+class WrittenFloat(_Written, float):
     """The same of other numbers: 1.10, 2e3."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 Number = TypeVar("Number", WrittenInt, WrittenFloat)

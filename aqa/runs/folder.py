@@ -84,8 +84,8 @@ def _is_journal(path: Path) -> bool:
     return True
 
 
-def hold(folder: Path, seconds: float = 0, name: str = LOCK) -> FileLock:
-    """Make the folder if need be, and lock it; waits for another process for so many `seconds`.
+def hold(folder: Path, name: str = LOCK) -> FileLock:
+    """Make the folder if need be, and lock it.
 
     Processes that work there together have locks of several names.
 
@@ -97,7 +97,7 @@ def hold(folder: Path, seconds: float = 0, name: str = LOCK) -> FileLock:
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=seconds)
+            lock.acquire(timeout=0)
         except Timeout as error:
             raise FolderInUseError(folder) from error
     return lock

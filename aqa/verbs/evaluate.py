@@ -11,7 +11,7 @@ from aqa.data.formats import check_files
 from aqa.data.leaks import SEEN, find_leaks, with_seen
 from aqa.errors import DataError, UsageError
 from aqa.evaluation import score_files, scoring
-from aqa.evaluation.contracts import check_promise, make_contract
+from aqa.evaluation.contracts import Contract, check_promise, make_contract
 from aqa.evaluation.inputs import Anew, Predicted, Scoring, file_of, read_references
 from aqa.evaluation.judge.judging import check_passages
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
@@ -93,6 +93,15 @@ class Outputs:
         return {flags.get(what, "--output"): path for what, path in self.by_name.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an evaluation came to: the report, and the contract and the sheet if asked for."""
+
+    report: Report
+    contract: Contract | None
+    sheet: list[list[str | float]] | None
+
+
 def scores_beside(file: Path) -> Path:
     """Name the file of scores beside predictions, or in their run folder."""
     return (file if file.is_dir() else file.parent) / METRICS
@@ -105,7 +114,7 @@ def evaluate(
     limits: Mapping[str, float] = {},
     promise: Promise | None = None,
     to_label: int | None = None,
-) -> Report:
+) -> Found:
     """Score predictions and write the scores; no reader is ever loaded.
 
     `limits` are the worst that scores may be: here they are checked to be of scores that exist,
@@ -130,10 +139,9 @@ def evaluate(
         report = replace(report, labelled=difference_by_labels(report, work.sampled))
     score_files.check_directions(limits, report)
     contract = None if promise is None else make_contract(report, promise)
-    if to_label is not None:
-        sheet = _to_label(report, to_label, evaluated, work, progress)
-        if outputs.sheet is not None:
-            write_choice(outputs.sheet, sheet)
+    sheet = None if to_label is None else _to_label(report, to_label, evaluated, work, progress)
+    if sheet is not None and outputs.sheet is not None:
+        write_choice(outputs.sheet, sheet)
     if outputs.report is not None:
         from aqa.evaluation.report import write_report
 
@@ -147,7 +155,7 @@ def evaluate(
         progress.note(f"Silence: {contract}.")
         if outputs.contract is not None:
             write_json(outputs.contract, contract.to_json())
-    return report
+    return Found(report, contract, sheet)
 
 
 def _to_label(

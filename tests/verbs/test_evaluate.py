@@ -35,7 +35,7 @@ def test_scores_and_files(files: list[Path], tmp_path: Path) -> None:
     outputs = Outputs(
         scores_beside(files[0]), tmp_path / "report.html", tmp_path / "examples.jsonl"
     )
-    report = evaluate(evaluated(files, "em"), outputs, SilentProgress(), {"em": 90.0})
+    report = evaluate(evaluated(files, "em"), outputs, SilentProgress(), {"em": 90.0}).report
     assert report.systems[0].scores["em"].value == 50.0
     written = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert written == report.to_json()
@@ -90,7 +90,7 @@ def test_what_was_trained_on_is_scored_apart(files: list[Path], tmp_path: Path) 
     training.write_text('{"question": "where?", "context": "x", "answers": ["y"]}')
     asked = replace(evaluated(files, "em"), training=Source(str(training), needs_passages=False))
     progress = SilentProgress()
-    report = evaluate(asked, Outputs(), progress)
+    report = evaluate(asked, Outputs(), progress).report
     slices = report.systems[0].slices["seen"]
     assert {name: (part["n"], part["em"]["value"]) for name, part in slices.items()} == {
         "no": (1, 0.0),
