@@ -81,7 +81,7 @@ def predict(
     """Answer every question in a file; an interrupted run resumes where it stopped."""
     from aqa.cli import tables
     from aqa.display import console
-    from aqa.errors import RunError, UsageError
+    from aqa.errors import UsageError
     from aqa.runs.folder import command_line
     from aqa.verbs.cancel import cancel as run_cancel
     from aqa.verbs.ensembles import dry_run as run_dry
@@ -119,9 +119,7 @@ def predict(
         result = _answer((found, reader_type), folder, progress, how)
     if result is not None:  # or else another process tells of it
         tables.show_predictions(result, as_json)
-    if result is not None and not result.answered:
-        reason = result.shortfall.reason
-        raise RunError(f"{folder}: none of {result.examples} examples was answered: {reason}")
+        tables.check_answered(folder, result)
 
 
 def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aqa.display.terminal import SafeConsole, drawn, safe_json
+from aqa.errors import RunError
 from aqa.runs.journal_rows import evidence_fields
 from aqa.tables import Column, Row, Table, figures, texts
 
@@ -160,6 +161,13 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
     _show_shortfall(result)
     say(f"predictions: {result.predictions}")
     say(f"next: aqa evaluate {quote(str(result.predictions))}")
+
+
+def check_answered(run: object, result: "PredictResult") -> None:
+    """Raise a RunError where none of the examples was answered."""
+    if not result.answered:
+        reason = result.shortfall.reason
+        raise RunError(f"{run}: none of {result.examples} examples was answered: {reason}")
 
 
 def _show_shortfall(result: "PredictResult") -> None:

@@ -71,12 +71,13 @@ def train(
     if resume and fresh:
         raise UsageError("--resume and --fresh can't be used together")
     found, reader_type = configure(context.params)
+    folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
+    command = command_line(sys.argv)
     if isinstance(found.backend, EnsembleOptions):
         if dry_run:
             raise UsageError("an ensemble is trained within seconds; leave --dry-run out")
-        folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
         with console.open_progress(quiet) as progress:
-            learned = train_ensemble(found, folder, progress, resume, fresh, command_line(sys.argv))
+            learned = train_ensemble(found, folder, progress, resume, fresh, command)
         show_ensemble(learned, as_json)
         return
     if dry_run:
@@ -85,8 +86,6 @@ def train(
         tables.show_dry_run(needs, as_json)
         return
     with console.open_progress(quiet, "go on by the same command with --resume") as progress:
-        folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
-        command = command_line(sys.argv)
         result = run_train(found, reader_type, folder, progress, resume, fresh, command)
     if is_first_process():
         show_training(result, as_json)

@@ -8,10 +8,10 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from aqa.cli.tables import draw, prediction_facts, print_json, say, show_cost
+from aqa.cli.tables import check_answered, draw, prediction_facts, print_json, say, show_cost
 from aqa.config.conditions import parse_conditions
 from aqa.display import console
-from aqa.errors import RunError, UsageError
+from aqa.errors import UsageError
 from aqa.runs.folder import command_line
 from aqa.tables import Row, Table, figures, texts
 from aqa.verbs.variants import (
@@ -62,9 +62,7 @@ def run_variants(
         return
     _show_results(variants, results, params["as_json"])
     for name, result in results.items():
-        if not result.answered:
-            reason = result.shortfall.reason
-            raise RunError(f"{name}: none of {result.examples} examples was answered: {reason}")
+        check_answered(name, result)
 
 
 def _show_costs(estimates: "Mapping[str, CostEstimate]", as_json: bool) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from aqa.data.columns import MAY_HOLD_PASSAGES, columns_called, composed, first_called
-from aqa.data.flags import is_true
 from aqa.data.json_stream import describe
 from aqa.data.literals import LIST_OPENING, read_literal
+from aqa.data.yes_no import is_true
 from aqa.errors import DataError
 
 # Names as `fold` gives them.

@@ -15,9 +15,9 @@ from aqa.data.columns import (
     first_called,
     fold,
 )
-from aqa.data.flags import read_flag
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
+from aqa.data.yes_no import read_flag
 from aqa.errors import DataError
 
 TEXTS = ("text", "answer", "value", "answertext")

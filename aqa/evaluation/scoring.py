@@ -88,8 +88,9 @@ def evaluate(
             warnings += system_cautions(system.name, pairs, scoring.no_answer)
             rows = [system.rows.get(key) for key in expected]
             warnings += confidence_cautions(system.name, rows)
-            own = _scored(system, pairs, scorers, task)
-            found.append(_described(own, pairs, rows, groups[system.name], aligned.clusters))
+            scores = _scores(pairs, scorers, task)
+            own = groups[system.name]
+            found.append(_described(system, scores, pairs, rows, own, aligned.clusters))
     return replace(_compared(aligned, found, groups, scoring), judge=facts)
 
 
@@ -151,7 +152,7 @@ def _groups_of_systems(keys: Sequence[str], aligned: Aligned) -> dict[str, Group
     return groups
 
 
-def _scored(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task) -> SystemScores:
+def _scores(pairs: Pairs, scorers: Sequence[Metric], task: Task) -> dict[str, Score]:
     scores: dict[str, Score] = {}
     for scorer in scorers:
         score = scorer(pairs)
@@ -159,17 +160,7 @@ def _scored(system: System, pairs: Pairs, scorers: Sequence[Metric], task: Task)
             raise UsageError(f"two metrics give the score {score.name}; take one of them")
         scores[score.name] = score
         task.advance(1, {score.name: score.value})
-    return SystemScores(
-        system.name,
-        system.file,
-        pairs.missing,
-        pairs.failed,
-        scores,
-        means_by_answer(pairs, scores),
-        predictions=tuple(pairs.predictions),
-        verdicts=pairs.verdicts,
-        manifest=manifest_of(system),
-    )
+    return scores
 
 
 def _default_scorers(languages: Sequence[str], options: MetricOptions | None) -> list[Metric]:
@@ -181,22 +172,30 @@ def _default_scorers(languages: Sequence[str], options: MetricOptions | None) ->
 
 
 def _described(
-    own: SystemScores,
+    system: System,
+    scores: Mapping[str, Score],
     pairs: Pairs,
     rows: Sequence[AnsweredRow | None],
     groups: Groups,
     clusters: Clusters,
 ) -> SystemScores:
-    """Add what the answers tell beside their scores."""
-    return replace(
-        own,
-        slices={key: slice_scores(each, own.scores, clusters) for key, each in groups.items()},
+    return SystemScores(
+        system.name,
+        system.file,
+        pairs.missing,
+        pairs.failed,
+        scores,
+        means_by_answer(pairs, scores),
+        slices={key: slice_scores(each, scores, clusters) for key, each in groups.items()},
         slice_places=groups,
+        predictions=tuple(pairs.predictions),
         categories=categorize(pairs, rows),
         abstention=abstention(pairs, clusters),
         risk_coverage=risk_coverage(pairs, rows),
         calibration=calibration(pairs, rows, clusters),
         rows=tuple(rows),
+        verdicts=pairs.verdicts,
+        manifest=manifest_of(system),
     )
 
 

@@ -209,10 +209,7 @@ class Inputs:
     def texts(self) -> Iterator[str]:
         """Questions, passages and answers, for a tokenizer to learn."""
         for _, example in self.examples():
-            yield example.question
-            for passage in example.passages:
-                yield passage.title
-                yield passage.text
+            yield from read_texts(example)
             yield from self.template.targets(example.answers)
 
     def evidence_plan(self) -> dict[str, Any]:
@@ -269,6 +266,13 @@ def describe_sources(
         **reader.sources(),
     }
     return {kind: hashed.to_json() for kind, hashed in found.items()}
+
+
+def read_texts(example: Example) -> Iterator[str]:
+    """The texts of an example that a reader may meet, one by one."""
+    yield example.question
+    for passage in example.passages:
+        yield from (passage.title, passage.text)
 
 
 def _counted(examples: Iterable[Example], task: Task) -> Iterator[Example]:

@@ -1,13 +1,12 @@
 """Whether a reader's tokenizer knows the language of the data at all, seen on a sample."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 
 from aqa.backends.base import Backend
 from aqa.errors import DataError
 from aqa.progress import Progress
-from aqa.prompting.build import Inputs
-from aqa.records import Example
+from aqa.prompting.build import Inputs, read_texts
 
 SAMPLE = 64  # examples, spread over the first of the data
 FIRST = 2048  # examples
@@ -25,7 +24,7 @@ def check_known(inputs: Inputs, reader: Backend, progress: Progress) -> None:
     step = max(total // SAMPLE, 1)
     sample = [example for _, example in islice(inputs.examples(), 0, total, step)]
     targets = inputs.template.targets
-    read = _share(reader, map(_read, sample))
+    read = _share(reader, map(read_texts, sample))
     answers = _share(reader, (targets(example.answers) for example in sample))
     if max(read, answers) < WORTH_TELLING:
         return
@@ -43,10 +42,3 @@ def _share(reader: Backend, texts: Iterable[Iterable[str]]) -> float:
     """The share of unknown characters in the texts of each example, 0..1."""
     counts = [reader.unknown_characters("\n".join(own)[:CHARACTERS]) for own in texts]
     return sum(unknown for unknown, _ in counts) / max(sum(total for _, total in counts), 1)
-
-
-def _read(example: Example) -> Iterator[str]:
-    yield example.question
-    for passage in example.passages:
-        yield passage.title
-        yield passage.text

@@ -19,6 +19,7 @@ from aqa.prompting.templates import load_template
 from aqa.runs.files import write_json
 from aqa.runs.folder import Run, check_begun, check_previous, open_run
 from aqa.runs.hashes import hash_files
+from aqa.runs.journal_rows import answer_fields
 from aqa.runs.names import PREDICTIONS
 from aqa.tables import Cell, Figure, Row, Table, figures, shown_interval, texts
 from aqa.verbs.ensemble_data import RULES, Learning, find_members, read_answers, wanted_rules
@@ -200,17 +201,11 @@ def _held_out_rows(dev: Learning, learned: Learned) -> dict[str, Any]:
         kept = {
             name: row.metadata[name] for name in ("question", "clusters") if name in row.metadata
         }
-        answers = list(dev.aligned.expected[key])
         text = None
         if reader != NOBODY:
             text = dev.answers[member][place].candidates[number][0]
             kept["member"] = dev.members[member].name
         else:
             kept["error"] = "no member answered"
-        found[key] = {
-            **kept,
-            "answer": answers[0] if answers else None,
-            "answers": answers,
-            "predicted_answer": text,
-        }
+        found[key] = kept | answer_fields(dev.aligned.expected[key], text)
     return found

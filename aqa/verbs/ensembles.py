@@ -30,11 +30,7 @@ from aqa.verbs.variants import spent_in
 
 
 def connect(questions: Questions, folder: Path | None, progress: Progress, resume: Resume) -> None:
-    """Let an ensemble ask its members, whose runs lie in its folder; others need nothing.
-
-    Raises:
-        AqaError: members can't be asked, or there is no folder.
-    """
+    """Let an ensemble ask its members, whose runs lie in its folder; AqaError where it can't."""
     reader = questions.reader
     if not isinstance(reader, EnsembleBackend):
         return
@@ -48,11 +44,7 @@ def connect(questions: Questions, folder: Path | None, progress: Progress, resum
 def dry_run(
     config: RunConfig, reader_type: type[Backend], folder: Path, progress: Progress, resume: Resume
 ) -> CostEstimate:
-    """Tell what a prediction would cost; of an ensemble, what its members would.
-
-    Raises:
-        AqaError: bad data or prompt; or no server is asked.
-    """
+    """Tell what a prediction costs, of an ensemble what its members do; see `predict.dry_run`."""
     if not issubclass(reader_type, EnsembleBackend):
         return dry_run_alone(config, reader_type, folder, progress, resume)
     reader = reader_type(config, progress)

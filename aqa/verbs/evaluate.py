@@ -172,11 +172,7 @@ def _to_label(
 def estimate_cost(
     evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float] = {}
 ) -> CostEstimate:
-    """Say what the judge would cost; nothing is asked and nothing is written.
-
-    Raises:
-        AqaError: as `evaluate`; or nobody judges.
-    """
+    """Say what the judge would cost, see `evaluate`; UsageError where nobody judges."""
     work = _prepared(evaluated, outputs, progress, limits)
     return scoring.estimate_judge(work.predictions, work.references, work.scoring)
 

@@ -162,11 +162,7 @@ def check_variants(variants: Variants, reader_type: type[Backend], progress: Pro
 def answers_of(
     checked: Checked, progress: Progress, resume: Resume = GO_ON, command: str = ""
 ) -> Generator[Row, None, dict[str, PredictResult]]:
-    """Give each answer of one run after the other when it is in its journal.
-
-    Raises:
-        AqaError: as `kept_answers`.
-    """
+    """Give each answer of one run after the other when it is in its journal, see `kept_answers`."""
     variants, found = checked.variants, {}
     with checked.stack:
         _check_all_go_on(checked, resume)
@@ -253,11 +249,7 @@ def spent_in(folder: Path) -> Spent:
 def dry_run_variants(
     variants: Variants, reader_type: type[Backend], progress: Progress, resume: Resume = GO_ON
 ) -> dict[str, CostEstimate]:
-    """Tell what each run would cost; nothing is asked and nothing is written.
-
-    Raises:
-        AqaError: as `dry_run`.
-    """
+    """Tell what each run would cost, see `dry_run`; nothing is asked and nothing is written."""
     first = variants.runs[0].config
     like = Inputs(first, load_template(first.prompt), progress)
     return {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
-from aqa.data import flags
+from aqa.data import yes_no
 from aqa.data.columns import Columns, composed, fold
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
@@ -35,7 +35,7 @@ SURE_IDS = {"id", "guid", "qid"}
 JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn, as people write them
 TURN = f"id{JOINTS[0]}turn"
 KEY = "(key)"  # the column of ids where rows are the members of an object
-NOTHING = {*flags.NO, *flags.NOTHING, "<na>"}  # what an error is where there is none
+NOTHING = {*yes_no.NO, *yes_no.NOTHING, "<na>"}  # what an error is where there is none
 REFERENCE_READER = ReferenceReader(Columns({"answers": "answers"}))  # wherever they were found
 VERDICTS = {"pass", "fail", "correct", "incorrect", "supported", "unsupported", "hallucinated"}
 BESIDE_REFERENCES = (*ALIASES, "isimpossible")  # of data; "answerable" a system may say, too
