@@ -167,11 +167,7 @@ def _read_path(source: Source, path: Path) -> Iterator[Row]:
 def _with_passages(
     examples: Iterable[tuple[Example, bool]], retrieved: Retrieved, missing: MissingPassages
 ) -> Iterator[Example]:
-    """Give each example, that comes with whether its row has an id, the passages retrieved for it.
-
-    Raises:
-        DataError: examples have none, and `missing` is "error".
-    """
+    """Give each example, which comes with whether its row has an id, the passages found for it."""
     examples = iter(examples)
     for example, has_id in examples:
         found = retrieved.find(example, has_id)

@@ -105,11 +105,7 @@ def _profile_note(aligned: Aligned) -> str:
 def estimate_judge(
     sources: Sequence[Predicted], references: Iterable[Example] | None, scoring: Scoring
 ) -> "CostEstimate":
-    """Tell what the judge of these answers would cost; nothing is asked and nothing is written.
-
-    Raises:
-        AqaError: as `evaluate`.
-    """
+    """Tell what the judge of these answers would cost, see `evaluate`; nothing is asked."""
     judge, examples = _judge_of(scoring, references)
     aligned = align(sources, examples, scoring)
     return judge.estimate(cases_of(examples, aligned, judge.joined))

@@ -15,11 +15,7 @@ WRITING = "writing answers"
 
 @contextmanager
 def explained_work(spec: str, work: str) -> Iterator[None]:
-    """Turn what fails within a model of that name into a ModelError; `work` is what it was doing.
-
-    Raises:
-        ModelError: the libraries raised something.
-    """
+    """Turn what a model's libraries raise into a ModelError; `work` is what it was doing."""
     try:
         yield
     except AqaError:

@@ -74,11 +74,7 @@ def apart(prompt: Prompt) -> list[Prompt]:
 
 
 def make_text_encoder(tokenizer: Any) -> TextEncoder:
-    """Look once at what a tokenizer writes around a text.
-
-    Raises:
-        ModelError: it has no end token, or none for padding.
-    """
+    """Look once at what a tokenizer writes around a text; ModelError without end or padding."""
     for name, token, use in (
         ("end", tokenizer.eos_token_id, "an answer could not end; set eos_token"),
         ("padding", tokenizer.pad_token_id, "a decoder could not begin; set pad_token"),

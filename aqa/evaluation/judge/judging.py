@@ -141,11 +141,7 @@ def seen(example: Example, row: AnsweredRow | None) -> Evidence:
 
 
 def check_passages(manifests: Mapping[str, Mapping[str, Any]]) -> None:
-    """See that no system was given a retriever's passages, which were not joined here.
-
-    Raises:
-        UsageError: one was, by its manifest.
-    """
+    """Refuse systems that were given a retriever's passages which were not joined here."""
     for name, manifest in manifests.items():
         sources = manifest.get("sources")
         given = sources.get("passages") if isinstance(sources, dict) else None

@@ -20,11 +20,7 @@ OF_A_STEP = {"loss", "evalloss", "learningrate", "gradnorm", "currentsteps", "tr
 
 
 def refuse(listed: Sequence[Shape], found: Mapping[str, Any], where: str) -> None:
-    """Name a document, or a row, that holds something other than an answer.
-
-    Raises:
-        DataError: it is one that is known.
-    """
+    """Name what a document or a row holds in place of answers, by a DataError, if it is known."""
     if text := text_of(listed, found):
         what, _, advice = text.partition("; ")
         raise DataError(f"{where} {what}, where predictions are needed; {advice}")
