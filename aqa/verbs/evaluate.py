@@ -159,7 +159,7 @@ def evaluate(
 
 
 def _to_label(
-    report: Report, count: int, evaluated: Evaluated, work: "_Work", progress: Progress
+    report: Report, count: int, evaluated: Evaluated, work: "_Prepared", progress: Progress
 ) -> list[list[str | float]]:
     """Choose the answers to label, with the passages to judge them by."""
     if evaluated.data is None:
@@ -177,7 +177,7 @@ def estimate_cost(
     return scoring.estimate_judge(work.predictions, work.references, work.scoring)
 
 
-def _looked_for(
+def _marking_seen(
     training: Source, data: Source, references: Iterable[Example], progress: Progress
 ) -> Iterable[Example]:
     """Mark the examples that the training data hold, too, and say how many they are."""
@@ -189,7 +189,7 @@ def _looked_for(
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class _Prepared:
     """What is known to be sound before anything is scored or paid for."""
 
     references: Iterable[Example] | None
@@ -200,7 +200,7 @@ class _Work:
 
 def _prepared(
     evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float]
-) -> _Work:
+) -> _Prepared:
     """Check places, limits and data, and make the judge."""
     score_files.check_places(outputs.by_flag, evaluated.sources)
     asked = evaluated.scoring
@@ -217,7 +217,7 @@ def _prepared(
     if training is not None:
         if data is None or references is None:
             raise UsageError("what was trained on is looked for in the data; give --data, too")
-        references = _looked_for(training, data, references, progress)
+        references = _marking_seen(training, data, references, progress)
         asked = replace(asked, slices=list(dict.fromkeys((*asked.slices, SEEN))))
     options = asked.metric_options or MetricOptions()
     asked = replace(asked, metric_options=replace(options, progress=progress))
@@ -231,7 +231,7 @@ def _prepared(
         asked = replace(
             asked, judge_labels=labels, judge=make_judge(evaluated.judge, folder, progress, joined)
         )
-    return _Work(references, asked, predictions, sampled)
+    return _Prepared(references, asked, predictions, sampled)
 
 
 def _look_at_files(predictions: Sequence[Predicted], *sources: Source | None) -> None:
