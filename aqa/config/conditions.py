@@ -3,9 +3,6 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from pydantic import Field, field_validator
-
-from aqa.config.section import Section
 from aqa.errors import UsageError
 
 PLAIN = "plain"  # the evidence as it is
@@ -44,21 +41,3 @@ def unknown_condition(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name.replace(" ", "_"), names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(names)}"
     return f"there is no condition {name!r}; {hint}"
-
-
-class StressOptions(Section):
-    """How the evidence is changed; see `aqa.prompting.stress`.
-
-    The seed is not the run's, so that readers of any seed are asked under the same evidence.
-    """
-
-    condition: str | None = None  # one of CONDITIONS; None leaves the evidence as it is
-    passages: int = Field(20, ge=2)  # among which `position` moves the gold one
-    seed: int = Field(0, ge=0)  # of what is drawn: passages, answers, sides
-
-    @field_validator("condition")
-    @classmethod
-    def _is_known(cls, value: str | None) -> str | None:
-        if value is not None and value not in CONDITIONS:
-            raise ValueError(unknown_condition(value, CONDITIONS))
-        return value
