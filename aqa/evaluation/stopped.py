@@ -34,13 +34,14 @@ class Stopped:
     def note(self, count: int) -> str:
         """Say what that means for an evaluation by so many questions."""
         verdict = self.result.get("verdict", "undecided")
-        reference = self.plan["reference"]["name"]
+        reference, questions = self.plan["reference"]["name"], self.plan["questions"]
+        part = f"; of its {questions:,} questions only the {count:,} that were asked count"
         return (
             f"{self.system.name} could stop after each wave, once it was decided ({verdict},"
             f" against {reference}), so intervals and p values come from the same confidence"
             f" sequence ({self.plan['method']}), not from a test of fixed size, but for the"
-            " interval of the calibration error, which is of fixed size and so too narrow; of its"
-            f" {self.plan['questions']:,} questions only the {count:,} that were asked count"
+            " interval of the calibration error, which is of fixed size and so too narrow"
+            f"{part * (count < questions)}"
         )
 
 

@@ -57,8 +57,8 @@ def open_contest(
     contest = Contest(rule, (a, b), aligned, config.seed)
     if contest.left_out:
         progress.note(
-            f"{reference} has no answer to {contest.left_out:,} of the questions, which are not"
-            " asked"
+            f"{reference} has no answer to {contest.left_out:,} of the questions, which are left"
+            " out"
         )
     return contest
 
