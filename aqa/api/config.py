@@ -71,11 +71,7 @@ def as_rows(given: Any) -> Any:
 
 
 def as_path(path: PathLike) -> Path:
-    """The path, whose ~ is the home folder.
-
-    Raises:
-        UsageError: it is empty, and would be that of the folder one works in.
-    """
+    """The path, whose ~ is the home folder; UsageError where it is empty."""
     check_kind("a path", path, (str, os.PathLike), "a text or a pathlib.Path")
     if not os.fspath(path):
         raise UsageError("a path is empty; name a file or folder, or leave it out")

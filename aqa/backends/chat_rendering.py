@@ -32,11 +32,7 @@ class ChatTemplate:
     takes_parts: bool = False
 
     def render(self, turns: Sequence[Turn], opens_answer: bool) -> str:
-        """Write turns, with `opens_answer` up to where the assistant's next answer begins.
-
-        Raises:
-            ModelError: the template can't be read, or refuses these turns.
-        """
+        """Write turns, with `opens_answer` up to the assistant's next answer; else ModelError."""
         from jinja2 import TemplateError
 
         chat = [{**turn, "content": self._content(turn["content"])} for turn in turns]

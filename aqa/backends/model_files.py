@@ -36,11 +36,7 @@ class ModelFiles:
 
 
 def find_model(options: BackendOptions) -> ModelFiles:
-    """Find out what the option `model` names: run folder, adapter, folder, package or hub id.
-
-    Raises:
-        ModelError: a folder that holds no model, or is not there.
-    """
+    """Find what the option `model` names; ModelError for a folder that is none, or not there."""
     folder = Path(options.model)
     if folder.is_dir():
         adapter = folder / ADAPTER if (folder / ADAPTER).is_dir() else folder

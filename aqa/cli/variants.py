@@ -37,12 +37,7 @@ def run_variants(
     folder: Path,
     resume: "Resume",
 ) -> None:
-    """Make all runs that the parameters of `aqa predict` ask for, or tell what they would cost.
-
-    Raises:
-        UsageError: they do not go together.
-        RunError: none of the questions of some run was answered.
-    """
+    """Make the runs that `aqa predict` is asked for, or tell what they would cost."""
     for flag in ("cancel", "stop_when_decided"):
         if params[flag]:
             name = flag.replace("_", "-")

@@ -13,11 +13,7 @@ from aqa.processes import process_count
 
 
 def check_idle(config: RunConfig, asked: RawConfig) -> None:
-    """See that what is asked for, in a file or on the command line, has an effect.
-
-    Raises:
-        ConfigError: an option has another value than its default, and none reads it.
-    """
+    """Refuse what is asked for and no part of the run reads, by a ConfigError."""
     sections = [each for _, each in (*config, *config.evidence) if isinstance(each, Section)]
     idle = {key: reason for section in sections for key, reason in section.idle().items()}
     if config.workers.count > 1 or process_count() > 1:

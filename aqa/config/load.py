@@ -25,11 +25,7 @@ from aqa.errors import ConfigError, UsageError
 
 
 def read_config(path: Path) -> RawConfig:
-    """Read a YAML or JSON config file as it is, flat keys moved to their sections.
-
-    Raises:
-        ConfigError: the file can't be read, is not valid YAML, or is no mapping.
-    """
+    """Read a YAML or JSON file, flat keys in their sections; ConfigError where it is no mapping."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         # PyYAML refuses the tabs that JSON may be indented with.

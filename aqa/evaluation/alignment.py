@@ -58,11 +58,7 @@ def _named_after(file: Path) -> Path:
 
 
 def data_references(examples: Iterable[Example], form: Form) -> tuple[References, list[str]]:
-    """Take the references of the data, and the ids of the examples that have none.
-
-    Raises:
-        DataError: the data holds an id twice, or nothing at all.
-    """
+    """Take the data's references, and the ids without; DataError for an id twice, or no data."""
     found: References = {}
     without = []
     for example in examples:
@@ -141,11 +137,7 @@ def check_ids(
 def check_alignment(
     systems: Sequence[System], expected: References, has_data: bool, form: Form
 ) -> Iterator[str]:
-    """Tell what does not line up.
-
-    Raises:
-        DataError: the references may have been read as a file's answers.
-    """
+    """Tell what does not line up; DataError if references may have been read as answers."""
     yield from same_rows({system.name: system.rows for system in systems})
     for system in systems:
         others = [other.rows.keys() for other in systems if other is not system]

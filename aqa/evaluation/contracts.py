@@ -82,11 +82,7 @@ class Contract:
         return contract
 
     def check_confidence(self, kind: str | None) -> None:
-        """Refuse a reader whose confidences are of another `kind`; None where it has none.
-
-        Raises:
-            ConfigError: a threshold of one kind says nothing of another.
-        """
+        """Refuse a reader without confidences, or with another `kind` of them, by a ConfigError."""
         if kind is None:
             raise ConfigError(
                 "this reader's answers have no confidence, so that all would be withheld; ask for"
@@ -100,11 +96,7 @@ class Contract:
             )
 
     def check_reader(self, fingerprint: Mapping[str, Any]) -> None:
-        """Refuse a run of another reader, prompt or evidence plan than it was made with.
-
-        Raises:
-            ConfigError: something differs, or nobody knows what it was made with.
-        """
+        """Refuse a run of another reader, prompt or evidence plan, or if its own is not known."""
         way_out = "make one for this reader, or add --allow-other-reader"
         if self.reader is None:
             raise ConfigError(
@@ -207,11 +199,7 @@ def read_contract(path: Path) -> Contract:
 
 
 def parse_promise(risk: str | None, level: float, wrong: str) -> Promise | None:
-    """Read `risk=5` and `em=100`; None where no `risk` is named.
-
-    Raises:
-        UsageError: they are not such, or there is no risk to be so sure of.
-    """
+    """Read `risk=5` and `em=100`, None where no `risk` is named; UsageError for anything else."""
     if risk is None:
         if (level, wrong) != DEFAULTS:
             raise UsageError("--level and --wrong-under are for --choose-threshold; add it")

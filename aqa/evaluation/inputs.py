@@ -245,11 +245,7 @@ def _contexts_of_rows(systems: Sequence[System]) -> dict[str, _Context]:
 
 
 def read_references(source: Source, progress: Progress) -> Iterable[Example]:
-    """Check the examples whose references are to be scored against; they can be read repeatedly.
-
-    Raises:
-        DataError: the data can't be used as it is.
-    """
+    """Check the data's examples, by a DataError; they can be read any number of times."""
     found = survey(source)
     for note in found.notes:
         progress.note(note)

@@ -108,12 +108,7 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
 
 
 def check_stress(predictions: Sequence[Predicted], data: Source | None) -> None:
-    """Refuse what has no runs under stress, and data beside them, before anything is scored.
-
-    Raises:
-        UsageError: there are data.
-        DataError: a run folder holds no such runs.
-    """
+    """Refuse data, by a UsageError, and what has no runs under stress, by a DataError."""
     if data is not None:
         raise UsageError(
             "--stress goes by the answers that are right under each condition, which --data does"

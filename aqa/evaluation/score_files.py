@@ -53,11 +53,7 @@ def write_per_example(path: Path, report: Report) -> None:
 
 
 def parse_limits(words: Sequence[str]) -> dict[str, float]:
-    """Read `f1=70`.
-
-    Raises:
-        UsageError: it is no score's name and a number, or the score has another limit already.
-    """
+    """Read `f1=70`; UsageError for anything else, and where a score has two limits."""
     limits: dict[str, float] = {}
     for word in words:
         name, limit = named_number(word)

@@ -15,11 +15,7 @@ WORTH_TELLING = 0.01  # a share that a few rare characters do not reach
 
 
 def check_known(inputs: Inputs, reader: Backend, progress: Progress) -> None:
-    """Warn where the reader's tokenizer does not know some of the data.
-
-    Raises:
-        DataError: it knows less than half of what is read, or of the answers.
-    """
+    """Warn where a reader's tokenizer does not know some of the data; DataError for most of it."""
     total = min(inputs.total, FIRST)
     step = max(total // SAMPLE, 1)
     sample = [example for _, example in islice(inputs.examples(), 0, total, step)]

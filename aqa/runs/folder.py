@@ -52,11 +52,7 @@ def open_run(folder: Path, verb: str) -> Iterator["Run"]:
 
 
 def check_own(folder: Path, verb: str) -> None:
-    """See that a folder holds a run of this verb, or nothing that one would write; writes nothing.
-
-    Raises:
-        RunError: it holds another verb's run, or another program's files.
-    """
+    """Refuse, by a RunError, a folder that holds another verb's run or another program's files."""
     manifest = read_manifest(folder)
     other = manifest.get("verb")
     if manifest and not isinstance(other, str):

@@ -29,11 +29,7 @@ def cancel(
     progress: Progress,
     command: str = "",
 ) -> CancelResult:
-    """End the batches of a run that lie with a server, and keep what they answered.
-
-    Raises:
-        AqaError: as `predict`; or there are none.
-    """
+    """End a run's batches that lie with a server, and keep what they answered; else AqaError."""
     check_single("--cancel")
     reader = reader_type(config, progress)
     if not isinstance(reader, Remote):

@@ -26,11 +26,7 @@ from aqa.verbs.session import Session
 def open_contest(
     rule: StopRule, config: RunConfig, inputs: Inputs, folder: Path, progress: Progress
 ) -> Contest:
-    """Read the answers that a run is held against.
-
-    Raises:
-        AqaError: they can't be read, are the run's own, or do not fit its data or evidence.
-    """
+    """Read the answers that a run is held against; AqaError where they do not fit this one."""
     reference, questions = rule.reference, dict[str, str]()
     if folder.resolve() in (reference.resolve(), reference.resolve().parent):
         raise UsageError(f"{reference}: a run can't be held against itself; name another one")
@@ -70,11 +66,7 @@ def _noting(inputs: Inputs, questions: dict[str, str]) -> Iterator[Example]:
 
 
 def check_goes_on(contest: Contest, folder: Path) -> None:
-    """See whether a run that was begun so is gone on with as it was begun.
-
-    Raises:
-        RunError: the seed, the reference or the margin is another one.
-    """
+    """Refuse, by a RunError, to go on with another seed, reference or margin than it began with."""
     begun = read_manifest(folder).get(DECIDING)
     theirs = dict(begun.get("plan") or {}) if isinstance(begun, dict) else {}
     found = differences(theirs, contest.plan) if theirs else {}

@@ -188,11 +188,7 @@ class Learning:
 def read_answers(
     runs: Sequence[MemberRun], inputs: Inputs, config: RunConfig, progress: Progress
 ) -> Learning:
-    """Put the members' answers beside the references.
-
-    Raises:
-        DataError: they have no question in common, or a reference is missing.
-    """
+    """Put the members' answers beside the references; DataError without a common question."""
     options = config.backend
     assert isinstance(options, EnsembleOptions)
     systems = [System(run.member.name, str(run.file), run.rows, {}) for run in runs]
@@ -253,11 +249,7 @@ def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: i
 
 
 def wanted_rules(dev: Learning, options: EnsembleOptions, progress: Progress) -> list[str]:
-    """The rules to choose from.
-
-    Raises:
-        ConfigError: one alone is wanted, and the answers do not allow it.
-    """
+    """The rules to choose from; ConfigError where one is wanted that the answers do not allow."""
     possible = possible_rules(dev.answered.votes, dev.answered.costs)
     sure = has_confidence(dev.answered.votes)[:: dev.candidates]
     unsure = [member.name for member, own in zip(dev.members, sure, strict=True) if not own]

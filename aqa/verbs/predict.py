@@ -71,11 +71,7 @@ class Questions:
     only: Collection[int] | None = None
 
     def unkept_answers(self, progress: Progress) -> Generator[Row, None, None]:
-        """Answer without a run folder: nothing is written.
-
-        Raises:
-            UsageError: the answers may come much later, so that they need a folder.
-        """
+        """Answer without a run folder; UsageError for a batch, whose answers come much later."""
         if isinstance(self.reader, Remote) and self.reader.asks_by_batch:
             raise UsageError(
                 "a batch is answered within a day; name a folder to find it again (output_dir)"
@@ -124,11 +120,7 @@ def predict(
 
 
 def check(config: RunConfig, reader_type: type[Backend], progress: Progress) -> Questions:
-    """Check data, template and reader, as far as no weights are needed.
-
-    Raises:
-        AqaError: there is something wrong with them, or several processes would do the same.
-    """
+    """Check data, template and reader, by an AqaError, as far as no weights are needed."""
     check_single("this prediction")
     reader = answering_type(config, reader_type)(config, progress)
     return Questions(config, reader, checked_inputs(config, reader, progress))
@@ -141,11 +133,7 @@ def kept_answers(
     resume: Resume = Resume(),
     command: str = "",
 ) -> Generator[Row, None, PredictResult]:
-    """Give each answer when it is in the run folder's journal, those of earlier sessions first.
-
-    Raises:
-        RunError: the folder is in use, or of another run.
-    """
+    """Give each answer once it is in the folder's journal, those of earlier sessions first."""
     total, launch = questions.inputs.total, questions.launch
     contract = contract_of(questions, resume)
     contest = _contest(questions, folder, progress, resume)
