@@ -43,7 +43,6 @@ Names = Mapping[str, Name]
 
 
 def _keywords(words: str, place: str = "") -> dict[str, Name]:
-    """Keywords that are called as their flags are."""
     return {word: Name(word, place) for word in words.split()}
 
 

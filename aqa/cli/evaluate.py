@@ -192,7 +192,6 @@ def _scoring(params: Mapping[str, Any]) -> "Scoring":
 
 
 def _sources(params: Mapping[str, Any]) -> "tuple[Source | None, Source | None]":
-    """The data, and what was trained on, as far as they are given."""
     from aqa.data import Source
 
     source = partial(Source, fields=column_names(params["fields"]), needs_passages=False)

@@ -103,7 +103,6 @@ def show_cost(found: "CostEstimate", as_json: bool, foresight: "Foresight | None
 
 
 def _facts(values: Mapping[str, str]) -> Table:
-    """A list of facts, each under its name."""
     rows = [Row(pair) for pair in values.items()]
     return Table(texts("what", "value"), rows, plain=True, has_heads=False)
 
@@ -171,7 +170,6 @@ def check_answered(run: object, result: "PredictResult") -> None:
 
 
 def _show_shortfall(result: "PredictResult") -> None:
-    """Why examples failed, and what to do about it."""
     short = result.shortfall
     if result.failed:
         line = f"commonest failure ({short.failed_so:,} of {result.failed:,}): {short.reason}"

@@ -81,7 +81,6 @@ def place_of(path: Path, key: str) -> str:
 
 
 def _lines(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """The dotted keys below a node, and their lines."""
     for name, value in node.value if isinstance(node, yaml.MappingNode) else ():
         key = FLAT_KEYS.get(f"{prefix}{name.value}", f"{prefix}{name.value}")
         yield key, name.start_mark.line + 1

@@ -178,7 +178,6 @@ def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> li
 
 
 def _rate(facts: Sequence[bool], among: Sequence[bool], clusters: Clusters) -> Rate | None:
-    """Give the share of facts among some of the examples."""
     places = [place for place, is_among in enumerate(among) if is_among]
     values = [100.0 * facts[place] for place in places]
     return Rate.of(values, clusters.at(places)) if places else None

@@ -183,7 +183,6 @@ def kept_contracts(
 
 
 def _is_known(name: str, system: SystemScores) -> bool:
-    """Whether a score was computed for each example."""
     return name in system.scores and bool(system.scores[name].per_example)
 
 

@@ -163,7 +163,6 @@ def _read_systems(
     scoring: Scoring,
     warnings: list[str],
 ) -> list[System]:
-    """Read the predictions, and clean their answers again where that is asked for."""
     ids = None if references is None else list(references)
     questions = [context.question for context in contexts.values()]
     fields = Fields.parse(scoring.prediction_fields)

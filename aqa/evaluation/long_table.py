@@ -63,7 +63,6 @@ def _scores(system: SystemScores, count: int) -> Iterator[Row]:
 
 
 def _calibration(system: SystemScores) -> Iterator[Row]:
-    """The error, and the right answers of each bin of confidence."""
     if (found := system.calibration) is not None:
         yield _row(system.name, "ece", (found.ece, found.low, found.high), found.n)
         for one in found.bins:

@@ -128,7 +128,6 @@ def _asked_alike(report: Report, scoring: Scoring) -> Scoring:
 def _score(
     runs: Mapping[str, Mapping[str, Path]], scoring: Scoring, progress: Progress
 ) -> dict[str, dict[str, Asked]]:
-    """Score each condition over all readers that were asked under it."""
     found: dict[str, dict[str, Asked]] = {name: {} for name in runs}
     names = list(dict.fromkeys(name for own in runs.values() for name in own))
     with progress.task("Scoring under stress", total=len(names), unit="conditions") as task:

@@ -95,7 +95,6 @@ def evaluate(
 
 
 def _profile_note(aligned: Aligned) -> str:
-    """Say what `auto` chose, and why."""
     total, korean = len(aligned.languages), aligned.languages.count(KOREAN)
     if aligned.profile == "mixed":
         return f"Profile mixed: korquad for {korean:,} of {total:,} examples, else squad."
@@ -201,7 +200,6 @@ def _compared(
     groups: Mapping[str, Groups],
     scoring: Scoring,
 ) -> Report:
-    """Put the systems side by side, each score with its interval."""
     means, corpus = (
         {
             system.name: {name: kind(one) for name, one in system.scores.items() if kind(one)}

@@ -38,7 +38,6 @@ def _card(card: StressCard) -> Table:
 
 
 def _table_between(between: Mapping[str, Sequence[Comparison]], metric: str) -> Table:
-    """A row for each two readers and condition."""
     rows = [
         Row([name, one.a, one.b, *_difference(one)], "strong" if one.is_real else "")
         for name, found in between.items()

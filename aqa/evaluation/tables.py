@@ -251,7 +251,6 @@ def _side_by_side(report: Report) -> Iterator[Sequence[SystemScores]]:
 def _by_system(
     title: str, rows_are: str, systems: Sequence[SystemScores], rows: Sequence[Row]
 ) -> Table:
-    """A table with a column for each system."""
     names = figures(*(system.name for system in systems))
     return Table([Column(rows_are, least=24), *names], rows, title)
 

@@ -109,7 +109,6 @@ def in_the_parts_of(tokens: Sequence[str], model: Sequence[str]) -> Sequence[str
 
 
 def _runs(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Give the runs of tokens that are Hangul throughout."""
     for start in range(len(tokens)):
         for end in range(start + 1, min(len(tokens), start + _RUN) + 1):
             if not has_hangul([tokens[end - 1]]):

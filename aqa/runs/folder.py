@@ -207,7 +207,6 @@ def _package_versions() -> Mapping[str, str]:
 
 
 def _git_revision() -> str | None:
-    """The revision of the folder one works in; None outside a checkout."""
     try:
         answer = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607

@@ -108,7 +108,6 @@ def _written(dev: Learning, learned: Learned, run: Run) -> EnsembleResult:
 
 
 def _facts(dev: Learning, learned: Learned) -> dict[str, Any]:
-    """What the file of an ensemble holds beside its rule."""
     means = dev.answered.scores.mean(axis=0)[:: dev.candidates].tolist()
     found: dict[str, Any] = {
         "score": dev.metric,
@@ -170,7 +169,6 @@ def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tupl
 
 
 def _table(dev: Learning, learned: Learned) -> Table:
-    """A row for each member, each rule and the oracle."""
     metric, answered = dev.metric, dev.answered
     rows = []
     for place, member in enumerate(dev.members):

@@ -103,7 +103,6 @@ def licence_of(base: str) -> str | None:
 
 
 def _licence_in(card: str) -> str | None:
-    """The licence that the head of a card names."""
     if not card.startswith("---\n"):
         return None
     try:

@@ -116,7 +116,6 @@ def _awaited_share(folder: Path, launch: str) -> Share | None:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether no process leads any more."""
     try:
         hold(folder).release()
     except FolderInUseError:

@@ -226,7 +226,6 @@ def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
 
 
 def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
-    """Score the dev predictions, and write them and their scores."""
     rows = dict(sorted(dev_scores.rows.items()))
     with Journal(run.folder, {"verb": "train"}, fresh=True) as journal:
         for index, row in rows.items():
@@ -258,7 +257,6 @@ def write_whole(
 
 
 def _merge(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], card: CardFacts) -> Merged:
-    """Merge the weights into their base, and compare both on a few prompts."""
     merged = plan.reader.merge(run.folder, prompts)
     write_card(merged.folder, card)
     facts = {"compared": merged.compared, "different": merged.different}

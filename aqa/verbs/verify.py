@@ -87,7 +87,6 @@ def _is_source(found: object) -> bool:
 
 
 def _check_written(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Checked]:
-    """What a run leaves: weights, if it was a training, and predictions."""
     weights = ADAPTER if (folder / ADAPTER).is_dir() else MODEL
     names = {"weights": weights, "merged": MERGED, "predictions": PREDICTIONS}
     for what, name in names.items():

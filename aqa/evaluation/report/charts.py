@@ -185,7 +185,6 @@ def _upwards(values: Iterable[float]) -> Scale:
 def _frame(
     across: Scale, up: Scale, labels: Iterable[tuple[float, str]], spoken: str, unit: str = ""
 ) -> Element:
-    """Draw the grid of a picture of curves, and the labels of both axes."""
     svg = _picture(_CURVES[1], spoken, _CURVES[0])
     for tick, text in zip(up.ticks, up.labels, strict=True):
         y = up.place(tick)

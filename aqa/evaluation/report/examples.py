@@ -48,7 +48,6 @@ def facts(report: Report) -> Json:
 
 
 def _groups(report: Report, key: str) -> list[str]:
-    """Name the groups that a key puts any system's examples into."""
     return list(dict.fromkeys(name for own in report.systems for name in own.slice_places[key]))
 
 

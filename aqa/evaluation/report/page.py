@@ -66,7 +66,6 @@ def write_report(
 
 
 def _sections(report: Report) -> dict[str, object]:
-    """What is shown above the examples."""
     return {
         "score_panels": list(panels.score_panels(report)),
         "difference_panels": list(panels.difference_panels(report)),
