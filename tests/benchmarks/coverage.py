@@ -59,11 +59,11 @@ class Simulation:
         return Clusters.of(np.repeat(np.arange(count), sizes.astype(int)).tolist(), "title")
 
     def batches(self, shape: tuple[int, int, bool]) -> Iterator[tuple[Clusters, int]]:
-        """Give clusters, drawn ten times where their sizes differ, and a number of data sets."""
+        """Give clusters, and how many data sets; sizes that differ are drawn a hundred times."""
         left = self.sets
         while left:
             clusters = self.clusters(shape)
-            most = -(-self.sets // 10) if shape[2] else self.sets
+            most = -(-self.sets // 100) if shape[2] else self.sets
             size = max(1, min(left, most, CELLS // clusters.examples))
             yield clusters, size
             left -= size
