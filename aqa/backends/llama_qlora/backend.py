@@ -15,7 +15,7 @@ from aqa.backends.llama_qlora.adapters import (
     fast_adapter,
     load_adapter,
 )
-from aqa.backends.llama_qlora.four_bits import dequantize_once, learned_over
+from aqa.backends.llama_qlora.four_bits import dequantize_once, is_dequantized
 from aqa.backends.llama_qlora.generation import is_continuous, write_answers, write_continuously
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
@@ -65,7 +65,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
         self.check()
         dtype = super().hardware()["dtype"]
-        if learned_over(self.options, self.files):
+        if is_dequantized(self.options, self.files):
             base = self.sources()["model"]
             files = dequantize_once(self._dequantizing_reader, self.config, self.files, base, dtype)
         else:
@@ -168,7 +168,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             return options.vllm.identity()
         dtype = {"compute_dtype": options.compute_dtype, **self._resolved_dtype()}
         if options.engine == "vllm":
-            base = {"base": "4bit"} if learned_over(options, self.files) else {}
+            base = {"base": "4bit"} if is_dequantized(options, self.files) else {}
             return {**options.vllm.identity(), **dtype, **base}
         return {
             "quantization": options.quantization,

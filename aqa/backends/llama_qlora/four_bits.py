@@ -17,9 +17,13 @@ from aqa.runs.hashes import Hashed
 
 
 def learned_over(options: LlamaQloraOptions, files: ModelFiles) -> bool:
-    """Tell whether there is an adapter over 4 bits, and its base is left to us."""
-    chosen = options.vllm.urls or options.vllm.quantization
-    return files.adapter is not None and options.quantization == "4bit" and not chosen
+    """Whether there is an adapter that learned over 4 bits."""
+    return files.adapter is not None and options.quantization == "4bit"
+
+
+def is_dequantized(options: LlamaQloraOptions, files: ModelFiles) -> bool:
+    """Whether vLLM is given such an adapter's base as its 4 bits hold it: not where it has one."""
+    return learned_over(options, files) and not (options.vllm.urls or options.vllm.quantization)
 
 
 def dequantize_once(

@@ -35,7 +35,7 @@ from aqa.backends.llama_qlora import four_bits
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.vllm import pool, process
 from aqa.backends.llama_qlora.vllm.arguments import server_arguments
-from aqa.backends.llama_qlora.vllm.process import Vllm
+from aqa.backends.llama_qlora.vllm.process import Vllm, own_gpus
 from aqa.backends.local import footprint
 from aqa.errors import AqaError, ConfigError, ModelError
 from aqa.records import Prediction, Prompt, Template
@@ -502,6 +502,33 @@ def test_which_model_is_asked_is_never_guessed(
     with serving(VllmServer(models=here)) as server:
         reader = make_reader(tiny, *asking([server.url]), *settings)
         with pytest.raises(ConfigError, match=told), reader:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("rank", "seen", "given"),
+    [("0", "4,5,6", "4,5"), ("1", "4,5,6", None), ("1", None, "2,3"), ("1", "", "")],
+)
+def test_each_process_has_gpus_of_its_own_for_its_server(
+    rank: str, seen: str | None, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank, "CUDA_VISIBLE_DEVICES": seen}
+    for name, value in found.items():
+        monkeypatch.setenv(name, value or "")
+        if value is None:
+            monkeypatch.delenv(name)
+    if given is None:
+        with pytest.raises(ModelError, match=r"process 2 .* on 2 GPUs .* start fewer processes"):
+            own_gpus(2)
+    else:
+        assert own_gpus(2) == {"CUDA_VISIBLE_DEVICES": given}
+
+
+def test_how_a_server_gets_to_know_an_adapter_is_said(tiny: Path, tmp_path: Path) -> None:
+    adapter = save_adapter(tiny, tmp_path / "adapter")
+    with serving(VllmServer(models=[{"id": "b", "root": str(tiny)}])) as server:
+        reader = make_reader(adapter, *asking([server.url]))
+        with pytest.raises(ConfigError, match=f"--lora-modules NAME={adapter} where"), reader:
             pass
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx2
 
 from aqa.backends.event_loop import answers, cancel_all, running_loop
+from aqa.backends.llama_qlora.four_bits import is_dequantized, learned_over
 from aqa.backends.llama_qlora.vllm.arguments import ADAPTER, BASE, server_arguments
 from aqa.backends.llama_qlora.vllm.found import (
     choose_model,
@@ -118,10 +119,9 @@ class VllmEngine:
 
     def _tell_of_base(self) -> None:
         """Say what many answers may differ by: an adapter over other weights than it learned on."""
-        held = "as it was started" if self._vllm.urls else f"in {self._vllm.quantization}"
-        if not (self._vllm.urls or self._vllm.quantization):
-            return
-        if self._files.adapter is not None and self._options.quantization == "4bit":
+        adapter = self._options, self._files
+        if learned_over(*adapter) and not is_dequantized(*adapter):
+            held = "as it was started" if self._vllm.urls else f"in {self._vllm.quantization}"
             self._progress.note(
                 f"vLLM holds the base {held}; where the adapter was trained over 4 bits, merged/"
                 " (aqa train --merge) has those weights, and other answers"

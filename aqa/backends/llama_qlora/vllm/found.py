@@ -43,10 +43,14 @@ def choose_model(
     if wanted is None:
         wanted = _by_place(listed, options, files)
     if wanted not in names:
-        problem = "which of them is" if options.vllm.served_model is None else "none is called"
+        problem = f"none is called {wanted}: set"
+        if wanted is None:
+            problem = f"which of them is {options.model} is not known: set"
+        if wanted is None and files.adapter:
+            problem += f" --enable-lora --lora-modules NAME={files.adapter} where it is started, or"
         raise ConfigError(
-            f"{url} serves {', '.join(names) or 'nothing'}; {problem} {wanted or options.model}"
-            f"{' is not known' * (wanted is None)}: set backend.vllm.served_model to one of them"
+            f"{url} serves {', '.join(names) or 'nothing'}; {problem} backend.vllm.served_model to"
+            " one of them"
         )
     known_lengths = (each.get("max_model_len") for each in listed)
     lengths = [length for length in known_lengths if isinstance(length, int) and length > 0]

@@ -111,7 +111,11 @@ def _environment(python: str | None, added: Mapping[str, str]) -> dict[str, str]
 
 
 def own_gpus(each: int) -> dict[str, str]:
-    """Where several processes each start a server: so many GPUs of its own for this one's."""
+    """Where several processes each start a server: so many GPUs of its own for this one's.
+
+    Raises:
+        ModelError: fewer are left for it.
+    """
     if process_count() == 1:
         return {}
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -119,6 +123,11 @@ def own_gpus(each: int) -> dict[str, str]:
     numbers = [str(number) for number in range(first, first + each)]
     if seen is not None:
         numbers = seen.split(",")[first : first + each]
+    if seen and len(numbers) < each:
+        raise ModelError(
+            f"process {local_rank() + 1} of this machine would start a server on {each} GPUs of its"
+            f" own, and CUDA_VISIBLE_DEVICES={seen} has none left; start fewer processes"
+        )
     return {"CUDA_VISIBLE_DEVICES": ",".join(numbers)}
 
 
