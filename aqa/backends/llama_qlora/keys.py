@@ -108,8 +108,9 @@ class Places:
         rows, columns = len(self.lengths), self.columns
         for layer in self.cache.layers:
             layer.show(rows, self._end - columns, self._end)
-        lengths = torch.tensor(self.lengths)[:, None]
-        mask = torch.arange(columns + steps) >= columns - lengths
+        device = self.cache.layers[0].device  # to which a mask is moved once for all steps
+        lengths = torch.tensor(self.lengths, device=device)[:, None]
+        mask = torch.arange(columns + steps, device=device) >= columns - lengths
         return mask.long(), lengths
 
     def grow(self, steps: int) -> None:

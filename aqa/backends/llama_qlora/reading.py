@@ -87,7 +87,7 @@ def _read_on(model: Any, begun: Read, numbers: Sequence[int], rests: Sequence[Ro
     places.reserve(len(rests), max(lengths), steps)
     places.add(begun.layers, before)
     mask, past = places.begin(steps)
-    positions = past + torch.arange(steps)
+    positions = past + torch.arange(steps, device=past.device)
     logits = _read(model, rests, mask, positions, past_key_values=places.cache)
     middle = mask.shape[1] - steps
     spans = [
