@@ -59,7 +59,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
         if isinstance(error, Exception) and is_out_of_memory(error):
             raise ModelError(
                 f"{name}: out of memory while loading; free some, take a smaller model, or load it"
-                " in 4 bits (llama-qlora: backend.quantization=nf4)"
+                " in 4 bits (llama-qlora: backend.quantization=4bit)"
             ) from error
         what = f"{type(error).__name__}: {said_by(error)}"
         raise ModelError(

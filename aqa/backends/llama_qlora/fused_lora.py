@@ -36,8 +36,11 @@ class FusedLora(torch.nn.Module):
             return getattr(super().__getattr__("base"), name)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Map states of shape (..., in) to (..., out)."""
-        rows = states.reshape(-1, states.shape[-1])
+        """Map states of shape (..., in) to (..., out).
+
+        On GPUs a training's autocast gives them in float32 behind some kinds of norms.
+        """
+        rows = states.reshape(-1, states.shape[-1]).to(self.down.dtype)
         update = torch.nn.functional.linear(rows, self.down)
         mapped: torch.Tensor = self.base(rows)
         return mapped.addmm_(update, self.up).view(*states.shape[:-1], -1)

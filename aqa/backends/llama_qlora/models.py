@@ -6,7 +6,7 @@ from inspect import signature
 from typing import Any
 
 from aqa.backends.local.causality import check_causal
-from aqa.backends.local.devices import compute_dtype, local_device, spread_by
+from aqa.backends.local.devices import compute_dtype, local_device, ready_device, spread_by
 from aqa.backends.local.loading import (
     BNB_4BIT,
     load_config,
@@ -14,6 +14,7 @@ from aqa.backends.local.loading import (
     own_quantization,
     placement,
 )
+from aqa.backends.model_errors import is_out_of_memory
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ConfigError, ModelError
@@ -65,7 +66,7 @@ def load_model(
         in_half_to(model, dtype)
     at_once = four_bit and options.dequantize_on_cpu and local_device() == "cpu"
     if (at_once and not training) or (dequantizes and getattr(model, "is_quantized", False)):
-        model = dequantize(model)
+        model = dequantize(model, files.title)
     # A slice of the hidden states that is not contiguous makes PyTorch copy the head's weights
     # for every row of the batch: measured as a third of all prediction time on a CPU.
     model.get_output_embeddings().register_forward_pre_hook(
@@ -93,11 +94,14 @@ def in_half_to(model: Any, dtype: Any) -> None:
             weights.data = weights.data.to(dtype)
 
 
-def dequantize(model: Any) -> Any:
+def dequantize(model: Any, title: str) -> Any:
     """The same model without 4 bits, its layers of the kinds that they are saved as.
 
     transformers leaves linear layers where GPT-2 and its kin have some of their own kind, whose
     weights lie the other way round.
+
+    Raises:
+        ModelError: there is no room for it.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -106,8 +110,16 @@ def dequantize(model: Any) -> Any:
         for name, layer in model.named_modules()
         if getattr(layer, "source_cls", None) is Conv1D
     ]
-    with quiet():
-        model = model.dequantize()
+    try:
+        with quiet():
+            model = model.dequantize()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"{title}: {local_device()} has no room for this model without its 4 bits; merge it in"
+            " main memory (CUDA_VISIBLE_DEVICES= aqa train ... --resume --merge) and name merged/"
+        ) from error
     for name in names:
         linear = model.get_submodule(name)
         layer = Conv1D(linear.out_features, linear.in_features)
@@ -167,7 +179,7 @@ def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:
         raise ModelError(f"bitsandbytes can't be loaded ({error}); {WITHOUT_4_BITS}") from error
     import torch
 
-    sample = torch.zeros(64, dtype=compute_dtype(options), device=local_device())
+    sample = torch.zeros(64, dtype=compute_dtype(options), device=ready_device())
     try:
         bitsandbytes.functional.quantize_4bit(sample, quant_type=options.bnb_4bit_quant_type)
     except (RuntimeError, NotImplementedError, AttributeError) as error:

@@ -116,6 +116,8 @@ def chosen_tokens(
     """
     import torch
 
+    if options.temperature and logits.device.type == "mps":  # where there is no float64
+        logits = logits.cpu()
     total = logits.logsumexp(-1, keepdim=True)
     if options.temperature:
         probabilities = (logits.double() / options.temperature).softmax(-1)

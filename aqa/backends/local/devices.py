@@ -4,10 +4,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from aqa.backends.model_errors import said_by
 from aqa.config.backend_options import LocalModelOptions
 from aqa.errors import ConfigError, ModelError
 from aqa.processes import local_rank, process_count
@@ -92,17 +93,45 @@ def without_gradients() -> AbstractContextManager[object]:
     return torch.no_grad() if spread_by() else torch.inference_mode()
 
 
-def let_segments_grow() -> None:
-    """Let PyTorch's allocator on CUDA grow its segments, before it is used for the first time.
+def ready_device() -> str:
+    """The device of this process, which from now on is PyTorch's own where none is named.
 
-    Batches of ever other shapes would leave holes between segments of fixed sizes. What the user
-    says in the environment stays, and Windows has no such segments.
+    Its allocator on CUDA may grow its segments, since batches of ever other shapes would leave
+    holes between those of fixed sizes. What the user says in the environment stays; Windows and
+    AMD's GPUs have no such segments.
+
+    Raises:
+        ModelError: others have the GPU for themselves, or all of its memory.
     """
     import torch
 
+    device = local_device()
+    if not device.startswith("cuda"):
+        return device
     chosen = {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys()
-    if torch.cuda.is_available() and sys.platform == "linux" and not chosen:
+    if torch.version.cuda and sys.platform == "linux" and not chosen:
         os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
+    try:
+        torch.cuda.set_device(device)
+        torch.cuda.mem_get_info()
+    except RuntimeError as error:
+        raise ModelError(
+            f"{device} can't be used: {said_by(error)}; see what else runs on it (nvidia-smi), or"
+            " let CUDA_VISIBLE_DEVICES name another GPU"
+        ) from error
+    return device
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw random numbers by a seed, here and on this process's GPU; later ones are as without."""
+    import torch
+
+    device = local_device()
+    own = [device] if device.startswith("cuda") else []
+    with torch.random.fork_rng(own, device_type="cuda"):
+        torch.manual_seed(seed)
+        yield
 
 
 def compute_dtype(options: LocalModelOptions) -> Any:
@@ -150,11 +179,12 @@ def hardware_notes(found: Mapping[str, str], training: bool) -> Iterator[str]:
     name = f" ({found['name']})" if "name" in found else ""
     yield f"device: {found['device']}{name}, {found['dtype']}"
     if not torch.cuda.is_available():
-        if torch.version.cuda:
-            yield (
-                f"this PyTorch is built for CUDA {torch.version.cuda}, but finds no GPU that works;"
-                " where there is one, see whether `nvidia-smi` lists it"
-            )
+        for kind, tool in (("cuda", "nvidia-smi"), ("hip", "rocm-smi")):
+            if version := getattr(torch.version, kind):
+                yield (
+                    f"this PyTorch is built for {kind.upper()} {version}, but finds no GPU that"
+                    f" works; where there is one, see whether `{tool}` lists it"
+                )
         return
     gpus = torch.cuda.device_count()
     if gpus > 1 and process_count() == 1:

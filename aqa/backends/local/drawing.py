@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aqa.backends.local.decoding import chosen_tokens
+from aqa.backends.local.devices import seeded
 from aqa.config.options import GenerationOptions
 
 Drawings = Sequence[Sequence[float]]  # of each answer its `uniform_draws`
@@ -41,8 +42,5 @@ def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[No
     if options.draws or not options.temperature:
         yield
         return
-    import torch
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed ^ zlib.crc32(first_id.encode()))
+    with seeded(seed ^ zlib.crc32(first_id.encode())):
         yield

@@ -20,7 +20,7 @@ from aqa.backends.local.devices import (
     hardware,
     hardware_notes,
     input_device,
-    let_segments_grow,
+    ready_device,
 )
 from aqa.backends.local.drawing import drawing
 from aqa.backends.local.failures import WRITING, explained_work
@@ -180,7 +180,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         yield from within(self._room, groups, tokens, self._answer, self._out_of_memory)
 
     def _tell_hardware(self, training: bool) -> None:
-        let_segments_grow()
+        ready_device()
         keep_freed_blocks()
         for text in hardware_notes(self.hardware(), training):
             self.note(text)

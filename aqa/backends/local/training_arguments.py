@@ -1,5 +1,6 @@
 """Our options in transformers' words."""
 
+import os
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
@@ -44,6 +45,9 @@ def training_arguments(  # long: one call
     dtype = compute_dtype(backend)
     device = local_device()
     cuda = device.startswith("cuda")
+    bf16, fp16 = dtype == torch.bfloat16, dtype == torch.float16 and device != "cpu"
+    if not (bf16 or fp16):  # accelerate's config would count, and T5 overflow in its float16
+        os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
     evaluated = bool(job.dev) and options.eval_strategy != "no"  # so there is a best checkpoint
     if process_count() > 1 and not cuda and not distributed.is_initialized():
         # transformers would, with a timeout of its own.
@@ -72,8 +76,8 @@ def training_arguments(  # long: one call
         load_best_model_at_end=evaluated,
         metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluated else None,
         greater_is_better=options.metric_for_best_model != "loss",
-        bf16=dtype == torch.bfloat16,
-        fp16=dtype == torch.float16 and device != "cpu",
+        bf16=bf16,
+        fp16=fp16,
         use_cpu=device == "cpu",
         ddp_backend=GLOO if process_count() > 1 and not cuda else None,
         ddp_timeout=options.ddp_timeout,

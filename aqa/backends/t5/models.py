@@ -3,7 +3,7 @@
 from typing import Any
 
 from aqa.backends.local.causality import check_causal
-from aqa.backends.local.devices import compute_dtype, spread_by, weights_device
+from aqa.backends.local.devices import compute_dtype, seeded, spread_by, weights_device
 from aqa.backends.local.loading import load_whole, placement
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import FromScratchOptions, T5Options
@@ -96,10 +96,8 @@ def scratch_config(options: FromScratchOptions, tokenizer: Any) -> Any:
 
 def make_model(config: Any, seed: int) -> Any:
     """A T5 of random weights, the same for the same seed."""
-    import torch
     from transformers import T5ForConditionalGeneration
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = T5ForConditionalGeneration(config)
     return fuse_activations(model).to(weights_device(training=True))

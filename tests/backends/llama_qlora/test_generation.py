@@ -121,6 +121,22 @@ def test_tokens_are_drawn_as_transformers_draws_them(temperature: float, top_p: 
     assert found == pytest.approx(logits.log_softmax(-1)[0, tokens].tolist())
 
 
+def test_apples_gpu_which_has_no_float64_leaves_draws_to_the_cpu() -> None:
+    class OnApple(torch.Tensor):
+        device = torch.device("mps")
+
+        def cpu(self) -> torch.Tensor:  # type: ignore[override]
+            return self.as_subclass(torch.Tensor)
+
+        def double(self) -> torch.Tensor:
+            raise TypeError("the MPS framework doesn't support float64")
+
+    logits = torch.tensor([[0.1, 2.0, -1.0]])
+    options = GenerationOptions(temperature=1.0)
+    found = [chosen_tokens(one, [0.9], options) for one in (logits, logits.as_subclass(OnApple))]
+    assert found[0] == found[1]
+
+
 def test_models_that_keep_other_things_than_keys_are_asked_for_whole_answers(
     model: Any, prompts: list[list[int]], free: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,13 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from peft.tuners.lora import LoraLayer
 from tiny_llama import Training, make_prompts, make_reader
 from tiny_quantized import change_json, save_bitsandbytes, save_fp8
 
+from aqa.backends.llama_qlora.adapters import add_adapter
+from aqa.backends.llama_qlora.fused_lora import FusedLora
+from aqa.backends.llama_qlora.models import load_model
 from aqa.errors import ModelError
+from aqa.library_output import quiet
 from aqa.records import Template
 
 AS_IS = "backend.quantization=none"
+FOUR_BIT = ("backend.quantization=4bit", "backend.compute_dtype=bfloat16", "backend.lora.dropout=0")
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +91,31 @@ def test_codes_without_a_word_about_them_are_not_read_as_weights(fp8: Path, tmp_
     change_json(folder / "config.json", quantization_config={"quant_method": "unheard_of"})
     with pytest.raises(ModelError, match=r"14 of the weights in its files have no place"):
         make_reader(folder, AS_IS).__enter__()
+
+
+def test_states_that_autocast_left_in_float32_are_taken(tiny: Path) -> None:
+    """GPUs compute some norms in float32 in a training's evaluation, and 4-bit layers keep that."""
+    reader = make_reader(tiny, *FOUR_BIT, "backend.lora.init=gaussian")
+    model = load_model(reader.files, reader.options, training=True)
+    with quiet():  # peft's hints
+        adapted = add_adapter(model, reader.options.lora, "base")
+    layer = next(each for each in adapted.modules() if isinstance(each, LoraLayer))
+    torch.nn.init.normal_(layer.lora_B["default"].weight)
+    states = torch.randn(3, layer.in_features)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = layer(states)
+        assert expected.dtype == torch.float32
+        found = FusedLora(layer, "default", torch.bfloat16)(states).float()
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0.03 * expected.abs().max().item())
+
+
+def test_a_gpu_without_room_for_16_bits_names_another_way(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    reader = make_reader(tiny, *FOUR_BIT)
+    monkeypatch.setattr("transformers.PreTrainedModel.dequantize", fail)
+    with pytest.raises(ModelError, match=r"no room .* main memory \(CUDA_VISIBLE_DEVICES= "):
+        load_model(reader.files, reader.options, training=False, dequantizes=True)

@@ -12,7 +12,14 @@ from tiny_t5 import make_config as t5_config
 
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora.models import check_quantization
-from aqa.backends.local.devices import compute_dtype, hardware, hardware_notes, local_device
+from aqa.backends.local.devices import (
+    compute_dtype,
+    hardware,
+    hardware_notes,
+    local_device,
+    ready_device,
+    seeded,
+)
 from aqa.backends.local.training_arguments import training_arguments
 from aqa.errors import ModelError
 
@@ -46,8 +53,8 @@ def apple(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
 
 
-def arguments(tmp_path: Path) -> Any:
-    config = llama_config("x/y", AUTO, "training.per_device_train_batch_size=3")
+def arguments(tmp_path: Path, dtype: str = AUTO) -> Any:
+    config = llama_config("x/y", dtype, "training.per_device_train_batch_size=3")
     job = TrainJob(list, [], lambda predictions: {}, tmp_path, resume=False)
     return training_arguments(config, config.backend, job)
 
@@ -88,6 +95,47 @@ def test_a_process_of_several_speaks_of_its_own_gpu(
         local_device()
 
 
+def test_a_process_of_several_uses_its_own_gpu_alone(
+    gpus: FakeGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked without a name is asked of the second, and no other one's numbers are moved."""
+    gpus(2)
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "backend:native")
+    used: list[object] = []
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5, 9), raising=False)
+    assert ready_device() == "cuda:1"
+    monkeypatch.setattr(torch.cuda, "get_rng_state", used.append)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: used.append(device))
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: None)
+    with seeded(1):
+        assert torch.rand(1).item() == pytest.approx(0.7576, abs=1e-4)
+    assert used == ["cuda:1"] * 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB."),
+        RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\nmore"),
+    ],
+)
+def test_a_gpu_that_others_fill_is_no_fault_of_the_model(
+    error: Exception, gpus: FakeGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    gpus(1)
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "backend:native")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", fail, raising=False)
+    options = llama_config("x/y", "backend.quantization='4bit'").backend
+    with pytest.raises(ModelError, match=r"^cuda:0 can't be used: CUDA .*CUDA_VISIBLE_DEVICES"):
+        check_quantization(options, SimpleNamespace())
+
+
 @pytest.mark.parametrize(
     ("major", "llama", "t5"),
     [
@@ -109,6 +157,14 @@ def test_an_old_gpu_trains_in_float16(gpus: FakeGpus, tmp_path: Path) -> None:
     gpus(1, 7)
     made = arguments(tmp_path)
     assert (made.fp16, made.bf16) == (True, False)
+
+
+def test_accelerate_asks_for_no_other_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4-bit weights that FSDP casts are others, and T5 overflows in float16."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    assert arguments(tmp_path, "backend.compute_dtype=float32").mixed_precision == "no"
 
 
 @pytest.mark.parametrize("supported", [True, False, None])
@@ -139,13 +195,19 @@ def test_4_bits_are_refused_on_apples_gpu() -> None:
         check_quantization(options, SimpleNamespace())
 
 
-@pytest.mark.parametrize("built", [None, "12.8"])
+@pytest.mark.parametrize(
+    ("kind", "built", "said"),
+    [
+        ("cuda", None, []),
+        ("cuda", "12.8", ["built for CUDA 12.8, but finds no GPU"]),
+        ("hip", "7.0", ["built for HIP 7.0, but finds no GPU"]),
+    ],
+)
 def test_a_driver_that_does_not_work_is_said(
-    built: str | None, monkeypatch: pytest.MonkeyPatch
+    kind: str, built: str | None, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.version, "cuda", built)
+    monkeypatch.setattr(torch.version, kind, built)
     told = list(hardware_notes(hardware(llama_config("x/y").backend), True))
     assert told[0] == "device: cpu, float32"
-    assert ["built for CUDA 12.8, but finds no GPU" in note for note in told[1:]] == [True] * (
-        built is not None
-    )
+    assert len(told[1:]) == len(said)
+    assert all(words in note for words, note in zip(said, told[1:], strict=True))

@@ -70,16 +70,21 @@ def test_what_is_free_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cuda", "told", "expected"),
+    ("cuda", "built", "told", "expected"),
     [
-        (True, {}, "expandable_segments:True"),
-        (True, {"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, None),
-        (True, {"PYTORCH_ALLOC_CONF": "backend:native"}, "backend:native"),
-        (False, {}, None),
+        (True, "13.0", {}, "expandable_segments:True"),
+        (True, "13.0", {"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, None),
+        (True, "13.0", {"PYTORCH_ALLOC_CONF": "backend:native"}, "backend:native"),
+        (True, None, {}, None),  # AMD's GPUs
+        (False, "13.0", {}, None),
     ],
 )
 def test_segments_grow_on_cuda_unless_told(
-    cuda: bool, told: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+    cuda: bool,
+    built: str | None,
+    told: dict[str, str],
+    expected: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
         monkeypatch.setenv(name, "")  # so that what is set below is undone
@@ -87,8 +92,12 @@ def test_segments_grow_on_cuda_unless_told(
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5, 9), raising=False)
+    monkeypatch.setattr(torch.version, "cuda", built)
     monkeypatch.setattr(devices.sys, "platform", "linux")
-    devices.let_segments_grow()
+    devices.ready_device()
     assert os.environ.get("PYTORCH_ALLOC_CONF") == expected
 
 
