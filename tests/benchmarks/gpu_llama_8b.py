@@ -1,10 +1,10 @@
 """QLoRA training and prediction of a model of Llama-3.1-8B's shape, with random weights.
 
-Nothing is downloaded: the weights are drawn layer by layer on the device and saved as one
-safetensors file a layer (16 GB on the disk, at most one layer in memory), with a tokenizer made
-on the spot; then everything goes through aqa itself: `load_model` quantises to NF4 while it reads,
-`LlamaQloraBackend.train` trains on rows of 2,048 tokens, `generate` answers in batches. Random
-weights cost what trained ones cost; their answers mean nothing, and hardly ever end early.
+Nothing is downloaded: the weights are drawn on the device and saved (16 GB on either), with a
+tokenizer made on the spot; then everything goes through aqa itself: `load_model` quantises to NF4
+while it reads, `LlamaQloraBackend.train` trains on rows of 2,048 tokens, `generate` answers in
+batches. Random weights cost what trained ones cost; their answers mean nothing, and hardly ever
+end early.
 
 Operations a token, for N weights in the decoder's matrices: 2 N forward, 2 N backward (gradients
 of the inputs alone, since the base is frozen), and 2 N forward again with gradient checkpointing.
@@ -16,8 +16,6 @@ Anywhere:     python tests/benchmarks/gpu_llama_8b.py --quick
 """
 
 import argparse
-import gc
-import json
 import sys
 import tempfile
 import time
@@ -32,6 +30,7 @@ from arms import Parser, print_table
 
 from aqa.backends.base import Trainable, TrainJob
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.local.memory import free_memory
 from aqa.config.backend_options import LlamaQloraOptions, LocalModelOptions
 from aqa.config.load import build_config, find_config, read_config
 from aqa.config.options import RunConfig
@@ -87,35 +86,15 @@ CHAT = (
 
 def save_model(folder: Path, shape: Mapping[str, Any]) -> int:
     """Draw the weights and save them with config and tokenizer; count the decoder's matrices."""
-    from safetensors.torch import save_file
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaConfig
 
-    config = LlamaConfig(**shape, dtype="bfloat16", bos_token_id=0, eos_token_id=1, pad_token_id=2)
-    config.architectures = ["LlamaForCausalLM"]
-    config.save_pretrained(folder)
+    config = LlamaConfig(**shape, bos_token_id=0, eos_token_id=1, pad_token_id=2)
+    torch.manual_seed(1)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
-    with torch.device("meta"):
-        parameters = dict(LlamaForCausalLM(config).named_parameters())
-    shards: dict[str, dict[str, torch.Size]] = {}
-    for name, parameter in parameters.items():
-        layer = name.split(".")[2] if ".layers." in name else name.split(".")[-2]
-        shards.setdefault(f"model-{layer}.safetensors", {})[name] = parameter.shape
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    generator = torch.Generator(device).manual_seed(1)
-    for file, shapes in shards.items():
-        drawn = {}
-        for name, size in shapes.items():
-            weight = torch.ones(size, dtype=torch.bfloat16, device=device)
-            if len(size) > 1:
-                weight.normal_(0, 0.02, generator=generator)
-            drawn[name] = weight.cpu()
-        save_file(drawn, folder / file, {"format": "pt"})
-    index = {
-        "metadata": {"total_size": sum(2 * one.numel() for one in parameters.values())},
-        "weight_map": {name: file for file, shapes in shards.items() for name in shapes},
-    }
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
-    return sum(p.numel() for n, p in parameters.items() if ".layers." in n and p.dim() > 1)
+    return sum(p.numel() for n, p in model.named_parameters() if ".layers." in n and p.dim() > 1)
 
 
 def make_tokenizer() -> Any:
@@ -271,6 +250,7 @@ def main() -> None:
 def measure(folder: Path, options: argparse.Namespace) -> None:
     started = time.perf_counter()
     weights = save_model(folder / "base", SMALL if options.quick else LLAMA_8B)
+    free_memory()
     print(
         f"{weights:,} weights in the decoder's matrices,"
         f" drawn in {time.perf_counter() - started:.0f} s"
@@ -283,7 +263,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
 
     passes = 3 if checkpoints_gradients(reader.config.training) else 2
     reader.model.eval()
-    gc.collect()  # the trainer and its optimizer go before prediction's peak is taken
+    free_memory()  # the trainer and its optimizer go before prediction's peak is taken
     asked = make_prompts(reader, options.questions, options.length, with_target=False)
     read, written, predict_peak = predict(reader, asked)
     limit = options.peak_tflops * 1e12 / (2 * passes * weights)
