@@ -11,13 +11,17 @@ _MEMORY = Path("/proc/meminfo")
 
 
 def free_bytes(device: str) -> int | None:
-    """Memory that is free on a kind of device; None where nobody can tell."""
+    """Memory that is free on a kind of device; None where nobody can tell.
+
+    What a training left in PyTorch's own store is free to be used again.
+    """
     import torch
 
     if device == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
+        stored = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return int(torch.cuda.mem_get_info()[0]) + stored
     if device == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
     return _of_machine("MemAvailable")
 
 

@@ -63,8 +63,13 @@ def test_a_part_of_what_is_free(most: int, each: int, free: int | None, expected
 
 
 def test_what_is_free_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5, 9), raising=False)
-    assert free_bytes("cuda") == 5
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5, 99), raising=False)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 80)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 50)
+    assert free_bytes("cuda") == 35, "what a training has left is free, too"
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 99)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 50)
+    assert free_bytes("mps") == 49
     found = free_bytes("cpu")
     assert found is None or found > 0
 
