@@ -227,7 +227,7 @@ def test_one_price_and_one_cap_for_all_runs(
     stopped = call_aqa(*words, "--max-cost", cap, code=3)
     asked = server.requests - before
     assert COUNT <= asked < 3 * COUNT
-    assert f"of --max-cost {float(cap):g}: the next question" in stopped.stderr
+    assert f"of --max-cost {float(cap):g}: what is left" in stopped.stderr
     config = read_manifest(tmp_path / "out")["config"]["backend"]
     assert config["max_cost"] == float(cap)
     call_aqa(*words, "--max-cost", cap, code=3)

@@ -13,10 +13,9 @@ from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.server_state import ServerState
-from aqa.backends.openai_api.service import Service, kind_of
+from aqa.backends.openai_api.service import Service
 from aqa.backends.openai_api.streams import in_utf8
 from aqa.backends.openai_api.waits import in_words
-from aqa.errors import StoppedError
 from aqa.records import Message, Prediction, Prompt
 from aqa.spent import Spent
 
@@ -88,7 +87,6 @@ class Asker:
     async def _read(self, prompt: Prompt, reply: Reply, tried: Attempts) -> Prediction | None:
         """What a reply means; None where the question is to be asked again."""
         self._server.answered()
-        self._served.models[self._access.shown(reply.model)] += 1
         if reply.error is None:
             self.common.answered()
             return self._answer(prompt, reply, tried)
@@ -168,12 +166,7 @@ class Asker:
                 if self._ledger.has_room(worst):
                     break
                 if not self._pace.active:
-                    self._server.stop(
-                        StoppedError(
-                            f"stopped at {self._ledger.as_text()}: the next question could pass it;"
-                            " raise it and run the same command again to resume"
-                        )
-                    )
+                    self._server.stop(self._ledger.stopped())
                     continue
                 await self._pace.one_less()
             started = await self._pace.start(likely, self._server.sleep)
@@ -205,10 +198,7 @@ class Asker:
                 raise
             self._served.requests[failure.kind] += 1
             return failure, worst if failure.maybe_paid else Spent()
-        self._served.requests[kind_of(reply)] += 1
-        return reply, worst if reply.spent is None else priced(
-            reply.spent, self._ledger.price_in(reply.tier)
-        )
+        return reply, self._service.counted(reply, worst, self._ledger.price_in(reply.tier))
 
     async def _send(self, body: Json) -> Any:
         """The server's response, unread.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from aqa.backends.openai_api.prices import Price, find_price
 from aqa.backends.openai_api.tokens import GUESS_ERROR
 from aqa.config.backend_options import Gpt4Options
+from aqa.errors import StoppedError
 from aqa.runs.spending import SpendingRecord
 from aqa.spent import CostEstimate, Spent
 
@@ -86,7 +87,14 @@ class Ledger:
         if self._record is not None:
             self._record.write(self.spent + self._under_way)
 
-    def as_text(self) -> str:
+    def stopped(self) -> StoppedError:
+        """The end of a run that has no room for what is left."""
+        return StoppedError(
+            f"stopped at {self._as_text()}: what is left could pass it; raise it and run the same"
+            " command again to resume"
+        )
+
+    def _as_text(self) -> str:
         """What was spent of which cap, in words."""
         parts, options, spent = [], self._options, self.spent + self.elsewhere
         if options.max_cost is not None:

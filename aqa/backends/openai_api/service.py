@@ -173,6 +173,13 @@ class Service:
         """What a request for the prompt can't exceed."""
         return at_most(self.counter.at_most(prompt.messages), self.room, price)
 
+    def counted(self, reply: Reply, worst: Spent, price: Price | None) -> Spent:
+        """Count a reply; give what it took, which is the worst where the server does not tell."""
+        kind = "misfit" if reply.misfit else "unanswered" if reply.error else "answered"
+        self.served.requests[kind] += 1
+        self.served.models[self.access.shown(reply.model)] += 1
+        return worst if reply.spent is None else priced(reply.spent, price)
+
     def prediction(self, prompt: Prompt, reply: Reply, spent: Spent) -> Prediction:
         """What a reply means for the example that it answers; `spent` is what all attempts took."""
         counted, access = reply.spent or Spent(), self.access
@@ -236,10 +243,3 @@ class Service:
 
 def _rounded(spent: Spent) -> Spent:
     return spent if spent.cost is None else replace(spent, cost=round(spent.cost, 9))
-
-
-def kind_of(reply: Reply) -> str:
-    """What a reply counts as among the requests of a run."""
-    if reply.error is None:
-        return "answered"
-    return "misfit" if reply.misfit else "unanswered"

@@ -11,7 +11,7 @@ from aqa.backends.openai_api.common_failures import ALIKE
 from aqa.backends.openai_api.errors import Failure, classify_body, classify_status, status_in
 from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import BadBodyError, Reply
-from aqa.backends.openai_api.service import Service, kind_of
+from aqa.backends.openai_api.service import Service
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
@@ -112,11 +112,8 @@ class Replies:
         return self._service.failure(prompt, reason, priced(Spent(), self._price))
 
     def _answered(self, prompt: Prompt, reply: Reply) -> Prediction | None:
-        self._served.requests[kind_of(reply)] += 1
-        self._served.models[self._access.shown(reply.model)] += 1
-        spent = self._service.worst(prompt, self._price)
-        if reply.spent is not None:
-            spent = priced(reply.spent, self._price)
+        worst = self._service.worst(prompt, self._price)
+        spent = self._service.counted(reply, worst, self._price)
         if reply.error is not None:
             self._failures[prompt.index] = self._access.shown(reply.error)
         if reply.empty:

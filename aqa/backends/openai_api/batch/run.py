@@ -16,8 +16,9 @@ from aqa.backends.openai_api.batch.lines import (
 from aqa.backends.openai_api.batch.record import BatchRecord, Part
 from aqa.backends.openai_api.batch.results import Replies
 from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
+from aqa.backends.openai_api.server_state import KEPT
 from aqa.backends.openai_api.service import Service
-from aqa.errors import ModelError, StoppedError
+from aqa.errors import ModelError
 from aqa.progress import Progress, Task
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
@@ -177,13 +178,12 @@ class BatchRun:
     def _look(self, part: Part) -> Batch:
         assert part.batch_id is not None
         try:
-            batch = self._server.retrieve(part.batch_id)
+            return self._server.retrieve(part.batch_id)
         except NotThereError as error:
             raise ModelError(
                 f"the server does not know the batch {part.batch_id} ({error}); use the key that"
                 " it was created with, or give it up with --cancel"
             ) from None
-        return batch
 
     def _collect(self, part: Part, batch: Batch, pending: PendingPrompts) -> Iterator[Answered]:
         """Give what came of a batch that has ended, then close it; nothing where all failed."""
@@ -235,9 +235,7 @@ class BatchRun:
     def _end_round(self) -> None:
         """See whether another round makes sense."""
         if (reason := self._replies.why_in_vain()) is not None:
-            raise ModelError(
-                f"{reason}; what was answered is kept; run the same command again to resume"
-            )
+            raise ModelError(f"{reason}; {KEPT}")
         if self._statuses["cancelled"]:
             raise ModelError(
                 "a batch of this run was cancelled; what it answered is kept, and the same command"
@@ -263,10 +261,7 @@ class BatchRun:
             self._options.max_bytes,
         )
         if self._capped and (not sizes or self._capped_rounds == CAPPED):
-            raise StoppedError(
-                f"stopped at {self._ledger.as_text()}: what is left could pass it at its worst;"
-                " raise it and run the same command again to resume"
-            )
+            raise self._ledger.stopped()
         if self._capped:
             self._capped_rounds += 1
             count = sum(requests for requests, _ in sizes)
