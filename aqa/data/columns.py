@@ -33,10 +33,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 # Where a row that has a question and answers may hold its passages, if only one of these does.
 MAY_HOLD_PASSAGES = ("document", "article", "evidence", "text", "story")
 # References by names that systems' answers have, too; all the others can mean nothing else.
-AMBIGUOUS = (
-    "answers", "answer", "answertext", "답변", "답", "output", "target", "expected", "ideal",
-    "goldtext", "shortanswers", "shortanswer",
-)  # fmt: skip
+AMBIGUOUS = COLUMNS["answers"][COLUMNS["answers"].index("answers") :]
 DOCUMENT_ID = "document_id"
 EMPTY: tuple[object, ...] = ("", [], {})
 

@@ -182,27 +182,26 @@ def list_ranks(ranks: Sequence[int | None]) -> str:
 
 def read_score(value: object, what: str, place: str) -> float | None:
     """Read a score; DataError where it is not finite or no number."""
-    if value is None:
-        return None
-    try:
-        if isinstance(value, int | float | str) and math.isfinite(score := float(value)):
-            return score
-    except (ValueError, OverflowError):
-        pass
+    number = _number(value)
+    if value is None or math.isfinite(number):
+        return None if value is None else number
     raise DataError(f"{place}: the {what} is {value!r:.40}, which is not a number")
 
 
 def read_rank(value: object, what: str, place: str) -> int | None:
     """Read a rank; DataError where it is not a whole number."""
-    if value is None:
-        return None
-    try:
-        number = float(value) if isinstance(value, int | float | str) else None
-    except (ValueError, OverflowError):
-        number = None
-    if number is not None and number.is_integer() and abs(number) <= HIGHEST_RANK:
-        return int(number)
+    number = _number(value)
+    if value is None or (number.is_integer() and abs(number) <= HIGHEST_RANK):
+        return None if value is None else int(number)
     raise DataError(f"{place}: the {what} is {value!r:.40}, which is not a whole number")
+
+
+def _number(value: object) -> float:
+    """The number that a value is or spells; not a number where it is none."""
+    try:
+        return float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def first(item: Mapping[str, object], columns: Iterable[str]) -> object:
@@ -278,7 +277,7 @@ def _id(value: object, place: str) -> str | None:
 def one_each(columns: Mapping[str, object], place: str) -> list[object]:
     """Make one object per passage from an object of lists, as data sets on the hub have it."""
     lists = {column: value for column, value in columns.items() if isinstance(value, list)}
-    if not isinstance(first_called(columns, PASSAGE_TEXT), list):
+    if not isinstance(first_called(columns, (*PASSAGE_TEXT, *PASSAGE_ID)), list):
         return [columns]
     if len({len(values) for values in lists.values()}) > 1:
         lengths = ", ".join(f"{len(values)} of {column}" for column, values in lists.items())

@@ -240,23 +240,9 @@ def _single(row: Mapping[str, object], document: object, place: str, with_corpus
 def _documents(documents: object, row: Mapping[str, object], place: str) -> list[Listed]:
     """Read a list of documents' ids, and the lists of their ranks and scores, if there are any."""
     listed = documents if isinstance(documents, list) else [documents]
-    columns = [
-        value if isinstance(value, list) else [None] * len(listed) for value in _figures(row)
-    ]
-    for name, values in zip(FIGURES, columns, strict=True):
-        if len(values) != len(listed):
-            raise DataError(
-                f"{place}: {len(values)} values of {name} for {len(listed)} documents; "
-                "give one for each"
-            )
-    return [
-        Listed(
-            id=composed(document),
-            score=read_score(score, f"score of passage {number}", place),
-            rank=read_rank(rank, f"rank of passage {number}", place),
-        )
-        for number, (document, rank, score) in enumerate(zip(listed, *columns, strict=True), 1)
-    ]
+    figures = dict(zip(FIGURES, _figures(row), strict=True))
+    lists = {name: value for name, value in figures.items() if isinstance(value, list)}
+    return list_passages({"docid": listed, **lists}, place, ids_suffice=True)
 
 
 def _figures(row: Mapping[str, object]) -> list[object]:

@@ -23,7 +23,7 @@ from aqa.errors import DataError
 TEXTS = ("text", "answer", "value", "answertext")
 SURE = tuple(name for name in COLUMNS["answers"] if name not in AMBIGUOUS)
 ALIASES = ("aliases", "answeraliases", "altans")
-UNANSWERABLE = ("isimpossible", "unanswerable", "isunanswerable")
+UNANSWERABLE = ("isimpossible", "unanswerable", "isunanswerable", "impossible", "noanswer")
 ANSWERABLE = ("answerable", "isanswerable")
 # Names that nobody knows of references beside what a system answered.
 LIKE_REFERENCES = re.compile(
@@ -33,7 +33,7 @@ LIKE_REFERENCES = re.compile(
 # References that say that there is none: MS MARCO's and QuAC's.
 NO_ANSWER = {"no answer present", "cannotanswer"}
 BAR = re.compile(r"[^|\s]\s*\|+\s*[^|\s]")  # between answers, as some tables have them
-MISSING = {"nan", "<na>", "#n/a"}  # what pandas and Excel make of nothing, once it is a text
+MISSING = {"nan", "<na>", "#n/a", "null", r"\n"}  # what pandas, Excel and SQL write for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,10 @@ class ReferenceReader:
                 ' several as a list, ["...", "..."].'
             )
         if self.missing:
-            yield f'Examples whose only reference is "nan": {self.missing}; they have none.'
+            yield (
+                'Examples whose only reference is "nan", "null" or another mark for nothing:'
+                f" {self.missing}; they have none."
+            )
 
     def _check_other(
         self, row: Mapping[str, object], column: str, texts: tuple[str, ...] | None, place: str

@@ -39,10 +39,8 @@ def read_csv(path: Path, rename: Rename = list) -> Iterator[Row]:
             yield from _csv_rows(path, text, named[1], rename, 1)
             return
         delimiter = max(DELIMITERS, key=head.count)
-        if delimiter == "\t" and _needs_no_quotes(path, head.count("\t")):
-            yield from _tabbed_rows(path, chain([head], text), rename)
-        else:
-            yield from _csv_rows(path, chain([head], text), delimiter, rename)
+        quoted = delimiter != "\t" or not _needs_no_quotes(path, head.count("\t"))
+        yield from _csv_rows(path, chain([head], text), delimiter, rename, quoted=quoted)
 
 
 def _needs_no_quotes(path: Path, tabs: int) -> bool:
@@ -54,36 +52,36 @@ def _needs_no_quotes(path: Path, tabs: int) -> bool:
         return all(line.count("\t") == tabs for line in text if not line.isspace())
 
 
-def _tabbed_rows(path: Path, lines: Iterable[str], rename: Rename) -> Iterator[Row]:
-    """Split lines by tabs; what was quoted whole is taken out of its quotes."""
-    header: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if line.isspace():
-            continue
-        place = f"{path.name}, line {number}"
-        cells = [_unquoted(cell) for cell in line.rstrip("\r\n").split("\t")]
-        if header:
-            yield place, dict(zip(header, (cell or None for cell in cells), strict=True))
-        else:
-            header = rename(cells)
-            _check_names(header, place)
-
-
 def _unquoted(cell: str) -> str:
     quoted = QUOTED.fullmatch(cell)
     return quoted[1].replace('""', '"') if quoted else cell
 
 
 def _csv_rows(
-    path: Path, text: Iterable[str], delimiter: str, rename: Rename, before: int = 0
+    path: Path,
+    text: Iterable[str],
+    delimiter: str,
+    rename: Rename,
+    before: int = 0,
+    quoted: bool = True,
 ) -> Iterator[Row]:
-    """Read rows; `before` is how many lines stand before the header."""
-    lines = csv.reader(text, delimiter=delimiter, strict=True)
+    """Read rows; `before` is how many lines stand before the header.
+
+    Where cells are not `quoted` for certain, what was quoted whole is taken out of its quotes.
+    """
+    lines = csv.reader(
+        text,
+        delimiter=delimiter,
+        strict=True,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+    )
     header: list[str] = []
     line = before + 1
     try:
         for cells in lines:
             place, line = f"{path.name}, line {line}", lines.line_num + before + 1
+            if not quoted:
+                cells = [] if not "".join(cells).strip() else [*map(_unquoted, cells)]
             if not header:
                 header = rename(cells)
                 _check_names(header, place)

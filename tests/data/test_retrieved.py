@@ -575,7 +575,7 @@ BAD: list[tuple[str, str | None, str]] = [
     (trec().replace("d2", "x2").replace("d3", "x3"), "object",
      "found, line 2: document x2 is not in corpus, the first of 2 such documents; give the"),
     (joined_csv().replace("d2", "x2"), "object", "line 2: document x2 is not in corpus; give the"),
-    (joined_csv(score=[[1.0], [2.0]]), "object", "1 values of score for 2 documents; give one"),
+    (joined_csv(score=[[1.0], [2.0]]), "object", "differ in length, 2 of docid, 1 of score"),
     (lines(rows("passages", "text")), None, "passage 1 has no text under text, contents, "),
     ('{"a": {"d1": 1.5}}', None, 'found, "a": documents without their texts; give --corpus FILE'),
     ("id,docid,score\na,d1,1\n", None, "line 2: a document without its text; give --corpus FILE"),

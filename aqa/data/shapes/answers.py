@@ -19,7 +19,7 @@ from aqa.data.shape import (
 # answer1, answer2 of NarrativeQA's tables; answer_0 of FreshQA
 NUMBERED = re.compile(r"answer_?\d")
 HANGUL = re.compile("[가-힣]")
-TRUE, FALSE = (True, "True"), (False, "False")  # pandas writes them so into tables
+YES_OR_NO = {"true": 0, "1": 0, "false": 1, "0": 1}  # as pandas and Excel write them, too
 
 
 @shape("passage", "qa_pairs")
@@ -62,7 +62,9 @@ def _is_yes_or_no(row: Row) -> bool:
     if column != "answer":
         return not column and {"idx", "passage", "label"} <= row.keys()
     is_known = "passage" in row or "facts" in row
-    as_text = answer in ("True", "False") and "true or false" not in question.casefold()
+    as_text = (
+        str(answer).casefold() in ("true", "false") and "true or false" not in question.casefold()
+    )
     return isinstance(answer, bool) or (is_known and as_text)
 
 
@@ -71,8 +73,11 @@ def yes_or_no(row: Row) -> Iterator[Row]:
     """BoolQ, also of SuperGLUE, and StrategyQA: true is yes."""
     answer = row.get("answer", row.get("label"))
     words = ("예", "아니요") if HANGUL.search(row["question"]) else ("yes", "no")
-    said = words[0] if answer in TRUE else words[1] if answer in FALSE else None
-    plain = {**without(row, "answer", "label"), "answers": None if said is None else [said]}
+    place = YES_OR_NO.get(str(answer).casefold())
+    plain = {
+        **without(row, "answer", "label"),
+        "answers": None if place is None else [words[place]],
+    }
     yield completed(plain, id=row.get("idx"), passages=row.get("facts"))
 
 

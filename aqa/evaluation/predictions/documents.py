@@ -103,7 +103,9 @@ def told_by_ids(
     if is_plain or not all(value and _is_simple(value.values()) for value in values):
         return entries
     by_id = not {each.key for each in entries}.isdisjoint(ids)
-    if by_id != names.isdisjoint(ids):
+    of_ids, of_systems = (values, names) if by_id else (names, values)
+    is_mixed = len(of_systems) > 1 and sum(map(len, values)) == len(of_ids)  # none twice
+    if by_id != names.isdisjoint(ids) or is_mixed:
         return entries
     own, other = ("id", "system") if by_id else ("system", "id")
     return [

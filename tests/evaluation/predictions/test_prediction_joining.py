@@ -83,6 +83,9 @@ def test_of_two_systems_in_a_document_one_is_named(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"several system \(m, n\).*-field system=m"):
             read(path)
         assert read(path, "system=n")[0] == others
+    parts = {"m": {"a": "1"}, "n": {"b": "2", "c": "3"}}  # of one system, or of two?
+    with pytest.raises(DataError, match="no answer among the columns a"):
+        read(write(tmp_path, "p.json", parts))
     with pytest.raises(DataError, match="2 answers without scores"):
         read(write(tmp_path, "p.json", [["Paris", "Lyon"], ["Hamlet", "Lear"], ["x", "y"]]))
 
