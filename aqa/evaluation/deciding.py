@@ -13,6 +13,7 @@ import numpy as np
 from aqa.errors import DataError
 from aqa.evaluation.comparison import compare
 from aqa.evaluation.inputs import Aligned
+from aqa.evaluation.planning import Sight
 from aqa.metrics import load_metric
 from aqa.metrics.normalize import second_score
 from aqa.metrics.pairs import Pairs
@@ -81,21 +82,6 @@ class Decision:
             f" {self.difference:+z.1f} {self.score}; 95 % at whatever moment one looks:"
             f" {self.low:z.1f} to {self.high:z.1f})"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """The difference, in points, that so many questions in clusters show in four of five tests.
-
-    None where they can show none. Planned from answers of both readers if it `is_paired`, else as
-    if both varied like the reference, and each for itself.
-    """
-
-    detectable: float | None
-    questions: int
-    clusters: int
-    is_paired: bool
-    differing: float | None = None  # see `Comparison`
 
 
 class Contest:
@@ -183,8 +169,11 @@ class Contest:
             self.questions,
         )
 
-    def sight(self, answers: Mapping[int, str | None]) -> Sight:
-        """Tell what these questions show, by answers of the run if there are enough."""
+    def sight(self, answers: Mapping[int, str | None]) -> tuple[Sight, bool]:
+        """Tell what these questions show, and whether by answers of the run: there are enough.
+
+        Else it is planned as if both varied like the reference, and each for itself.
+        """
         known = np.array(list(self._known.values()))
         both = [at for at, place in enumerate(self._known) if place in answers]
         clusters = self._apart.at(both)
@@ -192,11 +181,11 @@ class Contest:
             own = self._scores({place: answers[place] for place in self._known if place in answers})
             values = {"a": {"score": known[both].tolist()}, "b": {"score": list(own.values())}}
             (found,) = compare(values, clusters).comparisons
-            return Sight(found.detectable, len(both), clusters.count, True, found.differing)
+            return Sight(found.detectable, len(both), clusters.count, found.differing), True
         clusters = self._apart
         error = float(mean_intervals(known[:, None], clusters).errors[0]) * sqrt(2)
         detectable = detectable_difference(error, clusters.count)
-        return Sight(detectable, len(known), clusters.count, is_paired=False)
+        return Sight(detectable, len(known), clusters.count), False
 
     def _scores(self, answers: Mapping[int, str | None]) -> dict[int, float]:
         """Score the answers to some of the questions, by their places in the data."""

@@ -34,19 +34,34 @@ class Need(Facts):
         return f"{what} in four of five tests of fixed size: about {self.questions:,} questions{by}"
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The `detectable` difference, in points, that so many questions in clusters show.
+
+    That is in four of five tests; None where they can show none. `differing`: see `Comparison`.
+    """
+
+    detectable: float | None
+    questions: int
+    clusters: int
+    differing: float | None = None
+
+    def need(self, a: str, b: str, metric: str, difference: float) -> Need:
+        """Plan for another difference; Miller (2024), "Adding Error Bars to Evals", section 5."""
+        if self.detectable is None or self.detectable >= 100:
+            return Need(a, b, metric, difference)
+        count = needed_clusters(self.clusters, self.detectable, difference, self.differing)
+        questions = ceil(count * self.questions / self.clusters)
+        return Need(a, b, metric, difference, questions, count)
+
+
 def plan(
     comparisons: Sequence[Comparison], clusters: Clusters, difference: float
 ) -> tuple[Need, ...]:
-    """Plan each comparison anew, corrected alike, for a true difference of so many points.
-
-    See `needed_clusters`; Miller (2024), "Adding Error Bars to Evals", section 5.
-    """
-    found = []
-    for one in comparisons:
-        pair = (one.a, one.b, one.metric, difference)
-        if one.detectable is None or one.detectable >= 100:
-            found.append(Need(*pair))
-            continue
-        count = needed_clusters(clusters.count, one.detectable, difference, one.differing)
-        found.append(Need(*pair, ceil(count * clusters.examples / clusters.count), count))
-    return tuple(found)
+    """Plan each comparison anew, corrected alike, for a true difference of so many points."""
+    return tuple(
+        Sight(one.detectable, clusters.examples, clusters.count, one.differing).need(
+            one.a, one.b, one.metric, difference
+        )
+        for one in comparisons
+    )

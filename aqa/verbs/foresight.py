@@ -1,8 +1,8 @@
 """What it would cost to see a difference from another run, and what the money there is can see."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import ceil, inf, sqrt
+from dataclasses import dataclass
+from math import inf, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from aqa.backends.base import Backend
 from aqa.config.options import RunConfig
 from aqa.evaluation.deciding import Contest
 from aqa.evaluation.planning import Need
-from aqa.metrics.statistics.power import needed_clusters
 from aqa.progress import Progress
 from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL
@@ -85,21 +84,18 @@ def _foresight(
     contest: Contest, estimate: CostEstimate, affordable: int, rows: Sequence[Row], points: float
 ) -> Foresight:
     """Plan by what the contest shows, and price it by what the estimate says of a question."""
-    sight = contest.sight({row["index"]: row["predicted_answer"] for row in rows})
-    need = Need(contest.a, contest.b, contest.score, points)
+    sight, is_paired = contest.sight({row["index"]: row["predicted_answer"] for row in rows})
+    need = sight.need(contest.a, contest.b, contest.score, points)
     capacity = min(estimate.answered + affordable, contest.questions)
-    if sight.detectable is None:
-        return Foresight(need, sight.is_paired, None, capacity, None)
-    clusters = needed_clusters(sight.clusters, sight.detectable, points, sight.differing)
-    questions = ceil(clusters * sight.questions / sight.clusters)
-    need = replace(need, questions=questions, clusters=clusters)
-    more = max(0, questions - estimate.answered)
+    if need.questions is None or sight.detectable is None:
+        return Foresight(need, is_paired, None, capacity, None)
+    more = max(0, need.questions - estimate.answered)
     cost = None
     if estimate.cost is not None and estimate.examples:
         least, most = (one * more / estimate.examples for one in estimate.cost)
         cost = (least, most)
     sees = sight.detectable * sqrt(sight.questions / capacity) if capacity else inf
-    return Foresight(need, sight.is_paired, cost, capacity, sees if sees < 100 else None)
+    return Foresight(need, is_paired, cost, capacity, sees if sees < 100 else None)
 
 
 def _affordable(config: RunConfig, estimate: CostEstimate, spent: Spent) -> int:
