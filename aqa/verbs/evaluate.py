@@ -16,7 +16,7 @@ from aqa.evaluation.inputs import Anew, Predicted, Scoring, file_of, read_refere
 from aqa.evaluation.judge.judging import check_passages
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
-from aqa.evaluation.labelling import check_two, choose, difference_by_labels, write_choice
+from aqa.evaluation.labelling import COLUMNS, check_two, choose, difference_by_labels, write_choice
 from aqa.evaluation.predictions import check_there
 from aqa.evaluation.results import Report
 from aqa.evaluation.run_variants import check_stress, each_prompt, with_cards, with_prompts
@@ -162,11 +162,15 @@ def _to_label(
     report: Report, count: int, evaluated: Evaluated, work: "_Prepared", progress: Progress
 ) -> list[list[str | float]]:
     """Choose the answers to label, with the passages to judge them by."""
-    if evaluated.data is None:
-        progress.note("the sheet has no passages to judge answers by; give --data")
-    elif evaluated.data.passages is None:
+    if evaluated.data is not None and evaluated.data.passages is None:
         check_passages({system.name: system.manifest for system in report.systems})
-    return choose(report, count, work.scoring.seed, work.references or ())
+    sheet = choose(report, count, work.scoring.seed, work.references or ())
+    if lacking := sum(not row[COLUMNS.index("passages")] for row in sheet):
+        progress.note(
+            f"{lacking} of the {len(sheet)} answers to label have no passages to judge them by;"
+            " give the data that hold these with --data"
+        )
+    return sheet
 
 
 def estimate_cost(

@@ -102,8 +102,10 @@ def test_the_passages_that_were_read_are_beside_the_answer(call_aqa: Call, tmp_p
     for row in predicted.values():
         row["evidence"] = {"ranks": [3, 1]}
     (tmp_path / "a.json").write_text(json.dumps(predicted))
-    assert "give --data" in call_aqa(*EVALUATE, "--label", "30", "--output", "1.csv").stderr
-    call_aqa(*EVALUATE, "--data", "data.json", "--label", "9999", "--output", "2.csv", code=0)
+    told = call_aqa(*EVALUATE, "--label", "30", "--output", "1.csv").stderr
+    assert "30 of the 30 answers to label have no passages" in told
+    words = (*EVALUATE, "--data", "data.json", "--label", "9999", "--output", "2.csv")
+    assert "have no passages" not in call_aqa(*words, code=0).stderr
     found = sheet(tmp_path / "2.csv")
     read = {row["passages"] for row in found if row["answer"].startswith("another")}
     assert read == {"[1] Third.\n\n[2] T\nFirst."}
