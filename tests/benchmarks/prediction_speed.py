@@ -39,8 +39,8 @@ from arms import (
     typical,
 )
 
-from aqa.backends.llama_qlora.adapters import add_adapter
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.fresh_adapters import add_adapter
 from aqa.backends.llama_qlora.models import load_model
 from aqa.config.options import RunConfig
 from aqa.library_output import quiet

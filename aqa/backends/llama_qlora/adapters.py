@@ -1,19 +1,21 @@
-"""LoRA adapters: put a fresh or a trained one over a base model."""
+"""Trained adapters: put one over its base model, and see that it fits."""
 
+import json
 import re
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
-from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from aqa.backends.local.loading import check_keys, placement
 from aqa.backends.model_errors import explained
-from aqa.config.backend_options import LlamaQloraOptions, LoraOptions
-from aqa.errors import ConfigError, ModelError
+from aqa.config.backend_options import LlamaQloraOptions
+from aqa.errors import ModelError
 from aqa.library_output import quiet
 
+ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 LEARNT_PROMPT = "prompt_embeddings"  # the weights of prompt and prefix tuning
 TWICE = re.compile(r"\.(modules_to_save|original_module)\.")
@@ -24,127 +26,30 @@ EMBEDDING = re.compile(
 )
 
 
-def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
-    """Freeze a base model and put a fresh LoRA adapter over its linear layers.
-
-    Over the weights of experts peft has no dropout, so there is none in such a model.
-    """
-    from peft import LoraConfig, get_peft_model
-
-    model.requires_grad_(False)
-    of_all, unread = options.target_modules == "all-linear", _unread(model)
-    config = LoraConfig(
-        r=options.r,
-        lora_alpha=options.alpha,
-        lora_dropout=options.dropout,
-        target_modules=options.target_modules,
-        exclude_modules=[*routers(model), *(unread if of_all else ())] or None,
-        use_rslora=options.variant == "rslora",
-        use_dora=options.variant == "dora",
-        init_lora_weights=_beginning(options),
-        task_type="CAUSAL_LM",
-    )
-    if adapts_experts(model, config):
-        if options.variant == "pissa":
-            raise ConfigError(
-                f"{base}: backend.lora.variant = pissa knows no weights of experts; choose another"
-            )
-        config.lora_dropout = 0.0
-    adapted = get_peft_model(model, config)
-    local = Path(base).is_dir()  # the adapter must find it from other folders, too
-    adapted.peft_config["default"].base_model_name_or_path = (
-        str(Path(base).resolve()) if local else base
-    )
-    return adapted
-
-
-def check_readable(model: Any, base: str) -> None:
-    """See that what a fresh adapter is written down as is what peft reads again.
-
-    On the way it renames layers as transformers does, and of some kinds of models to no layer's
-    name, which it then leaves out without a word.
+def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
+    """Say what an adapter's config asks for that peft does not know, and leaves out.
 
     Raises:
-        ModelError: it is not.
+        ModelError: it is of a kind that peft does not know.
     """
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, __version__
 
-    own = get_peft_model_state_dict(model, save_embedding_layers=False)
-    if lost := set_peft_model_state_dict(model, own).unexpected_keys:
-        kinds = sorted({name.partition(".lora_")[0].rpartition(".")[2] for name in lost})
+    asked = json.loads((folder / ADAPTER_CONFIG).read_bytes())
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING.get(asked.get("peft_type"))
+    if kind is None:
         raise ModelError(
-            f"{base}: peft can't read again what an adapter learns over {', '.join(kinds)} in a"
-            f" model of this kind (it looks for {lost[0]}); name other layers in"
-            " backend.lora.target_modules"
+            f"{folder}: peft {__version__} knows no adapters of the kind {asked.get('peft_type')};"
+            " pip install -U peft, or name another one"
         )
-
-
-def _beginning(options: LoraOptions) -> bool | str:
-    """How an adapter begins, in peft's words."""
-    if options.variant == "pissa":
-        return f"pissa_niter_{options.pissa_niter}" if options.pissa_niter else "pissa"
-    return True if options.init == "default" else options.init
-
-
-def check_pissa(options: LlamaQloraOptions, quantized: bool) -> None:
-    """Refuse, by a ConfigError, quantised weights that an adapter would begin as a part of."""
-    if options.lora.variant == "pissa" and (quantized or options.quantization == "4bit"):
-        raise ConfigError(
-            "backend.lora.variant = pissa takes a part out of the weights, which quantised ones"
-            " would be rounded without, so that the adapter would not fit them as they are; choose"
-            " --set backend.quantization=none and a model that is not quantised, or another variant"
+    known = signature(kind).parameters
+    # What is off does nothing, such as options of a later peft that nobody chose.
+    if odd := {key: value for key, value in asked.items() if value and key not in known}:
+        named = ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(odd.items()))
+        note(
+            f"{folder}: peft {__version__} does not know what {ADAPTER_CONFIG} asks for ({named})"
+            " and leaves it out, so the answers may be others than where it was trained; pip"
+            " install -U peft"
         )
-
-
-def trained_weights(model: Any) -> dict[str, Any]:
-    """What of a model is trained, by its names."""
-    return {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
-
-
-def beyond_beginning(config: Any, trained: dict[str, Any], begun: dict[str, Any]) -> Any:
-    """Give a pissa adapter's config and weights for a base from which nothing was taken out.
-
-    What it learnt is s B A - s B0 A0 = s [B, -B0] [A; A0]: an adapter of twice the rank.
-    """
-    import torch
-
-    weights = {
-        name: torch.cat([learnt, begun[name].to(learnt.device)], 0)
-        if ".lora_A." in name
-        else torch.cat([learnt, -begun[name].to(learnt.device)], 1)
-        for name, learnt in trained.items()
-    }
-    twice = {"r": 2 * config.r, "lora_alpha": 2 * config.lora_alpha}  # so the scaling stays
-    return replace(config, **twice, init_lora_weights=True), weights
-
-
-def routers(model: Any) -> list[str]:
-    """The linear layers that choose experts and give more than their product, as Llama 4's do."""
-    from torch.nn import Linear
-
-    return [
-        name
-        for name, layer in model.named_modules()
-        if isinstance(layer, Linear) and "Router" in type(layer).__name__
-    ]
-
-
-def _unread(model: Any) -> list[str]:
-    """The linear layers whose weights kernels read, past an adapter over them: those of Mamba."""
-    return [
-        f"{name}.out_proj"
-        for name, mixer in model.named_modules()
-        if all(hasattr(mixer, part) for part in ("A_log", "D", "out_proj"))
-    ]
-
-
-def adapts_experts(model: Any, config: Any) -> bool:
-    """Whether an adapter of this config lies over experts, whose weights are no layers."""
-    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
-
-    settled = deepcopy(config)
-    convert_peft_config_for_transformers(settled, model, None)
-    return bool(settled.target_parameters)
 
 
 def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
@@ -178,6 +83,7 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
     with explained(str(folder)), quiet():
         # peft only warns of weights that are not there, and leaves them as they were drawn.
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
+        warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)  # told of
         try:
             placed = placement(options, training=False) if options.device_map else {}
             adapted = PeftModel.from_pretrained(model, folder, torch_device="cpu", **placed)

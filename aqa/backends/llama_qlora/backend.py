@@ -10,12 +10,13 @@ from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.chat_rendering import template_facts
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
 from aqa.backends.llama_qlora.adapters import (
-    check_pissa,
     embedding_rows,
     fast_adapter,
     load_adapter,
+    tell_unknown,
 )
 from aqa.backends.llama_qlora.four_bits import dequantize_once, is_dequantized
+from aqa.backends.llama_qlora.fresh_adapters import check_pissa
 from aqa.backends.llama_qlora.generation import is_continuous, write_answers, write_continuously
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
@@ -105,6 +106,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             check_engine(self.options, self.files, self.config.generation, self._encoder)
         else:
             check_quantization(self.options, self._model_config)
+        if self.files.adapter is not None:
+            tell_unknown(self.files.adapter, self.note)
         self._check_positions()
         self._encoder  # noqa: B018  (loads the tokenizer)
 

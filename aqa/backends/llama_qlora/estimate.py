@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from aqa.backends.base import TrainEstimate
-from aqa.backends.llama_qlora.adapters import add_adapter
+from aqa.backends.llama_qlora.fresh_adapters import add_adapter
 from aqa.backends.local.training_arguments import activation_bytes, optimizer_name
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import TrainingOptions

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import torch
 from datasets import Dataset
 
-from aqa.backends.llama_qlora.adapters import (
+from aqa.backends.llama_qlora.adapters import read_adapter
+from aqa.backends.llama_qlora.fresh_adapters import (
     add_adapter,
     beyond_beginning,
     check_readable,
-    read_adapter,
     trained_weights,
 )
 from aqa.backends.llama_qlora.models import save_attention_memory

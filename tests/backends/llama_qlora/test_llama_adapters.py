@@ -1,6 +1,7 @@
 """Adapters that other trainers left: their tokenizer, their template, their wider vocabulary."""
 
 import json
+import re
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ import tiny_t5 as tiny_t5_module
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_adapters import chat_tokenizer, plain_answers, save_adapter, wider_tokenizer
-from tiny_llama import Training, make_prompts, make_reader, rows, write_rows
+from tiny_llama import Training, make_prompts, make_reader, notes, rows, write_rows
 from tiny_quantized import change_json
 
 from aqa.backends.llama_qlora.adapters import fast_adapter
@@ -130,6 +131,34 @@ def test_weights_for_layers_that_the_base_lacks_are_refused(
     more = {name.replace("layers.1", "layers.2"): found[name].clone() for name in found}
     save_file({**found, **more}, file)
     with pytest.raises(ModelError, match="does not fit its base model"):
+        make_reader(folder).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"use_new": True, "size": 16},
+            r"asks for \(size = 16, use_new = true\)",
+        ),
+        ({"use_new": False, "others": None, "names": []}, None),
+    ],
+)
+def test_settings_that_peft_does_not_know_are_told(
+    changed: dict[str, object], told: str | None, tiny: Path, tmp_path: Path
+) -> None:
+    folder = save_adapter(tiny, tmp_path / "adapter")
+    change_json(folder / "adapter_config.json", **changed)
+    with make_reader(folder) as reader:
+        found = [note for note in notes(reader) if "peft" in note]
+    assert [note for note in found if told and re.search(told, note)] == found
+    assert len(found) == bool(told)
+
+
+def test_an_adapter_of_an_unknown_kind_is_refused(tiny: Path, tmp_path: Path) -> None:
+    folder = save_adapter(tiny, tmp_path / "adapter")
+    change_json(folder / "adapter_config.json", peft_type="NEWEST")
+    with pytest.raises(ModelError, match=r"knows no adapters of the kind NEWEST; pip install -U"):
         make_reader(folder).__enter__()
 
 

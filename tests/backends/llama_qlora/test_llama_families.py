@@ -20,7 +20,7 @@ from tiny_llama import (
 
 from aqa.backends.llama_qlora import attention
 from aqa.backends.llama_qlora import training as llama_training
-from aqa.backends.llama_qlora.adapters import add_adapter, trained_weights
+from aqa.backends.llama_qlora.fresh_adapters import add_adapter, trained_weights
 from aqa.config.backend_options import LoraOptions
 from aqa.errors import ModelError
 from aqa.library_output import quiet

@@ -14,8 +14,8 @@ from tiny_llama import (
 )
 
 from aqa.backends.llama_qlora import models
-from aqa.backends.llama_qlora.adapters import add_adapter
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.fresh_adapters import add_adapter
 from aqa.backends.llama_qlora.training import answer_loss
 from aqa.backends.local.training_batches import IGNORED, Collator, PackingCollator
 from aqa.config.backend_options import LlamaQloraOptions

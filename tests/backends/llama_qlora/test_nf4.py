@@ -12,8 +12,8 @@ import pytest
 import torch
 from tiny_llama import make_config, make_prompts, make_reader
 
-from aqa.backends.llama_qlora.adapters import add_adapter
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.fresh_adapters import add_adapter
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import linear_4bit, load_model
 from aqa.backends.llama_qlora.training import answer_loss

@@ -1,0 +1,132 @@
+"""Fresh LoRA adapters over a base model: where they lie, how they begin, and what they learnt."""
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aqa.config.backend_options import LlamaQloraOptions, LoraOptions
+from aqa.errors import ConfigError, ModelError
+
+
+def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
+    """Freeze a base model and put a fresh LoRA adapter over its linear layers.
+
+    Over the weights of experts peft has no dropout, so there is none in such a model.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    model.requires_grad_(False)
+    of_all, unread = options.target_modules == "all-linear", _unread(model)
+    config = LoraConfig(
+        r=options.r,
+        lora_alpha=options.alpha,
+        lora_dropout=options.dropout,
+        target_modules=options.target_modules,
+        exclude_modules=[*routers(model), *(unread if of_all else ())] or None,
+        use_rslora=options.variant == "rslora",
+        use_dora=options.variant == "dora",
+        init_lora_weights=_beginning(options),
+        task_type="CAUSAL_LM",
+    )
+    if adapts_experts(model, config):
+        if options.variant == "pissa":
+            raise ConfigError(
+                f"{base}: backend.lora.variant = pissa knows no weights of experts; choose another"
+            )
+        config.lora_dropout = 0.0
+    adapted = get_peft_model(model, config)
+    local = Path(base).is_dir()  # the adapter must find it from other folders, too
+    adapted.peft_config["default"].base_model_name_or_path = (
+        str(Path(base).resolve()) if local else base
+    )
+    return adapted
+
+
+def check_readable(model: Any, base: str) -> None:
+    """See that what a fresh adapter is written down as is what peft reads again.
+
+    On the way it renames layers as transformers does, and of some kinds of models to no layer's
+    name, which it then leaves out without a word.
+
+    Raises:
+        ModelError: it is not.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if lost := set_peft_model_state_dict(model, own).unexpected_keys:
+        kinds = sorted({name.partition(".lora_")[0].rpartition(".")[2] for name in lost})
+        raise ModelError(
+            f"{base}: peft can't read again what an adapter learns over {', '.join(kinds)} in a"
+            f" model of this kind (it looks for {lost[0]}); name other layers in"
+            " backend.lora.target_modules"
+        )
+
+
+def _beginning(options: LoraOptions) -> bool | str:
+    """How an adapter begins, in peft's words."""
+    if options.variant == "pissa":
+        return f"pissa_niter_{options.pissa_niter}" if options.pissa_niter else "pissa"
+    return True if options.init == "default" else options.init
+
+
+def check_pissa(options: LlamaQloraOptions, quantized: bool) -> None:
+    """Refuse, by a ConfigError, quantised weights that an adapter would begin as a part of."""
+    if options.lora.variant == "pissa" and (quantized or options.quantization == "4bit"):
+        raise ConfigError(
+            "backend.lora.variant = pissa takes a part out of the weights, which quantised ones"
+            " would be rounded without, so that the adapter would not fit them as they are; choose"
+            " --set backend.quantization=none and a model that is not quantised, or another variant"
+        )
+
+
+def trained_weights(model: Any) -> dict[str, Any]:
+    """What of a model is trained, by its names."""
+    return {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
+
+
+def beyond_beginning(config: Any, trained: dict[str, Any], begun: dict[str, Any]) -> Any:
+    """Give a pissa adapter's config and weights for a base from which nothing was taken out.
+
+    What it learnt is s B A - s B0 A0 = s [B, -B0] [A; A0]: an adapter of twice the rank.
+    """
+    import torch
+
+    weights = {
+        name: torch.cat([learnt, begun[name].to(learnt.device)], 0)
+        if ".lora_A." in name
+        else torch.cat([learnt, -begun[name].to(learnt.device)], 1)
+        for name, learnt in trained.items()
+    }
+    twice = {"r": 2 * config.r, "lora_alpha": 2 * config.lora_alpha}  # so the scaling stays
+    return replace(config, **twice, init_lora_weights=True), weights
+
+
+def routers(model: Any) -> list[str]:
+    """The linear layers that choose experts and give more than their product, as Llama 4's do."""
+    from torch.nn import Linear
+
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, Linear) and "Router" in type(layer).__name__
+    ]
+
+
+def _unread(model: Any) -> list[str]:
+    """The linear layers whose weights kernels read, past an adapter over them: those of Mamba."""
+    return [
+        f"{name}.out_proj"
+        for name, mixer in model.named_modules()
+        if all(hasattr(mixer, part) for part in ("A_log", "D", "out_proj"))
+    ]
+
+
+def adapts_experts(model: Any, config: Any) -> bool:
+    """Whether an adapter of this config lies over experts, whose weights are no layers."""
+    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
+    settled = deepcopy(config)
+    convert_peft_config_for_transformers(settled, model, None)
+    return bool(settled.target_parameters)
