@@ -3,7 +3,13 @@
 from typing import Any
 
 from aqa.backends.local.causality import check_causal
-from aqa.backends.local.devices import compute_dtype, seeded, spread_by, weights_device
+from aqa.backends.local.devices import (
+    compute_dtype,
+    input_device,
+    seeded,
+    spread_by,
+    weights_device,
+)
 from aqa.backends.local.loading import load_whole, placement
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import FromScratchOptions, T5Options
@@ -45,20 +51,23 @@ def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
         use_safetensors=True,
         **placement(options, training),
     )
-    if not (training and spread_by()):
-        check_causal(model, files.title, lambda row: _answers(model, row))
+    if training and not spread_by():  # prediction writes token by token
+        _check_decoder(model, files.title)
     return fuse_activations(model)
 
 
-def _answers(model: Any, row: Any) -> Any:
-    """The logits of a row as an answer to some text, as they are read in training."""
+def _check_decoder(model: Any, title: str) -> None:
+    """See that what is said of the first token is the same with others behind it, and alone."""
     import torch
 
     from aqa.backends.t5.fusion import decode, encode
 
-    text = torch.tensor([[5, 6, 7]], device=row.device)
-    mask = torch.ones_like(text)
-    return decode(model, encode(model, text, mask), mask, row)
+    row = torch.tensor([[5, 6, 7]], device=input_device(model))
+    mask = torch.ones_like(row)
+    with torch.no_grad():
+        states = encode(model, row, mask)
+        whole, alone = (decode(model, states, mask, read)[0, 0] for read in (row, row[:, :1]))
+    check_causal(model, title, whole, alone)
 
 
 def fuse_activations(model: Any) -> Any:

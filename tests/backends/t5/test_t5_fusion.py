@@ -146,9 +146,9 @@ def test_prediction_encodes_the_passages_of_many_questions_together(
         shapes.append(tuple(ids.shape))
         return encode(model, ids, mask)
 
+    monkeypatch.setattr(fusion, "encode", spy)
     empty = Example("empty", "Who?", (), ("nobody",))
     with make_reader(tiny_t5, FID, "generation.batch_tokens=600") as reader:
-        monkeypatch.setattr(fusion, "encode", spy)
         prompts = make_prompts(reader, examples=[*rows(), several(9), several(4), empty])
         found = [p for _, p in reader.generate(prompts)]
     assert {p.id for p in found} == {p.id for p in prompts}

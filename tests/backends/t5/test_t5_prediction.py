@@ -2,20 +2,17 @@
 
 import json
 import shutil
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_families import save_seq2seq
 from tiny_llama import rows
 from tiny_t5 import answers, golds, make_prompts, make_reader, several
 from transformers import AutoModelForSeq2SeqLM
 
 from aqa.backends.t5 import backend as t5
 from aqa.backends.t5.backend import T5Backend
-from aqa.errors import ModelError
 from aqa.records import Prompt
 
 BEAMS = ("generation.num_beams=4", "generation.num_return_sequences=3")
@@ -258,19 +255,3 @@ def test_a_fused_activation_gives_the_same_states() -> None:
     assert not any(isinstance(module, NewGELUActivation) for module in model.modules())
     assert not torch.equal(plain, 0 * plain)
     assert torch.allclose(plain, fused, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("family", "fault"),
-    [
-        ("prophetnet", r"\(prophetnet\).* reads ahead"),  # its places are mixed up in a text
-        ("fsmt", r"\(fsmt\).* reads ahead"),  # it has no mask beside an encoder's states
-        ("marian", None),
-    ],
-)
-def test_a_decoder_that_reads_ahead_is_no_reader(
-    family: str, fault: str | None, tmp_path: Path
-) -> None:
-    reader = make_reader(save_seq2seq(family, tmp_path), "backend.max_seq_length=256")
-    with pytest.raises(ModelError, match=fault) if fault else nullcontext(), reader:
-        pass
