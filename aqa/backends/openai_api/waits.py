@@ -12,7 +12,7 @@ LONGEST_WAIT = 900.0  # seconds; a server that asks for more has no more for tod
 FULL_AGAIN = 60.0  # seconds at most of a reset that tells when a limit is whole again
 DEPTH = 8  # of a body in which a wait is looked for
 EPOCH = 1e9  # from here on a reset is a time of day, not a number of seconds
-MILLISECONDS = 1e11  # from here on that time is in milliseconds
+MILLISECONDS = 1e11  # from here on that time is in milliseconds, or in parts of these
 UNITS = {
     "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
     "초": 1.0, "분": 60.0, "시": 3600.0, "일": 86400.0,
@@ -31,7 +31,7 @@ ASKED = re.compile(
 )
 # Names in bodies, whatever their spelling; Hugging Face estimates when a model is loaded.
 ASKS = re.compile(r"(?:retry(?:delay|after)|x?ratelimitreset|estimatedtime)(?:in)?(s|seconds|ms)?")
-HEADER = re.compile(r"^(?:x-|anthropic-)?ratelimit\b.*\breset\b|^(?:x-)?ratelimit$")
+HEADER = re.compile(r"^(?:x-|anthropic-)?rate-?limit\b.*\breset\b|^(?:x-)?ratelimit$")
 SECONDS_LEFT = re.compile(r"\b(?:t|reset)=(\d+)")  # in the standard's header
 OF_A_DAY = re.compile(
     r"per[-_ ]?(?:day|week|month)|/ ?(?:day|month)\b|\b(?:daily|monthly|[rt]pd)\b|일일|하루|월간",
@@ -74,10 +74,15 @@ def in_words(seconds: float) -> str:
 
 
 def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
-    """Seconds to wait by `retry-after-ms` or `Retry-After`: a number, a duration or a date."""
-    given = (("retry-after-ms", 1000.0), ("retry-after", 1.0))
-    waits = (seconds_until(headers.get(name), unit, now) for name, unit in given)
-    return next(filter(None, waits), None)
+    """Seconds to wait by `retry-after-ms` or `Retry-After`: a number, a duration or a date.
+
+    A server and a gateway before it may both have said so.
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        waits = (seconds_until(part, unit, now) for part in headers.get(name, "").split(","))
+        if wait := max(filter(None, waits), default=None):
+            return wait
+    return None
 
 
 def _until_full(headers: Mapping[str, str], now: float | None) -> float | None:
@@ -121,9 +126,9 @@ def seconds_until(value: object, unit: float = 1.0, now: float | None = None) ->
         return _sum(str(value)) if then is None else max(then - now, 0.0)
     if not math.isfinite(seconds):
         return None
-    if seconds >= EPOCH:
-        seconds = (seconds / 1000 if seconds >= MILLISECONDS else seconds) - now
-    return max(seconds, 0.0)
+    while seconds >= MILLISECONDS:
+        seconds /= 1000
+    return max(seconds - now if seconds >= EPOCH else seconds, 0.0)
 
 
 def _date(text: str) -> float | None:

@@ -240,6 +240,8 @@ def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
         (429, "30s", "slow", 30),
         (429, "2015-10-21T07:28:00Z", "slow", None),
         (429, "1445412480", "slow", None),  # a time since 1970
+        (429, "1445412480000000", "slow", None),  # the same in microseconds
+        (429, "7, 60", "slow", 60),
         (429, "Wed, 21 Oct 2015 07:28:00 GMT", "slow", None),
         (429, "86400", "run", None),  # the quota of a day
         (503, "86400", "run", None),
@@ -318,6 +320,7 @@ def test_waits_that_bodies_tell(status: int, error: Body, kind: Kind, wait: floa
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m30s"}, 60),
         ({"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "1m30s"}, None),
         ({"x-ratelimit-reset-after": "9"}, 9),
+        ({"x-rate-limit-reset": "9"}, 9),
         ({"retry-after": "2", "ratelimit-reset": "34"}, 2),
     ],
 )
