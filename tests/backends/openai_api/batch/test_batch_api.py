@@ -835,3 +835,18 @@ def test_ctrl_c_leaves_the_batch_at_the_server(
         "cancelled": True, "examples": 12, "answered": 6, "failed": 0,
     }  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("step", "fault", "told"),
+    [
+        ("upload", Fault(413), r"no file that large \(status 413\); set backend.batch.max_bytes"),
+        ("retrieve", Fault(404, failure("gone")), r"not know the batch batch_1 \(gone\); use the"),
+    ],
+)
+def test_what_a_refused_step_says(
+    tmp_path: Path, server: BatchingServer, step: str, fault: Fault, told: str
+) -> None:
+    server.before = lambda name, number: fault if name == step else None
+    with pytest.raises(ModelError, match=told):
+        run(configured(tmp_path, server), tmp_path / "out")
