@@ -91,15 +91,12 @@ def unlisted(found: list[Found]) -> list[Found]:
     said = [row.prediction for row in found if row.prediction]
     if not said or not all(text[0] == "[" and text[-1] == "]" for text in map(str.strip, said)):
         return found
-    lists = [_list(row) for row in found]
-    if any(len(each) != 1 or not isinstance(each[0], str | None) for each in lists):
+    lists = [read_literal(row.prediction or [""], "the answer", row.place) for row in found]
+    texts = [each[0] for each in lists if isinstance(each, list) and len(each) == 1]
+    if len(texts) < len(found) or not all(isinstance(text, str) for text in texts):
         return found
-    return [replace(row, prediction=each[0]) for row, each in zip(found, lists, strict=True)]
-
-
-def _list(row: Found) -> list[Any]:
-    value = read_literal(row.prediction, "the answer", row.place) if row.prediction else None
-    return value if isinstance(value, list) else [value] if value is None else []
+    rows = zip(found, texts, strict=True)
+    return [replace(row, prediction=text) if row.prediction else row for row, text in rows]
 
 
 def _says_something(error: Any) -> bool:

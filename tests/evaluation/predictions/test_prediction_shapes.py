@@ -219,6 +219,30 @@ def test_of_a_table_of_several_prompts_one_is_named(tmp_path: Path) -> None:
     assert {key: row.prediction for key, row in found.items()} == SAID
 
 
+def test_of_a_reply_with_several_answers_one_is_named(tmp_path: Path) -> None:
+    def reply(*texts: str) -> dict[str, object]:
+        return {"choices": [{"message": {"role": "assistant", "content": t}} for t in texts]}
+
+    rows = [
+        {"custom_id": key, "response": {"body": reply(text, f"{text}?")}}
+        for key, text in SAID.items()
+    ]
+    path = write(tmp_path, "p.jsonl", lines(rows))
+    with pytest.raises(DataError, match="line 1: this is a reply with 2 answers; name the one"):
+        read_predictions(path, list(SAID))
+    fields = Fields.parse(["answer=response.body.choices.1.message.content"])
+    found = read_predictions(path, list(SAID), fields=fields)
+    assert {key: row.prediction for key, row in found.items()} == {
+        key: f"{text}?" for key, text in SAID.items()
+    }
+    path = write(tmp_path, "r.jsonl", lines([{"id": key, **reply("a", "b")} for key in SAID]))
+    with pytest.raises(DataError, match="a reply with 2 answers"):
+        read_predictions(path, list(SAID))
+    same = [{"id": key, **reply(text, text)} for key, text in SAID.items()]
+    found = read_predictions(write(tmp_path, "s.jsonl", lines(same)), list(SAID))
+    assert {key: row.prediction for key, row in found.items()} == SAID
+
+
 @pytest.mark.parametrize("kind", list(VARIANTS))
 def test_of_several_answers_one_is_named(kind: str, tmp_path: Path) -> None:
     content, column, one, other = VARIANTS[kind]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.shape import Row, are_objects, as_object, as_objects, shape, without
+from aqa.data.shape import Row, UnreadableError, are_objects, as_object, as_objects, shape, without
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 
@@ -34,12 +34,23 @@ def gemini(row: Row) -> Iterator[Row]:
 
 def _answered(row: Row, body: Row, error: Any) -> Row:
     """A plain row: a reply without text is a failure, too."""
+    _refuse_several(body)
     text = None if error else reply_text(body)
     kept = {name: row[name] for name in ("custom_id", "key") if name in row}
     if text is not None:
         return {**kept, "prediction": text}
     details = as_object(error)
     return {**kept, "prediction": None, "error": details.get("message") or error or "no text"}
+
+
+def _refuse_several(body: Row) -> None:
+    listed = as_objects(body.get("choices", body.get("candidates")))
+    texts = {reply_text({"choices": [each]}) for each in listed}
+    if len(texts) > 1:
+        raise UnreadableError(
+            f"a reply with {len(listed)} answers; name the one to take by its path, such as"
+            " --prediction-field answer=response.body.choices.0.message.content"
+        )
 
 
 @shape("inputRecord", "modelResponses")
@@ -81,6 +92,7 @@ def _is_reply(row: Row) -> bool:
 @shape(any_of=("candidates", "choices", "message"), knows=_is_reply)
 def reply(row: Row) -> Iterator[Row]:
     """As a client of OpenAI's or Ollama's has it."""
+    _refuse_several(row)
     text = reply_text(row)
     yield {
         **without(row, "choices", "candidates", "message"),
