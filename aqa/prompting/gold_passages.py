@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from aqa.metrics.languages import has_hangul
+from aqa.metrics.languages import WITHOUT_SPACES, has_hangul, language_of
 from aqa.metrics.normalize import PROFILES, without_punctuation
 from aqa.records import Example, Passage
 
@@ -61,7 +61,8 @@ def text_finder(example: Example) -> Holds:
     """Give the function that tells whether an answer is in a passage's text or title.
 
     Both are normalised like predictions, or taken apart into words: an answer is whole words, but
-    where it begins or ends with Hangul, whose words have endings, they may go on there.
+    where it begins or ends with Hangul, whose words have endings, or in a script without spaces,
+    they may go on there.
     """
     answers = [text for text in example.answers or () if text]
     profile = PROFILES["korquad" if has_hangul(answers) else "squad"]
@@ -91,7 +92,10 @@ def _likely(answers: Sequence[str], text: str) -> list[str]:
 
 
 def _edged(answer: str) -> str:
-    before, after = ("" if has_hangul((end,)) else " " for end in (answer[0], answer[-1]))
+    before, after = (
+        "" if has_hangul((end,)) or language_of(end) in WITHOUT_SPACES else " "
+        for end in (answer[0], answer[-1])
+    )
     return before + answer + after
 
 

@@ -18,6 +18,9 @@ def ranks(
         (["He met Anna.", "She met him.", "An anna"], ("The Anna",), (1, 3)),
         (["Annapolis is a town"], ("Anna",), ()),  # whole words only
         (["서울은 수도이다", "부산"], ("서울",), (1,)),  # words of Hangul have endings
+        (["首都是东京。", "京都"], ("东京",), (1,)),  # no spaces between words
+        (["คำตอบคือกรุงเทพมหานคร", "เมือง"], ("กรุงเทพ",), (1,)),
+        (["全部で13人", "3人です"], ("3人",), (2,)),
         (["It costs $1,000.", "1000"], ("1,000",), (1, 2)),
         (["one", "two"], ("three", "two"), (2,)),
         (
