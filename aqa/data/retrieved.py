@@ -80,11 +80,7 @@ class Retrieved:
         return passages, gold
 
     def _compare_questions(self, example: Example, place: str, question: str) -> None:
-        """See that what has the same id asks the same; other words for it are counted.
-
-        Raises:
-            DataError: it is another question: of another id, or with hardly a letter in common.
-        """
+        """See that what has the same id asks the same; other words for it are counted."""
         texts = fold(question), fold(example.question)
         if texts[0] in (texts[1], fold(example.id)) or min(map(len, texts)) < TOO_SHORT:
             return

@@ -29,11 +29,7 @@ def read_row_file(path: Path) -> Iterator[Row]:
 
 
 def read_binary(path: Path, head: bytes) -> Iterator[Row] | None:
-    """Read the rows of a Parquet or Arrow file, by its first bytes; None of a text.
-
-    Raises:
-        DataError: it is neither, or was packed once more than its format does itself.
-    """
+    """Read the rows of Parquet or Arrow, None of a text; DataError for any other bytes."""
     if head.startswith((PARQUET, *ARROW)):
         with path.open("rb") as file:
             if not head.startswith(file.read(4)):

@@ -32,11 +32,7 @@ JUDGEMENTS = "relevance judgements (qrels), not what a retriever found; give its
 
 
 def run_kind(path: Path) -> RunKind | None:
-    """Tell from its first line which kind of run a file is, None where it is none.
-
-    Raises:
-        DataError: it holds relevance judgements, which name the right documents.
-    """
+    """Tell from its first line what run a file is, if any; DataError for relevance judgements."""
     with open_bytes(path) as file:
         line = next((line for line in iter(lambda: file.readline(4096), b"") if line.strip()), b"")
     words = line.split()

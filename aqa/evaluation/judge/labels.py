@@ -76,11 +76,7 @@ def _number(cell: object) -> float:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read {id: label}, or rows of id, label and perhaps system in any file of data.
-
-    Raises:
-        DataError: it is none of these, or a label is not one of the judge's.
-    """
+    """Read {id: label}, or rows of id, label and perhaps system; DataError for anything else."""
     found: Labels = {}
     for place, row in _rows(path):
         label = first_called(row, LABEL_COLUMNS)

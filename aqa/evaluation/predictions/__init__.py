@@ -181,11 +181,7 @@ def _suffix(file: Path) -> str:
 
 
 def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Found]:
-    """The predictions of the rows that are wanted.
-
-    Raises:
-        DataError: no row has the columns and values that choose them.
-    """
+    """The predictions of the rows that are wanted."""
     met: dict[str, dict[str, None]] = {column: {} for column in fields.rows}
     count = 0
     for entry in without_matches(entries):

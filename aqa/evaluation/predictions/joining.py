@@ -36,11 +36,7 @@ class Asked:
 def join(
     file: Path, found: Sequence[Found], asked: Asked | None, note: Note
 ) -> dict[str, AnsweredRow]:
-    """Give each prediction its id: by a column, by its place in the data, or by its question.
-
-    Raises:
-        DataError: none of these is possible, or an id appears twice.
-    """
+    """Give each prediction its id, by column, place or question; DataError if none is possible."""
     column = _id_column(found, asked)
     if column is not None:
         found = _one_each(found, lambda row: row.ids[column], note, file)
@@ -127,11 +123,7 @@ def _refuse_gaps(found: Sequence[Found]) -> None:
 def _one_each(
     found: Sequence[Found], key: Callable[[Found], str], note: Note, file: Path
 ) -> Sequence[Found]:
-    """One prediction for each key: variants must agree.
-
-    Raises:
-        DataError: they do not; or nothing tells them apart, so that an id simply appears twice.
-    """
+    """One prediction for each key: variants must agree."""
     groups: dict[str, list[Found]] = {}
     for row in found:
         groups.setdefault(key(row), []).append(row)

@@ -60,11 +60,7 @@ def _without_header(entries: Sequence[Entry], ids: Collection[str]) -> Sequence[
 
 
 def _refuse_ids_in_front(file: Path, lines: Sequence[str], ids: frozenset[str]) -> None:
-    """Refuse lines that would be taken for bare answers, but begin with ids of the data.
-
-    Raises:
-        DataError: most begin with an id of their own, and what may follow one ("q1: Paris").
-    """
+    """Refuse lines that would be taken for bare answers, but begin with ids of the data."""
     starts = {AFTER_ID.split(line.lstrip("-\"' "), maxsplit=1)[0].rstrip("\"'") for line in lines}
     if 2 * len(starts & ids) > len(lines) > len(ids.intersection(lines)):
         raise DataError(
