@@ -154,10 +154,8 @@ class PlainTask:
     def __init__(
         self, console: Console, title: str, total: int | None, unit: str, done: int
     ) -> None:
-        self._console = console
-        self._title = title
-        self._total = total
-        self._unit = unit
+        self._console, self._title = console, title
+        self._total, self._unit = total, unit
         self._done = self._first = done
         self._live = ""
         self._start = self._said = time.monotonic()

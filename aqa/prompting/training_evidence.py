@@ -36,9 +36,7 @@ class TrainingEvidence:
         seed: int,
         examples: Iterable[Example],
     ) -> None:
-        self._options = options
-        self._top_k = top_k
-        self._seed = seed
+        self._options, self._top_k, self._seed = options, top_k, seed
         self._examples = examples
         self._others: OtherPassages | None = None
 

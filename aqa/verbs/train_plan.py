@@ -31,9 +31,7 @@ class TrainingPlan:
                 f"{config.backend.name} can't be trained here: its weights are not ours; use"
                 " `aqa predict` with it, or train t5 or llama-qlora"
             )
-        self.config = config
-        self.progress = progress
-        self.reader = reader
+        self.config, self.progress, self.reader = config, progress, reader
         template = load_template(config.prompt)
         self._look_at_data()
         self.data = Inputs(config, template, progress)

@@ -19,10 +19,8 @@ class DevScores:
     def __init__(
         self, count: int, unfit: Sequence[Unfit], profile: str, progress: Progress
     ) -> None:
-        self._count = count
+        self._count, self._profile, self._progress = count, profile, progress
         self._failed = {each.index: failure_row(each.example, each.error) for each in unfit}
-        self._profile = profile
-        self._progress = progress
         self.rows: dict[int, dict[str, Any]] = {}
 
     def score(self, answers: Iterable[tuple[Prompt, Prediction]]) -> Mapping[str, float]:
@@ -46,11 +44,9 @@ class Steps:
     """Draws the steps of a training and keeps its evaluations."""
 
     def __init__(self, progress: Progress, stack: ExitStack, run: Run) -> None:
-        self._progress = progress
-        self._stack = stack
+        self._progress, self._stack, self._run = progress, stack, run
         self._task: Task | None = None
         self._done = 0
-        self._run = run
         self._history: list[dict[str, Any]] = run.manifest["history"]
 
     @property

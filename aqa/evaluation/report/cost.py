@@ -1,6 +1,6 @@
 """What answers cost, beside how good they are: tokens, money and time, where journals hold them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any
@@ -58,14 +58,8 @@ def system_costs(report: Report) -> list[Cost]:
     found = []
     for system in report.systems:
         costs = [cost_of(row) for row in system.rows if row is not None]
-        found.append(
-            Cost(
-                _mean(cost.read for cost in costs),
-                _mean(cost.written for cost in costs),
-                _mean(cost.dollars for cost in costs),
-                median(times) if (times := _known(cost.seconds for cost in costs)) else None,
-            )
-        )
+        means = {name: _middle(costs, name, fmean) for name in ("read", "written", "dollars")}
+        found.append(Cost(**means, seconds=_middle(costs, "seconds", median)))
     return found
 
 
@@ -111,13 +105,12 @@ def _number(columns: object, name: str) -> float | None:
     return float(value) if type(value) in (int, float) and value >= 0 else None
 
 
-def _known(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    found = _known(values)
-    return fmean(found) if found else None
+def _middle(
+    costs: Iterable[Cost], name: str, of: Callable[[Sequence[float]], float]
+) -> float | None:
+    """A mean or the like of what is known; None of nothing."""
+    found = [value for cost in costs if (value := getattr(cost, name)) is not None]
+    return of(found) if found else None
 
 
 def _shown(value: float | None, form: str) -> str:
