@@ -6,39 +6,23 @@ The names below are loaded when they are first used, so that `import aqa` is qui
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from aqa.version import __version__
+from aqa.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from aqa.api.config import load_config
-    from aqa.api.estimate import estimate_cost
-    from aqa.api.evaluate import evaluate
-    from aqa.api.predict import predict
-    from aqa.api.preview import preview
-    from aqa.api.train import train
-    from aqa.config.options import RunConfig
-    from aqa.data import Source
-    from aqa.errors import AqaError
-    from aqa.evaluation.inputs import Scoring
-    from aqa.evaluation.judge.options import JudgeOptions
-    from aqa.records import Example, Passage, Prediction
-
-__all__ = [
-    "AqaError",
-    "Example",
-    "JudgeOptions",
-    "Passage",
-    "Prediction",
-    "RunConfig",
-    "Scoring",
-    "Source",
-    "__version__",
-    "estimate_cost",
-    "evaluate",
-    "load_config",
-    "predict",
-    "preview",
-    "train",
-]
+    from aqa.api.config import load_config as load_config
+    from aqa.api.estimate import estimate_cost as estimate_cost
+    from aqa.api.evaluate import evaluate as evaluate
+    from aqa.api.predict import predict as predict
+    from aqa.api.preview import preview as preview
+    from aqa.api.train import train as train
+    from aqa.config.options import RunConfig as RunConfig
+    from aqa.data import Source as Source
+    from aqa.errors import AqaError as AqaError
+    from aqa.evaluation.inputs import Scoring as Scoring
+    from aqa.evaluation.judge.options import JudgeOptions as JudgeOptions
+    from aqa.records import Example as Example
+    from aqa.records import Passage as Passage
+    from aqa.records import Prediction as Prediction
 
 _MODULES = {
     "AqaError": "aqa.errors",
@@ -56,6 +40,7 @@ _MODULES = {
     "preview": "aqa.api.preview",
     "train": "aqa.api.train",
 }
+__all__ = sorted(["__version__", *_MODULES])
 
 
 def __getattr__(name: str) -> object:
