@@ -43,19 +43,8 @@ LLAMA_8B: dict[str, Any] = {
     "num_hidden_layers": 32,
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
-    "head_dim": 128,
     "vocab_size": 128256,
     "max_position_embeddings": 131072,
-    "rms_norm_eps": 1e-5,
-    "rope_parameters": {
-        "rope_type": "llama3",
-        "rope_theta": 500000.0,
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    },
-    "tie_word_embeddings": False,
 }
 # The same proportions, for trying this script out on a CPU.
 SMALL = {
@@ -65,7 +54,6 @@ SMALL = {
     "num_hidden_layers": 4,
     "num_attention_heads": 8,
     "num_key_value_heads": 2,
-    "head_dim": 32,
     "vocab_size": 4096,
 }
 Reader = Trainable[LocalModelOptions]
@@ -121,18 +109,19 @@ def make_tokenizer() -> Any:
 
 
 def make_prompts(
-    reader: LlamaQloraBackend, count: int, length: int, with_target: bool
+    reader: Reader, count: int, length: int, with_target: bool, template: Template = TEMPLATE
 ) -> list[Prompt]:
-    """Prompts that take exactly `length` tokens with their target."""
+    """Prompts that take exactly `length` tokens, a causal model's with their target."""
 
     def make(number: int, letters: int) -> Prompt:
         passage = Passage(f"{number:06d}".ljust(letters, "x"))
         target = "y" * (ANSWER - 1) if with_target else None
-        return Prompt(str(number), number, "?", Evidence((passage,)), TEMPLATE, target)
+        return Prompt(str(number), number, "?", Evidence((passage,)), template, target)
 
     def tokens(prompt: Prompt) -> int:
         encoding = reader.encode(prompt)
-        return len(encoding.prompt_ids) + len(encoding.target_ids)
+        written = encoding.target_ids if isinstance(reader, LlamaQloraBackend) else ()
+        return len(encoding.prompt_ids) + len(written)
 
     letters = length - (tokens(make(0, 100)) - 100)
     prompts = [make(number, letters) for number in range(count)]

@@ -20,14 +20,23 @@ from typing import Any
 
 import torch
 from arms import print_table
-from gpu_llama_8b import ANSWER, Meter, make_parser, make_tokenizer, predict, require_gpu, train
+from gpu_llama_8b import (
+    ANSWER,
+    Meter,
+    make_parser,
+    make_prompts,
+    make_tokenizer,
+    predict,
+    require_gpu,
+    train,
+)
 
 from aqa.backends.local.training_arguments import checkpoints_gradients
 from aqa.backends.t5.backend import T5Backend
 from aqa.config.backend_options import T5Options
 from aqa.config.load import build_config
 from aqa.progress import SilentProgress
-from aqa.records import Evidence, Message, Passage, Prompt, Template
+from aqa.records import Message, Template
 
 SHAPES: dict[str, dict[str, int]] = {
     "small": {"d_model": 64, "d_ff": 128, "num_layers": 2, "num_heads": 4, "d_kv": 16},
@@ -64,22 +73,6 @@ def save_model(folder: Path, shape: dict[str, int]) -> tuple[int, int]:
     return encoder, decoder
 
 
-def make_prompts(count: int, length: int, with_target: bool) -> list[Prompt]:
-    """Prompts of `length` tokens, their end token among them, with targets of ANSWER."""
-    target = "y" * (ANSWER - 1) if with_target else None
-    return [
-        Prompt(
-            str(number),
-            number,
-            "?",
-            Evidence((Passage(f"{number:06d}".ljust(length - 2, "x")),)),
-            TEMPLATE,
-            target,
-        )
-        for number in range(count)
-    ]
-
-
 def main() -> None:
     """Measure one shape and print a table."""
     parser = make_parser(__doc__, 512, 16, questions=(256, 4), new_tokens=(16, 4))
@@ -108,10 +101,9 @@ def measure(folder: Path, weights: tuple[int, int], options: argparse.Namespace)
         "generation": {"max_new_tokens": options.new_tokens},
     }
     reader = T5Backend(build_config(T5Options, [layers]), SilentProgress())
-    prompts = make_prompts(options.steps * options.batch, options.length, with_target=True)
-    assert reader.length(prompts[0]) == options.length
+    prompts = make_prompts(reader, options.steps * options.batch, options.length, True, TEMPLATE)
     rows, train_peak = train(reader, prompts, options.batch, folder)
-    asked = make_prompts(options.questions, options.length, with_target=False)
+    asked = make_prompts(reader, options.questions, options.length, False, TEMPLATE)
     read, written, predict_peak = predict(reader, asked)
     encoder, decoder = weights
     passes = 8 if checkpoints_gradients(reader.config.training) else 6
