@@ -73,7 +73,7 @@ class AnswerTrainer(SavingTrainer):
             eval_dataset=[],
             callbacks=[
                 *([EarlyStoppingCallback(patience)] if patience else []),
-                Reporter(on_step, self),
+                Reporter(on_step, self.options.save_steps, self._tokens, self.stops),
             ],
         )
         self.remove_callback(PrinterCallback)
@@ -115,9 +115,13 @@ class AnswerTrainer(SavingTrainer):
         """Write a checkpoint after this step, and stop."""
         self.stopped = True
 
-    @property
-    def tokens(self) -> int:
-        """Tokens trained on so far, padding left out."""
+    def stops(self) -> bool:
+        """Whether a stop was asked for in any process; all are told, and must ask here."""
+        if found := any_process(self.stopped):
+            self.stop()
+        return found
+
+    def _tokens(self) -> int:
         return self._collator.tokens
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> EpochSampler:
@@ -193,8 +197,7 @@ class AnswerTrainer(SavingTrainer):
 
     def _break_off(self) -> None:
         """End an evaluation that a stop was asked for in; what it is of is in a checkpoint."""
-        if any_process(self.stopped):
-            self.stop()
+        if self.stops():
             raise KeyboardInterrupt
 
     @cached_property

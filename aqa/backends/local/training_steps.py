@@ -2,36 +2,31 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
-from aqa.backends.local.collectives import any_process
-from aqa.config.options import TrainingOptions
 from aqa.records import TrainStep
 
 
-class Trained(Protocol):
-    """What a trainer says of itself; `stop` asks it to end."""
-
-    options: TrainingOptions
-    stopped: bool
-
-    @property
-    def tokens(self) -> int:
-        """Tokens trained on so far."""
-
-    def stop(self) -> None:
-        """End at the next good moment."""
-
-
 class Reporter(TrainerCallback):  # type: ignore[misc]
-    """Tells of steps and evaluations, and stops after a step when asked to."""
+    """Tells of steps and evaluations, and stops after a step when asked to.
 
-    def __init__(self, on_step: Callable[[TrainStep], None], trainer: Trained) -> None:
-        self._on_step = on_step
-        self._trainer = trainer
+    `save_steps` are those between two checkpoints, if any; `tokens` tells how many were trained on
+    so far, and `stops` whether any process was asked to stop.
+    """
+
+    def __init__(
+        self,
+        on_step: Callable[[TrainStep], None],
+        save_steps: int | None,
+        tokens: Callable[[], int],
+        stops: Callable[[], bool],
+    ) -> None:
+        self._on_step, self._save_steps = on_step, save_steps
+        self._tokens, self._stops = tokens, stops
+        self._stopped = False
         self._seconds = 0.0  # spent on steps, evaluations left out
         self._last = 0.0
         self._breaks_off = False
@@ -49,7 +44,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             now = time.perf_counter()
             self._seconds += now - self._last
             self._last = now
-            speed = self._trainer.tokens / self._seconds
+            speed = self._tokens() / self._seconds
         self._on_step(
             TrainStep(
                 state.global_step,
@@ -77,18 +72,16 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         same evaluations.
         """
         self._random = random_states()
-        every = self._trainer.options.save_steps
+        every = self._save_steps
         control.should_save |= every is not None and state.global_step % every == 0
-        if any_process(self._trainer.stopped):
-            self._trainer.stop()
-            control.should_training_stop = True
+        if self._stops():
+            self._stopped = control.should_training_stop = True
             if args.save_strategy != "epoch" or not float(state.epoch).is_integer():
                 control.should_save = True
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Break off a step of several batches, where the user asked for a stop."""
-        if any_process(self._trainer.stopped):
-            self._trainer.stop()
+        if self._stops():
             self._breaks_off = control.should_training_stop = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -101,7 +94,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = False
             control.should_save = bool(self._random)
             set_random_states(self._random)
-        elif self._trainer.stopped and not float(state.epoch).is_integer():
+        elif self._stopped and not float(state.epoch).is_integer():
             control.should_evaluate = control.should_save = False
 
 
