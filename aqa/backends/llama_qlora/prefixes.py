@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 Row = Sequence[int]
-# Model types whose forward leaves the attention mask out.
-UNMASKED = ("rwkv", "xlstm", "recurrent_gemma")
+# Model types whose forward leaves the attention mask out, at least where it sums tokens up.
+UNMASKED = ("rwkv", "xlstm", "recurrent_gemma", "deepseek_v4")
 LENGTHENED = ("longrope", "dynamic")  # positions that depend on how long a row is
 WHOLE = ("full_attention", "global")  # layers that look at all tokens; the latter is GPT-Neo's name
 
