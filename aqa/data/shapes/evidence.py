@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from aqa.data.literals import read_literal
@@ -114,24 +115,27 @@ def narrativeqa(row: Row) -> Iterator[Row]:
     }
 
 
-@shape("question", knows=lambda row: len(_numbered(row)) > 1)
+@lru_cache(4096)  # each row of a file has the same names
+def _numbered(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of passages, of which the first may lack its number; none of several names."""
+    matches = [match for match in map(NUMBERED.fullmatch, names) if match]
+    if len(matches) < 2 or len({match[1].casefold() for match in matches}) > 1:
+        return ()
+    return tuple(match[0] for match in sorted(matches, key=lambda match: int(match[2] or 0)))
+
+
+def _are_passages(row: Row) -> bool:
+    names = _numbered(tuple(row))
+    texts = [row[name] for name in names if row[name]]
+    are_texts = all(isinstance(text, str) and " " in text for text in texts)
+    return bool(texts) and are_texts and lacks(without(row, *names), "passages")
+
+
+@shape("question", knows=_are_passages)
 def numbered(row: Row) -> Iterator[Row]:
     """Tables with a column for each passage: context_1, context_2."""
-    names = _numbered(row)
+    names = _numbered(tuple(row))
     yield {**without(row, *names), "passages": [row[name] for name in names if row[name]]}
-
-
-def _numbered(row: Row) -> list[str]:
-    """The columns of the passages, of which the first may lack its number."""
-    matches = [match for match in map(NUMBERED.fullmatch, row) if match]
-    base = {match[1].casefold() for match in matches}
-    texts = [row[match[0]] or " " for match in matches]
-    others = without(row, *(match[0] for match in matches))
-    if len(base) != 1 or not any(match[2] for match in matches) or not lacks(others, "passages"):
-        return []
-    if not all(isinstance(text, str) and " " in text for text in texts):
-        return []
-    return [match[0] for match in sorted(matches, key=lambda match: int(match[2] or 0))]
 
 
 @shape("docs", knows=lambda row: are_objects(row["docs"], "text") and lacks(row, "passages"))
