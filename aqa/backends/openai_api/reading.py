@@ -111,16 +111,13 @@ def _of_response(body: Json) -> Said:
 def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
     """What the messages of a response say; commentary is not meant for the user."""
     messages = [item for item in output if item.get("type") == "message"]
-    parts = [
-        part
-        for message in messages
-        if message.get("phase") != "commentary"
-        for part in message["content"]
-    ]
-    outputs = [part for part in parts if part.get("type") == "output_text"]
-    texts = [part["text"] for part in outputs]
-    tokens = [token for part in outputs for token in tokens_of(part.get("logprobs"))]
-    refusals = [part["refusal"] for part in parts if part.get("type") == "refusal"]
+    said = [own["content"] for own in messages if own.get("phase") != "commentary"]
+    text = "".join(str(joined_parts(content) or "") for content in said)
+    listed = [content for content in said if isinstance(content, list)]
+    refusal = "".join(str(joined_parts(content, "refusal")) for content in listed)
+    parts = [part for content in listed for part in content if isinstance(part, Mapping)]
+    tokens = [token for part in parts for token in tokens_of(part.get("logprobs"))]
     thought = len(messages) < len(output) or (bool(messages) and not parts)
-    refusal = next(iter(refusals), None)
-    return Said("".join(texts), refusal, ending, thought, tuple(tokens))
+    if any(str(item.get("type")).endswith("_call") for item in output):
+        ending = ending or "tool_calls"
+    return Said(text, refusal, ending, thought, tuple(tokens))

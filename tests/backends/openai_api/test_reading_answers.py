@@ -140,6 +140,8 @@ def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structure
         (b'{"choices": [], "model": "m"}', "gave no answer (choices holds none)"),
         (response(message("I look.", phase="commentary")), "thought, but answered nothing"),
         (response({"type": "reasoning"}), "thought, but answered nothing"),
+        (response({"type": "reasoning"}, {"type": "function_call"}), "called a tool"),
+        (response({"type": "message", "content": None}), "thought, but answered nothing"),
     ],
 )
 def test_a_thought_is_no_answer(content: bytes, error: str) -> None:
@@ -163,6 +165,9 @@ def test_a_thought_is_no_answer(content: bytes, error: str) -> None:
         (b'{"choices": [{"text": "Ann", "finish_reason": "stop"}]}', "Ann"),
         (b'{"choices": [{"delta": {"content": "Ann"}, "finish_reason": "stop"}]}', "Ann"),
         (response(message("I look."), message("Ann")), "I look.Ann"),
+        (response({"type": "web_search_call"}, message("Ann")), "Ann"),
+        (response({"type": "message", "content": "Ann"}), "Ann"),
+        (response({"type": "message", "content": [{"type": "text", "text": "Ann"}]}), "Ann"),
         (response(message("I look.", phase="commentary"), message("Ann")), "Ann"),
         (response(message("x", phase="commentary"), message("Ann", phase="final_answer")), "Ann"),
     ],
