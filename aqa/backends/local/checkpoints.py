@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from aqa.errors import RunError
 from aqa.runs.files import atomic
@@ -15,11 +16,15 @@ def last_checkpoint(folder: Path) -> Path | None:
     whole: list[tuple[int, Path]] = []
     for path in folder.glob("checkpoint-*"):
         try:
-            state = json.loads((path / STATE).read_text(encoding="utf-8"))
-            whole.append((int(state["global_step"]), path))
+            whole.append((int(_state(path)["global_step"]), path))
         except (OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(path, ignore_errors=True)
     return max(whole, default=(0, None))[1]
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    return found
 
 
 def find_best(checkpoint: Path) -> None:
@@ -27,12 +32,11 @@ def find_best(checkpoint: Path) -> None:
 
     Else transformers forgets it, and saves the last weights where no step is left.
     """
-    path = checkpoint / STATE
-    state = json.loads(path.read_text(encoding="utf-8"))
+    state = _state(checkpoint)
     best = Path(state.get("best_model_checkpoint") or checkpoint)
     beside = checkpoint.with_name(best.name)
     if not best.is_dir() and beside.is_dir():
-        with atomic(path) as file:
+        with atomic(checkpoint / STATE) as file:
             file.write(json.dumps({**state, "best_model_checkpoint": str(beside)}).encode())
 
 
@@ -41,7 +45,7 @@ def is_over(checkpoint: Path, patience: int | None) -> bool:
 
     transformers would train on: it looks for the end only after a step.
     """
-    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    state = _state(checkpoint)
     stopper = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
     waited = stopper.get("attributes", {}).get("early_stopping_patience_counter", 0)
     done: int = state["global_step"]
@@ -50,14 +54,14 @@ def is_over(checkpoint: Path, patience: int | None) -> bool:
 
 def awaits_evaluation(checkpoint: Path) -> bool:
     """Whether the training ended after it was written, but before the evaluation that follows."""
-    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    state = _state(checkpoint)
     control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
     return bool(control.get("args", {}).get("should_evaluate"))
 
 
 def best_or(checkpoint: Path) -> Path:
     """The best checkpoint that one knows of; itself where it knows none."""
-    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    state = _state(checkpoint)
     return Path(state.get("best_model_checkpoint") or checkpoint)
 
 

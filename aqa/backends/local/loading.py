@@ -1,6 +1,7 @@
 """What transformers loads for every local reader: tokenizer, configuration, and all weights."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -15,6 +16,7 @@ from aqa.processes import process_count
 
 BITSANDBYTES = "bitsandbytes"
 BNB_4BIT = f"{BITSANDBYTES} 4bit"
+SMALLEST = 1024  # bytes; a file of weights is larger, and what points to one is not
 _offload_folders: list[TemporaryDirectory[str]] = []
 KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
 
@@ -90,6 +92,8 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
     Raises:
         ModelError: no such model, or weights that are broken, absent, of another shape or unused.
     """
+    if files.gguf_file is None:
+        _check_files(Path(files.base), files.title)
     with explained(files.spec, files.title), quiet():
         model, found = kind.from_pretrained(
             files.base, output_loading_info=True, ignore_mismatched_sizes=True, **options
@@ -98,6 +102,22 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
     reshaped = {name for name, *_ in found["mismatched_keys"]}
     check_keys(files.title, absent - reshaped, reshaped, found["unexpected_keys"])
     return model
+
+
+def _check_files(folder: Path, title: str) -> None:
+    """See that a model's weights are there as files that are read, where it lies in a folder."""
+    whole, pickled = [*folder.glob("*.safetensors")], [*folder.glob("*model*.bin")]
+    if pickled and not whole:
+        raise ModelError(
+            f"{title}: this model can't be loaded: its weights are pickled ({pickled[0].name}), and"
+            " reading them may run code; load it where you trust it, save_pretrained it as"
+            " safetensors, and name that folder"
+        )
+    for path in whole:
+        if path.stat().st_size < SMALLEST and path.read_bytes().startswith(b"version https://git"):
+            raise ModelError(
+                f"{path}: a pointer of Git LFS, not the file itself; run `git lfs pull`"
+            )
 
 
 def check_keys(

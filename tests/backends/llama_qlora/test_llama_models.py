@@ -194,7 +194,7 @@ def test_pickled_weights_are_refused(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, folder)
     (folder / "model.safetensors").unlink()
     torch.save({"lm_head.weight": torch.zeros(2)}, folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"can't be loaded.*safetensors"):
+    with pytest.raises(ModelError, match=r"pickled \(pytorch_model.bin\).* as safetensors"):
         load_everything(folder)
 
 
@@ -230,6 +230,17 @@ def test_cut_off_weights(tiny: Path, tmp_path: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(ModelError, match="can't be loaded"):
+        load_everything(folder)
+
+
+def test_a_pointer_to_weights_is_no_file_of_them(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pointer"
+    shutil.copytree(tiny, folder)
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    (folder / "model.safetensors").write_text(pointer, encoding="utf-8")
+    with pytest.raises(
+        ModelError, match=r"model.safetensors: a pointer of Git LFS.* `git lfs pull`"
+    ):
         load_everything(folder)
 
 
