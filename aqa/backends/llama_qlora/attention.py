@@ -4,6 +4,10 @@ PyTorch's own takes 1.4 to 1.9 times as long there (avx512_bf16, 150 to 450 toke
 queries of the last tokens alone, which follow a beginning that was read before.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,11 +18,56 @@ from transformers.masking_utils import sdpa_mask
 from aqa.backends.llama_qlora.prefixes import can_share
 from aqa.backends.local.devices import local_device
 from aqa.config.backend_options import LlamaQloraOptions
+from aqa.errors import ModelError
 
 NAME = "aqa_blocks"  # of it among transformers' implementations
 BLOCK = 64  # queries at most,
 LEAST = 8  # and at least,
 SCORES = 1 << 22  # for so many scores at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Rows of other lengths that lie one behind the other, and do not see each other.
+
+    `places` (rows, longest) are those of each row's tokens, its last one's where it has no more;
+    `inside` tells where it has.
+    """
+
+    places: torch.Tensor
+    inside: torch.Tensor
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> "Apart":
+        """Rows of these lengths."""
+        sizes = torch.tensor(lengths)[:, None]
+        steps = torch.arange(max(lengths))
+        return cls(sizes.cumsum(0) - sizes + torch.minimum(steps, sizes - 1), steps < sizes)
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """The number of each token in its row, of shape (1, tokens)."""
+        return torch.arange(self.inside.shape[1]).expand_as(self.inside)[self.inside][None]
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Let attention within it know."""
+        token = _APART.set(self)
+        try:
+            yield
+        finally:
+            _APART.reset(token)
+
+    def columns(self, states: torch.Tensor) -> torch.Tensor:
+        """Padded rows of (1, heads, tokens, width); what is before all of them is each one's."""
+        before = states.shape[2] - int(self.inside.sum())
+        shared = torch.arange(before).expand(len(self.places), -1)
+        columns = torch.cat([shared, self.places + before], dim=1)
+        found = states[0].index_select(1, columns.flatten())
+        return found.view(len(found), *columns.shape, -1).transpose(0, 1)
+
+
+_APART: ContextVar[Apart | None] = ContextVar("apart", default=None)
 
 
 def attend_in_blocks(model: Any, options: LlamaQloraOptions) -> None:
@@ -43,6 +92,8 @@ def reads_on(model: Any) -> bool:
 
 def _mask(*sizes: Any, **words: Any) -> torch.Tensor | None:
     """None where there is no padding, and each token sees all before it."""
+    if _APART.get() is not None:
+        return None
     whole = words.get("attention_mask") is None and words.get("local_size") is None
     if whole and words.get("allow_is_causal_skip", True):
         return None
@@ -59,17 +110,26 @@ def _attention(
     **words: Any,
 ) -> tuple[torch.Tensor, None]:
     """That of (rows, heads, tokens, width), as (rows, tokens, heads, width)."""
-    causal = words.get("is_causal")
+    apart, causal = _APART.get(), words.get("is_causal")
     if causal is None:
         causal = getattr(module, "is_causal", True)
     special = words.get("softcap") is not None or words.get("position_bias") is not None
-    if query.shape[2] == 1 or attention_mask is not None or not causal or special:
+    plain = attention_mask is None and causal and not special
+    if apart is not None:
+        if not plain:
+            raise ModelError(
+                f"{type(module).__name__} attends in a way of its own; choose"
+                " --set backend.attn_implementation=sdpa"
+            )
+        query, key, value = map(apart.columns, (query, key, value))
+    elif not plain or query.shape[2] == 1:
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **words
         )
         return found
     scale = words.get("scaling") or query.shape[-1] ** -0.5
-    return causal_attention(query, key, value, scale), None
+    mixed = causal_attention(query, key, value, scale)
+    return mixed if apart is None else mixed[apart.inside][None], None
 
 
 def causal_attention(
@@ -85,14 +145,14 @@ def causal_attention(
     keys = key.float().reshape(rows * groups, columns, width).transpose(1, 2)
     values = value.reshape(rows * groups, columns, -1)
     block = min(max(SCORES // (rows * heads * columns), LEAST), BLOCK, tokens)
-    future = torch.ones(block, block, dtype=torch.bool).triu(1)[:, None]
+    future = torch.full((block, block), float("-inf")).triu(1)[:, None]
     found = value.new_empty(rows, tokens, groups, each, values.shape[-1])
     for start in range(0, tokens, block):
         stop = min(start + block, tokens)
         seen, size = before + stop, stop - start
         scores = torch.bmm(queries[:, start * each : stop * each], keys[..., :seen])
         own = scores.view(rows * groups, size, each, seen)[..., before + start :]
-        own.masked_fill_(future[:size, :, :size], float("-inf"))
+        own += future[:size, :, :size]
         weights = scores.softmax(-1).to(value.dtype)
         mixed = torch.bmm(weights, values[:, :seen])
         found[:, start:stop] = mixed.view(rows, groups, size, each, -1).transpose(1, 2)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import DynamicCache
 
-from aqa.backends.llama_qlora.attention import reads_on
+from aqa.backends.llama_qlora.attention import Apart, reads_on
 from aqa.backends.llama_qlora.keys import Places, Span
 from aqa.backends.llama_qlora.prefixes import Group, Row, shared_tokens, takes_positions
 from aqa.backends.local.batches import pad_right
@@ -64,19 +64,36 @@ def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group], begun: L
     firsts = [rows[group.members[0]][: group.length] for group in groups]
     if len(groups) == len(rows):
         firsts = [*rows]
-    cache = DynamicCache(config=model.config)
-    for number, pair in enumerate(begun):
-        cache.update(*(states.expand(len(firsts), -1, -1, -1) for states in pair), number)
-    shared = cache.get_seq_length()
-    logits = _read(model, [first[shared:] for first in firsts], past_key_values=cache)
+    if reads_on(model):
+        layers, logits = _read_flat(model, firsts, begun)
+    else:
+        cache = DynamicCache(config=model.config)
+        logits = _read(model, firsts, past_key_values=cache)
+        layers = _layers(cache)
     spans = [Span(number, 0, len(first)) for number, first in enumerate(firsts)]
-    found = Read(_layers(cache), spans, logits)
+    found = Read(layers, spans, logits)
     if len(groups) == len(rows):
         return found
     group_of = {row: place for place, group in enumerate(groups) for row in group.members}
     places = [group_of[row] for row in range(len(rows))]
     rests = [row[groups[place].length :] for row, place in zip(rows, places, strict=True)]
     return _read_on(model, found, places, rests)
+
+
+def _read_flat(model: Any, rows: Sequence[Row], begun: Layers) -> tuple[Layers, torch.Tensor]:
+    """Read rows that lie one behind the other in a single one, without padding between them."""
+    cache = DynamicCache(config=model.config)
+    for number, pair in enumerate(begun):
+        cache.update(*pair, number)
+    shared = cache.get_seq_length()
+    apart = Apart.of([len(row) - shared for row in rows])
+    ids = torch.tensor([[token for row in rows for token in row[shared:]]])
+    last = apart.places[:, -1]
+    with apart.shown(), logits_at(model, torch.zeros_like(last), last):
+        positions = shared + apart.positions
+        logits = forward(model, ids, None, positions, past_key_values=cache)[0].float()
+    layers = [(apart.columns(keys), apart.columns(values)) for keys, values in _layers(cache)]
+    return layers, logits
 
 
 def _read_on(model: Any, begun: Read, numbers: Sequence[int], rests: Sequence[Row]) -> Read:

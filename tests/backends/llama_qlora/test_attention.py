@@ -11,6 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from aqa.backends.llama_qlora import attention
 from aqa.backends.llama_qlora.attention import causal_attention
+from aqa.errors import ModelError
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
@@ -63,3 +64,15 @@ def test_an_encoder_within_a_model_sees_what_is_behind() -> None:
     found, _ = attention._attention(encoder, query, key, value, None)
     expected = scaled_dot_product_attention(query, key, value).transpose(1, 2)
     torch.testing.assert_close(found, expected)
+
+
+def test_what_masks_its_scores_itself_is_not_read_flat() -> None:
+    query, key, value = torch.randn(3, 1, 2, 5, 8).unbind()
+    mask = torch.zeros(1, 1, 5, 5)
+    words = (SimpleNamespace(), query, key, value, mask)
+    with (
+        attention.Apart.of([2, 3]).shown(),
+        pytest.raises(ModelError, match="attn_implementation=sdpa"),
+    ):
+        attention._attention(*words)
+    assert attention._attention(*words)[0].shape == (1, 5, 2, 8)

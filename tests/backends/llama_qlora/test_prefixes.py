@@ -46,9 +46,9 @@ def test_groups_hold_every_row_once_and_share_what_they_say(rows: list[list[int]
         assert all(len(rows[n]) > group.length for n in group.members)
 
 
-@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("way", ["padded", "flat", "begun"])
 def test_the_same_logits_as_with_whole_rows(
-    tiny: Path, begun: bool, monkeypatch: pytest.MonkeyPatch
+    tiny: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
     draw = torch.Generator().manual_seed(1)
@@ -59,9 +59,9 @@ def test_the_same_logits_as_with_whole_rows(
 
     one, other = tokens(20), tokens(11)
     rows = [[*one, *tokens(4)], [*other, *tokens(5)], [*one, *tokens(7)], tokens(9)]
-    if begun:
+    if way != "padded":
         attend_in_blocks(model, LlamaQloraOptions(model=str(tiny)))
-        monkeypatch.setattr(reading, "WORTH", 0)
+        monkeypatch.setattr(reading, "WORTH", 0 if way == "begun" else 1000)
         head = tokens(8)
         rows = [[*head, *row] for row in rows]
     groups = group_by_prefix(rows)
@@ -69,7 +69,7 @@ def test_the_same_logits_as_with_whole_rows(
     with torch.inference_mode():
         firsts = [rows[group.members[0]][: group.length] for group in groups]
         beginning = read_beginning(model, firsts)
-        assert [keys.shape[2] for keys, _ in beginning] == [8, 8] * begun
+        assert [keys.shape[2] for keys, _ in beginning] == [8, 8] * (way == "begun")
         read = read_rows(model, rows, groups, beginning)
         for row, logits, span in zip(rows, read.logits, read.spans, strict=True):
             whole = model(input_ids=torch.tensor([row]))
