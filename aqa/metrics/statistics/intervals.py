@@ -8,7 +8,8 @@ Statistics 98(4). A mean of bounded scores gets the interval of Wilson (1927), J
 effective sample size: Korn & Graubard (1998), Survey Methodology 24(2); Dean & Pagano (2015),
 Journal of Survey Statistics and Methodology 3(4). That is why it has a width, and stays within the
 bounds, where all answers are right. Scores within bounds have lighter or heavier tails than the
-normal law, which leaves more or fewer degrees of freedom: those of the beta law of their mean.
+normal law, and their spread goes with their mean: both change the degrees of freedom of the
+effective sample size, by the moments of the beta law that the clusters' scores follow.
 """
 
 from collections.abc import Sequence
@@ -23,9 +24,6 @@ from aqa.metrics.statistics.confidence_sequences import followed_mean
 
 FEW = 10  # clusters: fewer never tell more than their examples would if they were independent
 _UPPER = (1 + LEVEL) / 2
-# Of the excess kurtosis of scores within bounds, chosen by tests/benchmarks/coverage.py: Wilson's
-# interval takes its part of their skewness already, and clusters too few show it too rarely.
-_TAILS, _MOST_TAILS = 0.5, 2.0
 _NOTHING = 1e-12  # of a variance: sums of equal scores in floats come to this
 
 
@@ -105,9 +103,12 @@ def mean_intervals(
     if clusters.are_examples:
         sizes[is_binary] = clusters.examples
         is_known &= ~is_binary
-    tails = spread.tails * _beta_kurtosis(shares, spread.between / (high - low) ** 2) / 2
-    freedom = spread.freedom / (1 + np.minimum(_TAILS * tails, _MOST_TAILS))
-    reach = student(np.where(is_known, freedom, np.inf))
+    tails = spread.tails * _tails(shares, spread.between / (high - low) ** 2)
+    freedom = spread.freedom / np.maximum(_NOTHING, 1 + tails)
+    # No spread is wider than that of clusters that are right or wrong as a whole.
+    normal, alike = student(np.float64(np.inf)), clusters.examples**2 / (clusters.sizes**2).sum()
+    widest = normal * np.sqrt(np.maximum(1.0, sizes / alike))
+    reach = np.where(is_known, np.minimum(student(freedom), widest), normal)
     lows, highs = _wilson(shares, sizes, reach)
     span = high - low
     lows, highs, effects = low + span * lows, low + span * highs, spread.effects
@@ -168,18 +169,23 @@ def _wilson(shares: Matrix, sizes: Matrix, reach: Matrix) -> tuple[Matrix, Matri
     return low.clip(0, 1), high.clip(0, 1)
 
 
-def _beta_kurtosis(shares: Matrix, variances: Matrix) -> Matrix:
-    """Give the excess kurtosis of the beta law with those means and variances, within 0..1."""
+def _tails(shares: Matrix, variances: Matrix) -> Matrix:
+    """Tell how much more the effective sample size varies than that of normal scores, from -1 on.
+
+    It is p(1 - p) by the variance. By the delta method its logarithm varies as the kurtosis of the
+    scores, less what their skewness has the variance go with the mean; here of the beta law with
+    those means and variances, within 0..1.
+    """
     binomial = shares * (1 - shares)
     is_known = (binomial > _NOTHING) & (variances > _NOTHING)
     size = np.zeros_like(shares)  # both parameters of the law together
     np.divide(binomial, variances, out=size, where=is_known)
     size = np.maximum(0.0, size - 1)
-    above = (1 - 2 * shares) ** 2 * (size + 1) - binomial * (size + 2)
-    found: Matrix = np.zeros_like(shares)
-    below = binomial * (size + 2) * (size + 3)
-    np.divide(6 * above, below, out=found, where=is_known)
-    return found
+    lean = np.zeros_like(shares)
+    np.divide((1 - 2 * shares) ** 2, binomial, out=lean, where=is_known)
+    kurtosis = 6 * (lean * (size + 1) - size - 2) / ((size + 2) * (size + 3))
+    found = (kurtosis + lean * (1 / (size + 1) - 4 / (size + 2))) / 2
+    return np.where(is_known, found, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,6 +134,29 @@ def test_a_score_has_the_same_interval_whatever_is_beside_it() -> None:
     assert together.highs[0] == pytest.approx(alone.highs[0])
 
 
+@pytest.mark.parametrize(("right", "of"), [(7, 10), (29, 30)])
+def test_clusters_right_or_wrong_as_a_whole_have_the_interval_of_wilson(
+    right: int, of: int
+) -> None:
+    """Their variance is p(1 - p) by one less than their number, whatever p: no t is needed."""
+    labels = [place // 4 for place in range(4 * of)]
+    found = mean_interval([100.0 * (label < right) for label in labels], labels)
+    square, share = stats.norm.ppf(0.975) ** 2 / (of - 1), right / of
+    half = (square * (share * (1 - share) + square / 4)) ** 0.5
+    expected = [100 * (share + square / 2 + side * half) / (1 + square) for side in (-1, 1)]
+    assert found == pytest.approx(expected)
+
+
+def test_no_interval_is_wider_than_if_clusters_were_right_or_wrong_as_a_whole() -> None:
+    """One of ten is a little less than right, which tells next to nothing of the spread."""
+    values = [100.0] * 9 + [90.0]
+    whole = stats.binomtest(10, 10).proportion_ci(method="wilson").low
+    for labels in (None, list(range(10)), [place // 3 for place in range(30)]):
+        own = values if labels is None or len(labels) == 10 else np.repeat(values, 3).tolist()
+        low, _ = mean_interval(own, labels)
+        assert 100 * whole - 2 < low < 93
+
+
 def test_two_clusters_that_agree_by_chance_prove_nothing() -> None:
     low, high = mean_interval([0.0, 0.0, 100.0, 33.3], [0, 0, 0, 1])
     assert high - low > 60
