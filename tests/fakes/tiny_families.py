@@ -42,6 +42,7 @@ CAUSAL: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "opt": ("OPTConfig",
         {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
             "max_position_embeddings": 256, "word_embed_proj_dim": 32}),
+    "doge": ("DogeConfig", {**SIZES, "max_position_embeddings": 1024}),
     "falcon": ("FalconConfig",
         {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "multi_query": True,
             "alibi": False, "max_position_embeddings": 1024}),

@@ -11,7 +11,6 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from aqa.backends.llama_qlora import attention
 from aqa.backends.llama_qlora.attention import causal_attention
-from aqa.errors import ModelError
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
@@ -32,7 +31,7 @@ def test_the_last_tokens_see_all_before_them(
     torch.testing.assert_close(found, expected.transpose(1, 2))
 
 
-@pytest.mark.parametrize("family", ["gemma2", "gptoss", "bloom", "mpt"])
+@pytest.mark.parametrize("family", ["gemma2", "gptoss", "bloom", "mpt", "doge"])
 def test_models_with_an_attention_of_their_own_keep_it(family: str, tmp_path: Path) -> None:
     """Be it plain, within windows, or not to be chosen."""
     with make_reader(save_causal(family, tmp_path)) as reader:
@@ -70,9 +69,6 @@ def test_what_masks_its_scores_itself_is_not_read_flat() -> None:
     query, key, value = torch.randn(3, 1, 2, 5, 8).unbind()
     mask = torch.zeros(1, 1, 5, 5)
     words = (SimpleNamespace(), query, key, value, mask)
-    with (
-        attention.Apart.of([2, 3]).shown(),
-        pytest.raises(ModelError, match="attn_implementation=sdpa"),
-    ):
+    with attention.Apart.of([2, 3]).shown(), pytest.raises(attention._OwnWayError):
         attention._attention(*words)
     assert attention._attention(*words)[0].shape == (1, 5, 2, 8)
