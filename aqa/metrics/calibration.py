@@ -95,7 +95,8 @@ def calibrate(
     error, low, high = _interval(means, _noise(distances, right, codes, clusters), plain)
     # It is never less than what confidences are too high or too low by on the whole.
     shares = mean_interval((100 * right).tolist(), clusters)
-    high = max(high, *(abs(claimed.mean() - end / 100) for end in (shares.low, shares.high)))
+    sure = float(claimed.mean())
+    high = max(high, *(abs(sure - end / 100) for end in (shares.low, shares.high)))
     return Calibration(
         kind,
         count,

@@ -42,7 +42,11 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 def known(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is not known, or empty, so that a file does not hold it."""
-    return {name: value for name, value in fields.items() if value not in (None, (), [], {})}
+    return {
+        name: value
+        for name, value in fields.items()
+        if not (value is None or (isinstance(value, tuple | list | dict) and not value))
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def test_few_or_equal_answers() -> None:
     assert found is not None
     assert (found.ece, found.low, len(found.bins)) == (0, 0, 1)
     assert found.high == pytest.approx(100 - 83.887, abs=0.01), "Wilson's interval of 20 of 20"
+    assert type(found.high) is float, "not one of NumPy's"
 
 
 @pytest.mark.parametrize("confidences", [[1.0] * 50, np.linspace(0.998, 1.0, 50).tolist()])

@@ -10,7 +10,7 @@ from peft.tuners.lora import LoraLayer
 from tiny_llama import Training, make_prompts, make_reader
 from tiny_quantized import change_json, save_bitsandbytes, save_fp8
 
-from aqa.backends.llama_qlora.adapters import add_adapter
+from aqa.backends.llama_qlora.fresh_adapters import add_adapter
 from aqa.backends.llama_qlora.fused_lora import FusedLora
 from aqa.backends.llama_qlora.models import load_model
 from aqa.errors import ModelError
