@@ -1,4 +1,4 @@
-"""Training, prediction and BERTScore on an idle machine and beside busy loops of equal priority.
+"""Training, prediction, BERTScore and comparisons, alone and beside busy loops of equal priority.
 
 There is a loop for each processor. Each work is done in four ways, interleaved: alone and beside
 the loops; as aqa does it (`sharing`: threads sleep while others compete), and as PyTorch does it
@@ -18,14 +18,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 from arms import Parser, print_table, print_verdict, save_tiny_llama, squad_prompts
 from bertscore_speed import LAYERS, make_pairs
 from training_speed import Arms, make_reader
 
 from aqa.contention import sharing_processors
+from aqa.evaluation.comparison import compare
 from aqa.metrics import MetricOptions
 from aqa.metrics.bertscore import BertScore
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.statistics.clusters import Clusters
 
 IDLE_TARGET = 1.1  # times the idle machine's time with spinning threads
 BUSY_TARGET = 2.5
@@ -62,6 +65,18 @@ def bertscore(folder: Path, model: str | None, quick: bool) -> Callable[[], floa
     return lambda: timed(lambda: metric(pairs))
 
 
+def comparison(folder: Path, model: str | None, quick: bool) -> Callable[[], float]:
+    """Intervals and tests of three systems by four metrics, in clusters of ten questions."""
+    examples = 200 if quick else 10_000
+    drawn = np.random.default_rng(1).random((3, 4, examples)) * 100
+    values = {
+        f"system {system}": {f"metric {metric}": column for metric, column in enumerate(own)}
+        for system, own in enumerate(drawn)
+    }
+    clusters = Clusters.of((np.arange(examples) // 10).tolist(), "title")
+    return lambda: timed(lambda: compare(values, clusters))
+
+
 def timed(work: Callable[[], object]) -> float:
     begin = time.perf_counter()
     work()
@@ -95,7 +110,7 @@ def main() -> None:
     rows = [("work", "way", "alone s", f"beside {loops} loops s")]
     with tempfile.TemporaryDirectory() as folder:
         model = str(save_tiny_llama(Path(folder, "tiny"))) if asked.quick else None
-        for make in (prediction, training, bertscore):
+        for make in (prediction, training, bertscore, comparison):
             work = make(Path(folder), model, asked.quick)
             work()  # warms up
             times: dict[str, list[float]] = {}
