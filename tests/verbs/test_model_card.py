@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 from aqa_stub import StubBackend, StubOptions
@@ -138,3 +139,11 @@ def test_a_resumed_training_leaves_the_same_weights_and_card(tmp_path: Path) -> 
 
     train(config, Older, run, SilentProgress(), resume=True)
     assert hash_files(run / MODEL) == known
+
+
+def test_a_hub_that_is_not_reached_costs_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise httpx2.ConnectError("Name or service not known")
+
+    monkeypatch.setattr("huggingface_hub.model_info", unreachable)
+    assert licence_of("somebody/something") is None
