@@ -190,6 +190,11 @@ class Trainable(Backend[OptionsT_co]):
 
     merges: ClassVar[bool] = False  # whether it trains an adapter that can become one with its base
 
+    @property
+    def base(self) -> str:
+        """The model that is fine-tuned, as it was named; empty where one is made from scratch."""
+        return self.options.model
+
     def check_training(self) -> None:
         """Raise what would keep a model that can be read from being trained."""
 

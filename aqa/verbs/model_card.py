@@ -22,8 +22,9 @@ WAIT = 10.0  # seconds for the hub to tell a licence
 class CardFacts:
     """What a card tells of a training.
 
-    `base` is how the base was named, `adapts` whether the weights are an adapter over it, `sources`
-    are those of the manifest, `scores` the table of the validation scores where there are any.
+    `base` is how the base was named, "" where the model was made from scratch, `adapts` whether the
+    weights are an adapter over it, `sources` are those of the manifest, `scores` the table of the
+    validation scores where there are any.
     """
 
     name: str
@@ -41,8 +42,8 @@ def write_card(folder: Path, facts: CardFacts) -> None:
 
 def _card(folder: Path, facts: CardFacts) -> str:
     is_adapter = facts.adapts and folder.name != MERGED
-    licence = licence_of(facts.base)
-    on_hub = not (facts.base.startswith(PREFIX) or Path(facts.base).exists())
+    licence = licence_of(facts.base) if facts.base else None
+    on_hub = bool(facts.base) and not (facts.base.startswith(PREFIX) or Path(facts.base).exists())
     head: dict[str, Any] = {
         **({"license": licence} if licence else {}),
         **({"base_model": facts.base} if on_hub else {}),
@@ -51,21 +52,16 @@ def _card(folder: Path, facts: CardFacts) -> str:
         "tags": ["question-answering", "aqa"],
     }
     kind = "a LoRA adapter over" if is_adapter else "a whole model, fine-tuned from"
+    made = f"{kind} `{_shown(facts.base)}`" if facts.base else "a whole model, made from scratch"
     rows = [
         Row([what.replace("_", " "), _shown(source["name"]), source.get("sha256", "")])
         for what, source in facts.sources.items()
     ]
-    summary = (
-        f"The base is under the licence {licence}; these weights are derived from it."
-        if licence
-        else "The licence of the base is not known here: read it before you share these weights,"
-        " which are derived from it."
-    )
     return "\n".join(
         [
             f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
             f"# {facts.name}\n",
-            f"A reader that answers questions from given passages: {kind} `{_shown(facts.base)}`,"
+            f"A reader that answers questions from given passages: {made},"
             f" trained by aqa {__version__} (backend {facts.backend}).\n",
             "## Scores\n",
             to_markdown(facts.scores) if facts.scores else "It was not scored: no validation data.",
@@ -75,8 +71,19 @@ def _card(folder: Path, facts: CardFacts) -> str:
             "With this folder downloaded as `reader`:\n",
             f"    aqa predict {facts.backend} --model reader --data questions.json\n",
             "## Licence\n",
-            f"{summary}\n",
+            f"{_licence_in_words(facts.base, licence)}\n",
         ]
+    )
+
+
+def _licence_in_words(base: str, licence: str | None) -> str:
+    if not base:
+        return "Whoever made it chooses the licence: no other model was its base."
+    if licence is not None:
+        return f"The base is under the licence {licence}; these weights are derived from it."
+    return (
+        "The licence of the base is not known here: read it before you share these weights, which"
+        " are derived from it."
     )
 
 

@@ -202,9 +202,9 @@ def _card(
     if report is not None:
         title = f"Validation scores, {len(report.ids)} questions"
         scores = training_table(before, report.systems[0].scores, title)
-    backend, name = plan.config.backend, run.folder.resolve().name
-    sources = run.manifest["sources"]
-    return CardFacts(name, backend.name, backend.model, plan.reader.merges, sources, scores)
+    reader, name = plan.reader, run.folder.resolve().name
+    backend, sources = plan.config.backend.name, run.manifest["sources"]
+    return CardFacts(name, backend, reader.base, reader.merges, sources, scores)
 
 
 def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:

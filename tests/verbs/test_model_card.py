@@ -11,6 +11,7 @@ import yaml
 from aqa_stub import StubBackend, StubOptions
 
 from aqa.backends.base import Trainable, TrainEstimate, TrainJob
+from aqa.backends.t5.backend import T5Backend
 from aqa.config.load import build_config
 from aqa.progress import SilentProgress
 from aqa.runs.folder import read_manifest
@@ -147,3 +148,21 @@ def test_a_hub_that_is_not_reached_costs_no_training(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("huggingface_hub.model_info", unreachable)
     assert licence_of("somebody/something") is None
+
+
+def test_a_model_from_scratch_has_no_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aqa.verbs.model_card.licence_of", lambda _: pytest.fail("it is asked for"))
+    write_card(tmp_path, facts("", backend="t5", adapts=False))
+    head, text = head_and_text(tmp_path)
+    assert "base_model" not in head
+    assert "a whole model, made from scratch, trained by aqa" in text
+    assert "no other model was its base" in text
+
+
+@pytest.mark.parametrize("named", ["t5-tiny", "a folder"])
+def test_only_what_there_is_already_is_a_base(tmp_path: Path, named: str) -> None:
+    model = str(tmp_path) if named == "a folder" else named
+    scratch = {"vocab_size": 300, "d_model": 8, "d_ff": 8, "d_kv": 4, "num_heads": 2}
+    layer = {"prompt": "t5_qa", "backend": {"model": model, "from_scratch": scratch}}
+    reader = T5Backend(build_config(T5Backend.Options, [layer]), SilentProgress())
+    assert reader.base == (model if named == "a folder" else "")

@@ -75,6 +75,11 @@ class T5Backend(LocalReader[T5Options]):
         made = Path(self.options.model).is_dir()
         return None if made else self.options.from_scratch
 
+    @property
+    def base(self) -> str:
+        """The model that is fine-tuned; none where it is made from scratch."""
+        return super().base if self._scratch is None else ""
+
     def learn_tokenizer(self, texts: Iterable[str]) -> None:
         """Make the tokenizer of a model that is made from scratch; others have one."""
         if self._scratch is not None:
