@@ -9,6 +9,7 @@ from aqa.backends.openai_api.replies import BadBodyError, joined_parts, reported
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
+KEPT = ("model", "usage", "service_tier")  # the last of each
 DONE = "[DONE]"  # the last event of a stream of chat completions
 WHOLE = ("response.completed", "response.incomplete", "response.failed")  # hold the whole response
 
@@ -62,18 +63,28 @@ def in_utf8(content: bytes, charset: str | None) -> bytes:
 
 
 def _events(text: str) -> Iterator[Json | None]:
-    """The events of a stream, None for its end."""
-    kind = ""
-    for line in LINE_END.split(text):
-        name, _, data = line.partition(":")
-        data = data.strip()
-        if name == "event" or not line:
-            kind = data
-        elif name == "data" and data:
-            if kind == "error":
-                yield {"error": _json_or_text(data) or data}
-            else:
-                yield None if data == DONE else json.loads(data)
+    """The events of a stream, None for its end; the lines of an event's data are one text."""
+    kind, data = "", ""
+    for line in [*LINE_END.split(text), ""]:
+        name, _, value = line.partition(":")
+        if name == "data":
+            data += value + "\n"
+        elif name == "event":
+            kind = value.strip()
+        elif not line:
+            yield from _of_event(kind, data.strip())
+            kind, data = "", ""
+
+
+def _of_event(kind: str, data: str) -> Iterator[Json | None]:
+    whole = _json_or_text(data)
+    if kind == "error" and data:
+        yield {"error": whole or data}
+    elif isinstance(whole, dict):
+        yield whole
+    else:  # the end, or events with no blank lines between them
+        for line in filter(str.strip, data.split("\n")):
+            yield None if line.strip() == DONE else json.loads(line)
 
 
 def _json_or_text(data: str) -> object:
@@ -91,7 +102,7 @@ def _error_of(event: Json) -> object:
 
 def _add(body: Json, event: Json) -> None:
     """Add an event of a chat completion to what came before it."""
-    body.update({name: event[name] for name in ("model", "usage") if event.get(name)})
+    body.update({name: event[name] for name in KEPT if event.get(name)})
     for piece in event.get("choices") or ():
         if piece.get("index", 0) != 0:
             continue

@@ -237,6 +237,18 @@ def test_other_streams() -> None:
     assert read_reply(stream(*texts, "[DONE]")).text == "Ann"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("between", [1, 2])  # some servers write no blank lines
+def test_the_data_of_an_event_may_take_several_lines(end: str, between: int) -> None:
+    events = [piece("An"), piece("n\u2028", "stop") | {"service_tier": "flex"}]
+    texts = [json.dumps(event, ensure_ascii=False) for event in events]
+    split = [text.replace(", ", f",{end}data:") for text in texts] if between == 2 else texts
+    content = "".join(f"id: 1{end}retry: 9{end}data: {text}{end * between}" for text in split)
+    for last in ("", f": done{end}data: [DONE]"):
+        reply = read_reply((content + last).encode())
+        assert (reply.text, reply.tier) == ("Ann\u2028", "flex")
+
+
 BUSY = {"message": "busy", "code": 503}
 
 
