@@ -15,6 +15,10 @@ from aqa.spent import Spent
 LARGEST_COUNT = 10**8  # tokens; what claims more counts wrongly
 DEAREST = 1e-3  # dollars for a token, beside one for the request: no model costs more
 
+# Names of tokens that were read from a server's cache, and of those that were kept in it.
+CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
+CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+
 # Why an answer ended before it was whole.
 End = Literal["filter", "length"]
 # How servers of all makers call these ends of an answer, in lower case, before a colon if any.
@@ -220,25 +224,26 @@ def read_usage(usage: object) -> Spent | None:
     if not isinstance(usage, dict):
         return None
     found = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
-    details = found if isinstance(found, dict) else {}
+    parts = (found if isinstance(found, dict) else {}, usage)
     counts = [usage.get("prompt_tokens", usage.get("input_tokens"))]
     counts += [usage.get("completion_tokens", usage.get("output_tokens"))]
-    # Moonshot and DeepSeek say it beside the others.
-    hits = details.get("cached_tokens") or usage.get("cached_tokens")
-    counts += [hits or usage.get("prompt_cache_hit_tokens") or 0]
-    counts += [details.get("cache_write_tokens") or 0]
+    for names in (CACHED, CACHE_WRITES):
+        told = (part.get(name) for part in parts for name in names)
+        counts += [next(filter(None, told), 0)]
     # Wrong numbers are as good as none: money is then counted at its worst case.
     if not all(type(n) is int and 0 <= n <= LARGEST_COUNT for n in counts):
         return None
     read, written, cached, kept = (int(n or 0) for n in counts)
+    total = usage.get("total_tokens")
+    total = total if type(total) is int and total <= LARGEST_COUNT else 0
+    # Anthropic counts them beside the prompt, others within it.
+    if max(cached, kept) > read or total == read + written + cached + kept:
+        read += cached + kept
     # No prompt is empty: a server that says so, counts nothing.
     if not read:
         return None
     # Some servers (xAI, Gemini) count what the model thought, which is paid, in the total alone.
-    total = usage.get("total_tokens")
-    if type(total) is int and read + written < total <= LARGEST_COUNT:
-        written = total - read
-    cached = min(cached, read)
+    written = max(written, total - read)
     cost = _told_cost(usage, DEAREST * (read + written) + 1)
     return Spent(read, written, cached, cost, cache_writes=min(kept, read - cached))
 
@@ -249,7 +254,13 @@ def _told_cost(usage: Mapping[str, Any], most: float) -> float | None:
     told = told.get("total_cost") if isinstance(told, Mapping) else told
     if type(ticks := usage.get("cost_in_usd_ticks")) is int:
         told = ticks / 1e10
-    return float(told) if type(told) in (int, float) and 0 <= told <= most else None
+    details = usage.get("cost_details")
+    # Where the key of the model's maker is used, the cost is OpenRouter's fee.
+    other = details.get("upstream_inference_cost") if isinstance(details, Mapping) else None
+    costs = [told, other or 0] if usage.get("is_byok") is True else [told]
+    if not all(type(cost) in (int, float) and 0 <= cost <= most for cost in costs):
+        return None
+    return float(sum(costs))
 
 
 def joined_parts(content: object, name: Literal["text", "refusal"] = "text") -> object:

@@ -14,7 +14,7 @@ from gpt4_runs import completion, configured, predictions, run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.reading import read_response
-from aqa.backends.openai_api.replies import BadBodyError, read_usage
+from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.schemas import READER_ANSWER
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
@@ -22,7 +22,6 @@ from aqa.errors import ConfigError, ModelError, RunError
 from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Prompt, Template
 from aqa.runs.folder import read_manifest
-from aqa.spent import Spent
 from aqa.verbs.predict import Resume, dry_run
 from aqa.verbs.preview import preview
 
@@ -325,11 +324,6 @@ def test_wrong_numbers_count_as_the_worst_case(
     spent = read_manifest(tmp_path / "out")["served"]["spent"]
     assert spent["output_tokens"] == 4
     assert server.prompt_tokens < spent["input_tokens"] < 5000
-
-
-def test_cached_tokens_are_part_of_those_read() -> None:
-    usage = {"input_tokens": 10, "output_tokens": 1}
-    assert read_usage({**usage, "input_tokens_details": {"cached_tokens": 99}}) == Spent(10, 1, 10)
 
 
 def test_a_redirect_is_not_followed_with_the_key(

@@ -20,6 +20,8 @@ from aqa.runs.folder import read_manifest
 from aqa.spent import Spent
 
 DETAILS = "prompt_tokens_details"
+UPSTREAM = "cost_details"
+COUNTS = {"prompt_tokens": 10, "completion_tokens": 1}
 
 
 def price_of(model: str, **options: Any) -> Price:
@@ -149,6 +151,9 @@ def test_a_fee_for_each_request_is_counted() -> None:
         ({"estimated_cost": 0.5}, 0.5),  # DeepInfra
         ({"cost_in_usd_ticks": 5_000_000_000}, 0.5),  # xAI
         ({"cost": 1e-9}, 12 / 1e6),  # less than the price: of a key of one's own
+        ({"cost": 0.1, "is_byok": True, UPSTREAM: {"upstream_inference_cost": 0.4}}, 0.5),
+        ({"cost": 0.5, "is_byok": False, UPSTREAM: {"upstream_inference_cost": 0.5}}, 0.5),
+        ({"cost": 0.5, "is_byok": True, UPSTREAM: None}, 0.5),
         ({"cost": 1234}, 12 / 1e6),  # of another currency
         ({"cost": "0.5"}, 12 / 1e6),
         ({"cost": -1}, 12 / 1e6),
@@ -206,6 +211,15 @@ def test_batches_have_their_price(options: dict[str, Any], read: float, cached: 
             },
             Spent(2000, 4, 1500, cache_writes=500),
         ),
+        ({**COUNTS, DETAILS: {"cached_tokens": 9}}, Spent(10, 1, 9)),
+        ({**COUNTS, DETAILS: {"cache_creation_tokens": 9}}, Spent(10, 1, cache_writes=9)),
+        ({**COUNTS, "cache_creation_input_tokens": 9}, Spent(10, 1, cache_writes=9)),
+        # What is cached beside the prompt: more than that, or so that the total tells.
+        ({**COUNTS, "cache_read_input_tokens": 90}, Spent(100, 1, 90)),
+        ({**COUNTS, DETAILS: {"cached_tokens": 90}, "total_tokens": 101}, Spent(100, 1, 90)),
+        ({**COUNTS, "cached_tokens": 5, "total_tokens": 16}, Spent(15, 1, 5)),
+        ({**COUNTS, "cached_tokens": 5, "total_tokens": 11}, Spent(10, 1, 5)),
+        ({**COUNTS, "cached_tokens": "5"}, None),
     ],
 )
 def test_what_a_server_counts(usage: dict[str, Any], spent: Spent | None) -> None:
