@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Sequence
+from unicodedata import normalize as unicode_form
 
 from aqa.metrics.languages import WITHOUT_SPACES, has_hangul, language_of
+from aqa.metrics.match import closed, holds
 from aqa.metrics.normalize import PROFILES, without_punctuation
 from aqa.records import Example, Passage
 
@@ -12,6 +14,7 @@ Holds = Callable[[Passage], bool]
 # Words and numbers as a text has them: "Rollo" in "Rollo's", "BTV" in "BTV에서는", "1940" in
 # "1939–1940", but no "000" in "1,000".
 WORD = re.compile(r"\d+(?:[.,]\d+)+|[가-힣]+|[^\W_가-힣]+")
+NO_LETTERS = re.compile(r"[\W_]+")
 
 
 def answer_finder(example: Example) -> Holds | None:
@@ -60,28 +63,36 @@ def _among_own(example: Example, says: Holds) -> Holds | None:
 def text_finder(example: Example) -> Holds:
     """Give the function that tells whether an answer is in a passage's text or title.
 
-    Both are normalised like predictions, or taken apart into words: an answer is whole words, but
-    where it begins or ends with Hangul, whose words have endings, or in a script without spaces,
-    they may go on there.
+    Both are composed, and normalised like predictions, or taken apart into words: an answer is
+    whole words, but where it begins or ends with Hangul, whose words have endings, or in a script
+    without spaces, they may go on there. Hangul may have other spaces, where it begins a word.
     """
-    answers = [text for text in example.answers or () if text]
+    answers = [unicode_form("NFC", text) for text in example.answers or () if text]
     profile = PROFILES["korquad" if has_hangul(answers) else "squad"]
 
     def found_in(text: str, wanted: Sequence[str]) -> bool:
         return any(answer in f" {text} " for answer in wanted)
 
-    normalised = [_edged(text) for text in map(profile.normalize, answers) if text]
+    plain = list(filter(None, map(profile.normalize, answers)))
+    normalised = list(map(_edged, plain))
     apart = [_edged(text) for text in map(_words, answers) if text]
+    spaced = [(text, closed(text)) for text in plain if has_hangul((text,))]
 
     def says(passage: Passage) -> bool:
-        parts = (passage.title, passage.text)
+        parts = [unicode_form("NFC", part) for part in (passage.title, passage.text)]
         text = " ".join(parts).lower()
         # Normalising a long text takes its time: only where an answer's words are in it.
         likely = _likely(normalised, without_punctuation(text))
         if likely and found_in(" ".join(map(profile.normalize, parts)), likely):
             return True
         likely = _likely(apart, text)
-        return bool(likely) and found_in(" ".join(map(_words, parts)), likely)
+        if likely and found_in(" ".join(map(_words, parts)), likely):
+            return True
+        run = NO_LETTERS.sub("", text) if spaced else ""
+        likely = [answer for answer, own in spaced if own in run]
+        return bool(likely) and any(
+            holds(profile.normalize(part), answer) for part in parts for answer in likely
+        )
 
     return says
 

@@ -16,6 +16,7 @@ from aqa.errors import ConfigError, DataError, FolderInUseError
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.scoring import evaluate
 from aqa.progress import SilentProgress
+from aqa.prompting.training_evidence import RULES
 from aqa.records import Prompt
 from aqa.runs.folder import hold
 from aqa.runs.names import METRICS, MODEL, PREDICTIONS
@@ -110,7 +111,7 @@ def test_nothing_is_unanswerable_where_gold_is_never_left_out(tmp_path: Path) ->
 
 
 def test_drawn_evidence_is_known_by_its_rules(tmp_path: Path) -> None:
-    assert plan(tmp_path, 100, passages="mixed").fingerprint()["evidence_rules"] == 2
+    assert plan(tmp_path, 100, passages="mixed").fingerprint()["evidence_rules"] == RULES
     assert "evidence_rules" not in plan(tmp_path, 100, passages="gold").fingerprint()
 
 

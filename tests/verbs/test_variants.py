@@ -99,7 +99,6 @@ def test_evidence_by_older_rules_is_not_gone_on_with(call_aqa: Call, tmp_path: P
     call_aqa(*words)
     ours = {name: path / JOURNAL for name, path in stress_runs(tmp_path / "out").items()}
     header, rows = ours["noise-2"].read_bytes().split(b"\n", 1)
-    assert b'"evidence_rules": 2' in header
     older = json.loads(header)
     del older["fingerprint"]["evidence_rules"]
     ours["noise-2"].write_bytes(json.dumps(older).encode() + b"\n" + rows)

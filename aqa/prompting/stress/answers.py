@@ -56,6 +56,8 @@ def _likely_kind(answer: str, question: str) -> Kind | None:
     text = " ".join(answer.split()).rstrip(".")
     if not text or len(text) > LONGEST or len(text.split()) > MOST_WORDS:
         return None
+    if text.count("(") != text.count(")"):
+        return None  # a piece of something
     lower = text.lower()
     if YEAR.fullmatch(lower) or MONTH.fullmatch(lower):
         return Kind("date", "year" if lower[0].isdigit() else "month")
@@ -73,13 +75,13 @@ def _likely_kind(answer: str, question: str) -> Kind | None:
 
 
 def _is_name(text: str) -> bool:
-    """Tell whether all words but small ones begin with capitals, or figures."""
+    """Tell whether all words but small ones begin with capitals, or figures but the first."""
     words = [word.strip("\"'()“”‘’,") for word in text.split()]
     first = words[1:2] if words[0].lower() == "the" else words[:1]
-    large = (word for word in words if word.lower() not in SMALL_WORDS)
-    return any(word[:1].isupper() for word in first) and all(
-        word[:1].isupper() or word[:1].isdigit() for word in large
-    )
+    large = [word for word in words if word.lower() not in SMALL_WORDS]
+    are_right = all(word[:1].isupper() or word[:1].isdigit() for word in large)
+    # "In 1066" is no name.
+    return are_right and bool(large) and all(word[:1].isupper() for word in (*first, large[0]))
 
 
 @lru_cache(maxsize=1 << 14)

@@ -14,7 +14,10 @@ DIGITS = {  # 0 is that of 십, 백, 천, 만, and of 영
     **dict.fromkeys("178", RIEUL),
     **dict.fromkeys("2459", NO_CONSONANT),
 }
-LATIN = {"l": RIEUL, **dict.fromkeys("mnkptcgb", CONSONANT)}  # as foreign words are read
+LATIN = {  # small letters end foreign words, large ones are read by their names
+    **dict.fromkeys("lLR", RIEUL),
+    **dict.fromkeys("mnkptcgbMN", CONSONANT),
+}
 LETTER = re.compile(r"[^\W_]")
 PARTICLES = ("JKS", "JKC", "JKG", "JKO", "JKB", "JKV", "JKQ", "JX", "JC", "VCP", "E")
 PLURAL = ("들", "XSN")
@@ -45,7 +48,7 @@ def _agreeing(ending: str, old: str, new: str) -> str | None:
 
 def _like(word: str) -> str:
     """Give the noun that ends as a word does when it is read aloud."""
-    letters = LETTER.findall(word.lower())
+    letters = LETTER.findall(word)
     last = letters[-1] if letters else ""
     if 0 <= (code := ord(last or " ") - FIRST) < SYLLABLES:
         final = code % FINALS

@@ -62,6 +62,10 @@ def test_korean_words_with_their_endings(text: str, old: str, new: str, expected
         ("라고", "파리", "평양", "이라고"),
         ("은", "1988", "1992", "는"),
         ("가", "NASA", "BTN", "이"),
+        ("이", "이집트인", "BBC", "가"),
+        ("로", "파리", "Denver", "로"),
+        ("로", "파리", "KBS 2R", "로"),
+        ("는", "파리", "Boeing", "은"),
         ("까지", "평양", "파리", "까지"),
         ("대학교", "서울", "파리", None),
         ("", "서울", "파리", ""),
@@ -81,6 +85,8 @@ def test_particles_agree(ending: str, old: str, new: str, expected: str | None) 
         ("4,000 people", "", "number", "0 people"),
         ("$3.5 million", "", "number", "$0 million"),
         ("the Broncos", "Who won?", "name", "who"),
+        ("The Who", "", "name", ""),
+        ("Peter (the Great)", "", "name", ""),
         ("University of Warsaw", "In which city?", "name", "where"),
         ("Apollo 11", "", "name", ""),
     ],
@@ -92,7 +98,11 @@ def test_types(answer: str, question: str, name: str, form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["to save money", "in the Palace", "three", "", "A" * 61, "to be or not " * 4]
+    "answer",
+    [
+        *("to save money", "in the Palace", "three", "", "A" * 61, "to be or not " * 4),
+        *("In 1066", "In the 1060s", "the", "Of the", "Peter (the Great"),
+    ],
 )
 def test_what_has_no_type(answer: str) -> None:
     assert kind_of(answer, "Who?") is None
