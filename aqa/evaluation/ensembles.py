@@ -41,8 +41,8 @@ class Answered:
     """Questions that all members were asked, as arrays.
 
     `scores` are (questions, members) 0..100, by the score that rules are chosen by; an answer that
-    failed has 0. `costs` are what a question costs with each member, in any unit; infinite where it
-    is asked together with another one.
+    failed has 0. `costs` are what a question costs with each member, in any unit; infinite of the
+    other answers in its n-best list.
     """
 
     votes: Votes
@@ -142,7 +142,7 @@ def fit(name: str, answered: Answered) -> Rule:
         return Weighted(order, tuple(_curve(answered, place) for place in range(len(means))))
     if name == Cascade.name:
         return _cascade(answered)
-    return Single(order[0])
+    return Single(max(_apart(answered.costs), key=means.__getitem__))
 
 
 def _chosen(answered: Answered, names: Sequence[str], seed: int) -> Rule:
@@ -222,11 +222,15 @@ def _cascade(answered: Answered) -> Cascade:
 
 def _pairs(sure: Sequence[bool], costs: Sequence[float]) -> list[tuple[int, int]]:
     """Cheap and dear readers that may follow each other; of equal costs, as they are listed."""
-    apart = [place for place, cost in enumerate(costs) if isfinite(cost)]
-    order = sorted(apart, key=costs.__getitem__)
+    order = sorted(_apart(costs), key=costs.__getitem__)
     return [
         (cheap, dear)
         for place, cheap in enumerate(order)
         for dear in order[place + 1 :]
         if sure[cheap]
     ]
+
+
+def _apart(costs: Sequence[float]) -> list[int]:
+    """The readers themselves, without what else they would have said."""
+    return [place for place, cost in enumerate(costs) if isfinite(cost)]

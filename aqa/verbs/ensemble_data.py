@@ -250,17 +250,22 @@ def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: i
 
 def wanted_rules(dev: Learning, options: EnsembleOptions, progress: Progress) -> list[str]:
     """The rules to choose from; ConfigError where one is wanted that the answers do not allow."""
-    possible = possible_rules(dev.answered.votes, dev.answered.costs)
-    sure = has_confidence(dev.answered.votes)[:: dev.candidates]
-    unsure = [member.name for member, own in zip(dev.members, sure, strict=True) if not own]
-    left_out = [RULES[name] for name in ("weighted", "cascade") if name not in possible]
+    votes, several = dev.answered.votes, dev.candidates
+    possible = possible_rules(votes, dev.answered.costs)
+    sure = has_confidence(votes)
+    unsure = [
+        member.name
+        for place, member in enumerate(dev.members)
+        if not all(sure[place * several : (place + 1) * several])
+    ]
     why = f"{', '.join(unsure)} gave answers without a confidence"
+    if not unsure:
+        why = "a cascade takes two members"
     if options.rule == "auto":
+        left_out = [RULES[name] for name in ("weighted", "cascade") if name not in possible]
         if left_out:
             progress.note(f"left out: {', '.join(left_out)} ({why})")
         return possible
     if options.rule not in possible:
-        raise ConfigError(
-            f"backend.rule = {options.rule} needs to know how sure readers are: {why}"
-        )
+        raise ConfigError(f"backend.rule = {options.rule} can't be learned: {why}")
     return [options.rule]

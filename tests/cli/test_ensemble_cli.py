@@ -174,7 +174,7 @@ def test_the_rule_can_be_named(call_aqa: Call, tmp_path: Path, dev: Path) -> Non
     assert "Chosen: minimum risk (mbr) of a, b." in done.stdout
     assert json.loads((tmp_path / "ens" / "ensemble.json").read_bytes())["rule"]["rule"] == "mbr"
     done = train(call_aqa, dev, "backend.members=[a, b]", "backend.rule=cascade", code=1)
-    assert "backend.rule = cascade needs to know how sure readers are: a, b gave" in done.stderr
+    assert "backend.rule = cascade can't be learned: a, b gave" in done.stderr
 
 
 def test_files_of_other_tools_are_members(

@@ -118,6 +118,15 @@ def test_rules_that_need_confidence_are_left_out_without(random: np.random.Gener
     assert possible_rules(both.votes, [0, 0]) == ["majority", "mbr", "weighted", "cascade"]
 
 
+def test_the_best_member_is_a_reader_not_what_else_it_would_have_said() -> None:
+    right = np.column_stack([np.zeros(60, dtype=bool), np.ones(60, dtype=bool)])
+    of_one = answered(right, np.ones((60, 2)), [0.0, math.inf], per_group=1)
+    assert fit("member", of_one) == Single(0)
+    assert learn(of_one, "f1", ["weighted"], 42).gain.difference == 100
+    of_two = answered(right, np.ones((60, 2)), [0.0, 1.0])
+    assert fit("member", of_two) == Single(1)
+
+
 def test_too_few_groups_are_refused(random: np.random.Generator) -> None:
     few = answered(random.random((90, 2)) < 0.5)
     with pytest.raises(DataError, match=r"10 groups by title or more, and there are 9"):
