@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa.data.files import open_text
-from aqa.data.strict_json import DECODER, HALF_A_PAIR, half_a_pair, reason_of
+from aqa.data.strict_json import DECODER, HALF_A_PAIR, HINTS, half_a_pair, reason_of
 from aqa.errors import DataError
 
 CHUNK = 1 << 18  # characters read at a time
@@ -87,7 +87,8 @@ class Scanner:
             return
         while True:
             if self.next() != '"':
-                raise self._refused("a key in double quotes is needed", self._position)
+                reason = HINTS.get(self.next(), "a key in double quotes is needed")
+                raise self._refused(reason, self._position)
             yield self.value()
             if self.takes("}"):
                 return
@@ -97,6 +98,15 @@ class Scanner:
         """Go from a key to its value, and give the value's first character."""
         self._expect(":")
         return self.next()
+
+    def place(self) -> str:
+        """Where the next value begins: its line."""
+        self.next()
+        return f"{self._name}, line {self._where(self._position)[0]}"
+
+    def line(self) -> str:
+        """What is left of a line, as far as it was read."""
+        return self._buffer[self._position :].partition("\n")[0]
 
     def end(self) -> None:
         """See that nothing follows."""

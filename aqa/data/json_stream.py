@@ -10,7 +10,7 @@ from typing import Literal
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row, open_bytes, text_lines
 from aqa.data.json_scanner import Scanner, scanning
-from aqa.data.strict_json import parse_line
+from aqa.data.strict_json import one_line, parse_line
 from aqa.errors import DataError
 
 FIRST_LINE_BYTES = 1 << 20
@@ -23,8 +23,9 @@ LISTS = (
 )  # fmt: skip
 QUESTIONS = COLUMNS["question"][:3]
 
-# Rows in lines, in a list, in an object of columns, in lists beside the columns' names, or by ids.
-Shape = Literal["lines", "list", "columns", "split", "keyed"]
+# Rows in lines, one after the other in any way, in a list, in an object of columns, in lists beside
+# the columns' names, or by ids.
+Shape = Literal["lines", "objects", "list", "columns", "split", "keyed"]
 
 
 def read_json(path: Path) -> Iterator[Row]:
@@ -32,6 +33,8 @@ def read_json(path: Path) -> Iterator[Row]:
     shape, key = document_shape(path)
     if shape == "lines":
         return read_lines(path)
+    if shape == "objects":
+        return ((place, as_row(value, place)) for place, value in read_values(path))
     if shape == "columns":
         return _read_columns(path)
     if shape == "keyed":
@@ -48,6 +51,17 @@ def read_lines(path: Path) -> Iterator[Row]:
     for place, line in text_lines(path):
         if not line.isspace():
             yield place, as_row(parse_line(line, place), place)
+
+
+def read_values(path: Path) -> Iterator[tuple[str, object]]:
+    """Read values that follow each other, with or without commas, each with the line it begins in.
+
+    So jq writes them, and who puts files together.
+    """
+    with scanning(path) as document:
+        while document.next():
+            yield document.place(), document.value()
+            document.takes(",")
 
 
 def as_row(value: object, place: str) -> dict[str, object]:
@@ -85,12 +99,13 @@ def document_shape(path: Path) -> tuple[Shape, str]:
         opening = document.next()
         if opening not in ("{", "["):
             raise DataError(
-                f"{path.name} holds {describe(document.value())}, where rows are needed"
+                f'{path.name} begins with "{one_line(document.line())}", where JSON has a row or a'
+                " list of rows; is it the file that was meant?"
             )
         if opening == "[":
             return "list", ""
         shape = _object_shape(document)
-    return ("keyed", "") if shape[0] == "lines" and is_keyed(path, (), "{") else shape
+    return ("keyed", "") if shape[0] == "objects" and is_keyed(path, (), "{") else shape
 
 
 def _object_shape(document: Scanner) -> tuple[Shape, str]:
@@ -111,8 +126,8 @@ def _object_shape(document: Scanner) -> tuple[Shape, str]:
         columns = columns or key == "columns"
         if fold(key) in QUESTIONS:  # a list after it is a column of its row
             is_column = isinstance(value, dict | list) and "text" not in value
-            return ("columns" if is_column else "lines"), ""
-    return "lines", ""
+            return ("columns" if is_column else "objects"), ""
+    return "objects", ""
 
 
 def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:

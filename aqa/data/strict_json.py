@@ -14,6 +14,14 @@ _ALONE = re.compile(
     r"\\u(?:[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F])"
 )
 _LONGEST_KEY = 60  # in messages
+# What begins no value, and what it may be.
+HINTS = {
+    "'": "texts go in double quotes, as Python's json.dumps writes them",
+    "/": "JSON has no comments",
+    "#": "JSON has no comments",
+    "]": "a value is missing, or the comma is one too many",
+    "}": "a key is missing, or the comma is one too many",
+}
 
 
 def one_line(text: object) -> str:
@@ -62,8 +70,10 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, json.JSONDecodeError):
-        is_cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
-        return "it ends too early" if is_cut else error.msg
+        if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
+            return "it ends too early"
+        is_missing = not error.msg.startswith(("Extra", "Expecting ',", "Expecting ':"))
+        return HINTS.get(error.doc[error.pos], error.msg) if is_missing else error.msg
     if "integer string conversion" in str(error):
         return "a number has more than 4,300 digits"
     return str(error)

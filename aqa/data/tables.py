@@ -5,13 +5,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from aqa.data.files import Row, open_text
 from aqa.errors import DataError
 
+if TYPE_CHECKING:
+    from _csv import Reader
+
 BATCH_ROWS = 256
 DELIMITERS = ",\t;|"
+NOTHING = f"{DELIMITERS} \r\n"  # in a line before the header
+IN_BRACKETS = re.compile(r"\(.+\)|\[.+\]|<.+>")  # units and types, "(text)", below a header
 EXCEL_SAYS = re.compile("sep=(.)\\s*", re.IGNORECASE)  # a first line that names the delimiter
 QUOTED = re.compile('"((?:[^"]|"")*)"')
 Rename = Callable[[list[str]], list[str]]
@@ -33,14 +38,21 @@ def read_csv(path: Path, rename: Rename = list) -> Iterator[Row]:
     """
     csv.field_size_limit((1 << 31) - 1)  # the default of 128 KiB is less than many a context
     with open_text(path) as text:
-        head = text.readline()
-        named = EXCEL_SAYS.fullmatch(head)
-        if named:
-            yield from _csv_rows(path, text, named[1], rename, 1)
-            return
+        before, head = next(
+            (number, line) for number, line in enumerate(text) if line.strip(NOTHING)
+        )
         delimiter = max(DELIMITERS, key=head.count)
+        if named := EXCEL_SAYS.fullmatch(head):
+            before, head, delimiter = before + 1, text.readline(), named[1]
         quoted = delimiter != "\t" or not _needs_no_quotes(path, head.count("\t"))
-        yield from _csv_rows(path, chain([head], text), delimiter, rename, quoted=quoted)
+        lines = csv.reader(
+            chain([head], text),
+            delimiter=delimiter,
+            strict=True,
+            quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+            skipinitialspace=f"{delimiter} " in head,
+        )
+        yield from _csv_rows(path, lines, rename, before, quoted)
 
 
 def _needs_no_quotes(path: Path, tabs: int) -> bool:
@@ -58,24 +70,15 @@ def _unquoted(cell: str) -> str:
 
 
 def _csv_rows(
-    path: Path,
-    text: Iterable[str],
-    delimiter: str,
-    rename: Rename,
-    before: int = 0,
-    quoted: bool = True,
+    path: Path, lines: "Reader", rename: Rename, before: int, quoted: bool
 ) -> Iterator[Row]:
     """Read rows; `before` is how many lines stand before the header.
 
     Where cells are not `quoted` for certain, what was quoted whole is taken out of its quotes.
+    A row of nothing but delimiters, as Excel adds them, and the header again are passed over.
     """
-    lines = csv.reader(
-        text,
-        delimiter=delimiter,
-        strict=True,
-        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-    )
     header: list[str] = []
+    first: list[str] = []
     line = before + 1
     try:
         for cells in lines:
@@ -83,19 +86,30 @@ def _csv_rows(
             if not quoted:
                 cells = [] if not "".join(cells).strip() else [*map(_unquoted, cells)]
             if not header:
-                header = rename(cells)
+                header, first = rename(cells), cells
                 _check_names(header, place)
-            elif cells:
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{place}: {len(cells)} cells where the header has {len(header)}; "
-                        "quote cells that hold the delimiter"
-                    )
+            elif cells and (len(cells) == 1 or (any(cells) and cells != first)):
+                _check_cells(cells, header, place)
                 yield place, dict(zip(header, (cell or None for cell in cells), strict=True))
     except csv.Error as error:
         raise DataError(
-            f"{path.name}, line {line}: not valid CSV ({error}); fix the quotes of that row"
+            f"{path.name}, line {line}: not valid CSV ({error}); fix the quotes of that row, and"
+            ' write each one within a cell twice ("")'
         ) from None
+
+
+def _check_cells(cells: Sequence[str], header: Sequence[str], place: str) -> None:
+    """Refuse a row that has not a cell for each column, or says of what kind these are."""
+    if len(cells) != len(header):
+        held = "a line break" if len(cells) < len(header) else "the delimiter"
+        advice = f"quote cells that hold {held}"
+        if len(header) == 1:
+            advice = "is that line the header? Remove what stands before it"
+        raise DataError(f"{place}: {len(cells)} cells where the header has {len(header)}; {advice}")
+    if len(cells) > 1 and all(map(IN_BRACKETS.fullmatch, cells)):
+        raise DataError(
+            f"{place}: this row says what the columns hold, as a header does; remove it"
+        )
 
 
 def _check_names(names: Sequence[str], place: str) -> None:

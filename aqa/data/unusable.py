@@ -16,7 +16,7 @@ UTF_16 = ("UTF-16 text", "save it as UTF-8 (in Excel: CSV UTF-8; or iconv -f utf
 BINARY: Mapping[bytes, tuple[str, str]] = {
     b"\xff\xfe": UTF_16,
     b"\xfe\xff": UTF_16,
-    b"\xd0\xcf\x11\xe0": ("an Excel or Word file", "save it as CSV (UTF-8)"),
+    b"\xd0\xcf\x11\xe0": ("an Excel, Word or Hangul file", "save it as CSV (UTF-8)"),
     **{bytes((0x80, protocol)): PICKLE for protocol in range(2, 6)},
     b"\x93NUMPY": ("an array of NumPy", "decode the token ids it holds, and write the texts"),
     b"SQLite format 3": ("an SQLite database", "export the table as CSV or JSON"),
@@ -33,11 +33,15 @@ BINARY: Mapping[bytes, tuple[str, str]] = {
     b"GGUF": ("weights of a model (GGUF)", "give a file of text or a table"),
 }
 TAR_AT, TAR = 257, b"ustar"
+DUCK_AT, DUCK = 8, b"DUCK"
 MARKDOWN = re.compile(rb"\s*\|.*\n\s*\|[-:| ]+\r?\n")
 
 # What the name of an archive's member says of it, and what to do.
 ARCHIVES = {
     "xl/workbook.xml": ("an Excel workbook", "save it as CSV (UTF-8)"),
+    "xl/workbook.bin": ("an Excel workbook", "save it as CSV (UTF-8)"),
+    ".iwa": ("a document of Numbers or Pages", "export it as CSV"),
+    "Contents/content.hpf": ("a Hangul document", "save its text as CSV or JSON"),
     "word/document.xml": ("a Word document", "save its text as CSV or JSON"),
     "content.xml": ("an OpenDocument file", "save it as CSV (UTF-8)"),
     "data.pkl": ("a file of PyTorch", "load it where you trust it, and write JSON"),
@@ -47,6 +51,8 @@ ARCHIVES = {
 TEXTS = {
     "<!doctype html": ("a web page", "download the file itself"),
     "<html": ("a web page", "download the file itself"),
+    "<head": ("a web page", "download the file itself"),
+    "<!--": ("a web page, or XML", "download the file itself"),
     "<?xml": ("XML", "export what it holds as JSON or CSV"),
     "version https://git-lfs": ("a pointer of Git LFS, not the file itself", "run `git lfs pull`"),
 }
@@ -65,6 +71,12 @@ def refuse_unusable(file: Path, head: bytes) -> None:
         known.append(("a table of Markdown", "write it as CSV"))
     if head[TAR_AT:].startswith(TAR):
         known.append(("a tar archive", "unpack it and give the file itself"))
+    if head[DUCK_AT:].startswith(DUCK):
+        known.append(("a DuckDB database", "export the table as CSV or JSON"))
+    if any(not any(head[at:8:2]) and all(head[1 - at : 8 : 2]) for at in (0, 1)) and head[7:]:
+        known.append(UTF_16)  # without its mark
+    if file.suffix.lower() in (".yaml", ".yml") and start[:1] not in ("{", "["):
+        known.append(("YAML", "write it as JSON"))
     if head[8:9] == b"{" and head[:8].endswith(b"\0\0"):
         known.append(("weights of a model (safetensors)", "give a file of text or a table"))
     for what, advice in known:

@@ -22,10 +22,10 @@ def row(**columns: object) -> str:
     return json.dumps({"question": "q", "context": "c", **columns}) + "\n"
 
 
-def workbook() -> bytes:
+def archive(name: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as opened:
-        opened.writestr("xl/workbook.xml", "x")
+        opened.writestr(name, "x")
     return file.getvalue()
 
 
@@ -49,8 +49,14 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.json", f"[{GOOD}] x", "f.json, line 2, column 3: not valid JSON (the document ended"),
     ("f.json", f'[{GOOD * 3000}'.replace("\n", ",\n") + "!]", "f.json, line 3001, column 1:"),
     ("f.json", gzip.compress(f"[\n{GOOD} ?]".encode(), mtime=0), "f.json, line 3, column 2:"),
-    ("f.json", '{\n "question": "q"\n}', "each line must hold one whole value"),
-    ("f.json", "nothing", "f.json, line 1, column 1: not valid JSON"),
+    ("f.json", '{\n "question": "q"\n}', "f.json, line 1: no passages among the columns question"),
+    ("f.json", "nothing", 'f.json begins with "nothing", where JSON has a row or a list of rows;'),
+    ("f.jsonl", "404: Not Found", 'f.jsonl begins with "404: Not Found", where JSON has'),
+    ("f.json", "[{'question': 'q'}]", "(texts go in double quotes, as Python's json.dumps writes"),
+    ("f.json", "{'question': 'q'}\n" * 2, "(texts go in double quotes, as Python's json.dumps"),
+    ("f.json", f"[{GOOD} // the first\n]", "not valid JSON (, is needed)"),
+    ("f.json", f"[ # the first\n{GOOD}]", "column 3: not valid JSON (JSON has no comments)"),
+    ("f.json", f"[{GOOD},]", "not valid JSON (a value is missing, or the comma is one too many)"),
     ("f.jsonl", '{"context": ' + "[" * 100_000, "not valid JSON (it is nested too deeply)"),
     ("f.jsonl", GOOD + "42\n", "f.jsonl, line 2: the value 42 where an object"),
     ("f.json", "[1]", "f.json, row 1: the value 1 where an object"),
@@ -77,11 +83,25 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.csv", "question,context\n질문,답\n".encode("cp949"), "f.csv, line 2: not UTF-8 at byte 17"),
     ("f.json", '[{"question": "질문"}]'.encode("cp949"), "f.json, line 1: not UTF-8 at byte 15"),
     ("f.json", "[]".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
-    ("f.json", "null", "f.json holds null, where rows are needed"),
+    ("f.json", "null", 'f.json begins with "null", where JSON has a row or a list of rows;'),
+    ("f.json", "\n<!-- x --><html>", "f.json is a web page, or XML; download the file itself"),
+    ("f.csv", "<head><title>Sign in</title></head>", "f.csv is a web page"),
+    ("f.yml", "- id: 1\n  question: q\n", "f.yml is YAML; write it as JSON"),
+    ("f.csv", "id,question".encode("utf-16-le"), "is UTF-16 text; save it as UTF-8"),
+    ("f.csv", "id,question".encode("utf-16-be"), "is UTF-16 text; save it as UTF-8"),
+    ("f.db", bytes(8) + b"DUCK" + bytes(60), "f.db is a DuckDB database; export the table"),
+    ("f.numbers", archive("Index/Document.iwa"), "f.numbers is a document of Numbers or Pages"),
+    ("f.hwpx", archive("Contents/content.hpf"), "f.hwpx is a Hangul document; save its text"),
+    ("f.csv", "Our questions\nid,question\n", "2 cells where the header has 1; is that line the"),
+    ("f.csv", "question,context\nq\n", "1 cells where the header has 2; quote cells that hold a l"),
+    ("f.csv", "question,context\n(text),[text]\n", "line 2: this row says what the columns hold,"),
+    ("f.csv", 'question,context\nq,"a \\"b\\""\n', 'write each one within a cell twice ("")'),
+    ("f.json", json.dumps({"rows": [{"row_idx": 0, "row": {}, "truncated_cells": ["context"]}]}),
+        "f.json, row 1: the hub's server cut ['context']; download the whole data set"),
     ("f.json", "<!DOCTYPE html><html>", "f.json is a web page; download the file itself"),
     ("f.tsv", "id\tquestion\tcontext\n1\tq\r\tc\n", "line 2: 2 cells where the header has 3"),
     ("f.csv", b"BZh91AY&SY\x00", "f.csv is packed by bzip2"),
-    ("f.xlsx", workbook(), "f.xlsx is an Excel workbook; save it as CSV"),
+    ("f.xlsx", archive("xl/workbook.xml"), "f.xlsx is an Excel workbook; save it as CSV"),
     ("f.bin", bytes(range(256)), "f.bin is not text, and not a table that aqa knows"),
     ("f.csv", "question,context\nq,c,d\n", "f.csv, line 2: 3 cells where the header has 2"),
     ("f.csv", 'question,context\nq,c\nq,"c\n', "f.csv, line 3: not valid CSV"),

@@ -58,6 +58,8 @@ def plain_rows(rows: Iterable[Row], named: Collection[str] = ()) -> Iterator[Row
         row = _without_nan(given)
         inner = row.get("row")
         if "row_idx" in row and isinstance(inner, dict):  # as the hub's server gives rows
+            if cut := row.get("truncated_cells"):
+                raise DataError(f"{place}: the hub's server cut {cut}; download the whole data set")
             row = inner
         if row.keys() == {"header"}:  # MRQA's first line
             continue

@@ -7,7 +7,7 @@ from typing import Any
 from aqa.data.columns import fold
 from aqa.data.files import text_lines
 from aqa.data.json_scanner import scanning
-from aqa.data.json_stream import describe
+from aqa.data.json_stream import describe, read_values
 from aqa.data.shape import as_object
 from aqa.data.strict_json import one_line, parse_line
 from aqa.errors import DataError
@@ -44,7 +44,7 @@ def read_document(file: Path, is_json: bool) -> list[Entry] | None:
     if is_whole:
         return members(file, document)
     try:
-        return list(read_lines(file))
+        return [Entry(place, value) for place, value in read_values(file)]
     except DataError:
         if is_json or isinstance(document, dict):
             raise

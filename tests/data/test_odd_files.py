@@ -1,0 +1,40 @@
+"""Files as people and tools write them beside the usual ways: read as they are meant."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aqa.data import Source, read_examples
+
+ROW = {"id": "1", "question": "q", "context": "c", "answers": ["a"]}
+OTHER = {**ROW, "id": "2"}
+HEADER, TABLE = "id,question,context,answers\n", "1,q,c,a\n2,q,c,a\n"
+FIRST, SECOND = json.dumps(ROW), json.dumps(OTHER)
+
+# Each holds the two rows.
+READ = {
+    "the header twice": ("f.csv", f"{HEADER}1,q,c,a\n{HEADER}2,q,c,a\n"),
+    "rows of nothing": ("f.csv", f"{HEADER}{TABLE},,,\n,,,\n"),
+    "lines of nothing before": ("f.csv", f"\n,,,\n{HEADER}{TABLE}"),
+    "a blank after each comma": ("f.csv", (HEADER + TABLE).replace(",", ", ")),
+    "objects in one line": ("f.json", FIRST + SECOND),
+    "objects over several lines": ("f.json", f"{json.dumps(ROW, indent=1)}\n{SECOND}"),
+    "lines that end with commas": ("f.jsonl", f"{FIRST},\n{SECOND},\n"),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_odd_files(tmp_path: Path, kind: str) -> None:
+    name, text = READ[kind]
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    found = [
+        (
+            example.id,
+            example.question,
+            [passage.text for passage in example.passages],
+            example.answers,
+        )
+        for example in read_examples(Source(str(tmp_path / name)))
+    ]
+    assert found == [("1", "q", ["c"], ("a",)), ("2", "q", ["c"], ("a",))]
