@@ -10,6 +10,7 @@ from platformdirs import user_cache_path
 from aqa.config.backend_options import BackendOptions
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.errors import ModelError
+from aqa.hub import ready_hub
 from aqa.runs.hashes import Hashed, hash_files
 from aqa.runs.names import ADAPTER, MODEL
 
@@ -82,6 +83,8 @@ def _base_of(config: Path) -> str:
 
 def _find_base(spec: str, adapter: Path | None) -> ModelFiles:
     if not spec.startswith(PREFIX) and not spec.endswith(GGUF):
+        if not Path(spec).exists():
+            ready_hub()
         return ModelFiles(spec, spec, adapter)
     path = locate_package_file(spec) if spec.startswith(PREFIX) else Path(spec)
     if not path.exists():

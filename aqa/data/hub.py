@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aqa.data.files import Row
 from aqa.data.saved_dataset import chosen_split
 from aqa.errors import DataError
+from aqa.hub import ready_hub
 
 if TYPE_CHECKING:
     from datasets import DatasetBuilder
@@ -76,6 +77,8 @@ def fingerprint(name: str) -> str:
 
 
 def _builder(name: str) -> "DatasetBuilder":
+    if not Path(name).is_dir():
+        ready_hub()
     import datasets
 
     datasets.disable_progress_bars()  # how far reading is, is shown by who counts the rows

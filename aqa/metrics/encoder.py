@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aqa.errors import ModelError
 from aqa.heap import keep_freed_blocks
+from aqa.hub import ready_hub
 from aqa.library_output import quiet
 from aqa.runs.hashes import hash_files
 
@@ -182,6 +183,8 @@ def find_layer(model: str, num_layers: int | None) -> int:
 def _load(model: str, num_layers: int) -> tuple[Any, Any]:
     from bert_score.utils import get_model, get_tokenizer
 
+    if not Path(model).exists():
+        ready_hub()
     try:
         with quiet():
             _check_whole(model)

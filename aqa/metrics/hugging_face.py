@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from aqa.config.paths import at_home
 from aqa.errors import DataError, ModelError, UsageError
+from aqa.hub import ready_hub
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
@@ -202,9 +203,11 @@ class _Module:
 
 def _load(source: str) -> Any:
     """Load a metric by its name on the hub, or from a local module."""
+    path = at_home(source)
+    if not path.exists():
+        ready_hub()
     import evaluate
 
-    path = at_home(source)
     try:
         return evaluate.load(str(path.resolve()) if path.exists() else source, keep_in_memory=True)
     except (ImportError, SyntaxError, OSError, TypeError, ValueError) as error:
