@@ -25,8 +25,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "groundtruthanswers", "groundtruthanswer", "referenceanswers", "referenceanswer",
         "reference", "expectedanswers", "expectedanswer", "expectedoutput", "correctanswers",
         "correctanswer", "possibleanswers", "generationgt", "gtanswer", "targetanswer", "정답",
-        "answers", "answer", "answertext", "답변", "답", "output", "target", "expected", "ideal",
-        "goldtext", "shortanswers", "shortanswer",
+        "answers", "answer", "answertext", "답변", "답", "target", "expected", "ideal",
+        "goldtext", "shortanswers", "shortanswer", "output",
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ from aqa.data.columns import (
 )
 from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
-from aqa.data.yes_no import read_flag
+from aqa.data.yes_no import is_no, is_true, read_flag
 from aqa.errors import DataError
 
 TEXTS = ("text", "answer", "value", "answertext")
@@ -32,7 +33,25 @@ LIKE_REFERENCES = re.compile(
 )
 # References that say that there is none: MS MARCO's and QuAC's.
 NO_ANSWER = {"no answer present", "cannotanswer"}
-BAR = re.compile(r"[^|\s]\s*\|+\s*[^|\s]")  # between answers, as some tables have them
+# Between answers, as some tables have them.
+BAR = re.compile(r"[^|\s]\s*\|+\s*[^|\s]|\s//+\s|\[SEP\]|<sep>", re.IGNORECASE)
+# Texts that may be meant as no answer, or as yes and no.
+IN_WORDS = {
+    "none", "n/a", "no answer", "unanswerable", "not answerable", "true", "false", "없음",
+    "답 없음", "답없음", "정답 없음", "해당 없음",
+}  # fmt: skip
+NOTES = {
+    "phrases": "Examples whose references say that there is no answer: {}; they count as"
+    " unanswerable, unless they have others.",
+    "barred": 'Examples with "|" or the like in a reference: {}; it counts as one answer: write'
+    ' several as a list, ["...", "..."].',
+    "missing": 'Examples whose only reference is "nan", "null" or another mark for nothing: {};'
+    " they have none.",
+    "in words": 'Examples with a reference such as "None" or "True": {}; it is compared as a text:'
+    " write [] where there is no answer, and yes or no where these are meant.",
+    "marked": 'Examples of which a mark such as "has_answer" says otherwise than their references:'
+    " {}; the references count.",
+}
 MISSING = {"nan", "<na>", "#n/a", "null", r"\n"}  # what pandas, Excel and SQL write for nothing
 
 
@@ -49,13 +68,11 @@ class References:
 
 
 class ReferenceReader:
-    """Reads references; `phrases` and `missing` count those that were not taken for answers,
-    `barred` those that may be several.
-    """
+    """Reads references, and counts those of which something is said in NOTES."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self.phrases = self.missing = self.barred = 0
+        self._counts: Counter[str] = Counter()
 
     def read(self, row: Mapping[str, object], place: str) -> References:
         """Give the references of a row.
@@ -74,9 +91,10 @@ class ReferenceReader:
                 texts = tuple(dict.fromkeys((*texts, *(more or ()))))
         if _is_impossible(row, place):
             return References((), None, (column,))
+        self._counts["marked"] += texts is not None and _is_marked(row, not texts)
         if "answers" not in self._columns.fields:
             self._check_other(row, column, texts, place)
-        target = self._target(row, column, place) if texts else None
+        target = self._target(row, column) if texts else None
         used = columns_called(("target",), tuple(row)) if target else ()
         return References(texts, target, (column, *used))
 
@@ -88,28 +106,18 @@ class ReferenceReader:
         return self._columns.find("answers", row, place)
 
     def notes(self) -> Iterator[str]:
-        """Give sentences for the user on what was not taken for an answer."""
-        if self.phrases:
-            yield (
-                f"Examples whose references say that there is no answer: {self.phrases}; they"
-                " count as unanswerable, unless they have others."
-            )
-        if self.barred:
-            yield (
-                f'Examples with "|" in a reference: {self.barred}; it counts as one answer: write'
-                ' several as a list, ["...", "..."].'
-            )
-        if self.missing:
-            yield (
-                'Examples whose only reference is "nan", "null" or another mark for nothing:'
-                f" {self.missing}; they have none."
-            )
+        """Give sentences for the user on what may not be meant."""
+        for what, sentence in NOTES.items():
+            if count := self._counts[what]:
+                yield sentence.format(count)
 
     def _check_other(
         self, row: Mapping[str, object], column: str, texts: tuple[str, ...] | None, place: str
     ) -> None:
         """See that no text that may be the reference, too, says something else."""
-        others = columns_called(("answer",), tuple(row)) if fold(column) == "answers" else ()
+        # FiD's target, beside all answers that are right, need not be one of them.
+        beside = "answer" if fold(column) == "answers" else "target"
+        others = columns_called((beside,), tuple(row))
         if fold(column) in AMBIGUOUS:
             others += _like_references(tuple(row))
         for other in others:
@@ -127,7 +135,7 @@ class ReferenceReader:
                     " the references with --field answers=NAME"
                 )
 
-    def _target(self, row: Mapping[str, object], column: str, place: str) -> str | None:
+    def _target(self, row: Mapping[str, object], column: str) -> str | None:
         """FiD's: the answer to train on, beside all that are right."""
         if fold(column) == "target" or "answers" in self._columns.fields:
             return None
@@ -150,11 +158,12 @@ class ReferenceReader:
             items = [item for item in items if item is not None]
         found = [self._text(item, place) for item in items]
         texts = [text for text in found if text is not None]
-        self.barred += was_text and any(BAR.search(text) for text in texts)
+        self._counts["barred"] += was_text and any(map(BAR.search, texts))
+        self._counts["in words"] += any(_words(text) in IN_WORDS for text in texts)
         said = [text for text in texts if not self._is_none(text)]
-        self.phrases += len(said) < len(texts)
+        self._counts["phrases"] += len(said) < len(texts)
         if found and not texts:
-            self.missing += 1
+            self._counts["missing"] += 1
             return None
         return tuple(dict.fromkeys(text for text in said if text.strip()))
 
@@ -165,8 +174,7 @@ class ReferenceReader:
             return None
         if text is None and isinstance(item, dict) and "provenance" in item:
             return None  # KILT lists the pages that support an answer beside it
-        is_whole = isinstance(text, int) or (isinstance(text, float) and text.is_integer())
-        if is_whole and not isinstance(text, bool):
+        if isinstance(text, int | float) and not isinstance(text, bool) and math.isfinite(text):
             return composed(text)
         if not isinstance(text, str):
             raise DataError(
@@ -176,7 +184,11 @@ class ReferenceReader:
         return text
 
     def _is_none(self, text: str) -> bool:
-        return text.strip().rstrip(".").casefold() in NO_ANSWER
+        return _words(text) in NO_ANSWER
+
+
+def _words(text: str) -> str:
+    return text.strip().rstrip(".").casefold()
 
 
 @lru_cache(1024)  # each row of a file has the same names
@@ -192,6 +204,18 @@ def _is_impossible(row: Mapping[str, object], place: str) -> bool:
         read_flag(row[column], column, place) is False
         for column in columns_called(ANSWERABLE, names)
     )
+
+
+def _is_marked(row: Mapping[str, object], as_answerable: bool) -> bool:
+    """Tell whether a mark says that there is an answer, or, of what was found, that none is."""
+    names = tuple(row)
+    marks = columns_called((*ANSWERABLE, "hasanswer"), names)
+    against = columns_called(UNANSWERABLE, names)
+    if as_answerable:
+        return any(is_true(row[name]) for name in marks) or any(
+            is_no(row[name]) for name in against
+        )
+    return any(is_no(row[name]) for name in marks)
 
 
 def _is_nan(value: object) -> bool:

@@ -28,4 +28,9 @@ def read_flag(value: object, column: str, place: str) -> bool | None:
 
 def is_true(value: object) -> bool:
     """Tell whether a value of a file means yes; what means nothing that is known does not."""
-    return value is True or (not isinstance(value, bool) and str(value).strip().casefold() in YES)
+    return str(value).strip().casefold() in YES
+
+
+def is_no(value: object) -> bool:
+    """Tell whether a value of a file means no."""
+    return str(value).strip().casefold() in NO

@@ -243,6 +243,10 @@ ANSWERS: list[tuple[dict[str, object], tuple[str, ...] | None]] = [
     ({"output": [{"answer": "", "selected_sentences": []}]}, ()),
     ({"target": "t", "answers": ["a"]}, ("a",)),
     ({"target": "t"}, ("t",)),
+    ({"output": "what a system said", "target": "t"}, ("t",)),
+    ({"output": "what a system said", "expected": ["t"]}, ("t",)),
+    ({"output": "o"}, ("o",)),
+    ({"answers": [18.5, 3.0]}, ("18.5", "3")),
     ({"answers": ["plausible"], "is_impossible": True}, ()),
     ({"answers": ["a"], "is_impossible": False}, ("a",)),
 ]

@@ -49,7 +49,7 @@ def test_answers_between_bars_are_told_of(tmp_path: Path) -> None:
     path.write_text("id,question,context,answers\n" + table)
     found = [note for note in survey(Source(str(path))).notes if '"|"' in note]
     assert len(found) == 1
-    assert 'with "|" in a reference: 2; it counts as one answer' in found[0]
+    assert 'with "|" or the like in a reference: 2; it counts as one answer' in found[0]
 
 
 def test_keep_first_counts_what_is_kept(repeated: str) -> None:

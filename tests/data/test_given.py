@@ -73,7 +73,7 @@ def test_a_data_set_and_its_splits() -> None:
         (7, "the given data, item 2: int where an Example"),
         ({"id": "2", "frage": "Who?"}, "item 2: no question among the columns id, frage"),
         (replace(EXAMPLE, id="2", question=" "), 'item 2: "question" is empty'),
-        (replace(EXAMPLE, id="2", answers=(3.5,)), "item 2: the value 3.5 among the gold answers"),  # type: ignore[arg-type]
+        (replace(EXAMPLE, id="2", answers=({},)), "item 2: an object among the gold answers"),  # type: ignore[arg-type]
         (EXAMPLE, 'the id "1" .* the given data, item 1 and again at the given data, item 2'),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aqa.data import Source, read_examples
+from aqa.data import Source, read_examples, survey
 
 ROW = {"id": "1", "question": "q", "context": "c", "answers": ["a"]}
 OTHER = {**ROW, "id": "2"}
@@ -38,3 +38,26 @@ def test_odd_files(tmp_path: Path, kind: str) -> None:
         for example in read_examples(Source(str(tmp_path / name)))
     ]
     assert found == [("1", "q", ["c"], ("a",)), ("2", "q", ["c"], ("a",))]
+
+
+# Columns of a row that can be read, and what is said all the same.
+TOLD = {
+    "a text for no answer": ({"answers": "N/A"}, 'a reference such as "None" or "True": 1; it is'),
+    "a text for yes": ({"answers": ["FALSE"]}, "and yes or no where these are meant"),
+    "several answers in a text": ({"answers": "a /// b"}, '"|" or the like in a reference: 1;'),
+    "an answer, and a mark of none": ({"has_answer": False}, "the references count"),
+    "none, and a mark of one": ({"answers": [], "is_impossible": False}, "references: 1; the ref"),
+}
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_what_may_not_be_meant_is_told(tmp_path: Path, kind: str) -> None:
+    columns, told = TOLD[kind]
+    (tmp_path / "f.json").write_text(json.dumps([{**ROW, **columns}]), encoding="utf-8")
+    assert told in " ".join(survey(Source(str(tmp_path / "f.json"))).notes)
+
+
+def test_of_usual_rows_nothing_is_told(tmp_path: Path) -> None:
+    rows = [{**ROW, "has_answer": True}, {**OTHER, "answers": [], "is_impossible": True}]
+    (tmp_path / "f.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert survey(Source(str(tmp_path / "f.json"))).notes == ()

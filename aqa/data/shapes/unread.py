@@ -2,7 +2,7 @@
 
 import re
 
-from aqa.data.columns import fold
+from aqa.data.columns import columns_called, first_called, fold
 from aqa.data.literals import read_literal
 from aqa.data.shape import (
     Row,
@@ -17,10 +17,15 @@ from aqa.data.shape import (
 )
 
 SPLITS = {"train", "dev", "validation", "valid", "test"}
-OF_CHOICES = ("answer", "answerKey", "gold_label", "label")
+# By folded names: which of the options is right, and the options.
+OF_CHOICES = (
+    "answer", "answerkey", "goldlabel", "label", "정답", "correctanswer", "correctoption",
+    "answeridx", "answerindex",
+)  # fmt: skip
+OPTIONS = ("options", "choices", "선택지", "보기")
 LETTERED = re.compile(r"(?:answer|choice|option|op|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]")
 MANY_COLUMNS = 20  # more texts than a row of data has by names of its own
-PLACES = set("ABCDEFGHIJ0123456789")
+PLACES = set("ABCDEFGHIJ0123456789①②③④⑤")
 OF_A_CORPUS = {
     "docid", "corpusid", "queryid", "qid", "contents", "text", "title", "url", "score", "rank",
     "id", "metadata",
@@ -35,17 +40,18 @@ def _is_choice(row: Row) -> bool:
     """Tell whether the answer is one of options, which the question does not hold."""
     if "questions" in row and are_objects(row["questions"], "options"):
         return True
-    answer = next((row[name] for name in OF_CHOICES if name in row), None)
+    answer = first_called(row, OF_CHOICES)
     question = row.get("question", "")
     is_place = isinstance(answer, int) or (
         isinstance(answer, str) and answer.strip(" ().") in PLACES
     )
     if not is_place or not isinstance(question, str):
         return False
-    if column_of(row, "answers") not in ("", *OF_CHOICES):
+    if column_of(row, "answers") not in ("", *columns_called(OF_CHOICES, tuple(row))):
         return False
     lettered = [row[name] for name in row if LETTERED.fullmatch(name)]  # LongBench 2, CosmosQA
-    options = read_literal(row.get("options", row.get("choices", lettered)), "options", "")
+    listed = first_called(row, OPTIONS)
+    options = read_literal(lettered if listed is None else listed, "options", "")
     texts = options.get("text", list(options.values())) if isinstance(options, dict) else options
     return (
         isinstance(texts, list)
@@ -72,7 +78,6 @@ SHAPES: tuple[Shape, ...] = (
     unreadable(
         "a question of multiple choice (RACE, QuALITY): write the options into the question, and"
         " the text of the right one into answers",
-        any_of=("questions", *OF_CHOICES),
         knows=_is_choice,
     ),
     unreadable(
