@@ -10,10 +10,15 @@ from aqa.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from aqa.api.config import load_config as load_config
+    from aqa.api.estimate import Estimate as Estimate
     from aqa.api.estimate import estimate_cost as estimate_cost
+    from aqa.api.evaluate import Evaluation as Evaluation
     from aqa.api.evaluate import evaluate as evaluate
+    from aqa.api.predict import Predictions as Predictions
     from aqa.api.predict import predict as predict
     from aqa.api.preview import preview as preview
+    from aqa.api.reader import Reader as Reader
+    from aqa.api.train import Training as Training
     from aqa.api.train import train as train
     from aqa.config.options import RunConfig as RunConfig
     from aqa.data import Source as Source
@@ -26,13 +31,18 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "AqaError": "aqa.errors",
+    "Estimate": "aqa.api.estimate",
+    "Evaluation": "aqa.api.evaluate",
     "Example": "aqa.records",
     "JudgeOptions": "aqa.evaluation.judge.options",
     "Passage": "aqa.records",
     "Prediction": "aqa.records",
+    "Predictions": "aqa.api.predict",
+    "Reader": "aqa.api.reader",
     "RunConfig": "aqa.config.options",
     "Scoring": "aqa.evaluation.inputs",
     "Source": "aqa.data",
+    "Training": "aqa.api.train",
     "estimate_cost": "aqa.api.estimate",
     "evaluate": "aqa.api.evaluate",
     "load_config": "aqa.api.config",

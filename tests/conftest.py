@@ -148,3 +148,16 @@ def server() -> "Iterator[Server]":
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failed requests are made again almost at once."""
     monkeypatch.setattr("aqa.backends.openai_api.attempts.FIRST_BACK_OFF", 0.01)
+
+
+@pytest.fixture
+def as_stub(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
+    """Let another class be the backend that is called stub."""
+    from aqa.backends import BACKENDS
+
+    def register(reader_type: type) -> None:
+        name = reader_type.__name__
+        monkeypatch.setattr(f"aqa_stub.{name}", reader_type, raising=False)
+        monkeypatch.setitem(BACKENDS, "stub", f"aqa_stub:{name}")
+
+    return register

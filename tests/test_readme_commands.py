@@ -119,7 +119,7 @@ def gold(questions: Any) -> dict[str, dict[str, Any]]:
 
 def configured(params: Mapping[str, Any]) -> None:
     """Make the config that a command's words ask for, see that its files are there, and end."""
-    config, _ = configure(params)
+    config = configure(params)
     load_template(config.prompt)
     data = config.data
     check_files(data.path, data.dev_path, data.passages, data.dev_passages, data.corpus)

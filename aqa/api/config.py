@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from aqa.api.wording import SETTINGS, worded
-from aqa.backends import find_backend
-from aqa.backends.base import Backend
 from aqa.config.given import Given
-from aqa.config.load import as_raw, build_config, set_value
 from aqa.config.options import RunConfig
 from aqa.config.paths import at_home
 from aqa.config.ranges import check_kind, check_list
@@ -101,52 +98,11 @@ def load_config(
     """
     check_kind("backend", backend, (str,), READERS)
     named = None if config is None else str(as_path(config))
-    return make_config(backend, named, _as_settings(model, settings))[0]
+    return make_config(backend, named, as_settings(model, settings))
 
 
-def resolve(
-    reader: str | RunConfig,
-    model: PathLike | None,
-    settings: Settings | None,
-    data: Data | None,
-    dev_data: Data | None = None,
-) -> tuple[RunConfig, type[Backend]]:
-    """Make the config of a verb, of a backend's name or of a config that settings change."""
-    check_kind("reader", reader, (str, RunConfig), f"{READERS}, or an aqa.load_config of one")
-    changes = _as_settings(model, settings)
-    if isinstance(reader, str):
-        config, reader_type = make_config(reader, None, changes)
-    else:
-        reader_type = find_backend(reader.backend.name)
-        config = _changed(reader, reader_type, changes) if changes else reader
-    given = {}
-    if data is not None:
-        given["path"] = as_data_path(data)
-    if dev_data is not None:
-        given["dev_path"] = as_data_path(dev_data, "the given validation data")
-    return _with_data(config, given), reader_type
-
-
-def _changed(config: RunConfig, reader_type: type[Backend], settings: list[Setting]) -> RunConfig:
-    """Check a config anew, with other values; data at hand stay."""
-    changes: dict[str, Any] = {}
-    for key, value in settings:
-        set_value(changes, key, value)
-    named = changes.get("data") or {}
-    paths = {name: getattr(config.data, name) for name in ("path", "dev_path") if name not in named}
-    at_hand = {name: path for name, path in paths.items() if isinstance(path, Given)}
-    # What the config holds was asked for before; only changes must have an effect.
-    changed = build_config(reader_type.Options, [changes], as_raw(config))
-    return _with_data(changed, at_hand)
-
-
-def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig:
-    found = config.model_copy(update={"data": config.data.model_copy(update=paths)})
-    found.note_asked((), (f"data.{name}" for name in paths))
-    return found
-
-
-def _as_settings(model: PathLike | None, settings: Settings | None) -> list[Setting]:
+def as_settings(model: PathLike | None, settings: Settings | None) -> list[Setting]:
+    """What a call asks for, by dotted keys; UsageError for what is no mapping of texts."""
     check_kind("settings", settings or {}, (Mapping,), 'a dict, as in {"evidence.top_k": 5}')
     found = [] if model is None else [("backend.model", model)]
     found += (settings or {}).items()

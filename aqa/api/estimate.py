@@ -6,11 +6,11 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Literal
 
-from aqa.api.config import Data, PathLike, Settings, as_path, resolve
+from aqa.api.config import Data, PathLike, Settings, as_path
 from aqa.api.predict import SCORES, run_folder, variants_of
+from aqa.api.reader import AnyReader, resolve
 from aqa.api.shown import Shown
 from aqa.api.wording import ASKED, WordedProgress, worded
-from aqa.config.options import RunConfig
 from aqa.config.ranges import POINTS, check_choice, check_list
 from aqa.display.console import watched_progress
 from aqa.errors import UsageError
@@ -30,7 +30,7 @@ UNNAMED = "this reader"  # in the place of a run folder, where none is named
 
 @worded(ASKED)
 def estimate_cost(
-    reader: str | RunConfig,
+    reader: AnyReader,
     data: Data | None = None,
     *,
     model: PathLike | None = None,
@@ -61,7 +61,7 @@ def estimate_cost(
     Raises:
         AqaError: there is something wrong with data, config or prompt; or no API is asked.
     """
-    config, reader_type = resolve(reader, model, settings, data)
+    config = resolve(reader, model, settings, data)
     progress = WordedProgress(watched_progress(quiet), ASKED)
     folder = as_path(UNNAMED if output_dir is None else output_dir)
     POINTS.check("to_see", to_see)
@@ -76,12 +76,12 @@ def estimate_cost(
         if to_see is not None:
             raise UsageError("to_see is for one run; leave out prompts and stress")
         variants = variants_of(config, folder, prompts, stress)
-        return Estimate(dry_run_variants(variants, reader_type, progress))
+        return Estimate(dry_run_variants(variants, progress))
     if to_see is None or against is None:
-        return Estimate({"": dry_run(config, reader_type, folder, progress, Resume())})
+        return Estimate({"": dry_run(config, folder, progress, Resume())})
     resume = Resume(stop=StopRule(run_folder(against), score=decide_by))
     resume.check_files()
-    found, foresight = foresee(config, reader_type, folder, progress, resume, to_see)
+    found, foresight = foresee(config, folder, progress, resume, to_see)
     return Estimate({"": found}, foresight)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from aqa.api.config import Data, PathLike, Settings, as_path, resolve
+from aqa.api.config import Data, PathLike, Settings, as_path
+from aqa.api.reader import AnyReader, Reader, resolve
 from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.conditions import parse_conditions
 from aqa.config.options import RunConfig
@@ -29,7 +30,7 @@ SCORES = ("em", "f1")  # that a run may be decided by
 
 @worded(ASKED)
 def predict(
-    reader: str | RunConfig,
+    reader: AnyReader,
     data: Data | None = None,
     *,
     model: PathLike | None = None,
@@ -51,7 +52,8 @@ def predict(
     first answer is taken.
 
     Args:
-        reader: the name of a backend ("t5", "llama", "gpt4"), or a config of `aqa.load_config`.
+        reader: the name of a backend ("t5", "llama", "gpt4"), a config of `aqa.load_config`, or an
+            `aqa.Reader`, which stays loaded for the next call.
         data: a path or a data set's name, `aqa.Example`s, rows as dicts in any shape that files
             may have, a pandas table or a `datasets.Dataset`; by default what the config names.
         model: a run folder, an adapter, a model folder, a name on the hub, or "package:NAME/FILE".
@@ -76,7 +78,7 @@ def predict(
     check_choice("redo", redo, ("nothing", "failures", "everything"))
     check_list("prompts", prompts)
     check_list("stress", stress)
-    config, reader_type = resolve(reader, model, settings, data)
+    config = resolve(reader, model, settings, data)
     if config.workers.processes > 1:
         raise UsageError(
             "workers.count starts processes of the command aqa predict; in Python leave it out, or"
@@ -98,19 +100,21 @@ def predict(
         )
     if prompts:
         config.note_asked((), ("prompt",))
+    shared = reader if isinstance(reader, Reader) else None
+    kept = None if shared is None else shared.kept(config, progress)
     if folder is not None and several:
         variants = variants_of(config, folder, prompts, stress)
-        checked = check_variants(variants, reader_type, progress)
+        checked = check_variants(variants, progress, kept)
         rows = answers_of(checked, progress, resume, "aqa.predict")
-        return Predictions(checked.questions, rows, folder)
+        return Predictions(checked.questions, rows, folder, shared)
     if prompts:
         config = config.model_copy(update={"prompt": str(as_path(prompts[0]))})
-    questions = check(config, reader_type, progress)
+    questions = check(config, progress, kept)
     connect(questions, folder, progress, resume)
     if folder is None:
-        return Predictions([questions], questions.unkept_answers(progress))
-    kept = kept_answers(questions, folder, progress, resume, "aqa.predict")
-    return Predictions([questions], kept, folder)
+        return Predictions([questions], questions.unkept_answers(progress), None, shared)
+    answers = kept_answers(questions, folder, progress, resume, "aqa.predict")
+    return Predictions([questions], answers, folder, shared)
 
 
 def variants_of(
@@ -158,7 +162,10 @@ class Predictions:
         questions: Sequence[Questions],
         source: Generator[KeptRow, None, Any],
         folder: Path | None = None,
+        reader: Reader | None = None,
     ) -> None:
+        if reader is not None:
+            reader.streams.add(self)
         self.folder = folder
         self._source = source
         self._inputs = [each.inputs for each in questions]

@@ -2,9 +2,9 @@
 
 from collections import UserList
 
-from aqa.api.config import Data, PathLike, Settings, resolve
+from aqa.api.config import Data, PathLike, Settings
+from aqa.api.reader import AnyReader, resolve
 from aqa.api.wording import SETTINGS, worded
-from aqa.config.options import RunConfig
 from aqa.config.ranges import PROMPTS
 from aqa.progress import SilentProgress
 from aqa.tables import Row, Table, texts
@@ -15,7 +15,7 @@ from aqa.verbs.preview import preview as run_preview
 
 @worded(SETTINGS)
 def preview(
-    reader: str | RunConfig,
+    reader: AnyReader,
     data: Data | None = None,
     *,
     model: PathLike | None = None,
@@ -27,7 +27,7 @@ def preview(
     """Make the prompts that `aqa.predict` and `aqa.train` would give the model; none is answered.
 
     Args:
-        reader: the name of a backend, or a config of `aqa.load_config`.
+        reader: as of `aqa.predict`.
         data: as of `aqa.predict`.
         model: as of `aqa.predict`.
         settings: values of the config by dotted keys.
@@ -39,8 +39,8 @@ def preview(
         AqaError: there is something wrong with data, config or prompt, or no such example.
     """
     PROMPTS.check("number", number)
-    config, reader_type = resolve(reader, model, settings, data)
-    found = run_preview(config, reader_type, SilentProgress(), number, example_id, training)
+    config = resolve(reader, model, settings, data)
+    found = run_preview(config, SilentProgress(), number, example_id, training)
     return Previews(found)
 
 

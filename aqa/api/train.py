@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aqa.api.config import Data, PathLike, Settings, as_path, resolve
+from aqa.api.config import Data, PathLike, Settings, as_path
+from aqa.api.reader import resolve
 from aqa.api.shown import Shown
 from aqa.api.wording import TRAINED, WordedProgress, worded
 from aqa.config.ensemble_options import EnsembleOptions
@@ -44,7 +45,7 @@ def train(
         AqaError: there is something wrong with data, config, prompt or model, before anything is
             written; or the run folder is in use, or holds a training that is not resumed.
     """
-    config, reader_type = resolve(reader, None, settings, data, dev_data)
+    config = resolve(reader, None, settings, data, dev_data)
     folder = as_path(
         config.output_dir or f"runs/train-{config.backend.name}"
         if output_dir is None
@@ -54,7 +55,7 @@ def train(
     if isinstance(config.backend, EnsembleOptions):
         learned = train_ensemble(config, folder, progress, resume, command="aqa.train")
         return Training(learned.folder, learned.weights, {}, {}, findings=learned.findings)
-    found = run_train(config, reader_type, folder, progress, resume, command="aqa.train")
+    found = run_train(config, folder, progress, resume, command="aqa.train")
     merged = None if found.merged is None else found.merged.folder
     scores = {} if found.report is None else dict(found.report.systems[0].scores)
     return Training(found.folder, found.weights, dict(found.before), scores, merged)

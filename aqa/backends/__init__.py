@@ -5,7 +5,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from aqa.backends.base import Backend
+from aqa.config.options import RunConfig
 from aqa.errors import UsageError
+from aqa.progress import Progress
 
 BACKENDS = {
     "t5": "aqa.backends.t5.backend:T5Backend",
@@ -40,3 +42,8 @@ def find_backend(name: str) -> type[Backend]:
     near = difflib.get_close_matches(name, [*backend_names(), *ALIASES], n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(backend_names())}"
     raise UsageError(f"unknown backend {name}; {hint}")
+
+
+def make_reader(config: RunConfig, progress: Progress) -> Backend:
+    """Make the reader of a config; nothing is loaded yet."""
+    return find_backend(config.backend.name)(config, progress)

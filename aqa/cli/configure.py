@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from aqa.config.flags import FLAGS
 
 if TYPE_CHECKING:
-    from aqa.backends.base import Backend
     from aqa.config.options import RunConfig
 
 
-def configure(params: Mapping[str, Any]) -> "tuple[RunConfig, type[Backend]]":
+def configure(params: Mapping[str, Any]) -> "RunConfig":
     """Make the config that a command's parameters ask for.
 
     Those that are options of the config count, and --config, --set and --field. A later one wins:

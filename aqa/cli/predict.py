@@ -11,7 +11,6 @@ from aqa.cli import flags
 from aqa.cli.configure import configure
 
 if TYPE_CHECKING:
-    from aqa.backends.base import Backend
     from aqa.config.options import RunConfig
     from aqa.evaluation.deciding import StopRule
     from aqa.progress import Progress
@@ -95,28 +94,28 @@ def predict(
     )
     how.check_files()
     # Of several prompts the first speaks for the others, until each has a config of its own.
-    found, reader_type = configure({**context.params, "prompt": prompt[0] if prompt else None})
+    found = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)
     if stress is not None or len(prompt or ()) > 1:
         from aqa.cli.variants import run_variants
 
-        run_variants(context.params, (found, reader_type), folder, how)
+        run_variants(context.params, found, folder, how)
         return
     if dry_run:
         with console.open_progress(quiet) as progress:
             if to_see is None:
-                estimate, foresight = run_dry(found, reader_type, folder, progress, how), None
+                estimate, foresight = run_dry(found, folder, progress, how), None
             else:
-                estimate, foresight = foresee(found, reader_type, folder, progress, how, to_see)
+                estimate, foresight = foresee(found, folder, progress, how, to_see)
         tables.show_cost(estimate, as_json, foresight)
         return
     if cancel:
         with console.open_progress(quiet) as progress:
-            ended = run_cancel(found, reader_type, folder, progress, command_line(sys.argv))
+            ended = run_cancel(found, folder, progress, command_line(sys.argv))
         tables.show_cancelled(ended, as_json)
         return
     with console.open_progress(quiet, console.AGAIN) as progress:
-        result = _answer((found, reader_type), folder, progress, how)
+        result = _answer(found, folder, progress, how)
     if result is not None:  # or else another process tells of it
         tables.show_predictions(result, as_json)
         tables.check_answered(folder, result)
@@ -139,7 +138,7 @@ def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
 
 
 def _answer(
-    configured: "tuple[RunConfig, type[Backend]]", folder: Path, progress: "Progress", how: "Resume"
+    config: "RunConfig", folder: Path, progress: "Progress", how: "Resume"
 ) -> "PredictResult | None":
     """Answer alone, or as one of several processes, of which one gives the result."""
     from aqa.cli.workers import further_processes
@@ -151,13 +150,13 @@ def _answer(
     from aqa.verbs.together import predict_together
 
     command = command_line(sys.argv)
-    workers = configured[0].workers
+    workers = config.workers
     if (count := workers.processes) > 1:
         with further_processes(count) as launch:
-            return predict_together(*configured, folder, progress, how, command, launch)
+            return predict_together(config, folder, progress, how, command, launch)
     if workers.engine == "processes" and (name := launch_name()):
-        return predict_together(*configured, folder, progress, how, command, name)
-    questions = check(*configured, progress)
+        return predict_together(config, folder, progress, how, command, name)
+    questions = check(config, progress)
     connect(questions, folder, progress, how)
     return result_of(kept_answers(questions, folder, progress, how, command))
 

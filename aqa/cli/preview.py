@@ -53,7 +53,7 @@ def prompt_preview(
 
     if config is None and model is None and backend in ("llama", "llama-qlora"):
         config = "llama_smollm2"
-    found, reader_type = configure({**context.params, "config": config})
+    found = configure({**context.params, "config": config})
     with console.open_progress(quiet) as progress:
-        shown = list(preview(found, reader_type, progress, number, example_id, training))
+        shown = list(preview(found, progress, number, example_id, training))
     tables.show_previews(shown, tokens, as_json)

@@ -70,7 +70,7 @@ def train(
 
     if resume and fresh:
         raise UsageError("--resume and --fresh can't be used together")
-    found, reader_type = configure(context.params)
+    found = configure(context.params)
     folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
     command = command_line(sys.argv)
     if isinstance(found.backend, EnsembleOptions):
@@ -82,10 +82,10 @@ def train(
         return
     if dry_run:
         with console.open_progress(quiet) as progress:
-            needs = run_dry(found, reader_type, progress)
+            needs = run_dry(found, progress)
         tables.show_dry_run(needs, as_json)
         return
     with console.open_progress(quiet, "go on by the same command with --resume") as progress:
-        result = run_train(found, reader_type, folder, progress, resume, fresh, command)
+        result = run_train(found, folder, progress, resume, fresh, command)
     if is_first_process():
         show_training(result, as_json)

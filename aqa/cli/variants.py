@@ -25,33 +25,28 @@ from aqa.verbs.variants import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aqa.backends.base import Backend
     from aqa.config.options import RunConfig
     from aqa.spent import CostEstimate
     from aqa.verbs.predict import PredictResult, Resume
 
 
 def run_variants(
-    params: "Mapping[str, Any]",
-    configured: "tuple[RunConfig, type[Backend]]",
-    folder: Path,
-    resume: "Resume",
+    params: "Mapping[str, Any]", config: "RunConfig", folder: Path, resume: "Resume"
 ) -> None:
     """Make the runs that `aqa predict` is asked for, or tell what they would cost."""
     for flag in ("cancel", "stop_when_decided"):
         if params[flag]:
             name = flag.replace("_", "-")
             raise UsageError(f"--{name} is for one run; name its folder, and its one prompt")
-    config, reader_type = configured
     conditions = [] if params["stress"] is None else parse_conditions(params["stress"])
     variants = make_variants(config, folder, params["prompt"] or (), conditions)
     go_on = "" if params["dry_run"] else console.AGAIN
     with console.open_progress(params["quiet"], go_on) as progress:
         if params["dry_run"]:
-            estimates = dry_run_variants(variants, reader_type, progress, resume)
+            estimates = dry_run_variants(variants, progress, resume)
         else:
             command = command_line(sys.argv)
-            results = predict_variants(variants, reader_type, progress, resume, command)
+            results = predict_variants(variants, progress, resume, command)
     if params["dry_run"]:
         _show_costs(estimates, params["as_json"])
         return

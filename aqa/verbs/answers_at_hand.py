@@ -39,15 +39,14 @@ def located(path: str, directory: str) -> str:
     return str(there) if not Path(path).exists() and there.exists() else path
 
 
-def member_config(member: Member) -> tuple[RunConfig, type[Any]]:
-    """The config that a member can be run with again, and its backend."""
+def member_config(member: Member) -> RunConfig:
+    """The config that a member can be run with again."""
     raw = json.loads(json.dumps(member.config))
     backend = raw["backend"]
-    reader_type = find_backend(backend["name"])
     backend["model"] = located(backend["model"], member.directory)
     raw["prompt"] = located(raw["prompt"], member.directory)
     raw = {name: raw[name] for name in raw if name not in ("data", "training", "output_dir")}
-    return build_config(reader_type.Options, [], raw), reader_type
+    return build_config(find_backend(backend["name"]).Options, [], raw)
 
 
 @dataclass(frozen=True, slots=True)

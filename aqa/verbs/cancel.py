@@ -4,7 +4,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from aqa.backends.base import Backend, Remote
+from aqa.backends import make_reader
+from aqa.backends.base import Remote
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.progress import Progress
@@ -22,16 +23,10 @@ class CancelResult:
     failed: int
 
 
-def cancel(
-    config: RunConfig,
-    reader_type: type[Backend],
-    folder: Path,
-    progress: Progress,
-    command: str = "",
-) -> CancelResult:
+def cancel(config: RunConfig, folder: Path, progress: Progress, command: str = "") -> CancelResult:
     """End a run's batches that lie with a server, and keep what they answered; else AqaError."""
     check_single("--cancel")
-    reader = reader_type(config, progress)
+    reader = make_reader(config, progress)
     if not isinstance(reader, Remote):
         raise UsageError(f"--cancel ends batches of an API; {config.backend.name} has none")
     inputs = checked_inputs(config, reader, progress)

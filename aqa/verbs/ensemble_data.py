@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from aqa.backends import make_reader
 from aqa.backends.ensemble.answers import MemberAnswer, read_answer
 from aqa.backends.ensemble.learned import Member
 from aqa.config.ensemble_options import EnsembleOptions
@@ -124,8 +125,8 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
         )
     folder = same[0]
     member = _member(name, path, folder, own[folder])
-    config, _ = member_config(member)
-    return MemberRun(member, folder, read_predictions(folder), own[folder]["evidence"], config)
+    evidence, config = own[folder]["evidence"], member_config(member)
+    return MemberRun(member, folder, read_predictions(folder), evidence, config)
 
 
 def _is_of_data(manifest: Mapping[str, Any], inputs: Inputs) -> bool:
@@ -140,11 +141,9 @@ def _member(name: str, given: Path, folder: Path, manifest: Mapping[str, Any]) -
     """What is to be known of a run's reader, so that it can be asked again."""
     raw, directory = dict(manifest["config"]), str(manifest.get("directory", ""))
     if manifest["verb"] == "train":
-        config, reader_type = make_config(
-            raw["backend"]["name"], None, [("backend.model", str(folder))]
-        )
+        config = make_config(raw["backend"]["name"], None, [("backend.model", str(folder))])
         template = load_template(config.prompt)
-        reader = reader_type(config, SilentProgress())
+        reader = make_reader(config, SilentProgress())
         parts: dict[str, Any] = {
             "backend": config.backend.name,
             "prompt": {"name": template.name, "sha256": template.sha256},

@@ -10,7 +10,8 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.base import Backend, Remote
+from aqa.backends import make_reader
+from aqa.backends.base import Remote
 from aqa.backends.ensemble.answers import read_answer
 from aqa.backends.ensemble.backend import Answers, EnsembleBackend, unsure
 from aqa.config.options import RunConfig
@@ -41,13 +42,11 @@ def connect(questions: Questions, folder: Path | None, progress: Progress, resum
     reader.connect(AskedMembers(questions, folder, progress, resume).ask)
 
 
-def dry_run(
-    config: RunConfig, reader_type: type[Backend], folder: Path, progress: Progress, resume: Resume
-) -> CostEstimate:
+def dry_run(config: RunConfig, folder: Path, progress: Progress, resume: Resume) -> CostEstimate:
     """Tell what a prediction costs, of an ensemble what its members do; see `predict.dry_run`."""
-    if not issubclass(reader_type, EnsembleBackend):
-        return dry_run_alone(config, reader_type, folder, progress, resume)
-    reader = reader_type(config, progress)
+    reader = make_reader(config, progress)
+    if not isinstance(reader, EnsembleBackend):
+        return dry_run_alone(config, folder, progress, resume)
     reader.check()
     inputs = Inputs(config, load_template(config.prompt), progress)
     questions = Questions(config, reader, inputs)
@@ -84,7 +83,7 @@ class AskedMembers:
         found, missing = self._at_hand[place], self._missing(place, ids)
         if not missing:
             return found
-        questions = check(*self._to_ask(place, missing), self._progress)
+        questions = check(self._to_ask(place, missing), self._progress)
         questions = replace(questions, only=self._places(missing))
         if isinstance(questions.reader, Remote):
             questions.reader.count_elsewhere(self._elsewhere(place))
@@ -105,12 +104,12 @@ class AskedMembers:
             missing = self._missing(place, ids)
             if not missing:
                 continue
-            config, reader_type = self._to_ask(place, missing)
-            if issubclass(reader_type, Remote):
+            config = self._to_ask(place, missing)
+            if isinstance(make_reader(config, self._progress), Remote):
                 folder = self._folder_of(place)
                 name = self._learned.members[place].name
                 asked = (folder, self._progress, self._resume)
-                found[name] = dry_run_alone(config, reader_type, *asked, only=self._places(missing))
+                found[name] = dry_run_alone(config, *asked, only=self._places(missing))
         if not found:
             raise UsageError(
                 "--dry-run estimates the cost of an API; no member of this ensemble has to ask one"
@@ -157,7 +156,7 @@ class AskedMembers:
         member = self._learned.members[place]
         if member.config is None:
             return  # a cascade may need no more answers than there are
-        questions = check(*self._to_ask(place, list(self._ids)), self._progress)
+        questions = check(self._to_ask(place, list(self._ids)), self._progress)
         found = questions.inputs.fingerprint(questions.reader)
         changed = different(
             member.reader or {}, {name: found[name] for name in member.reader or {}}
@@ -168,8 +167,8 @@ class AskedMembers:
                 f" {next(iter(changed.values()))}; train the ensemble again"
             )
 
-    def _to_ask(self, place: int, ids: Collection[str]) -> tuple[RunConfig, type[Any]]:
-        """The config of a member's run, under the caps of the ensemble, and its backend."""
+    def _to_ask(self, place: int, ids: Collection[str]) -> RunConfig:
+        """The config of a member's run, under the caps of the ensemble."""
         member = self._learned.members[place]
         if member.config is None:
             keys = sorted(set(ids), key=self._ids.__getitem__)
@@ -177,13 +176,13 @@ class AskedMembers:
                 f"the answers of {member.given} lack {counted_ids(keys)}, and it can't be asked"
                 " here; complete its file"
             )
-        config, reader_type = member_config(member)
+        config = member_config(member)
         changed: dict[str, Any] = {"data": self._config.data, "evidence": self._config.evidence}
         backend = config.backend
         caps = [name for name in ("max_cost", "max_tokens_total") if hasattr(backend, name)]
         own = {name: getattr(self._options, name) for name in caps}
         changed["backend"] = backend.model_copy(update=own)
-        return config.model_copy(update=changed), reader_type
+        return config.model_copy(update=changed)
 
     def _elsewhere(self, place: int) -> Spent:
         """What the other members took of what may be spent."""

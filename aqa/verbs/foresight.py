@@ -6,7 +6,7 @@ from math import inf, sqrt
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.base import Backend
+from aqa.backends import make_reader
 from aqa.config.options import RunConfig
 from aqa.evaluation.deciding import Contest
 from aqa.evaluation.planning import Need
@@ -58,7 +58,6 @@ class Foresight:
 
 def foresee(
     config: RunConfig,
-    reader_type: type[Backend],
     folder: Path,
     progress: Progress,
     resume: Resume,
@@ -70,8 +69,8 @@ def foresee(
         AqaError: as `dry_run`; or the other run answers too few of the questions, or others.
     """
     assert resume.stop is not None
-    estimate = dry_run(config, reader_type, folder, progress, resume)
-    reader = reader_type(config, progress)
+    estimate = dry_run(config, folder, progress, resume)
+    reader = make_reader(config, progress)
     inputs = checked_inputs(config, reader, progress)
     contest = open_contest(resume.stop, config, inputs, folder, progress)
     rows = list(read_lines(folder / JOURNAL))[1:] if estimate.answered else []

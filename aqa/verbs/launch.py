@@ -5,12 +5,15 @@ from os import environ
 from typing import NoReturn
 from uuid import uuid4
 
+from aqa.backends import find_backend
 from aqa.backends.base import Backend, Remote
 from aqa.backends.ensemble.backend import EnsembleBackend
 from aqa.backends.local.ray_environment import prepare_ray
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.processes import is_first_process, process_count, process_rank
+from aqa.progress import Progress
+from aqa.verbs.staying import staying
 
 LAUNCH = "AQA_LAUNCH"  # the environment variable that tells of it
 MEET_SECONDS = 300
@@ -31,21 +34,25 @@ def refuse_several(work: str) -> NoReturn:
     )
 
 
-def answering_type(config: RunConfig, reader_type: type[Backend]) -> type[Backend]:
-    """The reader itself, or one that actors of Ray load, where the config asks for it.
+def answering_reader(config: RunConfig, progress: Progress, stays: bool = False) -> Backend:
+    """Make the reader itself, or one that actors of Ray load, where the config asks for it.
+
+    One that `stays` is loaded once for all its runs, see `Staying`; what asks servers never is.
 
     Raises:
         MissingExtraError: there is no Ray.
         UsageError: its answers come from elsewhere.
     """
-    if config.workers.engine != "ray":
-        return reader_type
-    if issubclass(reader_type, Remote | EnsembleBackend):
-        refuse_several(f"a prediction by {config.backend.name}")
-    prepare_ray()
-    from aqa.backends.local.ray_workers import on_ray
+    reader_type = find_backend(config.backend.name)
+    is_local = not issubclass(reader_type, Remote | EnsembleBackend)
+    if config.workers.engine == "ray":
+        if not is_local:
+            refuse_several(f"a prediction by {config.backend.name}")
+        prepare_ray()
+        from aqa.backends.local.ray_workers import on_ray
 
-    return on_ray(reader_type)
+        reader_type = on_ray(reader_type)
+    return (staying(reader_type) if stays and is_local else reader_type)(config, progress)
 
 
 def launch_name() -> str | None:

@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from aqa.backends import make_reader
 from aqa.backends.base import Backend, Remote
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
@@ -25,7 +26,7 @@ from aqa.runs.journal_rows import withheld
 from aqa.runs.segments import join_segments, take_over_segments
 from aqa.spent import CostEstimate
 from aqa.verbs.deciding import Stopping, check_goes_on, open_contest
-from aqa.verbs.launch import answering_type, check_single
+from aqa.verbs.launch import answering_reader, check_single
 from aqa.verbs.session import Answering, Row, Session, result_of, unkept_answers
 from aqa.verbs.shared_work import lead
 
@@ -103,7 +104,6 @@ class PredictResult:
 
 def predict(
     config: RunConfig,
-    reader_type: type[Backend],
     folder: Path,
     progress: Progress,
     resume: Resume = Resume(),
@@ -115,14 +115,17 @@ def predict(
         AqaError: bad data, prompt or model, before anything is written; or a run folder that is
             in use, or of another run.
     """
-    rows = kept_answers(check(config, reader_type, progress), folder, progress, resume, command)
+    rows = kept_answers(check(config, progress), folder, progress, resume, command)
     return result_of(rows)
 
 
-def check(config: RunConfig, reader_type: type[Backend], progress: Progress) -> Questions:
-    """Check data, template and reader, by an AqaError, as far as no weights are needed."""
+def check(config: RunConfig, progress: Progress, reader: Backend | None = None) -> Questions:
+    """Check data, template and reader, by an AqaError, as far as no weights are needed.
+
+    A `reader` that is kept answers in the place of a new one.
+    """
     check_single("this prediction")
-    reader = answering_type(config, reader_type)(config, progress)
+    reader = reader or answering_reader(config, progress)
     return Questions(config, reader, checked_inputs(config, reader, progress))
 
 
@@ -255,7 +258,6 @@ def opened(questions: Questions, folder: Path, resume: Resume, command: str) -> 
 
 def dry_run(
     config: RunConfig,
-    reader_type: type[Backend],
     folder: Path,
     progress: Progress,
     resume: Resume = Resume(),
@@ -269,7 +271,7 @@ def dry_run(
     Raises:
         AqaError: bad data or prompt; or the reader asks no server.
     """
-    reader = reader_type(config, progress)
+    reader = make_reader(config, progress)
     if not isinstance(reader, Remote):
         raise UsageError(f"--dry-run estimates the cost of an API; {config.backend.name} uses none")
     inputs = Inputs(config, load_template(config.prompt), progress, like=like)

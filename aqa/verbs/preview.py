@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from aqa.backends import make_reader
 from aqa.backends.base import Backend
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
@@ -43,7 +44,6 @@ class Preview:
 
 def preview(
     config: RunConfig,
-    reader_type: type[Backend],
     progress: Progress,
     number: int = 3,
     example_id: str | None = None,
@@ -60,7 +60,7 @@ def preview(
     if isinstance(config.backend, EnsembleOptions):
         raise UsageError("an ensemble sends no prompts of its own; preview those of its members")
     inputs = Inputs(config, load_template(config.prompt), progress)
-    reader = reader_type(config, progress)
+    reader = make_reader(config, progress)
     reader.learn_tokenizer(inputs.texts())
     examples = inputs.training_examples() if training else inputs.examples()
     if example_id is not None:

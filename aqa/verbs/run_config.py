@@ -15,9 +15,7 @@ from aqa.runs.folder import inherited_config
 Setting = tuple[str, Any]  # a dotted key of the config, and its value
 
 
-def make_config(
-    backend: str, config: str | None, settings: Iterable[Setting]
-) -> tuple[RunConfig, type[Backend]]:
+def make_config(backend: str, config: str | None, settings: Iterable[Setting]) -> RunConfig:
     """Merge a run folder's config, a config file and settings, later ones winning, and check all.
 
     The run folder is one that `backend.model` names.
@@ -33,7 +31,7 @@ def make_config(
         set_value(given, key, value)
     inherited = _inherited(given, reader_type)
     try:
-        return build_config(reader_type.Options, [read, given], inherited), reader_type
+        return build_config(reader_type.Options, [read, given], inherited)
     except ConfigError as error:
         if path is None or gives(given, error.key) or not gives(read, error.key):
             raise

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from aqa.backends.base import Backend, Remote
+from aqa.backends import make_reader
+from aqa.backends.base import Remote
 from aqa.backends.ensemble.backend import EnsembleBackend
 from aqa.config.options import RunConfig
 from aqa.errors import FolderInUseError
@@ -18,7 +19,6 @@ from aqa.verbs.shared_work import follow
 
 def predict_together(
     config: RunConfig,
-    reader_type: type[Backend],
     folder: Path,
     progress: Progress,
     resume: Resume,
@@ -30,7 +30,7 @@ def predict_together(
     Raises:
         AqaError: as `predict`; or the reader, or how it is asked, is the work of one process.
     """
-    reader = reader_type(config, progress)
+    reader = make_reader(config, progress)
     if isinstance(reader, Remote | EnsembleBackend):
         refuse_several(f"a prediction by {config.backend.name}")
     if resume.stop is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from aqa.backends.base import Backend, Merged, TrainEstimate, TrainJob
+from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
@@ -63,9 +63,9 @@ class DryRun:
     seen: Mapping[str, int] | None = None
 
 
-def dry_run(config: RunConfig, reader_type: type[Backend], progress: Progress) -> DryRun:
+def dry_run(config: RunConfig, progress: Progress) -> DryRun:
     """Tell what a training would do; write nothing."""
-    plan = TrainingPlan(config, reader_type, progress)
+    plan = TrainingPlan(config, progress)
     cuts = Cuts()
     with progress.task("Measuring prompts", total=plan.data.total) as task:
         lengths = []
@@ -105,7 +105,6 @@ def _seen(plan: TrainingPlan) -> Mapping[str, int] | None:
 
 def train(
     config: RunConfig,
-    reader_type: type[Backend],
     folder: Path,
     progress: Progress,
     resume: bool = False,
@@ -120,7 +119,7 @@ def train(
         KeyboardInterrupt: the user stopped it; `resume` goes on.
     """
     check_begun(folder, resume)
-    plan = TrainingPlan(config, reader_type, progress)
+    plan = TrainingPlan(config, progress)
     plan.note_same_questions()
     fingerprint = plan.fingerprint()
     with open_run(folder, "train") if is_first_process() else _open_beside(folder) as run:

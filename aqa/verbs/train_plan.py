@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from aqa.backends.base import Backend, Trainable
+from aqa.backends import make_reader
+from aqa.backends.base import Trainable
 from aqa.backends.cuts import Cuts
 from aqa.config.options import RunConfig
 from aqa.data.formats import check_files
@@ -24,8 +25,8 @@ PATHS = ("path", "dev_path")
 class TrainingPlan:
     """Data, template and reader of one training, checked before anything expensive."""
 
-    def __init__(self, config: RunConfig, reader_type: type[Backend], progress: Progress) -> None:
-        reader = reader_type(config, progress)
+    def __init__(self, config: RunConfig, progress: Progress) -> None:
+        reader = make_reader(config, progress)
         if not isinstance(reader, Trainable):
             raise ModelError(
                 f"{config.backend.name} can't be trained here: its weights are not ours; use"

@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from aqa.backends.base import Backend, Remote
 from aqa.config.conditions import PLAIN
@@ -26,7 +26,7 @@ from aqa.runs.variants import stress_folder, write_prompts
 from aqa.spent import CostEstimate, Spent
 from aqa.tables import Row as TableRow
 from aqa.tables import Table, figures, texts
-from aqa.verbs.launch import answering_type, check_single, refuse_several
+from aqa.verbs.launch import answering_reader, check_single, refuse_several
 from aqa.verbs.predict import (
     PredictResult,
     Questions,
@@ -37,6 +37,7 @@ from aqa.verbs.predict import (
     kept_answers,
 )
 from aqa.verbs.session import Row, result_of
+from aqa.verbs.staying import Staying
 
 GO_ON = Resume()
 
@@ -111,7 +112,6 @@ def _conditions(
 
 def predict_variants(
     variants: Variants,
-    reader_type: type[Backend],
     progress: Progress,
     resume: Resume = GO_ON,
     command: str = "",
@@ -121,7 +121,7 @@ def predict_variants(
     Raises:
         AqaError: as `predict`; runs that are finished by then stay finished.
     """
-    checked = check_variants(variants, reader_type, progress)
+    checked = check_variants(variants, progress)
     return result_of(answers_of(checked, progress, resume, command))
 
 
@@ -134,10 +134,13 @@ class Checked:
     stack: ExitStack
 
 
-def check_variants(variants: Variants, reader_type: type[Backend], progress: Progress) -> Checked:
+def check_variants(
+    variants: Variants, progress: Progress, reader: Backend | None = None
+) -> Checked:
     """Check all runs; nothing is asked or written.
 
-    Weights are loaded when the first one needs them, and stay until the end.
+    Weights are loaded when the first one needs them, and stay until the end; those of a `reader`
+    that is kept stay after it.
 
     Raises:
         AqaError: as `check`; or several processes would do the same.
@@ -147,13 +150,13 @@ def check_variants(variants: Variants, reader_type: type[Backend], progress: Pro
     if variants.runs[0].config.workers.processes > 1:
         refuse_several(work)
     checked = Checked(variants, [], ExitStack())
-    shared: Backend | None = None
     like: Inputs | None = None
     for run in variants.runs:
-        opened = _opened_once(answering_type(run.config, reader_type), checked.stack)
-        reader = shared or opened(run.config, progress)
-        if not isinstance(reader, Remote):
-            shared = reader  # neither prompt nor evidence is a part of what it is
+        # Neither prompt nor evidence is a part of what a reader is; a server is asked for each run.
+        if reader is None or isinstance(reader, Remote):
+            reader = answering_reader(run.config, progress, stays=True)
+            if isinstance(reader, Staying):
+                checked.stack.callback(reader.free)
         like = checked_inputs(run.config, reader, progress, like)
         checked.questions.append(Questions(run.config, reader, like))
     return checked
@@ -205,28 +208,6 @@ def _named(
         yield {**row, "run": name}
 
 
-def _opened_once(reader_type: type[Backend], stack: ExitStack) -> type[Backend]:
-    """Derive a reader that is opened when it is first entered and closed by the stack."""
-    if issubclass(reader_type, Remote):
-        return reader_type
-
-    is_open = False
-
-    def enter(reader: Backend) -> Backend:
-        nonlocal is_open
-        if not is_open:
-            reader_type.__enter__(reader)
-            stack.push(lambda *exc: reader_type.__exit__(reader, *exc))
-            is_open = True
-        return reader
-
-    def leave(reader: Backend, *exc: object) -> None:
-        """Stay open, for the next run."""
-
-    methods = {"__enter__": enter, "__exit__": leave}
-    return cast(type[Backend], type(reader_type.__name__, (reader_type,), methods))
-
-
 def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> None:
     """Let what the other runs have spent, in this session or before, count against a cap."""
     options = reader.options
@@ -247,14 +228,13 @@ def spent_in(folder: Path) -> Spent:
 
 
 def dry_run_variants(
-    variants: Variants, reader_type: type[Backend], progress: Progress, resume: Resume = GO_ON
+    variants: Variants, progress: Progress, resume: Resume = GO_ON
 ) -> dict[str, CostEstimate]:
     """Tell what each run would cost, see `dry_run`; nothing is asked and nothing is written."""
     first = variants.runs[0].config
     like = Inputs(first, load_template(first.prompt), progress)
     return {
-        run.name: dry_run(run.config, reader_type, run.folder, progress, resume, like)
-        for run in variants.runs
+        run.name: dry_run(run.config, run.folder, progress, resume, like) for run in variants.runs
     }
 
 

@@ -9,11 +9,11 @@ import datasets
 import pytest
 
 import aqa
-from aqa.api.config import resolve
 from aqa.api.estimate import Estimate
 from aqa.api.evaluate import Evaluation
 from aqa.api.predict import Predictions
 from aqa.api.preview import Previews
+from aqa.api.reader import resolve
 from aqa.api.train import Training
 from aqa.runs.folder import read_manifest
 from aqa.verbs.verify import verify
@@ -211,7 +211,7 @@ def test_settings_may_make_what_a_config_holds_idle() -> None:
 
 def test_data_at_hand_stay_with_a_config_that_settings_change() -> None:
     held = aqa.load_config("stub", settings={"data.limit": 2})
-    config, _ = resolve(held, None, None, DATA)
+    config = resolve(held, None, None, DATA)
     assert len(aqa.predict(config, settings={"data.limit": 1})) == 1
     with pytest.raises(aqa.AqaError, match="no such file or folder"):
         aqa.predict(config, settings={"data.path": "nowhere.json"})

@@ -59,35 +59,33 @@ def config(tmp_path: Path) -> RunConfig:
 
 
 def test_it_predicts_and_is_evaluated(config: RunConfig, tmp_path: Path) -> None:
-    done = predict(config, find_backend("echo"), tmp_path / "out", SilentProgress())
+    done = predict(config, tmp_path / "out", SilentProgress())
     assert (done.answered, done.failed) == (2, 0)
     report = evaluate([done.folder], None, Scoring(["em"]), SilentProgress())
     assert report.systems[0].scores["em"].value == 50.0
 
 
 def test_it_is_previewed(config: RunConfig) -> None:
-    first, _ = preview(config, find_backend("echo"), SilentProgress())
+    first, _ = preview(config, SilentProgress())
     assert "Anna and Ben" in first.prompt.messages[0].content
     assert (first.encoding, first.prompt.target) == (None, "Anna")
 
 
 def test_all_its_options_decide_its_answers(config: RunConfig, tmp_path: Path) -> None:
-    predict(config, Echo, tmp_path / "out", SilentProgress())
+    predict(config, tmp_path / "out", SilentProgress())
     other = build_config(
         EchoOptions, [{"data": {"path": config.data.path}, "backend": {"last": True}}]
     )
     with pytest.raises(RunError, match=r"reader.last was false and is now true"):
-        predict(other, Echo, tmp_path / "out", SilentProgress())
-    assert (
-        predict(other, Echo, tmp_path / "out", SilentProgress(), Resume(fresh=True)).answered == 2
-    )
+        predict(other, tmp_path / "out", SilentProgress())
+    assert predict(other, tmp_path / "out", SilentProgress(), Resume(fresh=True)).answered == 2
 
 
 def test_what_it_can_not_do_is_refused(config: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="echo uses none"):
-        dry_run(config, Echo, tmp_path / "out", SilentProgress())
+        dry_run(config, tmp_path / "out", SilentProgress())
     with pytest.raises(ModelError, match="echo can't be trained here"):
-        TrainingPlan(config, Echo, SilentProgress())
+        TrainingPlan(config, SilentProgress())
 
 
 class Words(Echo):
@@ -99,11 +97,14 @@ class Words(Echo):
         return Encoding(tuple(len(word) for word in prompt.messages[-1].content.split()))
 
 
-def test_one_that_encodes_and_has_a_limit_is_fitted(config: RunConfig) -> None:
+def test_one_that_encodes_and_has_a_limit_is_fitted(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EntryPoint, "load", lambda self: Words)
     tight = config.generation.model_copy(update={"max_new_tokens": 5})
     settings = {"generation": tight, "prompt": "t5_qa"}
     reader = Words(config.model_copy(update=settings), SilentProgress())
-    shown = list(preview(reader.config, Words, SilentProgress()))
+    shown = list(preview(reader.config, SilentProgress()))
     kept = [each.prompt.evidence.context for each in shown]
     assert all(reader.length(each.prompt) <= 10 for each in shown)
     assert all(len(text) < len("Anna and Ben") for text in kept)

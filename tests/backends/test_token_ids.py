@@ -11,7 +11,6 @@ import tiny_llama as llama
 import tiny_t5 as t5
 from transformers import PreTrainedTokenizerBase
 
-from aqa.backends import find_backend
 from aqa.config.options import RunConfig
 from aqa.progress import SilentProgress
 from aqa.records import Encoding, Evidence, Message, Prompt, Template
@@ -76,8 +75,7 @@ def parts(config: RunConfig) -> int:
 def test_a_prediction_tokenizes_each_prompt_once(
     config: RunConfig, tmp_path: Path, tokenized: Counter[str]
 ) -> None:
-    reader_type = find_backend(config.backend.name)
-    assert predict(config, reader_type, tmp_path / "out", SilentProgress()).answered == COUNT
+    assert predict(config, tmp_path / "out", SilentProgress()).answered == COUNT
     assert counts(tokenized, "asked") == (COUNT * parts(config), {1})
 
 
@@ -86,8 +84,7 @@ def test_a_preview_tokenizes_each_prompt_once(
     config: RunConfig, tokenized: Counter[str], training: bool, times: int
 ) -> None:
     """And once more with the target, which a prediction is fitted without."""
-    reader_type = find_backend(config.backend.name)
-    shown = list(preview(config, reader_type, SilentProgress(), COUNT, training=training))
+    shown = list(preview(config, SilentProgress(), COUNT, training=training))
     assert all(each.encoding and each.read and each.trained for each in shown)
     assert counts(tokenized, "asked") == (COUNT * parts(config), {times})
 
@@ -97,7 +94,7 @@ def test_a_training_tokenizes_each_prompt_once_however_often_it_evaluates(
 ) -> None:
     dev = {"dev_path": str(write_data(tmp_path, "checked"))}
     config = config.model_copy(update={"data": config.data.model_copy(update=dev)})
-    done = train(config, find_backend(config.backend.name), tmp_path / "run", SilentProgress())
+    done = train(config, tmp_path / "run", SilentProgress())
     assert done.before
     assert done.report
     assert counts(tokenized, "asked") == (COUNT * parts(config), {1})

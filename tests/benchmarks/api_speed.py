@@ -86,7 +86,7 @@ def configure(
 def answer_all(config: RunConfig) -> None:
     """A whole run: data, requests, journal, predictions; every question is answered."""
     with tempfile.TemporaryDirectory() as folder:
-        result = predict(config, Gpt4Backend, Path(folder, "out"), SilentProgress())
+        result = predict(config, Path(folder, "out"), SilentProgress())
     assert result.answered == result.examples
 
 

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 from arms import Parser
 
 if TYPE_CHECKING:
-    from aqa.backends.base import Backend
     from aqa.config.options import RunConfig
 
 FEW = 10_000
@@ -78,7 +77,7 @@ def predict(path: Path) -> Seconds:
     from aqa.config.load import build_config
 
     config = build_config(StubBackend.Options, [{"data": {"path": str(path)}}])
-    return run_twice(config, StubBackend, path)
+    return run_twice(config, path)
 
 
 def vllm(path: Path) -> Seconds:
@@ -86,8 +85,6 @@ def vllm(path: Path) -> Seconds:
     sys.path.insert(0, str(FAKES))
     from arms import save_tiny_llama, smollm2_config
     from fake_vllm import Start, make_python
-
-    from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 
     folder = path.parent
     os.environ["FAKE_VLLM"] = Start(str(folder)).as_json()
@@ -100,10 +97,10 @@ def vllm(path: Path) -> Seconds:
         },
         data={"path": str(path)},
     )
-    return run_twice(config, LlamaQloraBackend, path)
+    return run_twice(config, path)
 
 
-def run_twice(config: "RunConfig", reader: "type[Backend]", path: Path) -> Seconds:
+def run_twice(config: "RunConfig", path: Path) -> Seconds:
     """A whole run, and the same command once more."""
     from aqa.progress import SilentProgress
     from aqa.verbs.predict import predict as run
@@ -111,7 +108,7 @@ def run_twice(config: "RunConfig", reader: "type[Backend]", path: Path) -> Secon
     seconds = Seconds()
     for name in ("predict", "resume"):
         with timed(seconds, name):
-            result = run(config, reader, path.parent / path.stem, SilentProgress())
+            result = run(config, path.parent / path.stem, SilentProgress())
         assert result.answered == result.examples
     return seconds
 

@@ -125,7 +125,7 @@ class Arms:
             return squad_prompts(self.reader, count, with_target=True)
         limited = self.reader.config.data.model_copy(update={"limit": count})
         config = self.reader.config.model_copy(update={"data": limited})
-        plan = TrainingPlan(config, LlamaQloraBackend, SilentProgress())
+        plan = TrainingPlan(config, SilentProgress())
         return list(plan.train_prompts(Cuts()))
 
     def aqa(self, trainer_type: type[AdapterTrainer] = AdapterTrainer, steps: int = -1) -> Clock:

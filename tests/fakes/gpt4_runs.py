@@ -48,7 +48,7 @@ def run(
 ) -> PredictResult:
     progress = SilentProgress()
     try:
-        return predict(config, Gpt4Backend, folder, progress, resume)
+        return predict(config, folder, progress, resume)
     finally:
         if notes is not None:
             notes += progress.notes

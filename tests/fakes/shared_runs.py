@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from aqa.backends import find_backend
 from aqa.config.options import RunConfig
 from aqa.errors import AqaError
 from aqa.progress import SilentProgress
@@ -30,8 +29,7 @@ def work(
     shared_work.LEAD_SECONDS = 1.0  # instead of a minute
     try:
         launch = told[LAUNCH]
-        reader = find_backend(config.backend.name)
-        predict_together(config, reader, folder, SilentProgress(), resume, "", launch)
+        predict_together(config, folder, SilentProgress(), resume, "", launch)
     except AqaError as error:
         traceback.print_exc()
         raise SystemExit(error.exit_code) from error

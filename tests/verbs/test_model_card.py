@@ -116,7 +116,9 @@ class Finished(StubBackend, Trainable[StubOptions]):
         return folder
 
 
-def test_a_resumed_training_leaves_the_same_weights_and_card(tmp_path: Path) -> None:
+def test_a_resumed_training_leaves_the_same_weights_and_card(
+    tmp_path: Path, as_stub: Callable[[type], None]
+) -> None:
     """Whoever asked the weights knows them by their hash."""
     data, prompt = tmp_path / "rows.jsonl", tmp_path / "t.txt"
     row = {"id": "a", "question": "who", "passages": ["Anna"], "answers": ["Anna"]}
@@ -125,8 +127,9 @@ def test_a_resumed_training_leaves_the_same_weights_and_card(tmp_path: Path) -> 
     layer = {"data": {"path": str(data)}, "prompt": str(prompt), "backend": {"model": "stub"}}
     config = build_config(StubBackend.Options, [layer])
     run = tmp_path / "run"
+    as_stub(Finished)
     for resume in (False, True):
-        train(config, Finished, run, SilentProgress(), resume=resume)
+        train(config, run, SilentProgress(), resume=resume)
         assert read_manifest(run)["weights_sha256"] == hash_files(run / MODEL)
         head, _ = head_and_text(run / MODEL)
         assert head["base_model"] == "stub"
@@ -138,7 +141,8 @@ def test_a_resumed_training_leaves_the_same_weights_and_card(tmp_path: Path) -> 
         def train(self, job: TrainJob, on_step: Callable[..., None]) -> Path:
             return job.folder / MODEL
 
-    train(config, Older, run, SilentProgress(), resume=True)
+    as_stub(Older)
+    train(config, run, SilentProgress(), resume=True)
     assert hash_files(run / MODEL) == known
 
 

@@ -38,7 +38,7 @@ def run(
     config: RunConfig, folder: Path, resume: Resume = GO_ON, notes: list[str] | None = None
 ) -> PredictResult:
     progress = SilentProgress()
-    result = predict(config, StubBackend, folder, progress, resume)
+    result = predict(config, folder, progress, resume)
     if notes is not None:
         notes += progress.notes
     return result
@@ -95,7 +95,7 @@ def test_a_resumed_run_shows_the_scores_of_all_answers(tmp_path: Path) -> None:
             yield SimpleNamespace(advance=advance)
 
     progress = Told()
-    predict(configured(questions), StubBackend, tmp_path / "out", progress, GO_ON)
+    predict(configured(questions), tmp_path / "out", progress, GO_ON)
     assert [count for count, fields in told if fields] == list(range(2, 10))
     assert told[-1][1]["em"] == pytest.approx(100 * 6 / 9)  # of this session alone 6 of 8
 

@@ -1,6 +1,6 @@
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,8 +53,8 @@ class Letters(StubBackend):
         return begin + bytes(token for token in token_ids if token < 256).decode(errors="replace")
 
 
-def shown(config: RunConfig, reader: type[StubBackend] = StubBackend, **options) -> list[Preview]:  # type: ignore[no-untyped-def]
-    return list(preview(config, reader, SilentProgress(), **options))
+def shown(config: RunConfig, **options) -> list[Preview]:  # type: ignore[no-untyped-def]
+    return list(preview(config, SilentProgress(), **options))
 
 
 def test_the_first_prompts_or_one_by_its_id(config: RunConfig) -> None:
@@ -115,8 +115,11 @@ def test_what_is_shown_of_a_reader_of_text(config: RunConfig) -> None:
     assert [each.prompt.target for each in (second, third)] == ["none", None]
 
 
-def test_what_is_shown_of_a_reader_of_tokens(config: RunConfig) -> None:
-    (second,) = shown(config, Letters, example_id="b")
+def test_what_is_shown_of_a_reader_of_tokens(
+    config: RunConfig, as_stub: Callable[[type], None]
+) -> None:
+    as_stub(Letters)
+    (second,) = shown(config, example_id="b")
     assert second.encoding is not None
     # A letter of Hangul, three tokens here, is one piece; all others are single.
     assert second.read == ("<s>", *"Read: 여섯\nWhy?")
@@ -129,16 +132,21 @@ def test_what_is_shown_of_a_reader_of_tokens(config: RunConfig) -> None:
 
 
 def test_tokens_in_colours(
-    config: RunConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    config: RunConfig,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    as_stub: Callable[[type], None],
 ) -> None:
-    previews = shown(config, Letters)
+    of_text = shown(config)
+    as_stub(Letters)
+    previews = shown(config)
     for tokens in (False, True):
         show_previews(previews, tokens, as_json=False)
         printed = capsys.readouterr().out
         assert "<s>Read: 여섯\nWhy?none\n" in printed
         assert "Who {x}?one\n" in printed
         assert ("is trained on" in printed) == tokens
-    show_previews(shown(config), tokens=False, as_json=False)
+    show_previews(of_text, tokens=False, as_json=False)
     assert "system: Read: 여섯\nuser: Why?\n" in capsys.readouterr().out
     monkeypatch.setenv("FORCE_COLOR", "1")
     show_previews(previews, tokens=True, as_json=False)
@@ -146,11 +154,14 @@ def test_tokens_in_colours(
     assert "\x1b[32mn\x1b[0m\x1b[32mo" in printed
 
 
-def test_begin_of_text_is_counted(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_begin_of_text_is_counted(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch, as_stub: Callable[[type], None]
+) -> None:
+    as_stub(Letters)
     monkeypatch.setattr(Letters, "encode", lambda self, prompt: Encoding((256, 256, 65)))
-    assert shown(config, Letters)[0].begin_tokens == 2
+    assert shown(config)[0].begin_tokens == 2
     monkeypatch.setattr(Letters, "begin_token_id", None)
-    assert shown(config, Letters)[0].begin_tokens == 0
+    assert shown(config)[0].begin_tokens == 0
 
 
 def test_the_reader_is_sent_what_is_shown(
@@ -164,7 +175,7 @@ def test_the_reader_is_sent_what_is_shown(
             yield prompt, self.answer(prompt)
 
     monkeypatch.setattr(StubBackend, "generate", noting)
-    predict(config, StubBackend, tmp_path / "out", SilentProgress())
+    predict(config, tmp_path / "out", SilentProgress())
     assert [p.messages for p in sent] == [each.prompt.messages for each in shown(config)]
     assert [p.target for p in sent] == [None] * 3
 
@@ -180,11 +191,12 @@ def test_a_target_takes_no_room_from_a_prediction(config: RunConfig) -> None:
     assert answered.prompt.target == trained.prompt.target
 
 
-def test_passages_that_are_read_apart(config: RunConfig) -> None:
+def test_passages_that_are_read_apart(config: RunConfig, as_stub: Callable[[type], None]) -> None:
     class Apart(Letters):
         def encode(self, prompt: Prompt) -> Encoding:
             return replace(super().encode(prompt), part_lengths=(1, 17))
 
-    (second,) = shown(config, Apart, example_id="b")
+    as_stub(Apart)
+    (second,) = shown(config, example_id="b")
     assert preview_json(second)["part_lengths"] == [1, 17]
     assert describe(second).endswith("passages are read apart, with 1, 17 tokens")

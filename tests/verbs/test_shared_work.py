@@ -78,11 +78,11 @@ def rows(path: Path) -> list[bytes]:
 
 
 def run_alone(config: RunConfig, folder: Path, resume: Resume = GO_ON) -> Any:
-    return predict(config, StubBackend, folder, SilentProgress(), resume)
+    return predict(config, folder, SilentProgress(), resume)
 
 
 def run_together(config: RunConfig, folder: Path, resume: Resume = GO_ON) -> Any:
-    return predict_together(config, StubBackend, folder, SilentProgress(), resume, "", "l")
+    return predict_together(config, folder, SilentProgress(), resume, "", "l")
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
@@ -341,7 +341,7 @@ def test_what_is_the_work_of_one(how: str, tmp_path: Path, monkeypatch: pytest.M
     asked = build_config(Gpt4Backend.Options, [{"data": {"path": "none.jsonl"}}])
     silent, decided = SilentProgress(), Resume(stop=StopRule(tmp_path))
     calls = {
-        "remote": lambda: predict_together(asked, Gpt4Backend, out, silent, GO_ON, "", "l"),
+        "remote": lambda: predict_together(asked, out, silent, GO_ON, "", "l"),
         "decided": lambda: run_together(config, out, decided),
         "api": lambda: run_alone(config, out),
     }

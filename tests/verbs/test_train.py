@@ -1,7 +1,7 @@
 """What the verb train does itself, whatever the reader."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +36,11 @@ class Trained(StubBackend, Trainable[StubOptions]):
         raise NotImplementedError
 
 
+@pytest.fixture(autouse=True)
+def trained(as_stub: Callable[[type], None]) -> None:
+    as_stub(Trained)
+
+
 def plan(
     folder: Path, max_length: int, others: Mapping[str, object] | None = None, **train: object
 ) -> TrainingPlan:
@@ -52,7 +57,7 @@ def plan(
     }
     for key, value in (others or {}).items():
         set_value(layer, key, value)
-    return TrainingPlan(build_config(StubBackend.Options, [layer]), Trained, SilentProgress())
+    return TrainingPlan(build_config(StubBackend.Options, [layer]), SilentProgress())
 
 
 def told(made: TrainingPlan) -> tuple[list[str], list[str]]:
@@ -75,10 +80,10 @@ def test_no_process_trains_where_another_training_is_at_work(
     config, run = plan(tmp_path, 100).config, tmp_path / "run"
     lock = hold(run, name={"0": ".lock", "1": ".lock.1"}[rank])
     with pytest.raises(FolderInUseError):
-        train(config, Trained, run, SilentProgress())
+        train(config, run, SilentProgress())
     lock.release()
     with pytest.raises(NotImplementedError):  # of the stub, which came to its training
-        train(config, Trained, run, SilentProgress())
+        train(config, run, SilentProgress())
     hold(run, name=f".lock.{rank}").release()
 
 
@@ -177,7 +182,7 @@ def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
             "backend": {"max_length": 100},
             "evidence": {"train": "gold"},
         }
-        found = dry_run(build_config(StubBackend.Options, [layer]), Trained, SilentProgress())
+        found = dry_run(build_config(StubBackend.Options, [layer]), SilentProgress())
         return found.counts, found.cut["left_out"]
 
     assert counted(limit=3) == ({"train": 2, "train_unanswerable": 1, "dev": 0}, 1)
@@ -189,7 +194,7 @@ def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
         "prompt": str(prompt),
     }
     progress = SilentProgress()
-    found = dry_run(build_config(StubBackend.Options, [layer]), Trained, progress)
+    found = dry_run(build_config(StubBackend.Options, [layer]), progress)
     assert found.seen is not None
     assert (found.seen["same_questions"], found.seen["not_seen"]) == (1, 1)
     assert any("1 are in the training data as well" in note for note in progress.notes)
@@ -208,7 +213,7 @@ def test_validation_data_that_only_the_config_names_are_told(
     file: RawConfig = {"data": paths, "prompt": str(tmp_path / "t.txt")}
     call: RawConfig = {"data": {name: paths[name] for name in called}}
     progress = SilentProgress()
-    TrainingPlan(build_config(StubBackend.Options, [file, call]), Trained, progress)
+    TrainingPlan(build_config(StubBackend.Options, [file, call]), progress)
     note = f"The best weights are chosen on {rows}, which the config names, not on data of yours"
     assert any(note in each for each in progress.notes) == told
 
@@ -218,7 +223,7 @@ def test_validation_data_that_are_missing_are_missed_first(tmp_path: Path) -> No
     paths = {"path": str(tmp_path / "bad.json"), "dev_path": str(tmp_path / "none.json")}
     config = build_config(StubBackend.Options, [{"data": paths}])
     with pytest.raises(DataError, match=r"none\.json: no such file"):
-        TrainingPlan(config, Trained, SilentProgress())
+        TrainingPlan(config, SilentProgress())
 
 
 class Learner(Trained):
@@ -232,15 +237,16 @@ class Learner(Trained):
 
 
 def test_dev_predictions_are_scored_as_they_are_at_hand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_stub: Callable[[type], None]
 ) -> None:
     made = plan(tmp_path, 100)
+    as_stub(Learner)
     config = made.config.model_copy(
         update={"data": made.config.data.model_copy(update={"dev_path": made.config.data.path})}
     )
     monkeypatch.setattr("aqa.evaluation.inputs.read_predictions", None)
     progress = SilentProgress()
-    done = train(config, Learner, tmp_path / "run", progress)
+    done = train(config, tmp_path / "run", progress)
     seen = "Of the 3 validation questions, 3 are in the training data as well, to the letter"
     assert any(note.startswith(seen) for note in progress.notes)
     monkeypatch.undo()

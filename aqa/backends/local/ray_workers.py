@@ -88,7 +88,7 @@ class OnRay(Backend):
         try:
             yield
         except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
+            OnRay.__exit__(self, type(error), error, error.__traceback__)
             raise
 
     def hardware(self) -> Mapping[str, str]:
@@ -122,6 +122,11 @@ class OnRay(Backend):
         size = self.config.generation.window
         new = windows(prompts, size, lambda prompt: prompt.index)
         coming: Work | None = None
+        self._again.clear()
+        for worker in self._workers:
+            if worker.work and worker.work.prompts:  # whose answers nobody took
+                ray.kill(worker.actor)
+                self._start(worker)
         while True:
             for worker in self._workers:
                 coming = coming or self._next(new)

@@ -271,7 +271,7 @@ def test_preview_train_and_predict_use_the_same_ids(
         "training.eval_strategy='no'",
     )
     shown = {}
-    for found in preview(config, LlamaQloraBackend, SilentProgress(), number=100):
+    for found in preview(config, SilentProgress(), number=100):
         assert found.encoding is not None
         assert found.begin_tokens == 1
         shown[found.prompt.id] = found.encoding
@@ -300,7 +300,7 @@ def _training_rows(
 
     monkeypatch.setattr(causal_training, "AdapterTrainer", catch)
     with pytest.raises(EnoughError):
-        train(config, LlamaQloraBackend, folder, SilentProgress())
+        train(config, folder, SilentProgress())
     return found
 
 
@@ -315,5 +315,5 @@ def _generated_from(config: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) 
         return write_continuously(model, rows, *others)
 
     monkeypatch.setattr(backend, "write_continuously", spy)
-    predict(config, LlamaQloraBackend, folder, SilentProgress())
+    predict(config, folder, SilentProgress())
     return found

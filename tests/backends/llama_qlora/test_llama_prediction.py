@@ -277,12 +277,12 @@ def test_stopped_at_any_place_and_resumed_the_answers_are_those_of_one_run(
     found = {}
     for name in ("whole", "resumed"):
         if name == "resumed":
-            questions = check(config, LlamaQloraBackend, SilentProgress())
+            questions = check(config, SilentProgress())
             answering = kept_answers(questions, tmp_path / name, SilentProgress())
             for _ in range(stopped):
                 next(answering)
             answering.close()
-        result = predict(config, LlamaQloraBackend, tmp_path / name, SilentProgress())
+        result = predict(config, tmp_path / name, SilentProgress())
         found[name] = json.loads(result.predictions.read_bytes())
     assert result.resumed == stopped
     confidences = [

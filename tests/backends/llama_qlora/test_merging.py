@@ -175,7 +175,7 @@ def test_a_difference_is_counted(
     shutil.copytree(tiny, run)
     config = make_config(run, f"data.path={write_rows(tmp_path / 'rows.jsonl')}")
     config = config.model_copy(update={"prompt": str(write_template(tmp_path))})
-    plan = TrainingPlan(config, LlamaQloraBackend, SilentProgress())
+    plan = TrainingPlan(config, SilentProgress())
     prompts = list(plan.data.prompts(plan.reader, plan.data.examples()))
 
     class Changing(LlamaQloraBackend):

@@ -18,7 +18,7 @@ from aqa_stub import StubBackend
 from fake_ray import FakeRay
 from river_questions import write_rivers
 
-from aqa.backends.base import Backend
+import aqa
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
@@ -45,8 +45,8 @@ def configured(folder: Path, workers: int = 0, gpus: float | None = None) -> Run
     return build_config(StubBackend.Options, [told])
 
 
-def run(config: RunConfig, folder: Path, reader: type[Backend] = StubBackend) -> PredictResult:
-    return predict(config, reader, folder, SilentProgress(), Resume())
+def run(config: RunConfig, folder: Path) -> PredictResult:
+    return predict(config, folder, SilentProgress(), Resume())
 
 
 def asked_twice(folder: Path) -> int:
@@ -196,17 +196,21 @@ class _Echo(StubBackend):
         """Nothing is kept."""
 
 
-def test_what_a_worker_says(ray: FakeRay, tmp_path: Path) -> None:
+def test_what_a_worker_says(ray: FakeRay, tmp_path: Path, as_stub: Callable[[type], None]) -> None:
+    as_stub(_Failing)
     with pytest.raises(ModelError, match="no such weights"):
-        run(configured(tmp_path, 2), tmp_path / "out", _Failing)
+        run(configured(tmp_path, 2), tmp_path / "out")
+    as_stub(_Lacking)
     with pytest.raises(MissingExtraError, match="ctranslate2 is not installed"):
-        run(configured(tmp_path, 2), tmp_path / "lacking", _Lacking)
+        run(configured(tmp_path, 2), tmp_path / "lacking")
     assert ray.told is None
     progress = SilentProgress()
-    predict(configured(tmp_path, 3), _Noting, tmp_path / "noting", progress)
+    as_stub(_Noting)
+    predict(configured(tmp_path, 3), tmp_path / "noting", progress)
     assert progress.notes.count("device: cpu") == 1
+    as_stub(_Various)
     with pytest.raises(ModelError, match="would compute in float16, and others in bfloat16"):
-        run(configured(tmp_path, 3), tmp_path / "various", _Various)
+        run(configured(tmp_path, 3), tmp_path / "various")
 
 
 class _Unknown(StubBackend):
@@ -215,7 +219,10 @@ class _Unknown(StubBackend):
 
 
 def test_what_fails_at_the_beginning_leaves_nothing(
-    ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray: FakeRay,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    as_stub: Callable[[type], None],
 ) -> None:
     from aqa.backends.local.ray_workers import on_ray
 
@@ -226,8 +233,9 @@ def test_what_fails_at_the_beginning_leaves_nothing(
     assert (ray.ended, ray.told) == (1, None)
     ray.most_actors = -1
     monkeypatch.setenv("RAY_ADDRESS", "auto")
+    as_stub(_Unknown)
     with pytest.raises(ModelError, match="no such device"):
-        run(configured(tmp_path, 2), tmp_path / "out", _Unknown)
+        run(configured(tmp_path, 2), tmp_path / "out")
     assert [actor.dead for actor in ray.actors] == [True, True]
     assert (ray.ended, ray.told) == (2, None)
 
@@ -235,16 +243,35 @@ def test_what_fails_at_the_beginning_leaves_nothing(
 def test_runs_of_one_reader_share_the_actors(ray: FakeRay, tmp_path: Path) -> None:
     config = configured(tmp_path, 2)
     variants = make_variants(config, tmp_path / "out", ["eng_v1", "eng_v2"], [])
-    found = predict_variants(variants, StubBackend, SilentProgress())
+    found = predict_variants(variants, SilentProgress())
     assert [result.answered for result in found.values()] == [COUNT - 2] * 2
     assert len(ray.actors) == 2
+    assert ray.ended == 1
+
+
+def test_actors_that_stay_start_over_after_answers_that_nobody_took(
+    ray: FakeRay, single: Path, tmp_path: Path
+) -> None:
+    config = configured(tmp_path, 2)
+    with aqa.Reader(config) as reader:
+        with aqa.predict(reader) as begun:
+            next(iter(begun))
+        busy = len(ray.actors)
+        list(aqa.predict(reader, output_dir=tmp_path / "out"))
+        again = len(ray.actors)
+        list(aqa.predict(reader))
+        assert busy < again <= busy + 2
+        assert len(ray.actors) == again
+        assert not ray.ended
+    is_whole(tmp_path / "out", single)
+    assert all(actor.dead for actor in ray.actors)
     assert ray.ended == 1
 
 
 def test_what_is_refused(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"data": {"path": "none.jsonl"}, "workers": {"engine": "ray"}}
     with pytest.raises(UsageError, match="is the work of one process"):
-        run(build_config(Gpt4Backend.Options, [asked]), tmp_path / "out", Gpt4Backend)
+        run(build_config(Gpt4Backend.Options, [asked]), tmp_path / "out")
     with pytest.raises(ConfigError, match=r"workers\.gpus = 2\.0 has no effect: it needs workers"):
         build_config(StubBackend.Options, [{"workers": {"gpus": 2}}])
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")

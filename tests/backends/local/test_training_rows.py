@@ -246,7 +246,7 @@ def test_a_resumed_training_has_its_rows_and_what_they_lost(
     monkeypatch.setattr(causal_training, "AdapterTrainer", stop)
     for resume in (False, True):
         with pytest.raises(EnoughError):
-            train(config, LlamaQloraBackend, tmp_path / "run", SilentProgress(), resume)
+            train(config, tmp_path / "run", SilentProgress(), resume)
         monkeypatch.setattr(TrainingPlan, "train_part", None)
     assert found[0] == found[1]
     assert found[0][1].shortened

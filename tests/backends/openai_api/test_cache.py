@@ -149,11 +149,11 @@ def test_what_a_server_refuses_is_found_again(
 
 def test_a_dry_run_knows_what_is_kept(tmp_path: Path, server: Server, kept: Options) -> None:
     config = configured(tmp_path, server, 25, **kept)
-    whole = dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+    whole = dry_run(config, tmp_path / "out", SilentProgress())
     assert not Path(kept["cache_path"]).parent.exists()
     run(configured(tmp_path, server, 20, **kept), tmp_path / "a")
     config = configured(tmp_path, server, 25, **kept)
-    rest = dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+    rest = dry_run(config, tmp_path / "out", SilentProgress())
     assert (whole.cached, rest.cached) == (0, 20)
     assert (rest.examples, rest.output_tokens) == (25, (5, 20))
     assert rest.cost is not None

@@ -539,7 +539,7 @@ def test_a_cap_needs_a_price(tmp_path: Path, server: Server) -> None:
 def test_a_dry_run_writes_and_asks_nothing(tmp_path: Path, server: Server) -> None:
     config = configured(tmp_path, server, 20, tokens_per_minute=6000)
     before = sorted(tmp_path.iterdir())
-    found = dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+    found = dry_run(config, tmp_path / "out", SilentProgress())
     assert (found.examples, found.output_tokens, found.exact) == (20, (20, 80), False)
     assert sorted(tmp_path.iterdir()) == before
     assert server.requests == 0
@@ -557,7 +557,7 @@ def test_a_dry_run_counts_what_is_left(tmp_path: Path, server: Server) -> None:
     config = configured(tmp_path, server, 12)
 
     def left(config: RunConfig, **resume: bool) -> tuple[int, int]:
-        found = dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress(), Resume(**resume))
+        found = dry_run(config, tmp_path / "out", SilentProgress(), Resume(**resume))
         return found.examples, found.answered
 
     with (tmp_path / "out" / JOURNAL).open("ab") as journal:
@@ -570,16 +570,14 @@ def test_a_dry_run_counts_what_is_left(tmp_path: Path, server: Server) -> None:
 
 def test_a_dry_run_needs_no_key_and_knows_prices(tmp_path: Path) -> None:
     layer: dict[str, Any] = {"data": {"path": str(write_questions(tmp_path, 3))}}
-    found = dry_run(
-        build_config(Gpt4Backend.Options, [layer]), Gpt4Backend, tmp_path / "out", SilentProgress()
-    )
+    config = build_config(Gpt4Backend.Options, [layer])
+    found = dry_run(config, tmp_path / "out", SilentProgress())
     assert found.cost is not None
     assert 0 < found.cost[0] < found.cost[1]
     assert "genai-prices" in found.price
     unknown = {**layer, "backend": {"model": "nobody-knows-it"}}
     found = dry_run(
         build_config(Gpt4Backend.Options, [unknown]),
-        Gpt4Backend,
         tmp_path / "out",
         SilentProgress(),
     )

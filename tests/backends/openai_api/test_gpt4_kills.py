@@ -29,7 +29,7 @@ def answer(data: Path, url: str, folder: Path, **options: object) -> None:
     backend = {"base_url": url, "max_concurrency": CONCURRENCY, "reasoning_tokens": 0, **options}
     layer = {"data": {"path": str(data)}, "backend": backend}
     config = build_config(Gpt4Backend.Options, [layer])
-    predict(config, Gpt4Backend, folder, SilentProgress())
+    predict(config, folder, SilentProgress())
 
 
 def questions(folder: Path, count: int) -> Path:

@@ -159,7 +159,7 @@ def test_a_dry_run_of_azure_needs_no_key(
     for name in ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION"):
         monkeypatch.delenv(name, raising=False)
     config = configured(tmp_path, server, 3, provider="azure", base_url=None, price=None)
-    assert "not known" in dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress()).price
+    assert "not known" in dry_run(config, tmp_path / "out", SilentProgress()).price
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_a_preview_shows_the_very_request(
     config = longer(configured(tmp_path, server, 1, api=api, model=model), 16)
     run(config, tmp_path / "out")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    (shown,) = preview(config, Gpt4Backend, SilentProgress())
+    (shown,) = preview(config, SilentProgress())
     assert shown.request == server.bodies[0]
     sent = shown.request.get("prompt") or shown.request.get("input") or shown.request["messages"]
     turns = [{"role": turn.role, "content": turn.content} for turn in shown.turns]

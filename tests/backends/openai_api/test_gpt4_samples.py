@@ -8,7 +8,6 @@ import pytest
 from fault_server import FILTERED, Fault, Server
 from gpt4_runs import configured, predictions, run
 
-from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.options import EvaluationOptions, GenerationOptions, RunConfig
 from aqa.errors import RunError, StoppedError
 from aqa.evaluation.predictions import read_predictions
@@ -114,7 +113,7 @@ def test_the_cache_knows_each_sample(tmp_path: Path, by_seed: Server) -> None:
     kept = {"cache": True, "cache_path": str(tmp_path / "answers.sqlite")}
     run(sampled(tmp_path, by_seed, 2, samples=2, **kept), tmp_path / "a")
     more = sampled(tmp_path, by_seed, 2, **kept)
-    estimate = dry_run(more, Gpt4Backend, tmp_path / "b", SilentProgress())
+    estimate = dry_run(more, tmp_path / "b", SilentProgress())
     assert (estimate.examples, estimate.cached, estimate.samples) == (2, 0, 4)
     assert estimate.output_tokens == (4, 16)
     run(more, tmp_path / "b")
@@ -124,13 +123,12 @@ def test_the_cache_knows_each_sample(tmp_path: Path, by_seed: Server) -> None:
     rows = [predictions(tmp_path / name)["q0"] for name in "bc"]
     assert rows[0]["nbest"] == rows[1]["nbest"]
     assert rows[1]["spent"]["input"] == 0
-    assert dry_run(more, Gpt4Backend, tmp_path / "d", SilentProgress()).cached == 2
+    assert dry_run(more, tmp_path / "d", SilentProgress()).cached == 2
 
 
 def test_a_dry_run_counts_every_sample(tmp_path: Path, server: Server) -> None:
     found = [
-        dry_run(sampled(tmp_path, server, 5, samples=k), Gpt4Backend, tmp_path, SilentProgress())
-        for k in (1, 3)
+        dry_run(sampled(tmp_path, server, 5, samples=k), tmp_path, SilentProgress()) for k in (1, 3)
     ]
     one, three = found
     assert (one.examples, three.examples, three.samples) == (5, 5, 3)

@@ -51,7 +51,7 @@ def test_models_that_think_have_room_for_it(options: dict[str, Any], tokens: int
 @pytest.mark.parametrize("api", ["chat", "responses"])
 def test_the_room_is_asked_for_and_counted(tmp_path: Path, server: Server, api: str) -> None:
     config = configured(tmp_path, server, 2, model="gpt-5.1", api=api)
-    estimate = dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+    estimate = dry_run(config, tmp_path / "out", SilentProgress())
     assert estimate.output_tokens == (2, 2 * (4 + 8192))
     run(config, tmp_path / "out")
     assert {room(body) for body in server.bodies} == {4 + 8192}
@@ -79,7 +79,7 @@ def test_failed_ones_are_asked_again_with_more_room(tmp_path: Path, server: Serv
     assert run(config, folder).failed == 3
     with pytest.raises(RunError, match=r"max_new_tokens was 4 and is now 128.*with --retry-errors"):
         run(longer(config, 128), folder)
-    more = dry_run(longer(config, 128), Gpt4Backend, folder, SilentProgress(), AGAIN)
+    more = dry_run(longer(config, 128), folder, SilentProgress(), AGAIN)
     assert (more.examples, more.answered) == (3, 3)
     assert run(longer(config, 128), folder, AGAIN).answered == 6
     assert server.requests == 9

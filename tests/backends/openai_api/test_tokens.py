@@ -9,7 +9,6 @@ from fault_server import Fault, Server, failure, serving
 from gpt4_runs import configured, run
 from tiny_llama import make_tokenizer
 
-from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.tokens import TABLE, TokenCounter, byte_bound
 from aqa.errors import ModelError
 from aqa.progress import SilentProgress
@@ -78,7 +77,7 @@ def test_a_chat_is_tokenized_once_however_often_it_is_counted() -> None:
 
 def check_dry_run(folder: Path, server: Server, exact: bool = True, **backend: object) -> None:
     config = configured(folder, server, 30, **backend)
-    told = dry_run(config, Gpt4Backend, folder / "out", SilentProgress())
+    told = dry_run(config, folder / "out", SilentProgress())
     assert run(config, folder / "out").answered == 30
     assert told.exact == exact
     assert (told.input_tokens == server.prompt_tokens) == exact
@@ -152,5 +151,5 @@ def test_a_tokenizer_that_can_not_count_chats(tmp_path: Path, tiny_no_template: 
             with pytest.raises(ModelError, match=sentence):
                 run(config, tmp_path / "out")
             with pytest.raises(ModelError, match=sentence):
-                dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+                dry_run(config, tmp_path / "out", SilentProgress())
     assert not (tmp_path / "out").exists()

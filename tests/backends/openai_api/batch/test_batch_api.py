@@ -15,7 +15,6 @@ from fault_server import BAD_KEY, FAULTS, FILTERED, Body, Fault, failure, servin
 from forked import start_aqa, wait_until
 from gpt4_runs import KEY, completion, predictions, run, write_questions
 
-from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.batch.downloads import GONE
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.errors import AqaError, ModelError, RunError, StoppedError
@@ -47,7 +46,7 @@ def configured(
 
 
 def end(config: RunConfig, folder: Path) -> CancelResult:
-    return cancel(config, Gpt4Backend, folder, SilentProgress())
+    return cancel(config, folder, SilentProgress())
 
 
 def errors(folder: Path) -> dict[str, str]:
@@ -77,9 +76,9 @@ def test_the_same_files_as_asked_live(tmp_path: Path, server: BatchingServer) ->
 def test_half_the_price(tmp_path: Path, server: BatchingServer) -> None:
     price = {"input": 1, "output": 2, "cached_input": 0.25}
     config = configured(tmp_path, server, price=price)
-    estimate = dry_run(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+    estimate = dry_run(config, tmp_path / "out", SilentProgress())
     asked_live = configured(tmp_path, server, live=True, price=price)
-    live = dry_run(asked_live, Gpt4Backend, tmp_path / "out", SilentProgress())
+    live = dry_run(asked_live, tmp_path / "out", SilentProgress())
     assert estimate.cost
     assert live.cost
     assert estimate.cost == pytest.approx([cost / 2 for cost in live.cost])
@@ -558,7 +557,7 @@ def test_other_runs_know_of_what_is_collected_before_this_one_ends(
     tmp_path: Path, server: BatchingServer
 ) -> None:
     config = configured(tmp_path, server, price={"input": 1, "output": 2})
-    questions = check(config, Gpt4Backend, SilentProgress())
+    questions = check(config, SilentProgress())
     rows = kept_answers(questions, tmp_path / "out", SilentProgress())
     with closing(rows):
         costs = [next(rows)["spent"]["cost"] for _ in range(6)]

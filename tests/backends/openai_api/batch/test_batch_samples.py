@@ -10,7 +10,6 @@ from fault_batches import BatchingServer, disordered
 from fault_server import FILTERED, Fault, serving
 from gpt4_runs import configured, predictions, run
 
-from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.errors import AqaError, StoppedError
 from aqa.progress import SilentProgress
@@ -69,7 +68,6 @@ def test_the_dry_run_prices_each_sample_by_batch(tmp_path: Path, server: Batchin
     live, batch = (
         dry_run(
             sampled(tmp_path, server, live=live, price=price),
-            Gpt4Backend,
             tmp_path / "out",
             SilentProgress(),
         )

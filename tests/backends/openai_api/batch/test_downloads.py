@@ -12,7 +12,6 @@ from fault_batches import Batch, BatchingServer
 from fault_server import FILTERED, Body, Fault, failure, serving
 from gpt4_runs import run
 
-from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.options import RunConfig
 from aqa.errors import ModelError
 from aqa.progress import SilentProgress
@@ -118,7 +117,7 @@ def test_files_that_are_never_named_stop_the_run(tmp_path: Path, server: Batchin
     with pytest.raises(ModelError, match="batch_1 hold 0 of the 20 answers that the server"):
         run(config, tmp_path / "out")
     assert len(server.batches) == 1
-    assert cancel(config, Gpt4Backend, tmp_path / "out", SilentProgress()).answered == 0
+    assert cancel(config, tmp_path / "out", SilentProgress()).answered == 0
 
 
 @pytest.mark.parametrize("spoilt", ["a page", "nothing", "cut within a line"])
@@ -144,7 +143,7 @@ def test_answers_to_nobody_knows_what_are_told_at_once(
         with pytest.raises(ModelError, match=r"batch_1 lack the custom_id .* --cancel"):
             run(config, tmp_path / "out")
     assert server.steps["content"] == len(server.batches) == 1
-    assert cancel(config, Gpt4Backend, tmp_path / "out", SilentProgress()).answered == 0
+    assert cancel(config, tmp_path / "out", SilentProgress()).answered == 0
     server.spoil = lambda number, content: content
     assert run(config, tmp_path / "out").answered == 20
 
@@ -154,7 +153,7 @@ def test_cancelling_takes_what_there_is(tmp_path: Path, server: BatchingServer) 
     config = configured(tmp_path, server, example_deadline=0.3)
     with pytest.raises(ModelError, match="--cancel"):
         run(config, tmp_path / "out")
-    found = cancel(config, Gpt4Backend, tmp_path / "out", SilentProgress())
+    found = cancel(config, tmp_path / "out", SilentProgress())
     assert 0 < found.answered < 20
     assert len(server.batches) == 1
 

@@ -1,0 +1,152 @@
+"""Who is asked: a backend by its name, a config, or a reader that stays loaded."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Self, TypeAlias, Union
+from weakref import WeakSet
+
+from aqa.api.config import READERS, Data, PathLike, Settings, as_data_path, as_settings
+from aqa.api.wording import SETTINGS, worded
+from aqa.backends import find_backend
+from aqa.backends.base import Backend
+from aqa.config.given import Given
+from aqa.config.load import as_raw, build_config, set_value
+from aqa.config.options import RunConfig
+from aqa.config.ranges import check_kind
+from aqa.errors import UsageError
+from aqa.progress import Progress
+from aqa.runs.fingerprints import differences
+from aqa.verbs.launch import answering_reader
+from aqa.verbs.run_config import Setting, make_config
+from aqa.verbs.staying import Staying
+
+AnyReader: TypeAlias = Union[str, RunConfig, "Reader"]
+OF_A_RUN = {"data", "prompt", "evidence", "output_dir"}  # sections that loaded weights don't mind
+
+
+class Answers(Protocol):
+    """What a reader is asked for."""
+
+    def close(self) -> None:
+        """Ask nothing more."""
+
+
+class Reader:
+    """A reader that stays loaded, for one `aqa.predict` after another.
+
+        with aqa.Reader("llama", model="runs/mine") as reader:
+            first = list(aqa.predict(reader, data))
+            second = list(aqa.predict(reader, data, settings={"evidence.top_k": 3}))
+
+    Weights are loaded when the first answer is taken, and freed by `close`, or at the end of
+    `with`; answers that were not taken by then aren't given any more. It answers one call at a
+    time, each with data, prompt and evidence of its own; what else settings may say is said here.
+    Several readers may be open at once. One that asks an API is connected for each call, and the
+    members of an ensemble are loaded one after the other.
+    """
+
+    @worded(SETTINGS)
+    def __init__(
+        self,
+        reader: str | RunConfig,
+        *,
+        model: PathLike | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """Check the config; nothing is loaded yet.
+
+        Args:
+            reader: the name of a backend ("t5", "llama", "gpt4"), or a config of `aqa.load_config`.
+            model: as of `aqa.predict`.
+            settings: values of the config by dotted keys, such as {"generation.num_beams": 4}.
+
+        Raises:
+            AqaError: there is no such backend, or a value is not valid.
+        """
+        self.config = resolve(reader, model, settings, None)
+        self._kept: Backend | None = None
+        self.streams: WeakSet[Answers] = WeakSet()  # whose answers end with the reader
+        self._is_closed = False
+
+    def kept(self, config: RunConfig, progress: Progress) -> Backend | None:
+        """Give what answers with a config; None where each call has its own.
+
+        Raises:
+            UsageError: it is closed, or was made for another config.
+        """
+        if self._is_closed:
+            raise UsageError("this aqa.Reader is closed; make another one")
+        changed = differences(_of_reader(self.config), _of_reader(config))
+        if changed:
+            raise UsageError(
+                f"this aqa.Reader was made with other settings: {'; '.join(changed.values())}; give"
+                " them to an aqa.Reader of their own"
+            )
+        if self._kept is None:
+            self._kept = answering_reader(self.config, progress, stays=True)
+        return self._kept.used_with(progress) if isinstance(self._kept, Staying) else None
+
+    def close(self) -> None:
+        """Free the memory, and ask nothing more."""
+        self._is_closed = True
+        for answers in self.streams:
+            answers.close()
+        if isinstance(self._kept, Staying):
+            self._kept.free()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        backend = self.config.backend
+        closed = ", closed" if self._is_closed else ""
+        return f"<aqa.Reader: {backend.name}, {backend.model}{closed}>"
+
+
+def _of_reader(config: RunConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude=OF_A_RUN)
+
+
+def resolve(
+    reader: AnyReader,
+    model: PathLike | None,
+    settings: Settings | None,
+    data: Data | None,
+    dev_data: Data | None = None,
+) -> RunConfig:
+    """Make the config of a verb, of a backend's name or of a config that settings change."""
+    if isinstance(reader, Reader):
+        reader = reader.config
+    check_kind("reader", reader, (str, RunConfig), f"{READERS}, or an aqa.load_config of one")
+    changes = as_settings(model, settings)
+    if isinstance(reader, str):
+        config = make_config(reader, None, changes)
+    else:
+        config = _changed(reader, changes) if changes else reader
+    given = {}
+    if data is not None:
+        given["path"] = as_data_path(data)
+    if dev_data is not None:
+        given["dev_path"] = as_data_path(dev_data, "the given validation data")
+    return _with_data(config, given)
+
+
+def _changed(config: RunConfig, settings: list[Setting]) -> RunConfig:
+    """Check a config anew, with other values; data at hand stay."""
+    changes: dict[str, Any] = {}
+    for key, value in settings:
+        set_value(changes, key, value)
+    named = changes.get("data") or {}
+    paths = {name: getattr(config.data, name) for name in ("path", "dev_path") if name not in named}
+    at_hand = {name: path for name, path in paths.items() if isinstance(path, Given)}
+    # What the config holds was asked for before; only changes must have an effect.
+    options = find_backend(config.backend.name).Options
+    return _with_data(build_config(options, [changes], as_raw(config)), at_hand)
+
+
+def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig:
+    found = config.model_copy(update={"data": config.data.model_copy(update=paths)})
+    found.note_asked((), (f"data.{name}" for name in paths))
+    return found
