@@ -109,24 +109,47 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
             f"{path} holds no answers to {inputs.source.path}; predict with that reader and these"
             " data first, or name the run folder that holds them"
         )
-    plan = None if first is None else first.plan
-    same = [
-        folder
-        for folder, found in own.items()
-        if plan is None or not differences(plan, found["evidence"])
-    ]
-    if not same:
-        different = differences(plan or {}, next(iter(own.values()))["evidence"])
-        which = ", ".join(different)
-        assert first is not None
-        raise DataError(
-            f"{first.member.given} and {path} were given different evidence ({which}); predict with"
-            " the same evidence, so that they can answer as one"
-        )
-    folder = same[0]
+    folder = _chosen(path, own, first)
     member = _member(name, path, folder, own[folder])
     evidence, config = own[folder]["evidence"], member_config(member)
-    return MemberRun(member, folder, read_predictions(folder), evidence, config)
+    rows = {key: _as_said(row) for key, row in read_predictions(folder).items()}
+    return MemberRun(member, folder, rows, evidence, config)
+
+
+def _chosen(path: Path, runs: Mapping[Path, Mapping[str, Any]], first: MemberRun | None) -> Path:
+    """Choose the run of the first member's evidence; DataError for none, or several readers."""
+    folders = list(runs)
+    if first is not None:
+        found = {folder: differences(first.plan or {}, runs[folder]["evidence"]) for folder in runs}
+        folders = [folder for folder in runs if not found[folder]]
+        if not folders:
+            which = ", ".join(next(iter(found.values())))
+            raise DataError(
+                f"{first.member.given} and {path} were given different evidence ({which}); predict"
+                " with the same evidence, so that they can answer as one"
+            )
+    folder = folders[0]
+    other = next(
+        (one for one in folders if _reader_of(runs[one]) != _reader_of(runs[folder])), None
+    )
+    if other is not None and folder != path:
+        raise DataError(
+            f"{path} holds the answers of several readers ({folder.name}, {other.name}); name the"
+            f" run of one, such as {folder}"
+        )
+    return folder
+
+
+def _reader_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: manifest["fingerprint"].get(name) for name in OF_READER}
+
+
+def _as_said(row: AnsweredRow) -> AnsweredRow:
+    """The answer that a contract of silence withheld: a member that is asked keeps none."""
+    said = row.metadata.get("withheld")
+    if not isinstance(said, str):
+        return row
+    return replace(row, prediction=said, metadata={**row.metadata, "abstained": False})
 
 
 def _is_of_data(manifest: Mapping[str, Any], inputs: Inputs) -> bool:
@@ -153,8 +176,7 @@ def _member(name: str, given: Path, folder: Path, manifest: Mapping[str, Any]) -
     backend = dict(raw["backend"])
     backend["model"] = located(str(backend["model"]), directory)
     raw |= {"backend": backend, "prompt": located(str(raw["prompt"]), directory)}
-    parts = {name: manifest["fingerprint"][name] for name in OF_READER}
-    return Member(name, str(given), str(Path.cwd()), raw, parts)
+    return Member(name, str(given), str(Path.cwd()), raw, _reader_of(manifest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,28 @@ def test_members_that_differ_by_nothing_leave_the_best(call_aqa: Call, dev: Path
     assert "can't be told apart" in done.stdout
 
 
+def test_members_keep_no_contract_of_silence(call_aqa: Call, tmp_path: Path, dev: Path) -> None:
+    predict(call_aqa, dev, "a", "b")
+    train(call_aqa, dev, "backend.members=[a, b]")
+    learned = (tmp_path / "ens" / "ensemble.json").read_bytes()
+    rows = answers(tmp_path / "a")
+    for row in rows.values():
+        row |= {"withheld": row["predicted_answer"], "predicted_answer": "", "abstained": True}
+    (tmp_path / "a" / "predictions.json").write_text(json.dumps(rows))
+    shutil.rmtree(tmp_path / "ens")
+    train(call_aqa, dev, "backend.members=[a, b]")
+    assert (tmp_path / "ens" / "ensemble.json").read_bytes() == learned
+
+
+def test_a_folder_of_several_prompts_is_no_member(call_aqa: Call, dev: Path) -> None:
+    predict(call_aqa, dev, "a")
+    predict(call_aqa, dev, "b", more=("--prompt", "eng_v1", "--prompt", "eng_v2"))
+    done = train(call_aqa, dev, "backend.members=[a, b]", code=1)
+    told = "b holds the answers of several readers (eng_v1, eng_v2); name the run of one, such as b"
+    assert told in " ".join(done.stderr.split())
+    train(call_aqa, dev, "backend.members=[a, b/eng_v2]")
+
+
 def test_the_rule_can_be_named(call_aqa: Call, tmp_path: Path, dev: Path) -> None:
     predict(call_aqa, dev, "a", "b")
     done = train(call_aqa, dev, "backend.members=[a, b]", "backend.rule=mbr")
