@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -87,3 +88,28 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Give a draft that takes the folder's name, and place, only when it is complete."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        yield draft
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    with explained(folder.parent):
+        discard(folder)
+        draft.replace(folder)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder, half of which never has its name."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    gone = path.with_name(f".{path.name}.discarded")
+    shutil.rmtree(gone, ignore_errors=True)
+    shutil.rmtree(path.rename(gone), ignore_errors=True)

@@ -17,10 +17,18 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from aqa.errors import FolderInUseError, RunError, StoppedError
-from aqa.runs.files import explained, write_json
+from aqa.runs.files import discard, explained, write_json
 from aqa.runs.fingerprints import differences
 from aqa.runs.journal import JOURNAL_KIND, read_lines
-from aqa.runs.names import JOURNAL, LOCK, MANIFEST, OF_PREDICTION, OF_TRAINING
+from aqa.runs.names import (
+    JOURNAL,
+    LOCK,
+    MANIFEST,
+    MERGED,
+    OF_PREDICTION,
+    OF_TRAINING,
+    PREDICTIONS,
+)
 from aqa.version import __version__
 
 PACKAGES = (
@@ -182,7 +190,13 @@ def check_begun(folder: Path, resume: bool) -> None:
 
 def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:
     """Refuse to overwrite a training, or to resume another one, by a RunError."""
-    if not run.previous or fresh:
+    if not run.previous:
+        return
+    if fresh:
+        for name in (*OF_TRAINING, JOURNAL, PREDICTIONS):
+            discard(run.folder / name)
+        for file in run.folder.glob(f"{MERGED}-*.gguf"):
+            discard(file)
         return
     if not resume:
         raise RunError(

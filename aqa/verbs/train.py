@@ -13,6 +13,7 @@ from aqa.backends.cuts import Cuts
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.data.leaks import find_leaks
+from aqa.errors import RunError
 from aqa.evaluation.alignment import System
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.predictions import answered_row
@@ -119,6 +120,8 @@ def train(
         KeyboardInterrupt: the user stopped it; `resume` goes on.
     """
     check_begun(folder, resume)
+    if fresh:
+        _check_outside(config.backend.model, folder)
     plan = TrainingPlan(config, progress)
     plan.note_same_questions()
     fingerprint = plan.fingerprint()
@@ -139,6 +142,16 @@ def train(
         )
         with run.recording():
             return _train(plan, run, resume)
+
+
+def _check_outside(model: str, folder: Path) -> None:
+    """Refuse, by a RunError, to forget a folder with the model that the training begins with."""
+    path = Path(model).resolve()
+    if folder.resolve() in (path, *path.parents):
+        raise RunError(
+            f"{folder} holds {model}, with which the training begins, and --fresh forgets what is"
+            " there; name another --output-dir"
+        )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aqa.errors import RunError
-from aqa.runs.files import known, made_folder, write_json
+from aqa.runs.files import atomic_folder, discard, known, made_folder, write_json
 
 
 def test_a_file_is_the_old_one_or_the_whole_new_one(
@@ -31,6 +31,27 @@ def test_a_file_is_the_old_one_or_the_whole_new_one(
         write_json(path, {"답": 2})
     assert json.loads(path.read_bytes()) == {"답": 1, "more": 2}
     assert [found.name for found in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_is_the_old_one_or_the_whole_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    (tmp_path / ".model.draft").mkdir()  # of a process that was killed
+    (tmp_path / ".model.draft" / "old").touch()
+    for name in ("first", "second"):
+        with atomic_folder(folder) as draft:
+            draft.mkdir()
+            (draft / name).touch()
+    with pytest.raises(FileNotFoundError), atomic_folder(folder) as draft:
+        (draft / "third").touch()  # before the draft is made
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
+        "model", "model/second",
+    ]  # fmt: skip
+
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # as if killed in it
+    discard(folder)
+    assert not folder.exists()
 
 
 def test_a_link_leads_to_the_file_and_stays(tmp_path: Path) -> None:

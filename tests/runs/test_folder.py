@@ -6,9 +6,25 @@ import pytest
 
 from aqa.errors import RunError
 from aqa.runs.files import write_json
-from aqa.runs.folder import check_begun, command_line, inherited_config, open_run, read_manifest
+from aqa.runs.folder import (
+    check_begun,
+    check_previous,
+    command_line,
+    inherited_config,
+    open_run,
+    read_manifest,
+)
 from aqa.runs.journal import Journal
-from aqa.runs.names import ADAPTER, JOURNAL, MANIFEST, METRICS, PREDICTIONS, SPENDING
+from aqa.runs.names import (
+    ADAPTER,
+    CHECKPOINTS,
+    JOURNAL,
+    MANIFEST,
+    MERGED,
+    METRICS,
+    PREDICTIONS,
+    SPENDING,
+)
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
@@ -47,6 +63,23 @@ def test_what_a_verb_does_not_write_may_be_there(tmp_path: Path) -> None:
     (tmp_path / PREDICTIONS).write_text("{}", encoding="utf-8")
     with open_run(tmp_path, "predict") as run:
         assert run.previous == {}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_fresh_start_leaves_nothing_of_another_training(resume: bool, tmp_path: Path) -> None:
+    """Killed before it has weights of its own, it would pass the others off as these."""
+    write_json(tmp_path / MANIFEST, {"verb": "train", "status": "done"})
+    names = [ADAPTER, CHECKPOINTS, MERGED, "predict-dev"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    files = [JOURNAL, PREDICTIONS, METRICS, f"{MERGED}-q8_0.gguf", "notes.txt"]
+    for name in files:
+        (tmp_path / name).write_text('{"kind": "header"}\n', encoding="utf-8")
+    with open_run(tmp_path, "train") as run:
+        check_previous(run, {}, resume, fresh=not resume)
+    kept = [*names, *files] if resume else ["predict-dev", "notes.txt"]
+    assert {path.name for path in tmp_path.iterdir()} - {".lock"} == {MANIFEST, *kept}
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -12,7 +12,7 @@ from aqa.backends.base import Trainable, TrainEstimate, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.config.backend_options import RawConfig
 from aqa.config.load import build_config, set_value
-from aqa.errors import ConfigError, DataError, FolderInUseError
+from aqa.errors import ConfigError, DataError, FolderInUseError, RunError
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.scoring import evaluate
 from aqa.progress import SilentProgress
@@ -85,6 +85,15 @@ def test_no_process_trains_where_another_training_is_at_work(
     with pytest.raises(NotImplementedError):  # of the stub, which came to its training
         train(config, run, SilentProgress())
     hold(run, name=f".lock.{rank}").release()
+
+
+@pytest.mark.parametrize("model", ["run", "run/merged"])
+def test_a_fresh_start_keeps_the_model_that_it_begins_with(model: str, tmp_path: Path) -> None:
+    config = plan(tmp_path, 100, {"backend.model": str(tmp_path / model)}).config
+    with pytest.raises(RunError, match=r"with which the training begins, and --fresh forgets"):
+        train(config, tmp_path / "run", SilentProgress(), fresh=True)
+    with pytest.raises(NotImplementedError):
+        train(config, tmp_path / "ru", SilentProgress(), fresh=True)
 
 
 def test_nothing_is_said_where_all_fits(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from aqa.backends.local.reader import LocalReader
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import RunConfig
+from aqa.runs.files import atomic_folder
 from aqa.runs.hashes import Hashed
 
 
@@ -46,6 +47,7 @@ def dequantize_once(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
-            with open_reader(config.model_copy(update={"backend": base})) as reader:
-                write_model(reader, reader.model, folder)
+            own = config.model_copy(update={"backend": base})
+            with open_reader(own) as reader, atomic_folder(folder) as draft:
+                write_model(reader, reader.model, draft)
     return ModelFiles(files.spec, str(folder), files.adapter)

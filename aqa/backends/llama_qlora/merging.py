@@ -1,7 +1,6 @@
 """Merge a trained adapter into its base model, and see whether the answers stay the same."""
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.library_output import quiet
 from aqa.records import Prompt
+from aqa.runs.files import atomic_folder, write_json
 from aqa.runs.names import MANIFEST, MERGED
 
 CONFIG = "config.json"  # transformers' own name
@@ -38,17 +38,17 @@ def merge_adapter(
     options = config.backend
     adapted = _greedy(config, options.model_copy(update={"model": str(run_folder)}))
     folder = run_folder / MERGED
+    merged = merged_config(config, folder)
+    settled = config.model_copy(update={"backend": merged.backend})
     with open_reader(adapted) as reader:
         before = {prompt.id: answer.raw for prompt, answer in reader.generate(prompts)}
-        _write(reader, folder)
-    merged = merged_config(config, folder)
+        with atomic_folder(folder) as draft:
+            _write(reader, draft)
+            manifest = {"verb": "train", "merged_from": str(run_folder.resolve())}
+            write_json(draft / MANIFEST, {**manifest, "config": as_raw(settled)})
     with open_reader(merged) as reader:
         anew = map(replace, prompts)  # without token ids: it has a tokenizer of its own
         after = {prompt.id: answer.raw for prompt, answer in reader.generate(anew)}
-    manifest = {"verb": "train", "merged_from": str(run_folder.resolve())}
-    settled = config.model_copy(update={"backend": merged.backend})
-    text = json.dumps({**manifest, "config": as_raw(settled)}, ensure_ascii=False, indent=1)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     different = sum(before[key] != after[key] for key in before)
     return Merged(folder, len(before), different)
 
@@ -73,20 +73,16 @@ def _write(reader: LocalReader, folder: Path) -> None:
 
 
 def write_model(reader: LocalReader, model: Any, folder: Path) -> None:
-    """Save what a reader has loaded, and its tokenizer; the name is given to a complete folder."""
-    draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    """Save what a reader has loaded, and its tokenizer."""
     with quiet():
         if own_quantization(load_config(reader.files, reader.options)):
             model = never_quantized(model)
-        model.save_pretrained(draft)
-        reader.save_tokenizer(draft)
-    path = draft / CONFIG
+        model.save_pretrained(folder)
+        reader.save_tokenizer(folder)
+    path = folder / CONFIG
     saved = json.loads(path.read_bytes())
     whole = {**rope_keys(saved, type(model.config)), **saved}
     path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)
 
 
 def rope_keys(config: Mapping[str, Any], kind: Any) -> dict[str, Any]:

@@ -30,12 +30,13 @@ def _state(checkpoint: Path) -> dict[str, Any]:
 def find_best(checkpoint: Path) -> None:
     """Let a checkpoint name the best one where it is now, should the run folder have been moved.
 
-    Else transformers forgets it, and saves the last weights where no step is left.
+    Else transformers forgets it and saves the last weights, or reads those of the folder that this
+    one was copied from.
     """
     state = _state(checkpoint)
     best = Path(state.get("best_model_checkpoint") or checkpoint)
     beside = checkpoint.with_name(best.name)
-    if not best.is_dir() and beside.is_dir():
+    if best != beside and beside.is_dir():
         with atomic(checkpoint / STATE) as file:
             file.write(json.dumps({**state, "best_model_checkpoint": str(beside)}).encode())
 

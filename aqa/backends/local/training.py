@@ -1,6 +1,5 @@
 """A training from rows to saved weights, the same for all local readers."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ from aqa.errors import ConfigError
 from aqa.library_output import quiet
 from aqa.processes import is_first_process
 from aqa.records import TrainStep
+from aqa.runs.files import atomic_folder
 from aqa.runs.names import CHECKPOINTS
 
 
@@ -48,9 +48,6 @@ def train_reader(
     model = reader.options.model
     with explained_options():
         check_options(reader.config.training)
-    # Before the rows, lest a training that is broken off there goes on from those of another.
-    if is_first_process() and not job.resume:
-        shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)
     start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
     if job.resume and start is None:
         reader.note("there is no checkpoint to resume from: the training begins anew")
@@ -106,14 +103,12 @@ def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
 
     All processes call it, and the first one writes.
     """
-    draft = folder.with_name(f".{folder.name}.draft")
     if is_first_process():
-        shutil.rmtree(draft, ignore_errors=True)
-    save(draft)
-    if is_first_process():
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.replace(folder)
+        with atomic_folder(folder) as draft:
+            save(draft)
         discard_rows(folder.parent)
+    else:
+        save(folder)
     return folder
 
 

@@ -1,7 +1,6 @@
 """The engine CTranslate2 for models of T5's kind: converted once, then faster at long answers."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +19,7 @@ from aqa.config.options import GenerationOptions
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.library_output import quiet
 from aqa.progress import Progress
-from aqa.runs.files import explained
+from aqa.runs.files import atomic_folder, explained
 
 MODEL_TYPES = ("t5", "mt5")
 SOURCE = "source.json"  # what a converted model was made of
@@ -160,7 +159,8 @@ def convert_model(
             if _source_of(target) != source:
                 title = f"Converting {files.spec} to CTranslate2 (once)"
                 with progress.task(title, 1, "models") as task:
-                    _convert(files, options, source, target)
+                    with atomic_folder(target) as draft:
+                        _convert(files, options, source, draft)
                     task.advance()
     return target
 
@@ -173,7 +173,7 @@ def _source_of(folder: Path) -> Any:
 
 
 def _convert(
-    files: ModelFiles, options: T5Options, source: Mapping[str, object], target: Path
+    files: ModelFiles, options: T5Options, source: Mapping[str, object], draft: Path
 ) -> None:
     with quiet():
         from ctranslate2.converters import TransformersConverter
@@ -195,8 +195,6 @@ def _convert(
             model.config.tie_word_embeddings = scaled
             return model
 
-    draft = target.with_name(f".{target.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
     converter = Converter(
         files.base, revision=options.revision, trust_remote_code=options.trust_remote_code
     )
@@ -214,5 +212,3 @@ def _convert(
     if config["unk_token"] is None:  # of a tokenizer that knows all; CTranslate2 insists on a name
         path.write_text(json.dumps({**config, "unk_token": config["eos_token"]}), encoding="utf-8")
     (draft / SOURCE).write_text(json.dumps(source), encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    draft.replace(target)

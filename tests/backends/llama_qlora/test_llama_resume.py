@@ -239,35 +239,6 @@ def test_killed_trainings_resume_too(
         assert_same(resumed, whole[strategy])
 
 
-def test_a_fresh_start_forgets_old_checkpoints(
-    whole: Mapping[str, Training], tiny: Path, template: Template, tmp_path: Path
-) -> None:
-    old = tmp_path / "checkpoints" / "checkpoint-99"
-    old.mkdir(parents=True)
-    (old / STATE).write_text('{"global_step": 99}', encoding="utf-8")
-    again = training("epoch", tiny, template, tmp_path)
-    again.run()
-    assert not old.exists()
-    assert_same(again, whole["epoch"])
-
-
-@pytest.mark.parametrize("resume", [False, True])
-def test_a_start_that_is_broken_off_in_its_rows_leaves_no_checkpoint_of_another(
-    tiny: Path, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: bool
-) -> None:
-    def broken_off(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    kept = tmp_path / "checkpoints" / "checkpoint-4"
-    kept.mkdir(parents=True)
-    (kept / "trainer_state.json").write_text('{"global_step": 4, "max_steps": 8}')
-    training = Training(make_reader(tiny), template, tmp_path, with_dev=False, resume=resume)
-    monkeypatch.setattr(training, "train", broken_off)
-    with pytest.raises(KeyboardInterrupt):
-        training.run()
-    assert kept.exists() is resume
-
-
 @pytest.mark.slow
 def test_a_finished_training_can_be_resumed_without_harm(
     tiny: Path, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

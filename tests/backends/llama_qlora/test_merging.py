@@ -182,8 +182,9 @@ def test_a_difference_is_counted(
         """Answers the first question otherwise once its model is merged."""
 
         def generate(self, prompts):  # type: ignore[no-untyped-def]
+            merged = self.options.model.endswith("merged")
+            assert not merged or (run / "merged" / "run.json").is_file(), "killed here, it is whole"
             for number, (prompt, answer) in enumerate(super().generate(prompts)):
-                merged = self.options.model.endswith("merged")
                 raw = "other" if merged and not number else answer.raw
                 yield prompt, type(answer)(prompt.id, raw)
 
