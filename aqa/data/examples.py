@@ -1,6 +1,7 @@
 """From a row of named columns, as any format gives it, to an Example."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NoReturn
@@ -10,11 +11,13 @@ from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
 from aqa.data.passages import (
     Listed,
+    are_joined,
     content_id,
     find_gold,
     generic_passages,
     in_ranked_order,
     list_passages,
+    other_passages,
     read_written,
     short_hash,
 )
@@ -46,6 +49,8 @@ class RowParser:
         self._joined = joined
         self._needs_passages = needs_passages and not joined
         self._needs_question = needs_passages  # else references alone will do
+        self._joined_texts = 0
+        self._unread: Counter[tuple[str, str]] = Counter()  # the column read, and one that is not
         self.generated_ids = 0
 
     def example(self, place: str, row: Mapping[str, object]) -> Example:
@@ -92,6 +97,16 @@ class RowParser:
             yield (
                 f"Rows without an id: {self.generated_ids}; their ids were made from their content."
             )
+        for (read, other), count in self._unread.items():
+            yield (
+                f'Examples with passages in two columns: {count}; "{read}" is read, not "{other}":'
+                " name the right one with --field passages=NAME."
+            )
+        if self._joined_texts:
+            yield (
+                f"Examples whose only passage looks like several in one text: {self._joined_texts};"
+                ' it is taken as one: write a list, ["...", "..."].'
+            )
         yield from self._references.notes()
 
     def has_id(self, row: Mapping[str, object]) -> bool:
@@ -112,6 +127,9 @@ class RowParser:
                     f"{place}: {' and '.join(name for name, _ in found)} may both hold passages;"
                     f" name the right one, such as --field passages={found[0][0]}"
                 )
+        elif not self._joined and "passages" not in self._columns.fields:
+            others = other_passages(row, column, place)
+            self._unread.update((column, other) for other in others)
         title_column, title = self._columns.find("title", row, place)
         document_id = read_literal(row.get(DOCUMENT_ID), f'"{DOCUMENT_ID}"', place)
         only = Listed(
@@ -121,6 +139,7 @@ class RowParser:
         listed = list_passages(read_written(value, f'"{column}"', place), place, only)
         if len(listed) == 1 and "title" in self._columns.fields and only.title:
             listed = [replace(listed[0], title=only.title)]
+        self._joined_texts += len(listed) == 1 and are_joined(listed[0])
         if len(listed) != 1 or listed[0].title != title:
             title_column = ""  # not used: it stays in the metadata
         return column, title_column, in_ranked_order(listed, place)

@@ -1,14 +1,22 @@
 """Passages, and which of them are gold, in all the shapes that rows have them in."""
 
 import hashlib
-import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from aqa.data.columns import MAY_HOLD_PASSAGES, columns_called, composed, first_called
+from aqa.data.columns import (
+    MAY_HOLD_PASSAGES,
+    candidates,
+    columns_called,
+    composed,
+    first_called,
+    fold,
+)
 from aqa.data.json_stream import describe
 from aqa.data.literals import LIST_OPENING, read_literal
+from aqa.data.ranks import are_ranks, count_up, list_ranks, read_rank, read_score
 from aqa.data.yes_no import is_true
 from aqa.errors import DataError
 
@@ -16,7 +24,7 @@ from aqa.errors import DataError
 PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
     "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "body", "summary",
-    "segment", "chunktext", "chunk",
+    "segment", "chunktext", "chunk", "snippet", "abstract",
 )  # fmt: skip
 DOCUMENT_IDS = ("documentid", "docno", "docid", "passageid", "pid", "psgid", "corpusid")
 PASSAGE_ID = ("id", *DOCUMENT_IDS, "uuid")
@@ -27,15 +35,21 @@ WITHIN = (
 )  # fmt: skip
 TITLES = ("title",)
 ABOUT = ("meta", "metadata")  # where Haystack and LangChain keep a title
-GOLD_MARKS = ("isgold", "isselected", "issupporting")
+GOLD_MARKS = ("isgold", "isselected", "issupporting", "ispositive", "isrelevant", "gold")
 GOLD_IDS = ("gold_ids", "positive_ids")
 GOLD_PASSAGES = ("positive_passages", "positive_ctxs")
 GOLD_TEXTS = "reference_contexts"  # of RAGAS and LlamaIndex: never ids
+OF_GOLD = "referencecontext"  # what such columns' names begin with
+# What programs and people put between passages, or before the second one.
+JOINED = re.compile(
+    r"\|\|\||\[(?:SEP|PAR|DOC)\]|</s>|^(?:[-=*]{3,}\s*$|\[2\]|(?:passage|document|doc|context|source"
+    r"|paragraph|문서|지문|문단|단락|자료)\W{0,3}2\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+# An address, or an id: what stands in place of a text.
+DOCUMENT_NAME = re.compile(r"https?://\S+|(?=\S*[A-Za-z])(?=\S*\d)[\w.:#/-]{2,80}", re.ASCII)
 LONGEST_NAME = 200  # characters, of a title or an address
 SENTENCE_ENDS = (".", "!", "?", "。", "…", '."', ".”", ".'")
-
-RANKS_SHOWN = 10
-HIGHEST_RANK = 1 << 53  # above it floating point numbers are not exact
 
 
 def short_hash(text: str) -> str:
@@ -69,13 +83,18 @@ def list_passages(
     `ids_suffice`, an object needs no text, and what is no object is a passage's id.
     """
     if isinstance(value, dict):
-        value = one_each(value, place)
+        value = _by_ids(value) or one_each(value, place)
     elif isinstance(value, str):
         value = [value]
     if not isinstance(value, list):
         if value is None:
             return []
         raise DataError(f"{place}: {describe(value)} where passages are needed")
+    if value and not ids_suffice and all(map(_names_document, value)):
+        raise DataError(
+            f'{place}: "{value[0]:.60}" names a document, where its text is needed; give the texts,'
+            " or the retriever's output and its --corpus FILE"
+        )
     only = only if only is not None and len(value) == 1 else Listed()
     passages = []
     for number, item in enumerate(value, 1):
@@ -91,8 +110,27 @@ def list_passages(
         elif _is_pair(item):
             passages.append(Listed(_text(item[1]), item[0]))
         else:
-            raise DataError(f"{place}: passage {number} is {describe(item)}, not a text")
+            raise DataError(
+                f"{place}: passage {number} is {describe(item)}, where a text, or an object with"
+                " text and title, is needed"
+            )
     return passages
+
+
+def _by_ids(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One object for each passage of an object of passages by their ids; none of other objects."""
+    if not all(any(map(str.isdigit, key)) for key in value):
+        return []
+    found = [
+        {"id": key, **(own if isinstance(own, dict) else {"text": own})}
+        for key, own in value.items()
+    ]
+    texts = [_text(first_called(unfolded(each), PASSAGE_TEXT)) for each in found]
+    return found if all(isinstance(text, str) and " " in text for text in texts) else []
+
+
+def _names_document(item: object) -> bool:
+    return isinstance(item, str) and DOCUMENT_NAME.fullmatch(item) is not None
 
 
 def generic_passages(row: Mapping[str, object], place: str) -> list[tuple[str, object]]:
@@ -100,6 +138,20 @@ def generic_passages(row: Mapping[str, object], place: str) -> list[tuple[str, o
     columns = columns_called(MAY_HOLD_PASSAGES, tuple(row))
     found = [(name, read_written(row[name], f'"{name}"', place)) for name in columns]
     return [(name, value) for name, value in found if _holds_sentences(value)]
+
+
+def other_passages(row: Mapping[str, object], column: str, place: str) -> list[str]:
+    """The columns that hold sentences as one of passages does, beside the one that is read."""
+    names = candidates("passages", tuple(row))
+    others = [name for name in names if name != column and not fold(name).startswith(OF_GOLD)]
+    return [
+        name for name in others if _holds_sentences(read_written(row[name], f'"{name}"', place))
+    ]
+
+
+def are_joined(passage: "Listed") -> bool:
+    """Tell whether a text looks like several passages put together."""
+    return JOINED.search(passage.text or "") is not None
 
 
 def _holds_sentences(value: object) -> bool:
@@ -144,6 +196,12 @@ def find_gold(
             value = read_written(row[column], f'"{column}"', place)
             gold = list_passages(value, f'{place}, "{column}"', ids_suffice=column != GOLD_TEXTS)
     gold = gold or [passage for passage in passages if passage.gold]
+    marked = {passage.id for passage in gold} - {None}
+    if any(ids) and marked and marked.isdisjoint(ids):
+        raise DataError(
+            f"{place}: its gold passages have the ids {', '.join(map(str, marked))}, but those that"
+            f" it names are {', '.join(map(str, ids))}; leave the wrong ones out"
+        )
     if not any(ids):
         ids = [passage.id for passage in gold]
     known = tuple(dict.fromkeys(filter(None, ids)))
@@ -159,49 +217,6 @@ def in_ranked_order(passages: list[Listed], place: str) -> list[Listed]:
     if any(rank is None for rank in ranks) or not count_up([item.rank for item in ranked]):
         raise DataError(f"{place}: its passages have the ranks {list_ranks(ranks)}")
     return ranked
-
-
-def are_ranks(ranks: Sequence[int | None]) -> bool:
-    """Whether there are ranks that say something: retrievers without any may write 0 or 1."""
-    known = {rank for rank in ranks if rank is not None}
-    return len(known) > 1 or (len(known) == 1 and None in ranks)
-
-
-def count_up(ranks: Sequence[int | None]) -> bool:
-    """Whether sorted ranks count from 0 or 1, one by one."""
-    start = 0 if ranks[0] == 0 else 1
-    return list(ranks) == list(range(start, start + len(ranks)))
-
-
-def list_ranks(ranks: Sequence[int | None]) -> str:
-    """Give ranks that can't be used, and what to do, for a message."""
-    found = ", ".join("none" if rank is None else str(rank) for rank in ranks[:RANKS_SHOWN])
-    more = ", ..." if len(ranks) > RANKS_SHOWN else ""
-    return f"{found}{more}; number them 1, 2, 3, ..., or leave all ranks out"
-
-
-def read_score(value: object, what: str, place: str) -> float | None:
-    """Read a score; DataError where it is not finite or no number."""
-    number = _number(value)
-    if value is None or math.isfinite(number):
-        return None if value is None else number
-    raise DataError(f"{place}: the {what} is {value!r:.40}, which is not a number")
-
-
-def read_rank(value: object, what: str, place: str) -> int | None:
-    """Read a rank; DataError where it is not a whole number."""
-    number = _number(value)
-    if value is None or (number.is_integer() and abs(number) <= HIGHEST_RANK):
-        return None if value is None else int(number)
-    raise DataError(f"{place}: the {what} is {value!r:.40}, which is not a whole number")
-
-
-def _number(value: object) -> float:
-    """The number that a value is or spells; not a number where it is none."""
-    try:
-        return float(value) if isinstance(value, int | float | str) else math.nan
-    except (ValueError, OverflowError):
-        return math.nan
 
 
 def first(item: Mapping[str, object], columns: Iterable[str]) -> object:

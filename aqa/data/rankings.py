@@ -16,11 +16,10 @@ from aqa.data.passages import (
     find_gold,
     first,
     list_passages,
-    read_rank,
-    read_score,
     read_written,
     unfolded,
 )
+from aqa.data.ranks import read_rank, read_score
 from aqa.data.replies import REPLIES, UNNAMED, hits, usual_row
 from aqa.data.rows import read_row_file
 from aqa.data.run_files import JUDGEMENTS, is_number, read_run, run_kind

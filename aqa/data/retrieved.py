@@ -12,8 +12,9 @@ from pathlib import Path
 
 from aqa.data.columns import fold
 from aqa.data.corpus import Corpus
-from aqa.data.passages import Listed, count_up, list_ranks
+from aqa.data.passages import Listed
 from aqa.data.rankings import SHAPES, Ranking, read_rankings
+from aqa.data.ranks import count_up, list_ranks
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
@@ -42,13 +43,13 @@ CREATE INDEX by_document ON hits (document) WHERE text IS NULL;
 class Retrieved:
     """What a passages file holds, indexed in a private SQLite database.
 
-    `conflicts` counts questions whose scores do not fall with the ranks, `joined` those whose
-    documents are in one text, `reworded` the ids whose question is another text.
+    `joined` counts questions whose documents are in one text, `reworded` holds the ids whose
+    question is another text.
     """
 
     def __init__(self, path: Path, index: sqlite3.Connection, nfc: bool) -> None:
         self.name = path.name
-        self.conflicts = self.joined = 0
+        self.joined = 0
         self.reworded: set[str] = set()
         self._index = index
         self._nfc = nfc
@@ -101,11 +102,6 @@ class Retrieved:
 
     def notes(self) -> Iterator[str]:
         """Give sentences for the user on what may not be meant."""
-        if self.conflicts:
-            yield (
-                f"Questions whose passages' scores do not fall with their ranks: {self.conflicts}; "
-                "the order of the ranks is kept, --set evidence.order=score goes by the scores."
-            )
         if self.reworded:
             yield (
                 f"Questions that are worded differently in {self.name}: {len(self.reworded)}; they"
@@ -170,7 +166,7 @@ class Retrieved:
             )
 
     def check_ranks(self) -> None:
-        """Count conflicts of ranks and scores; DataError where ranks are not 1, 2, 3, ..."""
+        """See that ranks are 1, 2, 3, ...; DataError where they are not."""
         # Retrievers that know no ranks may write the same one everywhere.
         self._index.execute(
             "UPDATE hits SET rank = NULL, sorting = -score WHERE ranking IN (SELECT ranking"
@@ -178,14 +174,12 @@ class Retrieved:
             " AND count(rank) = count(*))"
         )
         hits = self._index.execute(
-            "SELECT ranking, rank, score FROM hits ORDER BY ranking, sorting NULLS LAST, rowid"
+            "SELECT ranking, rank FROM hits ORDER BY ranking, sorting NULLS LAST, rowid"
         )
         for number, group in groupby(hits, key=lambda hit: int(hit[0])):
-            _, ranks, scores = zip(*group, strict=True)
+            ranks = [rank for _, rank in group]
             if any(rank is not None for rank in ranks) and not count_up(ranks):
                 raise self._bad_ranks(number, ranks)
-            known = [score for score in scores if score is not None]
-            self.conflicts += known != sorted(known, reverse=True)
 
     def _known(self, ranking: Ranking) -> int | None:
         """Give the number of the ranking that a partial one goes on with."""

@@ -8,7 +8,8 @@ from typing import Any
 from aqa.data.columns import fold
 from aqa.data.examples import read_id
 from aqa.data.files import open_bytes, text_lines
-from aqa.data.passages import Listed, read_rank, read_score
+from aqa.data.passages import Listed
+from aqa.data.ranks import read_rank, read_score
 from aqa.errors import DataError
 
 OF_BEIR = ["queryid", "corpusid", "score"]  # the first line of judgements, as `fold` gives it

@@ -123,6 +123,7 @@ class _Tally:
         self.count = self.unanswerable = self.unlabelled = self.decomposed = 0
         self.korean = self.without_passages = self.gold_named = self.gold_found = 0
         self.gold_marked = self.gold_first = 0  # of examples with several passages
+        self.conflicts = 0  # of scores with the order of the passages
 
     def add(self, example: Example, amount: int = 1) -> None:
         answers = example.answers
@@ -135,6 +136,9 @@ class _Tally:
             self.unanswerable += amount
         if not example.passages:
             self.without_passages += amount
+        scores = [passage.score for passage in example.passages if passage.score is not None]
+        if scores != sorted(scores, reverse=True):
+            self.conflicts += amount
         if example.gold_ids:
             self.gold_named += amount
             if any(passage.id in example.gold_ids for passage in example.passages):
@@ -229,6 +233,11 @@ def _notes(source: Source, tally: _Tally, duplicate_ids: frozenset[str]) -> Iter
         )
     if tally.without_passages:
         yield f"Examples without passages: {tally.without_passages} of {tally.count}."
+    if tally.conflicts:
+        yield (
+            f"Questions whose passages' scores do not fall with their ranks: {tally.conflicts}; "
+            "the order of the ranks is kept, --set evidence.order=score goes by the scores."
+        )
     if tally.gold_named and not tally.gold_found:
         yield (
             f"Examples that name gold passages by id: {tally.gold_named}; none of these ids is "

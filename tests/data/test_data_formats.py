@@ -217,6 +217,10 @@ PASSAGES: list[tuple[object, tuple[Passage, ...]]] = [
     ({"passages": {"text": ["c", "d"], "title": ["t", "u"]}},
      (Passage("c", "t"), Passage("d", "u", rank=2))),
     ({"contexts": {"text": "c", "id": "x"}}, (Passage("c", id="x"),)),
+    ({"contexts": {"d1": "c c", "d2": "d d"}},
+     (Passage("c c", id="d1"), Passage("d d", id="d2", rank=2))),
+    ({"contexts": {"7": {"abstract": ["c.", "d."], "title": "t"}}}, (Passage("c. d.", "t", "7"),)),
+    ({"ctxs": [{"snippet": "c", "link": "l", "title": "t"}]}, (Passage("c", "t"),)),
 ]  # fmt: skip
 
 

@@ -45,6 +45,16 @@ TOLD = {
     "a text for no answer": ({"answers": "N/A"}, 'a reference such as "None" or "True": 1; it is'),
     "a text for yes": ({"answers": ["FALSE"]}, "and yes or no where these are meant"),
     "several answers in a text": ({"answers": "a /// b"}, '"|" or the like in a reference: 1;'),
+    "passages in one text": ({"context": "c ||| d"}, "looks like several in one text: 1; it is"),
+    "numbered passages": ({"context": ["문서 1: c\n문서 2: d"]}, "looks like several in one text"),
+    "two columns": (
+        {"context": "It is c.", "passages": ["It is d."]},
+        'in two columns: 1; "passages" is read, not "context": name the right one with --field',
+    ),
+    "scores that rise": (
+        {"ctxs": [{"text": "c", "score": 1}, {"text": "d", "score": 2}]},
+        "Questions whose passages' scores do not fall with their ranks: 1; the order",
+    ),
     "an answer, and a mark of none": ({"has_answer": False}, "the references count"),
     "none, and a mark of one": ({"answers": [], "is_impossible": False}, "references: 1; the ref"),
 }

@@ -288,9 +288,9 @@ def test_corpora(join: Callable[..., Source], corpus: str) -> None:
 
 
 def test_bare_texts_and_bare_ids(join: Callable[..., Source]) -> None:
+    texts = by_id(read(join(json.dumps({"a": ["x y", "z"], "b": []}))))
+    assert texts == {"a": (Passage("x y"), Passage("z", rank=2)), "b": ()}
     bare = json.dumps({"a": ["d2", "d1"], "b": []})
-    texts = by_id(read(join(bare)))
-    assert texts == {"a": (Passage("d2"), Passage("d1", rank=2)), "b": ()}
     documents = by_id(read(join(bare, corpus=CORPORA["lines"])))
     assert [passage.title for passage in documents["a"]] == ["", "서울"]
     assert documents["a"][0].text == "부산은 항구이다."
@@ -375,9 +375,10 @@ def test_own_passages_are_the_gold_ones(
     assert tuple(passage.text for passage in example.own_passages) == texts
 
 
-def test_what_is_marked_is_gold_and_so_is_the_only_passage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", ["isgold", "is_positive", "Is Relevant", "gold"])
+def test_what_is_marked_is_gold_and_so_is_the_only_passage(tmp_path: Path, mark: str) -> None:
     path = tmp_path / "f.jsonl"
-    ctxs = [{"id": 1, "text": "c"}, {"id": 2, "text": "d", "isgold": True}]
+    ctxs = [{"id": 1, "text": "c"}, {"id": 2, "text": "d", mark: True}]
     path.write_text(lines([{"question": "q", "ctxs": ctxs}, {"question": "r", "ctxs": ctxs[:1]}]))
     first, second = read_examples(Source(str(path)))
     assert (first.gold_ids, len(first.passages)) == (("2",), 2)
@@ -578,14 +579,15 @@ BAD: list[tuple[str, str | None, str]] = [
     (joined_csv(score=[[1.0], [2.0]]), "object", "differ in length, 2 of docid, 1 of score"),
     (lines(rows("passages", "text")), None, "passage 1 has no text under text, contents, "),
     ('{"a": {"d1": 1.5}}', None, 'found, "a": documents without their texts; give --corpus FILE'),
+    ('{"a": ["d1", "d2"]}', None, 'found, "a": "d1" names a document, where its text is needed;'),
     ("id,docid,score\na,d1,1\n", None, "line 2: a document without its text; give --corpus FILE"),
     (lines([{"id": "a", "ctxs": {"text": ["c"], "title": []}}]), None,
      "lists of passages that differ in length, 1 of text, 0 of title"),
-    (lines([{"id": "a", "ctxs": [["c"]]}]), None, "passage 1 is a list, not a text"),
+    (lines([{"id": "a", "ctxs": [["c"]]}]), None, "passage 1 is a list, where a text, or an"),
     (json.dumps(REPLIES["Qdrant"](hits("a"))), None, 'for each question, {"id": ID, "pass'),
     (json.dumps({"took": 1, "responses": [{"hits": {}}]}), None, "does not say what was asked"),
     (json.dumps(chroma("a", "b")), None, "does not say what was asked: write a line for each"),
-    (lines([{"id": "a", **chroma("a", "b")}]), None, "passage 1 is a list, not a text"),
+    (lines([{"id": "a", **chroma("a", "b")}]), None, "passage 1 is a list, where a text, or an"),
     ('{"a": {"d1": 1, "d2": 0}}', "object", '"a" holds relevance judgements (qrels), not what'),
     (lines([{"id": 1.5, "ctxs": ["c"]}]), None, "the value 1.5 where an id, text or number, is"),
     (GOOD + '{"id": 2 "q"}\n', None, "found, line 3, column 10: not valid JSON"),
