@@ -29,13 +29,15 @@ QUOTA = re.compile(
 )
 CANT_PAY = re.compile(
     r"credit balance is too low|insufficient (?:balance|credit|funds)|all available credits"
-    r"|monthly spending limit|in good standing|크레딧이? ?부족|잔액이? ?부족|余额不足|欠费",
+    r"|monthly spending limit|\b(?:api|key|your|set) (?:usage|inference) limit|^usage limit reached"
+    r"|in good standing|크레딧이? ?부족|잔액이? ?부족|余额不足|欠费",
     re.I,
 )
 # A model that is not there, told with the status of a bad request; its name may be anything.
 NO_MODEL = re.compile(
-    r"\binvalid[_ ]model\b|\bmodel_(?:not_found|decommissioned|not_available)\b|\bnot a valid model"
-    r"|\bmodel\b.{0,100}\b(?:not found|does not exist|decommissioned|model fade out)",
+    r"\b(?:invalid|unknown|no such)[_ ]model\b|\bnot a valid model"
+    r"|\bmodel_(?:not_found|decommissioned|not_available|not_supported)\b"
+    r"|\bmodel\b.{0,100}\b(?:not found|does not exist|decommissioned|model fade out|identifier is invalid)",
     re.I | re.S,
 )
 # A prompt that is too long, which some servers (llama.cpp's) take for their own fault.
