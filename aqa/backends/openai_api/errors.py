@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -55,6 +55,7 @@ NAMES = {
     529: "overloaded_error",
 }
 CODES = {name: status for status, names in NAMES.items() for name in names.split()}
+STATUS = ("code", "status", "type", "status_code", "statusCode")
 WITHIN = ("error", "detail", "details", "errors")  # where an error may hold another one
 TOO_FAST = re.compile(r"\brate[ _-]?limit|\btoo many requests\b", re.I)
 TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit of a minute: never goes
@@ -110,19 +111,25 @@ def classify_body(error: BadBodyError, access: Access) -> Failure:
     return Failure("retry", access.shown(str(error)), maybe_paid=not isinstance(error, PageError))
 
 
-def status_in(error: object, depth: int = 4) -> int | None:
-    """The status that an error in a body means; None where it names none."""
+def layers(error: object, depth: int = 4) -> Iterator[Mapping[str, Any]]:
+    """The objects of an error's body from the outermost one on: gateways put theirs around it."""
     fields = error if isinstance(error, Mapping) else {}
-    for name in ("code", "status", "type", "status_code", "statusCode"):
-        told = fields.get(name)
+    if fields:
+        yield fields
+    inner = error if isinstance(error, list) else [fields.get(name) for name in WITHIN]
+    for part in inner if depth else ():
+        yield from layers(part, depth - 1)
+
+
+def status_in(error: object) -> int | None:
+    """The status that an error in a body means; None where it names none."""
+    for told in (fields.get(name) for fields in layers(error) for name in STATUS):
         if isinstance(told, int | str) and str(told).isascii() and str(told).isdecimal():
             if 400 <= int(told) < 600:
                 return int(told)
         elif isinstance(told, str) and (status := CODES.get(told.lower())):
             return status
-    inner = error if isinstance(error, list) else [fields.get(name) for name in WITHIN]
-    found = (status_in(part, depth - 1) for part in inner if part and depth)
-    return next(filter(None, found), None)
+    return None
 
 
 def _status_by_words(message: str) -> int | None:
@@ -134,13 +141,10 @@ def _status_by_words(message: str) -> int | None:
 def classify_status(  # long: a table of statuses
     status: int, headers: Mapping[str, str], error: object, access: Access
 ) -> Failure:
-    """Classify an answer that is an error; `error` is what its body holds under that name."""
-    whole, error = error, _inner(error)
+    """Classify an answer that is an error; `error` is its body."""
     message = access.shown(error_text(error) or f"status {status}")
-    fields = error if isinstance(error, Mapping) else {}
-    code = f"{fields.get('code') or ''} {fields.get('type') or ''}"
-    param = fields.get("param")
-    wait = asked_wait(headers, whole, message)
+    code = " ".join(f"{own.get('code') or ''} {own.get('type') or ''}" for own in layers(error))
+    wait = asked_wait(headers, error, message)
     cant_pay = QUOTA.search(code) or CANT_PAY.search(message)
     if status in (400, 403, 412, 429) and cant_pay:
         return Failure("run", f"the account's quota is used up ({message}); add credit")
@@ -149,7 +153,7 @@ def classify_status(  # long: a table of statuses
         return Failure("run", message, perhaps_alone=True)
     if status == 429 and TOO_LARGE.search(message):
         return Failure("example", message)
-    if status == 429 and is_of_a_day(whole, message):
+    if status == 429 and is_of_a_day(error, message):
         return Failure("run", f"the quota of a day is used up ({message})")
     if status >= 500 and CONTEXT.search(message):
         return Failure("example", message)
@@ -159,11 +163,11 @@ def classify_status(  # long: a table of statuses
         return Failure("slow", message, wait)
     if status >= 500 or status in AGAIN:
         return Failure("retry", message, wait)
-    if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(whole, default=str))):
+    if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(error, default=str))):
         return Failure("run", f"the server refuses the key of {access.key_name} ({message})")
     if status == 407:
         return Failure("run", f"the proxy that the environment names asks who you are ({message})")
-    if status == 403 and FLAGGED in str(fields.get("metadata")):
+    if status == 403 and any(FLAGGED in str(own.get("metadata")) for own in layers(error)):
         return Failure("example", message)
     if status == 403:
         message = f"the server refuses access to the model ({message})"
@@ -178,13 +182,13 @@ def classify_status(  # long: a table of statuses
             f"{access.url} sends requests on to another address, where the key is not sent; put"
             " the right one into backend.base_url",
         )
-    named = param if isinstance(param, str) else None
-    return Failure("example", message, param=named, refused=status in (400, 422))
+    params = (own["param"] for own in layers(error) if isinstance(own.get("param"), str))
+    return Failure("example", message, param=next(params, None), refused=status in (400, 422))
 
 
 def words_of(error: Any, access: Access) -> str:
     """What the server says of an error that has a status."""
-    return access.shown(error_text(_inner(_body(error))) or f"status {error.status_code}")
+    return access.shown(error_text(_body(error)) or f"status {error.status_code}")
 
 
 def _body(error: Any) -> object:
@@ -193,15 +197,3 @@ def _body(error: Any) -> object:
         return error.response.json()
     except (ValueError, RecursionError):
         return error.body
-
-
-def _inner(error: object) -> object:
-    """What is within a list (Gemini's), FastAPI's `detail` or a second `error` put around it."""
-    if isinstance(error, list) and len(error) == 1:
-        error = error[0]
-    if isinstance(error, Mapping) and "message" not in error:
-        detail = error.get("detail")
-        error = detail if isinstance(detail, Mapping) else error
-    if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping):
-        return error["error"]
-    return error
