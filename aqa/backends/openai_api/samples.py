@@ -37,22 +37,17 @@ class SampleRecord:
     def _read(self) -> None:
         """Find all lines; one that a kill broke off goes."""
         end = 0
-        with self._path.open("rb") as file:
-            for line in file:
+        with self._path.open("r+b") as file:
+            while (line := file.readline()).endswith(b"\n"):
                 try:
-                    key = _named(json.loads(line)) if line.endswith(b"\n") else None
+                    self._places[_named(json.loads(line))] = end
                 except (ValueError, LookupError, TypeError):
                     raise RunError(
                         f"{self._path}: not JSON at byte {end}, so it was changed by something"
                         " else; delete it to ask for these samples again"
                     ) from None
-                if key is None:
-                    break
-                self._places[key] = end
                 end += len(line)
-        if end < self._path.stat().st_size:
-            with self._path.open("r+b") as file:
-                file.truncate(end)
+            file.truncate(end)
 
     def has(self, key: bytes, id: str) -> bool:  # noqa: A002
         """Whether there is a sample of this key for this id."""
@@ -112,13 +107,11 @@ class Samples:
         return joined_samples(self._service, prompt, found)
 
     async def _sample(self, prompt: Prompt, number: int) -> Prediction:
-        if self._record is None:
-            return await self._ask(prompt, number)
         key = self._service.key(prompt, number)
-        known = self._record.find(key, prompt.id)
-        if known is None:
+        known = self._record and self._record.find(key, prompt.id)
+        if not known:
             known = await self._ask(prompt, number)
-            if known.error is None:
+            if self._record and known.error is None:
                 self._record.keep(key, known)
         return known
 

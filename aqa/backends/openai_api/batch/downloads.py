@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from aqa.backends.openai_api.attempts import back_off
-from aqa.backends.openai_api.batch.lines import Answers, are_nameless, is_jsonl
+from aqa.backends.openai_api.batch.lines import Answers
 from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
 from aqa.errors import ModelError
 from aqa.runs.hashes import hash_files
@@ -40,16 +40,15 @@ def fetch_answers(
         found = Answers(paths, asked)
         if len(found) >= expected:
             return found
-        here = [path for path in paths if path.exists()]
-        if here and not any_will_do and all(map(are_nameless, here)):
+        if found.are_nameless and not any_will_do:
             raise ModelError(
                 f"the answers of the batch {batch.id} lack the custom_id of what they answer, so"
                 " can't be used; give it up with --cancel, and ask without --batch-api"
             )
-        digests = list(map(hash_files, here))
+        digests = [hash_files(path) for path in paths if path.exists()]
         alike = alike + 1 if digests == seen else 1
         seen = digests
-        whole = is_complete and len(found) > 0 and all(map(is_jsonl, here))
+        whole = is_complete and len(found) > 0 and found.are_whole
         if alike >= ALIKE and (whole or any_will_do):
             return found
         attempts += 1

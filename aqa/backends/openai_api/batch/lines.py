@@ -89,14 +89,19 @@ class Answers:
     """The lines of a batch's files of answers and errors, which stay on the disk.
 
     They come in any order. Of several lines on a request the first answer counts, or the first
-    error where there is no answer; what is not JSON or was not asked is not there.
+    error where there is no answer; what is not JSON or was not asked is not there. `are_whole`
+    tells whether each line names a request, `are_nameless` whether there are answers of none.
     """
 
     def __init__(self, paths: Iterable[Path], asked: Collection[int]) -> None:
         self._places: dict[int, tuple[Path, int]] = {}
-        answered: set[int] = set()
+        self.are_whole = True
+        answered, named, are_answers = set[int](), False, False
         for path in paths:
             for place, line in _lines(path):
+                has_name = _id_of(line) is not None
+                self.are_whole &= has_name
+                named, are_answers = named or has_name, are_answers or "response" in line
                 index = _asked_index(line, asked)
                 if index is None or index in answered:
                     continue
@@ -105,6 +110,7 @@ class Answers:
                     self._places[index] = path, place
                 if good:
                     answered.add(index)
+        self.are_nameless = are_answers and not named
 
     def __len__(self) -> int:
         return len(self._places)
@@ -113,19 +119,6 @@ class Answers:
         """The line on the example at this place in the data; None where there is none."""
         found = self._places.get(index)
         return None if found is None else _read(*found)
-
-
-def is_jsonl(path: Path) -> bool:
-    """Whether each line of a file is an object that answers some request."""
-    with path.open("rb") as file:
-        lines = sum(bool(line.strip()) for line in file)
-    return lines == sum(_id_of(line) is not None for _, line in _lines(path))
-
-
-def are_nameless(path: Path) -> bool:
-    """Whether a file holds answers, none of which tells what it is the answer to."""
-    ids = [_id_of(line) for _, line in _lines(path) if "response" in line]
-    return bool(ids) and not any(ids)
 
 
 def _id_of(line: Json) -> str | None:
@@ -169,22 +162,24 @@ def _read(path: Path, place: int) -> Json:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Json]]:
-    """The objects of a file with their places; nothing where there is no file."""
+    """The objects of a file with their places, {} for lines that are none or are too long."""
     if not path.exists():
         return
     with path.open("rb") as file:
-        while True:
-            place = file.tell()
-            line = file.readline(LONGEST_LINE)
-            if not line:
-                return
-            if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
-                while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+        place = 0
+        while line := file.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE:
+                while not line.endswith(b"\n") and (line := file.readline(LONGEST_LINE)):
                     pass
-                continue
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(value, dict):
-                yield place, value
+                line = b"null"
+            if line.strip():
+                yield place, _object(line)
+            place = file.tell()
+
+
+def _object(line: bytes) -> Json:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
