@@ -1,8 +1,9 @@
 """What was paid for, or would be: tokens, and their price where it is known."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from operator import add, sub
+from typing import Any, TypeVar
 
 Number = TypeVar("Number", int, float)
 
@@ -42,29 +43,24 @@ class Spent:
         return cls(read, written, cached, None if cost is None else float(cost), kept)
 
     def __add__(self, other: "Spent") -> "Spent":
-        known = self.cost is not None or other.cost is not None
-        cost = (self.cost or 0.0) + (other.cost or 0.0) if known else None
-        return Spent(
-            self.input + other.input,
-            self.output + other.output,
-            self.cached + other.cached,
-            cost,
-            self.cache_writes + other.cache_writes,
-        )
+        return self._joined(other, add)
 
     def __sub__(self, other: "Spent") -> "Spent":
-        cost = None if other.cost is None else -other.cost
-        return self + Spent(-other.input, -other.output, -other.cached, cost, -other.cache_writes)
+        return self._joined(other, sub)
 
     def highest(self, other: "Spent") -> "Spent":
-        """The larger of each figure; a cost that is not known is the smaller one."""
-        costs = [spent.cost for spent in (self, other) if spent.cost is not None]
+        """The larger of each figure."""
+        return self._joined(other, max)
+
+    def _joined(self, other: "Spent", join: Callable[[Any, Any], Any]) -> "Spent":
+        """Join each figure with the other's; a cost that one of them does not know is 0 there."""
+        known = self.cost is not None or other.cost is not None
         return Spent(
-            max(self.input, other.input),
-            max(self.output, other.output),
-            max(self.cached, other.cached),
-            max(costs, default=None),
-            max(self.cache_writes, other.cache_writes),
+            join(self.input, other.input),
+            join(self.output, other.output),
+            join(self.cached, other.cached),
+            join(self.cost or 0.0, other.cost or 0.0) if known else None,
+            join(self.cache_writes, other.cache_writes),
         )
 
 

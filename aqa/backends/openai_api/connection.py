@@ -15,6 +15,11 @@ from aqa.errors import ConfigError, MissingExtraError
 
 SCOPE = "https://cognitiveservices.azure.com/.default"  # Azure OpenAI's, for Entra ID
 CONNECT = 15.0  # seconds at most
+UNSENT: dict[type[OSError], str] = {
+    ssl.SSLError: " (it does not speak https)",
+    socket.gaierror: " (there is no such host)",
+    ConnectionRefusedError: " (nothing listens there)",
+}
 
 
 def open_client(access: Access, options: Gpt4Options) -> Any:
@@ -145,10 +150,4 @@ def _explained(cause: BaseException) -> str:
             f" (its certificate is not trusted: {reason}; if it is signed by an authority of your"
             " own, name that one's file in SSL_CERT_FILE)"
         )
-    if isinstance(cause, ssl.SSLError):
-        return " (it does not speak https)"
-    if isinstance(cause, socket.gaierror):
-        return " (there is no such host)"
-    if isinstance(cause, ConnectionRefusedError):
-        return " (nothing listens there)"
-    return ""
+    return next((words for kind, words in UNSENT.items() if isinstance(cause, kind)), "")

@@ -37,7 +37,8 @@ CANT_PAY = re.compile(
 NO_MODEL = re.compile(
     r"\b(?:invalid|unknown|no such)[_ ]model\b|\bnot a valid model"
     r"|\bmodel_(?:not_found|decommissioned|not_available|not_supported)\b"
-    r"|\bmodel\b.{0,100}\b(?:not found|does not exist|decommissioned|model fade out|identifier is invalid)",
+    r"|\bmodel\b.{0,100}\b(?:not found|does not exist|decommissioned|model fade out"
+    r"|identifier is invalid)",
     re.I | re.S,
 )
 # A prompt that is too long, which some servers (llama.cpp's) take for their own fault.

@@ -32,16 +32,9 @@ class Rates:
     def cost(self, spent: Spent) -> float:
         """What these tokens cost; none at all are no request."""
         read = spent.input - spent.cached - spent.cache_writes
-        return (
-            self.request * (spent.input > 0)
-            + (
-                read * self.input
-                + spent.cached * self.cached_input
-                + spent.cache_writes * self.cache_write
-                + spent.output * self.output
-            )
-            / MILLION
-        )
+        kept = spent.cached * self.cached_input + spent.cache_writes * self.cache_write
+        tokens = read * self.input + kept + spent.output * self.output
+        return self.request * (spent.input > 0) + tokens / MILLION
 
     def times(self, share: float) -> "Rates":
         """The same for this share of the price."""
@@ -63,19 +56,14 @@ class Price:
     def highest(self, read: int, written: int) -> float:
         """What one request of at most so many tokens can't exceed, were all of it kept anew."""
         kept = read if read >= CACHED_FROM else 0
-        rates = self._rates(read)
-        return max(
-            rates.cost(Spent(read, written)), rates.cost(Spent(read, written, cache_writes=kept))
-        )
+        return max(self.cost(Spent(read, written, cache_writes=own)) for own in (0, kept))
 
     def least(self, spent: Spent) -> float:
         """What several requests cost that took these tokens together, if each was a short one."""
         return self.tiers[0].cost(spent)
 
     def _rates(self, read: int) -> Rates:
-        return next(
-            rates for rates in reversed(self.tiers) if read > rates.above or not rates.above
-        )
+        return [own for own in self.tiers if read > own.above or not own.above][-1]
 
     def shown(self) -> str:
         """The price in words."""
