@@ -13,6 +13,7 @@ from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 _WORD = re.compile("[a-z0-9]")  # what the default tokenizer makes words of
+_ENDS = re.compile(r"^[\W_]+|[\W_]+$")
 ROUGE = ("rouge1", "rouge2", "rougeL")
 _RUN = 6  # tokens that may be one in a text with other spaces
 
@@ -29,8 +30,12 @@ def characters(text: str) -> Sequence[str]:
 
 
 def by_morphemes(text: str) -> Sequence[str]:
-    """Make every morpheme that Kiwi finds a token, but punctuation, which ROUGE does not count."""
-    return morphemes(text.lower())
+    """Make every morpheme that Kiwi finds a token, but punctuation, which ROUGE does not count.
+
+    At the ends none of it reaches Kiwi, which reads other words beside it, and "btv." as one.
+    """
+    text = text.lower()
+    return morphemes(_ENDS.sub("", text) or text)
 
 
 def rouge(name: str, pairs: Pairs) -> Score:

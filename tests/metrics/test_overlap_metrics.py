@@ -165,6 +165,12 @@ def test_rouge_sees_all_that_a_reference_says(
     assert load_metric("rouge1")(pairs).value == pytest.approx(value)
 
 
+@pytest.mark.parametrize("answer", ['"차붐"', "차붐.", "〈봄〉", "BTV.", "1981."])
+def test_marks_around_an_answer_change_no_word_of_it(answer: str) -> None:
+    pairs = Pairs([answer], [[answer.strip('".〈〉')]], "korquad", known_languages=["ko"])
+    assert load_metric("rouge1")(pairs).value == 100
+
+
 def test_rouge_reads_each_example_in_its_language() -> None:
     predictions = ["Marlowe", "3월 1일 벚꽃 축제", "COVID-19 치료제", "モスクワ", "old Rome"]
     references = ["William Shakespeare", "3월 1일 만세 운동", "COVID-19 백신", "Москва", "Rome"]
