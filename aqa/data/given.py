@@ -11,6 +11,7 @@ from aqa.data.files import Row
 from aqa.data.json_stream import describe
 from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
 from aqa.data.saved_dataset import chosen_split
+from aqa.data.strict_json import check_whole
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 from aqa.runs.files import known
@@ -92,7 +93,9 @@ _ANSWERS = set(COLUMNS["answers"])  # in an example's metadata they are no refer
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON has it."""
+    """The value as JSON has it; DataError for half of a surrogate pair, which no file can hold."""
+    if isinstance(value, str):
+        check_whole(value)
     if isinstance(value, Passage):
         return known({name: getattr(value, name) for name in ("text", "title", "id", "score")})
     if isinstance(value, Mapping):

@@ -65,6 +65,13 @@ def half_a_pair(text: str, value: object) -> int | None:
     return alone.start() if alone else 0
 
 
+def check_whole(text: str) -> None:
+    """Raise a DataError for a text that holds half of a surrogate pair."""
+    if not text.isascii() and (found := _HALF_A_PAIR.search(text)):
+        near = text[max(0, found.start() - _LONGEST_KEY // 2) : found.end()]
+        raise DataError(f"in {one_line(near)!a}: {HALF_A_PAIR}")
+
+
 def reason_of(error: Exception) -> str:
     """Say in words why a text is not valid JSON."""
     if isinstance(error, RecursionError):

@@ -160,6 +160,12 @@ def test_nan_alone_is_no_second_answer() -> None:
         read_predictions(NamedPredictions("mine", rows))
 
 
+@pytest.mark.parametrize("given", [{"q1": "Rome\ud83d"}, [{"id": "q1", "answer": "Rome\ud83d"}]])
+def test_half_a_surrogate_pair_is_no_character_at_hand_either(given: Any) -> None:
+    with pytest.raises(DataError, match=r"in 'Rome\\ud83d': half of a surrogate pair"):
+        read_predictions(NamedPredictions("mine", given))
+
+
 def test_values_of_numpy_are_those_of_python() -> None:
     rows = [{"id": numpy.int64(1), "prediction": numpy.float64(2.0)}]
     assert read_predictions(NamedPredictions("mine", rows))["1"].prediction == "2"
