@@ -13,7 +13,12 @@ from aqa.errors import UsageError
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.confidence_sequences import followed
 from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
-from aqa.metrics.statistics.power import as_differing, detectable_difference, detectable_share
+from aqa.metrics.statistics.power import (
+    as_differing,
+    detectable_difference,
+    detectable_share,
+    share_of_few,
+)
 from aqa.metrics.statistics.sign_flips import MCNEMAR, SEED, holm, sign_flip_tests
 from aqa.runs.files import Facts
 from aqa.tables import shown_chance
@@ -93,12 +98,13 @@ class Comparison(Facts):
 class Measured:
     """A difference that is not yet corrected for the others of its family.
 
-    `alone` is a comparison as if there were no other; `error` is its standard error,
-    `clusters` are those of its examples.
+    `alone` is a comparison as if there were no other; `error` is its standard error, `tails` are
+    those of its clusters' sums, see `detectable_difference`, and `clusters` those of its examples.
     """
 
     alone: Comparison
     error: float
+    tails: float
     clusters: Clusters
 
     def detectable(self, level: float) -> float | None:
@@ -108,7 +114,8 @@ class Measured:
             share = detectable_share(examples, self.alone.wins + self.alone.losses, level)
             return None if share is None else 100.0 * share
         # No difference seen does not mean that any would be: as if one example differed.
-        found = detectable_difference(self.error or 100.0 / examples, self.clusters.count, level)
+        error = self.error or 100.0 / examples
+        found = detectable_difference(error, self.clusters.count, level, self.tails)
         if found is not None and self.alone.differing is not None:
             found = as_differing(found, self.alone.differing, self.alone.difference, examples)
         return None if found is None else min(100.0, found)
@@ -183,6 +190,7 @@ def _measure(
     ).astype(np.float64, copy=False)
     found = difference_intervals(columns, clusters)
     chances = sign_flip_tests(columns, clusters, seed)
+    tails = share_of_few(clusters.sums(columns)).tolist()
     wins = (columns > _EPSILON).sum(axis=0).tolist()
     losses = (columns < -_EPSILON).sum(axis=0).tolist()
     intervals = found.intervals()
@@ -204,7 +212,7 @@ def _measure(
             detectable=None,
             design_effect=effect,
         )
-        measured[metric].append(Measured(alone, float(found.errors[place]), clusters))
+        measured[metric].append(Measured(alone, float(found.errors[place]), tails[place], clusters))
     return measured
 
 

@@ -6,28 +6,47 @@ from math import ceil, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from aqa.metrics.statistics.clusters import Matrix
 from aqa.metrics.statistics.sign_flips import least_p
 
 POWER = 0.8
 LEAST = 6  # clusters: fewer show no difference at a level of 5 %
 _HALVINGS = 30
+_MOST_TAILS = 0.4  # heavier ones are of two clusters or one, and tell nothing of other samples
 
 
-def detectable_difference(error: float, clusters: int, level: float = 0.05) -> float | None:
+def detectable_difference(
+    error: float, clusters: int, level: float = 0.05, tails: float = 1.0
+) -> float | None:
     """Give the true difference that a test at that level finds in four of five samples like this.
 
     By the noncentral t of a standard error over so many clusters: Cohen (1988), "Statistical
-    Power Analysis", chapter 2; Miller (2024), "Adding Error Bars to Evals", section 5. None where
-    so few clusters can't show any difference, however large.
+    Power Analysis", chapter 2; Miller (2024), "Adding Error Bars to Evals", section 5. The test
+    turns signs; `tails` is the sum of the fourth powers of what it turns, by the square of that of
+    the squares: the more a few clusters have of all, the sooner it finds, by the expansion of
+    Cornish & Fisher (1938), Revue de l'Institut International de Statistique 5(4). None where so
+    few clusters can't show any difference, however large.
     """
     from scipy import special
 
     if least_p(clusters) > level:
         return None
     freedom = clusters - 1
-    limit = float(special.stdtrit(freedom, 1 - level / 2))
+    normal = float(special.ndtri(1 - level / 2))
+    if tails > _MOST_TAILS:
+        tails = 3 / (clusters + 2)  # of normal ones
+    far = normal - tails * (normal**3 - 3 * normal) / 12
+    limit = far * sqrt(freedom / (clusters - far**2))
     away = float(special.nctdtrinc(min(freedom, 1e6), 1 - POWER, limit))
     return error * away
+
+
+def share_of_few(sums: Matrix) -> Matrix:
+    """Give the `tails` of each column, which are (clusters, k); 1 where all are 0."""
+    squares = (sums**2).sum(axis=0)
+    found: Matrix = np.ones_like(squares)
+    np.divide((sums**4).sum(axis=0), squares**2, out=found, where=squares > 0)
+    return found
 
 
 def as_differing(detected: float, differing: float, seen: float, examples: int) -> float:

@@ -4,26 +4,29 @@ from scipy import stats
 
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import difference_intervals
-from aqa.metrics.statistics.power import detectable_difference, detectable_share
+from aqa.metrics.statistics.power import detectable_difference, detectable_share, share_of_few
 from aqa.metrics.statistics.sign_flips import mcnemar, sign_flip_tests
 
 
-@pytest.mark.parametrize("level", [0.05, 0.05 / 3])
-def test_four_of_five_differences_of_that_size_are_found(level: float) -> None:
+@pytest.mark.parametrize("level", [0.05, 0.05 / 6])
+@pytest.mark.parametrize("spread", [0.0, 1.0])  # of the logarithms of clusters' sizes
+def test_four_of_five_differences_of_that_size_are_found(level: float, spread: float) -> None:
     generator = np.random.default_rng(5)
-    clusters = Clusters.of(np.repeat(np.arange(24), 10).tolist(), "title")
+    sizes = np.ceil(10 * np.exp(generator.normal(0, spread, 20))).astype(int)
+    clusters = Clusters.of(np.repeat(np.arange(20), sizes).tolist(), "title")
 
     def drawn(size: float) -> np.ndarray:
-        return np.column_stack(
-            [
-                size + generator.normal(0, 9, 24)[clusters.codes] + generator.normal(0, 25, 240)
-                for _ in range(800)
-            ]
-        )
+        alike = generator.normal(0, 25, (20, 600))[clusters.codes]
+        return size + alike + generator.normal(0, 25, alike.shape)
 
-    found = difference_intervals(drawn(0.0), clusters)
-    sizes = [detectable_difference(error, 24, level) for error in found.errors]
-    shown = sign_flip_tests(drawn(float(np.mean(sizes))), clusters)
+    columns = drawn(0.0)
+    errors = difference_intervals(columns, clusters).errors.tolist()
+    tails = share_of_few(clusters.sums(columns)).tolist()
+    found = [
+        detectable_difference(error, 20, level, own)
+        for error, own in zip(errors, tails, strict=True)
+    ]
+    shown = sign_flip_tests(drawn(float(np.mean(found))), clusters)
     assert np.mean([each.p <= level for each in shown]) == pytest.approx(0.8, abs=0.045)
 
 
