@@ -140,17 +140,12 @@ def check_alignment(
     """Tell what does not line up; DataError if references may have been read as answers."""
     yield from same_rows({system.name: system.rows for system in systems})
     for system in systems:
-        others = [other.rows.keys() for other in systems if other is not system]
-        elsewhere = set().union(*others)
         missing = [key for key in expected if key not in system.rows]
         if missing:
             yield f"{system.name}: no prediction for {counted_ids(missing)}, counted as 0"
         unknown = [key for key in system.rows if key not in expected]
         if unknown:
             yield f"{system.name}: the data does not hold {counted_ids(unknown)}, not scored"
-        alone = [key for key in system.rows if key not in elsewhere]
-        if others and alone:
-            yield f"{system.name}: only this file holds {counted_ids(alone)}"
         if has_data:
             yield from _other_references(system, expected, form)
         yield from references_as_answers(system.name, system.rows, expected)

@@ -54,8 +54,8 @@ def choose_clusters(key: str, labels: Sequence[Labels]) -> Clusters:
         return next((one for one in found if FEW <= one.count < len(labels)), apart)
     if not any(key in own for own in labels):
         raise UsageError(
-            f'--cluster {key}: no example has "{key}"; name a column of the data or of the'
-            " predictions, or say auto, title, passage or none"
+            f'--cluster {key}: no example has "{key}" as a word or a number; name a column of'
+            " the data or of the predictions, or say auto, title, passage or none"
         )
     chosen = _by(key, labels)
     if chosen.count == 1 < len(labels):

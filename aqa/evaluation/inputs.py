@@ -204,7 +204,8 @@ def _keep_contexts(
     for example in examples:
         passages = language_of_passages(passage.text for passage in example.passages)
         labels = example_labels(example, cluster)
-        known = ((key, value_called(example.metadata, key)) for key in keys)
+        own = {**labels, **example.metadata}
+        known = ((key, value_called(own, key)) for key in keys)
         columns = {key: value for key, value in known if value is not None}
         found[example.id] = _Context(example.question, passages, labels, columns)
         yield example

@@ -113,7 +113,7 @@ def _failure(name: str, score: Score | None, limit: float) -> str:
         return ""
     # As many digits as show on which side of the limit the value is.
     digits = next((n for n in range(2, 9) if sign * round(score.value, n) > sign * limit), 9)
-    return f"{name} {score.value:.{digits}f} is {side} {limit:g}"
+    return f"{name} {score.value:.{digits}f} is {side} {limit:.10g}"
 
 
 def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:

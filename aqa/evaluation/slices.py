@@ -3,7 +3,9 @@
 Within each part the systems are compared, too.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from math import inf
 from statistics import fmean
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +23,7 @@ from aqa.records import Score
 from aqa.runs.cluster_labels import read_labels
 
 UNKNOWN = "unknown"
+_NUMBER = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)(?:-[0-9]+|\+)?\Z")  # or a step from it on
 MOST_GROUPS = 60
 
 Groups = dict[str, dict[str, list[int]]]  # by key and name: the places of the examples
@@ -111,8 +114,9 @@ def check_known(systems: Sequence[Groups]) -> None:
                     " folders of aqa predict; give such a folder, or leave this out"
                 )
             raise UsageError(
-                f'no example has "{key}", so there is nothing to slice by; name a column of the'
-                f" data or of the predictions, or one of {', '.join(BUILT_IN)}"
+                f'no example has "{key}" as a word or a number, so there is nothing to slice by;'
+                " name a column of the data or of the predictions, or one of"
+                f" {', '.join(BUILT_IN)}"
             )
 
 
@@ -161,11 +165,10 @@ def _row_value(row: AnsweredRow | None, key: str) -> object:
     return read_labels(row.metadata.get("clusters")).get(key) if found is None else found
 
 
-def _order(name: str) -> tuple[bool, int, str]:
+def _order(name: str) -> tuple[bool, float, str]:
     """Numbers by size, then words, then the unknown."""
-    digits = name.rstrip("+").partition("-")[0]
-    is_number = digits.isdecimal() and len(digits) < 10
-    return name == UNKNOWN, int(digits) if is_number else 10**9, name
+    number = _NUMBER.match(name)
+    return name == UNKNOWN, float(number[1]) if number else inf, name
 
 
 def means_by_answer(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:

@@ -61,7 +61,7 @@ def test_what_is_asked_for_is_taken_however_few(key: str, count: int) -> None:
 
 
 def test_what_is_not_known_is_refused() -> None:
-    with pytest.raises(UsageError, match='--cluster author: no example has "author"; name a'):
+    with pytest.raises(UsageError, match='--cluster author: no example has "author" as a word'):
         choose_clusters("author", labelled(3, 30))
     with pytest.raises(UsageError, match='--cluster title: all examples have the same "title"'):
         choose_clusters("title", labelled(1, 30))
@@ -151,6 +151,8 @@ def test_a_column_of_the_data_or_of_the_predictions(tmp_path: Path) -> None:
     assert report.to_json()["cluster"] == {"by": "source", "clusters": 3}
     assert any("only 3 clusters by source" in warning for warning in report.warnings)
     assert run(file, data, "year").to_json()["cluster"] == {"by": "year", "clusters": 2}
+    by_title = evaluate([file], data, Scoring(["em"], slices=["title"]), SilentProgress())
+    assert len(by_title.systems[0].slices["title"]) == TITLES
     rows = json.loads(file.read_text(encoding="utf-8"))
     for place, row in enumerate(rows.values()):
         row["group"] = place % 20

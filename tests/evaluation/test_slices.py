@@ -67,6 +67,8 @@ def test_scores_have_intervals() -> None:
 def test_the_data_come_first_and_numbers_in_order() -> None:
     data = [{"language": 10}, {"language": 9}, {"language": True}, {"language": ["de"]}]
     assert list(sliced("language", data)) == ["9", "10", "yes", "unknown"]
+    data = [{"hours": 1}, {"hours": 0.5}, {"hours": -2}, {"hours": "2021-01-01"}]
+    assert list(sliced("hours", data)) == ["-2", "0.5", "1", "2021-01-01"]
 
 
 def test_a_key_that_nobody_knows() -> None:
