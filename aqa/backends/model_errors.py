@@ -49,7 +49,10 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
         if cause is not None or "gated repo" in str(error):
             raise ModelError(_gated(name)) from error
         if Path(spec).exists() or spec.startswith(PREFIX):
-            raise ModelError(f"{name}: this model can't be loaded: {said_by(error)}") from error
+            broken = "; copy its files here once more" if isinstance(error, SafetensorError) else ""
+            raise ModelError(
+                f"{name}: this model can't be loaded: {said_by(error)}{broken}"
+            ) from error
         absent = "no such folder, and " if Path(spec).parent.is_dir() else ""
         raise ModelError(
             f"{name}: {absent}this model could not be downloaded from the hub; check the name and"

@@ -34,6 +34,8 @@ def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, 
             trust_remote_code=options.trust_remote_code,
             **({} if own else gguf_option(files)),
         )
+        # What was written is the answer: "Mira 's" is not made "Mira's".
+        tokenizer.clean_up_tokenization_spaces = False
         template = None if files.adapter is None else files.adapter / CHAT_TEMPLATE
         if template is not None and template.is_file():
             tokenizer.chat_template = template.read_text(encoding="utf-8")

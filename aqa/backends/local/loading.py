@@ -46,13 +46,28 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
 
 
 def own_quantization(model_config: Any) -> str:
-    """The way in which a checkpoint is quantised, by its name in transformers; "" if it is not."""
-    found = getattr(model_config, "quantization_config", None) or {}
+    """The way in which a checkpoint is quantised, by its name in transformers; "" if it is not.
+
+    Raises:
+        ModelError: transformers does not know it: it would leave the scales out.
+    """
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
+
+    found = getattr(model_config, "quantization_config", None)
+    if found is None:
+        return ""
     settings = found if isinstance(found, dict) else getattr(found, "to_dict", dict)()
     for bits in ("4bit", "8bit"):
         if settings.get(f"load_in_{bits}"):
             return f"{BITSANDBYTES} {bits}"
-    return str(settings.get("quant_method", ""))
+    method = str(settings.get("quant_method", ""))
+    if method not in AUTO_QUANTIZATION_CONFIG_MAPPING:
+        raise ModelError(
+            f"{model_config.name_or_path}: transformers can't read weights that are quantised in"
+            f" its way ({method or 'no quant_method in config.json'}); name the model that they"
+            " were made from, or let vLLM answer (llama-qlora: backend.engine=vllm)"
+        )
+    return method
 
 
 def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
@@ -107,11 +122,22 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
 def _check_files(folder: Path, title: str) -> None:
     """See that a model's weights are there as files that are read, where it lies in a folder."""
     whole, pickled = [*folder.glob("*.safetensors")], [*folder.glob("*model*.bin")]
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if pickled and not whole:
         raise ModelError(
             f"{title}: this model can't be loaded: its weights are pickled ({pickled[0].name}), and"
             " reading them may run code; load it where you trust it, save_pretrained it as"
             " safetensors, and name that folder"
+        )
+    if folder.is_dir() and not single.exists() and not index.exists():
+        found = f" (but {whole[0].name})" if whole else ""
+        raise ModelError(
+            f"{title}: this folder has no {single.name}{found}; name one that save_pretrained wrote"
+        )
+    if single.exists() and index.exists() and any(path.match("model-*-of-*") for path in whole):
+        raise ModelError(
+            f"{title}: this folder holds weights twice: {single.name}, and the parts that"
+            f" {index.name} lists; take out those that are not its own"
         )
     for path in whole:
         if path.stat().st_size < SMALLEST and path.read_bytes().startswith(b"version https://git"):

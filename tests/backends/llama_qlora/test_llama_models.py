@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import tiny_t5 as tiny_t5_module
 import torch
 from forked import Forked
+from safetensors import safe_open
 from tiny_llama import Training, make_config, make_prompts, make_reader, take_out
 from tiny_quantized import change_json
 
@@ -229,7 +231,7 @@ def test_cut_off_weights(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, folder)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(ModelError, match="can't be loaded"):
+    with pytest.raises(ModelError, match=r"can't be loaded.*copy its files here once more"):
         load_everything(folder)
 
 
@@ -241,6 +243,32 @@ def test_a_pointer_to_weights_is_no_file_of_them(tiny: Path, tmp_path: Path) -> 
     with pytest.raises(
         ModelError, match=r"model.safetensors: a pointer of Git LFS.* `git lfs pull`"
     ):
+        load_everything(folder)
+
+
+@pytest.mark.parametrize(
+    ("copies", "said"),
+    [
+        (["model.safetensors", "model-00001-of-00001.safetensors"], "holds weights twice"),
+        (["consolidated.safetensors"], r"no model.safetensors \(but consolidated.safetensors\)"),
+        (["model-00001-of-00001.safetensors"], None),
+        (["model.safetensors"], None),
+    ],
+)
+def test_of_which_files_weights_are_read_is_clear(
+    copies: list[str], said: str | None, tiny: Path, tmp_path: Path
+) -> None:
+    """transformers takes the one file and leaves the parts, be they of another training."""
+    folder = tmp_path / "copies"
+    shutil.copytree(tiny, folder)
+    weights = (folder / "model.safetensors").rename(tmp_path / "weights")
+    for name in copies:
+        shutil.copy(weights, folder / name)
+    if "consolidated.safetensors" not in copies:
+        names = dict.fromkeys(safe_open(weights, "pt").keys(), copies[-1])
+        index = {"metadata": {}, "weight_map": names}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with nullcontext() if said is None else pytest.raises(ModelError, match=said):
         load_everything(folder)
 
 

@@ -85,11 +85,21 @@ def test_float16_checkpoints_answer_learn_and_merge(
         assert not getattr(whole.model, "is_quantized", False)
 
 
-def test_codes_without_a_word_about_them_are_not_read_as_weights(fp8: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (None, r"14 of the weights in its files have no place"),
+        ({"quant_method": "modelopt"}, r"transformers can't read .* its way \(modelopt\).*vLLM"),
+        ({"bits": 4}, r"transformers can't read .* its way \(no quant_method in config.json\)"),
+    ],
+)
+def test_codes_that_nobody_explains_are_not_read_as_weights(
+    settings: dict[str, object] | None, said: str, fp8: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "silent"
     shutil.copytree(fp8, folder)
-    change_json(folder / "config.json", quantization_config={"quant_method": "unheard_of"})
-    with pytest.raises(ModelError, match=r"14 of the weights in its files have no place"):
+    change_json(folder / "config.json", quantization_config=settings)
+    with pytest.raises(ModelError, match=said):
         make_reader(folder, AS_IS).__enter__()
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_t5 import make_prompts, make_reader, several, t5_tokenizer
+from tiny_quantized import change_json
+from tiny_t5 import make_prompts, make_reader, save_t5, several, t5_tokenizer
 from transformers import ByT5Tokenizer
 
 from aqa.backends.t5.encoding import make_text_encoder, text_of
@@ -130,6 +131,15 @@ def test_preview_keeps_the_spaces_between_words(tiny_t5: Path) -> None:
     shown = show(make_prompts(reader, with_target=True)[0], reader)
     text = "".join((*shown.read, *shown.trained))
     assert text == (" question: Where does Mira live? context: Mira lives in Ostry.</s> Ostry</s>")
+
+
+@pytest.mark.parametrize("answer", ["no , it 's Mira", "he does n't !"])
+def test_answers_keep_the_spaces_that_were_written(answer: str, tmp_path: Path) -> None:
+    """Many tokenizers ask transformers to take those before "'s" and punctuation out."""
+    model = save_t5(tmp_path, t5_tokenizer())
+    change_json(model / "tokenizer_config.json", clean_up_tokenization_spaces=True)
+    reader = make_reader(model)
+    assert reader.text_of(reader._encoder.ids(answer)[:-1]) == answer
 
 
 def test_float16_is_refused_before_any_weights(tiny_t5: Path) -> None:
