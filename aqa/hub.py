@@ -20,5 +20,6 @@ def ready_hub() -> None:
     try:
         get_session().head(constants.ENDPOINT, timeout=WAIT)
     except Exception:  # noqa: BLE001  (of any transport)
-        os.environ["HF_HUB_OFFLINE"] = "1"  # for what is imported or started later
+        for name in ("HF_HUB_OFFLINE", "HF_EVALUATE_OFFLINE"):
+            os.environ[name] = "1"  # for what is imported or started later
         constants.HF_HUB_OFFLINE = True

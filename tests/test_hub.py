@@ -18,6 +18,7 @@ from aqa.hub import ready_hub
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
     """A server in the hub's place that has nothing."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_EVALUATE_OFFLINE", "0")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     ready_hub.cache_clear()
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
