@@ -1,5 +1,6 @@
 """Which column of a row is which field, by its name."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -35,6 +36,8 @@ MAY_HOLD_PASSAGES = ("document", "article", "evidence", "text", "story")
 # References by names that systems' answers have, too; all the others can mean nothing else.
 AMBIGUOUS = COLUMNS["answers"][COLUMNS["answers"].index("answers") :]
 DOCUMENT_ID = "document_id"
+MISSING = object()
+PLACE = re.compile("-?[0-9]{1,9}")  # in a list; -1 is the last
 EMPTY: tuple[object, ...] = ("", [], {})
 
 
@@ -85,6 +88,8 @@ class Columns:
             columns = (named,)
         else:
             columns = tuple(name for name in row if composed(name) == composed(named))
+            if not columns and (value := look_up(row, named)) is not MISSING:
+                return named, value
             if not columns:
                 raise DataError(
                     f'{place}: no column "{named}" for the field {field}; '
@@ -110,6 +115,21 @@ def columns_called(wanted: tuple[str, ...], names: tuple[str, ...]) -> tuple[str
         # Of "id" and "_id" the one that is written like its folded name comes first.
         folded.setdefault(fold(name), []).insert(0 if name == fold(name) else len(names), name)
     return tuple(name for each in wanted for name in folded.get(each, ()))
+
+
+def look_up(row: Mapping[str, Any], path: str) -> Any:
+    """The value of a column, or of a path of columns and places; MISSING where there is none."""
+    if path in row:
+        return row[path]
+    value: Any = row
+    for part in path.split("."):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and PLACE.fullmatch(part) and int(part) < len(value):
+            value = value[int(part)] if -int(part) <= len(value) else MISSING
+        else:
+            return MISSING
+    return value
 
 
 def first_called(row: Mapping[str, object], wanted: Iterable[str]) -> object:

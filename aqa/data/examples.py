@@ -163,9 +163,11 @@ class RowParser:
             names = ", ".join(map(one_line, row)) or "(none)"
             raise DataError(f"{place}: no {field} among the columns {names}; {advice}")
         if field == "question" and not isinstance(value, str | None):
+            inner = candidates("question", tuple(value)) if isinstance(value, dict) else ()
+            name = f"{column}.{inner[0]}" if inner else "NAME"
             raise DataError(
                 f'{place}: {describe(value)} in "{column}" where a text is needed; name the column'
-                " of the question with --field question=NAME"
+                f" of the question with --field question={name}"
             )
         raise DataError(
             f'{place}: "{column}" is empty; each example needs a question and at least one passage'

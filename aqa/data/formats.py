@@ -168,19 +168,21 @@ def _with_passages(
     examples: Iterable[tuple[Example, bool]], retrieved: Retrieved, missing: MissingPassages
 ) -> Iterator[Example]:
     """Give each example, which comes with whether its row has an id, the passages found for it."""
-    examples = iter(examples)
-    for example, has_id in examples:
+    numbered = enumerate(examples)
+    for number, (example, has_id) in numbered:
         found = retrieved.find(example, has_id)
         if found is None and missing == "error":
-            count = 1 + sum(retrieved.find(*later) is None for later in examples)
-            raise _missing(count, example, has_id, retrieved)
+            later = [retrieved.find(*other) is None for _, other in numbered]
+            raise _missing(1 + sum(later), example, has_id, retrieved, number == 0 and all(later))
         passages, gold = found or ((), "[]")
         yield replace(
             example, passages=passages, gold_ids=example.gold_ids or tuple(json.loads(gold))
         )
 
 
-def _missing(count: int, example: Example, has_id: bool, retrieved: Retrieved) -> DataError:
+def _missing(
+    count: int, example: Example, has_id: bool, retrieved: Retrieved, are_all: bool
+) -> DataError:
     some_id = retrieved.some_id()
     like = f' (its ids are like "{some_id}")' if some_id else " (it has no ids, but questions)"
     others = f"is the first of {count} that have" if count > 1 else "has"
@@ -188,6 +190,8 @@ def _missing(count: int, example: Example, has_id: bool, retrieved: Retrieved) -
     forms.discard(example.question)
     if any(retrieved.find(replace(example, question=form), has_id) for form in forms):
         mend = "its question is there in another form of Unicode: give --normalize nfc"
+    elif are_all and has_id and some_id:
+        mend = "no id is in both: write them alike, or leave them out of one, to join by questions"
     else:
         mend = "retrieve for all, or choose --missing-passages empty"
     return DataError(

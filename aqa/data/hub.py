@@ -80,6 +80,7 @@ def _builder(name: str) -> "DatasetBuilder":
     if not Path(name).is_dir():
         ready_hub()
     import datasets
+    from huggingface_hub import is_offline_mode
 
     datasets.disable_progress_bars()  # how far reading is, is shown by who counts the rows
     owner, _, configuration = name.rpartition("/")
@@ -98,6 +99,8 @@ def _builder(name: str) -> "DatasetBuilder":
             raise DataError(f"{name}: {_sentence(error)}; write NAME/CONFIGURATION") from None
     if Path(name).is_dir():
         raise DataError(f"{name}: this folder holds no data set ({reasons[0]})")
+    if is_offline_mode():
+        reasons = ["the hub can't be reached, and it was not downloaded before"]
     raise DataError(f"{name}: no file, folder or data set of the hub by this name ({reasons[-1]})")
 
 

@@ -1,11 +1,12 @@
 """Rankings of passages, in all the shapes that retrievers write them in."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aqa.data.columns import COLUMNS, candidates, columns_called, composed, first_called, fold
 from aqa.data.examples import read_id
+from aqa.data.files import Row
 from aqa.data.json_stream import is_keyed, read_members
 from aqa.data.passages import (
     DOCUMENT_IDS,
@@ -29,6 +30,7 @@ from aqa.errors import DataError
 RETRIEVED = "retrieved"  # what columns of passages may begin with
 IDS_OF_RETRIEVED = ("ids", "id", "docids", "docid", "documentids", "passageids", "pids")
 FIGURES = ("rank", "score")
+SYSTEMS = ("system", "retriever", "run", "runid", "runtag", "tag")
 TEXTS = (*PASSAGE_TEXT, *COLUMNS["passages"])
 LISTS = {*COLUMNS["passages"], *DOCUMENT_IDS, *FIGURES, *map(fold, (*GOLD_IDS, *GOLD_PASSAGES))}
 KNOWN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"], *COLUMNS["answers"], "data"}
@@ -81,8 +83,21 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
         )
     return (
         _ranking(place, _with_lists(place, usual_row(row)), id_column, with_corpus)
-        for place, row in read_row_file(path)
+        for place, row in _of_one_system(read_row_file(path))
     )
+
+
+def _of_one_system(rows: Iterable[Row]) -> Iterator[Row]:
+    """See that rows do not tell of several retrievers, whose passages would be mixed."""
+    met: dict[str, object] = {}
+    for place, row in rows:
+        for name in columns_called(SYSTEMS, tuple(row)):
+            if isinstance(row[name], str) and met.setdefault(name, row[name]) != row[name]:
+                raise DataError(
+                    f'{place}: its "{name}" is {row[name]}, where others have {met[name]}; give the'
+                    " passages of one in each file"
+                )
+        yield place, row
 
 
 def _keyed(path: Path, number: int, key: str, value: object, with_corpus: bool) -> Ranking:

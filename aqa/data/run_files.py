@@ -55,6 +55,7 @@ def run_kind(path: Path) -> RunKind | None:
 
 def read_run(path: Path, kind: RunKind) -> Iterator[tuple[str, str, Listed]]:
     """Read a run: the place of each line, the question's id, and the document."""
+    tag = None
     for place, line in text_lines(path):
         words = line.split()
         if not words:
@@ -64,6 +65,9 @@ def read_run(path: Path, kind: RunKind) -> Iterator[tuple[str, str, Listed]]:
             raise DataError(
                 f"{place}: {len(words)} fields where {kind.name} has {kind.fields[0]}{fields}"
             )
+        tag = tag or words[-1]
+        if kind is TREC and tag != words[-1]:
+            raise DataError(f"{place}: the run {words[-1]} after {tag}; give each in its own file")
         rank = "-" if kind.rank is None else words[kind.rank]
         score = words[kind.score] if len(words) > kind.score else None
         passage = Listed(

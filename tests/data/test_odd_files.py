@@ -1,11 +1,13 @@
 """Files as people and tools write them beside the usual ways: read as they are meant."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aqa.data import Source, read_examples, survey
+from aqa.errors import DataError
 
 ROW = {"id": "1", "question": "q", "context": "c", "answers": ["a"]}
 OTHER = {**ROW, "id": "2"}
@@ -21,6 +23,11 @@ READ = {
     "objects in one line": ("f.json", FIRST + SECOND),
     "objects over several lines": ("f.json", f"{json.dumps(ROW, indent=1)}\n{SECOND}"),
     "lines that end with commas": ("f.jsonl", f"{FIRST},\n{SECOND},\n"),
+    "questions of a text": ("f.json", json.dumps([{"context": "c", "qa_pairs": [ROW, OTHER]}])),
+    "questions of a text, by themselves": (
+        "f.jsonl",
+        "".join(json.dumps({"context": "c", "Questions": [q]}) + "\n" for q in (ROW, OTHER)),
+    ),
 }
 
 
@@ -38,6 +45,17 @@ def test_odd_files(tmp_path: Path, kind: str) -> None:
         for example in read_examples(Source(str(tmp_path / name)))
     ]
     assert found == [("1", "q", ["c"], ("a",)), ("2", "q", ["c"], ("a",))]
+
+
+def test_a_column_within_an_object_is_named_by_its_path(tmp_path: Path) -> None:
+    row = {"id": "1", "input": {"question": "q"}, "context": "c", "output": {"answer": "a"}}
+    (tmp_path / "f.json").write_text(json.dumps([row]), encoding="utf-8")
+    source = Source(str(tmp_path / "f.json"))
+    with pytest.raises(DataError, match=r"with --field question=input\.question"):
+        survey(source)
+    fields = {"question": "input.question", "answers": "output.answer"}
+    (example,) = read_examples(replace(source, fields=fields))
+    assert (example.question, example.answers) == ("q", ("a",))
 
 
 # Columns of a row that can be read, and what is said all the same.

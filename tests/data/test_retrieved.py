@@ -453,6 +453,8 @@ def test_missing_passages(join: Callable[..., Source]) -> None:
         'questions.jsonl, line 3: the question "c0" is the first of 3 that have no passages in '
         'found (its ids are like "a"); retrieve for all, or choose --missing-passages empty'
     )
+    with pytest.raises(DataError, match="no id is in both: write them alike, or leave them out"):
+        survey(join(WITH_TEXTS["lines"], questions[2:]))
     source = join(WITH_TEXTS["lines"], questions, missing_passages="empty")
     assert survey(source).notes[0] == "Examples without passages: 3 of 5."
     last = read(source)[-1]
@@ -568,7 +570,7 @@ BAD: list[tuple[str, str | None, str]] = [
     ("query-id\tcorpus-id\tscore\na\td1\t1\n", "object", "found holds relevance judgements"),
     (trec().replace("d2", "d1"), "object", 'line 2: document d1 appears twice for "a"; keep it'),
     (trec().replace("d2 2", "d2 3"), "object", 'line 1: the passages of "a" have the ranks 1, 3;'),
-    (trec().replace("d2 2", "d2 1") + "a Q0 d3 2 0 x", "object", "ranks 1, 1, 2; number"),
+    (trec().replace("d2 2", "d2 1") + "a Q0 d3 2 0 bm25", "object", "ranks 1, 1, 2; number"),
     (trec().replace("d2 2", "d2 -"), "object", 'the passages of "a" have the ranks none, 1; numb'),
     (long_form().replace("b,1", "b,4"), None, 'line 4: the passages of "b" have the ranks 2, 4;'),
     (lines([{"id": "a", "ctxs": [{"text": "t", "rank": n + 1} for n in range(12) if n != 6]}]),
@@ -580,6 +582,9 @@ BAD: list[tuple[str, str | None, str]] = [
     (lines(rows("passages", "text")), None, "passage 1 has no text under text, contents, "),
     ('{"a": {"d1": 1.5}}', None, 'found, "a": documents without their texts; give --corpus FILE'),
     ('{"a": ["d1", "d2"]}', None, 'found, "a": "d1" names a document, where its text is needed;'),
+    ("id,retriever,rank,text\na,bm25,1,c\na,dpr,1,d\n", None,
+     'line 3: its "retriever" is dpr, where others have bm25; give the passages of one in each'),
+    (trec().replace("bm25", "dpr", 1), "object", "line 2: the run bm25 after dpr; give each in"),
     ("id,docid,score\na,d1,1\n", None, "line 2: a document without its text; give --corpus FILE"),
     (lines([{"id": "a", "ctxs": {"text": ["c"], "title": []}}]), None,
      "lists of passages that differ in length, 1 of text, 0 of title"),

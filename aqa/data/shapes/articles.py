@@ -2,25 +2,41 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from aqa.data.columns import COLUMNS, columns_called, first_called, fold
 from aqa.data.files import Row
 from aqa.data.json_stream import as_row, describe
 from aqa.data.passages import content_id
+from aqa.data.shape import are_objects
 from aqa.errors import DataError
 
 # Of an article or paragraph, what would be taken for a field of its questions is left behind.
+# Of an article or paragraph, what would be taken for a field of its questions is left behind.
 NOT_INHERITED = {"paragraphs", "qas", "rawhtml", "contexttokens"}.union(*COLUMNS.values())
+
+CONTEXT = ("context", "contexttext")
+ASKED = ("questions", "qapairs", "qalist", "qa")
 
 
 def questions_of(place: str, row: Mapping[str, object]) -> Iterator[Row] | None:
     """Give the questions of an article or paragraph, none of an empty one; None of other rows."""
     if _holds_questions(row.get("paragraphs")):
         return _article(re.sub(r", (row|item) (\d+)$", r", article \2", place), row)
-    if isinstance(row.get("qas"), list):
+    if isinstance(_asked(row), list):
         return _paragraph(place, row, _title(row), _inherited(row))
     is_empty = row.get("paragraphs") == [] and not columns_called(COLUMNS["question"], tuple(row))
     return iter(()) if is_empty else None
+
+
+def _asked(row: Mapping[str, object]) -> object:
+    """The questions about a text, under SQuAD's name or a like one; None of other rows."""
+    if "qas" in row:
+        return row["qas"]
+    listed: Any = first_called(row, ASKED)
+    is_a_text = isinstance(first_called(row, CONTEXT), str) and are_objects(listed)
+    asks = is_a_text and columns_called(COLUMNS["question"], tuple(listed[0]))
+    return listed if asks and first_called(row, COLUMNS["question"]) is None else None
 
 
 def _holds_questions(paragraphs: object) -> bool:
@@ -45,11 +61,11 @@ def _paragraph(
     place: str, paragraph: Mapping[str, object], title: str, inherited: Mapping[str, object]
 ) -> Iterator[Row]:
     """One text with its questions: a paragraph of SQuAD's, or a row of MRQA's or KorQuAD 2's."""
-    context = first_called(paragraph, ("context", "contexttext"))
+    context = first_called(paragraph, CONTEXT)
     if context is None:
         raise DataError(f'{place}: no "context" among its members {", ".join(paragraph)}')
     passage = {"text": context, "title": title, "id": content_id(title, context)}
-    questions = paragraph.get("qas")
+    questions = _asked(paragraph)
     if not isinstance(questions, list):
         raise DataError(f'{place}: "qas" is {describe(questions)}, where a list is needed')
     for number, item in enumerate(questions, 1):

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from aqa.data.columns import composed
+from aqa.data.columns import MISSING, composed, look_up
 from aqa.data.files import Row, open_bytes
 from aqa.data.rows import read_binary
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
@@ -24,7 +24,7 @@ from aqa.evaluation.predictions.archives import read_archive
 from aqa.evaluation.predictions.columns import KEY, Found, read_row, unlisted
 from aqa.evaluation.predictions.documents import read_document, read_lines, told_by_ids
 from aqa.evaluation.predictions.entries import Entry, is_header
-from aqa.evaluation.predictions.fields import MISSING, Fields, look_up
+from aqa.evaluation.predictions.fields import Fields
 from aqa.evaluation.predictions.given import NamedPredictions, given_entries
 from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text

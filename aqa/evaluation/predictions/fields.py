@@ -1,15 +1,12 @@
 """What a user says of a file's columns: --prediction-field."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aqa.data.columns import MISSING, look_up
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.predictions.texts import list_columns
-
-MISSING = object()
-PLACE = re.compile("-?[0-9]{1,9}")  # in a list; -1 is the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +38,6 @@ class Fields:
             else:
                 rows[name] = value
         return cls(tuple(columns["id"]), tuple(columns["answer"]), rows)
-
-
-def look_up(row: Mapping[str, Any], path: str) -> Any:
-    """The value of a column, or of a path of columns and places; MISSING where there is none."""
-    if path in row:
-        return row[path]
-    value: Any = row
-    for part in path.split("."):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and PLACE.fullmatch(part) and int(part) < len(value):
-            value = value[int(part)] if -int(part) <= len(value) else MISSING
-        else:
-            return MISSING
-    return value
 
 
 def take_named(place: str, row: Mapping[str, Any], paths: tuple[str, ...]) -> tuple[str, Any]:
