@@ -130,7 +130,7 @@ def run_folder(run: "PathLike | Predictions") -> Path:
     if not isinstance(run, Predictions):
         return as_path(run)
     if run.folder is None:
-        raise UsageError("these answers lie in no run folder; predict them with output_dir")
+        raise UsageError("these answers are in no run folder; call aqa.predict with output_dir")
     for _ in run.rows():  # all of them lie there then
         pass
     return run.folder

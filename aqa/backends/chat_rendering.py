@@ -49,8 +49,8 @@ class ChatTemplate:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(
                 f"{_name(self.tokenizer)}: its chat template fails on the turns {roles}: {first};"
-                " repair chat_template.jinja (or chat_template in tokenizer_config.json), or take"
-                " a prompt with other roles"
+                " fix chat_template.jinja (or chat_template in tokenizer_config.json), or use a"
+                " prompt with other roles"
             ) from error
         return text
 
@@ -90,7 +90,7 @@ def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> C
         return in_parts
     template.render(user, opens_answer=True)  # it may say what is wrong
     raise ModelError(
-        f"{_name(tokenizer)}: its chat template leaves out what the user says; repair"
+        f"{_name(tokenizer)}: its chat template leaves out what the user says; fix"
         " chat_template.jinja (or chat_template in tokenizer_config.json)"
     )
 
@@ -113,8 +113,8 @@ def _source(tokenizer: Any) -> str | None:
     except ValueError as error:
         names = ", ".join(tokenizer.chat_template)
         raise ModelError(
-            f"{_name(tokenizer)}: it has several chat templates ({names}), but none that is called"
-            " default; save the one to take as chat_template.jinja"
+            f"{_name(tokenizer)}: it has several chat templates ({names}), but none called default;"
+            " save the one to use as chat_template.jinja"
         ) from error
     return source
 
@@ -132,7 +132,7 @@ def _asked(options: LlamaQloraOptions, source: str | None, name: str) -> dict[st
         if variable in _reserved() or not _uses(source, variable):
             raise ConfigError(
                 f"backend.{option}: the chat template of {name} has no such variable; leave it out,"
-                " or look into the template for what it is called there"
+                " or look up its name in the template"
             )
     return values
 

@@ -111,7 +111,7 @@ def make_chat_encoder(
         if not turn.known:
             note(
                 "the model's chat template does not show how it writes an answer: answers are"
-                " trained on as they are, with the end-of-text token behind them"
+                " trained on as they are, followed by the end-of-text token"
             )
     written = make_written_turn(tokenizer, names, turn, end)
     return ChatEncoder(tokenizer, end, folds, template, names, turn, written)

@@ -66,8 +66,8 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
             ) from error
         what = f"{type(error).__name__}: {said_by(error)}"
         raise ModelError(
-            f"{name}: this model can't be loaded ({what}); is each of its JSON files as it was"
-            " published?"
+            f"{name}: this model can't be loaded ({what}); check that its JSON files are as they"
+            " were published"
         ) from error
 
 

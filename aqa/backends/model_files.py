@@ -48,8 +48,8 @@ def find_model(options: BackendOptions) -> ModelFiles:
             return ModelFiles(options.model, str(folder / MODEL))
         if not (folder / "config.json").is_file():
             raise ModelError(
-                f"{folder}: holds neither a model (config.json) nor an adapter; name a run"
-                " folder that was trained, an adapter, a model's folder or a hub id"
+                f"{folder}: holds neither a model (config.json) nor an adapter; name a trained run"
+                " folder, an adapter, a model's folder or a hub id"
             )
     elif _can_only_be_a_path(options.model):
         raise ModelError(f"{options.model}: no such folder")

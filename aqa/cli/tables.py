@@ -177,8 +177,8 @@ def _show_shortfall(result: "PredictResult") -> None:
         say("ask the failed ones again with --retry-errors")
     if short.cut:
         say(
-            f'{short.cut:,} answers end where their room did, and are marked "cut"; a higher'
-            " generation.max_new_tokens gives more"
+            f'{short.cut:,} answers reached the token limit and are marked "cut"; raise'
+            " generation.max_new_tokens"
         )
 
 
@@ -262,7 +262,9 @@ def describe(preview: "Preview") -> str:
         parts.append(f"{read} tokens read, {trained} trained on")
         parts.append(f"begin-of-text tokens: {preview.begin_tokens}")
         if len(lengths := preview.encoding.part_lengths) > 1:
-            parts.append(f"passages are read apart, with {', '.join(map(str, lengths))} tokens")
+            parts.append(
+                f"passages are read separately, with {', '.join(map(str, lengths))} tokens"
+            )
     return "; ".join(parts)
 
 

@@ -20,6 +20,6 @@ def readied(words: Sequence[str]) -> Iterator[str]:
     for before, word in zip(["aqa", *words], words, strict=False):
         if not word or NO_VALUE.fullmatch(word):
             what = word or f"the word behind {before}"
-            raise UsageError(f"{what} is empty; give a value, or see whether its variable is set")
+            raise UsageError(f"{what} is empty; give a value, or check that its variable is set")
         found = HOME.fullmatch(word)
         yield f"{found[1] or ''}{at_home(found[2])}" if found else word

@@ -64,7 +64,7 @@ def read_unchecked(
             yield example
             empty = False
     except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{source.path} can't be read ({error}); is it whole?") from None
+        raise DataError(f"{source.path} can't be read ({error}); is it complete?") from None
     if empty:
         raise DataError(f"{source.path} holds no examples")
 

@@ -261,7 +261,7 @@ def open_retrieved(
                 retrieved.add_corpus(corpus)
             retrieved.check_ranks()
         except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path} can't be read ({error}); is it whole?") from None
+            raise DataError(f"{path} can't be read ({error}); is it complete?") from None
         yield retrieved
 
 

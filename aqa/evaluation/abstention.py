@@ -145,8 +145,8 @@ def confidence_cautions(name: str, rows: Sequence[AnsweredRow | None]) -> Iterat
     kinds = confidence_kinds(rows)
     if len(kinds) > 1:
         yield (
-            f"{name}: its confidences are of {len(kinds)} kinds ({', '.join(kinds)}), which have no"
-            " order in common: risk and coverage tell little, and calibration is left out"
+            f"{name}: its confidences are of {len(kinds)} kinds ({', '.join(kinds)}), which can't"
+            " be ranked together: risk-coverage says little, and calibration is left out"
         )
     elif kinds and kinds[0] in (AGREEMENT, PROBABILITY):
         values = (confidence_of(row) for row in rows)

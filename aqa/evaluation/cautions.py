@@ -54,7 +54,7 @@ def reference_cautions(pairs: Pairs) -> Iterator[str]:
         yield (
             f"of {count} gold answer{'s' * (count > 1)} (such as"
             f' "{pairs.expected[silent[0]][0]}") nothing is left once normalised; by the rule of'
-            " SQuAD's script an answer of which nothing is left either is right there, silence too"
+            " SQuAD's script, answers of which nothing is left either, silence included, are right"
         )
 
 
@@ -67,8 +67,8 @@ def system_cautions(name: str, pairs: Pairs, no_answer: Sequence[str] = ()) -> I
         said = ", ".join(f'"{text}" ({count} times)' for text, count in phrases)
         options = " ".join(f'--no-answer "{text}"' for text, _ in phrases)
         yield (
-            f"{name}: of the unanswerable questions it answers some with {said}; if that means"
-            f" that there is no answer, say {options}"
+            f"{name}: it answers some unanswerable questions with {said};"
+            f' if that means "no answer", add {options}'
         )
 
 

@@ -60,8 +60,8 @@ def choose_clusters(key: str, labels: Sequence[Labels]) -> Clusters:
     chosen = _by(key, labels)
     if chosen.count == 1 < len(labels):
         raise UsageError(
-            f'--cluster {key}: all examples have the same "{key}", and one cluster tells nothing'
-            " of chance; name another column"
+            f'--cluster {key}: all examples have the same "{key}", and a single cluster says'
+            " nothing about chance; name another column"
         )
     return chosen
 
@@ -70,12 +70,12 @@ def clusters_note(clusters: Clusters) -> str:
     """Say what intervals and tests go by."""
     if clusters.by == NONE:
         return (
-            "Clusters: none of at least 10 by title or passage, so each question counts as"
+            "Clusters: none, as there are fewer than 10 titles or passages; each question counts as"
             " independent."
         )
     return (
-        f"Clusters: {clusters.examples:,} questions in {clusters.count:,} by {clusters.by}, which"
-        " intervals and tests go by."
+        f"Clusters: {clusters.examples:,} questions in {clusters.count:,} by {clusters.by};"
+        " intervals and tests use them."
     )
 
 

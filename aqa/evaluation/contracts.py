@@ -85,8 +85,8 @@ class Contract:
         """Refuse a reader without confidences, or with another `kind` of them, by a ConfigError."""
         if kind is None:
             raise ConfigError(
-                "this reader's answers have no confidence, so that all would be withheld; ask for"
-                " backend.logprobs = true, or for generation.samples at a temperature"
+                "this reader's answers have no confidence, so all would be withheld; set"
+                " backend.logprobs=true, or generation.samples with a temperature"
             )
         made, now = self.confidence_kind or MEAN_LOGPROB, kind or MEAN_LOGPROB
         if made != now:
@@ -106,7 +106,9 @@ class Contract:
         found = differences(_reader(self.reader), _reader(fingerprint))
         if found:
             changed = "; ".join(list(found.values())[:3])
-            raise ConfigError(f"the contract of silence was made otherwise: {changed}; {way_out}")
+            raise ConfigError(
+                f"the contract of silence was made with other settings: {changed}; {way_out}"
+            )
 
 
 def make_contract(report: Report, promise: Promise) -> Contract:

@@ -79,8 +79,8 @@ class Decision:
         }[self.verdict]
         return (
             f"after {self.asked:,} of {self.questions:,} questions: {words} ({self.b} - {self.a}:"
-            f" {self.difference:+z.1f} {self.score}; 95 % at whatever moment one looks:"
-            f" {self.low:z.1f} to {self.high:z.1f})"
+            f" {self.difference:+z.1f} {self.score}; 95 %, valid at any time: {self.low:z.1f} to"
+            f" {self.high:z.1f})"
         )
 
 

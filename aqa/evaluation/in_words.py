@@ -31,7 +31,7 @@ def verdict(comparison: Comparison) -> str:
     """Say in plain words what a comparison came to."""
     metric = written(comparison.metric)
     if comparison.test.startswith(SEQUENCE):
-        power = "at whatever moment one looked"
+        power = "valid at any time"
     elif comparison.detectable is None:
         power = "detectable: none"
     else:

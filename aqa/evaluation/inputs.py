@@ -266,9 +266,7 @@ def _cleaned_again(system: System, kept: AnswerPart, warnings: list[str]) -> Sys
     """The system with its answers cleaned again, from raw texts where its rows have them."""
     raw = {key: cleaned_again(row.metadata, kept) for key, row in system.rows.items()}
     if all(text is None for text in raw.values()):
-        warnings.append(
-            f"{system.name}: it holds no raw texts, so its answers themselves are cleaned"
-        )
+        warnings.append(f"{system.name}: it has no raw texts, so its stored answers are cleaned")
     rows = {}
     for key, row in system.rows.items():
         text = raw[key]

@@ -82,8 +82,8 @@ def check_directions(limits: Mapping[str, float], report: Report) -> None:
     for name in limits:
         if name in found and not found[name].better:
             raise UsageError(
-                f"--fail-under {name}: nobody knows whether a higher or a lower {name} is better;"
-                " limit another score"
+                f"--fail-under {name}: it is not known whether a higher or a lower {name} is"
+                " better; limit another score"
             )
 
 

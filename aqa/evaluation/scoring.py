@@ -152,7 +152,7 @@ def _scores(pairs: Pairs, scorers: Sequence[Metric], task: Task) -> dict[str, Sc
     for scorer in scorers:
         score = scorer(pairs)
         if score.name in scores:  # modules of one name in two folders
-            raise UsageError(f"two metrics give the score {score.name}; take one of them")
+            raise UsageError(f"two metrics give the score {score.name}; leave one of them out")
         scores[score.name] = score
         task.advance(1, {score.name: score.value})
     return scores

@@ -106,8 +106,8 @@ def asked_of_all(
     if limited and left_out:
         limits = " and ".join(f"{name} {_limit_of(own):,}" for name, own in limited.items())
         notes.append(
-            f"by --limit not all questions were asked ({limits}), so only the {len(asked):,} that"
-            " were asked of all count"
+            f"because of --limit not all questions were asked ({limits}), so only the"
+            f" {len(asked):,} that were asked of all count"
         )
     return kept, {key: answers for key, answers in expected.items() if key in asked}, notes
 

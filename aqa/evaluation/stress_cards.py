@@ -10,7 +10,7 @@ from aqa.tables import Cell, Figure, Row, Table, Tone, figures, shown_chance, te
 SHARES = {
     (MISSING, "answered"): "answers {} of questions whose evidence is missing",
     (MISSING, "unchanged"): "still gives {} of its answers when their evidence is missing",
-    (CONFLICT, "memory"): "gives the old answer to {} of questions whose passage says another",
+    (CONFLICT, "memory"): "gives the old answer to {} of questions whose passage gives a new one",
     (TWO_SOURCES, "copy"): "follows the contradicting copy in {} of questions with two sources",
 }
 

@@ -21,8 +21,8 @@ def explained(folder: Path) -> Iterator[None]:
         raise RunError(f"{folder} is a file, where a folder is needed; name another") from error
     except OSError as error:
         raise RunError(
-            f"{folder}: can't write there ({error.strerror}); free some space, mend the"
-            " permissions, or name another place. What was written before is kept."
+            f"{folder}: can't write there ({error.strerror}); free some space, fix the permissions,"
+            " or name another place. What was already written is kept."
         ) from error
 
 

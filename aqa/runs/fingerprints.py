@@ -24,7 +24,7 @@ def another_run(folder: Path, different: Mapping[str, str]) -> str:
     """Say that a folder holds another run, and what differs."""
     named = "; ".join(list(different.values())[:3])
     may = not different.keys() - set(ROOM)
-    retry = "; with --retry-errors only failed examples are asked so" if may else ""
+    retry = "; with --retry-errors only failed examples use the new value" if may else ""
     return (
         f"{folder} holds another run: {named}. Name another --output-dir, or start over with"
         f" --fresh{retry}"
@@ -45,7 +45,7 @@ def _difference(key: str, was: object, now: object) -> str:
     if key == EVIDENCE_RULES:
         return "its evidence was drawn by the rules of another version of aqa"
     if _is_hash(was) and _is_hash(now):
-        return f"{key.removesuffix('.sha256')} has other content"
+        return f"{key.removesuffix('.sha256')} has changed"
     return f"{key} was {_short(was)} and is now {_short(now)}"
 
 

@@ -74,8 +74,8 @@ def check_own(folder: Path, verb: str) -> None:
     found = next((name for name in names if (folder / name).exists()), None)
     if found is not None:
         raise RunError(
-            f"{folder} holds {found}, but no {MANIFEST}: it is no run of aqa. Name another"
-            f" --output-dir, or move {found} away"
+            f"{folder} holds {found}, but no {MANIFEST}, so it is not a run folder of aqa. Name"
+            f" another --output-dir, or move {found} away"
         )
 
 
@@ -185,7 +185,7 @@ class Run:
 def check_begun(folder: Path, resume: bool) -> None:
     """Refuse to resume where no training was begun, by a RunError, before anything is made."""
     if resume and not read_manifest(folder):
-        raise RunError(f"{folder} holds no training to go on with; leave --resume out to begin it")
+        raise RunError(f"{folder} holds no training to resume; leave out --resume to start one")
 
 
 def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:
@@ -200,7 +200,7 @@ def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh
         return
     if not resume:
         raise RunError(
-            f"{run.folder} holds a training ({run.previous.get('status')}); go on with --resume,"
+            f"{run.folder} holds a training ({run.previous.get('status')}); continue with --resume,"
             " start over with --fresh, or name another --output-dir"
         )
     different = list(differences(run.previous.get("fingerprint", {}), fingerprint).values())

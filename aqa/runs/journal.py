@@ -188,8 +188,8 @@ class Journal:
             raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
         if rest > 1:
             raise RunError(
-                f"{self.path}: not JSON at byte {place}, with {rest - 1} lines after it, so it was"
-                " changed by something else; restore it, or start over with --fresh"
+                f"{self.path}: not JSON at byte {place}, with {rest - 1} lines after it, so another"
+                " program has changed it; restore it, or start over with --fresh"
             )
         self.dropped_lines = 1
         os.truncate(self.path, place)

@@ -42,8 +42,8 @@ class SpendingRecord:
             return Spent()
         except (ValueError, AttributeError, TypeError) as error:
             raise RunError(
-                f"{self._path}: it should record what was spent, but does not; delete it to count"
-                " the answers alone"
+                f"{self._path}: this file should record what was spent, but it does not; delete it"
+                " to count only the cost of the answers"
             ) from error
 
     def write(self, spent: Spent) -> None:

@@ -174,7 +174,7 @@ class AskedMembers:
             keys = sorted(set(ids), key=self._ids.__getitem__)
             raise DataError(
                 f"the answers of {member.given} lack {counted_ids(keys)}, and it can't be asked"
-                " here; complete its file"
+                " here; add them to its file"
             )
         config = member_config(member)
         changed: dict[str, Any] = {"data": self._config.data, "evidence": self._config.evidence}

@@ -220,7 +220,7 @@ def _prepared(
     references = None if data is None else read_references(data, progress)
     if training is not None:
         if data is None or references is None:
-            raise UsageError("what was trained on is looked for in the data; give --data, too")
+            raise UsageError("--train looks for the training questions in the data; add --data")
         references = _marking_seen(training, data, references, progress)
         asked = replace(asked, slices=list(dict.fromkeys((*asked.slices, SEEN))))
     options = asked.metric_options or MetricOptions()

@@ -29,7 +29,7 @@ def check_single(work: str) -> None:
 def refuse_several(work: str) -> NoReturn:
     """Say by a UsageError that this `work` is not shared out."""
     raise UsageError(
-        f"{work} is the work of one process; start it without torchrun, srun, workers.count or"
+        f"{work} runs in one process only; start it without torchrun, srun, workers.count or"
         " workers.engine, or unset RANK and WORLD_SIZE"
     )
 
@@ -100,6 +100,5 @@ def _agreed_name() -> str:
     except DistError as error:
         raise RunError(
             f"process {process_rank() + 1} of {process_count()} can't reach the first one at"
-            f" {environ['MASTER_ADDR']}:{environ['MASTER_PORT']}; see that they can reach"
-            " each other"
+            f" {environ['MASTER_ADDR']}:{environ['MASTER_PORT']}; check the network between them"
         ) from error

@@ -78,7 +78,7 @@ def _card(folder: Path, facts: CardFacts) -> str:
 
 def _licence_in_words(base: str, licence: str | None) -> str:
     if not base:
-        return "Whoever made it chooses the licence: no other model was its base."
+        return "You choose the licence: this model was not derived from another."
     if licence is not None:
         return f"The base is under the licence {licence}; these weights are derived from it."
     return (

@@ -163,7 +163,7 @@ def kept_answers(
                 yield each.row if contract is None else withheld(each.row, contract.threshold)
         is_part = questions.only is not None or (stopping is not None and stopping.is_done)
         if contract is not None and (count := session.unsure()):
-            progress.note(f"{count:,} answers are withheld for want of a confidence")
+            progress.note(f"{count:,} answers have no confidence and are withheld")
         found = _ended(session, asked, contract, is_part)
         return found if stopping is None else replace(found, decision=stopping.decision)
 

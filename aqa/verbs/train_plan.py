@@ -29,7 +29,7 @@ class TrainingPlan:
         reader = make_reader(config, progress)
         if not isinstance(reader, Trainable):
             raise ModelError(
-                f"{config.backend.name} can't be trained here: its weights are not ours; use"
+                f"{config.backend.name} can't be trained here: its weights are not available; use"
                 " `aqa predict` with it, or train t5 or llama-qlora"
             )
         self.config, self.progress, self.reader = config, progress, reader
@@ -80,14 +80,14 @@ class TrainingPlan:
             )
         if self.config.merge and not self.reader.merges:
             raise ConfigError(
-                f"{self.config.backend.name} trains no adapter that could be merged; leave --merge"
-                " out: its model is whole"
+                f"{self.config.backend.name} trains a whole model, so there is nothing to merge;"
+                " leave out --merge"
             )
         if self.config.export:
             if not self.reader.merges:
                 raise ConfigError(
-                    f"--export writes merged models, and {self.config.backend.name} merges nothing;"
-                    " leave it out"
+                    f"--export writes merged models, and {self.config.backend.name} has none to"
+                    " merge; leave it out"
                 )
             self.reader.check_export()
         if not self.data.template.no_answer:

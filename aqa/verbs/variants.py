@@ -74,8 +74,8 @@ def make_variants(
     """
     if isinstance(config.backend, EnsembleOptions):
         raise UsageError(
-            "--stress and several --prompt are for one reader; give the members of the ensemble"
-            " one by one"
+            "--stress and several --prompt are for one reader; run the members of the ensemble one"
+            " by one"
         )
     names = [load_template(prompt).name for prompt in prompts]
     twice = next((name for name in names if names.count(name) > 1), None)

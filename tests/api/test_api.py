@@ -147,7 +147,7 @@ def test_a_run_folder_is_that_of_the_command(tmp_path: Path) -> None:
 
 def test_other_data_in_the_same_run_folder_are_refused(tmp_path: Path) -> None:
     list(aqa.predict("stub", DATA, output_dir=tmp_path))
-    with pytest.raises(aqa.AqaError, match=r"holds another run: data has other content"):
+    with pytest.raises(aqa.AqaError, match=r"holds another run: data has changed"):
         list(aqa.predict("stub", DATA[:2], output_dir=tmp_path))
 
 

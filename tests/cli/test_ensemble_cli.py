@@ -272,7 +272,7 @@ def test_answers_of_other_data_or_readers_are_refused(
     train(call_aqa, dev, THREE)
     run = ("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
     done = call_aqa(*run, "--set", "backend.answers=[a]", code=1)
-    assert "a holds answers of no member to these questions: data has other content" in done.stderr
+    assert "a holds answers of no member to these questions: data has changed" in done.stderr
     done = call_aqa(*run, "--set", "backend.answers=[nowhere]")
     assert "backend.answers names nowhere, which is not a run folder" in done.stderr
     predict(call_aqa, test, "d")
@@ -317,7 +317,7 @@ def test_an_ensemble_is_asked_by_one_process(
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("AQA_LAUNCH", "one")):
         monkeypatch.setenv(name, value)
     done = call_aqa("predict", "ensemble", "--data", test, "--model", "ens", "-o", "out", code=2)
-    assert "a prediction by ensemble is the work of one process" in done.stderr
+    assert "a prediction by ensemble runs in one process only" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -122,7 +122,7 @@ def test_who_gives_no_answer_keeps_it_for_nothing(
 def test_a_contract_of_another_reader_is_refused(contract: Path, call_aqa: Call) -> None:
     run = ("predict", "stub", "--data", "dev.jsonl", "--set", "backend.max_length=300")
     refused = call_aqa(*run, "-o", "other", "--abstain-below", contract, code=1)
-    told = "was made otherwise: reader.max_length was 400 and is now 300; make one for this reader"
+    told = "made with other settings: reader.max_length was 400 and is now 300; make one for this"
     assert told in " ".join(refused.stderr.split())
     words = ("-o", "other", "--abstain-below", contract, "--allow-other-reader")
     call_aqa(*run, *words, code=0)

@@ -31,7 +31,7 @@ def test_a_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_an_empty_word_is_refused(words: list[str], told: str) -> None:
-    with pytest.raises(UsageError, match=f"^{told}; give a value, or see whether its variable"):
+    with pytest.raises(UsageError, match=f"^{told}; give a value, or check that its variable"):
         list(readied(words))
 
 

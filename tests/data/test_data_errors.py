@@ -106,10 +106,10 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.csv", "question,context\nq,c,d\n", "f.csv, line 2: 3 cells where the header has 2"),
     ("f.csv", 'question,context\nq,c\nq,"c\n', "f.csv, line 3: not valid CSV"),
     ("f.csv", "question,context,answer\nq,c,\"['a', 'b' 'c']\"\n", "can't be read as a list"),
-    ("f.gz", gzip.compress(GOOD.encode() * 5000, mtime=0)[:-9], "is it whole?"),
-    ("f.gz", gzip.compress(f"[{GOOD}".encode(), mtime=0)[:-9], "is it whole?"),
-    ("f.gz", b"\x1f\x8bxx", "is it whole?"),
-    ("f.zst", b"\x28\xb5\x2f\xfdxx", "is it whole?"),
+    ("f.gz", gzip.compress(GOOD.encode() * 5000, mtime=0)[:-9], "is it complete?"),
+    ("f.gz", gzip.compress(f"[{GOOD}".encode(), mtime=0)[:-9], "is it complete?"),
+    ("f.gz", b"\x1f\x8bxx", "is it complete?"),
+    ("f.zst", b"\x28\xb5\x2f\xfdxx", "is it complete?"),
     ("f.parquet", b"PAR1....PAR1", "not a Parquet file that can be read"),
     ("f.arrow", b"ARROW1......", "not an Arrow file that can be read"),
     ("f.parquet.gz", gzip.compress(b"PAR1....", mtime=0), "is packed twice; unpack it first"),
@@ -143,7 +143,7 @@ def test_cut_zstandard(tmp_path: Path, part: float) -> None:
     data = zstandard.ZstdCompressor().compress(b"".join(b"%d\n" % n for n in range(10_000)))
     path = tmp_path / "f.csv"
     path.write_bytes(data[: int(len(data) * part)])
-    with pytest.raises(DataError, match=r"is it whole\?|no question"):
+    with pytest.raises(DataError, match=r"is it complete\?|no question"):
         survey(Source(str(path), fields={"question": "0", "passages": "0"}))
 
 

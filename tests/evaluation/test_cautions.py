@@ -82,13 +82,13 @@ def test_a_phrase_that_means_no_answer() -> None:
     found = pairs(said, [[], [], [], [], [], ["Paris"], []])
     (told,) = system_cautions("a", found)
     assert told == (
-        'a: of the unanswerable questions it answers some with "unanswerable" (2 times); if that'
-        ' means that there is no answer, say --no-answer "unanswerable"'
+        'a: it answers some unanswerable questions with "unanswerable" (2 times); if that'
+        ' means "no answer", add --no-answer "unanswerable"'
     )
     assert not list(system_cautions("a", found, ["unanswerable"]))
     two = pairs(["모르겠습니다."] * 3 + ["unknown"] * 2, [[]] * 5)
     (told,) = system_cautions("a", two)
-    assert told.endswith('say --no-answer "모르겠습니다." --no-answer "unknown"')
+    assert told.endswith('add --no-answer "모르겠습니다." --no-answer "unknown"')
 
 
 def test_a_frequent_gold_answer_means_no_silence() -> None:

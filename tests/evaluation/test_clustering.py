@@ -70,9 +70,11 @@ def test_what_is_not_known_is_refused() -> None:
 def test_what_is_said_of_them() -> None:
     titles = choose_clusters("auto", labelled(12, 30))
     assert clusters_note(titles) == (
-        "Clusters: 60 questions in 12 by title, which intervals and tests go by."
+        "Clusters: 60 questions in 12 by title; intervals and tests use them."
     )
-    assert clusters_note(Clusters.apart(60)).startswith("Clusters: none of at least 10")
+    assert clusters_note(Clusters.apart(60)).startswith(
+        "Clusters: none, as there are fewer than 10"
+    )
     assert few_clusters(titles) == few_clusters(Clusters.apart(3)) == []
     (warning,) = few_clusters(choose_clusters("title", labelled(3, 30)))
     assert warning.startswith("there are only 3 clusters by title")

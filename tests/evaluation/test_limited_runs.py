@@ -10,7 +10,10 @@ import pytest
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 Evaluate = Callable[..., tuple[int, str]]
 
-NOTE = "by --limit not all questions were asked ({}), so only the {} that were asked of all count"
+NOTE = (
+    "because of --limit not all questions were asked ({}), so only the {} that were asked of all"
+    " count"
+)
 
 
 @pytest.fixture

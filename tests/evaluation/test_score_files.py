@@ -425,7 +425,7 @@ def test_raw_texts_of_a_run_are_cleaned_again(call_aqa: Callable[..., Any], tmp_
     (tmp_path / "plain.json").write_text(json.dumps(plain), encoding="utf-8")
     assert exact(".", "plain.json", "--answer", "text") == [100.0, 100.0]
     told = call_aqa("evaluate", ".", "plain.json", "--answer", "text").stderr
-    assert "plain: it holds no raw texts, so its answers themselves are cleaned" in told
+    assert "plain: it has no raw texts, so its stored answers are cleaned" in told
 
 
 def test_a_place_without_permission_is_told_before_anything_is_scored(

@@ -85,7 +85,7 @@ def test_a_fresh_start_leaves_nothing_of_another_training(resume: bool, tmp_path
 @pytest.mark.parametrize("exists", [True, False])
 def test_there_is_nothing_to_resume(exists: bool, tmp_path: Path) -> None:
     folder = tmp_path if exists else tmp_path / "none"
-    with pytest.raises(RunError, match="holds no training to go on with; leave --resume out"):
+    with pytest.raises(RunError, match="holds no training to resume; leave out --resume"):
         check_begun(folder, resume=True)
     check_begun(folder, resume=False)
     assert not [*tmp_path.iterdir()]

@@ -197,7 +197,7 @@ def test_a_full_disk_while_answers_come_in(tmp_path: Path) -> None:
     with journal(tmp_path) as opened:
         opened._file.close()
         opened._file = open("/dev/full", "ab")  # noqa: SIM115, PTH123
-        with pytest.raises(RunError, match=r"No space left on device.*written before is kept"):
+        with pytest.raises(RunError, match=r"No space left on device.*already written is kept"):
             opened.append(1, answer(1))
         assert not opened.is_done(1)
     assert len(path.read_bytes().splitlines()) == 2

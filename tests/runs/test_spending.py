@@ -44,7 +44,7 @@ def test_a_fresh_run_forgets_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["[]", "{", '{"input": 1}'])
 def test_a_changed_file_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / SPENDING).write_text(content, encoding="utf-8")
-    with pytest.raises(RunError, match=r"spending\.json: it should record what was spent"):
+    with pytest.raises(RunError, match=r"spending\.json: this file should record what was spent"):
         SpendingRecord(tmp_path, fresh=False).read()
 
 

@@ -100,7 +100,7 @@ def test_what_was_trained_on_is_scored_apart(files: list[Path], tmp_path: Path) 
         note.startswith("Of the 2 questions of dev.jsonl, 1 are in train.jsonl as well")
         for note in progress.notes
     )
-    with pytest.raises(UsageError, match="give --data, too"):
+    with pytest.raises(UsageError, match="in the data; add --data"):
         evaluate(replace(asked, data=None), Outputs(), SilentProgress())
     with pytest.raises(AqaError, match="would overwrite"):
         evaluate(asked, Outputs(scores=training), SilentProgress())

@@ -160,7 +160,7 @@ def test_a_model_from_scratch_has_no_base(tmp_path: Path, monkeypatch: pytest.Mo
     head, text = head_and_text(tmp_path)
     assert "base_model" not in head
     assert "a whole model, made from scratch, trained by aqa" in text
-    assert "no other model was its base" in text
+    assert "not derived from another" in text
 
 
 @pytest.mark.parametrize("named", ["t5-tiny", "a folder"])

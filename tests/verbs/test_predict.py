@@ -270,7 +270,7 @@ def test_another_run_is_not_gone_on_with(
 
 def test_other_data_is_another_run(tmp_path: Path) -> None:
     run(configured(write_rivers(tmp_path, 3)), tmp_path / "out")
-    with pytest.raises(RunError, match="another run: data has other content"):
+    with pytest.raises(RunError, match="another run: data has changed"):
         run(configured(write_rivers(tmp_path, 4)), tmp_path / "out")
 
 

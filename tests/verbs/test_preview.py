@@ -199,4 +199,4 @@ def test_passages_that_are_read_apart(config: RunConfig, as_stub: Callable[[type
     as_stub(Apart)
     (second,) = shown(config, example_id="b")
     assert preview_json(second)["part_lengths"] == [1, 17]
-    assert describe(second).endswith("passages are read apart, with 1, 17 tokens")
+    assert describe(second).endswith("passages are read separately, with 1, 17 tokens")

@@ -345,7 +345,7 @@ def test_what_is_the_work_of_one(how: str, tmp_path: Path, monkeypatch: pytest.M
         "decided": lambda: run_together(config, out, decided),
         "api": lambda: run_alone(config, out),
     }
-    with pytest.raises(UsageError, match="is the work of one process; start it without torchrun"):
+    with pytest.raises(UsageError, match="runs in one process only; start it without torchrun"):
         calls[how]()
     assert not out.exists()
 

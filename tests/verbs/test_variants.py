@@ -137,8 +137,8 @@ def test_unknown_conditions(stress: str, told: str, call_aqa: Call, tmp_path: Pa
 @pytest.mark.parametrize(
     ("answers", "stress", "told"),
     [
-        (["nobody"], "noise", "can't be made of any question (no gold passage is known)"),
-        (None, "missing", "can't be made of any question (no gold passage is known)"),
+        (["nobody"], "noise", "no question allows it (no gold passage is known)"),
+        (None, "missing", "no question allows it (no gold passage is known)"),
         (["Mr Person 1"], "noise-2", "noise-2 asks for 2 passages beside the gold one, but the"),
     ],
 )
@@ -244,5 +244,5 @@ def test_several_processes_do_not_share_such_runs(
     data = write_houses(tmp_path, COUNT)
     words = ("predict", "stub", "--data", data, "-o", "out", "--stress", "position")
     done = call_aqa(*words, *(() if several else ("--set", "workers.count=2")), code=2)
-    assert "is the work of one process" in done.stderr
+    assert "runs in one process only" in done.stderr
     assert not (tmp_path / "out").exists()

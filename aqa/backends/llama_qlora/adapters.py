@@ -38,8 +38,8 @@ def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
     kind = PEFT_TYPE_TO_CONFIG_MAPPING.get(asked.get("peft_type"))
     if kind is None:
         raise ModelError(
-            f"{folder}: peft {__version__} knows no adapters of the kind {asked.get('peft_type')};"
-            " pip install -U peft, or name another one"
+            f"{folder}: peft {__version__} does not support adapters of the kind"
+            f" {asked.get('peft_type')}; pip install -U peft, or name another one"
         )
     known = signature(kind).parameters
     # What is off does nothing, such as options of a later peft that nobody chose.
@@ -47,8 +47,8 @@ def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
         named = ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(odd.items()))
         note(
             f"{folder}: peft {__version__} does not know what {ADAPTER_CONFIG} asks for ({named})"
-            " and leaves it out, so the answers may be others than where it was trained; pip"
-            " install -U peft"
+            " and ignores it, so answers may differ from those where it was trained; pip install"
+            " -U peft"
         )
 
 
@@ -71,9 +71,9 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
         "disk" in (getattr(model, "hf_device_map", None) or {}).values()
     ):  # peft would write the base anew
         raise ModelError(
-            f"{folder}: not all of this adapter's base fits in memory, and peft can't leave it on"
-            " the disk; let more of it lie in memory (backend.max_memory), or merge the two (aqa"
-            " train ... --resume --merge) and name merged/"
+            f"{folder}: this adapter's base does not fit in memory, and peft can't keep a part of"
+            " it on disk; allow more memory (backend.max_memory), or merge the two (aqa train ..."
+            " --resume --merge) and name merged/"
         )
     unfit = (
         f"{folder}: this adapter does not fit its base model; it was trained on another one, or"

@@ -120,8 +120,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         """
         if self.options.engine != "transformers":
             raise ConfigError(
-                f"backend.engine = {self.options.engine} answers, and trains nothing; leave it out,"
-                " and name it with `aqa predict`"
+                f"backend.engine = {self.options.engine} is for prediction, not for training; leave"
+                " it out here, and give it to `aqa predict`"
             )
         super().check_training()
         if self.config.training.packing:
@@ -129,8 +129,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         check_pissa(self.options, bool(own_quantization(self._model_config)))
         if self.files.adapter is not None:
             raise ModelError(
-                f"{self.options.model} is an adapter over {self.files.spec}, and a training begins"
-                " with a whole model: name that base, or the run's merged/ (aqa train ... --resume"
+                f"{self.options.model} is an adapter over {self.files.spec}, but training starts"
+                " from a whole model: name that base, or the run's merged/ (aqa train ... --resume"
                 " --merge writes it)"
             )
 

@@ -32,7 +32,8 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
     if adapts_experts(model, config):
         if options.variant == "pissa":
             raise ConfigError(
-                f"{base}: backend.lora.variant = pissa knows no weights of experts; choose another"
+                f"{base}: backend.lora.variant = pissa does not support the weights of experts;"
+                " choose another"
             )
         config.lora_dropout = 0.0
     adapted = get_peft_model(model, config)
@@ -58,7 +59,7 @@ def check_readable(model: Any, base: str) -> None:
     if lost := set_peft_model_state_dict(model, own).unexpected_keys:
         kinds = sorted({name.partition(".lora_")[0].rpartition(".")[2] for name in lost})
         raise ModelError(
-            f"{base}: peft can't read again what an adapter learns over {', '.join(kinds)} in a"
+            f"{base}: peft could not load again what an adapter learns over {', '.join(kinds)} in a"
             f" model of this kind (it looks for {lost[0]}); name other layers in"
             " backend.lora.target_modules"
         )
@@ -75,9 +76,9 @@ def check_pissa(options: LlamaQloraOptions, quantized: bool) -> None:
     """Refuse, by a ConfigError, quantised weights that an adapter would begin as a part of."""
     if options.lora.variant == "pissa" and (quantized or options.quantization == "4bit"):
         raise ConfigError(
-            "backend.lora.variant = pissa takes a part out of the weights, which quantised ones"
-            " would be rounded without, so that the adapter would not fit them as they are; choose"
-            " --set backend.quantization=none and a model that is not quantised, or another variant"
+            "backend.lora.variant = pissa moves a part of the weights into the adapter, and the"
+            " rest, rounded to fewer bits, would no longer fit it; choose --set"
+            " backend.quantization=none and a model that is not quantised, or another variant"
         )
 
 

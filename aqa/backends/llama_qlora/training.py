@@ -68,7 +68,7 @@ class AdapterTrainer(AnswerTrainer):
         reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
         check_readable(reader.model, reader.files.spec)
         if reader.model.peft_config["default"].lora_dropout != options.lora.dropout:
-            reader.note("LoRA dropout is 0 in this training: the weights of experts can't have any")
+            reader.note("LoRA dropout is set to 0: the weights of experts do not support it")
         if options.lora.variant == "pissa":
             trained = trained_weights(reader.model)
             self._begun = {n: weights.detach().cpu().clone() for n, weights in trained.items()}

@@ -82,6 +82,6 @@ def check_optimizer(checkpoint: Path, kind: str | None, processes: int) -> None:
         by = f"{parts} processes under " if parts else "a training under " if spread else ""
         raise RunError(
             f"{checkpoint}: its optimizer was written by"
-            f" {by + written if written else 'a training without DeepSpeed or FSDP'}; go on in the"
-            " same way, or begin anew with --fresh"
+            f" {by + written if written else 'a training without DeepSpeed or FSDP'}; resume in the"
+            " same way, or start over with --fresh"
         )

@@ -117,7 +117,7 @@ def ready_device() -> str:
     except RuntimeError as error:
         raise ModelError(
             f"{device} can't be used: {said_by(error)}; see what else runs on it (nvidia-smi), or"
-            " let CUDA_VISIBLE_DEVICES name another GPU"
+            " choose another GPU with CUDA_VISIBLE_DEVICES"
         ) from error
     return device
 
@@ -182,11 +182,11 @@ def hardware_notes(found: Mapping[str, str], training: bool) -> Iterator[str]:
         for kind, tool in (("cuda", "nvidia-smi"), ("hip", "rocm-smi")):
             if version := getattr(torch.version, kind):
                 yield (
-                    f"this PyTorch is built for {kind.upper()} {version}, but finds no GPU that"
-                    f" works; where there is one, see whether `{tool}` lists it"
+                    f"this PyTorch is built for {kind.upper()} {version}, but finds no working GPU;"
+                    f" if there is one, check whether `{tool}` lists it"
                 )
         return
     gpus = torch.cuda.device_count()
     if gpus > 1 and process_count() == 1:
         rest = f"; to train on all, run `torchrun --nproc-per-node {gpus} -m aqa train ...`"
-        yield f"{gpus} GPUs can be seen, and one process uses one{rest * training}"
+        yield f"{gpus} GPUs are visible, and one process uses one{rest * training}"

@@ -23,9 +23,9 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
     except RAISED as error:
         if is_lost(error):
             raise ModelError(
-                f"process {process_rank() + 1} of {process_count()} ends, since it has lost"
-                f" another one while {work}; see what that one says, or raise training.ddp_timeout"
-                " where all are at work"
+                f"process {process_rank() + 1} of {process_count()} stops, as it has lost another"
+                f" one while {work}; see that one's message, or raise training.ddp_timeout if all"
+                " were still at work"
             ) from error
         if is_out_of_memory(error):
             less = "training.per_device_train_batch_size or backend.max_seq_length, or set"
@@ -34,7 +34,7 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
                 less = "generation.batch_tokens or backend.max_seq_length"
             raise ModelError(f"{spec}: out of memory while {work}; lower {less}") from error
         raise ModelError(
-            f"{spec}: this model failed while {work}, in a way that aqa does not know"
+            f"{spec}: this model failed while {work} with an unexpected error"
             f" ({type(error).__name__}: {said_by(error)}); try other options under backend, such as"
             " attn_implementation=eager or quantization=none, or another model"
         ) from error

@@ -33,7 +33,7 @@ def check_positions(
         rotary = getattr(config, "rope_parameters", None) is not None
         if model_config.is_encoder_decoder or not rotary:
             raise ConfigError(f"{fault}; set it to {positions} or less")
-        note(f"{fault}, and what goes beyond them it has not learned to read")
+        note(f"{fault}, and it has not learned to read beyond them")
     written = _positions(config, WRITTEN) if model_config.is_encoder_decoder else None
     if written is not None and generation.max_new_tokens >= written:
         raise ConfigError(

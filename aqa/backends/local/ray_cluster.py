@@ -97,8 +97,8 @@ class Cluster:
     def _connect(self, address: str | None) -> None:
         if address and address.startswith("ray://"):
             raise RunError(
-                f"RAY_ADDRESS={address} is Ray's client, which streams no answers; run the command"
-                " on a machine of the cluster, with RAY_ADDRESS=auto"
+                f"RAY_ADDRESS={address} is for Ray's client, which can't stream answers; run the"
+                " command on a machine of the cluster, with RAY_ADDRESS=auto"
             )
         _check_listens(address)
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -104,7 +104,7 @@ class OnRay(Backend):
             try:
                 found: Mapping[str, str] = _got(actor.hardware.remote())
             except RayActorError as error:
-                raise RunError(f"no worker of Ray began: {_cause(error)}") from error
+                raise RunError(f"no Ray worker started: {_cause(error)}") from error
             finally:
                 ray.kill(actor)
         return found
@@ -181,8 +181,8 @@ class OnRay(Backend):
         ours, theirs = (found.get("dtype") for found in (self.hardware(), loaded.hardware))
         if ours != theirs:
             raise ModelError(
-                f"a worker of Ray would compute in {theirs}, and others in {ours}; set"
-                " backend.compute_dtype, or let Ray have machines of one kind"
+                f"a Ray worker would compute in {theirs} and others in {ours}; set"
+                " backend.compute_dtype, or use machines of one kind"
             )
 
     def _replace(self, worker: Worker, work: Work, error: RayError) -> None:
@@ -192,10 +192,10 @@ class OnRay(Backend):
             ids = ", ".join(prompt.id for prompt in [*(work.prompts or {}).values()][:3])
             at = f"at the same questions ({ids}, ...)" if ids else "while they loaded"
             raise RunError(
-                f"{VAIN} workers of Ray died {at}, one after the other: {_cause(error)}; run the"
-                " same command again to resume"
+                f"{VAIN} Ray workers died {at}, one after the other: {_cause(error)}; run the same"
+                " command again to resume"
             )
-        self._progress.note(f"worker {worker.rank + 1} of Ray died; it is started again")
+        self._progress.note(f"worker {worker.rank + 1} of Ray died; it is being restarted")
         if work.prompts:
             self._again.append(Work(work.prompts, deaths))
         self._start(worker, deaths if work.prompts is None else 0)

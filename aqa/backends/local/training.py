@@ -50,7 +50,7 @@ def train_reader(
         check_options(reader.config.training)
     start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
     if job.resume and start is None:
-        reader.note("there is no checkpoint to resume from: the training begins anew")
+        reader.note("there is no checkpoint to resume from: training starts from the beginning")
     options = reader.config.training
     ended = start is not None and is_over(start, options.early_stopping_patience)
     made = TrainingRows(reader, job, ended)
@@ -121,4 +121,4 @@ def explained_options() -> Iterator[None]:
         if is_out_of_memory(error) or is_lost(error):
             raise
         first = str(error).strip().splitlines()[0]
-        raise ConfigError(f"training can't begin with these options: {first}") from error
+        raise ConfigError(f"training can't start with these options: {first}") from error

@@ -30,7 +30,7 @@ from aqa.version import __version__
 FORMAT = 1  # of these files; those of another one are made again
 AT_ONCE = 1000  # rows that are held in memory
 NOT_SHARED = (
-    "{}: this process does not see there what others wrote; give all processes one folder that they"
+    "{}: this process can't see what the others wrote there; give all processes a folder that they"
     " share"
 )
 

@@ -167,21 +167,21 @@ def classify_status(  # long: a table of statuses
     if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(error, default=str))):
         return Failure("run", f"the server refuses the key of {access.key_name} ({message})")
     if status == 407:
-        return Failure("run", f"the proxy that the environment names asks who you are ({message})")
+        return Failure("run", f"the proxy that the environment names requires a login ({message})")
     if status == 403 and any(FLAGGED in str(own.get("metadata")) for own in layers(error)):
         return Failure("example", message)
     if status == 403:
         message = f"the server refuses access to the model ({message})"
         return Failure("run", message, perhaps_alone=True)
     if status in (404, 405, 410) or (status == 400 and NO_MODEL.search(f"{code} {message}")):
-        message = f"the server knows no such model or address ({message}); see --model and"
+        message = f"the server does not know this model or address ({message}); see --model and"
         advice = f"{message} backend.base_url"
         return Failure("run", advice, refused=status == 400, perhaps_alone=True)
     if 300 <= status < 400:
         return Failure(
             "run",
-            f"{access.url} sends requests on to another address, where the key is not sent; put"
-            " the right one into backend.base_url",
+            f"{access.url} redirects to another address, to which the key is not sent; set"
+            " backend.base_url to the right one",
         )
     params = (own["param"] for own in layers(error) if isinstance(own.get("param"), str))
     return Failure("example", message, param=next(params, None), refused=status in (400, 422))

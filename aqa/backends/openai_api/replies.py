@@ -147,7 +147,7 @@ def _why_none(said: Said, text: str) -> str | None:
     if said.failure:
         return said.failure
     if said.end == "filter":
-        return "the server's content filter held the answer back"
+        return "the server's content filter blocked the answer"
     spoke = spoken(text)
     if spoke is not None and spoke.strip():
         return None

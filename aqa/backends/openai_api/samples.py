@@ -43,8 +43,8 @@ class SampleRecord:
                     self._places[_named(json.loads(line))] = end
                 except (ValueError, LookupError, TypeError):
                     raise RunError(
-                        f"{self._path}: not JSON at byte {end}, so it was changed by something"
-                        " else; delete it to ask for these samples again"
+                        f"{self._path}: not JSON at byte {end}, so another program has changed it;"
+                        " delete it to ask for these samples again"
                     ) from None
                 end += len(line)
             file.truncate(end)

@@ -51,11 +51,10 @@ def judge_systems(
 def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:
     """Tell of verdicts that failed, of a panel by each judge."""
     if verdicts.failed:
-        none = "; as there is no other, there is no score by the judge" * verdicts.are_none
+        none = "; as there are no others, there is no judge score" * verdicts.are_none
         yield (
             f"{system}: failed verdicts of the judge, which count 0: {verdicts.failed} (the first"
-            f" one: {verdicts.first_failure}); give the same command again to ask for them again"
-            f"{none}"
+            f" one: {verdicts.first_failure}); run the same command again to retry them{none}"
         )
     for name, own in verdicts.judges.items():
         if own.failed:
@@ -148,7 +147,7 @@ def check_passages(manifests: Mapping[str, Mapping[str, Any]]) -> None:
         if given:
             raise UsageError(
                 f"{name} was given the passages of {given['name']}; name them with --passages (and"
-                " --corpus), so that whoever judges its answers sees them, too"
+                " --corpus), so that the judge sees them, too"
             )
 
 

@@ -48,7 +48,7 @@ def make_judge(options: JudgeOptions, folder: Path, progress: Progress, joined: 
 
     if not options.models and "backend.model" not in options.settings:
         progress.note(
-            f"the judge is {DEFAULT_MODEL}, since none is named; another judge moves every score:"
+            f"the judge is {DEFAULT_MODEL}, the default; another judge would give other scores:"
             " compare only those with the same signature"
         )
     judges = []

@@ -160,7 +160,7 @@ def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
         rows = read_binary(file, head)
         return _text_entries(file, head, ids) if rows is None else _of_table(rows)
     except (EOFError, OSError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or f"{error}; is it whole?"
+        reason = getattr(error, "strerror", None) or f"{error}; is it complete?"
         raise DataError(f"{file} can't be read: {reason}") from error
 
 

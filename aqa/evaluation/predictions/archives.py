@@ -31,7 +31,7 @@ def read_archive(file: Path) -> list[Entry]:
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{file} can't be read: {error}; is it whole?") from error
+        raise DataError(f"{file} can't be read: {error}; is it complete?") from error
 
 
 def _samples(file: Path, archive: zipfile.ZipFile, names: list[str]) -> Iterator[Entry]:

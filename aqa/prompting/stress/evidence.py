@@ -74,8 +74,8 @@ class StressedEvidence:
         if not total:
             reasons = " or ".join(self.left_out) or "there are no questions"
             raise DataError(
-                f"--stress {self._condition}: it can't be made of any question ({reasons});"
-                " it needs answers and the passages that hold them"
+                f"--stress {self._condition}: no question allows it ({reasons}); it needs answers"
+                " and the passages that hold them"
             )
         return total
 

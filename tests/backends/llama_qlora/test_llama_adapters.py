@@ -158,7 +158,9 @@ def test_settings_that_peft_does_not_know_are_told(
 def test_an_adapter_of_an_unknown_kind_is_refused(tiny: Path, tmp_path: Path) -> None:
     folder = save_adapter(tiny, tmp_path / "adapter")
     change_json(folder / "adapter_config.json", peft_type="NEWEST")
-    with pytest.raises(ModelError, match=r"knows no adapters of the kind NEWEST; pip install -U"):
+    with pytest.raises(
+        ModelError, match=r"does not support adapters of the kind NEWEST; pip install -U"
+    ):
         make_reader(folder).__enter__()
 
 

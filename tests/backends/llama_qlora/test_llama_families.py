@@ -129,7 +129,7 @@ def test_experts_learn_without_dropout_and_resume(
     assert training.reader.estimate().trainable_parameters > 0
     training.run()
     assert training.losses[-1] < training.losses[0]
-    assert [note for note in notes(training.reader) if "LoRA dropout is 0" in note]
+    assert [note for note in notes(training.reader) if "LoRA dropout is set to 0" in note]
     resumed = Training(make_reader(model, *SHORT), template, tmp_path / "run", resume=True)
     before = adapter_weights(tmp_path / "run" / "adapter")
     resumed.run()

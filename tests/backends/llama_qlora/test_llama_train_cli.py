@@ -133,7 +133,7 @@ def test_a_second_start_is_refused_and_another_training_not_resumed(
 
     code, _, err = aqa(*short)
     assert code == 1
-    assert "holds a training (done); go on with --resume, start over with --fresh" in err
+    assert "holds a training (done); continue with --resume, start over with --fresh" in err
 
     for setting, named in [
         ("seed=7", "seed was 42 and is now 7"),
@@ -147,7 +147,7 @@ def test_a_second_start_is_refused_and_another_training_not_resumed(
     other = write_rows(tmp_path / "other.jsonl", rows()[:4])
     code, _, err = aqa(*short, "--resume", "--data", other)
     assert code == 1
-    assert "holds another training: data has other content" in err
+    assert "holds another training: data has changed" in err
 
     code, _, err = aqa(*short, "--resume", "--fresh")
     assert code == 2

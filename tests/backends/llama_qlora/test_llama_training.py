@@ -213,7 +213,7 @@ def test_a_run_folder_that_was_moved_keeps_its_best_checkpoint(
 def test_without_a_checkpoint_the_training_begins_anew(
     tiny: Path, template: Template, tmp_path: Path
 ) -> None:
-    note = "there is no checkpoint to resume from: the training begins anew"
+    note = "there is no checkpoint to resume from: training starts from the beginning"
     for resume in (True, False):
         reader = make_reader(tiny, "training.max_steps=1")
         folder = tmp_path / str(resume)

@@ -279,7 +279,7 @@ def test_a_server_that_is_killed_ends_the_run_which_resumes(
     with starting(kill):
         ended = call_aqa(*words)
     assert ended.returncode == 1
-    assert "vLLM ended before all was answered (it did not say why; " in ended.stderr
+    assert "vLLM stopped before all questions were answered (it did not say why; " in ended.stderr
     assert "run the same command again to resume" in ended.stderr
     assert alive(start.pids) == []
     done = journal.read_bytes().count(b"\n") - 1
@@ -747,7 +747,7 @@ def test_an_adapter_of_a_base_that_vllm_alone_may_know(
 
 def test_beams_draw_no_samples(tiny: Path, tmp_path: Path) -> None:
     settings = ["generation.num_beams=2", "generation.temperature=0.5"]
-    with pytest.raises(ConfigError, match="draw no samples"):
+    with pytest.raises(ConfigError, match="does not sample"):
         started(tmp_path, tiny, *settings).check()
 
 
@@ -760,12 +760,12 @@ def test_beams_end_where_answers_do(tiny: Path, tmp_path: Path, beams: int) -> N
     path.write_text(json.dumps(settings), encoding="utf-8")
     started(tmp_path, tiny, f"generation.num_beams={beams}").check()
     reader = started(tmp_path, other, f"generation.num_beams={beams}")
-    with pytest.raises(ConfigError, match="end at the") if beams > 1 else nullcontext():
+    with pytest.raises(ConfigError, match="stops only at the") if beams > 1 else nullcontext():
         reader.check()
 
 
 def test_a_training_names_no_engine(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(AqaError, match="trains nothing"):
+    with pytest.raises(AqaError, match="not for training"):
         started(tmp_path, tiny).check_training()
 
 

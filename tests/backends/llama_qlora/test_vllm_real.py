@@ -89,7 +89,7 @@ def test_beams_give_several_answers(base: Path, tmp_path: Path) -> None:
 
 def test_a_server_that_is_killed_is_told_of(base: Path, tmp_path: Path) -> None:
     one = "backend.vllm.max_concurrency=1"
-    with pytest.raises(ModelError, match="vLLM ended before all was answered"):
+    with pytest.raises(ModelError, match="vLLM stopped before all questions were answered"):
         answers(base, *ENGINE, one, folder=tmp_path, kill_after=2)
 
 

@@ -78,7 +78,7 @@ def test_a_note_says_how_to_use_all_gpus(training: bool, gpus: FakeGpus) -> None
     options = llama_config("x/y", AUTO).backend
     told, more = hardware_notes(hardware(options), training)
     assert told == "device: cuda:0 (Fake 24 GB), bfloat16"
-    assert "4 GPUs can be seen, and one process uses one" in more
+    assert "4 GPUs are visible, and one process uses one" in more
     assert ("torchrun --nproc-per-node 4 -m aqa train" in more) is training
 
 
@@ -199,8 +199,8 @@ def test_4_bits_are_refused_on_apples_gpu() -> None:
     ("kind", "built", "said"),
     [
         ("cuda", None, []),
-        ("cuda", "12.8", ["built for CUDA 12.8, but finds no GPU"]),
-        ("hip", "7.0", ["built for HIP 7.0, but finds no GPU"]),
+        ("cuda", "12.8", ["built for CUDA 12.8, but finds no working GPU"]),
+        ("hip", "7.0", ["built for HIP 7.0, but finds no working GPU"]),
     ],
 )
 def test_a_driver_that_does_not_work_is_said(

@@ -81,7 +81,7 @@ def test_what_auto_came_to_is_part_of_the_reader(
     assert list(differences(other, {"reader": identity})) == ["reader.dtype"]
     contract = Contract(0.5, 5, 95, "f1", 50, 90, 4, 100, 100, "document", {"reader": earlier})
     contract.check_reader({"reader": identity})
-    with pytest.raises(ConfigError, match="made otherwise"):
+    with pytest.raises(ConfigError, match="made with other settings"):
         replace(contract, reader=other).check_reader({"reader": identity})
 
 

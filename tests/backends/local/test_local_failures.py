@@ -73,7 +73,7 @@ def test_what_to_lower_depends_on_the_work() -> None:
 def test_a_process_that_lost_another_one(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    sentence = r"^process 2 of 4 ends, since it has lost another one while training"
+    sentence = r"^process 2 of 4 stops, as it has lost another one while training"
     with pytest.raises(ModelError, match=sentence), explained_work("m", "training"):
         raise error
     with pytest.raises(DataError, match=r"^no example"), explained_work("m", "training"):

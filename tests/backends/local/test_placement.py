@@ -55,7 +55,7 @@ def test_an_adapter_needs_its_base_in_memory(
     reader = tiny_llama.make_reader(tiny, *settings)
     tiny_llama.Training(reader, template, tmp_path, with_dev=False).run()
     reader = tiny_llama.make_reader(tmp_path, "backend.quantization=none", *spread(tiny))
-    with pytest.raises(ModelError, match=r"peft can't leave it on the disk; .*merge the two"):
+    with pytest.raises(ModelError, match=r"peft can't keep a part of it on disk; .*merge the two"):
         reader.__enter__()
 
 

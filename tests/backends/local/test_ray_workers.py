@@ -148,7 +148,7 @@ def test_deaths_in_vain_are_an_end(
     deaths: dict[str, Any], ray: FakeRay, single: Path, tmp_path: Path
 ) -> None:
     vars(ray).update(deaths)
-    with pytest.raises(RunError, match=r"3 workers of Ray died .* after the other: It was killed"):
+    with pytest.raises(RunError, match=r"3 Ray workers died .* after the other: It was killed"):
         run(configured(tmp_path, 2), tmp_path / "out")
     assert ray.told is None
     ray.deadly, ray.deaths_at_load = set(), ()
@@ -270,7 +270,7 @@ def test_actors_that_stay_start_over_after_answers_that_nobody_took(
 
 def test_what_is_refused(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"data": {"path": "none.jsonl"}, "workers": {"engine": "ray"}}
-    with pytest.raises(UsageError, match="is the work of one process"):
+    with pytest.raises(UsageError, match="runs in one process only"):
         run(build_config(Gpt4Backend.Options, [asked]), tmp_path / "out")
     with pytest.raises(ConfigError, match=r"workers\.gpus = 2\.0 has no effect: it needs workers"):
         build_config(StubBackend.Options, [{"workers": {"gpus": 2}}])
@@ -281,7 +281,7 @@ def test_what_is_refused(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(RunError, match="RAY_ADDRESS=nowhere can't be used: Could not find any"):
         run(configured(tmp_path, 2), tmp_path / "out")
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
-    with pytest.raises(RunError, match="is Ray's client, which streams no answers"):
+    with pytest.raises(RunError, match="is for Ray's client, which can't stream answers"):
         run(configured(tmp_path, 2), tmp_path / "out")
     monkeypatch.delenv("RAY_ADDRESS")
     assert not (tmp_path / "out").exists()

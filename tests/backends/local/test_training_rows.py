@@ -195,7 +195,7 @@ def test_processes_that_share_no_folder_are_told(
     made: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made.all(monkeypatch, 2)
-    with pytest.raises(RunError, match="one folder that they share"):
+    with pytest.raises(RunError, match="a folder that they share"):
         read_rows([made.folder / "0.arrow", made.folder / "2.arrow"])
 
 

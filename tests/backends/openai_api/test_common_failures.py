@@ -54,7 +54,7 @@ def of(questions: range, fault: Fault) -> Script:
         (HOUR, r"the server asks to wait 60 minutes \(maintenance\)"),
         (CREDIT, "credit is used up"),
         (FORBIDDEN, "refuses access"),
-        (NO_MODEL, "no such model"),
+        (NO_MODEL, "does not know this model"),
         (QUOTA, "quota is used up"),
         (Fault(200, {"error": {"message": "no", "code": 402}}), "credit is used up"),
     ],
@@ -249,7 +249,7 @@ def test_failed_and_cut_ones_are_told(
     done = call_aqa(*words, "--set", f"backend.base_url={server.url}", code=0)
     assert "9 examples: 6 answered, 3 failed" in done.stdout
     assert "commonest failure (2 of 3): no token was left" in done.stdout
-    assert '1 answers end where their room did, and are marked "cut"' in done.stdout
+    assert '1 answers reached the token limit and are marked "cut"' in done.stdout
     assert "failed 3" in done.stderr
     manifest = read_manifest(tmp_path / "out")
     assert manifest["counts"] == {"examples": 9, "answered": 6, "failed": 3, "cut": 1}

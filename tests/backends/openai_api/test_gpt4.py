@@ -126,7 +126,7 @@ def test_a_question_that_takes_too_long_is_not_paid_for_again_and_again(
     [
         (QUOTA, "quota is used up"),
         (BAD_KEY, "refuses the key of OPENAI_API_KEY"),
-        (NO_MODEL, "knows no such model"),
+        (NO_MODEL, "does not know this model"),
         (Fault(403, failure("no")), "refuses access"),
         (Fault(302, {}, {"Location": "http://localhost:9/v1"}), "another address"),
     ],
@@ -225,7 +225,7 @@ def count_words(server: Server, folder: Path) -> int:
 
 def test_a_run_that_never_got_an_answer_goes_on_otherwise(tmp_path: Path, server: Server) -> None:
     server.script = lambda number, body: NO_MODEL if body["model"] == "gpt-9" else None
-    with pytest.raises(ModelError, match="no such model"):
+    with pytest.raises(ModelError, match="does not know this model"):
         run(configured(tmp_path, server, 5, model="gpt-9"), tmp_path / "out")
     assert run(configured(tmp_path, server, 5, model="reader-1"), tmp_path / "out").answered == 5
     assert read_manifest(tmp_path / "out")["fingerprint"]["reader"]["model"] == "reader-1"

@@ -289,7 +289,7 @@ def test_who_never_gives_an_answer_is_paid_three_times_for_it(
     [
         (completion("as far as", "length"), "as far as", None),
         (completion("", "length"), None, "raise generation.max_new_tokens"),
-        (completion("x", "content_filter"), None, "content filter held the answer back"),
+        (completion("x", "content_filter"), None, "content filter blocked the answer"),
         (completion(None, refusal="I won't"), None, "the model refused: I won't"),
         (completion(" \n"), None, "the model answered nothing"),
     ],

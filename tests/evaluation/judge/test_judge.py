@@ -116,7 +116,10 @@ def test_a_judge_that_nobody_named_is_told_of(tmp_path: Path) -> None:
     ):
         progress = SilentProgress()
         make_judge(options, tmp_path, progress, joined=False)
-        assert len([note for note in progress.notes if "since none is named" in note]) == notes
+        assert (
+            len([note for note in progress.notes if ", the default; another judge" in note])
+            == notes
+        )
 
 
 def scored(folder: Path) -> dict[str, Any]:
@@ -230,7 +233,7 @@ def test_known_verdicts_are_not_asked_for_again(
     assert server.requests == 12, "only what another system says otherwise"
     assert scored(tmp_path)["judge"]["spent"]["usd"] > cost
     loud = [word for word in words(server, "a.json") if word != "-q"]
-    warning = "another judge moves every score"
+    warning = "another judge would give other scores"
     assert warning in " ".join(call_aqa(*loud).stderr.split())
     other = call_aqa(*loud, "--judge-model", "other")
     assert (other.returncode, warning in " ".join(other.stderr.split())) == (0, False)
@@ -282,7 +285,7 @@ def test_a_judge_that_gives_no_verdict_gives_no_score(
     write(tmp_path, count=1)
     server.script = lambda number, body: FILTERED
     done = call_aqa(*words(server, "a.json", "b.json"), code=0)
-    assert "there is no score by the judge" in done.stderr
+    assert "there is no judge score" in done.stderr
     found = scored(tmp_path)
     for system in found["systems"]:
         assert system["scores"].keys() == {"em"}

@@ -129,7 +129,7 @@ UNUSABLE: dict[str, tuple[str, Any, str]] = {
     "pairs after spaces": ("p.txt", "q1 Paris\nq2 Rome\n", "lines begin with ids of the data"),
     "a web page": ("p.json", "<!DOCTYPE html><html>404</html>", "a web page; download"),
     "a pointer": ("p.json", "version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),
-    "a broken archive": ("p.eval", archive("header.json", "samples/1.json")[:60], "is it whole"),
+    "a broken archive": ("p.eval", archive("header.json", "samples/1.json")[:60], "is it complete"),
     "a broken table": ("p.parquet", b"PAR1" + b"x" * 50, "not a Parquet file that can be read"),
     "a broken sample": ("p.eval", archive("header.json", "samples/1.json"), "can't be read"),
 }  # fmt: skip

@@ -172,7 +172,7 @@ def test_what_a_condition_can_not_be_made_of_is_left_out_and_counted() -> None:
 
 def test_data_without_gold_passages() -> None:
     rows = [replace(row, answers=("nowhere",), own_passages=()) for row in examples()]
-    with pytest.raises(DataError, match=r"can't be made of any question .no gold passage is known"):
+    with pytest.raises(DataError, match=r"no question allows it .no gold passage is known"):
         stressed(rows, "position-first")
 
 

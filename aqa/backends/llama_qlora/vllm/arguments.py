@@ -130,13 +130,14 @@ def check_engine(
     """
     if generation.num_beams > 1 and generation.temperature:
         raise ConfigError(
-            "generation.num_beams with a temperature: vLLM's beams draw no samples; set one of them"
-            " to its default"
+            "generation.num_beams with a temperature: vLLM's beam search does not sample; set one"
+            " of them to its default"
         )
     if generation.num_beams > 1 and encoder.turn_end != encoder.tokenizer.eos_token_id:
         raise ConfigError(
-            "generation.num_beams: vLLM's beams end at the tokenizer's eos_token alone, and this"
-            " model ends its answers otherwise; leave num_beams or backend.engine=vllm out"
+            "generation.num_beams: vLLM's beam search stops only at the tokenizer's eos_token, and"
+            " this model ends its answers with another token; leave num_beams or"
+            " backend.engine=vllm out"
         )
     if options.vllm.urls:
         server_urls(options.vllm)

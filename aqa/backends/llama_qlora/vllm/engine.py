@@ -90,7 +90,7 @@ class VllmEngine:
         except NoServerError as error:
             reason = str(error)
             if self._process is not None:
-                reason = f"vLLM ended before all was answered ({self._process.said()})"
+                reason = f"vLLM stopped before all questions were answered ({self._process.said()})"
             raise ModelError(f"{reason}; run the same command again to resume") from error
 
     async def _ask(self, prompt: Prompt) -> list[Written] | Failed:

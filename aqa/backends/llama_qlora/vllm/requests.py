@@ -13,8 +13,8 @@ Json = dict[str, Any]
 MOST_IDS = 2**31  # more than any vocabulary has
 
 TOO_OLD = (
-    "its answers hold no token ids and log-probabilities (return_token_ids, logprobs); vLLM knows"
-    " them from 0.10.2 on"
+    "its answers hold no token ids and log-probabilities (return_token_ids, logprobs), which vLLM"
+    " supports since 0.10.2"
 )
 
 

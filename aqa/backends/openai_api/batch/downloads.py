@@ -42,8 +42,8 @@ def fetch_answers(
             return found
         if found.are_nameless and not any_will_do:
             raise ModelError(
-                f"the answers of the batch {batch.id} lack the custom_id of what they answer, so"
-                " can't be used; give it up with --cancel, and ask without --batch-api"
+                f"the answers of the batch {batch.id} lack the custom_id of their questions, so"
+                " they can't be used; give the batch up with --cancel, and ask without --batch-api"
             )
         digests = [hash_files(path) for path in paths if path.exists()]
         alike = alike + 1 if digests == seen else 1

@@ -228,8 +228,8 @@ class BatchServer:
             pause = max(failure.wait or 0.0, back_off(attempts))
             if time.monotonic() + pause > until:
                 raise ModelError(
-                    f"gave up after {attempts} attempts: {failure.reason}; what is at the server"
-                    " goes on there; run the same command again to resume it"
+                    f"gave up after {attempts} attempts: {failure.reason}; batches keep running at"
+                    " the server; run the same command again to resume"
                 )
             await asyncio.sleep(pause)
 

@@ -500,7 +500,7 @@ def test_a_step_that_fails_is_made_again(tmp_path: Path, server: BatchingServer)
 
 def test_a_server_that_stays_unwell(tmp_path: Path, server: BatchingServer) -> None:
     server.before = lambda step, number: FAULTS["500"] if step == "retrieve" else None
-    with pytest.raises(ModelError, match="goes on there"):
+    with pytest.raises(ModelError, match="batches keep running"):
         run(configured(tmp_path, server, example_deadline=0.2), tmp_path / "out")
     server.before = lambda step, number: None
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
