@@ -112,7 +112,7 @@ JudgeLabels = Annotated[
     judge(
         "--judge-labels",
         metavar="FILE",
-        help="People's verdicts, to compare and correct the judge's.",
+        help="Human verdicts, to check and correct the judge's.",
     ),
 ]
 JudgeSettings = Annotated[
@@ -231,8 +231,10 @@ Label = Annotated[
     comparison(
         "--label",
         **number(LABELS, "N"),
-        help="Choose N answers whose verdicts by people would tell most of the difference;"
-        " --output names the sheet, and --judge-labels reads it back.",
+        help=(
+            "Choose N answers whose human verdicts would tell most about the difference; --output"
+            " names the sheet, and --judge-labels reads it back."
+        ),
     ),
 ]
 ChooseThreshold = Annotated[
@@ -246,11 +248,11 @@ ChooseThreshold = Annotated[
 ]
 Level = Annotated[
     float,
-    silence("--level", **number(LEVEL), help="How sure to be of that, in %."),
+    silence("--level", **number(LEVEL), help="Confidence of that promise, in %."),
 ]
 WrongUnder = Annotated[
     str,
-    silence("--wrong-under", metavar="SCORE=LIMIT", help="An answer that scores less is wrong."),
+    silence("--wrong-under", metavar="SCORE=LIMIT", help="Answers that score less count as wrong."),
 ]
 AbstainBelow = Annotated[
     Path | None,
@@ -268,8 +270,10 @@ Stress = Annotated[
     typer.Option(
         "--stress",
         metavar="CONDITIONS",
-        help="Ask under changed evidence, too, a run each: position, noise, missing, conflict,"
-        " two_sources, duplicate, separated by commas.",
+        help=(
+            "Also ask under changed evidence, one run per condition: position, noise, missing,"
+            " conflict, two_sources, duplicate, separated by commas."
+        ),
     ),
 ]
 StressCards = Annotated[

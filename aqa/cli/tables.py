@@ -148,7 +148,7 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
     say(
         f"{_examples(result.examples)}: {result.answered} answered, {result.failed} failed"
         + (f" ({result.resumed} from before)" if result.resumed else "")
-        + (f"; {result.withheld} withheld, as less sure" if result.withheld else "")
+        + (f"; {result.withheld} withheld for low confidence" if result.withheld else "")
     )
     if result.cached:
         read, written, usd = result.saved.values()

@@ -283,7 +283,7 @@ class Gpt4Options(BackendOptions):
             found["backend.api_version"] = "it needs backend.provider = azure"
             found["backend.entra_id"] = "it needs backend.provider = azure"
         if self.api == "completions":
-            chats = "text completions do not do that; it needs backend.api = chat or responses"
+            chats = "text completions do not support it; it needs backend.api = chat or responses"
             found |= dict.fromkeys(("backend.structured", "backend.reasoning_effort"), chats)
         if not self.cache:
             found["backend.cache_path"] = "it needs backend.cache = true (--cache)"

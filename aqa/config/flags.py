@@ -82,7 +82,7 @@ FLAGS = (
         short="-p",
         metavar="TEMPLATE",
     ),
-    Flag("evidence.top_k", "Only the best ranked passages."),
+    Flag("evidence.top_k", "Use only the N best-ranked passages."),
     Flag("generation.max_new_tokens", "Longest answer, in tokens."),
     Flag("evaluation.profile", "How text is normalised and compared."),
     Flag(

@@ -33,7 +33,9 @@ def _has_no_other_option(body: dict[str, Any]) -> dict[str, Any]:
         # As it will be read again: YAML has keys that are numbers.
         return dict(json.loads(json.dumps(body, allow_nan=False)))
     except (TypeError, ValueError) as error:
-        raise ValueError("it holds what JSON has not, such as a date or a set") from error
+        raise ValueError(
+            "it holds something that JSON can't express, such as a date or a set"
+        ) from error
 
 
 def _can_be_written_down(headers: dict[str, str]) -> dict[str, str]:

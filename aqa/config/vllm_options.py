@@ -47,7 +47,7 @@ class VllmOptions(Section):
             "gpu_memory_utilization", "arguments", "start_timeout",
         )  # fmt: skip
         keys = ["backend.compute_dtype", *(f"backend.vllm.{name}" for name in started)]
-        return dict.fromkeys(keys, "the servers of backend.vllm.urls run already")
+        return dict.fromkeys(keys, "the servers of backend.vllm.urls are already running")
 
     @property
     def gpus(self) -> int:

@@ -145,7 +145,7 @@ def check_alignment(
             yield f"{system.name}: no prediction for {counted_ids(missing)}, counted as 0"
         unknown = [key for key in system.rows if key not in expected]
         if unknown:
-            yield f"{system.name}: the data does not hold {counted_ids(unknown)}, not scored"
+            yield f"{system.name}: not in the data, and so not scored: {counted_ids(unknown)}"
         if has_data:
             yield from _other_references(system, expected, form)
         yield from references_as_answers(system.name, system.rows, expected)

@@ -146,9 +146,9 @@ def difference_by_labels(
         if one is None or not are_same(sampled.answer or one.text, one.text):
             what = "no answer that is compared here" if one is None else "another answer than now"
             raise DataError(
-                f'the label of {key[0]}, id "{key[1]}", is of {what}; give the labels of these'
-                " predictions, or choose anew with --label (a spreadsheet may have changed the"
-                f" {'id' if one is None else 'answer'}, too: let it read all columns as text)"
+                f'the label of {key[0]}, id "{key[1]}", is of {what}; give labels made for these'
+                " predictions, or choose again with --label (a spreadsheet may have changed the"
+                f" {'id' if one is None else 'answer'}, too: have it read all columns as text)"
             )
         if one.sign:
             places.append(one.place)

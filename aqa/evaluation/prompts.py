@@ -82,9 +82,9 @@ class Ranked:
             return f"{pair}, with {name}, the prompt of both: {mean.b} - {mean.a}: {difference}"
         listed = ", ".join(f"{name} {one.difference:+z.1f}" for name, one in self.by_prompt.items())
         order = {
-            "turns": "their ranking turns with the prompt",
-            "may turn": "their order differs with the prompt, which chance may explain",
-            "holds": "no prompt turns their order",
+            "turns": "their ranking depends on the prompt",
+            "may turn": "their order differs between prompts, perhaps by chance",
+            "holds": "no prompt reverses their order",
         }[self.verdict]
         if not any(one.difference for one in self.by_prompt.values()):
             order = "their scores are the same under each prompt"

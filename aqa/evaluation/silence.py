@@ -81,7 +81,7 @@ class Kept(Facts):
         if self.value <= self.risk:
             outcome = "the contract of silence held"
         elif self.low <= self.risk:
-            outcome = "more than promised, which chance may explain"
+            outcome = "more than promised, perhaps by chance"
         else:
             outcome = "the contract of silence did not hold"
         return f"{self.name}: {outcome}; {figures} ({interval}; {promised})"

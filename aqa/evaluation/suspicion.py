@@ -37,15 +37,15 @@ def references_as_answers(
     column = asked[0][0].column
     if column and (others := _other_texts([row for row, _ in asked])):
         raise DataError(
-            f"{name}: {column} holds the first references, to the letter, in {alike} of"
-            f" {len(asked)} rows, so the answers may be in {' or '.join(others)}; name the right"
-            " column with --prediction-field answer=COLUMN"
+            f"{name}: {column} equals the first reference in {alike} of {len(asked)} rows, so the"
+            f" answers may be in {' or '.join(others)}; name the right column with"
+            " --prediction-field answer=COLUMN"
         )
     if alike == len(asked):
         yield (
-            f"{name}: all {alike} of its answers are the first references, to the letter; if the"
-            " references were read as its answers, name the column of these with"
-            " --prediction-field answer=COLUMN"
+            f"{name}: all {alike} of its answers equal the first reference; if the references were"
+            " read as answers, name the column of the answers with --prediction-field"
+            " answer=COLUMN"
         )
 
 

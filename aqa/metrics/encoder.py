@@ -216,7 +216,7 @@ def _check_whole(model: str) -> None:
     shapes, found = kind.from_pretrained(model, output_loading_info=True, device_map="meta")
     weights = {name for name, _ in shapes.named_parameters() if not name.startswith("pooler.")}
     if absent := sorted(found["missing_keys"] & weights):
-        of_t5 = " as a T5, which bert-score takes every path with t5 in it for" * ("t5" in model)
+        of_t5 = " (for bert-score a T5, as is every path with t5 in it)" * ("t5" in model)
         raise ModelError(
             f"bertscore can't use {model}{of_t5}: {len(absent)} of its weights are not in its files"
             f" ({', '.join(absent[:3])}{', ...' * (len(absent) > 3)}), and random ones would give"

@@ -165,7 +165,7 @@ class _Module:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(
                 f"{PREFIX}{self._source}: this metric can't score these texts ({first}); it may"
-                " need options or other columns, so take another metric"
+                " need options or other columns, so use another metric"
             ) from error
         return result if isinstance(result, dict) else {self.name: result}
 
@@ -190,8 +190,8 @@ class _Module:
         if found is None or (isinstance(found, list) and len(found) != rows):
             known = ", ".join(key for key, value in result.items() if _plain(value) is not None)
             raise UsageError(
-                f'{PREFIX}{self._source} gives no number "{self.number}", be it for all examples'
-                f" or for each; it gives {known}"
+                f'{PREFIX}{self._source} gives no number "{self.number}", overall or per'
+                f" example; it gives {known}"
             )
         if not all(map(isfinite, found if isinstance(found, list) else [found])):
             raise ModelError(

@@ -56,7 +56,7 @@ def lenient(name: str, pairs: Pairs) -> Score:
         MissingExtraError: Kiwi is not installed.
     """
     if KOREAN not in pairs.languages:
-        raise UsageError(f"{name} is for Korean answers; take em and f1 for these")
+        raise UsageError(f"{name} is for Korean answers; use em and f1 for these")
     load_kiwi()
     is_graded = name == "lenient_f1"
     forgiving = _graded if is_graded else is_same

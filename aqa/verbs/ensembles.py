@@ -124,8 +124,8 @@ class AskedMembers:
             share = self._learned.facts[Cascade.name]["asks_dear"]
             self._progress.note(
                 f"how sure {self._learned.members[first].name} is of its answers isn't known yet:"
-                f" all questions are counted, of which the dear reader got {share:.0f} % on the"
-                " data that the ensemble learned from"
+                f" all questions are counted; the expensive reader got{share:.0f} % on the data"
+                " that the ensemble learned from"
             )
             return None
         return unsure(rule, {key: answers[key] for key in self._ids})

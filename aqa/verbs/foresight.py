@@ -48,11 +48,11 @@ class Foresight:
             sentence += ", for ${:,.4f} to ${:,.4f} more".format(*self.cost)
         if self.sees is not None:
             sentence += (
-                f"; the {self.capacity:,} that there are, or that the cap pays for, show"
+                f"; the {self.capacity:,} available, or affordable under the cap, can show"
                 f" {self.sees:.1f} {self.need.metric}"
             )
         if not self.is_paired:
-            sentence += " (as if both varied alike, and each for itself: likely fewer are enough)"
+            sentence += " (if both vary alike and independently; fewer are likely enough)"
         return sentence
 
 

@@ -53,8 +53,8 @@ class TrainingPlan:
         of_call = [self.config.asks_for(f"data.{name}", called=True) for name in PATHS]
         if path is not None and of_call == [True, False]:
             self.progress.note(
-                f"The best weights are chosen on {path}, which the config names, not on data of"
-                " yours; name those with --dev-data."
+                f"The best weights are chosen on {path}, which the config names, not on your own"
+                " data; name that with --dev-data."
             )
 
     def both(self) -> tuple[Iterator[Example], Iterator[Example]]:
@@ -68,8 +68,9 @@ class TrainingPlan:
             return
         if count := same_questions(*self.both()):
             self.progress.note(
-                f"Of the {self.dev.total:,} validation questions, {count:,} are in the training"
-                " data as well, to the letter; `aqa train --dry-run` looks for near ones, too."
+                f"Of the {self.dev.total:,} validation questions, {count:,} are also in the"
+                " training data, word for word; `aqa train --dry-run` also looks for near"
+                " duplicates."
             )
 
     def _check(self) -> None:

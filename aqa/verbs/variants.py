@@ -216,7 +216,7 @@ def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> N
     if all(cap is None for cap in caps) or not (tokens or spent.cost):
         return
     cost = f" and ${spent.cost:.4f}" if spent.cost else ""
-    progress.note(f"Of what may be spent, the other runs took {tokens:,} tokens{cost}.")
+    progress.note(f"Of the budget, the other runs have used {tokens:,} tokens{cost}.")
     reader.count_elsewhere(spent)
 
 

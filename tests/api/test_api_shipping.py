@@ -54,7 +54,7 @@ def test_prompts_make_runs_that_are_compared() -> None:
         for name in ("finder", "half")
     )
     result = aqa.evaluate([one, two], metrics=["em"], quiet=True)
-    assert any("no prompt turns their order" in told for told in result.findings)
+    assert any("no prompt reverses their order" in told for told in result.findings)
     assert "Readers across prompts" in result._repr_html_()
     named = aqa.evaluate({"a": one, "b": two}, metrics=["em"], quiet=True)
     assert list(named.scores) == ["a/eng_v1", "a/eng_v2", "b/eng_v1", "b/eng_v2"]

@@ -73,7 +73,7 @@ def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path
     told = call_aqa(*run, "--abstain-below", contract, code=0).stdout
     rows = json.loads((tmp_path / "test" / "predictions.json").read_bytes())
     silent = sum("withheld" in row for row in rows.values())
-    assert f"400 answered, 0 failed; {silent} withheld, as less sure" in told
+    assert f"400 answered, 0 failed; {silent} withheld for low confidence" in told
     assert rows["test0"]["predicted_answer"] == "word 0 here"
     last = rows["test399"]
     assert (last["predicted_answer"], last["abstained"]) == ("", True)

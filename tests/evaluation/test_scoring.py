@@ -304,7 +304,7 @@ def test_ids_beyond_the_data_are_told(tmp_path: Path) -> None:
     file = write(tmp_path / "a.json", {"q1": "x", "z1": "y", "z2": "y", "z3": "y", "z4": "y"})
     report = run(file, {"q1": ["x"]})
     assert report.systems[0].scores["em"].value == 100
-    assert report.warnings == ("a: the data does not hold 4 ids (z1, z2, z3, ...), not scored",)
+    assert report.warnings == ("a: not in the data, and so not scored: 4 ids (z1, z2, z3, ...)",)
 
 
 REFUSED: dict[str, tuple[Any, dict[str, Sequence[str] | None] | None, dict[str, Any], str]] = {

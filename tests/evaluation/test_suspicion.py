@@ -36,7 +36,7 @@ def table(column: str, beside: str, texts: Mapping[str, str]) -> list[dict[str, 
 def test_answers_that_are_all_references(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     (said,) = told(path, FIRST)
-    assert said.startswith("mine: all 20 of its answers are the first references, to the letter")
+    assert said.startswith("mine: all 20 of its answers equal the first reference")
     assert told(path, [{"id": key, "answer": text} for key, text in FIRST.items()]) == [said]
     assert not told(path, FIRST | {"q3": "3"})
     assert not told(path, dict.fromkeys(GOLD, "yes"), expected={key: ["yes"] for key in GOLD})
@@ -46,9 +46,7 @@ def test_answers_that_are_all_references(tmp_path: Path) -> None:
 def test_references_beside_what_may_be_the_answers(tmp_path: Path, column: str) -> None:
     rows, path = table(column, "llama", OTHERS), tmp_path / "a.json"
     for same in (20, 19):
-        problem = (
-            f"{column} holds the first references, to the letter, in {same} of 20 rows, .* llama;"
-        )
+        problem = f"{column} equals the first reference in {same} of 20 rows, .* llama;"
         with pytest.raises(DataError, match=problem):
             told(path, rows)
         assert not told(path, rows, [f"answer={column}"])

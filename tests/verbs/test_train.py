@@ -206,7 +206,7 @@ def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
     found = dry_run(build_config(StubBackend.Options, [layer]), progress)
     assert found.seen is not None
     assert (found.seen["same_questions"], found.seen["not_seen"]) == (1, 1)
-    assert any("1 are in the training data as well" in note for note in progress.notes)
+    assert any("1 are also in the training data" in note for note in progress.notes)
     with pytest.raises(ConfigError, match="1 of 5 training examples have no reference"):
         counted()
 
@@ -223,7 +223,7 @@ def test_validation_data_that_only_the_config_names_are_told(
     call: RawConfig = {"data": {name: paths[name] for name in called}}
     progress = SilentProgress()
     TrainingPlan(build_config(StubBackend.Options, [file, call]), progress)
-    note = f"The best weights are chosen on {rows}, which the config names, not on data of yours"
+    note = f"The best weights are chosen on {rows}, which the config names, not on your own data"
     assert any(note in each for each in progress.notes) == told
 
 
@@ -256,7 +256,7 @@ def test_dev_predictions_are_scored_as_they_are_at_hand(
     monkeypatch.setattr("aqa.evaluation.inputs.read_predictions", None)
     progress = SilentProgress()
     done = train(config, tmp_path / "run", progress)
-    seen = "Of the 3 validation questions, 3 are in the training data as well, to the letter"
+    seen = "Of the 3 validation questions, 3 are also in the training data, word for word"
     assert any(note.startswith(seen) for note in progress.notes)
     monkeypatch.undo()
     assert done.report is not None

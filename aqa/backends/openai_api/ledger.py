@@ -90,7 +90,7 @@ class Ledger:
     def stopped(self) -> StoppedError:
         """The end of a run that has no room for what is left."""
         return StoppedError(
-            f"stopped at {self._as_text()}: what is left could pass it; raise it and run the same"
+            f"stopped at {self._as_text()}: what is left could exceed it; raise it and run the same"
             " command again to resume"
         )
 

@@ -11,8 +11,8 @@ from aqa.runs.cleaning import clean_answer, spoken
 
 Token = tuple[bytes, float]  # the text of a token in UTF-8, and its log-probability
 MISSED = (
-    "the server gives no log-probabilities that fit its answers (backend.logprobs), so that these"
-    " have no confidence; generation.samples at a temperature gives one by agreement"
+    "the server gives no log-probabilities that fit its answers (backend.logprobs), so they have no"
+    " confidence; generation.samples at a temperature gives one by agreement"
 )
 BYTES = re.compile(r"bytes:(\\x[0-9a-f]{2})+")
 _LENIENT = json.JSONDecoder(strict=False)

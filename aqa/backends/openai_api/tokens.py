@@ -95,8 +95,8 @@ def chat_counter(
         return lambda chat: len(tokenizer(plain_text(chat))["input_ids"])
     if tokenizer.chat_template is None:
         raise ModelError(
-            f"{name}: this tokenizer has no chat template, so that it can't count what a server"
-            " makes of messages; leave backend.tokenizer out"
+            f"{name}: this tokenizer has no chat template, so it can't count what a server makes of"
+            " messages; leave backend.tokenizer out"
         )
     return make_chat_encoder(tokenizer, end, note).count
 

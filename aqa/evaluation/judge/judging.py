@@ -53,14 +53,14 @@ def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:
     if verdicts.failed:
         none = "; as there are no others, there is no judge score" * verdicts.are_none
         yield (
-            f"{system}: failed verdicts of the judge, which count 0: {verdicts.failed} (the first"
-            f" one: {verdicts.first_failure}); run the same command again to retry them{none}"
+            f"{system}: {verdicts.failed} verdicts of the judge failed and count 0 (the first:"
+            f" {verdicts.first_failure}); run the same command again to retry them{none}"
         )
     for name, own in verdicts.judges.items():
         if own.failed:
             yield (
-                f"{system}: failed verdicts of the judge {name}, which has no vote there:"
-                f" {own.failed} (the first one: {own.first_failure})"
+                f"{system}: {own.failed} verdicts of the judge {name} failed and have no vote"
+                f" (the first: {own.first_failure})"
             )
 
 

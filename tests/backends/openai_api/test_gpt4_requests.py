@@ -439,7 +439,7 @@ def test_text_completions_send_the_prompt_as_a_text(tmp_path: Path, server: Serv
 def test_what_text_completions_do_not_do(
     tmp_path: Path, server: Server, option: dict[str, Any]
 ) -> None:
-    with pytest.raises(ConfigError, match=r"text completions do not do that|can't be changed"):
+    with pytest.raises(ConfigError, match=r"text completions do not support it|can't be changed"):
         configured(tmp_path, server, 1, api="completions", **option)
 
 

@@ -109,7 +109,7 @@ def test_secret_headers_are_nowhere_even_if_the_server_repeats_them(
         ({"extra_body": {"max_tokens": 1}}, "set by generation.max_new_tokens"),
         ({"extra_body": {"stream": True}}, "stream can't be changed"),
         ({"extra_body": {"messages": []}}, "messages is set by prompt"),
-        ({"extra_body": {"until": date(2026, 1, 1)}}, "it holds what JSON has not"),
+        ({"extra_body": {"until": date(2026, 1, 1)}}, "it holds something that JSON can't express"),
         ({"extra_headers": {"Authorization": "x"}}, "OPENAI_CUSTOM_HEADERS"),
         ({"extra_headers": {"x-api-key": "x"}}, "OPENAI_CUSTOM_HEADERS"),
         ({"extra_headers": {"X Team": "x"}}, "not the name of a header"),

@@ -266,7 +266,7 @@ def test_failed_verdicts_are_counted_and_asked_for_again(
     write(tmp_path)
     server.script = lambda number, body: FILTERED if graded(body) == "right 4" else None
     done = call_aqa(*words(server, "a.json"), "--per-example", "each.jsonl", code=0)
-    assert "failed verdicts of the judge, which count 0: 1 (the first one:" in done.stderr
+    assert "1 verdicts of the judge failed and count 0 (the first:" in done.stderr
     (system,) = scored(tmp_path)["systems"]
     assert system["judge"]["failed_verdicts"] == 1
     assert "|failed-verdicts:1|" in system["scores"]["judge"]["signature"]

@@ -123,8 +123,8 @@ class VllmEngine:
         if learned_over(*adapter) and not is_dequantized(*adapter):
             held = "as it was started" if self._vllm.urls else f"in {self._vllm.quantization}"
             self._progress.note(
-                f"vLLM holds the base {held}; where the adapter was trained over 4 bits, merged/"
-                " (aqa train --merge) has those weights, and other answers"
+                f"vLLM serves the base {held}; if the adapter was trained over 4 bits, merged/ (aqa"
+                " train --merge) has those weights, and other answers"
             )
 
     def _add(self, server: Server) -> None:

@@ -66,7 +66,7 @@ class BatchRun:
         self._record.tidy()
         if self._record.open and not more:
             self._progress.note(
-                "batches of this run are open: their answers are waited for before the rest is"
+                "batches of this run are still open: their answers are collected before the rest is"
                 " asked; --cancel ends them"
             )
         try:

@@ -613,7 +613,7 @@ def test_an_open_batch_is_collected_before_anything_is_asked_live(
     notes: list[str] = []
     found = run(configured(tmp_path, server, live=True), tmp_path / "out", notes=notes)
     assert (found.answered, len(server.batches)) == (20, 1)
-    assert "batches of this run are open" in notes[0]
+    assert "batches of this run are still open" in notes[0]
     assert set(server.answered.values()) == {1}
 
 
