@@ -250,7 +250,7 @@ def test_the_command(
         ("return {'mine': 1 - mean}", "0.6", 0, ""),
         ("return {'mine': mean}", "60", 4, "a: hf:mine 50.00 is under 60"),
         ("return {'mine': mean}", "40", 0, ""),
-        ("return {'mine': 7.0}", "3", 2, "nobody knows whether a higher or a lower hf:mine"),
+        ("return {'mine': 7.0}", "3", 2, "it is not known whether a higher or a lower hf:mine"),
     ],
 )
 def test_a_limit_knows_which_direction_is_better(

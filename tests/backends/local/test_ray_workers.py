@@ -209,7 +209,7 @@ def test_what_a_worker_says(ray: FakeRay, tmp_path: Path, as_stub: Callable[[typ
     predict(configured(tmp_path, 3), tmp_path / "noting", progress)
     assert progress.notes.count("device: cpu") == 1
     as_stub(_Various)
-    with pytest.raises(ModelError, match="would compute in float16, and others in bfloat16"):
+    with pytest.raises(ModelError, match="would compute in float16 and others in bfloat16"):
         run(configured(tmp_path, 3), tmp_path / "various")
 
 

@@ -271,8 +271,10 @@ def test_what_is_broken_off_counts_at_its_worst(tmp_path: Path, server: Server) 
     server.script = lambda number, body: Fault(hang=60) if number else None
     config = configured(tmp_path, server, 1, max_concurrency=2)
     with Gpt4Backend(config, SilentProgress()) as reader:
-        _, first = next(iter(reader.generate(many_prompts(config, reader, []))))
-        wait_until(lambda: server.requests >= 3)
+        answers = reader.generate(many_prompts(config, reader, []))
+        _, first = next(answers)
+        wait_until(lambda: server.requests >= 3)  # kept until then: closed, it asks no more
+        del answers
     assert server.requests == 3
     told: Any = reader.facts(first.spent or Spent())
     assert told["unfinished"]["output_tokens"] == 2 * config.generation.max_new_tokens

@@ -449,7 +449,7 @@ def test_a_panel_of_judges(call_aqa: Call, tmp_path: Path, server: Server) -> No
     assert judges["strict"]["verdicts"] == judges["fair"]["verdicts"] == alone
     assert judges["kind"]["score"] == pytest.approx(100 * 7 / 8)
     assert judges["kind"]["failed_verdicts"] == 1
-    assert "no vote there: 1 (the first one:" in done.stderr
+    assert "verdicts of the judge kind failed and have no vote (the first:" in done.stderr
     assert system["scores"]["judge"]["value"] == pytest.approx((2 * 100 + 50 + 100) / 8)
     signature = system["scores"]["judge"]["signature"]
     assert signature.startswith("judge|model:strict+kind+fair|prompt:judge_eng@")

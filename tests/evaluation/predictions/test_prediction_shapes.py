@@ -128,7 +128,7 @@ def test_a_log_packed_by_zstandard(tmp_path: Path) -> None:
         with pytest.raises(MissingExtraError, match="zstd"):
             read_predictions(tmp_path / "log.eval")
     cut = packed.replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\x00")
-    with pytest.raises(DataError, match=r"log\.eval can't be read: .*whole"):
+    with pytest.raises(DataError, match=r"log\.eval can't be read: .*complete"):
         read_predictions(write(tmp_path, "log.eval", cut))
 
 
