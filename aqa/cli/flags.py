@@ -231,10 +231,8 @@ Label = Annotated[
     comparison(
         "--label",
         **number(LABELS, "N"),
-        help=(
-            "Choose N answers whose human verdicts would tell most about the difference; --output"
-            " names the sheet, and --judge-labels reads it back."
-        ),
+        help="Choose N answers whose human verdicts would tell most about the difference;"
+        " --output names the sheet, and --judge-labels reads it back.",
     ),
 ]
 ChooseThreshold = Annotated[
@@ -270,10 +268,8 @@ Stress = Annotated[
     typer.Option(
         "--stress",
         metavar="CONDITIONS",
-        help=(
-            "Also ask under changed evidence, one run per condition: position, noise, missing,"
-            " conflict, two_sources, duplicate, separated by commas."
-        ),
+        help="Also ask under changed evidence, one run per condition: position, noise, missing,"
+        " conflict, two_sources, duplicate, separated by commas.",
     ),
 ]
 StressCards = Annotated[
