@@ -181,17 +181,13 @@ def _member(name: str, given: Path, folder: Path, manifest: Mapping[str, Any]) -
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """Members and their answers to the same questions, at `places` of what is aligned.
-
-    `answers` are a member's to each question, by its place among the members.
-    """
+    """Members and their answers to the same questions, by the member's place."""
 
     members: Sequence[Member]
     aligned: Aligned
     answers: Sequence[Sequence[MemberAnswer]]
     answered: Answered
     candidates: int
-    places: Sequence[int]
 
     @property
     def metric(self) -> str:
@@ -212,38 +208,38 @@ def read_answers(
     """Put the members' answers beside the references; DataError without a common question."""
     options = config.backend
     assert isinstance(options, EnsembleOptions)
-    systems = [System(run.member.name, str(run.file), run.rows, {}) for run in runs]
+    ids = {example.id for _, example in inputs.examples()}
+    shared = ids.intersection(*(run.rows for run in runs))
+    if not shared:
+        apart = next((run.file for run in runs if ids.isdisjoint(run.rows)), None)
+        what = "the members have answers to no common question"
+        what = what if apart is None else f"no id of {apart} is in the data"
+        raise DataError(f"{what}; give answers to the same data")
+    if missed := ids - shared:
+        progress.note(f"{len(missed)} questions that not all members were asked are left out")
+    rows = [{key: row for key, row in run.rows.items() if key not in missed} for run in runs]
+    members = [run.member for run in runs]
+    systems = [
+        System(run.member.name, str(run.file), own, {}) for run, own in zip(runs, rows, strict=True)
+    ]
     scoring = Scoring(
         profile=config.evaluation.profile, cluster=options.cluster, allow_different_evidence=True
     )
-    aligned = align(systems, (example for _, example in inputs.examples()), scoring)
+    asked = (example for _, example in inputs.examples() if example.id in shared)
+    aligned = align(systems, asked, scoring)
     for warning in aligned.warnings:
         progress.note(warning)
     answers = [
         [
-            MemberAnswer()
-            if (row := run.rows.get(key)) is None
-            else read_answer(text, row.metadata)
+            read_answer(text, own[key].metadata)
             for key, text in zip(
-                aligned.expected, aligned.pairs[run.member.name].predictions, strict=True
+                aligned.expected, aligned.pairs[member.name].predictions, strict=True
             )
         ]
-        for run in runs
+        for member, own in zip(members, rows, strict=True)
     ]
-    places = [
-        place for place, key in enumerate(aligned.expected) if all(key in run.rows for run in runs)
-    ]
-    if not places:
-        raise DataError(
-            "the members have answers to no common question; give those to the same data"
-        )
-    if len(places) < len(aligned.expected):
-        left = len(aligned.expected) - len(places)
-        progress.note(f"{left} questions that not all members were asked are left out")
     answered = _arrays(aligned, answers, options.nbest)
-    kept = answered.at(np.array(places, dtype=np.intp))
-    members = [run.member for run in runs]
-    return Learning(members, aligned, answers, kept, options.nbest, places)
+    return Learning(members, aligned, answers, answered, options.nbest)
 
 
 def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: int) -> Answered:

@@ -82,7 +82,7 @@ def train(
                 "fingerprint": fingerprint,
                 "evidence": next((one.plan for one in runs if one.plan is not None), {}),
                 "sources": {name: each.to_json() for name, each in inputs.sources().items()},
-                "counts": {"train": len(dev.places)},
+                "counts": {"train": len(dev.aligned.expected)},
             }
         )
         with run.recording():
@@ -111,7 +111,7 @@ def _facts(dev: Learning, learned: Learned) -> dict[str, Any]:
     means = dev.answered.scores.mean(axis=0)[:: dev.candidates].tolist()
     found: dict[str, Any] = {
         "score": dev.metric,
-        "questions": len(dev.places),
+        "questions": len(dev.aligned.expected),
         "groups": dev.answered.clusters.count,
         "by": dev.answered.clusters.by,
         "members_scores": {
@@ -190,10 +190,9 @@ def _table(dev: Learning, learned: Learned) -> Table:
 
 def _held_out_rows(dev: Learning, learned: Learned) -> dict[str, Any]:
     """The rows of predictions.json: whose answer was chosen by rules that had not seen it."""
-    keys = list(dev.aligned.expected)
     found = {}
-    for place, reader in zip(dev.places, learned.held_out.tolist(), strict=True):
-        key = keys[place]
+    held_out = zip(dev.aligned.expected.items(), learned.held_out.tolist(), strict=True)
+    for place, ((key, references), reader) in enumerate(held_out):
         member, number = divmod(reader, dev.candidates) if reader != NOBODY else (0, 0)
         row = dev.aligned.systems[member].rows[key]
         kept = {
@@ -205,5 +204,5 @@ def _held_out_rows(dev: Learning, learned: Learned) -> dict[str, Any]:
             kept["member"] = dev.members[member].name
         else:
             kept["error"] = "no member answered"
-        found[key] = kept | answer_fields(dev.aligned.expected[key], text)
+        found[key] = kept | answer_fields(references, text)
     return found

@@ -247,14 +247,18 @@ def test_members_that_do_not_fit_are_refused(
     assert not (tmp_path / "ens").exists()
 
 
-def test_members_without_a_common_question_are_refused(
-    call_aqa: Call, tmp_path: Path, dev: Path
-) -> None:
+def test_only_common_questions_count(call_aqa: Call, tmp_path: Path, dev: Path) -> None:
     for name, ids in (("one", range(100)), ("two", range(100, DEV))):
         found = {f"dev{at}": "x" for at in ids}
         (tmp_path / f"{name}.json").write_text(json.dumps(found))
     done = train(call_aqa, dev, "backend.members=[one.json, two.json]", code=1)
     assert "the members have answers to no common question" in done.stderr
+    found = {f"dev{at}": f"right {at}" for at in range(50, DEV)}
+    (tmp_path / "two.json").write_text(json.dumps(found))
+    done = train(call_aqa, dev, "backend.members=[one.json, two.json]")
+    assert f"{DEV - 50} questions that not all members were asked are left out" in done.stderr
+    assert "counted as 0" not in done.stderr
+    assert {*answers(tmp_path / "ens")} == {f"dev{at}" for at in range(50, 100)}
 
 
 def test_too_few_questions_are_refused(call_aqa: Call, tmp_path: Path) -> None:
