@@ -19,7 +19,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts",
         "retrievedcontents", "retpsg", "context", "sourcedocuments", "retrievedcontext", "passage",
         "paragraph", "referencecontexts", "referencecontext", "문맥", "지문", "문서", "본문",
-        "문단",
+        "문단", "docs", "support", "supports", "knowledge",
     ),
     "answers": (
         "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths", "groundtruth",
@@ -27,7 +27,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "reference", "expectedanswers", "expectedanswer", "expectedoutput", "correctanswers",
         "correctanswer", "possibleanswers", "generationgt", "gtanswer", "targetanswer", "정답",
         "answers", "answer", "answertext", "답변", "답", "target", "expected", "ideal",
-        "goldtext", "shortanswers", "shortanswer", "output",
+        "goldtext", "shortanswers", "shortanswer", "rightanswer", "output",
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip

@@ -138,26 +138,6 @@ def numbered(row: Row) -> Iterator[Row]:
     yield {**without(row, *names), "passages": [row[name] for name in names if row[name]]}
 
 
-@shape("docs", knows=lambda row: are_objects(row["docs"], "text") and lacks(row, "passages"))
-def alce(row: Row) -> Iterator[Row]:
-    yield {**without(row, "docs"), "ctxs": row["docs"]}
-
-
-@shape("knowledge", "right_answer")
-def halueval(row: Row) -> Iterator[Row]:
-    yield completed(row, passages=row["knowledge"], answers=[row["right_answer"]])
-
-
-@shape("support", "correct_answer")
-def sciq(row: Row) -> Iterator[Row]:
-    yield completed(without(row, "support"), passages=row["support"])
-
-
-@shape("query", "supports", "candidates")
-def wikihop(row: Row) -> Iterator[Row]:
-    yield completed(without(row, "supports"), passages=row["supports"])
-
-
 @shape("q_id", "title", "selftext", knows=lambda row: lacks(row, "question"))
 def eli5(row: Row) -> Iterator[Row]:
     yield {**without(row, "title"), "question": row["title"]}

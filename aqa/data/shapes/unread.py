@@ -62,11 +62,6 @@ def _is_choice(row: Row) -> bool:
 
 SHAPES: tuple[Shape, ...] = (
     unreadable(
-        "MT-bench's, with turns of a conversation: it has no passages, and no answers",
-        "category", "turns",
-        knows=lambda row: lacks(row, "question"),
-    ),
-    unreadable(
         CONVERSATION,
         "questions", "answers",
         knows=lambda row: (
@@ -116,11 +111,6 @@ SHAPES: tuple[Shape, ...] = (
         ),
     ),
     unreadable(
-        "RAFT's, with answers in chains of thought: give rows with question, passages, and answers"
-        " alone",
-        "oracle_context", "cot_answer",
-    ),
-    unreadable(
         "ASQA, with answers for each meaning of a question: give a row for each of qa_pairs, with"
         " question and answers (its short_answers), or the long answer as answers",
         "ambiguous_question", "qa_pairs",
@@ -130,21 +120,11 @@ SHAPES: tuple[Shape, ...] = (
         "queries", "answers",
         knows=lambda row: isinstance(row["queries"], dict) and isinstance(row["answers"], dict),
     ),
-    unreadable(
-        "WebQuestions for parsers: give the data set web_questions of the hub, with answers as"
-        " texts",
-        "utterance", "targetValue",
-    ),
 )  # fmt: skip
 
 # Of rows that lack a question or passages, by folded names: each text completes "no passages among
 # the columns ...; ".
 ADVICE: tuple[Shape, ...] = (
-    unreadable(
-        f"this looks like {CONVERSATION}",
-        "questions", "answers",
-        knows=lambda row: isinstance(row["questions"], list),
-    ),
     unreadable(
         "these are splits: write each into a file of its own",
         knows=lambda row: row.keys() <= SPLITS or str(row.get("id")) in SPLITS,

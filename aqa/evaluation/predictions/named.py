@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aqa.data.columns import fold
-from aqa.data.shape import Shape, are_objects, as_object, text_of, unreadable
+from aqa.data.shape import Shape, are_objects, text_of, unreadable
 from aqa.errors import DataError
 
 OWN_SCORES = {"version", "profile", "systems"}  # keys that a metrics.json of ours is known by
@@ -15,7 +15,6 @@ SCORES = {
     "rougelsum", "bleu", "bleu4", "samples", "runtime", "hasansexact", "hasansf1", "total",
     "perplexity", "samplespersecond", "precision", "recall",
 }  # fmt: skip
-OF_PROMPTFOO = ("[PASS] ", "[FAIL] ", "[ERROR] ")
 OF_A_STEP = {"loss", "evalloss", "learningrate", "gradnorm", "currentsteps", "trainloss"}
 
 
@@ -46,26 +45,12 @@ def is_score(key: str) -> bool:
     return name in SCORES
 
 
-def _is_of_haystack(document: Mapping[str, Any]) -> bool:
-    inputs, results = document["inputs"], document["results"]
-    return (
-        isinstance(inputs, dict)
-        and isinstance(results, dict)
-        and all("individual_scores" in as_object(each) for each in results.values())
-    )
-
-
 DOCUMENTS = (
     unreadable("scores of `aqa evaluate`; give the files that were scored", *OWN_SCORES),
     unreadable(
         "questions in SQuAD's shape; give it as --data",
         "data",
         knows=lambda found: are_objects(found["data"], "paragraphs"),
-    ),
-    unreadable(
-        "an evaluation of Haystack; give the table of its detailed_report, as CSV",
-        "inputs", "results",
-        knows=_is_of_haystack,
     ),
     unreadable(
         "the log of a training (trainer_state.json); predict with the trained model first",
@@ -111,15 +96,5 @@ ROWS = (
     unreadable(f"scores of HELM; {OF_HELM}", "instance_id", "stats"),
     unreadable(f"a request of HELM; {OF_HELM}", "instance_id", "request"),
     unreadable(f"a question of HELM; {OF_HELM}", "input", "references", "split"),
-    unreadable(
-        "a table of an early promptfoo, with marks in the answers; give its JSON, or the table of a"
-        " newer one",
-        knows=lambda row: any(str(value).startswith(OF_PROMPTFOO) for value in row.values()),
-    ),
-    unreadable(
-        "a submission to Kaggle with places of tokens; write the text of each short answer beside"
-        " its id",
-        "example_id", "PredictionString",
-    ),
     unreadable("an article with questions in SQuAD's shape; give the file as --data", "paragraphs"),
 )  # fmt: skip
