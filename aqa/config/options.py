@@ -98,8 +98,9 @@ class EvidenceOptions(Section):
     def plan(self) -> RawConfig:
         """What decides the evidence of a question, as plain values."""
         # Runs from before there were numbers, or stress, are compared with those of now.
-        unused = {"train"} | (set() if self.numbered else {"numbered"})
-        return self.model_dump(exclude=unused | (set() if self.stress.condition else {"stress"}))
+        unused = {"train", "stress"} | (set() if self.numbered else {"numbered"})
+        stress = self.stress.plan()
+        return self.model_dump(exclude=unused) | ({"stress": stress} if stress else {})
 
 
 class TrainingOptions(Section):

@@ -143,7 +143,8 @@ def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
     known = [f"{size:.1f}{where.format(name)}" for name, size in some]
     if not known:
         return f"{differences}; none could be, with so few questions"
-    return f"{differences}; {', '.join(known)} would be, four times in five"
+    sizes = known[:1] if len(set(known)) == 1 else known
+    return f"{differences}; {', '.join(sizes)} would be, four times in five"
 
 
 def _share(rate: Rate) -> str:

@@ -194,10 +194,22 @@ def test_names_of_conditions() -> None:
         parse_conditions(" , ")
 
 
+@pytest.mark.parametrize(
+    ("condition", "used"),
+    [
+        ("position-last", {"passages": 6}),
+        *((name, {"seed": 1}) for name in ("conflict", "two_sources")),
+        *((name, {}) for name in ("noise-5", "missing", "duplicate")),
+    ],
+)
+def test_runs_differ_by_what_their_condition_uses(condition: str, used: dict[str, int]) -> None:
+    given = {"stress": {"condition": condition, "passages": 6, "seed": 1}}
+    found = EvidenceOptions.model_validate(given).plan()["stress"]
+    assert found == {"condition": condition, **used}
+
+
 def test_a_plan_without_stress_is_the_old_one() -> None:
     assert "stress" not in EvidenceOptions().plan()
-    plan = EvidenceOptions.model_validate({"stress": {"condition": "noise-5"}}).plan()
-    assert plan["stress"] == {"condition": "noise-5", "passages": 20, "seed": 0}
     with pytest.raises(ValueError, match="did you mean noise-5"):
         EvidenceOptions.model_validate({"stress": {"condition": "noise-6"}})
 
