@@ -51,7 +51,7 @@ class Abstention(Facts):
 
 @dataclass(frozen=True, slots=True)
 class RiskCoverage:
-    """What is wrong among the gold answers kept, when those of the least confidence are left out.
+    """What is wrong among the answers kept, when those of the least confidence are left out.
 
     `curve` holds points (coverage, risk): the share of examples kept and the share of wrong ones
     (by exact match) among them, 0..100. `area` is the mean risk over every coverage (AURC), `best`

@@ -137,7 +137,7 @@ def align(
         profile, cluster = stopped[0].settled(scoring.profile, scoring.cluster)
         scoring = replace(scoring, profile=profile, cluster=cluster)
     warnings += check_alignment(systems, expected, given is not None, form)
-    warnings += compare_evidence(systems, scoring.allow_different_evidence)
+    warnings += compare_evidence(systems, expected, scoring.allow_different_evidence)
     if given is None:
         contexts = _contexts_of_rows(systems)
     known = [contexts.get(key, _Context()) for key in expected]

@@ -578,6 +578,9 @@ def test_equal_evidence_is_compared_and_a_readers_cuts_are_told(tmp_path: Path) 
     files = [run_of(tmp_path / "a"), run_of(tmp_path / "b", reader_cut=7)]
     report = evaluate(files, None, Scoring(["em"]), SilentProgress())
     assert report.warnings == ("b: the reader itself had to cut the evidence of 1 example",)
+    rows = json.loads((files[1] / "predictions.json").read_text(encoding="utf-8"))
+    write_json(files[1] / "predictions.json", {**rows, "unasked": rows["q"]})
+    assert run(files, {"q": ["Rome"]}, metrics=["em"]).warnings[1:] == report.warnings
 
 
 def test_files_without_a_manifest_are_compared(tmp_path: Path) -> None:

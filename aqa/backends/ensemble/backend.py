@@ -1,4 +1,4 @@
-"""The backend ensemble: a rule chooses among the gold answers of its members."""
+"""The backend ensemble: a rule chooses among the answers of its members."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

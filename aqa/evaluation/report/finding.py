@@ -63,7 +63,7 @@ def finding(report: Report) -> tuple[str, str]:
     ]
     margins = [
         f"{with_minus(f'{found.difference:+z.1f}')} against {found.a}"
-        f" (95 %: {shown_range(found.low, found.high)})"
+        f" ({with_minus(found.interval)})"
         for found in sorted(met, key=lambda found: found.difference)[:NEAREST]
     ]
     details = "; ".join([*margins, *map(str, filter(None, [report.labelled]))])

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from aqa.evaluation.comparison import Comparison
-from aqa.evaluation.in_words import verdict
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.report.charts import (
     Interval,
@@ -41,14 +40,13 @@ SHORT_CATEGORIES = {
 class Row:
     """A line of a panel: its label, a figure for each column, its picture.
 
-    `series` is the system that it is of, if it is of one; `note` a sentence below.
+    `series` is the system that it is of, if it is of one.
     """
 
     label: str
     figures: tuple[str, ...]
     plot: Markup
     series: int | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +76,8 @@ class Kind:
     counts: tuple[int, ...]
 
 
-_DIFFERENCE = tuple(
-    map(Column, ("difference", "95 % interval", "p (Holm)", "better / same / worse"))
-)
+_WITHIN = tuple(map(Column, ("difference", "95 % interval", "p (Holm)", "+ / = / \N{MINUS SIGN}")))
+_DIFFERENCE = (*_WITHIN, Column("detectable"))
 
 
 def score_panels(report: Report) -> Iterator[Panel]:
@@ -104,7 +101,7 @@ def score_panels(report: Report) -> Iterator[Panel]:
 
 
 def difference_panels(report: Report) -> Iterator[Panel]:
-    """Give a panel for each score: each pair's difference beside zero, and its verdict.
+    """Give a panel for each score: each pair's difference beside zero.
 
     The shade of a row is what fewer than four in five of such comparisons would find.
     """
@@ -112,7 +109,7 @@ def difference_panels(report: Report) -> Iterator[Panel]:
         met = [found for found in report.comparisons if found.metric == name]
         ends = [end for one in met for end in (one.low, one.high, one.detectable or 0.0)]
         scale = fit_scale(ends, around=0.0)
-        rows = tuple(_difference(one, scale, in_words=True) for one in met)
+        rows = tuple(_difference(one, scale) for one in met)
         yield Panel(score_name(name), _DIFFERENCE, rows, axis(scale, signed=True))
 
 
@@ -190,18 +187,19 @@ def _scale(intervals: list[Interval]) -> Scale:
     return fit_scale(end for one in intervals for end in (one.low, one.value, one.high))
 
 
-def _difference(found: Comparison, scale: Scale, in_words: bool = False) -> Row:
+def _difference(found: Comparison, scale: Scale) -> Row:
     interval = Interval(found.difference, found.low, found.high, is_hollow=not found.is_real)
     figures = (
         with_minus(f"{found.difference:+z.2f}"),
         shown_range(found.low, found.high),
         shown_chance(found.p_holm),
         f"{found.wins:,} / {found.ties:,} / {found.losses:,}",
+        "none" if found.detectable is None else f"{found.detectable:.1f}",
     )
     seen = found.detectable or 0.0
     plot = dots([interval], scale, zero=0.0, band=(-seen, seen))
     label = f"{found.b} \N{MINUS SIGN} {found.a}"
-    return Row(label, figures, plot, note=verdict(found) if in_words else "")
+    return Row(label, figures, plot)
 
 
 def _slice_differences(groups: Mapping[str, Sequence[Comparison]], name: str) -> Panel:
@@ -211,8 +209,8 @@ def _slice_differences(groups: Mapping[str, Sequence[Comparison]], name: str) ->
     rows = []
     for group, one in met:
         row = _difference(replace(one, detectable=None), scale)
-        rows.append(replace(row, label=f"{group}: {row.label}"))
-    return Panel(score_name(name), _DIFFERENCE, tuple(rows), axis(scale, signed=True))
+        rows.append(replace(row, label=f"{group}: {row.label}", figures=row.figures[:-1]))
+    return Panel(score_name(name), _WITHIN, tuple(rows), axis(scale, signed=True))
 
 
 def _slice_panel(report: Report, key: str, name: str) -> Panel:
