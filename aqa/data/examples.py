@@ -1,5 +1,6 @@
 """From a row of named columns, as any format gives it, to an Example."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +12,6 @@ from aqa.data.json_stream import describe
 from aqa.data.literals import read_literal
 from aqa.data.passages import (
     Listed,
-    are_joined,
     content_id,
     find_gold,
     generic_passages,
@@ -26,6 +26,13 @@ from aqa.data.shapes.unread import are_predictions, what_to_do
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.records import Example, Passage
+
+# What programs and people put between passages, or before the second one.
+JOINED = re.compile(
+    r"\|\|\||\[(?:SEP|PAR|DOC)\]|</s>|^(?:[-=*]{3,}\s*$|\[2\]|(?:passage|document|doc|context|source"
+    r"|paragraph|문서|지문|문단|단락|자료)\W{0,3}2\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 class RowParser:
@@ -139,7 +146,7 @@ class RowParser:
         listed = list_passages(read_written(value, f'"{column}"', place), place, only)
         if len(listed) == 1 and "title" in self._columns.fields and only.title:
             listed = [replace(listed[0], title=only.title)]
-        self._joined_texts += len(listed) == 1 and are_joined(listed[0])
+        self._joined_texts += len(listed) == 1 and bool(JOINED.search(listed[0].text or ""))
         if len(listed) != 1 or listed[0].title != title:
             title_column = ""  # not used: it stays in the metadata
         return column, title_column, in_ranked_order(listed, place)

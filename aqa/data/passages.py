@@ -40,14 +40,12 @@ GOLD_IDS = ("gold_ids", "positive_ids")
 GOLD_PASSAGES = ("positive_passages", "positive_ctxs")
 GOLD_TEXTS = "reference_contexts"  # of RAGAS and LlamaIndex: never ids
 OF_GOLD = "referencecontext"  # what such columns' names begin with
-# What programs and people put between passages, or before the second one.
-JOINED = re.compile(
-    r"\|\|\||\[(?:SEP|PAR|DOC)\]|</s>|^(?:[-=*]{3,}\s*$|\[2\]|(?:passage|document|doc|context|source"
-    r"|paragraph|문서|지문|문단|단락|자료)\W{0,3}2\b)",
-    re.IGNORECASE | re.MULTILINE,
+# An address, a file or an id: what stands in place of a text.
+DOCUMENT_NAME = re.compile(
+    r"https?://\S+|[\w./-]+\.(?:txt|md|html?|pdf|docx?|json|hwpx?)"
+    r"|(?=\S*[A-Za-z])(?=\S*\d)[\w.:#/-]{2,80}",
+    re.ASCII,
 )
-# An address, or an id: what stands in place of a text.
-DOCUMENT_NAME = re.compile(r"https?://\S+|(?=\S*[A-Za-z])(?=\S*\d)[\w.:#/-]{2,80}", re.ASCII)
 LONGEST_NAME = 200  # characters, of a title or an address
 SENTENCE_ENDS = (".", "!", "?", "。", "…", '."', ".”", ".'")
 
@@ -147,11 +145,6 @@ def other_passages(row: Mapping[str, object], column: str, place: str) -> list[s
     return [
         name for name in others if _holds_sentences(read_written(row[name], f'"{name}"', place))
     ]
-
-
-def are_joined(passage: "Listed") -> bool:
-    """Tell whether a text looks like several passages put together."""
-    return JOINED.search(passage.text or "") is not None
 
 
 def _holds_sentences(value: object) -> bool:

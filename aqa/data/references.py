@@ -116,8 +116,8 @@ class ReferenceReader:
     ) -> None:
         """See that no text that may be the reference, too, says something else."""
         # FiD's target, beside all answers that are right, need not be one of them.
-        beside = "answer" if fold(column) == "answers" else "target"
-        others = columns_called((beside,), tuple(row))
+        beside = ("answer",) if fold(column) == "answers" else ("target", "answertext")
+        others = columns_called(beside, tuple(row))
         if fold(column) in AMBIGUOUS:
             others += _like_references(tuple(row))
         for other in others:

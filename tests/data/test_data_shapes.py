@@ -182,6 +182,8 @@ HELPED: list[tuple[str, Any, str]] = [
         "its passages have the ranks 1, none; number them"),
     ("names of documents", lines({**ROW, "documents": ["d1", "https://x.org/y"]}),
         'line 1: "d1" names a document, where its text is needed; give the texts, or the ret'),
+    ("names of files", lines({**ROW, "context": "docs/a.txt"}),
+        'line 1: "docs/a.txt" names a document, where its text is needed; give the texts, or'),
     ("gold passages of two kinds",
         lines({**ROW, "ctxs": [{"id": 1, "text": "a", "is_gold": 1}, "b"], "gold_ids": [2]}),
         "its gold passages have the ids 1, but those that it names are 2; leave the wrong ones"),

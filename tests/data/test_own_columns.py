@@ -103,7 +103,7 @@ def test_the_only_column_of_sentences_holds_the_passages(
     assert texts == (value if isinstance(value, list) else [value])
 
 
-@pytest.mark.parametrize("name", ["gt", "gold", "target", "True Answer", "human_answer"])
+@pytest.mark.parametrize("name", ["gt", "gold", "target", "answer_text", "human_answer"])
 def test_a_reference_beside_an_answer_is_asked_for(tmp_path: Path, name: str) -> None:
     row = {"id": "q1", "question": WHEN, "context": BUILT, "answer": "In 1900.", name: "1874"}
     with pytest.raises(DataError, match=f'"answer" and "{name}" hold different answers; name'):

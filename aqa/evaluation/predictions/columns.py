@@ -28,8 +28,9 @@ from aqa.evaluation.predictions.texts import as_text
 # Names as `fold` gives them, the likeliest first.
 IDS = (
     "referenceexampleid", "id", "guid", "qid", "queryid", "questionid", "exampleid", "sampleid",
-    "instanceid", "topicid", "qaid", "itemid", "recordid", "caseid", "testid", "customid", "uid",
-    "uuid", "key", "name", "docid", "testidx", "idx", "index", "rowid", "number", "unnamed0", "",
+    "instanceid", "topicid", "narrativeid", "qaid", "itemid", "recordid", "caseid", "testid",
+    "customid", "uid", "uuid", "key", "name", "docid", "testidx", "idx", "index", "rowid", "number",
+    "번호", "unnamed0", "",
 )  # fmt: skip
 SURE_IDS = {"id", "guid", "qid"}
 JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn, as people write them

@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator
 
-from aqa.data.shape import Row, UnreadableError, are_objects, as_object, joined, shape, without
+from aqa.data.shape import (
+    Row,
+    UnreadableError,
+    are_objects,
+    as_object,
+    as_objects,
+    joined,
+    shape,
+    without,
+)
 
 BIOASQ_COLUMNS = {
     "id", "type", "body", "documents", "snippets", "concepts", "triples", "exact_answer",
@@ -57,10 +66,15 @@ def langchain(row: Row) -> Iterator[Row]:
     yield {**rest, "prediction": answer}
 
 
-@shape("answer", knows=lambda row: are_objects(row["answer"], "citations"))
+def _sentences(row: Row) -> object:
+    return row.get("answer", row.get("responses"))
+
+
+@shape(any_of=("answer", "responses"), knows=lambda row: are_objects(_sentences(row), "citations"))
 def trec_rag(row: Row) -> Iterator[Row]:
-    rest = without(row, "answer", "references")
-    sentences = [str(each.get("text") or "").strip() for each in row["answer"]]
+    """With citations after each sentence, as RAGTIME has them, too."""
+    rest = without(row, "answer", "responses", "references")
+    sentences = [str(each.get("text") or "").strip() for each in as_objects(_sentences(row))]
     yield {**as_object(row.get("metadata")), **rest, "prediction": " ".join(sentences).strip()}
 
 
