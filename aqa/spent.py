@@ -48,6 +48,9 @@ class Spent:
     def __sub__(self, other: "Spent") -> "Spent":
         return self._joined(other, sub)
 
+    def __mul__(self, times: int) -> "Spent":
+        return self._joined(self, lambda figure, _: figure * times)
+
     def highest(self, other: "Spent") -> "Spent":
         """The larger of each figure."""
         return self._joined(other, max)

@@ -18,7 +18,8 @@ class Ledger:
     """Tokens and money: spent for certain, and reserved for what is in flight.
 
     `price` is that of what this process asks: `live_price` one by one, or `batch_price` through the
-    Batch API; None where nobody knows it. Nothing starts that could pass a cap.
+    Batch API; None where nobody knows it. Nothing starts that could pass a cap. Where one
+    took more than it could at worst, since the server heeds no limit of an answer, so may each.
     """
 
     def __init__(self, options: Gpt4Options) -> None:
@@ -29,6 +30,7 @@ class Ledger:
         self.spent = Spent(cost=0.0 if self.price else None)
         self.elsewhere = Spent()  # by other runs under the same caps
         self._reserved, self._under_way = Spent(cost=0.0), Spent()
+        self._open, self._excess = 0, Spent()  # of one request beyond its worst case
         self._record: SpendingRecord | None = None
 
     def price_in(self, tier: str) -> Price | None:
@@ -55,7 +57,8 @@ class Ledger:
 
     def has_room(self, worst: Spent) -> bool:
         """Whether a request that takes so much at worst can't pass a cap."""
-        total, options = self.spent + self.elsewhere + self._reserved + worst, self._options
+        more = worst + self._excess * (self._open + 1)
+        total, options = self.spent + self.elsewhere + self._reserved + more, self._options
         most = options.max_tokens_total
         if most is not None and total.input + total.output > most:
             return False
@@ -74,18 +77,21 @@ class Ledger:
         """Reserve what a request may take, on disk before it is sent."""
         self.reserve(worst)
         self._under_way += worst
+        self._open += 1
         self.write()
 
     def end(self, worst: Spent, used: Spent) -> None:
         """Settle a request that was started."""
         self.settle(worst, used)
         self._under_way -= worst
+        self._open -= 1
+        self._excess = self._excess.highest(used - worst)
         self.write()
 
     def write(self) -> None:
         """Put on disk what is spent by now, and what is under way at its worst."""
         if self._record is not None:
-            self._record.write(self.spent + self._under_way)
+            self._record.write(self.spent + self._under_way + self._excess * self._open)
 
     def stopped(self) -> StoppedError:
         """The end of a run that has no room for what is left."""

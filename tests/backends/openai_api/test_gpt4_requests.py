@@ -18,7 +18,7 @@ from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.schemas import READER_ANSWER
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
-from aqa.errors import ConfigError, ModelError, RunError
+from aqa.errors import ConfigError, ModelError, RunError, StoppedError
 from aqa.progress import SilentProgress
 from aqa.records import Evidence, Message, Prompt, Template
 from aqa.runs.folder import read_manifest
@@ -324,6 +324,18 @@ def test_wrong_numbers_count_as_the_worst_case(
     spent = read_manifest(tmp_path / "out")["served"]["spent"]
     assert spent["output_tokens"] == 4
     assert server.prompt_tokens < spent["input_tokens"] < 5000
+
+
+@pytest.mark.parametrize("told", [{"completion_tokens": 5000}, {"cost": 0.0101}])
+def test_a_server_that_heeds_no_limit_passes_no_cap(
+    tmp_path: Path, server: Server, told: dict[str, object]
+) -> None:
+    server.usage = {"prompt_tokens": 10, "completion_tokens": 2, **told}
+    config = configured(tmp_path, server, 30, max_cost=0.1, max_concurrency=4, reasoning_tokens=0)
+    with pytest.raises(StoppedError, match="max-cost"):
+        run(config, tmp_path / "out")
+    assert server.requests == 9
+    assert 0.09 <= read_manifest(tmp_path / "out")["served"]["spent"]["usd"] <= 0.1
 
 
 def test_a_redirect_is_not_followed_with_the_key(
