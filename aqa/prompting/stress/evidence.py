@@ -92,13 +92,13 @@ class StressedEvidence:
         """The version of the rules that draw the evidence; None where nothing is drawn."""
         return None if self._condition == "duplicate" else RULES
 
-    @property
-    def _others_wanted(self) -> int | None:
+    def _others_wanted(self, gold: "_Gold") -> int | None:
         """How many passages are to be around the gold ones; None where it is not for us to say."""
         family, _, number = self._condition.partition("-")
         if family == "noise":
             return int(number)
-        return self._stress.passages - 1 if family == "position" else None
+        all_of = max(1, self._stress.passages - len(gold.passages))
+        return all_of if family == "position" else None
 
     def _reason_to_leave_out(self, example: Example) -> str:
         found = _Gold.of(example)
@@ -106,7 +106,7 @@ class StressedEvidence:
             return NO_GOLD
         if self._contradicts:
             return "" if self._apply(example) is not None else NO_ANSWER
-        wanted = self._others_wanted or 0
+        wanted = self._others_wanted(found) or 0
         given = chain(example.passages, map(_of_another, self._pools.passages if wanted else ()))
         enough = sum(1 for _ in islice(found.others(given), wanted))
         if enough < wanted:
@@ -125,7 +125,7 @@ class StressedEvidence:
         gold = _Gold.of(example)
         if gold is None:
             return None
-        if (wanted := self._others_wanted) is not None:
+        if (wanted := self._others_wanted(gold)) is not None:
             return self._given_in(example, self._placed(example, gold, wanted))
         plan = select(example, self._given).reading_order
         if self._contradicts:
@@ -145,12 +145,9 @@ class StressedEvidence:
     def _placed(self, example: Example, gold: "_Gold", wanted: int) -> list[Passage]:
         """The gold passages among hard ones, at the place that the condition names."""
         _, _, place = self._condition.partition("-")
-        block = gold.passages
-        if place in ("first", "middle", "last"):  # of so many passages in all
-            wanted = max(1, wanted + 1 - len(block))
         others = self._hard(example, gold, wanted)
         before = {"first": 0, "last": len(others)}.get(place, len(others) // 2)
-        return [*others[:before], *block, *others[before:]]
+        return [*others[:before], *gold.passages, *others[before:]]
 
     def _hard(self, example: Example, gold: "_Gold", wanted: int) -> list[Passage]:
         """The example's own passages that do not hold the answer, then the nearest of others."""

@@ -180,6 +180,19 @@ def test_fewer_passages_than_noise_asks_for() -> None:
     with pytest.raises(DataError, match=r"noise-20 asks for 20 passages beside .* hold only 8 for"):
         stressed(examples()[:9], "noise-20")
     assert stressed(examples()[:9], "noise-5")
+    with pytest.raises(DataError, match=r"asks for 5 passages beside .* hold only 4 for"):
+        stressed(examples()[:5], "position-last")
+    rows = examples()[:5]  # of two gold passages one less is needed
+    second = Passage("So it is: person 0 lives there.", id="p", rank=2)
+    rows = [replace(row, own_passages=(*row.own_passages, second)) for row in rows]
+    rows = [
+        replace(row, passages=row.own_passages, gold_ids=("p", f"p{n}"))
+        for n, row in enumerate(rows)
+    ]
+    evidence, found = stressed(rows, "position-last")
+    assert [read(evidence, example)[-2:] for example in found] == [
+        [row.own_passages[0].text, second.text] for row in rows
+    ]
 
 
 def test_names_of_conditions() -> None:
