@@ -3,10 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, Verd
 from aqa.metrics.statistics.intervals import FEW, mean_intervals
 from aqa.metrics.statistics.power import detectable_difference
 from aqa.metrics.statistics.waves import draw_order, wave_ends
+from aqa.runs.files import Facts
 
 UNDECIDED: Verdict = "undecided"
 FEWEST = 50  # questions in common
@@ -40,7 +41,7 @@ class StopRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Facts):
     """What a run that stops by itself came to: b is the run, a the reference.
 
     `difference`, `low` and `high` are of b - a, in points, after `asked` of `questions`. Interval
@@ -63,10 +64,6 @@ class Decision:
     def is_final(self) -> bool:
         """Whether nothing more has to be asked."""
         return self.verdict != UNDECIDED
-
-    def to_json(self) -> dict[str, Any]:
-        """Give what run.json holds."""
-        return asdict(self)
 
     def __str__(self) -> str:
         words = {

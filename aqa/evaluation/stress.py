@@ -17,6 +17,7 @@ from aqa.metrics import score_pairs
 from aqa.metrics.normalize import main_score
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
+from aqa.runs.files import Facts
 
 STRESS = "stress"  # the key of differences between readers, in each condition
 MISSING, CONFLICT, TWO_SOURCES = "missing", "conflict", "two_sources"
@@ -56,7 +57,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class UnderStress:
+class UnderStress(Facts):
     """One condition: its scores, each with its 95 % interval, and how far they are from plain.
 
     `shares` tell what else the reader does: "answered" and "unchanged" without the evidence, in
@@ -68,16 +69,6 @@ class UnderStress:
     differences: Mapping[str, Comparison] = field(default_factory=dict)
     shares: Mapping[str, Rate] = field(default_factory=dict)
     gold_read: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
-        found: dict[str, Any] = {
-            "n": self.n,
-            "scores": {name: asdict(rate) for name, rate in self.scores.items()},
-            "differences": {name: one.to_json() for name, one in self.differences.items()},
-            "shares": {name: asdict(rate) for name, rate in self.shares.items()},
-        }
-        return found if self.gold_read is None else {**found, "gold_read": self.gold_read}
 
 
 @dataclass(frozen=True, slots=True)

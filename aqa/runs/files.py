@@ -52,11 +52,11 @@ def known(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Values that files hold as they are, but for those that are not known."""
+    """Values that files hold as they are, but for those that are not known, within others too."""
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json or a manifest holds."""
-        return known(asdict(self))
+        return asdict(self, dict_factory=lambda fields: known(dict(fields)))
 
 
 def write_json(path: Path, value: object) -> None:

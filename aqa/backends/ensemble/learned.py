@@ -62,14 +62,8 @@ class LearnedEnsemble:
     def write(self, folder: Path) -> Path:
         """Write it into its run folder."""
         path = folder / ENSEMBLE
-        content = {
-            "kind": KIND,
-            "version": 1,
-            **asdict(self),
-            "rule": rule_to_json(self.rule),
-            "members": [asdict(member) for member in self.members],
-        }
-        write_json(path, content)
+        own = {**asdict(self), "rule": rule_to_json(self.rule)}
+        write_json(path, {"kind": KIND, "version": 1, **own})
         return path
 
 
