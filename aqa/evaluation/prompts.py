@@ -10,7 +10,7 @@ from aqa.evaluation.comparison import Comparison, measure
 from aqa.evaluation.slices import corrected_groups
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
-from aqa.runs.files import known
+from aqa.runs.files import Facts, known
 from aqa.tables import Cell, Figure, Row, Table, figures, shown_chance, shown_interval, texts
 
 # A ranking turns where each reader is better under some prompt beyond chance; it may turn where the
@@ -52,7 +52,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(Facts):
     """Two readers by one score: their difference under each prompt, and of their means over all.
 
     With one prompt in common these are the same, and there is no ranking that could turn.
@@ -92,9 +92,7 @@ class Ranked:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        by_prompt = {name: one.to_json() for name, one in self.by_prompt.items()}
-        mean = self.of_means.to_json()
-        return known({"verdict": self.verdict, "of_means": mean, "by_prompt": by_prompt})
+        return known({"verdict": self.verdict, **Facts.to_json(self)})
 
 
 @dataclass(frozen=True, slots=True)

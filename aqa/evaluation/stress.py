@@ -6,7 +6,7 @@ there is how often the reader answers all the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from aqa.config.conditions import CONDITIONS, FAMILIES
@@ -72,7 +72,7 @@ class UnderStress(Facts):
 
 
 @dataclass(frozen=True, slots=True)
-class StressCard:
+class StressCard(Facts):
     """What a reader does under each condition that it was asked in.
 
     `places` compare the later places of the gold passage with the first one, by score. `passages`
@@ -109,16 +109,7 @@ class StressCard:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        places = {name: [one.to_json() for one in own] for name, own in self.places.items()}
-        return {
-            "reader": self.reader,
-            "metric": self.metric,
-            "findings": self.findings,
-            "n": self.n,
-            "plain": {name: asdict(rate) for name, rate in self.plain.items()},
-            "conditions": {name: own.to_json() for name, own in self.conditions.items()},
-            **({"places": places} if places else {}),
-        }
+        return {**Facts.to_json(self), "findings": self.findings}
 
 
 def make_card(
