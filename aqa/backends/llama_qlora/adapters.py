@@ -52,6 +52,19 @@ def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
         )
 
 
+def made_ready(model: Any, adapter: Path | None, options: LlamaQloraOptions, packs: bool) -> Any:
+    """A model for prediction, an adapter over it; who saves its weights lets none be packed."""
+    from aqa.backends.llama_qlora.attention import attend_in_blocks
+    from aqa.backends.llama_qlora.packed import pack
+
+    attend_in_blocks(model, options)
+    if adapter is not None:
+        model = load_adapter(model, adapter, options)
+    if packs and options.device_map is None:
+        pack(model)
+    return model
+
+
 def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
     """Put a trained adapter over its base model, whose vocabulary it may have widened.
 

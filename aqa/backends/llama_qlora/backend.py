@@ -12,7 +12,7 @@ from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
 from aqa.backends.llama_qlora.adapters import (
     embedding_rows,
     fast_adapter,
-    load_adapter,
+    made_ready,
     tell_unknown,
 )
 from aqa.backends.llama_qlora.four_bits import dequantize_once, is_dequantized
@@ -284,13 +284,10 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         files = self.files = convert_gguf(self.files, self._progress)
         with self._progress.task(f"Loading {files.spec}", 1, "models") as task, quiet():
             self.model = load_model(files, self.options, training, self._dequantizes)
-            if not training:
-                from aqa.backends.llama_qlora.attention import attend_in_blocks
-
-                attend_in_blocks(self.model, self.options)
             self._take_over_generation()
-            if files.adapter is not None and not training:
-                self.model = load_adapter(self.model, files.adapter, self.options)
+            if not training:
+                packs = not self._dequantizes
+                self.model = made_ready(self.model, files.adapter, self.options, packs)
             task.advance()
 
 
