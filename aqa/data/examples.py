@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import NoReturn
 
 from aqa.data.columns import DOCUMENT_ID, Columns, candidates, composed, fold
@@ -29,9 +30,8 @@ from aqa.records import Example, Passage
 
 # What programs and people put between passages, or before the second one.
 JOINED = re.compile(
-    r"\|\|\||\[(?:SEP|PAR|DOC)\]|</s>|^(?:[-=*]{3,}\s*$|\[2\]|(?:passage|document|doc|context|source"
-    r"|paragraph|문서|지문|문단|단락|자료)\W{0,3}2\b)",
-    re.IGNORECASE | re.MULTILINE,
+    r"\|\|\||\[(?:SEP|DOC)\] \S|</s>|\n(?:[-=*]{3,}\s*\n|\[2\]|\W{0,3}(?i:passage|document|doc"
+    r"|context|source|paragraph|문서|지문|문단|단락|자료)\W{0,3}2\b)"
 )
 
 
@@ -146,7 +146,7 @@ class RowParser:
         listed = list_passages(read_written(value, f'"{column}"', place), place, only)
         if len(listed) == 1 and "title" in self._columns.fields and only.title:
             listed = [replace(listed[0], title=only.title)]
-        self._joined_texts += len(listed) == 1 and bool(JOINED.search(listed[0].text or ""))
+        self._joined_texts += len(listed) == 1 and _is_joined(listed[0].text or "")
         if len(listed) != 1 or listed[0].title != title:
             title_column = ""  # not used: it stays in the metadata
         return column, title_column, in_ranked_order(listed, place)
@@ -200,6 +200,11 @@ class RowParser:
         self.generated_ids += 1
         content = "\n".join((question, *(passage.text for passage in passages)))
         return short_hash(unicodedata.normalize("NFC", content))
+
+
+@lru_cache(16)  # the questions about one passage follow each other
+def _is_joined(text: str) -> bool:
+    return JOINED.search(text) is not None
 
 
 def read_id(stored: object, place: str) -> str | None:

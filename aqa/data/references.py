@@ -40,6 +40,7 @@ IN_WORDS = {
     "none", "n/a", "no answer", "unanswerable", "not answerable", "true", "false", "없음",
     "답 없음", "답없음", "정답 없음", "해당 없음",
 }  # fmt: skip
+RARE = 100  # of so many references one
 NOTES = {
     "phrases": "Examples whose references say that there is no answer: {}; they count as"
     " unanswerable, unless they have others.",
@@ -91,6 +92,7 @@ class ReferenceReader:
                 texts = tuple(dict.fromkeys((*texts, *(more or ()))))
         if _is_impossible(row, place):
             return References((), None, (column,))
+        self._counts["read"] += 1
         self._counts["marked"] += texts is not None and _is_marked(row, not texts)
         if "answers" not in self._columns.fields:
             self._check_other(row, column, texts, place)
@@ -108,7 +110,8 @@ class ReferenceReader:
     def notes(self) -> Iterator[str]:
         """Give sentences for the user on what may not be meant."""
         for what, sentence in NOTES.items():
-            if count := self._counts[what]:
+            count = self._counts[what]  # what is rare may well be meant
+            if count and (what != "in words" or count * RARE >= self._counts["read"]):
                 yield sentence.format(count)
 
     def _check_other(
