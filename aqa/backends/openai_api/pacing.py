@@ -130,13 +130,9 @@ class Pace:
             limit = _number(headers.get(f"x-ratelimit-limit-{name}"))
             if limit and not bucket.given and bucket.per_second != limit / 60:
                 bucket.set_rate(limit)
-            if _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0:
-                reset = seconds_until(headers.get(f"x-ratelimit-reset-{name}"))
-                if reset and limit:  # one unit of the rate suffices to go on
-                    reset = min(reset, 60.0)
-                    self._hold_until = max(
-                        self._hold_until, time.monotonic() + max(reset / limit, 60 / limit)
-                    )
+            used_up = _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0
+            if limit and used_up and seconds_until(headers.get(f"x-ratelimit-reset-{name}")):
+                self.hold(60 / limit)  # one unit of the rate suffices to go on
 
 
 def _number(text: str | None) -> float | None:

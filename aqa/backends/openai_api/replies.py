@@ -22,7 +22,10 @@ CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_i
 # Why an answer ended before it was whole.
 End = Literal["filter", "length"]
 # How servers of all makers call these ends of an answer, in lower case, before a colon if any.
-LENGTH = "length max_tokens max_output_tokens model_length max_length model_context_window_exceeded"
+LENGTH = (
+    "length max_tokens max_output_tokens model_length max_length token_limit"
+    " model_context_window_exceeded"
+)
 FILTER = (
     "content_filter content_filtered safety image_safety recitation spii prohibited_content"
     " blocklist sensitive refusal guardrail_intervened error_toxic"

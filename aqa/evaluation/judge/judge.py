@@ -48,8 +48,8 @@ class JudgeVerdict(BaseModel):
 
 
 def _plain(verdict: str) -> str:
-    """A verdict as the schema spells it: servers that ignore it write "Partially correct"."""
-    return re.sub(r"[\s-]+", "_", verdict.strip().lower())
+    """A verdict as the schema spells it: servers that ignore it write "**Partially correct**."."""
+    return re.sub(r"[\W_]+", "_", verdict.lower()).strip("_")
 
 
 VERDICT = ResponseSchema.of("verdict", JudgeVerdict, lambda found: StructuredAnswer(found.verdict))

@@ -129,6 +129,7 @@ def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structure
         (chat("An", "sensitive"), "content filter"),
         (chat("An", "ContentFilter"), "content filter"),
         (chat("", "max-tokens"), "no token was left"),
+        (chat("", "token_limit"), "no token was left"),
         (chat(True), "the model answered nothing"),
         (b'{"choices": [{"message": null, "finish_reason": "SPII"}]}', "content filter"),
         (chat(None, "tool_calls"), "called a tool"),

@@ -12,7 +12,9 @@ import forked
 import pytest
 from fault_server import FAULTS, FILTERED, Body, Server, serving
 
+from aqa.backends.openai_api.schemas import BadObjectError, read_object
 from aqa.errors import AqaError
+from aqa.evaluation.judge.judge import JudgeVerdict
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.progress import SilentProgress
 
@@ -277,6 +279,30 @@ def test_failed_verdicts_are_counted_and_asked_for_again(
     call_aqa(*words(server, "a.json"), code=0)
     assert scored(tmp_path)["systems"][0]["judge"]["failed_verdicts"] == 0
     assert server.requests == 12
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ("Partially correct", "partially_correct"),
+        ("**Correct**.", "correct"),
+        ("INCORRECT", "incorrect"),
+        ("not correct", None),
+        ("correct|incorrect", None),
+        ("정답", None),
+        ("", None),
+        (1, None),
+        (True, None),
+        (["correct"], None),
+    ],
+)
+def test_how_a_verdict_may_be_spelt(said: object, verdict: str | None) -> None:
+    text = json.dumps({"reason": "It is not correct.", "verdict": said})
+    if verdict is None:
+        with pytest.raises(BadObjectError, match="verdict"):
+            read_object(text, JudgeVerdict)
+    else:
+        assert read_object(text, JudgeVerdict).verdict == verdict
 
 
 def test_a_judge_that_gives_no_verdict_gives_no_score(
