@@ -77,9 +77,9 @@ def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> C
     if source is None:
         return None
     day = None if options is None else date.fromisoformat(options.template_date)
-    if day is not None and DATE_NAME not in asked and _uses(source, DATE_NAME):
+    if day is not None and DATE_NAME not in asked and uses(source, DATE_NAME):
         asked[DATE_NAME] = day.strftime(DATE_FORMAT)
-    if day is not None and _uses(source, DATE_FUNCTION):
+    if day is not None and uses(source, DATE_FUNCTION):
         source = _date_macro(day) + source
     template = ChatTemplate(tokenizer, source, asked)
     user = [{"role": "user", "content": PROBE}]
@@ -100,7 +100,7 @@ def template_facts(template: ChatTemplate | None, options: LlamaQloraOptions) ->
     if template is None:
         return {}
     facts = dict(template.variables)
-    if _uses(template.source, DATE_FUNCTION):
+    if uses(template.source, DATE_FUNCTION):
         facts["date"] = options.template_date
     return {"template": facts} if facts else {}
 
@@ -129,7 +129,7 @@ def _asked(options: LlamaQloraOptions, source: str | None, name: str) -> dict[st
     for option, variable in asked.items():
         if source is None:
             raise ConfigError(f"backend.{option}: {name} has no chat template; leave it out")
-        if variable in _reserved() or not _uses(source, variable):
+        if variable in _reserved() or not uses(source, variable):
             raise ConfigError(
                 f"backend.{option}: the chat template of {name} has no such variable; leave it out,"
                 " or look up its name in the template"
@@ -145,7 +145,8 @@ def _reserved() -> set[str]:
     return {*own, "messages", DATE_FUNCTION}
 
 
-def _uses(source: str, variable: str) -> bool:
+def uses(source: str, variable: str) -> bool:
+    """Whether a template has a variable, or a function, of this name."""
     return re.search(rf"\b{re.escape(variable)}\b", source) is not None
 
 

@@ -1,11 +1,11 @@
 """From a chat prompt to token ids and from ids to an answer, by a causal model's chat template."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aqa.backends.assistant_turn import AssistantTurn, learn_turn
-from aqa.backends.chat_rendering import PROBE, ChatTemplate, open_template
+from aqa.backends.chat_rendering import PROBE, ChatTemplate, open_template, uses
 from aqa.backends.special_names import SpecialNames
 from aqa.backends.written_turn import WrittenTurn, make_written_turn
 from aqa.config.backend_options import LlamaQloraOptions
@@ -97,24 +97,34 @@ def make_chat_encoder(
         )
     # A template's own end of turn stops an answer even where the model's files do not name it.
     end = tuple(dict.fromkeys([*named, *_first_added(tokenizer, names.ids(turn.tail))]))
-    folds = False
-    if template is None:
-        note("the model has no chat template: messages are joined by blank lines")
-    else:
-        folds = not template.writes(
-            [{"role": "system", "content": PROBE}, {"role": "user", "content": "?"}]
-        )
-        if folds:
-            note(
-                "the model's chat template has no system role: the system text opens the user turn"
-            )
-        if not turn.known:
-            note(
-                "the model's chat template does not show how it writes an answer: answers are"
-                " trained on as they are, followed by the end-of-text token"
-            )
+    system = [{"role": "system", "content": PROBE}, {"role": "user", "content": "?"}]
+    folds = template is not None and not template.writes(system)
+    for text in _lacking(tokenizer, template, turn, folds):
+        note(text)
     written = make_written_turn(tokenizer, names, turn, end)
     return ChatEncoder(tokenizer, end, folds, template, names, turn, written)
+
+
+def _lacking(
+    tokenizer: Any, template: ChatTemplate | None, turn: AssistantTurn, folds: bool
+) -> Iterator[str]:
+    """What a template can't do, or its tokenizer for it, in sentences."""
+    if template is None:
+        yield "the model has no chat template: messages are joined by blank lines"
+        return
+    if folds:
+        yield "the model's chat template has no system role: the system text opens the user turn"
+    for name in ("bos_token", "eos_token"):
+        if uses(template.source, name) and getattr(tokenizer, name) is None:
+            yield (
+                f"the model's chat template writes {name}, and its tokenizer has none, so that"
+                " nothing stands there; see whether its tokenizer_config.json is whole"
+            )
+    if not turn.known:
+        yield (
+            "the model's chat template does not show how it writes an answer: answers are"
+            " trained on as they are, followed by the end-of-text token"
+        )
 
 
 def _first_added(tokenizer: Any, ids: Sequence[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 
 from aqa.config.shipped import PREFIX
@@ -49,9 +50,10 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
         if cause is not None or "gated repo" in str(error):
             raise ModelError(_gated(name)) from error
         if Path(spec).exists() or spec.startswith(PREFIX):
-            broken = "; copy its files here once more" if isinstance(error, SafetensorError) else ""
+            is_broken = isinstance(error, SafetensorError | JSONDecodeError)
+            advice = "; copy its files here once more" if is_broken else ""
             raise ModelError(
-                f"{name}: this model can't be loaded: {said_by(error)}{broken}"
+                f"{name}: this model can't be loaded: {said_by(error)}{advice}"
             ) from error
         absent = "no such folder, and " if Path(spec).parent.is_dir() else ""
         raise ModelError(

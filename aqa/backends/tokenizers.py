@@ -1,7 +1,7 @@
 """Tokenizers of models that lie in a folder, a package or on the hub."""
 
-import contextlib
 from collections.abc import Callable
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,16 @@ def _end_tokens(files: ModelFiles, options: LocalModelOptions) -> list[int]:
         (GenerationConfig, {}),
         (AutoConfig, {"trust_remote_code": options.trust_remote_code}),
     ):
-        with contextlib.suppress(OSError):  # none there, as in the folder of a tokenizer alone
+        try:
             found = kind.from_pretrained(files.base, revision=options.revision, **others)
-            text = found.get_text_config() if kind is AutoConfig else found
-            end = getattr(text, "eos_token_id", None)
-            if end is not None:
-                return [end] if isinstance(end, int) else list(end)
+        except OSError as error:
+            if isinstance(error.__context__, JSONDecodeError):
+                raise
+            continue  # none there, as in the folder of a tokenizer alone
+        text = found.get_text_config() if kind is AutoConfig else found
+        end = getattr(text, "eos_token_id", None)
+        if end is not None:
+            return [end] if isinstance(end, int) else list(end)
     return []
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,22 @@ def test_end_tokens_as_a_generation_config_may_name_them(
         (folder / "generation_config.json").write_text(text, encoding="utf-8")
     expected = {None: (4,), 3: (4, 3)}.get(named if not isinstance(named, list) else 3, (4,))
     assert make_reader(folder)._encoder.end_token_ids == expected
+
+
+def test_end_tokens_that_can_not_be_read_are_not_left_out(tiny: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    (folder / "generation_config.json").write_text('{"eos_token_id": [1', encoding="utf-8")
+    with pytest.raises(ModelError, match=r"generation_config.json' is not a valid JSON file"):
+        make_reader(folder)._encoder  # noqa: B018
+
+
+@pytest.mark.parametrize(("name", "told"), [("bos_token", 1), ("pad_token", 0)])
+def test_a_token_that_only_the_template_knows_is_told_of(name: str, told: int) -> None:
+    """As where tokenizer_config.json was left behind: jinja writes nothing in its place."""
+    tokenizer, found = make_tokenizer(), list[str]()
+    setattr(tokenizer, name, None)
+    make_chat_encoder(tokenizer, [], found.append)
+    assert [f"writes {name}" in text for text in found] == [True] * told
 
 
 def test_a_tokenizer_without_end_token_is_refused() -> None:
