@@ -1,26 +1,36 @@
 """What a library raises while a model trains or writes, as one sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from aqa.backends.model_errors import RAISED, is_out_of_memory, said_by
-from aqa.errors import AqaError, ModelError
+from aqa.errors import AqaError, ModelError, RunError
 from aqa.processes import process_count, process_rank
 
 # What gloo and NCCL say where another process has gone.
 _LOST = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited", "NCCL error")
+
+# What PyTorch says, as a RuntimeError, of a file that it can't write, or read.
+_OF_FILES = ("PytorchStream", "inline_container.cc")
 
 WRITING = "writing answers"
 
 
 @contextmanager
 def explained_work(spec: str, work: str) -> Iterator[None]:
-    """Turn what a model's libraries raise into a ModelError; `work` is what it was doing."""
+    """Turn what a model's libraries raise into one sentence; `work` is what it was doing.
+
+    Raises:
+        ModelError: the model failed, or another process or memory was lost.
+        RunError: the run folder has no room, or its files are damaged.
+    """
+    from safetensors import SafetensorError
+
     try:
         yield
-    except AqaError:
+    except (AqaError, BrokenPipeError):
         raise
-    except RAISED as error:
+    except (OSError, SafetensorError, *RAISED) as error:
         if is_lost(error):
             raise ModelError(
                 f"process {process_rank() + 1} of {process_count()} stops, as it has lost another"
@@ -33,6 +43,12 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
             if work == WRITING:
                 less = "generation.batch_tokens or backend.max_seq_length"
             raise ModelError(f"{spec}: out of memory while {work}; lower {less}") from error
+        if isinstance(error, OSError | SafetensorError) or is_said(error, _OF_FILES):
+            raise RunError(
+                f"a file can't be written or read while {work} ({said_by(error)}); free some space,"
+                " or remove the last of the run folder's checkpoints where it is damaged, and go on"
+                " with --resume"
+            ) from error
         raise ModelError(
             f"{spec}: this model failed while {work} with an unexpected error"
             f" ({type(error).__name__}: {said_by(error)}); try other options under backend, such as"
@@ -43,4 +59,9 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
 def is_lost(error: Exception) -> bool:
     """Whether it tells that one of several processes has gone."""
     by_torch = type(error).__name__.startswith("Dist")  # DistBackendError and its like
-    return process_count() > 1 and (by_torch or any(said in str(error) for said in _LOST))
+    return process_count() > 1 and (by_torch or is_said(error, _LOST))
+
+
+def is_said(error: Exception, words: Sequence[str]) -> bool:
+    """Whether an error says any of these words."""
+    return any(each in str(error) for each in words)

@@ -60,11 +60,10 @@ def train_reader(
             arguments = training_arguments(reader.config, reader.options, job)
         rows = made.all()
     set_seed(reader.config.seed)
-    with quiet(), sharing_processors():
-        with explained_work(model, "training"):
-            with explained_options():
-                trainer = trainer_type(reader, job, on_step, arguments, rows)
-            run_training(trainer, job, on_step)
+    with quiet(), sharing_processors(), explained_work(model, "training"):
+        with explained_options():
+            trainer = trainer_type(reader, job, on_step, arguments, rows)
+        run_training(trainer, job, on_step)
         folder = save_trained(job.folder / trainer.folder_name, trainer.write_trained)
     trainer.settle()
     if job.dev:

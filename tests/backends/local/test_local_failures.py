@@ -1,17 +1,20 @@
 """What fails on a GPU, or in another process, is one sentence."""
 
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from tiny_t5 import make_reader
 
 from aqa.backends.local import training
 from aqa.backends.local.failures import WRITING, explained_work
 from aqa.backends.model_errors import explained
-from aqa.errors import DataError, ModelError
+from aqa.errors import DataError, ModelError, RunError
 
 TOO_LITTLE = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
@@ -67,6 +70,23 @@ def test_what_to_lower_depends_on_the_work() -> None:
         sentence = f"^m: out of memory while {work}; lower {less}"
         with pytest.raises(ModelError, match=sentence), explained_work("m", work):
             raise MemoryError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        SafetensorError("Error while serializing: I/O error: No space left on device"),
+        RuntimeError("PytorchStreamReader failed reading zip archive"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
+    ],
+)
+def test_a_full_disk_is_no_fault_of_the_model(error: Exception) -> None:
+    sentence = r"^a file can't be written or read while training \(.*free some space.*--resume$"
+    with pytest.raises(RunError, match=sentence), explained_work("m", "training"):
+        raise error
+    with pytest.raises(BrokenPipeError), explained_work("m", "training"):
+        raise BrokenPipeError  # of who read what is told, and has gone
 
 
 @pytest.mark.parametrize("error", LOST)
