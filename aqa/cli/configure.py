@@ -1,12 +1,14 @@
 """The one config that a command's flags, its files and --set make."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqa.config.flags import FLAGS
 
 if TYPE_CHECKING:
+    import typer
+
     from aqa.config.options import RunConfig
 
 
@@ -54,3 +56,16 @@ def column_names(fields: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--field {text}: write it as OURS=COLUMN, such as question=Question")
         pairs[ours] = column
     return pairs
+
+
+def refuse_idle(context: "typer.Context", names: Iterable[str], why: str) -> None:
+    """Refuse parameters that were given where they do nothing, by a UsageError."""
+    from aqa.errors import UsageError
+
+    flags: dict[str | None, Any] = {each.name: each for each in context.command.params}
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            is_no = context.params[name] is False
+            flag, *_ = (is_no and flags[name].secondary_opts) or flags[name].opts
+            raise UsageError(f"{flag} has no effect {why}")

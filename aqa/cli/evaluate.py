@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqa.cli import flags
-from aqa.cli.configure import column_names
+from aqa.cli.configure import column_names, refuse_idle
 
 if TYPE_CHECKING:
     from aqa.data import Source
@@ -92,6 +92,8 @@ def evaluate(
     if verify:
         from aqa.verbs.verify import verify as run_verify
 
+        others = context.params.keys() - {"verify", "files", "as_json", "quiet"}
+        refuse_idle(context, sorted(others), "beside --verify; leave one of them out")
         score_tables.show_verifications([run_verify(file) for file in files], as_json)
         return
     from aqa.errors import UsageError
@@ -105,6 +107,12 @@ def evaluate(
     if as_json and len(forms) > 1:
         raise UsageError(f"--json goes with no other form; leave it or --{forms[1]} out")
     evaluated = _evaluated(files, context.params)
+    if not evaluated.asks_a_judge:
+        of_judge = (name for name in context.params if name.startswith("judge_"))
+        refuse_idle(context, ["dry_run", *of_judge], "without a judge; add judge to --metrics")
+    if "bertscore" not in evaluated.scoring.metrics:
+        of_bert = [name for name in context.params if name.startswith("bert_")]
+        refuse_idle(context, of_bert, "without BERTScore; add bertscore to --metrics")
     promise = parse_promise(choose_threshold, level, wrong_under)
     outputs = _outputs(files, context.params)
     limits = parse_limits(fail_under or ())
@@ -142,8 +150,6 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
         raise UsageError(
             "--passages and --corpus are for a --report, --label or a judge, beside --data"
         )
-    if not judges and (params["dry_run"] or params["judge_settings"]):
-        raise UsageError("--dry-run and --judge-... are for the judge; add it to --metrics")
     return evaluated
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aqa.cli import flags
-from aqa.cli.configure import configure
+from aqa.cli.configure import configure, refuse_idle
 
 if TYPE_CHECKING:
     from aqa.config.options import RunConfig
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aqa.verbs.predict import PredictResult, Resume
 
 app = typer.Typer()
+NOT_CANCELLED = ("dry_run", "resume", "retry_errors", "abstain_below", "stop_when_decided")
 
 
 EXAMPLES = """Examples:
@@ -87,8 +88,10 @@ def predict(
     from aqa.verbs.foresight import foresee
     from aqa.verbs.predict import Resume
 
-    if cancel and (dry_run or not resume):
-        raise UsageError("--cancel goes with neither --dry-run nor --fresh")
+    if cancel:
+        refuse_idle(context, NOT_CANCELLED, "beside --cancel; leave it out")
+    if retry_errors and not resume:
+        raise UsageError("--fresh asks all again, what failed too; leave --retry-errors out")
     how = Resume(
         not resume, retry_errors, abstain_below, allow_other_reader, _stop_rule(context.params)
     )

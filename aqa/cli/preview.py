@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from aqa.cli import flags
-from aqa.cli.configure import configure
+from aqa.cli.configure import configure, refuse_idle
 
 app = typer.Typer()
 
@@ -51,6 +51,10 @@ def prompt_preview(
     from aqa.display import console
     from aqa.verbs.preview import preview
 
+    if example_id is not None:
+        refuse_idle(context, ["number"], "beside --id; leave one of them out")
+    if as_json:
+        refuse_idle(context, ["tokens"], "beside --json, which has them; leave it out")
     if config is None and model is None and backend in ("llama", "llama-qlora"):
         config = "llama_smollm2"
     found = configure({**context.params, "config": config})

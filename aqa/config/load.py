@@ -105,6 +105,11 @@ def parse_assignment(text: str, flag: str = "--set") -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"{flag} {text}: write it as key=value, such as evidence.top_k=5")
+    if not value:
+        raise UsageError(
+            f"{flag} {text} has no value; give one (null for none), or check that its variable is"
+            " set"
+        )
     if _is_separator(value):
         return FLAT_KEYS.get(key.strip(), key.strip()), value
     try:
@@ -121,7 +126,7 @@ def _is_separator(value: str) -> bool:
     if text[:1] in ("#", "|", ">"):
         return True
     is_yaml = text == "~" or text[:1] in tuple("\"'[{")
-    return bool(value) and not is_yaml and not any(map(str.isalnum, text))
+    return not is_yaml and not any(map(str.isalnum, text))
 
 
 def set_value(config: RawConfig, key: str, value: Any) -> None:

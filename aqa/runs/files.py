@@ -27,6 +27,20 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to read what is there into one sentence."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise RunError(
+            f"{path}: can't be read ({error.strerror}); mend the permissions, or name another"
+            " folder"
+        ) from error
+
+
+@contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
     """Make a folder for the work within, and take it away if that fails and leaves it empty."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]

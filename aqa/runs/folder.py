@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from aqa.errors import FolderInUseError, RunError, StoppedError
-from aqa.runs.files import discard, explained, write_json
+from aqa.runs.files import discard, explained, readable, write_json
 from aqa.runs.fingerprints import differences
 from aqa.runs.journal import JOURNAL_KIND, read_lines
 from aqa.runs.names import (
@@ -111,7 +111,8 @@ def read_manifest(folder: Path) -> Json:
     """The manifest of a run folder, empty where there is none; RunError for what is no JSON."""
     path = folder / MANIFEST
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        with readable(path):
+            found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found, dict):
             return found
     except (FileNotFoundError, NotADirectoryError):

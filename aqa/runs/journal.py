@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from aqa.errors import RunError
 from aqa.records import AnswerPart, Prediction, Prompt
-from aqa.runs.files import atomic, explained
+from aqa.runs.files import atomic, explained, readable
 from aqa.runs.fingerprints import ROOM, another_run, differences, flat
 from aqa.runs.journal_rows import cleaned_again, withheld
 from aqa.runs.names import JOURNAL, PREDICTIONS
@@ -228,9 +228,9 @@ class Journal:
 def whole_lines(path: Path, start: int = 0) -> Iterator[Line]:
     """Give the lines of a journal from a place on, the header among them, up to a broken one.
 
-    There are none where there is no journal.
+    There are none where there is no journal; RunError where it can't be read.
     """
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), readable(path), path.open("rb") as file:
         file.seek(start)
         for line in file:
             row = _parse(line, ("index", int)) or _parse(line, ("kind", str))

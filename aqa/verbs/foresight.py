@@ -6,17 +6,18 @@ from math import inf, sqrt
 from pathlib import Path
 from typing import Any
 
-from aqa.backends import make_reader
 from aqa.config.options import RunConfig
 from aqa.evaluation.deciding import Contest
 from aqa.evaluation.planning import Need
 from aqa.progress import Progress
+from aqa.prompting.build import Inputs
+from aqa.prompting.templates import load_template
 from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL
 from aqa.spent import CostEstimate, Spent
 from aqa.verbs.deciding import open_contest
 from aqa.verbs.ensembles import dry_run
-from aqa.verbs.predict import Resume, checked_inputs
+from aqa.verbs.predict import Resume
 from aqa.verbs.session import Row
 from aqa.verbs.variants import spent_in
 
@@ -70,8 +71,7 @@ def foresee(
     """
     assert resume.stop is not None
     estimate = dry_run(config, folder, progress, resume)
-    reader = make_reader(config, progress)
-    inputs = checked_inputs(config, reader, progress)
+    inputs = Inputs(config, load_template(config.prompt), progress)
     contest = open_contest(resume.stop, config, inputs, folder, progress)
     rows = list(read_lines(folder / JOURNAL))[1:] if estimate.answered else []
     spent = Spent() if resume.fresh else spent_in(folder)

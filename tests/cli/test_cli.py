@@ -143,7 +143,7 @@ def test_what_is_wrong_is_named_as_it_was_given(
         (["predict", "stub", "--stop-when-decided", "none"], "none can't be read: No such file"),
         (["evaluate", "none.json"], "none.json can't be read: No such file"),
         (["evaluate", "a.json", "--train", "none.json"], "none.json: no such file or folder"),
-        (["evaluate", "a.json", "--judge-labels", "none.csv"], "none.csv"),
+        (["evaluate", "a.json", "--metrics", "judge", "--judge-labels", "none.csv"], "none.csv"),
         (["evaluate", "a.json", "--stress"], "leave --data out"),
     ],
 )

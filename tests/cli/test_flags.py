@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +107,25 @@ def test_a_key_that_is_an_example_exists(key: str) -> None:
 @pytest.mark.parametrize("key", sorted(set(KEYS.findall(README)) - FACTS))
 def test_the_readme_names_no_option_that_there_is_not(key: str) -> None:
     assert options_of(key)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("predict stub --fresh --retry-errors", "--fresh asks all again, what failed too"),
+        ("predict gpt4 --cancel --fresh", "--fresh has no effect beside --cancel"),
+        ("predict gpt4 --cancel --dry-run", "--dry-run has no effect beside --cancel"),
+        ("predict stub --set seed=", "--set seed= has no value; give one (null for none)"),
+        ("prompt-preview stub --id 1 --n 3", "--n has no effect beside --id"),
+        ("prompt-preview stub --tokens --json", "--tokens has no effect beside --json"),
+        ("evaluate a.json --verify --metrics em", "--metrics has no effect beside --verify"),
+        ("evaluate a.json --dry-run", "--dry-run has no effect without a judge"),
+        ("evaluate a.json --judge-repeats 3", "--judge-repeats has no effect without a judge"),
+        ("evaluate a.json --bert-model x", "--bert-model has no effect without BERTScore"),
+        ("evaluate a.json --no-bert-cache", "--no-bert-cache has no effect without BERTScore"),
+    ],
+)
+def test_what_has_no_effect_is_refused(
+    words: str, told: str, call_aqa: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    assert told in " ".join(call_aqa(*words.split(), code=2).stderr.split())

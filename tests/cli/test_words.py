@@ -35,6 +35,14 @@ def test_an_empty_word_is_refused(words: list[str], told: str) -> None:
         list(readied(words))
 
 
+def test_a_word_of_no_characters_is_refused() -> None:
+    """As a name in EUC-KR is, and Hangul where the locale is that of C without UTF-8."""
+    with pytest.raises(UsageError, match=r"^'\\udcc7\\udcd1\.json' is not UTF-8; set LC_ALL"):
+        list(
+            readied(["predict", "t5", "--data", b"\xc7\xd1.json".decode(errors="surrogateescape")])
+        )
+
+
 def test_nothing_is_written_where_one_works(call_aqa: Call, tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text(DATA)
     call_aqa("predict", "stub", "--data", "d.jsonl", "-o", "", code=2)

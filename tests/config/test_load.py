@@ -130,7 +130,7 @@ def test_broken_json_and_a_folder(tmp_path: Path) -> None:
     [
         ("a.b=1", "a.b", 1),
         ("a=1.5", "a", 1.5),
-        ("a=", "a", None),
+        ("a=null", "a", None),
         ("a=x=y", "a", "x=y"),
         (" a =true", "a", True),
         ("a=[1, x]", "a", [1, "x"]),

@@ -171,3 +171,13 @@ def test_a_template_is_found_from_another_folder(
 )
 def test_keys_are_masked_in_the_command(arguments: list[str], told: str) -> None:
     assert command_line(arguments) == told
+
+
+@pytest.mark.parametrize("name", [MANIFEST, JOURNAL])
+def test_a_file_that_can_not_be_read_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with (
+        pytest.raises(RunError, match=rf"{name}: can't be read \(Is a directory\); mend the perm"),
+        open_run(tmp_path, "predict"),
+    ):
+        pass

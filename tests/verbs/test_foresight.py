@@ -21,9 +21,8 @@ COUNT = 200
 
 
 @pytest.fixture
-def ask(call_aqa: Call, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Call:
+def ask(call_aqa: Call, tmp_path: Path, server: Server) -> Call:
     """Ask for a dry run against a reference that is wrong on each third question."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     answers = {f"q{n}": {"predicted_answer": str(n) if n % 3 else "no"} for n in range(COUNT)}
     (tmp_path / "a.json").write_text(json.dumps(answers))
     write_questions(tmp_path, COUNT)
@@ -109,3 +108,8 @@ def test_from_the_answers_that_are_there(ask: Call, tmp_path: Path, server: Serv
 )
 def test_words_that_lack_others(words: tuple[str, ...], ask: Call) -> None:
     assert ask(*words).returncode == 2
+
+
+def test_it_needs_no_key(ask: Call) -> None:
+    public = ("--set", "backend.base_url=https://api.example.org/v1")
+    assert ask("--against", "a.json", "--to-see", "5", *public).returncode == 0

@@ -536,7 +536,7 @@ def test_what_can_not_be_judged(
 def test_flags_of_the_judge_need_it(call_aqa: Call, tmp_path: Path) -> None:
     write(tmp_path)
     done = call_aqa("evaluate", "a.json", "--data", "data.jsonl", "--dry-run", code=2)
-    assert "add it to --metrics" in done.stderr
+    assert "add judge to --metrics" in done.stderr
 
 
 def test_a_retrievers_passages_have_to_be_named(
