@@ -19,7 +19,7 @@ from aqa.metrics.normalize import second_score
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, Verdict, verdicts
 from aqa.metrics.statistics.intervals import FEW, mean_intervals
-from aqa.metrics.statistics.power import detectable_difference
+from aqa.metrics.statistics.power import detectable_difference, detectable_share
 from aqa.metrics.statistics.waves import draw_order, wave_ends
 from aqa.runs.files import Facts
 
@@ -181,6 +181,9 @@ class Contest:
             return Sight(found.detectable, len(both), clusters.count, found.differing), True
         clusters = self._apart
         error = float(mean_intervals(known[:, None], clusters).errors[0]) * sqrt(2)
+        if error == 0:  # nothing varies: as if only what the difference takes did, a cluster each
+            share = detectable_share(clusters.count, 0)
+            return Sight(share and 100 * share, len(known), clusters.count, 0.0), False
         detectable = detectable_difference(error, clusters.count)
         return Sight(detectable, len(known), clusters.count), False
 

@@ -59,6 +59,16 @@ def test_from_the_reference_alone(ask: Call) -> None:
     assert "if both vary alike" in shown
 
 
+@pytest.mark.parametrize("answer", ["", "right"])
+def test_a_reference_whose_answers_all_score_alike(ask: Call, tmp_path: Path, answer: str) -> None:
+    answers = {f"q{n}": {"predicted_answer": answer and str(n)} for n in range(COUNT)}
+    (tmp_path / "a.json").write_text(json.dumps(answers))
+    seen = told(ask("--to-see", "5", "--against", "a.json", "--json"))["to_see"]
+    # All that differ do so in one's favour: six wins to none at least, of 5 % of the questions.
+    assert 120 <= seen["questions"] <= 180
+    assert 3 < seen["sees"] < 5
+
+
 def test_a_cap_pays_for_fewer(ask: Call) -> None:
     whole = told(ask("--to-see", "5", "--against", "a.json", "--json"))
     cap = whole["cost"][1] / 4
