@@ -9,7 +9,7 @@ from typing import Any
 
 Row = Sequence[int]
 # Model types whose forward leaves the attention mask out, at least where it sums tokens up.
-UNMASKED = ("rwkv", "xlstm", "recurrent_gemma", "deepseek_v4")
+UNMASKED = ("rwkv", "xlstm", "recurrent_gemma", "deepseek_v4", "xlm")
 LENGTHENED = ("longrope", "dynamic")  # positions that depend on how long a row is
 WHOLE = ("full_attention", "global")  # layers that look at all tokens; the latter is GPT-Neo's name
 
@@ -84,10 +84,28 @@ def takes_padding(model: Any) -> bool:
     """Whether a mask can hide the padding before a row.
 
     It can't where an adapter puts tokens of its own before that (prompt and prefix tuning), from
-    which a row would then be farther away, nor in models that carry a state past all they read.
+    which a row would then be farther away, nor in models that carry a state past all they read, or
+    count their positions from the padding on.
     """
     learns_prompt = any(adapter.is_prompt_learning for adapter in _adapters(model))
-    return not learns_prompt and getattr(model.config, "model_type", "") not in UNMASKED
+    is_unmasked = getattr(model.config, "model_type", "") in UNMASKED or counts_padding(model)
+    return not learns_prompt and not is_unmasked
+
+
+def counts_padding(model: Any) -> bool:
+    """Whether positions are counted from the padding on: by BART's kind, which can't be told them.
+
+    And by RoBERTa's, whose first one comes after that of the padding token.
+    """
+    is_told = takes_positions(model)
+    return any(
+        ("PositionalEmbedding" in type(module).__name__ and not is_told)
+        or (
+            name.endswith("position_embeddings")
+            and getattr(module, "padding_idx", None) is not None
+        )
+        for name, module in model.named_modules()
+    )
 
 
 def _adapters(model: Any) -> Collection[Any]:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 from tiny_llama import write_all
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from aqa.backends.llama_qlora import generation
+from aqa.backends.llama_qlora.generation import write_answers
+from aqa.backends.llama_qlora.prefixes import takes_padding
 from aqa.backends.local.decoding import Ends, chosen_tokens
 from aqa.config.options import GenerationOptions
 
@@ -203,3 +205,23 @@ def test_beams_are_those_of_transformers(model: Any, prompts: list[list[int]]) -
         )
         for written, score in zip(answers, output.sequences_scores.tolist(), strict=True):
             assert written.score(1.0) == pytest.approx(score, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["bart", "marian", "roberta", "opt"])
+def test_positions_that_count_the_padding(kind: str, prompts: list[list[int]]) -> None:
+    """Rows of several lengths are answered as each alone, also where no mask hides the padding."""
+    config = AutoConfig.for_model(
+        kind, vocab_size=64, d_model=32, hidden_size=32, word_embed_proj_dim=32,
+        num_hidden_layers=2, decoder_layers=2, num_attention_heads=4, decoder_attention_heads=4,
+        intermediate_size=64, decoder_ffn_dim=64, ffn_dim=64, max_position_embeddings=128,
+        dropout=0.0, is_decoder=True, is_encoder_decoder=False, bos_token_id=2, eos_token_id=3,
+        pad_token_id=1,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    for weights in model.parameters():
+        torch.nn.init.normal_(weights, std=0.3)
+    model.generation_config.forced_eos_token_id = None
+    assert takes_padding(model) == (kind == "opt")
+    found = write_answers(model, prompts[:5], Ends([60]), GenerationOptions(max_new_tokens=NEW))
+    assert [answers[0].ids for answers in found] == [whole(model, row, [60]) for row in prompts[:5]]

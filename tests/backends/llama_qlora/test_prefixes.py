@@ -91,7 +91,7 @@ def test_padding_is_on_the_left_and_masked() -> None:
     [({}, True), ({"sliding_window": 128}, False), ({"layer_types": ["linear_attention"]}, False)],
 )
 def test_only_models_that_keep_all_keys_share(settings: dict[str, object], shares: bool) -> None:
-    class Model:
+    class Model(torch.nn.Module):
         config = SimpleNamespace(model_type="llama", **settings)
         config.get_text_config = lambda: Model.config
 
