@@ -76,7 +76,7 @@ class Adapted:
 
     def __init__(self, folder: Path, template: Template) -> None:
         reader = make_reader(folder, "backend.lora.dropout=0")
-        reader.__enter__()
+        reader._load(training=True)
         with quiet():
             self.model = add_adapter(reader.model, reader.options.lora, "tiny")
         torch.manual_seed(1)

@@ -558,9 +558,9 @@ def test_an_adapter_over_other_weights_is_told_of(
             with reader:
                 pass
     told = ["".join(note for note in notes(reader) if "4 bits" in note) for reader in running]
-    assert "the base as it was started; where" in told[0]
+    assert "the base as it was started; if" in told[0]
     assert told[1:] == ["", ""]
-    assert "the base in fp8; where" in " ".join(notes(here))
+    assert "the base in fp8; if" in " ".join(notes(here))
 
 
 def test_an_adapter_lies_over_the_4_bits_that_it_learned_over(

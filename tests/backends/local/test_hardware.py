@@ -39,7 +39,7 @@ def test_hardware_is_said_and_kept_before_weights_are_loaded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make_config, backend, module = KINDS[model]
+    make_config, _, module = KINDS[model]
     told: list[str] = []
     progress = SilentProgress()
 
@@ -53,7 +53,7 @@ def test_hardware_is_said_and_kept_before_weights_are_loaded(
     engine = ("backend.engine=transformers",) * (module == "t5")
     config = make_config(request.getfixturevalue(model), *settings, *engine)
     with pytest.raises(ModelError, match="no weights today"):
-        verb(config, backend, tmp_path / "out", progress)
+        verb(config, tmp_path / "out", progress)
     assert "device: cpu, float32" in told
     manifest = read_manifest(tmp_path / "out")
     assert manifest["hardware"] == {"device": "cpu", "dtype": "float32"}
