@@ -38,9 +38,10 @@ def read_csv(path: Path, rename: Rename = list) -> Iterator[Row]:
     """
     csv.field_size_limit((1 << 31) - 1)  # the default of 128 KiB is less than many a context
     with open_text(path) as text:
-        before, head = next(
-            (number, line) for number, line in enumerate(text) if line.strip(NOTHING)
-        )
+        filled = ((number, line) for number, line in enumerate(text) if line.strip(NOTHING))
+        if (first := next(filled, None)) is None:
+            raise DataError(f"{path} is empty; name a file that holds rows")
+        before, head = first
         delimiter = max(DELIMITERS, key=head.count)
         if named := EXCEL_SAYS.fullmatch(head):
             before, head, delimiter = before + 1, text.readline(), named[1]

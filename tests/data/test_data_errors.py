@@ -13,6 +13,7 @@ import pytest
 
 from aqa.config.shipped import locate_package_file
 from aqa.data import Source, read_examples, survey
+from aqa.data.tables import read_csv
 from aqa.errors import AqaError, ConfigError, DataError, MissingExtraError
 
 GOOD = '{"id": "1", "question": "q", "context": "c", "answers": ["a"]}\n'
@@ -289,3 +290,10 @@ def test_literals_are_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     answer = "[__import__('os').getcwd()]"
     path.write_text(f"question,context,answers\nq,c,{answer}\n")
     assert next(read_examples(Source(str(path)))).answers == (answer,)
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.tsv", "r.trec"])
+def test_a_table_of_separators_alone_is_empty(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(",,\t\n,,\n")
+    with pytest.raises(DataError, match="is empty; name a file"):
+        list(read_csv(tmp_path / name))
