@@ -117,8 +117,8 @@ def _lacking(
     for name in ("bos_token", "eos_token"):
         if uses(template.source, name) and getattr(tokenizer, name) is None:
             yield (
-                f"the model's chat template writes {name}, and its tokenizer has none, so that"
-                " nothing stands there; see whether its tokenizer_config.json is whole"
+                f"the model's chat template writes {name}, which its tokenizer lacks, so nothing is"
+                " written there; check that its tokenizer_config.json is complete"
             )
     if not turn.known:
         yield (

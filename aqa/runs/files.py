@@ -35,8 +35,7 @@ def readable(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise RunError(
-            f"{path}: can't be read ({error.strerror}); mend the permissions, or name another"
-            " folder"
+            f"{path}: can't be read ({error.strerror}); fix the permissions, or name another folder"
         ) from error
 
 

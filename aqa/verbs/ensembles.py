@@ -124,7 +124,7 @@ class AskedMembers:
             share = self._learned.facts[Cascade.name]["asks_dear"]
             self._progress.note(
                 f"how sure {self._learned.members[first].name} is of its answers isn't known yet:"
-                f" all questions are counted; the expensive reader got{share:.0f} % on the data"
+                f" all questions are counted; the expensive reader got {share:.0f} % on the data"
                 " that the ensemble learned from"
             )
             return None

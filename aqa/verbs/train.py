@@ -147,7 +147,8 @@ def train(
 def _check_outside(model: str, folder: Path) -> None:
     """Refuse, by a RunError, to forget a folder with the model that the training begins with."""
     path = Path(model).resolve()
-    if folder.resolve() in (path, *path.parents):
+    is_here = bool(model) and path.exists()
+    if is_here and folder.resolve() in (path, *path.parents):
         raise RunError(
             f"{folder} holds {model}, with which the training begins, and --fresh forgets what is"
             " there; name another --output-dir"

@@ -62,6 +62,7 @@ def test_the_dear_member_stops_at_the_cap_and_goes_on(
     dry = call_aqa(*ensemble, "--dry-run", "--json", code=0)
     assert json.loads(dry.stdout)["examples"] == TEST  # nobody knows yet where it is not sure
     assert "how sure sure is of its answers isn't known yet" in dry.stderr
+    assert re.search(r"the expensive reader got \d+ % on the data", " ".join(dry.stderr.split()))
     assert not (tmp_path / "out").exists()
     assert server.requests == 0
 

@@ -177,7 +177,7 @@ def test_keys_are_masked_in_the_command(arguments: list[str], told: str) -> None
 def test_a_file_that_can_not_be_read_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     with (
-        pytest.raises(RunError, match=rf"{name}: can't be read \(Is a directory\); mend the perm"),
+        pytest.raises(RunError, match=rf"{name}: can't be read \(Is a directory\); fix the perm"),
         open_run(tmp_path, "predict"),
     ):
         pass

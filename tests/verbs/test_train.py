@@ -89,6 +89,7 @@ def test_no_process_trains_where_another_training_is_at_work(
 
 @pytest.mark.parametrize("model", ["run", "run/merged"])
 def test_a_fresh_start_keeps_the_model_that_it_begins_with(model: str, tmp_path: Path) -> None:
+    (tmp_path / model).mkdir(parents=True)
     config = plan(tmp_path, 100, {"backend.model": str(tmp_path / model)}).config
     with pytest.raises(RunError, match=r"with which the training begins, and --fresh forgets"):
         train(config, tmp_path / "run", SilentProgress(), fresh=True)

@@ -137,7 +137,7 @@ def _check_files(folder: Path, title: str) -> None:
     if single.exists() and index.exists() and any(path.match("model-*-of-*") for path in whole):
         raise ModelError(
             f"{title}: this folder holds weights twice: {single.name}, and the parts that"
-            f" {index.name} lists; take out those that are not its own"
+            f" {index.name} lists; remove the ones that do not belong to it"
         )
     for path in whole:
         if path.stat().st_size < SMALLEST and path.read_bytes().startswith(b"version https://git"):

@@ -12,7 +12,6 @@ from aqa.data.shape import are_objects
 from aqa.errors import DataError
 
 # Of an article or paragraph, what would be taken for a field of its questions is left behind.
-# Of an article or paragraph, what would be taken for a field of its questions is left behind.
 NOT_INHERITED = {"paragraphs", "qas", "rawhtml", "contexttokens"}.union(*COLUMNS.values())
 
 CONTEXT = ("context", "contexttext")
