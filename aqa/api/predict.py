@@ -15,7 +15,7 @@ from aqa.errors import AqaError, RunError, UsageError
 from aqa.evaluation.deciding import Decision, StopRule
 from aqa.records import Prediction
 from aqa.tables import Figure, Row, Table, figures, texts
-from aqa.tables.html import to_html
+from aqa.tables.forms import to_html
 from aqa.verbs.ensembles import connect
 from aqa.verbs.predict import PredictResult, Questions, Resume, check, kept_answers
 from aqa.verbs.session import Row as KeptRow

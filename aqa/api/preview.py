@@ -8,7 +8,7 @@ from aqa.api.wording import SETTINGS, worded
 from aqa.config.ranges import PROMPTS
 from aqa.progress import SilentProgress
 from aqa.tables import Row, Table, texts
-from aqa.tables.html import to_html
+from aqa.tables.forms import to_html
 from aqa.verbs.preview import Preview
 from aqa.verbs.preview import preview as run_preview
 

@@ -5,7 +5,7 @@ from io import StringIO
 
 from aqa.display.terminal import SafeConsole, drawn
 from aqa.tables import Table
-from aqa.tables.html import sentences_to_html, to_html
+from aqa.tables.forms import sentences_to_html, to_html
 
 
 class Shown:

@@ -10,9 +10,7 @@ from aqa.display.console import errors, say_warning
 from aqa.display.terminal import safe_text
 from aqa.errors import RunError
 from aqa.tables import Row, Table, Tone, shown_interval, texts
-from aqa.tables.latex import to_latex
-from aqa.tables.markdown import to_markdown
-from aqa.tables.sheet import to_csv
+from aqa.tables.forms import to_csv, to_latex, to_markdown
 
 if TYPE_CHECKING:
     from aqa.evaluation.results import Report

@@ -5,14 +5,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from aqa.data.columns import DOCUMENT_ID, first_called, fold
-from aqa.data.documents import read_documents
+from aqa.data.columns import DOCUMENT_ID, columns_called, first_called, fold
 from aqa.data.examples import read_id
-from aqa.data.files import Row
+from aqa.data.files import Row, open_bytes, text_lines
+from aqa.data.json_stream import as_row, is_keyed, read_members
 from aqa.data.literals import read_literal
+from aqa.data.passages import DOCUMENT_IDS, PASSAGE_TEXT, Listed, list_passages
+from aqa.data.rows import read_row_file
 from aqa.errors import DataError
 
 PASSAGES = "passages"
+IDS = (*DOCUMENT_IDS, "id")
+KEY = "key"  # of a document in an object
+# Tables without a header, by the number of their columns: MS MARCO's and ColBERT's collections.
+COLLECTIONS = {2: ("id", "text"), 3: ("id", "text", "title"), 4: ("id", "url", "title", "text")}
+# The place of a document, its ids by the names of their columns, the likeliest first, and itself.
+Document = tuple[str, Mapping[str, str], Listed]
 TABLES = """
 CREATE TABLE IF NOT EXISTS documents (id TEXT PRIMARY KEY, title TEXT, text TEXT);
 CREATE TABLE wanted (id TEXT PRIMARY KEY);
@@ -46,11 +54,11 @@ class Corpus:
             DataError: two documents that differ have one id.
         """
         kinds: dict[str, None] = {}
-        for number, document in enumerate(read_documents(self._path), 1):
-            names = [(kind, own, number) for kind, own in document.ids.items()]
-            kinds.update(dict.fromkeys(document.ids))
-            if all_of_them or any(self._is_wanted(own) for _, own, _ in names):
-                row = (number, form(document.title), form(document.text), document.place)
+        for number, (place, ids, document) in enumerate(read_documents(self._path), 1):
+            names = [(kind, own, number) for kind, own in ids.items()]
+            kinds.update(dict.fromkeys(ids))
+            if all_of_them or any(map(self._is_wanted, ids.values())):
+                row = (number, form(document.title), form(document.text or ""), place)
                 self._index.execute("INSERT INTO texts VALUES (?, ?, ?, ?)", row)
                 self._index.executemany("INSERT INTO names VALUES (?, ?, ?)", names)
         self._index.execute("CREATE INDEX by_name ON names (id, kind)")
@@ -151,3 +159,60 @@ def _look_up(corpus: Corpus, listed: Iterable[str]) -> tuple[list[dict[str, str]
         else:
             passages.append({"id": document_id, "title": found[0], "text": found[1]})
     return passages, missing
+
+
+def read_documents(corpus: Path) -> Iterator[Document]:
+    """Read the documents of one JSON object by ids, of rows of any format, or of a collection."""
+    if is_keyed(corpus, {*IDS, *PASSAGE_TEXT, "title"}, '{["'):
+        for key, value in read_members(corpus):
+            place = f'{corpus.name}, document "{key}"'
+            document = {"text": value} if isinstance(value, str) else as_row(value, place)
+            yield _document(place, document, {**_ids(document, place), KEY: read_id(key, place)})
+        return
+    rows = _read_collection(corpus) or read_row_file(corpus)
+    for place, row in rows:
+        ids = _ids(row, place)
+        if not ids:
+            raise DataError(
+                f"{place}: no document's id among the columns {', '.join(map(str, row))}; "
+                "name it document_id, docid or id"
+            )
+        yield _document(place, row, ids)
+
+
+def _ids(row: Mapping[str, object], place: str) -> dict[str, str | None]:
+    return {
+        fold(column): read_id(row[column], place)
+        for column in columns_called(IDS, tuple(row))
+        if isinstance(row[column], str | int | float) and row[column] != ""
+    }
+
+
+def _document(
+    place: str, document: Mapping[str, object], ids: Mapping[str, str | None]
+) -> Document:
+    if first_called(document, PASSAGE_TEXT) is None:
+        columns = ", ".join(map(str, document))
+        raise DataError(f"{place}: no text among {columns}; name it text or contents")
+    (passage,) = list_passages([document], place)
+    return place, {kind: own for kind, own in ids.items() if own is not None}, passage
+
+
+def _read_collection(path: Path) -> Iterator[Row] | None:
+    """Read a table of tabs without a header; None where the file is none."""
+    with open_bytes(path) as file:
+        first = file.readline(1 << 20).rstrip(b"\r\n").split(b"\t")
+    names = {fold(cell.decode("utf-8", "replace")) for cell in first}
+    if len(first) not in COLLECTIONS or first[0][:1] in b"{[" or names & {*IDS, *PASSAGE_TEXT}:
+        return None
+    return _collection_rows(path, len(first))
+
+
+def _collection_rows(path: Path, width: int) -> Iterator[Row]:
+    for place, line in text_lines(path):
+        cells = line.rstrip("\r\n").split("\t")
+        if cells == [""]:
+            continue
+        if len(cells) != width:
+            raise DataError(f"{place}: {len(cells)} cells where the first line has {width}")
+        yield place, dict(zip(COLLECTIONS[width], cells, strict=True))

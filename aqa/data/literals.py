@@ -1,13 +1,15 @@
-"""Lists and objects that a program wrote into a text: as JSON, Python, NumPy or pandas do."""
+"""What texts are meant as: lists and objects, as programs write them; yes and no."""
 
 import ast
 import io
 import json
+import math
 import re
 import tokenize
 import warnings
 from collections.abc import Iterator
 
+from aqa.data.json_stream import describe
 from aqa.errors import DataError
 
 LONGEST = 10_000_000  # characters of a text that Python's parser is given
@@ -20,6 +22,9 @@ NAMES |= {name: name for name in NAMES.values()}
 CLOSING = {"]": "[", "}": "{", ")": "("}
 CALL = "call"  # an open bracket of NumPy's, of which the first value alone counts
 NAMED = (".", tokenize.NAME)  # what follows NumPy's name
+YES = {"true", "yes", "y", "t", "1", "1.0", "참", "예"}
+NO = {"false", "no", "n", "f", "0", "0.0", "거짓", "아니요"}
+NOTHING = {"", "nan", "none", "null"}
 BLANK = (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.INDENT, tokenize.DEDENT)
 
 
@@ -147,3 +152,29 @@ def _next(tokens: Iterator[tokenize.TokenInfo]) -> tokenize.TokenInfo:
     if token is None:
         raise ValueError
     return token
+
+
+def read_flag(value: object, column: str, place: str) -> bool | None:
+    """Read a yes or no; None where the row says neither, DataError where it says something else."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, str | int | float):
+        word = str(value).strip().casefold()
+        if word in YES or word in NO:
+            return word in YES
+        if word in NOTHING:
+            return None
+    found = f'"{value:.40}"' if isinstance(value, str) else describe(value)
+    raise DataError(f'{place}: "{column}" is {found}, where true or false is needed')
+
+
+def is_true(value: object) -> bool:
+    """Tell whether a value of a file means yes; what means nothing that is known does not."""
+    return str(value).strip().casefold() in YES
+
+
+def is_no(value: object) -> bool:
+    """Tell whether a value of a file means no."""
+    return str(value).strip().casefold() in NO

@@ -15,9 +15,8 @@ from aqa.data.columns import (
     fold,
 )
 from aqa.data.json_stream import describe
-from aqa.data.literals import LIST_OPENING, read_literal
+from aqa.data.literals import LIST_OPENING, is_true, read_literal
 from aqa.data.ranks import are_ranks, count_up, list_ranks, read_rank, read_score
-from aqa.data.yes_no import is_true
 from aqa.errors import DataError
 
 # Names as `fold` gives them.

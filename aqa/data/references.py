@@ -17,8 +17,7 @@ from aqa.data.columns import (
     fold,
 )
 from aqa.data.json_stream import describe
-from aqa.data.literals import read_literal
-from aqa.data.yes_no import is_no, is_true, read_flag
+from aqa.data.literals import is_no, is_true, read_flag, read_literal
 from aqa.errors import DataError
 
 TEXTS = ("text", "answer", "value", "answertext")

@@ -1,17 +1,18 @@
 """Passages of other questions as distractors: near ones, or any, that do not hold the answer."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from aqa.prompting.gold_passages import answer_finder, text_finder
-from aqa.prompting.samples import sample
 from aqa.records import Example, Passage
 
 WORD = re.compile(r"\w+")
 HANGUL_WORD = re.compile("[가-힣]+")
+T = TypeVar("T")
 
 
 def distractors(
@@ -33,7 +34,7 @@ def distractors(
 class OtherPassages:
     """The distinct passages of all examples, searched by BM25 (Robertson, Zaragoza 2009).
 
-    All of them are kept in memory, or a sample of `most`, see `samples`.
+    All of them are kept in memory, or a sample of `most`, see `sample`.
     """
 
     def __init__(self, examples: Iterable[Example], most: int | None = None) -> None:
@@ -86,3 +87,26 @@ def ranked(passages: Sequence[Passage]) -> tuple[Passage, ...]:
     return tuple(
         replace(passage, rank=rank, score=None) for rank, passage in enumerate(passages, 1)
     )
+
+
+def sample(items: Iterable[tuple[str, T]], most: int) -> list[T]:
+    """Keep the first of each key, for the `most` keys of the least hashes, in their order.
+
+    Memory holds at most twice as many: Broder (1997), "On the resemblance and containment of
+    documents", takes such samples.
+    """
+    kept: dict[int, T] = {}
+    for key, item in items:
+        kept.setdefault(_hash(key), item)
+        if len(kept) >= 2 * most:
+            kept = _least(kept, most)
+    return list(_least(kept, most).values())
+
+
+def _least(kept: dict[int, T], most: int) -> dict[int, T]:
+    return {key: kept[key] for key in sorted(kept)[:most]}
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest)

@@ -1,4 +1,4 @@
-"""A table as a value, and the forms it is written in: a file each; Rich draws it in `display`."""
+"""A table as a value, and the `forms` it is written in; Rich draws it in `display`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

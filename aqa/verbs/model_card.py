@@ -11,7 +11,7 @@ import yaml
 from aqa.config.shipped import PREFIX
 from aqa.runs.names import MERGED
 from aqa.tables import Row, Table, texts
-from aqa.tables.markdown import to_markdown
+from aqa.tables.forms import to_markdown
 from aqa.version import __version__
 
 CARD = "README.md"

@@ -27,9 +27,7 @@ from aqa.metrics import possible_scores
 from aqa.progress import SilentProgress
 from aqa.records import Example
 from aqa.tables import Column, Row, Table
-from aqa.tables.latex import latex_escape, to_latex
-from aqa.tables.markdown import to_markdown
-from aqa.tables.sheet import to_csv
+from aqa.tables.forms import latex_escape, to_csv, to_latex, to_markdown
 
 
 @pytest.fixture

@@ -9,10 +9,7 @@ from rich.console import Console
 
 from aqa.display.terminal import drawn
 from aqa.tables import Figure, Row, Table, figures, texts
-from aqa.tables.html import to_html
-from aqa.tables.latex import to_latex
-from aqa.tables.markdown import to_markdown
-from aqa.tables.sheet import to_csv
+from aqa.tables.forms import to_csv, to_html, to_latex, to_markdown
 
 NAME = '=a|b_<script>"&'
 THIRD = 100 / 3

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
 from aqa.data.shape import Shape, UnreadableError, plain_by
-from aqa.data.shapes import answers, evidence, natural_questions, pipelines, unread
+from aqa.data.shapes import answers, evidence, pipelines, unread
 from aqa.data.shapes.articles import questions_of
 from aqa.errors import DataError
 
 # The first that knows a row reads it; what none knows has plain columns, or questions within.
 SHAPES: tuple[Shape, ...] = (
     *unread.SHAPES,
-    natural_questions.natural_questions,
+    evidence.natural_questions,
     evidence.narrativeqa,
     evidence.hotpotqa,
     evidence.dpr,

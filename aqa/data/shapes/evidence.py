@@ -1,13 +1,23 @@
-"""Data sets whose passages lie in columns of their own: HotpotQA, DPR, TriviaQA, CRAG, ELI5."""
+"""Data sets whose passages lie in columns of their own: HotpotQA, DPR, NQ, ELI5."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from aqa.data.literals import read_literal
 from aqa.data.passages import one_each
-from aqa.data.shape import Row, are_objects, as_object, as_objects, completed, lacks, shape, without
+from aqa.data.shape import (
+    Row,
+    are_objects,
+    as_object,
+    as_objects,
+    completed,
+    joined,
+    lacks,
+    shape,
+    without,
+)
 
 NUMBERED = re.compile(r"(context|passage|document|paragraph|문맥|지문|문서)[ _-]?(\d+)?", re.I)
 # DPR's lists of passages, in the order in which a row of questions gets them.
@@ -15,6 +25,8 @@ DPR_LISTS = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
 TEVATRON_LISTS = ("positive_passages", "negative_passages")
 # TriviaQA's pages of Wikipedia and of the web, SearchQA's results: the names of their texts.
 PAGES = ("wiki_context", "search_context", "snippets")
+# What Natural Questions say beside spans; what else there is means neither.
+SAID = {"YES": "yes", "NO": "no", 1: "yes", 0: "no"}
 
 
 @shape("supporting_facts", "context")
@@ -147,3 +159,52 @@ def eli5(row: Row) -> Iterator[Row]:
 def qrecc(row: Row) -> Iterator[Row]:
     """Its context is what was said before, which the rewritten question does without."""
     yield {**without(row, "Context", "Question"), "question": row["Rewrite"]}
+
+
+@shape("long_answer_candidates", any_of=("document_text", "document_tokens", "document"))
+def natural_questions(row: Row) -> Iterator[Row]:
+    """Simplified, in full, and as the hub has it; passages by its paragraphs."""
+    words = _words(row)
+    annotations = as_objects(row.get("annotations"))
+    long = [as_object(each.get("long_answer")).get("start_token", -1) for each in annotations]
+    starts = [start for start in long if start >= 0]
+    title = row.get("document_title") or as_object(row.get("document")).get("title")
+    passages = [
+        {
+            "title": title,
+            "text": _between(words, candidate),
+            "is_gold": any(
+                candidate["start_token"] <= at < candidate["end_token"] for at in starts
+            ),
+        }
+        for candidate in as_objects(row["long_answer_candidates"])
+        if candidate.get("top_level")
+    ]
+    answers = list(filter(None, (_answer(words, each) for each in annotations)))
+    yield {
+        "id": row.get("example_id", row.get("id")),
+        "question": row.get("question_text") or as_object(row.get("question")).get("text"),
+        "passages": passages or " ".join(filter(None, words)),
+        "answers": answers if annotations else None,  # a long answer alone counts as none
+    }
+
+
+def _words(row: Row) -> list[str]:
+    """The tokens of the page, "" for those of HTML, so that places stay what they are."""
+    if "document_text" in row:
+        tokens = row["document_text"].split(" ")
+        return ["" if token[:1] == "<" and token[-1:] == ">" else token for token in tokens]
+    tokens = as_objects(row.get("document_tokens")) or as_objects(row["document"].get("tokens"))
+    return ["" if each.get("html_token", each.get("is_html")) else each["token"] for each in tokens]
+
+
+def _answer(words: Sequence[str], annotation: Row) -> str:
+    """What one person answered; several spans are all of it."""
+    if (said := SAID.get(annotation.get("yes_no_answer", ""))) is not None:
+        return said
+    spans = as_objects(annotation.get("short_answers"))
+    return joined(filter(None, (_between(words, span) for span in spans)))
+
+
+def _between(words: Sequence[str], span: Row) -> str:
+    return " ".join(filter(None, words[span["start_token"] : span["end_token"]]))

@@ -22,10 +22,15 @@ from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
 from aqa.evaluation.predictions.answers import has_answer
 from aqa.evaluation.predictions.archives import read_archive
 from aqa.evaluation.predictions.columns import KEY, Found, read_row, unlisted
-from aqa.evaluation.predictions.documents import read_document, read_lines, told_by_ids
+from aqa.evaluation.predictions.documents import (
+    NamedPredictions,
+    given_entries,
+    read_document,
+    read_lines,
+    told_by_ids,
+)
 from aqa.evaluation.predictions.entries import Entry, is_header
 from aqa.evaluation.predictions.fields import Fields
-from aqa.evaluation.predictions.given import NamedPredictions, given_entries
 from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text
 from aqa.evaluation.predictions.named import OWN_SCORES

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
-from aqa.data import yes_no
 from aqa.data.columns import Columns, composed, fold
 from aqa.data.json_stream import describe
-from aqa.data.literals import read_literal
+from aqa.data.literals import NO, NOTHING, read_literal
 from aqa.data.references import ALIASES, ReferenceReader
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answers import (
@@ -36,7 +35,7 @@ SURE_IDS = {"id", "guid", "qid"}
 JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn, as people write them
 TURN = f"id{JOINTS[0]}turn"
 KEY = "(key)"  # the column of ids where rows are the members of an object
-NOTHING = {*yes_no.NO, *yes_no.NOTHING, "<na>"}  # what an error is where there is none
+NO_ERROR = {*NO, *NOTHING, "<na>"}
 REFERENCE_READER = ReferenceReader(Columns({"answers": "answers"}))  # wherever they were found
 VERDICTS = {"pass", "fail", "correct", "incorrect", "supported", "unsupported", "hallucinated"}
 BESIDE_REFERENCES = (*ALIASES, "isimpossible")  # of data; "answerable" a system may say, too
@@ -103,7 +102,7 @@ def unlisted(found: list[Found]) -> list[Found]:
 def _says_something(error: Any) -> bool:
     """Tell whether a value is an error, and not what tables have where there is none."""
     if isinstance(error, str):
-        return error.strip().casefold() not in NOTHING
+        return error.strip().casefold() not in NO_ERROR
     return bool(error) and error == error
 
 

@@ -9,7 +9,7 @@ from random import Random
 
 from aqa.metrics.kiwi import analyse
 from aqa.metrics.languages import has_hangul
-from aqa.prompting.samples import sample
+from aqa.prompting.other_passages import sample
 from aqa.records import Example
 
 MOST = 5000  # answers of the pool

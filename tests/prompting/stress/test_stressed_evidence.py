@@ -10,7 +10,7 @@ from aqa.config.options import EvidenceOptions
 from aqa.errors import DataError, UsageError
 from aqa.prompting.evidence import select
 from aqa.prompting.gold_passages import answer_finder, gold_ranks
-from aqa.prompting.samples import sample
+from aqa.prompting.other_passages import sample
 from aqa.prompting.stress.evidence import NO_ANSWER, NO_GOLD, Pools, StressedEvidence
 from aqa.records import Example, Passage
 

@@ -1,7 +1,7 @@
 """The table of other tools' shapes; a new one is a file here and a line in it."""
 
 from aqa.data.shape import Shape
-from aqa.evaluation.predictions.shapes import batches, harnesses, readers, spans, traces
+from aqa.evaluation.predictions.shapes import batches, harnesses, readers, traces
 
 # The first that knows a row reads it; what none knows has plain columns.
 SHAPES: tuple[Shape, ...] = (
@@ -31,6 +31,6 @@ SHAPES: tuple[Shape, ...] = (
     readers.of_the_hub,
     traces.mlflow,
     traces.trace,
-    spans.natural_questions,
-    spans.quac,
+    readers.natural_questions,
+    readers.quac,
 )

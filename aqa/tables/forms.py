@@ -1,0 +1,107 @@
+"""The forms that a table leaves this place in: HTML, LaTeX, Markdown, and CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from aqa.tables import Cell, Column, Row, Table, plain_value, shown
+
+_OF_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~&])")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_OF_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    # At the beginning of a row these would be an option of the line break before it.
+    **{character: f"{{{character}}}" for character in "[]*"},
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+
+_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
+_FOR_HANGUL = r"Hangul needs \usepackage{kotex}, and XeLaTeX or LuaLaTeX"
+
+
+def to_html(table: Table) -> str:
+    """Write a table element; all texts are escaped."""
+    caption = f"<caption>{escape(table.title)}</caption>\n" if table.title else ""
+    heads = "".join(f"<th{_style(column)}>{escape(column.name)}</th>" for column in table.columns)
+    head = f"<thead><tr>{heads}</tr></thead>\n" if table.has_heads else ""
+    rows = "".join(f"<tr>{_cells(table.columns, row)}</tr>\n" for row in table.rows)
+    return f"<table>\n{caption}{head}<tbody>\n{rows}</tbody>\n</table>\n"
+
+
+def sentences_to_html(sentences: Iterable[str]) -> str:
+    """Write a paragraph for each sentence; all texts are escaped."""
+    return "".join(f"<p>{escape(sentence)}</p>\n" for sentence in sentences)
+
+
+def _cells(columns: Sequence[Column], row: Row) -> str:
+    texts = [escape(shown(cell)) for cell in row.cells]
+    if row.tone in ("strong", "bad"):
+        texts = [f"<strong>{text}</strong>" for text in texts]
+    return "".join(
+        f"<td{_style(column)}>{text}</td>" for column, text in zip(columns, texts, strict=True)
+    )
+
+
+def _style(column: Column) -> str:
+    side = "right" if column.holds == "figures" else "left"
+    return f' style="text-align: {side}; white-space: pre-wrap"'
+
+
+def to_latex(table: Table) -> str:
+    """Write a tabular for the package booktabs; the notes are comments below it."""
+    sides = "".join("r" if column.holds == "figures" else "l" for column in table.columns)
+    head = " & ".join(latex_escape(column.name) for column in table.columns)
+    rows = (" & ".join(map(_in_latex, row.cells)) for row in table.rows)
+    lines = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", rf"{head} \\", r"\midrule"]
+    lines += [rf"{row} \\" for row in rows]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    notes = [*table.notes, *([_FOR_HANGUL] if _HANGUL.search("\n".join(lines)) else [])]
+    return "\n".join([*lines, *(f"% {' '.join(note.split())}" for note in notes), ""])
+
+
+def latex_escape(text: str) -> str:
+    """Make a text safe between LaTeX's commands."""
+    return "".join(_OF_LATEX.get(character, character) for character in text)
+
+
+def _in_latex(cell: Cell) -> str:
+    return latex_escape(" ".join(cell.split())) if isinstance(cell, str) else shown(cell, "--")
+
+
+def to_markdown(table: Table) -> str:
+    """Write a line for each row, and the notes as a list; texts are escaped, on one line."""
+    heads = [_without_marks(column.name) for column in table.columns]
+    marks = ["---:" if column.holds == "figures" else "---" for column in table.columns]
+    lines = [heads, marks, *([_in_markdown(cell) for cell in row.cells] for row in table.rows)]
+    notes = "".join(f"- {_without_marks(note)}\n" for note in table.notes)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + (notes and f"\n{notes}")
+
+
+def _in_markdown(cell: Cell) -> str:
+    return _without_marks(cell) if isinstance(cell, str) else shown(cell, "–")
+
+
+def _without_marks(text: str) -> str:
+    return _OF_MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def to_csv(table: Table) -> str:
+    """Write a line for each row, with numbers unrounded."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    writer.writerows([_in_a_sheet(cell) for cell in row.cells] for row in table.rows)
+    return text.getvalue()
+
+
+def _in_a_sheet(cell: Cell) -> str | int | float | None:
+    """A spreadsheet would run a text that begins like a formula."""
+    value = plain_value(cell)
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
