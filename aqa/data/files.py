@@ -102,7 +102,7 @@ def open_text(path: Path, newline: str = "") -> Iterator[io.TextIOWrapper]:
         try:
             yield text
         except UnicodeDecodeError:
-            raise not_utf8(path) from None
+            raise _not_utf8(path) from None
         finally:
             text.detach()
 
@@ -124,7 +124,7 @@ def decompressed(stored: io.BufferedReader) -> io.BufferedReader:
     return stored
 
 
-def not_utf8(path: Path, name: str = "") -> DataError:
+def _not_utf8(path: Path) -> DataError:
     """Find the first line of a file that is not UTF-8 and make the error that names it."""
     offset = number = 0
     with open_bytes(path) as file:
@@ -137,6 +137,6 @@ def not_utf8(path: Path, name: str = "") -> DataError:
                 break
             offset += len(line)
     return DataError(
-        f"{name or path.name}, line {number}: not UTF-8 at byte {offset}; save the file as UTF-8 "
+        f"{path.name}, line {number}: not UTF-8 at byte {offset}; save the file as UTF-8 "
         "(for Korean of older Windows programs: iconv -f cp949 -t utf-8)"
     )

@@ -53,6 +53,11 @@ class Source:
     missing_passages: MissingPassages = "error"
     needs_passages: bool = True
 
+    def names(self) -> dict[str, str | Given]:
+        """What is named, by what it holds."""
+        named = {"data": self.path, "passages": self.passages, "corpus": self.corpus}
+        return {kind: name for kind, name in named.items() if name is not None}
+
 
 def read_unchecked(
     source: Source, parser: RowParser, retrieved: Retrieved | None
@@ -101,11 +106,9 @@ def open_passages(source: Source) -> Iterator[Retrieved | None]:
 
 def check_files(source: Source) -> None:
     """See that the files that a source names are there, before other work; DataError otherwise."""
-    if isinstance(source.path, str):
-        local_path(source.path)
-    for what, name in (("passages", source.passages), ("corpus", source.corpus)):
-        if name is not None:
-            local_file(name, what)
+    for what, name in source.names().items():
+        if isinstance(name, str):
+            local_path(name) if what == "data" else local_file(name, what)
 
 
 def local_file(name: str, what: str) -> Path:

@@ -71,33 +71,29 @@ class Scanner:
 
     def items(self) -> Iterator[Any]:
         """Parse the values of a list one after the other."""
-        self._expect("[")
-        if self.takes("]"):
-            return
-        while True:
+        for _ in self._parts("[", "]"):
             yield self.value()
-            if self.takes("]"):
-                return
-            self._expect(",")
 
-    def keys(self) -> Iterator[str]:
-        """Give the keys of an object; each one's value is to be read before the next key."""
-        self._expect("{")
-        if self.takes("}"):
-            return
-        while True:
+    def members(self) -> Iterator[tuple[str, str]]:
+        """Give an object's keys, each with the first character of its value, which is read next."""
+        for _ in self._parts("{", "}"):
             if self.next() != '"':
                 reason = HINTS.get(self.next(), "a key in double quotes is needed")
                 raise self._refused(reason, self._position)
-            yield self.value()
-            if self.takes("}"):
+            key = self.value()
+            self._expect(":")
+            yield key, self.next()
+
+    def _parts(self, opening: str, closing: str) -> Iterator[None]:
+        """Go from one part of a list or an object to the next; who asks reads each."""
+        self._expect(opening)
+        if self.takes(closing):
+            return
+        while True:
+            yield
+            if self.takes(closing):
                 return
             self._expect(",")
-
-    def to_value(self) -> str:
-        """Go from a key to its value, and give the value's first character."""
-        self._expect(":")
-        return self.next()
 
     def place(self) -> str:
         """Where the next value begins: its line."""

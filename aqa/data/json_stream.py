@@ -80,8 +80,7 @@ def describe(value: object) -> str:
 def read_members(path: Path) -> Iterator[tuple[str, object]]:
     """Read the keys and values of one large JSON object one after the other."""
     with scanning(path) as document:
-        for key in document.keys():  # noqa: SIM118  (no mapping)
-            document.to_value()
+        for key, _ in document.members():
             yield key, document.value()
         document.end()
 
@@ -110,8 +109,7 @@ def document_shape(path: Path) -> tuple[Shape, str]:
 
 def _object_shape(document: Scanner) -> tuple[Shape, str]:
     columns = False
-    for key in document.keys():  # noqa: SIM118  (no mapping)
-        opening = document.to_value()
+    for key, opening in document.members():
         if fold(key) in LISTS and document.takes("["):
             opening = document.next()
             if opening == "[" and columns:
@@ -140,8 +138,8 @@ def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
         if file.read(SPACES_BEFORE).lstrip()[:1] != b"{":
             return False
     with scanning(path) as document:
-        for key in document.keys():  # noqa: SIM118  (no mapping)
-            if fold(key) in columns or document.to_value() not in opening:
+        for key, first in document.members():
+            if fold(key) in columns or first not in opening:
                 return False
             document.value()
             count += 1
@@ -158,8 +156,7 @@ def _read_list(path: Path, key: str) -> Iterator[object]:
             document.end()
             return
         columns: list[object] = []
-        for name in document.keys():  # noqa: SIM118  (no mapping)
-            document.to_value()
+        for name, _ in document.members():
             if name != key:
                 value = document.value()
                 columns = value if name == "columns" and isinstance(value, list) else columns
@@ -194,11 +191,9 @@ def _read_columns(path: Path) -> Iterator[Row]:
 
 def _cells(path: Path) -> Iterator[tuple[str, int, str, str]]:
     with scanning(path) as document:
-        for name in document.keys():  # noqa: SIM118  (no mapping)
-            opening = document.to_value()
+        for name, opening in document.members():
             if opening == "{":
-                for number, key in enumerate(document.keys()):
-                    document.to_value()
+                for number, (key, _) in enumerate(document.members()):
                     yield key, number, name, json.dumps(document.value())
             elif opening == "[":
                 for number, value in enumerate(document.items()):

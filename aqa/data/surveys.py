@@ -4,6 +4,7 @@ import hashlib
 import re
 import unicodedata
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -57,12 +58,12 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
     """
     check_files(source)
     parser = parser_of(source)
-    tally = _Tally()
+    tally: Counter[str] = Counter()
     hashes = array("q")
     duplicate_ids: frozenset[str] = frozenset()
     with open_passages(source) as retrieved:
         for example in read_unchecked(source, parser, retrieved):
-            tally.add(example)
+            tally.update(_facts(example))
             hashes.append(hash(example.id))
             if on_row is not None:
                 on_row()
@@ -75,12 +76,12 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
     files = _hash_files(source)
     joined = [files[kind] for kind in ("passages", "corpus") if kind in files]
     return Survey(
-        count=tally.count,
+        count=tally["examples"],
         sha256=_joined([_fingerprint(source, files), *joined]),
-        unanswerable=tally.unanswerable,
-        unlabelled=tally.unlabelled,
+        unanswerable=tally["unanswerable"],
+        unlabelled=tally["unlabelled"],
         generated_ids=parser.generated_ids,
-        korean=tally.korean,
+        korean=tally["korean"],
         notes=tuple(notes),
         duplicate_ids=duplicate_ids,
         passages_sha256=_joined(joined) if "passages" in files else None,
@@ -116,41 +117,26 @@ def _settled(
         yield example
 
 
-class _Tally:
-    """Counts of examples; they can be taken back."""
-
-    def __init__(self) -> None:
-        self.count = self.unanswerable = self.unlabelled = self.decomposed = 0
-        self.korean = self.without_passages = self.gold_named = self.gold_found = 0
-        self.gold_marked = self.gold_first = 0  # of examples with several passages
-        self.conflicts = 0  # of scores with the order of the passages
-
-    def add(self, example: Example, amount: int = 1) -> None:
-        answers = example.answers
-        self.count += amount
-        if HANGUL.search(example.question):
-            self.korean += amount
-        if answers is None:
-            self.unlabelled += amount
-        elif not answers:
-            self.unanswerable += amount
-        if not example.passages:
-            self.without_passages += amount
-        scores = [passage.score for passage in example.passages if passage.score is not None]
-        if scores != sorted(scores, reverse=True):
-            self.conflicts += amount
-        if example.gold_ids:
-            self.gold_named += amount
-            if any(passage.id in example.gold_ids for passage in example.passages):
-                self.gold_found += amount
-        if len(example.passages) > 1 and example.own_passages:
-            self.gold_marked += amount
-            if example.passages[0].text == example.own_passages[0].text:
-                self.gold_first += amount
-        texts = [example.question, *(answers or ())]
-        texts += [passage.text for passage in example.passages]
-        if any(_is_decomposed(text) for text in texts):
-            self.decomposed += amount
+def _facts(example: Example) -> list[str]:
+    """What counts of an example, itself too."""
+    answers, passages = example.answers, example.passages
+    scores = [passage.score for passage in passages if passage.score is not None]
+    texts = [example.question, *(answers or ()), *(passage.text for passage in passages)]
+    marked = len(passages) > 1 and bool(example.own_passages)
+    facts = {
+        "examples": True,
+        "korean": HANGUL.search(example.question),
+        "unlabelled": answers is None,
+        "unanswerable": answers is not None and not answers,
+        "decomposed": any(map(_is_decomposed, texts)),
+        "without passages": not passages,
+        "conflicts": scores != sorted(scores, reverse=True),
+        "gold named": example.gold_ids,
+        "gold found": any(passage.id in example.gold_ids for passage in passages),
+        "gold marked": marked,
+        "gold first": marked and passages[0].text == example.own_passages[0].text,
+    }
+    return [name for name, holds in facts.items() if holds]
 
 
 def _is_decomposed(text: str) -> bool:
@@ -170,7 +156,7 @@ def _repeated(hashes: "array[int]") -> set[int]:
 
 
 def _settle_duplicates(
-    source: Source, repeated: set[int], tally: _Tally, retrieved: Retrieved | None
+    source: Source, repeated: set[int], tally: Counter[str], retrieved: Retrieved | None
 ) -> frozenset[str]:
     """Find the repeated ids exactly; DataError unless the source says what to do with them."""
     first_places: dict[str, str] = {}
@@ -192,7 +178,7 @@ def _settle_duplicates(
             duplicate_ids.add(example.id)
             first_pair = first_pair or (example.id, first_place, example.place)
             if source.on_duplicate_id == "keep-first":
-                tally.add(example, -1)
+                tally.subtract(_facts(example))
     if first_pair is not None and source.on_duplicate_id == "error":
         raise DataError(_duplicate_message(*first_pair, rows))
     return frozenset(duplicate_ids)
@@ -207,8 +193,8 @@ def _duplicate_message(example_id: str, first: str, second: str, rows: int = 1) 
 
 
 def _hash_files(source: Source) -> dict[str, str]:
-    names = {"data": source.path, "passages": source.passages, "corpus": source.corpus}
-    paths = {kind: local_path(name) for kind, name in names.items() if isinstance(name, str)}
+    names = source.names().items()
+    paths = {kind: local_path(name) for kind, name in names if isinstance(name, str)}
     return {kind: hash_files(path) for kind, path in paths.items() if path is not None}
 
 
@@ -222,32 +208,32 @@ def _joined(hashes: list[str]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
-def _notes(source: Source, tally: _Tally, duplicate_ids: frozenset[str]) -> Iterator[str]:
+def _notes(source: Source, tally: Counter[str], duplicate_ids: frozenset[str]) -> Iterator[str]:
     if duplicate_ids:
         done = {"keep-first": "the first row of each is kept", "number": "they got numbers"}
         yield f"Ids that are repeated: {len(duplicate_ids)}; {done[source.on_duplicate_id]}."
-    if tally.decomposed:
+    if tally["decomposed"]:
         yield (
-            f"Examples in decomposed Unicode (NFD): {tally.decomposed}; such text equals no "
+            f"Examples in decomposed Unicode (NFD): {tally['decomposed']}; such text equals no "
             "composed text when scored, --normalize nfc composes it."
         )
-    if tally.without_passages:
-        yield f"Examples without passages: {tally.without_passages} of {tally.count}."
-    if tally.conflicts:
+    if tally["without passages"]:
+        yield f"Examples without passages: {tally['without passages']} of {tally['examples']}."
+    if tally["conflicts"]:
         yield (
-            f"Questions whose passages' scores do not fall with their ranks: {tally.conflicts}; "
+            f"Questions whose passages' scores do not fall with their ranks: {tally['conflicts']}; "
             "the order of the ranks is kept, --set evidence.order=score goes by the scores."
         )
-    if tally.gold_named and not tally.gold_found:
+    if tally["gold named"] and not tally["gold found"]:
         yield (
-            f"Examples that name gold passages by id: {tally.gold_named}; none of these ids is "
+            f"Examples that name gold passages by id: {tally['gold named']}; none of these ids is "
             "among an example's passages, are they of the same corpus?"
         )
-    if tally.gold_first == tally.gold_marked >= MANY:
+    if (first := tally["gold first"]) == tally["gold marked"] >= MANY:
         yield (
-            f"Examples whose first passage is the gold one: all {tally.gold_first} that mark it; a"
+            f"Examples whose first passage is the gold one: all {first} that mark it; a"
             " reader that is trained on them learns its place, --set evidence.train=mixed shuffles"
             " the passages."
         )
-    if 0 < tally.unlabelled < tally.count:
-        yield f"Examples without a reference: {tally.unlabelled} of {tally.count}."
+    if 0 < tally["unlabelled"] < tally["examples"]:
+        yield f"Examples without a reference: {tally['unlabelled']} of {tally['examples']}."

@@ -218,15 +218,9 @@ class Inputs:
 
     def sources(self) -> dict[str, Hashed]:
         """The files that the data come from, by what they hold, with their hashes."""
-        names = {
-            "data": self.source.path,
-            "passages": self.source.passages,
-            "corpus": self.source.corpus,
-        }
         return {
             kind: Hashed(str(name), self.found.files.get(kind))
-            for kind, name in names.items()
-            if name is not None
+            for kind, name in self.source.names().items()
         }
 
     def fingerprint(self, reader: Backend) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from aqa.data.columns import MISSING, composed, look_up
 from aqa.data.files import Row, open_bytes
 from aqa.data.rows import read_binary
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
-from aqa.data.shape import UnreadableError, plain_by
+from aqa.data.shape import UnreadableError, plain_by, without
 from aqa.data.strict_json import one_line
 from aqa.data.unusable import ZIP
 from aqa.errors import DataError
@@ -135,9 +135,7 @@ def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
     found = read_row(Entry(place, row), row, AS_USUAL)
     if "id" not in found.ids:
         raise DataError(f"{place}: no id, which each line of a journal has")
-    metadata = {name: value for name, value in found.metadata.items() if name != "id"}
-    key, said = found.ids["id"], found.prediction
-    return AnsweredRow(key, said, found.answers, found.failed, metadata, found.column)
+    return replace(found.said, id=found.ids["id"], metadata=without(found.said.metadata, "id"))
 
 
 def check_there(file: Path) -> None:
@@ -199,7 +197,9 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
                 count += 1
                 key = None if entry.key is None else composed(entry.key)
                 ids = {} if key is None else {KEY: key}
-                yield Found(entry.place, text, ids, question=key or "")  # some go by questions
+                yield Found(
+                    entry.place, AnsweredRow("", text), ids, key or ""
+                )  # some go by questions
                 continue
             values = {column: look_up(row, column) for column in given.rows}
             for column, value in values.items():

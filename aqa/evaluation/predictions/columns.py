@@ -10,6 +10,7 @@ from aqa.data.json_stream import describe
 from aqa.data.literals import NO, NOTHING, read_literal
 from aqa.data.references import ALIASES, ReferenceReader
 from aqa.errors import DataError
+from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.evaluation.predictions.answers import (
     OF_QUESTIONS,
     OF_REFERENCE_NAMES,
@@ -48,20 +49,15 @@ NO_ANSWERS = {*OF_QUESTIONS, *IDS, *PROMPTS}
 class Found:
     """A prediction as its row gives it, before it is known which id joins it to the data.
 
-    `ids` holds the values of the columns that may be it, the likeliest first. `prompt` is a text
-    that should hold the question. `metadata` still holds the ids' columns. `column` is that of
-    the answer, see `AnsweredRow`.
+    `said` lacks its id, and its metadata still hold the ids' columns. `ids` holds the values of the
+    columns that may be it, the likeliest first. `prompt` is a text that should hold the question.
     """
 
     place: str
-    prediction: str | None
+    said: AnsweredRow
     ids: Mapping[str, str] = field(default_factory=dict)
-    answers: tuple[str, ...] | None = None
-    failed: bool = False
     question: str = ""
     prompt: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    column: str | None = ""
 
 
 def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
@@ -73,30 +69,31 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
     if column is None and not failed:
         refuse_without_answer(entry, row, by_name)
     used = {column, *(by_name[name] for name in USED if name in by_name)}
-    return Found(
-        place=place,
+    said = AnsweredRow(
+        id="",
         prediction=None if failed or column is None else as_text(place, value),
-        ids=_ids(entry, row, by_name, fields),
         answers=_references(place, row, by_name, column),
         failed=failed,
-        question=_text_in(row, by_name, QUESTIONS),
-        prompt=_text_in(row, by_name, PROMPTS),
         metadata={name: _finite(item) for name, item in row.items() if name not in used},
         column=None if fields.answers or fold(column or "") in SURE_ANSWERS else column or "",
     )
+    question, prompt = (_text_in(row, by_name, names) for names in (QUESTIONS, PROMPTS))
+    return Found(place, said, _ids(entry, row, by_name, fields), question, prompt)
 
 
 def unlisted(found: list[Found]) -> list[Found]:
     """Take each answer out of its list, where a table's program wrote all of them as such."""
-    said = [row.prediction for row in found if row.prediction]
+    said = [row.said.prediction for row in found if row.said.prediction]
     if not said or not all(text[0] == "[" and text[-1] == "]" for text in map(str.strip, said)):
         return found
-    lists = [read_literal(row.prediction or [""], "the answer", row.place) for row in found]
+    lists = [read_literal(row.said.prediction or [""], "the answer", row.place) for row in found]
     texts = [each[0] for each in lists if isinstance(each, list) and len(each) == 1]
     if len(texts) < len(found) or not all(isinstance(text, str) for text in texts):
         return found
-    rows = zip(found, texts, strict=True)
-    return [replace(row, prediction=text) if row.prediction else row for row, text in rows]
+    return [
+        replace(row, said=replace(row.said, prediction=row.said.prediction and text))
+        for row, text in zip(found, texts, strict=True)
+    ]
 
 
 def _says_something(error: Any) -> bool:

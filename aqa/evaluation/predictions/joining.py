@@ -4,9 +4,10 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from aqa.data.shape import without
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
@@ -132,7 +133,7 @@ def _one_each(
     twice = next(rows for rows in groups.values() if len(rows) > 1)
     column = _variant_column(list(groups.values()))
     if column is None:
-        answered = [[row for row in rows if not row.failed] for rows in groups.values()]
+        answered = [[row for row in rows if not row.said.failed] for rows in groups.values()]
         tries = [rows or group[-1:] for rows, group in zip(answered, groups.values(), strict=True)]
         if all(len(rows) == 1 for rows in tries):
             note(f"{file} holds failed tries, too, which do not count where there is an answer")
@@ -140,9 +141,11 @@ def _one_each(
         raise DataError(
             f'{twice[1].place}: the id "{one_line(key(twice[1]))}" appears a second time'
         )
-    values = list(dict.fromkeys(one_line(row.metadata[column]) for row in found))
+    values = list(dict.fromkeys(one_line(row.said.metadata[column]) for row in found))
     mixed = f"the answers of several {one_line(column)} ({', '.join(values)})"
-    if any(row.prediction != rows[0].prediction for rows in groups.values() for row in rows):
+    if any(
+        row.said.prediction != rows[0].said.prediction for rows in groups.values() for row in rows
+    ):
         raise DataError(
             f"{file} holds {mixed}; take those of one with --prediction-field {column}={values[0]}"
         )
@@ -153,8 +156,8 @@ def _one_each(
 def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
     """The column that is different in all rows of one id, and has the fewest values."""
     counts = {}
-    for column in next(group for group in groups if len(group) > 1)[0].metadata:
-        values = [[row.metadata.get(column) for row in group] for group in groups]
+    for column in next(group for group in groups if len(group) > 1)[0].said.metadata:
+        values = [[row.said.metadata.get(column) for row in group] for group in groups]
         flat = [value for group in values for value in group]
         if (
             not is_score(column)
@@ -167,15 +170,11 @@ def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
 
 
 def _by(keys: Sequence[str], found: Sequence[Found], column: str = "") -> dict[str, AnsweredRow]:
-    rows = {}
-    for key, row in zip(keys, found, strict=True):
-        metadata = {
-            name: value
-            for name, value in row.metadata.items()
-            if name != column and name not in ("id", "guid", "qid")
-        }
-        rows[key] = AnsweredRow(key, row.prediction, row.answers, row.failed, metadata, row.column)
-    return rows
+    left_out = (column, "id", "guid", "qid")
+    return {
+        key: replace(row.said, id=key, metadata=without(row.said.metadata, *left_out))
+        for key, row in zip(keys, found, strict=True)
+    }
 
 
 def _by_likeness(
@@ -266,7 +265,7 @@ def _check_questions(found: Sequence[Found], asked: Asked, places: Sequence[int]
 
 def _numbered(file: Path, found: Sequence[Found], note: Note) -> dict[str, AnsweredRow]:
     """Number the rows, where the file itself has their references."""
-    if any(row.answers is None for row in found):
+    if any(row.said.answers is None for row in found):
         raise DataError(
             f"{file} holds answers without ids; give the data with --data, in the same order, or"
             " name the column of the ids with --prediction-field id=COLUMN"
