@@ -8,6 +8,7 @@ answer all (an hour or more on two cores).
 import importlib.util
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -183,11 +184,19 @@ def test_the_example_of_the_readme(
         "aqa evaluate a.json b.json --data package:aqa/samples/korean_dev.json"
         " --metrics em,f1,lenient --cluster none"
     )
-    assert command in readme
-    monkeypatch.setenv("COLUMNS", "80")
-    shown = call_aqa(*command.split()[1:]).stdout.partition("em|profile")[0]
-    # Where a sentence is folded is the terminal's business.
-    assert " ".join(shown.split()) in " ".join(readme.split())
+    monkeypatch.setenv("COLUMNS", "200")
+    example = readme.partition(command)[2].partition("By exact match")[0]
+    rows = re.findall(r"^\|(?! system| a \| b \| score|---)(.+)\|$", example, re.MULTILINE)
+    told = [*rows, example.split("```")[2]]
+    assert len(told) == 6 + 3 + 1
+    shown = words(call_aqa(*command.split()[1:]).stdout)
+    for line in told:
+        assert f" {words(line)} " in f" {shown} "
+
+
+def words(text: str) -> str:
+    """A text without the lines of tables and what is folded."""
+    return " ".join(re.sub("[|\u2500-\u257f]", " ", text).split())
 
 
 def test_a_limit_that_is_not_reached(call_aqa: Call, tmp_path: Path) -> None:

@@ -117,6 +117,8 @@ def test_the_shape_that_the_readme_tells(tmp_path: Path) -> None:
     found = report.to_json()
     del found["systems"][1]
     found["systems"][0]["file"] = "a.json"
+    of_slices = (found["systems"][0].pop("slices"), found.pop("slice_comparisons"))
+    assert [set(each["answerable"]) for each in of_slices] == [{"no", "yes"}] * 2
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     told = readme.partition("### metrics.json")[2].partition("```json\n")[2].partition("```")[0]
     assert json.loads(told) == rounded(found)
