@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aqa.backends.assistant_turn import AssistantTurn, learn_turn
+from aqa.backends.assistant_turn import AssistantTurn, WrittenTurn, learn_turn, make_written_turn
 from aqa.backends.chat_rendering import PROBE, ChatTemplate, open_template, uses
 from aqa.backends.special_names import SpecialNames
-from aqa.backends.written_turn import WrittenTurn, make_written_turn
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ModelError
 from aqa.records import Encoding, Message, Prompt

@@ -101,23 +101,21 @@ def hash_model(files: ModelFiles) -> dict[str, Hashed]:
     """Hash the model and its adapter, as far as they lie here; of a GGUF file, that very file."""
     name = files.spec if files.spec.endswith(GGUF) else files.base
     path = locate_package_file(name) if name.startswith(PREFIX) else Path(name)
-    found = {"model": Hashed(name, _hash(path) if path.exists() else None)}
+    found = {"model": Hashed(name, hash_once(path) if path.exists() else None)}
     if files.adapter is not None:
         found["adapter"] = Hashed(str(files.adapter), hash_files(files.adapter))
     return found
 
 
-def _hash(path: Path) -> str:
-    return hash_large_file(path) if path.is_file() else hash_files(path)
-
-
 def converted_folder(path: Path) -> Path:
     """Where the converted form of a GGUF file lies, or will: one for each content, not name."""
-    return user_cache_path("aqa") / "models" / f"{path.stem}-{hash_large_file(path)[:16]}"
+    return user_cache_path("aqa") / "models" / f"{path.stem}-{hash_once(path)[:16]}"
 
 
-def hash_large_file(path: Path) -> str:
-    """SHA-256 of a file, which is read once in a process unless it changes."""
+def hash_once(path: Path) -> str:
+    """SHA-256 as `hash_files` gives it; a file is read once in a process unless it changes."""
+    if not path.is_file():
+        return hash_files(path)
     found = path.stat()
     return _hash_once(path.resolve(), found.st_size, found.st_mtime_ns, found.st_ino)
 

@@ -52,13 +52,15 @@ class SpecialNames:
         from transformers.utils.chat_template_utils import encode_marked_chat
 
         found: list[int]
-        if self._mark not in text:
+        before, after = self._marks
+        if before not in text:
             found = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
             return found
         try:
             found = encode_marked_chat(self.tokenizer, text)
         except ValueError:  # the tokenizer makes the special token even of plain text
-            broken = self._marked.sub(lambda name: f"{name[1][0]} {name[1][1:]}", text)
+            marked = f"{re.escape(before)}(.)(.*?){re.escape(after)}"
+            broken = re.sub(marked, r"\1 \2", text, flags=re.DOTALL)
             found = self.tokenizer(broken, add_special_tokens=False, verbose=False)["input_ids"]
         return found
 
@@ -72,12 +74,3 @@ class SpecialNames:
 
         before, after = mark_control_tokens("x", re.compile("x")).split("x")
         return before, after
-
-    @property
-    def _mark(self) -> str:
-        return self._marks[0]
-
-    @cached_property
-    def _marked(self) -> re.Pattern[str]:
-        before, after = map(re.escape, self._marks)
-        return re.compile(f"{before}(.+?){after}", re.DOTALL)

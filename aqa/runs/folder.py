@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from aqa.errors import FolderInUseError, RunError, StoppedError
 from aqa.runs.files import discard, explained, readable, write_json
 from aqa.runs.fingerprints import differences
-from aqa.runs.journal import JOURNAL_KIND, read_lines
+from aqa.runs.journal import JOURNAL_KIND, read_header
 from aqa.runs.names import (
     JOURNAL,
     LOCK,
@@ -83,7 +83,7 @@ def _is_journal(path: Path) -> bool:
     """Whether there is a journal; RunError where another program's file has its name."""
     if not path.exists() or not path.stat().st_size:
         return False
-    if next(read_lines(path), {}).get("kind") != JOURNAL_KIND:
+    if read_header(path).get("kind") != JOURNAL_KIND:
         raise RunError(f"{path}: not a journal of aqa; name another --output-dir")
     return True
 

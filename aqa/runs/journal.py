@@ -5,7 +5,6 @@ import json
 import os
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,8 +103,7 @@ class Journal:
             self._file.write(line)
             self._file.flush()
             self._end += len(line)
-        self._count(row)
-        self._remember(index, place, failed=row.get("error") is not None)
+        self._remember(index, place, row)
 
     def record(
         self,
@@ -165,42 +163,36 @@ class Journal:
         """Take over an existing journal; False where there is none, or one of nothing."""
         if not self.path.exists():
             return False
-        place = 0
-        with self.path.open("rb") as file:
-            for number, line in enumerate(file):
-                row = _parse(line, ("index", int) if number else ("kind", str))
-                if row is None:
-                    break
-                if number == 0:
-                    different = self._compare(row, header)
-                    if different and not awaits and not file.read(1):
-                        return False  # nothing was answered: of a wrong server, for instance
-                    if different:
-                        raise RunError(another_run(self.folder, different))
-                else:
-                    self._count(row)
-                    self._remember(row["index"], place, failed=row.get("error") is not None)
-                place += len(line)
-            else:
-                return place > 0
-            rest = 1 + sum(1 for _ in file)
-        if place == 0:
+        end, size = 0, self.path.stat().st_size
+        for line in _lines(self.path):
+            end = line.end
+            if line.start:
+                self._remember(line.row["index"], line.start, line.row)
+            elif different := self._compare(line.row, header["fingerprint"]):
+                if not awaits and end == size:
+                    return False  # nothing was answered: of a wrong server, for instance
+                raise RunError(another_run(self.folder, different))
+        if end == size:
+            return size > 0
+        if end == 0:
             raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
+        with self.path.open("rb") as file:
+            file.seek(end)
+            rest = sum(1 for _ in file)
         if rest > 1:
             raise RunError(
-                f"{self.path}: not JSON at byte {place}, with {rest - 1} lines after it, so another"
+                f"{self.path}: not JSON at byte {end}, with {rest - 1} lines after it, so another"
                 " program has changed it; restore it, or start over with --fresh"
             )
         self.dropped_lines = 1
-        os.truncate(self.path, place)
+        os.truncate(self.path, end)
         return True
 
-    def _compare(self, found: Json, header: Json) -> dict[str, str]:
-        """Tell what of the fingerprint differs from that of the journal."""
+    def _compare(self, found: Json, ours: Json) -> dict[str, str]:
+        """Tell what of our fingerprint differs from that of the journal."""
         theirs = found.get("fingerprint")
         if found.get("kind") != JOURNAL_KIND or not isinstance(theirs, dict):
             raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
-        ours = json.loads(json.dumps(header["fingerprint"]))
         different = differences(theirs, ours)
         for name in self._may_change:
             if different.pop(name, None):
@@ -209,35 +201,41 @@ class Journal:
             self.fingerprint = theirs
         return different
 
-    def _count(self, row: Mapping[str, Any]) -> None:
+    def _remember(self, index: int, place: int, row: Mapping[str, Any]) -> None:
+        """Take note of a line, and of what it took."""
         self.spent += _spent(row.get("spent"))
         if saved := row.get("saved"):
             self.saved += _spent(saved)
             self.hits += 1
-
-    def _remember(self, index: int, place: int, failed: bool) -> None:
         if index >= len(self._places):
             self._places.extend([0] * (index + 1 - len(self._places)))
         self._places[index] = place
-        if failed:
-            self._failed.add(index)
-        else:
+        if row.get("error") is None:
             self._failed.discard(index)
+        else:
+            self._failed.add(index)
 
 
-def whole_lines(path: Path, start: int = 0) -> Iterator[Line]:
-    """Give the lines of a journal from a place on, the header among them, up to a broken one.
-
-    There are none where there is no journal; RunError where it can't be read.
-    """
+def _lines(path: Path, start: int = 0) -> Iterator[Line]:
+    """The lines of a journal from a place on up to a broken one; the one at 0 is the header."""
     with contextlib.suppress(FileNotFoundError), readable(path), path.open("rb") as file:
         file.seek(start)
         for line in file:
-            row = _parse(line, ("index", int)) or _parse(line, ("kind", str))
+            row = _parse(line, "index" if start else "kind", int if start else str)
             if row is None:
                 return
             yield Line(start, start + len(line), row)
             start += len(line)
+
+
+def read_header(path: Path) -> Json:
+    """The first line of a journal, empty where there is none; RunError where it can't be read."""
+    return next((line.row for line in _lines(path)), {})
+
+
+def whole_lines(path: Path, start: int = 0) -> Iterator[Line]:
+    """Give the lines on examples from a place on, up to a broken one, likewise."""
+    return (line for line in _lines(path, start) if line.start)
 
 
 def read_lines(path: Path) -> Iterator[Json]:
@@ -250,7 +248,7 @@ def done_before(folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool
     done: set[int] = set()
     if different_run(folder, fingerprint, retry_errors):
         return done
-    for row in islice(read_lines(folder / JOURNAL), 1, None):
+    for row in read_lines(folder / JOURNAL):
         if retry_errors and row.get("error") is not None:
             done.discard(row["index"])
         else:
@@ -262,7 +260,7 @@ def different_run(
     folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool
 ) -> dict[str, str]:
     """Tell in what the run of a folder, if there is one, differs from one that is to go on."""
-    theirs = next(read_lines(folder / JOURNAL), {}).get("fingerprint")
+    theirs = read_header(folder / JOURNAL).get("fingerprint")
     if not isinstance(theirs, dict):
         return {}
     found = differences(theirs, fingerprint)
@@ -273,7 +271,7 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
+def _parse(line: bytes, key: str, kind: type) -> Json | None:
     """A whole line of the journal, or None where it is not one or lacks the key it needs."""
     if not line.endswith(b"\n"):
         return None
@@ -281,7 +279,6 @@ def _parse(line: bytes, needed: tuple[str, type]) -> Json | None:
         row = json.loads(line)
     except ValueError:
         return None
-    key, kind = needed
     return row if isinstance(row, dict) and isinstance(row.get(key), kind) else None
 
 

@@ -17,7 +17,7 @@ from aqa.errors import FolderInUseError, RunError
 from aqa.runs.files import explained
 from aqa.runs.fingerprints import another_run, differences
 from aqa.runs.folder import hold
-from aqa.runs.journal import Journal, whole_lines
+from aqa.runs.journal import Journal, read_header, whole_lines
 from aqa.runs.names import JOURNAL, QUEUE_LOCK, SEGMENTS
 
 POLL_SECONDS = 0.3  # between two looks at what the others do
@@ -54,10 +54,9 @@ def take_over_segments(folder: Path, fingerprint: Mapping[str, Any], fresh: bool
         time.sleep(POLL_SECONDS)
     if fresh:
         remove_segments(folder)
-    ours = json.loads(json.dumps(fingerprint))
     for segment in segments_of(folder):
-        header = next(whole_lines(segment / JOURNAL), None)
-        if header and (different := differences(header.row["fingerprint"], ours)):
+        header = read_header(segment / JOURNAL)
+        if header and (different := differences(header["fingerprint"], fingerprint)):
             raise RunError(another_run(folder, different))
     return bool(segments_of(folder))
 
@@ -79,8 +78,8 @@ def join_segments(journal: Journal, window: int, since: int = 0) -> None:
     numbers, places = array("H"), array("Q")  # of an example's line: which segment, and where
     for number, path in enumerate(paths, 1):
         for line in whole_lines(path):
-            index, failed = line.row.get("index"), line.row.get("error") is not None
-            if index is None or not journal.wants(index, failed, since):
+            index, failed = line.row["index"], line.row.get("error") is not None
+            if not journal.wants(index, failed, since):
                 continue
             if index >= len(places):
                 numbers.extend([0] * (index + 1 - len(places)))
@@ -131,6 +130,5 @@ class Followed:
             path = segment / JOURNAL
             for line in whole_lines(path, self._places.get(path, 0)):
                 self._places[path] = line.end
-                if "index" in line.row:
-                    yield line.row
+                yield line.row
         self._looked = time.monotonic()

@@ -157,8 +157,7 @@ class Share:
     def _absorb(self, owner: str) -> None:
         """Take note of what a process answered before it died."""
         for line in whole_lines(self.folder / SEGMENTS / owner / JOURNAL):
-            if "index" in line.row:
-                self._done[line.row["index"]] = 1
+            self._done[line.row["index"]] = 1
 
     def _count(self, index: int) -> None:
         window = index // self._size

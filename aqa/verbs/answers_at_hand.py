@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from aqa.backends import find_backend
-from aqa.backends.ensemble.answers import MemberAnswer, read_answer
+from aqa.backends.ensemble.backend import MemberAnswer, read_answer
 from aqa.backends.ensemble.learned import LearnedEnsemble, Member
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
 from aqa.errors import DataError, RunError, UsageError
 from aqa.evaluation.predictions import read_predictions
 from aqa.runs.fingerprints import differences
-from aqa.runs.journal import read_lines
+from aqa.runs.journal import read_header, read_lines
 from aqa.runs.names import JOURNAL, MANIFEST
 
 Fingerprint = Mapping[str, Any]
@@ -109,12 +109,12 @@ class AnswersAtHand:
         self, folder: Path, member: Member
     ) -> tuple[dict[str, MemberAnswer], dict[str, str]]:
         """The answers in a run folder, or in what it differs from a run of the member here."""
-        lines = read_lines(folder / JOURNAL)
-        found = next(lines, {}).get("fingerprint")
+        path = folder / JOURNAL
+        found = read_header(path).get("fingerprint")
         if not isinstance(found, dict):
             return {}, {"": "it holds no journal"}
         changed = different(found, {**self.fingerprint, **(member.reader or {})})
-        rows = () if changed else (row for row in lines if row["id"] in self.ids)
+        rows = () if changed else (row for row in read_lines(path) if row["id"] in self.ids)
         return {row["id"]: read_answer(row["predicted_answer"], row) for row in rows}, changed
 
     def _from_file(self, member: Member, files: list[Path]) -> dict[str, MemberAnswer]:

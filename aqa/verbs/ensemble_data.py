@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from aqa.backends import make_reader
-from aqa.backends.ensemble.answers import MemberAnswer, read_answer
+from aqa.backends.ensemble.backend import MemberAnswer, read_answer
 from aqa.backends.ensemble.learned import Member
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.load import as_raw

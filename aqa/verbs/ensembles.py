@@ -12,8 +12,7 @@ from typing import Any
 
 from aqa.backends import make_reader
 from aqa.backends.base import Remote
-from aqa.backends.ensemble.answers import read_answer
-from aqa.backends.ensemble.backend import Answers, EnsembleBackend, unsure
+from aqa.backends.ensemble.backend import Answers, EnsembleBackend, read_answer, unsure
 from aqa.config.options import RunConfig
 from aqa.errors import DataError, RunError, UsageError
 from aqa.evaluation.alignment import counted_ids
@@ -133,7 +132,7 @@ class AskedMembers:
     def _own_rows(self, place: int) -> Answers:
         if self._resume.fresh:
             return {}
-        lines = (row for row in read_lines(self._folder_of(place) / JOURNAL) if "index" in row)
+        lines = read_lines(self._folder_of(place) / JOURNAL)
         return {row["id"]: read_answer(row["predicted_answer"], row, True) for row in lines}
 
     def _missing(self, place: int, ids: Collection[str] | None) -> list[str]:

@@ -73,7 +73,7 @@ def foresee(
     estimate = dry_run(config, folder, progress, resume)
     inputs = Inputs(config, load_template(config.prompt), progress)
     contest = open_contest(resume.stop, config, inputs, folder, progress)
-    rows = list(read_lines(folder / JOURNAL))[1:] if estimate.answered else []
+    rows = list(read_lines(folder / JOURNAL)) if estimate.answered else []
     spent = Spent() if resume.fresh else spent_in(folder)
     affordable = _affordable(config, estimate, spent)
     return estimate, _foresight(contest, estimate, affordable, rows, points)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aqa.backends.ensemble.answers import read_answer
+from aqa.backends.ensemble.backend import read_answer
 from aqa.evaluation.abstention import (
     POINTS,
     abstention,

@@ -11,7 +11,7 @@ from tiny_t5 import bart_tokenizer, save_t5, t5_tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from aqa.backends.unknown_text import unknown_characters
+from aqa.backends.tokenizers import unknown_characters
 
 KOREAN = ("미라는 어디에 사나요?", "미라는 오스트리에 산다.", "오스트리")
 ENGLISH = ("Where does Mira live?", "Mira lives in Ostry.", "Ostry")

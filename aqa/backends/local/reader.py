@@ -37,7 +37,7 @@ from aqa.backends.local.limits import check_positions, check_vocabulary
 from aqa.backends.local.memory import Room, free_memory, within
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.backends.samples import most_central
-from aqa.backends.unknown_text import unknown_characters
+from aqa.backends.tokenizers import unknown_characters
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig
 from aqa.contention import sharing_processors

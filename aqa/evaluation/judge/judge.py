@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
-from itertools import count, islice
+from itertools import count
 from operator import add
 from pathlib import Path
 from sys import maxsize
@@ -158,7 +158,7 @@ class Judging:
 
     def estimate(self, cases: Cases) -> CostEstimate:
         """Tell what the verdicts would cost that are not known yet; nothing is asked or written."""
-        known = _read_verdicts(islice(read_lines(self.folder / JOURNAL), 1, None))
+        known = _read_verdicts(read_lines(self.folder / JOURNAL))
         found = []
         for repeat in range(self._repeats):
             reader = self._reader(repeat)

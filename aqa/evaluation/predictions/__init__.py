@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,7 @@ def _with_seconds(file: Path, rows: dict[str, AnsweredRow]) -> dict[str, Answere
     """Add how long each answer of a finished run took, which its journal alone holds."""
     if file.name != PREDICTIONS:
         return rows
-    lines = islice(journal_lines(file.with_name(JOURNAL)), 1, None)
+    lines = journal_lines(file.with_name(JOURNAL))
     known = {line.get("id"): line["seconds"] for line in lines if "seconds" in line}
     return {
         key: replace(row, metadata={**row.metadata, "seconds": known[key]}) if key in known else row
