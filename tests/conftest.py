@@ -147,7 +147,7 @@ def server() -> "Iterator[Server]":
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failed requests are made again almost at once."""
-    monkeypatch.setattr("aqa.backends.openai_api.attempts.FIRST_BACK_OFF", 0.01)
+    monkeypatch.setattr("aqa.backends.openai_api.waits.FIRST_BACK_OFF", 0.01)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from aqa.config.backend_options import BackendOptions
 from aqa.config.options import RunConfig
 from aqa.progress import Progress
 from aqa.records import Encoding, Message, Prediction, Prompt, TrainStep
-from aqa.runs.hashes import Hashed
+from aqa.runs.files import Hashed
 from aqa.spent import CostEstimate, Spent
 
 OptionsT_co = TypeVar("OptionsT_co", bound=BackendOptions, default=BackendOptions, covariant=True)

@@ -11,7 +11,7 @@ from aqa.config.backend_options import BackendOptions
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.errors import ModelError
 from aqa.hub import ready_hub
-from aqa.runs.hashes import Hashed, hash_files
+from aqa.runs.files import Hashed, hash_files
 from aqa.runs.names import ADAPTER, MODEL
 
 GGUF = ".gguf"

@@ -22,7 +22,7 @@ from aqa.data.hub import fingerprint
 from aqa.data.retrieved import Retrieved
 from aqa.errors import DataError
 from aqa.records import Example
-from aqa.runs.hashes import hash_files
+from aqa.runs.files import hash_files
 
 HANGUL = re.compile("[가-힣ᄀ-ᇿ]")
 MANY = 10  # examples that are more than chance

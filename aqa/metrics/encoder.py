@@ -12,7 +12,7 @@ from aqa.errors import ModelError
 from aqa.heap import keep_freed_blocks
 from aqa.hub import ready_hub
 from aqa.library_output import quiet
-from aqa.runs.hashes import hash_files
+from aqa.runs.files import hash_files
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,8 +19,8 @@ from aqa.prompting.templates import prepare
 from aqa.prompting.training_evidence import TrainingEvidence
 from aqa.records import Example, Prompt, Template
 from aqa.runs.cluster_labels import cluster_labels
+from aqa.runs.files import Hashed
 from aqa.runs.fingerprints import EVIDENCE_RULES
-from aqa.runs.hashes import Hashed
 
 
 @dataclass(frozen=True, slots=True)

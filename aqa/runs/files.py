@@ -1,5 +1,6 @@
-"""Files that are either the old ones or the whole new ones, however the process ends."""
+"""Files that are the old ones or the whole new ones, however the process ends; their hashes."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aqa.errors import RunError
+from aqa.runs.names import MANIFEST
 
 
 @contextmanager
@@ -126,3 +128,34 @@ def discard(path: Path) -> None:
     gone = path.with_name(f".{path.name}.discarded")
     shutil.rmtree(gone, ignore_errors=True)
     shutil.rmtree(path.rename(gone), ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed(Facts):
+    """What a run was made from: its name as it was given, and its hash where it lies here."""
+
+    name: str
+    sha256: str | None = None
+
+
+def hash_files(path: Path) -> str:
+    """SHA-256 in hex of a file's bytes as stored; of a folder, of its files' names and hashes.
+
+    Runs that lie in the folder are no part of it: answers may be written beside a model.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    lines = [
+        f"{member.relative_to(path).as_posix()} {hash_files(member)}\n"
+        for member in sorted(_files(path))
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for member in folder.iterdir():
+        if member.is_file():
+            yield member
+        elif member.is_dir() and not (member.is_symlink() or (member / MANIFEST).is_file()):
+            yield from _files(member)

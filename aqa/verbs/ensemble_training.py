@@ -16,9 +16,8 @@ from aqa.metrics.votes import NOBODY, Cascade, Single
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
-from aqa.runs.files import write_json
+from aqa.runs.files import hash_files, write_json
 from aqa.runs.folder import Run, check_begun, check_previous, open_run
-from aqa.runs.hashes import hash_files
 from aqa.runs.journal_rows import answer_fields
 from aqa.runs.names import PREDICTIONS
 from aqa.tables import Cell, Figure, Row, Table, figures, shown_interval, texts

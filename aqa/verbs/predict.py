@@ -18,9 +18,9 @@ from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
 from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
 from aqa.runs.failures import Shortfall
+from aqa.runs.files import hash_files
 from aqa.runs.fingerprints import ROOM
 from aqa.runs.folder import open_run
-from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal, done_before
 from aqa.runs.journal_rows import withheld
 from aqa.runs.segments import join_segments, take_over_segments

@@ -24,9 +24,8 @@ from aqa.processes import is_first_process, process_rank
 from aqa.progress import Progress
 from aqa.prompting.build import Unfit, describe_sources
 from aqa.records import Prompt
-from aqa.runs.files import write_json
+from aqa.runs.files import hash_files, write_json
 from aqa.runs.folder import Run, check_begun, check_previous, hold, open_run
-from aqa.runs.hashes import hash_files
 from aqa.runs.journal import Journal
 from aqa.runs.names import LOCK, METRICS
 from aqa.verbs.model_card import CardFacts, write_card

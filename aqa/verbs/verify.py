@@ -9,8 +9,8 @@ from aqa.config.paths import at_home
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.errors import AqaError, RunError
 from aqa.prompting.templates import find_template
+from aqa.runs.files import hash_files
 from aqa.runs.folder import read_manifest
-from aqa.runs.hashes import hash_files
 from aqa.runs.names import ADAPTER, MANIFEST, MERGED, MODEL, PREDICTIONS
 
 Status = Literal["same", "changed", "missing", "unchecked"]

@@ -18,7 +18,7 @@ from aqa.progress import SilentProgress
 from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.prompting.templates import load_template
 from aqa.records import Prompt
-from aqa.runs.hashes import hash_files
+from aqa.runs.files import hash_files
 from aqa.runs.journal_rows import evidence_fields
 
 COUNT = 250  # questions of each data set

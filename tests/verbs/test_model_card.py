@@ -14,8 +14,8 @@ from aqa.backends.base import Trainable, TrainEstimate, TrainJob
 from aqa.backends.t5.backend import T5Backend
 from aqa.config.load import build_config
 from aqa.progress import SilentProgress
+from aqa.runs.files import hash_files
 from aqa.runs.folder import read_manifest
-from aqa.runs.hashes import hash_files
 from aqa.runs.names import MERGED, MODEL
 from aqa.tables import Row, Table, texts
 from aqa.verbs.model_card import CARD, CardFacts, licence_of, write_card

@@ -16,7 +16,7 @@ from aqa.errors import ModelError, UsageError
 from aqa.metrics.medoid import profile_of
 from aqa.metrics.votes import NOBODY, Cascade, Votes
 from aqa.records import Prediction, Prompt
-from aqa.runs.hashes import Hashed
+from aqa.runs.files import Hashed
 from aqa.spent import Spent
 
 WINDOW = 512  # questions that are decided at once

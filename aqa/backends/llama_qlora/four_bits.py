@@ -13,8 +13,7 @@ from aqa.backends.local.reader import LocalReader
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import RunConfig
-from aqa.runs.files import atomic_folder
-from aqa.runs.hashes import Hashed
+from aqa.runs.files import Hashed, atomic_folder
 
 
 def learned_over(options: LlamaQloraOptions, files: ModelFiles) -> bool:

@@ -46,7 +46,7 @@ from aqa.heap import keep_freed_blocks
 from aqa.library_output import quiet
 from aqa.progress import Progress
 from aqa.records import AGREEMENT, MEAN_LOGPROB, Encoding, Prediction, Prompt
-from aqa.runs.hashes import Hashed
+from aqa.runs.files import Hashed
 
 LocalOptionsT_co = TypeVar(
     "LocalOptionsT_co", bound=LocalModelOptions, default=LocalModelOptions, covariant=True

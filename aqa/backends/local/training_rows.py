@@ -22,8 +22,7 @@ from aqa.backends.local.training_batches import as_row
 from aqa.errors import AqaError, DataError, RunError
 from aqa.processes import is_first_process, process_count, process_rank
 from aqa.records import Encoding, Prompt
-from aqa.runs.files import atomic, explained, write_json
-from aqa.runs.hashes import hash_files
+from aqa.runs.files import atomic, explained, hash_files, write_json
 from aqa.runs.names import ROWS_PART, ROWS_RECORD, TRAINING_ROWS
 from aqa.version import __version__
 

@@ -1,28 +1,75 @@
 """Asks an API for the answer to one prompt, again and again if need be, within all limits."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from aqa.backends.openai_api.attempts import ATTEMPTS, Attempts, back_off
 from aqa.backends.openai_api.common_failures import CommonFailures, Sort, Suspect
 from aqa.backends.openai_api.errors import Failure, classify
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import priced
+from aqa.backends.openai_api.reading import in_utf8
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.server_state import ServerState
 from aqa.backends.openai_api.service import Service
-from aqa.backends.openai_api.streams import in_utf8
-from aqa.backends.openai_api.waits import in_words
+from aqa.backends.openai_api.waits import back_off, in_words
 from aqa.records import Message, Prediction, Prompt
 from aqa.spent import Spent
 
+ATTEMPTS = 8  # of an example, those that the server was too busy for not counted
+TIMEOUTS = 2  # of an example: a thought that takes so long takes as long again, and is paid
+DOUBTS = 2  # of an example: refusals that should concern every request
 MISFITS = 2  # times that an example is asked again for an object that follows the schema
 SHOWN_WAIT = 60.0  # seconds; the user is told of longer waits
 
 Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Attempts:
+    """What was tried for one example, or one `sample` of its answer, and what it took."""
+
+    spent: Spent
+    sample: int = 0
+    until: float = math.inf  # the end of its time
+    reason: str = ""  # of the last failure
+    failures: int = 0
+    waits: int = 0
+    misfits: int = 0
+    doubts: int = 0
+    timeouts: int = 0  # among the failures
+    had_last: bool = False  # it was tried once more, since others were answered
+    seconds: float = 0.0  # of the request that was answered
+
+    @property
+    def total(self) -> int:
+        """Requests that came to nothing."""
+        return self.failures + self.waits + self.misfits + self.doubts
+
+    @property
+    def are_over(self) -> bool:
+        """Whether these are as many as make sense."""
+        return self.failures >= ATTEMPTS or self.doubts >= DOUBTS or self.timed_out
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the answer takes longer than a request may, however often it is asked for."""
+        return self.timeouts >= TIMEOUTS
+
+    def add(self, failure: Failure) -> float:
+        """Count a failure; give the seconds to wait before the next attempt."""
+        self.reason = failure.reason
+        self.timeouts += failure.timed_out
+        if failure.perhaps_alone:
+            self.doubts += 1
+        elif failure.unreachable or failure.kind == "slow":
+            self.waits += 1
+        else:
+            self.failures += 1
+        return max(failure.wait or 0.0, back_off(self.total - self.misfits))
 
 
 class Asker:

@@ -14,13 +14,12 @@ from aqa.backends.openai_api.apis import check_api
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
 from aqa.backends.openai_api.batch.run import BatchRun
-from aqa.backends.openai_api.batch.samples import Answers, SampledQuestions
 from aqa.backends.openai_api.batch.server import BatchServer
 from aqa.backends.openai_api.cache import open_cache
 from aqa.backends.openai_api.connection import open_client
 from aqa.backends.openai_api.ledger import UNKNOWN_PRICE
 from aqa.backends.openai_api.pacing import Pace
-from aqa.backends.openai_api.samples import SampleRecord, Samples
+from aqa.backends.openai_api.samples import Answers, SampledQuestions, SampleRecord, Samples
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
 from aqa.backends.openai_api.service import Service, texts
 from aqa.config.backend_options import BackendOptions, Gpt4Options

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from aqa.backends.openai_api.logprobs import MISSED, answer_logprobs
@@ -76,6 +77,7 @@ class Parameters:
         schema: ResponseSchema | None = None,
     ) -> None:
         self.schema, self.note = schema, note
+        self.read: Callable[[bytes], Reply] = partial(self.reads, schema=schema)
         self.learnt: list[str] = []  # in words
         self._asks_for = config.asks_for
         options: Any = config.backend
@@ -157,8 +159,7 @@ class Parameters:
             return []
         found = answer_logprobs(reply.text, reply.structured, prompt.template.answer, reply.tokens)
         if not found and MISSED not in self.learnt:
-            self.learnt.append(MISSED)
-            self.note(MISSED)
+            self._tell(MISSED)
         return found
 
     def turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
@@ -168,15 +169,6 @@ class Parameters:
             messages = _without_system(messages)
         roles = {"system": role or "system"}
         return [{"role": roles.get(t.role, t.role), "content": t.content} for t in messages]
-
-    def read(self, content: bytes) -> Reply:
-        """Read the body of an answer.
-
-        Raises:
-            BadBodyError: it is none, so that asking again may help.
-        """
-        found: Reply = self.reads(content, self.schema)
-        return found
 
     def refuses_schema(self, param: str | None, message: str) -> bool:
         """See whether an error is about the answers' schema, which can't be done without."""
@@ -193,9 +185,12 @@ class Parameters:
         """
         learnt = self._learn(body, param, message)
         if learnt:
-            self.learnt.append(learnt)
-            self.note(learnt)
+            self._tell(learnt)
         return learnt
+
+    def _tell(self, sentence: str) -> None:
+        self.learnt.append(sentence)
+        self.note(sentence)
 
     def _learn(self, body: dict[str, Any], param: str | None, message: str) -> str | None:
         text = f"{param or ''} {message}"

@@ -1,13 +1,16 @@
-"""How long a server asks to be left alone: by its headers, or by what an error's body says."""
+"""How long to leave a server alone: by its headers, an error's body, or how often it failed."""
 
 import email.utils
 import json
 import math
+import random
 import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+FIRST_BACK_OFF = 0.5  # seconds, doubled with every attempt
+LONGEST_BACK_OFF = 30.0
 LONGEST_WAIT = 900.0  # seconds; a server that asks for more has no more for today
 FULL_AGAIN = 60.0  # seconds at most of a reset that tells when a limit is whole again
 DEPTH = 8  # of a body in which a wait is looked for
@@ -62,6 +65,12 @@ def is_of_a_day(error: object, message: str) -> bool:
         return False
     body = json.dumps(error, default=str, ensure_ascii=False)
     return bool(OF_A_DAY.search(f"{message} {body}"))
+
+
+def back_off(attempt: int) -> float:
+    """Seconds to wait after an attempt, from 1: doubled each time, somewhere in the upper half."""
+    longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2.0 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
 
 
 def in_words(seconds: float) -> str:

@@ -32,7 +32,7 @@ from aqa.errors import ModelError
 from aqa.library_output import quiet
 from aqa.progress import Progress
 from aqa.records import Encoding, Prompt, TrainStep
-from aqa.runs.hashes import Hashed
+from aqa.runs.files import Hashed
 
 # Tokens of a batch, for each that goes through the encoder at once. With fid they are what the
 # decoder attends to. CTranslate2's threads share them out, and are the busier the more there are.

@@ -14,7 +14,7 @@ from forked import start_aqa, wait_until
 from tiny_llama import adapter_weights, greatest_difference, rows, write_rows, write_template
 
 from aqa.records import Example, Passage
-from aqa.runs.hashes import hash_files
+from aqa.runs.files import hash_files
 from aqa.verbs.verify import verify
 
 Aqa = Callable[..., tuple[int, str, str]]

@@ -26,7 +26,7 @@ from aqa.config.options import RunConfig
 from aqa.library_output import quiet
 from aqa.progress import SilentProgress
 from aqa.records import Template
-from aqa.runs.hashes import hash_files
+from aqa.runs.files import hash_files
 from aqa.verbs.train_plan import TrainingPlan
 from aqa.verbs.verify import verify
 

@@ -20,7 +20,7 @@ from tiny_llama import rows, write_rows, write_template
 
 from aqa.backends.local.checkpoints import check_optimizer
 from aqa.errors import RunError
-from aqa.runs.hashes import hash_files
+from aqa.runs.files import hash_files
 
 PROCESSES = 2
 Launch = Callable[..., tuple[list[int], str, str]]  # exit codes, output, messages

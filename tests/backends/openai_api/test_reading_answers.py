@@ -11,10 +11,9 @@ from gpt4_runs import USAGE, completion, configured, predictions, run
 
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.errors import Kind, classify_body
-from aqa.backends.openai_api.reading import read_reply, read_response
+from aqa.backends.openai_api.reading import in_utf8, read_reply, read_response
 from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.schemas import READER_ANSWER
-from aqa.backends.openai_api.streams import in_utf8
 
 pytestmark = pytest.mark.usefixtures("hurried")
 

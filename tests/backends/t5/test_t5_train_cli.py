@@ -12,7 +12,7 @@ from tiny_llama import greatest_difference
 from tiny_t5 import weights
 
 from aqa.backends.t5.learned_tokenizer import learn_tokenizer
-from aqa.runs.hashes import hash_files
+from aqa.runs.files import hash_files
 from aqa.verbs.verify import verify
 
 Aqa = Callable[..., subprocess.CompletedProcess[str]]

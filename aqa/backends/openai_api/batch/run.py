@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from aqa.backends.base import PendingPrompts
-from aqa.backends.openai_api.batch.downloads import fetch_answers
 from aqa.backends.openai_api.batch.lines import (
     Answers,
     Request,
     Requests,
+    fetch_answers,
     request_line,
     write_requests,
 )

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aqa.backends.openai_api.attempts import back_off
 from aqa.backends.openai_api.batch.record import Part
 from aqa.backends.openai_api.errors import classify, words_of
 from aqa.backends.openai_api.replies import BadBodyError, error_text
 from aqa.backends.openai_api.service import Service
+from aqa.backends.openai_api.waits import back_off
 from aqa.errors import ModelError
 from aqa.runs.files import atomic
 

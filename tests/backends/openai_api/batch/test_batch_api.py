@@ -15,7 +15,7 @@ from fault_server import BAD_KEY, FAULTS, FILTERED, Body, Fault, failure, servin
 from forked import start_aqa, wait_until
 from gpt4_runs import KEY, completion, predictions, run, write_questions
 
-from aqa.backends.openai_api.batch.downloads import GONE
+from aqa.backends.openai_api.batch.lines import GONE
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.errors import AqaError, ModelError, RunError, StoppedError
 from aqa.progress import SilentProgress, SilentTask
