@@ -6,6 +6,7 @@ import io
 import shutil
 import sys
 import tempfile
+import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -79,6 +80,15 @@ def spooled_input() -> Path:
 def _shown(path: Path) -> Path:
     """The path as its user knows it: standard input lies in a file that nobody named."""
     return Path(path.name) if path.name == SPOOLED else path
+
+
+@contextmanager
+def complete(name: object) -> Iterator[None]:
+    """Say of what can't be read to its end that it may not be complete, by a DataError."""
+    try:
+        yield
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{name} can't be read ({error}); is it complete?") from None
 
 
 @contextmanager

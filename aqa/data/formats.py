@@ -1,10 +1,10 @@
 """From a source to its examples: which format it is and who reads it."""
 
 import json
+import sqlite3
 import unicodedata
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -15,10 +15,10 @@ from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.data.columns import canonical_fields
 from aqa.data.corpus import PASSAGES, with_corpus
 from aqa.data.examples import RowParser
-from aqa.data.files import STANDARD_INPUT, Row, spooled_input
+from aqa.data.files import STANDARD_INPUT, Row, complete, spooled_input
 from aqa.data.given import read_given
 from aqa.data.hub import check_laid_out, is_hub_name, read_hub
-from aqa.data.retrieved import Retrieved, open_retrieved
+from aqa.data.retrieved import Retrieved
 from aqa.data.rows import read_row_file
 from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
 from aqa.data.shapes import plain_rows
@@ -64,12 +64,10 @@ def read_unchecked(
 ) -> Iterator[Example]:
     """Read every example, repeated ids as they are; DataError where there is none."""
     empty = True
-    try:
+    with complete(source.path):
         for example in _examples(source, parser, retrieved):
             yield example
             empty = False
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{source.path} can't be read ({error}); is it complete?") from None
     if empty:
         raise DataError(f"{source.path} holds no examples")
 
@@ -98,9 +96,10 @@ def open_passages(source: Source) -> Iterator[Retrieved | None]:
         yield None
         return
     passages = local_file(source.passages, "passages")
-    corpus = source.corpus and local_file(source.corpus, "corpus")
-    id_column, nfc = canonical_fields(source.fields).get("id"), source.normalize == "nfc"
-    with open_retrieved(passages, corpus or None, id_column, nfc) as retrieved:
+    corpus = None if source.corpus is None else local_file(source.corpus, "corpus")
+    with closing(sqlite3.connect("")) as index:  # a temporary file: passages take no memory
+        retrieved = Retrieved(passages.name, index, source.normalize == "nfc")
+        retrieved.load(passages, corpus, canonical_fields(source.fields).get("id"))
         yield retrieved
 
 

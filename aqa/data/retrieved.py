@@ -3,15 +3,14 @@
 import json
 import sqlite3
 import unicodedata
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
 
 from aqa.data.columns import fold
 from aqa.data.corpus import Corpus
+from aqa.data.files import complete
 from aqa.data.passages import Listed
 from aqa.data.rankings import SHAPES, Ranking, read_rankings
 from aqa.data.ranks import count_up, list_ranks
@@ -41,14 +40,15 @@ CREATE INDEX by_document ON hits (document) WHERE text IS NULL;
 
 
 class Retrieved:
-    """What a passages file holds, indexed in a private SQLite database.
+    """What a passages file holds, with the texts of its documents from a corpus if there is one.
 
+    All lies in a private SQLite database. With `nfc` the texts are put in that Unicode form.
     `joined` counts questions whose documents are in one text, `reworded` holds the ids whose
     question is another text.
     """
 
-    def __init__(self, path: Path, index: sqlite3.Connection, nfc: bool) -> None:
-        self.name = path.name
+    def __init__(self, name: str, index: sqlite3.Connection, nfc: bool) -> None:
+        self.name = name
         self.joined = 0
         self.reworded: set[str] = set()
         self._index = index
@@ -113,7 +113,16 @@ class Retrieved:
                 "passage, --corpus FILE tells the documents apart."
             )
 
-    def add(self, rankings: Iterable[Ranking]) -> None:
+    def load(self, path: Path, corpus: Path | None, id_column: str | None) -> None:
+        """Index the file; DataError where its shape is not known, or something can't be used."""
+        with complete(path):
+            self._add(read_rankings(path, corpus is not None, id_column))
+            if corpus is not None:
+                self._check_documents()
+                self._add_corpus(corpus)
+            self._check_ranks()
+
+    def _add(self, rankings: Iterable[Ranking]) -> None:
         """Index rankings; DataError where there is none, or an id appears twice."""
         number, key = 0, None
         for count, ranking in enumerate(rankings, 1):
@@ -133,7 +142,7 @@ class Retrieved:
             raise DataError(f"{self.name} holds no passages; {SHAPES}")
         self._index.executescript(INDEXES)
 
-    def add_corpus(self, path: Path) -> None:
+    def _add_corpus(self, path: Path) -> None:
         """Index the documents that are named without a text; DataError where one is missing."""
         corpus = Corpus(path, self._index)
         unknown = "SELECT DISTINCT document FROM hits WHERE text IS NULL"
@@ -153,7 +162,7 @@ class Retrieved:
                 "give the corpus that the retriever searched"
             )
 
-    def check_documents(self) -> None:
+    def _check_documents(self) -> None:
         """See that no document is named twice for one question; DataError where one is."""
         found = self._index.execute(
             "SELECT coalesce(id, question), document, max(hits.place) FROM hits"
@@ -165,7 +174,7 @@ class Retrieved:
                 f'{found[2]}: document {found[1]} appears twice for "{found[0]}"; keep it once'
             )
 
-    def check_ranks(self) -> None:
+    def _check_ranks(self) -> None:
         """See that ranks are 1, 2, 3, ...; DataError where they are not."""
         # Retrievers that know no ranks may write the same one everywhere.
         self._index.execute(
@@ -238,31 +247,6 @@ def _sorting(hit: Listed, partial: bool) -> float | None:
     if hit.rank is not None:
         return hit.rank
     return -hit.score if partial and hit.score is not None else None
-
-
-@contextmanager
-def open_retrieved(
-    path: Path, corpus: Path | None, id_column: str | None, nfc: bool
-) -> Iterator[Retrieved]:
-    """Index a passages file, with the texts of its documents from a corpus if there is one.
-
-    The database lies in a temporary file, so memory does not grow with the passages. With `nfc`
-    the texts are put in that Unicode form.
-
-    Raises:
-        DataError: the file has no shape that is known, or something in it can't be used.
-    """
-    with closing(sqlite3.connect("")) as index:
-        retrieved = Retrieved(path, index, nfc)
-        try:
-            retrieved.add(read_rankings(path, corpus is not None, id_column))
-            if corpus is not None:
-                retrieved.check_documents()
-                retrieved.add_corpus(corpus)
-            retrieved.check_ranks()
-        except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path} can't be read ({error}); is it complete?") from None
-        yield retrieved
 
 
 def likeness(first: str, second: str) -> float:

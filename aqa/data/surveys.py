@@ -5,7 +5,7 @@ import re
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from aqa.config.given import Given
@@ -94,27 +94,19 @@ def read_examples(source: Source, survey: Survey | None = None) -> Iterator[Exam
 
     Without a survey of the same source every id is remembered, which takes memory for each row.
     """
-    with open_passages(source) as retrieved:
-        examples = read_unchecked(source, parser_of(source), retrieved)
-        yield from _settled(examples, source, survey)
-
-
-def _settled(
-    examples: Iterable[Example], source: Source, survey: Survey | None
-) -> Iterator[Example]:
-    """Make of repeated ids what the source says."""
     seen: dict[str, tuple[int, str]] = {}
-    for example in examples:
-        if survey is None or example.id in survey.duplicate_ids:
-            count, first_place = seen.get(example.id, (0, example.place))
-            seen[example.id] = (count + 1, first_place)
-            if count:
-                if source.on_duplicate_id == "error":
+    with open_passages(source) as retrieved:
+        for example in read_unchecked(source, parser_of(source), retrieved):
+            if survey is None or example.id in survey.duplicate_ids:
+                count, first_place = seen.get(example.id, (0, example.place))
+                seen[example.id] = (count + 1, first_place)
+                if count and source.on_duplicate_id == "error":
                     raise DataError(_duplicate_message(example.id, first_place, example.place))
-                if source.on_duplicate_id == "keep-first":
+                if count and source.on_duplicate_id == "keep-first":
                     continue
-                example = replace(example, id=f"{example.id}#{count + 1}")
-        yield example
+                if count:
+                    example = replace(example, id=f"{example.id}#{count + 1}")
+            yield example
 
 
 def _facts(example: Example) -> list[str]:

@@ -5,13 +5,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING
 
 from aqa.data.files import Row, open_text
 from aqa.errors import DataError
 
 if TYPE_CHECKING:
     from _csv import Reader
+
+    from pyarrow import RecordBatch
 
 BATCH_ROWS = 256
 DELIMITERS = ",\t;|"
@@ -20,14 +22,6 @@ IN_BRACKETS = re.compile(r"\(.+\)|\[.+\]|<.+>")  # units and types, "(text)", be
 EXCEL_SAYS = re.compile("sep=(.)\\s*", re.IGNORECASE)  # a first line that names the delimiter
 QUOTED = re.compile('"((?:[^"]|"")*)"')
 Rename = Callable[[list[str]], list[str]]
-
-
-class _Batch(Protocol):
-    num_rows: int
-
-    def slice(self, offset: int, length: int) -> "_Batch": ...
-
-    def to_pylist(self) -> list[dict[str, object]]: ...
 
 
 def read_csv(path: Path, rename: Rename = list) -> Iterator[Row]:
@@ -138,31 +132,23 @@ def read_arrow(paths: Iterable[Path], name: str) -> Iterator[Row]:
     return _numbered(name, (batch for path in paths for batch in _arrow_batches(path)))
 
 
-def _arrow_batches(path: Path) -> Iterator[_Batch]:
+def _arrow_batches(path: Path) -> Iterator["RecordBatch"]:
     import pyarrow
     import pyarrow.ipc
 
     try:
         with path.open("rb") as file:
-            if _is_ipc_file(file):
-                reader = pyarrow.ipc.open_file(file)
-                _check_names(reader.schema.names, path.name)
-                yield from map(reader.get_batch, range(reader.num_record_batches))
-            else:
-                stream = pyarrow.ipc.open_stream(file)
-                _check_names(stream.schema.names, path.name)
-                yield from stream
+            is_file = file.peek(6).startswith(b"ARROW1")
+            reader = pyarrow.ipc.open_file(file) if is_file else pyarrow.ipc.open_stream(file)
+            _check_names(reader.schema.names, path.name)
+            yield from (
+                map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
+            )
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not an Arrow file that can be read ({error})") from None
 
 
-def _is_ipc_file(file: BinaryIO) -> bool:
-    magic = file.read(6)
-    file.seek(0)
-    return magic == b"ARROW1"
-
-
-def _numbered(name: str, batches: Iterable[_Batch]) -> Iterator[Row]:
+def _numbered(name: str, batches: Iterable["RecordBatch"]) -> Iterator[Row]:
     number = 0
     for batch in batches:
         for start in range(0, batch.num_rows, BATCH_ROWS):

@@ -94,7 +94,10 @@ def members(file: Path, document: Any) -> list[Entry]:
         rows = [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
         return list(_items(str(file), rows))
     if _is_row(document):
-        return list(_transposed(file, document) or [Entry(str(file), document)])
+        if (places := _places(document)) is None:
+            return [Entry(str(file), document)]
+        rows = [{name: column[place] for name, column in document.items()} for place in places]
+        return list(_items(str(file), rows))
     inner = _container(document)
     if inner is not None:
         return members(file, document[inner])
@@ -154,7 +157,7 @@ def _is_row(document: Mapping[str, Any]) -> bool:
     """Tell whether a document is one row, or columns of rows, by the names of its members."""
     names = {fold(key): value for key, value in document.items()}
     answers = [names[name] for name in ANSWER_NAMES & names.keys()]
-    alike = _columns_alike(document)
+    alike = _places(document) is not None
     if not any(name in names for name in IDS[:-1]):
         texts = [value for value in answers if isinstance(value, list)]
         return alike and len(document) > 1 and not all(map(_holds_rows, texts))
@@ -165,26 +168,19 @@ def _holds_rows(listed: list[Any]) -> bool:
     return any(isinstance(item, dict) for item in listed)
 
 
-def _transposed(file: Path, document: Mapping[str, Any]) -> Iterator[Entry] | None:
-    """The rows of a document of columns: lists of one length, or objects with the same keys."""
-    if not _columns_alike(document):
-        return None
-    first = next(iter(document.values()))
-    keys = range(len(first)) if isinstance(first, list) else list(first)
-    return _items(
-        str(file), [{name: column[key] for name, column in document.items()} for key in keys]
+def _places(document: Mapping[str, Any]) -> Sequence[Any] | None:
+    """The places or keys that all members have alike, as columns of a table; None of others."""
+    held: list[Any] = [
+        range(len(each))
+        if isinstance(each, list)
+        else each.keys()
+        if isinstance(each, dict)
+        else None
+        for each in document.values()
+    ]
+    return (
+        list(held[0]) if held and held[0] is not None and held.count(held[0]) == len(held) else None
     )
-
-
-def _columns_alike(document: Mapping[str, Any]) -> bool:
-    first = next(iter(document.values()), None)
-    if isinstance(first, list):
-        return all(isinstance(each, list) and len(each) == len(first) for each in document.values())
-    if isinstance(first, dict):
-        return all(
-            isinstance(each, dict) and each.keys() == first.keys() for each in document.values()
-        )
-    return False
 
 
 def _container(document: Mapping[str, Any]) -> str | None:
