@@ -15,6 +15,7 @@ import hypothesis  # before what is imported is frozen, which it looks through f
 import pytest
 
 if TYPE_CHECKING:
+    from calls import Call
     from fault_server import Server
 
 ROOT = Path(__file__).parents[1]
@@ -39,8 +40,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 slow = hypothesis.HealthCheck.too_slow
 hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[slow])
 hypothesis.settings.load_profile("any machine")
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,7 +90,7 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
-def run_aqa(tmp_path: Path) -> Run:
+def run_aqa(tmp_path: Path) -> "Call":
     """Run `aqa` in a process of its own, in the test's folder; see that it ends with the `code`."""
 
     def run(
@@ -114,7 +113,7 @@ def run_aqa(tmp_path: Path) -> Run:
 @pytest.fixture
 def call_aqa(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
+) -> "Call":
     """The same within this process, which is quicker and can be monkeypatched."""
     from aqa.__main__ import main
 

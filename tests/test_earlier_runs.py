@@ -11,18 +11,16 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 from fault_batches import Batch, BatchingServer
 from fault_server import serving
 
 EARLIER = Path(__file__).parent / "earlier_runs"
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/v1")
-
-Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture

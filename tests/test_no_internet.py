@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from calls import Call
 
 # Addresses of documentation (RFC 5737, RFC 3849): nobody answers there, were they ever asked.
 WAYS = [
@@ -49,7 +49,7 @@ def test_the_tests_themselves_look_no_name_up() -> None:
 def test_aqa_in_a_process_of_its_own_is_guarded(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    run_aqa: Callable[..., subprocess.CompletedProcess[str]],
+    run_aqa: Call,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
     rows = tmp_path / "rows.jsonl"

@@ -12,17 +12,16 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from calls import Call
 
 from aqa.metrics.normalize import PROFILES
 
 ROOT = Path(__file__).parents[1]
 ASKED = int(os.environ.get("AQA_TEST_QUESTIONS", "12"))  # questions that the real model answers
 
-Call = Callable[..., CompletedProcess[str]]
 Gold = dict[str, list[str]]
 
 

@@ -7,14 +7,14 @@ no second machine and no API is run to its end; of the rest only the verb is lef
 import json
 import re
 import shlex
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from calls import Call
 from tiny_llama import make_tokenizer, save_tiny
 from tiny_t5 import save_t5, t5_tokenizer
 
@@ -23,7 +23,6 @@ from aqa.errors import UsageError
 from aqa.prompting.templates import load_template
 from aqa.verbs.evaluate import Evaluated
 
-Call = Callable[..., subprocess.CompletedProcess[str]]
 README = Path(__file__).parents[1] / "README.md"
 BASH = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LAUNCHERS = ("torchrun", "accelerate", "srun", "python")

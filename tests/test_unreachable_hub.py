@@ -4,13 +4,13 @@ All other tests are told by HF_HUB_OFFLINE that there is no hub; here libraries 
 """
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from calls import Call
 
 HUB = "huggingface.co:443"
 MODEL = "this model could not be downloaded from the hub"
@@ -56,7 +56,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_hub_is_asked_once(
     name: str,
-    run_aqa: Callable[..., "subprocess.CompletedProcess[str]"],
+    run_aqa: Call,
     tmp_path: Path,
     asked: list[str],
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aqa_stub import StubBackend
+from calls import Call
 from house_readers import house_answer, house_rows
 from pandas import DataFrame
 
@@ -14,8 +15,6 @@ import aqa
 
 DATA = house_rows(12)
 FOLDERS = ("finder", "half")
-
-Call = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,10 @@
 """What chat templates put around an answer is learnt from them, trained on and taken off again."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 from tiny_llama import (
     AT_THE_END,
     BEGIN,
@@ -309,7 +309,7 @@ def test_a_broken_template_is_one_sentence(chat_template: Any, said: str) -> Non
 
 
 def test_roles_that_a_template_refuses_are_told_before_any_weights(
-    tmp_path: Path, call_aqa: Callable[..., Any]
+    tmp_path: Path, call_aqa: Call
 ) -> None:
     strict = "{% if messages|length > 2 %}{{ raise_exception('One question') }}{% endif %}" + TURNS
     model = save_tiny(tmp_path / "model", make_tokenizer(strict))

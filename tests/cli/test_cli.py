@@ -4,15 +4,13 @@ import json
 import re
 import subprocess
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 
 import aqa
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ROW = {"id": "q1", "question": "어디?", "context": "서울 은 크다.", "answers": ["서울"]}
 PREDICT = ("predict", "stub", "--data", "data.jsonl", "-o", "out")

@@ -4,15 +4,14 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aqa_stub import StubBackend
+from calls import Call
 from drawn_readers import draw, drawn_answer, write_data
 
-Call = Callable[..., subprocess.CompletedProcess[str]]
 DEV, TEST = 240, 60
 THREE = "backend.members=[a, b, c]"
 

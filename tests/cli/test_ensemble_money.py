@@ -2,13 +2,12 @@
 
 import json
 import re
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from aqa_stub import StubBackend
+from calls import Call
 from drawn_readers import drawn_answer, write_data
 from fault_server import Server, turns
 
@@ -16,7 +15,6 @@ from aqa.runs.names import MEMBERS
 from aqa.verbs.ensembles import AskedMembers
 from aqa.verbs.predict import Resume
 
-Call = Callable[..., subprocess.CompletedProcess[str]]
 TEST = 60
 
 

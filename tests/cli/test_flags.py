@@ -2,13 +2,12 @@
 
 import re
 import shlex
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from calls import Call
 from pydantic import BaseModel
 
 from aqa.backends import BACKENDS, find_backend
@@ -125,7 +124,5 @@ def test_the_readme_names_no_option_that_there_is_not(key: str) -> None:
         ("evaluate a.json --no-bert-cache", "--no-bert-cache has no effect without BERTScore"),
     ],
 )
-def test_what_has_no_effect_is_refused(
-    words: str, told: str, call_aqa: Callable[..., "subprocess.CompletedProcess[str]"]
-) -> None:
+def test_what_has_no_effect_is_refused(words: str, told: str, call_aqa: Call) -> None:
     assert told in " ".join(call_aqa(*words.split(), code=2).stderr.split())

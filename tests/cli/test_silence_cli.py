@@ -2,17 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aqa_stub import StubBackend
+from calls import Call
 
 from aqa.evaluation.contracts import Contract
 from aqa.records import Prediction, Prompt
 
-Call = Callable[..., object]
 SURE = 300
 RIGHT = {"predicted_answer": "x", "answers": ["x"], "confidence": 1}
 NINE = dict.fromkeys(map(str, range(9)), RIGHT)

@@ -4,15 +4,14 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 from aqa_stub import StubBackend
+from calls import Call
 
 from aqa.records import Prediction, Prompt
 
-Call = Callable[..., CompletedProcess[str]]
 Wrong = Callable[[int], bool]
 QUESTIONS, ARTICLES = 240, 60
 STOP = ("predict", "stub", "--data", "dev.jsonl", "--stop-when-decided", "a", "-o", "b")

@@ -3,20 +3,15 @@
 import csv
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from aqa_stub import StubBackend
+from calls import Call
 from house_readers import house_answer, write_houses
 
 from aqa.records import Prediction, Prompt
 
-if TYPE_CHECKING:
-    import subprocess
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
 COUNT = 40
 STRESS = "position,missing,conflict"
 

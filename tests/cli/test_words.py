@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from calls import Call
 
 from aqa.cli.words import readied
 from aqa.errors import UsageError
 
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
 DATA = '{"id": "1", "question": "Who?", "context": "Ada did."}\n'
 
 

@@ -16,6 +16,7 @@ from aqa.data import Source, read_examples, survey
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
+Join = Callable[..., Source]
 QUESTIONS = [
     {"id": "a", "question": "수도는?", "context": "서울이다.", "answers": ["서울"]},
     {"id": "b", "question": "Why?", "context": "Because.", "answers": []},
@@ -85,7 +86,7 @@ def joined_csv(**columns: Sequence[object]) -> str:
 
 
 @pytest.fixture
-def join(tmp_path: Path) -> Callable[..., Source]:
+def join(tmp_path: Path) -> Join:
     """Write a question file, a passages file and a corpus; give the source that joins them."""
 
     def write(
@@ -269,25 +270,25 @@ CORPORA = {
 
 
 @pytest.mark.parametrize("shape", WITH_TEXTS)
-def test_shapes_with_texts(join: Callable[..., Source], shape: str) -> None:
+def test_shapes_with_texts(join: Join, shape: str) -> None:
     source = join(WITH_TEXTS[shape])
     assert by_id(read(source)) == EXPECTED
     assert survey(source).notes == ()
 
 
 @pytest.mark.parametrize("shape", WITH_CORPUS)
-def test_shapes_with_a_corpus(join: Callable[..., Source], shape: str) -> None:
+def test_shapes_with_a_corpus(join: Join, shape: str) -> None:
     source = join(WITH_CORPUS[shape], corpus=CORPORA["object"])
     assert by_id(read(source)) == EXPECTED
     assert survey(source).notes == ()
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_corpora(join: Callable[..., Source], corpus: str) -> None:
+def test_corpora(join: Join, corpus: str) -> None:
     assert by_id(read(join(trec(), corpus=CORPORA[corpus]))) == EXPECTED
 
 
-def test_bare_texts_and_bare_ids(join: Callable[..., Source]) -> None:
+def test_bare_texts_and_bare_ids(join: Join) -> None:
     texts = by_id(read(join(json.dumps({"a": ["x y", "z"], "b": []}))))
     assert texts == {"a": (Passage("x y"), Passage("z", rank=2)), "b": ()}
     bare = json.dumps({"a": ["d2", "d1"], "b": []})
@@ -296,14 +297,14 @@ def test_bare_texts_and_bare_ids(join: Callable[..., Source]) -> None:
     assert documents["a"][0].text == "부산은 항구이다."
 
 
-def test_joined_documents_are_one_passage_and_told_of(join: Callable[..., Source]) -> None:
+def test_joined_documents_are_one_passage_and_told_of(join: Join) -> None:
     source = join(joined_csv())
     assert by_id(read(source)) == {"a": (Passage("joined"),), "b": (Passage("joined"),)}
     (note,) = survey(source).notes
     assert note.startswith("Rows whose documents are joined in one text: 2; ")
 
 
-def test_a_row_of_documents_with_one_score_is_whole(join: Callable[..., Source]) -> None:
+def test_a_row_of_documents_with_one_score_is_whole(join: Join) -> None:
     source = join(joined_csv(score=[1.0, 2.0]), corpus=CORPORA["object"])
     assert [p.id for p in read(source)[0].passages] == ["d1", "d2"]
     again = joined_csv(score=[1.0, 2.0]).partition("\n")[2]
@@ -311,14 +312,14 @@ def test_a_row_of_documents_with_one_score_is_whole(join: Callable[..., Source])
         survey(join(joined_csv(score=[1.0, 2.0]) + again))
 
 
-def test_ranks_win_over_scores_and_it_is_told(join: Callable[..., Source]) -> None:
+def test_ranks_win_over_scores_and_it_is_told(join: Join) -> None:
     source = join(trec().replace("2.5", "0.5"), corpus=CORPORA["object"])
     assert [p.id for p in read(source)[0].passages] == ["d1", "d2"]
     (note,) = survey(source).notes
     assert note.startswith("Questions whose passages' scores do not fall with their ranks: 1; ")
 
 
-def test_a_score_may_be_missing(join: Callable[..., Source]) -> None:
+def test_a_score_may_be_missing(join: Join) -> None:
     """The row is a passage like the others, after those with a score."""
     found = "id,text,score\na,none,\na,low,1.5\na,high,3\nb,b,\n"
     first, _ = read_examples(join(found))
@@ -329,13 +330,13 @@ def test_a_score_may_be_missing(join: Callable[..., Source]) -> None:
     ]
 
 
-def test_ranks_order_a_list(join: Callable[..., Source]) -> None:
+def test_ranks_order_a_list(join: Join) -> None:
     source = join(lines([{"id": q, "ctxs": [{"text": "2nd", "rank": 2}, {"text": "1st", "rank": 1}]}
                          for q in "ab"]))  # fmt: skip
     assert read(source)[0].passages == (Passage("1st"), Passage("2nd", rank=2))
 
 
-def test_questions_without_passages_of_their_own(join: Callable[..., Source]) -> None:
+def test_questions_without_passages_of_their_own(join: Join) -> None:
     questions = [{"id": q["id"], "question": q["question"]} for q in QUESTIONS]
     examples = read(join(WITH_TEXTS["lines"], questions))
     assert by_id(examples) == EXPECTED
@@ -363,7 +364,7 @@ GOLD: list[tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("columns", "gold_ids", "texts"), GOLD)
 def test_own_passages_are_the_gold_ones(
-    join: Callable[..., Source],
+    join: Join,
     columns: dict[str, object],
     gold_ids: tuple[str, ...],
     texts: tuple[str, ...],
@@ -386,7 +387,7 @@ def test_what_is_marked_is_gold_and_so_is_the_only_passage(tmp_path: Path, mark:
     assert [passage.text for passage in second.own_passages] == ["c"]
 
 
-def test_gold_ids_of_another_corpus_are_told_of(join: Callable[..., Source]) -> None:
+def test_gold_ids_of_another_corpus_are_told_of(join: Join) -> None:
     def notes(gold_id: str) -> tuple[str, ...]:
         questions = [q | {"gold_ids": [gold_id]} for q in QUESTIONS]
         return survey(join(WITH_TEXTS["lines"], questions)).notes
@@ -396,7 +397,7 @@ def test_gold_ids_of_another_corpus_are_told_of(join: Callable[..., Source]) -> 
     assert note.startswith("Examples that name gold passages by id: 2; none of these ids is among")
 
 
-def test_gold_marks_of_the_passages_file(join: Callable[..., Source]) -> None:
+def test_gold_marks_of_the_passages_file(join: Join) -> None:
     marked = [{"id": "a", "ctxs": [{"id": "x", "text": "t", "isgold": True}, "u"]}]
     questions = [{"id": "a", "question": "q"}]
     assert read(join(lines(marked), questions))[0].gold_ids == ("x",)
@@ -404,7 +405,7 @@ def test_gold_marks_of_the_passages_file(join: Callable[..., Source]) -> None:
     assert read(join(lines(marked), questions))[0].gold_ids == ("y",)
 
 
-def test_by_question_where_ids_are_missing(join: Callable[..., Source]) -> None:
+def test_by_question_where_ids_are_missing(join: Join) -> None:
     found = [{"id": "0", "question": "수도는?", "ctxs": hits("a")}]
     question: dict[str, object] = {"question": "수도는?"}
     (example,) = read(join(lines(found), [question]))
@@ -424,7 +425,7 @@ def test_by_question_where_ids_are_missing(join: Callable[..., Source]) -> None:
     )
 
 
-def test_id_columns(join: Callable[..., Source]) -> None:
+def test_id_columns(join: Join) -> None:
     questions = [{"key": q["id"], "question": q["question"]} for q in QUESTIONS]
     source = join(WITH_TEXTS["lines"], questions, fields={"id": "key"})
     assert by_id(read(source)) == EXPECTED
@@ -432,18 +433,18 @@ def test_id_columns(join: Callable[..., Source]) -> None:
     assert by_id(read(join(lines(found), questions, fields={"id": "key"}))) == EXPECTED
 
 
-def test_generated_ids_do_not_depend_on_passages(join: Callable[..., Source]) -> None:
+def test_generated_ids_do_not_depend_on_passages(join: Join) -> None:
     questions = [{"question": "수도는?", "context": "c"}]
     source = join(WITH_TEXTS["FiD"], questions)
     assert read(source)[0].id == next(read_examples(Source(source.path))).id
 
 
-def test_repeated_ids_all_get_passages(join: Callable[..., Source]) -> None:
+def test_repeated_ids_all_get_passages(join: Join) -> None:
     source = join(WITH_TEXTS["lines"], [QUESTIONS[0], QUESTIONS[0]], on_duplicate_id="number")
     assert by_id(read(source)) == {"a": EXPECTED["a"], "a#2": EXPECTED["a"]}
 
 
-def test_missing_passages(join: Callable[..., Source]) -> None:
+def test_missing_passages(join: Join) -> None:
     questions = [*QUESTIONS, *({"id": f"c{n}", "question": "q", "context": "c"} for n in range(3))]
     with pytest.raises(DataError) as caught:
         survey(join(WITH_TEXTS["lines"], questions))
@@ -461,7 +462,7 @@ def test_missing_passages(join: Callable[..., Source]) -> None:
     assert (last.passages, [p.text for p in last.own_passages]) == ((), ["c"])
 
 
-def test_nfc(join: Callable[..., Source]) -> None:
+def test_nfc(join: Join) -> None:
     decomposed = "\u1112\u1161\u11ab"
     found = lines([{"question": decomposed, "ctxs": [{"text": decomposed, "title": decomposed}]}])
     questions = [{"question": "한", "context": decomposed}]
@@ -473,9 +474,7 @@ def test_nfc(join: Callable[..., Source]) -> None:
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("NFD", "NFC"), ("NFC", "NFD")])
-def test_a_question_in_another_form_is_told(
-    join: Callable[..., Source], ours: str, theirs: str
-) -> None:
+def test_a_question_in_another_form_is_told(join: Join, ours: str, theirs: str) -> None:
     """Files that macOS wrote are decomposed: the texts look the same and do not match."""
     question = "수도는?"
     found = join(
@@ -487,7 +486,7 @@ def test_a_question_in_another_form_is_told(
     assert survey(replace(found, normalize="nfc")).count == 1
 
 
-def test_hashes(join: Callable[..., Source]) -> None:
+def test_hashes(join: Join) -> None:
     import hashlib
 
     plain = join(WITH_TEXTS["lines"])
@@ -511,7 +510,7 @@ def chroma(*questions: str) -> dict[str, Any]:
     return {**columns, "metadatas": None, "distances": distances}
 
 
-def test_lists_of_chroma(join: Callable[..., Source]) -> None:
+def test_lists_of_chroma(join: Join) -> None:
     for shape in (
         lines([{"id": q, **chroma(q)} for q in FOUND]),
         lines([{"id": q, "response": chroma(q)} for q in FOUND]),
@@ -523,7 +522,7 @@ def test_lists_of_chroma(join: Callable[..., Source]) -> None:
         }
 
 
-def test_a_reranking_by_places_gives_the_order(join: Callable[..., Source]) -> None:
+def test_a_reranking_by_places_gives_the_order(join: Join) -> None:
     row = {"id": "a", "documents": ["x", "y"]}
     row |= {"results": [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}]}
     examples = read(join(lines([row, {"id": "b", "documents": ["z"]}])))
@@ -531,9 +530,7 @@ def test_a_reranking_by_places_gives_the_order(join: Callable[..., Source]) -> N
 
 
 @pytest.mark.parametrize("missing", ["passages", "corpus"])
-def test_a_file_that_is_not_there_is_told_before_others_are_read(
-    join: Callable[..., Source], missing: str
-) -> None:
+def test_a_file_that_is_not_there_is_told_before_others_are_read(join: Join, missing: str) -> None:
     source = join("nothing that could be read", corpus="nor this")
     source = replace(source, **{missing: "nowhere.json"})
     with pytest.raises(DataError, match=r"^nowhere\.json: no such file"):
@@ -600,16 +597,14 @@ BAD: list[tuple[str, str | None, str]] = [
 
 
 @pytest.mark.parametrize(("passages", "corpus", "message"), BAD)
-def test_bad_passages(
-    join: Callable[..., Source], passages: str, corpus: str | None, message: str
-) -> None:
+def test_bad_passages(join: Join, passages: str, corpus: str | None, message: str) -> None:
     with pytest.raises(DataError) as caught:
         survey(join(passages, corpus=corpus and CORPORA[corpus]))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_bad_files(tmp_path: Path, join: Callable[..., Source]) -> None:
+def test_bad_files(tmp_path: Path, join: Join) -> None:
     import gzip
 
     source = join(GOOD)
@@ -635,7 +630,7 @@ def join_corpus(source: Source, folder: Path) -> Source:
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_passages(join: Callable[..., Source]) -> None:
+def test_memory_does_not_grow_with_the_passages(join: Join) -> None:
     def peak(count: int) -> int:
         text = "x" * 2000
         found = "".join(f'{{"id": "{n}", "ctxs": ["{text}{n}"]}}\n' for n in range(count))
@@ -697,7 +692,7 @@ def test_nq_oracle(shared_data: Path, tmp_path: Path) -> None:
     assert {e.gold_ids for e in both} == {()}
 
 
-def test_ids_of_other_questions(join: Callable[..., Source]) -> None:
+def test_ids_of_other_questions(join: Join) -> None:
     """By ids that only look alike nothing is joined; other words for a question are counted."""
     texts = {"a": "Which town was it in 1874?", "b": "When was the town built?"}
     asked = [{"id": key, "question": text} for key, text in texts.items()]
@@ -739,13 +734,13 @@ COLLECTIONS = {
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("collection", COLLECTIONS)
-def test_runs_and_collections(join: Callable[..., Source], run: str, collection: str) -> None:
+def test_runs_and_collections(join: Join, run: str, collection: str) -> None:
     first, second = read(join(RUNS[run], corpus=COLLECTIONS[collection]))
     assert [passage.text for passage in first.passages] == ["Two.", 'One "quoted.']
     assert [passage.text for passage in second.passages] == ["Three."]
 
 
-def test_documents_of_one_id(join: Callable[..., Source]) -> None:
+def test_documents_of_one_id(join: Join) -> None:
     documents = [{"id": "d1", "text": "One."}, {"id": "d1", "text": "Two."}]
     documents += [{"id": f"d{n}", "text": "x"} for n in (2, 3)]
     message = r'line 1: the document "d1" appears again, with another text, at .*line 2; give each'
@@ -755,7 +750,7 @@ def test_documents_of_one_id(join: Callable[..., Source]) -> None:
     assert read(join(RUNS["MS MARCO"], corpus=lines(documents)))[0].passages[1].text == "One."
 
 
-def test_lists_of_ids_and_texts(join: Callable[..., Source]) -> None:
+def test_lists_of_ids_and_texts(join: Join) -> None:
     found = [{"id": q, "retrieved_ids": ["d1", "d2"], "retrieved_contents": ["One.", "Two."],
               "retrieved_scores": [2.5, 1.5]} for q in "ab"]  # fmt: skip
     (first, _) = read(join(lines(found)))
@@ -765,14 +760,14 @@ def test_lists_of_ids_and_texts(join: Callable[..., Source]) -> None:
         survey(join(lines(found)))
 
 
-def test_keys_may_be_questions_or_ids_with_spaces(join: Callable[..., Source]) -> None:
+def test_keys_may_be_questions_or_ids_with_spaces(join: Join) -> None:
     asked = [{"id": "a", "question": "Where is it?"}, {"id": "the b", "question": "When?"}]
     found = {"Where is it?": ["Here."], "the b": ["Now."]}
     first, second = read(join(json.dumps(found), asked))
     assert (first.passages[0].text, second.passages[0].text) == ("Here.", "Now.")
 
 
-def test_a_corpus_of_texts_by_id(join: Callable[..., Source]) -> None:
+def test_a_corpus_of_texts_by_id(join: Join) -> None:
     texts = {f"d{number}": f"{number}." for number in (1, 2, 3)}
     first, _ = read(join(RUNS["MS MARCO"], corpus=json.dumps(texts)))
     assert [passage.text for passage in first.passages] == ["2.", "1."]

@@ -2,11 +2,10 @@
 
 import io
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from calls import Call
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,6 @@ LINK = "\x1b]8;;http://example.org\x1b\\here\x1b]8;;\x1b\\"
 EVIL = f"\x1b[2J{LINK}\x9b2Jdrawn\u202e\u2066\x07\x7f[red]kept[/][/no] :bomb:"
 SHOWN = "2Jdrawn[red]kept[/][/no] :bomb:"  # what is left of its end
 DATA = "data[red]\x1b[2J.json"
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def check(text: str) -> None:
@@ -100,7 +98,7 @@ COMMANDS = {
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_lets_it_through(
-    command: str, terminal: bool, tmp_path: Path, call_aqa: Run, monkeypatch: pytest.MonkeyPatch
+    command: str, terminal: bool, tmp_path: Path, call_aqa: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_evil(tmp_path)
     if terminal:
@@ -118,7 +116,7 @@ def test_no_command_lets_it_through(
         assert "\\u001b" in json.dumps(json.loads(again.stdout)), again.stderr
 
 
-def test_forms_for_papers(tmp_path: Path, call_aqa: Run) -> None:
+def test_forms_for_papers(tmp_path: Path, call_aqa: Call) -> None:
     write_evil(tmp_path)
     for form in ("--csv", "--markdown", "--latex"):
         printed = call_aqa(*COMMANDS["evaluate"], form).stdout

@@ -1,13 +1,10 @@
 """Calibration beside the scores: in the table, the sheet, metrics.json and the report."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-Call = Callable[..., Any]
+from calls import Call
 
 
 def write(path: Path, kinds: list[str | None], korean: bool = False) -> None:

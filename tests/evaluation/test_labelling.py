@@ -5,14 +5,13 @@ import json
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from calls import Call
 
 from aqa.evaluation.labelling import are_same, doubt, expected
 
-Call = Callable[..., CompletedProcess[str]]
 COUNT = 120
 EVALUATE = ("evaluate", "a.json", "b.json")
 

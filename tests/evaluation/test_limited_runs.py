@@ -1,13 +1,12 @@
 """Scores of runs that were asked a part of the data, by --limit."""
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from calls import Call
 
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
 Evaluate = Callable[..., tuple[int, str]]
 
 NOTE = (

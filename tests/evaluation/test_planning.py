@@ -2,17 +2,15 @@
 
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from calls import Call
 
 from aqa.evaluation.comparison import compare
 from aqa.evaluation.planning import Need, plan
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.power import detectable_share
-
-Call = Callable[..., object]
 
 
 def scores(count: int, seed: int) -> dict[str, dict[str, list[float]]]:

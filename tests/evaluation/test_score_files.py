@@ -2,12 +2,11 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from calls import Call
 
 from aqa.cli.score_tables import show_report
 from aqa.errors import RunError, ScoreError, UsageError
@@ -207,7 +206,7 @@ def test_a_score_at_its_limit_is_not_under_it(report: Report) -> None:
     ],
 )
 def test_nothing_is_written_where_one_place_is_none(
-    flag: str, name: str, message: str, call_aqa: Callable[..., Any], tmp_path: Path
+    flag: str, name: str, message: str, call_aqa: Call, tmp_path: Path
 ) -> None:
     (tmp_path / "a.json").write_text('{"q1": "Paris"}', encoding="utf-8")
     rows = [{"id": "q1", "question": "?", "answers": ["Paris"]}]
@@ -328,7 +327,7 @@ def test_a_dozen_systems_keep_their_words_whole(
 @pytest.mark.parametrize("name", ["predictions.json", "predictions.jsonl", "run.json"])
 @pytest.mark.parametrize("read", ["run", "run/predictions.json"])
 def test_what_a_run_is_made_of_is_not_written_over(
-    name: str, read: str, call_aqa: Callable[..., Any], tmp_path: Path
+    name: str, read: str, call_aqa: Call, tmp_path: Path
 ) -> None:
     (tmp_path / "run").mkdir()
     row = '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}'
@@ -348,7 +347,7 @@ def test_what_a_run_is_made_of_is_not_written_over(
     "words", [[], ["--output", "metrics.json"], ["--choose-threshold", "risk=50"]]
 )
 def test_metrics_of_another_tool_are_not_written_over(
-    content: str, words: list[str], call_aqa: Callable[..., Any], tmp_path: Path
+    content: str, words: list[str], call_aqa: Call, tmp_path: Path
 ) -> None:
     (tmp_path / "a.json").write_text(
         '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}', encoding="utf-8"
@@ -369,7 +368,7 @@ def test_metrics_of_another_tool_are_not_written_over(
 )
 @pytest.mark.parametrize("content", ["<p>mine</p>\n", '{"id": "1"}\n', '{"version": 1}'])
 def test_files_of_another_program_are_not_written_over(
-    flag: str, what: str, content: str, call_aqa: Callable[..., Any], tmp_path: Path
+    flag: str, what: str, content: str, call_aqa: Call, tmp_path: Path
 ) -> None:
     row = '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}'
     (tmp_path / "a.json").write_text(row, encoding="utf-8")
@@ -384,7 +383,7 @@ def test_files_of_another_program_are_not_written_over(
     call_aqa("evaluate", "a.json", flag, "own", code=0)  # ours
 
 
-def test_what_was_written_where_is_told(call_aqa: Callable[..., Any], tmp_path: Path) -> None:
+def test_what_was_written_where_is_told(call_aqa: Call, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(
         '{"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}', encoding="utf-8"
     )
@@ -400,7 +399,7 @@ def test_what_was_written_where_is_told(call_aqa: Callable[..., Any], tmp_path: 
 RAW = "Answer: Paris\nIt is the capital."
 
 
-def test_raw_texts_of_a_run_are_cleaned_again(call_aqa: Callable[..., Any], tmp_path: Path) -> None:
+def test_raw_texts_of_a_run_are_cleaned_again(call_aqa: Call, tmp_path: Path) -> None:
     rows = {
         "q1": {"predicted_answer": "Paris", "answers": ["Paris It is the capital"], "raw": RAW},
         "q2": {"predicted_answer": "", "answers": [], "raw": "None.\nNo.", "abstained": True},

@@ -1,17 +1,15 @@
 """What is said, or refused, where answers may be those of something else."""
 
 import json
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from calls import Call
 
 from aqa.errors import DataError
 from aqa.evaluation.predictions import Fields, read_predictions
 from aqa.evaluation.suspicion import references_as_answers, same_rows
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 GOLD = {f"q{n}": [f"the {n}th", str(n)] for n in range(20)}
 FIRST = {key: texts[0] for key, texts in GOLD.items()}

@@ -2,13 +2,13 @@
 
 import json
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 
 from aqa.errors import AqaError, ModelError, UsageError
 from aqa.evaluation.inputs import Scoring
@@ -229,9 +229,7 @@ def test_systems_without_values_per_example_are_not_compared(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--csv"], ["--markdown"], ["--latex"]])
-def test_the_command(
-    tmp_path: Path, call_aqa: Callable[..., subprocess.CompletedProcess[str]], form: list[str]
-) -> None:
+def test_the_command(tmp_path: Path, call_aqa: Call, form: list[str]) -> None:
     metric = make(tmp_path, f"{EQUAL}; return {{'mine': mean}}")
     rows = {"q1": {"predicted_answer": "Ada", "answers": ["Ada"], "kind": "who"}}
     (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
@@ -255,7 +253,7 @@ def test_the_command(
 )
 def test_a_limit_knows_which_direction_is_better(
     tmp_path: Path,
-    call_aqa: Callable[..., subprocess.CompletedProcess[str]],
+    call_aqa: Call,
     body: str,
     limit: str,
     code: int,

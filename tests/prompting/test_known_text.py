@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 from tiny_llama import make_tokenizer
 from tiny_t5 import bart_tokenizer, save_t5, t5_tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -80,7 +81,7 @@ def words(verb: str, model: Path, data: Path, *more: str) -> list[str | Path]:
 
 @pytest.mark.parametrize("verb", ["train", "predict"])
 def test_a_language_that_the_model_does_not_know_is_refused(
-    verb: str, tiny_t5: Path, tmp_path: Path, call_aqa: Callable[..., Any]
+    verb: str, tiny_t5: Path, tmp_path: Path, call_aqa: Call
 ) -> None:
     data = write(tmp_path / "ko.json", KOREAN, ENGLISH, KOREAN)
     found = call_aqa(*words(verb, tiny_t5, data))
@@ -91,9 +92,7 @@ def test_a_language_that_the_model_does_not_know_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_answers_alone_may_be_unknown(
-    tiny_t5: Path, tmp_path: Path, call_aqa: Callable[..., Any]
-) -> None:
+def test_answers_alone_may_be_unknown(tiny_t5: Path, tmp_path: Path, call_aqa: Call) -> None:
     data = write(
         tmp_path / "mixed.json", ("Where is Mira?", "It is said that Mira is in 산.", "산")
     )
@@ -101,9 +100,7 @@ def test_answers_alone_may_be_unknown(
     assert "100% of those of the answers" in " ".join(found.stderr.split())
 
 
-def test_a_part_of_it_is_warned_of(
-    tiny_t5: Path, tmp_path: Path, call_aqa: Callable[..., Any]
-) -> None:
+def test_a_part_of_it_is_warned_of(tiny_t5: Path, tmp_path: Path, call_aqa: Call) -> None:
     data = write(tmp_path / "en.json", *[ENGLISH] * 9, KOREAN)
     found = call_aqa(*words("train", tiny_t5, data, "--dry-run"), code=0)
     assert "does not know 6% of the characters that are read and 8% of" in " ".join(
@@ -111,9 +108,7 @@ def test_a_part_of_it_is_warned_of(
     )
 
 
-def test_what_a_tokenizer_knows_is_no_matter(
-    tiny_t5: Path, tmp_path: Path, call_aqa: Callable[..., Any]
-) -> None:
+def test_what_a_tokenizer_knows_is_no_matter(tiny_t5: Path, tmp_path: Path, call_aqa: Call) -> None:
     bytes_model = save_t5(tmp_path / "bytes", bart_tokenizer())
     for model, examples in ((tiny_t5, [ENGLISH]), (bytes_model, [KOREAN])):
         found = call_aqa(

@@ -1,12 +1,12 @@
 """What it would cost to see a difference from another run."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from calls import Call
 from fault_server import Server
 from gpt4_runs import configured, run, write_questions
 
@@ -16,7 +16,6 @@ from aqa.metrics.statistics.clusters import Clusters
 from aqa.runs.spending import SpendingRecord
 from aqa.spent import Spent
 
-Call = Callable[..., CompletedProcess[str]]
 COUNT = 200
 
 

@@ -1,12 +1,12 @@
 """Several runs of one command: by prompt, by condition; resumed, priced and capped together."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from aqa_stub import StubBackend
+from calls import Call
+from fault_server import Server
 from gpt4_runs import KEY
 from house_readers import write_houses
 
@@ -15,12 +15,6 @@ from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL, PREDICTIONS, PROMPTS, STRESS
 from aqa.runs.variants import prompt_runs, stress_runs, write_prompts
 
-if TYPE_CHECKING:
-    import subprocess
-
-    from fault_server import Server
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
 COUNT = 30
 
 
@@ -204,7 +198,7 @@ def test_names_of_prompts_that_were_changed(tmp_path: Path) -> None:
 
 
 def test_one_price_and_one_cap_for_all_runs(
-    call_aqa: Call, tmp_path: Path, server: "Server", monkeypatch: pytest.MonkeyPatch
+    call_aqa: Call, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     data = write_houses(tmp_path, COUNT)

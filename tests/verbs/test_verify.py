@@ -2,19 +2,16 @@
 
 import json
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from calls import Call
 
 from aqa.errors import RunError
 from aqa.runs.files import write_json
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import MANIFEST
 from aqa.verbs.verify import verify
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 FILES = {
     "data": "questions.jsonl",

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import signal
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 from forked import start_aqa, wait_until
 from tiny_llama import adapter_weights, greatest_difference, rows, write_rows, write_template
 
@@ -26,7 +26,7 @@ UNFIT = Example("unfit", "Where? " * 100, (Passage("Here."),), ("Here",))
 
 
 @pytest.fixture
-def aqa(call_aqa: Callable[..., subprocess.CompletedProcess[str]]) -> Aqa:
+def aqa(call_aqa: Call) -> Aqa:
     """Run `aqa` in this process; give its exit code, its output and its messages."""
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:

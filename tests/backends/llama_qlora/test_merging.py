@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
 
 import pytest
+from calls import Call
 from tiny_llama import (
     Training,
     make_config,
@@ -107,7 +106,7 @@ def test_the_merged_model_answers_as_its_parts(
     quantization: str,
     tiny: Path,
     tmp_path: Path,
-    call_aqa: Callable[..., subprocess.CompletedProcess[str]],
+    call_aqa: Call,
 ) -> None:
     data = write_rows(tmp_path / "rows.jsonl")
     run, merged = tmp_path / "run", tmp_path / "run" / "merged"

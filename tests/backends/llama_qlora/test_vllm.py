@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 from fake_vllm import (
     ANSWER,
     LOG_PROBABILITIES,
@@ -48,7 +49,6 @@ from transformers import LlamaConfig, LlamaForCausalLM
 class OwnConfig(LlamaConfig): model_type = "own"
 class OwnModel(LlamaForCausalLM): config_class = OwnConfig
 """
-Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)

@@ -1,19 +1,16 @@
 """Positions and tokens that a model lacks are told of before it meets them."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny_t5
+from calls import Call
 from tiny_families import save_causal, save_seq2seq
 from tiny_llama import make_prompts, make_reader, make_tokenizer, notes, rows, save_tiny, write_rows
 from tiny_quantized import change_json
 
 from aqa.errors import ConfigError, PromptError
 from aqa.records import Example, Passage, Template
-
-Run = Callable[..., Any]
 
 
 @pytest.mark.parametrize(("family", "positions"), [("gpt2", 256), ("opt", 256), ("gptj", 1024)])
@@ -54,7 +51,7 @@ def test_a_decoder_has_positions_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_template_of_tokens_that_the_model_lacks_ends_the_run_before_it_begins(
-    tmp_path: Path, call_aqa: Run
+    tmp_path: Path, call_aqa: Call
 ) -> None:
     """Tokens were added to the tokenizer and the model was not resized."""
     model = save_tiny(tmp_path / "model", make_tokenizer())

@@ -3,12 +3,11 @@
 import json
 import os
 import sqlite3
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 from fault_server import FILTERED, Fault, Server, failure, serving
 from forked import Forked
 from gpt4_runs import KEY, configured, run, write_questions
@@ -26,7 +25,6 @@ from aqa.runs.folder import read_manifest
 from aqa.spent import Spent
 from aqa.verbs.predict import Resume, dry_run
 
-Call = Callable[..., subprocess.CompletedProcess[str]]
 Options = dict[str, Any]
 
 

@@ -2,12 +2,12 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 from fault_server import FAULTS, NO_MODEL, QUOTA, Fault, Server, failure
 from gpt4_runs import completion, configured, predictions, run, write_questions
 
@@ -225,7 +225,7 @@ def test_waits_of_minutes_are_shown(
 
 
 def test_a_run_without_an_answer_ends_with_1(
-    tmp_path: Path, server: Server, call_aqa: Callable[..., subprocess.CompletedProcess[str]]
+    tmp_path: Path, server: Server, call_aqa: Call
 ) -> None:
     write_questions(tmp_path, 3)
     words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
@@ -239,9 +239,7 @@ def test_a_run_without_an_answer_ends_with_1(
     assert json.loads(again.stdout)["commonest_failure"]["examples"] == 3
 
 
-def test_failed_and_cut_ones_are_told(
-    tmp_path: Path, server: Server, call_aqa: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_failed_and_cut_ones_are_told(tmp_path: Path, server: Server, call_aqa: Call) -> None:
     write_questions(tmp_path, 9)
     replies = {1: CUT, 2: CUT, 3: Fault(400, failure("[red]no[/]")), 4: completion("An", "length")}
     server.script = lambda number, body: replies.get(asked(body))

@@ -1,13 +1,13 @@
 """The backend gpt4 against a server on loopback, and what it says when something is wrong."""
 
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from calls import Call
 from fault_server import (
     BAD_KEY,
     FAULTS,
@@ -600,7 +600,7 @@ def test_beams_are_not_for_an_api(tmp_path: Path, server: Server) -> None:
 def test_the_key_is_nowhere(
     tmp_path: Path,
     server: Server,
-    call_aqa: Callable[..., subprocess.CompletedProcess[str]],
+    call_aqa: Call,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -629,7 +629,7 @@ def test_the_key_is_nowhere(
 
 
 def test_the_command_line_stops_at_a_cap_with_3(
-    tmp_path: Path, server: Server, call_aqa: Callable[..., subprocess.CompletedProcess[str]]
+    tmp_path: Path, server: Server, call_aqa: Call
 ) -> None:
     write_questions(tmp_path, 50)
     words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
@@ -639,17 +639,13 @@ def test_the_command_line_stops_at_a_cap_with_3(
     call_aqa(*words, code=0)
 
 
-def test_it_is_not_trained(
-    tmp_path: Path, call_aqa: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_it_is_not_trained(tmp_path: Path, call_aqa: Call) -> None:
     write_questions(tmp_path, 2)
     done = call_aqa("train", "gpt4", "-d", "questions.jsonl", code=1)
     assert "gpt4" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_no_dry_run_of_a_local_reader(
-    tmp_path: Path, call_aqa: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_no_dry_run_of_a_local_reader(tmp_path: Path, call_aqa: Call) -> None:
     write_questions(tmp_path, 2)
     call_aqa("predict", "stub", "-d", "questions.jsonl", "--dry-run", code=2)

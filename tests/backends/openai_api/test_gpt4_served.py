@@ -11,11 +11,12 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 
 from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.model_files import find_model
@@ -26,7 +27,6 @@ QUESTIONS = 8
 SAMPLE = ["--data", "package:aqa/samples/english_dev.json", "--limit", str(QUESTIONS)]
 DECODING = ["--max-new-tokens", "8", "--set", "generation.temperature=0"]
 UP = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
-Aqa = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def predictions(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_served_model_answers_as_the_same_one_read_here(
-    url: str, weights: str, tmp_path: Path, call_aqa: Aqa
+    url: str, weights: str, tmp_path: Path, call_aqa: Call
 ) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     plain = ["--set", "backend.quantization=none", "--set", "backend.compute_dtype=float32"]
@@ -103,7 +103,7 @@ def test_a_served_model_answers_as_the_same_one_read_here(
 
 
 def test_a_served_model_is_asked_as_the_folder_of_a_training_says(
-    tmp_path: Path, call_aqa: Aqa
+    tmp_path: Path, call_aqa: Call
 ) -> None:
     """Its template and decoding are those of the training; how it is loaded is the server's."""
     merged = tmp_path / "run" / "merged"

@@ -1,12 +1,11 @@
 """`aqa train t5` from the command line, of a model made from nothing on the sample data."""
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import Call
 from forked import start_aqa, wait_until
 from tiny_llama import greatest_difference
 from tiny_t5 import weights
@@ -15,7 +14,6 @@ from aqa.backends.t5.learned_tokenizer import learn_tokenizer
 from aqa.runs.files import hash_files
 from aqa.verbs.verify import verify
 
-Aqa = Callable[..., subprocess.CompletedProcess[str]]
 SIZES = {"vocab_size": 500, "d_model": 64, "d_ff": 128, "d_kv": 16, "num_heads": 4, "num_layers": 2}
 
 
@@ -45,7 +43,7 @@ def em(folder: Path) -> float:
 
 
 @pytest.mark.slow
-def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> None:
+def test_it_reproduces_its_training_answers(call_aqa: Call, tmp_path: Path) -> None:
     done = call_aqa(*words(), "-o", "run", code=0)
     assert "model: run/model" in done.stdout
     run = tmp_path / "run"
@@ -87,7 +85,9 @@ def test_it_reproduces_its_training_answers(call_aqa: Aqa, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_the_weights_are_those_of_one_run(call_aqa: Aqa, tmp_path: Path) -> None:
+def test_killed_and_resumed_the_weights_are_those_of_one_run(
+    call_aqa: Call, tmp_path: Path
+) -> None:
     settings = words("training.num_train_epochs=6", "training.eval_steps=4", limit=16)
     call_aqa(*settings, "-o", "whole", "-q", code=0)
     process = start_aqa(*settings, "-o", "killed", "-q", folder=tmp_path)
@@ -101,12 +101,12 @@ def test_killed_and_resumed_the_weights_are_those_of_one_run(call_aqa: Aqa, tmp_
     assert tokenizers[0].read_bytes() == tokenizers[1].read_bytes()
 
 
-def test_without_a_training_there_is_nothing_to_predict_with(call_aqa: Aqa) -> None:
+def test_without_a_training_there_is_nothing_to_predict_with(call_aqa: Call) -> None:
     done = call_aqa("predict", "t5", "-c", "t5_tiny", code=1)
     assert "made from scratch by `aqa train t5`; name the run folder" in done.stderr
 
 
-def test_a_dry_run_counts_what_would_be_trained(call_aqa: Aqa, tmp_path: Path) -> None:
+def test_a_dry_run_counts_what_would_be_trained(call_aqa: Call, tmp_path: Path) -> None:
     done = call_aqa(*words(), "--dry-run", "--json", "-q", code=0)
     told = json.loads(done.stdout)
     assert told["counts"]["train"] == 12
@@ -117,7 +117,7 @@ def test_a_dry_run_counts_what_would_be_trained(call_aqa: Aqa, tmp_path: Path) -
     assert sum(weight.numel() for weight in saved.values()) == told["all_parameters"]
 
 
-def test_targets_all_makes_a_row_of_each_reference(call_aqa: Aqa, tmp_path: Path) -> None:
+def test_targets_all_makes_a_row_of_each_reference(call_aqa: Call, tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     rows = [
         {"id": "a", "question": "Who?", "context": "Ann Lee.", "answers": ["Ann", "Lee", "Ann"]},
@@ -133,7 +133,7 @@ def test_targets_all_makes_a_row_of_each_reference(call_aqa: Aqa, tmp_path: Path
     assert counts == {"first": 3, "all": 4, "random": 4}
 
 
-def test_preview_shows_passages_apart_with_the_learnt_tokenizer(call_aqa: Aqa) -> None:
+def test_preview_shows_passages_apart_with_the_learnt_tokenizer(call_aqa: Call) -> None:
     done = call_aqa(
         *("prompt-preview", "t5", "-c", "t5_tiny", "--n", "1", "--json", "-q"),
         *("--set", "backend.fusion=fid"),

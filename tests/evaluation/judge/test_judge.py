@@ -3,13 +3,13 @@
 import json
 import re
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import forked
 import pytest
+from calls import Call
 from fault_server import FAULTS, FILTERED, Body, Server, serving
 
 from aqa.backends.openai_api.schemas import BadObjectError, read_object
@@ -17,8 +17,6 @@ from aqa.errors import AqaError
 from aqa.evaluation.judge.judge import JudgeVerdict
 from aqa.evaluation.judge.options import JudgeOptions, make_judge
 from aqa.progress import SilentProgress
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 pytestmark = pytest.mark.usefixtures("hurried")
 

@@ -1,11 +1,10 @@
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from calls import Call
 
 from aqa.errors import DataError
 from aqa.evaluation.predictions import AnsweredRow, read_predictions
@@ -179,9 +178,7 @@ def test_broken_files_are_one_sentence(fault: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", list(BROKEN))
-def test_nothing_is_written_for_a_broken_file(
-    fault: str, tmp_path: Path, call_aqa: Callable[..., CompletedProcess[str]]
-) -> None:
+def test_nothing_is_written_for_a_broken_file(fault: str, tmp_path: Path, call_aqa: Call) -> None:
     name, content, _ = BROKEN[fault]
     write(tmp_path / name, content)
     done = call_aqa("evaluate", name, "--per-example", "scores.jsonl", "--report", "report.html")

@@ -1,12 +1,11 @@
 """Which answer belongs to which question of the data, and what is said where it is not certain."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from calls import Call
 from prediction_shapes import lines, write
 
 from aqa.errors import DataError, UsageError
@@ -128,9 +127,7 @@ def test_numbers_that_are_no_places_stay_ids(tmp_path: Path) -> None:
         assert list(read(write(tmp_path, "p.jsonl", content))[0]) == [str(n) for n in numbers]
 
 
-def test_ids_that_are_not_those_of_the_data(
-    call_aqa: Callable[..., CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_ids_that_are_not_those_of_the_data(call_aqa: Call, tmp_path: Path) -> None:
     data = [{"id": key, "question": "?", "answers": ["x"], "context": "x"} for key in IDS]
     write(tmp_path, "d.jsonl", lines(data))
     write(tmp_path, "p.json", {"x1": "x", "x2": "y"})
@@ -265,9 +262,7 @@ def test_words_that_name_no_column(word: str) -> None:
         Fields.parse([word])
 
 
-def test_columns_are_named_on_the_command_line(
-    call_aqa: Callable[..., CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_columns_are_named_on_the_command_line(call_aqa: Call, tmp_path: Path) -> None:
     data = [{"id": key, "question": "?", "answers": [RIGHT[key]], "context": "x"} for key in IDS]
     write(tmp_path, "d.jsonl", lines(data))
     write(tmp_path, "p.csv", "no,said\na,1\nb,2\nc,3\n")
@@ -310,9 +305,7 @@ def test_an_answer_that_was_broken_into_lines(tmp_path: Path) -> None:
         "id,answer\na,1\nb,2\nc,3\n",
     ],
 )
-def test_references_need_no_question(
-    content: str, call_aqa: Callable[..., CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_references_need_no_question(content: str, call_aqa: Call, tmp_path: Path) -> None:
     refs = "refs.csv" if content.startswith("id") else "refs.jsonl"
     write(tmp_path, refs, content)
     write(tmp_path, "p.json", RIGHT)
@@ -325,9 +318,7 @@ def test_references_need_no_question(
     assert "no question among the columns id, answer" in told
 
 
-def test_references_need_an_id_or_a_question(
-    call_aqa: Callable[..., CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_references_need_an_id_or_a_question(call_aqa: Call, tmp_path: Path) -> None:
     write(tmp_path, "refs.jsonl", lines([{"answers": ["1"]}]))
     write(tmp_path, "p.json", ["1"])
     told = call_aqa("evaluate", "p.json", "--data", "refs.jsonl").stderr

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import gpt4_runs
 import pytest
+from calls import Call
 from fault_batches import Batch, BatchingServer, disordered
 from fault_server import BAD_KEY, FAULTS, FILTERED, Body, Fault, failure, serving
 from forked import start_aqa, wait_until
@@ -26,8 +26,6 @@ from aqa.verbs.predict import Resume, check, dry_run, kept_answers
 from aqa.verbs.variants import spent_in
 
 pytestmark = pytest.mark.usefixtures("hurried")
-
-Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
