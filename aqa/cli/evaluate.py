@@ -37,7 +37,7 @@ def evaluate(
         list[Path], typer.Argument(metavar="FILE", help="Prediction files or run folders.")
     ],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Only report what changed in these run folders.")
+        bool, typer.Option("--verify", help="Only report what has changed in these run folders.")
     ] = False,
     data: flags.Data = None,
     metrics: flags.MetricNames = None,

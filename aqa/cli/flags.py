@@ -49,7 +49,7 @@ TrainedBackend = Annotated[
 Config = Annotated[
     str | None,
     typer.Option(
-        "--config", "-c", metavar="FILE", help="YAML or JSON file, or a shipped one's name."
+        "--config", "-c", metavar="FILE", help="YAML or JSON file, or a shipped config's name."
     ),
 ]
 Data = Annotated[str | None, of_config("data.path")]
@@ -59,14 +59,14 @@ PromptNames = Annotated[list[str] | None, of_config("prompt")]  # several make a
 OutputDir = Annotated[Path | None, of_config("output_dir")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a config key; any number of times."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a config key; repeatable."),
 ]
 Fields = Annotated[
     list[str] | None,
     typer.Option(
         "--field",
         metavar="OURS=COLUMN",
-        help="Column of id, question, passages, ...",
+        help="Column of id, question, passages, ...; repeatable.",
         rich_help_panel="Data",
     ),
 ]
@@ -81,19 +81,19 @@ Normalize = Annotated[Literal["none", "nfc"] | None, of_config("data.normalize")
 ScoredForm = Annotated[Literal["none", "nfc", "nfkc"], of_config("data.normalize")]
 Limit = Annotated[int | None, of_config("data.limit", Range(1))]
 TopK = Annotated[int | None, of_config("evidence.top_k", Range(1))]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 MaxNewTokens = Annotated[int | None, of_config("generation.max_new_tokens", Range(1))]
-Prompts = Annotated[int, typer.Option("--n", **number(PROMPTS), help="How many prompts.")]
+Prompts = Annotated[int, typer.Option("--n", **number(PROMPTS), help="How many prompts to show.")]
 Merge = Annotated[bool, of_config("merge")]
 Export = Annotated[Literal["gguf", "gguf:f16", "gguf:q8_0"] | None, of_config("export")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what the run folder holds.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start over in this run folder.")]
 JudgeModel = Annotated[
     list[str] | None,
     judge(
         "--judge-model",
         metavar="MODEL",
-        help="Model of the metric judge; gpt4's default if none, a panel if several.",
+        help="Model of the metric judge; several make a panel. Default: that of gpt4.",
     ),
 ]
 JudgeMaxCost = Annotated[
@@ -101,11 +101,11 @@ JudgeMaxCost = Annotated[
     judge(
         "--judge-max-cost",
         **number(Range(0.0)),
-        help="Spend at most this many US dollars on each judge.",
+        help="Most to spend on each judge, in US dollars.",
     ),
 ]
 JudgeRepeats = Annotated[
-    int, judge("--judge-repeats", **number(Range(1, 99)), help="Times each answer is judged.")
+    int, judge("--judge-repeats", **number(Range(1, 99)), help="How often each answer is judged.")
 ]
 JudgeLabels = Annotated[
     Path | None,
@@ -117,7 +117,7 @@ JudgeLabels = Annotated[
 ]
 JudgeSettings = Annotated[
     list[str] | None,
-    judge("--judge-set", metavar="KEY=VALUE", help="--set for the judge's gpt4 config."),
+    judge("--judge-set", metavar="KEY=VALUE", help="Like --set, for the judge's gpt4 config."),
 ]
 DevData = Annotated[str | None, of_config("data.dev_path")]
 DevPassages = Annotated[str | None, of_config("data.dev_passages")]
@@ -138,11 +138,11 @@ BertBf16 = Annotated[
     bool, bertscore("--bert-bf16", help="Compute BERTScore in bfloat16: faster, less exact.")
 ]
 BertCache = Annotated[
-    bool, bertscore("--bert-cache/--no-bert-cache", help="Keep references' embeddings on disk.")
+    bool, bertscore("--bert-cache/--no-bert-cache", help="Cache references' embeddings on disk.")
 ]
 Baseline = Annotated[
     str | None,
-    comparison("--baseline", metavar="FILE", help="Compare each system with this one only."),
+    comparison("--baseline", metavar="FILE", help="Compare each system only with this one."),
 ]
 Cluster = Annotated[
     str,
@@ -150,48 +150,48 @@ Cluster = Annotated[
         "--cluster",
         metavar="auto|none|passage|title|KEY",
         help="How questions are grouped for intervals and tests: auto takes titles or"
-        " passages where there are at least 10, KEY is a column of the data or predictions.",
+        " passages if there are at least 10; KEY is a column of the data or predictions.",
     ),
 ]
 Seed = Annotated[
     int | None,
-    comparison("--seed", **number(Range(0)), help="Random seed for tests; 12345 by default."),
+    comparison("--seed", **number(Range(0)), help="Random seed of the tests; 12345 by default."),
 ]
 SliceKeys = Annotated[
     list[str] | None,
-    comparison("--slice", metavar="KEY", help="Score by a column, language, gold_rank, ..."),
+    comparison("--slice", metavar="KEY", help="Also score by a column, language, gold_rank, ..."),
 ]
 TrainingData = Annotated[
     str | None,
     comparison(
         "--train",
         metavar="FILE",
-        help="Training data; questions also found there are scored separately (slice seen).",
+        help="Training data; examples also found there are scored separately (slice seen).",
     ),
 ]
 AllowDifferentEvidence = Annotated[
     bool, comparison("--allow-different-evidence", help="Compare runs whose evidence plans differ.")
 ]
 Output = Annotated[
-    Path | None, output("--output", metavar="FILE", help="Where to write; metrics.json by default.")
+    Path | None, output("--output", metavar="FILE", help="File to write; metrics.json by default.")
 ]
 PerExample = Annotated[
     Path | None,
-    output("--per-example", metavar="FILE", help="Write each example's scores, as JSONL."),
+    output("--per-example", metavar="FILE", help="Write each example's scores as JSONL."),
 ]
 ReportFile = Annotated[
     Path | None,
-    output("--report", metavar="FILE", help="Write one HTML file with charts and every example."),
+    output("--report", metavar="FILE", help="Write an HTML report with charts and every example."),
 ]
-Csv = Annotated[bool, output("--csv", help="Write the scores as CSV.")]
-Markdown = Annotated[bool, output("--markdown", help="Write them as a Markdown table.")]
-Latex = Annotated[bool, output("--latex", help="Write them as a LaTeX tabular.")]
+Csv = Annotated[bool, output("--csv", help="Print the scores as CSV.")]
+Markdown = Annotated[bool, output("--markdown", help="Print them as a Markdown table.")]
+Latex = Annotated[bool, output("--latex", help="Print them as a LaTeX tabular.")]
 FailUnder = Annotated[
     list[str] | None,
     output(
         "--fail-under",
         metavar="SCORE=LIMIT",
-        help="Exit with 4 if a score is worse than this, such as f1=70.",
+        help="Exit with code 4 if a score is worse than this, such as f1=70.",
     ),
 ]
 NoAnswer = Annotated[
@@ -204,7 +204,7 @@ PredictionFields = Annotated[
     typer.Option(
         "--prediction-field",
         metavar="NAME=COLUMN",
-        help="Column of answer or id in the files; COLUMN=VALUE takes those rows.",
+        help="Column of answer or id in the files; COLUMN=VALUE selects rows.",
     ),
 ]
 MetricNames = Annotated[
@@ -223,7 +223,7 @@ Plan = Annotated[
     points(
         "--plan",
         rich_help_panel="Comparison",
-        help="Say how many questions it takes to detect a difference of this many points.",
+        help="Show how many questions it takes to detect a difference of this many points.",
     ),
 ]
 Label = Annotated[
@@ -231,7 +231,7 @@ Label = Annotated[
     comparison(
         "--label",
         **number(LABELS, "N"),
-        help="Choose N answers whose human verdicts would tell most about the difference;"
+        help="Choose the N answers whose human verdicts would tell most about the difference;"
         " --output names the sheet, and --judge-labels reads it back.",
     ),
 ]
@@ -240,13 +240,13 @@ ChooseThreshold = Annotated[
     silence(
         "--choose-threshold",
         metavar="risk=PERCENT",
-        help="Find the confidence under which to stay silent, so that so few answers are wrong;"
-        " --output names its file.",
+        help="Find the confidence below which to stay silent, so that at most this share of the"
+        " answers is wrong; --output names its file.",
     ),
 ]
 Level = Annotated[
     float,
-    silence("--level", **number(LEVEL), help="Confidence of that promise, in %."),
+    silence("--level", **number(LEVEL), help="How sure to be of that, in %."),
 ]
 WrongUnder = Annotated[
     str,
@@ -257,11 +257,11 @@ AbstainBelow = Annotated[
     typer.Option(
         "--abstain-below",
         metavar="FILE",
-        help="Withhold answers as this contract of silence says (aqa evaluate --choose-threshold).",
+        help="Withhold the answers that this contract does (aqa evaluate --choose-threshold).",
     ),
 ]
 AllowOtherReader = Annotated[
-    bool, typer.Option("--allow-other-reader", help="Take a contract made with another reader.")
+    bool, typer.Option("--allow-other-reader", help="Accept a contract made for another reader.")
 ]
 Stress = Annotated[
     str | None,
@@ -283,11 +283,11 @@ StopWhenDecided = Annotated[
     stopping(
         "--stop-when-decided",
         metavar="RUN",
-        help="Ask wave by wave, until it is decided whether this reader or that of RUN is better.",
+        help="Ask in waves, until it is clear whether this reader or that of RUN is better.",
     ),
 ]
 Margin = Annotated[
-    float | None, points("--margin", help="Also stop once they surely differ by less.")
+    float | None, points("--margin", help="Also stop once they surely differ by fewer points.")
 ]
 DecideBy = Annotated[Literal["em", "f1"], stopping("--decide-by", help="The score that decides.")]
 ToSee = Annotated[

@@ -53,10 +53,10 @@ def predict(
     top_k: flags.TopK = None,
     max_new_tokens: flags.MaxNewTokens = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--fresh", help="Keep what was answered, or start over.")
+        bool, typer.Option("--resume/--fresh", help="Keep the answers there are, or start over.")
     ] = True,
     retry_errors: Annotated[
-        bool, typer.Option("--retry-errors", help="Ask the failed examples again.")
+        bool, typer.Option("--retry-errors", help="Ask failed questions again.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate the cost of an API; send nothing.")

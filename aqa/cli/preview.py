@@ -38,7 +38,7 @@ def prompt_preview(
     number: flags.Prompts = 3,
     example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
     training: Annotated[
-        bool, typer.Option("--training", help="Use the evidence of a training (evidence.train).")
+        bool, typer.Option("--training", help="Show the evidence of training (evidence.train).")
     ] = False,
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Colour what is trained on and what is masked.")
@@ -46,7 +46,7 @@ def prompt_preview(
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:
-    """Show what the model will really receive: messages, text, tokens, evidence."""
+    """Show what the model will receive: messages, text, tokens, evidence."""
     from aqa.cli import tables
     from aqa.display import console
     from aqa.verbs.preview import preview

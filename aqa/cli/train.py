@@ -51,7 +51,7 @@ def train(
     merge: flags.Merge = False,
     export: flags.Export = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")
+        bool, typer.Option("--dry-run", help="Show what training would do; write nothing.")
     ] = False,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,

@@ -34,7 +34,7 @@ class Flag:
 FLAGS = (
     Flag(
         "data.path",
-        "Examples: file, folder, package:NAME/FILE, or a data set's name on the hub.",
+        "Examples: a file, a folder, package:NAME/FILE, or a data set on the hub.",
         "Data",
         name="data",
         short="-d",
@@ -45,62 +45,60 @@ FLAGS = (
     Flag(
         "data.passages", "A retriever's output, joined to the data by id.", "Data", metavar="FILE"
     ),
-    Flag("data.dev_passages", "The same for the validation data.", "Data", metavar="FILE"),
-    Flag(
-        "data.missing_passages", "What to do when the retriever's output lacks a question.", "Data"
-    ),
-    Flag("data.corpus", "Texts of documents by id.", "Data", metavar="FILE"),
-    Flag("data.on_duplicate_id", "What to do when an id appears twice.", "Data"),
-    Flag("data.normalize", "Unicode form of all text.", "Data"),
+    Flag("data.dev_passages", "The same for the validation examples.", "Data", metavar="FILE"),
+    Flag("data.missing_passages", "What to do with questions that it lacks.", "Data"),
+    Flag("data.corpus", "Document texts by id.", "Data", metavar="FILE"),
+    Flag("data.on_duplicate_id", "What to do with repeated ids.", "Data"),
+    Flag("data.normalize", "Unicode normalisation of all text.", "Data"),
     Flag("data.limit", "Use only the first N examples.", "Data"),
     Flag(
         "backend.model",
-        "Run folder, adapter, model folder, hub id, or package:NAME/FILE.",
+        "A run folder, adapter, model folder, hub id, or package:NAME/FILE.",
         short="-m",
         metavar="MODEL",
     ),
     Flag(
         "backend.max_cost",
-        "US dollars that a run may cost with an API, all its sessions together.",
+        "Most that a run may spend on an API, in US dollars, over all its sessions.",
         "API",
     ),
     Flag("backend.max_tokens_total", "The same in tokens.", "API"),
-    Flag("backend.cache", "Keep an API's answers across runs; ask nothing twice.", "API"),
+    Flag("backend.cache", "Keep an API's answers across runs, and request nothing twice.", "API"),
     Flag(
         "backend.allow_http",
-        "Send questions and key unencrypted to a server on another machine.",
+        "Allow questions and key to travel unencrypted to another machine.",
         "API",
     ),
     Flag(
         "backend.batch_api",
-        "Ask an API by batches: answers within a day, for half the price.",
+        "Send batches to an API: answers within a day, for half the price.",
         "API",
     ),
     Flag(
         "prompt",
-        "Prompt template: the name of a shipped one, or a path.",
+        "Prompt template: a path, or the name of a shipped one.",
         short="-p",
         metavar="TEMPLATE",
     ),
     Flag("evidence.top_k", "Use only the N best-ranked passages."),
     Flag("generation.max_new_tokens", "Longest answer, in tokens."),
-    Flag("evaluation.profile", "How text is normalised and compared."),
+    Flag("evaluation.profile", "How texts are normalised and compared."),
     Flag(
         "evaluation.answer",
-        "Which part of a generated text is the answer: its first line or all of it.",
+        "Which part of the output is the answer: its first line or all of it.",
     ),
     Flag(
         "evaluation.bert_model",
-        "Model of BERTScore: hub id or folder.",
+        "BERTScore's model: a hub id or a folder.",
         "BERTScore",
         metavar="MODEL",
     ),
-    Flag("evaluation.bert_num_layers", "The model's layer whose states are compared.", "BERTScore"),
+    Flag("evaluation.bert_num_layers", "The layer of that model to compare.", "BERTScore"),
     Flag("output_dir", "The run folder.", short="-o", metavar="FOLDER"),
     Flag("merge", "After training, also write adapter and base as one model."),
     Flag(
         "export",
-        "After training, merge and write a file for llama.cpp: gguf (16 bits) or gguf:q8_0.",
+        "After training, also write a file for llama.cpp: gguf (16 bits) or gguf:q8_0.",
     ),
 )
 BY_KEY: Mapping[str, Flag] = {flag.key: flag for flag in FLAGS}
