@@ -200,3 +200,16 @@ def leave_verbs_out(patched: pytest.MonkeyPatch) -> None:
 )
 def test_commands_are_found(text: str, found: list[list[str]]) -> None:
     assert list(commands(f"```bash\n{text}```\n")) == found
+
+
+def test_links_and_paths_lead_somewhere() -> None:
+    text = README.read_text(encoding="utf-8")
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {"#" + re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+    linked = set(re.findall(r"\]\(([^)]+)\)", text))
+    named = set(re.findall(r"`((?:aqa|configs|tests)/[\w/.]+)`", text))
+    scripts = {f"tests/benchmarks/{name}" for name in re.findall(r"[|,] `(\w+\.py)[ `]", text)}
+    assert "#glossary" in linked
+    assert "tests/benchmarks/coverage.py" in scripts
+    paths = (linked - anchors) | named | scripts
+    assert not [path for path in paths if not (README.parent / path).exists()]
