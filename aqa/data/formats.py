@@ -137,17 +137,15 @@ def local_path(name: str) -> Path | None:
 
 
 def _rows(source: Source) -> Iterator[Row]:
-    rows = _read(source, source.path)
+    if isinstance(source.path, Given):
+        rows = read_given(source.path, source.split, source.fields)
+    elif (path := local_path(source.path)) is None:
+        rows = read_hub(source.path, source.split)
+    else:
+        rows = _read_path(source, path)
     if source.corpus is None or source.passages is not None:
         return rows
     return with_corpus(rows, local_file(source.corpus, "corpus"))
-
-
-def _read(source: Source, named: str | Given) -> Iterator[Row]:
-    if isinstance(named, Given):
-        return read_given(named, source.split, source.fields)
-    path = local_path(named)
-    return read_hub(named, source.split) if path is None else _read_path(source, path)
 
 
 def _read_path(source: Source, path: Path) -> Iterator[Row]:

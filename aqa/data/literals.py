@@ -20,11 +20,13 @@ OPENING = re.compile(LIST + r"""|\{\s*['"}]""")
 NAMES = {"nan": "None", "NaN": "None", "null": "None", "true": "True", "false": "False"}
 NAMES |= {name: name for name in NAMES.values()}
 CLOSING = {"]": "[", "}": "{", ")": "("}
+OPENING_BRACKETS = (*CLOSING.values(),)
 CALL = "call"  # an open bracket of NumPy's, of which the first value alone counts
 NAMED = (".", tokenize.NAME)  # what follows NumPy's name
 YES = {"true", "yes", "y", "t", "1", "1.0", "참", "예"}
 NO = {"false", "no", "n", "f", "0", "0.0", "거짓", "아니요"}
 NOTHING = {"", "nan", "none", "null"}
+WRITTEN = (tokenize.STRING, tokenize.NUMBER)
 BLANK = (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.INDENT, tokenize.DEDENT)
 
 
@@ -63,95 +65,56 @@ def _python(text: str) -> object:
     if len(text) > LONGEST:
         return None
     try:
-        source = "".join(_Rewriter(text).tokens())
+        source = "".join(_rewritten(text))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes that are none
             return ast.literal_eval(source)
-    except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
+    except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
         return None
 
 
-class _Rewriter:
-    """Writes arrays as lists, NaN as None, and the commas that NumPy leaves out.
+def _rewritten(source: str) -> Iterator[str]:
+    """The pieces of a text with arrays as lists, NaN as None, and the commas that NumPy leaves out.
 
     A list in which some commas are missing and others are not is nobody's: a ValueError.
     """
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._open: list[str] = []
-        self._commas: list[set[bool]] = []  # whether commas are between values, by open bracket
-        self._after_value = False
-
-    def tokens(self) -> Iterator[str]:
-        """Give the pieces of the text anew."""
-        lines = io.StringIO(self._text).readline
-        tokens = (token for token in tokenize.generate_tokens(lines) if token.type not in BLANK)
-        for token in tokens:
-            if token.string in ("array", "np"):
-                if token.string == "np" and (_next(tokens).string, _next(tokens).type) != NAMED:
-                    raise ValueError
-                if _next(tokens).string != "(":
-                    raise ValueError
-                yield from self._opened(CALL, "(")
-            elif token.type == tokenize.OP and token.string in "[{(":
-                yield from self._opened(token.string)
-            elif token.string in CLOSING:
-                yield self._closed(token.string)
-            elif token.string == "," and self._open[-1:] == [CALL]:
-                if all(skipped.string != ")" for skipped in tokens):  # dtype=...
-                    raise ValueError
-                yield self._closed(")")
-            elif token.string in (",", ":"):
-                if self._open:
-                    self._commas[-1].add(True)
-                self._after_value = False
-                yield token.string
-            elif token.string in ("-", "+"):
-                yield from self._separated()
-                self._after_value = False
-                yield token.string
-            else:
-                yield from self._separated()
-                self._after_value = True
-                yield f" {_value(token)} "
-
-    def _opened(self, bracket: str, written: str = "") -> Iterator[str]:
-        yield from self._separated()
-        self._open.append(bracket)
-        self._commas.append(set())
-        self._after_value = False
-        yield written or bracket
-
-    def _closed(self, bracket: str) -> str:
-        if not self._open or self._open.pop() not in (CLOSING[bracket], CALL):
-            raise ValueError
-        if len(self._commas.pop()) > 1:
-            raise ValueError
-        self._after_value = True
-        return bracket
-
-    def _separated(self) -> Iterator[str]:
-        if self._after_value:
-            if self._open[-1:] != ["["]:
+    opened: list[tuple[str, set[bool]]] = []  # brackets, with whether commas are between values
+    after_value = False
+    lines = io.StringIO(source).readline
+    tokens = (token for token in tokenize.generate_tokens(lines) if token.type not in BLANK)
+    for token in tokens:
+        text = bracket = token.string
+        if text in ("array", "np"):
+            if text == "np" and (next(tokens, token).string, next(tokens, token).type) != NAMED:
                 raise ValueError
-            self._commas[-1].add(False)
-            yield ","
-
-
-def _value(token: tokenize.TokenInfo) -> str:
-    if token.type in (tokenize.STRING, tokenize.NUMBER):
-        return token.string
-    if token.string not in NAMES:
-        raise ValueError
-    return NAMES[token.string]
-
-
-def _next(tokens: Iterator[tokenize.TokenInfo]) -> tokenize.TokenInfo:
-    token = next(tokens, None)
-    if token is None:
-        raise ValueError
-    return token
+            text, bracket = next(tokens, token).string, CALL
+            if text != "(":
+                raise ValueError
+        elif text == "," and opened and opened[-1][0] == CALL:
+            if all(skipped.string != ")" for skipped in tokens):  # dtype=...
+                raise ValueError
+            text = ")"
+        if text in CLOSING:
+            bracket, commas = opened.pop() if opened else ("", set())
+            if bracket not in (CLOSING[text], CALL) or len(commas) > 1:
+                raise ValueError
+            after_value = True
+        elif text in (",", ":"):
+            if opened:
+                opened[-1][1].add(True)
+            after_value = False
+        else:
+            if after_value:
+                if not opened or opened[-1][0] != "[":
+                    raise ValueError
+                opened[-1][1].add(False)
+                yield ","
+            if text in OPENING_BRACKETS:
+                opened.append((bracket, set()))
+            after_value = text not in (*OPENING_BRACKETS, "-", "+")
+            if after_value:
+                text = f" {text if token.type in WRITTEN else NAMES[text]} "
+        yield text
 
 
 def read_flag(value: object, column: str, place: str) -> bool | None:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -127,7 +127,13 @@ class Retrieved:
         number, key = 0, None
         for count, ranking in enumerate(rankings, 1):
             if not (ranking.partial and key == (ranking.id, ranking.question)):
-                number = self._known(ranking) or self._begin(ranking, count)
+                number = self._known(ranking) or count
+            if number == count:
+                self._index.execute(
+                    "INSERT INTO rankings VALUES (?, ?, ?, ?, ?, ?)",
+                    (number, ranking.id, self._form(ranking.question), ranking.place,
+                     json.dumps(ranking.gold_ids), ranking.partial),
+                )  # fmt: skip
             key = (ranking.id, ranking.question) if ranking.partial else None
             self.joined += ranking.joined
             self._index.executemany(
@@ -188,7 +194,10 @@ class Retrieved:
         for number, group in groupby(hits, key=lambda hit: int(hit[0])):
             ranks = [rank for _, rank in group]
             if any(rank is not None for rank in ranks) and not count_up(ranks):
-                raise self._bad_ranks(number, ranks)
+                query = "SELECT coalesce(id, question), place FROM rankings WHERE number = ?"
+                name, place = self._index.execute(query, (number,)).fetchone()
+                told = f'the passages of "{name}" have the ranks {list_ranks(ranks)}'
+                raise DataError(f"{place}: {told}")
 
     def _known(self, ranking: Ranking) -> int | None:
         """Give the number of the ranking that a partial one goes on with."""
@@ -209,14 +218,6 @@ class Retrieved:
             )
         return int(number)
 
-    def _begin(self, ranking: Ranking, number: int) -> int:
-        self._index.execute(
-            "INSERT INTO rankings VALUES (?, ?, ?, ?, ?, ?)",
-            (number, ranking.id, self._form(ranking.question), ranking.place,
-             json.dumps(ranking.gold_ids), ranking.partial),
-        )  # fmt: skip
-        return number
-
     def _passages(self, number: int) -> tuple[Passage, ...]:
         hits = self._index.execute(
             "SELECT coalesce(hits.text, documents.text),"
@@ -229,11 +230,6 @@ class Retrieved:
             Passage(text, title, document, score, rank)
             for rank, (text, title, document, score) in enumerate(hits, 1)
         )
-
-    def _bad_ranks(self, number: int, ranks: Sequence[int | None]) -> DataError:
-        query = "SELECT coalesce(id, question), place FROM rankings WHERE number = ?"
-        key, place = self._index.execute(query, (number,)).fetchone()
-        return DataError(f'{place}: the passages of "{key}" have the ranks {list_ranks(ranks)}')
 
     def _form(self, text: str | None) -> str | None:
         return text and self._form_of(text)

@@ -159,13 +159,10 @@ def _is_row(document: Mapping[str, Any]) -> bool:
     answers = [names[name] for name in ANSWER_NAMES & names.keys()]
     alike = _places(document) is not None
     if not any(name in names for name in IDS[:-1]):
-        texts = [value for value in answers if isinstance(value, list)]
-        return alike and len(document) > 1 and not all(map(_holds_rows, texts))
+        listed = [value for value in answers if isinstance(value, list)]
+        hold_rows = all(any(isinstance(item, dict) for item in value) for value in listed)
+        return alike and len(document) > 1 and not hold_rows
     return any(alike or not isinstance(value, dict) for value in answers)
-
-
-def _holds_rows(listed: list[Any]) -> bool:
-    return any(isinstance(item, dict) for item in listed)
 
 
 def _places(document: Mapping[str, Any]) -> Sequence[Any] | None:

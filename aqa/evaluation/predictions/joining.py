@@ -53,7 +53,9 @@ def join(
             or _by_number(file, found, keys, asked, note)
         )
         return joined or _by(keys, found, column)
-    _refuse_gaps(found)
+    gaps = [row.place for row in found if not row.ids]
+    if 0 < len(gaps) < len(found):
+        raise DataError(f"{gaps[0]}: no id, where other rows have one")
     if asked is None:
         return _numbered(file, found, note)
     return _by_question(file, found, asked, note) or _by_order(file, found, asked, note)
@@ -69,7 +71,8 @@ def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
             return max(common, key=shared.__getitem__)
     repeated = [name for name in common if len({row.ids[name] for row in found}) < len(found)]
     for name in common:
-        if name not in repeated or (_is_sure(name) and TURN not in common):
+        is_sure = name in (KEY, *SURE_IDS) or name.endswith("_id")  # each may appear only once
+        if name not in repeated or (is_sure and TURN not in common):
             return name
     return next(iter(common), None)
 
@@ -107,18 +110,6 @@ def _counted(ids: Sequence[str]) -> range | None:
     numbers = sorted(int(each) for each in ids if each.isdecimal() and len(each) < LONG)
     span = range(numbers[0], numbers[-1] + 1) if numbers else range(0)
     return span if len(numbers) == len(ids) > 1 and list(span) == numbers else None
-
-
-def _is_sure(column: str) -> bool:
-    """Tell whether a column holds ids by its name, so that each may appear only once."""
-    return column in (KEY, *SURE_IDS) or column.endswith("_id")
-
-
-def _refuse_gaps(found: Sequence[Found]) -> None:
-    """Refuse a file in which some rows have an id and others none."""
-    without = [row for row in found if not row.ids]
-    if without and len(without) < len(found):
-        raise DataError(f"{without[0].place}: no id, where other rows have one")
 
 
 def _one_each(
