@@ -19,8 +19,7 @@ from aqa.data.files import STANDARD_INPUT, Row, complete, spooled_input
 from aqa.data.given import read_given
 from aqa.data.hub import check_laid_out, is_hub_name, read_hub
 from aqa.data.retrieved import Retrieved
-from aqa.data.rows import read_row_file
-from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
+from aqa.data.rows import is_saved_dataset, read_row_file, read_saved_dataset
 from aqa.data.shapes import plain_rows
 from aqa.errors import DataError
 from aqa.records import Example

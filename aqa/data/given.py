@@ -10,7 +10,7 @@ from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
 from aqa.data.json_stream import describe
 from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
-from aqa.data.saved_dataset import chosen_split
+from aqa.data.rows import chosen_split
 from aqa.data.strict_json import check_whole
 from aqa.errors import DataError
 from aqa.records import Example, Passage

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aqa.data.files import Row
-from aqa.data.saved_dataset import chosen_split
+from aqa.data.rows import chosen_split
 from aqa.errors import DataError
 from aqa.hub import ready_hub
 

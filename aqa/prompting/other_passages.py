@@ -34,6 +34,7 @@ def distractors(
 class OtherPassages:
     """The distinct passages of all examples, searched by BM25 (Robertson, Zaragoza 2009).
 
+    They have no ids: those of other examples mean nothing, only a text can tell.
     All of them are kept in memory, or a sample of `most`, see `sample`.
     """
 
@@ -44,14 +45,15 @@ class OtherPassages:
             for passage in (*example.own_passages, *example.passages)
         )
         distinct = ((passage.text, passage) for passage in found)
-        self._passages = list(dict(distinct).values() if most is None else sample(distinct, most))
+        kept = dict(distinct).values() if most is None else sample(distinct, most)
+        self._passages = [replace(passage, id=None) for passage in kept]
         self._index: Any = None
 
     def __len__(self) -> int:
         return len(self._passages)
 
     def __iter__(self) -> Iterator[Passage]:
-        """Give them in no order that tells anything; their ids are those of other examples."""
+        """Give them in no order that tells anything."""
         return iter(self._passages)
 
     def nearest(self, question: str, number: int) -> list[Passage]:

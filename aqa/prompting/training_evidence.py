@@ -1,6 +1,6 @@
 """The evidence of training examples: the gold passage, what was retrieved, or both mixed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 from random import Random
@@ -77,13 +77,9 @@ class TrainingEvidence:
         changed = replace(example, passages=ranked(mixed))
         return replace(changed, answers=(), target=None) if is_silent else changed
 
-    def _of_others(self, example: Example, number: int, chance: Random) -> Iterator[Passage]:
+    def _of_others(self, example: Example, number: int, chance: Random) -> list[Passage]:
         if self._others is None:
             self._others = OtherPassages(self._examples)
-        found = (
-            self._others.nearest(example.question, number)
-            if self._options.negatives == "bm25"
-            else self._others.drawn(number, chance)
-        )
-        # A passage of another question has ids of its own: only its text can tell.
-        return (replace(passage, id=None) for passage in found)
+        if self._options.negatives == "bm25":
+            return self._others.nearest(example.question, number)
+        return self._others.drawn(number, chance)

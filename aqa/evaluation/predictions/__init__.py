@@ -11,8 +11,7 @@ from typing import Any
 
 from aqa.data.columns import MISSING, composed, look_up
 from aqa.data.files import Row, open_bytes
-from aqa.data.rows import read_binary
-from aqa.data.saved_dataset import is_saved_dataset, read_saved_dataset
+from aqa.data.rows import is_saved_dataset, read_binary, read_saved_dataset
 from aqa.data.shape import UnreadableError, plain_by, without
 from aqa.data.strict_json import one_line
 from aqa.data.unusable import ZIP

@@ -107,7 +107,7 @@ class StressedEvidence:
         if self._contradicts:
             return "" if self._apply(example) is not None else NO_ANSWER
         wanted = self._others_wanted(found) or 0
-        given = chain(example.passages, map(_of_another, self._pools.passages if wanted else ()))
+        given = chain(example.passages, self._pools.passages if wanted else ())
         enough = sum(1 for _ in islice(found.others(given), wanted))
         if enough < wanted:
             raise DataError(
@@ -155,7 +155,7 @@ class StressedEvidence:
         found = list(islice(gold.others(select(example, everything).passages), wanted))
         looked_at = wanted + SPARE
         while len(found) < wanted:
-            near = map(_of_another, self._pools.passages.nearest(example.question, looked_at))
+            near = self._pools.passages.nearest(example.question, looked_at)
             found = list(islice(gold.others(chain(found, near)), wanted))
             if looked_at >= len(self._pools.passages):
                 break
@@ -211,8 +211,3 @@ class _Gold:
     def others(self, passages: Iterable[Passage]) -> Iterator[Passage]:
         """Those that do not hold the answer, each text once."""
         return distractors(passages, {each.text for each in self.passages}, self._example)
-
-
-def _of_another(passage: Passage) -> Passage:
-    """A passage of another example, whose id means nothing here."""
-    return replace(passage, id=None)
