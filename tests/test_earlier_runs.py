@@ -12,12 +12,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from calls import Call
 from fault_batches import Batch, BatchingServer
 from fault_server import serving
+from files import read
 
 EARLIER = Path(__file__).parent / "earlier_runs"
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/v1")
@@ -32,10 +32,6 @@ def runs(tmp_path: Path, call_aqa: Call, monkeypatch: pytest.MonkeyPatch) -> Pat
         manifest.write_text(text.replace("/home/me/runs", str(tmp_path)), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def done(answer: subprocess.CompletedProcess[str]) -> str:

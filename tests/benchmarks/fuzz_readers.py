@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 from arms import Parser
 from data_shapes import SHAPES as DATA
 from data_shapes import lines
-from prediction_shapes import QUESTIONS, SAID, SHAPES, write
+from files import write
+from prediction_shapes import QUESTIONS, SAID, SHAPES
 
 from aqa.data import Source, read_examples, survey
 from aqa.errors import AqaError

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from files import lines
 
 from aqa.data import Source, read_examples, survey
 from aqa.records import Example, Passage
@@ -31,10 +32,6 @@ EXPECTED = [
 
 def essence(examples: Sequence[Example]) -> list[tuple[str, str, str, tuple[str, ...] | None]]:
     return [(e.id, e.question, e.passages[0].text, e.answers) for e in examples]
-
-
-def lines(rows: Sequence[object]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def table(delimiter: str, literal: Callable[[object], str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from data_shapes import BUILT, BURNED, QUESTIONS_ALONE, ROW, SHAPES, WHEN, lines
+from files import write
 
 from aqa.data import Source, read_examples, survey
 from aqa.errors import DataError
@@ -17,9 +18,7 @@ from aqa.evaluation.predictions import read_predictions
 
 
 def stored(folder: Path, name: str, content: Any) -> str:
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-    (folder / name).write_text(text, encoding="utf-8")
-    return str(folder / name)
+    return str(write(folder, name, content))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -11,6 +11,7 @@ from typing import Any
 from unicodedata import normalize
 
 import pytest
+from files import lines
 
 from aqa.data import Source, read_examples, survey
 from aqa.errors import DataError
@@ -35,10 +36,6 @@ EXPECTED = {
     )
     for question, found in FOUND.items()
 }
-
-
-def lines(rows: Sequence[object]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def hits(question: str, *left_out: str) -> list[dict[str, object]]:

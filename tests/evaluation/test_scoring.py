@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from files import write
 from real_pairs import korean_pairs
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.significance import PairedTest
@@ -21,13 +22,6 @@ from aqa.progress import SilentProgress
 from aqa.records import Example
 from aqa.runs.files import write_json
 from aqa.version import __version__
-
-
-def write(path: Path, content: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def examples(references: dict[str, Sequence[str] | None]) -> list[Example]:
@@ -61,7 +55,7 @@ def test_the_shape_of_metrics_json(tmp_path: Path) -> None:
         "q3": {"predicted_answer": ""},
         "q4": {"predicted_answer": None, "error": "time-out"},
     }
-    file = write(tmp_path / "reader.json", rows)
+    file = write(tmp_path, "reader.json", rows)
     found = run(file, {**GOLD, "q5": ["Oslo"]}).to_json()
     (system,) = found.pop("systems")
     cluster = {"by": "none", "clusters": 5}
@@ -112,7 +106,7 @@ def test_the_shape_that_the_readme_tells(tmp_path: Path) -> None:
         rows = {
             f"q{at}": {"predicted_answer": text, "confidence": -at} for at, text in enumerate(texts)
         }
-        files.append(write(tmp_path / f"{name}.json", rows))
+        files.append(write(tmp_path, f"{name}.json", rows))
     report = run(files, {"q0": ["Paris"], "q1": []}, metrics=["em"], slices=["answerable"])
     found = report.to_json()
     del found["systems"][1]
@@ -125,7 +119,7 @@ def test_the_shape_that_the_readme_tells(tmp_path: Path) -> None:
 
 
 def test_values_per_example_follow_the_ids(tmp_path: Path) -> None:
-    report = run(write(tmp_path / "a.json", {"q4": "Berlin", "q1": "Rome"}), GOLD)
+    report = run(write(tmp_path, "a.json", {"q4": "Berlin", "q1": "Rome"}), GOLD)
     assert report.ids == ("q1", "q2", "q3", "q4")
     assert report.systems[0].scores["em"].per_example == (0.0, 0.0, 0.0, 100.0)
     assert report.systems[0].missing == 2
@@ -137,18 +131,18 @@ def test_ids_are_compared_before_references_are_missed(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"^no id of .*a\.json is in the data: it has p1; there are"
     ):
-        run(write(tmp_path / "a.json", {"p1": "Paris"}), gold)
+        run(write(tmp_path, "a.json", {"p1": "Paris"}), gold)
     with pytest.raises(DataError, match=r"no references for 1 id \(q2\); .* \(\[\] in a CSV\)$"):
-        run(write(tmp_path / "a.json", {"q1": "Paris"}), gold)
+        run(write(tmp_path, "a.json", {"q1": "Paris"}), gold)
 
 
 def test_a_group_without_examples_has_no_scores(tmp_path: Path) -> None:
-    report = run(write(tmp_path / "a.json", {"q1": "Paris"}), {"q1": ["Paris"]})
+    report = run(write(tmp_path, "a.json", {"q1": "Paris"}), {"q1": ["Paris"]})
     assert report.systems[0].groups["no_answer"] == {"n": 0}
 
 
 def test_klue_mrc_names_its_second_score(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.json", {"q1": "뉘른베르크에서"})
+    file = write(tmp_path, "a.json", {"q1": "뉘른베르크에서"})
     report = run(file, {"q1": ["뉘른베르크"]}, "klue-mrc")
     assert list(report.systems[0].scores) == ["em", "rouge_w"]
     assert report.systems[0].groups["has_answer"]["rouge_w"] == pytest.approx(1000 / 12)
@@ -156,17 +150,17 @@ def test_klue_mrc_names_its_second_score(tmp_path: Path) -> None:
 
 def test_references_of_the_files(tmp_path: Path) -> None:
     rows = {"q1": {"predicted_answer": "x", "answers": ["Paris", "x"]}}
-    assert run(write(tmp_path / "a.json", rows)).systems[0].scores["em"].value == 100
+    assert run(write(tmp_path, "a.json", rows)).systems[0].scores["em"].value == 100
 
 
 def test_no_answer_phrases(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.json", {"q3": "No answer.", "q1": "no answer"})
+    file = write(tmp_path, "a.json", {"q3": "No answer.", "q1": "no answer"})
     scores = run(file, {"q1": ["Paris"], "q3": []}, no_answer=["no answer"]).systems[0].scores
     assert scores["em"].per_example == (0.0, 100.0)
 
 
 def test_plain_lines_follow_the_data(tmp_path: Path) -> None:
-    report = run(write(tmp_path / "a.txt", "Paris\nold Rome\n\nBerlin\n"), GOLD)
+    report = run(write(tmp_path, "a.txt", "Paris\nold Rome\n\nBerlin\n"), GOLD)
     assert report.systems[0].scores["em"].value == 100
 
 
@@ -176,7 +170,7 @@ def test_systems_side_by_side(tmp_path: Path) -> None:
         "q2": {"predicted_answer": "Rome", "answers": ["Rome"]},
         "q1": {"predicted_answer": "Oslo", "answers": ["paris", "Paris"]},
     }
-    files = [write(tmp_path / "one.json", one), write(tmp_path / "two.json", two)]
+    files = [write(tmp_path, "one.json", one), write(tmp_path, "two.json", two)]
     report = run(files)
     assert report.ids == ("q1", "q2")
     assert [system.missing for system in report.systems] == [1, 0]
@@ -189,7 +183,7 @@ def test_systems_side_by_side(tmp_path: Path) -> None:
 
 def test_comparisons_in_metrics_json(tmp_path: Path) -> None:
     files = [
-        write(tmp_path / name, {"q1": "Paris", "q2": second, "q3": "", "q4": "Berlin"})
+        write(tmp_path, name, {"q1": "Paris", "q2": second, "q3": "", "q4": "Berlin"})
         for name, second in (("a.json", "Athens"), ("b.json", "old Rome"), ("c.json", "Oslo"))
     ]
     found = run(files, GOLD).to_json()["comparisons"]
@@ -215,14 +209,14 @@ def test_comparisons_in_metrics_json(tmp_path: Path) -> None:
 
 
 def test_a_file_without_references_takes_those_of_another(tmp_path: Path) -> None:
-    one = write(tmp_path / "one.json", {"q1": "Paris"})
-    two = write(tmp_path / "two.json", {"q1": {"predicted_answer": "Oslo", "answers": ["Paris"]}})
+    one = write(tmp_path, "one.json", {"q1": "Paris"})
+    two = write(tmp_path, "two.json", {"q1": {"predicted_answer": "Oslo", "answers": ["Paris"]}})
     assert [system.scores["em"].value for system in run([one, two]).systems] == [100, 0]
 
 
 def test_different_references_are_refused(tmp_path: Path) -> None:
     files = [
-        write(tmp_path / name, {"q1": {"predicted_answer": "x", "answers": [answer]}})
+        write(tmp_path, name, {"q1": {"predicted_answer": "x", "answers": [answer]}})
         for name, answer in (("one.json", "Paris"), ("two.json", "Rome"))
     ]
     with pytest.raises(DataError, match=r"different references for 1 id \(q1\)"):
@@ -233,8 +227,8 @@ def test_different_references_are_refused(tmp_path: Path) -> None:
 
 def test_no_answer_has_two_spellings(tmp_path: Path) -> None:
     files = [
-        write(tmp_path / "a.json", {"q": {"predicted_answer": "", "answers": []}}),
-        write(tmp_path / "b.json", {"q": {"predicted_answer": "", "answers": [""]}}),
+        write(tmp_path, "a.json", {"q": {"predicted_answer": "", "answers": []}}),
+        write(tmp_path, "b.json", {"q": {"predicted_answer": "", "answers": [""]}}),
     ]
     assert run(files).warnings == ()
     assert run(files, {"q": [" "]}).warnings == ()
@@ -248,7 +242,7 @@ def test_a_foreign_column_named_evidence_tells_nothing(
     evidence: dict[str, Any], tmp_path: Path
 ) -> None:
     row = {"predicted_answer": "Rome", "answers": ["Paris"], "evidence": evidence}
-    files = [write(tmp_path / f"{name}.json", {"q": row}) for name in "ab"]
+    files = [write(tmp_path, f"{name}.json", {"q": row}) for name in "ab"]
     assert run(files).systems[0].errors == {"wrong": 1}
     with pytest.raises(UsageError, match='no file of predictions has "gold_rank"'):
         run(files, slices=["gold_rank"])
@@ -265,16 +259,16 @@ def test_what_is_misspelt_is_refused_before_anything_is_scored(
     options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Pairs, "agreement", property(lambda _: pytest.fail("it was scored")))
-    files = [write(tmp_path / f"{name}.json", {"q1": "Paris"}) for name in "ab"]
+    files = [write(tmp_path, f"{name}.json", {"q1": "Paris"}) for name in "ab"]
     with pytest.raises(UsageError, match=message):
         run(files, {"q1": ["Paris"]}, **options)
 
 
 def test_names_come_from_files_and_run_folders(tmp_path: Path) -> None:
     files = [
-        write(tmp_path / "first" / "predictions.json", {"q1": "x"}),
-        write(tmp_path / "second" / "predictions.json", {"q1": "x"}).parent,
-        write(tmp_path / "v1.5.json", {"q1": "x"}),
+        write(tmp_path, "first/predictions.json", {"q1": "x"}),
+        write(tmp_path, "second/predictions.json", {"q1": "x"}).parent,
+        write(tmp_path, "v1.5.json", {"q1": "x"}),
     ]
     assert [system.name for system in run(files, {"q1": ["x"]}).systems] == [
         "first",
@@ -297,13 +291,13 @@ def test_systems_of_one_name_are_named_by_what_tells_them_apart(
 ) -> None:
     files = [tmp_path / place for place in places]
     for file in files:
-        write(file if file.suffix else file / "predictions.json", {"q1": "x"})
+        write(file, "" if file.suffix else "predictions.json", {"q1": "x"})
     found = [system.name for system in run(files, {"q1": ["x"]}).systems]
     assert found == (names or list(map(str, files)))
 
 
 def test_ids_beyond_the_data_are_told(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.json", {"q1": "x", "z1": "y", "z2": "y", "z3": "y", "z4": "y"})
+    file = write(tmp_path, "a.json", {"q1": "x", "z1": "y", "z2": "y", "z3": "y", "z4": "y"})
     report = run(file, {"q1": ["x"]})
     assert report.systems[0].scores["em"].value == 100
     assert report.warnings == ("a: not in the data, and so not scored: 4 ids (z1, z2, z3, ...)",)
@@ -335,24 +329,24 @@ REFUSED: dict[str, tuple[Any, dict[str, Sequence[str] | None] | None, dict[str, 
 def test_refusals(fault: str, tmp_path: Path) -> None:
     content, references, options, message = REFUSED[fault]
     with pytest.raises(AqaError, match=message):
-        run(write(tmp_path / "a.json", content), references, **options)
+        run(write(tmp_path, "a.json", content), references, **options)
 
 
 def test_files_with_no_id_in_common(tmp_path: Path) -> None:
     row = {"predicted_answer": "x", "answers": ["x"]}
-    files = [write(tmp_path / f"{key}.json", {f"{key}{n}": row for n in range(4)}) for key in "pq"]
+    files = [write(tmp_path, f"{key}.json", {f"{key}{n}": row for n in range(4)}) for key in "pq"]
     message = r"in the other files: it has p0, p1, p2, \.\.\.; there are q0, q1, q2, \.\.\."
     with pytest.raises(DataError, match=message):
         run(files)
 
 
 def test_ids_of_files_are_composed(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.json", {unicodedata.normalize("NFD", "질문"): "x"})
+    file = write(tmp_path, "a.json", {unicodedata.normalize("NFD", "질문"): "x"})
     assert run(file, {"질문": ["x"]}, metrics=["em"]).systems[0].scores["em"].value == 100
 
 
 def test_ids_that_only_look_alike(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.json", {"질문": "x"})
+    file = write(tmp_path, "a.json", {"질문": "x"})
     with pytest.raises(DataError, match="they look alike, but are in other forms of Unicode"):
         run(file, {unicodedata.normalize("NFD", "질문"): ["x"]})
 
@@ -361,26 +355,26 @@ def test_a_baseline_is_named_by_its_file_however_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    files = [write(Path(f"{name}.json"), {"q1": "x"}) for name in "abc"]
+    files = [write(Path(), f"{name}.json", {"q1": "x"}) for name in "abc"]
     report = run(files, {"q1": ["x"]}, baseline="./b.json", metrics=["em"])
     assert [(found.a, found.b) for found in report.comparisons] == [("b", "a"), ("b", "c")]
 
 
 def test_an_id_twice_in_the_data(tmp_path: Path) -> None:
     twice = [*examples(GOLD), *examples({"q1": ["x"]})]
-    file = write(tmp_path / "a.json", {"q1": "x"})
+    file = write(tmp_path, "a.json", {"q1": "x"})
     with pytest.raises(DataError, match='the data holds the id "q1" twice'):
         evaluate([file], twice, Scoring(["em"]), SilentProgress())
 
 
 def test_scores_are_no_predictions(tmp_path: Path) -> None:
-    report = run(write(tmp_path / "a.json", {"q1": "Paris"}), {"q1": ["Paris"]})
+    report = run(write(tmp_path, "a.json", {"q1": "Paris"}), {"q1": ["Paris"]})
     with pytest.raises(DataError, match="holds scores of `aqa evaluate`, where predictions"):
-        run(write(tmp_path / "metrics.json", report.to_json()), {"q1": ["Paris"]})
+        run(write(tmp_path, "metrics.json", report.to_json()), {"q1": ["Paris"]})
 
 
 def test_files_must_be_given_once(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.json", {"q1": "x"})
+    file = write(tmp_path, "a.json", {"q1": "x"})
     with pytest.raises(UsageError, match="given twice"):
         run([file, file], GOLD)
     with pytest.raises(UsageError, match="given twice"):
@@ -393,7 +387,7 @@ def test_files_must_be_given_once(tmp_path: Path) -> None:
 def test_decomposed_korean(decomposed: str, tmp_path: Path) -> None:
     texts = {"prediction": "이순신", "reference": "이순신"}
     texts[decomposed] = unicodedata.normalize("NFD", texts[decomposed])
-    file = write(tmp_path / "a.json", {"q1": texts["prediction"], "q2": "Paris"})
+    file = write(tmp_path, "a.json", {"q1": texts["prediction"], "q2": "Paris"})
     references = {"q1": [texts["reference"]], "q2": ["Paris"]}
     report = run(file, references)
     assert report.systems[0].scores["em"].value == 50
@@ -415,7 +409,7 @@ def test_corpus_bleu_is_compared_as_sacrebleu_does(tmp_path: Path, shared_data: 
     }
     references = {f"q{place}": [gold] for place, (_, gold) in enumerate(pairs)}
     files = [
-        write(tmp_path / f"{name}.json", dict(zip(references, said, strict=True)))
+        write(tmp_path, f"{name}.json", dict(zip(references, said, strict=True)))
         for name, said in answers.items()
     ]
     found = run(files, references, metrics=["bleu1"]).comparisons[0]
@@ -436,8 +430,8 @@ def test_corpus_bleu_is_compared_as_sacrebleu_does(tmp_path: Path, shared_data: 
 def test_corpus_bleu_has_an_interval_and_no_parts(tmp_path: Path) -> None:
     said = {f"q{n}": "old Rome" if n % 3 else "new Rome" for n in range(30)}
     references = {key: ["old Rome city" if key[-1] in "02468" else "old Rome"] for key in said}
-    file = write(tmp_path / "a.json", said)
-    other = write(tmp_path / "b.json", dict.fromkeys(said, "old Rome"))
+    file = write(tmp_path, "a.json", said)
+    other = write(tmp_path, "b.json", dict.fromkeys(said, "old Rome"))
     report = run([file, other], references, metrics=["bleu1", "em"], slices=["answer_length"])
     system = report.systems[0]
     found = system.scores["bleu1"]
@@ -463,7 +457,7 @@ def test_citations_go_by_what_the_reader_saw(tmp_path: Path) -> None:
         "q4": {"predicted_answer": "x", "evidence": {**seen, "named_ranks": "2"}},
         "q5": {"predicted_answer": None, "error": "time-out"},
     }
-    file = write(tmp_path / "a.json", rows)
+    file = write(tmp_path, "a.json", rows)
     references = {"q1": ["x"], "q2": ["x"], "q3": [], "q4": ["x"], "q5": ["x"]}
     scores = run(file, references, metrics=["citation"]).systems[0].scores
     assert scores["citation_precision"].per_example == (50, 0, 100, 0, 0)
@@ -471,7 +465,7 @@ def test_citations_go_by_what_the_reader_saw(tmp_path: Path) -> None:
 
 
 def test_word_f1_on_korean_is_warned_of(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.json", {"q1": "서울"})
+    file = write(tmp_path, "a.json", {"q1": "서울"})
     assert run(file, {"q1": ["서울"]}).warnings == ()
     (warning,) = run(file, {"q1": ["서울"]}, "squad").warnings
     assert "use korquad" in warning
@@ -511,7 +505,7 @@ def test_metrics_by_language(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("aqa.metrics.has_kiwi", lambda: has_kiwi)
-    file = write(tmp_path / "a.json", {"q1": reference})
+    file = write(tmp_path, "a.json", {"q1": reference})
     scores = run(file, {"q1": [reference]}, metrics=[]).systems[0].scores
     assert list(scores) == names
     assert {score.value for score in scores.values()} == {100.0}
@@ -522,7 +516,7 @@ def test_evidence_alone_is_the_usual_metrics_by_evidence(tmp_path: Path) -> None
         key: {"predicted_answer": text, "answers": ["a b"], "evidence": {"gold_in_evidence": seen}}
         for key, text, seen in (("1", "a b", True), ("2", "x", True), ("3", "x", False))
     }
-    (system,) = run(write(tmp_path / "a.json", rows), metrics=["evidence"]).systems
+    (system,) = run(write(tmp_path, "a.json", rows), metrics=["evidence"]).systems
     assert list(system.scores) == ["em", "f1", "rougeL"]
     found = system.slices["gold_in_evidence"]
     assert {name: (group["n"], group["em"]["value"]) for name, group in found.items()} == {

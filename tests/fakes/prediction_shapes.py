@@ -4,8 +4,9 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
+
+from files import lines
 
 QUESTIONS = {
     "q1": "What is the capital of France?",
@@ -22,15 +23,11 @@ REFERENCES = {
 SAID = {"q1": "Paris", "q2": "Shakespeare", "q3": "1,947 m", "q4": ""}
 ROWS = [(key, QUESTIONS[key], text, REFERENCES[key]) for key, text in SAID.items()]
 
-Content = Any  # rows become JSON Lines, other values JSON, bytes and texts stay
+Content = Any  # other values than bytes and texts become JSON
 
 
 def rows(make: Callable[[str, str, str, list[str]], Mapping[str, Any]]) -> list[Any]:
     return [make(*row) for row in ROWS]
-
-
-def lines(content: list[Any]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in content)
 
 
 def each(make: Callable[[str, str, str, list[str]], Mapping[str, Any]]) -> str:
@@ -447,11 +444,3 @@ SHAPES |= {
     )
     for name in ANSWER_NAMES
 }
-
-
-def write(folder: Path, name: str, content: Content) -> Path:
-    path = folder / name
-    if not isinstance(content, str | bytes):
-        content = json.dumps(content, ensure_ascii=False)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path

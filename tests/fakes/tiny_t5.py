@@ -1,6 +1,5 @@
 """A T5 and a BART of 64 hidden units, made from nothing, and how to drive the reader t5."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,7 +146,3 @@ def weights(folder: Path) -> dict[str, Any]:
 
     found: dict[str, Any] = load_file(folder / "model.safetensors")
     return found
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

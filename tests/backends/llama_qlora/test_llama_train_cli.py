@@ -6,10 +6,10 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from calls import Call
+from files import read
 from forked import start_aqa, wait_until
 from tiny_llama import adapter_weights, greatest_difference, rows, write_rows, write_template
 
@@ -58,10 +58,6 @@ def words(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     words = ["train", "llama", "--model", str(tiny), "--data", str(train), "--dev-data", str(dev)]
     words += ["--prompt", str(write_template(folder))]
     return [*words, *(word for pair in settings.items() for word in ("--set", "=".join(pair)))]
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 import spread_on_cpus
+from files import read
 from forked import Forked, run_aqa, start_aqa
 from safetensors.torch import load_file
 from tiny_llama import rows, write_rows, write_template
@@ -138,10 +138,6 @@ def losses(folder: Path) -> list[float]:
     (last,) = (folder / "checkpoints").glob("checkpoint-6")
     history = json.loads((last / "trainer_state.json").read_bytes())["log_history"]
     return [entry["loss"] for entry in history if "loss" in entry]
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_bytes())
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from calls import Call
+from files import read
 from forked import start_aqa, wait_until
 from tiny_llama import greatest_difference
 from tiny_t5 import weights
@@ -31,10 +31,6 @@ def words(*settings: str, limit: int = 12) -> list[str]:
         *settings,
     ]
     return ["train", "t5", "-c", "t5_tiny", *(word for s in small for word in ("--set", s))]
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def em(folder: Path) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prediction_shapes import write
+from files import write
 
 from aqa.errors import DataError
 from aqa.evaluation.predictions import Fields, read_predictions

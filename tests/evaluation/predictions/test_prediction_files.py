@@ -5,16 +5,10 @@ from typing import Any
 
 import pytest
 from calls import Call
+from files import write
 
 from aqa.errors import DataError
 from aqa.evaluation.predictions import AnsweredRow, read_predictions
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
 
 HEADER = '{"kind": "aqa-journal", "version": 1, "fingerprint": {}}\n'
 TWO = [("q1", "서울", None), ("q2", "", None)]
@@ -79,7 +73,7 @@ SHAPES = {
 @pytest.mark.parametrize("shape", list(SHAPES))
 def test_shapes(shape: str, tmp_path: Path) -> None:
     name, content, expected = SHAPES[shape]
-    rows = read_predictions(write(tmp_path / name, content), ids=["q1", "q2"])
+    rows = read_predictions(write(tmp_path, name, content), ids=["q1", "q2"])
     assert [(row.id, row.prediction, row.answers) for row in rows.values()] == expected
     assert list(rows) == [row.id for row in rows.values()]
     assert not any(row.failed for row in rows.values())
@@ -89,22 +83,22 @@ def test_failures_and_other_columns(tmp_path: Path) -> None:
     content = (
         '{"q1": {"predicted_answer": null, "error": "time-out", "tokens": 3}, "q2": {"error": "x"}}'
     )
-    rows = read_predictions(write(tmp_path / "a.json", content))
+    rows = read_predictions(write(tmp_path, "a.json", content))
     assert rows["q1"] == AnsweredRow("q1", None, None, True, {"error": "time-out", "tokens": 3})
     assert rows["q2"].failed
 
 
 def test_run_folder_gives_its_predictions_or_its_journal(tmp_path: Path) -> None:
-    write(tmp_path / "predictions.jsonl", HEADER + '{"id": "q1", "predicted_answer": "journal"}\n')
+    write(tmp_path, "predictions.jsonl", HEADER + '{"id": "q1", "predicted_answer": "journal"}\n')
     assert read_predictions(tmp_path)["q1"].prediction == "journal"
-    write(tmp_path / "predictions.json", '{"q1": "whole"}')
+    write(tmp_path, "predictions.json", '{"q1": "whole"}')
     assert read_predictions(tmp_path)["q1"].prediction == "whole"
 
 
 def test_folder_without_predictions(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is not a run folder: it holds no predictions\.json"):
         read_predictions(tmp_path)
-    write(tmp_path / "samples_nq.jsonl", "{}")
+    write(tmp_path, "samples_nq.jsonl", "{}")
     with pytest.raises(DataError, match=r"; name one of its files: samples_nq\.jsonl$"):
         read_predictions(tmp_path)
 
@@ -172,7 +166,7 @@ BROKEN = {
 def test_broken_files_are_one_sentence(fault: str, tmp_path: Path) -> None:
     name, content, message = BROKEN[fault]
     with pytest.raises(DataError, match=message) as raised:
-        read_predictions(write(tmp_path / name, content), ids=["q1", "q2"])
+        read_predictions(write(tmp_path, name, content), ids=["q1", "q2"])
     assert str(tmp_path / name) in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -180,7 +174,7 @@ def test_broken_files_are_one_sentence(fault: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", list(BROKEN))
 def test_nothing_is_written_for_a_broken_file(fault: str, tmp_path: Path, call_aqa: Call) -> None:
     name, content, _ = BROKEN[fault]
-    write(tmp_path / name, content)
+    write(tmp_path, name, content)
     done = call_aqa("evaluate", name, "--per-example", "scores.jsonl", "--report", "report.html")
     assert (done.returncode, done.stdout) == (1, "")
     assert name in done.stderr
@@ -197,12 +191,12 @@ def test_plain_lines_without_data(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="answers without ids; give the data with --data, in the same order"
     ):
-        read_predictions(write(tmp_path / "a.txt", "x\ny\n"))
+        read_predictions(write(tmp_path, "a.txt", "x\ny\n"))
 
 
 def test_many_rows_are_read_whole(tmp_path: Path) -> None:
     content = json.dumps({str(number): f"text {number}" for number in range(20_000)})
-    rows = read_predictions(write(tmp_path / "a.json", content))
+    rows = read_predictions(write(tmp_path, "a.json", content))
     assert len(rows) == 20_000
     assert rows["19999"].prediction == "text 19999"
 
@@ -212,7 +206,7 @@ def test_many_rows_without_ids_take_no_longer(tmp_path: Path) -> None:
         *((f"q{number}", f"Who is {number}?") for number in range(20_000)), strict=True
     )
     rows = [json.dumps({"question": question, "pred": "x"}) for question in reversed(asked)]
-    found = read_predictions(write(tmp_path / "a.jsonl", "\n".join(rows)), ids, asked)
+    found = read_predictions(write(tmp_path, "a.jsonl", "\n".join(rows)), ids, asked)
     assert list(found) == list(reversed(ids))
 
 

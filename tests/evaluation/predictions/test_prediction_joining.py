@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from calls import Call
-from prediction_shapes import lines, write
+from files import lines, write
 
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.predictions import Fields, read_predictions

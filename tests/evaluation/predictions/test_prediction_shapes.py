@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from files import lines, write
 from prediction_shapes import (
     QUESTIONS,
     REFERENCES,
@@ -13,11 +14,9 @@ from prediction_shapes import (
     SHAPES,
     inspect_archive,
     inspect_sample,
-    lines,
     lm_eval,
     promptfoo,
     rows,
-    write,
 )
 
 from aqa.errors import DataError, MissingExtraError

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 import pytest
-from prediction_shapes import write
+from files import write
 
 from aqa.errors import DataError
 from aqa.evaluation.predictions import NamedPredictions, read_predictions

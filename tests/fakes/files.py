@@ -1,0 +1,24 @@
+"""Files as tests write them and read them again."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def lines(rows: Iterable[Any]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def write(folder: Path, name: str, content: Any) -> Path:
+    """Write bytes and texts as they are, and other values as JSON, also into a folder within."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(content, str | bytes):
+        content = json.dumps(content, ensure_ascii=False)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
