@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-from pydantic import GetCoreSchemaHandler, GetPydanticSchema
-from pydantic_core import CoreSchema, core_schema
+from typing import Any
 
 from aqa.records import Example
 
@@ -23,15 +20,3 @@ class Given:
 
     def __str__(self) -> str:
         return self.name
-
-
-def _text_or_given(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """A config file has texts alone, and messages about them speak of nothing else."""
-    return core_schema.no_info_wrap_validator_function(
-        lambda value, check: value if isinstance(value, Given) else check(value),
-        handler(str),
-        serialization=core_schema.plain_serializer_function_ser_schema(str),
-    )
-
-
-DataPath = Annotated[str | Given, GetPydanticSchema(_text_or_given)]
