@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 from aqa.data.columns import (
     MAY_HOLD_PASSAGES,
@@ -95,22 +95,24 @@ def list_passages(
     only = only if only is not None and len(value) == 1 else Listed()
     passages = []
     for number, item in enumerate(value, 1):
-        if isinstance(item, dict):
-            passages.append(_listed(item, number, place, only, ids_suffice))
-        elif ids_suffice and isinstance(item, str | int):
-            passages.append(Listed(id=composed(item)))
-        elif ids_suffice and _is_scored(item):
-            score = read_score(item[1], f"score of passage {number}", place)
-            passages.append(Listed(id=composed(item[0]), score=score))
-        elif isinstance(item, str):
-            passages.append(Listed(item, only.title, only.id))
-        elif _is_pair(item):
-            passages.append(Listed(_text(item[1]), item[0]))
-        else:
-            raise DataError(
-                f"{place}: passage {number} is {describe(item)}, where a text, or an object with"
-                " text and title, is needed"
-            )
+        match item:
+            case dict():
+                passages.append(_listed(item, number, place, only, ids_suffice))
+            case str() | int() if ids_suffice:
+                passages.append(Listed(id=composed(item)))
+            case list([str() | int() as own, int() | float() as figure]) if ids_suffice:
+                score = read_score(figure, f"score of passage {number}", place)
+                passages.append(Listed(id=composed(own), score=score))
+            case str():
+                passages.append(Listed(item, only.title, only.id))
+            # HotpotQA's: a title and the sentences below it.
+            case list([str() as title, list() as text]) if not text or _text(text) is not None:
+                passages.append(Listed(_text(text), title))
+            case _:
+                raise DataError(
+                    f"{place}: passage {number} is {describe(item)}, where a text, or an object"
+                    " with text and title, is needed"
+                )
     return passages
 
 
@@ -259,20 +261,6 @@ def _text(value: object) -> str | None:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return " ".join(part.strip() for part in value)
     return value if isinstance(value, str) else None
-
-
-def _is_pair(item: object) -> bool:
-    """Tell whether it is a title and the sentences below it, as in HotpotQA."""
-    if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
-        return False
-    return isinstance(item[1], list) and (not item[1] or _text(item[1]) is not None)
-
-
-def _is_scored(item: object) -> TypeGuard[list[Any]]:
-    """Tell whether it is a document's id and its score."""
-    if not isinstance(item, list) or len(item) != 2:
-        return False
-    return isinstance(item[0], str | int) and isinstance(item[1], int | float)
 
 
 def _id(value: object, place: str) -> str | None:

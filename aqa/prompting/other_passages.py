@@ -99,7 +99,8 @@ def sample(items: Iterable[tuple[str, T]], most: int) -> list[T]:
     """
     kept: dict[int, T] = {}
     for key, item in items:
-        kept.setdefault(_hash(key), item)
+        digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
+        kept.setdefault(int.from_bytes(digest), item)
         if len(kept) >= 2 * most:
             kept = _least(kept, most)
     return list(_least(kept, most).values())
@@ -107,8 +108,3 @@ def sample(items: Iterable[tuple[str, T]], most: int) -> list[T]:
 
 def _least(kept: dict[int, T], most: int) -> dict[int, T]:
     return {key: kept[key] for key in sorted(kept)[:most]}
-
-
-def _hash(text: str) -> int:
-    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest)

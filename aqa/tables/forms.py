@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 from aqa.tables import Cell, Column, Row, Table, plain_value, shown
@@ -58,7 +58,7 @@ def to_latex(table: Table) -> str:
     """Write a tabular for the package booktabs; the notes are comments below it."""
     sides = "".join("r" if column.holds == "figures" else "l" for column in table.columns)
     head = " & ".join(latex_escape(column.name) for column in table.columns)
-    rows = (" & ".join(map(_in_latex, row.cells)) for row in table.rows)
+    rows = (" & ".join(_written(row, latex_escape, "--")) for row in table.rows)
     lines = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", rf"{head} \\", r"\midrule"]
     lines += [rf"{row} \\" for row in rows]
     lines += [r"\bottomrule", r"\end{tabular}"]
@@ -71,25 +71,25 @@ def latex_escape(text: str) -> str:
     return "".join(_OF_LATEX.get(character, character) for character in text)
 
 
-def _in_latex(cell: Cell) -> str:
-    return latex_escape(" ".join(cell.split())) if isinstance(cell, str) else shown(cell, "--")
-
-
 def to_markdown(table: Table) -> str:
     """Write a line for each row, and the notes as a list; texts are escaped, on one line."""
     heads = [_without_marks(column.name) for column in table.columns]
     marks = ["---:" if column.holds == "figures" else "---" for column in table.columns]
-    lines = [heads, marks, *([_in_markdown(cell) for cell in row.cells] for row in table.rows)]
+    lines = [heads, marks, *(_written(row, _without_marks, "–") for row in table.rows)]
     notes = "".join(f"- {_without_marks(note)}\n" for note in table.notes)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + (notes and f"\n{notes}")
 
 
-def _in_markdown(cell: Cell) -> str:
-    return _without_marks(cell) if isinstance(cell, str) else shown(cell, "–")
-
-
 def _without_marks(text: str) -> str:
     return _OF_MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def _written(row: Row, escaped: Callable[[str], str], dash: str) -> list[str]:
+    """The cells as texts, each on one line."""
+    return [
+        escaped(" ".join(cell.split())) if isinstance(cell, str) else shown(cell, dash)
+        for cell in row.cells
+    ]
 
 
 def to_csv(table: Table) -> str:

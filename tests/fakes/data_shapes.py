@@ -271,7 +271,6 @@ NQ = {
     "long_answer_candidates": CANDIDATES,
 }
 NOTHING = {"number": "", "date": {"day": "", "month": "", "year": ""}, "spans": []}
-STORY = {"document_id": "d1", "set": "test"}
 
 
 def nq(*annotations: dict[str, Any]) -> str:

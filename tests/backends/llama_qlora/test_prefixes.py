@@ -111,7 +111,6 @@ LONGROPE = {
     "long_factor": [4.0] * 8,
     "original_max_position_embeddings": 25,
 }
-FEW_POSITIONS = {"max_position_embeddings": 25}
 TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
 
 
