@@ -5,23 +5,24 @@ A config comes from, later ones winning: a run folder's own config, a YAML or JS
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from aqa.config.backend_options import BackendOptions, RawConfig
 from aqa.config.explanations import explain
-from aqa.config.idle import check_idle, keys_of
 from aqa.config.legacy import FLAT_KEYS, translate
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.config.paths import at_home
 from aqa.config.scalars import read_json, read_yaml
+from aqa.config.section import Section
 from aqa.config.shipped import find_shipped, shipped_names
 from aqa.errors import ConfigError, UsageError
+from aqa.processes import process_count
 
 
 def read_config(path: Path) -> RawConfig:
@@ -103,20 +104,18 @@ def parse_assignment(text: str, flag: str = "--set") -> tuple[str, Any]:
         UsageError: there is no `=`, or the value is not valid YAML.
     """
     key, equals, value = text.partition("=")
-    if not equals or not key.strip():
+    key = key.strip()
+    if not equals or not key:
         raise UsageError(f"{flag} {text}: write it as key=value, such as evidence.top_k=5")
     if not value:
         raise UsageError(
             f"{flag} {text} has no value; give one (null for none), or check that its variable is"
             " set"
         )
-    if _is_separator(value):
-        return FLAT_KEYS.get(key.strip(), key.strip()), value
     try:
-        parsed = read_yaml(value)
+        parsed = value if _is_separator(value) else read_yaml(value)
     except yaml.YAMLError as error:
         raise UsageError(f"{flag} {text}: the value is not valid YAML") from error
-    key = key.strip()
     return FLAT_KEYS.get(key, key), parsed
 
 
@@ -228,3 +227,40 @@ def as_raw(config: RunConfig) -> RawConfig:
 def _kind(value: object) -> str:
     names = {"list": "list", "dict": "mapping", "str": "text"}
     return names.get(type(value).__name__, type(value).__name__)
+
+
+def check_idle(config: RunConfig, asked: RawConfig) -> None:
+    """Refuse what is asked for and no part of the run reads, by a ConfigError."""
+    sections = [each for _, each in (*config, *config.evidence) if isinstance(each, Section)]
+    idle = {key: reason for section in sections for key, reason in section.idle().items()}
+    if config.workers.count > 1 or process_count() > 1:
+        idle.pop("generation.window", None)  # it is what each of them takes at a time
+    for key in keys_of(asked):
+        for name, reason in idle.items():
+            if key == name or key.startswith(f"{name}."):
+                value, default = _value_and_default(config, key)
+                if value != default:
+                    text = f"config key {key} = {value!r} has no effect: {reason}"
+                    raise ConfigError(text, key)
+
+
+def keys_of(asked: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of nested mappings."""
+    for name, value in asked.items():
+        if isinstance(value, Mapping):
+            yield from keys_of(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _value_and_default(config: RunConfig, key: str) -> tuple[Any, Any]:
+    *sections, name = key.split(".")
+    section: BaseModel = config
+    for part in sections:
+        if isinstance(getattr(section, part), dict):  # an option that is a mapping by itself
+            name = part
+            break
+        section = getattr(section, part)
+    field = type(section).model_fields[name]
+    default = field.get_default(call_default_factory=True, validated_data=section.model_dump())
+    return getattr(section, name), default

@@ -7,6 +7,7 @@ from typing import Any
 from aqa.records import AnswerPart, Example, Prediction, Prompt, StructuredAnswer, Template
 from aqa.runs.cleaning import CleanAnswer, clean_answer, object_in
 from aqa.runs.cluster_labels import cluster_labels
+from aqa.runs.files import known
 
 
 def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> dict[str, Any]:
@@ -22,56 +23,44 @@ def failure_row(example: Example, error: str) -> dict[str, Any]:
     """What is kept of an example that no reader could be asked."""
     row = {"id": example.id, "question": example.question}
     row |= answer_fields(example.answers, None) | {"error": error}
-    return row | _clusters(cluster_labels(example))
+    return row | known({"clusters": cluster_labels(example)})
 
 
 def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     """What is kept of one finished example: the clean answer, the raw text, the evidence."""
     row: dict[str, Any] = {"id": prompt.id, "question": prompt.question}
     if prediction.error is not None:
-        row |= answer_fields(prompt.answers, None) | {"error": prediction.error}
-        if prediction.raw is not None:
-            row["raw"] = prediction.raw
+        row |= answer_fields(prompt.answers, None)
+        row |= known({"error": prediction.error, "raw": prediction.raw})
     else:
         clean = cleaned(prediction, prompt.template)
         row |= answer_fields(prompt.answers, clean.text)
         row |= {"raw": prediction.raw, "abstained": clean.abstained}
-        if prediction.cut:
-            row["cut"] = True
-        if prediction.confidence is not None:
-            row["confidence"] = prediction.confidence
-            if prediction.confidence_kind:
-                row["confidence_kind"] = prediction.confidence_kind
-        if prediction.other_confidences:
-            row["other_confidences"] = dict(prediction.other_confidences)
-        if prediction.nbest:
-            row["nbest"] = [
-                {"answer": _clean_text(text, prompt.template).text, "score": score}
-                for text, score in prediction.nbest
-            ]
+        is_sure = prediction.confidence is not None
+        nbest = [(_clean_text(t, prompt.template).text, score) for t, score in prediction.nbest]
+        row |= known(
+            {
+                "cut": prediction.cut or None,
+                "confidence": prediction.confidence,
+                "confidence_kind": (is_sure and prediction.confidence_kind) or None,
+                "other_confidences": dict(prediction.other_confidences),
+                "nbest": [{"answer": text, "score": score} for text, score in nbest],
+            }
+        )
     row["evidence"] = evidence_fields(prompt)
     if prediction.unread:
         row["unread_tokens"] = prediction.unread
     if prediction.structured is not None:
         row["evidence"]["named_ranks"] = _named_ranks(prompt, prediction.structured)
-    return row | _clusters(prompt.clusters) | cost_fields(prediction)
-
-
-def _clusters(labels: Mapping[str, str]) -> dict[str, Any]:
-    return {"clusters": dict(labels)} if labels else {}
+    return row | known({"clusters": dict(prompt.clusters)}) | cost_fields(prediction)
 
 
 def cost_fields(prediction: Prediction) -> dict[str, Any]:
     """What is kept of an answer's price: its tokens, time, what was spent, what a cache saved."""
     tokens = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
-    found: dict[str, Any] = {"tokens": tokens}
-    if prediction.spent is not None:
-        found["spent"] = asdict(prediction.spent)
-    if prediction.saved is not None:
-        found["saved"] = asdict(prediction.saved)
-    if prediction.seconds is not None:
-        found["seconds"] = prediction.seconds
-    return found
+    spent, saved = (each and asdict(each) for each in (prediction.spent, prediction.saved))
+    seconds = prediction.seconds
+    return known({"tokens": tokens, "spent": spent, "saved": saved, "seconds": seconds})
 
 
 def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:

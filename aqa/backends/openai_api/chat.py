@@ -48,6 +48,7 @@ NO_SYSTEM = re.compile(
     r"(?:message|prompt|instruction)|^(?!.*\bsystem\b).*\broles must alternate",
     re.I | re.S,
 )
+# What an error says that is about the answers' schema, which can't be done without.
 SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]output", re.I)
 
 
@@ -169,10 +170,6 @@ class Parameters:
             messages = _without_system(messages)
         roles = {"system": role or "system"}
         return [{"role": roles.get(t.role, t.role), "content": t.content} for t in messages]
-
-    def refuses_schema(self, param: str | None, message: str) -> bool:
-        """See whether an error is about the answers' schema, which can't be done without."""
-        return self.schema is not None and bool(SCHEMA.search(f"{param or ''} {message}"))
 
     def learn(self, body: dict[str, Any], param: str | None, message: str) -> str | None:
         """See whether an error is about a parameter; if so, do without it and say so.

@@ -19,7 +19,7 @@ from aqa.backends.openai_api.access import (
 )
 from aqa.backends.openai_api.apis import APIS
 from aqa.backends.openai_api.cache import ResponseCache
-from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.chat import SCHEMA, Parameters
 from aqa.backends.openai_api.errors import Failure
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.prices import Price, at_most, find_context, priced
@@ -235,7 +235,7 @@ class Service:
 
     def unless_schema(self, failure: Failure) -> Failure:
         """The failure, which is one of all requests if the answers' schema is refused."""
-        if not self.parameters.refuses_schema(failure.param, failure.reason):
+        if self.schema is None or not SCHEMA.search(f"{failure.param or ''} {failure.reason}"):
             return failure
         reason = f"the server takes no JSON schema for answers ({failure.reason})"
         return replace(failure, kind="run", reason=reason)

@@ -79,7 +79,10 @@ class Replies:
             self.lost += self._service.worst(prompt, self._price)
         if outcome.refused:
             try:
-                if self._learn(asked.body(prompt.index), outcome):
+                body = asked.body(prompt.index)
+                learnt = self._parameters.learn(body, outcome.param, outcome.reason)
+                self.learnt += learnt is not None
+                if learnt is not None:
                     return None
             except RefusedValueError as error:
                 outcome = replace(outcome, kind="run", reason=str(error))
@@ -141,11 +144,6 @@ class Replies:
         if isinstance(error, dict) and error.get("code") in UNANSWERED:
             return None
         return classify_status(status_in(error) or 500, {}, error, self._access)
-
-    def _learn(self, body: Json, failure: Failure) -> bool:
-        learnt = self._parameters.learn(body, failure.param, failure.reason)
-        self.learnt += learnt is not None
-        return learnt is not None
 
     def _missed(self, prompt: Prompt, reason: str) -> Prediction | None:
         self.attempts[prompt.index] += 1
