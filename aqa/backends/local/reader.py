@@ -1,13 +1,13 @@
 """A reader whose weights are loaded here: what all such readers do alike."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from typing_extensions import TypeVar
 
@@ -64,6 +64,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     """Encoding needs only the tokenizer; `with` or `train` load the weights."""
 
     is_spread = False  # whether each process has a part of the weights alone
+    most_tokens: ClassVar[Mapping[str, int]] = MOST  # of a batch where memory is no matter
 
     def __init__(self, config: RunConfig, progress: Progress) -> None:
         super().__init__(config, progress)
@@ -202,36 +203,20 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         return device
 
     @property
-    def _batch_tokens(self) -> int:
-        """Tokens of a batch, padding and answers among them."""
-        asked = self.config.generation.batch_tokens
-        return asked or tokens_within(self._most_tokens, self._footprint(kept_bytes), self._free)
-
-    @property
-    def _most_tokens(self) -> int:
-        """Tokens of a batch where memory is no matter."""
-        return MOST["cpu" if self._device == "cpu" else "cuda"]
-
-    @cached_property
-    def _read_tokens(self) -> int:
-        """Tokens that are read at once."""
-        most = READ["cpu" if self._device == "cpu" else "cuda"]
-        asked = self.config.generation.batch_tokens or most
-        return min(asked, tokens_within(most, self._footprint(read_bytes), self._free))
-
-    @cached_property
-    def _free(self) -> int | None:
-        """Memory that was free when the weights had been loaded."""
-        return free_bytes(self._device)
-
-    def _footprint(self, measure: Callable[[Any, int], int]) -> int:
-        return measure(self._model_config, compute_dtype(self.options).itemsize)
+    def _times(self) -> int:
+        """Tokens of a batch for each that is read at once, by `generation.batch_tokens`."""
+        return 1
 
     @cached_property
     def _room(self) -> Room:
         """What fits: kept for all windows, so that memory runs out once for each size."""
-        note, alone = self._progress.note, not self.is_spread
-        return Room(self._batch_tokens, note, self._read_tokens, alone)
+        kind = "cpu" if self._device == "cpu" else "cuda"
+        free, itemsize = free_bytes(self._device), compute_dtype(self.options).itemsize
+        kept, read = (of(self._model_config, itemsize) for of in (kept_bytes, read_bytes))
+        asked, most = self.config.generation.batch_tokens, self.most_tokens[kind] * self._times
+        tokens = asked * self._times if asked else tokens_within(most, kept, free)
+        at_once = min(asked or READ[kind], tokens_within(READ[kind], read, free))
+        return Room(tokens, self._progress.note, at_once, alone=not self.is_spread)
 
     @abstractmethod
     def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:

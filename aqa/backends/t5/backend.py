@@ -38,13 +38,13 @@ from aqa.runs.files import Hashed
 # decoder attends to. CTranslate2's threads share them out, and are the busier the more there are.
 FID_BATCH = 4
 CTRANSLATE2_BATCH = 8
-MOST = {"cpu": 4096, "cuda": 65536}
 
 
 class T5Backend(LocalReader[T5Options]):
     """An encoder-decoder, all of whose weights are trained."""
 
     Options: ClassVar[type[BackendOptions]] = T5Options
+    most_tokens: ClassVar[Mapping[str, int]] = {"cpu": 4096, "cuda": 65536}
 
     def __init__(self, config: RunConfig, progress: Progress) -> None:
         super().__init__(config, progress)
@@ -214,15 +214,6 @@ class T5Backend(LocalReader[T5Options]):
         return "cpu" if self._converted else super()._device
 
     @property
-    def _batch_tokens(self) -> int:
-        asked = self.config.generation.batch_tokens
-        return asked * self._times if asked else super()._batch_tokens
-
-    @property
-    def _most_tokens(self) -> int:
-        return MOST["cpu" if self._device == "cpu" else "cuda"] * self._times
-
-    @property
     def _times(self) -> int:
         if self._converted:
             return CTRANSLATE2_BATCH
@@ -232,7 +223,7 @@ class T5Backend(LocalReader[T5Options]):
         options = self.config.generation
         if self._converted:
             rows = [row.encoding.prompt_ids for row in batch]
-            return self._converted.write_answers(rows, options, self._read_tokens)
+            return self._converted.write_answers(rows, options, self._room.read_tokens)
         questions = [row.encoding.parts for row in batch]
         with self._precision():
             return write_answers(
@@ -240,7 +231,7 @@ class T5Backend(LocalReader[T5Options]):
                 questions,
                 [self._encoder.end_id],
                 options,
-                self._read_tokens,
+                self._room.read_tokens,
                 self._draws(batch),
             )
 
