@@ -81,14 +81,12 @@ def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> C
         asked[DATE_NAME] = day.strftime(DATE_FORMAT)
     if day is not None and uses(source, DATE_FUNCTION):
         source = _date_macro(day) + source
-    template = ChatTemplate(tokenizer, source, asked)
     user = [{"role": "user", "content": PROBE}]
-    if template.writes(user):
-        return template
-    in_parts = ChatTemplate(tokenizer, source, asked, takes_parts=True)
-    if in_parts.writes(user):
-        return in_parts
-    template.render(user, opens_answer=True)  # it may say what is wrong
+    plain, in_parts = (ChatTemplate(tokenizer, source, asked, parts) for parts in (False, True))
+    for template in (plain, in_parts):
+        if template.writes(user):
+            return template
+    plain.render(user, opens_answer=True)  # it may say what is wrong
     raise ModelError(
         f"{_name(tokenizer)}: its chat template leaves out what the user says; fix"
         " chat_template.jinja (or chat_template in tokenizer_config.json)"

@@ -33,22 +33,23 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
 
     `title` is what to call the model, if not `spec`.
     """
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, StrictDataclassError
+    from huggingface_hub.errors import GatedRepoError, StrictDataclassError
     from safetensors import SafetensorError
 
     name = title or spec
     try:
         yield
-    except GatedRepoError as error:
-        raise ModelError(_gated(name)) from error
     except ImportError as error:  # flash attention, or what a model's own code needs
         raise ModelError(f"{name}: a package is missing to load it: {said_by(error)}") from error
-    except (RepositoryNotFoundError, SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, GatedRepoError):
             cause = cause.__cause__
         if cause is not None or "gated repo" in str(error):
-            raise ModelError(_gated(name)) from error
+            raise ModelError(
+                f"{name}: this model is gated; accept its licence on its page on the hub and log in"
+                " with `hf auth login`, or name a local folder"
+            ) from error
         if Path(spec).exists() or spec.startswith(PREFIX):
             is_broken = isinstance(error, SafetensorError | JSONDecodeError)
             advice = "; copy its files here once more" if is_broken else ""
@@ -77,13 +78,6 @@ def said_by(error: BaseException) -> str:
     """What an exception says, in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     return " ".join(filter(None, lines[:2])) or "without a word"
-
-
-def _gated(name: str) -> str:
-    return (
-        f"{name}: this model is gated; accept its licence on its page on the hub and log in with"
-        " `hf auth login`, or name a local folder"
-    )
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -263,11 +263,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         return merge_adapter(self._dequantizing_reader, self.config, run_folder, prompts)
 
     def check_export(self) -> None:
-        """See that llama.cpp's converter is installed.
-
-        Raises:
-            ModelError: it is not.
-        """
+        """See that llama.cpp's converter is installed; else ModelError."""
         find_converter()
 
     def export(self, merged: Path, kind: str, prompts: Sequence[Prompt]) -> Merged:

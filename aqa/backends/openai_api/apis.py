@@ -59,11 +59,7 @@ APIS: Mapping[str, type[Parameters]] = {
 
 
 def check_api(api: str, room: int, schema: ResponseSchema | None) -> None:
-    """See whether an API takes answers of so many tokens, and their schema.
-
-    Raises:
-        ConfigError: it does not.
-    """
+    """See that an API takes answers of so many tokens, and their schema; else ConfigError."""
     if api == "responses" and room < FEWEST_TOKENS:
         raise ConfigError(
             f"generation.max_new_tokens: the responses API takes {FEWEST_TOKENS} or more"

@@ -192,12 +192,8 @@ class Asker:
         if others_are and may_pass and time.monotonic() < tried.until:
             tried.had_last = True
             return None
-        return self._failed(prompt, tried)
-
-    def _failed(self, prompt: Prompt, tried: Attempts) -> Prediction:
         times = "1 attempt" if tried.total == 1 else f"{tried.total} attempts"
-        reason = f"gave up after {times}: {self._access.shown(tried.reason)}"
-        return self._service.failure(prompt, reason, tried.spent)
+        return self._service.failure(prompt, f"gave up after {times}: {reason}", tried.spent)
 
     async def _start(self, likely: float, worst: Spent, tried: Attempts) -> float | None:
         """Wait for room in the server's limits and in the budget; None where its time is over."""

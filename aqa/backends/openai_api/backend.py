@@ -59,11 +59,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         return self._service.parameters.sent(prompt.messages)
 
     def check_access(self) -> None:
-        """See whether there are a key, an address, and the price that a cap needs.
-
-        Raises:
-            ConfigError: one of them is missing or wrong.
-        """
+        """See that there are a key, an address and the price that a cap needs; else ConfigError."""
         access = self._service.access
         if self.options.max_cost is not None and self._service.ledger.live_price is None:
             raise ConfigError(
@@ -74,11 +70,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
             open_cache(self.options, opened, only_found=True)
 
     def check(self) -> None:
-        """See whether the options are such as an API knows, and its client is installed.
-
-        Raises:
-            AqaError: they are not, or it is not.
-        """
+        """Refuse, by an AqaError, options that an API does not know, or an absent client."""
         options = self.config.generation
         for name in ("num_beams", "num_return_sequences"):
             if getattr(options, name) != 1:

@@ -23,11 +23,7 @@ class BoundedClient(httpx2.AsyncClient):
     async def send(
         self, request: httpx2.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx2.Response:
-        """Send a request and read its answer.
-
-        Raises:
-            TooLargeError: the answer is too long; its connection is closed.
-        """
+        """Send a request and read its answer; TooLargeError, and its end, if that is too long."""
         if stream or request.method != "POST":
             return await super().send(request, stream=stream, **arguments)
         response = await super().send(request, stream=True, **arguments)

@@ -18,11 +18,7 @@ from aqa.library_output import quiet
 
 
 def check_precision(options: T5Options) -> None:
-    """Refuse what T5 can't compute in.
-
-    Raises:
-        ConfigError: float16 is asked for.
-    """
+    """Refuse, by a ConfigError, what T5 can't compute in: float16."""
     if options.compute_dtype == "float16":
         raise ConfigError(
             "backend.compute_dtype = float16: T5's activations overflow in it; choose bfloat16,"

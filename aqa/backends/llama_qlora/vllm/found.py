@@ -82,11 +82,7 @@ def environment_key() -> str:
 
 
 def key_header(key: str) -> dict[str, str]:
-    """What a key is sent in; nothing without one.
-
-    Raises:
-        ConfigError: it can't be a key.
-    """
+    """What a key is sent in, nothing without one; ConfigError for what can't be a key."""
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"the environment variable {KEY} is not a valid key; copy it again")
     return {"Authorization": f"Bearer {key}"} if key else {}
