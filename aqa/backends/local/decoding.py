@@ -45,17 +45,6 @@ class Written:
         return self.log_probability / length
 
 
-def until_end(
-    tokens: Sequence[int], log_probabilities: Sequence[float], end_ids: Sequence[int]
-) -> Written:
-    """Cut what was written at its first end token."""
-    ends = [place for place, token in enumerate(tokens) if token in end_ids]
-    counted = ends[0] + 1 if ends else len(tokens)
-    ids = list(tokens[: ends[0]] if ends else tokens)
-    found = log_probabilities[:counted]
-    return Written(ids, sum(found), counted, min(found, default=None))
-
-
 def as_prediction(
     prompt_id: str,
     prompt_tokens: int,
@@ -103,8 +92,12 @@ class Ends:
 
     def until(self, tokens: Sequence[int], log_probabilities: Sequence[float]) -> Written:
         """What was written up to its end, be that a token or a text."""
-        counted = None if self.cut is None else self.cut(tokens)
-        return until_end(tokens[:counted], log_probabilities[:counted], self.ids)
+        place = None if self.cut is None else self.cut(tokens)
+        tokens, found = tokens[:place], log_probabilities[:place]
+        end = next((at for at, token in enumerate(tokens) if token in self.ids), None)
+        if end is not None:
+            tokens, found = tokens[:end], found[: end + 1]
+        return Written(list(tokens), sum(found), len(found), min(found, default=None))
 
 
 def chosen_tokens(
@@ -203,8 +196,3 @@ def decoding(options: GenerationOptions) -> dict[str, Any]:
         return {**words, "do_sample": False}
     sampling = {"temperature": options.temperature, "top_p": options.top_p, "top_k": 0}
     return {**words, "do_sample": True, **sampling}
-
-
-def rows_each(options: GenerationOptions) -> int:
-    """How many rows of a batch each prompt takes."""
-    return max(options.num_beams, options.answers_each)

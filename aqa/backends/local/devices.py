@@ -148,18 +148,12 @@ def compute_dtype(options: LocalModelOptions) -> Any:
     if device == "mps":
         return torch.float32
     if device == "cpu":
-        return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
+        # oneDNN's word; builds of PyTorch without oneDNN have no such function.
+        multiplies = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", bool)
+        return torch.bfloat16 if multiplies() else torch.float32
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float16 if options.takes_float16 else torch.float32
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether oneDNN multiplies in bfloat16 here; builds of PyTorch without oneDNN don't say."""
-    import torch
-
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return supported is not None and bool(supported())
 
 
 def hardware(options: LocalModelOptions) -> dict[str, str]:

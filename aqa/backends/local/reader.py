@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 from aqa.backends.base import Trainable
 from aqa.backends.local.batches import windows
 from aqa.backends.local.compiling import check_compiling
-from aqa.backends.local.decoding import Written, as_prediction, rows_each, uniform_draws
+from aqa.backends.local.decoding import Written, as_prediction, uniform_draws
 from aqa.backends.local.devices import (
     compute_dtype,
     hardware,
@@ -172,7 +172,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer the prompts of a window, each batch before the next one is begun."""
         options = self.config.generation
-        each = rows_each(options)
+        each = max(options.num_beams, options.answers_each)  # rows of a batch
 
         def tokens(row: Row) -> int:
             return each * (len(row.encoding.prompt_ids) + options.max_new_tokens)

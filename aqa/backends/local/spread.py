@@ -71,14 +71,12 @@ def _put_together(value: Any) -> Iterator[torch.Tensor]:
 
 def held_like(own: Mapping[str, torch.Tensor], found: Tensors) -> Tensors:
     """Whole tensors by name, each such as the model holds its own of that name."""
-    return {name: _held_like(own[name], whole) for name, whole in found.items()}
-
-
-def _held_like(own: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-    if not isinstance(own, DTensor):
-        return whole
-    moved = whole.to(own.device, own.dtype)
-    return distribute_tensor(moved, own.device_mesh, own.placements)
+    held = dict(found)
+    for name, whole in found.items():
+        if isinstance(ours := own[name], DTensor):
+            moved = whole.to(ours.device, ours.dtype)
+            held[name] = distribute_tensor(moved, ours.device_mesh, ours.placements)
+    return held
 
 
 Calls = Mapping[str, Callable[[], object]]

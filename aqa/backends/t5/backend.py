@@ -19,16 +19,11 @@ from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, conver
 from aqa.backends.t5.encoding import TextEncoder, make_text_encoder
 from aqa.backends.t5.generation import write_answers
 from aqa.backends.t5.learned_tokenizer import learn_tokenizer
-from aqa.backends.t5.models import (
-    check_precision,
-    load_model,
-    make_model,
-    scratch_config,
-)
+from aqa.backends.t5.models import load_model, make_model, scratch_config
 from aqa.backends.tokenizers import load_tokenizer
 from aqa.config.backend_options import BackendOptions, FromScratchOptions, T5Options
 from aqa.config.options import RunConfig
-from aqa.errors import ModelError
+from aqa.errors import ConfigError, ModelError
 from aqa.library_output import quiet
 from aqa.progress import Progress
 from aqa.records import Encoding, Prompt, TrainStep
@@ -124,7 +119,11 @@ class T5Backend(LocalReader[T5Options]):
                 f"{self.files.adapter}: the backend t5 takes whole models, not adapters; merge it"
                 " into its base first"
             )
-        check_precision(self.options)
+        if self.options.compute_dtype == "float16":
+            raise ConfigError(
+                "backend.compute_dtype = float16: T5's activations overflow in it; choose bfloat16,"
+                " float32 or auto"
+            )
         self._check_positions()
         self._engine  # noqa: B018
         self._encoder  # noqa: B018  (loads the tokenizer)
@@ -177,15 +176,16 @@ class T5Backend(LocalReader[T5Options]):
 
     def identity(self) -> Mapping[str, object]:
         """The model, its weights' hash and everything that has an influence on decoding."""
+        options, converted = self.options, self._engine == "ctranslate2"
         return {
-            "model": self.options.model,
-            "revision": self.options.revision,
+            "model": options.model,
+            "revision": options.revision,
             "weights": self._weights_hash,
             "engine": self._engine,
-            "precision": self._precision_name,
+            "precision": options.ctranslate2_type if converted else options.compute_dtype,
             **self._resolved_dtype(),
-            "max_seq_length": self.options.max_seq_length,
-            "fusion": self.options.fusion,
+            "max_seq_length": options.max_seq_length,
+            "fusion": options.fusion,
             **self.config.generation.identity(self.config.seed),
         }
 
@@ -194,12 +194,6 @@ class T5Backend(LocalReader[T5Options]):
         if self._engine == "ctranslate2":
             return {"device": "cpu", "dtype": self.options.ctranslate2_type}
         return super().hardware()
-
-    @property
-    def _precision_name(self) -> str:
-        if self._engine == "ctranslate2":
-            return self.options.ctranslate2_type
-        return self.options.compute_dtype
 
     @cached_property
     def _weights_hash(self) -> str | None:

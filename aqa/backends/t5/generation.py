@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from aqa.backends.local.decoding import ChosenTokens, Written, decoding, until_end
+from aqa.backends.local.decoding import ChosenTokens, Ends, Written, decoding
 from aqa.backends.local.devices import without_gradients
 from aqa.backends.local.drawing import Drawings, Drawn
 from aqa.config.options import GenerationOptions
@@ -46,7 +46,7 @@ def write_answers(
         else:
             found = _score(model, sequences, states, mask)
     rows = zip(sequences[:, 1:].tolist(), found, strict=True)  # the first begins the decoder
-    answers = [until_end(tokens, probabilities, end_ids) for tokens, probabilities in rows]
+    answers = [Ends(end_ids).until(*row) for row in rows]
     step = options.answers_each
     return [answers[place : place + step] for place in range(0, len(answers), step)]
 

@@ -13,17 +13,7 @@ from aqa.backends.local.devices import (
 from aqa.backends.local.loading import load_whole, placement
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import FromScratchOptions, T5Options
-from aqa.errors import ConfigError
 from aqa.library_output import quiet
-
-
-def check_precision(options: T5Options) -> None:
-    """Refuse, by a ConfigError, what T5 can't compute in: float16."""
-    if options.compute_dtype == "float16":
-        raise ConfigError(
-            "backend.compute_dtype = float16: T5's activations overflow in it; choose bfloat16,"
-            " float32 or auto"
-        )
 
 
 def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
@@ -86,12 +76,8 @@ def scratch_config(options: FromScratchOptions, tokenizer: Any) -> Any:
     from transformers import T5Config
 
     return T5Config(
+        **options.model_dump(exclude={"vocab_size"}),
         vocab_size=len(tokenizer),
-        d_model=options.d_model,
-        d_ff=options.d_ff,
-        d_kv=options.d_kv,
-        num_heads=options.num_heads,
-        num_layers=options.num_layers,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.pad_token_id,
