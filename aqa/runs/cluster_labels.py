@@ -19,7 +19,8 @@ def cluster_labels(example: Example) -> dict[str, str]:
     own = example.metadata.get(TITLE)
     found = {TITLE: title or (own if isinstance(own, str) else "")}
     if source is not None:
-        found[PASSAGE] = _hash(source.text) if source.text.strip() else source.id or ""
+        digest = hashlib.sha256(source.text.encode(errors="surrogatepass")).hexdigest()[:16]
+        found[PASSAGE] = digest if source.text.strip() else source.id or ""
     return {name: label for name, label in found.items() if label}
 
 
@@ -41,7 +42,3 @@ def _source(example: Example) -> Passage | None:
     gold = (passage for passage in example.passages if passage.id in example.gold_ids)
     only = example.passages[0] if len(example.passages) == 1 else None
     return next(gold, only)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]

@@ -193,7 +193,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             for prompt, written in self._vllm.write(map(self.encoded, prompts)):
                 row = Row(prompt, prompt.encoding or self.encode(prompt))
                 if isinstance(written, Failed):
-                    yield _failure(row, written)
+                    tokens = len(row.encoding.prompt_ids)
+                    yield prompt, Prediction(prompt.id, None, written.reason, tokens)
                 else:
                     yield self._predicted(row, written)
             return
@@ -285,8 +286,3 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
                 packs = not self._dequantizes
                 self.model = made_ready(self.model, files.adapter, self.options, packs)
             task.advance()
-
-
-def _failure(row: Row, failed: Failed) -> tuple[Prompt, Prediction]:
-    tokens = len(row.encoding.prompt_ids)
-    return row.prompt, Prediction(row.prompt.id, None, failed.reason, tokens)

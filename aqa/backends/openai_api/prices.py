@@ -51,7 +51,8 @@ class Price:
 
     def cost(self, spent: Spent) -> float:
         """What one request cost that took these tokens: its length decides the rates of all."""
-        return self._rates(spent.input).cost(spent)
+        fit = [own for own in self.tiers if spent.input > own.above or not own.above]
+        return fit[-1].cost(spent)
 
     def highest(self, read: int, written: int) -> float:
         """What one request of at most so many tokens can't exceed, were all of it kept anew."""
@@ -61,9 +62,6 @@ class Price:
     def least(self, spent: Spent) -> float:
         """What several requests cost that took these tokens together, if each was a short one."""
         return self.tiers[0].cost(spent)
-
-    def _rates(self, read: int) -> Rates:
-        return [own for own in self.tiers if read > own.above or not own.above][-1]
 
     def shown(self) -> str:
         """The price in words."""

@@ -55,7 +55,9 @@ def server_arguments(
     if memory is not None:
         found += ["--gpu-memory-utilization", str(memory)]
     if files.adapter is not None:
-        found += ["--enable-lora", "--max-lora-rank", str(_rank(files.adapter))]
+        highest = _highest(_config(files.adapter))
+        rank = next(rank for rank in RANKS if rank >= highest)  # the smallest with room for it
+        found += ["--enable-lora", "--max-lora-rank", str(rank)]
         found += ["--lora-modules", f"{ADAPTER}={files.adapter.absolute()}"]
     return [*found, *vllm.arguments]
 
@@ -109,12 +111,6 @@ def _config(folder: Path) -> dict[str, Any]:
 def _highest(config: dict[str, Any]) -> int:
     patterns = config.get("rank_pattern") or {}
     return max(int(config.get("r") or 1), *map(int, patterns.values()), 1)
-
-
-def _rank(folder: Path) -> int:
-    """The smallest rank with room for the adapter's."""
-    highest = _highest(_config(folder))
-    return next(rank for rank in RANKS if rank >= highest)
 
 
 def check_engine(

@@ -95,7 +95,8 @@ class Requests:
             choices = reply["choices"]
             read = choices[0].get("prompt_token_ids")
             pairs = [(each["token_ids"], each["logprobs"]["token_logprobs"]) for each in choices]
-            are_ids = all(_is_id(token) for ids, values in pairs for token in ids)
+            written = [token for ids, _ in pairs for token in ids]
+            are_ids = all(type(token) is int and 0 <= token < MOST_IDS for token in written)
             are_even = all(len(ids) == len(values) for ids, values in pairs)
             found = [self.ends.until(*pair) for pair in pairs if are_ids and are_even]
         except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -109,7 +110,3 @@ class Requests:
             raise RefusedError(f"the server gave {len(found)} of the {wanted} answers asked for")
         found.sort(key=lambda each: each.score(self.options.length_penalty), reverse=True)
         return found[: self.options.answers_each]
-
-
-def _is_id(token: object) -> bool:
-    return type(token) is int and 0 <= token < MOST_IDS
