@@ -1,9 +1,12 @@
 """What the processes of one training tell each other; nothing to do where there is only one."""
 
+import atexit
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch.distributed as distributed
@@ -18,6 +21,31 @@ Answers = Iterator[tuple[Prompt, Prediction]]
 SHARES = 4  # parts of an evaluation that a process answers, were all as fast
 POLL_SECONDS = 0.05
 _evaluations = count()  # all processes count alike
+
+EXIT_LOOKS = 250  # at the threads of a process that ends: 5 s
+
+
+@atexit.register
+def let_threads_finish() -> None:
+    """Wait until no thread of Gloo works any more, seen twice: it may have waited for Python.
+
+    Each lets go of a tensor after it woke up who waits for that. Should Python shut down in
+    between, which takes a busy machine, the process would abort: the tensor's end needs Python.
+    """
+    calm = 0 if distributed.is_initialized() else 2
+    for _ in range(EXIT_LOOKS):
+        if calm == 2:
+            return
+        time.sleep(0.02)
+        at_work = any(map(_is_at_work, Path("/proc/self/task").glob("*/stat")))
+        calm = 0 if at_work else calm + 1
+
+
+def _is_at_work(stat: Path) -> bool:
+    with suppress(OSError):  # the thread may have ended
+        told = stat.read_text(encoding="utf-8")
+        return "(pt_gloo" in told and ") S " not in told
+    return False
 
 
 def any_process(flag: bool) -> bool:
