@@ -4,10 +4,10 @@ PyTorch's own takes 1.4 to 1.9 times as long there (avx512_bf16, 150 to 450 toke
 queries of the last tokens alone, which follow a beginning that was read before.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -30,11 +30,12 @@ class Apart:
     """Rows of other lengths that lie one behind the other, and do not see each other.
 
     `places` (rows, longest) are those of each row's tokens, its last one's where it has no more;
-    `inside` tells where it has.
+    `inside` tells where it has. `used` are the modules that attended to them, in turn.
     """
 
     places: torch.Tensor
     inside: torch.Tensor
+    used: list[torch.nn.Module] = field(default_factory=list)
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> "Apart":
@@ -50,7 +51,7 @@ class Apart:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Let attention within it know."""
+        """Let attention within it know; only what follows their last tokens is asked for."""
         token = _APART.set(self)
         try:
             yield
@@ -86,20 +87,50 @@ def attend_in_blocks(model: Any, options: LlamaQloraOptions) -> None:
         AttentionInterface.register(NAME, _attention)
         AttentionMaskInterface.register(NAME, _mask)
         model.set_attn_implementation(NAME)
-        if not _takes_it(model):
+        used = _modules_used(model)
+        if not used:
             model.set_attn_implementation("sdpa")
+        elif used.count(used[-1]) == 1:
+            _map_last_tokens(used[-1])
 
 
-def _takes_it(model: Any) -> bool:
-    """Whether no layer attends in a way of its own, which two short rows show."""
+def _modules_used(model: Any) -> Sequence[torch.nn.Module]:
+    """What reads two short rows, in turn; empty where a layer attends in a way of its own.
+
+    That is what attends, and what then maps each token on its own.
+    """
     apart = Apart.of([1, 2])
     ids = torch.ones(1, 3, dtype=torch.long)
     try:
-        with apart.shown(), without_gradients():
+        with ExitStack() as stack:
+            for name, module in model.named_modules():
+                if name.endswith(".mlp"):
+                    hook = module.register_forward_pre_hook(lambda m, _: apart.used.append(m))
+                    stack.callback(hook.remove)
+            stack.enter_context(apart.shown())
+            stack.enter_context(without_gradients())
             model(input_ids=ids, position_ids=apart.positions, use_cache=False)
     except _OwnWayError:
-        return False
-    return True
+        return ()
+    return apart.used
+
+
+def _map_last_tokens(layer: Any) -> None:
+    """Let the last layer map only the last token of each row: no other is looked at behind it."""
+    if not hasattr(layer, "down_proj"):  # it attended, or chooses experts
+        return
+    whole: Callable[[torch.Tensor], torch.Tensor] = layer.forward
+
+    def forward(states: torch.Tensor) -> torch.Tensor:
+        apart = _APART.get()
+        if apart is None:
+            return whole(states)
+        found = torch.zeros_like(states)
+        last = apart.places[:, -1]
+        found[:, last] = whole(states[:, last])
+        return found
+
+    layer.forward = forward
 
 
 def reads_on(model: Any) -> bool:
@@ -135,6 +166,7 @@ def _attention(
     if apart is not None:
         if not plain:
             raise _OwnWayError
+        apart.used.append(module)
         query, key, value = map(apart.columns, (query, key, value))
     elif not plain or query.shape[2] == 1:
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(

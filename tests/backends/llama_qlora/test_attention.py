@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tiny_families import save_causal
-from tiny_llama import make_reader
+from tiny_llama import make_prompts, make_reader, tiny_template
 from torch.nn.functional import scaled_dot_product_attention
 
 from aqa.backends.llama_qlora import attention
@@ -72,3 +72,29 @@ def test_what_masks_its_scores_itself_is_not_read_flat() -> None:
     with attention.Apart.of([2, 3]).shown(), pytest.raises(attention._OwnWayError):
         attention._attention(*words)
     assert attention._attention(*words)[0].shape == (1, 5, 2, 8)
+
+
+def test_the_last_layer_maps_only_the_last_token_of_each_row(tiny: Path, tmp_path: Path) -> None:
+    mapped = []
+    with make_reader(tiny, "backend.compute_dtype=float32") as reader:
+        prompts = make_prompts(reader, tiny_template(tmp_path), with_target=False)
+        last = reader.model.get_submodule("model.layers")[-1].mlp.down_proj
+        hook = last.register_forward_pre_hook(lambda _, given: mapped.append(given[0].shape[1]))
+        found = [answer for _, answer in reader.generate(prompts)]
+        hook.remove()
+        del reader.model.get_submodule("model.layers")[-1].mlp.forward
+        whole = [answer for _, answer in reader.generate(prompts)]
+    assert [answer.raw for answer in whole] == [answer.raw for answer in found]
+    assert mapped[1] == len(prompts)  # behind the beginning that all share
+
+
+def test_a_layer_that_is_used_twice_maps_all_tokens(tiny: Path) -> None:
+    with make_reader(tiny) as reader:
+        model, options = reader.model, reader.options
+        layers = model.get_submodule("model.layers")
+        del layers[-1].mlp.forward
+        layers[0] = layers[-1]
+        model.set_attn_implementation("sdpa")
+        attention.attend_in_blocks(model, options)
+        assert attention.reads_on(model)
+        assert "forward" not in vars(layers[-1].mlp)
