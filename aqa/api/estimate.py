@@ -76,7 +76,7 @@ def estimate_cost(
         if to_see is not None:
             raise UsageError("to_see is for one run; leave out prompts and stress")
         variants = variants_of(config, folder, prompts, stress)
-        return Estimate(dry_run_variants(variants, progress))
+        return Estimate(dry_run_variants(variants, progress, Resume()))
     if to_see is None or against is None:
         return Estimate({"": dry_run(config, folder, progress, Resume())})
     resume = Resume(stop=StopRule(run_folder(against), score=decide_by))

@@ -18,6 +18,7 @@ from aqa.errors import RunError, UsageError
 from aqa.evaluation.alignment import System
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.contracts import Contract, parse_promise
+from aqa.evaluation.difference_tables import difference_tables
 from aqa.evaluation.in_words import in_words
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.options import JudgeOptions
@@ -28,8 +29,7 @@ from aqa.evaluation.predictions import NamedPredictions, answered_row
 from aqa.evaluation.results import Report
 from aqa.evaluation.score_files import check_places
 from aqa.evaluation.stress import StressCard
-from aqa.evaluation.stress_cards import card_tables
-from aqa.evaluation.tables import comparison_table, score_table
+from aqa.evaluation.tables import score_table
 from aqa.progress import SilentProgress
 from aqa.records import Prediction, Score
 from aqa.runs.files import made_folder
@@ -270,13 +270,8 @@ class Evaluation(Shown):
         write_report(place, self.report, examples, title)
 
     def _tables(self) -> Iterator[Table]:
-        report = self.report
-        yield score_table(report)
-        if report.comparisons:
-            yield comparison_table(report.comparisons)
-        yield from card_tables(report.stress, report.between_readers)
-        if report.prompts is not None:
-            yield from report.prompts.tables()
+        yield score_table(self.report)
+        yield from difference_tables(self.report)
 
     def _sentences(self) -> tuple[str, ...]:
         return self.findings

@@ -15,9 +15,8 @@ from aqa.config.ranges import check_kind
 from aqa.errors import UsageError
 from aqa.progress import Progress
 from aqa.runs.fingerprints import differences
-from aqa.verbs.launch import answering_reader
+from aqa.verbs.launch import Staying, answering_reader
 from aqa.verbs.run_config import Setting, make_config
-from aqa.verbs.staying import Staying
 
 AnyReader: TypeAlias = Union[str, RunConfig, "Reader"]
 OF_A_RUN = {"data", "prompt", "evidence", "output_dir"}  # sections that loaded weights don't mind

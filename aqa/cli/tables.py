@@ -54,22 +54,14 @@ def print_json(value: object) -> None:
 
 def show_dry_run(found: "DryRun", as_json: bool) -> None:
     """Counts, lengths, cuts and needs of a training; for programs its whole config, too."""
-    estimate = found.estimate
-    facts = {
-        "counts": dict(found.counts),
-        "prompt_and_answer_tokens": dict(found.lengths),
-        "cut": dict(found.cut),
-        **({} if found.seen is None else {"validation_in_training_data": dict(found.seen)}),
-        "trainable_parameters": estimate.trainable_parameters,
-        "all_parameters": estimate.all_parameters,
-        "estimated_memory_gib": round(estimate.memory_bytes / 2**30, 2),
-    }
+    facts = found.to_json()
     if as_json:
-        print_json({"config": dict(found.config), **facts})
+        print_json(facts)
         return
     rows = {
-        name.replace("_", " "): show_pairs(value) if isinstance(value, dict) else f"{value:,}"
+        name.replace("_", " "): _pairs(value) if isinstance(value, dict) else f"{value:,}"
         for name, value in facts.items()
+        if name != "config"
     }
     draw(_facts(rows))
     say("nothing was written; --json shows the whole config, too", "dim")
@@ -107,8 +99,7 @@ def _facts(values: Mapping[str, str]) -> Table:
     return Table(texts("what", "value"), rows, plain=True, has_heads=False)
 
 
-def show_pairs(values: Mapping[str, object]) -> str:
-    """A small mapping on one line."""
+def _pairs(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 

@@ -14,12 +14,14 @@ from aqa.display import console
 from aqa.errors import UsageError
 from aqa.runs.folder import command_line
 from aqa.tables import Row, Table, figures, texts
+from aqa.verbs.session import result_of
 from aqa.verbs.variants import (
     Variants,
+    answers_of,
+    check_variants,
     costs_table,
     dry_run_variants,
     make_variants,
-    predict_variants,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ def run_variants(
             estimates = dry_run_variants(variants, progress, resume)
         else:
             command = command_line(sys.argv)
-            results = predict_variants(variants, progress, resume, command)
+            checked = check_variants(variants, progress)
+            results = result_of(answers_of(checked, progress, resume, command))
     if params["dry_run"]:
         _show_costs(estimates, params["as_json"])
         return

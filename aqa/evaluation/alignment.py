@@ -9,8 +9,8 @@ from typing import Any
 from unicodedata import normalize
 
 from aqa.errors import DataError, UsageError
+from aqa.evaluation.cautions import references_as_answers, same_rows
 from aqa.evaluation.predictions import RUN_FILES, AnsweredRow, evidence_of
-from aqa.evaluation.suspicion import references_as_answers, same_rows
 from aqa.metrics.unicode_forms import Form
 from aqa.records import Example
 from aqa.runs.folder import read_manifest
@@ -152,12 +152,6 @@ def check_alignment(
     yield from _unfinished_runs(systems)
 
 
-def _answers_to(expected: References, system: System) -> System:
-    """Leave out a system's answers to questions that nobody asks about."""
-    rows = {key: row for key, row in system.rows.items() if key in expected}
-    return replace(system, rows=rows)
-
-
 def _other_references(system: System, expected: References, form: Form) -> Iterator[str]:
     different = []
     for key, row in system.rows.items():
@@ -182,7 +176,10 @@ def compare_evidence(
     """
     if len(systems) < 2:
         return
-    systems = [_answers_to(expected, system) for system in systems]
+    systems = [
+        replace(one, rows={key: row for key, row in one.rows.items() if key in expected})
+        for one in systems
+    ]
     plans = [(system, evidence_plan_of(system)) for system in systems]
     known = [(system, plan) for system, plan in plans if plan]
     for system, plan in known[1:]:

@@ -1,9 +1,14 @@
-"""What a reader of scores should know of the texts that they compare."""
+"""What a reader of scores should know of the texts that they compare: perhaps they are others."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 
+from aqa.data.columns import fold
+from aqa.errors import DataError
+from aqa.evaluation.predictions.answered_row import AnsweredRow
+from aqa.evaluation.predictions.columns import NO_ANSWERS
 from aqa.metrics.languages import KOREAN, WITHOUT_SPACES
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.unicode_forms import form_warnings
@@ -12,6 +17,8 @@ from aqa.runs.cleaning import phrase_key
 SHARE = 0.1  # of the unanswerable questions: a phrase given to so many may mean that
 TOLD = 3  # phrases
 SHOWN = 60  # characters of an answer
+MANY = 10  # answers that are hardly those of something else by chance
+NEARLY = 0.95  # of the answers
 # What is around answers: how it is known, what it is, and what to do.
 WRAPPINGS = (
     (
@@ -32,6 +39,8 @@ WRAPPINGS = (
         "unescape them",
     ),
 )
+
+Rows = Mapping[str, AnsweredRow]
 
 
 def profile_cautions(profile: str, languages: Sequence[str]) -> Iterator[str]:
@@ -104,3 +113,49 @@ def _phrases_for_no_answer(pairs: Pairs, known: Sequence[str]) -> list[tuple[str
             frequent.pop(key, None)
     ordered = sorted(frequent.values(), key=len, reverse=True)[:TOLD]
     return [(texts[0], len(texts)) for texts in ordered]
+
+
+def same_rows(systems: Mapping[str, Rows]) -> Iterator[str]:
+    """Tell of files that hold the same."""
+    for (name, rows), (other, others) in combinations(systems.items(), 2):
+        if len(rows) >= MANY and rows == others:
+            yield f"{name} and {other} hold the same predictions; was one file given for the other?"
+
+
+def references_as_answers(
+    name: str, rows: Rows, expected: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """Tell of answers that are what a reader is compared with, unless they are sure to be its own.
+
+    Raises:
+        DataError: nearly all are, and the row has another column that may hold the answers.
+    """
+    asked = [(row, expected[key][0]) for key, row in rows.items() if expected.get(key)]
+    alike = sum(row.prediction == first for row, first in asked)
+    several = len({(row.prediction, first) for row, first in asked}) >= MANY
+    if not several or alike < NEARLY * len(asked) or any(row.column is None for row, _ in asked):
+        return
+    column = asked[0][0].column
+    if column and (others := _other_texts([row for row, _ in asked])):
+        raise DataError(
+            f"{name}: {column} equals the first reference in {alike} of {len(asked)} rows, so the"
+            f" answers may be in {' or '.join(others)}; name the right column with"
+            " --prediction-field answer=COLUMN"
+        )
+    if alike == len(asked):
+        yield (
+            f"{name}: all {alike} of its answers equal the first reference; if the references were"
+            " read as answers, name the column of the answers with --prediction-field"
+            " answer=COLUMN"
+        )
+
+
+def _other_texts(rows: Sequence[AnsweredRow]) -> list[str]:
+    """The columns of many texts that are no part of a question."""
+    found = []
+    for column in rows[0].metadata:
+        cells = (row.metadata.get(column) for row in rows)
+        texts = {own for own in cells if isinstance(own, str) and any(map(str.isalpha, own))}
+        if len(texts) >= MANY and fold(column) not in NO_ANSWERS:
+            found.append(column)
+    return found

@@ -1,6 +1,6 @@
 """By what questions hang together: an article, a passage, or a column that the user names."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aqa.data.columns import as_label, value_called
@@ -79,23 +79,17 @@ def clusters_note(clusters: Clusters) -> str:
     )
 
 
-def unlabelled(key: str, labels: Sequence[Labels]) -> list[str]:
-    """Warn of examples that a named grouping says nothing of."""
+def cluster_cautions(key: str, labels: Sequence[Labels], clusters: Clusters) -> Iterator[str]:
+    """Warn of examples that a named grouping says nothing of, and of too few clusters."""
     without = sum(key not in own for own in labels)
-    if key in (AUTO, NONE) or not without:
-        return []
-    return [f'{without} of {len(labels)} examples have no "{key}", and count as independent']
-
-
-def few_clusters(clusters: Clusters) -> list[str]:
-    """Warn of clusters so few that intervals are not to be trusted."""
-    if clusters.by == NONE or clusters.count >= FEW:
-        return []
-    return [
-        f"there {'is' if clusters.count == 1 else 'are'} only {clusters.count}"
-        f" cluster{'s' * (clusters.count != 1)} by {clusters.by}: intervals of fewer than"
-        f" {FEW} may be too narrow, and tests find little"
-    ]
+    if key not in (AUTO, NONE) and without:
+        yield f'{without} of {len(labels)} examples have no "{key}", and count as independent'
+    if clusters.by != NONE and clusters.count < FEW:
+        yield (
+            f"there {'is' if clusters.count == 1 else 'are'} only {clusters.count}"
+            f" cluster{'s' * (clusters.count != 1)} by {clusters.by}: intervals of fewer than"
+            f" {FEW} may be too narrow, and tests find little"
+        )
 
 
 def _by(name: str, labels: Sequence[Labels]) -> Clusters:

@@ -137,10 +137,7 @@ def make_contract(report: Report, promise: Promise) -> Contract:
     fingerprint = system.manifest.get("fingerprint")
     return Contract(
         threshold=found.confidence,
-        risk=promise.risk,
-        level=promise.level,
-        score=promise.score,
-        limit=promise.limit,
+        **asdict(promise),
         coverage=found.coverage,
         error=found.error,
         questions=len(report.ids),

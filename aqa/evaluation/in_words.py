@@ -1,12 +1,19 @@
 """What an evaluation found, in sentences, as they stand below its tables."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from aqa.evaluation.abstention import Rate
 from aqa.evaluation.comparison import SEQUENCE, Comparison, written
 from aqa.evaluation.results import Report
-from aqa.evaluation.stress_cards import stress_in_words
+from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
 
 VERDICTS = 12  # differences that are all put in words; of more, those by one score
+SHARES = {
+    (MISSING, "answered"): "answers {} of questions whose evidence is missing",
+    (MISSING, "unchanged"): "still gives {} of its answers when their evidence is missing",
+    (CONFLICT, "memory"): "gives the old answer to {} of questions whose passage gives a new one",
+    (TWO_SOURCES, "copy"): "follows the contradicting copy in {} of questions with two sources",
+}
 
 
 def in_words(report: Report) -> Iterator[str]:
@@ -57,3 +64,97 @@ def power_in_words(comparisons: Iterable[Comparison], sample: str) -> Iterator[s
         )
     elif fixed:
         yield f"{sample} can show no difference, however large"
+
+
+def condition_in_words(name: str, passages: int) -> str:
+    """Say when a condition holds: "when the answer is last of 20"."""
+    family, _, part = name.partition("-")
+    if family == "position":
+        place = "in the middle" if part == "middle" else part
+        return f"when the answer is {place} of {passages}"
+    if family == "noise":
+        return f"among {part} hard passages" if int(part) else "with the gold passage alone"
+    return {
+        CONFLICT: "when the passage says another answer than the known one",
+        TWO_SOURCES: "when a second source contradicts the first",
+        "duplicate": "when all passages are given twice",
+    }.get(name, "when the evidence is missing")
+
+
+def stress_in_words(
+    cards: Sequence[StressCard], between: Mapping[str, Sequence[Comparison]]
+) -> Iterator[str]:
+    """Say what the cards say, then what is between their readers in each condition."""
+    for card in cards:
+        yield from sentences(card)
+    if between:
+        yield from _between(between, cards[0])
+
+
+def sentences(card: StressCard) -> Iterator[str]:
+    """Say what was found, then what was not found, and what could have been."""
+    score = written(card.metric)
+    not_found: list[tuple[str, Comparison]] = []
+    for name, own in card.conditions.items():
+        for (condition, kind), words in SHARES.items():
+            if condition == name and kind in own.shares:
+                yield f"{card.reader} {words.format(_share(own.shares[kind]))}"
+        found = own.differences.get(card.metric)
+        if found is None:
+            continue
+        when = condition_in_words(name, card.passages)
+        if found.is_real:
+            yield f"{card.reader} {_change(found, score)} {when}"
+        else:
+            not_found.append((name, found))
+        if own.gold_read is not None and own.gold_read < 100:
+            share = f"{own.gold_read:.0f} % of questions"
+            yield f"{card.reader} had room for the gold passage in {share} {when}"
+    if not_found:
+        yield f"{card.reader}: no difference from plain evidence was found in {_listed(not_found)}"
+    for found in card.places.get(card.metric, ()):
+        if found.is_real:
+            change, place = _change(found, score), found.b.partition("-")[2]
+            yield f"{card.reader} {change} by the place alone, from the first to the {place}"
+    if card.metric in card.places and "position" not in card.findings:
+        yield f"{card.reader}: no difference was found between places of the answer"
+
+
+def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> Iterator[str]:
+    """Say in which conditions one reader is better, by the card's score, and where none is."""
+    score = written(card.metric)
+    not_found: dict[str, list[tuple[str, Comparison]]] = {}
+    for name, compared in between.items():
+        when = condition_in_words(name, card.passages)
+        for found in (one for one in compared if one.metric == card.metric):
+            if not found.is_real:
+                not_found.setdefault(f"{found.a} and {found.b}", []).append((name, found))
+                continue
+            best = found if found.difference > 0 else found.turned()
+            how = f"better than {best.a} by {best.difference:z.1f} {score}"
+            if name == MISSING:
+                how = f"silent {best.difference:z.1f} points more often than {best.a}"
+            yield f"{best.b} is {how} ({best.interval}) {when}"
+    for pair, listed in not_found.items():
+        yield f"{pair}: no difference was found in {_listed(listed)}"
+
+
+def _change(found: Comparison, score: str) -> str:
+    verb, size = ("gains", found) if found.difference > 0 else ("loses", found.turned())
+    return f"{verb} {size.difference:z.1f} {score} ({size.interval})"
+
+
+def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
+    """Name the conditions with their differences, and what such tests would find."""
+    differences = ", ".join(f"{name} ({found.difference:+z.1f})" for name, found in not_found)
+    some = [(name, one.detectable) for name, one in not_found if one.detectable is not None]
+    where = " in {}" if len(some) < len(not_found) else ""
+    known = [f"{size:.1f}{where.format(name)}" for name, size in some]
+    if not known:
+        return f"{differences}; none could be, with so few questions"
+    sizes = known[:1] if len(set(known)) == 1 else known
+    return f"{differences}; {', '.join(sizes)} would be, four times in five"
+
+
+def _share(rate: Rate) -> str:
+    return f"{rate.value:.0f} % ({rate.low:z.0f} to {rate.high:z.0f})"

@@ -26,10 +26,9 @@ from aqa.evaluation.clustering import (
     Labels,
     agreed_labels,
     choose_clusters,
+    cluster_cautions,
     example_labels,
-    few_clusters,
     row_labels,
-    unlabelled,
 )
 from aqa.evaluation.judge import labels as people
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_predictions
@@ -149,7 +148,7 @@ def align(
     pairs = {own.name: common(_pairs(own, expected, profile, scoring)) for own in systems}
     labels = _labels(expected, contexts, systems, scoring.cluster, warnings)
     clusters = choose_clusters(scoring.cluster, labels)
-    warnings += [*unlabelled(scoring.cluster, labels), *few_clusters(clusters)]
+    warnings += cluster_cautions(scoring.cluster, labels, clusters)
     if stopped:
         clusters = replace(clusters, sequence=stopped[0].sequence)
     data = [context.columns for context in known]

@@ -1,6 +1,6 @@
 """Readers across prompts: how far their scores spread, and whether their ranking holds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, stdev
@@ -11,7 +11,6 @@ from aqa.evaluation.slices import corrected_groups
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
 from aqa.runs.files import Facts, known
-from aqa.tables import Cell, Figure, Row, Table, figures, shown_chance, shown_interval, texts
 
 # A ranking turns where each reader is better under some prompt beyond chance; it may turn where the
 # order differs, but chance could do that.
@@ -22,33 +21,14 @@ Scores = Mapping[str, Mapping[str, Sequence[float]]]  # per example, by prompt a
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """A reader's score by prompt, 0..100, with their mean and standard deviation."""
+class Spread(Facts):
+    """A reader's score, 0..100, over its prompts and by each."""
 
     reader: str
     metric: str
+    mean: float
+    standard_deviation: float
     by_prompt: Mapping[str, float]
-
-    @property
-    def mean(self) -> float:
-        """The mean over prompts."""
-        return fmean(self.by_prompt.values())
-
-    @property
-    def deviation(self) -> float:
-        """The standard deviation over prompts."""
-        values = list(self.by_prompt.values())
-        return stdev(values) if len(values) > 1 else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
-        return {
-            "reader": self.reader,
-            "metric": self.metric,
-            "mean": self.mean,
-            "standard_deviation": self.deviation,
-            "by_prompt": dict(self.by_prompt),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +84,8 @@ class PromptReport:
 
     def to_json(self) -> dict[str, Any]:
         """Give what metrics.json holds."""
-        found: dict[str, Any] = {"readers": [spread.to_json() for spread in self.spreads]}
-        return {**found, "rankings": [one.to_json() for one in self.ranked]}
-
-    def tables(self) -> Iterator[Table]:
-        """Give a table of the spreads, and one of the differences where there are any."""
-        rows = []
-        for one in self.spreads:
-            low, high = (choose(one.by_prompt, key=one.by_prompt.get) for choose in (min, max))  # type: ignore[arg-type]
-            worst, best = (f"{name} {one.by_prompt[name]:.1f}" for name in (low, high))
-            cells: list[Cell] = [one.reader, one.metric]
-            cells += [Figure(one.mean, 1), Figure(one.deviation, 1), worst, best]
-            rows.append(Row(cells))
-        heads = figures("mean", "deviation", "lowest", "highest")
-        yield Table([*texts("reader", "score"), *heads], rows, "Readers across prompts")
-        if self.ranked:
-            yield self._differences()
-
-    def _differences(self) -> Table:
-        rows = []
-        for one in self.ranked:
-            mean = [("(mean)", one.of_means)] if one.verdict else []
-            for name, found in [*one.by_prompt.items(), *mean]:
-                cells: list[Cell] = [found.a, found.b, found.metric, name]
-                cells.append(Figure(found.difference, 1, is_signed=True))
-                cells += [shown_interval(found.low, found.high), shown_chance(found.p_holm)]
-                rows.append(Row(cells, "strong" if found.is_real else ""))
-        heads = figures("b - a", "95 % interval", "p (Holm)")
-        title = "Differences by prompt, b - a"
-        return Table([*texts("a", "b", "score", "prompt"), *heads], rows, title)
+        spreads, ranked = ([one.to_json() for one in own] for own in (self.spreads, self.ranked))
+        return {"readers": spreads, "rankings": ranked}
 
 
 def across_prompts(
@@ -142,11 +95,13 @@ def across_prompts(
 
     `readers` hold the scores per example by reader, prompt and metric.
     """
-    spreads = [
-        Spread(reader, metric, {name: fmean(own[metric]) for name, own in prompts.items()})
-        for reader, prompts in readers.items()
-        for metric in next(iter(prompts.values()))
-    ]
+    spreads = []
+    for reader, prompts in readers.items():
+        for metric in next(iter(prompts.values())):
+            means = {name: fmean(own[metric]) for name, own in prompts.items()}
+            deviation = stdev(means.values()) if len(means) > 1 else 0.0
+            mean = fmean(means.values())
+            spreads.append(Spread(reader, metric, mean, deviation, means))
     measured = []
     for a, b in combinations(readers, 2):
         common = [name for name in readers[a] if name in readers[b]]

@@ -4,7 +4,7 @@ Within each part the systems are compared, too.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from statistics import fmean
 from typing import Any, NamedTuple, TypeVar
@@ -196,37 +196,21 @@ def compare_slices(
     `groups` and `values` are those of each system. A group that depends on what a reader saw or
     said may hold other examples of one system than of another, and then does not compare them.
     """
-    if len(values) < 2:
-        return {}
-    return {
-        key: _compare_key(
-            {system: groups[system][key] for system in values}, values, clusters, baseline, seed
-        )
-        for key in next(iter(groups.values()))
-    }
-
-
-def _compare_key(
-    groups: Mapping[str, Mapping[str, Sequence[int]]],
-    values: Values,
-    clusters: Clusters,
-    baseline: str | None,
-    seed: int,
-) -> dict[str, tuple[Comparison, ...]]:
-    measured: list[tuple[str, Mapping[str, Sequence[Measured]]]] = []
-    for group in dict.fromkeys(name for own in groups.values() for name in own):
-        for systems, places in _of_same_examples(group, groups):
-            if len(systems) < 2 or (baseline is not None and baseline not in systems):
-                continue
-            part = {
-                system: {
-                    metric: [column[place] for place in places]
-                    for metric, column in values[system].items()
+    found = {}
+    for key in next(iter(groups.values())) if len(values) > 1 else ():
+        measured = []
+        for group, systems, places in _of_same_examples({one: groups[one][key] for one in values}):
+            if len(systems) > 1 and baseline in (None, *systems):
+                part = {
+                    system: {
+                        metric: [column[place] for place in places]
+                        for metric, column in values[system].items()
+                    }
+                    for system in systems
                 }
-                for system in systems
-            }
-            measured.append((group, measure(part, clusters.at(places), baseline, seed)))
-    return corrected_groups(measured)
+                measured.append((group, measure(part, clusters.at(places), baseline, seed)))
+        found[key] = corrected_groups(measured)
+    return found
 
 
 def corrected_groups(
@@ -246,11 +230,12 @@ def corrected_groups(
 
 
 def _of_same_examples(
-    group: str, groups: Mapping[str, Mapping[str, Sequence[int]]]
-) -> list[tuple[list[str], tuple[int, ...]]]:
-    """Put together the systems of which the group holds the same examples."""
-    found: dict[tuple[int, ...], list[str]] = {}
-    for system, own in groups.items():
-        if group in own:
-            found.setdefault(tuple(own[group]), []).append(system)
-    return [(systems, places) for places, systems in found.items()]
+    groups: Mapping[str, Mapping[str, Sequence[int]]],
+) -> Iterator[tuple[str, list[str], tuple[int, ...]]]:
+    """Put together the systems of which a group holds the same examples."""
+    for group in dict.fromkeys(name for own in groups.values() for name in own):
+        found: dict[tuple[int, ...], list[str]] = {}
+        for system, own in groups.items():
+            if group in own:
+                found.setdefault(tuple(own[group]), []).append(system)
+        yield from ((group, systems, places) for places, systems in found.items())

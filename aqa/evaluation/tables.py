@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.difference_tables import difference_tables, slice_comparison_table
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
-from aqa.evaluation.stress_cards import card_tables
 from aqa.records import Score
 from aqa.tables import (
     Cell,
@@ -15,7 +14,6 @@ from aqa.tables import (
     Row,
     Table,
     figures,
-    shown_chance,
     shown_interval,
     texts,
 )
@@ -24,8 +22,6 @@ DISPUTED = 3  # examples that the table shows
 LONGEST = 200  # characters of an answer in it
 ON_ONE_LINE = 2  # scores whose intervals are beside them in 80 columns
 KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
-MOST = 60  # differences within slices that are all shown
-DIFFERENCE = ("b - a", "95 % interval", "p (Holm)", "+ / = / -")
 ABREAST = 5  # systems that have a column each in 80 columns
 
 
@@ -39,11 +35,7 @@ def tables_for_people(report: Report) -> Iterator[Table]:
     for table in (*doubts, disputed_table(report)):
         if table.rows:
             yield table
-    if report.comparisons:
-        yield comparison_table(report.comparisons)
-    yield from card_tables(report.stress, report.between_readers)
-    if report.prompts is not None:
-        yield from report.prompts.tables()
+    yield from difference_tables(report)
 
 
 def score_table(report: Report) -> Table:
@@ -73,39 +65,6 @@ def wide_table(report: Report) -> Table:
     lost = (f"{own.name}: {found}" for own in report.systems if (found := _without_answer(own)))
     notes = [f"{report.sample}, 95 % intervals", *labelled, *lost, *report.signatures]
     return Table([*texts("system"), *figures(*names)], rows, notes=notes)
-
-
-def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """A row for each two systems and score."""
-    rows = list(map(_difference, comparisons))
-    return Table([*texts("a", "b", "score"), *figures(*DIFFERENCE)], rows, "Differences, b - a")
-
-
-def _difference(found: Comparison) -> Row:
-    cells: list[Cell] = [
-        found.a,
-        found.b,
-        found.metric,
-        Figure(found.difference, is_signed=True),
-        shown_interval(found.low, found.high),
-        shown_chance(found.p_holm),
-        f"{found.wins}/{found.ties}/{found.losses}",
-    ]
-    return Row(cells, "strong" if found.is_real else "")
-
-
-def slice_comparison_table(report: Report, key: str) -> Table:
-    """A row for each group, two systems and score; of very many, by one score alone."""
-    compared = report.slice_comparisons.get(key, {})
-    listed = [(group, found) for group, own in compared.items() for found in own]
-    if len(listed) > MOST and report.disagreement is not None:
-        listed = [(group, one) for group, one in listed if one.metric == report.disagreement.score]
-    rows = []
-    for group, found in listed:
-        row = _difference(found)
-        rows.append(Row([group, *row.cells[:-1]], row.tone))
-    heads = [*texts("group", "a", "b", "score"), *figures(*DIFFERENCE[:-1])]
-    return Table(heads, rows, f"Differences by {key}, b - a")
 
 
 def slice_tables(report: Report) -> Iterator[Table]:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isclose, isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -103,26 +104,19 @@ class _Module:
 
     def values(self, pairs: Pairs) -> list[float] | None:
         """A number for each example, 0..100; None where the metric gives only one for all."""
-        found = list(pairs.silence)
-        owners: list[int] = []
-        predictions: list[str] = []
-        references: list[Texts] = []
-        for owner, (prediction, known) in enumerate(
-            zip(pairs.predictions, pairs.expected, strict=True)
-        ):
-            if prediction is not None and prediction.strip() and known:
-                rows = [known] if self._takes_all else [(text,) for text in known]
-                owners += [owner] * len(rows)
-                predictions += [prediction] * len(rows)
-                references += rows
-        if not predictions or not self.gives_each:
-            return found if self.gives_each else None
-        given = self._pick(self._run(predictions, references), len(predictions))
+        apart = pairs.single()
+        if not self.gives_each or not apart.owners:
+            return list(apart.settled) if self.gives_each else None
+        references: list[Texts] = [[text] for text in apart.references]
+        if self._takes_all:
+            owners = list(dict.fromkeys(apart.owners))
+            said = [pairs.predictions[owner] or "" for owner in owners]
+            references = [pairs.expected[owner] for owner in owners]
+            apart = replace(apart, predictions=said, owners=owners)
+        given = self._pick(self._run(apart.predictions, references), len(references))
         if not isinstance(given, list):
             return None
-        for place, value in zip(owners, given, strict=True):
-            found[place] = max(found[place], value * (self.factor or 1))
-        return found
+        return apart.best([value * (self.factor or 1) for value in given])
 
     def together(self, pairs: Pairs) -> float:
         """The metric's own number for all examples, each with the reference that fits it best."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
-from operator import mul
 
 from aqa.metrics.languages import example_languages, language_of_passages
 from aqa.metrics.normalize import PROFILES, Profile, f1, profile_for
@@ -13,7 +12,7 @@ from aqa.metrics.normalize import PROFILES, Profile, f1, profile_for
 class Medoid:
     """The place of the chosen text, and how far each text agrees with all the others, 0..1.
 
-    `agreements` are weighted means of the profile's F1; 1 where there is no other text.
+    `agreements` are means of the profile's F1; 1 where there is no other text.
     """
 
     place: int
@@ -25,29 +24,23 @@ class Medoid:
         return self.agreements[self.place]
 
 
-def medoid(texts: Sequence[str], profile: Profile, weights: Sequence[float] = ()) -> Medoid:
-    """Choose the text with the highest expected F1 if each were right as likely as its weight.
+def medoid(texts: Sequence[str], profile: Profile) -> Medoid:
+    """Choose the text with the highest expected F1 if each were right as likely as the others.
 
     Minimum Bayes risk with the texts themselves as the candidates and the evidence: Kumar & Byrne
     (2004), "Minimum Bayes-Risk Decoding for Statistical Machine Translation", HLT-NAACL. Of equals
-    the first is chosen. Without `weights` all texts count alike; they need not add up to 1. "" is
-    silence, which agrees with silence alone.
+    the first is chosen. "" is silence, which agrees with silence alone.
 
     Raises:
         ValueError: there are no texts.
     """
     if not texts:
         raise ValueError("there are no texts to choose from")
-    shares = list(weights) or [1.0] * len(texts)
     normalized = [profile.normalize(text) for text in texts]
-    alike = [[likeness(one, other, profile) for other in normalized] for one in normalized]
-    expected = [fsum(map(mul, shares, own)) for own in alike]
-    chosen = max(range(len(texts)), key=expected.__getitem__)
-    agreements = []
-    for place, (share, found) in enumerate(zip(shares, expected, strict=True)):
-        others = fsum(shares[:place] + shares[place + 1 :])
-        agreements.append(min(max((found - share) / others, 0.0), 1.0) if others else 1.0)
-    return Medoid(chosen, tuple(agreements))
+    alike = [fsum(likeness(one, other, profile) for other in normalized) for one in normalized]
+    others = len(texts) - 1
+    agreements = tuple((found - 1) / others if others else 1.0 for found in alike)
+    return Medoid(max(range(len(texts)), key=alike.__getitem__), agreements)
 
 
 def profile_of(

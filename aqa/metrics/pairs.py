@@ -76,19 +76,16 @@ class Pairs:
         """Exact match and the second score of each example, 0..100."""
         settled = list(map(_is_settled, self.predictions, self.references))
         known = self._normalized(settled)
-        exact, second = [], []
-        for prediction, texts, profile, is_settled in zip(
-            self.predictions, self.references, self.profiles, settled, strict=True
-        ):
-            if prediction is None:
-                scores = NOTHING
-            elif is_settled:
-                scores = FULL
-            else:
-                scores = _compare(prediction, texts, profile, known[profile])
-            exact.append(scores[0])
-            second.append(scores[1])
-        return exact, second
+        facts = zip(self.predictions, self.references, self.profiles, settled, strict=True)
+        found = [
+            NOTHING
+            if text is None
+            else FULL
+            if is_settled
+            else _compare(text, references, profile, known[profile])
+            for text, references, profile, is_settled in facts
+        ]
+        return [exact for exact, _ in found], [second for _, second in found]
 
     @property
     def missing(self) -> int:

@@ -1,7 +1,7 @@
 """Answers of several readers to the same questions, and the rules that choose one of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -205,16 +205,10 @@ def rule_to_json(rule: Rule) -> dict[str, Any]:
 
 def rule_from_json(found: Mapping[str, Any]) -> Rule:
     """Read what `rule_to_json` gave; KeyError, TypeError or ValueError for everything else."""
-    kind = RULES[found["rule"]]
-    values = {field.name: found[field.name] for field in fields(kind)}
-    if "order" in values:
-        values["order"] = tuple(map(int, values["order"]))
-    if "curves" in values:
-        values["curves"] = tuple(
-            Curve(float(own["mean"]), tuple(own["confidences"]), tuple(own["scores"]))
-            for own in values["curves"]
-        )
-    return kind(**values)
+    from pydantic import TypeAdapter
+
+    rule: Rule = TypeAdapter(RULES[found["rule"]]).validate_python(found)
+    return rule
 
 
 def readers_of(rule: Rule) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.evaluation.ensembles import Learned, fit, learn
 from aqa.evaluation.in_words import power_in_words, verdict
+from aqa.metrics.statistics.clusters import Matrix
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.metrics.votes import NOBODY, Cascade, Single
 from aqa.progress import Progress
@@ -20,7 +21,7 @@ from aqa.runs.files import hash_files, write_json
 from aqa.runs.folder import Run, check_begun, check_previous, open_run
 from aqa.runs.journal_rows import answer_fields
 from aqa.runs.names import PREDICTIONS
-from aqa.tables import Cell, Figure, Row, Table, figures, shown_interval, texts
+from aqa.tables import Cell, Figure, Row, Table, Tone, figures, shown_interval, texts
 from aqa.verbs.ensemble_data import RULES, Learning, find_members, read_answers, wanted_rules
 
 
@@ -168,22 +169,21 @@ def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tupl
 
 
 def _table(dev: Learning, learned: Learned) -> Table:
-    metric, answered = dev.metric, dev.answered
-    rows = []
-    for place, member in enumerate(dev.members):
-        values = answered.scores[:, place * dev.candidates]
+    answered = dev.answered
+
+    def row(name: str, values: Matrix, is_last: bool) -> Row:
         low, high, _ = mean_interval(values.tolist(), answered.clusters)
-        cells: list[Cell] = [member.name, Figure(float(values.mean())), shown_interval(low, high)]
-        rows.append(Row(cells, ends_section=place == len(dev.members) - 1))
+        cells: list[Cell] = [name, Figure(float(values.mean())), shown_interval(low, high)]
+        return Row(cells, ends_section=is_last)
+
+    members = zip(dev.members, answered.scores.T[:: dev.candidates], strict=True)
+    rows = [row(each.name, own, each is dev.members[-1]) for each, own in members]
     for name, mean in learned.rules.items():
-        rows.append(
-            Row([RULES[name], Figure(mean), ""], "strong" if name == learned.rule.name else "")
-        )
-    values = answered.scored(learned.held_out)
-    low, high, _ = mean_interval(values.tolist(), answered.clusters)
-    rows.append(Row(["chosen among them", Figure(float(values.mean())), shown_interval(low, high)]))
+        tone: Tone = "strong" if name == learned.rule.name else ""
+        rows.append(Row([RULES[name], Figure(mean), ""], tone))
+    rows.append(row("chosen among them", answered.scored(learned.held_out), False))
     rows.append(Row(["oracle", Figure(learned.oracle), ""], "muted"))
-    heads = [*texts("reader"), *figures(metric, "95 % interval")]
+    heads = [*texts("reader"), *figures(dev.metric, "95 % interval")]
     return Table(heads, rows, f"{answered.clusters.examples:,} questions; rules held out")
 
 

@@ -1,8 +1,9 @@
-"""Who answers: one process, several that were started together, or actors of Ray."""
+"""Who answers: one process, several that were started together, actors of Ray; who stays."""
 
 from datetime import timedelta
 from os import environ
-from typing import NoReturn
+from threading import Lock
+from typing import NoReturn, Self, cast
 from uuid import uuid4
 
 from aqa.backends import find_backend
@@ -13,7 +14,6 @@ from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.processes import is_first_process, process_count, process_rank
 from aqa.progress import Progress
-from aqa.verbs.staying import staying
 
 LAUNCH = "AQA_LAUNCH"  # the environment variable that tells of it
 MEET_SECONDS = 300
@@ -52,7 +52,9 @@ def answering_reader(config: RunConfig, progress: Progress, stays: bool = False)
         from aqa.backends.local.ray_workers import on_ray
 
         reader_type = on_ray(reader_type)
-    return (staying(reader_type) if stays and is_local else reader_type)(config, progress)
+    if stays and is_local:
+        reader_type = cast(type[Backend], type(reader_type.__name__, (Staying, reader_type), {}))
+    return reader_type(config, progress)
 
 
 def launch_name() -> str | None:
@@ -102,3 +104,44 @@ def _agreed_name() -> str:
             f"process {process_rank() + 1} of {process_count()} can't reach the first one at"
             f" {environ['MASTER_ADDR']}:{environ['MASTER_PORT']}; check the network between them"
         ) from error
+
+
+class Staying(Backend):
+    """The part of a derived reader that is loaded when it is first entered, until it is freed.
+
+    So it answers one run at a time: they would take each other's memory, and a server's answers.
+    """
+
+    def __init__(self, config: RunConfig, progress: Progress) -> None:
+        super().__init__(config, progress)
+        self._answers, self._is_loaded = Lock(), False
+
+    def __enter__(self) -> Self:
+        if not self._answers.acquire(blocking=False):
+            raise RunError(
+                "this reader is answering another aqa.predict; take the rest of those answers"
+                " first, or close() them"
+            )
+        try:
+            if not self._is_loaded:
+                super().__enter__()
+                self._is_loaded = True
+        except BaseException:
+            self._answers.release()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stay loaded, for the next run."""
+        self._answers.release()
+
+    def used_with(self, progress: Progress) -> Self:
+        """Note things here from now on."""
+        self._progress = progress
+        return self
+
+    def free(self) -> None:
+        """Free the memory; what is asked after that loads it again."""
+        if self._is_loaded:
+            self._is_loaded = False
+            super().__exit__(None, None, None)

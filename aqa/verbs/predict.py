@@ -11,7 +11,7 @@ from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.evaluation.contracts import Contract, read_contract
-from aqa.evaluation.deciding import Contest, Decision, StopRule
+from aqa.evaluation.deciding import Decision, StopRule
 from aqa.evaluation.predictions import check_there
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
@@ -139,7 +139,12 @@ def kept_answers(
     """Give each answer once it is in the folder's journal, those of earlier sessions first."""
     total, launch = questions.inputs.total, questions.launch
     contract = contract_of(questions, resume)
-    contest = _contest(questions, folder, progress, resume)
+    contest = None
+    if resume.stop is not None:
+        config, inputs = questions.config, questions.inputs
+        contest = open_contest(resume.stop, config, inputs, folder, progress)
+        if not resume.fresh:  # a run that was begun goes on as it began
+            check_goes_on(contest, folder)
     with opened(questions, folder, resume, command) as session:
         journal = session.journal
         stopping = None if contest is None else Stopping(contest, session, contract)
@@ -177,19 +182,6 @@ def contract_of(questions: Questions, resume: Resume) -> Contract | None:
     if not resume.allow_other_reader:
         contract.check_reader(questions.inputs.fingerprint(questions.reader))
     return contract
-
-
-def _contest(
-    questions: Questions, folder: Path, progress: Progress, resume: Resume
-) -> Contest | None:
-    """What decides when to stop, if anything does; a run that was begun goes on as it began."""
-    if resume.stop is None:
-        return None
-    config, inputs = questions.config, questions.inputs
-    contest = open_contest(resume.stop, config, inputs, folder, progress)
-    if not resume.fresh:
-        check_goes_on(contest, folder)
-    return contest
 
 
 def _ended(session: Session, asked: int, contract: Contract | None, is_part: bool) -> PredictResult:

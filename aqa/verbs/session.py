@@ -45,23 +45,12 @@ class Session:
     since: int
     batches: bool
 
-    def todo(self) -> Iterator[tuple[int, Example]]:
-        """The examples that have no answer yet, each with its place in the data."""
-        for index, example in self.inputs.examples():
-            if not self.journal.is_done(index, self.since):
-                yield index, example
-
     def one_wave(self, places: Collection[int] | None) -> Iterator[Sequence[int]] | None:
         """Those of these places that have no answer yet, as one wave; None of all places."""
         if places is None:
             return None
         todo = [place for place in sorted(places) if not self.journal.is_done(place, self.since)]
         return iter([todo] if todo else [])
-
-    def has_todo(self) -> bool:
-        """Whether some example has no answer yet."""
-        places = range(self.inputs.total)
-        return not all(self.journal.is_done(place, self.since) for place in places)
 
     def unsure(self) -> int:
         """How many answers have no confidence."""
@@ -141,7 +130,9 @@ class Answering:
         """Answer what is to do, wave by wave where there are some, with the reader opened once."""
         remote = self._reader if isinstance(self._reader, Remote) else None
         by_batch = remote is not None and (remote.asks_by_batch or self._session.batches)
-        everything = iter([None] if by_batch or self._session.has_todo() else [])
+        since, places = self._session.since, range(self._inputs.total)
+        is_whole = all(self._journal.is_done(place, since) for place in places)
+        everything = iter([] if is_whole and not by_batch else [None])
         waves: Iterator[Collection[int] | None] = self._waves or everything
 
         def answers(_: "Answering") -> Answers:
@@ -165,9 +156,11 @@ class Answering:
 
     def todo(self) -> Iterator[Prompt]:
         """The prompts of all that has no answer yet, or of the wave alone."""
+        since = self._session.since
         if self._wave is not None:
-            return self.of(self._wave, self._session.since)
-        return self._prompts(self._session.todo())
+            return self.of(self._wave, since)
+        each = self._inputs.examples()
+        return self._prompts(pair for pair in each if not self._journal.is_done(pair[0], since))
 
     def of(self, indices: Collection[int], since: int) -> Iterator[Prompt]:
         """The prompts of these examples that have no answer, nor a failure from after `since`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from aqa.backends.base import Merged, TrainEstimate, TrainJob
+from aqa.backends.base import Merged, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
@@ -24,7 +24,7 @@ from aqa.processes import is_first_process, process_rank
 from aqa.progress import Progress
 from aqa.prompting.build import Unfit, describe_sources
 from aqa.records import Prompt
-from aqa.runs.files import hash_files, write_json
+from aqa.runs.files import Facts, hash_files, write_json
 from aqa.runs.folder import Run, check_begun, check_previous, hold, open_run
 from aqa.runs.journal import Journal
 from aqa.runs.names import LOCK, METRICS
@@ -49,18 +49,21 @@ class TrainResult:
 
 
 @dataclass(frozen=True, slots=True)
-class DryRun:
-    """What a training would do. Lengths are tokens of prompt and answer.
+class DryRun(Facts):
+    """What a training would do: how many tokens prompts and answers have, what it needs.
 
-    `seen` counts the validation examples that the training data hold, too, see `Leaks`.
+    `validation_in_training_data` counts the validation examples that the training data hold, too,
+    see `Leaks`.
     """
 
     config: Mapping[str, Any]
     counts: Mapping[str, int]
-    lengths: Mapping[str, float]
+    prompt_and_answer_tokens: Mapping[str, float]
     cut: Mapping[str, int]
-    estimate: TrainEstimate
-    seen: Mapping[str, int] | None = None
+    validation_in_training_data: Mapping[str, int] | None
+    trainable_parameters: int
+    all_parameters: int
+    estimated_memory_gib: float
 
 
 def dry_run(config: RunConfig, progress: Progress) -> DryRun:
@@ -75,21 +78,17 @@ def dry_run(config: RunConfig, progress: Progress) -> DryRun:
             lengths.append(plan.reader.length(prompt) or 0)
             task.advance()
     cuts.tell(progress)
+    estimate, dev = plan.reader.estimate(), plan.dev.total if plan.dev else 0
+    spread = {"min": min(lengths, default=0), "median": median(lengths or [0])}
     return DryRun(
-        config=as_raw(config),
-        counts={
-            "train": len(lengths),
-            "train_unanswerable": unanswerable,
-            "dev": plan.dev.total if plan.dev else 0,
-        },
-        lengths={
-            "min": min(lengths, default=0),
-            "median": median(lengths or [0]),
-            "max": max(lengths, default=0),
-        },
-        cut={"shortened": cuts.shortened, "left_out": cuts.left_out},
-        estimate=plan.reader.estimate(),
-        seen=_seen(plan),
+        as_raw(config),
+        {"train": len(lengths), "train_unanswerable": unanswerable, "dev": dev},
+        {**spread, "max": max(lengths, default=0)},
+        {"shortened": cuts.shortened, "left_out": cuts.left_out},
+        _seen(plan),
+        estimate.trainable_parameters,
+        estimate.all_parameters,
+        round(estimate.memory_bytes / 2**30, 2),
     )
 
 
@@ -191,7 +190,7 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
     report = _report(plan, run, dev_scores) if dev else None
     card = _card(plan, run, steps.before, report)
     _keep(run, weights, card, resume)
-    merged, exported = write_whole(plan, run, dev, card)
+    merged, exported = _write_whole(plan, run, dev, card)
     run.update(
         {
             "status": "done",
@@ -257,30 +256,21 @@ def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
     return report
 
 
-def write_whole(
+def _write_whole(
     plan: TrainingPlan, run: Run, dev: Sequence[Prompt], card: CardFacts
 ) -> tuple[Merged | None, Merged | None]:
     """Merge what was trained, and export that, as far as the config asks for it."""
     if not (plan.config.merge or plan.config.export):
         return None, None
     compared = (dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS)))[:MERGE_PROMPTS]
-    merged = _merge(plan, run, compared, card)
-    return merged, _export(plan, run, compared, merged.folder)
-
-
-def _merge(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], card: CardFacts) -> Merged:
-    merged = plan.reader.merge(run.folder, prompts)
+    merged = plan.reader.merge(run.folder, compared)
     write_card(merged.folder, card)
     facts = {"compared": merged.compared, "different": merged.different}
     run.update({"merged": facts, "merged_sha256": hash_files(merged.folder)})
-    return merged
-
-
-def _export(plan: TrainingPlan, run: Run, prompts: Sequence[Prompt], model: Path) -> Merged | None:
     if plan.config.export is None:
-        return None
+        return merged, None
     kind = plan.config.export.partition(":")[2] or "f16"
-    exported = plan.reader.export(model, kind, prompts)
+    exported = plan.reader.export(merged.folder, kind, compared)
     facts = {"compared": exported.compared, "different": exported.different}
     run.update({"exported": {"file": exported.folder.name, **facts}})
-    return exported
+    return merged, exported

@@ -26,7 +26,7 @@ from aqa.runs.variants import stress_folder, write_prompts
 from aqa.spent import CostEstimate, Spent
 from aqa.tables import Row as TableRow
 from aqa.tables import Table, figures, texts
-from aqa.verbs.launch import answering_reader, check_single, refuse_several
+from aqa.verbs.launch import Staying, answering_reader, check_single, refuse_several
 from aqa.verbs.predict import (
     PredictResult,
     Questions,
@@ -36,10 +36,7 @@ from aqa.verbs.predict import (
     dry_run,
     kept_answers,
 )
-from aqa.verbs.session import Row, result_of
-from aqa.verbs.staying import Staying
-
-GO_ON = Resume()
+from aqa.verbs.session import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,48 +78,20 @@ def make_variants(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"--prompt: two prompts are called {twice}; give each once, or rename one")
-    if len(names) < 2:
-        config = config.model_copy(update={"prompt": prompts[0]}) if prompts else config
-        return Variants(folder, _conditions("", config, folder, conditions), (), bool(conditions))
-    runs = [
-        run
-        for name, prompt in zip(names, prompts, strict=True)
-        for run in _conditions(
-            name, config.model_copy(update={"prompt": prompt}), folder / name, conditions
-        )
-    ]
-    return Variants(folder, tuple(runs), tuple(names), bool(conditions))
-
-
-def _conditions(
-    name: str, config: RunConfig, folder: Path, conditions: Sequence[str]
-) -> tuple[Variant, ...]:
-    """Plan the plain run and those under stress; of a prompt, if it has a name."""
-    if not conditions:
-        return (Variant(name, config, folder),)
-    found = [Variant(f"{name}, {PLAIN}" if name else PLAIN, config, folder)]
-    for condition in conditions:
-        stress = config.evidence.stress.model_copy(update={"condition": condition})
-        evidence = config.evidence.model_copy(update={"stress": stress})
-        title = f"{name}, {condition}" if name else condition
-        changed = config.model_copy(update={"evidence": evidence})
-        found.append(Variant(title, changed, stress_folder(folder, condition)))
-    return tuple(found)
-
-
-def predict_variants(
-    variants: Variants,
-    progress: Progress,
-    resume: Resume = GO_ON,
-    command: str = "",
-) -> dict[str, PredictResult]:
-    """Make all runs, one after the other; all are checked before the first one asks anything.
-
-    Raises:
-        AqaError: as `predict`; runs that are finished by then stay finished.
-    """
-    checked = check_variants(variants, progress)
-    return result_of(answers_of(checked, progress, resume, command))
+    several, runs = len(names) > 1, list[Variant]()
+    for name, prompt in zip(names or [""], prompts or [config.prompt], strict=True):
+        plain = config.model_copy(update={"prompt": prompt})
+        own, title = (folder / name, f"{name}, ") if several else (folder, "")
+        if conditions:
+            runs.append(Variant(f"{title}{PLAIN}", plain, own))
+        else:
+            runs.append(Variant(name if several else "", plain, own))
+        for condition in conditions:
+            stress = config.evidence.stress.model_copy(update={"condition": condition})
+            evidence = config.evidence.model_copy(update={"stress": stress})
+            changed = plain.model_copy(update={"evidence": evidence})
+            runs.append(Variant(f"{title}{condition}", changed, stress_folder(own, condition)))
+    return Variants(folder, tuple(runs), tuple(names) if several else (), bool(conditions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +132,13 @@ def check_variants(
 
 
 def answers_of(
-    checked: Checked, progress: Progress, resume: Resume = GO_ON, command: str = ""
+    checked: Checked, progress: Progress, resume: Resume, command: str
 ) -> Generator[Row, None, dict[str, PredictResult]]:
-    """Give each answer of one run after the other when it is in its journal, see `kept_answers`."""
+    """Give each answer of one run after the other when it is in its journal, see `kept_answers`.
+
+    Raises:
+        AqaError: as `predict`; runs that are finished by then stay finished.
+    """
     variants, found = checked.variants, {}
     with checked.stack:
         _check_all_go_on(checked, resume)
@@ -228,7 +201,7 @@ def spent_in(folder: Path) -> Spent:
 
 
 def dry_run_variants(
-    variants: Variants, progress: Progress, resume: Resume = GO_ON
+    variants: Variants, progress: Progress, resume: Resume
 ) -> dict[str, CostEstimate]:
     """Tell what each run would cost, see `dry_run`; nothing is asked and nothing is written."""
     first = variants.runs[0].config

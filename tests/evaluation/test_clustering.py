@@ -11,10 +11,9 @@ import pytest
 from aqa.errors import UsageError
 from aqa.evaluation.clustering import (
     choose_clusters,
+    cluster_cautions,
     clusters_note,
-    few_clusters,
     row_labels,
-    unlabelled,
 )
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.predictions import AnsweredRow
@@ -75,8 +74,9 @@ def test_what_is_said_of_them() -> None:
     assert clusters_note(Clusters.apart(60)).startswith(
         "Clusters: none, as there are fewer than 10"
     )
-    assert few_clusters(titles) == few_clusters(Clusters.apart(3)) == []
-    (warning,) = few_clusters(choose_clusters("title", labelled(3, 30)))
+    for enough in (titles, Clusters.apart(3)):
+        assert list(cluster_cautions("auto", [], enough)) == []
+    (warning,) = cluster_cautions("auto", [], choose_clusters("title", labelled(3, 30)))
     assert warning.startswith("there are only 3 clusters by title")
 
 
@@ -171,9 +171,11 @@ def test_labels_are_compared_as_they_look() -> None:
     labels = [row_labels(row, "문서") for row in rows]
     assert labels == [{"문서": "1"}] * 3 + [{"문서": "2"}] * 2 + [{}] * 4
     assert choose_clusters("문서", labels).count == 6
-    (warning,) = unlabelled("문서", labels)
+    apart = Clusters.apart(9)
+    (warning,) = cluster_cautions("문서", labels, apart)
     assert warning == '4 of 9 examples have no "문서", and count as independent'
-    assert unlabelled("auto", labels) == unlabelled("문서", labels[:5]) == []
+    for key, known in (("auto", labels), ("문서", labels[:5])):
+        assert list(cluster_cautions(key, known, apart)) == []
 
 
 def test_files_that_disagree_on_clusters(tmp_path: Path) -> None:

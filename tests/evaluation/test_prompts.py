@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from aqa.evaluation.difference_tables import prompt_tables
 from aqa.evaluation.prompts import across_prompts
 from aqa.metrics.statistics.clusters import Clusters
 
@@ -46,7 +47,7 @@ def test_whether_a_ranking_turns(
     told = found.to_json()
     assert told["rankings"][0]["verdict"] == verdict
     assert "a and b by f1: " in str(ranked)
-    tables = list(found.tables())
+    tables = list(prompt_tables(found))
     assert [len(table.rows) for table in tables] == [2, 3]
 
 
@@ -63,9 +64,9 @@ def test_a_prompt_may_be_called_mean() -> None:
 def test_a_spread() -> None:
     found = across_prompts({"a": {"p": {"f1": [40.0]}, "q": {"f1": [60.0]}}}, Clusters.apart(1))
     (spread,) = found.spreads
-    assert (spread.mean, round(spread.deviation, 3)) == (50, 14.142)
+    assert (spread.mean, round(spread.standard_deviation, 3)) == (50, 14.142)
     assert found.ranked == ()
-    (table,) = found.tables()
+    (table,) = prompt_tables(found)
     assert table.rows[0].cells[4:] == ["p 40.0", "q 60.0"]
 
 
@@ -77,7 +78,7 @@ def test_one_common_prompt_has_no_ranking_that_could_turn() -> None:
     assert ranked.of_means.p_holm == ranked.of_means.p
     assert "verdict" not in ranked.to_json()
     assert "a and b by f1, with p, the prompt of both: b - a: +" in str(ranked)
-    assert [len(table.rows) for table in found.tables()] == [2, 1]
+    assert [len(table.rows) for table in prompt_tables(found)] == [2, 1]
 
 
 def test_readers_without_a_common_prompt_are_not_ranked() -> None:

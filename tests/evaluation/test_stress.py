@@ -10,9 +10,10 @@ from planted_readers import READERS, SIGN_OF, ask, card_of, questions, under_str
 from rich.console import Console
 
 from aqa.display.terminal import drawn
+from aqa.evaluation.difference_tables import card_tables
+from aqa.evaluation.in_words import sentences, stress_in_words
 from aqa.evaluation.long_table import stress_rows
 from aqa.evaluation.stress import Asked, StressCard, compare_readers, exact, make_card
-from aqa.evaluation.stress_cards import card_tables, sentences, stress_in_words
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.tables import Table
 

@@ -32,12 +32,6 @@ def test_silence_agrees_with_silence_alone() -> None:
     assert medoid(["", "Paris", ""], SQUAD).agreements == (0.5, 0, 0.5)
 
 
-def test_weights_tell_how_likely_each_text_is() -> None:
-    found = medoid(["a1", "b1", "b1"], SQUAD, [3.0, 1.0, 1.0])
-    assert found.place == 0
-    assert found.agreements == pytest.approx((0, 1 / 4, 1 / 4))
-
-
 def test_equals_are_settled_by_their_order() -> None:
     assert medoid(["Rome", "Paris"], SQUAD).place == 0
     assert medoid(["Paris", "Rome"], SQUAD).place == 0

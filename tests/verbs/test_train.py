@@ -205,8 +205,9 @@ def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
     }
     progress = SilentProgress()
     found = dry_run(build_config(StubBackend.Options, [layer]), progress)
-    assert found.seen is not None
-    assert (found.seen["same_questions"], found.seen["not_seen"]) == (1, 1)
+    seen = found.validation_in_training_data
+    assert seen is not None
+    assert (seen["same_questions"], seen["not_seen"]) == (1, 1)
     assert any("1 are in the training data as well" in note for note in progress.notes)
     with pytest.raises(ConfigError, match="1 of 5 training examples have no reference"):
         counted()

@@ -1,6 +1,7 @@
 """What an evaluation came to, in a line, and how the report writes scores."""
 
 from aqa.evaluation.results import Report
+from aqa.metrics import METRICS
 from aqa.metrics.normalize import main_score
 
 SCORE_NAMES = {
@@ -17,13 +18,6 @@ SCORE_NAMES = {
     "bertscore": "BERTScore",
     "lenient": "Lenient exact match",
     "lenient_f1": "Lenient F1",
-    "precision": "Precision",
-    "recall": "Recall",
-    "match": "Match",
-    "language": "Language",
-    "citation_precision": "Citation precision",
-    "citation_recall": "Citation recall",
-    "judge": "Judge",
 }
 
 NEAREST = 2  # systems that the finding names the distance to
@@ -31,7 +25,8 @@ NEAREST = 2  # systems that the finding names the distance to
 
 def score_name(name: str) -> str:
     """Give a score's name as people write it."""
-    return SCORE_NAMES.get(name, name)
+    plain = name.replace("_", " ").capitalize() if name in METRICS else name
+    return SCORE_NAMES.get(name, plain)
 
 
 def example_scores(report: Report) -> list[str]:

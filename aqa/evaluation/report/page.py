@@ -9,12 +9,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from aqa.evaluation import tables
+from aqa.evaluation.in_words import stress_in_words
+from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.report import cost, panels, stress
 from aqa.evaluation.report.charts import SERIES
 from aqa.evaluation.report.examples import Library, facts, rows, script_json
 from aqa.evaluation.report.finding import finding, score_name
 from aqa.evaluation.results import Report
-from aqa.evaluation.stress_cards import stress_in_words
 from aqa.records import Example
 from aqa.runs.files import atomic
 from aqa.tables import shown
@@ -85,6 +86,7 @@ def _sections(report: Report) -> dict[str, object]:
         "shown": shown,
         "mistake_bars": panels.mistake_bars(report),
         "mistake_kinds": panels.mistake_kinds(report),
+        "meanings": CATEGORIES,
     }
 
 

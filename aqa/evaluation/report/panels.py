@@ -67,17 +67,12 @@ class Panel:
     axis: Markup
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of answer: what it means, and how many of each system's answers are of it."""
-
-    name: str
-    meaning: str
-    counts: tuple[int, ...]
-
-
-_WITHIN = tuple(map(Column, ("difference", "95 % interval", "p (Holm)", "+ / = / \N{MINUS SIGN}")))
-_DIFFERENCE = (*_WITHIN, Column("detectable"))
+_DIFFERENCE = tuple(
+    map(
+        Column,
+        ("difference", "95 % interval", "p (Holm)", "+ / = / \N{MINUS SIGN}", "detectable"),
+    )
+)
 
 
 def score_panels(report: Report) -> Iterator[Panel]:
@@ -105,12 +100,7 @@ def difference_panels(report: Report) -> Iterator[Panel]:
 
     The shade of a row is what fewer than four in five of such comparisons would find.
     """
-    for name in dict.fromkeys(found.metric for found in report.comparisons):
-        met = [found for found in report.comparisons if found.metric == name]
-        ends = [end for one in met for end in (one.low, one.high, one.detectable or 0.0)]
-        scale = fit_scale(ends, around=0.0)
-        rows = tuple(_difference(one, scale) for one in met)
-        yield Panel(score_name(name), _DIFFERENCE, rows, axis(scale, signed=True))
+    yield from _differences({"": report.comparisons}, is_shaded=True)
 
 
 def slice_panels(report: Report) -> dict[str, list[Panel]]:
@@ -123,13 +113,8 @@ def slice_panels(report: Report) -> dict[str, list[Panel]]:
 
 def slice_difference_panels(report: Report) -> dict[str, list[Panel]]:
     """Give for each key a panel for each score: each pair's difference in each group."""
-    return {
-        key: [
-            _slice_differences(groups, name)
-            for name in dict.fromkeys(one.metric for found in groups.values() for one in found)
-        ]
-        for key, groups in report.slice_comparisons.items()
-    }
+    compared = report.slice_comparisons
+    return {key: list(_differences(groups, is_shaded=False)) for key, groups in compared.items()}
 
 
 def mistake_bars(report: Report) -> list[Markup]:
@@ -143,14 +128,11 @@ def mistake_bars(report: Report) -> list[Markup]:
     ]
 
 
-def mistake_kinds(report: Report) -> list[Kind]:
-    """Count the answers of each kind that any system has."""
+def mistake_kinds(report: Report) -> dict[str, list[int]]:
+    """Count each system's answers of each kind that any has."""
     errors = [system.errors for system in report.systems]
-    return [
-        Kind(name, CATEGORIES[name], tuple(own.get(name, 0) for own in errors))
-        for name in SHORT_CATEGORIES
-        if any(name in own for own in errors)
-    ]
+    counts = {name: [own.get(name, 0) for own in errors] for name in SHORT_CATEGORIES}
+    return {name: own for name, own in counts.items() if any(own)}
 
 
 def confidence_curves(report: Report) -> Markup | None:
@@ -187,7 +169,20 @@ def _scale(intervals: list[Interval]) -> Scale:
     return fit_scale(end for one in intervals for end in (one.low, one.value, one.high))
 
 
-def _difference(found: Comparison, scale: Scale) -> Row:
+def _differences(groups: Mapping[str, Sequence[Comparison]], is_shaded: bool) -> Iterator[Panel]:
+    """Draw the differences of all groups by each score, each pair under its group's name."""
+    for name in dict.fromkeys(one.metric for found in groups.values() for one in found):
+        met = [(key, one) for key, found in groups.items() for one in found if one.metric == name]
+        if not is_shaded:
+            met = [(group, replace(one, detectable=None)) for group, one in met]
+        ends = [end for _, one in met for end in (one.low, one.high, one.detectable or 0.0)]
+        scale = fit_scale(ends, around=0.0)
+        columns = _DIFFERENCE if is_shaded else _DIFFERENCE[:-1]
+        rows = tuple(_difference(group, one, scale, len(columns)) for group, one in met)
+        yield Panel(score_name(name), columns, rows, axis(scale, signed=True))
+
+
+def _difference(group: str, found: Comparison, scale: Scale, columns: int) -> Row:
     interval = Interval(found.difference, found.low, found.high, is_hollow=not found.is_real)
     figures = (
         with_minus(f"{found.difference:+z.2f}"),
@@ -198,19 +193,8 @@ def _difference(found: Comparison, scale: Scale) -> Row:
     )
     seen = found.detectable or 0.0
     plot = dots([interval], scale, zero=0.0, band=(-seen, seen))
-    label = f"{found.b} \N{MINUS SIGN} {found.a}"
-    return Row(label, figures, plot)
-
-
-def _slice_differences(groups: Mapping[str, Sequence[Comparison]], name: str) -> Panel:
-    """Draw the differences of all groups by one score, each pair under its group's name."""
-    met = [(group, one) for group, found in groups.items() for one in found if one.metric == name]
-    scale = fit_scale([end for _, one in met for end in (one.low, one.high)], around=0.0)
-    rows = []
-    for group, one in met:
-        row = _difference(replace(one, detectable=None), scale)
-        rows.append(replace(row, label=f"{group}: {row.label}", figures=row.figures[:-1]))
-    return Panel(score_name(name), _WITHIN, tuple(rows), axis(scale, signed=True))
+    label = f"{group}: {found.b} \N{MINUS SIGN} {found.a}".removeprefix(": ")
+    return Row(label, figures[:columns], plot)
 
 
 def _slice_panel(report: Report, key: str, name: str) -> Panel:

@@ -28,7 +28,8 @@ from aqa.prompting.templates import load_template
 from aqa.records import Evidence, Prompt
 from aqa.runs.names import JOURNAL, PREDICTIONS
 from aqa.verbs.predict import PredictResult, Resume, predict
-from aqa.verbs.variants import make_variants, predict_variants
+from aqa.verbs.session import result_of
+from aqa.verbs.variants import answers_of, check_variants, make_variants
 
 COUNT, SIZE = 40, 8
 
@@ -243,7 +244,8 @@ def test_what_fails_at_the_beginning_leaves_nothing(
 def test_runs_of_one_reader_share_the_actors(ray: FakeRay, tmp_path: Path) -> None:
     config = configured(tmp_path, 2)
     variants = make_variants(config, tmp_path / "out", ["eng_v1", "eng_v2"], [])
-    found = predict_variants(variants, SilentProgress())
+    checked = check_variants(variants, SilentProgress())
+    found = result_of(answers_of(checked, SilentProgress(), Resume(), ""))
     assert [result.answered for result in found.values()] == [COUNT - 2] * 2
     assert len(ray.actors) == 2
     assert ray.ended == 1

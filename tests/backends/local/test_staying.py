@@ -8,7 +8,7 @@ from house_readers import house_rows
 
 import aqa
 from aqa.progress import SilentProgress
-from aqa.verbs.staying import Staying
+from aqa.verbs.launch import Staying
 
 DATA = house_rows(3)
 SHORT = {"generation.max_new_tokens": 4}

@@ -1,0 +1,113 @@
+"""Differences as tables: between systems and within slices, under stress, across prompts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from aqa.evaluation.abstention import Rate
+from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.prompts import PromptReport
+from aqa.evaluation.results import Report
+from aqa.evaluation.stress import StressCard
+from aqa.tables import Cell, Figure, Row, Table, figures, shown_chance, shown_interval, texts
+
+MOST = 60  # differences within slices that are all shown
+DIFFERENCE = ("b - a", "95 % interval", "p (Holm)")
+
+
+def difference_tables(report: Report) -> Iterator[Table]:
+    """Give what is known of differences: in all, under stress, across prompts."""
+    if report.comparisons:
+        yield comparison_table(report.comparisons)
+    yield from card_tables(report.stress, report.between_readers)
+    if report.prompts is not None:
+        yield from prompt_tables(report.prompts)
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    """A row for each two systems and score."""
+    rows = [
+        _row([one.a, one.b, one.metric], one, 2, [f"{one.wins}/{one.ties}/{one.losses}"])
+        for one in comparisons
+    ]
+    heads = [*texts("a", "b", "score"), *figures(*DIFFERENCE, "+ / = / -")]
+    return Table(heads, rows, "Differences, b - a")
+
+
+def slice_comparison_table(report: Report, key: str) -> Table:
+    """A row for each group, two systems and score; of very many, by one score alone."""
+    compared = report.slice_comparisons.get(key, {})
+    listed = [(group, found) for group, own in compared.items() for found in own]
+    if len(listed) > MOST and report.disagreement is not None:
+        listed = [(group, one) for group, one in listed if one.metric == report.disagreement.score]
+    rows = [_row([group, one.a, one.b, one.metric], one) for group, one in listed]
+    heads = [*texts("group", "a", "b", "score"), *figures(*DIFFERENCE)]
+    return Table(heads, rows, f"Differences by {key}, b - a")
+
+
+def prompt_tables(found: PromptReport) -> Iterator[Table]:
+    """A table of the readers' spreads, and one of their differences where there are any."""
+    rows = []
+    for one in found.spreads:
+        low, high = (choose(one.by_prompt, key=one.by_prompt.get) for choose in (min, max))  # type: ignore[arg-type]
+        worst, best = (f"{name} {one.by_prompt[name]:.1f}" for name in (low, high))
+        cells: list[Cell] = [one.reader, one.metric]
+        cells += [Figure(one.mean, 1), Figure(one.standard_deviation, 1), worst, best]
+        rows.append(Row(cells))
+    heads = figures("mean", "deviation", "lowest", "highest")
+    yield Table([*texts("reader", "score"), *heads], rows, "Readers across prompts")
+    rows = [
+        _row([one.a, one.b, one.metric, name], one, 1)
+        for ranked in found.ranked
+        for name, one in [
+            *ranked.by_prompt.items(),
+            *([("(mean)", ranked.of_means)] if ranked.verdict else []),
+        ]
+    ]
+    if rows:
+        heads = [*texts("a", "b", "score", "prompt"), *figures(*DIFFERENCE)]
+        yield Table(heads, rows, "Differences by prompt, b - a")
+
+
+def card_tables(
+    cards: Sequence[StressCard], between: Mapping[str, Sequence[Comparison]]
+) -> Iterator[Table]:
+    """Give a card for each reader, and the differences `between` them."""
+    for card in cards:
+        plain: list[Cell] = ["plain", card.n, _score_of(card.plain[card.metric]), "", ""]
+        rows = [Row(plain, ends_section=True)]
+        for name, own in card.conditions.items():
+            lead: list[Cell] = [name, own.n, _score_of(own.scores[card.metric])]
+            found = own.differences.get(card.metric)
+            rows.append(Row([*lead, "", ""]) if found is None else _beside(lead, found))
+        heads = figures("n", f"{card.metric} (95 %)", "from plain (95 %)", "p (Holm)")
+        yield Table([*texts("condition"), *heads], rows, f"{card.reader} under stress")
+    if between:
+        metric = cards[0].metric
+        rows = [
+            _beside([name, one.a, one.b], one)
+            for name, found in between.items()
+            for one in found
+            if one.metric == metric
+        ]
+        heads = [*texts("condition", "a", "b"), *figures("b - a (95 %)", "p (Holm)")]
+        yield Table(heads, rows, f"Differences under stress, {metric}, b - a")
+
+
+def _row(
+    lead: Sequence[Cell], found: Comparison, digits: int = 2, more: Sequence[Cell] = ()
+) -> Row:
+    """What leads to a difference, the difference, its interval, and what chance could do."""
+    difference = Figure(found.difference, digits, is_signed=True)
+    interval = shown_interval(found.low, found.high)
+    cells = [*lead, difference, interval, shown_chance(found.p_holm), *more]
+    return Row(cells, "strong" if found.is_real else "")
+
+
+def _beside(lead: Sequence[Cell], found: Comparison) -> Row:
+    """The same with the interval beside the difference, where room is short."""
+    difference = Figure(found.difference, 1, found.low, found.high, is_signed=True)
+    cells = [*lead, difference, shown_chance(found.p_holm)]
+    return Row(cells, "strong" if found.is_real else "")
+
+
+def _score_of(rate: Rate) -> str:
+    return f"{rate.value:.1f} ({rate.low:z.0f} to {rate.high:z.0f})"
