@@ -180,7 +180,8 @@ def _by_likeness(
     known = dict(zip(ids, asked.ids, strict=True))
     if known.keys().isdisjoint(own):
         return None
-    _check_questions(found, asked, [asked.ids.index(known[n]) for n in own if n in known])
+    places = {key: place for place, key in enumerate(asked.ids)}
+    _check_questions(found, asked, [places[known[n]] for n in own if n in known])
     note(f"{file}: its ids are the data's numbers in other digits ({keys[0]}, {asked.ids[0]})")
     return _by([known.get(n, key) for n, key in zip(own, keys, strict=True)], found)
 
