@@ -1,5 +1,6 @@
 """The verb predict in several processes of one launch."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from aqa.errors import FolderInUseError
 from aqa.processes import is_first_process
 from aqa.progress import Progress
 from aqa.runs.folder import read_manifest
+from aqa.runs.segments import POLL_SECONDS
 from aqa.verbs.launch import refuse_several
 from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs, kept_answers
 from aqa.verbs.session import result_of
 from aqa.verbs.shared_work import follow
+
+SAY_SECONDS = 10.0  # that one which takes the lead may need to say so
 
 
 def predict_together(
@@ -47,6 +51,16 @@ def predict_together(
             return result_of(kept_answers(questions, folder, progress, going_on, command))
         except FolderInUseError:
             # Another process may have taken the lead; else another launch works there.
-            if not follows and read_manifest(folder).get("launch") != launch:
+            if not follows and not _is_led(folder, launch):
                 raise
             follows = True
+
+
+def _is_led(folder: Path, launch: str) -> bool:
+    """Whether one of this launch leads; one that has just begun to may not have said so yet."""
+    end = time.monotonic() + SAY_SECONDS
+    while read_manifest(folder).get("launch") != launch:
+        if time.monotonic() > end:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True

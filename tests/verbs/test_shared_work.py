@@ -29,8 +29,8 @@ from aqa.processes import (
     process_rank,
 )
 from aqa.progress import SilentProgress
-from aqa.runs.folder import read_manifest
-from aqa.runs.names import JOURNAL, PREDICTIONS, SEGMENTS
+from aqa.runs.folder import hold, read_manifest
+from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS, SEGMENTS
 from aqa.runs.segments import segments_of
 from aqa.runs.shared_queue import CLAIMS, open_queue, take_part
 from aqa.verbs.launch import LAUNCH, launch_name
@@ -190,6 +190,34 @@ def test_while_one_of_them_lives_the_folder_is_in_use(
         run_alone(other, folder)
     assert run_alone(other, folder, Resume(fresh=True)).resumed == 0
     assert not segments_of(folder)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_first_waits_until_who_leads_has_said_so(
+    own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came late; only where another launch works in the folder it is an error."""
+    folder, waited = tmp_path / "out", []
+
+    def begin(seconds: float) -> None:
+        waited.append(seconds)
+        if own:
+            (folder / MANIFEST).write_text(json.dumps({"launch": "l", "status": "done"}))
+
+    monkeypatch.setattr("aqa.verbs.together.time.sleep", begin)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    lock = hold(folder)
+    try:
+        if own:
+            assert run_together(configured(tmp_path), folder) is None
+        else:
+            monkeypatch.setattr("aqa.verbs.together.SAY_SECONDS", -1.0)
+            with pytest.raises(FolderInUseError, match="another process is using"):
+                run_together(configured(tmp_path), folder)
+    finally:
+        lock.release()
+    assert len(waited) == own
 
 
 def test_failures_are_asked_again_by_all(single: Path, tmp_path: Path) -> None:
