@@ -128,6 +128,13 @@ class Inputs:
         examples = self._as_they_are()
         return enumerate(examples if self._stressed is None else self._stressed.changed(examples))
 
+    def examples_at(self, places: Iterable[int]) -> Iterator[tuple[int, Example]]:
+        """Those of the whole data at these places, which rise."""
+        examples, start = self.all_examples(), 0
+        for place in places:
+            yield from islice(examples, place - start, place - start + 1)
+            start = place + 1
+
     def training_examples(
         self, first: int = 0, end: int | None = None
     ) -> Iterator[tuple[int, Example]]:
@@ -150,8 +157,7 @@ class Inputs:
         self, reader: Backend, index: int, example: Example, with_target: bool = False
     ) -> Prompt:
         """Make the prompt of one example, see `templates.prepare`, and look for its answer."""
-        options = self._evidence
-        count = self._count_tokens
+        options, count = self._evidence, self._count_tokens
         prompt = prepare(example, index, self.template, options, reader, with_target, count)
         holds = answer_finder(example)
         kept = gold_ranks(prompt.evidence.passages, holds)

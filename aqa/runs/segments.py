@@ -5,11 +5,10 @@ holds while it lives, and its journal. The system frees the lock of a process th
 """
 
 import contextlib
-import json
 import shutil
 import time
-from array import array
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from aqa.runs.files import explained
 from aqa.runs.fingerprints import another_run, differences
 from aqa.runs.folder import hold
 from aqa.runs.journal import Journal, read_header, whole_lines
+from aqa.runs.journal_lines import Lines
 from aqa.runs.names import JOURNAL, QUEUE_LOCK, SEGMENTS
 
 POLL_SECONDS = 0.3  # between two looks at what the others do
@@ -74,26 +74,17 @@ def join_segments(journal: Journal, window: int, since: int = 0) -> None:
     Failures in the journal before `since` are replaced. A window's lines come in the
     order in which they were written. Then the segments are removed.
     """
-    paths = [segment / JOURNAL for segment in segments_of(journal.folder)]
-    numbers, places = array("H"), array("Q")  # of an example's line: which segment, and where
-    for number, path in enumerate(paths, 1):
-        for line in whole_lines(path):
+    lines = Lines()
+    for segment in segments_of(journal.folder):
+        number = lines.add(segment / JOURNAL)
+        for line in whole_lines(segment / JOURNAL):
             index, failed = line.row["index"], line.row.get("error") is not None
-            if not journal.wants(index, failed, since):
-                continue
-            if index >= len(places):
-                numbers.extend([0] * (index + 1 - len(places)))
-                places.extend([0] * (index + 1 - len(places)))
-            if not (failed and numbers[index]):
-                numbers[index], places[index] = number, line.start
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(path.open("rb")) for path in paths]
-        for start in range(0, len(places), window):
-            indices = range(start, min(start + window, len(places)))
-            for number, place in sorted((numbers[i], places[i]) for i in indices if numbers[i]):
-                files[number - 1].seek(place)
-                row = json.loads(files[number - 1].readline())
-                journal.append(row["index"], row)
+            if journal.wants(index, failed, since) and not (failed and index in lines):
+                lines.put(index, number, line.start)
+    with lines.reading() as read:
+        for _, indices in groupby(lines, key=lambda index: index // window):
+            for index in sorted(indices, key=lines.place):
+                journal.append(index, read(index))
     remove_segments(journal.folder)
 
 

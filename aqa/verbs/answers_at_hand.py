@@ -1,20 +1,21 @@
 """Answers of an ensemble's members that lie here already: in their runs, or where the user says."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aqa.backends import find_backend
-from aqa.backends.ensemble.backend import MemberAnswer, read_answer
+from aqa.backends.ensemble.backend import KeptAnswers, read_answer
 from aqa.backends.ensemble.learned import LearnedEnsemble, Member
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
 from aqa.errors import DataError, RunError, UsageError
 from aqa.evaluation.predictions import read_predictions
+from aqa.prompting.build import Inputs
 from aqa.runs.fingerprints import differences
-from aqa.runs.journal import read_header, read_lines
+from aqa.runs.journal import read_header
 from aqa.runs.names import JOURNAL, MANIFEST
 
 Fingerprint = Mapping[str, Any]
@@ -51,16 +52,16 @@ def member_config(member: Member) -> RunConfig:
 
 @dataclass(frozen=True, slots=True)
 class AnswersAtHand:
-    """Where answers to questions of these ids may lie; `fingerprint` is that of the ensemble's run.
+    """Where answers to these questions may lie; `fingerprint` is that of the ensemble's run.
 
     Data and evidence of members' runs must be those of that one.
     """
 
     learned: LearnedEnsemble
-    ids: Collection[str]
+    inputs: Inputs
     fingerprint: Fingerprint
 
-    def find(self, named: list[Path]) -> dict[int, dict[str, MemberAnswer]]:
+    def find(self, named: list[Path]) -> dict[int, KeptAnswers]:
         """Find the answers of each member that is needed, by its place.
 
         `named` are run folders and files that the user names.
@@ -69,15 +70,15 @@ class AnswersAtHand:
             AqaError: what is named is of other data, evidence or readers; or a member that can't
                 be asked has no answers.
         """
-        found: dict[int, dict[str, MemberAnswer]] = {place: {} for place in self.learned.needed}
+        found = {place: KeptAnswers(self.inputs.total) for place in self.learned.needed}
         files = [path for path in named if not (path / JOURNAL).is_file()]
         for place in sorted(found):
             member = self.learned.members[place]
             if member.reader is None:
-                found[place] = self._from_file(member, files)
+                self._take_file(member, files, found[place])
                 continue
             for folder in runs_in(Path(located(member.given, member.directory))):
-                found[place] |= self._from_run(folder, member)[0]
+                self._take_run(folder, member, found[place])
         if files:
             raise UsageError(
                 f"backend.answers names {files[0]}, which is not a run folder, and no member is a"
@@ -88,14 +89,15 @@ class AnswersAtHand:
                 self._take(folder, found)
         return found
 
-    def _take(self, folder: Path, found: dict[int, dict[str, MemberAnswer]]) -> None:
+    def _take(self, folder: Path, found: dict[int, KeptAnswers]) -> None:
         """Give a run that the user named to the member whose reader it is of."""
         reasons = []
         for place, member in enumerate(self.learned.members):
             if member.reader is not None:
-                answers, why = self._from_run(folder, member)
+                own = found.get(place) or KeptAnswers(self.inputs.total)
+                why = self._take_run(folder, member, own)
                 if not why:
-                    found[place] = found.get(place, {}) | answers
+                    found[place] = own
                     return
                 reasons.append(why)
         nearest = min(reasons, key=len, default={"": "no member is a run"})
@@ -105,35 +107,34 @@ class AnswersAtHand:
             " the same evidence, or leave it out"
         )
 
-    def _from_run(
-        self, folder: Path, member: Member
-    ) -> tuple[dict[str, MemberAnswer], dict[str, str]]:
-        """The answers in a run folder, or in what it differs from a run of the member here."""
-        path = folder / JOURNAL
-        found = read_header(path).get("fingerprint")
-        if not isinstance(found, dict):
-            return {}, {"": "it holds no journal"}
-        changed = different(found, {**self.fingerprint, **(member.reader or {})})
-        rows = () if changed else (row for row in read_lines(path) if row["id"] in self.ids)
-        return {row["id"]: read_answer(row["predicted_answer"], row) for row in rows}, changed
+    def _take_run(self, folder: Path, member: Member, answers: KeptAnswers) -> dict[str, str]:
+        """Take the answers in a run folder, or tell in what it differs from the member's run here.
 
-    def _from_file(self, member: Member, files: list[Path]) -> dict[str, MemberAnswer]:
-        """The answers of a member that can't be asked: from the next file that the user names."""
+        The questions of a run on the same data have the same places.
+        """
+        found = read_header(folder / JOURNAL).get("fingerprint")
+        if not isinstance(found, dict):
+            return {"": "it holds no journal"}
+        changed = different(found, {**self.fingerprint, **(member.reader or {})})
+        if not changed:
+            answers.take_run(folder / JOURNAL)
+        return changed
+
+    def _take_file(self, member: Member, files: list[Path], answers: KeptAnswers) -> None:
+        """Take those of a member that can't be asked, from the next file that the user names."""
         if not files:
             raise DataError(
                 f"{member.given} is a file, and can't be asked; name the file of its answers to"
                 " these questions with --set backend.answers='[FILE]'"
             )
         file = files.pop(0)
-        rows = read_predictions(file, list(self.ids))
-        found = {
-            key: read_answer(row.prediction, row.metadata)
-            for key, row in rows.items()
-            if key in self.ids
-        }
-        if not found:
+        places = {example.id: index for index, example in self.inputs.examples()}
+        rows = read_predictions(file, list(places))
+        if rows.keys().isdisjoint(places):
             raise DataError(
                 f"{file} holds no answer to any of these questions; name the answers of"
                 f" {member.given} to them"
             )
-        return found
+        for key in rows.keys() & places.keys():
+            row = rows[key]
+            answers.hold(places[key], read_answer(row.prediction, row.metadata))

@@ -3,7 +3,8 @@
 What a member is asked is a run of its own, in a folder of its own below the ensemble's.
 """
 
-from collections.abc import Collection
+from array import array
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -12,7 +13,7 @@ from typing import Any
 
 from aqa.backends import make_reader
 from aqa.backends.base import Remote
-from aqa.backends.ensemble.backend import Answers, EnsembleBackend, read_answer, unsure
+from aqa.backends.ensemble.backend import EnsembleBackend, KeptAnswers, unsure
 from aqa.config.options import RunConfig
 from aqa.errors import DataError, RunError, UsageError
 from aqa.evaluation.alignment import counted_ids
@@ -20,12 +21,12 @@ from aqa.metrics.votes import Cascade
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
-from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL, MEMBERS
 from aqa.spent import CostEstimate, Spent
 from aqa.verbs.answers_at_hand import AnswersAtHand, different, member_config
 from aqa.verbs.predict import Questions, Resume, check, kept_answers
 from aqa.verbs.predict import dry_run as dry_run_alone
+from aqa.verbs.session import result_of
 from aqa.verbs.variants import spent_in
 
 
@@ -69,38 +70,42 @@ class AskedMembers:
         self._folder, self._progress = folder, progress
         self._begun: set[int] = set()  # the members whose runs began here
         self._resume = Resume(fresh=resume.fresh, retry_errors=resume.retry_errors)
-        self._ids = {example.id: index for index, example in self._inputs.examples()}
         named = list(map(Path, self._options.answers))
         fingerprint = self._inputs.fingerprint(questions.reader)
-        self._at_hand = AnswersAtHand(self._learned, self._ids, fingerprint).find(named)
+        self._at_hand = AnswersAtHand(self._learned, self._inputs, fingerprint).find(named)
         for place in self._learned.needed:
-            if self._ids.keys() - self._at_hand[place].keys():
-                self._check(place)
+            if missing := self._missing(place, None):
+                self._check(place, missing)
 
-    def ask(self, place: int, ids: Collection[str] | None) -> Answers:
-        """Give a member's answers to questions of these ids, to all where there are none given."""
-        found, missing = self._at_hand[place], self._missing(place, ids)
+    def ask(self, place: int, wanted: Iterable[int] | None) -> KeptAnswers:
+        """Give a member's answers to the questions at the places `wanted`, to all where None are.
+
+        Places are those in the data, which a member's run is over as a whole: so the same run goes
+        on when more of them are asked, by a higher limit or by failures.
+        """
+        found, missing = self._at_hand[place], self._missing(place, wanted)
         if not missing:
             return found
         questions = check(self._to_ask(place, missing), self._progress)
-        questions = replace(questions, only=self._places(missing))
+        questions = replace(questions, only=missing)
         if isinstance(questions.reader, Remote):
             questions.reader.count_elsewhere(self._elsewhere(place))
         self._begun.add(place)
         folder = self._folder_of(place)
-        rows = kept_answers(questions, folder, self._progress, self._resume, "aqa predict ensemble")
-        answers = {row["id"]: read_answer(row["predicted_answer"], row, True) for row in rows}
-        return {**found, **answers}
+        asked = (folder, self._progress, self._resume, "aqa predict ensemble")
+        result_of(kept_answers(questions, *asked))
+        found.take_run(folder / JOURNAL, is_new=True)
+        return found
 
     def estimate(self) -> CostEstimate:
         """Tell what paid members will cost, without asking; UsageError where none is paid."""
         rule, found = self._learned.rule, dict[str, CostEstimate]()
         for place in self._learned.needed:
-            ids = None
+            wanted = None
             first = self._learned.needed[0]
             if isinstance(rule, Cascade) and place != first:
-                ids = self._unsure(rule, first)
-            missing = self._missing(place, ids)
+                wanted = self._unsure(rule, first)
+            missing = self._missing(place, wanted)
             if not missing:
                 continue
             config = self._to_ask(place, missing)
@@ -108,7 +113,7 @@ class AskedMembers:
                 folder = self._folder_of(place)
                 name = self._learned.members[place].name
                 asked = (folder, self._progress, self._resume)
-                found[name] = dry_run_alone(config, *asked, only=self._places(missing))
+                found[name] = dry_run_alone(config, *asked, only=missing)
         if not found:
             raise UsageError(
                 "--dry-run estimates the cost of an API; no member of this ensemble has to ask one"
@@ -116,10 +121,12 @@ class AskedMembers:
         models = ", ".join(each.model for each in found.values())
         return replace(reduce(add, found.values()), model=models)
 
-    def _unsure(self, rule: Cascade, first: int) -> list[str] | None:
+    def _unsure(self, rule: Cascade, first: int) -> Iterable[int] | None:
         """What the dear reader will be asked, as far as that is known."""
-        answers = {**self._at_hand[first], **self._own_rows(first)}
-        if self._ids.keys() - answers.keys():
+        own = self._folder_of(first) / JOURNAL
+        if own.is_file() and not self._resume.fresh:
+            self._at_hand[first].take_run(own, is_new=True)
+        if self._missing(first, None):
             share = self._learned.facts[Cascade.name]["asks_dear"]
             self._progress.note(
                 f"how sure {self._learned.members[first].name} is of its answers isn't known yet:"
@@ -127,35 +134,23 @@ class AskedMembers:
                 " that the ensemble learned from"
             )
             return None
-        return unsure(rule, {key: answers[key] for key in self._ids})
+        return unsure(rule, self._at_hand[first])
 
-    def _own_rows(self, place: int) -> Answers:
-        if self._resume.fresh:
-            return {}
-        lines = read_lines(self._folder_of(place) / JOURNAL)
-        return {row["id"]: read_answer(row["predicted_answer"], row, True) for row in lines}
-
-    def _missing(self, place: int, ids: Collection[str] | None) -> list[str]:
+    def _missing(self, place: int, wanted: Iterable[int] | None) -> "array[int]":
         """What a member has to be asked, in the data's order."""
-        found, wanted = self._at_hand[place], self._ids if ids is None else set(ids)
-        return [key for key in self._ids if key in wanted and key not in found]
-
-    def _places(self, ids: Collection[str]) -> frozenset[int]:
-        """Where these questions are in the data, which a member's run is over as a whole.
-
-        So the same run goes on when more of them are asked, by a higher limit or by failures.
-        """
-        return frozenset(self._ids[key] for key in ids)
+        at_hand = self._at_hand[place]
+        wanted = range(self._inputs.total) if wanted is None else wanted
+        return array("Q", (index for index in wanted if index not in at_hand))
 
     def _folder_of(self, place: int) -> Path:
         return self._folder / MEMBERS / self._learned.members[place].name
 
-    def _check(self, place: int) -> None:
+    def _check(self, place: int, missing: Collection[int]) -> None:
         """See whether a member can be asked, and is still the reader that was learned from."""
         member = self._learned.members[place]
         if member.config is None:
             return  # a cascade may need no more answers than there are
-        questions = check(self._to_ask(place, list(self._ids)), self._progress)
+        questions = check(self._to_ask(place, missing), self._progress)
         found = questions.inputs.fingerprint(questions.reader)
         changed = different(
             member.reader or {}, {name: found[name] for name in member.reader or {}}
@@ -166,11 +161,11 @@ class AskedMembers:
                 f" {next(iter(changed.values()))}; train the ensemble again"
             )
 
-    def _to_ask(self, place: int, ids: Collection[str]) -> RunConfig:
+    def _to_ask(self, place: int, missing: Iterable[int]) -> RunConfig:
         """The config of a member's run, under the caps of the ensemble."""
         member = self._learned.members[place]
         if member.config is None:
-            keys = sorted(set(ids), key=self._ids.__getitem__)
+            keys = [example.id for _, example in self._inputs.examples_at(missing)]
             raise DataError(
                 f"the answers of {member.given} lack {counted_ids(keys)}, and it can't be asked"
                 " here; add them to its file"

@@ -62,7 +62,7 @@ class Questions:
     """A reader and what it is to answer, both checked.
 
     `launch` names the processes that answer together, where there are several. `only` are the
-    places in the data of what is asked; None: all.
+    places in the data of what is asked, and rise; None: all.
     """
 
     config: RunConfig
@@ -258,7 +258,8 @@ def dry_run(
 ) -> CostEstimate:
     """Tell what a prediction would cost; nothing is asked and nothing is written.
 
-    What was answered in the `folder` is left out, as `resume` says, and all but the places `only`.
+    What was answered in the `folder` is left out, as `resume` says, and all but the places `only`,
+    which rise.
 
     Raises:
         AqaError: bad data or prompt; or the reader asks no server.
@@ -272,11 +273,8 @@ def dry_run(
     own = inputs.fingerprint(reader)
     done = set() if resume.fresh else done_before(folder, own, resume.retry_errors)
     unfit: list[Unfit] = []
-    left = (
-        (index, example)
-        for index, example in inputs.examples()
-        if index not in done and (only is None or index in only)
-    )
+    examples = inputs.examples() if only is None else inputs.examples_at(only)
+    left = ((index, example) for index, example in examples if index not in done)
     estimate = reader.estimate_cost(that_fit(inputs.prompts(reader, left), unfit.append))
     answered = sum(index < inputs.total for index in done)
     return replace(estimate, unfit=len(unfit), answered=answered)

@@ -1,5 +1,6 @@
 """The answers of a run: each is in the journal before anything else happens."""
 
+from array import array
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Session:
         """Those of these places that have no answer yet, as one wave; None of all places."""
         if places is None:
             return None
-        todo = [place for place in sorted(places) if not self.journal.is_done(place, self.since)]
+        todo = array("Q", (at for at in places if not self.journal.is_done(at, self.since)))
         return iter([todo] if todo else [])
 
     def unsure(self) -> int:
@@ -167,12 +168,9 @@ class Answering:
         return self._prompts(self._chosen(indices, since))
 
     def _chosen(self, indices: Collection[int], since: int) -> Iterator[tuple[int, Example]]:
-        last = max(indices, default=-1)
         # What was asked under a higher limit is paid for, and kept for when it is raised again.
-        for index, example in self._inputs.all_examples():
-            if index > last:
-                return
-            if index in indices and not self._journal.is_done(index, since):
+        for index, example in self._inputs.examples_at(sorted(indices)):
+            if not self._journal.is_done(index, since):
                 yield index, example
 
     def _record(self, answer: Callable[["Answering"], Answers]) -> Iterator[Answered]:

@@ -44,3 +44,13 @@ def test_korean_questions_may_be_asked_in_korean(
     Inputs(config, load_template(config.prompt), progress)
     note = "2 of 3 questions are Korean, and the template eng_v1 is English; kor_v1 asks in Korean"
     assert any(each.startswith(note) for each in progress.notes) == told
+
+
+def test_examples_are_given_by_their_places_whatever_the_limit(tmp_path: Path) -> None:
+    data = tmp_path / "data.json"
+    rows = [{"question": f"{n}?", "passages": ["x"], "answers": ["x"]} for n in range(9)]
+    data.write_text(json.dumps(rows))
+    config = build_config(StubBackend.Options, [{"data": {"path": str(data), "limit": 3}}])
+    inputs = Inputs(config, load_template(config.prompt), SilentProgress())
+    found = [(index, example.question) for index, example in inputs.examples_at([0, 1, 5, 8, 20])]
+    assert found == [(0, "0?"), (1, "1?"), (5, "5?"), (8, "8?")]

@@ -1,6 +1,7 @@
 """The backend ensemble: a rule chooses among the answers of its members."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import islice
@@ -17,6 +18,8 @@ from aqa.metrics.medoid import profile_of
 from aqa.metrics.votes import NOBODY, Cascade, Votes
 from aqa.records import Prediction, Prompt
 from aqa.runs.files import Hashed
+from aqa.runs.journal import whole_lines
+from aqa.runs.journal_lines import Lines
 from aqa.spent import Spent
 
 WINDOW = 512  # questions that are decided at once
@@ -36,6 +39,43 @@ class MemberAnswer:
     spent: Spent | None = None
     tokens: tuple[int, int] = (0, 0)
     is_new: bool = False
+
+
+class KeptAnswers:
+    """A member's answers to `total` questions, by their places; those of runs stay on the disk."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._lines = total, Lines()
+        self._held: dict[int, MemberAnswer] = {}
+        self._new: set[int] = set()  # the journals that this run wrote
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._lines or index in self._held
+
+    def __iter__(self) -> Iterator[int]:
+        return (index for index in range(self._total) if index in self)
+
+    def take_run(self, journal: Path, is_new: bool = False) -> None:
+        """Let what a run's journal holds take the place of what is known."""
+        number = self._lines.add(journal)
+        self._new |= {number} if is_new else set()
+        for line in whole_lines(journal):
+            if line.row["index"] < self._total:
+                self._lines.put(line.row["index"], number, line.start)
+
+    def hold(self, index: int, answer: MemberAnswer) -> None:
+        """Keep an answer that lies in no run."""
+        self._held[index] = answer
+
+    def read(self, indices: Iterable[int]) -> Iterator[MemberAnswer | None]:
+        """The answers to the questions at these places; None where there is none."""
+        with self._lines.reading() as read:
+            for index in indices:
+                if index in self._lines:
+                    row, is_new = read(index), self._lines.place(index)[0] in self._new
+                    yield read_answer(row["predicted_answer"], row, is_new)
+                else:
+                    yield self._held.get(index)
 
 
 def read_answer(text: str | None, row: Mapping[str, Any], is_new: bool = False) -> MemberAnswer:
@@ -89,9 +129,8 @@ def _number(value: object) -> float | None:
         return None
 
 
-Answers = Mapping[str, MemberAnswer]  # of one member, by the question's id
-# Gives the answers of the member at a place: to questions of these ids, None for all.
-Ask = Callable[[int, Collection[str] | None], Answers]
+# Gives the answers of the member at a place: to the questions at these places, None for all.
+Ask = Callable[[int, Iterable[int] | None], KeptAnswers]
 
 
 class EnsembleBackend(Backend[EnsembleOptions]):
@@ -99,7 +138,7 @@ class EnsembleBackend(Backend[EnsembleOptions]):
 
     Options: ClassVar[type[BackendOptions]] = EnsembleOptions
     _ask: Ask | None = None
-    _answers: Mapping[int, Answers] = {}
+    _answers: Mapping[int, KeptAnswers] = {}
 
     @cached_property
     def learned(self) -> LearnedEnsemble:
@@ -150,13 +189,14 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         """Decide, window by window."""
         waiting = iter(prompts)
         while window := list(islice(waiting, WINDOW)):
-            asked = [self._asked(prompt.id) for prompt in window]
-            yield from self._decided(window, asked)
+            yield from self._decided(window, self._asked([prompt.index for prompt in window]))
 
-    def _asked(self, key: str) -> list[MemberAnswer | None]:
-        """The answers to one question, None of members that were not asked."""
+    def _asked(self, indices: Sequence[int]) -> list[tuple[MemberAnswer | None, ...]]:
+        """The answers to each question, None of members that were not asked."""
+        not_asked = KeptAnswers(0)
         places = range(len(self.learned.members))
-        return [self._answers.get(place, {}).get(key) for place in places]
+        members = (self._answers.get(place, not_asked).read(indices) for place in places)
+        return list(zip(*members, strict=True))
 
     def _decided(
         self, window: Sequence[Prompt], asked: Sequence[Sequence[MemberAnswer | None]]
@@ -182,13 +222,13 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         return {name: answer for name, answer in pairs if answer is not None}
 
 
-def unsure(rule: Cascade, answers: Answers) -> list[str]:
-    """The questions that the cheap reader's answers leave to the dear one."""
-    found = []
-    for key, answer in answers.items():
-        sure = answer.candidates[0][1] if answer.candidates else None
+def unsure(rule: Cascade, answers: KeptAnswers) -> "array[int]":
+    """The places of the questions that the cheap reader's answers leave to the dear one."""
+    found = array("Q")
+    for index, answer in zip(answers, answers.read(answers), strict=True):
+        sure = answer.candidates[0][1] if answer and answer.candidates else None
         if sure is None or sure < rule.threshold:
-            found.append(key)
+            found.append(index)
     return found
 
 

@@ -6,20 +6,22 @@ A server may stream what it was to send whole.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from aqa.backends.openai_api.errors import status_in
 from aqa.backends.openai_api.logprobs import tokens_of, tokens_of_choice
 from aqa.backends.openai_api.replies import (
+    BROKEN_OFF,
     BadBodyError,
     ErrorInBodyError,
-    PageError,
     Reply,
     Said,
     ending_of,
     error_text,
+    joined_parts,
     make_reply,
     reported,
+    unread,
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
 
@@ -27,9 +29,6 @@ from aqa.backends.openai_api.schemas import ResponseSchema
 THOUGHT = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
 
 SAYING = ("message", "delta", "text", "finish_reason", "error")  # of a choice, any of them
-# Why an answer that was broken off is not whole: what vLLM, OpenRouter, DeepSeek and Zhipu say.
-BROKEN_OFF = {"error", "abort", "cancelled", "canceled", "timeout", "network_error",
-              "server_error", "insufficient_system_resource"}  # fmt: skip
 LINE_END = re.compile(r"\r\n|\r|\n")
 STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 KEPT = ("model", "usage", "service_tier")  # the last of each
@@ -60,16 +59,8 @@ def _read(
         body = _body_of(content)
         said = said_in(body)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise _unread(content, kind) from error
+        raise unread(content, kind) from error
     return make_reply(said, body, schema)
-
-
-def _unread(content: bytes, kind: str) -> BadBodyError:
-    """The error of a body that is not of this kind."""
-    if content.lstrip()[:1] == b"<":
-        title = error_text(content.decode(errors="replace"))
-        return PageError(f"the server sent a web page instead of {kind}: {title}")
-    return BadBodyError(f"the server's answer is cut off or is not {kind}")
 
 
 def _of_completion(body: Json) -> Said:
@@ -101,12 +92,12 @@ def _of_choice(choice: Mapping[str, Any]) -> Said:
         return Said(choice.get("text"), ending=finish, tokens=tokens)
     content = message.get("content")
     refusal = message.get("refusal") or (
-        _joined_parts(content, "refusal") if isinstance(content, list) else None
+        joined_parts(content, "refusal") if isinstance(content, list) else None
     )
     thought = any(message.get(name) for name in THOUGHT)
     called = finish != "length" and (message.get("tool_calls") or message.get("function_call"))
     ending = "tool_calls" if called else finish
-    return Said(_joined_parts(content), refusal, ending, thought, tokens)
+    return Said(joined_parts(content), refusal, ending, thought, tokens)
 
 
 def _of_response(body: Json) -> Said:
@@ -128,9 +119,9 @@ def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
     """What the messages of a response say; commentary is not meant for the user."""
     messages = [item for item in output if item.get("type") == "message"]
     said = [own["content"] for own in messages if own.get("phase") != "commentary"]
-    text = "".join(str(_joined_parts(content) or "") for content in said)
+    text = "".join(str(joined_parts(content) or "") for content in said)
     listed = [content for content in said if isinstance(content, list)]
-    refusal = "".join(str(_joined_parts(content, "refusal")) for content in listed)
+    refusal = "".join(str(joined_parts(content, "refusal")) for content in listed)
     parts = [part for content in listed for part in content if isinstance(part, Mapping)]
     tokens = [token for part in parts for token in tokens_of(part.get("logprobs"))]
     thought = len(messages) < len(output) or (bool(messages) and not parts)
@@ -229,21 +220,5 @@ def _add(body: Json, event: Json) -> None:
 
 def _join(message: Json, delta: Mapping[str, Any]) -> None:
     for name in ("content", "refusal", "reasoning_content", "reasoning"):
-        if isinstance(text := _joined_parts(delta.get(name)), str):
+        if isinstance(text := joined_parts(delta.get(name)), str):
             message[name] = message.get(name, "") + text
-
-
-def _joined_parts(content: object, name: Literal["text", "refusal"] = "text") -> object:
-    """The text of a message that some servers (Mistral's thinking models) give in parts."""
-    parts = [content] if isinstance(content, Mapping) else content
-    return "".join(_of_part(part, name) for part in parts) if isinstance(parts, list) else content
-
-
-def _of_part(part: object, name: str) -> str:
-    if isinstance(part, str) and name == "text":
-        return part
-    if not isinstance(part, Mapping) or part.get("type", name) not in (name, f"output_{name}"):
-        return ""
-    said = part.get(name)
-    said = said.get("value") if isinstance(said, Mapping) else said
-    return said if isinstance(said, str) else ""

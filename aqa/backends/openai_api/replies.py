@@ -34,6 +34,9 @@ ENDS: Mapping[str, End] = {
     **dict.fromkeys(LENGTH.split(), "length"),
     **dict.fromkeys(FILTER.split(), "filter"),
 }
+# Why an answer that was broken off is not whole: what vLLM, OpenRouter, DeepSeek and Zhipu say.
+BROKEN_OFF = {"error", "abort", "cancelled", "canceled", "timeout", "network_error",
+              "server_error", "insufficient_system_resource"}  # fmt: skip
 TOOLS = {"tool_calls", "tool_use", "function_call"}
 TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 WORD_END = re.compile(r"[- ]|(?<=[a-z])(?=[A-Z])")
@@ -106,6 +109,14 @@ def ending_of(reason: object) -> str:
     """How a server says that an answer ended: as max_tokens, however spelt; not what it adds."""
     said = reason.partition(":")[0].strip() if isinstance(reason, str) else ""
     return WORD_END.sub("_", said).lower()
+
+
+def unread(content: bytes, kind: str) -> BadBodyError:
+    """The error of a body that is not of this kind."""
+    if content.lstrip()[:1] == b"<":
+        title = error_text(content.decode(errors="replace"))
+        return PageError(f"the server sent a web page instead of {kind}: {title}")
+    return BadBodyError(f"the server's answer is cut off or is not {kind}")
 
 
 def make_reply(said: Said, body: Mapping[str, Any], schema: ResponseSchema | None) -> Reply:
@@ -253,3 +264,19 @@ def _told_cost(usage: Mapping[str, Any], most: float) -> float | None:
     if not all(type(cost) in (int, float) and 0 <= cost <= most for cost in costs):
         return None
     return float(sum(costs))
+
+
+def joined_parts(content: object, name: Literal["text", "refusal"] = "text") -> object:
+    """The text of a message that some servers (Mistral's thinking models) give in parts."""
+    parts = [content] if isinstance(content, Mapping) else content
+    return "".join(_of_part(part, name) for part in parts) if isinstance(parts, list) else content
+
+
+def _of_part(part: object, name: str) -> str:
+    if isinstance(part, str) and name == "text":
+        return part
+    if not isinstance(part, Mapping) or part.get("type", name) not in (name, f"output_{name}"):
+        return ""
+    said = part.get(name)
+    said = said.get("value") if isinstance(said, Mapping) else said
+    return said if isinstance(said, str) else ""
