@@ -1,11 +1,10 @@
-"""Asking an API: against the ideal, a sequential client, and lm-eval; CPU and memory.
+"""Asking an API: against the ideal, a sequential client, and lm-eval; CPU.
 
 ideal       answers a second over min(connections / latency, request limit, token limit)
 sequential  questions a second over those of the client of openai in a loop, at 32 connections
 cpu         CPU of this process for a request with a prompt of 1,500 words
 peer        questions a second, and refused requests, under a tight token limit with 429s, against
             lm-eval's local-chat-completions: same server, same prompts, as many at a time
-memory      peak memory of 100,000 questions against that of 1,000
 
 The server is that of the tests, in a process of its own. The peer has an environment of its own:
 
@@ -15,7 +14,6 @@ Run: python tests/benchmarks/api_speed.py [PART ...] [--quick]
          [--peer-python /tmp/lm-eval/bin/python]
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -44,8 +42,6 @@ IDEAL = 0.95  # the targets
 TIMES_SEQUENTIAL = 30
 CPU_MILLISECONDS = 3.5
 TIMES_PEER = 2
-GROWTH = 16  # MiB
-FEW = 1000
 WORDS = 60  # of a passage, where its length does not matter
 
 
@@ -57,12 +53,11 @@ class Size:
     sequential: int
     cpu: int
     peer: int
-    memory: int
     rounds: int
 
 
-WHOLE = Size(seconds=60, sequential=25, cpu=3000, peer=900, memory=100_000, rounds=3)
-QUICK = Size(seconds=1, sequential=1, cpu=40, peer=60, memory=500, rounds=1)
+WHOLE = Size(seconds=60, sequential=25, cpu=3000, peer=900, rounds=3)
+QUICK = Size(seconds=1, sequential=1, cpu=40, peer=60, rounds=1)
 
 
 def configure(
@@ -262,43 +257,14 @@ def run_peer(command: list[str]) -> None:
         sys.exit(f"lm-eval failed:\n{done.stderr[-2000:]}")
 
 
-def memory(folder: Path, size: Size) -> None:
-    """Peak memory of processes of their own."""
-    peaks = {}
-    with Loopback() as server:
-        for count in (FEW, size.memory):
-            config = configure(folder, server.url, count)
-            command = [sys.executable, __file__, "--measure-memory", str(count), server.url]
-            command.append(str(config.data.path))
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            peaks[count] = float(output)
-    for count, peak in peaks.items():
-        print(f"  {count:,} questions: {peak:.1f} MiB at most")
-    growth = peaks[size.memory] - peaks[FEW]
-    print_verdict("memory: MiB more", growth, GROWTH, at_most=True)
-
-
-def measure_memory(count: str, url: str, path: str) -> None:
-    """Answer a file and print this process's peak."""
-    config = configure(Path(path).parent, url, int(count))
-    answer_all(config)
-    # Not ru_maxrss, which a process takes over from the one that started it.
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    print(next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024)
-
-
 def main() -> None:
     """Run the parts that are named, or all."""
-    parts = {"ideal": ideal, "sequential": sequential, "cpu": cpu, "memory": memory}
+    parts = {"ideal": ideal, "sequential": sequential, "cpu": cpu}
     parser = Parser(__doc__)
-    parser.add_argument("part", nargs="*", help="ideal, sequential, cpu, peer, memory; default all")
+    parser.add_argument("part", nargs="*", help="ideal, sequential, cpu or peer; default all")
     parser.add_argument("--rounds", type=int, help="of each arm")
     parser.add_argument("--peer-python", help="the Python of an environment with lm-eval")
-    parser.add_argument("--measure-memory", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.measure_memory:
-        measure_memory(*arguments.measure_memory)
-        return
     known = [*parts, "peer"]
     if unknown := set(arguments.part) - set(known):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")

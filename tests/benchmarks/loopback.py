@@ -16,10 +16,13 @@ Counts = dict[str, float]
 
 
 class Loopback:
-    """A server that runs until it is left; `settings` are fields of `fault_server.Server`."""
+    """A server that runs until it is left; `settings` are fields of `fault_server.Server`.
 
-    def __init__(self, **settings: Any) -> None:
-        self._settings = settings
+    With `batches` it has the Batch API as well.
+    """
+
+    def __init__(self, batches: bool = False, **settings: Any) -> None:
+        self._settings = {"batches": batches, **settings}
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -60,9 +63,13 @@ class Loopback:
 def main() -> None:
     """Serve until standard input ends."""
     sys.path.insert(0, str(BACKEND_TESTS))
+    from fault_batches import BatchingServer
     from fault_server import Server, serving
 
-    class Timed(Server):
+    settings = json.loads(sys.argv[1])
+    kind: type[Server] = BatchingServer if settings.pop("batches") else Server
+
+    class Timed(kind):  # type: ignore[misc, valid-type]
         """Notes when it was asked first and when it answered last."""
 
         first = last = 0.0
@@ -74,7 +81,6 @@ def main() -> None:
             finally:
                 self.last = time.monotonic()
 
-    settings = json.loads(sys.argv[1])
     server = Timed(keep_bodies=False, **settings)
     with serving(server):
         print(server.url, flush=True)

@@ -1,154 +1,264 @@
-"""Peak memory of many examples against that of a few: reading them, and predicting.
+"""Peak memory of many questions against that of a few, in each way of predicting and evaluating.
 
-read      every row is checked, then read again
-predict   a whole run; the stub backend of the tests answers, so that all that is measured is what
-          aqa itself needs
-vllm      the same by the engine vLLM, with a stand-in for its server
-resume    the same run once more, to see what resuming takes
+Each way is a command of aqa whose model or server answers at once: what is measured is what aqa
+itself needs. Memory is that of all its processes together, each at its peak; servers that stand in
+for others, and Ray's own processes, are left out.
 
-Each measurement is a process of its own. Run: python tests/benchmarks/memory.py [--examples N]
+A prediction may grow by 100 MiB. An evaluation holds the answers, so it is told by the question.
+
+Run: python tests/benchmarks/memory.py [WAY ...] [--few N] [--many N]
 """
 
-import argparse
+import csv
 import json
 import os
-import resource
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from arms import Parser
+import psutil
+from arms import Parser, save_tiny_llama
+from loopback import Loopback
 
-if TYPE_CHECKING:
-    from aqa.config.options import RunConfig
-
-FEW = 10_000
-QUICK = 100  # as few, to see that the script works
 TARGET = 100  # MiB that the memory may grow
+LOOK = 0.3  # seconds between two looks at processes
+OTHERS = ("fake_vllm", "/ray/", "ray::IDLE")  # in the command lines of what is no process of aqa
 FAKES = Path(__file__).parents[1] / "fakes"
+SMALL = 200  # questions that an ensemble learns from
 
-Seconds = dict[str, float]
+STUB, LLAMA = "predict stub -o", "predict llama --model tiny --set backend.quantization=none -o"
+API = "predict gpt4 --model m --set 'backend.price={{input: 1, output: 1}}' -o"
+COUNT = "--set workers.count=2"
+ENSEMBLE = "predict ensemble --model learned -o"
+BATCHES = "--batch-api --set backend.batch.poll_seconds=0.1 --set backend.base_url={batches}"
+# The words of each way, in the order in which they use each other's runs.
+WAYS = {
+    "predict": f"{STUB} predict --data q.jsonl",
+    "resume": f"{STUB} predict --data q.jsonl",
+    "json": f"{STUB} json --data q.json",
+    "csv": f"{STUB} csv --data q.csv",
+    "parquet": f"{STUB} parquet --data q.parquet",
+    "processes": f"{STUB} processes --data q.jsonl {COUNT}",
+    "torchrun": f"{STUB} torchrun --data q.jsonl",
+    "ray": f"{STUB} ray --data q.jsonl {COUNT} --set workers.engine=ray",
+    "stress": f"{STUB} stress --data q.jsonl --stress noise-5,conflict",
+    "stop": f"{STUB} stop --data q.jsonl --stop-when-decided predict",
+    "ensemble": f"{ENSEMBLE} ensemble --data q.jsonl",
+    "answers": f"{ENSEMBLE} answers --data q.jsonl --set backend.answers=[whole]",
+    "llama": f"{LLAMA} llama --data q.jsonl",
+    "vllm": f"{LLAMA} vllm --data q.jsonl --set backend.engine=vllm"
+    " --set backend.vllm.python=./python-of-vllm",
+    "gpt4": f"{API} gpt4 --data q.jsonl --set backend.base_url={{api}}",
+    "batch": f"{API} batch --data q.jsonl {BATCHES}",
+    "evaluate": "evaluate predict --metrics em,f1",
+    "data": "evaluate predict --metrics em,f1 --data q.jsonl",
+    "compare": "evaluate predict processes --metrics em,f1 --data q.jsonl",
+    "train": "evaluate predict --metrics em,f1 --data q.jsonl --train q.jsonl",
+}
+# What is run before, and not measured.
+BEFORE = {
+    "ensemble": [
+        f"{STUB} one --model one --data small.jsonl",
+        f"{STUB} two --model two --data small.jsonl",
+        "train ensemble -o learned --data small.jsonl --set backend.members=[one,two]"
+        " --set backend.rule=majority",
+    ],
+    "answers": [f"{STUB} whole --model one --data q.jsonl"],
+}
+EVALUATIONS = {"evaluate", "data", "compare", "train"}
+TEXTS = (
+    ("How long is river {}?", "River {} rises in the northern hills and is {} km long."),
+    ("In which year was book {} written?", "Book {} was written by an unknown author in {}."),
+    ("{}번 강의 길이는 얼마인가?", "{}번 강은 북쪽 산지에서 시작하여 {}킬로미터를 흐른다."),
+)
+
+
+def examples(count: int) -> Iterator[dict[str, object]]:
+    """Give so many short examples, every third one in Korean."""
+    for number in range(count):
+        answer = 1000 + number
+        question, context = (text.format(number, answer) for text in TEXTS[number % len(TEXTS)])
+        row = {"id": f"row-{number}", "question": question, "context": context}
+        yield {**row, "answers": [str(answer)]}
 
 
 def write_examples(path: Path, count: int) -> None:
-    """Write `count` short examples of JSON Lines, every third one in Korean."""
-    texts = (
-        ("Where does river {} rise?", "River {} rises in the northern hills and runs south."),
-        ("Who wrote book {}?", "Book {} was written by an unknown author in 1801."),
-        ("{}번 강은 어디에서 시작하는가?", "{}번 강은 북쪽 산지에서 시작하여 남쪽으로 흐른다."),
-    )
+    """Write so many examples as JSON Lines."""
     with path.open("w", encoding="utf-8") as file:
-        for number in range(count):
-            question, context = (text.format(number) for text in texts[number % len(texts)])
-            row = {"id": f"row-{number}", "question": question, "context": context}
-            file.write(json.dumps({**row, "answers": [str(number)]}, ensure_ascii=False) + "\n")
+        for row in examples(count):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-@contextmanager
-def timed(seconds: Seconds, name: str) -> Iterator[None]:
-    """Note how long the work within takes."""
-    start = time.perf_counter()
-    yield
-    seconds[name] = time.perf_counter() - start
+def write_document(path: Path, count: int) -> None:
+    """Write them as one document of JSON."""
+    with path.open("w", encoding="utf-8") as file:
+        for number, row in enumerate(examples(count)):
+            file.write((",\n" if number else '{"data": [') + json.dumps(row))
+        file.write("]}")
 
 
-def read(path: Path) -> Seconds:
-    """Check a file's rows, then read them."""
-    from aqa.data import Source, read_examples, survey
-
-    source, seconds = Source(str(path)), Seconds()
-    with timed(seconds, "check"):
-        found = survey(source)
-    with timed(seconds, "read"):
-        assert sum(1 for _ in read_examples(source, found)) == found.count
-    return seconds
+def write_csv(path: Path, count: int) -> None:
+    """Write them as a table of texts."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(next(examples(1)))
+        table.writerows(row.values() for row in examples(count))
 
 
-def predict(path: Path) -> Seconds:
-    """Predict a file with the stub, and again to see what resuming takes."""
-    sys.path.insert(0, str(FAKES))
-    from aqa_stub import StubBackend
+def write_parquet(path: Path, count: int) -> None:
+    """Write them as the usual program does: a million rows are one group."""
+    import pyarrow
+    import pyarrow.parquet
 
-    from aqa.config.load import build_config
-
-    config = build_config(StubBackend.Options, [{"data": {"path": str(path)}}])
-    return run_twice(config, path)
-
-
-def vllm(path: Path) -> Seconds:
-    """The same through a server that echoes a part of its prompts."""
-    sys.path.insert(0, str(FAKES))
-    from arms import save_tiny_llama, smollm2_config
-    from fake_vllm import Start, make_python
-
-    folder = path.parent
-    os.environ["FAKE_VLLM"] = Start(str(folder)).as_json()
-    config = smollm2_config(
-        backend={
-            "model": str(save_tiny_llama(folder / "tiny")),
-            "quantization": "none",
-            "engine": "vllm",
-            "vllm": {"python": str(make_python(folder))},
-        },
-        data={"path": str(path)},
-    )
-    return run_twice(config, path)
+    rows = examples(count)
+    batches = iter(lambda: list(islice(rows, 10_000)), [])
+    tables = [pyarrow.Table.from_pylist(batch) for batch in batches]
+    pyarrow.parquet.write_table(pyarrow.concat_tables(tables), path)
 
 
-def run_twice(config: "RunConfig", path: Path) -> Seconds:
-    """A whole run, and the same command once more."""
-    from aqa.progress import SilentProgress
-    from aqa.verbs.predict import predict as run
-
-    seconds = Seconds()
-    for name in ("predict", "resume"):
-        with timed(seconds, name):
-            result = run(config, path.parent / path.stem, SilentProgress())
-        assert result.answered == result.examples
-    return seconds
+DATA = {
+    "q.jsonl": write_examples, "q.json": write_document, "q.csv": write_csv,
+    "q.parquet": write_parquet,
+}  # fmt: skip
 
 
-WORK = {"read": read, "predict": predict, "vllm": vllm}
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder that holds the data and runs, and the servers that answer."""
+
+    folder: Path
+    count: int
+    api: str
+    batches: str
+
+    def command(self, way: str, words: str) -> list[str]:
+        """The command of a way, once its data lie there."""
+        found = shlex.split(words.format(api=self.api, batches=self.batches))
+        for name, write in DATA.items():
+            if name in found and not (self.folder / name).exists():
+                write(self.folder / name, self.count)
+        if way == "torchrun":
+            start = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "aqa"]
+            return [sys.executable, "-m", *start, *found, "--quiet"]
+        return [sys.executable, __file__, "--as-aqa", *found, "--quiet"]
+
+    def measure(self, way: str) -> tuple[float, float]:
+        """Run a way to its end; give its MiB and seconds."""
+        for words in BEFORE.get(way, ()):
+            self._peak(self.command("", words))
+        started = time.monotonic()
+        return self._peak(self.command(way, WAYS[way])), time.monotonic() - started
+
+    def _peak(self, command: list[str]) -> float:
+        from fake_vllm import Start
+
+        paths = [str(FAKES), *filter(None, [os.environ.get("PYTHONPATH")])]
+        told = {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "FAKE_VLLM": Start(str(self.folder)).as_json(),
+            "OPENAI_API_KEY": "none",
+        }
+        with (self.folder / "log").open("w+") as log:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env={**os.environ, **told}, stdout=log, stderr=log
+            )
+            peaks, known = dict[int, float](), set[int]()
+            while process.poll() is None:
+                found = peaks_of(process.pid)
+                # One that is seen for the first time may be a copy of that which starts it.
+                both = {pid: peak for pid, peak in found.items() if pid in known}
+                peaks |= {pid: max(peak, peaks.get(pid, 0)) for pid, peak in both.items()}
+                known = set(found)
+                time.sleep(LOOK)
+            if process.returncode:
+                log.seek(0)
+                sys.exit(f"{shlex.join(command)}\n{log.read()[-4000:]}")
+        return sum(peaks.values())
+
+
+def peaks_of(pid: int) -> dict[int, float]:
+    """The peaks so far of a process and of those that it started, by their ids, in MiB."""
+    found = {}
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+                words = " ".join(each.cmdline())
+                status = Path(f"/proc/{each.pid}/status").read_text(encoding="utf-8")
+                lines = [line for line in status.splitlines() if "VmHWM" in line]
+                if lines and not any(other in words for other in OTHERS):
+                    found[each.pid] = int(lines[0].split()[1]) / 1024
+    return found
+
+
+def as_aqa(words: list[str]) -> None:
+    """The command line, where models answer at once."""
+    from aqa.__main__ import main
+
+    if "llama" in words:
+        from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+        from aqa.backends.local.decoding import Written
+
+        def answer(reader, rows):  # type: ignore[no-untyped-def]
+            for row in rows:
+                yield reader._predicted(row, [Written(row.encoding.prompt_ids[1:4], -1.0, 4, -0.5)])
+
+        LlamaQloraBackend._answer_window = answer  # type: ignore[method-assign]
+    sys.argv = ["aqa", *words]
+    main()
 
 
 def main() -> None:
-    """Measure few examples and many, and print the comparison."""
-    parser = Parser(__doc__, examples=(1_000_000, 1000))
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.measure:
-        name, path = arguments.measure
-        seconds = WORK[name](Path(path))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"peak": peak, "seconds": seconds}))
+    """Measure few questions and many in each way, and print the comparison."""
+    if sys.argv[1:2] == ["--as-aqa"]:
+        as_aqa(sys.argv[2:])
         return
-    fewer, more = QUICK if arguments.quick else FEW, arguments.examples
+    parser = Parser(__doc__, few=(10_000, 60), many=(1_000_000, 120))
+    parser.add_argument("ways", nargs="*", choices=[[], *WAYS], default=[])
+    asked = parser.parse_args()
+    ways = [way for way in WAYS if way in (asked.ways or WAYS)]
+    if find_spec("ray") is None and "ray" in ways:
+        print("ray: not installed")
+        ways.remove("ray")
+    sys.path.insert(0, str(FAKES))
     missed = False
-    with tempfile.TemporaryDirectory() as folder:
-        for name in WORK:
-            found = {}
-            for count in (fewer, more):
-                path = Path(folder, f"{name}-{count}.jsonl")
-                write_examples(path, count)
-                command = [sys.executable, __file__, "--measure", name, str(path)]
-                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                found[count] = json.loads(output.splitlines()[-1])
-            few, many = found[fewer], found[more]
-            growth = many["peak"] - few["peak"]
-            missed |= growth > TARGET
+    with ExitStack() as opened:
+        api, batches = (opened.enter_context(Loopback(batches=kind)).url for kind in (False, True))
+        places = [
+            made_place(opened.enter_context(tempfile.TemporaryDirectory()), count, api, batches)
+            for count in (asked.few, asked.many)
+        ]
+        for way in ways:
+            (few, _), (many, seconds) = (place.measure(way) for place in places)
+            growth = many - few
+            missed |= way not in EVALUATIONS and growth > TARGET
+            each = growth * 2**20 / (asked.many - asked.few)
+            bound = f"{each:,.0f} bytes each" if way in EVALUATIONS else f"at most {TARGET}"
             print(
-                f"{name}: {few['peak']:.1f} MiB at {fewer:,} examples, {growth:+.1f} MiB at"
-                f" {more:,} (target: at most {TARGET} more)"
+                f"{way}: {few:.0f} MiB at {asked.few:,}, {growth:+.0f} at {asked.many:,} ({bound};"
+                f" {seconds:.0f} s)",
+                flush=True,
             )
-            for part, seconds in many["seconds"].items():
-                rate = more / seconds
-                print(f"  {part}: {seconds:.0f} s, {rate:,.0f} examples a second")
-    sys.exit(missed and not arguments.quick)
+    sys.exit(missed and not asked.quick)
+
+
+def made_place(name: str, count: int, api: str, batches: str) -> Place:
+    """Make what the ways need besides their data."""
+    from fake_vllm import make_python
+
+    folder = Path(name)
+    save_tiny_llama(folder / "tiny")
+    make_python(folder)
+    write_examples(folder / "small.jsonl", SMALL)
+    return Place(folder, count, api, batches)
 
 
 if __name__ == "__main__":

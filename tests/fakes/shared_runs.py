@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import resource
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +20,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["shared_runs", "numpy"])
 
 
-def work(
-    config: RunConfig, folder: Path, told: Mapping[str, str], resume: Resume, measured: Path | None
-) -> None:
+def work(config: RunConfig, folder: Path, told: Mapping[str, str], resume: Resume) -> None:
     """Predict as one of several processes; the exit code is that of the command."""
     os.environ.update(told)
     shared_work.LEAD_SECONDS = 1.0  # instead of a minute
@@ -33,16 +30,10 @@ def work(
     except AqaError as error:
         traceback.print_exc()
         raise SystemExit(error.exit_code) from error
-    if measured is not None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        (measured / f"peak-{told['RANK']}").write_text(str(peak), encoding="utf-8")
 
 
 class Launch:
-    """Processes that were started together, as torchrun or srun do it.
-
-    Each may leave its peak of memory, in MiB, in a file of a folder.
-    """
+    """Processes that were started together, as torchrun or srun do it."""
 
     def __init__(
         self,
@@ -50,7 +41,6 @@ class Launch:
         folder: Path,
         count: int,
         resume: Resume = GO_ON,
-        measured: Path | None = None,
     ) -> None:
         name = uuid4().hex
         self.processes = [
@@ -61,7 +51,6 @@ class Launch:
                     folder,
                     {"RANK": str(rank), "WORLD_SIZE": str(count), LAUNCH: name},
                     resume,
-                    measured,
                 ),
             )
             for rank in range(count)
