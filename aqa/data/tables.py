@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aqa.data.files import Row, open_text
+from aqa.data.files import BUFFER_BYTES, Row, open_text
 from aqa.errors import DataError
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ def read_parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as table:
+        # Or else it takes a group of rows, which may be the whole file, into memory at once.
+        told = {"buffer_size": BUFFER_BYTES, "pre_buffer": False}
+        with pyarrow.parquet.ParquetFile(path, **told) as table:
             _check_names(table.schema_arrow.names, path.name)
             yield from _numbered(path.name, table.iter_batches(BATCH_ROWS))
     except (pyarrow.ArrowException, OSError) as error:

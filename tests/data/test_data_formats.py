@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 from files import lines
@@ -100,6 +101,25 @@ def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "rows.bin"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
     assert essence(list(read_examples(Source(str(path))))) == EXPECTED
+
+
+@pytest.mark.slow
+def test_parquet_is_read_by_pages_whatever_a_group_of_rows_holds(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "rows.parquet"
+    chance = Random(1)
+    contexts = [chance.randbytes(5000).hex() for _ in range(8000)]
+    table = pyarrow.table({"question": ["who?"] * len(contexts), "context": contexts})
+    pyarrow.parquet.write_table(table, path)
+    assert pyarrow.parquet.ParquetFile(path).num_row_groups == 1
+    size = table.nbytes
+    del table, contexts
+    before, most = pyarrow.total_allocated_bytes(), 0
+    for _ in read_examples(Source(str(path))):
+        most = max(most, pyarrow.total_allocated_bytes() - before)
+    assert most < size / 2
 
 
 @pytest.mark.parametrize("kind", ["stream", "file"])
