@@ -124,29 +124,29 @@ def evaluate(
     Raises:
         AqaError: predictions, data and options that do not fit; nothing is written then.
     """
-    work = _prepared(evaluated, outputs, progress, limits)
+    work, references, sampled = _prepared(evaluated, outputs, progress, limits)
     if promise is not None:
         check_promise(promise, len(work.predictions), possible_scores(work.scoring.metrics))
-    if to_label is not None or work.sampled:
+    if to_label is not None or sampled:
         check_two(work.predictions)
     if work.scoring.judge is not None:
         work.scoring.judge.check_access()
-    report = scoring.evaluate(work.predictions, work.references, work.scoring, progress)
+    report = scoring.evaluate(work.predictions, references, work.scoring, progress)
     report = with_prompts(report, evaluated.predictions, work.scoring.seed)
     if evaluated.stress:
         report = with_cards(report, work.scoring, progress)
-    if work.sampled:
-        report = replace(report, labelled=difference_by_labels(report, work.sampled))
+    if sampled:
+        report = replace(report, labelled=difference_by_labels(report, sampled))
     score_files.check_directions(limits, report)
     contract = None if promise is None else make_contract(report, promise)
-    sheet = None if to_label is None else _to_label(report, to_label, evaluated, work, progress)
+    sheet = None if to_label is None else _to_label(report, to_label, work, references, progress)
     if sheet is not None and outputs.sheet is not None:
         write_choice(outputs.sheet, sheet)
     if outputs.report is not None:
         from aqa.evaluation.report import write_report
 
         title = Path(str(evaluated.data.path)).name if evaluated.data is not None else ""
-        write_report(outputs.report, report, work.references, title)
+        write_report(outputs.report, report, references, title)
     if outputs.scores is not None:
         write_json(outputs.scores, report.to_json())
     if outputs.per_example is not None:
@@ -159,12 +159,16 @@ def evaluate(
 
 
 def _to_label(
-    report: Report, count: int, evaluated: Evaluated, work: "_Prepared", progress: Progress
+    report: Report,
+    count: int,
+    evaluated: Evaluated,
+    references: Iterable[Example] | None,
+    progress: Progress,
 ) -> list[list[str | float]]:
     """Choose the answers to label, with the passages to judge them by."""
     if evaluated.data is not None and evaluated.data.passages is None:
         check_passages({system.name: system.manifest for system in report.systems})
-    sheet = choose(report, count, work.scoring.seed, work.references or ())
+    sheet = choose(report, count, evaluated.scoring.seed, references or ())
     if lacking := sum(not row[COLUMNS.index("passages")] for row in sheet):
         progress.note(
             f"{lacking} of the {len(sheet)} answers to label have no passages to judge them by;"
@@ -177,8 +181,8 @@ def estimate_cost(
     evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float] = {}
 ) -> CostEstimate:
     """Say what the judge would cost, see `evaluate`; UsageError where nobody judges."""
-    work = _prepared(evaluated, outputs, progress, limits)
-    return scoring.estimate_judge(work.predictions, work.references, work.scoring)
+    work, references, _ = _prepared(evaluated, outputs, progress, limits)
+    return scoring.estimate_judge(work.predictions, references, work.scoring)
 
 
 def _marking_seen(
@@ -192,20 +196,10 @@ def _marking_seen(
     return Anew(partial(with_seen, references, leaks))
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What is known to be sound before anything is scored or paid for."""
-
-    references: Iterable[Example] | None
-    scoring: Scoring
-    predictions: Sequence[Predicted]
-    sampled: Mapping[tuple[str, str], Sampled]
-
-
 def _prepared(
     evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float]
-) -> _Prepared:
-    """Check places, limits and data, and make the judge."""
+) -> tuple[Evaluated, Iterable[Example] | None, Mapping[tuple[str, str], Sampled]]:
+    """Check places, limits and data, and make the judge; give references and labels, too."""
     score_files.check_places(outputs.by_flag, evaluated.sources)
     asked = evaluated.scoring
     predictions = each_prompt(evaluated.predictions)
@@ -235,7 +229,7 @@ def _prepared(
         asked = replace(
             asked, judge_labels=labels, judge=make_judge(evaluated.judge, folder, progress, joined)
         )
-    return _Prepared(references, asked, predictions, sampled)
+    return replace(evaluated, predictions=predictions, scoring=asked), references, sampled
 
 
 def _look_at_files(predictions: Sequence[Predicted], *sources: Source | None) -> None:

@@ -42,17 +42,12 @@ class Verification:
         """What has changed or is missing."""
         return [each for each in self.checked if each.status in ("changed", "missing")]
 
-    @property
-    def is_sound(self) -> bool:
-        """Whether nothing has changed and nothing is missing."""
-        return not self.wrong
-
     def to_json(self) -> dict[str, Any]:
         """Give what --json prints."""
         return {
             "folder": str(self.folder),
             "run_status": self.run_status,
-            "is_sound": self.is_sound,
+            "is_sound": not self.wrong,
             "files": [asdict(each) for each in self.checked],
         }
 

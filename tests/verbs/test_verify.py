@@ -88,7 +88,7 @@ def test_what_has_no_hash_is_unchecked(run: Path) -> None:
         "model",
         "predictions",
     ]
-    assert found.is_sound
+    assert not found.wrong
     (run / "predictions.json").unlink()
     assert "predictions" not in statuses(run)
 
