@@ -1,13 +1,11 @@
 """What it would cost to see a difference from another run, and what the money there is can see."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
 from pathlib import Path
 from typing import Any
 
 from aqa.config.options import RunConfig
-from aqa.evaluation.deciding import Contest
 from aqa.evaluation.planning import Need
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
@@ -18,7 +16,6 @@ from aqa.spent import CostEstimate, Spent
 from aqa.verbs.deciding import open_contest
 from aqa.verbs.ensembles import dry_run
 from aqa.verbs.predict import Resume
-from aqa.verbs.session import Row
 from aqa.verbs.variants import spent_in
 
 
@@ -74,27 +71,19 @@ def foresee(
     inputs = Inputs(config, load_template(config.prompt), progress)
     contest = open_contest(resume.stop, config, inputs, folder, progress)
     rows = list(read_lines(folder / JOURNAL)) if estimate.answered else []
-    spent = Spent() if resume.fresh else spent_in(folder)
-    affordable = _affordable(config, estimate, spent)
-    return estimate, _foresight(contest, estimate, affordable, rows, points)
-
-
-def _foresight(
-    contest: Contest, estimate: CostEstimate, affordable: int, rows: Sequence[Row], points: float
-) -> Foresight:
-    """Plan by what the contest shows, and price it by what the estimate says of a question."""
     sight, is_paired = contest.sight({row["index"]: row["predicted_answer"] for row in rows})
     need = sight.need(contest.a, contest.b, contest.score, points)
+    affordable = _affordable(config, estimate, Spent() if resume.fresh else spent_in(folder))
     capacity = min(estimate.answered + affordable, contest.questions)
     if need.questions is None or sight.detectable is None:
-        return Foresight(need, is_paired, None, capacity, None)
+        return estimate, Foresight(need, is_paired, None, capacity, None)
     more = max(0, need.questions - estimate.answered)
     cost = None
     if estimate.cost is not None and estimate.examples:
         least, most = (one * more / estimate.examples for one in estimate.cost)
         cost = (least, most)
     sees = sight.detectable * sqrt(sight.questions / capacity) if capacity else inf
-    return Foresight(need, is_paired, cost, capacity, sees if sees < 100 else None)
+    return estimate, Foresight(need, is_paired, cost, capacity, sees if sees < 100 else None)
 
 
 def _affordable(config: RunConfig, estimate: CostEstimate, spent: Spent) -> int:
